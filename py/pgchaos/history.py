@@ -1,0 +1,175 @@
+"""What a run leaves behind: who did what when, what was asserted, and what failed. Plain data.
+
+Times are seconds since the epoch (`time.time()`), counts begin at 1. The columns are those of chaos.history,
+chaos.transactions and chaos.notifications.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from pgchaos.scenario.model import Place
+
+
+@dataclass(slots=True)
+class Record:
+    """One row of chaos.history: one statement of a session, sent or skipped.
+
+    Args:
+        session, worker, iteration, attempt: who sent it.
+        step: its name in a schedule without the session.
+        place: its line.
+        statement: as written.
+        tag: the command tag; None where there is none.
+        rows: rows returned or affected; None where the tag has no number.
+        sqlstate: '00000' after success, None while it runs and where it was skipped.
+        message: the error's primary message.
+        started_at, ended_at: when it was sent and answered; None where it was not.
+        waited_on: the connections that it was seen waiting for, `session[worker]`.
+        fault: the fault that struck at it.
+        skipped: it belongs to the rest of a block that an allowed error ended.
+        hint: the error's detail, hint and context lines for the report.
+    """
+
+    session: str
+    worker: int
+    iteration: int
+    attempt: int
+    step: str
+    place: Place
+    statement: str
+    tag: str | None = None
+    rows: int | None = None
+    sqlstate: str | None = None
+    message: str | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    waited_on: tuple[str, ...] = ()
+    fault: str | None = None
+    skipped: bool = False
+    hint: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One row of chaos.transactions: a block, or a statement outside one."""
+
+    session: str
+    worker: int
+    iteration: int
+    attempt: int
+    block: bool
+    outcome: Literal["committed", "rolled back", "unknown"]
+    sqlstate: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One row of chaos.notifications."""
+
+    session: str
+    worker: int
+    channel: str
+    payload: str
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """One assertion, of pgTAP or of chaos.assert.
+
+    Args:
+        name: its description.
+        ok: whether it held, before TODO and SKIP are looked at.
+        place: the statement that made it.
+        directive: '', 'todo' or 'skip'.
+        reason: of the directive.
+        diagnostics: lines without their leading '# '.
+        count: '' or, for chaos.assert, '12 of 12'.
+    """
+
+    name: str
+    ok: bool
+    place: Place | None
+    directive: Literal["", "todo", "skip"] = ""
+    reason: str = ""
+    diagnostics: tuple[str, ...] = ()
+    count: str = ""
+
+
+FailureKind: TypeAlias = Literal["assertion", "expect", "error", "invariant", "oracle", "wait", "leak", "timeout", "tap"]
+"""`tap`: the stream itself is broken (plan not kept, bail out); `error`: an unexpected error of a statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One reason why a run failed.
+
+    Args:
+        kind: what failed.
+        names: what xfail and `caught by` may call it: a description, a column, SQLSTATE and condition names.
+        text: one line, what is wrong.
+        place: the line to look at.
+        details: further lines: have and want, a server's detail, hint and context.
+        session: `session[worker]` where one is concerned.
+    """
+
+    kind: FailureKind
+    names: tuple[str, ...]
+    text: str
+    place: Place | None = None
+    details: tuple[str, ...] = ()
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a session stood when the run was stopped: for the report of a time-out or a wait that cannot open.
+
+    Args:
+        session: `session[worker]`.
+        place: the statement or directive where it stood.
+        doing: 'ended', 'runs', 'is blocked', 'waits at barrier looked', …
+        since: when that began.
+        waits_for: the connections that it waits for, and foreign backends by pid and kind.
+    """
+
+    session: str
+    place: Place | None
+    doing: str
+    since: float | None = None
+    waits_for: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class RunResult:
+    """All that a run brought.
+
+    Args:
+        seed: of everything random in it.
+        started_at: when setup began.
+        duration: of the scenario in seconds, from setup to the end of its leak checks.
+        skipped: why it was not run, or ''.
+        standings: of all sessions, where the run was stopped; else empty.
+        looks, missed: of the observer.
+        output: what \\echo, \\qecho and \\warn wrote, and notices and warnings of the server, with who said it.
+        notes: what the user should know besides (a retry in the tool itself, a toolkit wait that takes a snapshot).
+    """
+
+    seed: int
+    started_at: float = 0.0
+    duration: float = 0.0
+    skipped: str = ""
+    records: list[Record] = field(default_factory=list)
+    transactions: list[Transaction] = field(default_factory=list)
+    notifications: list[Notification] = field(default_factory=list)
+    assertions: list[Assertion] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    standings: list[Standing] = field(default_factory=list)
+    looks: int = 0
+    missed: int = 0
+    output: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    server: str = ""
+    leaves_seen: set[str] = field(default_factory=set)
