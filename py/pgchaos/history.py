@@ -98,7 +98,9 @@ class Assertion:
     count: str = ""
 
 
-FailureKind: TypeAlias = Literal["assertion", "expect", "error", "invariant", "oracle", "wait", "leak", "timeout", "tap"]
+FailureKind: TypeAlias = Literal[
+    "assertion", "expect", "error", "invariant", "oracle", "wait", "leak", "timeout", "tap"
+]
 """`tap`: the stream itself is broken (plan not kept, bail out); `error`: an unexpected error of a statement."""
 
 
@@ -144,7 +146,7 @@ class Standing:
 
 @dataclass(slots=True)
 class RunResult:
-    """All that a run brought.
+    r"""All that a run brought.
 
     Args:
         seed: of everything random in it.
@@ -153,7 +155,7 @@ class RunResult:
         skipped: why it was not run, or ''.
         standings: of all sessions, where the run was stopped; else empty.
         looks, missed: of the observer.
-        output: what \\echo, \\qecho and \\warn wrote, and notices and warnings of the server, with who said it.
+        output: what \echo, \qecho and \warn wrote, and notices and warnings of the server, with who said it.
         notes: what the user should know besides (a retry in the tool itself, a toolkit wait that takes a snapshot).
     """
 

@@ -1,0 +1,82 @@
+"""What the lexer cuts a file into; the reader makes sections, sessions and steps of these.
+
+Lines are counted from 1 in the file that was scanned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pgchaos.scenario.model import Parts, Place, Send
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    r"""A statement, or a `\;` group, with what ended it.
+
+    Args:
+        place: the line of its first word (after white space and comments).
+        text: as written, from its first word to before its terminator, trailing white space taken off.
+        parts: the same, cut at its psql variables.
+        verb: its first word in capitals; '' where it does not begin with a word.
+        send: how it ends.
+        prefix: the argument of `\gset`.
+        copy: inline data of COPY … FROM STDIN, else None.
+        finished: False where the file ended before its terminator (psql does not send such a text).
+        words: the identifiers directly before a `(` outside quotes, lower case, each once: the functions it may call.
+        slices: names of variables-like texts in `[a:name]` (checked by the reader against names of ours).
+        quoted: names as in `:name` that stand inside its dollar quotes (checked likewise).
+    """
+
+    place: Place
+    text: str
+    parts: Parts
+    verb: str
+    send: Send = Send.PLAIN
+    prefix: Parts = ()
+    copy: str | None = None
+    finished: bool = True
+    words: frozenset[str] = frozenset()
+    slices: frozenset[str] = frozenset()
+    quoted: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    r"""A meta-command of psql that is no terminator: its name without the backslash, and its arguments.
+
+    `\i`, `\ir` and `\include_relative` stay commands: the reader reads the file that they name.
+    """
+
+    place: Place
+    name: str
+    args: tuple[Parts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A `--` comment on a line of its own or behind a finished statement.
+
+    Args:
+        place: its line.
+        text: the whole comment, from its `--` to before the end of the line.
+        inside: the place of the unfinished statement that it stands in, else None.
+        alone: True where nothing but white space stands before it on its line.
+    """
+
+    place: Place
+    text: str
+    inside: Place | None = None
+    alone: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Something that no file may hold: an unknown meta-command, an unterminated quote, a backtick."""
+
+    place: Place
+    text: str
+
+
+Lexeme: TypeAlias = "Sql | Command | Comment | Mistake"

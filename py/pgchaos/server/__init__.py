@@ -1,0 +1,1 @@
+"""PostgreSQL servers: found, started, watched, and the databases that a run makes on them. Knows no pytest."""

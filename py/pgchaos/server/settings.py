@@ -1,0 +1,31 @@
+"""Which server a run shall use, as the user said it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class ServerError(Exception):
+    """No server, or one that cannot be used: the message says what was tried and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Which server to use.
+
+    Args:
+        dsn: a connection string of an existing server ('' too: libpq's environment), or None.
+        pg_bindir: the folder of a private server's binaries, or None for the embedded one.
+        in_place: work in the named database instead of databases of our own.
+        allow_destructive: names of databases whose server may be harmed as a whole.
+        pgtap: a file or folder to load pgTAP from, or None to look in the usual places.
+        clones: databases made ahead of use.
+    """
+
+    dsn: str | None = None
+    pg_bindir: Path | None = None
+    in_place: bool = False
+    allow_destructive: tuple[str, ...] = ()
+    pgtap: Path | None = None
+    clones: int = 2
