@@ -1,0 +1,122 @@
+"""Which files a pytest run takes for scenarios, and the items they become.
+
+Installing the package runs nobody's SQL: see `wanted`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from pgchaos.items import ScenarioItem, broken_call, scenario_call
+from pgchaos.options import MARKERS, Options
+from pgchaos.report import item_name
+from pgchaos.runner import Job, Runner
+from pgchaos.scenario.model import Scenario, ScenarioError
+from pgchaos.scenario.reader import is_scenario, read, variants
+
+_PGTAP = re.compile(r"\b(?:no_plan|plan|finish|runtests|do_tap)\s*\(", re.IGNORECASE)
+_TAGS = re.compile(r"^\s*-- chaos:tags\s+(.*)$", re.MULTILINE)
+
+
+class ScenarioFile(pytest.File):
+    """A file of SQL; its items are its scenario, once for each value of its matrix."""
+
+    options: Options
+    runner: Runner
+
+    def collect(self) -> Iterator[ScenarioItem]:
+        """Read the file.
+
+        Yields:
+            Its items; for a file that is no scenario the one item that says so, so that the others still run.
+
+        Raises:
+            pytest.Collector.CollectError: the file is no scenario, and nothing shall be run.
+        """
+        shown = _shown(self.path, self.config)
+        try:
+            scenario = read(self.path, shown, extra_tags=self.options.tags)
+        except ScenarioError as error:
+            yield self._broken(str(error))
+            return
+        for values in variants(scenario):
+            yield self._item(scenario, values)
+
+    def _item(self, scenario: Scenario, values: dict[str, str]) -> ScenarioItem:
+        call = scenario_call(self.runner, Job(scenario, values), self.options.replay)
+        item: ScenarioItem = ScenarioItem.from_parent(self, name=item_name(scenario, values), callobj=call)
+        item.title = scenario.title
+        item.line = next((requirement.place.line for requirement in scenario.requires), 1)
+        _mark(item, scenario.tags)
+        return item
+
+    def _broken(self, text: str) -> ScenarioItem:
+        if self.config.option.collectonly:
+            raise self.CollectError(text)
+        item: ScenarioItem = ScenarioItem.from_parent(self, name=self.path.stem, callobj=broken_call(text))
+        # its tags as far as they can be told, so that -m finds it too
+        words = {word for line in _TAGS.findall(_text(self.path) or "") for word in line.split()}
+        _mark(item, words & {*MARKERS, *self.options.tags})
+        return item
+
+
+def wanted(path: Path, session: pytest.Session, options: Options) -> Literal["", "scenario", "pgtap"]:
+    """Say whether a file is to be collected.
+
+    A file with a directive is, if it lies under `chaos_paths`, or is named on the command line or below a folder that
+    is. A pgTAP file without directive is, if it is named itself, or with --chaos-pgtap wherever one with a directive
+    would be. Nothing else is.
+
+    Args:
+        path: of the file.
+        session: of pytest.
+        options: of the run.
+
+    Returns:
+        What it is collected as; '' where it is not.
+    """
+    if path.suffix != ".sql":
+        return ""
+    named = session.isinitpath(path)
+    if not (named or _below(path, options.paths) or _in_named_folder(path, session)):
+        return ""
+    text = _text(path)
+    # one that cannot be read is told of by the reader
+    if text is None or is_scenario(text):
+        return "scenario"
+    return "pgtap" if (named or options.pgtap_files) and _PGTAP.search(text) else ""
+
+
+def _below(path: Path, folders: tuple[Path, ...]) -> bool:
+    return any(path.is_relative_to(way) for folder in folders for way in (os.path.normpath(folder), folder.resolve()))
+
+
+def _in_named_folder(path: Path, session: pytest.Session) -> bool:
+    config = session.config
+    if not config.option.chaos_named:
+        return False
+    # `pytest .` names nothing: it is what `pytest` alone would do
+    return any(session.isinitpath(folder) for folder in path.parents if folder != config.invocation_params.dir)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def _shown(path: Path, config: pytest.Config) -> str:
+    folder = config.invocation_params.dir
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def _mark(item: pytest.Item, tags: Collection[str]) -> None:
+    for tag in sorted({"chaos", *tags}):
+        item.add_marker(tag)

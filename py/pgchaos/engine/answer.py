@@ -1,0 +1,137 @@
+"""What the server answered to one query: results, an error, the end of the connection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from psycopg import pq
+
+SUCCESS = "00000"
+LOST = "08006"
+"""connection_failure: the connection was lost and the server gave no SQLSTATE."""
+NOT_CONNECTED = "08001"
+"""sqlclient_unable_to_establish_sqlconnection."""
+
+Row = tuple["str | None", ...]
+_ROWS_IN_TAG = re.compile(r" (\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerError:
+    """An error as the server said it, or the loss of the connection.
+
+    Args:
+        sqlstate: five characters.
+        message: the primary message.
+        hint: detail, hint, context and position, a line each.
+        lost: the connection is gone.
+        said: the server itself gave the SQLSTATE.
+    """
+
+    sqlstate: str
+    message: str
+    hint: tuple[str, ...] = ()
+    lost: bool = False
+    said: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One result of a query: its tag and, lazily, its rows as text."""
+
+    tag: str
+    _raw: pq.abc.PGresult = field(repr=False)
+
+    @property
+    def count(self) -> int | None:
+        """Rows returned or affected; None where the tag holds no number."""
+        found = _ROWS_IN_TAG.search(self.tag)
+        return int(found[1]) if found else None
+
+    @property
+    def width(self) -> int:
+        """Number of columns; 0 where it returns no rows."""
+        return self._raw.nfields
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return self._raw.ntuples
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of its columns."""
+        return tuple((self._raw.fname(i) or b"").decode("utf-8", "replace") for i in range(self._raw.nfields))
+
+    def types(self) -> tuple[int, ...]:
+        """Return the OIDs of their types."""
+        return tuple(self._raw.ftype(i) for i in range(self._raw.nfields))
+
+    def rows(self) -> Iterator[Row]:
+        """Give its rows as text, None for NULL."""
+        raw, width = self._raw, self._raw.nfields
+        for number in range(raw.ntuples):
+            cells = (raw.get_value(number, i) for i in range(width))
+            yield tuple(None if cell is None else cell.decode("utf-8", "replace") for cell in cells)
+
+
+@dataclass(slots=True)
+class Answer:
+    """All that came back for one query.
+
+    Args:
+        results: of its statements, in order, up to the error.
+        error: what ended it, or None.
+        before, after: the transaction status of the connection, as libpq tells it.
+        interrupted: it was cancelled by us: because the run stops, or its time was over.
+        copied: lines that COPY … TO STDOUT sent.
+    """
+
+    before: int
+    after: int = pq.TransactionStatus.UNKNOWN
+    results: list[Result] = field(default_factory=list)
+    error: ServerError | None = None
+    interrupted: bool = False
+    copied: list[str] = field(default_factory=list)
+
+    @property
+    def tag(self) -> str | None:
+        """The tag of its last statement, or None."""
+        return self.results[-1].tag if self.results else None
+
+    @property
+    def rows(self) -> int | None:
+        """The number in that tag, or None."""
+        return self.results[-1].count if self.results else None
+
+
+def server_error(raw: pq.abc.PGresult, lost: bool) -> ServerError:
+    """Read an error out of a result.
+
+    Args:
+        raw: a result of status FATAL_ERROR.
+        lost: the connection is known to be gone.
+
+    Returns:
+        The error; SQLSTATE 08006 where the server gave none.
+    """
+
+    def told(which: pq.DiagnosticField) -> str:
+        value = raw.error_field(which)
+        return value.decode("utf-8", "replace") if value else ""
+
+    state = told(pq.DiagnosticField.SQLSTATE)
+    message = told(pq.DiagnosticField.MESSAGE_PRIMARY) or raw.get_error_message().strip()
+    hint = tuple(
+        f"{label}: {text}"
+        for label, which in (
+            ("DETAIL", pq.DiagnosticField.MESSAGE_DETAIL),
+            ("HINT", pq.DiagnosticField.MESSAGE_HINT),
+            ("QUERY", pq.DiagnosticField.INTERNAL_QUERY),
+            ("CONTEXT", pq.DiagnosticField.CONTEXT),
+        )
+        if (text := told(which))
+    )
+    fatal = told(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in ("FATAL", "PANIC")
+    return ServerError(state or LOST, message, hint, lost or fatal or not state, bool(state))

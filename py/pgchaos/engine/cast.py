@@ -1,0 +1,40 @@
+"""What all players of one run share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pgchaos.engine.stage import Stage
+from pgchaos.engine.stop import Stop
+from pgchaos.engine.voice import Voices
+from pgchaos.history import Failure, RunResult
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Shared by the players of one run.
+
+    Args:
+        conninfo: of the scenario's database.
+        variables: of the matrix.
+        seed: of everything random.
+        tells: the file asks for chaos.var or chaos.iteration: the server is told them (a round trip each time).
+        stage, stop, voices, result: see there.
+    """
+
+    conninfo: str
+    variables: Mapping[str, str]
+    seed: int
+    tells: bool
+    stage: Stage
+    stop: Stop
+    voices: Voices
+    result: RunResult
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fail(self, failure: Failure) -> None:
+        """Note a failure that does not stop the run."""
+        with self._lock:
+            self.result.failures.append(failure)

@@ -1,0 +1,117 @@
+"""What sections and sessions have in common: variables, branches, and statements as psql would send them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pgchaos.engine.answer import Answer
+from pgchaos.scenario.branches import Branches
+from pgchaos.scenario.model import Meta, Parts, Send, Statement
+from pgchaos.scenario.psql import assignment, echoed, evaluate, render, truth
+
+
+class Quit(Exception):
+    r"""`\quit` was reached."""
+
+
+class Wrong(Exception):
+    """Something psql itself would refuse, in its words."""
+
+
+class Interpreter:
+    r"""Carries out what is psql's: meta-commands, \\gset, \\gexec.
+
+    Args:
+        variables: set at the beginning; later changes stay here.
+        say: takes the lines of \\echo.
+    """
+
+    def __init__(self, variables: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self.variables = dict(variables)
+        self.branches = Branches()
+        self._say = say
+
+    def meta(self, item: Meta) -> None:
+        r"""Carry out a meta-command.
+
+        Raises:
+            Quit: it is \\quit.
+            Wrong: it is one that psql would refuse.
+        """
+        if item.name in ("if", "elif", "else", "endif"):
+            self._branch(item)
+        elif not self.branches.active():
+            return
+        elif item.name == "set":
+            self._set(evaluate(item.args, self.variables))
+        elif item.name == "unset":
+            for name in evaluate(item.args, self.variables):
+                self.variables.pop(name, None)
+        elif item.name == "quit":
+            raise Quit
+        else:
+            self._say(echoed(evaluate(item.args, self.variables)).rstrip("\n"))
+
+    def _set(self, words: tuple[str, ...]) -> None:
+        if not words:
+            return
+        try:
+            name, value = assignment(words)
+        except ValueError as error:
+            raise Wrong(str(error)) from None
+        self.variables[name] = value
+
+    def _branch(self, item: Meta) -> None:
+        try:
+            if item.name == "if":
+                self.branches.begin(lambda: self._truth(item))
+            elif item.name == "elif":
+                self.branches.other(lambda: self._truth(item))
+            elif item.name == "else":
+                self.branches.otherwise()
+            else:
+                self.branches.end()
+        except ValueError as error:
+            raise Wrong(str(error)) from None
+
+    def _truth(self, item: Meta) -> bool:
+        value = " ".join(evaluate(item.args, self.variables))
+        held = truth(value)
+        if held is None:
+            raise Wrong(f'unrecognized value "{value}" for "\\{item.name} expression": Boolean expected')
+        return held
+
+    def render(self, parts: Parts) -> str:
+        """Put the variables into a text."""
+        return render(parts, self.variables)
+
+    def take(self, statement: Statement, answer: Answer) -> list[str]:
+        r"""Take what \gset and \gexec want of an answer.
+
+        Args:
+            statement: what was sent.
+            answer: without an error.
+
+        Returns:
+            The statements that \gexec shall send.
+
+        Raises:
+            Wrong: \gset did not get one row.
+        """
+        if statement.send is Send.GSET:
+            self._gset(self.render(statement.prefix), answer)
+        elif statement.send is Send.GEXEC and answer.results:
+            return [cell for row in answer.results[-1].rows() for cell in row if cell is not None]
+        return []
+
+    def _gset(self, prefix: str, answer: Answer) -> None:
+        result = answer.results[-1] if answer.results else None
+        if result is None or result.height == 0:
+            raise Wrong("no rows returned for \\gset")
+        if result.height > 1:
+            raise Wrong("more than one row returned for \\gset")
+        for column, value in zip(result.columns(), next(result.rows()), strict=True):
+            if value is None:
+                self.variables.pop(prefix + column, None)
+            else:
+                self.variables[prefix + column] = value

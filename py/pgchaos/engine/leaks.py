@@ -1,0 +1,183 @@
+"""What a scenario left behind, and its removal.
+
+Attributed to the scenario by its database and its pids; what belongs to the whole server (roles, tablespaces,
+databases, physical slots) by being new and named in the file, so that nobody else's is ever touched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from pgchaos.engine.link import Link
+from pgchaos.history import Failure
+from pgchaos.scenario.model import Leave
+
+SHARED = """
+    SELECT 'role', rolname::text FROM pg_catalog.pg_roles
+    UNION ALL SELECT 'tablespace', spcname::text FROM pg_catalog.pg_tablespace
+    UNION ALL SELECT 'database', datname::text FROM pg_catalog.pg_database WHERE datname NOT LIKE 'pgchaos\\_%'
+    UNION ALL SELECT 'slot', slot_name::text FROM pg_catalog.pg_replication_slots WHERE database IS NULL
+"""
+OBJECTS = """
+    SELECT 'schema', quote_ident(nspname) FROM pg_catalog.pg_namespace
+     WHERE nspname !~ '^pg_(toast|temp)' AND nspname <> 'chaos'
+    UNION ALL
+    SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' WHEN 'i' THEN 'index' ELSE 'table' END,
+           c.oid::regclass::text
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+     WHERE nspname !~ '^pg_(toast|temp)' AND nspname <> 'chaos' AND relkind <> 'c'
+    UNION ALL
+    SELECT 'function', p.oid::regprocedure::text
+      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
+     WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'chaos')
+"""
+_LEFT = """
+    SELECT 'prepared transaction', gid FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()
+    UNION ALL
+    SELECT 'invalid index', indexrelid::regclass::text
+      FROM pg_catalog.pg_index JOIN pg_catalog.pg_class c ON c.oid = indexrelid
+     WHERE NOT (indisvalid AND indisready) AND relkind = 'i'
+    UNION ALL
+    SELECT 'slot', slot_name::text FROM pg_catalog.pg_replication_slots WHERE database = current_database()
+"""
+_ADVISORY = """
+    SELECT pid, CASE objsubid WHEN 1 THEN ((classid::bigint << 32) | objid::bigint)::text
+                ELSE classid || ', ' || objid END
+      FROM pg_catalog.pg_locks
+     WHERE locktype = 'advisory' AND granted
+       AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+"""
+_SESSIONS = """
+    SELECT pid, coalesce(nullif(application_name, ''), backend_type) FROM pg_catalog.pg_stat_activity
+     WHERE datname = current_database() AND backend_type = 'client backend'
+"""
+
+Thing = tuple[str, str]
+"""A kind and a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """Something left behind.
+
+    Args:
+        kind: as in `leaves`, or 'session'.
+        text: which one.
+    """
+
+    kind: str
+    text: str
+
+
+def rows(link: Link, query: str) -> list[Thing]:
+    """Ask for pairs; none where the query fails.
+
+    Args:
+        link: to the scenario's database.
+        query: of two columns.
+    """
+    answer = link.ask(query)
+    return [(str(row[0]), str(row[1])) for result in answer.results for row in result.rows()]
+
+
+def named_in(source: str, name: str) -> bool:
+    """Say whether a file names something: the word by itself, in any case."""
+    return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", source, re.IGNORECASE) is not None
+
+
+def advisory_locks(link: Link, pids: Mapping[int, str]) -> list[Leak]:
+    """Find advisory locks that sessions still hold.
+
+    Args:
+        link: to the scenario's database.
+        pids: the sessions by their backends.
+    """
+    found = [(int(pid), key) for pid, key in rows(link, _ADVISORY)]
+    return [Leak("advisory lock", f"{pids[pid]} holds ({key})") for pid, key in found if pid in pids]
+
+
+def sessions(link: Link, known: Collection[int]) -> list[Leak]:
+    """Find connections to the scenario's database that are not the engine's.
+
+    Args:
+        link: to the scenario's database.
+        known: the engine's own backends.
+    """
+    found = [(int(pid), what) for pid, what in rows(link, _SESSIONS)]
+    return [Leak("session", f"pid {pid} ({what})") for pid, what in found if pid not in known]
+
+
+def in_database(link: Link) -> list[Leak]:
+    """Find and remove what may not stay in a database: prepared transactions and slots; name its invalid indexes.
+
+    Args:
+        link: to the scenario's database.
+    """
+    found = [Leak(kind, name) for kind, name in rows(link, _LEFT)]
+    for leak in found:
+        if leak.kind == "prepared transaction":
+            link.ask(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(leak.text)).as_string(None))
+        elif leak.kind == "slot":
+            link.ask(sql.SQL("SELECT pg_drop_replication_slot({})").format(sql.Literal(leak.text)).as_string(None))
+    return found
+
+
+def shared(link: Link, before: Collection[Thing], source: str) -> list[Leak]:
+    """Find and remove what is new on the whole server and named in the file.
+
+    Args:
+        link: to the scenario's database.
+        before: what `rows(link, SHARED)` said at the beginning.
+        source: the file's text.
+    """
+    new = [thing for thing in rows(link, SHARED) if thing not in before and named_in(source, thing[1])]
+    for kind, name in new:
+        for statement in _REMOVE[kind]:
+            link.ask(sql.SQL(statement).format(sql.Identifier(name), sql.Literal(name)).as_string(None))
+    return [Leak(kind if kind in ("role", "slot") else "object", f"{kind} {name}") for kind, name in new]
+
+
+_REMOVE: Mapping[str, Sequence[str]] = {
+    "role": ("DROP OWNED BY {0} CASCADE", "DROP ROLE {0}"),
+    "tablespace": ("DROP TABLESPACE {0}",),
+    "database": ("DROP DATABASE {0}",),
+    "slot": ("SELECT pg_drop_replication_slot({1})",),
+}
+
+
+def objects(link: Link, before: Collection[Thing]) -> list[Leak]:
+    """Name the objects that are new in a database that is the user's own; they are not touched.
+
+    Args:
+        link: to it.
+        before: what `rows(link, OBJECTS)` said at the beginning.
+    """
+    return [Leak("object", f"{kind} {name}") for kind, name in rows(link, OBJECTS) if (kind, name) not in before]
+
+
+def judge(found: Iterable[Leak], leaves: Iterable[Leave]) -> list[Failure]:
+    """Say which leaks were not meant, and which meant ones did not come.
+
+    Args:
+        found: all leaks.
+        leaves: the directives in force.
+
+    Returns:
+        A failure for each.
+    """
+    found, meant = list(found), {leave.kind: leave for leave in leaves}
+    failures = [
+        Failure("leak", (leak.kind,), f"left behind: {leak.kind}: {leak.text}")
+        for leak in found
+        if leak.kind not in meant
+    ]
+    kinds = {leak.kind for leak in found}
+    for kind, leave in meant.items():
+        if kind not in kinds:
+            text = f"leaves {kind}: nothing of that kind was left behind"
+            failures.append(Failure("leak", (kind,), text, leave.place))
+    return failures

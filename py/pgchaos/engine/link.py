@@ -1,0 +1,296 @@
+"""One connection on libpq, of which no wait is without a way out.
+
+The loop is libpq's own (PostgreSQL docs, "Asynchronous Command Processing"): send, flush, poll the socket, consume, and
+take a result only when it is there. `PQgetResult` while busy, and `PQcancel`, hold the GIL in psycopg's binary build.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+
+from psycopg import pq
+from psycopg.errors import OperationalError
+
+from pgchaos.engine.answer import LOST, NOT_CONNECTED, Answer, Result, ServerError, server_error
+from pgchaos.engine.stop import Stop
+
+_ANSWER_TO_CANCEL = 5.0
+"""Seconds a server has to answer a cancel before its socket is shut down."""
+_CANCEL = 3.0
+"""Seconds to get a cancel request through."""
+
+_DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)
+_READ, _WRITE = select.POLLIN, select.POLLIN | select.POLLOUT
+
+
+class LinkError(Exception):
+    """No connection: `error` says why, with SQLSTATE 08001 or the server's own."""
+
+    def __init__(self, error: ServerError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Link:
+    """A connection that belongs to one thread.
+
+    Args:
+        conninfo: libpq's connection string.
+        stop: whoever waits on this link is woken by it.
+        notice: called with each notice of the server.
+        connect_timeout: seconds to connect in.
+
+    Raises:
+        LinkError: the server could not be reached or refused.
+    """
+
+    def __init__(
+        self,
+        conninfo: str,
+        stop: Stop,
+        notice: Callable[[pq.abc.PGresult], None] | None = None,
+        connect_timeout: float = 30.0,
+    ) -> None:
+        self._stop = stop
+        self._deadline: float | None = None
+        self._interrupting = False
+        self._dup: socket.socket | None = None
+        self._pg = pq.PGconn.connect_start(conninfo.encode())
+        try:
+            self._connect(time.monotonic() + connect_timeout)
+        except BaseException:
+            self._pg.finish()
+            raise
+        if notice is not None:
+            self._pg.notice_handler = notice
+        self._pg.nonblocking = 1
+        self._dup = socket.socket(fileno=os.dup(self._pg.socket))
+        self._poll = select.poll()
+        self._poll.register(self._pg.socket, _READ)
+        self._poll.register(stop.fileno(), select.POLLIN)
+        self.pid = self._pg.backend_pid
+
+    def _connect(self, deadline: float) -> None:
+        while True:
+            if self._pg.status == pq.ConnStatus.BAD:
+                raise LinkError(ServerError(*_why_not(self._pg), lost=True))
+            state = self._pg.connect_poll()
+            if state == pq.PollingStatus.OK:
+                return
+            if state == pq.PollingStatus.FAILED:
+                raise LinkError(ServerError(*_why_not(self._pg), lost=True))
+            # libpq may open another socket between two polls (several hosts): register anew each time
+            poll = select.poll()
+            poll.register(self._pg.socket, _READ if state == pq.PollingStatus.READING else select.POLLOUT)
+            poll.register(self._stop.fileno(), select.POLLIN)
+            left = deadline - time.monotonic()
+            ready = poll.poll(left * 1000) if left > 0 else []
+            if not ready or self._stop.is_set():
+                why = "the run was stopped" if ready else "connection timed out"
+                raise LinkError(ServerError(NOT_CONNECTED, why, lost=True, said=False))
+
+    @property
+    def status(self) -> int:
+        """The transaction status, one of `pq.TransactionStatus`."""
+        return self._pg.transaction_status
+
+    @property
+    def alive(self) -> bool:
+        """Say whether the connection stands, as far as libpq knows."""
+        return self._pg.status == pq.ConnStatus.OK
+
+    @property
+    def server_version(self) -> int:
+        """The server's version, 180006 for 18.6."""
+        return self._pg.server_version
+
+    def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
+        """Send a query by the simple protocol and take all of its answer.
+
+        Args:
+            query: what psql would send.
+            copy: data for COPY … FROM STDIN.
+            deadline: on `time.monotonic()`; then the query is cancelled. None: when the run stops.
+
+        Returns:
+            The answer; an error is in it and never raised.
+        """
+        pg, self._deadline, self._interrupting = self._pg, deadline, False
+        answer = Answer(before=pg.transaction_status)
+        try:
+            pg.send_query(query.encode())
+            self._flush(answer)
+            self._results(answer, copy)
+        except OperationalError as error:
+            self._last_words(answer)
+            self._lost(answer, str(error))
+        answer.after = pg.transaction_status
+        if answer.error is None and pg.status == pq.ConnStatus.BAD:
+            self._lost(answer, "server closed the connection unexpectedly")
+        return answer
+
+    def _results(self, answer: Answer, copy: str | None) -> None:
+        pg = self._pg
+        while True:
+            while pg.is_busy():
+                self._wait(answer)
+            raw = pg.get_result()
+            if raw is None:
+                return
+            status = raw.status
+            if status in _DONE:
+                tag = (raw.command_status or b"").decode()
+                answer.results.append(Result(tag, raw))
+            elif status == pq.ExecStatus.COPY_IN:
+                self._copy_in(answer, copy)
+            elif status == pq.ExecStatus.COPY_OUT:
+                self._copy_out(answer)
+            elif answer.error is None:
+                answer.error = server_error(raw, pg.status == pq.ConnStatus.BAD)
+            if status == pq.ExecStatus.COPY_BOTH:
+                # replication's protocol, which a SQL file cannot speak
+                self.abort()
+                return
+
+    def _copy_in(self, answer: Answer, copy: str | None) -> None:
+        if copy is None:
+            self._pg.put_copy_end(b"no data stands behind this COPY")
+        else:
+            data = copy.encode()
+            for start in range(0, len(data), 65536):
+                self._pg.put_copy_data(data[start : start + 65536])
+                self._flush(answer)
+            self._pg.put_copy_end()
+        self._flush(answer)
+
+    def _copy_out(self, answer: Answer) -> None:
+        while True:
+            size, data = self._pg.get_copy_data(1)
+            if size > 0:
+                answer.copied.append(bytes(data).decode("utf-8", "replace").rstrip("\n"))
+            elif size == 0:
+                self._wait(answer)
+            else:
+                return
+
+    def _flush(self, answer: Answer) -> None:
+        while self._pg.flush():
+            self._wait(answer, _WRITE)
+
+    def _wait(self, answer: Answer, events: int = _READ) -> None:
+        """Wait for the socket, and read what is there; a stop or the deadline cancels the query, once."""
+        if events != _READ:
+            self._poll.modify(self._pg.socket, events)
+        try:
+            ready = self._poll.poll(self._milliseconds())
+        finally:
+            if events != _READ:
+                self._poll.modify(self._pg.socket, _READ)
+        if any(fd == self._pg.socket for fd, _ in ready):
+            self._pg.consume_input()
+        elif ready or self._late():
+            self._interrupt(answer)
+
+    def _milliseconds(self) -> float | None:
+        if self._deadline is None:
+            return None
+        return max(0.0, self._deadline - time.monotonic()) * 1000
+
+    def _late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _interrupt(self, answer: Answer) -> None:
+        """Cancel what runs; when the server does not answer that either, end the connection."""
+        if self._interrupting:
+            if self._late():
+                self.abort()
+            return
+        answer.interrupted = self._interrupting = True
+        self.deafen()
+        self._deadline = time.monotonic() + _ANSWER_TO_CANCEL
+        self.cancel()
+
+    def deafen(self) -> None:
+        """Heed the stop no more: for what is still to be said after it (a stop stays readable for ever)."""
+        with contextlib.suppress(KeyError):
+            self._poll.unregister(self._stop.fileno())
+
+    def cancel(self) -> None:
+        """Ask the server to cancel what runs here; at most 3 seconds, and no error when it cannot be asked."""
+        with contextlib.suppress(OperationalError):
+            if pq.version() < 170000:
+                # psycopg's binary build brings a newer libpq; ctypes, which this is, lets go of the GIL
+                self._pg.get_cancel().cancel()
+                return
+            request = self._pg.cancel_conn()
+            try:
+                request.start()
+                deadline = time.monotonic() + _CANCEL
+                while (state := request.poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+                    poll = select.poll()
+                    poll.register(request.socket, _READ if state == pq.PollingStatus.READING else select.POLLOUT)
+                    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                        return
+            finally:
+                request.finish()
+
+    def abort(self) -> None:
+        """End the connection under whoever waits on it; from any thread."""
+        if self._dup is not None:
+            with contextlib.suppress(OSError):
+                self._dup.shutdown(socket.SHUT_RDWR)
+
+    def _last_words(self, answer: Answer) -> None:
+        """Take what the server said before the connection broke; libpq does not wait on a connection that is bad."""
+        while self._pg.status == pq.ConnStatus.BAD and (raw := self._pg.get_result()) is not None:
+            if raw.status == pq.ExecStatus.FATAL_ERROR and answer.error is None:
+                said = server_error(raw, lost=True)
+                answer.error = said if said.said else None
+
+    def _lost(self, answer: Answer, message: str) -> None:
+        if answer.error is None:
+            answer.error = ServerError(LOST, message.strip(), lost=True, said=False)
+
+    def notifications(self) -> list[tuple[str, str]]:
+        """Take the notifications that have come in: channel and payload of each."""
+        came = []
+        with contextlib.suppress(OperationalError):
+            self._pg.consume_input()
+        while (note := self._pg.notifies()) is not None:
+            came.append((note.relname.decode("utf-8", "replace"), note.extra.decode("utf-8", "replace")))
+        return came
+
+    def close(self) -> None:
+        """End the connection; doing so again does nothing."""
+        if self._dup is not None:
+            self._dup.close()
+            self._dup = None
+        self._pg.finish()
+
+
+def _why_not(pg: pq.abc.PGconn) -> tuple[str, str]:
+    """Tell SQLSTATE and message of a refusal: libpq gives no SQLSTATE, so match the message (lc_messages=C)."""
+    message = pg.get_error_message().strip()
+    for part, state in _REFUSALS.items():
+        if part in message:
+            return state, message
+    return NOT_CONNECTED, message
+
+
+_REFUSALS = {
+    "sorry, too many clients already": "53300",
+    "remaining connection slots are reserved": "53300",
+    "too many connections for": "53300",
+    "the database system is starting up": "57P03",
+    "the database system is shutting down": "57P03",
+    "the database system is in recovery mode": "57P03",
+    "is not permitted to log in": "28000",
+    "password authentication failed": "28P01",
+    "no pg_hba.conf entry": "28000",
+}
+"""Refusals by postmaster.c, postinit.c and auth.c, and their SQLSTATEs."""

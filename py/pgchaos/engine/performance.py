@@ -1,0 +1,168 @@
+"""The sessions of one run: connected, started together, watched, and brought to an end whatever they do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from pgchaos.engine.cast import Cast
+from pgchaos.engine.leaks import Leak
+from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.observer import TIMEOUTS, Observer
+from pgchaos.engine.player import Player
+from pgchaos.engine.stage import Stage
+from pgchaos.engine.stop import Stop
+from pgchaos.engine.voice import Voices, session_conninfo
+from pgchaos.engine.watcher import Watcher
+from pgchaos.engine.wording import error_failure
+from pgchaos.history import Failure, RunResult
+from pgchaos.scenario.model import Scenario
+from pgchaos.schedule.board import Board
+
+_TO_END = 15.0
+"""Seconds that stopped sessions have to end; a cancel has 5 of them."""
+
+
+class Performance:
+    """Plays the sessions of a scenario, freely.
+
+    Args:
+        scenario: whose sessions.
+        variables: of the matrix.
+        conninfo: of the scenario's database.
+        seed: of everything random.
+        voices: takes notices and output.
+        result: takes everything else.
+        calm: a stop for what goes on when the sessions are stopped.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        variables: Mapping[str, str],
+        conninfo: str,
+        seed: int,
+        voices: Voices,
+        result: RunResult,
+        calm: Stop,
+    ) -> None:
+        self._scenario, self._variables, self._conninfo, self._result = scenario, variables, conninfo, result
+        self._calm = calm
+        self._stop = Stop()
+        self._stage = Stage(Board(scenario.sessions, variables), self._stop, result)
+        tells = "chaos.var" in scenario.source or "chaos.iteration" in scenario.source
+        self._cast = Cast(conninfo, variables, seed, tells, self._stage, self._stop, voices, result)
+        self._players = [
+            Player(self._cast, session, worker)
+            for session in scenario.sessions
+            for worker in range(1, session.count + 1)
+        ]
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def stopped(self) -> bool:
+        """Say whether the run was stopped: by an unexpected error, a time-out, or a wait that cannot open."""
+        return self._stop.is_set()
+
+    def play(self, seconds: float) -> None:
+        """Play all sessions to their end.
+
+        Args:
+            seconds: for all of them together.
+        """
+        observer = None
+        try:
+            watcher = Watcher(Link(session_conninfo(self._conninfo, "watcher", {}), self._calm), self._stage)
+        except LinkError as refused:
+            self._give_up(error_failure(refused.error, None, "watcher"))
+            return
+        try:
+            observer = self._observe()
+            if not self.stopped:
+                self._run(watcher, seconds)
+            if observer is not None and not self.stopped:
+                observer.finish()
+        except LinkError as refused:
+            self._give_up(error_failure(refused.error, None, "invariant"))
+        finally:
+            self._bring_to_end(watcher, observer)
+
+    def _give_up(self, failure: Failure) -> None:
+        self._cast.fail(failure)
+        self._stop.set()
+
+    def _observe(self) -> Observer | None:
+        invariants = self._scenario.invariants
+        if not invariants:
+            return None
+        timeouts = {key: value for key, value in TIMEOUTS.items() if key != "application_name"}
+        link = Link(session_conninfo(self._conninfo, "invariant", timeouts), self._stop)
+        observer = Observer(link, invariants, self._variables, self._result, self._cast.fail, self._stop.set)
+        observer.start()
+        return observer
+
+    def _run(self, watcher: Watcher, seconds: float) -> None:
+        self._stage.expect(len(self._players))
+        watcher.start()
+        for player in self._players:
+            thread = threading.Thread(target=player.play, name=str(player.actor), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        if not self._stage.await_end(seconds):
+            self._time_out(watcher, seconds)
+        self._join()
+
+    def _time_out(self, watcher: Watcher, seconds: float) -> None:
+        watcher.close()
+        watcher.look()
+        self._result.standings = self._stage.standings(watcher.describe)
+        text = f"the sessions did not end within {seconds:g}s"
+        self._give_up(Failure("timeout", (), text, self._scenario.sessions[0].place))
+
+    def _join(self) -> None:
+        """Wait until all players have ended; break the connections of those who do not."""
+        if self._stop.is_set() and not self._stage.gone(_TO_END):
+            for player in self._players:
+                player.speaker.abort()
+            self._stage.gone(_TO_END)
+        for thread in self._threads:
+            thread.join(_TO_END)
+
+    def _bring_to_end(self, watcher: Watcher, observer: Observer | None) -> None:
+        if any(thread.is_alive() for thread in self._threads):
+            # an exception came between, Ctrl-C say
+            self._stop.set()
+            self._join()
+        watcher.close()
+        watcher.link.close()
+        if observer is not None:
+            observer.close()
+            observer.link.close()
+
+    # after the sessions
+
+    def take_notifications(self) -> None:
+        """Take the notifications that the sessions have not seen yet."""
+        for player in self._players:
+            player.speaker.take_notifications(last=True)
+
+    def pids(self) -> dict[int, str]:
+        """Tell the connections that still stand, by their backends."""
+        return {pid: str(p.actor) for p in self._players if (pid := p.speaker.pid) is not None}
+
+    def open_transactions(self) -> list[Leak]:
+        """Find the transactions that sessions left open, and end them."""
+        found = []
+        for player in self._players:
+            if player.speaker.in_block:
+                place = player.speaker.place()
+                found.append(Leak("open transaction", f"{player.actor}, its last statement at {place}"))
+                player.speaker.end_block()
+        return found
+
+    def close(self) -> None:
+        """End the connections."""
+        self._stop.set()
+        for player in self._players:
+            player.speaker.close()
+        self._stop.close()

@@ -1,0 +1,258 @@
+"""One connection of a session and what it does, in a thread of its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psycopg import pq
+
+from pgchaos.engine.answer import Answer, ServerError
+from pgchaos.engine.cast import Cast
+from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
+from pgchaos.engine.link import LinkError
+from pgchaos.engine.speaker import Speaker
+from pgchaos.engine.stage import Halted, SessionFailed
+from pgchaos.engine.wording import error_failure, expect_failure, plain_failure, retries_failure
+from pgchaos.history import Failure, Record
+from pgchaos.scenario.branches import Branches
+from pgchaos.scenario.model import (
+    Allow,
+    Barrier,
+    Delay,
+    Expect,
+    Item,
+    Meta,
+    Session,
+    Signal,
+    Statement,
+    WaitBlocked,
+    WaitFor,
+)
+from pgchaos.scenario.statements import closes_block
+from pgchaos.schedule.board import Actor, in_force
+from pgchaos.schedule.errors import Meaning, meaning
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a transaction began, and how things stood there."""
+
+    index: int
+    variables: Mapping[str, str]
+    branches: Branches
+    expect: Expect | None = None
+    allow: Allow | None = None
+
+
+_CHAINED = _Start(-2, {}, Branches())
+"""A block that COMMIT AND CHAIN opened: there is no BEGIN to go back to."""
+
+
+class Player:
+    """Plays one connection of a session.
+
+    Args:
+        cast: what all players of a run share.
+        session: what to do.
+        worker: which of its connections this is, from 1.
+    """
+
+    def __init__(self, cast: Cast, session: Session, worker: int) -> None:
+        self.actor = Actor(session.name, worker)
+        self.speaker = Speaker(cast, self.actor)
+        self._cast, self._session, self._who = cast, session, str(self.actor)
+        self._items: list[Item] = [item for item in session.items if in_force(item, cast.variables)]
+        self._barriers = [item.name for item in self._items if isinstance(item, Barrier)]
+        self._new_iteration(1)
+
+    def _new_iteration(self, iteration: int) -> None:
+        actor = self.actor
+        numbers = {"worker": str(actor.worker), "iteration": str(iteration)}
+        self._iteration, self._index, self._retries = iteration, 0, 0
+        self._random = random.Random(f"{self._cast.seed}/{actor.session}/{actor.worker}/{iteration}")
+        self._state = Interpreter({**self._cast.variables, **numbers}, self._echo)
+        self._begun = _Start(-1, {}, self._state.branches)
+        self._expect: Expect | None = None
+        self._allow: Allow | None = None
+
+    def _echo(self, line: str) -> None:
+        self._cast.voices.say(f"{self._who}: {line}")
+
+    def play(self) -> None:
+        """Do all of it; the stage is told how it ended. Raises nothing of the scenario's making."""
+        failure: Failure | None = None
+        halted = False
+        try:
+            self._come()
+            for iteration in range(1, self._session.repeat + 1):
+                self._new_iteration(iteration)
+                self._iterate()
+        except Quit:
+            pass
+        except Halted:
+            halted = True
+        except SessionFailed as stopped:
+            failure = stopped.failure
+        except Exception as error:
+            # a bug of ours must stop the run and be told, never hang it
+            failure = plain_failure(f"internal error of pgchaos: {error!r}", self.speaker.place(), self._who)
+        finally:
+            self._cast.stage.end(self.actor, failure, halted)
+
+    def _come(self) -> None:
+        try:
+            self.speaker.connect()
+        except LinkError as refused:
+            if self._cast.stop.is_set():
+                raise Halted from None
+            raise SessionFailed(error_failure(refused.error, self._session.place, self._who)) from None
+        self._cast.stage.ready()
+
+    def _iterate(self) -> None:
+        while self._index < len(self._items):
+            item = self._items[self._index]
+            self._index += 1
+            if self._cast.stop.is_set():
+                raise Halted
+            self._perform(item)
+        for name in self._barriers:
+            self._cast.stage.arrive(self.actor, name, self._iteration)
+
+    def _perform(self, item: Item) -> None:
+        if isinstance(item, Meta):
+            self._meta(item)
+        elif not self._state.branches.active():
+            self._pass(item)
+        elif isinstance(item, Statement):
+            self._statement(item)
+        elif isinstance(item, Expect):
+            self._expect = item
+        elif isinstance(item, Allow):
+            self._allow = item
+        elif isinstance(item, Barrier | WaitBlocked | WaitFor):
+            self._cast.stage.wait(self.actor, item, self._iteration)
+        elif isinstance(item, Signal):
+            self._cast.stage.give(item.name)
+        elif isinstance(item, Delay):
+            self._delay(item.seconds * self._random.random() if item.jitter else item.seconds)
+
+    def _pass(self, item: Item) -> None:
+        """Go past an item that is not carried out: at a barrier that counts as arrived."""
+        if isinstance(item, Barrier):
+            self._cast.stage.arrive(self.actor, item.name, self._iteration)
+
+    def _meta(self, item: Meta) -> None:
+        try:
+            self._state.meta(item)
+        except Wrong as wrong:
+            raise SessionFailed(plain_failure(str(wrong), item.place, self._who)) from None
+
+    def _delay(self, seconds: float) -> None:
+        if self._cast.stop.wait(seconds):
+            raise Halted
+
+    def _statement(self, item: Statement) -> None:
+        if not self.speaker.in_block and self._begun.index != self._index - 1:
+            state = self._state
+            self._begun = _Start(
+                self._index - 1, dict(state.variables), state.branches.copy(), self._expect, self._allow
+            )
+            self._retries = 0
+        expect, allow = self._expect, self._allow
+        self._expect = self._allow = None
+        answer, record = self._send(item, expect)
+        if answer.error is not None:
+            self._fail(item, record, answer, answer.error, expect, allow)
+        elif self.speaker.in_block and closes_block(item.verb, item.text):
+            self._begun = _CHAINED
+
+    def _send(self, item: Statement, expect: Expect | None) -> tuple[Answer, Record]:
+        r"""Send a statement, and what `\gexec` makes of it; stop at the first error."""
+        record = self._new_record(item, item.text)
+        answer = self._say(item, self._state.render(item.parts), record)
+        if answer.error is not None:
+            return answer, record
+        if expect is not None:
+            self._cast.fail(expect_failure(expect.codes, None, item.place, self._who))
+        try:
+            generated = self._state.take(item, answer)
+        except Wrong as wrong:
+            self.speaker.rollback(record)
+            raise SessionFailed(plain_failure(str(wrong), item.place, self._who)) from None
+        for text in generated:
+            record = self._new_record(item, text)
+            answer = self._say(item, text, record)
+            if answer.error is not None:
+                break
+        return answer, record
+
+    def _say(self, item: Statement, text: str, record: Record) -> Answer:
+        answer = self.speaker.say(item, text, record, self._state.variables)
+        if answer.interrupted:
+            raise Halted
+        for line in answer.copied:
+            self._echo(line)
+        return answer
+
+    def _new_record(self, item: Statement, text: str) -> Record:
+        who = self.actor
+        attempt = self._retries + 1
+        return Record(who.session, who.worker, self._iteration, attempt, item.step, item.place, text)
+
+    # errors
+
+    def _fail(
+        self,
+        item: Statement,
+        record: Record,
+        answer: Answer,
+        error: ServerError,
+        expect: Expect | None,
+        allow: Allow | None,
+    ) -> None:
+        unknown = error.lost and closes_block(item.verb, item.text)
+        what = meaning(error.sqlstate, unknown, self._session, self._retries, expect, allow)
+        if what is Meaning.EXPECTED:
+            return
+        in_block = answer.before == pq.TransactionStatus.INTRANS or self.speaker.in_block
+        self.speaker.rollback(record)
+        if what is Meaning.RETRY and self._begun.index >= 0:
+            self._again()
+        elif what in (Meaning.ALLOWED, Meaning.OTHER):
+            if what is Meaning.OTHER and expect is not None:
+                self._cast.fail(expect_failure(expect.codes, error, item.place, self._who))
+            if in_block and not closes_block(item.verb, item.text):
+                self._skip_rest()
+        elif what is Meaning.EXHAUSTED:
+            raise SessionFailed(retries_failure(error, item.place, self._who, self._retries))
+        else:
+            raise SessionFailed(error_failure(error, item.place, self._who))
+
+    def _again(self) -> None:
+        """Go back to where the transaction began, with everything as it stood there, after a pause that doubles."""
+        self._delay(self._session.retry.backoff * 2**self._retries * (0.5 + self._random.random() / 2))
+        self._retries += 1
+        begun = self._begun
+        self._index = begun.index
+        self._state.variables = dict(begun.variables)
+        self._state.branches = begun.branches.copy()
+        self._expect, self._allow = begun.expect, begun.allow
+
+    def _skip_rest(self) -> None:
+        """Go past the rest of a block that has ended early, up to and with the statement that would close it."""
+        while self._index < len(self._items):
+            item = self._items[self._index]
+            self._index += 1
+            if isinstance(item, Meta):
+                if item.name in ("if", "elif", "else", "endif"):
+                    self._meta(item)
+            elif isinstance(item, Statement) and self._state.branches.active():
+                record = self._new_record(item, item.text)
+                record.skipped = True
+                self._cast.result.records.append(record)
+                if closes_block(item.verb, item.text):
+                    return
+            else:
+                self._pass(item)

@@ -1,0 +1,217 @@
+"""The order of a run: setup, sessions, check, teardown always, leak checks; what it left is in its result."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from pgchaos.engine import leaks, tables
+from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.performance import Performance
+from pgchaos.engine.section import Section
+from pgchaos.engine.settings import Settings
+from pgchaos.engine.stop import Stop
+from pgchaos.engine.voice import Voices, session_conninfo
+from pgchaos.engine.wording import error_failure
+from pgchaos.history import Failure, RunResult
+from pgchaos.scenario.model import Item, Place, Scenario, Statement
+from pgchaos.scenario.model import Section as Part
+from pgchaos.schedule.board import in_force
+from pgchaos.server import Sandbox, Server
+from pgchaos.tap import TapParser, failure_of, failures_of
+
+_PLAN = re.compile(r"\b(?:no_)?plan\s*\(", re.IGNORECASE)
+_FINISH = re.compile(r"\bfinish\s*\(", re.IGNORECASE)
+
+
+def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settings: Settings) -> RunResult:
+    """Run a scenario once.
+
+    Args:
+        scenario: what to run.
+        variables: the values of its matrix for this item.
+        server: where.
+        settings: how.
+
+    Returns:
+        All that it brought. Failures of the scenario are in it, never raised.
+
+    Raises:
+        pgchaos.server.ServerError: there is no server, or no database to work in.
+    """
+    result = RunResult(settings.seed, started_at=time.time(), server=server.banner)
+    if scenario.unsupported:
+        result.failures += [Failure("error", (), problem.text, problem.place) for problem in scenario.unsupported]
+        return result
+    result.skipped = "; ".join(filter(None, map(server.missing, scenario.requires)))
+    if result.skipped:
+        return result
+    extensions = tuple(r.name for r in scenario.requires if r.kind == "extension")
+    with server.sandbox(extensions) as sandbox:
+        result.started_at = time.time()
+        _Run(scenario, variables, sandbox, settings, result).go()
+        result.duration = time.time() - result.started_at
+    return result
+
+
+class _Run:
+    def __init__(
+        self,
+        scenario: Scenario,
+        variables: Mapping[str, str],
+        sandbox: Sandbox,
+        settings: Settings,
+        result: RunResult,
+    ) -> None:
+        self._scenario, self._variables, self._sandbox = scenario, variables, sandbox
+        self._settings, self._result = settings, result
+        self._share = settings.share(scenario.timeout)
+        self._voices = Voices(result)
+        self._calm = Stop()
+
+    def go(self) -> None:
+        try:
+            with self._watching() as link:
+                self._all(link)
+        except LinkError as refused:
+            self._fail(error_failure(refused.error, None, "setup"))
+        finally:
+            self._calm.close()
+
+    def _fail(self, failure: Failure | None) -> bool:
+        if failure is not None:
+            self._result.failures.append(failure)
+        return failure is not None
+
+    @contextmanager
+    def _watching(self) -> Iterator[Link]:
+        """Keep a link for the leak checks."""
+        link = Link(session_conninfo(self._sandbox.conninfo, "leaks", {}), self._calm)
+        try:
+            yield link
+        finally:
+            link.close()
+
+    def _section(self, who: str) -> Section:
+        return Section(self._sandbox.conninfo, who, self._calm, self._voices, self._variables)
+
+    def _all(self, link: Link) -> None:
+        shared = leaks.rows(link, leaks.SHARED)
+        objects = leaks.rows(link, leaks.OBJECTS) if self._sandbox.in_place else []
+        setup = self._section("setup")
+        found: list[leaks.Leak] = []
+        complete = False
+        try:
+            if self._set_up(setup):
+                complete = self._play(link, found)
+        finally:
+            try:
+                self._tear_down(setup)
+            finally:
+                found += leaks.in_database(link)
+                found += leaks.shared(link, shared, self._scenario.source)
+        if complete:
+            if self._sandbox.in_place:
+                found += leaks.objects(link, objects)
+            else:
+                found += leaks.sessions(link, (link.pid,))
+            in_force_ = [w for w in self._scenario.leaves if w.when is None or w.when.holds(self._variables)]
+            self._result.leaves_seen.update(leak.kind for leak in found)
+            self._result.failures += leaks.judge(found, in_force_)
+
+    def _set_up(self, setup: Section) -> bool:
+        if self._fail(setup.run(self._items(self._scenario.setup), self._share)):
+            return False
+        if setup.in_block:
+            # its work would be seen by nobody, and its locks would hold up everybody
+            text = "setup left a transaction open: COMMIT is missing"
+            return not self._fail(Failure("error", (), text, setup.place, session="setup"))
+        return True
+
+    def _items(self, parts: tuple[Part, ...]) -> list[Item]:
+        return [item for part in parts for item in part.items if in_force(item, self._variables)]
+
+    def _play(self, link: Link, found: list[leaks.Leak]) -> bool:
+        """Play the sessions and check; say whether all of it was done."""
+        show = Performance(
+            self._scenario,
+            self._variables,
+            self._sandbox.conninfo,
+            self._settings.seed,
+            self._voices,
+            self._result,
+            self._calm,
+        )
+        try:
+            if self._scenario.sessions or self._scenario.invariants:
+                show.play(self._share)
+            if show.stopped:
+                return False
+            show.take_notifications()
+            done = self._fill(link) and self._check()
+            found += show.open_transactions()
+            found += leaks.advisory_locks(link, show.pids())
+            return done
+        finally:
+            show.close()
+            self._take_assertions()
+
+    def _take_assertions(self) -> None:
+        for assertion in self._voices.assertions():
+            self._result.assertions.append(assertion)
+            self._fail(failure_of(assertion))
+
+    def _fill(self, link: Link) -> bool:
+        source = self._scenario.source
+        if any(name in source for name in ("chaos.history", "chaos.transactions", "chaos.notifications")):
+            return not self._fail(tables.fill(link, self._result))
+        return True
+
+    def _check(self) -> bool:
+        items = self._items(self._scenario.checks)
+        if not items:
+            return True
+        tap = TapParser()
+        check = Section(
+            self._sandbox.conninfo,
+            "check",
+            self._calm,
+            self._voices,
+            self._variables,
+            lambda row, at: tap.feed(row, at),
+        )
+        try:
+            failure = self._checked(check, items)
+        finally:
+            check.close()
+        report = tap.close(stopped=failure is not None)
+        self._result.assertions += report.assertions
+        self._result.failures += failures_of(report)
+        return not self._fail(failure)
+
+    def _checked(self, check: Section, items: list[Item]) -> Failure | None:
+        """Run the check, with a plan of our own where it has none."""
+        own = not self._scenario.plain and not _says(items, _PLAN)
+        failure = check.ask("SELECT no_plan()", None, self._share) if own else None
+        failure = failure or check.run(items, self._share)
+        if failure is None and not self._scenario.plain and not _says(items, _FINISH):
+            failure = check.ask("SELECT * FROM finish()", _last_place(items), self._share)
+        return failure
+
+    def _tear_down(self, setup: Section) -> None:
+        try:
+            if setup.in_block:
+                setup.ask("ROLLBACK", None, self._share)
+            self._fail(setup.run(self._items(self._scenario.teardown), self._share))
+        finally:
+            setup.close()
+
+
+def _says(items: list[Item], what: re.Pattern[str]) -> bool:
+    return any(isinstance(item, Statement) and what.search(item.text) for item in items)
+
+
+def _last_place(items: list[Item]) -> Place:
+    return items[-1].place

@@ -1,0 +1,148 @@
+"""Setup, teardown, check and plain pgTAP files: items one after the other on one connection, up to the first error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from psycopg import pq
+
+from pgchaos.engine.answer import Answer
+from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
+from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.stop import Stop
+from pgchaos.engine.voice import Voices, session_conninfo, vars_literal
+from pgchaos.engine.wording import error_failure, plain_failure
+from pgchaos.history import Failure
+from pgchaos.scenario.model import Item, Meta, Place, Statement
+
+Hear = Callable[[str, Place], None]
+
+
+class Section:
+    """A connection that runs sections.
+
+    Args:
+        conninfo: of the scenario's database.
+        who: the section's name in messages.
+        stop: whoever waits is woken by it.
+        voices: takes notices and output.
+        variables: of the matrix; what the section sets is kept for its next run.
+        hear: takes every row as psql -At prints it, with the place of its statement.
+    """
+
+    def __init__(
+        self,
+        conninfo: str,
+        who: str,
+        stop: Stop,
+        voices: Voices,
+        variables: Mapping[str, str],
+        hear: Hear | None = None,
+    ) -> None:
+        self._conninfo = session_conninfo(conninfo, who, {})
+        self._who, self._stop, self._voices, self._hear = who, stop, voices, hear
+        self._state = Interpreter(variables, lambda line: voices.say(f"{who}: {line}"))
+        self._told: dict[str, str] | None = None
+        self._link: Link | None = None
+        self._place: Place | None = None
+        self._deadline = 0.0
+
+    def run(self, items: Iterable[Item], seconds: float) -> Failure | None:
+        """Run items.
+
+        Args:
+            items: in order.
+            seconds: for all of them.
+
+        Returns:
+            What stopped it, or None.
+        """
+        self._deadline = time.monotonic() + seconds
+        try:
+            link = self._link = self._link or Link(self._conninfo, self._stop, self._notice)
+            for item in items:
+                failure = self._perform(link, item, seconds)
+                if failure is not None:
+                    return failure
+        except LinkError as refused:
+            return error_failure(refused.error, None, self._who)
+        except Wrong as wrong:
+            return plain_failure(str(wrong), self._place, self._who)
+        except Quit:
+            pass
+        return None
+
+    def ask(self, query: str, place: Place | None, seconds: float) -> Failure | None:
+        """Send a query of the engine's own; its rows are heard at a place.
+
+        Args:
+            query: SQL.
+            place: whose rows these are.
+            seconds: for it.
+
+        Returns:
+            What went wrong, or None.
+        """
+        self._place, self._deadline = place, time.monotonic() + seconds
+        link = self._link = self._link or Link(self._conninfo, self._stop, self._notice)
+        return self._after(link.ask(query, deadline=self._deadline), place, seconds)
+
+    @property
+    def in_block(self) -> bool:
+        """Say whether it left a transaction open."""
+        return self._link is not None and self._link.status in (
+            pq.TransactionStatus.INTRANS,
+            pq.TransactionStatus.INERROR,
+        )
+
+    @property
+    def place(self) -> Place | None:
+        """The last statement or meta-command."""
+        return self._place
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _notice(self, raw: pq.abc.PGresult) -> None:
+        self._voices.hear(self._who, self._place, raw)
+
+    def _perform(self, link: Link, item: Item, seconds: float) -> Failure | None:
+        self._place = item.place
+        if isinstance(item, Meta):
+            self._state.meta(item)
+        elif isinstance(item, Statement) and self._state.branches.active():
+            self._tell(link)
+            answer = link.ask(self._state.render(item.parts), item.copy, self._deadline)
+            failure = self._after(answer, item.place, seconds)
+            if failure is not None:
+                return failure
+            for text in self._state.take(item, answer):
+                failure = self._after(link.ask(text, deadline=self._deadline), item.place, seconds)
+                if failure is not None:
+                    return failure
+        return None
+
+    def _tell(self, link: Link) -> None:
+        """Tell the server the variables, once they have changed, for chaos.var."""
+        if self._state.variables and self._told != self._state.variables:
+            if link.status != pq.TransactionStatus.INERROR:
+                link.ask(f"SET chaos.vars = {vars_literal(self._state.variables)}", deadline=self._deadline)
+            self._told = dict(self._state.variables)
+
+    def _after(self, answer: Answer, place: Place | None, seconds: float) -> Failure | None:
+        if answer.interrupted:
+            text = f"{self._who} was stopped: it did not end within {seconds:g}s"
+            if self._stop.is_set():
+                text = f"{self._who} was stopped with the run"
+            return Failure("timeout", (), text, place, session=self._who)
+        if self._hear is not None and place is not None:
+            for result in answer.results:
+                for row in result.rows():
+                    self._hear("|".join("" if cell is None else cell for cell in row), place)
+        for line in answer.copied:
+            self._voices.say(f"{self._who}: {line}")
+        return error_failure(answer.error, place, self._who) if answer.error is not None else None

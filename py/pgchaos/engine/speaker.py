@@ -1,0 +1,202 @@
+"""Says a session's statements to the server and records what became of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from psycopg import pq
+
+from pgchaos.engine.answer import SUCCESS, Answer
+from pgchaos.engine.cast import Cast
+from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.voice import session_conninfo, vars_literal
+from pgchaos.history import Notification, Record, Transaction
+from pgchaos.scenario.model import Place, Statement
+from pgchaos.scenario.statements import closes_block
+from pgchaos.schedule.board import Actor
+from pgchaos.schedule.transactions import Ended, Told, Tracker
+
+_IN_BLOCK = (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
+_FORGETS = frozenset({"ROLLBACK", "RESET", "DISCARD ALL"})
+"""Tags of statements that may take the engine's settings away."""
+
+
+class Speaker:
+    """The connection of one player; it is opened anew when it was lost and is needed again.
+
+    Args:
+        cast: of the run.
+        actor: whose connection it is.
+    """
+
+    def __init__(self, cast: Cast, actor: Actor) -> None:
+        self._cast, self._actor = cast, actor
+        self._link: Link | None = None
+        self._tracker = Tracker()
+        self._told: tuple[int, str] | None = None
+        self._record: Record | None = None
+        self._listens = False
+
+    def connect(self) -> None:
+        """Open the connection, where it does not stand.
+
+        Raises:
+            LinkError: the server refused.
+        """
+        if self._link is not None and self._link.alive:
+            return
+        self.close()
+        actor = self._actor
+        settings = {"chaos.session": actor.session, "chaos.worker": str(actor.worker), "chaos.iteration": "1"}
+        link = Link(session_conninfo(self._cast.conninfo, str(actor), settings), self._cast.stop, self._hear)
+        self._link, self._told = link, None
+        self._cast.stage.join(actor, link.pid)
+
+    def _hear(self, raw: pq.abc.PGresult) -> None:
+        self._cast.voices.hear(str(self._actor), self._record.place if self._record else None, raw)
+
+    @property
+    def in_block(self) -> bool:
+        """Say whether a transaction block is open, failed or not."""
+        return self._link is not None and self._link.status in _IN_BLOCK
+
+    @property
+    def pid(self) -> int | None:
+        """The backend, or None where there is no connection."""
+        return self._link.pid if self._link is not None and self._link.alive else None
+
+    def say(self, item: Statement, text: str, record: Record, variables: Mapping[str, str]) -> Answer:
+        """Send a statement and take its answer.
+
+        Args:
+            item: the statement.
+            text: what is sent, its variables put in.
+            record: its row of the history; filled and kept.
+            variables: for chaos.var.
+
+        Returns:
+            The answer, an error in it.
+        """
+        self._record = record
+        record.started_at = time.time()
+        self._cast.result.records.append(record)
+        before = self.in_block
+        self._cast.stage.begin(self._actor, record)
+        answer = self._ask(text, item.copy, record.iteration, variables)
+        self._cast.stage.finish(self._actor)
+        record.ended_at = time.time()
+        error = answer.error
+        record.tag = None if error else answer.tag
+        record.rows = None if error else answer.rows
+        record.sqlstate = error.sqlstate if error else SUCCESS
+        if error is not None:
+            record.message, record.hint = error.message, error.hint
+        self._after(item, answer, before, record)
+        return answer
+
+    def _ask(self, text: str, copy: str | None, iteration: int, variables: Mapping[str, str]) -> Answer:
+        try:
+            self.connect()
+        except LinkError as refused:
+            status = pq.TransactionStatus.UNKNOWN
+            return Answer(status, status, error=refused.error, interrupted=self._cast.stop.is_set())
+        assert self._link is not None, "connect() opens it or raises"
+        self._tell(self._link, iteration, variables)
+        return self._link.ask(text, copy)
+
+    def _tell(self, link: Link, iteration: int, variables: Mapping[str, str]) -> None:
+        """Tell the server the iteration and the variables, where the file asks for them and they have changed.
+
+        SET takes no snapshot, so this may stand at the beginning of a repeatable read transaction.
+        """
+        if not self._cast.tells or link.status == pq.TransactionStatus.INERROR:
+            return
+        now = (iteration, vars_literal(variables))
+        if now != self._told:
+            link.ask(f"SET chaos.iteration = '{iteration}'; SET chaos.vars = {now[1]}")
+            self._told = now
+
+    def _after(self, item: Statement, answer: Answer, before: bool, record: Record) -> None:
+        tags = [result.tag for result in answer.results]
+        error = answer.error
+        told = Told(
+            before,
+            self.in_block,
+            tags,
+            error.sqlstate if error else None,
+            error is not None and error.lost,
+            error is None or error.said,
+            closes_block(item.verb, item.text),
+        )
+        ended = self._tracker.hear(told)
+        if ended is not None:
+            self._end(ended, record)
+        if error is not None or not _FORGETS.isdisjoint(tags):
+            self._told = None
+        self._listens = self._listens or "LISTEN" in tags
+        self.take_notifications()
+
+    def _end(self, ended: Ended, record: Record) -> None:
+        row = Transaction(
+            record.session,
+            record.worker,
+            record.iteration,
+            record.attempt,
+            ended.block,
+            ended.outcome,
+            ended.sqlstate,
+        )
+        self._cast.result.transactions.append(row)
+
+    def rollback(self, record: Record) -> None:
+        """End the open block, if any, after an error that its author does not deal with.
+
+        Args:
+            record: of the statement that failed.
+        """
+        if self._link is None or not self.in_block:
+            return
+        if self._cast.stop.is_set():
+            self._link.deafen()
+        self._link.ask("ROLLBACK")
+        self._told = None
+        ended = self._tracker.hear(Told(True, self.in_block, ("ROLLBACK",), closes=True))
+        if ended is not None:
+            self._end(ended, record)
+
+    def end_block(self) -> None:
+        """Roll back a transaction that was left open at the end; it is no row of chaos.transactions."""
+        if self._link is not None:
+            self._link.deafen()
+            self._link.ask("ROLLBACK")
+
+    def take_notifications(self, last: bool = False) -> None:
+        """Take what notifications have come in.
+
+        Args:
+            last: ask the server once more: it sends them before it answers.
+        """
+        if self._link is None or not self._listens:
+            return
+        if last and self._link.alive and not self.in_block:
+            self._link.deafen()
+            self._link.ask("")
+        for channel, payload in self._link.notifications():
+            row = Notification(self._actor.session, self._actor.worker, channel, payload, time.time())
+            self._cast.result.notifications.append(row)
+
+    def place(self) -> Place | None:
+        """Tell the last statement's place."""
+        return self._record.place if self._record else None
+
+    def abort(self) -> None:
+        """End the connection under whoever waits on it; from any thread."""
+        if self._link is not None:
+            self._link.abort()
+
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None

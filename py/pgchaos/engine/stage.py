@@ -1,0 +1,260 @@
+"""Where the sessions of one run meet: who is in which statement, who waits, and what has been seen."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pgchaos.engine.stop import Stop
+from pgchaos.history import Failure, Record, RunResult, Standing
+from pgchaos.scenario.model import Barrier, Place
+from pgchaos.schedule.board import Actor, Board, Wait, waits_text
+from pgchaos.schedule.looks import Looks, Seen
+
+
+class Halted(Exception):
+    """The run was stopped for another's reason; nothing more is to be said of this session."""
+
+
+class SessionFailed(Exception):
+    """This session stops, and the run with it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
+
+
+@dataclass(slots=True)
+class _Doing:
+    """What a connection does now."""
+
+    place: Place | None
+    doing: str
+    since: float
+    record: Record | None = None
+    ticket: int = 0
+    blockers: tuple[int, ...] = ()
+
+
+class Stage:
+    """The board, the last looks, and a condition that everything waits on.
+
+    Args:
+        board: the decisions.
+        stop: of the run.
+        result: where failures go.
+    """
+
+    def __init__(self, board: Board, stop: Stop, result: RunResult) -> None:
+        self._board = board
+        self._result = result
+        self._news = threading.Condition()
+        self._doing: dict[Actor, _Doing] = {}
+        self._tickets = 0
+        self._actors: dict[int, Actor] = {}
+        self._looks = Looks(self._actors)
+        self._running = self._unready = 0
+        self.stop = stop
+        stop.call(self._wake)
+
+    def _wake(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
+    # what sessions tell
+
+    def join(self, actor: Actor, pid: int) -> None:
+        """Note the backend of a connection, again after it reconnected."""
+        self._actors[pid] = actor
+
+    def begin(self, actor: Actor, record: Record) -> None:
+        """Note that a connection sends a statement."""
+        self._tickets += 1
+        self._doing[actor] = _Doing(record.place, "runs", record.started_at or time.time(), record, self._tickets)
+
+    def finish(self, actor: Actor) -> None:
+        """Note that its answer has come."""
+        doing = self._doing[actor]
+        doing.record, doing.doing, doing.since, doing.blockers = None, "is between statements", time.time(), ()
+
+    def arrive(self, actor: Actor, barrier: str, iteration: int) -> None:
+        """Note that a connection passed a barrier by."""
+        with self._news:
+            self._board.arrive(actor, barrier, iteration)
+            self._news.notify_all()
+
+    def give(self, signal: str) -> None:
+        """Give a signal."""
+        with self._news:
+            self._board.give(signal)
+            self._news.notify_all()
+
+    def expect(self, players: int) -> None:
+        """Say how many connections will play."""
+        with self._news:
+            self._running = self._unready = players
+
+    def ready(self) -> None:
+        """Note that a connection stands, and wait until all do.
+
+        Raises:
+            Halted: the run stops.
+        """
+        with self._news:
+            self._unready -= 1
+            self._news.notify_all()
+            self._news.wait_for(lambda: self._unready == 0 or self.stop.is_set())
+        if self.stop.is_set():
+            raise Halted
+
+    def end(self, actor: Actor, failure: Failure | None, halted: bool) -> None:
+        """Note that a session has come to its end.
+
+        Args:
+            actor: the connection.
+            failure: why it was stopped, or None.
+            halted: it was stopped because the run stops.
+        """
+        with self._news:
+            if failure is not None:
+                self._result.failures.append(failure)
+                if failure.kind == "wait" and not self._result.standings:
+                    # now: once the run is stopped nobody stands where he stood
+                    self._result.standings = self._stand(lambda pid: f"pid {pid}")
+            self._board.end(actor)
+            if not halted:
+                self._doing[actor] = _Doing(None, "failed" if failure else "ended", time.time())
+            self._running -= 1
+            self._news.notify_all()
+        if failure is not None:
+            self.stop.set()
+
+    def wait(self, actor: Actor, wait: Wait, iteration: int) -> None:
+        """Stand at a barrier or wait until it opens.
+
+        Args:
+            actor: the connection.
+            wait: the directive.
+            iteration: of its session.
+
+        Raises:
+            Halted: the run stops.
+            SessionFailed: the wait can never open.
+        """
+        with self._news:
+            self._board.stand(actor, wait, iteration)
+            self._doing[actor] = _Doing(wait.place, f"waits at {waits_text(wait)}", time.time())
+            self._news.notify_all()
+            while not (decision := self._board.decide(actor)).open:
+                if self.stop.is_set():
+                    raise Halted
+                if decision.never:
+                    raise SessionFailed(_cannot_open(actor, wait, decision.never))
+                self._news.wait()
+            self._board.leave(actor)
+            self._doing[actor].doing = "is between statements"
+            if isinstance(wait, Barrier):
+                self._news.notify_all()
+
+    # what the watcher asks and tells
+
+    def busy(self, longer_than: float) -> dict[int, int]:
+        """Tell which backends are in a statement.
+
+        Args:
+            longer_than: seconds.
+
+        Returns:
+            The ticket of the statement for each pid.
+        """
+        before = time.time() - longer_than
+        doing = self._doing
+        return {
+            pid: now.ticket
+            for pid, actor in list(self._actors.items())
+            if (now := doing.get(actor)) is not None and now.record is not None and now.since <= before
+        }
+
+    def needs_looks(self) -> bool:
+        """Say whether somebody waits for others to be blocked."""
+        with self._news:
+            return self._board.needs_looks()
+
+    def rest(self, seconds: float) -> None:
+        """Wait for news, or for some time."""
+        with self._news:
+            if not self._board.needs_looks():
+                self._news.wait(seconds)
+
+    def see(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]]) -> None:
+        """Take a look at the server.
+
+        Args:
+            tickets: what `busy` said before it.
+            blockers: for each pid that waits, the pids that it waits for.
+        """
+        with self._news:
+            look: dict[Actor, Seen] = {}
+            for pid, by in blockers.items():
+                actor = self._actors[pid]
+                now = self._doing[actor]
+                if now.record is not None and now.ticket == tickets[pid]:
+                    look[actor] = Seen(now.ticket, by)
+                    now.blockers = by
+                    self._remember(now.record, by)
+            for actor, now in self._doing.items():
+                if actor not in look:
+                    now.blockers = ()
+            if self._board.see_blocked(*self._looks.add(look)):
+                self._news.notify_all()
+
+    def _remember(self, record: Record, blockers: tuple[int, ...]) -> None:
+        for pid in blockers:
+            who = str(self._actors[pid]) if pid in self._actors else ""
+            if who and who not in record.waited_on:
+                record.waited_on += (who,)
+
+    # what the run asks
+
+    def await_end(self, seconds: float) -> bool:
+        """Wait until all sessions have ended or the run is stopped.
+
+        Args:
+            seconds: at most.
+
+        Returns:
+            False where the time was over.
+        """
+        with self._news:
+            return self._news.wait_for(lambda: self._running == 0 or self.stop.is_set(), seconds)
+
+    def gone(self, seconds: float) -> bool:
+        """Wait until no session runs any more, stopped or not; False where the time was over."""
+        with self._news:
+            return self._news.wait_for(lambda: self._running == 0, seconds)
+
+    def standings(self, describe: Callable[[int], str]) -> list[Standing]:
+        """Tell how every session stands now.
+
+        Args:
+            describe: tells what a foreign backend is, by its pid.
+        """
+        with self._news:
+            return self._stand(describe)
+
+    def _stand(self, describe: Callable[[int], str]) -> list[Standing]:
+        return [self._standing(actor, now, describe) for actor, now in sorted(self._doing.items())]
+
+    def _standing(self, actor: Actor, now: _Doing, describe: Callable[[int], str]) -> Standing:
+        whom = tuple(str(self._actors[pid]) if pid in self._actors else describe(pid) for pid in now.blockers)
+        doing = "is blocked" if whom else now.doing
+        if now.doing.startswith("waits at"):
+            whom = tuple(map(str, self._board.decide(actor).missing))
+        return Standing(str(actor), now.place, doing, now.since, whom)
+
+
+def _cannot_open(actor: Actor, wait: Wait, why: str) -> Failure:
+    text = f"{waits_text(wait)} of {actor} can never open: {why}"
+    return Failure("wait", (), text, wait.place, session=str(actor))

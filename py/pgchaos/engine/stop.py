@@ -1,0 +1,67 @@
+"""A stop that reaches a thread wherever it waits: in select, on a condition, or in a delay."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+
+
+class Stop:
+    """Set once, never taken back.
+
+    `fileno()` becomes readable when it is set and stays so, for every thread that polls it.
+    """
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._reader, self._writer = socket.socketpair()
+        self._callbacks: list[Callable[[], None]] = []
+
+    def fileno(self) -> int:
+        """Return the descriptor to poll."""
+        return self._reader.fileno()
+
+    def is_set(self) -> bool:
+        """Say whether it was set."""
+        return self._event.is_set()
+
+    def call(self, callback: Callable[[], None]) -> None:
+        """Have something called when it is set.
+
+        Args:
+            callback: called once, in the thread that sets it; at once where it is set already.
+        """
+        with self._lock:
+            if not self._event.is_set():
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def set(self) -> None:
+        """Stop all who wait; doing so again does nothing."""
+        with self._lock:
+            if self._event.is_set():
+                return
+            self._event.set()
+            self._writer.send(b"x")
+            callbacks = self._callbacks[:]
+        for callback in callbacks:
+            callback()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is set, or some time has gone by.
+
+        Args:
+            seconds: to wait at most.
+
+        Returns:
+            True where it was set.
+        """
+        return self._event.wait(seconds)
+
+    def close(self) -> None:
+        """Give its descriptors back; nobody may poll it any more."""
+        self._reader.close()
+        self._writer.close()

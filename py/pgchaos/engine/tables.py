@@ -1,0 +1,78 @@
+"""Brings what a run recorded into chaos.history, chaos.transactions and chaos.notifications, for the check to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+
+from pgchaos.engine.link import Link
+from pgchaos.engine.wording import error_failure
+from pgchaos.history import Failure, Record, RunResult
+
+Cell = object
+
+
+def fill(link: Link, result: RunResult) -> Failure | None:
+    """Fill the three tables.
+
+    Args:
+        link: to the scenario's database.
+        result: of the run so far.
+
+    Returns:
+        What went wrong, or None.
+    """
+    tables: tuple[tuple[str, Iterable[Sequence[Cell]]], ...] = (
+        ("history", map(_history, result.records)),
+        (
+            "transactions",
+            (
+                (t.session, t.worker, t.iteration, t.attempt, t.block, t.outcome, t.sqlstate)
+                for t in result.transactions
+            ),
+        ),
+        (
+            "notifications",
+            ((n.session, n.worker, n.channel, n.payload, _time(n.received_at)) for n in result.notifications),
+        ),
+    )
+    for name, rows in tables:
+        data = "".join("\t".join(map(_cell, row)) + "\n" for row in rows)
+        answer = link.ask(f"COPY chaos.{name} FROM STDIN", data)
+        if answer.error is not None:
+            return error_failure(answer.error, None, f"chaos.{name}")
+    return None
+
+
+def _history(record: Record) -> Sequence[Cell]:
+    return (
+        record.session,
+        record.worker,
+        record.iteration,
+        record.attempt,
+        record.step,
+        record.place.line,
+        record.statement,
+        record.tag,
+        record.rows,
+        record.sqlstate,
+        record.message,
+        _time(record.started_at),
+        _time(record.ended_at),
+        ", ".join(record.waited_on),
+        record.fault,
+    )
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).isoformat()
+
+
+def _cell(value: Cell) -> str:
+    """Write a value as COPY's text format has it (PostgreSQL docs, "COPY", Text Format)."""
+    if value is None:
+        return r"\N"
+    text = str(value)
+    for raw, escaped in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+        text = text.replace(raw, escaped)
+    return text

@@ -1,0 +1,90 @@
+"""Looks at the server to see who waits for whom; one thread, on a connection of its own.
+
+`pg_blocking_pids` sees heavyweight locks, safe-snapshot waits, and a prepared transaction as pid 0
+(PostgreSQL docs, "Session Information Functions").
+"""
+
+from __future__ import annotations
+
+import threading
+
+from pgchaos.engine.link import Link
+from pgchaos.engine.stage import Stage
+
+_TIGHT = 0.001
+_LOOSE = 0.02
+"""Seconds between looks: while somebody waits for others to be blocked, and else."""
+_LONG = 0.005
+"""Seconds that a statement may take before it is looked at without being asked for."""
+
+
+class Watcher:
+    """Watches a stage until it is closed.
+
+    Args:
+        link: a connection for looks alone.
+        stage: whose sessions are watched.
+    """
+
+    def __init__(self, link: Link, stage: Stage) -> None:
+        self.link, self._stage = link, stage
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="pgchaos watcher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Watch no more; the link is free afterwards."""
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.is_set() and self.link.alive:
+            asked = self._stage.needs_looks()
+            self.look(0.0 if asked else _LONG)
+            if asked:
+                self._over.wait(_TIGHT)
+            else:
+                self._stage.rest(_LOOSE)
+
+    def look(self, longer_than: float = 0.0) -> None:
+        """Look once, and tell the stage.
+
+        Args:
+            longer_than: leave out statements that have not run so many seconds.
+        """
+        tickets = self._stage.busy(longer_than)
+        if not tickets:
+            self._stage.see({}, {})
+            return
+        pids = ",".join(map(str, tickets))
+        answer = self.link.ask(
+            "SELECT pid, array_to_string(pg_catalog.pg_blocking_pids(pid), ',')"
+            " FROM pg_catalog.pg_stat_get_activity(NULL)"
+            f" WHERE pid = ANY ('{{{pids}}}') AND wait_event_type IN ('Lock', 'IPC')"
+        )
+        blockers = {
+            int(pid): tuple(map(int, by.split(",")))
+            for result in answer.results
+            for pid, by in result.rows()
+            if pid and by
+        }
+        self._stage.see(tickets, blockers)
+
+    def describe(self, pid: int) -> str:
+        """Tell what a backend is that is none of ours.
+
+        Args:
+            pid: as `pg_blocking_pids` gave it.
+        """
+        if pid == 0:
+            return "a prepared transaction"
+        answer = self.link.ask(
+            "SELECT backend_type || coalesce(' ' || nullif(application_name, ''), '') || coalesce(', ' || state, '')"
+            f" FROM pg_catalog.pg_stat_activity WHERE pid = {pid}"
+        )
+        told = [row[0] for result in answer.results for row in result.rows()]
+        return f"pid {pid} ({told[0]})" if told and told[0] else f"pid {pid}"

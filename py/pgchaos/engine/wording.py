@@ -1,0 +1,68 @@
+"""How an error becomes a failure in a user's words."""
+
+from __future__ import annotations
+
+import functools
+
+from pgchaos.engine.answer import ServerError
+from pgchaos.history import Failure
+from pgchaos.scenario.codes import conditions
+from pgchaos.scenario.model import Code, Place
+
+
+@functools.lru_cache(maxsize=256)
+def condition_names(sqlstate: str) -> tuple[str, ...]:
+    """Tell what PL/pgSQL calls a SQLSTATE.
+
+    Args:
+        sqlstate: five characters.
+
+    Returns:
+        The condition names, none where it has none.
+    """
+    return tuple(name for name, states in conditions().items() if sqlstate in states)
+
+
+def error_failure(error: ServerError, place: Place | None, who: str) -> Failure:
+    """Make a failure of an unexpected error.
+
+    Args:
+        error: as the server said it.
+        place: of the statement.
+        who: `session[worker]`, or the name of a section.
+    """
+    conditions = condition_names(error.sqlstate)
+    text = f"{who}: ERROR {error.sqlstate}{_in_brackets(conditions)}: {error.message}"
+    return Failure("error", (error.sqlstate, *conditions), text, place, error.hint, who)
+
+
+def retries_failure(error: ServerError, place: Place | None, who: str, retries: int) -> Failure:
+    """Make a failure of a transaction that was sent again as often as it may."""
+    failure = error_failure(error, place, who)
+    text = f"{failure.text} (after {retries} {'retry' if retries == 1 else 'retries'})"
+    return Failure("error", failure.names, text, place, error.hint, who)
+
+
+def plain_failure(text: str, place: Place | None, who: str) -> Failure:
+    """Make a failure of an error that psql, not the server, would have told."""
+    return Failure("error", (), f"{who}: {text}", place, session=who)
+
+
+def expect_failure(codes: tuple[Code, ...], error: ServerError | None, place: Place, who: str) -> Failure:
+    """Make a failure of an `expect` that did not come.
+
+    Args:
+        codes: what was expected.
+        error: what came instead, or None.
+        place: of the statement.
+        who: `session[worker]`.
+    """
+    wanted = " or ".join(code.name for code in codes)
+    have = "no error" if error is None else f"{error.sqlstate}: {error.message}"
+    names = tuple(dict.fromkeys(name for code in codes for name in (code.name, *code.sqlstates)))
+    details = (f"have: {have}", f"want: {wanted}", *(error.hint if error else ()))
+    return Failure("expect", names, f"{who}: the statement should fail with {wanted}", place, details, who)
+
+
+def _in_brackets(conditions: tuple[str, ...]) -> str:
+    return f" ({', '.join(conditions)})" if conditions else ""

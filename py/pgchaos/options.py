@@ -1,0 +1,218 @@
+"""The options of the plugin, each with the ini key that mirrors it, and what they come to."""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from pgchaos.server.settings import ServerSettings
+
+_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min)")
+_TAG = re.compile(r"[a-z][a-z0-9_]*")
+_SEED_BITS = 31
+_LEAST_TIMEOUT = 0.001
+_TIMEOUT = 60.0
+_CLONES = 2
+
+MARKERS = {
+    "chaos": "a chaos scenario",
+    "slow": "may take more than 30 s",
+    "concurrent": "several sessions at once",
+    "destructive": "harms the server as a whole",
+    "smoke": "one of the few that are run first",
+}
+"""The markers of every project; those of ini `chaos_tags` come beside them."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for.
+
+    Args:
+        server: which server to use.
+        seed: of everything random.
+        timeout: of the sessions of a scenario that says none, in seconds.
+        pgtap_files: collect pgTAP files without directives too.
+        paths: folders whose scenarios are collected without being named.
+        tags: further tags.
+        replay: options of the command line that a replay needs as well.
+    """
+
+    server: ServerSettings
+    seed: int
+    timeout: float
+    pgtap_files: bool
+    paths: tuple[Path, ...]
+    tags: tuple[str, ...]
+    replay: tuple[str, ...] = ()
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option and its ini key.
+
+    Args:
+        parser: of pytest.
+    """
+    group = parser.getgroup("chaos", "chaos scenarios for PostgreSQL (pgchaos)")
+
+    def add(name: str, text: str, metavar: str | None = None, *, many: bool = False) -> None:
+        flag = "--chaos-" + name.replace("_", "-")
+        if metavar is None:
+            group.addoption(flag, action="store_true", default=None, help=text)
+            parser.addini(f"chaos_{name}", text, type="bool", default=False)
+        elif many:
+            group.addoption(flag, action="append", default=None, metavar=metavar, help=text)
+            parser.addini(f"chaos_{name}", text, type="linelist", default=None)
+        else:
+            group.addoption(flag, default=None, metavar=metavar, help=text)
+            parser.addini(f"chaos_{name}", text, type="string", default=None)
+
+    add("dsn", "run on this server ('' is libpq's environment), in databases of our own", "DSN")
+    add("pg_bindir", "start a private server of the PostgreSQL whose programs lie in DIR", "DIR")
+    add("seed", "of everything random (default: drawn, and printed)", "N")
+    add("timeout", "for the sessions of a scenario that says none, such as 30s (default: 60s)", "TIME")
+    add("in_place", "work in the named database instead of databases of our own")
+    add("allow_destructive", "a database whose server may be harmed as a whole", "DBNAME", many=True)
+    add("pgtap", "collect pgTAP files without directives too")
+    add("pgtap_sql", "load pgTAP from this file or folder where the server has none", "PATH")
+    add("paths", "a folder whose scenarios are collected without being named (default: sql)", "DIR", many=True)
+    add("tags", "a further tag of scenarios, registered as a marker", "TAG", many=True)
+    add("clones", "databases that are made ahead of use (default: 2)", "N")
+
+
+def read_options(config: pytest.Config) -> Options:
+    """Work out what the user asked for: the command line wins over the ini file, which wins over the default.
+
+    Args:
+        config: of pytest.
+
+    Returns:
+        The options; a seed that nobody gave is drawn.
+
+    Raises:
+        pytest.UsageError: an option or ini key has no sensible value.
+    """
+    seed = _value(config, "seed", _seed)
+    timeout = _value(config, "timeout", duration)
+    clones = _value(config, "clones", _count)
+    server = ServerSettings(
+        dsn=_value(config, "dsn", str),
+        pg_bindir=_path(config, "pg_bindir"),
+        in_place=bool(_raw(config, "in_place")[1]),
+        allow_destructive=_list(config, "allow_destructive"),
+        pgtap=_path(config, "pgtap_sql"),
+        clones=_CLONES if clones is None else clones,
+    )
+    return Options(
+        server=server,
+        seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
+        timeout=_TIMEOUT if timeout is None else timeout,
+        pgtap_files=bool(_raw(config, "pgtap")[1]),
+        paths=_folders(config),
+        tags=_tags(config),
+        replay=_replay(config),
+    )
+
+
+def duration(text: str) -> float:
+    """Read a time with its unit.
+
+    Args:
+        text: such as `500ms`, `30s` or `2min`.
+
+    Returns:
+        It in seconds.
+
+    Raises:
+        ValueError: it is none, or not more than nothing.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"'{text}' is no time: write a number and its unit, such as 500ms, 30s or 2min")
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if not math.isfinite(seconds) or seconds < _LEAST_TIMEOUT:
+        raise ValueError(f"'{text}' is too short or too long: at least 1ms is meant")
+    return seconds
+
+
+def _raw(config: pytest.Config, name: str) -> tuple[str, object]:
+    given = config.getoption(f"chaos_{name}")
+    if given is not None:
+        return "--chaos-" + name.replace("_", "-"), given
+    return f"ini chaos_{name}", config.getini(f"chaos_{name}")
+
+
+def _value(config: pytest.Config, name: str, read: Callable[[str], _T]) -> _T | None:
+    source, raw = _raw(config, name)
+    if raw is None:
+        return None
+    try:
+        return read(str(raw))
+    except ValueError as error:
+        raise pytest.UsageError(f"{source}: {error}") from None
+
+
+def _list(config: pytest.Config, name: str) -> tuple[str, ...]:
+    _, raw = _raw(config, name)
+    return tuple(map(str, raw)) if isinstance(raw, list) else ()
+
+
+def _seed(text: str) -> int:
+    # int() would take signs, blanks and underscores too
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise ValueError(f"'{text}' is no seed: write a whole number such as 1234")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", text):
+        raise ValueError(f"'{text}' is no number of databases: write a whole number from 0 to 999")
+    return int(text)
+
+
+def _path(config: pytest.Config, name: str) -> Path | None:
+    source, raw = _raw(config, name)
+    if raw is None:
+        return None
+    folder = config.invocation_params.dir if source.startswith("--") else _ini_folder(config)
+    path = folder / Path(str(raw)).expanduser()
+    if not path.exists():
+        raise pytest.UsageError(f"{source}: there is no '{path}'")
+    return path
+
+
+def _folders(config: pytest.Config) -> tuple[Path, ...]:
+    source, _ = _raw(config, "paths")
+    names = _list(config, "paths") or ("sql",)
+    if source.startswith("--"):
+        return tuple(config.invocation_params.dir / name for name in names)
+    return tuple(dict.fromkeys(folder / name for folder in (_ini_folder(config), config.rootpath) for name in names))
+
+
+def _ini_folder(config: pytest.Config) -> Path:
+    return config.inipath.parent if config.inipath is not None else config.rootpath
+
+
+def _tags(config: pytest.Config) -> tuple[str, ...]:
+    source, _ = _raw(config, "tags")
+    tags = _list(config, "tags")
+    for tag in tags:
+        if not _TAG.fullmatch(tag):
+            raise pytest.UsageError(f"{source}: '{tag}' is no tag: write a word of a-z, 0-9 and _")
+    return tuple(dict.fromkeys(tags))
+
+
+def _replay(config: pytest.Config) -> tuple[str, ...]:
+    # a connection string may hold a password: only what is safe to print
+    bindir = config.getoption("chaos_pg_bindir")
+    return () if bindir is None else (f"--chaos-pg-bindir={bindir}",)

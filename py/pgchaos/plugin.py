@@ -1,0 +1,126 @@
+"""The pytest plugin: collects scenarios, hands them over, and reports. Everything else is done elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pgchaos
+from pgchaos.collecting import ScenarioFile, wanted
+from pgchaos.items import ScenarioItem
+from pgchaos.options import MARKERS, Options, add_options, read_options
+from pgchaos.runner import Runner
+from pgchaos.server.settings import ServerError
+
+_OPTIONS = pytest.StashKey[Options]()
+_RUNNER = pytest.StashKey[Runner]()
+_BANNERS = pytest.StashKey[dict[str, str]]()
+_NO_SERVER = 4
+_NOTHING_IS_RUN = ("collectonly", "setuponly", "setupplan")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options and ini keys."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options, register the markers, and make the runner."""
+    options = read_options(config)
+    for name, text in {**dict.fromkeys(options.tags, "a tag of ini chaos_tags"), **MARKERS}.items():
+        config.addinivalue_line("markers", f"{name}: {text}")
+    # what a worker of pytest-xdist could not find out by itself; it is given the options of the run as they are here
+    config.option.chaos_seed = str(options.seed)
+    if not hasattr(config.option, "chaos_named"):
+        config.option.chaos_named = config.args_source is config.ArgsSource.ARGS
+    runner = Runner(options.server, options.seed, options.timeout)
+    config.add_cleanup(runner.close)
+    config.stash[_OPTIONS] = options
+    config.stash[_RUNNER] = runner
+    config.stash[_BANNERS] = {}
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say the version and the seed."""
+    return f"pgchaos {pgchaos.__version__}, seed {config.stash[_OPTIONS].seed}"
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """Open the server, if there is a scenario to run, and say which it is and whether it is ours."""
+    if any(config.getoption(name) for name in _NOTHING_IS_RUN) or not any(isinstance(i, ScenarioItem) for i in items):
+        return []
+    try:
+        return [f"server: {config.stash[_RUNNER].server.banner}"]
+    except ServerError as error:
+        pytest.exit(f"no server: {error}", returncode=_NO_SERVER)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Collect a scenario; one that pytest-pgtap would run as well is run by us alone."""
+    others = yield
+    options = parent.config.stash[_OPTIONS]
+    what = wanted(file_path, parent.session, options)
+    theirs = [other for other in others if type(other).__module__.partition(".")[0] == "pytest_pgtap"]
+    if not what or (what == "pgtap" and theirs and not options.pgtap_files):
+        return others
+    file: ScenarioFile = ScenarioFile.from_parent(parent, path=file_path)
+    file.options, file.runner = options, parent.config.stash[_RUNNER]
+    return [*(other for other in others if other not in theirs), file]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Give a report the time of the scenario itself, and a skip the line of the scenario that asks for it."""
+    report = yield
+    if isinstance(item, ScenarioItem) and call.when == "call":
+        if item.in_subtest:
+            report.duration = 0.0
+        elif item.took is not None:
+            report.duration = item.took
+        if isinstance(report.longrepr, tuple):
+            report.longrepr = (str(item.path), item.line, report.longrepr[2])
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:  # noqa: ANN401 pytest-timeout's own type
+    """Take the limit of pytest-timeout for the sessions: ours says who waited for whom, and cleans up."""
+    if not isinstance(item, ScenarioItem):
+        return None
+    item.limit = settings.timeout
+    return True
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_timeout_cancel_timer(item: pytest.Item) -> bool | None:
+    """Say that there is no timer of pytest-timeout to cancel."""
+    return True if isinstance(item, ScenarioItem) else None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that shows the results which server was used, where this is a worker of pytest-xdist."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["chaos_server"] = session.config.stash[_RUNNER].banner
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 pytest-xdist's own type
+    """Take what a worker of pytest-xdist says of its server."""
+    banner = getattr(node, "workeroutput", {}).get("chaos_server")
+    if banner:
+        node.config.stash[_BANNERS][node.gateway.id] = banner
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which servers the workers of pytest-xdist used."""
+    for worker, banner in sorted(config.stash[_BANNERS].items()):
+        terminalreporter.write_line(f"server of {worker}: {banner}")

@@ -1,0 +1,142 @@
+"""The last statements of every session in order of time, as a table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+
+from pgchaos.history import Record
+
+_STATEMENTS_PER_SESSION = 15
+_STATEMENTS_IN_ALL = 120
+_LEAST_PER_SESSION = 3
+_LEAST_SQL = 24
+_HEAD = ("ms", "took", "who", "line", "statement")
+
+
+def statement_table(records: Sequence[Record], started_at: float, *, width: int, everything: bool = False) -> list[str]:
+    """Show who ran what, in order of time.
+
+    Args:
+        records: of the run.
+        started_at: when the run began, in seconds since the epoch; the table counts from there.
+        width: of the terminal in columns.
+        everything: show all statements, each whole.
+
+    Returns:
+        The lines of the table, its heading first; none where there are no records.
+    """
+    ordered = _in_order(records)
+    shown = ordered if everything else _last_of_each(ordered)
+    if not shown:
+        return []
+    one_file = len({record.place.path for record in shown}) == 1
+    cells = [_cells(record, started_at, one_file=one_file) for record in shown]
+    widths = [max(len(row[at]) for row in (*cells, _HEAD)) for at in range(4)]
+    sql_width = max(_LEAST_SQL, width - sum(widths) - 2 * len(widths))
+    lines = [_line(_HEAD, widths)]
+    for record, row in zip(shown, cells, strict=True):
+        rows = _rows(record)
+        sql = " ".join(row[4].split()) if everything else shorten(row[4], sql_width - len(rows))
+        lines.append(_line((*row[:4], f"{sql}{rows}"), widths))
+        margin = " " * (sum(widths) + 2 * len(widths))
+        lines += [f"{margin}{text}" for text in _answer(record)]
+    left_out = len(ordered) - len(shown)
+    if left_out:
+        lines.append(f"({left_out} earlier {_statements(left_out)} not shown; -v shows all)")
+    return lines
+
+
+def shorten(text: str, width: int) -> str:
+    """Put a text on one line.
+
+    Args:
+        text: of any number of lines.
+        width: how many characters it may have.
+
+    Returns:
+        It with white space folded, cut where it is too long.
+    """
+    folded = " ".join(text.split())
+    return folded if len(folded) <= width else folded[: max(width - 1, 0)] + "…"
+
+
+def connection(record: Record) -> str:
+    """Name the connection of a record, as `session[worker]`."""
+    return f"{record.session}[{record.worker}]"
+
+
+def _in_order(records: Iterable[Record]) -> list[Record]:
+    # a statement that was never sent has no time: it stays behind the one before it in its own connection
+    latest: dict[str, float] = defaultdict(float)
+    keyed: list[tuple[float, Record]] = []
+    for record in records:
+        who = connection(record)
+        latest[who] = latest[who] if record.started_at is None else record.started_at
+        keyed.append((latest[who], record))
+    return [record for _, record in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def _last_of_each(ordered: Sequence[Record]) -> list[Record]:
+    sessions = {connection(record) for record in ordered}
+    limit = _STATEMENTS_PER_SESSION
+    if sessions:
+        limit = max(_LEAST_PER_SESSION, min(limit, _STATEMENTS_IN_ALL // len(sessions)))
+    seen: dict[str, int] = defaultdict(int)
+    kept: list[Record] = []
+    for record in reversed(ordered):
+        seen[connection(record)] += 1
+        if seen[connection(record)] <= limit:
+            kept.append(record)
+    return kept[::-1]
+
+
+def _cells(record: Record, started_at: float, *, one_file: bool) -> tuple[str, str, str, str, str]:
+    at = "" if record.started_at is None else f"{(record.started_at - started_at) * 1000:.1f}"
+    took = ""
+    if record.started_at is not None:
+        took = "…" if record.ended_at is None else f"{(record.ended_at - record.started_at) * 1000:.1f}"
+    iteration = f"#{record.iteration}" if record.iteration > 1 else ""
+    who = f"{connection(record)}.{record.step}{iteration}"
+    place = record.place
+    # in one file its name stands above the table
+    line = str(place.line) if one_file else f"{PurePath(place.path).name}:{place.line}"
+    return at, took, who, line, record.statement
+
+
+def _rows(record: Record) -> str:
+    """Say behind a statement how many rows it returned or changed."""
+    if record.rows is None or record.sqlstate != "00000":
+        return ""
+    return f"  ({record.rows} row)" if record.rows == 1 else f"  ({record.rows} rows)"
+
+
+def _answer(record: Record) -> list[str]:
+    """Say below a statement what became of it, where that is not plain success."""
+    told: list[str] = []
+    if record.attempt > 1:
+        told.append(f"attempt {record.attempt}")
+    if record.waited_on:
+        told.append("waited for " + ", ".join(record.waited_on))
+    if record.fault:
+        told.append(f"fault: {record.fault}")
+    if record.skipped:
+        told.append("not sent: an error had ended its transaction")
+    elif record.sqlstate not in (None, "00000"):
+        told.append(f"ERROR {record.sqlstate}: {shorten(record.message or '', 200)}".rstrip(": "))
+    elif record.sqlstate is None and record.started_at is not None and record.ended_at is None:
+        told.append("no answer: it was still running")
+    elif record.tag == "ROLLBACK" and record.statement.lstrip()[:6].upper() in {"COMMIT", "END"}:
+        told.append("rolled back: its transaction had failed before")
+    return [f"-> {text}" for text in told]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    at, took, who, line, sql = cells
+    text = f"{at:>{widths[0]}}  {took:>{widths[1]}}  {who:<{widths[2]}}  {line:>{widths[3]}}  {sql}"
+    return text.rstrip()
+
+
+def _statements(count: int) -> str:
+    return "statement" if count == 1 else "statements"

@@ -1,0 +1,109 @@
+"""The text of an item that failed: the causes, who ran what, who waited for whom, and how to run it again."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from pgchaos.history import Failure, RunResult, Standing
+from pgchaos.report.replay import replay_line, what_it_fixes
+from pgchaos.report.table import statement_table
+from pgchaos.scenario.model import Scenario
+from pgchaos.tap import failure_of
+from pgchaos.verdict import Verdict
+
+_INDENT = "    "
+
+
+def failure_text(
+    scenario: Scenario,
+    variables: Mapping[str, str],
+    result: RunResult,
+    verdict: Verdict,
+    *,
+    width: int = 80,
+    everything: bool = False,
+    options: Sequence[str] = (),
+) -> str:
+    """Write what a user is told of a run that failed.
+
+    Args:
+        scenario: what was run.
+        variables: the values of its matrix.
+        result: what the run left behind.
+        verdict: on it.
+        width: of the terminal in columns.
+        everything: all statements, each whole, instead of the last of each session.
+        options: those that the run was given and a replay needs.
+
+    Returns:
+        The text; its first line is the first cause.
+    """
+    causes = [line for failure in verdict.failures for line in _failure(failure)]
+    blocks = [
+        causes,
+        _expected(verdict),
+        _what_ran(scenario, variables, result),
+        _titled("How the sessions stood when the run was stopped:", _standings(result)),
+        _titled(
+            f"Who ran what in {scenario.shown} (times in ms):",
+            statement_table(result.records, result.started_at, width=width - len(_INDENT), everything=everything),
+        ),
+        _titled("Besides:", result.notes),
+        _again(scenario, variables, result, width, options),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _titled(title: str, lines: Sequence[str]) -> list[str]:
+    return [title, *(f"{_INDENT}{line}" for line in lines)] if lines else []
+
+
+def _failure(failure: Failure) -> list[str]:
+    where = f"{failure.place}: " if failure.place else ""
+    who = f"{failure.session}: " if failure.session and failure.session not in failure.text else ""
+    first, *more = failure.text.split("\n")
+    details = [line for detail in failure.details for line in detail.split("\n")]
+    return [f"{where}{who}{first}", *(f"{_INDENT}{line}".rstrip() for line in (*more, *details))]
+
+
+def _expected(verdict: Verdict) -> list[str]:
+    return [
+        f"Known to fail, and did ({xfail.reason}): {failure.text}"
+        for xfail, failures in verdict.expected
+        for failure in failures
+    ]
+
+
+def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -> list[str]:
+    lines = [f"Scenario: {scenario.title or scenario.name}"]
+    lines += [f"With {name} = {value}" for name, value in variables.items()]
+    if result.server:
+        lines.append(f"Server: {result.server}")
+    if result.assertions:
+        failed = sum(failure_of(assertion) is not None for assertion in result.assertions)
+        lines.append(f"Assertions: {failed} of {len(result.assertions)} failed")
+    return lines
+
+
+def _standings(result: RunResult) -> list[str]:
+    standings = result.standings
+    names = max((len(standing.session) for standing in standings), default=0)
+    return [_standing(standing, result.started_at, names) for standing in standings]
+
+
+def _standing(standing: Standing, started_at: float, names: int) -> str:
+    where = f", {standing.place}" if standing.place else ""
+    since = "" if standing.since is None else f", since {(standing.since - started_at) * 1000:.1f} ms"
+    waits = ", waits for " + ", ".join(standing.waits_for) if standing.waits_for else ""
+    return f"{standing.session:<{names}}  {standing.doing}{waits}{since}{where}"
+
+
+def _again(
+    scenario: Scenario, variables: Mapping[str, str], result: RunResult, width: int, options: Sequence[str]
+) -> list[str]:
+    return [
+        f"Seed {result.seed}. To run it again:",
+        f"{_INDENT}{replay_line(scenario, variables, result.seed, options)}",
+        *textwrap.wrap(what_it_fixes(scenario), max(width, 40)),
+    ]

@@ -1,0 +1,121 @@
+"""Runs scenarios on the one server of a pytest run. Knows no pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from pgchaos.history import RunResult
+from pgchaos.scenario.model import Place, Requirement, Scenario
+from pgchaos.server.settings import ServerError, ServerSettings
+
+if TYPE_CHECKING:
+    from pgchaos.server import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one item runs.
+
+    Args:
+        scenario: the file.
+        variables: the values of its matrix.
+        limit: the most that its sessions may take in seconds, whatever the scenario says; None for no such limit.
+    """
+
+    scenario: Scenario
+    variables: Mapping[str, str] = field(default_factory=dict)
+    limit: float | None = None
+
+
+class Runner:
+    """Opens the server when it is first needed, and runs one job at a time on it.
+
+    Args:
+        settings: which server.
+        seed: of everything random.
+        timeout: of the sessions of a scenario that says none, in seconds.
+    """
+
+    def __init__(self, settings: ServerSettings, seed: int, timeout: float) -> None:
+        self._settings = settings
+        self._seed = seed
+        self._timeout = timeout
+        self._server: Server | None = None
+        self._broken: ServerError | None = None
+
+    @property
+    def server(self) -> Server:
+        """The server, opened at the first use.
+
+        Raises:
+            ServerError: there is none that can be used; the same again at each further use.
+        """
+        # psycopg and the engine are not loaded by projects that collect no scenario
+        from pgchaos.server import open_server
+
+        if self._broken is not None:
+            raise self._broken
+        if self._server is None:
+            try:
+                self._server = open_server(self._settings)
+            except ServerError as error:
+                self._broken = error
+                raise
+        return self._server
+
+    @property
+    def banner(self) -> str:
+        """The server in one line, once it is open; else ''."""
+        return "" if self._server is None else self._server.banner
+
+    def result_of(self, job: Job) -> RunResult:
+        """Run a job, or bring what it came to.
+
+        Args:
+            job: of an item.
+
+        Returns:
+            What the run left behind; one that was not run says why in `skipped`.
+
+        Raises:
+            ServerError: the server cannot be used, or is gone.
+        """
+        from pgchaos.engine import Settings, run
+
+        missing = self._missing(job.scenario)
+        if missing:
+            return RunResult(seed=self._seed, skipped=missing, server=self.banner)
+        settings = Settings(seed=self._seed, timeout=self._timeout)
+        result = run(limited(job, self._timeout), job.variables, self.server, settings)
+        result.server = result.server or self.banner
+        return result
+
+    def close(self) -> None:
+        """Give the server back. Further calls do nothing."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+
+    def _missing(self, scenario: Scenario) -> str:
+        requirements = scenario.requires
+        if "destructive" in scenario.tags:
+            requirements = (*requirements, Requirement(Place(scenario.shown, 1), "own server"))
+        return next(filter(None, map(self.server.missing, requirements)), "")
+
+
+def limited(job: Job, timeout: float) -> Scenario:
+    """Give a scenario the smaller of its own time and its job's limit.
+
+    Args:
+        job: to be run.
+        timeout: of a scenario that says none, in seconds.
+
+    Returns:
+        The scenario, with a timeout that is at most the limit.
+    """
+    own = timeout if job.scenario.timeout is None else job.scenario.timeout
+    if job.limit is None or job.limit >= own:
+        return job.scenario
+    return replace(job.scenario, timeout=job.limit)

@@ -1,0 +1,180 @@
+"""From what was read to the Scenario, with the checks that need all of the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pgchaos.scenario.arguments import Wrong
+from pgchaos.scenario.body import Body
+from pgchaos.scenario.checks import (
+    asserts,
+    check_barriers,
+    check_calls,
+    check_signals,
+    check_targets,
+    check_variables,
+)
+from pgchaos.scenario.file import Reading
+from pgchaos.scenario.lexemes import Comment
+from pgchaos.scenario.model import Invariant, Place, Retry, Scenario, Schedule, Section, Session, Statement
+from pgchaos.scenario.mutants import check_mutant, grown
+from pgchaos.scenario.options import SessionOptions
+from pgchaos.scenario.schedules import held_by, schedule, settled
+from pgchaos.scenario.title import title_of
+
+
+def assembled(path: Path, reading: Reading) -> Scenario:
+    """Make the Scenario, and complain of what is wrong with the file as a whole.
+
+    Args:
+        path: of the file.
+        reading: all that was read.
+
+    Returns:
+        The scenario; nothing to rely on where a problem was found.
+    """
+    head, source = reading.head, reading.source
+    sessions = {options.name: _session(options, body) for options, body in reading.sessions.values()}
+    plan = _schedule(reading, sessions)
+    scenario = Scenario(
+        path=path,
+        shown=reading.shown,
+        name=path.name.removesuffix(".sql"),
+        title=head.title or _title(reading),
+        source=source.texts[reading.shown],
+        tags=frozenset(head.tags),
+        timeout=head.timeout,
+        requires=tuple(head.requires),
+        sandbox=head.sandbox,
+        alone=head.alone,
+        matrix=tuple(head.matrix.values()),
+        given=tuple(head.given.values()),
+        schedule=plan,
+        oracle=head.oracle,
+        xfails=tuple(head.xfails),
+        leaves=tuple(head.leaves),
+        setup=_sections(reading, "setup"),
+        teardown=_sections(reading, "teardown"),
+        sessions=tuple(sessions.values()),
+        invariants=tuple(
+            Invariant(body.place, tuple(body.items), options.every, options.may_be_empty, options.at_end)
+            for options, body in reading.invariants
+        ),
+        checks=_sections(reading, "check"),
+        state=_sections(reading, "state"),
+        mutants=tuple(grown(planted, sessions) for planted in reading.planted),
+        includes=tuple(source.included),
+        unsupported=tuple(sorted(head.unsupported)),
+    )
+    _check(reading, scenario, sessions)
+    return scenario
+
+
+def _title(reading: Reading) -> str:
+    lexemes = reading.source.lexemes
+    return title_of(one for one in lexemes if isinstance(one, Comment) and one.place.path == reading.shown)
+
+
+def _sections(reading: Reading, kind: str) -> tuple[Section, ...]:
+    return tuple(body.section() for body in reading.sections[kind])
+
+
+def _session(options: SessionOptions, body: Body) -> Session:
+    return Session(
+        place=body.place,
+        name=options.name,
+        items=tuple(body.items),
+        steps=tuple(body.steps),
+        count=options.count or 1,
+        repeat=options.repeat or 1,
+        retry=options.retry or Retry(),
+        allow=options.allow or (),
+    )
+
+
+def _schedule(reading: Reading, sessions: dict[str, Session]) -> Schedule:
+    written = reading.head.schedule
+    if written is None:
+        return Schedule()
+    place, text = written
+    try:
+        plan = schedule(text, place)
+    except Wrong as error:
+        reading.complain(place, str(error))
+        return Schedule()
+    if plan.kind != "free":
+        said = "an exact `schedule`" if plan.kind == "exact" else f"`schedule {plan.kind}`"
+        reading.head.not_yet(place, said)
+    if reading.lost:
+        return plan
+    plan, problems = settled(plan, sessions)
+    reading.problems.extend(problems)
+    return plan
+
+
+def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -> None:
+    bodies = list(reading.sql_bodies())
+    declared = frozenset([*reading.head.matrix, *reading.head.given])
+    for body in bodies:
+        check_variables(body, declared, reading.complain)
+    in_sessions = (body for body in bodies if body.kind == "session")
+    everything = [sql for body in bodies for sql in body.sources]
+    check_calls(in_sessions, everything, frozenset(reading.run_together), reading.complain)
+    if reading.stray is not None and not reading.lost:
+        _stray(reading, reading.stray)
+        return
+    # below are checks that miss something; where part of the file could not be read, that may be what they miss
+    if reading.lost:
+        return
+    _check_sections(reading, bodies)
+    _check_sessions(reading, scenario, sessions)
+    _check_mutants(reading, scenario, sessions)
+
+
+def _stray(reading: Reading, stray: Place) -> None:
+    what = f"line {stray.line}" if stray.path == reading.shown else str(stray)
+    if reading.first_section is None:
+        text = f"no section is opened for the SQL in {what}: begin with `-- chaos:setup`, a session or `-- chaos:check`"
+    else:
+        text = f"SQL stands before the first section, in {what}: `-- chaos:setup` above it is missing"
+    reading.complain(Place(reading.shown, 1), text)
+
+
+def _check_sections(reading: Reading, bodies: list[Body]) -> None:
+    empty = False
+    for body in bodies:
+        if body.kind in ("session", "check", "invariant", "state") and not body.items:
+            empty = True
+            named = f"session `{body.name}`" if body.kind == "session" else f"`{body.kind}`"
+            reading.complain(body.place, f"{named} holds nothing: a statement is missing")
+    if empty or reading.expects or reading.invariants or reading.sections["check"] or reading.head.oracle:
+        return
+    if not asserts(sql for body in bodies for sql in body.sources):
+        reading.complain(
+            Place(reading.shown, 1),
+            "nothing is asserted: a check section, an invariant, an expect, chaos.assert or an oracle is missing",
+        )
+
+
+def _check_sessions(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -> None:
+    for name, session in sessions.items():
+        check_targets(name, session, sessions, reading.complain)
+    check_signals(sessions.values(), sessions.values(), reading.complain)
+    check_barriers(sessions.values(), reading.complain)
+    for mutant in scenario.mutants:
+        for session in mutant.sessions:
+            check_targets(session.name, session, sessions, reading.complain)
+        check_signals(mutant.sessions, [*sessions.values(), *mutant.sessions], reading.complain)
+
+
+def _check_mutants(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -> None:
+    setup = [item for section in scenario.setup for item in section.items if isinstance(item, Statement)]
+    for planted in reading.planted:
+        check_mutant(planted, sessions, setup, reading.complain)
+    if scenario.schedule.kind != "exact":
+        return
+    for mutant in scenario.mutants:
+        for session in mutant.sessions:
+            misfit = held_by(scenario.schedule.steps, session)
+            if misfit:
+                reading.complain(session.place, f"`session`: {misfit}")

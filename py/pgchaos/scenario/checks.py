@@ -1,0 +1,135 @@
+"""What can be wrong with a file as a whole: names that nobody gives, and promises that nobody checks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from pgchaos.scenario.body import Body
+from pgchaos.scenario.lexemes import Sql
+from pgchaos.scenario.model import Barrier, Fault, Place, Session, Signal, WaitBlocked, WaitFor
+from pgchaos.scenario.names import SESSION_VARIABLES, meant, nearest
+from pgchaos.scenario.pgtap import called, own_functions
+
+Complain = Callable[[Place, str], None]
+
+_ASSERT = re.compile(r"\bchaos\s*\.\s*assert\s*\(", re.I)
+_BARRIER_LIKE = 0.75
+
+
+def asserts(statements: Iterable[Sql]) -> bool:
+    """Say whether a statement, or a function made by it, calls chaos.assert."""
+    return any(_ASSERT.search(sql.text) for sql in statements)
+
+
+def check_calls(
+    sessions: Iterable[Body], everything: Iterable[Sql], skip: frozenset[Place], complain: Complain
+) -> None:
+    """Complain of pgTAP calls in sessions.
+
+    Args:
+        sessions: those of the file and of its mutants.
+        everything: all statements of the file.
+        skip: statements that a missing `;` has run together with others.
+        complain: called with the place and text of each problem.
+    """
+    own: frozenset[str] | None = None
+    for body in sessions:
+        for sql in body.sources:
+            if sql.place in skip or called(sql, frozenset()) is None:
+                continue
+            own = own_functions(everything) if own is None else own
+            name = called(sql, own)
+            if name is not None:
+                complain(
+                    sql.place,
+                    f"pgTAP's {name}() in session `{body.name}` would go unheard: assert in a check section,"
+                    " or here by SELECT chaos.assert(bool, 'description')",
+                )
+
+
+def check_variables(body: Body, declared: frozenset[str], complain: Complain) -> None:
+    """Complain of variables of ours where psql sets none, or sets one that was not meant.
+
+    Args:
+        body: a section.
+        declared: the variables of matrices and givens.
+        complain: called with the place and text of each problem.
+    """
+    ours = declared | SESSION_VARIABLES if body.kind == "session" else declared
+    for sql in body.sources:
+        if not (sql.quoted or sql.slices):
+            continue
+        for name in sorted(sql.quoted & ours):
+            use = f"chaos.{name}()" if name in SESSION_VARIABLES else f"chaos.var('{name}')"
+            complain(sql.place, f"`:{name}` stands in a dollar quote, where psql sets no variables: use {use} there")
+        for name in sorted(sql.slices & ours):
+            complain(
+                sql.place,
+                f"psql takes `:{name}` in a slice for the variable: write [… : {name}] for a column of that name,"
+                f" [… : :{name}] for the variable",
+            )
+
+
+def check_targets(name: str, session: Session, sessions: Mapping[str, Session], complain: Complain) -> None:
+    """Complain of sessions that a wait or a fault names and that do not exist.
+
+    Args:
+        name: of the session that holds the directives.
+        session: the same.
+        sessions: all of the file, by name.
+        complain: called with the place and text of each problem.
+    """
+    for item in session.items:
+        if isinstance(item, WaitBlocked):
+            word, target, worker = "wait blocked", item.session, item.worker
+            if target == name and worker is None:
+                complain(item.place, f"`wait blocked`: session `{name}` cannot wait for itself to be blocked")
+        elif isinstance(item, Fault) and item.target not in (None, "server"):
+            word, target, worker = "fault", item.target or "", item.worker
+        else:
+            continue
+        other = sessions.get(target)
+        if other is None:
+            complain(item.place, f"`{word}`: there is no session `{target}`{meant(target, sessions)}")
+        elif worker is not None and worker > other.count:
+            has = "one connection" if other.count == 1 else f"{other.count} connections"
+            complain(item.place, f"`{word}`: `{target}[{worker}]` does not exist, session `{target}` has {has}")
+
+
+def check_signals(waiting: Iterable[Session], giving: Iterable[Session], complain: Complain) -> None:
+    """Complain of signals that are waited for and that nobody gives.
+
+    Args:
+        waiting: the sessions whose waits are looked at.
+        giving: the sessions that may give a signal.
+        complain: called with the place and text of each problem.
+    """
+    given = {item.name for session in giving for item in session.items if isinstance(item, Signal)}
+    for session in waiting:
+        for item in session.items:
+            if isinstance(item, WaitFor) and item.name not in given:
+                hint = meant(item.name, given, none=f": `-- chaos:signal {item.name}` is missing in another session")
+                complain(item.place, f"`wait for`: nobody gives the signal `{item.name}`{hint}")
+
+
+def check_barriers(sessions: Iterable[Session], complain: Complain) -> None:
+    """Complain of a barrier that one connection names alone, while another's name is nearly the same.
+
+    Args:
+        sessions: those of the file.
+        complain: called with the place and text of each problem.
+    """
+    first: dict[str, Place] = {}
+    count: dict[str, int] = {}
+    for session in sessions:
+        names = {item.name: item.place for item in session.items if isinstance(item, Barrier)}
+        for name, place in names.items():
+            first.setdefault(name, place)
+            count[name] = count.get(name, 0) + session.count
+    lone = [name for name in first if count[name] == 1]
+    for name in lone:
+        near = nearest(name, first.keys() - {name}, _BARRIER_LIKE)
+        # of two that are each named once, the later is told of
+        if near is not None and not (near in lone and first[near] > first[name]):
+            complain(first[name], f"`barrier`: no other connection names `{name}`, did you mean `{near}`?")

@@ -1,0 +1,40 @@
+"""The meta-commands of psql that a scenario may hold, and what is said of the others."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+TERMINATORS = frozenset({"g", "gset", "gexec"})
+DISPLAY = frozenset({"pset", "t", "a", "x"})
+"""Settings of psql's output, accepted and without effect."""
+
+SAME = {"include": "i", "include_relative": "ir", "q": "quit"}
+"""Longer or shorter names of the same command."""
+
+RUN = frozenset({"set", "unset", "i", "ir", "echo", "qecho", "warn", "if", "elif", "else", "endif", "quit"})
+FILES = frozenset({"i", "ir"})
+"""Commands from whose arguments psql takes a trailing `;`."""
+
+SUPPORTED = tuple(sorted(TERMINATORS | DISPLAY | RUN | SAME.keys()))
+
+
+def unsupported(name: str) -> str:
+    r"""Say what is wrong with a meta-command that no scenario may hold.
+
+    Args:
+        name: without the backslash.
+
+    Returns:
+        The text of the mistake, with the nearest supported command where one is near.
+    """
+    if name == ".":
+        return r"\. without COPY … FROM STDIN before it"
+    if name == "copy":
+        return r"\copy is not supported; use COPY … FROM STDIN with its data inline up to \."
+    if not name:
+        return r"a backslash without a command; inside a string it belongs between quotes"
+    bare = name.rstrip(";")
+    if bare != name and bare in SUPPORTED:
+        return rf"\{name} is no command of psql; a meta-command ends with its line: \{bare}"
+    near = get_close_matches(name, SUPPORTED, 1)
+    return rf"\{name} is not supported" + (rf"; did you mean \{near[0]}?" if near else "")

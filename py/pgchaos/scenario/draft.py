@@ -1,0 +1,141 @@
+"""A statement while it is being read."""
+
+from __future__ import annotations
+
+from pgchaos.scenario.slash import merged
+from pgchaos.scenario.lexemes import Sql
+from pgchaos.scenario.model import Form, Parts, Place, Send, Variable
+from pgchaos.scenario.skeleton import GROUP, Body, called, copies_in, is_routine, named_in_dollars, slices
+from pgchaos.scenario.tokens import WORD
+
+
+class Draft:
+    r"""A statement, or a `\;` group, from its first word to its terminator.
+
+    Args:
+        place: the line of its first word.
+        text: of the file.
+        start: the position of its first word.
+    """
+
+    __slots__ = (
+        "_body",
+        "_bones",
+        "_cut",
+        "_dollars",
+        "_fed",
+        "_group",
+        "_parts",
+        "_plain",
+        "_start",
+        "_text",
+        "_told",
+        "depth",
+        "place",
+        "verb",
+    )
+
+    def __init__(self, place: Place, text: str, start: int) -> None:
+        self.place = place
+        self.depth = 0
+        first = WORD.match(text, start)
+        self.verb = first[0].upper() if first else ""
+        self._text = text
+        self._start = self._cut = self._told = start
+        self._parts: list[str | Variable] = []
+        self._bones: list[str] = []
+        self._dollars: set[str] = set()
+        self._plain = False  # a variable in the plain form stands in it: it may be a slice
+        self._group = False
+        self._body: Body | None = None
+        self._fed = 0  # so many bones have been fed to the body, or belong to a statement of the group before
+
+    def variable(self, start: int, end: int, variable: Variable) -> None:
+        """Note a psql variable from one position to another."""
+        self._parts += (self._text[self._cut : start], variable)
+        self._cut = end
+        self._plain |= variable.form is Form.PLAIN
+
+    def force(self, start: int, end: int) -> None:
+        r"""Note `\;` or `\:`, of which the backslash is not sent."""
+        sent = self._text[start + 1]
+        self._parts += (self._text[self._cut : start], sent)
+        self._cut = end
+        self.hide(start, end, GROUP if sent == ";" else " ")
+        if sent == ";":
+            self._group = True
+            self._body = None
+            self._fed = len(self._bones)
+
+    def hide(self, start: int, end: int, bone: str) -> None:
+        """Note a quote or a comment, whose inside is nothing to the skeleton."""
+        self._bones += (self._text[self._told : start], bone)
+        self._told = end
+
+    def dollars(self, start: int, end: int) -> None:
+        """Note the inside of a dollar-quoted string."""
+        self._dollars |= named_in_dollars(self._text[start:end])
+
+    def ends_at(self, at: int) -> bool:
+        """Say whether a `;` ends the statement: outside parentheses, and outside BEGIN ATOMIC … END.
+
+        Args:
+            at: where it stands.
+
+        Returns:
+            True where psql sends the statement there.
+        """
+        if self.depth:
+            return False
+        if self.verb != "CREATE" and not self._group:
+            return True
+        self.hide(at, at, "")
+        piece = "".join(self._bones[self._fed :])
+        if self._body is None:
+            if not is_routine(piece):
+                return True
+            self._body = Body()
+        self._fed = len(self._bones)
+        return not self._body.open_after(piece)
+
+    def copies(self, end: int) -> int:
+        """Count the blocks of COPY data that follow the statement when it ends at a position."""
+        return copies_in(self._skeleton(end)) if self.verb == "COPY" or self._group else 0
+
+    def sql(self, end: int, send: Send, prefix: Parts, copy: str | None, finished: bool) -> Sql:
+        r"""Make the lexeme.
+
+        Args:
+            end: the position of its terminator.
+            send: what ends it.
+            prefix: the argument of `\gset`.
+            copy: the data that follows it.
+            finished: whether a terminator was found.
+
+        Returns:
+            The statement.
+        """
+        rest = self._text[self._cut : end].rstrip()
+        skeleton = self._skeleton(end)
+        parts: Parts
+        if self._parts:
+            parts = merged([*self._parts, rest])
+            text = "".join([part if isinstance(part, str) else part.raw for part in parts])
+        else:
+            parts, text = (rest,), rest
+        return Sql(
+            self.place,
+            text,
+            parts,
+            self.verb,
+            send,
+            prefix,
+            copy,
+            finished,
+            called(skeleton),
+            slices(skeleton) if self._plain and "[" in skeleton else frozenset(),
+            frozenset(self._dollars),
+        )
+
+    def _skeleton(self, end: int) -> str:
+        return "".join(self._bones) + self._text[self._told : end] if self._bones else self._text[self._start : end]

@@ -1,0 +1,123 @@
+"""`fault KIND …`: what breaks, of whom, and when."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pgchaos.scenario.arguments import Args
+from pgchaos.scenario.model import Fault, Place, When
+
+USAGE = (
+    "fault KIND [of SESSION or server] [before, during or after] [when blocked, after 20ms, on 3rd execution]"
+    " [when NAME = value]"
+)
+_ARGUMENTS = {
+    "cancel": "",
+    "terminate": "",
+    "kill": "",
+    "crash": "",
+    "stop": "mode",
+    "restart": "",
+    "cut": "",
+    "reset": "",
+    "stall": "time",
+    "latency": "time",
+    "fill": "what",
+    "damage": "relation",
+    "promote": "",
+}
+_OF_SERVER = frozenset({"crash", "stop", "restart", "fill", "damage", "promote"})
+_MODES = ("immediate", "fast", "smart")
+_FILLS = ("disk", "connections")
+_TARGET = re.compile(r"([^\W\d][\w-]*)(?:\[([1-9][0-9]{0,8})\])?")
+_NTH = re.compile(r"([1-9][0-9]{0,8})(?:st|nd|rd|th)")
+
+
+def take_target(args: Args, what: str) -> tuple[str, int | None]:
+    """Take a session, or one connection of it, `SESSION[2]`.
+
+    Args:
+        args: the directive's arguments.
+        what: the target is, for messages.
+
+    Returns:
+        The session's name, and the connection from 1 or None for all.
+
+    Raises:
+        Wrong: it is no name.
+    """
+    token = args.take(what)
+    found = None if token.quoted else _TARGET.fullmatch(token.text)
+    if found is None:
+        raise args.wrong(f"`{token}` is no session; one connection of it is written SESSION[2]")
+    return found[1], int(found[2]) if found[2] else None
+
+
+def fault(args: Args, place: Place, when: When | None) -> Fault:
+    """Read a fault.
+
+    Args:
+        args: the directive's arguments, without a condition on a matrix.
+        place: of the directive.
+        when: that condition.
+
+    Returns:
+        The fault.
+
+    Raises:
+        Wrong: it cannot be understood.
+    """
+    kind = args.choice("kind of fault", _ARGUMENTS)
+    argument = _argument(args, kind)
+    target, worker = take_target(args, "the target") if args.took("of") else (None, None)
+    if kind in _OF_SERVER and target not in (None, "server"):
+        raise args.wrong(f"`{kind}` strikes the whole server, not the session `{target}`")
+    moment = _moment(args)
+    after, nth, blocked = None, None, False
+    while args.more():
+        if after is None and args.peek() == "after":
+            args.take("")
+            after = args.time("the time after which it strikes")
+        elif not blocked and args.took("when", "blocked"):
+            blocked = True
+        elif nth is None and args.took("on"):
+            nth = _nth(args)
+        else:
+            args.end()
+    return Fault(place, kind, argument, target, worker, moment, blocked, after, nth, when)
+
+
+def _argument(args: Args, kind: str) -> str:
+    if _ARGUMENTS[kind] == "mode":
+        return args.choice("way to stop", _MODES)
+    if _ARGUMENTS[kind] == "what":
+        return args.choice("thing to fill", _FILLS)
+    if _ARGUMENTS[kind] == "relation":
+        return args.take("the relation").text
+    if _ARGUMENTS[kind] == "time":
+        token = args.peek()
+        args.time(f"how long it is to {kind}")
+        return token or ""
+    return ""
+
+
+def _moment(args: Args) -> Literal["before", "during", "after"]:
+    if args.took("before"):
+        return "before"
+    if args.took("during"):
+        return "during"
+    following = args.tokens[args.at + 1 : args.at + 2]
+    if args.peek() == "after" and not (following and following[0].text[:1].isdigit()):
+        args.take("")
+        return "after"
+    return "before"
+
+
+def _nth(args: Args) -> int:
+    token = args.take("which execution")
+    found = _NTH.fullmatch(token.text)
+    if found is None:
+        raise args.wrong(f"`{token}` is no ordinal number such as 1st, 2nd or 3rd")
+    args.need("execution")
+    return int(found[1])

@@ -1,0 +1,280 @@
+"""A file with directives while it is read: which section is open, and what was said so far."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from pgchaos.scenario.arguments import Args, Wrong
+from pgchaos.scenario.body import Body, Kind
+from pgchaos.scenario.directives import WORDS, Directive, directive
+from pgchaos.scenario.head import Head
+from pgchaos.scenario.inside import item
+from pgchaos.scenario.lexemes import Command, Comment, Mistake, Sql
+from pgchaos.scenario.model import Fault, Place, Problem
+from pgchaos.scenario.mutants import Planted, caught_by, mutant_line, replace
+from pgchaos.scenario.options import InvariantOptions, SessionOptions, invariant_options, session_options
+from pgchaos.scenario.source import Source
+from pgchaos.scenario.when import WrongCondition, split_when
+
+_PLAIN_SECTIONS: dict[str, Kind] = {"setup": "setup", "teardown": "teardown", "check": "check", "state": "state"}
+_MISSED = frozenset({"matrix", "given", "schedule", "oracle"})
+_PSQL_SETTINGS = frozenset({"QUIET", "ON_ERROR_STOP", "ON_ERROR_ROLLBACK", "ECHO", "VERBOSITY", "SHOW_CONTEXT"})
+
+
+class Reading:
+    """A file with directives while it is read.
+
+    Args:
+        shown: the path as users are told of it.
+        source: its lexemes.
+        extra_tags: tags that are allowed beside the four.
+        problems: filled with what is wrong with it.
+    """
+
+    def __init__(self, shown: str, source: Source, extra_tags: Collection[str], problems: list[Problem]) -> None:
+        self.shown = shown
+        self.source = source
+        self.problems = problems
+        self.head = Head(shown, extra_tags)
+        self.sections: dict[str, list[Body]] = {kind: [] for kind in _PLAIN_SECTIONS}
+        self.invariants: list[tuple[InvariantOptions, Body]] = []
+        self.sessions: dict[str, tuple[SessionOptions, Body]] = {}
+        self.spare: list[Body] = []
+        self.planted: list[Planted] = []
+        self.body: Body | None = None
+        self.mutant: Planted | None = None
+        self.first_section: Place | None = None
+        self.deferred: list[tuple[Directive, Place]] = []
+        self.run_together: set[Place] = set()
+        self.stray: Place | None = None
+        self.expects = False
+        # what could not be understood may be what a later check would miss
+        self.lost = bool(problems)
+        self.matrix_lost = False
+
+    def complain(self, place: Place, text: str) -> None:
+        """Remember a problem."""
+        self.problems.append(Problem(place, text))
+
+    def read(self) -> None:
+        """Read all lexemes."""
+        for lexeme in self.source.lexemes:
+            if isinstance(lexeme, Sql):
+                self._sql(lexeme)
+            elif isinstance(lexeme, Comment):
+                found = directive(lexeme.text)
+                if found is not None:
+                    self._directive(found, lexeme)
+            elif isinstance(lexeme, Command):
+                self._command(lexeme)
+            elif isinstance(lexeme, Mistake):
+                self.lost = True
+                self.complain(lexeme.place, lexeme.text)
+        self._close()
+        for found, place in self.deferred:
+            try:
+                self.head.read(found.word, found.text, place)
+            except Wrong as error:
+                self._failed(found.word, place, error)
+
+    # statements and commands
+
+    def _sql(self, sql: Sql) -> None:
+        if not sql.finished and sql.place not in self.run_together:
+            self.complain(sql.place, "the file ends before this statement does: missing `;`?")
+        if self.body is not None:
+            self.body.sql(sql)
+        elif self.mutant is not None:
+            self._outside_mutant(sql.place)
+        elif self.stray is None:
+            self.stray = sql.place
+
+    def _command(self, command: Command) -> None:
+        if self.body is not None:
+            self.body.command(command)
+        elif self.mutant is not None:
+            self._outside_mutant(command.place)
+        elif self.stray is None and not _sets_psql(command):
+            self.stray = command.place
+
+    def _outside_mutant(self, place: Place) -> None:
+        if self.mutant is not None and not self.mutant.broken:
+            self.mutant.broken = True
+            self.complain(place, "a mutant's SQL comes first, before its replace, session and caught by")
+
+    # directives
+
+    def _directive(self, found: Directive, comment: Comment) -> None:
+        place = comment.place
+        if found.slip:
+            self.complain(place, found.slip)
+        if found.word not in WORDS:
+            self.lost = True
+            return
+        where = WORDS[found.word]
+        if comment.inside is not None:
+            self._inside_statement(found, comment, comment.inside)
+            if where != "section":
+                return
+        elif not comment.alone:
+            self.complain(place, f"`{found.word}` stands behind SQL: a directive stands on a line of its own")
+        try:
+            if where == "head":
+                self._in_head(found, place)
+            elif where == "section":
+                self._section(found, place)
+            elif where == "mutant":
+                self._in_mutant(found, place)
+            else:
+                self._in_session(found, place)
+        except Wrong as error:
+            self._failed(found.word, place, error)
+
+    def _inside_statement(self, found: Directive, comment: Comment, begun: Place) -> None:
+        self.lost = True
+        if begun not in self.run_together and not found.slip:
+            line = self._last_line(comment.place, begun)
+            self.complain(
+                comment.place,
+                f"`{found.word}` stands inside the statement that begins in line {begun.line}: missing `;` in line {line}?",
+            )
+        self.run_together.add(begun)
+
+    def _last_line(self, place: Place, begun: Place) -> int:
+        lines = self.source.texts[place.path].split("\n")
+        for number in range(place.line - 1, begun.line, -1):
+            text = lines[number - 1].strip()
+            if text and not text.startswith("--"):
+                return number
+        return begun.line
+
+    def _failed(self, word: str, place: Place, error: Wrong) -> None:
+        self.matrix_lost |= word == "matrix"
+        self.lost |= word in _MISSED or WORDS[word] == "session"
+        if not (self.matrix_lost and isinstance(error, WrongCondition)):
+            self.complain(place, str(error))
+
+    def _in_head(self, found: Directive, place: Place) -> None:
+        if self.first_section is not None:
+            self.complain(
+                place,
+                f"`{found.word}` belongs to the head of the file, above its first section"
+                f" (line {self.first_section.line})",
+            )
+        if found.word in ("xfail", "leaves"):
+            # they may name a matrix that is declared further down
+            self.deferred.append((found, place))
+        else:
+            self.head.read(found.word, found.text, place)
+
+    def _in_session(self, found: Directive, place: Place) -> None:
+        body = self.body
+        self.expects |= found.word == "expect"
+        if body is None or body.kind != "session":
+            self.lost = True
+            where = f"here is `{body.kind}` (line {body.place.line})" if body is not None else "here is none"
+            raise Wrong(f"`{found.word}` stands inside a session, {where}")
+        if found.word == "step":
+            body.step(found.text, place)
+            return
+        made = item(found.word, found.text, place, self.head.matrix)
+        body.add(made)
+        if isinstance(made, Fault) and self.mutant is None:
+            self.head.not_yet(place, f"`fault {made.kind}`")
+
+    def _in_mutant(self, found: Directive, place: Place) -> None:
+        if self.mutant is None:
+            named = "caught by" if found.word == "caught" else found.word
+            raise Wrong(f"`{named}` stands inside a mutant, below `-- chaos:mutant NAME`")
+        self._close()
+        try:
+            if found.word == "replace":
+                self.mutant.replaces.append(replace(found.text, place))
+            else:
+                self.mutant.caught_by.append(caught_by(found.text))
+        except Wrong:
+            self.mutant.broken = True
+            raise
+
+    # sections
+
+    def _section(self, found: Directive, place: Place) -> None:
+        self._close()
+        self.first_section = self.first_section or place
+        if found.word == "mutant":
+            self._mutant(found.text, place)
+            return
+        if found.word == "session":
+            self._session(found.text, place)
+            return
+        if self.mutant is not None:
+            self.complain(
+                place,
+                f"`{found.word}` stands below the mutant in line {self.mutant.body.place.line}: mutants are last in the file",
+            )
+        self.mutant = None
+        if found.word == "invariant":
+            options = InvariantOptions()
+            self.body = Body("invariant", place, self.complain)
+            self.invariants.append((options, self.body))
+            invariant_options(found.text, options)
+            return
+        kind = _PLAIN_SECTIONS[found.word]
+        self.body = Body(kind, place, self.complain)
+        self.sections[kind].append(self.body)
+        Args(found.word, found.text, found.word).end()
+
+    def _session(self, text: str, place: Place) -> None:
+        options = SessionOptions()
+        self.body = Body("session", place, self.complain)
+        try:
+            session_options(text, options)
+        finally:
+            self.body.name = options.name
+            self.lost |= not options.name
+            first = self._keep(options, self.body)
+        if first is not None:
+            raise Wrong(f"`session`: `{options.name}` is there twice, first in line {first.line}")
+
+    def _keep(self, options: SessionOptions, body: Body) -> Place | None:
+        if self.mutant is not None:
+            before = [b.place for o, b in self.mutant.sessions if o.name == options.name]
+            self.mutant.sessions.append((options, body))
+            return before[0] if before else None
+        if options.name in self.sessions:
+            self.spare.append(body)
+            return self.sessions[options.name][1].place
+        self.sessions[options.name] = (options, body)
+        return None
+
+    def _mutant(self, text: str, place: Place) -> None:
+        self.body = Body("mutant", place, self.complain)
+        self.mutant = Planted("", self.body)
+        self.planted.append(self.mutant)
+        text, self.mutant.when = split_when("mutant", text, "mutant NAME [when NAME = value]", self.head.matrix)
+        self.mutant.name = mutant_line(text)
+        for other in self.planted[:-1]:
+            if other.name == text:
+                raise Wrong(f"`mutant`: `{text}` is there twice, first in line {other.body.place.line}")
+
+    def _close(self) -> None:
+        if self.body is not None:
+            self.body.finish()
+        self.body = None
+
+    def sql_bodies(self) -> Iterator[Body]:
+        """Give every section that holds SQL, those of mutants too."""
+        for bodies in self.sections.values():
+            yield from bodies
+        yield from (body for _, body in self.invariants)
+        yield from (body for _, body in self.sessions.values())
+        yield from self.spare
+        for planted in self.planted:
+            yield planted.body
+            yield from (body for _, body in planted.sessions)
+
+
+def _sets_psql(command: Command) -> bool:
+    """Say whether it is a setting of psql itself, as the heads of pgTAP files have."""
+    name = command.args[0] if command.args else ()
+    return command.name in ("set", "unset") and len(name) == 1 and name[0] in _PSQL_SETTINGS

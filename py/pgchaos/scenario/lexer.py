@@ -1,0 +1,281 @@
+r"""Cuts a file into statements, meta-commands and comments, as psql does, in one pass.
+
+The rules are those of psqlscan.l and psqlscanslash.l (PostgreSQL 16 to 18, standard_conforming_strings on). Where psql
+would carry on and a scenario is better told, it says so as a Mistake: nothing here raises.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pgchaos.scenario.slash import Arguments, arguments, line_end, merged
+from pgchaos.scenario.commands import DISPLAY, FILES, RUN, SAME, TERMINATORS, unsupported
+from pgchaos.scenario.draft import Draft
+from pgchaos.scenario.lexemes import Command, Comment, Lexeme, Mistake
+from pgchaos.scenario.lines import Lines
+from pgchaos.scenario.model import Parts, Place, Send
+from pgchaos.scenario.tokens import (
+    BETWEEN,
+    DATA_END,
+    DOLLAR,
+    IDENTIFIER_CHARACTER,
+    IDENTIFIER_REST,
+    PARAMETER,
+    SLASH_NAME,
+    WITHIN,
+    block_comment_end,
+    in_identifier,
+    quoted_end,
+    variable,
+)
+
+COPY_OPEN = r"the data of this COPY … FROM STDIN does not end: a line \. is missing"
+
+
+def scan(text: str, shown: str) -> list[Lexeme]:
+    """Cut a file.
+
+    Args:
+        text: of the file; CRLF and a byte order mark are read over, as psql does with the latter.
+        shown: the file's path as users are told of it.
+
+    Returns:
+        All lexemes in order of line; comments and mistakes inside a statement follow it.
+    """
+    text = text.removeprefix("\ufeff")
+    return _Scanner(text.replace("\r\n", "\n") if "\r" in text else text, shown).scan()
+
+
+class _Scanner:
+    __slots__ = ("_at", "_draft", "_found", "_held", "_lines", "_shown", "_text")
+
+    def __init__(self, text: str, shown: str) -> None:
+        self._text = text
+        self._shown = shown
+        self._lines = Lines(text)
+        self._at = 0
+        self._found: list[Lexeme] = []
+        self._held: list[Lexeme] = []  # what stands inside the unfinished statement and is told after it
+        self._draft: Draft | None = None
+
+    def scan(self) -> list[Lexeme]:
+        more = True
+        while more:
+            more = self._between() if self._draft is None else self._within(self._draft)
+        return self._found
+
+    def _place(self, at: int) -> Place:
+        return Place(self._shown, self._lines.line(at))
+
+    def _mistake(self, at: int, text: str) -> None:
+        (self._found if self._draft is None else self._held).append(Mistake(self._place(at), text))
+
+    def _comment(self, start: int, end: int) -> None:
+        text = self._text
+        begin = text.rfind("\n", 0, start) + 1
+        alone = begin == start or text[begin:start].isspace()
+        inside = self._draft.place if self._draft else None
+        comment = Comment(self._place(start), text[start:end], inside, alone)
+        (self._held if inside else self._found).append(comment)
+
+    def _between(self) -> bool:
+        found = BETWEEN.match(self._text, self._at)
+        assert found  # each part of the pattern may be empty
+        kind, self._at = found.lastgroup, found.end()
+        if kind is None:
+            self._draft = Draft(self._place(self._at), self._text, self._at)
+        elif kind == "comment":
+            self._comment(found.start(kind), self._at)
+        elif kind == "block":
+            self._block(found.start(kind))
+        elif kind == "slash":
+            self._command(found.start(kind))
+        return kind != "end"
+
+    def _block(self, start: int) -> None:
+        end = block_comment_end(self._text, start)
+        if end < 0:
+            self._unterminated(start, "unterminated block comment: */ is missing (block comments nest)")
+        else:
+            if self._draft:
+                self._draft.hide(start, end, " ")
+            self._at = end
+
+    def _unterminated(self, start: int, text: str) -> None:
+        self._mistake(start, text)
+        self._at = len(self._text)
+        if self._draft:
+            # the mistake says it all: that no terminator follows is not to be said again
+            self._close(self._draft, Send.PLAIN, self._at)
+
+    def _within(self, draft: Draft) -> bool:
+        text = self._text
+        begin = self._at
+        found = WITHIN.match(text, begin)
+        assert found  # the last alternatives match anything that is left
+        kind = found.lastgroup or "end"
+        start, self._at = found.start(kind), found.end()
+        match kind:
+            case "variable":
+                draft.variable(start, self._at, variable(found[kind]))
+            case "semicolon":
+                if draft.ends_at(start):
+                    self._finish(draft, Send.PLAIN, start)
+            case "open":
+                draft.depth += 1
+            case "close":
+                draft.depth = max(0, draft.depth - 1)
+            case "quote":
+                self._quote(draft, begin, start)
+            case "name":
+                draft.hide(start, self._at, '""')
+            case "comment":
+                draft.hide(start, self._at, " ")
+                self._comment(start, self._at)
+            case "dollar":
+                self._dollar(draft, begin, start)
+            case "block":
+                self._block(start)
+            case "forced":
+                draft.force(start, self._at)
+            case "slash":
+                self._command(start)
+            case "open_name":
+                self._unterminated(start, 'unterminated quoted identifier: the closing " is missing')
+            case "end":
+                self._close(draft, Send.PLAIN, start, finished=False)
+                return False
+        return True
+
+    def _quote(self, draft: Draft, begin: int, start: int) -> None:
+        text = self._text
+        escapes = (
+            start > begin
+            and text[start - 1] in "eE"
+            and not (start - 1 > begin and IDENTIFIER_CHARACTER.match(text, start - 2))
+        )
+        end = quoted_end(text, start, escapes)
+        if end < 0:
+            self._unterminated(start, "unterminated quoted string: the closing ' is missing")
+        else:
+            draft.hide(start, end, "''")
+            self._at = end
+
+    def _dollar(self, draft: Draft, begin: int, start: int) -> None:
+        text = self._text
+        if in_identifier(text, begin, start):
+            self._at = _end(IDENTIFIER_REST.match(text, start), start + 1)
+            return
+        opening = DOLLAR.match(text, start)
+        if opening is None:
+            self._at = _end(PARAMETER.match(text, start), start + 1)
+            return
+        close = text.find(opening[0], opening.end())
+        if close < 0:
+            self._unterminated(start, f"unterminated dollar-quoted string: the closing {opening[0]} is missing")
+            return
+        draft.dollars(opening.end(), close)
+        self._at = close + len(opening[0])
+        draft.hide(start, self._at, "''")
+
+    def _command(self, start: int) -> None:
+        text = self._text
+        name_end = _end(SLASH_NAME.match(text, start + 1), start + 1)
+        written = text[start + 1 : name_end]
+        name = SAME.get(written, written)
+        if name not in RUN and name not in TERMINATORS and name not in DISPLAY:
+            self._mistake(start, unsupported(written))
+            self._at = line_end(text, start)
+            return
+        given = arguments(text, name_end)
+        self._at = given.end
+        if given.wrong:
+            self._mistake(start, rf"\{written}: {given.wrong}")
+        if name in TERMINATORS:
+            self._terminator(start, name, given)
+        elif name in RUN:
+            self._run(start, name, given.args)
+
+    def _run(self, start: int, name: str, args: tuple[Parts, ...]) -> None:
+        if self._draft:
+            # psql would obey it at once and go on with the statement; nearly always a semicolon was forgotten
+            begun = self._draft.place.line
+            self._mistake(start, rf"\{name} inside the statement that begins in line {begun}; missing `;`?")
+            self._close(self._draft, Send.PLAIN, start)
+        if name in FILES:
+            args = _without_semicolons(args)
+        self._found.append(Command(self._place(start), name, args))
+
+    def _terminator(self, start: int, name: str, given: Arguments) -> None:
+        args = given.args
+        draft = self._draft
+        if draft is None:
+            self._mistake(start, rf"\{name} with nothing before it; take away the `;` that ends the statement before")
+        elif not given.wrong and (wrong := _wrong_terminator(name, args)):
+            self._mistake(start, wrong)
+        if draft:
+            send = {"gset": Send.GSET, "gexec": Send.GEXEC}.get(name, Send.PLAIN)
+            self._finish(draft, send, start, args[0] if name == "gset" and args else ())
+
+    def _finish(self, draft: Draft, send: Send, end: int, prefix: Parts = ()) -> None:
+        data = None
+        match draft.copies(end):
+            case 0:
+                pass
+            case 1:
+                data = self._copy(draft)
+            case _:
+                self._mistake(self._at, r"more than one COPY … FROM STDIN in one \; group is not supported")
+        self._close(draft, send, end, prefix, data)
+
+    def _close(
+        self, draft: Draft, send: Send, end: int, prefix: Parts = (), data: str | None = None, finished: bool = True
+    ) -> None:
+        self._found.append(draft.sql(end, send, prefix, data, finished))
+        self._found += self._held
+        self._held.clear()
+        self._draft = None
+
+    def _copy(self, draft: Draft) -> str:
+        text = self._text
+        begin = min(line_end(text, self._at) + 1, len(text))
+        end, after = _data_end(text, begin)
+        if end < 0:
+            self._held.append(Mistake(draft.place, COPY_OPEN))
+            end = after = len(text)
+        # the data is cut out, for the rest of the line of the terminator goes on behind it, as in psql
+        self._text = text[:begin] + text[after:]
+        self._lines.cut(self._text, begin, text.count("\n", begin, after))
+        return text[begin:end]
+
+
+def _end(found: re.Match[str] | None, otherwise: int) -> int:
+    return found.end() if found else otherwise
+
+
+def _data_end(text: str, begin: int) -> tuple[int, int]:
+    found = DATA_END.search(text, begin)
+    return (found.start(), found.end()) if found else (-1, -1)
+
+
+def _without_semicolons(args: tuple[Parts, ...]) -> tuple[Parts, ...]:
+    """Take off the `;` that psql takes off a file's name."""
+    out = []
+    for arg in args:
+        if arg and isinstance(last := arg[-1], str):
+            arg = merged([*arg[:-1], last.rstrip(";")])
+            if not arg:
+                continue
+        out.append(arg)
+    return tuple(out)
+
+
+def _wrong_terminator(name: str, args: tuple[Parts, ...]) -> str:
+    if name == "g" and args:
+        return r"arguments of \g (options, files and pipes) are not supported; plain \g sends the statement like `;`"
+    extra = args[1:] if name == "gset" else args
+    if any(arg[:1] and str(arg[0]).startswith("--") for arg in args):
+        return rf"psql takes a comment behind \{name} for its arguments; put it on a line of its own"
+    return (
+        rf"\{name} has too many arguments; what follows on its line belongs behind \\\\ or on the next" if extra else ""
+    )

@@ -1,0 +1,197 @@
+"""Mutants while they are read: what they change, and whether that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from pgchaos.scenario.arguments import Args, Wrong
+from pgchaos.scenario.body import Body
+from pgchaos.scenario.model import Mutant, Place, Replace, Retry, Session, Statement, When
+from pgchaos.scenario.names import meant
+from pgchaos.scenario.options import SessionOptions
+
+_REPLACE = "replace 'text' with 'text' in SESSION, or in setup"
+_CAUGHT = "caught by 'NAME'"
+
+
+@dataclass(slots=True)
+class Planted:
+    """A mutant so far.
+
+    Args:
+        name: of the mutant.
+        body: its SQL.
+        when: the values of a matrix that it counts for.
+        sessions: the new bodies with their lines.
+        replaces: what it replaces.
+        caught_by: what must fail.
+        open: whether SQL may still follow (before the first directive of the mutant).
+    """
+
+    name: str
+    body: Body
+    when: When | None = None
+    sessions: list[tuple[SessionOptions, Body]] = field(default_factory=list)
+    replaces: list[Replace] = field(default_factory=list)
+    caught_by: list[str] = field(default_factory=list)
+    broken: bool = False
+
+
+def replace(text: str, place: Place) -> Replace:
+    """Read `replace 'text' with 'text' in SESSION`.
+
+    Args:
+        text: what stands behind `replace`.
+        place: of the directive.
+
+    Returns:
+        The replacement.
+
+    Raises:
+        Wrong: it cannot be understood.
+    """
+    args = Args("replace", text, _REPLACE)
+    old = args.quoted("the text to replace")
+    args.need("with")
+    new = args.quoted("the new text")
+    args.need("in")
+    session = args.name("the session")
+    args.end()
+    if not old:
+        raise args.wrong("the text to replace is empty")
+    if old == new:
+        raise args.wrong("both texts are the same")
+    return Replace(place, old, new, None if session == "setup" else session)
+
+
+def caught_by(text: str) -> str:
+    """Read `caught by 'NAME'`.
+
+    Args:
+        text: what stands behind `caught`.
+
+    Returns:
+        The name of what must fail.
+
+    Raises:
+        Wrong: it cannot be understood.
+    """
+    args = Args("caught by", text, _CAUGHT)
+    args.need("by")
+    name = args.quoted("the name of what must fail")
+    args.end()
+    if not name:
+        raise args.wrong("the name of what must fail is empty")
+    return name
+
+
+def grown(planted: Planted, sessions: dict[str, Session]) -> Mutant:
+    """Make the mutant; what its sessions do not say is inherited.
+
+    Args:
+        planted: as it was read.
+        sessions: those of the file, by name.
+
+    Returns:
+        The mutant.
+    """
+    made = []
+    for options, body in planted.sessions:
+        base = sessions.get(options.name)
+        if base is None:
+            continue
+        made.append(
+            Session(
+                place=body.place,
+                name=options.name,
+                items=tuple(body.items),
+                steps=tuple(body.steps),
+                count=base.count if options.count is None else options.count,
+                repeat=base.repeat if options.repeat is None else options.repeat,
+                retry=_inherited(base.retry, options.retry),
+                allow=base.allow if options.allow is None else options.allow,
+            )
+        )
+    return Mutant(
+        place=planted.body.place,
+        name=planted.name,
+        items=tuple(planted.body.items),
+        replaces=tuple(planted.replaces),
+        sessions=tuple(made),
+        caught_by=tuple(planted.caught_by),
+        when=planted.when,
+    )
+
+
+def _inherited(base: Retry, own: Retry | None) -> Retry:
+    return base if own is None else own
+
+
+def check_mutant(
+    planted: Planted,
+    sessions: dict[str, Session],
+    setup: Iterable[Statement],
+    complain: Callable[[Place, str], None],
+) -> None:
+    """Say what cannot be about a mutant.
+
+    Args:
+        planted: the mutant.
+        sessions: those of the file, by name.
+        setup: the statements of all setup sections.
+        complain: called with the place and text of each problem.
+    """
+    place = planted.body.place
+    if not planted.caught_by and not planted.broken:
+        complain(
+            place, f"`mutant`: `{planted.name}` does not say what catches it: `-- chaos:caught by 'NAME'` is missing"
+        )
+    if not (planted.body.items or planted.sessions or planted.replaces or planted.broken):
+        complain(place, f"`mutant`: `{planted.name}` changes nothing: it has no SQL, replace or session")
+    replaced = {options.name: body.place for options, body in planted.sessions}
+    for name, at in replaced.items():
+        if name and name not in sessions:
+            complain(at, _unknown("session", name, sessions))
+    for one in planted.replaces:
+        if one.session is not None and one.session not in sessions:
+            complain(one.place, _unknown("replace", one.session, [*sessions, "setup"]))
+        elif one.session in replaced:
+            complain(
+                one.place,
+                f"`replace`: this mutant gives `{one.session}` a new body in line {replaced[one.session].line}",
+            )
+        else:
+            _check_replace(one, sessions, setup, complain)
+
+
+def _check_replace(
+    one: Replace, sessions: dict[str, Session], setup: Iterable[Statement], complain: Callable[[Place, str], None]
+) -> None:
+    inside = setup if one.session is None else sessions[one.session].items
+    count = sum(item.text.count(one.old) for item in inside if isinstance(item, Statement))
+    if count != 1:
+        where = "setup" if one.session is None else f"session `{one.session}`"
+        found = "is not found" if count == 0 else f"is found {count} times"
+        complain(one.place, f"`replace`: '{one.old}' {found} in the statements of {where}, it must be there once")
+
+
+def _unknown(word: str, name: str, known: Iterable[str]) -> str:
+    return f"`{word}`: there is no session `{name}`{meant(name, known)}"
+
+
+def mutant_line(text: str) -> str:
+    """Check a mutant's name.
+
+    Args:
+        text: what stands behind `mutant`, without a condition.
+
+    Returns:
+        The name.
+
+    Raises:
+        Wrong: it is missing.
+    """
+    if not text:
+        raise Wrong("`mutant`: its name is missing; it is written `mutant NAME [when NAME = value]`")
+    return text

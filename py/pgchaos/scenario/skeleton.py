@@ -1,0 +1,172 @@
+"""What can be told of a statement from its skeleton: its text with the insides of quotes and all comments taken out."""
+
+from __future__ import annotations
+
+import re
+
+from pgchaos.scenario.tokens import LETTER, NAME
+
+GROUP = "\\;"
+"""How a `\\;` stands in a skeleton, so that it is told from a `;` in a body or in parentheses."""
+
+CALL = re.compile(rf"(?:\b(?P<before>[A-Za-z]+)\s+)?(?<![{LETTER}0-9$:])(?P<name>[{LETTER}][{LETTER}0-9$]*)\s*\(")
+NOT_CALLED_AFTER = frozenset(
+    {
+        "into",
+        "table",
+        "exists",
+        "copy",
+        "as",
+        "with",
+        "recursive",
+        "on",
+        "references",
+        "function",
+        "procedure",
+        "update",
+    }
+)
+COPY_VERB = re.compile(r"\s*copy\b", re.IGNORECASE)
+COPY_STEP = re.compile(r"[()]|\bfrom\s+std(?:in|out)\b", re.IGNORECASE)
+ROUTINE = re.compile(r"\s*create\s+(?:or\s+replace\s+)?(?:function|procedure)\b", re.IGNORECASE)
+BODY_STEP = re.compile(rf"[()]|(?<![{LETTER}0-9$])(?:begin|case|end)(?![{LETTER}0-9$])", re.IGNORECASE)
+SLICE_STEP = re.compile(rf"(?P<before>[{LETTER}0-9$\"']|[)\]]\s*):(?P<name>{NAME})|[\[\]]")
+IN_DOLLARS = re.compile(
+    rf"--[^\n\r]*|/\*.*?\*/|::|:(?:(?P<plain>{NAME})|'(?P<literal>{NAME})'|\"(?P<quoted>{NAME})\"|\{{\?(?P<test>{NAME})\}})",
+    re.DOTALL,
+)
+
+
+def called(skeleton: str) -> frozenset[str]:
+    """List the functions that a statement may call.
+
+    Args:
+        skeleton: of the statement.
+
+    Returns:
+        Identifiers directly before a parenthesis, in lower case, without those that name what is made or filled, as
+        in `INSERT INTO plan (a)`.
+    """
+    if "(" not in skeleton:
+        return frozenset()
+    return frozenset(
+        found["name"].lower()
+        for found in CALL.finditer(skeleton)
+        if (found["before"] or "").lower() not in NOT_CALLED_AFTER
+    )
+
+
+def copies_in(skeleton: str) -> int:
+    r"""Count the COPY … FROM STDIN of a statement or group.
+
+    The server takes STDOUT there for STDIN (copy_file_name in gram.y), so it counts too.
+
+    Args:
+        skeleton: of the statement, or of a `\;` group.
+
+    Returns:
+        How many blocks of data follow it.
+    """
+    return sum(map(_copies_in, skeleton.split(GROUP)))
+
+
+def _copies_in(skeleton: str) -> bool:
+    if not COPY_VERB.match(skeleton):
+        return False
+    depth = 0
+    for found in COPY_STEP.finditer(skeleton):
+        match found[0]:
+            case "(":
+                depth += 1
+            case ")":
+                depth -= 1
+            case _ if depth <= 0:
+                return True
+    return False
+
+
+def slices(skeleton: str) -> frozenset[str]:
+    """List what psql takes for a variable though it is the end of an array slice, as `b` in `x[a:b]`.
+
+    Args:
+        skeleton: of the statement.
+
+    Returns:
+        Names behind a colon that follows an operand within brackets. `x[:b]` and `ARRAY[1, :b]` are not among them.
+    """
+    names = set()
+    depth = 0
+    for found in SLICE_STEP.finditer(skeleton):
+        if found[0] == "[":
+            depth += 1
+        elif found[0] == "]":
+            depth -= 1
+        else:
+            depth -= found["before"][0] == "]"
+            if depth > 0:
+                names.add(found["name"])
+    return frozenset(names)
+
+
+def named_in_dollars(body: str) -> set[str]:
+    """List what looks like a psql variable in a dollar-quoted string, where psql puts in no value.
+
+    Args:
+        body: the string.
+
+    Returns:
+        The names, those in its comments left out.
+    """
+    if ":" not in body:
+        return set()
+    return {found[found.lastgroup] for found in IN_DOLLARS.finditer(body) if found.lastgroup}
+
+
+class Body:
+    r"""Whether a `;` stands within the BEGIN … END of a CREATE FUNCTION or PROCEDURE, by psql's own heuristic.
+
+    Fed with the skeleton piece by piece, so that a long body is looked at once.
+    """
+
+    __slots__ = ("_depth", "_parentheses")
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._parentheses = 0
+
+    def open_after(self, piece: str) -> bool:
+        """Read on, and say whether the body is open.
+
+        Args:
+            piece: what follows in the skeleton.
+
+        Returns:
+            True where a `;` here does not end the statement.
+        """
+        for found in BODY_STEP.finditer(piece):
+            match found[0].lower():
+                case "(":
+                    self._parentheses += 1
+                case ")":
+                    self._parentheses = max(0, self._parentheses - 1)
+                case word if self._parentheses == 0:
+                    self._step(word)
+        return self._depth > 0
+
+    def _step(self, word: str) -> None:
+        if word == "begin" or (word == "case" and self._depth > 0):
+            self._depth += 1
+        elif word == "end" and self._depth > 0:
+            self._depth -= 1
+
+
+def is_routine(skeleton: str) -> bool:
+    """Say whether a statement may have a body in BEGIN ATOMIC … END.
+
+    Args:
+        skeleton: of the statement so far.
+
+    Returns:
+        True for CREATE [OR REPLACE] FUNCTION or PROCEDURE.
+    """
+    return ROUTINE.match(skeleton) is not None

@@ -1,0 +1,150 @@
+"""The patterns of psql's lexer: where a statement may begin, and what can end or change it.
+
+Source: psqlscan.l and psqlscanslash.l of PostgreSQL 16 to 18. psql reads bytes and takes each byte above 127 for a
+letter; here each character above 127 is one.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pgchaos.scenario.model import Form, Variable
+
+SPACE = r" \t\n\r\f\v"
+LETTER = r"A-Za-z_\x80-\U0010ffff"
+NAME = rf"[{LETTER}0-9]+"
+VARIABLE = rf":(?:{NAME}|'{NAME}'|\"{NAME}\"|\{{\?{NAME}\}})"
+
+BETWEEN = re.compile(
+    rf"""[{SPACE}]*(?:
+        (?P<comment>--[^\n\r]*)
+      | (?P<block>/\*)
+      | (?P<empty>;|\\;)
+      | (?P<slash>\\(?!:))
+      | (?P<end>\Z)
+    )?""",
+    re.VERBOSE,
+)
+"""What stands between statements; matches with no group where a statement begins."""
+
+WITHIN = re.compile(
+    rf"""(?:[^'"$/\-();\\:]+|-(?!-)|/(?!\*)|::|:=)*(?:
+        (?P<semicolon>;)
+      | (?P<open>\()
+      | (?P<close>\))
+      | (?P<quote>')
+      | (?P<variable>{VARIABLE})
+      | (?P<comment>--[^\n\r]*)
+      | (?P<name>"[^"]*")
+      | (?P<dollar>\$)
+      | (?P<block>/\*)
+      | (?P<forced>\\[;:])
+      | (?P<slash>\\)
+      | (?P<colon>:)
+      | (?P<open_name>")
+      | (?P<end>\Z)
+    )""",
+    re.VERBOSE,
+)
+"""The next thing within a statement that psql does not simply pass on; always matches."""
+
+ESCAPED = re.compile(r"'(?:[^'\\]+|\\.|'')*'", re.DOTALL)
+"""E'…': a backslash takes the next character with it."""
+
+VALUE = re.compile(
+    rf"""::
+      | (?P<variable>{VARIABLE})
+      | (?<![{LETTER}0-9$])[eE]'(?:[^'\\]+|\\.)*'?
+      | '[^']*'?
+      | "[^"]*"?
+      | --[^\n\r]*
+      | /\*.*?(?:\*/|\Z)
+      | (?P<tag>\$(?:[{LETTER}][{LETTER}0-9]*)?\$).*?(?:(?P=tag)|\Z)""",
+    re.VERBOSE | re.DOTALL,
+)
+"""What to look at in the value of a variable that is put into SQL: variables, and what hides them."""
+
+DOLLAR = re.compile(rf"\$(?:[{LETTER}][{LETTER}0-9]*)?\$")
+"""The delimiter of a dollar-quoted string."""
+
+PARAMETER = re.compile(rf"\$(?:[0-9]+(?:[{LETTER}][{LETTER}0-9$]*)?)?")
+IDENTIFIER_REST = re.compile(rf"[{LETTER}0-9$]*")
+IDENTIFIER_CHARACTER = re.compile(rf"[{LETTER}0-9$]")
+NUMBER = re.compile(r"[0-9]+(?:[eE][0-9]+)?")
+WORD = re.compile(rf"[{LETTER}][{LETTER}0-9$]*")
+SLASH_NAME = re.compile(r"[^\s\\]*")
+DATA_END = re.compile(r"^\\\.(?:\n|\Z)", re.MULTILINE)
+COMMENT_EDGE = re.compile(r"/\*|\*/")
+
+
+def variable(raw: str) -> Variable:
+    """Take a text that VARIABLE matches for what it is.
+
+    Args:
+        raw: `:name`, `:'name'`, `:"name"` or `:{?name}`.
+
+    Returns:
+        The variable.
+    """
+    match raw[1]:
+        case "'":
+            return Variable(raw[2:-1], Form.LITERAL, raw)
+        case '"':
+            return Variable(raw[2:-1], Form.IDENTIFIER, raw)
+        case "{":
+            return Variable(raw[3:-1], Form.TEST, raw)
+    return Variable(raw[1:], Form.PLAIN, raw)
+
+
+def block_comment_end(text: str, start: int) -> int:
+    """Find the end of a block comment, in which others may be nested.
+
+    Args:
+        text: the text.
+        start: where its `/*` stands.
+
+    Returns:
+        The position after its `*/`, or -1 where it has none.
+    """
+    depth = 0
+    for edge in COMMENT_EDGE.finditer(text, start):
+        depth += 1 if edge[0] == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    return -1
+
+
+def quoted_end(text: str, start: int, escapes: bool) -> int:
+    """Find the end of a string in single quotes.
+
+    A doubled quote inside it needs no care without backslash escapes: there it ends one string and begins the next.
+
+    Args:
+        text: the text.
+        start: where its quote stands.
+        escapes: whether it is an E'…'.
+
+    Returns:
+        The position after its closing quote, or -1 where it has none.
+    """
+    if escapes:
+        found = ESCAPED.match(text, start)
+        return found.end() if found else -1
+    return text.find("'", start + 1) + 1 or -1
+
+
+def in_identifier(text: str, start: int, at: int) -> bool:
+    """Say whether a `$` belongs to an identifier, as in `a$b`, and so begins no dollar quote.
+
+    Args:
+        text: the text.
+        start: where the run of plain text before it begins.
+        at: where the `$` stands.
+
+    Returns:
+        True where an identifier stands directly before it.
+    """
+    begin = at
+    while begin > start and IDENTIFIER_CHARACTER.match(text, begin - 1):
+        begin -= 1
+    return begin < at and not NUMBER.fullmatch(text, begin, at)

@@ -1,0 +1,244 @@
+"""The board where sessions meet: barriers, signals and waits for a lock. Pure: it decides, others wait.
+
+A wait is decided anew whenever something happened: somebody arrived, a signal was given, a session ended, or the
+server was looked at and somebody was seen blocked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from pgchaos.scenario.model import Barrier, Item, Meta, Session, Signal, Statement, WaitBlocked, WaitFor
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Actor:
+    """One connection of a session; `worker` is counted from 1."""
+
+    session: str
+    worker: int
+
+    def __str__(self) -> str:
+        return f"{self.session}[{self.worker}]"
+
+
+Wait: TypeAlias = "Barrier | WaitBlocked | WaitFor"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a wait: `open`, or `never` with the reason; neither: go on waiting.
+
+    Args:
+        open: the session may go on.
+        never: why the wait can never open, or ''.
+        missing: the connections it still waits for.
+    """
+
+    open: bool = False
+    never: str = ""
+    missing: tuple[Actor, ...] = ()
+
+
+def waits_text(wait: Wait) -> str:
+    """Tell a wait as its author wrote it, without options."""
+    if isinstance(wait, Barrier):
+        return f"barrier {wait.name}"
+    if isinstance(wait, WaitFor):
+        return f"wait for {wait.name}"
+    which = wait.session if wait.worker is None else f"{wait.session}[{wait.worker}]"
+    return f"wait blocked {which}"
+
+
+@dataclass(slots=True)
+class _Part:
+    """What the board knows of one connection."""
+
+    repeat: int
+    barriers: frozenset[str]
+    gives: frozenset[str]
+    ended: bool = False
+    standing: tuple[Wait, int] | None = None
+
+
+@dataclass(slots=True)
+class Board:
+    """Who has arrived where.
+
+    Args:
+        sessions: of the scenario.
+        variables: the matrix values, which `when` asks for.
+    """
+
+    sessions: Iterable[Session]
+    variables: Mapping[str, str]
+    _parts: dict[Actor, _Part] = field(init=False, default_factory=dict)
+    _arrived: dict[tuple[str, int], set[Actor]] = field(init=False, default_factory=dict)
+    _open: set[tuple[str, int]] = field(init=False, default_factory=set)
+    _given: set[str] = field(init=False, default_factory=set)
+    _blocked: frozenset[Actor] = field(init=False, default=frozenset())
+    _blocked_here: frozenset[Actor] = field(init=False, default=frozenset())
+
+    def __post_init__(self) -> None:
+        for session in self.sessions:
+            items = [item for item in session.items if in_force(item, self.variables)]
+            barriers = frozenset(item.name for item in items if isinstance(item, Barrier))
+            gives = frozenset(item.name for item in items if isinstance(item, Signal))
+            for worker in range(1, session.count + 1):
+                self._parts[Actor(session.name, worker)] = _Part(session.repeat, barriers, gives)
+
+    def arrive(self, actor: Actor, barrier: str, iteration: int) -> None:
+        """Note that a connection came to a barrier, or passed it by."""
+        self._arrived.setdefault((barrier, iteration), set()).add(actor)
+
+    def stand(self, actor: Actor, wait: Wait, iteration: int) -> None:
+        """Note that a connection now waits; at a barrier it has arrived."""
+        self._parts[actor].standing = (wait, iteration)
+        if isinstance(wait, Barrier):
+            self.arrive(actor, wait.name, iteration)
+
+    def leave(self, actor: Actor) -> None:
+        """Note that a connection waits no more."""
+        self._parts[actor].standing = None
+
+    def give(self, signal: str) -> None:
+        """Give a signal; it stays given."""
+        self._given.add(signal)
+
+    def end(self, actor: Actor) -> None:
+        """Note that a connection has come to its end, whichever it was."""
+        self._parts[actor].ended = True
+
+    def see_blocked(self, blocked: frozenset[Actor], here: frozenset[Actor]) -> bool:
+        """Note who is blocked.
+
+        Args:
+            blocked: the connections that wait for a lock, whoever holds it.
+            here: those that wait for a lock of this scenario's sessions.
+
+        Returns:
+            True where that is news.
+        """
+        news = (blocked, here) != (self._blocked, self._blocked_here)
+        self._blocked, self._blocked_here = blocked, here
+        return news
+
+    def needs_looks(self) -> bool:
+        """Say whether somebody waits for others to be blocked."""
+        return any(
+            isinstance(wait, WaitBlocked) or (isinstance(wait, Barrier) and wait.unless_blocked)
+            for wait, _ in self._standing()
+        )
+
+    def decide(self, actor: Actor) -> Decision:
+        """Say what becomes of the wait where a connection stands.
+
+        Args:
+            actor: a connection that stands at a wait.
+
+        Returns:
+            The decision, as of now.
+        """
+        standing = self._parts[actor].standing
+        if standing is None:
+            return Decision(open=True)
+        wait, iteration = standing
+        if isinstance(wait, Barrier):
+            decision = self._at_barrier(wait, iteration)
+        elif isinstance(wait, WaitFor):
+            decision = self._for_signal(wait)
+        else:
+            decision = self._for_block(wait)
+        if decision.open or decision.never:
+            return decision
+        return self._all_stand() or decision
+
+    def _at_barrier(self, wait: Barrier, iteration: int) -> Decision:
+        key = (wait.name, iteration)
+        if key in self._open:
+            return Decision(open=True)
+        missing = self._awaited(key)
+        if not missing or (self._any_unless_blocked(key) and self._blocked_here.issuperset(missing)):
+            self._open.add(key)
+            return Decision(open=True)
+        gone = [actor for actor in missing if self._parts[actor].ended]
+        if gone:
+            return Decision(never=f"{_names(gone)} ended without arriving", missing=tuple(missing))
+        return Decision(missing=tuple(missing))
+
+    def _awaited(self, key: tuple[str, int]) -> list[Actor]:
+        name, iteration = key
+        arrived = self._arrived.get(key, ())
+        return [
+            actor
+            for actor, part in self._parts.items()
+            if name in part.barriers and iteration <= part.repeat and actor not in arrived
+        ]
+
+    def _any_unless_blocked(self, key: tuple[str, int]) -> bool:
+        return any(
+            isinstance(wait, Barrier) and wait.unless_blocked and (wait.name, iteration) == key
+            for wait, iteration in self._standing()
+        )
+
+    def _for_signal(self, wait: WaitFor) -> Decision:
+        if wait.name in self._given:
+            return Decision(open=True)
+        givers = [actor for actor, part in self._parts.items() if wait.name in part.gives]
+        if all(self._parts[actor].ended for actor in givers):
+            return Decision(never=f"{_names(givers) or 'nobody'} ended without giving the signal")
+        return Decision(missing=tuple(actor for actor in givers if not self._parts[actor].ended))
+
+    def _for_block(self, wait: WaitBlocked) -> Decision:
+        awaited = [a for a in self._parts if a.session == wait.session and wait.worker in (None, a.worker)]
+        missing = [actor for actor in awaited if actor not in self._blocked]
+        if not missing:
+            return Decision(open=True)
+        gone = [actor for actor in missing if self._parts[actor].ended]
+        if gone:
+            return Decision(never=f"{_names(gone)} ended without being blocked", missing=tuple(missing))
+        return Decision(missing=tuple(missing))
+
+    def _all_stand(self) -> Decision | None:
+        """Find the end of the road: everybody who has not ended stands at a wait, and none of these can open."""
+        living = [actor for actor, part in self._parts.items() if not part.ended]
+        if not all(self._parts[actor].standing for actor in living) or any(self._may_open(actor) for actor in living):
+            return None
+        stands = ", ".join(f"{actor} at {waits_text(s[0])}" for actor in living if (s := self._parts[actor].standing))
+        return Decision(never=f"every session waits for another: {stands}")
+
+    def _may_open(self, actor: Actor) -> bool:
+        standing = self._parts[actor].standing
+        if standing is None:
+            return True
+        wait, iteration = standing
+        if isinstance(wait, WaitFor):
+            return wait.name in self._given
+        if isinstance(wait, Barrier):
+            key = (wait.name, iteration)
+            return key in self._open or not self._awaited(key)
+        return False
+
+    def _standing(self) -> list[tuple[Wait, int]]:
+        return [part.standing for part in self._parts.values() if part.standing is not None]
+
+
+def in_force(item: Item, variables: Mapping[str, str]) -> bool:
+    """Say whether an item counts for these values of the matrix.
+
+    Args:
+        item: of a section.
+        variables: the values of the matrix.
+
+    Returns:
+        False for a directive whose `when` names other values.
+    """
+    if isinstance(item, Statement | Meta):
+        return True
+    return item.when is None or item.when.holds(variables)
+
+
+def _names(actors: Collection[Actor]) -> str:
+    return ", ".join(map(str, actors))

@@ -1,0 +1,58 @@
+"""What an error of a statement means for its session. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+from pgchaos.scenario.model import Allow, Code, Expect, Session
+
+UNKNOWN = "unknown"
+"""The word for a transaction whose COMMIT was sent and never answered."""
+
+
+class Meaning(Enum):
+    """What becomes of a session after an error."""
+
+    EXPECTED = "expected: go on, nothing is rolled back"
+    OTHER = "not the error that was expected: a failed assertion; its transaction ends, and the session goes on"
+    ALLOWED = "allowed: its transaction ends, and the session goes on after it"
+    RETRY = "retry: its transaction ends and is sent again"
+    EXHAUSTED = "it was retried often enough"
+    UNEXPECTED = "unexpected: the session is stopped, and the run with it"
+
+
+def names(codes: Iterable[Code], state: str) -> bool:
+    """Say whether an error is among codes.
+
+    Args:
+        codes: as an author wrote them.
+        state: a SQLSTATE, or 'unknown'.
+    """
+    return any(state in code.sqlstates for code in codes)
+
+
+def meaning(
+    state: str, unknown: bool, session: Session, retries: int, expect: Expect | None, allow: Allow | None
+) -> Meaning:
+    """Say what an error means.
+
+    Args:
+        state: its SQLSTATE.
+        unknown: the connection was lost after COMMIT was sent.
+        session: whose statement it was.
+        retries: how often this transaction was sent again already.
+        expect: the directive before the statement.
+        allow: likewise.
+
+    Returns:
+        Its meaning: `expect` wins over `allow`, and both win over `retry`.
+    """
+    if expect is not None:
+        return Meaning.EXPECTED if names(expect.codes, state) else Meaning.OTHER
+    states = (state, UNKNOWN) if unknown else (state,)
+    if any(names(codes, s) for s in states for codes in (allow.codes if allow else (), session.allow)):
+        return Meaning.ALLOWED
+    if names(session.retry.codes, UNKNOWN if unknown else state):
+        return Meaning.RETRY if retries < session.retry.limit else Meaning.EXHAUSTED
+    return Meaning.UNEXPECTED

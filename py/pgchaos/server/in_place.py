@@ -1,0 +1,138 @@
+"""Working in a database that the user named: what is brought in goes out again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from pgchaos.server.runs import Run
+from pgchaos.server.sandbox import furnish
+from pgchaos.server.settings import ServerError
+
+PGTAP_SCHEMA = "chaos_pgtap"
+_SCHEMAS = ("chaos", PGTAP_SCHEMA)
+
+_COMMENTED = """
+    SELECT 'SCHEMA', nspname, pg_catalog.obj_description(oid, 'pg_namespace')
+    FROM pg_catalog.pg_namespace WHERE nspname = ANY (%(schemas)s)
+    UNION ALL
+    SELECT 'EXTENSION', extname, pg_catalog.obj_description(oid, 'pg_extension') FROM pg_catalog.pg_extension
+"""
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+@contextmanager
+def furnished(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None) -> Iterator[None]:
+    """Bring pgTAP, toolkit and extensions into a database for as long as the context lasts.
+
+    Everything comes in one transaction, marked with the run, so that a run killed at any moment leaves either nothing
+    or what `remove` finds.
+
+    Args:
+        conn: to the database, autocommit.
+        run: whose they are.
+        extensions: to create where missing.
+        pgtap_from: where to load pgTAP from, None to look for it.
+
+    Raises:
+        ServerError: they cannot be brought in, or a schema of that name is there and not ours.
+    """
+    clear(conn, run)
+    try:
+        with conn.transaction():
+            _bring(conn, run, extensions, pgtap_from)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ServerError(
+            f"in place, the role needs to make schemas: {str(error).strip()} "
+            f"(GRANT CREATE ON DATABASE {conn.info.dbname} TO {conn.info.user})"
+        ) from error
+    except psycopg.Error as error:
+        raise ServerError(f"cannot work in database {conn.info.dbname}: {str(error).strip()}") from error
+    try:
+        yield
+    finally:
+        _remove_or_say(conn, run)
+
+
+def _bring(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None) -> None:
+    conn.execute("SET LOCAL client_min_messages = 'warning'")
+    before = _extensions(conn)
+    conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(PGTAP_SCHEMA)))
+    conn.execute(sql.SQL("SET LOCAL search_path = {}, public").format(sql.Identifier(PGTAP_SCHEMA)))
+    furnish(conn, extensions, pgtap_from)
+    record = sql.Literal(run.dumps())
+    for name in sorted(_extensions(conn) - before):
+        conn.execute(sql.SQL("COMMENT ON EXTENSION {} IS {}").format(sql.Identifier(name), record))
+    for name in _SCHEMAS:
+        if conn.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s", [name]).fetchone():
+            conn.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(name), record))
+
+
+def _extensions(conn: Connection) -> set[str]:
+    return {str(name) for (name,) in conn.execute("SELECT extname FROM pg_catalog.pg_extension")}
+
+
+def clear(conn: Connection, own: Run) -> None:
+    """Make way: remove what dead runs left, refuse what is not ours.
+
+    Args:
+        conn: to the database.
+        own: the run that comes now.
+
+    Raises:
+        ServerError: a schema of the user's, or of a run that still lives, is in the way.
+    """
+    for kind, name, run in _marked(conn):
+        if run is not None and run.id != own.id and _lives(conn, run):
+            raise ServerError(f"database {conn.info.dbname} is in use by another run, process {run.pid} on {run.host}")
+        if run is not None:
+            remove(conn, run.id)
+        elif kind == "SCHEMA":
+            raise ServerError(
+                f"database {conn.info.dbname} has a schema {name} that is not ours: rename it, or work without "
+                "--chaos-in-place"
+            )
+
+
+def _lives(conn: Connection, run: Run) -> bool:
+    query = "SELECT FROM pg_catalog.pg_stat_activity WHERE application_name = %s"
+    return run.alive() or conn.execute(query, [f"pgchaos {run.id}"]).fetchone() is not None
+
+
+def _marked(conn: Connection) -> list[tuple[str, str, Run | None]]:
+    rows = conn.execute(_COMMENTED, {"schemas": list(_SCHEMAS)}).fetchall()
+    return [(str(kind), str(name), Run.loads(str(comment))) for kind, name, comment in rows]
+
+
+def remove(conn: Connection, run: str) -> None:
+    """Remove what a run brought into a database.
+
+    Args:
+        conn: to it, autocommit.
+        run: its id.
+
+    Raises:
+        psycopg.Error: something holds it.
+    """
+    with conn.transaction():
+        conn.execute("SET LOCAL client_min_messages = 'warning'; SET LOCAL lock_timeout = '10s'")
+        for kind, name, owner in _marked(conn):
+            if owner is not None and owner.id == run:
+                statement = sql.SQL("DROP {} IF EXISTS {} CASCADE")
+                conn.execute(
+                    statement.format(sql.SQL("SCHEMA" if kind == "SCHEMA" else "EXTENSION"), sql.Identifier(name))
+                )
+
+
+def _remove_or_say(conn: Connection, run: Run) -> None:
+    try:
+        remove(conn, run.id)
+    except psycopg.Error as error:
+        raise ServerError(
+            f"could not remove schemas {' and '.join(_SCHEMAS)} from database {conn.info.dbname}: {str(error).strip()}"
+        ) from error

@@ -1,0 +1,76 @@
+"""What dead runs left in the temporary folder: servers whose supervisor was killed too."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import stat
+import tempfile
+from pathlib import Path
+
+from pgchaos.server import binaries
+from pgchaos.server.runs import Run, process_lives
+from pgchaos.server.supervisor import MARKER, remove_server
+
+_NAME = re.compile(r"pgchaos-(\d+)-(\d+)-\w+")
+
+
+def remove_dead_servers() -> list[Path]:
+    """Stop and remove the private servers of runs that are over.
+
+    Only folders of this user are touched (as root: of the account that root's servers run as), none whose marker is
+    locked by a supervisor, and none whose run still lives.
+
+    Returns:
+        The folders removed.
+    """
+    removed = []
+    for parent in dict.fromkeys((tempfile.gettempdir(), "/tmp")):
+        with contextlib.suppress(OSError):
+            for folder in Path(parent).iterdir():
+                if _NAME.fullmatch(folder.name) and _ours(folder) and _dead(folder):
+                    remove_server(str(folder))
+                    removed.append(folder)
+    return removed
+
+
+def _ours(folder: Path) -> bool:
+    match = _NAME.fullmatch(folder.name)
+    try:
+        state = folder.lstat()
+    except OSError:
+        return False
+    owners = {os.geteuid(), binaries.account().uid}
+    return (
+        match is not None and int(match[1]) == os.geteuid() and stat.S_ISDIR(state.st_mode) and state.st_uid in owners
+    )
+
+
+def _dead(folder: Path) -> bool:
+    """Judge by the lock, which holds in other containers too, then by the process."""
+    try:
+        file = os.open(folder / MARKER, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        # killed between making the folder and marking it; a start of zero is nobody's, so ask for the number alone
+        match = _NAME.fullmatch(folder.name)
+        return match is not None and not _number_in_use(int(match[2]))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        run = Run.loads(os.read(file, 4096).decode(errors="replace"))
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+    return run is None or not process_lives(run.pid, run.started)
+
+
+def _number_in_use(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,137 @@
+"""pgTAP on a server: as an extension where it is one, else from its SQL file, found on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+
+from pgchaos.server import binaries
+from pgchaos.server.settings import ServerError
+
+_FILE = re.compile(r"pgtap--(\d+(?:\.\d+)+)\.sql")
+
+
+def install(conn: psycopg.Connection[tuple[object, ...]], given: Path | None) -> None:
+    """Bring pgTAP into a database, into the first schema of the search path.
+
+    Args:
+        conn: to the database.
+        given: a file or folder to load it from, None to look for it.
+
+    Raises:
+        ServerError: it is neither offered by the server nor found.
+        psycopg.Error: its SQL fails here.
+    """
+    if given is None and conn.execute("SELECT FROM pg_available_extensions WHERE name = 'pgtap'").fetchone():
+        conn.execute("CREATE EXTENSION IF NOT EXISTS pgtap")
+        return
+    conn.execute(script(find(given)).encode())
+
+
+def version(given: Path | None = None) -> str | None:
+    """Say which pgTAP would be loaded from a file.
+
+    Args:
+        given: as for `install`.
+
+    Returns:
+        Its version, None where there is none.
+    """
+    try:
+        match = _FILE.fullmatch(find(given).name)
+    except ServerError:
+        return None
+    return match[1] if match else None
+
+
+def find(given: Path | None = None) -> Path:
+    """Find pgTAP's SQL file.
+
+    Args:
+        given: a file or folder that the user named, None for the usual places.
+
+    Returns:
+        The file, the newest of the first place that has one.
+
+    Raises:
+        ServerError: there is none; the message says where it was looked for and what to do.
+    """
+    if given is not None and given.is_file():
+        return given
+    looked = []
+    for place in (given,) if given is not None else places():
+        looked.append(str(place))
+        found = newest(place)
+        if found is not None:
+            return found
+    raise ServerError(
+        f"pgTAP was not found: the server does not offer the extension, and there is no pgtap--X.Y.Z.sql in "
+        f"{', '.join(looked)}. Install it (`python -m pgchaos.server.get_pgtap` brings it; Debian and Ubuntu: apt-get "
+        f"install postgresql-NN-pgtap; Red Hat: dnf install pgtap_NN), or name its file with --chaos-pgtap-sql"
+    )
+
+
+def newest(place: Path) -> Path | None:
+    """Find the newest pgTAP of a folder.
+
+    Args:
+        place: the folder.
+
+    Returns:
+        Its file, or None.
+    """
+    found = [(match, path) for path in place.glob("pgtap--*.sql") if (match := _FILE.fullmatch(path.name))]
+    return max(found, key=lambda pair: tuple(map(int, pair[0][1].split("."))))[1] if found else None
+
+
+def script(path: Path) -> str:
+    r"""Read pgTAP's SQL as a server takes it.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its text without psql's commands (`\echo Use "CREATE EXTENSION …" \quit`).
+
+    Raises:
+        ServerError: it cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServerError(f"pgTAP cannot be read from {path}: {error}") from error
+    return "\n".join(line for line in lines if not line.startswith("\\"))
+
+
+def places() -> Iterator[Path]:
+    """List the folders where pgTAP is usually found, best first."""
+    with contextlib.suppress(ServerError):
+        yield embedded_place()
+    yield own_place()
+    pg_config = shutil.which("pg_config")
+    if pg_config:
+        done = subprocess.run([pg_config, "--sharedir"], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            yield Path(done.stdout.strip(), "extension")
+    yield from sorted(Path("/usr/share/postgresql").glob("*/extension"), reverse=True)
+
+
+def embedded_place() -> Path:
+    """Name the embedded server's folder of extensions.
+
+    Raises:
+        ServerError: there is no embedded server.
+    """
+    return binaries.embedded_bindir().parent / "share" / "extension"
+
+
+def own_place() -> Path:
+    """Name the folder of this Python for a pgTAP of our own."""
+    return Path(sys.prefix, "share", "pgtap")

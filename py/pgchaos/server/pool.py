@@ -1,0 +1,215 @@
+"""Databases made ahead of use and dropped behind it, by one thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass
+
+import psycopg
+
+from pgchaos.server.maker import Maker
+from pgchaos.server.settings import ServerError
+
+_TAKE_LIMIT = 60.0
+_PILE = 8
+"""Used databases that may wait for their end while new ones are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Make:
+    extensions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Drop:
+    name: str
+
+
+class Pool:
+    """Clones of templates, one template for each set of extensions.
+
+    Args:
+        maker: makes them; from now on only the pool's thread uses it.
+        ahead: clones that are kept ready for each set that was asked for.
+    """
+
+    def __init__(self, maker: Maker, ahead: int) -> None:
+        self._maker = maker
+        self._ahead = ahead
+        self._changed = threading.Condition()
+        self._templates: dict[tuple[str, ...], str] = {}
+        self._ready: dict[tuple[str, ...], deque[str]] = defaultdict(deque)
+        self._waiting: dict[tuple[str, ...], int] = defaultdict(int)
+        self._used: deque[str] = deque()
+        self._lent: set[str] = set()
+        self._refused: dict[tuple[str, ...], str] = {}
+        self._broken = ""
+        self._closing = False
+        self._kept: list[str] = []
+        self._thread = threading.Thread(target=self._work, name="pgchaos databases", daemon=True)
+
+    def expect(self, extensions: tuple[str, ...]) -> None:
+        """Begin to make databases before the first is asked for.
+
+        Args:
+            extensions: of the template.
+        """
+        with self._changed:
+            self._ready[extensions]
+            self._start()
+            self._changed.notify_all()
+
+    def take(self, extensions: tuple[str, ...], limit: float = _TAKE_LIMIT) -> str:
+        """Take a fresh database.
+
+        Args:
+            extensions: what it must have.
+            limit: seconds to wait.
+
+        Returns:
+            Its name.
+
+        Raises:
+            ServerError: none can be made; the message says why.
+        """
+        end = time.monotonic() + limit
+        with self._changed:
+            self._start()
+            self._waiting[extensions] += 1
+            self._changed.notify_all()
+            try:
+                while not (name := self._look(extensions)):
+                    if time.monotonic() > end:
+                        raise ServerError(f"no database was made within {limit:g} s")
+                    self._changed.wait(end - time.monotonic())
+            finally:
+                self._waiting[extensions] -= 1
+                self._changed.notify_all()
+            self._lent.add(name)
+            return name
+
+    def _look(self, extensions: tuple[str, ...]) -> str:
+        if self._closing:
+            raise ServerError("the server is being closed")
+        if extensions in self._refused:
+            raise ServerError(self._refused[extensions])
+        if self._broken:
+            reason, self._broken = self._broken, ""
+            raise ServerError(reason)
+        return self._ready[extensions].popleft() if self._ready[extensions] else ""
+
+    def give_back(self, name: str) -> None:
+        """Have a database dropped, some time soon.
+
+        Args:
+            name: taken here.
+        """
+        with self._changed:
+            self._lent.discard(name)
+            self._used.append(name)
+            self._changed.notify_all()
+
+    def close(self, drop: bool, limit: float = 30.0) -> bool:
+        """Stop making databases.
+
+        Args:
+            drop: drop all that were made; else they go with their server.
+            limit: seconds to wait for that.
+
+        Returns:
+            True if nothing is left to do.
+        """
+        with self._changed:
+            self._closing = True
+            if drop:
+                for names in (*self._ready.values(), self._lent, self._kept, self._templates.values()):
+                    self._used.extend(names)
+            else:
+                self._used.clear()
+            self._ready.clear()
+            self._lent.clear()
+            self._kept = []
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(limit)
+        return not self._thread.is_alive() and not self._used and not self._kept
+
+    def _start(self) -> None:
+        if self._thread.ident is None and not self._closing:
+            self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            while (job := self._wait()) is not None:
+                self._do(job)
+        finally:
+            self._maker.close()
+
+    def _wait(self) -> _Make | _Drop | None:
+        with self._changed:
+            while (job := self._next()) is None and not self._closing:
+                self._changed.wait()
+            if isinstance(job, _Drop):
+                self._used.popleft()
+            return job
+
+    def _next(self) -> _Make | _Drop | None:
+        """Choose: who waits is served first, then what is ahead, then what is behind, unless that piles up."""
+        drop = _Drop(self._used[0]) if self._used else None
+        if self._closing:
+            return drop
+        if self._broken:
+            return None  # until somebody has been told
+        if len(self._used) > _PILE:
+            return drop
+        for extensions, number in self._waiting.items():
+            if number > len(self._ready[extensions]) and extensions not in self._refused:
+                return _Make(extensions)
+        for extensions, names in self._ready.items():
+            if len(names) < self._ahead and extensions not in self._refused:
+                return _Make(extensions)
+        return drop
+
+    def _do(self, job: _Make | _Drop) -> None:
+        try:
+            try:
+                self._perform(job)
+            except psycopg.OperationalError:
+                if self._maker.alive():
+                    raise
+                self._perform(job)  # once more, on a new connection: the server may only have been restarted
+        except ServerError as error:
+            assert isinstance(job, _Make)
+            with self._changed:
+                self._refused[job.extensions] = str(error)
+                self._changed.notify_all()
+        except Exception as error:  # whatever it is, those who wait must hear of it
+            self._fail(job, error)
+
+    def _perform(self, job: _Make | _Drop) -> None:
+        if isinstance(job, _Drop):
+            self._maker.drop(job.name)
+            return
+        template = self._templates.get(job.extensions)
+        if template is None:
+            template = self._maker.template(job.extensions)
+            with self._changed:
+                self._templates[job.extensions] = template
+        name = self._maker.clone(template)
+        with self._changed:
+            (self._used if self._closing else self._ready[job.extensions]).append(name)
+            self._changed.notify_all()
+
+    def _fail(self, job: _Make | _Drop, error: Exception) -> None:
+        gone = not self._maker.alive()
+        with self._changed:
+            if isinstance(job, _Drop):
+                self._kept.append(job.name)  # tried once more when all is closed
+            if gone or isinstance(job, _Make):
+                self._broken = f"the server can make no database: {str(error).strip()}"
+            if gone and self._closing:
+                self._kept.extend(self._used)
+                self._used.clear()
+            self._changed.notify_all()

@@ -1,0 +1,201 @@
+"""A private server: made in a temporary folder, reached through a socket, gone with the run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from pgchaos.server import binaries
+from pgchaos.server.runs import Run
+from pgchaos.server.settings import ServerError
+from pgchaos.server.supervisor import LOG, MARKER, remove_server
+from pgchaos.server.watch import Watch
+
+_SOCKET_LIMIT = 107
+"""Bytes of a socket's path (sun_path of unix(7), without its final zero)."""
+
+_SOCKET = ".s.PGSQL.5432"
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "port": "5432",
+    "fsync": "off",
+    "lc_messages": "C",
+    "max_connections": "200",
+    "max_prepared_transactions": "20",
+    # in the data directory, so that not even a killed server leaves any behind
+    "dynamic_shared_memory_type": "mmap",
+    "log_line_prefix": "%m [%p] %d/%a ",
+}
+
+
+class PrivateServer:
+    """A server of our own.
+
+    Args:
+        folder: its temporary folder, with socket, data and log.
+        bindir: its programs.
+        watch: its supervisor.
+        pid: the postmaster's process.
+    """
+
+    def __init__(self, folder: Path, bindir: Path, watch: Watch, pid: int) -> None:
+        self.folder = folder
+        self.bindir = bindir
+        self.pid = pid
+        self._watch = watch
+
+    @property
+    def log(self) -> Path:
+        """The server's log; it goes with the server."""
+        return self.folder / LOG
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of libpq to reach it; they override whatever the environment says of another server."""
+        result = {
+            "host": str(self.folder),
+            "hostaddr": "",
+            "port": "5432",
+            "user": "postgres",
+            "dbname": "postgres",
+            "channel_binding": "prefer",
+            "gssencmode": "disable",
+        }
+        if os.environ.get("PGREQUIREAUTH"):  # only a libpq that knows the variable knows the parameter
+            result["require_auth"] = ""
+        return result
+
+    def close(self) -> None:
+        """Stop and remove it; more than once does no harm."""
+        if not self._watch.close() or self.folder.exists():
+            remove_server(str(self.folder))
+
+    def __enter__(self) -> PrivateServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def start_private(bindir: Path | None = None, settings: Mapping[str, str] | None = None) -> PrivateServer:
+    """Make and start a server.
+
+    Args:
+        bindir: the folder of its programs, None for the embedded ones.
+        settings: server parameters beside and over our own.
+
+    Returns:
+        The server, accepting connections.
+
+    Raises:
+        ServerError: it does not start; the message holds the end of its log.
+    """
+    programs = binaries.embedded_bindir() if bindir is None else bindir.resolve()
+    binaries.check_bindir(programs)
+    who = binaries.account()
+    watch = Watch()  # its interpreter starts while the folder is made
+    folder: Path | None = None
+    try:
+        folder = make_folder(who)
+        env = binaries.environment(programs, os.environ)
+        if not binaries.reachable(programs, who, env):
+            programs = binaries.copy_programs(programs, folder, who)
+            env = binaries.environment(programs, os.environ)
+        pid = _start(watch, folder, programs, who, env, settings or {})
+    except BaseException:
+        watch.close()
+        if folder is not None and folder.exists():
+            remove_server(str(folder))
+        raise
+    return PrivateServer(folder, bindir or programs, watch, pid)
+
+
+def _start(
+    watch: Watch,
+    folder: Path,
+    programs: Path,
+    who: binaries.Account,
+    env: Mapping[str, str],
+    settings: Mapping[str, str],
+) -> int:
+    data = str(folder / "data")
+    initdb = [str(programs / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+    answer = watch.ask(
+        "start",
+        folder=str(folder),
+        initdb=initdb,
+        postgres=[str(programs / "postgres"), "-D", data],
+        conf=_conf({"unix_socket_directories": str(folder), **_SETTINGS, **settings}),
+        account=who.popen(),
+        env=dict(env),
+    )
+    if "error" in answer:
+        raise ServerError(
+            f"no private server from {programs}: {answer['error']}\n{answer.get('log', '')}".rstrip()
+            + "\nset PG_BINDIR to another server's programs, or PGHOST to an existing server"
+        )
+    return int(answer["pid"])
+
+
+def _conf(settings: Mapping[str, str]) -> str:
+    lines = (f"{name} = '{_quoted(value)}'\n" for name, value in settings.items())
+    return "\n# pgchaos\n" + "".join(lines)
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "''")
+
+
+def make_folder(who: binaries.Account) -> Path:
+    """Make the folder of a private server, marked as this process's.
+
+    Args:
+        who: the account that will own it.
+
+    Returns:
+        A folder, mode 0700, short enough for a socket.
+
+    Raises:
+        ServerError: no temporary place can be written and is short enough.
+    """
+    for parent in dict.fromkeys((tempfile.gettempdir(), "/tmp")):
+        prefix = f"pgchaos-{os.geteuid()}-{os.getpid()}-"
+        # mkdtemp adds eight characters
+        too_long = len(os.fsencode(parent)) + len(prefix) + 10 + len(_SOCKET) > _SOCKET_LIMIT
+        if too_long or not os.access(parent, os.W_OK | os.X_OK) or not _open_to(parent, who):
+            continue
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        try:
+            (folder / MARKER).write_text(Run.new().dumps(), encoding="utf-8")
+            if who.switch:
+                os.chown(folder, who.uid, who.gid)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return folder
+    raise ServerError(
+        f"no place for a private server: neither {tempfile.gettempdir()} nor /tmp can be written, is open to the "
+        f"server's user and short enough for a socket; set TMPDIR"
+    )
+
+
+def _open_to(parent: str, who: binaries.Account) -> bool:
+    """Say whether an account can pass through all folders on the way."""
+    if not who.switch:
+        return True
+    path = Path(parent).resolve()
+    for folder in (path, *path.parents):
+        state = folder.stat()
+        groups = (who.gid, *who.groups)
+        bit = 0o100 if state.st_uid == who.uid else 0o010 if state.st_gid in groups else 0o001
+        if not state.st_mode & bit:
+            return False
+    return True

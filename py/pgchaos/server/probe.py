@@ -1,0 +1,119 @@
+"""The first look at a server: who we are there, and whether it will do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pgchaos.server.choice import Choice
+from pgchaos.server.settings import ServerError
+
+OLDEST = 14
+
+_QUESTION = """
+    SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_setting('is_superuser') = 'on',
+           r.rolcreatedb, r.rolname, pg_catalog.pg_is_in_recovery()
+    FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is known of a server.
+
+    Args:
+        conninfo: how to connect, completed.
+        version: as libpq gives it, 180006.
+        shown: the same for people, '18.6'.
+        superuser: our role is one.
+        role: its name.
+        database: where we are.
+        place: host and port, or the socket's folder and port.
+        embedded: a private server from the embedded binaries.
+    """
+
+    conninfo: str
+    version: int
+    shown: str
+    superuser: bool
+    role: str
+    database: str
+    place: str
+    embedded: bool
+
+
+def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
+    """Connect once and look.
+
+    Args:
+        base: the connection string.
+        choice: how the server was chosen.
+        ours: it is a private one.
+        in_place: the run wants to work in the named database.
+
+    Returns:
+        What is known.
+
+    Raises:
+        ServerError: it cannot be reached or used.
+    """
+    if in_place and not choice.database:
+        raise ServerError("--chaos-in-place needs a database that is named: PGDATABASE, or dbname in --chaos-dsn")
+    conninfo = _complete(base, choice, ours)
+    try:
+        with psycopg.connect(conninfo, autocommit=True) as conn:
+            row = conn.execute(_QUESTION).fetchone()
+            info = conn.info
+            assert row is not None
+            shown, superuser, createdb, role, standby = row
+            place = f"{info.host or info.hostaddr}:{info.port}"
+            database, version = info.dbname, info.server_version
+    except psycopg.OperationalError as error:
+        raise ServerError(
+            f"cannot connect to the server named by {choice.said}: {str(error).strip()}\n"
+            f"start it, or take {choice.said} away and a private server is started"
+        ) from error
+    result = Probe(
+        _speaking_english(conninfo, choice) if superuser else conninfo,
+        version,
+        str(shown).split()[0],
+        bool(superuser),
+        str(role),
+        database,
+        place,
+        ours and choice.bindir is None,
+    )
+    _check(result, bool(createdb or superuser), bool(standby), in_place)
+    return result
+
+
+def _check(server: Probe, createdb: bool, standby: bool, in_place: bool) -> None:
+    if server.version < OLDEST * 10000:
+        raise ServerError(f"the server at {server.place} is PostgreSQL {server.shown}; {OLDEST} or newer is needed")
+    if standby:
+        raise ServerError(f"the server at {server.place} is a standby: nothing can be written; name its primary")
+    if not createdb and not in_place:
+        raise ServerError(
+            f"role {server.role} at {server.place} may not create databases, and scenarios run only in databases made "
+            f'for them: ALTER ROLE "{server.role}" CREATEDB, or let them work in database {server.database} with '
+            "--chaos-in-place"
+        )
+
+
+def _complete(base: str, choice: Choice, ours: bool) -> str:
+    given = conninfo_to_dict(base)
+    missing = {"application_name": "pgchaos"}
+    if "connect_timeout" not in given:
+        missing["connect_timeout"] = "10"
+    if not ours and not choice.database:
+        # pg_hba.conf may permit the named database only; where none is named, the one that every server has
+        missing["dbname"] = "postgres"
+    return make_conninfo(base, **missing)
+
+
+def _speaking_english(conninfo: str, choice: Choice) -> str:
+    """Messages are matched where there is no SQLSTATE. Only a superuser may set their language."""
+    options = str(conninfo_to_dict(conninfo).get("options") or choice.options)
+    return make_conninfo(conninfo, options=f"{options} -c lc_messages=C".strip())

@@ -1,0 +1,115 @@
+"""Does a server have what a scenario requires? If not: why, and how to get it."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+
+from pgchaos.scenario.model import Requirement
+from pgchaos.server import pgtap
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+_EXTENSION = """
+    SELECT e.default_version, v.superuser AND NOT v.trusted
+    FROM pg_catalog.pg_available_extensions e
+    JOIN pg_catalog.pg_available_extension_versions v ON v.name = e.name AND v.version = e.default_version
+    WHERE e.name = %s
+"""
+
+CAPABILITIES = {
+    "injection_points": (
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'injection_points')",
+        "a server built with --enable-injection-points, and its test module installed",
+    ),
+    "logical_decoding": (
+        "SELECT pg_catalog.current_setting('wal_level') = 'logical'",
+        "wal_level = logical and a restart of the server",
+    ),
+    "prepared_transactions": (
+        "SELECT pg_catalog.current_setting('max_prepared_transactions')::int > 0",
+        "max_prepared_transactions above 0 and a restart of the server",
+    ),
+}
+"""What a server can be asked for by name: a query that says whether it has it, and what it takes."""
+
+
+def parts(version: str) -> tuple[int, ...]:
+    """Read the numbers of a version.
+
+    Args:
+        version: such as '18.6' or '1.3.5-beta'.
+
+    Returns:
+        Its leading numbers.
+    """
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, match[0].split("."))) if match else ()
+
+
+def satisfies(version: str, operator: str, wanted: str) -> bool:
+    """Compare versions as far as the wanted one is written: 17.10 is `= 17` and `<= 17`, not `> 17`.
+
+    Args:
+        version: what is there.
+        operator: '', '>=', '>', '=', '<' or '<='; '' is '='.
+        wanted: what is asked for; '' takes any.
+
+    Returns:
+        Whether it will do.
+    """
+    if not wanted:
+        return True
+    want = parts(wanted)
+    have = (parts(version) + (0,) * len(want))[: len(want)]
+    return {
+        ">=": have >= want,
+        ">": have > want,
+        "<": have < want,
+        "<=": have <= want,
+    }.get(operator, have == want)
+
+
+def missing_extension(conn: Connection, requirement: Requirement, superuser: bool) -> str:
+    """Say why an extension cannot be had.
+
+    Args:
+        conn: to any database of the server.
+        requirement: of kind extension.
+        superuser: whether our role is one.
+
+    Returns:
+        The reason, '' if it can.
+    """
+    name = requirement.name
+    wanted = f"{name} {requirement.operator} {requirement.version}".strip() if requirement.version else name
+    row = conn.execute(_EXTENSION, [name]).fetchone()
+    if row is None and name == "pgtap":
+        row = (pgtap.version() or "0", False)
+    if row is None:
+        return f"requires extension {wanted}, which this server does not offer: install it beside the server"
+    version, restricted = str(row[0]), bool(row[1])
+    if not satisfies(version, requirement.operator, requirement.version):
+        return f"requires extension {wanted}, and this server offers {version}: install that version beside the server"
+    if restricted and not superuser:
+        return f"requires extension {name}, which only a superuser can create: run as one, or on a private server"
+    return ""
+
+
+def missing_capability(conn: Connection, requirement: Requirement) -> str:
+    """Say why a capability is not there.
+
+    Args:
+        conn: to any database of the server.
+        requirement: of kind capability.
+
+    Returns:
+        The reason, '' if it is there.
+    """
+    name = requirement.name.replace("-", "_")
+    if name not in CAPABILITIES:
+        return f"requires capability {requirement.name}, which is not known; known are {', '.join(CAPABILITIES)}"
+    query, way = CAPABILITIES[name]
+    row = conn.execute(query.encode()).fetchone()
+    return "" if row and row[0] else f"requires capability {requirement.name}: it takes {way}"

@@ -1,0 +1,67 @@
+"""What a scenario gets to work in, and how a template of it is furnished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from pgchaos.server import pgtap
+from pgchaos.server.settings import ServerError
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A place for one scenario.
+
+    Args:
+        database: its name.
+        conninfo: how to connect to it.
+        in_place: the user's own database, not one of ours.
+    """
+
+    database: str
+    conninfo: str
+    in_place: bool = False
+
+
+def toolkit() -> str:
+    """Read the SQL of the toolkit, '' where the package brings none."""
+    file = resources.files("pgchaos.toolkit") / "toolkit.sql"
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+def furnish(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str, ...], pgtap_from: Path | None) -> None:
+    """Bring pgTAP, the toolkit and extensions into a database.
+
+    Args:
+        conn: to it, as its owner.
+        extensions: to create.
+        pgtap_from: where to load pgTAP from, None to look for it.
+
+    Raises:
+        ServerError: one of them cannot be had; the message says which and why.
+        psycopg.OperationalError: the server is gone.
+    """
+    with _naming("pgTAP"):
+        pgtap.install(conn, pgtap_from)
+    with _naming("the toolkit"):
+        conn.execute(toolkit().encode())
+    for name in extensions:
+        with _naming(f"extension {name}"):
+            conn.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {} CASCADE").format(sql.Identifier(name)))
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        raise ServerError(f"{what} cannot be created: {str(error).strip()}") from error

@@ -1,0 +1,278 @@
+"""The server of a run: chosen, checked, and asked for sandboxes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from types import TracebackType
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pgchaos.scenario.model import Requirement
+from pgchaos.server import in_place, requirements
+from pgchaos.server.choice import Choice, choose
+from pgchaos.server.databases import APPLICATION, remove_dead_runs
+from pgchaos.server.leftovers import remove_dead_servers
+from pgchaos.server.maker import Maker
+from pgchaos.server.pool import Pool
+from pgchaos.server.private import PrivateServer, start_private
+from pgchaos.server.probe import Probe, probe
+from pgchaos.server.runs import Run
+from pgchaos.server.sandbox import Sandbox
+from pgchaos.server.settings import ServerError, ServerSettings
+from pgchaos.server.watch import Watch
+
+_NOT_OURS = (
+    "requires a server of our own, and this one is not: run without PGHOST and --chaos-dsn, or permit its harm with "
+    "--chaos-allow-destructive {database}"
+)
+
+
+def open_server(settings: ServerSettings, environ: Mapping[str, str] = os.environ) -> Server:
+    """Open the server that a run shall use.
+
+    It is the one of `settings.dsn`, else a private one from `settings.pg_bindir` or PG_BINDIR, else the one that
+    libpq's environment names, else a private one from the embedded binaries. First, what dead runs left is removed.
+
+    Args:
+        settings: what the user said.
+        environ: looked at for the choice; libpq itself reads the process's own.
+
+    Returns:
+        The server; it is a context manager.
+
+    Raises:
+        ServerError: there is none, or it cannot be used; the message says what to do.
+    """
+    choice = choose(settings, environ)
+    remove_dead_servers()
+    if choice.conninfo is not None:
+        return Server(settings, choice, None)
+    if settings.in_place:
+        raise ServerError("--chaos-in-place needs a database that is named: PGDATABASE, or dbname in --chaos-dsn")
+    private = start_private(choice.bindir)
+    try:
+        return Server(settings, choice, private)
+    except BaseException:
+        private.close()
+        raise
+
+
+class Server:
+    """A server, ours or not, and the databases that the run makes on it. Safe to use from several threads.
+
+    Args:
+        settings: what the user said.
+        choice: which server it is.
+        private: the server itself, if it is ours.
+
+    Raises:
+        ServerError: it cannot be used.
+    """
+
+    def __init__(self, settings: ServerSettings, choice: Choice, private: PrivateServer | None) -> None:
+        self._settings = settings
+        self._private = private
+        self._run = Run.new()
+        self._lock = threading.Lock()
+        self._in_place = threading.Lock()
+        self._missing: dict[Requirement, str] = {}
+        self._watch: Watch | None = None
+        base = make_conninfo(**private.parameters) if private is not None else choice.conninfo or ""
+        self._probe: Probe = probe(base, choice, private is not None, settings.in_place)
+        self._conninfo = self._probe.conninfo
+        maker = Maker(self._conninfo, self._run, self.ours, settings.pgtap)
+        self._pool = Pool(maker, settings.clones)
+        if self.ours:
+            self._pool.expect(())
+        else:
+            self._remove_dead_runs()
+
+    @property
+    def ours(self) -> bool:
+        """Whether this run started it."""
+        return self._private is not None
+
+    @property
+    def private(self) -> PrivateServer | None:
+        """The private server: its log, its programs and its postmaster's pid; None for a server not ours."""
+        return self._private
+
+    @property
+    def version(self) -> int:
+        """The server's version as libpq gives it: 180006."""
+        return self._probe.version
+
+    @property
+    def superuser(self) -> bool:
+        """Whether our role is a superuser."""
+        return self._probe.superuser
+
+    @property
+    def banner(self) -> str:
+        """One line for the head of a report: server, version, and whether it is ours."""
+        if self._private is not None:
+            of = "" if self._probe.embedded else f" of {self._private.bindir}"
+            return f"PostgreSQL {self._probe.shown}, private server{of} (ours)"
+        works = (
+            f"in place in database {self._probe.database}"
+            if self._settings.in_place
+            else ("only in databases pgchaos_…")
+        )
+        return (
+            f"PostgreSQL {self._probe.shown} at {self._probe.place}, role {self._probe.role} (not ours: works {works})"
+        )
+
+    @property
+    def may_be_harmed(self) -> bool:
+        """Whether server-wide harm is permitted: it is ours, or the user named its database for that."""
+        return self.ours or self._probe.database in self._settings.allow_destructive
+
+    def conninfo(self, database: str | None = None) -> str:
+        """Say how to connect.
+
+        Args:
+            database: its name, None for the one to administer from.
+
+        Returns:
+            A connection string for libpq; it may hold a password.
+        """
+        return make_conninfo(self._conninfo, **({} if database is None else {"dbname": database}))
+
+    def connect(self, database: str | None = None) -> psycopg.Connection[tuple[object, ...]]:
+        """Connect, for administration.
+
+        Args:
+            database: its name, None for the one to administer from.
+
+        Returns:
+            A connection in autocommit mode; the caller closes it.
+
+        Raises:
+            psycopg.OperationalError: the server cannot be reached.
+        """
+        return psycopg.connect(self.conninfo(database), autocommit=True)
+
+    def missing(self, requirement: Requirement) -> str:
+        """Say why a requirement is not met.
+
+        Args:
+            requirement: of a scenario.
+
+        Returns:
+            The reason with the way to get it, '' where it is met.
+
+        Raises:
+            ServerError: the server cannot be asked.
+        """
+        with self._lock:
+            if requirement not in self._missing:
+                self._missing[requirement] = self._look_for(requirement)
+            return self._missing[requirement]
+
+    def _look_for(self, requirement: Requirement) -> str:
+        if requirement.kind == "server":
+            if requirements.satisfies(self._probe.shown, requirement.operator, requirement.version):
+                return ""
+            return (
+                f"requires server {requirement.operator} {requirement.version}, and this is {self._probe.shown}: "
+                "set PG_BINDIR to the programs of another version"
+            )
+        if requirement.kind == "superuser":
+            return "" if self.superuser else f"requires a superuser, and role {self._probe.role} is none"
+        if requirement.kind == "own server":
+            return "" if self.may_be_harmed else _NOT_OURS.format(database=self._probe.database)
+        try:
+            with self.connect() as conn:
+                if requirement.kind == "extension":
+                    return requirements.missing_extension(conn, requirement, self.superuser)
+                return requirements.missing_capability(conn, requirement)
+        except psycopg.OperationalError as error:
+            raise ServerError(f"the server does not answer: {str(error).strip()}") from error
+
+    @contextmanager
+    def sandbox(self, extensions: tuple[str, ...] = ()) -> Iterator[Sandbox]:
+        """Lend a place to one scenario, with pgTAP, the toolkit and extensions in it.
+
+        Args:
+            extensions: to create beside them.
+
+        Yields:
+            A database of its own, or with `in_place` the named one.
+
+        Raises:
+            ServerError: there is none to be had.
+        """
+        self._watch_over()
+        if self._settings.in_place:
+            with self._sandbox_in_place(extensions) as sandbox:
+                yield sandbox
+            return
+        name = self._pool.take(tuple(sorted(set(extensions))))
+        try:
+            yield Sandbox(name, self.conninfo(name))
+        finally:
+            self._pool.give_back(name)
+
+    @contextmanager
+    def _sandbox_in_place(self, extensions: tuple[str, ...]) -> Iterator[Sandbox]:
+        with self._in_place, ExitStack() as stack:
+            application = APPLICATION + self._run.id
+            try:
+                conninfo = make_conninfo(self._conninfo, application_name=application)
+                conn = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
+            except psycopg.OperationalError as error:
+                raise ServerError(f"the server does not answer: {str(error).strip()}") from error
+            stack.enter_context(in_place.furnished(conn, self._run, extensions, self._settings.pgtap))
+            (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
+            database = self._probe.database
+            yield Sandbox(database, self._with_search_path(f"{path}, {in_place.PGTAP_SCHEMA}"), in_place=True)
+
+    def _with_search_path(self, path: str) -> str:
+        options = str(conninfo_to_dict(self._conninfo).get("options") or "")
+        escaped = path.replace("\\", "\\\\").replace(" ", "\\ ")
+        return make_conninfo(self._conninfo, options=f"{options} -c search_path={escaped}".strip())
+
+    def _watch_over(self) -> None:
+        """Before anything is made on a server not ours: see that it goes even if this process is killed."""
+        if self.ours:
+            return
+        with self._lock:
+            if self._watch is None:
+                watch = Watch()
+                watch.ask("watch", conninfo=self._conninfo, run=self._run.id, path=sys.path)
+                self._watch = watch
+
+    def _remove_dead_runs(self) -> None:
+        try:
+            with self.connect() as conn:
+                remove_dead_runs(conn, self._conninfo)
+        except psycopg.Error as error:
+            raise ServerError(f"cannot look for databases of earlier runs: {str(error).strip()}") from error
+
+    def close(self) -> None:
+        """Drop what the run made and stop a private server; more than once does no harm, nor does a dead server."""
+        if self._private is not None:
+            self._pool.close(drop=False, limit=0.5)
+            self._private.close()
+            return
+        clean = self._pool.close(drop=True)
+        with self._lock:
+            watch, self._watch = self._watch, None
+        if watch is not None:
+            if clean and not self._settings.in_place:
+                with suppress(ServerError):
+                    watch.ask("forget")
+            watch.close(limit=30.0)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,250 @@
+"""The process that outlives a run: when its pipe to the runner closes, it stops the server and removes what is left.
+
+It is started by file, isolated (`python -I supervisor.py`), so that neither the working folder nor PYTHONPATH can put
+another module in place of the standard library's; it imports nothing else until it has to talk to a server. Orders come
+as lines of JSON on standard input, each is answered by a line on standard output:
+
+- `start`: initialise and start a private server; this process becomes the postmaster's parent.
+- `watch`: drop a run's databases on a server that is not ours when the pipe closes.
+- `forget`: the run has dropped them itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+MARKER = "run.json"
+"""The file in a server's folder that says whose it is; locked by the supervisor as long as it lives."""
+
+LOG = "server.log"
+READY_LIMIT = 60.0
+STOP_LIMIT = 2.0
+WATCH_LIMIT = 60
+
+
+class Gone(Exception):
+    """The runner's end of the pipe is closed."""
+
+
+def main() -> None:
+    """Obey orders until the pipe closes, then clean up."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    os.chdir("/")
+    adopt_orphans()
+    supervisor = Supervisor()
+    try:
+        for line in sys.stdin.buffer:
+            reply = supervisor.obey(json.loads(line))
+            sys.stdout.write(json.dumps(reply) + "\n")
+            sys.stdout.flush()
+    except (BrokenPipeError, Gone):
+        pass
+    finally:
+        supervisor.clean()
+    # a reply that nobody reads any more must not fail on the way out
+    os._exit(0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of a killed postmaster's children (Linux), so that their end can be waited for."""
+    with contextlib.suppress(OSError, AttributeError):
+        set_child_subreaper = 36  # PR_SET_CHILD_SUBREAPER, linux/prctl.h
+        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+
+
+class Supervisor:
+    """What is watched, and how each order is obeyed."""
+
+    def __init__(self) -> None:
+        self.folder: str | None = None
+        self.lock: int | None = None
+        self.server: subprocess.Popen[bytes] | None = None
+        self.watched: dict[str, Any] | None = None
+
+    def obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Do one order.
+
+        Args:
+            order: its name in `order`, the rest are its arguments.
+
+        Returns:
+            The answer; `error` in it says what went wrong.
+        """
+        try:
+            answer: dict[str, Any] = getattr(self, f"do_{order.pop('order')}")(**order)
+        except OSError as error:
+            return {"error": str(error)}
+        return answer
+
+    def do_start(
+        self,
+        folder: str,
+        initdb: list[str],
+        postgres: list[str],
+        conf: str,
+        account: dict[str, Any],
+        env: dict[str, str],
+    ) -> dict[str, Any]:
+        """Initialise and start a server in `folder`; the answer comes when it accepts connections."""
+        self.folder = folder
+        self.lock = os.open(Path(folder, MARKER), os.O_RDWR)
+        fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path = Path(folder, LOG)
+        how: dict[str, Any] = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL, "umask": 0o077, **account}
+        with path.open("ab") as log:
+            code = subprocess.run(initdb, stdout=log, stderr=log, check=False, **how).returncode
+            if code:
+                return {"error": f"initdb ended with {code}", "log": tail(path)}
+            with Path(folder, "data", "postgresql.conf").open("a", encoding="utf-8") as file:
+                file.write(conf)
+            self.server = subprocess.Popen(postgres, stdout=log, stderr=log, start_new_session=True, **how)
+        return self.wait_until_ready(path)
+
+    def wait_until_ready(self, log: Path) -> dict[str, Any]:
+        """Wait for the word `ready` in postmaster.pid, as pg_ctl does."""
+        assert self.server is not None
+        assert self.folder is not None
+        limit = time.monotonic() + READY_LIMIT
+        while time.monotonic() < limit:
+            if self.server.poll() is not None:
+                return {"error": f"postgres ended with {self.server.returncode}", "log": tail(log)}
+            lines = pid_file(self.folder)
+            if len(lines) >= 8 and lines[7].strip() == "ready":
+                return {"pid": self.server.pid}
+            # the runner says nothing while it waits: a readable pipe is a closed one
+            if select.select([0], [], [], 0.003)[0]:
+                raise Gone
+        return {"error": f"postgres was not ready after {READY_LIMIT:g} s", "log": tail(log)}
+
+    def do_watch(self, **watched: object) -> dict[str, Any]:
+        """Remember a run on a server that is not ours."""
+        self.watched = watched
+        return {}
+
+    def do_forget(self) -> dict[str, Any]:
+        """The run has cleaned up after itself."""
+        self.watched = None
+        return {}
+
+    def clean(self) -> None:
+        """Stop and remove all that is watched."""
+        if self.folder is not None:
+            remove_server(self.folder, self.server)
+        if self.watched is not None:
+            signal.alarm(WATCH_LIMIT)  # its default action ends this process: nobody waits for an answer any more
+            sys.path[:] = self.watched["path"]
+            from pgchaos.server.databases import remove_run
+
+            remove_run(self.watched["conninfo"], self.watched["run"])
+
+
+def remove_server(folder: str, server: subprocess.Popen[bytes] | None = None) -> None:
+    """Stop the server of a folder, whoever started it, and remove the folder.
+
+    Args:
+        folder: a private server's, with its data in `data`.
+        server: the postmaster, where it is a child of this process.
+    """
+    data = Path(folder, "data")
+    lines = pid_file(folder)
+    stop_postmaster(data, lines, server)
+    limit = time.monotonic() + 10.0
+    while living(data) and time.monotonic() < limit:
+        for pid in living(data):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        reap()
+        time.sleep(0.002)
+    reap()
+    if pid_file(folder):  # it did not end by itself
+        release_shared_memory(lines)
+    import shutil  # it costs a quarter of this process's start
+
+    for _ in range(3):  # a server that is dying may still make a file in a folder being removed
+        shutil.rmtree(folder, ignore_errors=True)
+        if not Path(folder).exists():
+            break
+
+
+def stop_postmaster(data: Path, lines: list[str], server: subprocess.Popen[bytes] | None) -> None:
+    """Immediate shutdown: nothing of a private server is worth a checkpoint."""
+    if server is None:
+        pid = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
+        # a number in a file may be another process's by now: only one that lives in this data directory is signalled
+        if pid not in living(data):
+            return
+    else:
+        pid = server.pid
+        if server.poll() is not None:
+            return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGQUIT)
+    limit = time.monotonic() + STOP_LIMIT
+    while time.monotonic() < limit:
+        if server is not None and server.poll() is not None:
+            return
+        if server is None and pid not in living(data):
+            return
+        time.sleep(0.002)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def living(data: Path) -> set[int]:
+    """Find the processes of a server: all of them work in its data directory (where there is /proc)."""
+    found = set()
+    with contextlib.suppress(OSError):
+        wanted = data.stat()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.path.samestat((process / "cwd").stat(), wanted):
+                    found.add(int(process.name))
+    return found
+
+
+def reap() -> None:
+    """Collect the children that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def pid_file(folder: str) -> list[str]:
+    """Read postmaster.pid: pid, data directory, start, port, socket folder, address, shared memory, state."""
+    try:
+        return Path(folder, "data", "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def release_shared_memory(lines: list[str]) -> None:
+    """Remove the System V segment that a killed postmaster leaves; its id is the second number of line 7."""
+    words = lines[6].split() if len(lines) > 6 else []
+    if len(words) == 2 and words[1].isdigit():
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).shmctl(int(words[1]), 0, None)  # IPC_RMID
+
+
+def tail(path: Path, size: int = 2000) -> str:
+    """Read the end of a log."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - size))
+        return file.read().decode(errors="replace").strip()
+    return ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""What a stream of TAP makes a run fail for."""
+
+from __future__ import annotations
+
+import textwrap
+
+from pgchaos.history import Assertion, Failure
+from pgchaos.tap.lines import HEADING
+from pgchaos.tap.parser import TapReport
+
+
+def failure_of(assertion: Assertion, number: int | None = None) -> Failure | None:
+    """Say what an assertion makes a run fail for.
+
+    Args:
+        assertion: of pgTAP or of chaos.assert.
+        number: its number in the stream, from 1, to name it by where it has no description.
+
+    Returns:
+        The failure, with have and want among its details; None where it held or is marked TODO. A `not ok` marked SKIP
+        fails, as it does for pg_prove: what was skipped is ok, so this one was run.
+    """
+    if assertion.ok or assertion.directive == "todo":
+        return None
+    text = assertion.name or ("assertion without description" if number is None else f"test {number}")
+    if assertion.count:
+        text = f"{text} ({assertion.count})"
+    names = (assertion.name,) if assertion.name else ()
+    return Failure("assertion", names, text, assertion.place, _details(assertion.diagnostics))
+
+
+def failures_of(report: TapReport) -> tuple[Failure, ...]:
+    """Say what a stream makes a run fail for.
+
+    Args:
+        report: of a closed stream.
+
+    Returns:
+        A failure for each failing assertion in order, then one for each thing wrong with the stream itself.
+    """
+    failing = [failure_of(assertion, number) for number, assertion in enumerate(report.assertions, 1)]
+    broken = [Failure("tap", (), problem.text, problem.place) for problem in report.problems]
+    return (*(failure for failure in failing if failure is not None), *broken)
+
+
+def _details(diagnostics: tuple[str, ...]) -> tuple[str, ...]:
+    lines = list(diagnostics)
+    heading = next((at for at, line in enumerate(lines) if HEADING.match(line)), None)
+    if heading is not None:
+        del lines[heading : _end_of_heading(lines, heading)]
+    return tuple(textwrap.dedent("\n".join(lines)).split("\n")) if lines else ()
+
+
+def _end_of_heading(lines: list[str], start: int) -> int:
+    # the heading repeats the description in quotes, which may go over several lines
+    if ': "' not in lines[start]:
+        return start + 1
+    quoted = lines[start].partition(': "')[2]
+    if quoted.endswith('"'):
+        return start + 1
+    closing = (at for at in range(start + 1, len(lines)) if lines[at].endswith('"'))
+    return next(closing, start) + 1

@@ -1,0 +1,131 @@
+r"""What one line of TAP is, by itself.
+
+The patterns are those of Perl's TAP::Parser::Grammar (Test::Harness 3.44), which pg_prove reads pgTAP with, so that
+both come to the same verdict: the first unescaped `#` of a description must begin the directive, `1..0` skips
+everything, and an indented line is of no account.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+_TEST = re.compile(r"(not )?ok\b\s*([0-9]+)?\s*(.*)\Z", re.DOTALL)
+_DIRECTIVE = re.compile(r"([^\\#]*(?:\\.[^\\#]*)*)#\s*(SKIP|TODO)\b\s*(.*)\Z", re.DOTALL | re.IGNORECASE)
+_PLAN = re.compile(r"1\.\.([0-9]+)\s*(.*)\Z", re.DOTALL)
+_PLAN_SKIP = re.compile(r"#\s*SKIP\S*(?:\s+(.*))?\Z", re.DOTALL | re.IGNORECASE)
+_BAIL_OUT = re.compile(r"\s*Bail out!\s*(.*)\Z", re.DOTALL)
+_VERSION = re.compile(r"TAP\s+version\s+([0-9]{1,9})\s*\Z", re.IGNORECASE)
+_LONGEST_NUMBER = 18
+
+HEADING = re.compile(r"Failed (?:\(TODO\) )?test [0-9]+(?:$|: \")")
+"""The diagnostic that pgTAP repeats the description of a failing test in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """`ok 1 - name # TODO reason`; number None where there is none."""
+
+    ok: bool
+    number: int | None
+    name: str
+    directive: Literal["", "todo", "skip"] = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`1..N`; skip is the reason of `1..0 # SKIP reason`, '' where none is given, None where all is to run."""
+
+    count: int
+    skip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """`# text`, without its `# `."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BailOut:
+    """`Bail out! reason`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """`TAP version N`."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A line of a subtest, without its indentation."""
+
+    text: str
+    indent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Anything else."""
+
+    text: str
+
+
+Line: TypeAlias = "Point | Plan | Comment | BailOut | Version | Nested | Noise"
+
+
+def classify(line: str) -> Line:
+    """Say what a line of TAP is.
+
+    Args:
+        line: one line without its end.
+
+    Returns:
+        What it is; a line that TAP does not know is Noise.
+    """
+    if line.startswith(("ok", "not ok")) and (match := _TEST.match(line)):
+        return _test(match)
+    if line.startswith("#"):
+        return Comment(line[1:].removeprefix(" "))
+    if line.startswith("1..") and (match := _PLAN.match(line)):
+        return _plan(line, match)
+    if "Bail out!" in line and (match := _BAIL_OUT.match(line)):
+        return BailOut(match[1].strip())
+    if match := _VERSION.match(line):
+        return Version(int(match[1]))
+    stripped = line.lstrip(" \t")
+    if stripped and stripped != line:
+        return Nested(stripped, len(line) - len(stripped))
+    return Noise(line)
+
+
+def _test(match: re.Match[str]) -> Point:
+    description, directive, reason = match[3], "", ""
+    if found := _DIRECTIVE.match(description):
+        description, directive, reason = found[1], found[2].lower(), found[3].strip()
+    number = int(match[2]) if match[2] and len(match[2]) <= _LONGEST_NUMBER else None
+    name = _unescape(description.strip().removeprefix("-").strip())
+    kind: Literal["", "todo", "skip"] = "todo" if directive == "todo" else "skip" if directive == "skip" else ""
+    return Point(match[1] is None, number, name, kind, reason)
+
+
+def _plan(line: str, match: re.Match[str]) -> Plan | Noise:
+    if len(match[1]) > _LONGEST_NUMBER:
+        return Noise(line)
+    count, tail = int(match[1]), match[2].strip()
+    if count == 0:
+        skip = _PLAN_SKIP.match(tail)
+        return Plan(0, (skip[1] or "").strip() if skip else "")
+    return Noise(line) if tail else Plan(count)
+
+
+def _unescape(text: str) -> str:
+    # only what TAP must escape: pgTAP escapes nothing, so a backslash before anything else is the author's own
+    return text.replace("\\#", "#")

@@ -1,0 +1,193 @@
+"""A stream of TAP, line by line, to what it asserts and what is wrong with the stream itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pgchaos.history import Assertion
+from pgchaos.scenario.model import Place
+from pgchaos.tap.lines import HEADING, BailOut, Comment, Line, Nested, Noise, Plan, Point, Version, classify
+
+_YAML_SINCE = 13
+_TOTALS = ("Looks like you failed ", "Looks like you planned ")
+
+
+@dataclass(frozen=True, slots=True)
+class TapProblem:
+    """What is wrong with the stream: a plan not kept, a number out of sequence, a bail out."""
+
+    text: str
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TapReport:
+    """All that a stream said.
+
+    Args:
+        assertions: its tests in order, those of subtests not among them.
+        problems: what is wrong with it; a stream with a problem has failed, whatever its tests say.
+        skipped: the reason of `1..0 # SKIP reason` ('no reason given' where there is none), else ''.
+        planned: the number of its plan; None where it has none.
+        remarks: diagnostics that belong to no test, without their '# '.
+    """
+
+    assertions: tuple[Assertion, ...] = ()
+    problems: tuple[TapProblem, ...] = ()
+    skipped: str = ""
+    planned: int | None = None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Result:
+    """A test while its diagnostics still come."""
+
+    test: Point
+    place: Place | None
+    diagnostics: list[str]
+
+
+class TapParser:
+    """Reads TAP as it comes. `feed` every line or cell, then `close`; no input makes it raise."""
+
+    def __init__(self) -> None:
+        self._results: list[_Result] = []
+        self._problems: list[TapProblem] = []
+        self._remarks: list[str] = []
+        self._nested: list[str] = []
+        self._plan: Plan | None = None
+        self._plan_place: Place | None = None
+        self._plan_after = 0
+        self._version = 0
+        self._yaml: int | None = None
+        self._over = False
+
+    def feed(self, text: str, place: Place | None = None) -> None:
+        """Take what a query returned.
+
+        Args:
+            text: a line, or a cell that holds several.
+            place: the statement that it came from.
+        """
+        for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+            if not self._over:
+                self._take(classify(line), line, place)
+
+    def close(self, *, stopped: bool = False) -> TapReport:
+        """End the stream.
+
+        Args:
+            stopped: it was cut short by an error reported elsewhere, so that a plan not kept is no news.
+
+        Returns:
+            What the stream said.
+        """
+        if not stopped and not self._over:
+            self._check_plan()
+        plan = self._plan
+        skipped = "" if plan is None or plan.skip is None else plan.skip or "no reason given"
+        return TapReport(
+            tuple(map(_assertion, self._results)),
+            tuple(self._problems),
+            skipped,
+            None if plan is None else plan.count,
+            tuple(self._remarks),
+        )
+
+    def _take(self, what: Line, line: str, place: Place | None) -> None:
+        if self._in_yaml(what, line):
+            return
+        match what:
+            case Point():
+                self._take_test(what, place)
+            case Comment(text):
+                self._take_comment(text)
+            case Plan():
+                self._take_plan(what, place)
+            case BailOut(reason):
+                self._over = True
+                self._problems.append(TapProblem(f"Bail out! {reason}".rstrip(), place))
+            case Version(number):
+                self._version = number
+            case Nested(text):
+                self._nested.append(text)
+            case Noise():
+                pass
+
+    def _in_yaml(self, what: Line, line: str) -> bool:
+        # a block of YAML is indented; a line that is not cannot belong to it, even where its `...` never came
+        if self._yaml is not None:
+            if isinstance(what, Nested) and what.indent >= self._yaml:
+                if what.text.rstrip() == "...":
+                    self._yaml = None
+                return True
+            if isinstance(what, BailOut) and line[:1].isspace():
+                return True
+            self._yaml = None
+        if self._version >= _YAML_SINCE and isinstance(what, Nested) and what.text.startswith("---"):
+            self._yaml = what.indent
+            return True
+        return False
+
+    def _take_test(self, test: Point, place: Place | None) -> None:
+        expected = len(self._results) + 1
+        if test.number is not None and test.number != expected:
+            text = f"test out of sequence: found {test.number}, expected {expected}"
+            self._problems.append(TapProblem(text, place))
+        # what a subtest said is told only where it failed
+        inside = [] if test.ok else _told(self._nested)
+        self._nested = []
+        self._results.append(_Result(test, place, inside))
+
+    def _take_comment(self, text: str) -> None:
+        if text.startswith("Subtest: "):
+            return
+        if self._results and not text.startswith(_TOTALS):
+            self._results[-1].diagnostics.append(text)
+        else:
+            self._remarks.append(text)
+
+    def _take_plan(self, plan: Plan, place: Place | None) -> None:
+        if self._plan is not None:
+            self._problems.append(TapProblem("more than one plan", place))
+            return
+        self._plan, self._plan_place, self._plan_after = plan, place, len(self._results)
+
+    def _check_plan(self) -> None:
+        ran = len(self._results)
+        if self._plan is None:
+            self._problems.append(TapProblem("no plan: call plan(), or no_plan() and finish()"))
+            return
+        place = self._plan_place
+        if self._plan_after not in (0, ran):
+            self._problems.append(TapProblem("the plan stands in the middle: it must be first or last", place))
+        if self._plan.skip is not None and ran == 0:
+            return
+        if self._plan.count != ran:
+            self._problems.append(TapProblem(f"planned {_tests(self._plan.count)}, ran {ran}", place))
+
+
+def _tests(count: int) -> str:
+    return f"{count} test" if count == 1 else f"{count} tests"
+
+
+def _told(nested: list[str]) -> list[str]:
+    """Keep of a subtest's lines those that say why it failed."""
+    told: list[str] = []
+    for line in nested:
+        match classify(line):
+            case Point(ok=False, directive=""):
+                told.append(line)
+            case Comment(text) if not (text.startswith(("Subtest: ", *_TOTALS)) or HEADING.match(text)):
+                told.append(text)
+            case _:
+                pass
+    return told
+
+
+def _assertion(result: _Result) -> Assertion:
+    test = result.test
+    return Assertion(
+        test.name, test.ok, result.place, test.directive, test.reason, diagnostics=tuple(result.diagnostics)
+    )

@@ -1,0 +1,105 @@
+"""From what a run left behind to its verdict: what counts, what was known to fail. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pgchaos.history import Failure, FailureKind, RunResult
+from pgchaos.scenario.model import Scenario, Xfail
+from pgchaos.tap import failure_of
+
+_WORDS = frozenset({"invariant", "oracle", "wait", "leak", "timeout"})
+_ASSERTIONS: frozenset[FailureKind] = frozenset({"assertion", "expect"})
+_ENDED_EARLY: frozenset[FailureKind] = frozenset({"error", "wait", "timeout", "tap"})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a run comes to.
+
+    Args:
+        outcome: of the item.
+        failures: those that count, causes first; not empty if and only if the outcome is 'failed'.
+        expected: the failures that an `xfail` names, each xfail with its own.
+        reason: of the skip, or of the xfails that came true; else ''.
+    """
+
+    outcome: Literal["passed", "failed", "skipped", "xfailed"]
+    failures: tuple[Failure, ...] = ()
+    expected: tuple[tuple[Xfail, tuple[Failure, ...]], ...] = ()
+    reason: str = ""
+
+
+def judge(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -> Verdict:
+    """Judge a run.
+
+    Args:
+        scenario: what was run.
+        variables: the values of the matrix for this item.
+        result: what the run left behind.
+
+    Returns:
+        The verdict. A failed assertion counts even where the result forgot to list it among its failures.
+    """
+    failures = all_failures(result)
+    if result.skipped and not failures:
+        return Verdict("skipped", reason=result.skipped)
+    active = [xfail for xfail in scenario.xfails if xfail.when is None or xfail.when.holds(variables)]
+    expected = tuple((xfail, tuple(f for f in failures if is_named(f, xfail.name))) for xfail in active)
+    known = {id(failure) for _, named in expected for failure in named}
+    counting = [failure for failure in failures if id(failure) not in known]
+    # a run that was cut short says nothing about what it did not reach
+    if not any(failure.kind in _ENDED_EARLY for failure in counting):
+        counting += [_unexpected_pass(xfail) for xfail, named in expected if not named]
+    matched = tuple((xfail, named) for xfail, named in expected if named)
+    reason = "; ".join(dict.fromkeys(xfail.reason for xfail, _ in matched))
+    if counting:
+        return Verdict("failed", tuple(counting), matched, reason)
+    return Verdict("xfailed" if matched else "passed", (), matched, reason)
+
+
+def all_failures(result: RunResult) -> tuple[Failure, ...]:
+    """List the failures of a run.
+
+    Args:
+        result: what the run left behind.
+
+    Returns:
+        Its failures, and those of failing assertions that are not among them.
+    """
+    listed = [failure for failure in result.failures if failure.kind in _ASSERTIONS]
+    forgotten: list[Failure] = []
+    for number, assertion in enumerate(result.assertions, 1):
+        failure = failure_of(assertion, number)
+        if failure is None:
+            continue
+        match = next((f for f in listed if assertion.name in f.names or f.place == failure.place), None)
+        if match is None:
+            forgotten.append(failure)
+        else:
+            listed.remove(match)
+    return (*result.failures, *forgotten)
+
+
+def is_named(failure: Failure, name: str | None) -> bool:
+    """Say whether NAME, of `xfail` or `caught by`, means a failure.
+
+    Args:
+        failure: of a run.
+        name: a description, the column of an invariant, a SQLSTATE, a condition name, or one of the words invariant,
+            oracle, wait, leak and timeout for all of that kind; None for any assertion.
+
+    Returns:
+        True where it does. A failed `expect` is an assertion; what is wrong with the TAP itself has no name.
+    """
+    if name is None:
+        return failure.kind in _ASSERTIONS
+    return name in failure.names or (name in _WORDS and failure.kind == name)
+
+
+def _unexpected_pass(xfail: Xfail) -> Failure:
+    what = "an assertion" if xfail.name is None else f"'{xfail.name}'"
+    text = f"XPASS(strict): {what} was expected to fail, and did not: {xfail.reason}"
+    return Failure("assertion", (), text, xfail.place)
