@@ -80,7 +80,12 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Give a report the time of the scenario itself, and a skip the line of the scenario that asks for it."""
     report = yield
-    if isinstance(item, ScenarioItem) and call.when == "call":
+    if not isinstance(item, ScenarioItem):
+        return report
+    # pytest takes `x[level=a]` for a name with parameters where it reads an id, as it does for subtests and workers,
+    # and for a mere name where it made it: read always, the ids of one item are equal
+    report.nodeid = str(report.nodeid)
+    if call.when == "call":
         if item.in_subtest:
             report.duration = 0.0
         elif item.took is not None:

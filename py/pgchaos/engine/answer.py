@@ -14,6 +14,9 @@ LOST = "08006"
 NOT_CONNECTED = "08001"
 """sqlclient_unable_to_establish_sqlconnection."""
 
+BLOCK = (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
+"""The transaction statuses in which a block is open, failed or not."""
+
 Row = tuple["str | None", ...]
 _ROWS_IN_TAG = re.compile(r" (\d+)$")
 

@@ -6,9 +6,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from psycopg import pq
-
-from pgchaos.engine.answer import Answer, ServerError
+from pgchaos.engine.answer import BLOCK, Answer, ServerError
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
 from pgchaos.engine.link import LinkError
@@ -30,7 +28,7 @@ from pgchaos.scenario.model import (
     WaitBlocked,
     WaitFor,
 )
-from pgchaos.scenario.statements import closes_block
+from pgchaos.scenario.statements import closes_block, opens_block
 from pgchaos.schedule.board import Actor, in_force
 from pgchaos.schedule.errors import Meaning, meaning
 
@@ -216,7 +214,7 @@ class Player:
         what = meaning(error.sqlstate, unknown, self._session, self._retries, expect, allow)
         if what is Meaning.EXPECTED:
             return
-        in_block = answer.before == pq.TransactionStatus.INTRANS or self.speaker.in_block
+        in_block = answer.before in BLOCK or self.speaker.in_block or opens_block(item.verb, item.text)
         self.speaker.rollback(record)
         if what is Meaning.RETRY and self._begun.index >= 0:
             self._again()

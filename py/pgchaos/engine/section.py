@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from psycopg import pq
 
-from pgchaos.engine.answer import Answer
+from pgchaos.engine.answer import BLOCK, Answer
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.stop import Stop
@@ -91,10 +91,7 @@ class Section:
     @property
     def in_block(self) -> bool:
         """Say whether it left a transaction open."""
-        return self._link is not None and self._link.status in (
-            pq.TransactionStatus.INTRANS,
-            pq.TransactionStatus.INERROR,
-        )
+        return self._link is not None and self._link.status in BLOCK
 
     @property
     def place(self) -> Place | None:

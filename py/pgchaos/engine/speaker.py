@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from psycopg import pq
 
-from pgchaos.engine.answer import SUCCESS, Answer
+from pgchaos.engine.answer import BLOCK, SUCCESS, Answer
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.voice import session_conninfo, vars_literal
@@ -17,7 +17,6 @@ from pgchaos.scenario.statements import closes_block
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.transactions import Ended, Told, Tracker
 
-_IN_BLOCK = (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
 _FORGETS = frozenset({"ROLLBACK", "RESET", "DISCARD ALL"})
 """Tags of statements that may take the engine's settings away."""
 
@@ -59,7 +58,7 @@ class Speaker:
     @property
     def in_block(self) -> bool:
         """Say whether a transaction block is open, failed or not."""
-        return self._link is not None and self._link.status in _IN_BLOCK
+        return self._link is not None and self._link.status in BLOCK
 
     @property
     def pid(self) -> int | None:

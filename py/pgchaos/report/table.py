@@ -12,7 +12,7 @@ _STATEMENTS_PER_SESSION = 15
 _STATEMENTS_IN_ALL = 120
 _LEAST_PER_SESSION = 3
 _LEAST_SQL = 24
-_HEAD = ("ms", "took", "who", "line", "statement")
+_HEAD = ("ms", "took", "step", "line", "statement")
 
 
 def statement_table(records: Sequence[Record], started_at: float, *, width: int, everything: bool = False) -> list[str]:

@@ -6,6 +6,7 @@ scenario would run without it and still be green. Prose that only speaks of chao
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -99,6 +100,7 @@ class Directive:
     slip: str = ""
 
 
+@functools.lru_cache(maxsize=512)
 def directive(comment: str) -> Directive | None:
     """Say whether a comment is a directive, or was clearly meant as one.
 
@@ -120,8 +122,8 @@ def directive(comment: str) -> Directive | None:
 def _unknown(word: str, text: str) -> Directive:
     if not word:
         first, _, rest = text.partition(" ")
-        if nearest(first, WORDS, _WORD_LIKE) is not None:
-            near = nearest(first, WORDS) or first
+        near = nearest(first, WORDS, _WORD_LIKE)
+        if near is not None:
             return Directive(near, rest.strip(), _spelling(f"-- chaos: {first}", near))
         return Directive("", text, "a directive's name is missing behind `-- chaos:`")
     near = nearest(word, WORDS)
@@ -139,14 +141,12 @@ def _slip(comment: str) -> Directive | None:
     ours = prefix.lower() == "chaos"
     if not ours and nearest(prefix, ("chaos",), _PREFIX_LIKE) is None:
         return None
-    near = nearest(word, WORDS, _WORD_LIKE)
     attached = colon == ":" and not space and not gap
+    # our own prefix with its colon is meant as such whatever follows; a word alike must have a directive's name
+    near = nearest(word, WORDS, 0.6 if ours and attached else _WORD_LIKE)
     if near is None or (not ours and near != word.lower()):
-        if not (ours and attached):
-            return None
-        near = nearest(word, WORDS)
-        if near is None:
-            return Directive(word, text, f"a directive begins with exactly `-- chaos:`; and `{word}` is unknown")
+        slip = f"a directive begins with exactly `-- chaos:`, and `{word}` is none"
+        return Directive(word, text, slip) if ours and attached else None
     # what is not written together must look like the directive to its end, else it is prose
     if not (attached or (prefix == "chaos" and colon == ":")) and not (word.lower() == near and _fits(near, text)):
         return None

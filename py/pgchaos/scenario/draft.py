@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pgchaos.scenario.slash import merged
 from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.model import Form, Parts, Place, Send, Variable
 from pgchaos.scenario.skeleton import GROUP, Body, called, copies_in, is_routine, named_in_dollars, slices
+from pgchaos.scenario.slash import merged
 from pgchaos.scenario.tokens import WORD
 
 
@@ -27,6 +27,7 @@ class Draft:
         "_group",
         "_parts",
         "_plain",
+        "_routine",
         "_start",
         "_text",
         "_told",
@@ -47,8 +48,9 @@ class Draft:
         self._dollars: set[str] = set()
         self._plain = False  # a variable in the plain form stands in it: it may be a slice
         self._group = False
-        self._body: Body | None = None
-        self._fed = 0  # so many bones have been fed to the body, or belong to a statement of the group before
+        self._body = Body()
+        self._routine: bool | None = None
+        self._fed = 0  # so many bones have been read on to see whether a body is open
 
     def variable(self, start: int, end: int, variable: Variable) -> None:
         """Note a psql variable from one position to another."""
@@ -61,11 +63,11 @@ class Draft:
         sent = self._text[start + 1]
         self._parts += (self._text[self._cut : start], sent)
         self._cut = end
-        self.hide(start, end, GROUP if sent == ";" else " ")
         if sent == ";":
+            self._read_on(start)
             self._group = True
-            self._body = None
-            self._fed = len(self._bones)
+            self._routine = None
+        self.hide(start, end, GROUP if sent == ";" else " ")
 
     def hide(self, start: int, end: int, bone: str) -> None:
         """Note a quote or a comment, whose inside is nothing to the skeleton."""
@@ -87,16 +89,19 @@ class Draft:
         """
         if self.depth:
             return False
-        if self.verb != "CREATE" and not self._group:
+        if self.verb not in ("CREATE", "") and not self._group:
             return True
+        self._read_on(at)
+        return not self._body.is_open()
+
+    def _read_on(self, at: int) -> None:
         self.hide(at, at, "")
         piece = "".join(self._bones[self._fed :])
-        if self._body is None:
-            if not is_routine(piece):
-                return True
-            self._body = Body()
         self._fed = len(self._bones)
-        return not self._body.open_after(piece)
+        if self._routine is None:
+            self._routine = is_routine(piece)
+        if self._routine:
+            self._body.read(piece)
 
     def copies(self, end: int) -> int:
         """Count the blocks of COPY data that follow the statement when it ends at a position."""

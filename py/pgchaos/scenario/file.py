@@ -72,10 +72,7 @@ class Reading:
                 self.complain(lexeme.place, lexeme.text)
         self._close()
         for found, place in self.deferred:
-            try:
-                self.head.read(found.word, found.text, place)
-            except Wrong as error:
-                self._failed(found.word, place, error)
+            self._read_deferred(found, place)
 
     # statements and commands
 
@@ -136,7 +133,8 @@ class Reading:
             line = self._last_line(comment.place, begun)
             self.complain(
                 comment.place,
-                f"`{found.word}` stands inside the statement that begins in line {begun.line}: missing `;` in line {line}?",
+                f"`{found.word}` stands inside the statement that begins in line {begun.line}:"
+                f" missing `;` in line {line}?",
             )
         self.run_together.add(begun)
 
@@ -166,6 +164,12 @@ class Reading:
             self.deferred.append((found, place))
         else:
             self.head.read(found.word, found.text, place)
+
+    def _read_deferred(self, found: Directive, place: Place) -> None:
+        try:
+            self.head.read(found.word, found.text, place)
+        except Wrong as error:
+            self._failed(found.word, place, error)
 
     def _in_session(self, found: Directive, place: Place) -> None:
         body = self.body
@@ -210,7 +214,8 @@ class Reading:
         if self.mutant is not None:
             self.complain(
                 place,
-                f"`{found.word}` stands below the mutant in line {self.mutant.body.place.line}: mutants are last in the file",
+                f"`{found.word}` stands below the mutant in line {self.mutant.body.place.line}:"
+                " mutants are last in the file",
             )
         self.mutant = None
         if found.word == "invariant":

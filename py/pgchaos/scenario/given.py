@@ -7,7 +7,10 @@ import re
 from pgchaos.scenario.arguments import Args
 from pgchaos.scenario.model import Given, Place
 
-USAGE = "given NAME in 2..20 (0.5..2.5, boolean, text 0..20, timestamp '2024-01-01'..'2024-12-31', a, 'b c', list 0..5 of …)"
+USAGE = (
+    "given NAME in 2..20 (or 0.5..2.5, boolean, text 0..20, timestamp '2024-01-01'..'2024-12-31', a, 'b c',"
+    " list 0..5 of …)"
+)
 _RANGE = re.compile(r"([+-]?[0-9][0-9.eE+-]*?|)\.\.([+-]?[0-9][0-9.eE+-]*|)")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,3})?")

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.given import USAGE as GIVEN
 from pgchaos.scenario.given import take_list, take_values
-from pgchaos.scenario.model import Given, Leave, LeakKind, Matrix, Place, Problem, Requirement, Xfail
+from pgchaos.scenario.model import Given, LeakKind, Leave, Matrix, Place, Problem, Requirement, Xfail
 from pgchaos.scenario.names import SESSION_VARIABLES, TAGS, VARIABLE, meant, nearest
 from pgchaos.scenario.when import split_when
 
@@ -84,13 +84,13 @@ class Head:
         return name
 
 
-def _title(head: Head, text: str, place: Place) -> None:
+def _title(head: Head, text: str, _: Place) -> None:
     if not text:
         raise Wrong("`title`: its text is missing")
     head.title = text
 
 
-def _tags(head: Head, text: str, place: Place) -> None:
+def _tags(head: Head, text: str, _: Place) -> None:
     words = text.replace(",", " ").split()
     if not words:
         raise Wrong("`tags`: no tag is named; it is written `tags slow concurrent`")
@@ -102,7 +102,7 @@ def _tags(head: Head, text: str, place: Place) -> None:
         raise Wrong(f"`tags`: {said} (more are allowed by the ini key chaos_tags)")
 
 
-def _timeout(head: Head, text: str, place: Place) -> None:
+def _timeout(head: Head, text: str, _: Place) -> None:
     args = Args("timeout", text, "timeout 30s")
     head.timeout = args.time("the time-out")
     args.end()
@@ -160,7 +160,7 @@ def _sandbox(head: Head, text: str, place: Place) -> None:
         head.not_yet(place, f"`sandbox {word}`")
 
 
-def _alone(head: Head, text: str, place: Place) -> None:
+def _alone(head: Head, text: str, _: Place) -> None:
     Args("alone", text, "alone").end()
     head.alone = True
 

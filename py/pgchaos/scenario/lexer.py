@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 
-from pgchaos.scenario.slash import Arguments, arguments, line_end, merged
 from pgchaos.scenario.commands import DISPLAY, FILES, RUN, SAME, TERMINATORS, unsupported
 from pgchaos.scenario.draft import Draft
 from pgchaos.scenario.lexemes import Command, Comment, Lexeme, Mistake
 from pgchaos.scenario.lines import Lines
 from pgchaos.scenario.model import Parts, Place, Send
+from pgchaos.scenario.slash import Arguments, arguments, line_end, merged
 from pgchaos.scenario.tokens import (
     BETWEEN,
     DATA_END,
@@ -109,40 +109,45 @@ class _Scanner:
             self._close(self._draft, Send.PLAIN, self._at)
 
     def _within(self, draft: Draft) -> bool:
-        text = self._text
-        begin = self._at
-        found = WITHIN.match(text, begin)
-        assert found  # the last alternatives match anything that is left
-        kind = found.lastgroup or "end"
-        start, self._at = found.start(kind), found.end()
+        text, at = self._text, self._at
+        while True:
+            found = WITHIN.match(text, at)
+            assert found  # its last alternatives match anything that is left
+            kind = found.lastgroup
+            begin, at = at, found.end()
+            # what is most frequent comes first and stays in this loop: it makes up most of the time of a scan
+            if kind == "open":
+                draft.depth += 1
+            elif kind == "close":
+                draft.depth -= draft.depth > 0
+            elif kind == "variable":
+                draft.variable(found.start(kind), at, variable(found[kind]))
+            elif kind == "name":
+                draft.hide(found.start(kind), at, '""')
+            elif kind == "forced":
+                draft.force(found.start(kind), at)
+            elif kind != "colon":
+                break
+        self._at = at
+        start = found.start(kind or "end")
         match kind:
-            case "variable":
-                draft.variable(start, self._at, variable(found[kind]))
             case "semicolon":
                 if draft.ends_at(start):
                     self._finish(draft, Send.PLAIN, start)
-            case "open":
-                draft.depth += 1
-            case "close":
-                draft.depth = max(0, draft.depth - 1)
             case "quote":
                 self._quote(draft, begin, start)
-            case "name":
-                draft.hide(start, self._at, '""')
             case "comment":
-                draft.hide(start, self._at, " ")
-                self._comment(start, self._at)
+                draft.hide(start, at, " ")
+                self._comment(start, at)
             case "dollar":
                 self._dollar(draft, begin, start)
             case "block":
                 self._block(start)
-            case "forced":
-                draft.force(start, self._at)
             case "slash":
                 self._command(start)
             case "open_name":
                 self._unterminated(start, 'unterminated quoted identifier: the closing " is missing')
-            case "end":
+            case _:
                 self._close(draft, Send.PLAIN, start, finished=False)
                 return False
         return True

@@ -26,7 +26,7 @@ class Planted:
         sessions: the new bodies with their lines.
         replaces: what it replaces.
         caught_by: what must fail.
-        open: whether SQL may still follow (before the first directive of the mutant).
+        broken: whether part of it could not be read, so that what is missing is not told of.
     """
 
     name: str

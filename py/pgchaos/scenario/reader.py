@@ -7,9 +7,9 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from pgchaos.scenario.assembly import assembled
 from pgchaos.scenario.body import Body
 from pgchaos.scenario.directives import directive
-from pgchaos.scenario.assembly import assembled
 from pgchaos.scenario.file import Reading
 from pgchaos.scenario.lexemes import Command, Comment, Mistake, Sql
 from pgchaos.scenario.lexer import scan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from pgchaos.scenario.arguments import Args, Wrong
+from pgchaos.scenario.arguments import Args
 from pgchaos.scenario.model import Barrier, Place, Problem, Schedule, Session, StepName, WaitBlocked, WaitFor
 from pgchaos.scenario.names import meant
 
@@ -84,18 +84,13 @@ def settled(plan: Schedule, sessions: Mapping[str, Session]) -> tuple[Schedule, 
     """
     if plan.kind != "exact" or plan.place is None:
         return plan, []
-    wrong: list[str] = []
-    steps: list[StepName] = []
-    for step in plan.steps:
-        try:
-            steps.append(_filled(step, sessions))
-        except Wrong as error:
-            wrong.append(str(error))
+    wrong = [text for text in (_misfit(step, sessions) for step in plan.steps) if text is not None]
+    steps = tuple(StepName(one.session, one.worker or 1, one.step, one.iteration or 1) for one in plan.steps)
     if not wrong:
-        wrong = list(_order(steps, sessions.values()))
+        wrong = list(_order(steps, sessions))
     problems = [Problem(plan.place, f"`schedule`: {text}") for text in dict.fromkeys(wrong)]
     problems += _waits(sessions.values())
-    return Schedule("exact", tuple(steps), None, plan.place), problems
+    return Schedule("exact", steps, None, plan.place), problems
 
 
 def held_by(steps: tuple[StepName, ...], session: Session) -> str | None:
@@ -109,66 +104,53 @@ def held_by(steps: tuple[StepName, ...], session: Session) -> str | None:
         What does not fit, or None.
     """
     own = [step for step in steps if step.session == session.name]
-    needed = _steps(session)
     for step in own:
-        if next(iter(_misfits([step], [session])), None):
+        if _misfit(step, {session.name: session}) is not None:
             return f"the schedule's step `{shown(step, session)}` is not in this body"
-    for step in needed:
+    for step in _steps(session):
         if step not in own:
             return f"its step `{shown(step, session)}` is not in the schedule"
     return None
 
 
-def _filled(step: StepName, sessions: Mapping[str, Session]) -> StepName:
-    session = sessions.get(step.session)
+def _misfit(step: StepName, sessions: Mapping[str, Session]) -> str | None:
+    name = step.session
+    session = sessions.get(name)
     if session is None:
-        raise Wrong(f"there is no session `{step.session}`{meant(step.session, sessions)}")
+        return f"there is no session `{name}`{meant(name, sessions)}"
+    if step.step not in session.steps:
+        return f"session `{name}` has no step `{step.step}`{meant(step.step, session.steps)}"
     if not step.worker and session.count > 1:
-        raise Wrong(
-            f"`{step.session}` has {session.count} connections: write `{step.session}[1].{step.step}`,"
-            f" `{step.session}[2].{step.step}` …"
-        )
+        return f"`{name}` has {session.count} connections: write `{name}[1].{step.step}`, `{name}[2].{step.step}` …"
     if not step.iteration and session.repeat > 1:
-        raise Wrong(f"`{step.session}` repeats: write `{step.session}.{step.step}#1`, `{step.session}.{step.step}#2` …")
-    filled = StepName(step.session, step.worker or 1, step.step, step.iteration or 1)
-    for text in _misfits([filled], [session]):
-        raise Wrong(text)
-    return filled
+        return f"`{name}` repeats: write `{name}.{step.step}#1`, `{name}.{step.step}#2` …"
+    if step.worker > session.count:
+        return f"session `{name}` has no connection {step.worker}, it has {session.count}"
+    if step.iteration > session.repeat:
+        return f"session `{name}` has no iteration {step.iteration}, it has {session.repeat}"
+    return None
 
 
-def _misfits(steps: Iterable[StepName], sessions: Iterable[Session]) -> Iterator[str]:
-    by_name = {session.name: session for session in sessions}
-    for step in steps:
-        session = by_name[step.session]
-        if step.step not in session.steps:
-            yield f"session `{step.session}` has no step `{step.step}`{meant(step.step, session.steps)}"
-        elif step.worker > session.count:
-            yield f"session `{step.session}` has no connection {step.worker}, it has {session.count}"
-        elif step.iteration > session.repeat:
-            yield f"session `{step.session}` has no iteration {step.iteration}, it has {session.repeat}"
-
-
-def _order(steps: list[StepName], sessions: Iterable[Session]) -> Iterator[str]:
-    by_name = {session.name: session for session in sessions}
+def _order(steps: Iterable[StepName], sessions: Mapping[str, Session]) -> Iterator[str]:
     seen: set[StepName] = set()
-    last: dict[tuple[str, int], tuple[int, int, StepName]] = {}
+    last: dict[tuple[str, int], tuple[tuple[int, int], StepName]] = {}
     for step in steps:
-        session = by_name[step.session]
+        session = sessions[step.session]
         if step in seen:
             yield f"`{shown(step, session)}` is listed twice"
             return
         seen.add(step)
         at = (step.iteration, session.steps.index(step.step))
-        before = last.get((step.session, step.worker))
-        if before is not None and before[:2] > at:
-            yield f"`{shown(step, session)}` cannot run after `{shown(before[2], session)}`, which follows it in its session"
+        before, earlier = last.get((step.session, step.worker), (at, step))
+        if before > at:
+            yield f"`{shown(step, session)}` comes before `{shown(earlier, session)}` in its session, not after it"
             return
-        last[step.session, step.worker] = (*at, step)
-    for session in by_name.values():
-        for step in _steps(session):
-            if step not in seen:
-                yield f"`{shown(step, session)}` is not listed; every step of every session must be"
-                return
+        last[step.session, step.worker] = (at, step)
+    for session in sessions.values():
+        missing = next((step for step in _steps(session) if step not in seen), None)
+        if missing is not None:
+            yield f"`{shown(missing, session)}` is not listed; every step of every session must be"
+            return
 
 
 def _steps(session: Session) -> Iterator[StepName]:

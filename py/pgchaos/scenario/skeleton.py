@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from pgchaos.scenario.tokens import LETTER, NAME
 
@@ -28,7 +29,9 @@ NOT_CALLED_AFTER = frozenset(
 )
 COPY_VERB = re.compile(r"\s*copy\b", re.IGNORECASE)
 COPY_STEP = re.compile(r"[()]|\bfrom\s+std(?:in|out)\b", re.IGNORECASE)
-ROUTINE = re.compile(r"\s*create\s+(?:or\s+replace\s+)?(?:function|procedure)\b", re.IGNORECASE)
+IDENTIFIER = re.compile(
+    rf"(?:[bBeEnNxX]|[uU]&)''|[uU]&\"\"|:'{NAME}'|:\"{NAME}\"|(?<![{LETTER}0-9$:])(?P<word>[{LETTER}][{LETTER}0-9$]*)"
+)
 BODY_STEP = re.compile(rf"[()]|(?<![{LETTER}0-9$])(?:begin|case|end)(?![{LETTER}0-9$])", re.IGNORECASE)
 SLICE_STEP = re.compile(rf"(?P<before>[{LETTER}0-9$\"']|[)\]]\s*):(?P<name>{NAME})|[\[\]]")
 IN_DOLLARS = re.compile(
@@ -134,14 +137,19 @@ class Body:
         self._depth = 0
         self._parentheses = 0
 
-    def open_after(self, piece: str) -> bool:
-        """Read on, and say whether the body is open.
+    def is_open(self) -> bool:
+        """Say whether the body is open.
+
+        Returns:
+            True where a `;` does not end the statement.
+        """
+        return self._depth > 0
+
+    def read(self, piece: str) -> None:
+        """Read on.
 
         Args:
             piece: what follows in the skeleton.
-
-        Returns:
-            True where a `;` here does not end the statement.
         """
         for found in BODY_STEP.finditer(piece):
             match found[0].lower():
@@ -151,7 +159,6 @@ class Body:
                     self._parentheses = max(0, self._parentheses - 1)
                 case word if self._parentheses == 0:
                     self._step(word)
-        return self._depth > 0
 
     def _step(self, word: str) -> None:
         if word == "begin" or (word == "case" and self._depth > 0):
@@ -161,7 +168,7 @@ class Body:
 
 
 def is_routine(skeleton: str) -> bool:
-    """Say whether a statement may have a body in BEGIN ATOMIC … END.
+    """Say whether a statement may have a body in BEGIN ATOMIC … END, as psql does: by its first identifiers.
 
     Args:
         skeleton: of the statement so far.
@@ -169,4 +176,8 @@ def is_routine(skeleton: str) -> bool:
     Returns:
         True for CREATE [OR REPLACE] FUNCTION or PROCEDURE.
     """
-    return ROUTINE.match(skeleton) is not None
+    found = (found["word"] for found in IDENTIFIER.finditer(skeleton))
+    words = [word.lower() for word in islice(filter(None, found), 4)]
+    if words[1:3] == ["or", "replace"]:
+        del words[1:3]
+    return words[:1] == ["create"] and words[1:2] in (["function"], ["procedure"])

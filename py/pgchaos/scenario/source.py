@@ -87,7 +87,7 @@ class Source:
         if "\\i" not in text:
             self.lexemes += cut
             return
-        self._open.append(_resolved(path))
+        self._open.append(path)
         branches = 0
         for lexeme in cut:
             if isinstance(lexeme, Command):
@@ -108,8 +108,7 @@ class Source:
             self.complain(command.place, f"\\{command.name} {said}")
             return
         inner, inner_shown = _found(path, shown, name, beside_only=_INCLUDES[command.name])
-        real = _resolved(inner)
-        if real in self._open:
+        if _resolved(inner) in map(_resolved, self._open):
             self.complain(command.place, f"\\{command.name} {name}: this file includes itself")
             return
         if len(self._open) >= DEEPEST or len(self.included) >= MOST_FILES:

@@ -8,9 +8,7 @@ from collections.abc import Iterable
 from pgchaos.scenario.directives import directive
 from pgchaos.scenario.lexemes import Comment
 
-_MODELINE = re.compile(
-    r"(?:vim?|ex|kate|emacs|sqlfluff|noqa|pg_format|sql-?lint|nosql)\b\s*:|-\*-|noqa\b|\$Id|<!--", re.I
-)
+_MODELINE = re.compile(r"(?:vim?|ex|kate|emacs|sqlfluff|noqa|pg_format|sql-?lint)\b\s*:|-\*-|noqa\b|\$Id|<!--", re.I)
 _LICENCE = re.compile(r"copyright|spdx-|licen[cs]|all rights reserved|\(c\)\s|©", re.I)
 _LICENCE_TEXT = re.compile(
     r"permission is|permission to use|redistribut|warrant|this (?:file|program|software) is", re.I

@@ -48,13 +48,13 @@ WITHIN = re.compile(
 )
 """The next thing within a statement that psql does not simply pass on; always matches."""
 
-ESCAPED = re.compile(r"'(?:[^'\\]+|\\.|'')*'", re.DOTALL)
+ESCAPED = re.compile(r"'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'", re.DOTALL)
 """E'…': a backslash takes the next character with it."""
 
 VALUE = re.compile(
     rf"""::
       | (?P<variable>{VARIABLE})
-      | (?<![{LETTER}0-9$])[eE]'(?:[^'\\]+|\\.)*'?
+      | (?<![{LETTER}0-9$])[eE]'[^'\\]*(?:\\.[^'\\]*)*'?
       | '[^']*'?
       | "[^"]*"?
       | --[^\n\r]*

@@ -7,10 +7,10 @@ import fcntl
 import os
 import re
 import stat
-import tempfile
 from pathlib import Path
 
 from pgchaos.server import binaries
+from pgchaos.server.place import parents
 from pgchaos.server.runs import Run, process_lives
 from pgchaos.server.supervisor import MARKER, remove_server
 
@@ -27,7 +27,7 @@ def remove_dead_servers() -> list[Path]:
         The folders removed.
     """
     removed = []
-    for parent in dict.fromkeys((tempfile.gettempdir(), "/tmp")):
+    for parent in {*parents(), "/dev/shm"}:
         with contextlib.suppress(OSError):
             for folder in Path(parent).iterdir():
                 if _NAME.fullmatch(folder.name) and _ours(folder) and _dead(folder):

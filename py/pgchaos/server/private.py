@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 from pgchaos.server import binaries
-from pgchaos.server.runs import Run
+from pgchaos.server.place import make_folder
 from pgchaos.server.settings import ServerError
-from pgchaos.server.supervisor import LOG, MARKER, remove_server
+from pgchaos.server.supervisor import LOG, remove_server
 from pgchaos.server.watch import Watch
-
-_SOCKET_LIMIT = 107
-"""Bytes of a socket's path (sun_path of unix(7), without its final zero)."""
-
-_SOCKET = ".s.PGSQL.5432"
 
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "port": "5432",
     "fsync": "off",
+    "max_wal_size": "512MB",  # it may have to fit into memory
     "lc_messages": "C",
     "max_connections": "200",
     "max_prepared_transactions": "20",
@@ -104,9 +98,10 @@ def start_private(bindir: Path | None = None, settings: Mapping[str, str] | None
     watch = Watch()  # its interpreter starts while the folder is made
     folder: Path | None = None
     try:
-        folder = make_folder(who)
         env = binaries.environment(programs, os.environ)
-        if not binaries.reachable(programs, who, env):
+        reachable = binaries.reachable(programs, who, env)
+        folder = make_folder(who, in_memory=reachable)  # programs do not run from a place mounted noexec
+        if not reachable:
             programs = binaries.copy_programs(programs, folder, who)
             env = binaries.environment(programs, os.environ)
         pid = _start(watch, folder, programs, who, env, settings or {})
@@ -152,50 +147,3 @@ def _conf(settings: Mapping[str, str]) -> str:
 
 def _quoted(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "''")
-
-
-def make_folder(who: binaries.Account) -> Path:
-    """Make the folder of a private server, marked as this process's.
-
-    Args:
-        who: the account that will own it.
-
-    Returns:
-        A folder, mode 0700, short enough for a socket.
-
-    Raises:
-        ServerError: no temporary place can be written and is short enough.
-    """
-    for parent in dict.fromkeys((tempfile.gettempdir(), "/tmp")):
-        prefix = f"pgchaos-{os.geteuid()}-{os.getpid()}-"
-        # mkdtemp adds eight characters
-        too_long = len(os.fsencode(parent)) + len(prefix) + 10 + len(_SOCKET) > _SOCKET_LIMIT
-        if too_long or not os.access(parent, os.W_OK | os.X_OK) or not _open_to(parent, who):
-            continue
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        try:
-            (folder / MARKER).write_text(Run.new().dumps(), encoding="utf-8")
-            if who.switch:
-                os.chown(folder, who.uid, who.gid)
-        except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        return folder
-    raise ServerError(
-        f"no place for a private server: neither {tempfile.gettempdir()} nor /tmp can be written, is open to the "
-        f"server's user and short enough for a socket; set TMPDIR"
-    )
-
-
-def _open_to(parent: str, who: binaries.Account) -> bool:
-    """Say whether an account can pass through all folders on the way."""
-    if not who.switch:
-        return True
-    path = Path(parent).resolve()
-    for folder in (path, *path.parents):
-        state = folder.stat()
-        groups = (who.gid, *who.groups)
-        bit = 0o100 if state.st_uid == who.uid else 0o010 if state.st_gid in groups else 0o001
-        if not state.st_mode & bit:
-            return False
-    return True

@@ -1,0 +1,45 @@
+-- A migration that waits makes everybody behind it wait
+-- Reference: GoCardless, "Zero-downtime Postgres migrations: the hard parts", 2015; PostgreSQL docs, "Explicit Locking"
+--
+-- A report holds its read lock. ALTER TABLE waits for the report; a reader that comes after it would get along with
+-- the report very well, and still waits: behind the ALTER.
+
+-- chaos:tags concurrent smoke
+-- chaos:timeout 20s
+
+-- chaos:setup
+CREATE TABLE orders (id int PRIMARY KEY, total int NOT NULL);
+INSERT INTO orders VALUES (1, 10), (2, 20);
+
+-- chaos:session report
+BEGIN;
+SELECT sum(total) FROM orders;
+-- chaos:signal reading
+-- chaos:wait blocked reader
+COMMIT;
+
+-- chaos:session migration
+-- chaos:wait for reading
+ALTER TABLE orders ADD COLUMN note text;
+
+-- chaos:session reader
+-- chaos:wait blocked migration
+SELECT count(*) FROM orders;
+
+-- chaos:check
+SELECT is(waited_on, 'report[1]', 'the migration waits for the report')
+  FROM chaos.history WHERE session = 'migration';
+SELECT is(waited_on, 'migration[1]', 'the reader waits for the migration, not for the report')
+  FROM chaos.history WHERE session = 'reader';
+SELECT has_column('orders', 'note', 'the migration came through in the end');
+
+-- chaos:mutant the migration takes a weaker lock
+-- chaos:replace 'ALTER TABLE orders ADD COLUMN note text' with 'COMMENT ON TABLE orders IS ''note''' in migration
+-- chaos:caught by 'wait'
+
+-- chaos:mutant the migration gives way at once
+-- chaos:session migration allow lock_not_available
+-- chaos:wait for reading
+SET lock_timeout = '1ms';
+ALTER TABLE orders ADD COLUMN note text;
+-- chaos:caught by 'wait'

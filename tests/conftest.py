@@ -1,0 +1,68 @@
+"""Servers for the tests: a private one, and one that is somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from pgchaos.server import PrivateServer, Server, ServerSettings, open_server, start_private
+from pgchaos.server.choice import LIBPQ
+
+pytest_plugins = ["pytester"]
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignServer:
+    """A server that the run under test did not start.
+
+    Args:
+        dsn: how its superuser reaches it.
+        private: the server itself.
+    """
+
+    dsn: str
+    private: PrivateServer
+
+    def connect(self, **parameters: str) -> psycopg.Connection[tuple[object, ...]]:
+        """Connect to look or to prepare, in autocommit mode."""
+        return psycopg.connect(make_conninfo(self.dsn, **parameters), autocommit=True)
+
+    def role(self, name: str, options: str = "LOGIN CREATEDB") -> str:
+        """Make sure of a role, and say how it connects."""
+        with self.connect() as conn:
+            conn.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+            conn.execute(sql.SQL("CREATE ROLE {} ").format(sql.Identifier(name)) + sql.SQL(options))
+        return make_conninfo(self.dsn, user=name)
+
+    def databases(self) -> set[str]:
+        """Name its databases."""
+        with self.connect() as conn:
+            return {str(name) for (name,) in conn.execute("SELECT datname FROM pg_database")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_server_named() -> Iterator[None]:
+    """Tests say themselves which server they mean; what the caller's environment names is not theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (*LIBPQ, "PGOPTIONS", "PGSERVICEFILE"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def private_server(_no_server_named: None) -> Iterator[Server]:
+    """A private server as a run opens it: from PG_BINDIR, else the embedded one."""
+    with open_server(ServerSettings()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def foreign_server(_no_server_named: None) -> Iterator[ForeignServer]:
+    """A server that is not the run's own, reached by its DSN; its databases are nobody's but the tests'."""
+    with start_private() as private:
+        yield ForeignServer(make_conninfo(**private.parameters), private)

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pgchaos.history import Failure, Record, RunResult, Standing
+from pgchaos.report import failure_text, item_name, replay_line
+from pgchaos.report.table import shorten, statement_table
+from pgchaos.scenario.model import Place, Scenario, Schedule
+from pgchaos.verdict import judge
+
+FILE = "sql/concurrency/ticket.sql"
+SCENARIO = Scenario(Path(FILE), FILE, "ticket", "Two cashiers sell the last ticket once", "")
+START = 1000.0
+
+
+def at(line: int) -> Place:
+    return Place(FILE, line)
+
+
+def record(worker: int, line: int, statement: str, begun: float | None, **more: object) -> Record:
+    ended = None if begun is None else START + begun + 0.001
+    plain = Record("cashier", worker, 1, 1, str(line), at(line), statement, ended_at=ended, sqlstate="00000")
+    plain.started_at = None if begun is None else START + begun
+    return replace(plain, **more)  # type: ignore[arg-type]  # the fields are the caller's business
+
+
+SOLD_TWICE = RunResult(
+    seed=1234,
+    started_at=START,
+    server="PostgreSQL 18.6, private server (ours)",
+    records=[
+        record(1, 14, "BEGIN", 0.010),
+        record(1, 15, "SELECT buyer IS NULL AS free\n  FROM seat\n WHERE id = 1", 0.012, rows=1),
+        record(2, 14, "BEGIN", 0.011),
+        record(2, 15, "UPDATE seat SET buyer = 2", 0.013, waited_on=("cashier[1]",), ended_at=START + 0.250, rows=1),
+        record(1, 18, "COMMIT", 0.240),
+        record(2, 18, "COMMIT", 0.260, sqlstate="40001", message="could not serialize access"),
+    ],
+    failures=[
+        Failure("assertion", ("the seat was sold once",), "the seat was sold once", at(24), ("have: 2", "want: 1"))
+    ],
+)
+
+
+def told(result: RunResult, **how: object) -> str:
+    return failure_text(SCENARIO, {}, result, judge(SCENARIO, {}, result), **how)  # type: ignore[arg-type]  # as above
+
+
+def test_a_failure_is_told_whole() -> None:
+    assert (
+        told(SOLD_TWICE)
+        == """\
+sql/concurrency/ticket.sql:24: the seat was sold once
+    have: 2
+    want: 1
+
+Scenario: Two cashiers sell the last ticket once
+Server: PostgreSQL 18.6, private server (ours)
+
+Who ran what in sql/concurrency/ticket.sql (times in ms):
+       ms   took  step           line  statement
+     10.0    1.0  cashier[1].14    14  BEGIN
+     11.0    1.0  cashier[2].14    14  BEGIN
+     12.0    1.0  cashier[1].15    15  SELECT buyer IS NULL AS free FR…  (1 row)
+     13.0  237.0  cashier[2].15    15  UPDATE seat SET buyer = 2  (1 row)
+                                       -> waited for cashier[1]
+    240.0    1.0  cashier[1].18    18  COMMIT
+    260.0    1.0  cashier[2].18    18  COMMIT
+                                       -> ERROR 40001: could not serialize access
+
+Seed 1234. To run it again:
+    pytest sql/concurrency/ticket.sql::ticket --chaos-seed=1234
+This replays delays, jitter and values; a free run's interleaving is the
+server's and is not fixed."""
+    )
+
+
+def test_no_line_of_the_table_is_wider_than_the_terminal() -> None:
+    result = replace(SOLD_TWICE, records=[record(1, 14, "SELECT " + "x, " * 200, 0.01, rows=3)])
+    for width in (80, 100, 160):
+        table = statement_table(result.records, START, width=width)
+        assert max(map(len, table)) == width
+
+
+def test_verbose_shows_statements_whole() -> None:
+    long = "SELECT " + "x, " * 100 + "y"
+    result = replace(SOLD_TWICE, records=[record(1, 14, long, 0.01)])
+    assert long not in told(result)
+    assert long in told(result, everything=True)
+
+
+def test_only_the_last_statements_of_each_session_are_shown() -> None:
+    many = [record(1, line, f"SELECT {line}", line / 1000) for line in range(1, 41)]
+    few = [record(2, 1, "BEGIN", 0.0)]
+    table = statement_table(many + few, START, width=100)
+    assert [line.split()[-1] for line in table[1:-1]] == ["BEGIN", *map(str, range(26, 41))]
+    assert table[-1] == "(25 earlier statements not shown; -v shows all)"
+    assert len(statement_table(many + few, START, width=100, everything=True)) == 42
+
+
+def test_many_sessions_do_not_flood_the_terminal() -> None:
+    records = [record(worker, line, "SELECT 1", line / 1000) for worker in range(1, 41) for line in range(1, 11)]
+    assert len(statement_table(records, START, width=100)) == 2 + 40 * 3
+
+
+def test_what_was_never_sent_stays_behind_what_its_session_sent_before() -> None:
+    records = [
+        record(1, 1, "INSERT 1", 0.01, sqlstate="23505", message="duplicate key"),
+        record(1, 2, "INSERT 2", None, sqlstate=None, skipped=True),
+        record(2, 1, "INSERT 3", 0.02),
+    ]
+    table = "\n".join(statement_table(records, START, width=100))
+    assert table.index("INSERT 1") < table.index("ERROR 23505: duplicate key") < table.index("INSERT 2")
+    assert table.index("INSERT 2") < table.index("-> not sent") < table.index("INSERT 3")
+
+
+def test_a_statement_that_got_no_answer_says_so() -> None:
+    running = record(1, 1, "UPDATE t", 0.01, ended_at=None, sqlstate=None)
+    assert "-> no answer: it was still running" in "\n".join(statement_table([running], START, width=100))
+
+
+def test_a_commit_that_rolled_back_says_so() -> None:
+    lost = record(1, 1, "COMMIT", 0.01, tag="ROLLBACK")
+    assert "-> rolled back" in "\n".join(statement_table([lost], START, width=100))
+    assert "->" not in "\n".join(statement_table([replace(lost, tag="COMMIT")], START, width=100))
+
+
+def test_attempts_iterations_and_faults_are_told() -> None:
+    retried = record(2, 5, "UPDATE t", 0.01, attempt=2, iteration=3, fault="terminate", step="looks")
+    table = "\n".join(statement_table([retried], START, width=100))
+    assert "cashier[2].looks#3" in table
+    assert "-> attempt 2" in table
+    assert "-> fault: terminate" in table
+
+
+def test_files_are_named_where_there_are_several() -> None:
+    other = replace(record(1, 3, "SELECT 1", 0.01), place=Place("sql/lib/common.sql", 3))
+    table = "\n".join(statement_table([record(1, 4, "BEGIN", 0.0), other], START, width=100))
+    assert "ticket.sql:4" in table
+    assert "common.sql:3" in table
+
+
+def test_who_stood_where_and_waited_for_whom_since_when() -> None:
+    result = replace(
+        SOLD_TWICE,
+        failures=[Failure("timeout", (), "the sessions took longer than 2 s")],
+        standings=[
+            Standing("cashier[1]", at(16), "waits at barrier looked", START + 0.020, ("cashier[2]",)),
+            Standing("cashier[10]", at(15), "is blocked", START + 0.030, ("pid 4711 (autovacuum worker)",)),
+            Standing("reader[1]", None, "ended"),
+        ],
+    )
+    text = told(result)
+    assert text.startswith("the sessions took longer than 2 s\n")
+    for line in (
+        f"    cashier[1]   waits at barrier looked, waits for cashier[2], since 20.0 ms, {FILE}:16\n",
+        f"    cashier[10]  is blocked, waits for pid 4711 (autovacuum worker), since 30.0 ms, {FILE}:15\n",
+        "    reader[1]    ended\n",
+    ):
+        assert line in text
+
+
+def test_the_session_of_a_failure_is_named_once() -> None:
+    broken = Failure("error", ("23505",), "ERROR 23505: duplicate key", at(5), session="cashier[2]")
+    assert told(replace(SOLD_TWICE, failures=[broken])).startswith(
+        f"{FILE}:5: cashier[2]: ERROR 23505: duplicate key\n"
+    )
+    named = replace(broken, text="cashier[2] got 23505")
+    assert told(replace(SOLD_TWICE, failures=[named])).startswith(f"{FILE}:5: cashier[2] got 23505\n")
+
+
+def test_the_name_of_an_item_and_its_replay() -> None:
+    values = {"level": "read committed", "rows": "2"}
+    assert item_name(SCENARIO, {}) == "ticket"
+    assert item_name(SCENARIO, values) == "ticket[level=read committed,rows=2]"
+    assert replay_line(SCENARIO, values, 7, ["--chaos-pg-bindir=/usr/lib/pg 15/bin"]) == (
+        f"pytest '{FILE}::ticket[level=read committed,rows=2]' --chaos-seed=7 '--chaos-pg-bindir=/usr/lib/pg 15/bin'"
+    )
+
+
+def test_a_name_holds_no_control_character() -> None:
+    assert item_name(SCENARIO, {"x": "a\nb\x1b[0mé"}) == "ticket[x=a\\nb\\x1b[0mé]"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("free", "is not fixed"), ("exact", "same order"), ("all", "choice of schedules")]
+)
+def test_what_a_replay_fixes_depends_on_the_schedule(kind: str, said: str) -> None:
+    scheduled = replace(SCENARIO, schedule=Schedule(kind))  # type: ignore[arg-type]  # one of its words
+    text = failure_text(scheduled, {}, SOLD_TWICE, judge(scheduled, {}, SOLD_TWICE), width=200)
+    assert said in text
+
+
+def test_shorten() -> None:
+    assert shorten("SELECT\n   1", 80) == "SELECT 1"
+    assert shorten("SELECT 1", 8) == "SELECT 1"
+    assert shorten("SELECT 12", 8) == "SELECT …"

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pgchaos.history import Assertion, Failure, FailureKind, RunResult
+from pgchaos.scenario.model import Place, Scenario, When, Xfail
+from pgchaos.verdict import Verdict, is_named, judge
+
+HERE = Place("sql/x.sql", 9)
+
+
+def scenario(*xfails: Xfail) -> Scenario:
+    return Scenario(Path("sql/x.sql"), "sql/x.sql", "x", "", "", xfails=xfails)
+
+
+def xfail(name: str | None, when: When | None = None) -> Xfail:
+    return Xfail(Place("sql/x.sql", 2), name, f"known {name}", when)
+
+
+def failure(kind: FailureKind, *names: str) -> Failure:
+    return Failure(kind, names, f"{kind} {names}", HERE)
+
+
+def verdict(failures: list[Failure], *xfails: Xfail, variables: dict[str, str] | None = None) -> Verdict:
+    return judge(scenario(*xfails), variables or {}, RunResult(seed=1, failures=failures))
+
+
+def test_nothing_failed() -> None:
+    assert verdict([]) == Verdict("passed")
+
+
+def test_a_failure_counts() -> None:
+    broken = failure("assertion", "sold once")
+    assert verdict([broken]) == Verdict("failed", (broken,))
+
+
+def test_a_run_that_was_skipped() -> None:
+    result = RunResult(seed=1, skipped="requires pggit")
+    assert judge(scenario(xfail("sold once")), {}, result) == Verdict("skipped", reason="requires pggit")
+
+
+def test_a_failure_in_a_skipped_run_counts() -> None:
+    broken = failure("leak")
+    assert judge(scenario(), {}, RunResult(seed=1, skipped="x", failures=[broken])).outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "name", "meant"),
+    [
+        ("assertion", ("sold once",), "sold once", True),
+        ("assertion", ("sold once",), "sold", False),
+        ("assertion", ("sold once",), None, True),
+        ("expect", ("23505", "unique_violation"), None, True),
+        ("expect", ("23505", "unique_violation"), "unique_violation", True),
+        ("error", ("23505", "unique_violation"), "23505", True),
+        ("error", ("23505", "unique_violation"), None, False),
+        ("invariant", ("no money is lost",), "no money is lost", True),
+        ("invariant", ("no money is lost",), "invariant", True),
+        ("invariant", ("no money is lost",), None, False),
+        ("oracle", (), "oracle", True),
+        ("wait", (), "wait", True),
+        ("leak", (), "leak", True),
+        ("timeout", (), "timeout", True),
+        ("timeout", (), None, False),
+        ("leak", (), None, False),
+        ("wait", (), None, False),
+        ("leak", (), "timeout", False),
+        ("tap", (), None, False),
+        # only the five words mean a kind
+        ("error", (), "error", False),
+        ("tap", (), "tap", False),
+        ("assertion", (), "assertion", False),
+    ],
+)
+def test_what_a_name_means(kind: FailureKind, names: tuple[str, ...], name: str | None, meant: bool) -> None:
+    assert is_named(Failure(kind, names, "x"), name) is meant
+
+
+def test_what_is_named_is_expected() -> None:
+    broken = failure("invariant", "no money is lost")
+    known = xfail("no money is lost")
+    assert verdict([broken], known) == Verdict("xfailed", (), ((known, (broken,)),), "known no money is lost")
+
+
+def test_what_is_not_named_counts_beside_it() -> None:
+    known, other = failure("assertion", "a"), failure("assertion", "b")
+    came = verdict([known, other], xfail("a"))
+    assert (came.outcome, came.failures) == ("failed", (other,))
+    assert came.expected == ((xfail("a"), (known,)),)
+
+
+def test_two_failures_of_one_name_are_two() -> None:
+    # equal, but only one of them is an error
+    assert verdict([failure("assertion", "a"), failure("error", "a")], xfail(None)).failures == (failure("error", "a"),)
+
+
+def test_what_did_not_fail_as_expected_fails() -> None:
+    came = verdict([], xfail("a"), xfail(None))
+    assert came.outcome == "failed"
+    assert [f.text for f in came.failures] == [
+        "XPASS(strict): 'a' was expected to fail, and did not: known a",
+        "XPASS(strict): an assertion was expected to fail, and did not: known None",
+    ]
+    assert came.failures[0].place == Place("sql/x.sql", 2)
+
+
+def test_every_xfail_must_come_true() -> None:
+    came = verdict([failure("assertion", "a")], xfail("a"), xfail("b"))
+    assert [f.text for f in came.failures] == ["XPASS(strict): 'b' was expected to fail, and did not: known b"]
+
+
+@pytest.mark.parametrize("kind", ["error", "wait", "timeout", "tap"])
+def test_a_run_cut_short_does_not_say_that_something_passed(kind: FailureKind) -> None:
+    broken = failure(kind)
+    assert verdict([broken], xfail("a")).failures == (broken,)
+
+
+def test_an_xfail_counts_for_its_values_only() -> None:
+    known = xfail("a", When("level", ("read committed",)))
+    broken = failure("assertion", "a")
+    assert verdict([broken], known, variables={"level": "read committed"}).outcome == "xfailed"
+    assert verdict([broken], known, variables={"level": "serializable"}).failures == (broken,)
+    assert verdict([], known, variables={"level": "serializable"}).outcome == "passed"
+
+
+def test_todo_never_fails_and_is_no_xfail() -> None:
+    todo = Assertion("later", ok=False, place=HERE, directive="todo")
+    assert judge(scenario(), {}, RunResult(seed=1, assertions=[todo])).outcome == "passed"
+    assert judge(scenario(xfail("later")), {}, RunResult(seed=1, assertions=[todo])).outcome == "failed"
+
+
+def test_an_assertion_that_no_failure_tells_of_counts() -> None:
+    broken = Assertion("sold once", ok=False, place=HERE, diagnostics=("        have: 2",))
+    (told,) = judge(scenario(), {}, RunResult(seed=1, assertions=[broken])).failures
+    assert (told.kind, told.names, told.details) == ("assertion", ("sold once",), ("have: 2",))
+
+
+def test_an_assertion_is_told_once() -> None:
+    broken = Assertion("sold once", ok=False, place=HERE)
+    listed = failure("assertion", "sold once")
+    assert judge(scenario(), {}, RunResult(seed=1, assertions=[broken], failures=[listed])).failures == (listed,)
+    again = [broken, broken]
+    assert len(judge(scenario(), {}, RunResult(seed=1, assertions=again, failures=[listed])).failures) == 2
