@@ -93,6 +93,19 @@ class Runner:
         settings = Settings(seed=self._seed, timeout=self._timeout, limit=job.limit)
         return run(job.scenario, job.variables, server, settings)
 
+    @property
+    def answers(self) -> bool:
+        """Whether the server can still be used: what one scenario asked for in vain, another may not need."""
+        import psycopg
+
+        if self._broken is not None or self._server is None:
+            return False
+        try:
+            self._server.connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
     def close(self) -> None:
         """Give the server back. Further calls do nothing."""
         server, self._server = self._server, None

@@ -6,6 +6,7 @@ import pwd
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,7 +42,7 @@ if order == "forget":
 server.close()
 """
 
-PACKAGES = {"PYTHONPATH": os.pathsep.join([str(Path(pgchaos.__file__).parents[1]), *filter(None, sys.path)])}
+PACKAGES = {"PYTHONPATH": os.pathsep.join([str(Path(pgchaos.__file__).parents[1]), sysconfig.get_path("purelib")])}
 
 
 def interpreter(user: str) -> str:

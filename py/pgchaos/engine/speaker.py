@@ -91,6 +91,8 @@ class Speaker:
         record.sqlstate = error.sqlstate if error else SUCCESS
         if error is not None:
             record.message, record.hint = error.message, error.hint
+        if error is not None and answer.interrupted:
+            record.message = "cancelled, because the run was stopped"
         self._after(item, answer, before, record)
         return answer
 

@@ -34,11 +34,12 @@ class Token(NamedTuple):
         return "'" + self.text.replace("'", "''") + "'" if self.quoted else self.text
 
 
-def cut(text: str) -> list[Token]:
+def cut(word: str, text: str) -> list[Token]:
     """Cut arguments into words, signs and quoted texts.
 
     Args:
-        text: what stands behind the directive's name.
+        word: the directive's name, for messages.
+        text: what stands behind it.
 
     Returns:
         The tokens in order.
@@ -50,7 +51,7 @@ def cut(text: str) -> list[Token]:
     for found in _TOKEN.finditer(text):
         kind = found.lastindex
         if kind == 4:
-            raise Wrong("a quote does not end in this line; within quotes '' stands for '")
+            raise Wrong(f"`{word}`: a quote does not end in this line; within quotes '' stands for '")
         tokens.append(Token(found[1].replace("''", "'"), True) if kind == 1 else Token(found[kind or 0], False))
     return tokens
 
@@ -72,7 +73,7 @@ class Args:
     def __init__(self, word: str, text: str, usage: str) -> None:
         self.word = word
         self.usage = usage
-        self.tokens = cut(text)
+        self.tokens = cut(word, text)
         self.at = 0
 
     def wrong(self, what: str) -> Wrong:

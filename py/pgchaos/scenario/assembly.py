@@ -15,7 +15,7 @@ from pgchaos.scenario.checks import (
     check_variables,
 )
 from pgchaos.scenario.file import Reading
-from pgchaos.scenario.lexemes import Comment
+from pgchaos.scenario.lexemes import Comment, Sql
 from pgchaos.scenario.model import Invariant, Place, Retry, Scenario, Schedule, Section, Session, Statement
 from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
@@ -119,7 +119,7 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
         check_variables(body, declared, reading.complain)
     in_sessions = (body for body in bodies if body.kind == "session")
     everything = [sql for body in bodies for sql in body.sources]
-    check_calls(in_sessions, everything, frozenset(reading.run_together), reading.complain)
+    check_calls(in_sessions, everything, _unclear(reading, everything), reading.complain)
     if reading.stray is not None and not reading.lost:
         _stray(reading, reading.stray)
         return
@@ -129,6 +129,17 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
     _check_sections(reading, bodies)
     _check_sessions(reading, scenario, sessions)
     _check_mutants(reading, scenario, sessions)
+
+
+def _unclear(reading: Reading, everything: list[Sql]) -> frozenset[Place]:
+    """Find the statements that may hold more than was meant: a `;` or a quote is missing."""
+    unclear = set(reading.run_together)
+    for place in reading.mistakes:
+        for sql in everything:
+            lines = range(sql.place.line, sql.place.line + sql.text.count("\n") + 1)
+            if sql.place.path == place.path and place.line in lines:
+                unclear.add(sql.place)
+    return frozenset(unclear)
 
 
 def _stray(reading: Reading, stray: Place) -> None:

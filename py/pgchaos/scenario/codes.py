@@ -34,11 +34,12 @@ def conditions() -> dict[str, tuple[str, ...]]:
     return {name: tuple(sorted(states)) for name, states in found.items()}
 
 
-def code(word: str) -> Code:
+def code(word: str, where: str) -> Code:
     """Read a SQLSTATE or a condition name.
 
     Args:
         word: as written.
+        where: the directive that it stands in, for messages.
 
     Returns:
         The error, with every SQLSTATE that it stands for.
@@ -49,16 +50,18 @@ def code(word: str) -> Code:
     # a condition name holds small letters, so what has none and is five long can only be a SQLSTATE
     if _SQLSTATE.fullmatch(word):
         if word.startswith(_CLASSES_WITHOUT_ERRORS):
-            raise Wrong(f"`{word}` is no error: SQLSTATEs that begin with 00, 01 or 02 say success or warn")
+            raise Wrong(f"`{where}`: `{word}` is no error: SQLSTATEs that begin with 00, 01 or 02 say success or warn")
         return Code(word, (word,))
     states = conditions().get(word)
     if states is not None:
         return Code(word, states)
     if _SQLSTATE.fullmatch(word.upper()) and any(c.isdigit() for c in word):
-        raise Wrong(f"`{word}` is no SQLSTATE: its letters are capitals, did you mean `{word.upper()}`?")
+        raise Wrong(f"`{where}`: `{word}` is no SQLSTATE: its letters are capitals, did you mean `{word.upper()}`?")
+    if word == "unknown":
+        raise Wrong(f"`{where}`: `unknown`, the outcome of a lost COMMIT, can only be retried: `retry unknown`")
     near = nearest(word, conditions())
     hint = f"did you mean `{near}`?" if near else "see the appendix on error codes in PostgreSQL's documentation"
-    raise Wrong(f"`{word}` is neither a SQLSTATE nor a condition name, {hint}")
+    raise Wrong(f"`{where}`: `{word}` is neither a SQLSTATE nor a condition name, {hint}")
 
 
 def take_codes(args: Args, stops: tuple[str, ...] = (), *, unknown: bool = False) -> tuple[Code, ...]:
@@ -83,7 +86,7 @@ def take_codes(args: Args, stops: tuple[str, ...] = (), *, unknown: bool = False
         if unknown and token.text == "unknown":
             codes.append(Code("unknown", ("unknown",)))
             continue
-        codes.append(code(token.text))
+        codes.append(code(token.text, args.word))
     if not codes:
         raise args.wrong("no error is named, such as 40001 or serialization_failure")
     return tuple(codes)

@@ -46,6 +46,7 @@ class Reading:
         self.first_section: Place | None = None
         self.deferred: list[tuple[Directive, Place]] = []
         self.run_together: set[Place] = set()
+        self.mistakes: list[Place] = []
         self.stray: Place | None = None
         self.expects = False
         # what could not be understood may be what a later check would miss
@@ -69,6 +70,7 @@ class Reading:
                 self._command(lexeme)
             elif isinstance(lexeme, Mistake):
                 self.lost = True
+                self.mistakes.append(lexeme.place)
                 self.complain(lexeme.place, lexeme.text)
         self._close()
         for found, place in self.deferred:
@@ -78,7 +80,10 @@ class Reading:
 
     def _sql(self, sql: Sql) -> None:
         if not sql.finished and sql.place not in self.run_together:
-            self.complain(sql.place, "the file ends before this statement does: missing `;`?")
+            line = sql.place.line + sql.text.count("\n")
+            self.complain(
+                sql.place, f"the file ends inside the statement that begins here: missing `;` in line {line}?"
+            )
         if self.body is not None:
             self.body.sql(sql)
         elif self.mutant is not None:

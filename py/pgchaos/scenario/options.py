@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pgchaos.scenario.arguments import Args, Wrong
@@ -11,6 +12,7 @@ from pgchaos.scenario.names import RESERVED_SESSIONS
 
 SESSION = "session NAME [x N] [repeat M] [retry CODE… [up to 10] [backoff 5ms]] [allow CODE…]"
 _INVARIANT = "invariant [every 10ms] [may be empty] [at end]"
+_COUNT = re.compile(r"x[0-9]+")
 _STOPS = ("x", "repeat", "retry", "allow", "up", "backoff")
 
 
@@ -49,6 +51,9 @@ def session_options(text: str, options: SessionOptions) -> None:
         elif options.allow is None and args.took("allow"):
             options.allow = () if args.took("none") else take_codes(args, _STOPS)
         else:
+            word = args.peek() or ""
+            if _COUNT.fullmatch(word):
+                raise Wrong(f"`session`: `{word}` is not understood, did you mean `x {word[1:]}`?")
             args.end()
 
 

@@ -10,7 +10,7 @@ from pgchaos.scenario.tokens import LETTER, NAME
 GROUP = "\\;"
 """How a `\\;` stands in a skeleton, so that it is told from a `;` in a body or in parentheses."""
 
-CALL = re.compile(rf"(?:\b(?P<before>[A-Za-z]+)\s+)?(?<![{LETTER}0-9$:])(?P<name>[{LETTER}][{LETTER}0-9$]*)\s*\(")
+CALL = re.compile(rf"(?<![{LETTER}0-9$:])([{LETTER}][{LETTER}0-9$]*)\s*\(")
 NOT_CALLED_AFTER = frozenset(
     {
         "into",
@@ -27,6 +27,9 @@ NOT_CALLED_AFTER = frozenset(
         "update",
     }
 )
+LOOK_BACK = 160
+"""Characters: two identifiers and a word; it keeps a long statement from being read once for each name."""
+
 COPY_VERB = re.compile(r"\s*copy\b", re.IGNORECASE)
 COPY_STEP = re.compile(r"[()]|\bfrom\s+std(?:in|out)\b", re.IGNORECASE)
 IDENTIFIER = re.compile(
@@ -52,11 +55,14 @@ def called(skeleton: str) -> frozenset[str]:
     """
     if "(" not in skeleton:
         return frozenset()
-    return frozenset(
-        found["name"].lower()
-        for found in CALL.finditer(skeleton)
-        if (found["before"] or "").lower() not in NOT_CALLED_AFTER
-    )
+    return frozenset([found[1].lower() for found in CALL.finditer(skeleton) if not _is_made(skeleton, found.start())])
+
+
+def _is_made(skeleton: str, name: int) -> bool:
+    before = skeleton[max(0, name - LOOK_BACK) : name].split()
+    if before and before[-1].endswith("."):
+        before.pop()  # the schema
+    return bool(before) and before[-1].lower() in NOT_CALLED_AFTER
 
 
 def copies_in(skeleton: str) -> int:

@@ -59,7 +59,7 @@ def split_when(word: str, text: str, usage: str, matrix: Mapping[str, Matrix]) -
     if name is None or name[1] not in matrix:
         return text, None
     tail = Args(word, "", usage)
-    tail.tokens = cut(after)
+    tail.tokens = cut(word, after)
     return before.strip(), _condition(tail, matrix)
 
 

@@ -1,0 +1,104 @@
+# pgchaos: chaos scenarios for PostgreSQL, written in SQL. `make help` says what there is.
+#
+# The targets here need Python and make only. Those of the extension in pgtap/ (install, installcheck) are PGXS's and
+# need pg_config.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+CHAOS_TESTS ?= sql/
+CHAOS_OPTS ?=
+
+# The first Python that is new enough, unless PYTHON= names one.
+PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11 python3.10)
+
+INSTALLED := $(VENV)/.pgchaos-installed
+DEV := $(VENV)/.pgchaos-dev
+PGTAP := $(VENV)/.pgchaos-pgtap
+PLACE := $(VENV)/.pgchaos-place
+LOG := $(VENV)/pgchaos-install.log
+
+# A virtual environment knows its absolute place: where the clone was moved or Python went, it is made anew.
+ifneq "$(shell $(VENV)/bin/python -c '' 2>/dev/null && cat $(PLACE) 2>/dev/null)" "$(CURDIR)"
+$(INSTALLED): FORCE
+endif
+
+.PHONY: help
+help: ## say what there is
+	@echo 'Chaos scenarios for PostgreSQL, written in SQL.'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-26s %s\n", $$1, $$2 }'
+	@echo
+	@echo '  CHAOS_TESTS=sql/a.sql      the scenarios to run, instead of all in sql/'
+	@echo '  CHAOS_OPTS="-k lock -x"    options of pytest, those of pgchaos among them (--chaos-…)'
+	@echo '  PG_BINDIR=/usr/lib/postgresql/18/bin   a private server of that version'
+	@echo '  PGHOST, PGPORT, PGUSER, PGDATABASE, PGSERVICE   an existing server, as for psql'
+	@echo '  PYTHON=python3.12          the Python to set up with (3.10 or newer)'
+
+# While `make -j check installcheck-chaos` installs the tools of development, nothing may run from the same place.
+.PHONY: installcheck-chaos
+installcheck-chaos: $(PGTAP) $(if $(filter check,$(MAKECMDGOALS)),$(DEV)) ## run the scenarios; the first time, set up $(VENV) and pgTAP
+	$(VENV)/bin/pytest $(CHAOS_TESTS) $(CHAOS_OPTS)
+
+.PHONY: check
+check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all scenarios
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/pytest tests sql $(CHAOS_OPTS)
+
+.PHONY: clean
+clean: ## remove all that make has made, $(VENV) too
+	rm -rf $(VENV) build dist py/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+define pip_install
+	@echo "pgchaos: installing $(1) into $(VENV)"
+	@if $(VENV)/bin/python -c 'import pip' 2>/dev/null; \
+	then $(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --editable '$(1)'; \
+	else uv pip install --quiet --python $(VENV)/bin/python --editable '$(1)'; \
+	fi >$(LOG) 2>&1 || { cat $(LOG) >&2; \
+		echo "pgchaos: $(1) could not be installed (the output above is in $(LOG))" >&2; exit 1; }
+endef
+
+# Debian's python3 comes without ensurepip, which venv needs: then uv or virtualenv, else the user must act.
+$(INSTALLED): pyproject.toml
+	@python=; for candidate in $(PYTHONS); do \
+		if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; \
+		then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "pgchaos: Python 3.10 or newer is needed, and none of these is: $(PYTHONS); install one, or name it: make PYTHON=/path/to/python3" >&2; \
+		exit 1; \
+	fi; \
+	if $(VENV)/bin/python -c '' 2>/dev/null && { [ ! -e $(PLACE) ] || [ "$$(cat $(PLACE))" = "$(CURDIR)" ]; }; \
+	then :; \
+	else \
+		echo "pgchaos: setting up $(VENV) with $$("$$python" --version)"; \
+		rm -rf $(VENV); \
+		if "$$python" -c 'import venv, ensurepip' 2>/dev/null && "$$python" -m venv $(VENV); then :; \
+		elif command -v uv >/dev/null 2>&1 && rm -rf $(VENV) && uv venv --quiet --python "$$python" $(VENV); then :; \
+		elif "$$python" -m virtualenv --version >/dev/null 2>&1 && "$$python" -m virtualenv --quiet $(VENV); then :; \
+		elif command -v virtualenv >/dev/null 2>&1 && virtualenv --quiet --python "$$python" $(VENV); then :; \
+		else \
+			rm -rf $(VENV); \
+			echo "pgchaos: $$python cannot make a virtual environment: install its venv (Debian and Ubuntu: apt-get install python3-venv), or uv, or virtualenv" >&2; \
+			exit 1; \
+		fi; \
+	fi
+	$(call pip_install,.)
+	@printf '%s\n' "$(CURDIR)" >$(PLACE)
+	@touch $@
+
+$(DEV): $(INSTALLED)
+	$(call pip_install,.[dev])
+	@touch $@
+
+# A server that the user names may have pgTAP of its own: then it is no error that it cannot be brought.
+$(PGTAP): $(INSTALLED) $(if $(filter check,$(MAKECMDGOALS)),$(DEV))
+	@$(VENV)/bin/python -m pgchaos.server.get_pgtap || [ -n "$$PGHOST$$PGHOSTADDR$$PGPORT$$PGUSER$$PGDATABASE$$PGSERVICE$$PG_BINDIR" ]
+	@touch $@
+
+.PHONY: FORCE
+FORCE:
