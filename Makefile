@@ -38,7 +38,7 @@ help: ## say what there is
 
 # While `make -j check installcheck-chaos` installs the tools of development, nothing may run from the same place.
 .PHONY: installcheck-chaos
-installcheck-chaos: $(PGTAP) $(if $(filter check,$(MAKECMDGOALS)),$(DEV)) ## run the scenarios; the first time, set up $(VENV) and pgTAP
+installcheck-chaos: $(PGTAP) $(if $(filter check,$(MAKECMDGOALS)),$(DEV)) ## run the scenarios; the first time, set up .venv and pgTAP
 	$(VENV)/bin/pytest $(CHAOS_TESTS) $(CHAOS_OPTS)
 
 .PHONY: check
@@ -49,7 +49,7 @@ check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all s
 	$(VENV)/bin/pytest tests sql $(CHAOS_OPTS)
 
 .PHONY: clean
-clean: ## remove all that make has made, $(VENV) too
+clean: ## remove all that make has made, .venv too
 	rm -rf $(VENV) build dist py/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -12,8 +12,8 @@ from tests.conftest import ForeignServer
 
 INI = """\
 [pytest]
+addopts = -p pgchaos.plugin
 filterwarnings = error
-asyncio_default_fixture_loop_scope = function
 """
 
 FINE = """\
@@ -74,8 +74,10 @@ class Project:
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, request: pytest.FixtureRequest) -> Project:
+def project(pytester: pytest.Pytester, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Project:
     """An empty project; the tests' server is started by the first test that runs something."""
+    # ours alone, and those that a test names: loading the others takes longer than what is tested
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeini(INI)
 
     def connect() -> str:

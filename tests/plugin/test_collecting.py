@@ -85,15 +85,15 @@ def test_beside_pytest_pgtap_nothing_is_collected_twice(project: Project) -> Non
 
 
 def test_a_matrix_makes_items(project: Project) -> None:
-    levels = "-- chaos:matrix level in 'read committed', serializable\n-- chaos:matrix n in 1, 2\n"
+    levels = "-- chaos:matrix level in 'read committed', serializable\n-- chaos:matrix rows in 1, 2\n"
     project.write(x=levels + FINE)
     assert project.collected() == [
-        "sql/x.sql::x[level=read committed,n=1]",
-        "sql/x.sql::x[level=read committed,n=2]",
-        "sql/x.sql::x[level=serializable,n=1]",
-        "sql/x.sql::x[level=serializable,n=2]",
+        "sql/x.sql::x[level=read committed,rows=1]",
+        "sql/x.sql::x[level=read committed,rows=2]",
+        "sql/x.sql::x[level=serializable,rows=1]",
+        "sql/x.sql::x[level=serializable,rows=2]",
     ]
-    one = "sql/x.sql::x[level=read committed,n=2]"
+    one = "sql/x.sql::x[level=read committed,rows=2]"
     assert project.collected(one) == [one]
 
 
@@ -101,7 +101,7 @@ def test_tags_are_markers_and_names_are_keywords(project: Project) -> None:
     project.write(
         quick=FINE, slow="-- chaos:tags slow destructive\n" + BAD, ours="-- chaos:tags nightly concurrent\n" + BAD
     )
-    project.pytester.makeini(INI + "addopts = --strict-markers\nchaos_tags = nightly\n")
+    project.pytester.makeini(INI.replace("addopts =", "addopts = --strict-markers") + "chaos_tags = nightly\n")
     project.pytester.makepyfile(test_python="def test_python(): pass")
     for expression, names in {
         "chaos": {"quick", "slow", "ours"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from pgchaos.scenario.arguments import Wrong
@@ -119,7 +120,13 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
         check_variables(body, declared, reading.complain)
     in_sessions = (body for body in bodies if body.kind == "session")
     everything = [sql for body in bodies for sql in body.sources]
-    check_calls(in_sessions, everything, _unclear(reading, everything), reading.complain)
+    unclear = _unclear(reading, everything)
+    check_calls(in_sessions, everything, unclear, reading.complain)
+    for sql in reading.unfinished:
+        if sql.place not in unclear:
+            line = reading.last_line(Place(sql.place.path, sys.maxsize), sql.place)
+            text = f"the file ends inside the statement that begins here: missing `;` in line {line}?"
+            reading.complain(sql.place, text)
     if reading.stray is not None and not reading.lost:
         _stray(reading, reading.stray)
         return
@@ -158,7 +165,7 @@ def _check_sections(reading: Reading, bodies: list[Body]) -> None:
             empty = True
             named = f"session `{body.name}`" if body.kind == "session" else f"`{body.kind}`"
             reading.complain(body.place, f"{named} holds nothing: a statement is missing")
-    if empty or reading.expects or reading.invariants or reading.sections["check"] or reading.head.oracle:
+    if empty or reading.asserts or reading.invariants or reading.sections["check"] or reading.head.oracle:
         return
     if not asserts(sql for body in bodies for sql in body.sources):
         reading.complain(

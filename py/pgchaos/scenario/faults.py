@@ -97,7 +97,7 @@ def _argument(args: Args, kind: str) -> str:
         return args.take("the relation").text
     if _ARGUMENTS[kind] == "time":
         token = args.peek()
-        args.time(f"how long it is to {kind}")
+        args.time(f"the time of `{kind}`")
         return token or ""
     return ""
 

@@ -17,7 +17,7 @@ from pgchaos.scenario.source import Source
 from pgchaos.scenario.when import WrongCondition, split_when
 
 _PLAIN_SECTIONS: dict[str, Kind] = {"setup": "setup", "teardown": "teardown", "check": "check", "state": "state"}
-_MISSED = frozenset({"matrix", "given", "schedule", "oracle"})
+_MISSED = frozenset({"signal", "step", "barrier"})
 _PSQL_SETTINGS = frozenset({"QUIET", "ON_ERROR_STOP", "ON_ERROR_ROLLBACK", "ECHO", "VERBOSITY", "SHOW_CONTEXT"})
 
 
@@ -47,8 +47,9 @@ class Reading:
         self.deferred: list[tuple[Directive, Place]] = []
         self.run_together: set[Place] = set()
         self.mistakes: list[Place] = []
+        self.unfinished: list[Sql] = []
         self.stray: Place | None = None
-        self.expects = False
+        self.asserts = False
         # what could not be understood may be what a later check would miss
         self.lost = bool(problems)
         self.matrix_lost = False
@@ -79,11 +80,8 @@ class Reading:
     # statements and commands
 
     def _sql(self, sql: Sql) -> None:
-        if not sql.finished and sql.place not in self.run_together:
-            line = sql.place.line + sql.text.count("\n")
-            self.complain(
-                sql.place, f"the file ends inside the statement that begins here: missing `;` in line {line}?"
-            )
+        if not sql.finished:
+            self.unfinished.append(sql)
         if self.body is not None:
             self.body.sql(sql)
         elif self.mutant is not None:
@@ -135,7 +133,7 @@ class Reading:
     def _inside_statement(self, found: Directive, comment: Comment, begun: Place) -> None:
         self.lost = True
         if begun not in self.run_together and not found.slip:
-            line = self._last_line(comment.place, begun)
+            line = self.last_line(comment.place, begun)
             self.complain(
                 comment.place,
                 f"`{found.word}` stands inside the statement that begins in line {begun.line}:"
@@ -143,9 +141,18 @@ class Reading:
             )
         self.run_together.add(begun)
 
-    def _last_line(self, place: Place, begun: Place) -> int:
-        lines = self.source.texts[place.path].split("\n")
-        for number in range(place.line - 1, begun.line, -1):
+    def last_line(self, end: Place, begun: Place) -> int:
+        """Find where a statement's `;` is missing.
+
+        Args:
+            end: the line before which it should have ended.
+            begun: where it begins.
+
+        Returns:
+            The last line before `end` that holds something other than a comment.
+        """
+        lines = self.source.texts[end.path].split("\n")
+        for number in range(min(end.line - 1, len(lines)), begun.line, -1):
             text = lines[number - 1].strip()
             if text and not text.startswith("--"):
                 return number
@@ -153,7 +160,8 @@ class Reading:
 
     def _failed(self, word: str, place: Place, error: Wrong) -> None:
         self.matrix_lost |= word == "matrix"
-        self.lost |= word in _MISSED or WORDS[word] == "session"
+        self.lost |= word in _MISSED
+        self.asserts |= word == "oracle"
         if not (self.matrix_lost and isinstance(error, WrongCondition)):
             self.complain(place, str(error))
 
@@ -178,9 +186,9 @@ class Reading:
 
     def _in_session(self, found: Directive, place: Place) -> None:
         body = self.body
-        self.expects |= found.word == "expect"
+        self.asserts |= found.word == "expect"
         if body is None or body.kind != "session":
-            self.lost = True
+            self.lost |= found.word in _MISSED
             where = f"here is `{body.kind}` (line {body.place.line})" if body is not None else "here is none"
             raise Wrong(f"`{found.word}` stands inside a session, {where}")
         if found.word == "step":

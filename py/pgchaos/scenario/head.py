@@ -223,7 +223,9 @@ def _leaves(head: Head, text: str, place: Place) -> None:
             head.leaves.append(Leave(place, kind, text[len(kind) :].strip(), when))
             return
     words = text.split()
-    near = nearest(" ".join(words[:2]), kinds) or nearest(words[0] if words else "", kinds)
+    if not words:
+        raise Wrong(f"`leaves`: the kind is missing; it is written `{_LEAVES}`")
+    near = nearest(" ".join(words[:2]), kinds) or nearest(words[0], kinds)
     hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(kinds)}"
     raise Wrong(f"`leaves`: `{' '.join(words[:2])}` is nothing that can be left, {hint}")
 

@@ -1,0 +1,88 @@
+"""A scenario with one of its planted bugs in it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from pgchaos.scenario.lexemes import Sql
+from pgchaos.scenario.lexer import scan
+from pgchaos.scenario.model import Item, Mutant, Parts, Replace, Scenario, Section, Send, Session, Statement
+
+
+def mutants_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Mutant, ...]:
+    """Tell which mutants are to be run beside an item.
+
+    Args:
+        scenario: the file.
+        variables: the values of its matrix.
+
+    Returns:
+        The mutants for these values; none where the item itself is expected to fail.
+    """
+    if any(xfail.when is None or xfail.when.holds(variables) for xfail in scenario.xfails):
+        return ()
+    return tuple(m for m in scenario.mutants if m.when is None or m.when.holds(variables))
+
+
+def slug(mutant: Mutant) -> str:
+    """Name a mutant's item: `mutant-nobody-locks-the-seat`.
+
+    Args:
+        mutant: the mutant.
+    """
+    return "mutant-" + re.sub(r"\W+", "-", mutant.name).strip("-").lower()
+
+
+def mutated(scenario: Scenario, mutant: Mutant) -> Scenario:
+    """Plant a bug.
+
+    Args:
+        scenario: the file.
+        mutant: one of its mutants; the reader has seen to it that its texts and sessions are there.
+
+    Returns:
+        The scenario with the mutant's sessions and replacements, and its SQL after setup.
+    """
+    setup = tuple(replace(part, items=_replaced(part.items, mutant.replaces, None)) for part in scenario.setup)
+    if mutant.items:
+        setup += (Section(mutant.place, mutant.items),)
+    own = {session.name: session for session in mutant.sessions}
+    sessions = tuple(own.get(s.name) or _changed(s, mutant.replaces) for s in scenario.sessions)
+    return replace(scenario, setup=setup, sessions=sessions, mutants=())
+
+
+def _changed(session: Session, replaces: Iterable[Replace]) -> Session:
+    return replace(session, items=_replaced(session.items, replaces, session.name))
+
+
+def _replaced(items: tuple[Item, ...], replaces: Iterable[Replace], session: str | None) -> tuple[Item, ...]:
+    for one in replaces:
+        if one.session == session:
+            items = tuple(new for item in items for new in _with(item, one))
+    return items
+
+
+def _with(item: Item, one: Replace) -> tuple[Item, ...]:
+    """Replace in one item; a statement of which nothing is left goes, one that becomes several is several."""
+    if not isinstance(item, Statement) or one.old not in item.text:
+        return (item,)
+    found = _statements(item, item.text.replace(one.old, one.new))
+    if len(_statements(item, item.text)) > 1:
+        # a `\;` group: it stays one statement
+        return (_group(item, found),)
+    new = [replace(item, text=sql.text, parts=sql.parts, verb=sql.verb) for sql in found]
+    # what ends the statement ends the last of them
+    return (*(replace(first, send=Send.PLAIN, prefix=(), copy=None) for first in new[:-1]), *new[-1:])
+
+
+def _group(item: Statement, found: list[Sql]) -> Statement:
+    parts: Parts = ()
+    for sql in found:
+        parts += (*sql.parts, ";")
+    return replace(item, text="; ".join(sql.text for sql in found), parts=parts, verb=found[0].verb if found else "")
+
+
+def _statements(item: Statement, text: str) -> list[Sql]:
+    return [found for found in scan(f"{text}\n;", item.place.path) if isinstance(found, Sql)]

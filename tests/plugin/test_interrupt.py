@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ForeignServer
+from tests.plugin.conftest import Project
+from tests.plugin.test_running import HANGS
+from tests.waiting import until
+
+PROMPT = 10
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_ends_a_run_promptly_and_leaves_nothing(project: Project, foreign_server: ForeignServer) -> None:
+    project.write(hangs=HANGS)
+
+    def running() -> bool:
+        with foreign_server.connect() as conn:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE account%'"
+            row = conn.execute(query).fetchone()
+        return row is not None and row[0] == 1
+
+    command = [sys.executable, "-m", "pytest", f"--chaos-dsn={foreign_server.dsn}", "--chaos-timeout=5min"]
+    with subprocess.Popen(
+        command, cwd=project.pytester.path, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+    ) as process:
+        try:
+            until(running, "the scenario runs")
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=PROMPT)
+        finally:
+            process.kill()
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, out
+    assert "KeyboardInterrupt" in out
+    until(lambda: not [n for n in foreign_server.databases() if n.startswith("pgchaos_")], "no database is left")

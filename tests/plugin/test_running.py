@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from _pytest.pytester import LineMatcher  # the type of RunResult.stdout; pytest exports no name for it
+
+from tests.plugin.conftest import BAD, BROKEN, FINE, INI, Project
+
+MIXED = """\
+-- chaos:check
+SELECT ok(true, 'this holds');
+SELECT skip('no pggit', 1);
+SELECT todo('not built', 1);
+SELECT ok(false, 'some day');
+"""
+
+XFAIL = "-- chaos:xfail 'sums are wrong' nobody can count\n-- chaos:xfail 'and this does not' nor think\n" + BAD
+XPASS = "-- chaos:xfail 'sums are right' nobody can count\n" + FINE
+
+SAYS = """\
+-- chaos:session teller
+\\echo hello :worker
+SELECT 1;
+-- chaos:check
+SELECT ok(true, 'said');
+"""
+
+HANGS = """\
+-- chaos:setup
+CREATE TABLE account (id int PRIMARY KEY);
+INSERT INTO account VALUES (1);
+-- chaos:session holder
+BEGIN;
+UPDATE account SET id = 1;
+-- chaos:delay 5min
+COMMIT;
+-- chaos:session waiter
+-- chaos:wait for never
+UPDATE account SET id = 1;
+-- chaos:session giver
+-- chaos:delay 5min
+-- chaos:signal never
+-- chaos:check
+SELECT ok(true, 'never reached');
+"""
+
+
+def lines(matcher: LineMatcher, pattern: str) -> list[str]:
+    return [line for line in matcher.lines if re.search(pattern, line)]
+
+
+def test_a_passing_scenario(project: Project) -> None:
+    project.write(fine=FINE)
+    result = project.run("-v")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "pgchaos *, seed *",
+            "server: PostgreSQL * (not ours: *",
+            "sql/fine.sql::fine SUBPASSED*sums are right*",
+            "sql/fine.sql::fine PASSED*",
+        ]
+    )
+
+
+def test_todo_and_skip_are_subtests(project: Project) -> None:
+    project.write(mixed=MIXED)
+    result = project.run("-v")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(
+        [
+            "*::mixed SUBPASSED*this holds*",
+            "*::mixed SUBSKIPPED*(no pggit)*",
+            "*::mixed SUBXFAIL*some day*(not built)*",
+            "*::mixed PASSED*",
+        ]
+    )
+
+
+def test_all_that_fails_is_one_failure(project: Project) -> None:
+    project.write(bad=BAD)
+    result = project.run("-v")
+    assert result.parseoutcomes() == {"failed": 1, "subtests passed": 1}
+    result.stdout.fnmatch_lines(
+        [
+            "*::bad SUBPASSED*but this holds*",
+            "*_ bad: What must hold, does not _*",
+            "sql/bad.sql:3: sums are wrong",
+            "    have: 2",
+            "    want: 3",
+            "sql/bad.sql:5: and this does not",
+            "Server: PostgreSQL *",
+            "Seed *. To run it again:",
+            "    pytest sql/bad.sql::bad --chaos-seed=*",
+            "FAILED sql/bad.sql::bad - Failed: sql/bad.sql:3: sums are wrong",
+        ]
+    )
+    # no word of Python
+    assert not lines(result.stdout, r"Traceback|\.py\b|self|assert ")
+
+
+def test_the_line_that_it_prints_runs_it_again(project: Project) -> None:
+    project.write(bad="-- chaos:matrix level in 'read committed', serializable\n" + BAD)
+    result = project.run("--chaos-seed=99")
+    (first, second) = lines(result.stdout, r"^    pytest ")
+    assert second == "    pytest 'sql/bad.sql::bad[level=serializable]' --chaos-seed=99"
+    again = project.run("-v", "sql/bad.sql::bad[level=read committed]", "--chaos-seed=99")
+    assert lines(again.stdout, r"^    pytest ") == [first]
+
+
+@pytest.mark.parametrize("args", [("-x",), ("--maxfail=1",)])
+def test_a_file_is_one_failure_for_maxfail(project: Project, args: tuple[str, ...]) -> None:
+    project.write(a=BAD, b=BAD, c=BAD)
+    assert project.run(*args).parseoutcomes()["failed"] == 1
+    assert project.run("--maxfail=2").parseoutcomes()["failed"] == 2
+
+
+def test_an_xfail_is_reported_as_such_without_subtests(project: Project) -> None:
+    project.write(known=XFAIL)
+    result = project.run("-v", "-rx")
+    assert result.parseoutcomes() == {"xfailed": 1}
+    result.stdout.fnmatch_lines(["XFAIL sql/known.sql::known - nobody can count; nor think"])
+
+
+def test_with_runxfail_it_fails(project: Project) -> None:
+    project.write(known=XFAIL)
+    result = project.run("--runxfail")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["sql/known.sql:*: sums are wrong"])
+
+
+def test_an_xfail_is_strict(project: Project) -> None:
+    project.write(known=XPASS)
+    result = project.run("-v")
+    assert result.parseoutcomes() == {"failed": 1}
+    result.stdout.fnmatch_lines(["sql/known.sql:1: XPASS(strict): 'sums are right' * nobody can count"])
+
+
+def test_what_is_missing_skips_before_a_database_is_made(project: Project) -> None:
+    project.write(needy="-- Needs what nobody has\n-- chaos:requires extension nosuch\n" + BAD)
+    result = project.run("-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED [[]1] sql/needy.sql:2: requires extension nosuch*"])
+
+
+def test_harm_to_a_server_not_ours_is_skipped(project: Project) -> None:
+    project.write(harm="-- chaos:tags destructive\n" + FINE)
+    result = project.run("-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*--chaos-allow-destructive*"])
+    project.run("--chaos-allow-destructive=postgres").assert_outcomes(passed=1)
+
+
+def test_last_failed(project: Project) -> None:
+    project.write(bad=BAD, fine=FINE, broken=BROKEN)
+    project.run().assert_outcomes(passed=1, failed=2)
+    result = project.run("--lf", "-v")
+    assert result.parseoutcomes()["failed"] == 2
+    assert not lines(result.stdout, r"::fine PASSED")
+
+
+def test_the_duration_is_the_scenarios_own(project: Project) -> None:
+    project.write(mixed=MIXED)
+    project.pytester.makeconftest(
+        "def pytest_runtest_logreport(report):\n"
+        "    if report.when == 'call':\n"
+        "        print('took', report.duration > 0, type(report).__name__)\n"
+    )
+    result = project.run("-s")
+    took = [line[line.index("took") :] for line in lines(result.stdout, "took")]
+    assert took == ["took False SubtestReport"] * 3 + ["took True TestReport"]
+    project.run("--durations=1", "-vv").stdout.re_match_lines([r"[0-9.]+s call +sql/mixed\.sql::mixed"])
+
+
+def test_junit_has_one_case_for_each_item(project: Project) -> None:
+    project.write(
+        bad=BAD,
+        broken=BROKEN,
+        fine="-- chaos:matrix level in a, 'b c'\n" + FINE,
+        mixed=MIXED,
+        needy="-- chaos:requires extension nosuch\n" + FINE,
+    )
+    project.run("--junit-xml=report.xml")
+    cases = ET.parse(project.pytester.path / "report.xml").getroot().findall(".//testcase")
+    told = {(case.get("classname"), case.get("name")): [child.tag for child in case] for case in cases}
+    assert len(cases) == len(told)
+    assert told == {
+        ("sql.bad.sql", "bad"): ["failure"],
+        ("sql.broken.sql", "broken"): ["failure"],
+        ("sql.fine.sql", "fine[level=a]"): [],
+        ("sql.fine.sql", "fine[level=b c]"): [],
+        ("sql.mixed.sql", "mixed"): [],
+        ("sql.needy.sql", "needy"): ["skipped"],
+    }
+    (failure,) = (case.find("failure") for case in cases if case.get("name") == "bad")
+    assert failure is not None
+    assert "sql/bad.sql:3: sums are wrong\n    have: 2\n    want: 3" in (failure.text or "")
+
+
+def test_progress_ends_at_a_hundred(project: Project) -> None:
+    project.write(mixed="-- chaos:matrix level in a, 'b c'\n" + MIXED)
+    result = project.run("-v")
+    shown = [int(match[1]) for line in result.outlines if (match := re.search(r"\[ *([0-9]+)%\]", line))]
+    assert (shown[0], max(shown)) == (50, 100)
+
+
+def test_workers_of_xdist(project: Project) -> None:
+    project.write(bad=BAD, worse=BAD, fine="-- chaos:matrix level in a, 'b c', d\n" + FINE)
+    result = project.run("-p", "xdist", "-n2", "-rA")
+    assert result.parseoutcomes() == {"failed": 2, "passed": 3, "subtests passed": 5}
+    seeds = {line.rpartition("=")[2] for line in lines(result.stdout, "    pytest .*--chaos-seed")}
+    assert len(seeds) == 1
+    result.stdout.fnmatch_lines(["server of gw0: PostgreSQL *"])
+    result.stdout.fnmatch_lines(["PASSED sql/fine.sql::fine[[]level=b c]"])
+
+
+def test_workers_of_xdist_collect_what_one_process_would(project: Project) -> None:
+    project.write(fine=FINE)
+    project.file("tests/data/x.sql", FINE)
+    project.pytester.makeini(INI + "testpaths = tests sql\n")
+    project.run().assert_outcomes(passed=1)
+    project.run("-p", "xdist", "-n1").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("how", ["option", "ini", "marker"])
+def test_the_limit_of_pytest_timeout_counts_where_it_is_smaller(project: Project, how: str) -> None:
+    project.write(hangs=HANGS)
+    args = ["-p", "pytest_timeout"]
+    if how == "option":
+        args.append("--timeout=0.5")
+    elif how == "ini":
+        project.pytester.makeini(INI + "timeout = 0.5\n")
+    else:
+        project.pytester.makeconftest(
+            "import pytest\n"
+            "def pytest_collection_modifyitems(items):\n"
+            "    for item in items: item.add_marker(pytest.mark.timeout(0.5))\n"
+        )
+    result = project.run(*args)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "sql/hangs.sql:*",
+            "How the sessions stood when the run was stopped:",
+            "    holder[[]1]*",
+            "    waiter[[]1]*waits for giver[[]1]*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Timeout*")
+
+
+def test_its_own_limit_counts_where_that_is_smaller(project: Project) -> None:
+    project.write(hangs="-- chaos:timeout 300ms\n" + HANGS)
+    result = project.run("-p", "pytest_timeout", "--timeout=300")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["sql/hangs.sql:*300ms*"])
+
+
+def test_chaos_timeout_is_for_scenarios_that_say_none(project: Project) -> None:
+    project.write(hangs=HANGS)
+    result = project.run("--chaos-timeout=400ms")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["sql/hangs.sql:*400ms*"])
+
+
+def test_no_server_is_told_once(project: Project) -> None:
+    project.write(**{f"s{number}": FINE for number in range(5)})
+    result = project.look()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert len(lines(result.stdout, "/nowhere")) <= 2
+    assert not lines(result.stdout, r"Traceback|FAILED|\.py")
+
+
+def test_no_server_is_told_once_by_a_worker(project: Project) -> None:
+    project.write(**{f"s{number}": FINE for number in range(5)})
+    result = project.look("-p", "xdist", "-n1")
+    assert result.ret != pytest.ExitCode.OK
+    assert result.parseoutcomes()["failed"] == 1
+    assert not lines(result.stdout, "Traceback")
+
+
+def test_what_a_scenario_says_is_captured(project: Project) -> None:
+    project.write(says=SAYS)
+    project.run().stdout.no_fnmatch_line("*hello 1*")
+    project.run("-s").stdout.fnmatch_lines(["*hello 1*"])
+    project.run("-rP").stdout.fnmatch_lines(["*Captured stdout call*", "*hello 1*"])
+
+
+def test_setup_show_and_pdb(project: Project) -> None:
+    project.write(fine=FINE, bad=BAD)
+    project.run("--setup-show").assert_outcomes(passed=1, failed=1)
+    project.run("--pdb", "sql/fine.sql").assert_outcomes(passed=1)
+
+
+def test_a_plain_pgtap_file(project: Project) -> None:
+    project.file("t/plain.sql", "SELECT plan(2);\nSELECT pass('one');\nSELECT * FROM finish();\n")
+    result = project.run("t/plain.sql")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["t/plain.sql:1: planned 2 tests, ran 1"])
+
+
+def test_beside_tests_in_python_and_their_fixtures(project: Project) -> None:
+    project.write(fine=FINE)
+    project.pytester.makeconftest(
+        "import pytest\n@pytest.fixture(autouse=True)\ndef told():\n    print('before')\n    yield\n    print('after')\n"
+    )
+    project.pytester.makepyfile(test_python="def test_python(): pass")
+    result = project.run("-s")
+    result.assert_outcomes(passed=2)
+    assert len(lines(result.stdout, "before")) == 2
+
+
+def test_paths_are_told_from_where_pytest_was_started(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write(bad=BAD)
+    monkeypatch.chdir(project.pytester.path / "sql")
+    result = project.run("bad.sql")
+    result.stdout.fnmatch_lines(["bad.sql:3: sums are wrong", "    pytest bad.sql::bad --chaos-seed=*"])
+    project.run("bad.sql::bad").assert_outcomes(failed=1)
+
+
+def test_what_one_scenario_asks_for_in_vain_does_not_stop_the_others(project: Project) -> None:
+    project.write(
+        **{"a": BROKEN, "b": "-- chaos:schedule explore 5\n-- chaos:session one\nSELECT 1;\n" + FINE, "c": FINE}
+    )
+    result = project.run()
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["sql/b.sql:1: *not supported yet*"])
