@@ -59,13 +59,7 @@ def scenario_call(runner: Runner, job: Job, replay: Sequence[str]) -> Call:
         item = request.node
         assert isinstance(item, ScenarioItem)
         limited = replace(job, limit=item.limit)
-        try:
-            result = runner.result_of(limited)
-        except ServerError as error:
-            if not runner.answers:
-                # the next items could but say the same
-                item.session.shouldstop = "the scenarios have no server"
-            pytest.fail(str(error), pytrace=False)
+        result = _result(runner, limited, item.session)
         item.took = result.duration
         for line in result.output:
             print(line)
@@ -88,6 +82,17 @@ def broken_call(text: str) -> Call:
         pytest.fail(text, pytrace=False)
 
     return fail
+
+
+def _result(runner: Runner, job: Job, session: pytest.Session) -> RunResult:
+    try:
+        return runner.result_of(job)
+    except ServerError as error:
+        text = str(error)
+    if not runner.answers:
+        # the next items could but say the same
+        session.shouldstop = "the scenarios have no server"
+    pytest.fail(text, pytrace=False)
 
 
 def _tell(item: ScenarioItem, subtests: pytest.Subtests, job: Job, result: RunResult, replay: Sequence[str]) -> None:

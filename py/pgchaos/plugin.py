@@ -50,7 +50,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     """Open the server, if there is a scenario to run, and say which it is and whether it is ours."""
-    if any(config.getoption(name) for name in _NOTHING_IS_RUN) or not any(isinstance(i, ScenarioItem) for i in items):
+    nothing = any(config.getoption(name) for name in _NOTHING_IS_RUN)
+    # a worker of pytest-xdist shows nothing, and would be lost with all that it has to say
+    if nothing or hasattr(config, "workerinput") or not any(isinstance(item, ScenarioItem) for item in items):
         return []
     try:
         return [f"server: {config.stash[_RUNNER].server.banner}"]

@@ -255,14 +255,14 @@ def test_its_own_limit_counts_where_that_is_smaller(project: Project) -> None:
     project.write(hangs="-- chaos:timeout 300ms\n" + HANGS)
     result = project.run("-p", "pytest_timeout", "--timeout=300")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["sql/hangs.sql:*300ms*"])
+    result.stdout.fnmatch_lines(["sql/hangs.sql:* 0.3s"])
 
 
 def test_chaos_timeout_is_for_scenarios_that_say_none(project: Project) -> None:
     project.write(hangs=HANGS)
     result = project.run("--chaos-timeout=400ms")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["sql/hangs.sql:*400ms*"])
+    result.stdout.fnmatch_lines(["sql/hangs.sql:* 0.4s"])
 
 
 def test_no_server_is_told_once(project: Project) -> None:
@@ -278,7 +278,7 @@ def test_no_server_is_told_once_by_a_worker(project: Project) -> None:
     result = project.look("-p", "xdist", "-n1")
     assert result.ret != pytest.ExitCode.OK
     assert result.parseoutcomes()["failed"] == 1
-    assert not lines(result.stdout, "Traceback")
+    assert not lines(result.stdout, "Traceback|exception")
 
 
 def test_what_a_scenario_says_is_captured(project: Project) -> None:
@@ -304,7 +304,7 @@ def test_a_plain_pgtap_file(project: Project) -> None:
 def test_beside_tests_in_python_and_their_fixtures(project: Project) -> None:
     project.write(fine=FINE)
     project.pytester.makeconftest(
-        "import pytest\n@pytest.fixture(autouse=True)\ndef told():\n    print('before')\n    yield\n    print('after')\n"
+        "import pytest\n@pytest.fixture(autouse=True)\ndef told():\n    print('before')\n    yield\n"
     )
     project.pytester.makepyfile(test_python="def test_python(): pass")
     result = project.run("-s")
@@ -321,9 +321,7 @@ def test_paths_are_told_from_where_pytest_was_started(project: Project, monkeypa
 
 
 def test_what_one_scenario_asks_for_in_vain_does_not_stop_the_others(project: Project) -> None:
-    project.write(
-        **{"a": BROKEN, "b": "-- chaos:schedule explore 5\n-- chaos:session one\nSELECT 1;\n" + FINE, "c": FINE}
-    )
+    project.write(**{"a": BROKEN, "b": "-- chaos:schedule explore 5\n" + FINE, "c": FINE})
     result = project.run()
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(["sql/b.sql:1: *not supported yet*"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from pgchaos.scenario.lexemes import Command, Comment, Lexeme, Mistake, Sql
+from pgchaos.scenario.lexemes import Command, Comment, Mistake, Sql
 from pgchaos.scenario.lexer import scan
 from pgchaos.scenario.model import Parts
 
@@ -27,11 +27,9 @@ def mistakes(text: str) -> list[str]:
 
 
 def only(text: str) -> Sql:
-    """Scan a text that is one statement and nothing else."""
-    lexemes: list[Lexeme] = scan(text, "x.sql")
-    assert len(lexemes) == 1, lexemes
-    assert isinstance(lexemes[0], Sql)
-    return lexemes[0]
+    """Scan a text that holds one statement."""
+    (sql,) = found(Sql, text)
+    return sql
 
 
 def written(parts: Parts) -> str:

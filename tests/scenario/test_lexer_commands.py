@@ -67,7 +67,7 @@ def test_quit_by_either_name() -> None:
 @pytest.mark.parametrize("text", ["\\pset null '-'", "\\t", "\\a", "\\x on", "\\t\\a \\x"])
 def test_display_settings_do_nothing(text: str) -> None:
     assert scan(text, "x.sql") == []
-    assert [sql.text for sql in found(Sql, f"SELECT 1\n{text}\n;")] == [f"SELECT 1\n{text}"]
+    assert [sql.text for sql in found(Sql, f"SELECT 1\n{text}\n;")] == ["SELECT 1"]
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,10 @@ def test_unsupported_commands_take_their_line_with_them(text: str, mistake: str)
 def test_mistakes_in_arguments(text: str, mistake: str) -> None:
     assert mistakes(f"SELECT 1;\n{text}\nSELECT 3;") == [f"2: {mistake}"]
     assert statements(f"SELECT 1;\n{text}\nSELECT 3;")[-1] == "SELECT 3"
+
+
+def test_a_display_setting_within_a_statement_is_not_sent() -> None:
+    assert statements("SELECT 1,\n\\x on\n:v, 2;") == ["SELECT 1,\n\n:v, 2"]
 
 
 def test_a_command_inside_a_statement_is_told_and_obeyed() -> None:

@@ -164,7 +164,7 @@ def test_a_forced_colon_or_semicolon_loses_its_backslash() -> None:
         ("INSERT INTO plan (a) VALUES (1)", {"values"}),
         ("INSERT INTO s . plan (a) SELECT ok(1)", {"ok"}),
         ("CREATE TABLE IF NOT EXISTS plan (a int)", set()),
-        ("WITH ok (a) AS (SELECT 1) SELECT 1", set()),
+        ("WITH ok (a) AS (SELECT 1) SELECT 1", {"as"}),
         ("SELECT :ok (1)", set()),
         ("SELECT ok\n (1)", {"ok"}),
     ],

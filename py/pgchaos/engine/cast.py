@@ -21,6 +21,7 @@ class Cast:
         variables: of the matrix.
         seed: of everything random.
         tells: the file asks for chaos.var or chaos.iteration: the server is told them (a round trip each time).
+        pids: every backend that the engine ever had here is put in.
         stage, stop, voices, result: see there.
     """
 
@@ -28,6 +29,7 @@ class Cast:
     variables: Mapping[str, str]
     seed: int
     tells: bool
+    pids: set[int]
     stage: Stage
     stop: Stop
     voices: Voices

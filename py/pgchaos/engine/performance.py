@@ -32,6 +32,7 @@ class Performance:
         conninfo: of the scenario's database.
         seed: of everything random.
         voices: takes notices and output.
+        pids: every backend that this opens is put in.
         result: takes everything else.
         calm: a stop for what goes on when the sessions are stopped.
     """
@@ -43,6 +44,7 @@ class Performance:
         conninfo: str,
         seed: int,
         voices: Voices,
+        pids: set[int],
         result: RunResult,
         calm: Stop,
     ) -> None:
@@ -51,7 +53,7 @@ class Performance:
         self._stop = Stop()
         self._stage = Stage(Board(scenario.sessions, variables), self._stop, result)
         tells = "chaos.var" in scenario.source or "chaos.iteration" in scenario.source
-        self._cast = Cast(conninfo, variables, seed, tells, self._stage, self._stop, voices, result)
+        self._cast = Cast(conninfo, variables, seed, tells, pids, self._stage, self._stop, voices, result)
         self._players = [
             Player(self._cast, session, worker)
             for session in scenario.sessions
@@ -76,6 +78,7 @@ class Performance:
         except LinkError as refused:
             self._give_up(error_failure(refused.error, None, "watcher"))
             return
+        self._cast.pids.add(watcher.link.pid)
         try:
             observer = self._observe()
             if not self.stopped:
@@ -97,6 +100,7 @@ class Performance:
             return None
         timeouts = {key: value for key, value in TIMEOUTS.items() if key != "application_name"}
         link = Link(session_conninfo(self._conninfo, "invariant", timeouts), self._stop)
+        self._cast.pids.add(link.pid)
         observer = Observer(link, invariants, self._variables, self._result, self._cast.fail, self._stop.set)
         observer.start()
         return observer

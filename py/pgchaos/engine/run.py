@@ -70,6 +70,7 @@ class _Run:
         self._share = settings.share(scenario.timeout)
         self._voices = Voices(result)
         self._calm = Stop()
+        self._pids: set[int] = set()
 
     def go(self) -> None:
         try:
@@ -95,7 +96,7 @@ class _Run:
             link.close()
 
     def _section(self, who: str) -> Section:
-        return Section(self._sandbox.conninfo, who, self._calm, self._voices, self._variables)
+        return Section(self._sandbox.conninfo, who, self._calm, self._voices, self._pids, self._variables)
 
     def _all(self, link: Link) -> None:
         shared = leaks.rows(link, leaks.SHARED)
@@ -116,7 +117,7 @@ class _Run:
             if self._sandbox.in_place:
                 found += leaks.objects(link, objects)
             else:
-                found += leaks.sessions(link, (link.pid,))
+                found += leaks.sessions(link, {link.pid, *self._pids})
             in_force_ = [w for w in self._scenario.leaves if w.when is None or w.when.holds(self._variables)]
             self._result.leaves_seen.update(leak.kind for leak in found)
             self._result.failures += leaks.judge(found, in_force_)
@@ -141,6 +142,7 @@ class _Run:
             self._sandbox.conninfo,
             self._settings.seed,
             self._voices,
+            self._pids,
             self._result,
             self._calm,
         )
@@ -179,6 +181,7 @@ class _Run:
             "check",
             self._calm,
             self._voices,
+            self._pids,
             self._variables,
             lambda row, at: tap.feed(row, at),
         )

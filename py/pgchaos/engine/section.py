@@ -27,6 +27,7 @@ class Section:
         who: the section's name in messages.
         stop: whoever waits is woken by it.
         voices: takes notices and output.
+        pids: its backend is put in.
         variables: of the matrix; what the section sets is kept for its next run.
         hear: takes every row as psql -At prints it, with the place of its statement.
     """
@@ -37,11 +38,12 @@ class Section:
         who: str,
         stop: Stop,
         voices: Voices,
+        pids: set[int],
         variables: Mapping[str, str],
         hear: Hear | None = None,
     ) -> None:
         self._conninfo = session_conninfo(conninfo, who, {})
-        self._who, self._stop, self._voices, self._hear = who, stop, voices, hear
+        self._who, self._stop, self._voices, self._pids, self._hear = who, stop, voices, pids, hear
         self._state = Interpreter(variables, lambda line: voices.say(f"{who}: {line}"))
         self._told: dict[str, str] | None = None
         self._link: Link | None = None
@@ -60,7 +62,7 @@ class Section:
         """
         self._deadline = time.monotonic() + seconds
         try:
-            link = self._link = self._link or Link(self._conninfo, self._stop, self._notice)
+            link = self._connected()
             for item in items:
                 failure = self._perform(link, item, seconds)
                 if failure is not None:
@@ -85,8 +87,14 @@ class Section:
             What went wrong, or None.
         """
         self._place, self._deadline = place, time.monotonic() + seconds
-        link = self._link = self._link or Link(self._conninfo, self._stop, self._notice)
+        link = self._connected()
         return self._after(link.ask(query, deadline=self._deadline), place, seconds)
+
+    def _connected(self) -> Link:
+        if self._link is None:
+            self._link = Link(self._conninfo, self._stop, self._notice)
+            self._pids.add(self._link.pid)
+        return self._link
 
     @property
     def in_block(self) -> bool:

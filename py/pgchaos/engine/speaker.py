@@ -50,6 +50,7 @@ class Speaker:
         settings = {"chaos.session": actor.session, "chaos.worker": str(actor.worker), "chaos.iteration": "1"}
         link = Link(session_conninfo(self._cast.conninfo, str(actor), settings), self._cast.stop, self._hear)
         self._link, self._told = link, None
+        self._cast.pids.add(link.pid)
         self._cast.stage.join(actor, link.pid)
 
     def _hear(self, raw: pq.abc.PGresult) -> None:

@@ -69,6 +69,12 @@ class Draft:
             self._routine = None
         self.hide(start, end, GROUP if sent == ";" else " ")
 
+    def leave_out(self, start: int, end: int) -> None:
+        """Note what is not sent: a meta-command without effect."""
+        self._parts.append(self._text[self._cut : start])
+        self._cut = end
+        self.hide(start, end, " ")
+
     def hide(self, start: int, end: int, bone: str) -> None:
         """Note a quote or a comment, whose inside is nothing to the skeleton."""
         self._bones += (self._text[self._told : start], bone)
@@ -124,7 +130,8 @@ class Draft:
         skeleton = self._skeleton(end)
         parts: Parts
         if self._parts:
-            parts = merged([*self._parts, rest])
+            *before, last = merged([*self._parts, rest])
+            parts = merged([*before, last.rstrip() if isinstance(last, str) else last])
             text = "".join([part if isinstance(part, str) else part.raw for part in parts])
         else:
             parts, text = (rest,), rest

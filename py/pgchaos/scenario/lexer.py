@@ -200,6 +200,8 @@ class _Scanner:
             self._terminator(start, name, given)
         elif name in RUN:
             self._run(start, name, given.args)
+        elif self._draft:
+            self._draft.leave_out(start, self._at)
 
     def _run(self, start: int, name: str, args: tuple[Parts, ...]) -> None:
         if self._draft:
@@ -282,5 +284,5 @@ def _wrong_terminator(name: str, args: tuple[Parts, ...]) -> str:
     if any(arg[:1] and str(arg[0]).startswith("--") for arg in args):
         return rf"psql takes a comment behind \{name} for its arguments; put it on a line of its own"
     return (
-        rf"\{name} has too many arguments; what follows on its line belongs behind \\\\ or on the next" if extra else ""
+        rf"\{name} has too many arguments; what follows on its line belongs behind \\ or on the next" if extra else ""
     )

@@ -61,7 +61,7 @@ def called(skeleton: str) -> frozenset[str]:
 def _is_made(skeleton: str, name: int) -> bool:
     before = skeleton[max(0, name - LOOK_BACK) : name].split()
     if before and before[-1].endswith("."):
-        before.pop()  # the schema
+        del before[-2 if before[-1] == "." else -1 :]  # the schema
     return bool(before) and before[-1].lower() in NOT_CALLED_AFTER
 
 

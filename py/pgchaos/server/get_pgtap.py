@@ -81,7 +81,7 @@ def from_npm(folder: Path) -> Path:
     Raises:
         SourceError: npm is missing or fails.
     """
-    _run(["npm", "pack", "--silent", "--pack-destination", str(folder), NPM_PACKAGE], folder)
+    _run(["npm", "pack", "--loglevel", "error", "--pack-destination", str(folder), NPM_PACKAGE], folder)
     for package in folder.glob("*.tgz"):
         _unpack(package, folder)
     for inner in folder.glob("package/dist/pgtap.tar.gz"):

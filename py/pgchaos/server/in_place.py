@@ -69,7 +69,7 @@ def _bring(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: 
     for name in sorted(_extensions(conn) - before):
         conn.execute(sql.SQL("COMMENT ON EXTENSION {} IS {}").format(sql.Identifier(name), record))
     for name in _SCHEMAS:
-        if conn.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s", [name]).fetchone():
+        if conn.execute("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", [name]).fetchone():
             conn.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(name), record))
 
 
@@ -100,7 +100,7 @@ def clear(conn: Connection, own: Run) -> None:
 
 
 def _lives(conn: Connection, run: Run) -> bool:
-    query = "SELECT FROM pg_catalog.pg_stat_activity WHERE application_name = %s"
+    query = "SELECT 1 FROM pg_catalog.pg_stat_activity WHERE application_name = %s"
     return run.alive() or conn.execute(query, [f"pgchaos {run.id}"]).fetchone() is not None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
 _RECOVERY_LIMIT = 20.0
+_RESTARTING = ("the database system is", "server closed the connection unexpectedly", "Connection reset by peer")
+"""What a server says that a killed session has made start again: then it is worth waiting."""
 
 
 class Maker:
@@ -37,6 +40,7 @@ class Maker:
         self._ours = ours
         self._pgtap_from = pgtap_from
         self._number = 0
+        self.made: set[str] = set()
         self._conn: psycopg.Connection[tuple[object, ...]] | None = None
 
     def template(self, extensions: tuple[str, ...]) -> str:
@@ -89,6 +93,15 @@ class Maker:
             psycopg.Error: it cannot be dropped.
         """
         drop_database(self._connection(), self._conninfo, name)
+        self.made.discard(name)
+
+    def drop_all(self) -> None:
+        """Drop all that was made here, as far as the server still answers; `made` is what stays."""
+        for name in sorted(self.made):
+            with contextlib.suppress(psycopg.Error):
+                self.drop(name)
+            if not self.alive():
+                return
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -102,6 +115,7 @@ class Maker:
     def _create(self, source: str, template: bool = False) -> str:
         self._number += 1
         name = database_name(self._run.id, self._number, template)
+        self.made.add(name)  # before it is: the answer may be lost
         # Measured with pgTAP loaded, fsync off: 17 ms by FILE_COPY, 31 ms by WAL_LOG. But FILE_COPY forces checkpoints,
         # which others on a shared server would feel.
         strategy = " STRATEGY FILE_COPY" if self._ours and self._connection().info.server_version >= 150000 else ""
@@ -118,7 +132,7 @@ class Maker:
     def _wait_until_left(self, name: str) -> None:
         """Wait for the end of our own session: CREATE DATABASE looks for others only every 100 ms."""
         end = time.monotonic() + 5.0
-        query = "SELECT FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+        query = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
         while time.monotonic() < end and self._connection().execute(query, [name]).fetchone():
             time.sleep(0.001)
 
@@ -141,7 +155,6 @@ def _try_connect(conninfo: str, patient: bool) -> psycopg.Connection[tuple[objec
     try:
         return psycopg.connect(conninfo, autocommit=True)
     except psycopg.OperationalError as error:
-        # "… is in recovery mode", "… is starting up": a server that the end of a session has made start again
-        if patient and "the database system is" in str(error):
+        if patient and any(text in str(error) for text in _RESTARTING):
             return None
         raise

@@ -29,7 +29,7 @@ def install(conn: psycopg.Connection[tuple[object, ...]], given: Path | None) ->
         ServerError: it is neither offered by the server nor found.
         psycopg.Error: its SQL fails here.
     """
-    if given is None and conn.execute("SELECT FROM pg_available_extensions WHERE name = 'pgtap'").fetchone():
+    if given is None and conn.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'pgtap'").fetchone():
         conn.execute("CREATE EXTENSION IF NOT EXISTS pgtap")
         return
     conn.execute(script(find(given)).encode())

@@ -43,11 +43,10 @@ class Pool:
         self._ready: dict[tuple[str, ...], deque[str]] = defaultdict(deque)
         self._waiting: dict[tuple[str, ...], int] = defaultdict(int)
         self._used: deque[str] = deque()
-        self._lent: set[str] = set()
         self._refused: dict[tuple[str, ...], str] = {}
         self._broken = ""
         self._closing = False
-        self._kept: list[str] = []
+        self._drop_all = False
         self._thread = threading.Thread(target=self._work, name="pgchaos databases", daemon=True)
 
     def expect(self, extensions: tuple[str, ...]) -> None:
@@ -87,7 +86,6 @@ class Pool:
             finally:
                 self._waiting[extensions] -= 1
                 self._changed.notify_all()
-            self._lent.add(name)
             return name
 
     def _look(self, extensions: tuple[str, ...]) -> str:
@@ -107,7 +105,6 @@ class Pool:
             name: taken here.
         """
         with self._changed:
-            self._lent.discard(name)
             self._used.append(name)
             self._changed.notify_all()
 
@@ -123,18 +120,11 @@ class Pool:
         """
         with self._changed:
             self._closing = True
-            if drop:
-                for names in (*self._ready.values(), self._lent, self._kept, self._templates.values()):
-                    self._used.extend(names)
-            else:
-                self._used.clear()
-            self._ready.clear()
-            self._lent.clear()
-            self._kept = []
+            self._drop_all = drop
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(limit)
-        return not self._thread.is_alive() and not self._used and not self._kept
+        return not self._thread.is_alive() and not self._maker.made
 
     def _start(self) -> None:
         if self._thread.ident is None and not self._closing:
@@ -144,13 +134,17 @@ class Pool:
         try:
             while (job := self._wait()) is not None:
                 self._do(job)
+            if self._drop_all:
+                self._maker.drop_all()
         finally:
             self._maker.close()
 
     def _wait(self) -> _Make | _Drop | None:
         with self._changed:
-            while (job := self._next()) is None and not self._closing:
+            while not self._closing and (job := self._next()) is None:
                 self._changed.wait()
+            if self._closing:
+                return None
             if isinstance(job, _Drop):
                 self._used.popleft()
             return job
@@ -158,8 +152,6 @@ class Pool:
     def _next(self) -> _Make | _Drop | None:
         """Choose: who waits is served first, then what is ahead, then what is behind, unless that piles up."""
         drop = _Drop(self._used[0]) if self._used else None
-        if self._closing:
-            return drop
         if self._broken:
             return None  # until somebody has been told
         if len(self._used) > _PILE:
@@ -177,9 +169,7 @@ class Pool:
             try:
                 self._perform(job)
             except psycopg.OperationalError:
-                if self._maker.alive():
-                    raise
-                self._perform(job)  # once more, on a new connection: the server may only have been restarted
+                self._perform(job)  # once more: the server may only have been restarted
         except ServerError as error:
             assert isinstance(job, _Make)
             with self._changed:
@@ -199,17 +189,13 @@ class Pool:
                 self._templates[job.extensions] = template
         name = self._maker.clone(template)
         with self._changed:
-            (self._used if self._closing else self._ready[job.extensions]).append(name)
+            self._ready[job.extensions].append(name)
             self._changed.notify_all()
 
     def _fail(self, job: _Make | _Drop, error: Exception) -> None:
-        gone = not self._maker.alive()
+        """A database that cannot be dropped now is tried again when all is closed; all else must be told."""
+        if isinstance(job, _Drop) and self._maker.alive():
+            return
         with self._changed:
-            if isinstance(job, _Drop):
-                self._kept.append(job.name)  # tried once more when all is closed
-            if gone or isinstance(job, _Make):
-                self._broken = f"the server can make no database: {str(error).strip()}"
-            if gone and self._closing:
-                self._kept.extend(self._used)
-                self._used.clear()
+            self._broken = f"the server can make no database: {str(error).strip()}"
             self._changed.notify_all()

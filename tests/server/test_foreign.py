@@ -1,0 +1,210 @@
+"""On a server that is not ours only our own databases are touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from pgchaos.server import ServerError, ServerSettings, open_server
+from pgchaos.server.runs import Run
+from tests.conftest import ForeignServer
+from tests.server.conftest import Runner
+from tests.waiting import until
+
+DEAD = Run("0badcafe", "elsewhere", 1, 0.0)
+
+
+@pytest.fixture
+def named(foreign_server: ForeignServer) -> Iterator[str]:
+    """A database of the user's, with something in it."""
+    with foreign_server.connect() as conn:
+        conn.execute("CREATE DATABASE shop")
+        with foreign_server.connect(dbname="shop") as shop:
+            shop.execute("CREATE TABLE orders AS SELECT 1 AS id")
+        yield make_conninfo(foreign_server.dsn, dbname="shop")
+        conn.execute("DROP DATABASE shop WITH (FORCE)")
+
+
+def contents(dsn: str) -> list[tuple[object, ...]]:
+    """All that a user could see in a database, but for the system's own."""
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        return conn.execute(
+            "SELECT 'schema', nspname, obj_description(oid) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'"
+            " UNION ALL SELECT 'extension', extname, obj_description(oid) FROM pg_extension"
+            " UNION ALL SELECT 'function', proname, NULL FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+            " UNION ALL SELECT 'table', relname, NULL FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " ORDER BY 1, 2"
+        ).fetchall()
+
+
+def test_ordinary_role_gets_databases_of_its_own(foreign_server: ForeignServer) -> None:
+    dsn = foreign_server.role("tester")
+    before = foreign_server.databases()
+    with open_server(ServerSettings(dsn=dsn)) as server:
+        assert not server.ours
+        assert not server.superuser
+        assert "role tester (not ours: works only in databases pgchaos_…)" in server.banner
+        assert foreign_server.databases() == before, "nothing is made before it is needed"
+        with server.sandbox(("hstore",)) as sandbox, psycopg.connect(sandbox.conninfo) as conn:
+            assert sandbox.database.startswith("pgchaos_")
+            conn.execute("SELECT no_plan()")
+            made = foreign_server.databases() - before
+            assert all(name.startswith("pgchaos_") for name in made)
+            with foreign_server.connect() as admin:
+                owners = admin.execute(
+                    "SELECT DISTINCT pg_get_userbyid(datdba) FROM pg_database WHERE datname ~ 'pgchaos'"
+                )
+                assert owners.fetchall() == [("tester",)]
+    assert foreign_server.databases() == before
+
+
+def test_role_without_createdb_is_told_what_to_do(foreign_server: ForeignServer) -> None:
+    dsn = foreign_server.role("reader", "LOGIN")
+    with pytest.raises(ServerError, match=r'ALTER ROLE "reader" CREATEDB.*--chaos-in-place'):
+        open_server(ServerSettings(dsn=dsn))
+
+
+def test_databases_of_others_are_never_touched(foreign_server: ForeignServer) -> None:
+    dsn = foreign_server.role("tester")
+    with foreign_server.connect() as conn:
+        conn.execute("CREATE DATABASE pgchaos_0badcafe_1")  # a dead run's by its name, but another role's
+        conn.execute("CREATE DATABASE pgchaos_mine OWNER tester")  # our role's, but not a run's name
+        conn.execute("CREATE DATABASE pgchaos_0badcafe_2 OWNER tester")
+    with open_server(ServerSettings(dsn=dsn)):
+        left = foreign_server.databases()
+    with foreign_server.connect() as conn:
+        conn.execute("DROP DATABASE pgchaos_0badcafe_1")
+        conn.execute("DROP DATABASE pgchaos_mine")
+    assert {"pgchaos_0badcafe_1", "pgchaos_mine"} <= left
+    assert "pgchaos_0badcafe_2" not in left
+
+
+def test_run_on_another_host_lives_while_it_is_connected(foreign_server: ForeignServer) -> None:
+    with foreign_server.connect() as conn:
+        conn.execute("CREATE DATABASE pgchaos_0badcafe_1")
+        conn.execute(f"COMMENT ON DATABASE pgchaos_0badcafe_1 IS '{DEAD.dumps()}'".encode())
+    with (
+        foreign_server.connect(application_name=f"pgchaos {DEAD.id}"),
+        open_server(ServerSettings(dsn=foreign_server.dsn)),
+    ):
+        assert "pgchaos_0badcafe_1" in foreign_server.databases()
+    until(lambda: _connections(foreign_server, DEAD.id) == 0, "its connection gone")
+    with open_server(ServerSettings(dsn=foreign_server.dsn)):
+        assert "pgchaos_0badcafe_1" not in foreign_server.databases()
+
+
+def _connections(foreign_server: ForeignServer, run: str) -> int:
+    with foreign_server.connect() as conn:
+        rows = conn.execute("SELECT FROM pg_stat_activity WHERE application_name = %s", [f"pgchaos {run}"])
+        return len(rows.fetchall())
+
+
+def test_in_place_leaves_nothing(foreign_server: ForeignServer, named: str) -> None:
+    before, databases = contents(named), foreign_server.databases()
+    with open_server(ServerSettings(dsn=named, in_place=True)) as server:
+        assert server.banner.endswith("(not ours: works in place in database shop)")
+        for _ in range(2):
+            with server.sandbox(("hstore",)) as sandbox, psycopg.connect(sandbox.conninfo) as conn:
+                assert sandbox.in_place
+                assert sandbox.database == "shop"
+                conn.execute("SELECT no_plan(), chaos.worker(), id, 'a=>1'::hstore FROM orders")
+        assert foreign_server.databases() == databases
+        assert contents(named) == before
+
+
+def test_in_place_needs_no_createdb(foreign_server: ForeignServer, named: str) -> None:
+    foreign_server.role("reader", "LOGIN")
+    dsn = make_conninfo(named, user="reader")
+    with open_server(ServerSettings(dsn=dsn, in_place=True)) as server:
+        with pytest.raises(ServerError, match="GRANT CREATE ON DATABASE shop TO reader"), server.sandbox(()):
+            pass
+        with foreign_server.connect() as conn:
+            conn.execute("GRANT CREATE ON DATABASE shop TO reader")
+        with server.sandbox(()) as sandbox, psycopg.connect(sandbox.conninfo) as session:
+            session.execute("SELECT no_plan()")
+
+
+def test_in_place_refuses_a_schema_that_is_not_ours(named: str) -> None:
+    with psycopg.connect(named, autocommit=True) as conn:
+        conn.execute("CREATE SCHEMA chaos CREATE TABLE precious ()")
+    with (
+        open_server(ServerSettings(dsn=named, in_place=True)) as server,
+        pytest.raises(ServerError, match="schema chaos that is not ours"),
+        server.sandbox(()),
+    ):
+        pass
+    with psycopg.connect(named) as conn:
+        conn.execute("TABLE chaos.precious")
+
+
+def test_in_place_needs_a_database_that_is_named(foreign_server: ForeignServer) -> None:
+    dsn = make_conninfo("", host=str(foreign_server.private.folder), user="postgres")
+    with pytest.raises(ServerError, match="needs a database that is named"):
+        open_server(ServerSettings(dsn=dsn, in_place=True))
+    with pytest.raises(ServerError, match="needs a database that is named"):
+        open_server(ServerSettings(in_place=True), {})
+
+
+def test_killed_run_in_place_leaves_nothing(start_runner: Callable[..., Runner], named: str) -> None:
+    before = contents(named)
+    runner = start_runner(named, in_place=True)
+    assert contents(named) != before
+    runner.process.kill()
+    until(lambda: contents(named) == before, "the user's database as it was")
+
+
+def test_next_run_in_place_clears_up(start_runner: Callable[..., Runner], named: str) -> None:
+    before = contents(named)
+    runner = start_runner(named, in_place=True)
+    with open_server(ServerSettings(dsn=named, in_place=True)) as server:
+        with (
+            pytest.raises(ServerError, match=f"in use by another run, process {runner.process.pid} on"),
+            server.sandbox(),
+        ):
+            pass
+        runner.kill_supervisor()
+        runner.process.kill()
+        runner.process.wait()
+
+        def works() -> bool:
+            try:
+                with server.sandbox():
+                    return True
+            except ServerError:  # as long as the server has not seen that the killed run's connection is gone
+                return False
+
+        until(works, "the leftover removed")
+    assert contents(named) == before
+
+
+def test_server_that_is_not_there_is_told_with_the_way_out() -> None:
+    with pytest.raises(ServerError, match=r"named by --chaos-dsn: (?s:.)*take --chaos-dsn away and a private server"):
+        open_server(ServerSettings(dsn="host=/nonexistent dbname=x"))
+
+
+def test_named_database_is_the_one_to_administer_from(foreign_server: ForeignServer, named: str) -> None:
+    with open_server(ServerSettings(dsn=named)) as server, server.connect() as conn:
+        assert conn.info.dbname == "shop"
+    with foreign_server.connect(dbname="shop") as conn:
+        assert conn.execute("SELECT count(*) FROM orders").fetchone() == (1,)
+
+
+def test_harm_is_permitted_by_the_name_of_the_database(named: str) -> None:
+    with open_server(ServerSettings(dsn=named)) as server:
+        assert not server.may_be_harmed
+    with open_server(ServerSettings(dsn=named, allow_destructive=("shop",))) as server:
+        assert server.may_be_harmed
+
+
+def test_libpq_environment_names_the_server(foreign_server: ForeignServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", str(foreign_server.private.folder))
+    monkeypatch.setenv("PGUSER", "postgres")
+    monkeypatch.setenv("PGOPTIONS", "-c work_mem=1234kB")
+    with open_server(ServerSettings()) as server, server.sandbox(()) as sandbox:
+        assert not server.ours
+        with psycopg.connect(sandbox.conninfo) as conn:
+            assert conn.execute("SHOW work_mem").fetchone() == ("1234kB",)
+            assert conn.execute("SHOW lc_messages").fetchone() == ("C",)

@@ -1,0 +1,133 @@
+"""Databases for scenarios on a private server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from pgchaos.server import Server, ServerError, ServerSettings, open_server
+from tests.server.conftest import alive, living_in
+from tests.waiting import until
+
+
+def databases(server: Server) -> set[str]:
+    with server.connect() as conn:
+        return {str(name) for (name,) in conn.execute("SELECT datname FROM pg_database")}
+
+
+def value(conninfo: str, query: str) -> object:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        *_, last = conn.execute(query.encode()).results()
+        row = last.fetchone()
+    return row[0] if row else None
+
+
+def test_banner_says_version_and_whose_it_is(private_server: Server) -> None:
+    assert private_server.banner.startswith(f"PostgreSQL {private_server.version // 10000}.")
+    assert private_server.banner.endswith("(ours)")
+    assert private_server.ours
+    assert private_server.superuser
+
+
+def test_sandbox_has_pgtap_and_the_toolkit(private_server: Server) -> None:
+    with private_server.sandbox(()) as sandbox:
+        assert not sandbox.in_place
+        assert value(sandbox.conninfo, "SELECT current_database()") == sandbox.database
+        assert str(value(sandbox.conninfo, "SELECT no_plan()")) == "None"
+        assert value(sandbox.conninfo, "SELECT chaos.worker() IS NULL OR true") is True
+        assert value(sandbox.conninfo, "SHOW lc_messages") == "C"
+
+
+def test_sandboxes_share_nothing_and_are_dropped(private_server: Server) -> None:
+    with private_server.sandbox(()) as one, private_server.sandbox(()) as two:
+        assert one.database != two.database
+        value(one.conninfo, "CREATE TABLE t AS SELECT 1; SELECT 1")
+        assert value(two.conninfo, "SELECT to_regclass('t') IS NULL") is True
+        assert {one.database, two.database} <= databases(private_server)
+    until(lambda: not {one.database, two.database} & databases(private_server), "both dropped")
+
+
+def test_sandbox_is_dropped_under_open_sessions(private_server: Server) -> None:
+    with private_server.sandbox(()) as sandbox:
+        conn = psycopg.connect(sandbox.conninfo)
+        conn.execute("CREATE TABLE t ()")
+    until(lambda: sandbox.database not in databases(private_server), "dropped")
+    conn.close()
+
+
+def test_extensions_are_created_with_what_they_need(private_server: Server) -> None:
+    with private_server.sandbox(("earthdistance", "hstore")) as sandbox:
+        query = "SELECT count(*) FROM pg_extension WHERE extname IN ('earthdistance', 'cube', 'hstore')"
+        assert value(sandbox.conninfo, query) == 3
+
+
+def test_extension_that_is_not_there_is_named_each_time(private_server: Server) -> None:
+    for _ in range(2):
+        with (
+            pytest.raises(ServerError, match="extension no_such cannot be created"),
+            private_server.sandbox(("no_such",)),
+        ):
+            pass
+    with private_server.sandbox(()):
+        pass
+
+
+def test_many_threads_take_sandboxes(private_server: Server) -> None:
+    together = threading.Barrier(6)
+
+    def scenario(_: int) -> str:
+        with private_server.sandbox(()) as sandbox:
+            together.wait(30)
+            value(sandbox.conninfo, "CREATE TABLE t AS SELECT 1; SELECT 1")
+            return sandbox.database
+
+    with ThreadPoolExecutor(6) as threads:
+        assert len(set(threads.map(scenario, range(12)))) == 12
+
+
+def test_killed_backend_does_not_end_the_run() -> None:
+    with open_server(ServerSettings(clones=0)) as server:
+        with server.sandbox(()) as sandbox, psycopg.connect(sandbox.conninfo, autocommit=True) as conn:
+            os.kill(conn.info.backend_pid, signal.SIGKILL)
+            with pytest.raises(psycopg.OperationalError):
+                conn.execute("SELECT 1")
+        with server.sandbox(()) as sandbox:
+            assert value(sandbox.conninfo, "SELECT 1") == 1
+
+
+def test_vanished_server_is_told_and_closing_is_quick() -> None:
+    server = open_server(ServerSettings(clones=1))
+    assert server.private is not None
+    folder, postmaster = server.private.folder, server.private.pid
+    with server.sandbox(()):
+        os.kill(postmaster, signal.SIGKILL)
+        until(lambda: not alive(postmaster), "the postmaster gone")
+
+    def refused() -> bool:
+        try:
+            with server.sandbox(()):
+                return False  # one that was made before
+        except ServerError as error:
+            assert "the server can make no database" in str(error)  # noqa: PT017 - the first ones may still be lent
+            return True
+
+    until(refused, "a sandbox refused")
+    before = time.monotonic()
+    server.close()
+    assert time.monotonic() - before < 10
+    assert not folder.exists()
+    assert not living_in(folder)
+
+
+def test_closed_server_lends_nothing() -> None:
+    server = open_server(ServerSettings())
+    server.close()
+    server.close()
+    with pytest.raises(ServerError, match="closed"), server.sandbox(()):
+        pass
