@@ -57,7 +57,7 @@ class ScenarioFile(pytest.File):
         return item
 
     def _broken(self, text: str) -> ScenarioItem:
-        if self.config.option.collectonly:
+        if self.config.getoption("collectonly"):
             raise self.CollectError(text)
         item: ScenarioItem = ScenarioItem.from_parent(self, name=self.path.stem, callobj=broken_call(text))
         # its tags as far as they can be told, so that -m finds it too
@@ -74,17 +74,15 @@ def wanted(path: Path, session: pytest.Session, options: Options) -> Literal["",
     would be. Nothing else is.
 
     Args:
-        path: of the file.
+        path: of a file of SQL.
         session: of pytest.
         options: of the run.
 
     Returns:
         What it is collected as; '' where it is not.
     """
-    if path.suffix != ".sql":
-        return ""
     named = session.isinitpath(path)
-    if not (named or _below(path, options.paths) or _in_named_folder(path, session)):
+    if not (named or _below(path, options.paths) or (options.named and _in_named_folder(path, session))):
         return ""
     text = _text(path)
     # one that cannot be read is told of by the reader
@@ -98,11 +96,9 @@ def _below(path: Path, folders: tuple[Path, ...]) -> bool:
 
 
 def _in_named_folder(path: Path, session: pytest.Session) -> bool:
-    config = session.config
-    if not config.option.chaos_named:
-        return False
     # `pytest .` names nothing: it is what `pytest` alone would do
-    return any(session.isinitpath(folder) for folder in path.parents if folder != config.invocation_params.dir)
+    start = session.config.invocation_params.dir
+    return any(session.isinitpath(folder) for folder in path.parents if folder != start)
 
 
 def _text(path: Path) -> str | None:

@@ -45,6 +45,7 @@ class Options:
         pgtap_files: collect pgTAP files without directives too.
         paths: folders whose scenarios are collected without being named.
         tags: further tags.
+        named: the command line names files or folders.
         replay: options of the command line that a replay needs as well.
     """
 
@@ -54,6 +55,7 @@ class Options:
     pgtap_files: bool
     paths: tuple[Path, ...]
     tags: tuple[str, ...]
+    named: bool
     replay: tuple[str, ...] = ()
 
 
@@ -120,6 +122,7 @@ def read_options(config: pytest.Config) -> Options:
         pgtap_files=bool(_raw(config, "pgtap")[1]),
         paths=_folders(config),
         tags=_tags(config),
+        named=config.args_source is config.ArgsSource.ARGS,
         replay=_replay(config),
     )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pgchaos
-from pgchaos.collecting import ScenarioFile, wanted
 from pgchaos.items import ScenarioItem
 from pgchaos.options import MARKERS, Options, add_options, read_options
 from pgchaos.runner import Runner
@@ -18,7 +18,6 @@ from pgchaos.server.settings import ServerError
 _OPTIONS = pytest.StashKey[Options]()
 _RUNNER = pytest.StashKey[Runner]()
 _BANNERS = pytest.StashKey[dict[str, str]]()
-_NO_SERVER = 4
 _NOTHING_IS_RUN = ("collectonly", "setuponly", "setupplan")
 
 
@@ -29,18 +28,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the options, register the markers, and make the runner."""
-    options = read_options(config)
+    options = replace(read_options(config), **getattr(config, "workerinput", {}).get("pgchaos", {}))
     for name, text in {**dict.fromkeys(options.tags, "a tag of ini chaos_tags"), **MARKERS}.items():
         config.addinivalue_line("markers", f"{name}: {text}")
-    # what a worker of pytest-xdist could not find out by itself; it is given the options of the run as they are here
-    config.option.chaos_seed = str(options.seed)
-    if not hasattr(config.option, "chaos_named"):
-        config.option.chaos_named = config.args_source is config.ArgsSource.ARGS
     runner = Runner(options.server, options.seed, options.timeout)
     config.add_cleanup(runner.close)
     config.stash[_OPTIONS] = options
     config.stash[_RUNNER] = runner
     config.stash[_BANNERS] = {}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 pytest-xdist's own type
+    """Give a worker of pytest-xdist what it cannot find out by itself."""
+    options = node.config.stash[_OPTIONS]
+    node.workerinput["pgchaos"] = {"seed": options.seed, "named": options.named}
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -57,7 +59,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     try:
         return [f"server: {config.stash[_RUNNER].server.banner}"]
     except ServerError as error:
-        pytest.exit(f"no server: {error}", returncode=_NO_SERVER)
+        raise pytest.UsageError(str(error)) from None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -66,6 +68,11 @@ def pytest_collect_file(
 ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
     """Collect a scenario; one that pytest-pgtap would run as well is run by us alone."""
     others = yield
+    if file_path.suffix != ".sql":
+        return others
+    # the reader takes a while to load; projects without SQL do not pay for it
+    from pgchaos.collecting import ScenarioFile, wanted
+
     options = parent.config.stash[_OPTIONS]
     what = wanted(file_path, parent.session, options)
     theirs = [other for other in others if type(other).__module__.partition(".")[0] == "pytest_pgtap"]

@@ -6,9 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
+from pgchaos.server import start_private
 from tests.conftest import ForeignServer
-from tests.plugin.conftest import Project
+from tests.plugin.conftest import FINE, Project
 from tests.plugin.test_running import HANGS
 from tests.waiting import until
 
@@ -38,3 +40,20 @@ def test_ctrl_c_ends_a_run_promptly_and_leaves_nothing(project: Project, foreign
     assert process.returncode == pytest.ExitCode.INTERRUPTED, out
     assert "KeyboardInterrupt" in out
     until(lambda: not [n for n in foreign_server.databases() if n.startswith("pgchaos_")], "no database is left")
+
+
+def test_a_server_that_vanishes_is_told_once(project: Project) -> None:
+    project.write(a=FINE, b=FINE, c=FINE, d=FINE)
+    with start_private() as private:
+        project.pytester.makeconftest(
+            "import os, signal\n"
+            "def pytest_runtest_logfinish(nodeid):\n"
+            f"    if nodeid.endswith('::a'): os.kill({private.pid}, signal.SIGKILL)\n"
+        )
+        dsn = make_conninfo(**private.parameters)
+        # with databases made ahead the next scenarios would have theirs, and be told of it by their connections
+        result = project.pytester.runpytest_inprocess(f"--chaos-dsn={dsn}", "--chaos-clones=0")
+    result.assert_outcomes(passed=1, failed=1)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["FAILED sql/b.sql::b*", "*the scenarios have no server*"])
+    result.stdout.no_fnmatch_line("*Traceback*")

@@ -62,7 +62,8 @@ def test_a_slip_is_told_with_what_was_meant(comment: str, word: str) -> None:
     found = directive(comment)
     assert found is not None
     assert found.word == word
-    assert (f"`{word}`" in found.slip or f"-- chaos:{word}" in found.slip) and found.slip
+    assert found.slip
+    assert f"`{word}`" in found.slip or f"-- chaos:{word}" in found.slip
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ V = Variable("v", Form.PLAIN, ":v")
         (r"\echo a|b", [("a|b",)]),
         ("\\echo a\nSELECT 1;", [("a",)]),
         ("\\echo\ta\r", [("a",)]),
+        ("\\echo a\u00a0b", [("a\u00a0b",)]),
     ],
 )
 def test_arguments(text: str, args: list[tuple[str | Variable, ...]]) -> None:

@@ -83,6 +83,11 @@ def test_data_without_end_is_a_mistake(text: str) -> None:
     assert len(statements(text)) == 1
 
 
+def test_lexemes_stay_in_order_where_the_end_of_the_data_is_missing() -> None:
+    lines = [lexeme.place.line for lexeme in scan("COPY t\n-- c\nFROM STDIN;\n1\n", "x.sql")]
+    assert lines == [1, 1, 2]
+
+
 def test_a_copy_without_terminator_is_only_unfinished() -> None:
     assert mistakes("COPY t FROM STDIN\n1\n") == []
     assert [sql.finished for sql in found(Sql, "COPY t FROM STDIN\n1\n")] == [False]

@@ -81,6 +81,10 @@ def test_a_statement_has_its_line_its_verb_and_no_white_space_around_it() -> Non
     ]
 
 
+def test_white_space_of_other_alphabets_is_part_of_a_name_as_in_psql() -> None:
+    assert statements("SELECT 1 AS a\u00a0 ;\u2003x;") == ["SELECT 1 AS a\u00a0", "\u2003x"]
+
+
 def test_a_comment_within_a_statement_is_sent_with_it() -> None:
     assert only("SELECT /* a */ 1 \n;").text == "SELECT /* a */ 1"
     assert statements("SELECT 1 -- last\n;") == ["SELECT 1 -- last"]

@@ -283,7 +283,8 @@ def test_what_stands_between_the_statements_of_a_session(scenario: Reader) -> No
     ("written", "made"),
     [
         ("kill", Fault(at(2), "kill")),
-        ("terminate of a during when blocked", Fault(at(2), "terminate", target="a", moment="during", when_blocked=True)),
+        ("terminate of a during when blocked",
+         Fault(at(2), "terminate", target="a", moment="during", when_blocked=True)),
         ("cancel of a[2] after 20ms", Fault(at(2), "cancel", target="a", worker=2, after=0.02)),
         ("crash after", Fault(at(2), "crash", moment="after")),
         ("crash of server after after 1s on 3rd execution",
@@ -351,7 +352,8 @@ def test_what_does_not_run_yet_is_told_line_by_line(scenario: Reader) -> None:
 
 def test_sections_keep_their_order_and_their_options(scenario: Reader) -> None:
     found = scenario(
-        "-- chaos:teardown\nSELECT 1;\n-- chaos:invariant every 20ms may be empty\nSELECT true;\n-- chaos:setup\nSELECT 2;\n"
+        "-- chaos:teardown\nSELECT 1;\n-- chaos:invariant every 20ms may be empty\nSELECT true;\n"
+        "-- chaos:setup\nSELECT 2;\n"
         "-- chaos:invariant at end\nTABLE t;\n-- chaos:setup\nSELECT 3;\n"
     )
     assert found.setup == (Section(at(5), (said(6, "SELECT 2", "1"),)), Section(at(9), (said(10, "SELECT 3", "1"),)))
@@ -407,8 +409,10 @@ def test_a_mutant_inherits_what_it_does_not_say(scenario: Reader) -> None:
         "-- chaos:session a x 2 repeat 3 retry 40001 allow 23505\nSELECT 1;\n"
         + CHECK
         + "-- chaos:mutant it breaks when level = low\nDROP TABLE t;\n"
-        "-- chaos:session a x 4 retry none\n-- chaos:step one\nSELECT 2;\n-- chaos:caught by 'x'\n-- chaos:caught by '23505'\n"
-        "-- chaos:mutant another\n-- chaos:session a allow none\nSELECT 3;\n-- chaos:replace 'TABLE' with 'VIEW' in setup\n"
+        "-- chaos:session a x 4 retry none\n-- chaos:step one\nSELECT 2;\n"
+        "-- chaos:caught by 'x'\n-- chaos:caught by '23505'\n"
+        "-- chaos:mutant another\n-- chaos:session a allow none\nSELECT 3;\n"
+        "-- chaos:replace 'TABLE' with 'VIEW' in setup\n"
         "-- chaos:caught by 'wait'\n"
     )
     one, two = found.mutants
@@ -473,12 +477,8 @@ def test_included_files_are_read_where_they_are_named(scenario: Reader, monkeypa
     (scenario.folder / "lib/more.sql").write_text("-- chaos:session a\nSELECT 1;\n\\quit\nSELECT 2;\n")
     monkeypatch.chdir(elsewhere)
     found = scenario("-- chaos:setup\n\\i lib/schema.sql\nSELECT 3;\n\\i here.sql\n" + CHECK)
-    places = {
-        item.text: str(item.place)
-        for section in (*found.setup, *found.sessions)
-        for item in section.items
-        if isinstance(item, Statement)
-    }
+    items = [item for section in found.setup for item in section.items] + list(found.sessions[0].items)
+    places = {item.text: str(item.place) for item in items if isinstance(item, Statement)}
     assert places == {
         "CREATE TABLE t ()": "sql/lib/schema.sql:1",
         "SELECT 1": "sql/lib/more.sql:2",

@@ -13,14 +13,19 @@ from pgchaos.scenario.reader import is_scenario, read, variants
 
 EXAMPLES = re.findall(r"```sql\n(.*?)```", (Path(__file__).parents[2] / "sql/LANGUAGE.md").read_text("utf-8"), re.S)
 PIECES = [
-    "x", "2", "repeat", "retry", "allow", "40001", "unique_violation", "none", "up to 3", "backoff 5ms", "30s", "5", "a", "b",
+    "x", "2", "repeat", "retry", "allow", "40001", "unique_violation", "none", "up to 3", "backoff 5ms", "30s", "5",
+    "a", "b",
     "a[2]", "a.1", "b.1#2", "when", "level = low", "in", "low, high", "'low'", "''", "'", ",", "by", "for", "blocked",
     "unless", "every 10ms", "at end", "with", "free", "all", "explore", "2..20", "list 0..3 of", "text", "of", "server",
-    "kill", "during", "after 5ms", "on 2nd execution", "extension pggit >= 0.1", "ünï", "\\", "$$", "/*", "\u2028", "9" * 30,
+    "kill", "during", "after 5ms", "on 2nd execution", "extension pggit >= 0.1", "ünï", "\\", "$$", "/*",
+    "\u2028", "9" * 30,
 ]  # fmt: skip
+DAMAGE = ["", "'", "$$", ":", ";", "-", "\\", "[", "ä"]
 SQL = [
-    "SELECT 1;", "SELECT 1", "BEGIN;", "COMMIT;", "SELECT 'a", "';", "\\if :x", "\\endif", "\\else", "SELECT 1 AS abc \\gset",
-    "\\gset", "COPY t FROM STDIN;", "\\.", "$$", "DO $$ BEGIN END $$;", "/* ", "*/", "SELECT is(1, 1);", "\\i t.sql", "\\q", "",
+    "SELECT 1;", "SELECT 1", "BEGIN;", "COMMIT;", "SELECT 'a", "';", "\\if :x", "\\endif", "\\else",
+    "SELECT 1 AS abc \\gset",
+    "\\gset", "COPY t FROM STDIN;", "\\.", "$$", "DO $$ BEGIN END $$;", "/* ", "*/", "SELECT is(1, 1);",
+    "\\i t.sql", "\\q", "",
     "SELECT 1 \\; SELECT 2;", "UPDATE t SET x = :worker;", "-- prose",
 ]  # fmt: skip
 
@@ -37,9 +42,10 @@ def outcome(path: Path) -> Scenario | str:
     try:
         return read(path, "t.sql")
     except ScenarioError as error:
-        assert error.problems
-        assert list(error.problems) == sorted(set(error.problems))
-        return str(error)
+        refused = error
+    assert refused.problems
+    assert list(refused.problems) == sorted(set(refused.problems))
+    return str(refused)
 
 
 def check(folder: Path, text: str) -> None:

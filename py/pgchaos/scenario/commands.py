@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+from pgchaos.scenario.model import Parts
+
 TERMINATORS = frozenset({"g", "gset", "gexec"})
 DISPLAY = frozenset({"pset", "t", "a", "x"})
 """Settings of psql's output, accepted and without effect."""
@@ -38,3 +40,22 @@ def unsupported(name: str) -> str:
         return rf"\{name} is no command of psql; a meta-command ends with its line: \{bare}"
     near = get_close_matches(name, SUPPORTED, 1)
     return rf"\{name} is not supported" + (rf"; did you mean \{near[0]}?" if near else "")
+
+
+def wrong_terminator(name: str, args: tuple[Parts, ...]) -> str:
+    r"""Say what is wrong with the arguments of \g, \gset or \gexec.
+
+    Args:
+        name: of the command.
+        args: its arguments.
+
+    Returns:
+        The text of the mistake, or ''.
+    """
+    if any(arg[:1] and str(arg[0]).startswith("--") for arg in args):
+        return rf"psql takes a comment behind \{name} for its arguments; put it on a line of its own"
+    if name == "g" and args:
+        return r"arguments of \g (options, files and pipes) are not supported; plain \g sends the statement like `;`"
+    if len(args) > (name == "gset"):
+        return rf"\{name} has too many arguments; what follows on its line belongs behind \\ or on the next"
+    return ""

@@ -6,7 +6,7 @@ from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.model import Form, Parts, Place, Send, Variable
 from pgchaos.scenario.skeleton import GROUP, Body, called, copies_in, is_routine, named_in_dollars, slices
 from pgchaos.scenario.slash import merged
-from pgchaos.scenario.tokens import WORD
+from pgchaos.scenario.tokens import SPACES, WORD
 
 
 class Draft:
@@ -126,12 +126,12 @@ class Draft:
         Returns:
             The statement.
         """
-        rest = self._text[self._cut : end].rstrip()
+        rest = self._text[self._cut : end].rstrip(SPACES)
         skeleton = self._skeleton(end)
         parts: Parts
         if self._parts:
             *before, last = merged([*self._parts, rest])
-            parts = merged([*before, last.rstrip() if isinstance(last, str) else last])
+            parts = merged([*before, last.rstrip(SPACES) if isinstance(last, str) else last])
             text = "".join([part if isinstance(part, str) else part.raw for part in parts])
         else:
             parts, text = (rest,), rest

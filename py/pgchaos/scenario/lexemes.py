@@ -23,7 +23,7 @@ class Sql:
         send: how it ends.
         prefix: the argument of `\gset`.
         copy: inline data of COPY … FROM STDIN, else None.
-        finished: False where the file ended before its terminator (psql does not send such a text).
+        finished: False where the file ended before its terminator (psql would send it there; a scenario may not).
         words: the identifiers directly before a `(` outside quotes, lower case, each once: the functions it may call.
         slices: names of variables-like texts in `[a:name]` (checked by the reader against names of ours).
         quoted: names as in `:name` that stand inside its dollar quotes (checked likewise).
@@ -56,7 +56,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A `--` comment on a line of its own or behind a finished statement.
+    """A `--` comment: between statements, or inside one, whose Sql it then follows.
 
     Args:
         place: its line.

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import re
 
-from pgchaos.scenario.commands import DISPLAY, FILES, RUN, SAME, TERMINATORS, unsupported
+from pgchaos.scenario.commands import DISPLAY, FILES, RUN, SAME, TERMINATORS, unsupported, wrong_terminator
 from pgchaos.scenario.draft import Draft
 from pgchaos.scenario.lexemes import Command, Comment, Lexeme, Mistake
 from pgchaos.scenario.lines import Lines
 from pgchaos.scenario.model import Parts, Place, Send
-from pgchaos.scenario.slash import Arguments, arguments, line_end, merged
+from pgchaos.scenario.slash import Arguments, arguments, line_end, without_semicolons
 from pgchaos.scenario.tokens import (
     BETWEEN,
-    DATA_END,
     DOLLAR,
     IDENTIFIER_CHARACTER,
     IDENTIFIER_REST,
     PARAMETER,
     SLASH_NAME,
+    SPACES,
     WITHIN,
     block_comment_end,
+    data_end,
     in_identifier,
     quoted_end,
     variable,
@@ -73,7 +74,7 @@ class _Scanner:
     def _comment(self, start: int, end: int) -> None:
         text = self._text
         begin = text.rfind("\n", 0, start) + 1
-        alone = begin == start or text[begin:start].isspace()
+        alone = not text[begin:start].strip(SPACES)
         inside = self._draft.place if self._draft else None
         comment = Comment(self._place(start), text[start:end], inside, alone)
         (self._held if inside else self._found).append(comment)
@@ -210,7 +211,7 @@ class _Scanner:
             self._mistake(start, rf"\{name} inside the statement that begins in line {begun}; missing `;`?")
             self._close(self._draft, Send.PLAIN, start)
         if name in FILES:
-            args = _without_semicolons(args)
+            args = without_semicolons(args)
         self._found.append(Command(self._place(start), name, args))
 
     def _terminator(self, start: int, name: str, given: Arguments) -> None:
@@ -218,7 +219,7 @@ class _Scanner:
         draft = self._draft
         if draft is None:
             self._mistake(start, rf"\{name} with nothing before it; take away the `;` that ends the statement before")
-        elif not given.wrong and (wrong := _wrong_terminator(name, args)):
+        elif not given.wrong and (wrong := wrong_terminator(name, args)):
             self._mistake(start, wrong)
         if draft:
             send = {"gset": Send.GSET, "gexec": Send.GEXEC}.get(name, Send.PLAIN)
@@ -246,9 +247,9 @@ class _Scanner:
     def _copy(self, draft: Draft) -> str:
         text = self._text
         begin = min(line_end(text, self._at) + 1, len(text))
-        end, after = _data_end(text, begin)
+        end, after = data_end(text, begin)
         if end < 0:
-            self._held.append(Mistake(draft.place, COPY_OPEN))
+            self._held.insert(0, Mistake(draft.place, COPY_OPEN))
             end = after = len(text)
         # the data is cut out, for the rest of the line of the terminator goes on behind it, as in psql
         self._text = text[:begin] + text[after:]
@@ -258,31 +259,3 @@ class _Scanner:
 
 def _end(found: re.Match[str] | None, otherwise: int) -> int:
     return found.end() if found else otherwise
-
-
-def _data_end(text: str, begin: int) -> tuple[int, int]:
-    found = DATA_END.search(text, begin)
-    return (found.start(), found.end()) if found else (-1, -1)
-
-
-def _without_semicolons(args: tuple[Parts, ...]) -> tuple[Parts, ...]:
-    """Take off the `;` that psql takes off a file's name."""
-    out = []
-    for arg in args:
-        if arg and isinstance(last := arg[-1], str):
-            arg = merged([*arg[:-1], last.rstrip(";")])
-            if not arg:
-                continue
-        out.append(arg)
-    return tuple(out)
-
-
-def _wrong_terminator(name: str, args: tuple[Parts, ...]) -> str:
-    if name == "g" and args:
-        return r"arguments of \g (options, files and pipes) are not supported; plain \g sends the statement like `;`"
-    extra = args[1:] if name == "gset" else args
-    if any(arg[:1] and str(arg[0]).startswith("--") for arg in args):
-        return rf"psql takes a comment behind \{name} for its arguments; put it on a line of its own"
-    return (
-        rf"\{name} has too many arguments; what follows on its line belongs behind \\ or on the next" if extra else ""
-    )

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 
 from pgchaos.scenario.model import Parts, Variable
-from pgchaos.scenario.tokens import NAME, VARIABLE, variable
+from pgchaos.scenario.tokens import NAME, SPACE, VARIABLE, variable
 
 PIECE = re.compile(
-    rf"""(?P<plain>(?:[^\s\\'"`:]|:(?!{NAME}|'{NAME}'|"{NAME}"|\{{\?{NAME}\}}))+)
+    rf"""(?P<plain>(?:[^{SPACE}\\'"`:]|:(?!{NAME}|'{NAME}'|"{NAME}"|\{{\?{NAME}\}}))+)
       | (?P<space>[ \t\r\f\v]+)
       | (?P<quoted>'(?:[^'\\\n]|''|\\[^\n])*')
       | (?P<name>"[^"\n]*")
@@ -86,6 +86,19 @@ def merged(pieces: list[str | Variable]) -> Parts:
         elif piece:
             parts.append(piece)
     return tuple(parts)
+
+
+def without_semicolons(args: tuple[Parts, ...]) -> tuple[Parts, ...]:
+    """Take off the `;` that psql takes off a file's name.
+
+    Args:
+        args: the arguments of a command that reads a file.
+
+    Returns:
+        The same without `;` at their ends, and without those that are nothing else.
+    """
+    bare = (merged([*arg[:-1], last.rstrip(";")]) if arg and isinstance(last := arg[-1], str) else arg for arg in args)
+    return tuple(filter(None, bare))
 
 
 def line_end(text: str, start: int) -> int:

@@ -39,7 +39,7 @@ def text_of(path: Path) -> str:
     try:
         # a pipe or device would be waited for
         if not path.is_file():
-            raise Unreadable("is no file" if path.exists() else "there is no such file")
+            raise Unreadable("cannot be read: " + ("it is no plain file" if path.exists() else "there is no such file"))
         if path.stat().st_size > LARGEST:
             raise Unreadable(f"is larger than {LARGEST // 1024 // 1024} MiB; load large data from files of the server")
         raw = path.read_bytes()
@@ -84,7 +84,7 @@ class Source:
         """
         self.texts[shown] = text
         cut = scan(text, shown)
-        if "\\i" not in text:
+        if "\\i" not in text and "\\q" not in text:
             self.lexemes += cut
             return
         self._open.append(path)

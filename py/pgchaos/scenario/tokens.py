@@ -10,6 +10,9 @@ import re
 
 from pgchaos.scenario.model import Form, Variable
 
+SPACES = " \t\n\r\f\v"
+"""White space to psql; to Python more characters are some, but those are letters of identifiers there."""
+
 SPACE = r" \t\n\r\f\v"
 LETTER = r"A-Za-z_\x80-\U0010ffff"
 NAME = rf"[{LETTER}0-9]+"
@@ -72,7 +75,7 @@ IDENTIFIER_REST = re.compile(rf"[{LETTER}0-9$]*")
 IDENTIFIER_CHARACTER = re.compile(rf"[{LETTER}0-9$]")
 NUMBER = re.compile(r"[0-9]+(?:[eE][0-9]+)?")
 WORD = re.compile(rf"[{LETTER}][{LETTER}0-9$]*")
-SLASH_NAME = re.compile(r"[^\s\\]*")
+SLASH_NAME = re.compile(rf"[^{SPACE}\\]*")
 DATA_END = re.compile(r"^\\\.(?:\n|\Z)", re.MULTILINE)
 COMMENT_EDGE = re.compile(r"/\*|\*/")
 
@@ -148,3 +151,17 @@ def in_identifier(text: str, start: int, at: int) -> bool:
     while begin > start and IDENTIFIER_CHARACTER.match(text, begin - 1):
         begin -= 1
     return begin < at and not NUMBER.fullmatch(text, begin, at)
+
+
+def data_end(text: str, begin: int) -> tuple[int, int]:
+    r"""Find the line `\.` that ends the data of a COPY.
+
+    Args:
+        text: the text.
+        begin: where the data begins, at the beginning of a line.
+
+    Returns:
+        Where that line begins and where the next one does; -1 twice where there is none.
+    """
+    found = DATA_END.search(text, begin)
+    return (found.start(), found.end()) if found else (-1, -1)

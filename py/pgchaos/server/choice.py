@@ -49,14 +49,15 @@ def choose(settings: ServerSettings, environ: Mapping[str, str]) -> Choice:
     """
     if settings.dsn is not None:
         return _existing(settings.dsn, "--chaos-dsn", environ)
+    options = environ.get("PGOPTIONS", "")  # how sessions begin, on any server
     if settings.pg_bindir is not None:
-        return Choice("--chaos-pg-bindir", bindir=settings.pg_bindir)
+        return Choice("--chaos-pg-bindir", bindir=settings.pg_bindir, options=options)
     if environ.get("PG_BINDIR"):
-        return Choice("PG_BINDIR", bindir=Path(environ["PG_BINDIR"]))
+        return Choice("PG_BINDIR", bindir=Path(environ["PG_BINDIR"]), options=options)
     said = [name for name in LIBPQ if environ.get(name)]
     if said:
         return _existing("", " ".join(said), environ)
-    return Choice("nothing")
+    return Choice("nothing", options=options)
 
 
 def _existing(dsn: str, said: str, environ: Mapping[str, str]) -> Choice:

@@ -108,6 +108,12 @@ class Maker:
         if self._conn is not None:
             self._conn.close()
 
+    def check(self) -> None:
+        """Find out whether the connection still stands: psycopg knows only once it is used."""
+        if self._conn is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._conn.execute("SELECT 1")
+
     def alive(self) -> bool:
         """Say whether the connection still stands."""
         return self._conn is not None and not self._conn.closed

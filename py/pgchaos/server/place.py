@@ -24,19 +24,16 @@ _ROOM = 2 << 30
 _SPARE = 4 << 30
 
 
-def parents(in_memory: bool = True) -> Iterator[str]:
+def parents() -> Iterator[str]:
     """List the folders that a private server's may lie in, best first.
 
     A database is some 300 files. On ext4, which does not use a deleted file's inode again for half a minute, making
     and dropping databases all the time was measured to slow down from 17 to 340 ms a database; in memory it is 10 ms.
 
-    Args:
-        in_memory: consider memory.
-
     Yields:
         Folders that exist.
     """
-    if in_memory and "TMPDIR" not in os.environ and _MEMORY.is_dir():
+    if "TMPDIR" not in os.environ and _MEMORY.is_dir():
         yield str(_MEMORY)
     yield from dict.fromkeys((tempfile.gettempdir(), "/tmp"))
 
@@ -55,12 +52,12 @@ def roomy(parent: str) -> bool:
     return shutil.disk_usage(parent).free >= _ROOM and psutil.virtual_memory().available >= _SPARE
 
 
-def make_folder(who: Account, in_memory: bool = True) -> Path:
+def make_folder(who: Account, programs: bool = False) -> Path:
     """Make the folder of a private server, marked as this process's.
 
     Args:
         who: the account that will own it.
-        in_memory: consider memory.
+        programs: programs shall run from it.
 
     Returns:
         A folder, mode 0700, short enough for a socket.
@@ -68,11 +65,14 @@ def make_folder(who: Account, in_memory: bool = True) -> Path:
     Raises:
         ServerError: no temporary place can be written and is short enough.
     """
-    for parent in parents(in_memory):
+    for parent in parents():
         prefix = f"pgchaos-{os.geteuid()}-{os.getpid()}-"
         # mkdtemp adds eight characters
         too_long = len(os.fsencode(parent)) + len(prefix) + 10 + len(_SOCKET) > _SOCKET_LIMIT
-        if too_long or not roomy(parent) or not os.access(parent, os.W_OK | os.X_OK) or not _open_to(parent, who):
+        barred = programs and os.statvfs(parent).f_flag & os.ST_NOEXEC
+        if too_long or barred or not roomy(parent) or not os.access(parent, os.W_OK | os.X_OK):
+            continue
+        if not _open_to(parent, who):
             continue
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         try:

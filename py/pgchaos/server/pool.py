@@ -169,6 +169,7 @@ class Pool:
             try:
                 self._perform(job)
             except psycopg.OperationalError:
+                self._maker.check()
                 self._perform(job)  # once more: the server may only have been restarted
         except ServerError as error:
             assert isinstance(job, _Make)

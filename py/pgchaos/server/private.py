@@ -100,7 +100,7 @@ def start_private(bindir: Path | None = None, settings: Mapping[str, str] | None
     try:
         env = binaries.environment(programs, os.environ)
         reachable = binaries.reachable(programs, who, env)
-        folder = make_folder(who, in_memory=reachable)  # programs do not run from a place mounted noexec
+        folder = make_folder(who, programs=not reachable)
         if not reachable:
             programs = binaries.copy_programs(programs, folder, who)
             env = binaries.environment(programs, os.environ)

@@ -71,6 +71,8 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
             place = f"{info.host or info.hostaddr}:{info.port}"
             database, version = info.dbname, info.server_version
     except psycopg.OperationalError as error:
+        if ours:
+            raise ServerError(f"the private server refuses the first connection: {str(error).strip()}") from error
         raise ServerError(
             f"cannot connect to the server named by {choice.said}: {str(error).strip()}\n"
             f"start it, or take {choice.said} away and a private server is started"

