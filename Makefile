@@ -87,7 +87,7 @@ $(INSTALLED): pyproject.toml
 			exit 1; \
 		fi; \
 	fi
-	$(call pip_install,.)
+	$(call pip_install,.[chaos])
 	@printf '%s\n' "$(CURDIR)" >$(PLACE)
 	@touch $@
 

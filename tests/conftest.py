@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -64,5 +66,6 @@ def private_server(_no_server_named: None) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def foreign_server(_no_server_named: None) -> Iterator[ForeignServer]:
     """A server that is not the run's own, reached by its DSN; its databases are nobody's but the tests'."""
-    with start_private() as private:
+    bindir = os.environ.get("PG_BINDIR")
+    with start_private(Path(bindir) if bindir else None) as private:
         yield ForeignServer(make_conninfo(**private.parameters), private)

@@ -132,7 +132,7 @@ def test_attempts_iterations_and_faults_are_told() -> None:
     retried = record(2, 5, "UPDATE t", 0.01, attempt=2, iteration=3, fault="terminate", step="looks")
     table = "\n".join(statement_table([retried], START, width=100))
     assert "cashier[2].looks#3" in table
-    assert "-> attempt 2" in table
+    assert "UPDATE t  (attempt 2)\n" in table
     assert "-> fault: terminate" in table
 
 

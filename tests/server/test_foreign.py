@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.server import ServerError, ServerSettings, open_server
+from pgchaos.server import ServerError, ServerSettings, open_server, start_private
 from pgchaos.server.runs import Run
 from tests.conftest import ForeignServer
 from tests.server.conftest import Runner
@@ -208,3 +211,11 @@ def test_libpq_environment_names_the_server(foreign_server: ForeignServer, monke
         with psycopg.connect(sandbox.conninfo) as conn:
             assert conn.execute("SHOW work_mem").fetchone() == ("1234kB",)
             assert conn.execute("SHOW lc_messages").fetchone() == ("C",)
+
+
+def test_server_that_vanishes_does_not_hold_up_the_end() -> None:
+    with start_private() as foreign:
+        with open_server(ServerSettings(dsn=make_conninfo(**foreign.parameters))) as server, server.sandbox():
+            os.kill(foreign.pid, signal.SIGKILL)
+            before = time.monotonic()
+        assert time.monotonic() - before < 10

@@ -23,6 +23,8 @@ _ANSWER_TO_CANCEL = 5.0
 """Seconds a server has to answer a cancel before its socket is shut down."""
 _CANCEL = 3.0
 """Seconds to get a cancel request through."""
+_CANCEL_AGAIN = 0.2
+"""Seconds after which it is sent again: one that comes before the query has begun is ignored (ProcessInterrupts)."""
 
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)
 _READ, _WRITE = select.POLLIN, select.POLLIN | select.POLLOUT
@@ -58,7 +60,7 @@ class Link:
     ) -> None:
         self._stop = stop
         self._deadline: float | None = None
-        self._interrupting = False
+        self._given_up: float | None = None
         self._dup: socket.socket | None = None
         self._pg = pq.PGconn.connect_start(conninfo.encode())
         try:
@@ -78,12 +80,12 @@ class Link:
     def _connect(self, deadline: float) -> None:
         while True:
             if self._pg.status == pq.ConnStatus.BAD:
-                raise LinkError(ServerError(*_why_not(self._pg), lost=True))
+                raise LinkError(ServerError(*_why_not(self._pg)))
             state = self._pg.connect_poll()
             if state == pq.PollingStatus.OK:
                 return
             if state == pq.PollingStatus.FAILED:
-                raise LinkError(ServerError(*_why_not(self._pg), lost=True))
+                raise LinkError(ServerError(*_why_not(self._pg)))
             # libpq may open another socket between two polls (several hosts): register anew each time
             poll = select.poll()
             poll.register(self._pg.socket, _READ if state == pq.PollingStatus.READING else select.POLLOUT)
@@ -92,7 +94,7 @@ class Link:
             ready = poll.poll(left * 1000) if left > 0 else []
             if not ready or self._stop.is_set():
                 why = "the run was stopped" if ready else "connection timed out"
-                raise LinkError(ServerError(NOT_CONNECTED, why, lost=True, said=False))
+                raise LinkError(ServerError(NOT_CONNECTED, why, said=False))
 
     @property
     def status(self) -> int:
@@ -120,7 +122,7 @@ class Link:
         Returns:
             The answer; an error is in it and never raised.
         """
-        pg, self._deadline, self._interrupting = self._pg, deadline, False
+        pg, self._deadline, self._given_up = self._pg, deadline, None
         answer = Answer(before=pg.transaction_status)
         try:
             pg.send_query(query.encode())
@@ -183,7 +185,7 @@ class Link:
             self._wait(answer, _WRITE)
 
     def _wait(self, answer: Answer, events: int = _READ) -> None:
-        """Wait for the socket, and read what is there; a stop or the deadline cancels the query, once."""
+        """Wait for the socket, and read what is there; a stop or the deadline cancels the query."""
         if events != _READ:
             self._poll.modify(self._pg.socket, events)
         try:
@@ -191,9 +193,11 @@ class Link:
         finally:
             if events != _READ:
                 self._poll.modify(self._pg.socket, _READ)
-        if any(fd == self._pg.socket for fd, _ in ready):
+        who = {fd for fd, _ in ready}
+        if self._pg.socket in who:
             self._pg.consume_input()
-        elif ready or self._late():
+        # also where data came in: a result without end would hide the stop
+        if who - {self._pg.socket} or self._late():
             self._interrupt(answer)
 
     def _milliseconds(self) -> float | None:
@@ -206,14 +210,15 @@ class Link:
 
     def _interrupt(self, answer: Answer) -> None:
         """Cancel what runs; when the server does not answer that either, end the connection."""
-        if self._interrupting:
-            if self._late():
-                self.abort()
+        if self._given_up is None:
+            answer.interrupted = True
+            self._given_up = time.monotonic() + _ANSWER_TO_CANCEL
+            self.deafen()
+        elif time.monotonic() >= self._given_up:
+            self.abort()
             return
-        answer.interrupted = self._interrupting = True
-        self.deafen()
-        self._deadline = time.monotonic() + _ANSWER_TO_CANCEL
         self.cancel()
+        self._deadline = min(time.monotonic() + _CANCEL_AGAIN, self._given_up)
 
     def deafen(self) -> None:
         """Heed the stop no more: for what is still to be said after it (a stop stays readable for ever)."""
@@ -266,7 +271,10 @@ class Link:
         return came
 
     def close(self) -> None:
-        """End the connection; doing so again does nothing."""
+        """End the connection, and what still runs on it; doing so again does nothing."""
+        if self._pg.transaction_status == pq.TransactionStatus.ACTIVE:
+            # Ctrl-C came between: a backend notices the end of its client only when it next reads
+            self.cancel()
         if self._dup is not None:
             self._dup.close()
             self._dup = None

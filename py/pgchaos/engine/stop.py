@@ -59,7 +59,7 @@ class Stop:
         Returns:
             True where it was set.
         """
-        return self._event.wait(seconds)
+        return self._event.wait(min(seconds, threading.TIMEOUT_MAX))
 
     def close(self) -> None:
         """Give its descriptors back; nobody may poll it any more."""

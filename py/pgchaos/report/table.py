@@ -37,9 +37,9 @@ def statement_table(records: Sequence[Record], started_at: float, *, width: int,
     sql_width = max(_LEAST_SQL, width - sum(widths) - 2 * len(widths))
     lines = [_line(_HEAD, widths)]
     for record, row in zip(shown, cells, strict=True):
-        rows = _rows(record)
-        sql = " ".join(row[4].split()) if everything else shorten(row[4], sql_width - len(rows))
-        lines.append(_line((*row[:4], f"{sql}{rows}"), widths))
+        behind = _behind(record)
+        sql = " ".join(row[4].split()) if everything else shorten(row[4], sql_width - len(behind))
+        lines.append(_line((*row[:4], f"{sql}{behind}"), widths))
         margin = " " * (sum(widths) + 2 * len(widths))
         lines += [f"{margin}{text}" for text in _answer(record)]
     left_out = len(ordered) - len(shown)
@@ -105,18 +105,19 @@ def _cells(record: Record, started_at: float, *, one_file: bool) -> tuple[str, s
     return at, took, who, line, record.statement
 
 
-def _rows(record: Record) -> str:
-    """Say behind a statement how many rows it returned or changed."""
-    if record.rows is None or record.sqlstate != "00000":
-        return ""
-    return f"  ({record.rows} row)" if record.rows == 1 else f"  ({record.rows} rows)"
+def _behind(record: Record) -> str:
+    """Say behind a statement which attempt it was, and how many rows it returned or changed."""
+    told: list[str] = []
+    if record.attempt > 1:
+        told.append(f"attempt {record.attempt}")
+    if record.rows is not None and record.sqlstate == "00000":
+        told.append(f"{record.rows} row" if record.rows == 1 else f"{record.rows} rows")
+    return f"  ({', '.join(told)})" if told else ""
 
 
 def _answer(record: Record) -> list[str]:
     """Say below a statement what became of it, where that is not plain success."""
     told: list[str] = []
-    if record.attempt > 1:
-        told.append(f"attempt {record.attempt}")
     if record.waited_on:
         told.append("waited for " + ", ".join(record.waited_on))
     if record.fault:

@@ -61,6 +61,7 @@ class _Part:
     gives: frozenset[str]
     ended: bool = False
     standing: tuple[Wait, int] | None = None
+    opened: bool = False
 
 
 @dataclass(slots=True)
@@ -95,7 +96,11 @@ class Board:
 
     def stand(self, actor: Actor, wait: Wait, iteration: int) -> None:
         """Note that a connection now waits; at a barrier it has arrived."""
-        self._parts[actor].standing = (wait, iteration)
+        part = self._parts[actor]
+        part.standing, part.opened = (wait, iteration), False
+        if _asks_who_is_blocked(wait):
+            # the last look may be old: who was blocked then may long be in another statement
+            self._blocked = self._blocked_here = frozenset()
         if isinstance(wait, Barrier):
             self.arrive(actor, wait.name, iteration)
 
@@ -123,13 +128,17 @@ class Board:
         """
         news = (blocked, here) != (self._blocked, self._blocked_here)
         self._blocked, self._blocked_here = blocked, here
+        for part in self._parts.values():
+            # now: until who waits comes to ask, the next look may show nobody blocked any more
+            if part.standing is not None and _asks_who_is_blocked(part.standing[0]) and not part.opened:
+                part.opened = self._now(*part.standing).open
         return news
 
     def needs_looks(self) -> bool:
         """Say whether somebody waits for others to be blocked."""
         return any(
-            isinstance(wait, WaitBlocked) or (isinstance(wait, Barrier) and wait.unless_blocked)
-            for wait, _ in self._standing()
+            part.standing is not None and not part.opened and _asks_who_is_blocked(part.standing[0])
+            for part in self._parts.values()
         )
 
     def decide(self, actor: Actor) -> Decision:
@@ -141,19 +150,18 @@ class Board:
         Returns:
             The decision, as of now.
         """
-        standing = self._parts[actor].standing
-        if standing is None:
+        part = self._parts[actor]
+        if part.standing is None or part.opened:
             return Decision(open=True)
-        wait, iteration = standing
-        if isinstance(wait, Barrier):
-            decision = self._at_barrier(wait, iteration)
-        elif isinstance(wait, WaitFor):
-            decision = self._for_signal(wait)
-        else:
-            decision = self._for_block(wait)
+        decision = self._now(*part.standing)
         if decision.open or decision.never:
             return decision
         return self._all_stand() or decision
+
+    def _now(self, wait: Wait, iteration: int) -> Decision:
+        if isinstance(wait, Barrier):
+            return self._at_barrier(wait, iteration)
+        return self._for_signal(wait) if isinstance(wait, WaitFor) else self._for_block(wait)
 
     def _at_barrier(self, wait: Barrier, iteration: int) -> Decision:
         key = (wait.name, iteration)
@@ -210,10 +218,10 @@ class Board:
         return Decision(never=f"every session waits for another: {stands}")
 
     def _may_open(self, actor: Actor) -> bool:
-        standing = self._parts[actor].standing
-        if standing is None:
+        part = self._parts[actor]
+        if part.standing is None or part.opened:
             return True
-        wait, iteration = standing
+        wait, iteration = part.standing
         if isinstance(wait, WaitFor):
             return wait.name in self._given
         if isinstance(wait, Barrier):
@@ -238,6 +246,10 @@ def in_force(item: Item, variables: Mapping[str, str]) -> bool:
     if isinstance(item, Statement | Meta):
         return True
     return item.when is None or item.when.holds(variables)
+
+
+def _asks_who_is_blocked(wait: Wait) -> bool:
+    return isinstance(wait, WaitBlocked) or (isinstance(wait, Barrier) and wait.unless_blocked)
 
 
 def _names(actors: Collection[Actor]) -> str:

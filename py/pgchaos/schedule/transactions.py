@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Outcome = Literal["committed", "rolled back", "unknown"]
+_ENDS = frozenset({"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Told:
         lost: the connection was lost.
         said: the server itself gave that error.
         closes: the statement ends a block by its text.
+        opens: the statement begins a block by its text.
     """
 
     in_block_before: bool
@@ -48,6 +50,7 @@ class Told:
     lost: bool = False
     said: bool = True
     closes: bool = False
+    opens: bool = False
 
 
 class Tracker:
@@ -68,18 +71,21 @@ class Tracker:
         if told.sqlstate is not None and self._failed is None:
             self._failed = told.sqlstate
         if told.in_block_after and not _chained(told):
+            if told.sqlstate is None:
+                # in a failed block only ROLLBACK TO SAVEPOINT succeeds: what failed is undone
+                self._failed = None
             return None
         ended = Ended(self._is_block(told), self._outcome(told), self._failed or "00000")
         self._failed = None
         return ended
 
     def _is_block(self, told: Told) -> bool:
-        return told.in_block_before or "BEGIN" in told.tags or "START TRANSACTION" in told.tags
+        return told.in_block_before or told.opens or "BEGIN" in told.tags or "START TRANSACTION" in told.tags
 
     def _outcome(self, told: Told) -> Outcome:
         if told.lost:
             # outside a block the statement is its own commit: only the server's word says that it was not done
-            unknown = told.closes or not (told.in_block_before or told.said)
+            unknown = told.closes or not (told.in_block_before or told.opens or told.said)
             return "unknown" if unknown else "rolled back"
         if told.sqlstate is not None or "ROLLBACK" in told.tags:
             return "rolled back"
@@ -88,5 +94,5 @@ class Tracker:
 
 
 def _chained(told: Told) -> bool:
-    """Say whether COMMIT or ROLLBACK AND CHAIN ended one block and opened the next."""
-    return told.in_block_before and told.closes and bool(told.tags) and told.tags[-1] in ("COMMIT", "ROLLBACK")
+    r"""Say whether COMMIT AND CHAIN, or `COMMIT \; BEGIN`, ended one block and opened the next."""
+    return told.in_block_before and told.closes and not _ENDS.isdisjoint(told.tags)

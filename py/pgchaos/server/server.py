@@ -82,6 +82,7 @@ class Server:
         self._in_place = threading.Lock()
         self._missing: dict[Requirement, str] = {}
         self._watch: Watch | None = None
+        self._left_in_place = False
         base = make_conninfo(**private.parameters) if private is not None else choice.conninfo or ""
         self._probe: Probe = probe(base, choice, private is not None, settings.in_place)
         self._conninfo = self._probe.conninfo
@@ -227,10 +228,12 @@ class Server:
                 conn = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
             except psycopg.OperationalError as error:
                 raise ServerError(f"the server does not answer: {str(error).strip()}") from error
+            self._left_in_place = True
             stack.enter_context(in_place.furnished(conn, self._run, extensions, self._settings.pgtap))
             (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
             database = self._probe.database
             yield Sandbox(database, self._with_search_path(f"{path}, {in_place.PGTAP_SCHEMA}"), in_place=True)
+        self._left_in_place = False
 
     def _with_search_path(self, path: str) -> str:
         options = str(conninfo_to_dict(self._conninfo).get("options") or "")
@@ -264,7 +267,7 @@ class Server:
         with self._lock:
             watch, self._watch = self._watch, None
         if watch is not None:
-            if clean and not self._settings.in_place:
+            if clean and not self._left_in_place:
                 with suppress(ServerError):
                     watch.ask("forget")
             watch.close(limit=30.0)
