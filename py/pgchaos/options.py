@@ -17,6 +17,7 @@ from pgchaos.server.settings import ServerSettings
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min)")
 _TAG = re.compile(r"[a-z][a-z0-9_]*")
+_PASSWORD = re.compile(r"password|://[^/@]*:[^/@]*@", re.IGNORECASE)
 _SEED_BITS = 31
 _LEAST_TIMEOUT = 0.001
 _TIMEOUT = 60.0
@@ -216,6 +217,13 @@ def _tags(config: pytest.Config) -> tuple[str, ...]:
 
 
 def _replay(config: pytest.Config) -> tuple[str, ...]:
-    # a connection string may hold a password: only what is safe to print
-    bindir = config.getoption("chaos_pg_bindir")
-    return () if bindir is None else (f"--chaos-pg-bindir={bindir}",)
+    dsn = config.getoption("chaos_dsn")
+    # a password is not printed: who gave it gives it again
+    said = [] if dsn is None or _PASSWORD.search(dsn) else [f"--chaos-dsn={dsn}"]
+    for name in ("pg_bindir", "timeout", "in_place", "allow_destructive", "pgtap", "pgtap_sql", "tags"):
+        flag, value = "--chaos-" + name.replace("_", "-"), config.getoption(f"chaos_{name}")
+        if value is True:
+            said.append(flag)
+        elif value is not None:
+            said += [f"{flag}={one}" for one in (value if isinstance(value, list) else [value])]
+    return tuple(said)

@@ -55,7 +55,16 @@ def test_every_option_and_the_ini_key_that_mirrors_it(project: Project) -> None:
         assert got.server.pgtap == project.pytester.path / "pgtap.sql"
         assert (got.server.in_place, got.server.allow_destructive, got.server.clones) == (True, ("db1",), 0)
     # the command line of a replay repeats what the ini file does not say
-    assert by_option.replay == ("--chaos-pg-bindir=bin",)
+    assert by_option.replay == (
+        "--chaos-dsn=host=db dbname=x",
+        "--chaos-pg-bindir=bin",
+        "--chaos-timeout=1500ms",
+        "--chaos-in-place",
+        "--chaos-allow-destructive=db1",
+        "--chaos-pgtap",
+        "--chaos-pgtap-sql=pgtap.sql",
+        "--chaos-tags=nightly",
+    )
     assert by_ini.replay == ()
 
 
@@ -63,6 +72,14 @@ def test_the_command_line_wins(project: Project) -> None:
     project.pytester.makeini(INI + "chaos_seed = 1\nchaos_tags = a\n")
     assert options(project, "--chaos-seed=2").seed == 2
     assert options(project, "--chaos-tags=b", "--chaos-tags=c").tags == ("b", "c")
+
+
+@pytest.mark.parametrize("dsn", ["host=db password=secret", "postgresql://me:secret@db/x"])
+def test_a_password_is_not_repeated(project: Project, dsn: str) -> None:
+    assert options(project, f"--chaos-dsn={dsn}").replay == ()
+    assert options(project, "--chaos-dsn=postgresql://me@db:5432/x").replay == (
+        "--chaos-dsn=postgresql://me@db:5432/x",
+    )
 
 
 def test_an_empty_dsn_is_libpqs_environment(project: Project) -> None:

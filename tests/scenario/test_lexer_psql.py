@@ -120,7 +120,7 @@ FRAGMENTS = [
     *(":=", ":v", ":'v'", ':"v"', ":{?v}", ":{?", "é", "$é$", "1.5e-3", "-", "/", "*", "+", "@", "BEGIN", "CASE"),
     *("END", "END;", "begin", "ATOMIC", "x", "_e", "\t", "\f", "\r", ".", "&", "u&", "FROM", "\\;", "\\:", "\\g\n"),
     *("\\echo a\n", "\\echo 'x' y \\\\", "\\set z 1\n", ";\nCREATE FUNCTION f() BEGIN ATOMIC SELECT 1;"),
-    *(";\nCREATE or replace procedure", "\\x\\\\"),
+    ";\nCREATE or replace procedure",
 ]
 
 

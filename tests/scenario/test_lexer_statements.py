@@ -13,7 +13,8 @@ ONE_STATEMENT = [
     pytest.param("SELECT 'over\nlines; --\n'", id="over lines"),
     pytest.param(r"SELECT 'a\' || ';'", id="backslash is nothing in a plain quote"),
     pytest.param(r"SELECT E'a\';b'", id="backslash in E"),
-    pytest.param(r"SELECT e'a\\' || ';'", id="escaped backslash in e"),
+    pytest.param(r"SELECT E'a\\' || ';'", id="escaped backslash in E"),
+    pytest.param(r"SELECT e'a\';b'", id="backslash in e"),
     pytest.param(r"SELECT E'a'';\';'", id="doubled quote in E"),
     pytest.param(r"SELECT some_e'a\' || ';'", id="an identifier that ends in e is no E"),
     pytest.param(r"SELECT U&'\'||';'", id="U& knows no backslash quote"),
@@ -41,6 +42,7 @@ ONE_STATEMENT = [
     pytest.param("create or replace procedure p(a int) begin atomic select 1; end", id="lower case procedure"),
     pytest.param("CREATE /* ; */ FUNCTION f() BEGIN ATOMIC BEGIN; END; END", id="nested BEGIN, comment in the head"),
     pytest.param('CREATE FUNCTION f("begin" int) RETURNS int AS $$;$$ LANGUAGE sql', id="begin in quotes"),
+    pytest.param("CREATE FUNCTION s.case(a int) RETURNS int AS $$;$$", id="case outside a body"),
     pytest.param("CREATE FUNCTION f(begin int DEFAULT (1)) RETURNS int AS $$;$$", id="begin in parentheses"),
     pytest.param("CREATE FUNCTION f() BEGIN ATOMIC " + "SELECT 1; " * 200 + "END", id="long body"),
 ]

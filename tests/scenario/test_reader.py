@@ -179,6 +179,15 @@ def test_the_head_says_what_is_needed_and_expected(scenario: Reader) -> None:
     assert found.unsupported == ()
 
 
+def test_a_condition_in_quotes_or_of_no_matrix_is_text(scenario: Reader) -> None:
+    found = scenario(
+        "-- chaos:matrix level in low, high\n-- chaos:xfail 'sold when level = low' known when it = rains\n"
+        "-- chaos:leaves role it goes when the level is low\n" + CHECK
+    )
+    assert found.xfails == (Xfail(at(2), "sold when level = low", "known when it = rains"),)
+    assert found.leaves == (Leave(at(3), "role", "it goes when the level is low"),)
+
+
 def test_a_matrix_makes_an_item_of_every_combination(scenario: Reader) -> None:
     found = scenario("-- chaos:matrix level in low, 'very, ''high'''\n-- chaos:matrix size in 1, 2\n" + CHECK)
     assert found.matrix == (Matrix(at(1), "level", ("low", "very, 'high'")), Matrix(at(2), "size", ("1", "2")))

@@ -11,7 +11,8 @@ from pgchaos.scenario.reader import is_scenario, read
 PAGE = Path(__file__).parents[2] / "sql/LANGUAGE.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 BLOCKS = [
-    (TEXT.count("\n", 0, found.start()) + 2, found[1]) for found in re.finditer(r"^```sql\n(.*?)^```", TEXT, re.S | re.M)
+    (TEXT.count("\n", 0, found.start()) + 2, found[1])
+    for found in re.finditer(r"^```sql\n(.*?)^```", TEXT, re.S | re.M)
 ]
 SCENARIOS = [(line, block) for line, block in BLOCKS if "-- chaos:" in block]
 

@@ -106,6 +106,7 @@ def test_wait_blocked_waits_for_all_connections_or_for_the_one() -> None:
     board.see_blocked(frozenset({A2}), frozenset())
     assert board.decide(B1).missing == (A1,)
     board.stand(B1, second, 1)
+    board.see_blocked(frozenset({A2}), frozenset())
     assert board.decide(B1).open
     board.stand(B1, every, 1)
     board.see_blocked(frozenset({A1, A2}), frozenset())

@@ -205,6 +205,7 @@ def test_harm_is_permitted_by_the_name_of_the_database(named: str) -> None:
 def test_libpq_environment_names_the_server(foreign_server: ForeignServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", str(foreign_server.private.folder))
     monkeypatch.setenv("PGUSER", "postgres")
+    monkeypatch.delenv("PG_BINDIR", raising=False)
     monkeypatch.setenv("PGOPTIONS", "-c work_mem=1234kB")
     with open_server(ServerSettings()) as server, server.sandbox(()) as sandbox:
         assert not server.ours

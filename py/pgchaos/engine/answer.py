@@ -16,6 +16,8 @@ NOT_CONNECTED = "08001"
 
 BLOCK = (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
 """The transaction statuses in which a block is open, failed or not."""
+FORGETS = frozenset({"ROLLBACK", "RESET", "DISCARD ALL"})
+"""Tags of statements that may take the engine's settings away."""
 
 Row = tuple["str | None", ...]
 _ROWS_IN_TAG = re.compile(r" (\d+)$")

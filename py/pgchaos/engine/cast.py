@@ -20,7 +20,8 @@ class Cast:
         conninfo: of the scenario's database.
         variables: of the matrix.
         seed: of everything random.
-        tells: the file asks for chaos.var or chaos.iteration: the server is told them (a round trip each time).
+        tells: the scenario asks for chaos.var or chaos.iteration: the server is told them (a round trip each time).
+        listens: it has a LISTEN somewhere.
         pids: every backend that the engine ever had here is put in.
         stage, stop, voices, result: see there.
     """
@@ -29,6 +30,7 @@ class Cast:
     variables: Mapping[str, str]
     seed: int
     tells: bool
+    listens: bool
     pids: set[int]
     stage: Stage
     stop: Stop

@@ -30,6 +30,7 @@ class Interpreter:
         self.variables = dict(variables)
         self.branches = Branches()
         self._say = say
+        self._passing = False
 
     def meta(self, item: Meta) -> None:
         r"""Carry out a meta-command.
@@ -61,6 +62,17 @@ class Interpreter:
             raise Wrong(str(error)) from None
         self.variables[name] = value
 
+    def pass_branch(self, item: Meta) -> None:
+        r"""Go past \if, \elif, \else or \endif in what is skipped.
+
+        A condition without a value counts as held: the \gset that would have set it may have failed.
+        """
+        self._passing = True
+        try:
+            self._branch(item)
+        finally:
+            self._passing = False
+
     def _branch(self, item: Meta) -> None:
         try:
             if item.name == "if":
@@ -77,9 +89,9 @@ class Interpreter:
     def _truth(self, item: Meta) -> bool:
         value = " ".join(evaluate(item.args, self.variables))
         held = truth(value)
-        if held is None:
+        if held is None and not self._passing:
             raise Wrong(f'unrecognized value "{value}" for "\\{item.name} expression": Boolean expected')
-        return held
+        return held is not False
 
     def render(self, parts: Parts) -> str:
         """Put the variables into a text."""

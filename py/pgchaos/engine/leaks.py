@@ -1,7 +1,7 @@
 """What a scenario left behind, and its removal.
 
 Attributed to the scenario by its database and its pids; what belongs to the whole server (roles, tablespaces,
-databases, physical slots) by being new and named in the file, so that nobody else's is ever touched.
+databases, physical slots) by being new and made by the file, so that nobody else's is ever touched.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from pgchaos.engine.link import Link
+from pgchaos.engine.answer import Answer
+from pgchaos.engine.link import Link, LinkError
 from pgchaos.history import Failure
 from pgchaos.scenario.model import Leave
 
@@ -50,6 +51,7 @@ _ADVISORY = """
                 ELSE classid || ', ' || objid END
       FROM pg_catalog.pg_locks
      WHERE locktype = 'advisory' AND granted
+       AND NOT (classid = 1667785071 AND objsubid = 2) -- chaos._class() of the toolkit
        AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 """
 _SESSIONS = """
@@ -74,20 +76,40 @@ class Leak:
     text: str
 
 
+_PATIENCE = 10.0
+"""Seconds for one look or removal: what a leaked session has locked must not hold up the run for ever."""
+
+
+def _ask(link: Link, query: str) -> Answer:
+    return link.ask(query, deadline=time.monotonic() + _PATIENCE)
+
+
 def rows(link: Link, query: str) -> list[Thing]:
-    """Ask for pairs; none where the query fails.
+    """Ask for pairs.
 
     Args:
         link: to the scenario's database.
         query: of two columns.
+
+    Raises:
+        LinkError: the query failed; to take that for "there is nothing" would make everything new and ours.
     """
-    answer = link.ask(query)
+    answer = _ask(link, query)
+    if answer.error is not None:
+        raise LinkError(answer.error)
     return [(str(row[0]), str(row[1])) for result in answer.results for row in result.rows()]
 
 
-def named_in(source: str, name: str) -> bool:
-    """Say whether a file names something: the word by itself, in any case."""
-    return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", source, re.IGNORECASE) is not None
+def makes(source: str, name: str) -> bool:
+    """Say whether a file makes something: its name stands after CREATE and a kind, or in quotes, in any case.
+
+    Args:
+        source: the file's text.
+        name: of a role, tablespace, database or slot. That it is a word of the file is not enough: `reader` is the
+            name of a session here, and of a role somewhere else.
+    """
+    made = rf"(?:\bcreate\s+(?:role|user|group|tablespace|database)\s+\"?|['\"]){re.escape(name)}(?![\w$])"
+    return re.search(made, source, re.IGNORECASE) is not None
 
 
 def advisory_locks(link: Link, pids: Mapping[int, str]) -> list[Leak]:
@@ -128,24 +150,24 @@ def in_database(link: Link) -> list[Leak]:
     found = [Leak(kind, name) for kind, name in rows(link, _LEFT)]
     for leak in found:
         if leak.kind == "prepared transaction":
-            link.ask(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(leak.text)).as_string(None))
+            _ask(link, sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(leak.text)).as_string(None))
         elif leak.kind == "slot":
-            link.ask(sql.SQL("SELECT pg_drop_replication_slot({})").format(sql.Literal(leak.text)).as_string(None))
+            _ask(link, sql.SQL("SELECT pg_drop_replication_slot({})").format(sql.Literal(leak.text)).as_string(None))
     return found
 
 
 def shared(link: Link, before: Collection[Thing], source: str) -> list[Leak]:
-    """Find and remove what is new on the whole server and named in the file.
+    """Find and remove what is new on the whole server and made by the file.
 
     Args:
         link: to the scenario's database.
         before: what `rows(link, SHARED)` said at the beginning.
         source: the file's text.
     """
-    new = [thing for thing in rows(link, SHARED) if thing not in before and named_in(source, thing[1])]
+    new = [thing for thing in rows(link, SHARED) if thing not in before and makes(source, thing[1])]
     for kind, name in new:
         for statement in _REMOVE[kind]:
-            link.ask(sql.SQL(statement).format(sql.Identifier(name), sql.Literal(name)).as_string(None))
+            _ask(link, sql.SQL(statement).format(sql.Identifier(name), sql.Literal(name)).as_string(None))
     return [Leak(kind if kind in ("role", "slot") else "object", f"{kind} {name}") for kind, name in new]
 
 

@@ -72,8 +72,9 @@ class Link:
             self._pg.notice_handler = notice
         self._pg.nonblocking = 1
         self._dup = socket.socket(fileno=os.dup(self._pg.socket))
+        self._fd = self._pg.socket
         self._poll = select.poll()
-        self._poll.register(self._pg.socket, _READ)
+        self._poll.register(self._fd, _READ)
         self._poll.register(stop.fileno(), select.POLLIN)
         self.pid = self._pg.backend_pid
 
@@ -187,9 +188,9 @@ class Link:
     def _wait(self, answer: Answer, events: int = _READ) -> None:
         """Wait for the socket, and read what is there; a stop or the deadline cancels the query."""
         if events != _READ:
-            self._poll.modify(self._pg.socket, events)
+            self._poll.modify(self._fd, events)
         try:
-            ready = self._poll.poll(self._milliseconds())
+            ready = self._poll.poll(None if self._deadline is None else self._milliseconds(self._deadline))
         finally:
             if events != _READ:
                 self._poll.modify(self._pg.socket, _READ)
@@ -200,10 +201,8 @@ class Link:
         if who - {self._pg.socket} or self._late():
             self._interrupt(answer)
 
-    def _milliseconds(self) -> float | None:
-        if self._deadline is None:
-            return None
-        return max(0.0, self._deadline - time.monotonic()) * 1000
+    def _milliseconds(self, deadline: float) -> float:
+        return max(0.0, deadline - time.monotonic()) * 1000
 
     def _late(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pgchaos.engine.answer import Result
-from pgchaos.engine.link import Link
+from pgchaos.engine.answer import Answer, Result
+from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.wording import error_failure
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.model import Invariant, Statement
@@ -19,7 +19,12 @@ _MISSED = ("57014", "55P03")
 _BOOLEAN = 16
 """The OID of type boolean (pg_type.dat)."""
 
-TIMEOUTS = {"lock_timeout": "100ms", "statement_timeout": "1s", "application_name": "invariant"}
+SETTINGS = {
+    "lock_timeout": "100ms",
+    "statement_timeout": "1s",
+    "default_transaction_isolation": "read committed",
+}
+"""What an observer's connection is opened with, whatever the database's own defaults are."""
 
 
 @dataclass(slots=True)
@@ -37,7 +42,7 @@ class Observer:
     """Looks before, during and after the sessions.
 
     Args:
-        link: a connection of its own, with TIMEOUTS set.
+        connect: opens a connection with SETTINGS; again where it was lost.
         invariants: of the scenario.
         variables: of the matrix.
         result: counts looks.
@@ -47,14 +52,15 @@ class Observer:
 
     def __init__(
         self,
-        link: Link,
+        connect: Callable[[], Link],
         invariants: Sequence[Invariant],
         variables: Mapping[str, str],
         result: RunResult,
         fail: Callable[[Failure], None],
         broke: Callable[[], None],
     ) -> None:
-        self.link, self._variables, self._result = link, variables, result
+        self._connect, self._variables, self._result = connect, variables, result
+        self._link: Link | None = None
         self._fail, self._broke = fail, broke
         self._watched = [
             _Watched(invariant, item)
@@ -68,7 +74,12 @@ class Observer:
         self._thread = threading.Thread(target=self._observe, name="pgchaos observer", daemon=True)
 
     def start(self) -> None:
-        """Look once, then at intervals."""
+        """Look once, then at intervals.
+
+        Raises:
+            LinkError: the server refused the connection.
+        """
+        self._link = self._connect()
         self._began = time.time()
         self._look_at([w for w in self._watched if not w.invariant.at_end])
         if any(not w.invariant.at_end for w in self._watched):
@@ -76,25 +87,34 @@ class Observer:
 
     def finish(self) -> None:
         """Look at everything once more; say so where something could never be looked at."""
-        self.close()
-        if self._wrong or not self.link.alive:
+        self._stand_down()
+        if self._wrong:
             return
         self._look_at(self._watched)
         for watched in self._watched:
             if not watched.held and not watched.broken and not self._wrong:
                 text = f"invariant could not be looked at: {' '.join(watched.item.text.split())}"
-                details = ("every look ran into lock_timeout or statement_timeout",)
+                details = ("every look ran into lock_timeout or statement_timeout, or lost its connection",)
                 self._fail(Failure("invariant", (), text, watched.item.place, details))
 
     def close(self) -> None:
-        """Look no more."""
+        """Look no more, and end the connection."""
+        self._stand_down()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _stand_down(self) -> None:
         self._over.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def _observe(self) -> None:
         running = [w for w in self._watched if not w.invariant.at_end]
-        while not self._wrong and not self._over.wait(self._until(running)) and self.link.alive:
+        while not self._wrong and not self._over.wait(self._until(running)):
             now = time.monotonic()
             self._look_at([w for w in running if w.due <= now])
 
@@ -108,15 +128,28 @@ class Observer:
             watched.due = time.monotonic() + watched.invariant.every
 
     def _look(self, watched: _Watched) -> None:
-        answer = self.link.ask(render(watched.item.parts, self._variables))
         self._result.looks += 1
-        if answer.error is None:
+        answer = self._ask(render(watched.item.parts, self._variables))
+        if answer is None:
+            self._result.missed += 1
+        elif answer.error is not None:
+            self._stop(error_failure(answer.error, watched.item.place, "invariant"))
+        else:
             for result in answer.results:
                 self._judge(watched, result)
-        elif answer.error.sqlstate in _MISSED or answer.interrupted:
-            self._result.missed += 1
-        elif not answer.error.lost:
-            self._stop(error_failure(answer.error, watched.item.place, "invariant"))
+
+    def _ask(self, query: str) -> Answer | None:
+        """Ask; None where this look is missed: by a time-out, or because somebody took the server away."""
+        try:
+            if self._link is None or not self._link.alive:
+                self._disconnect()
+                self._link = self._connect()
+        except LinkError:
+            return None
+        answer = self._link.ask(query)
+        error = answer.error
+        missed = error is not None and (error.sqlstate in _MISSED or error.lost or answer.interrupted)
+        return None if missed else answer
 
     def _stop(self, failure: Failure) -> None:
         self._wrong = True

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Mapping
 
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.leaks import Leak
 from pgchaos.engine.link import Link, LinkError
-from pgchaos.engine.observer import TIMEOUTS, Observer
+from pgchaos.engine.mentions import mentions
+from pgchaos.engine.observer import SETTINGS, Observer
 from pgchaos.engine.player import Player
 from pgchaos.engine.stage import Stage
 from pgchaos.engine.stop import Stop
@@ -21,6 +24,8 @@ from pgchaos.schedule.board import Board
 
 _TO_END = 15.0
 """Seconds that stopped sessions have to end; a cancel has 5 of them."""
+_TELLS = re.compile(r"\b(?:var|iteration|barrier|random|seed|jitter|maybe_fail|inject_error)\b", re.IGNORECASE)
+_LISTENS = re.compile(r"\blisten\b", re.IGNORECASE)
 
 
 class Performance:
@@ -52,8 +57,8 @@ class Performance:
         self._calm = calm
         self._stop = Stop()
         self._stage = Stage(Board(scenario.sessions, variables), self._stop, result)
-        tells = "chaos.var" in scenario.source or "chaos.iteration" in scenario.source
-        self._cast = Cast(conninfo, variables, seed, tells, pids, self._stage, self._stop, voices, result)
+        tells, listens = mentions(scenario, _TELLS), mentions(scenario, _LISTENS)
+        self._cast = Cast(conninfo, variables, seed, tells, listens, pids, self._stage, self._stop, voices, result)
         self._players = [
             Player(self._cast, session, worker)
             for session in scenario.sessions
@@ -74,11 +79,10 @@ class Performance:
         """
         observer = None
         try:
-            watcher = Watcher(Link(session_conninfo(self._conninfo, "watcher", {}), self._calm), self._stage)
+            watcher = Watcher(lambda: self._link("watcher", {}, self._calm), self._stage)
         except LinkError as refused:
             self._give_up(error_failure(refused.error, None, "watcher"))
             return
-        self._cast.pids.add(watcher.link.pid)
         try:
             observer = self._observe()
             if not self.stopped:
@@ -98,20 +102,33 @@ class Performance:
         invariants = self._scenario.invariants
         if not invariants:
             return None
-        timeouts = {key: value for key, value in TIMEOUTS.items() if key != "application_name"}
-        link = Link(session_conninfo(self._conninfo, "invariant", timeouts), self._stop)
-        self._cast.pids.add(link.pid)
-        observer = Observer(link, invariants, self._variables, self._result, self._cast.fail, self._stop.set)
-        observer.start()
+        observer = Observer(
+            lambda: self._link("invariant", SETTINGS, self._stop),
+            invariants,
+            self._variables,
+            self._result,
+            self._cast.fail,
+            self._stop.set,
+        )
+        try:
+            observer.start()
+        except BaseException:
+            observer.close()
+            raise
         return observer
+
+    def _link(self, name: str, settings: Mapping[str, str], stop: Stop) -> Link:
+        link = Link(session_conninfo(self._conninfo, name, settings), stop)
+        self._cast.pids.add(link.pid)
+        return link
 
     def _run(self, watcher: Watcher, seconds: float) -> None:
         self._stage.expect(len(self._players))
         watcher.start()
         for player in self._players:
             thread = threading.Thread(target=player.play, name=str(player.actor), daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
         if not self._stage.await_end(seconds):
             self._time_out(watcher, seconds)
         self._join()
@@ -125,12 +142,16 @@ class Performance:
 
     def _join(self) -> None:
         """Wait until all players have ended; break the connections of those who do not."""
-        if self._stop.is_set() and not self._stage.gone(_TO_END):
+        if not self._ended(_TO_END):
             for player in self._players:
                 player.speaker.abort()
-            self._stage.gone(_TO_END)
+            self._ended(_TO_END)
+
+    def _ended(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(_TO_END)
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _bring_to_end(self, watcher: Watcher, observer: Observer | None) -> None:
         if any(thread.is_alive() for thread in self._threads):
@@ -138,10 +159,9 @@ class Performance:
             self._stop.set()
             self._join()
         watcher.close()
-        watcher.link.close()
+        watcher.disconnect()
         if observer is not None:
             observer.close()
-            observer.link.close()
 
     # after the sessions
 

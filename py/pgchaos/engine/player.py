@@ -13,7 +13,7 @@ from pgchaos.engine.link import LinkError
 from pgchaos.engine.speaker import Speaker
 from pgchaos.engine.stage import Halted, SessionFailed
 from pgchaos.engine.wording import error_failure, expect_failure, plain_failure, retries_failure
-from pgchaos.history import Failure, Record
+from pgchaos.history import Record
 from pgchaos.scenario.branches import Branches
 from pgchaos.scenario.model import (
     Allow,
@@ -43,6 +43,9 @@ class _Start:
     expect: Expect | None = None
     allow: Allow | None = None
 
+
+_LONGEST = 5.0
+"""Seconds that the pause before a retry grows to."""
 
 _CHAINED = _Start(-2, {}, Branches())
 """A block that COMMIT AND CHAIN opened: there is no BEGIN to go back to."""
@@ -80,24 +83,23 @@ class Player:
 
     def play(self) -> None:
         """Do all of it; the stage is told how it ended. Raises nothing of the scenario's making."""
-        failure: Failure | None = None
-        halted = False
         try:
             self._come()
             for iteration in range(1, self._session.repeat + 1):
                 self._new_iteration(iteration)
                 self._iterate()
-        except Quit:
+        except (Quit, Halted):
             pass
-        except Halted:
-            halted = True
         except SessionFailed as stopped:
-            failure = stopped.failure
+            # first the run, then the block: what its locks held up must not go on and fail for it
+            self._cast.stage.fail(stopped.failure)
+            self.speaker.rollback()
         except Exception as error:
             # a bug of ours must stop the run and be told, never hang it
-            failure = plain_failure(f"internal error of pgchaos: {error!r}", self.speaker.place(), self._who)
+            text = f"internal error of pgchaos: {error!r}"
+            self._cast.stage.fail(plain_failure(text, self.speaker.place(), self._who))
         finally:
-            self._cast.stage.end(self.actor, failure, halted)
+            self._cast.stage.end(self.actor)
 
     def _come(self) -> None:
         try:
@@ -134,6 +136,7 @@ class Player:
         elif isinstance(item, Signal):
             self._cast.stage.give(item.name)
         elif isinstance(item, Delay):
+            self._cast.stage.idle(self.actor, item.place, "is in a delay")
             self._delay(item.seconds * self._random.random() if item.jitter else item.seconds)
 
     def _pass(self, item: Item) -> None:
@@ -160,31 +163,32 @@ class Player:
             self._retries = 0
         expect, allow = self._expect, self._allow
         self._expect = self._allow = None
-        answer, record = self._send(item, expect)
+        answer = self._send(item, expect)
         if answer.error is not None:
-            self._fail(item, record, answer, answer.error, expect, allow)
+            self._fail(item, answer, answer.error, expect, allow)
         elif self.speaker.in_block and closes_block(item.verb, item.text):
             self._begun = _CHAINED
 
-    def _send(self, item: Statement, expect: Expect | None) -> tuple[Answer, Record]:
+    def _send(self, item: Statement, expect: Expect | None) -> Answer:
         r"""Send a statement, and what `\gexec` makes of it; stop at the first error."""
         record = self._new_record(item, item.text)
         answer = self._say(item, self._state.render(item.parts), record)
-        if answer.error is not None:
-            return answer, record
-        if expect is not None:
-            self._cast.fail(expect_failure(expect.codes, None, item.place, self._who))
-        try:
-            generated = self._state.take(item, answer)
-        except Wrong as wrong:
-            self.speaker.rollback(record)
-            raise SessionFailed(plain_failure(str(wrong), item.place, self._who)) from None
-        for text in generated:
+        for text in self._take(item, answer):
             record = self._new_record(item, text)
             answer = self._say(item, text, record)
             if answer.error is not None:
                 break
-        return answer, record
+        if answer.error is None and expect is not None:
+            self._cast.fail(expect_failure(expect.codes, None, item.place, self._who))
+        return answer
+
+    def _take(self, item: Statement, answer: Answer) -> list[str]:
+        if answer.error is not None:
+            return []
+        try:
+            return self._state.take(item, answer)
+        except Wrong as wrong:
+            raise SessionFailed(plain_failure(str(wrong), item.place, self._who)) from None
 
     def _say(self, item: Statement, text: str, record: Record) -> Answer:
         answer = self.speaker.say(item, text, record, self._state.variables)
@@ -204,21 +208,20 @@ class Player:
     def _fail(
         self,
         item: Statement,
-        record: Record,
         answer: Answer,
         error: ServerError,
         expect: Expect | None,
         allow: Allow | None,
     ) -> None:
-        unknown = error.lost and closes_block(item.verb, item.text)
-        what = meaning(error.sqlstate, unknown, self._session, self._retries, expect, allow)
+        what = meaning(error.sqlstate, self.speaker.unknown, self._session, self._retries, expect, allow)
         if what is Meaning.EXPECTED:
             return
         in_block = answer.before in BLOCK or self.speaker.in_block or opens_block(item.verb, item.text)
-        self.speaker.rollback(record)
         if what is Meaning.RETRY and self._begun.index >= 0:
+            self.speaker.rollback()
             self._again()
         elif what in (Meaning.ALLOWED, Meaning.OTHER):
+            self.speaker.rollback()
             if what is Meaning.OTHER and expect is not None:
                 self._cast.fail(expect_failure(expect.codes, error, item.place, self._who))
             if in_block and not closes_block(item.verb, item.text):
@@ -230,13 +233,19 @@ class Player:
 
     def _again(self) -> None:
         """Go back to where the transaction began, with everything as it stood there, after a pause that doubles."""
-        self._delay(self._session.retry.backoff * 2**self._retries * (0.5 + self._random.random() / 2))
+        self._cast.stage.idle(self.actor, self.speaker.place(), "waits to retry")
+        self._delay(self._pause())
         self._retries += 1
         begun = self._begun
         self._index = begun.index
         self._state.variables = dict(begun.variables)
         self._state.branches = begun.branches.copy()
         self._expect, self._allow = begun.expect, begun.allow
+
+    def _pause(self) -> float:
+        backoff = self._session.retry.backoff
+        pause: float = min(backoff * 2**self._retries, max(backoff, _LONGEST))
+        return pause * (0.5 + self._random.random() / 2)
 
     def _skip_rest(self) -> None:
         """Go past the rest of a block that has ended early, up to and with the statement that would close it."""
@@ -245,7 +254,7 @@ class Player:
             self._index += 1
             if isinstance(item, Meta):
                 if item.name in ("if", "elif", "else", "endif"):
-                    self._meta(item)
+                    self._state.pass_branch(item)
             elif isinstance(item, Statement) and self._state.branches.active():
                 record = self._new_record(item, item.text)
                 record.skipped = True

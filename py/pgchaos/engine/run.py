@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.mentions import mentions
 from pgchaos.engine.performance import Performance
 from pgchaos.engine.section import Section
 from pgchaos.engine.settings import Settings
@@ -22,6 +22,7 @@ from pgchaos.schedule.board import in_force
 from pgchaos.server import Sandbox, Server
 from pgchaos.tap import TapParser, failure_of, failures_of
 
+_RECORDED = re.compile(r"\b(?:history|transactions|notifications)\b", re.IGNORECASE)
 _PLAN = re.compile(r"\b(?:no_)?plan\s*\(", re.IGNORECASE)
 _FINISH = re.compile(r"\bfinish\s*\(", re.IGNORECASE)
 
@@ -71,14 +72,16 @@ class _Run:
         self._voices = Voices(result)
         self._calm = Stop()
         self._pids: set[int] = set()
+        self._own: Link | None = None
 
     def go(self) -> None:
         try:
-            with self._watching() as link:
-                self._all(link)
+            self._all()
         except LinkError as refused:
-            self._fail(error_failure(refused.error, None, "setup"))
+            self._fail(error_failure(refused.error, None, "before setup and after the sessions"))
         finally:
+            if self._own is not None:
+                self._own.close()
             self._calm.close()
 
     def _fail(self, failure: Failure | None) -> bool:
@@ -86,38 +89,39 @@ class _Run:
             self._result.failures.append(failure)
         return failure is not None
 
-    @contextmanager
-    def _watching(self) -> Iterator[Link]:
-        """Keep a link for the leak checks."""
-        link = Link(session_conninfo(self._sandbox.conninfo, "leaks", {}), self._calm)
-        try:
-            yield link
-        finally:
-            link.close()
+    def _link(self) -> Link:
+        """Give the link for history and leak checks; a new one where the sessions made the server crash."""
+        if self._own is not None and self._own.ask("").error is not None:
+            self._own.close()
+            self._own = None
+        if self._own is None:
+            self._own = Link(session_conninfo(self._sandbox.conninfo, "leaks", {}), self._calm)
+            self._pids.add(self._own.pid)
+        return self._own
 
     def _section(self, who: str) -> Section:
         return Section(self._sandbox.conninfo, who, self._calm, self._voices, self._pids, self._variables)
 
-    def _all(self, link: Link) -> None:
-        shared = leaks.rows(link, leaks.SHARED)
-        objects = leaks.rows(link, leaks.OBJECTS) if self._sandbox.in_place else []
+    def _all(self) -> None:
+        shared = leaks.rows(self._link(), leaks.SHARED)
+        objects = leaks.rows(self._link(), leaks.OBJECTS) if self._sandbox.in_place else []
         setup = self._section("setup")
         found: list[leaks.Leak] = []
         complete = False
         try:
             if self._set_up(setup):
-                complete = self._play(link, found)
+                complete = self._play(found)
         finally:
             try:
                 self._tear_down(setup)
             finally:
-                found += leaks.in_database(link)
-                found += leaks.shared(link, shared, self._scenario.source)
+                found += leaks.in_database(self._link())
+                found += leaks.shared(self._link(), shared, self._scenario.source)
         if complete:
             if self._sandbox.in_place:
-                found += leaks.objects(link, objects)
+                found += leaks.objects(self._link(), objects)
             else:
-                found += leaks.sessions(link, {link.pid, *self._pids})
+                found += leaks.sessions(self._link(), self._pids)
             in_force_ = [w for w in self._scenario.leaves if w.when is None or w.when.holds(self._variables)]
             self._result.leaves_seen.update(leak.kind for leak in found)
             self._result.failures += leaks.judge(found, in_force_)
@@ -134,7 +138,7 @@ class _Run:
     def _items(self, parts: tuple[Part, ...]) -> list[Item]:
         return [item for part in parts for item in part.items if in_force(item, self._variables)]
 
-    def _play(self, link: Link, found: list[leaks.Leak]) -> bool:
+    def _play(self, found: list[leaks.Leak]) -> bool:
         """Play the sessions and check; say whether all of it was done."""
         show = Performance(
             self._scenario,
@@ -152,9 +156,9 @@ class _Run:
             if show.stopped:
                 return False
             show.take_notifications()
-            done = self._fill(link) and self._check()
+            done = self._fill() and self._check()
             found += show.open_transactions()
-            found += leaks.advisory_locks(link, show.pids())
+            found += leaks.advisory_locks(self._link(), show.pids())
             return done
         finally:
             show.close()
@@ -165,10 +169,9 @@ class _Run:
             self._result.assertions.append(assertion)
             self._fail(failure_of(assertion))
 
-    def _fill(self, link: Link) -> bool:
-        source = self._scenario.source
-        if any(name in source for name in ("chaos.history", "chaos.transactions", "chaos.notifications")):
-            return not self._fail(tables.fill(link, self._result))
+    def _fill(self) -> bool:
+        if mentions(self._scenario, _RECORDED):
+            return not self._fail(tables.fill(self._link(), self._result))
         return True
 
     def _check(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from psycopg import pq
 
-from pgchaos.engine.answer import BLOCK, Answer
+from pgchaos.engine.answer import BLOCK, FORGETS, Answer
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.stop import Stop
@@ -87,12 +87,17 @@ class Section:
             What went wrong, or None.
         """
         self._place, self._deadline = place, time.monotonic() + seconds
-        link = self._connected()
-        return self._after(link.ask(query, deadline=self._deadline), place, seconds)
+        try:
+            return self._after(self._connected().ask(query, deadline=self._deadline), place, seconds)
+        except LinkError as refused:
+            return error_failure(refused.error, place, self._who)
 
     def _connected(self) -> Link:
+        """Connect, again where a crash of the server between two sections took the connection away."""
+        if self._link is not None and self._link.ask("", deadline=self._deadline).error is not None:
+            self.close()
         if self._link is None:
-            self._link = Link(self._conninfo, self._stop, self._notice)
+            self._link, self._told = Link(self._conninfo, self._stop, self._notice), None
             self._pids.add(self._link.pid)
         return self._link
 
@@ -122,6 +127,8 @@ class Section:
         elif isinstance(item, Statement) and self._state.branches.active():
             self._tell(link)
             answer = link.ask(self._state.render(item.parts), item.copy, self._deadline)
+            if not FORGETS.isdisjoint(result.tag for result in answer.results):
+                self._told = None
             failure = self._after(answer, item.place, seconds)
             if failure is not None:
                 return failure

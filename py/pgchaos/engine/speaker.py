@@ -7,18 +7,18 @@ from collections.abc import Mapping
 
 from psycopg import pq
 
-from pgchaos.engine.answer import BLOCK, SUCCESS, Answer
+from pgchaos.engine.answer import BLOCK, FORGETS, SUCCESS, Answer
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.voice import session_conninfo, vars_literal
 from pgchaos.history import Notification, Record, Transaction
 from pgchaos.scenario.model import Place, Statement
-from pgchaos.scenario.statements import closes_block
+from pgchaos.scenario.statements import closes_block, opens_block
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.transactions import Ended, Told, Tracker
 
-_FORGETS = frozenset({"ROLLBACK", "RESET", "DISCARD ALL"})
-"""Tags of statements that may take the engine's settings away."""
+_SHORT = 10.0
+"""Seconds for what takes none on a server that answers."""
 
 
 class Speaker:
@@ -35,7 +35,8 @@ class Speaker:
         self._tracker = Tracker()
         self._told: tuple[int, str] | None = None
         self._record: Record | None = None
-        self._listens = False
+        self.unknown = False
+        """The last statement's transaction may or may not have been committed: the connection was lost."""
 
     def connect(self) -> None:
         """Open the connection, where it does not stand.
@@ -48,6 +49,7 @@ class Speaker:
         self.close()
         actor = self._actor
         settings = {"chaos.session": actor.session, "chaos.worker": str(actor.worker), "chaos.iteration": "1"}
+        settings["chaos.seed"] = str(self._cast.seed)
         link = Link(session_conninfo(self._cast.conninfo, str(actor), settings), self._cast.stop, self._hear)
         self._link, self._told = link, None
         self._cast.pids.add(link.pid)
@@ -86,6 +88,11 @@ class Speaker:
         answer = self._ask(text, item.copy, record.iteration, variables)
         self._cast.stage.finish(self._actor)
         record.ended_at = time.time()
+        self._note(record, answer)
+        self._after(item, answer, before, record)
+        return answer
+
+    def _note(self, record: Record, answer: Answer) -> None:
         error = answer.error
         record.tag = None if error else answer.tag
         record.rows = None if error else answer.rows
@@ -94,8 +101,6 @@ class Speaker:
             record.message, record.hint = error.message, error.hint
         if error is not None and answer.interrupted:
             record.message = "cancelled, because the run was stopped"
-        self._after(item, answer, before, record)
-        return answer
 
     def _ask(self, text: str, copy: str | None, iteration: int, variables: Mapping[str, str]) -> Answer:
         try:
@@ -104,20 +109,24 @@ class Speaker:
             status = pq.TransactionStatus.UNKNOWN
             return Answer(status, status, error=refused.error, interrupted=self._cast.stop.is_set())
         assert self._link is not None, "connect() opens it or raises"
-        self._tell(self._link, iteration, variables)
-        return self._link.ask(text, copy)
+        return self._tell(self._link, iteration, variables) or self._link.ask(text, copy)
 
-    def _tell(self, link: Link, iteration: int, variables: Mapping[str, str]) -> None:
+    def _tell(self, link: Link, iteration: int, variables: Mapping[str, str]) -> Answer | None:
         """Tell the server the iteration and the variables, where the file asks for them and they have changed.
 
         SET takes no snapshot, so this may stand at the beginning of a repeatable read transaction.
+
+        Returns:
+            None, or what went wrong: the statement that follows would only find the connection broken.
         """
         if not self._cast.tells or link.status == pq.TransactionStatus.INERROR:
-            return
+            return None
         now = (iteration, vars_literal(variables))
-        if now != self._told:
-            link.ask(f"SET chaos.iteration = '{iteration}'; SET chaos.vars = {now[1]}")
-            self._told = now
+        if now == self._told:
+            return None
+        answer = link.ask(f"SET chaos.iteration = '{iteration}'; SET chaos.vars = {now[1]}")
+        self._told = now
+        return answer if answer.error is not None or answer.interrupted else None
 
     def _after(self, item: Statement, answer: Answer, before: bool, record: Record) -> None:
         tags = [result.tag for result in answer.results]
@@ -130,13 +139,14 @@ class Speaker:
             error is not None and error.lost,
             error is None or error.said,
             closes_block(item.verb, item.text),
+            opens_block(item.verb, item.text),
         )
         ended = self._tracker.hear(told)
+        self.unknown = error is not None and ended is not None and ended.outcome == "unknown"
         if ended is not None:
             self._end(ended, record)
-        if error is not None or not _FORGETS.isdisjoint(tags):
+        if error is not None or not FORGETS.isdisjoint(tags):
             self._told = None
-        self._listens = self._listens or "LISTEN" in tags
         self.take_notifications()
 
     def _end(self, ended: Ended, record: Record) -> None:
@@ -151,27 +161,23 @@ class Speaker:
         )
         self._cast.result.transactions.append(row)
 
-    def rollback(self, record: Record) -> None:
-        """End the open block, if any, after an error that its author does not deal with.
-
-        Args:
-            record: of the statement that failed.
-        """
+    def rollback(self) -> None:
+        """End the open block, if any, after an error that its author does not deal with."""
         if self._link is None or not self.in_block:
             return
         if self._cast.stop.is_set():
             self._link.deafen()
-        self._link.ask("ROLLBACK")
+        self._link.ask("ROLLBACK", deadline=time.monotonic() + _SHORT)
         self._told = None
         ended = self._tracker.hear(Told(True, self.in_block, ("ROLLBACK",), closes=True))
-        if ended is not None:
-            self._end(ended, record)
+        if ended is not None and self._record is not None:
+            self._end(ended, self._record)
 
     def end_block(self) -> None:
         """Roll back a transaction that was left open at the end; it is no row of chaos.transactions."""
         if self._link is not None:
             self._link.deafen()
-            self._link.ask("ROLLBACK")
+            self._link.ask("ROLLBACK", deadline=time.monotonic() + _SHORT)
 
     def take_notifications(self, last: bool = False) -> None:
         """Take what notifications have come in.
@@ -179,11 +185,11 @@ class Speaker:
         Args:
             last: ask the server once more: it sends them before it answers.
         """
-        if self._link is None or not self._listens:
+        if self._link is None or not self._cast.listens:
             return
         if last and self._link.alive and not self.in_block:
             self._link.deafen()
-            self._link.ask("")
+            self._link.ask("", deadline=time.monotonic() + _SHORT)
         for channel, payload in self._link.notifications():
             row = Notification(self._actor.session, self._actor.worker, channel, payload, time.time())
             self._cast.result.notifications.append(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -52,7 +53,7 @@ class Stage:
         self._result = result
         self._news = threading.Condition()
         self._doing: dict[Actor, _Doing] = {}
-        self._tickets = 0
+        self._tickets = itertools.count(1)
         self._actors: dict[int, Actor] = {}
         self._looks = Looks(self._actors)
         self._running = self._unready = 0
@@ -69,10 +70,14 @@ class Stage:
         """Note the backend of a connection, again after it reconnected."""
         self._actors[pid] = actor
 
+    def idle(self, actor: Actor, place: Place | None, doing: str) -> None:
+        """Note what a connection does that is no statement and no wait: a delay."""
+        self._doing[actor] = _Doing(place, doing, time.time())
+
     def begin(self, actor: Actor, record: Record) -> None:
         """Note that a connection sends a statement."""
-        self._tickets += 1
-        self._doing[actor] = _Doing(record.place, "runs", record.started_at or time.time(), record, self._tickets)
+        since, ticket = record.started_at or time.time(), next(self._tickets)
+        self._doing[actor] = _Doing(record.place, "runs", since, record, ticket)
 
     def finish(self, actor: Actor) -> None:
         """Note that its answer has come."""
@@ -109,27 +114,25 @@ class Stage:
         if self.stop.is_set():
             raise Halted
 
-    def end(self, actor: Actor, failure: Failure | None, halted: bool) -> None:
-        """Note that a session has come to its end.
-
-        Args:
-            actor: the connection.
-            failure: why it was stopped, or None.
-            halted: it was stopped because the run stops.
-        """
+    def fail(self, failure: Failure) -> None:
+        """Stop the run for a failure; when it is stopped already, for another's, this one is no cause."""
         with self._news:
-            if failure is not None:
-                self._result.failures.append(failure)
-                if failure.kind == "wait" and not self._result.standings:
-                    # now: once the run is stopped nobody stands where he stood
-                    self._result.standings = self._stand(lambda pid: f"pid {pid}")
+            if self.stop.is_set():
+                return
+            self._result.failures.append(failure)
+            if failure.kind == "wait":
+                # now: once the run is stopped nobody stands where he stood
+                self._result.standings = self._stand(lambda pid: f"pid {pid}")
+            self.stop.set()
+
+    def end(self, actor: Actor) -> None:
+        """Note that a session has come to its end, whichever it was."""
+        with self._news:
             self._board.end(actor)
-            if not halted:
-                self._doing[actor] = _Doing(None, "failed" if failure else "ended", time.time())
+            if not self.stop.is_set():
+                self._doing[actor] = _Doing(None, "ended", time.time())
             self._running -= 1
             self._news.notify_all()
-        if failure is not None:
-            self.stop.set()
 
     def wait(self, actor: Actor, wait: Wait, iteration: int) -> None:
         """Stand at a barrier or wait until it opens.
@@ -200,11 +203,12 @@ class Stage:
             for pid, by in blockers.items():
                 actor = self._actors[pid]
                 now = self._doing[actor]
-                if now.record is not None and now.ticket == tickets[pid]:
+                record = now.record  # its session takes it away when the answer has come
+                if record is not None and now.ticket == tickets[pid]:
                     look[actor] = Seen(now.ticket, by)
                     now.blockers = by
-                    self._remember(now.record, by)
-            for actor, now in self._doing.items():
+                    self._remember(record, by)
+            for actor, now in list(self._doing.items()):
                 if actor not in look:
                     now.blockers = ()
             if self._board.see_blocked(*self._looks.add(look)):
@@ -229,11 +233,6 @@ class Stage:
         """
         with self._news:
             return self._news.wait_for(lambda: self._running == 0 or self.stop.is_set(), seconds)
-
-    def gone(self, seconds: float) -> bool:
-        """Wait until no session runs any more, stopped or not; False where the time was over."""
-        with self._news:
-            return self._news.wait_for(lambda: self._running == 0, seconds)
 
     def standings(self, describe: Callable[[int], str]) -> list[Standing]:
         """Tell how every session stands now.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
@@ -10,6 +11,8 @@ from pgchaos.engine.wording import error_failure
 from pgchaos.history import Failure, Record, RunResult
 
 Cell = object
+_PATIENCE = 30.0
+"""Seconds for one table."""
 
 
 def fill(link: Link, result: RunResult) -> Failure | None:
@@ -38,7 +41,7 @@ def fill(link: Link, result: RunResult) -> Failure | None:
     )
     for name, rows in tables:
         data = "".join("\t".join(map(_cell, row)) + "\n" for row in rows)
-        answer = link.ask(f"COPY chaos.{name} FROM STDIN", data)
+        answer = link.ask(f"COPY chaos.{name} FROM STDIN", data, time.monotonic() + _PATIENCE)
         if answer.error is not None:
             return error_failure(answer.error, None, f"chaos.{name}")
     return None

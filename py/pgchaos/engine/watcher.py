@@ -7,8 +7,13 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
-from pgchaos.engine.link import Link
+from psycopg import pq
+
+from pgchaos.engine.answer import Answer
+from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.stage import Stage
 
 _TIGHT = 0.001
@@ -16,18 +21,24 @@ _LOOSE = 0.02
 """Seconds between looks: while somebody waits for others to be blocked, and else."""
 _LONG = 0.005
 """Seconds that a statement may take before it is looked at without being asked for."""
+_PATIENCE = 10.0
+"""Seconds for one look."""
 
 
 class Watcher:
     """Watches a stage until it is closed.
 
     Args:
-        link: a connection for looks alone.
+        connect: opens a connection for looks alone; again where it was lost.
         stage: whose sessions are watched.
+
+    Raises:
+        LinkError: the server refused the connection.
     """
 
-    def __init__(self, link: Link, stage: Stage) -> None:
-        self.link, self._stage = link, stage
+    def __init__(self, connect: Callable[[], Link], stage: Stage) -> None:
+        self._connect, self._stage = connect, stage
+        self._link: Link | None = connect()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="pgchaos watcher", daemon=True)
 
@@ -36,17 +47,32 @@ class Watcher:
         self._thread.start()
 
     def close(self) -> None:
-        """Watch no more; the link is free afterwards."""
+        """Watch no more; single looks are possible still."""
         self._over.set()
         if self._thread.ident is not None:
             self._thread.join()
 
+    def disconnect(self) -> None:
+        """End the connection."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _ask(self, query: str) -> Answer:
+        if self._link is None or not self._link.alive:
+            self.disconnect()
+            try:
+                self._link = self._connect()
+            except LinkError as refused:
+                return Answer(pq.TransactionStatus.UNKNOWN, error=refused.error)
+        return self._link.ask(query, deadline=time.monotonic() + _PATIENCE)
+
     def _watch(self) -> None:
-        while not self._over.is_set() and self.link.alive:
+        while not self._over.is_set():
             asked = self._stage.needs_looks()
             self.look(0.0 if asked else _LONG)
-            if asked:
-                self._over.wait(_TIGHT)
+            if asked or self._link is None:
+                self._over.wait(_TIGHT if self._link is not None else _LOOSE)
             else:
                 self._stage.rest(_LOOSE)
 
@@ -61,7 +87,7 @@ class Watcher:
             self._stage.see({}, {})
             return
         pids = ",".join(map(str, tickets))
-        answer = self.link.ask(
+        answer = self._ask(
             "SELECT pid, array_to_string(pg_catalog.pg_blocking_pids(pid), ',')"
             " FROM pg_catalog.pg_stat_get_activity(NULL)"
             f" WHERE pid = ANY ('{{{pids}}}') AND wait_event_type IN ('Lock', 'IPC')"
@@ -82,7 +108,7 @@ class Watcher:
         """
         if pid == 0:
             return "a prepared transaction"
-        answer = self.link.ask(
+        answer = self._ask(
             "SELECT backend_type || coalesce(' ' || nullif(application_name, ''), '') || coalesce(', ' || state, '')"
             f" FROM pg_catalog.pg_stat_activity WHERE pid = {pid}"
         )

@@ -20,7 +20,7 @@ from pgchaos.scenario.lexemes import Comment, Sql
 from pgchaos.scenario.model import Invariant, Place, Retry, Scenario, Schedule, Section, Session, Statement
 from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
-from pgchaos.scenario.schedules import held_by, schedule, settled
+from pgchaos.scenario.schedules import held_by, schedule, settled, waits
 from pgchaos.scenario.title import title_of
 
 
@@ -141,10 +141,11 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
 def _unclear(reading: Reading, everything: list[Sql]) -> frozenset[Place]:
     """Find the statements that may hold more than was meant: a `;` or a quote is missing."""
     unclear = set(reading.run_together)
-    for place in reading.mistakes:
+    if reading.mistakes:
+        mistakes = {(place.path, place.line) for place in reading.mistakes}
         for sql in everything:
             lines = range(sql.place.line, sql.place.line + sql.text.count("\n") + 1)
-            if sql.place.path == place.path and place.line in lines:
+            if any((sql.place.path, line) in mistakes for line in lines):
                 unclear.add(sql.place)
     return frozenset(unclear)
 
@@ -177,12 +178,15 @@ def _check_sections(reading: Reading, bodies: list[Body]) -> None:
 def _check_sessions(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -> None:
     for name, session in sessions.items():
         check_targets(name, session, sessions, reading.complain)
-    check_signals(sessions.values(), sessions.values(), reading.complain)
-    check_barriers(sessions.values(), reading.complain)
+    free = scenario.schedule.kind != "exact"  # an exact schedule refuses the waits themselves
+    if free:
+        check_signals(sessions.values(), sessions.values(), reading.complain)
+        check_barriers(sessions.values(), reading.complain)
     for mutant in scenario.mutants:
         for session in mutant.sessions:
             check_targets(session.name, session, sessions, reading.complain)
-        check_signals(mutant.sessions, [*sessions.values(), *mutant.sessions], reading.complain)
+        if free:
+            check_signals(mutant.sessions, [*sessions.values(), *mutant.sessions], reading.complain)
 
 
 def _check_mutants(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -> None:
@@ -192,6 +196,7 @@ def _check_mutants(reading: Reading, scenario: Scenario, sessions: dict[str, Ses
     if scenario.schedule.kind != "exact":
         return
     for mutant in scenario.mutants:
+        reading.problems.extend(waits(mutant.sessions))
         for session in mutant.sessions:
             misfit = held_by(scenario.schedule.steps, session)
             if misfit:

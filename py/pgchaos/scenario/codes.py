@@ -59,7 +59,8 @@ def code(word: str, where: str) -> Code:
         raise Wrong(f"`{where}`: `{word}` is no SQLSTATE: its letters are capitals, did you mean `{word.upper()}`?")
     if word == "unknown":
         raise Wrong(f"`{where}`: `unknown`, the outcome of a lost COMMIT, can only be retried: `retry unknown`")
-    near = nearest(word, conditions())
+    begins = (name for name in sorted(conditions()) if len(word) > 3 and name.startswith(word.lower()))
+    near = nearest(word, conditions()) or next(begins, None)
     hint = f"did you mean `{near}`?" if near else "see the appendix on error codes in PostgreSQL's documentation"
     raise Wrong(f"`{where}`: `{word}` is neither a SQLSTATE nor a condition name, {hint}")
 

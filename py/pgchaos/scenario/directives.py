@@ -50,6 +50,7 @@ WORDS: dict[str, Where] = {
 """Every directive by its first word, and where it stands."""
 
 _NAME = r"[^\W\d][\w-]*"
+_STEP = rf"{_NAME}(?:\[\d+\])?\.[^\s.]+"
 _CODES = r"(?:[0-9A-Z]{5}|[a-z]+_[a-z_]+)(?:[ ,]+(?:[0-9A-Z]{5}|[a-z]+_[a-z_]+))*"
 _SHAPES = {
     "tags": r"(?:(?:slow|concurrent|destructive|smoke)\b[ ,]*)+",
@@ -58,7 +59,7 @@ _SHAPES = {
     "sandbox": r"database|schema|server",
     "matrix": r"\w+ in .+",
     "given": r"\w+ in .+",
-    "schedule": rf"free|all|all up to \d+|explore \d+|(?:{_NAME}(?:\[\d+\])?\.\S+ ?)+",
+    "schedule": rf"free|all|all up to \d+|explore \d+|{_STEP}(?: {_STEP})*",
     "oracle": r"serializable",
     "xfail": r"'.*' .*",
     "leaves": r"(?:open transaction|prepared transaction|advisory lock|invalid index|object|role|slot)\b.*",
@@ -79,7 +80,7 @@ _SHAPES = {
 """What may follow a directive's word: it tells a directive without its colon from prose."""
 
 _EXACT = re.compile(r"-- chaos:(\S*)(?:\s+(.*))?", re.S)
-_ALIKE = re.compile(r"--([ \t]*)([A-Za-z]{3,8})([ \t]*)([:;]?)([ \t]*)([A-Za-z]+)(?![^\s])[ \t]*(.*)", re.S)
+_ALIKE = re.compile(r"--([ \t]{0,9})([A-Za-z]{3,8})([ \t]{0,9})([:;]?)([ \t]{0,9})([A-Za-z]+)(?![^\s])[ \t]*(.*)", re.S)
 _QUICK = re.compile(r"--[ \t]*[CcKkHhXx][A-Za-z]{2,7}[ \t]*[:; \t]")
 _PREFIX_LIKE = 0.75
 _WORD_LIKE = 0.75

@@ -11,7 +11,7 @@ from pgchaos.scenario.head import Head
 from pgchaos.scenario.inside import item
 from pgchaos.scenario.lexemes import Command, Comment, Mistake, Sql
 from pgchaos.scenario.model import Fault, Place, Problem
-from pgchaos.scenario.mutants import Planted, caught_by, mutant_line, replace
+from pgchaos.scenario.mutants import Planted, caught_by, mutant_line, replace, same_item
 from pgchaos.scenario.options import InvariantOptions, SessionOptions, invariant_options, session_options
 from pgchaos.scenario.source import Source
 from pgchaos.scenario.when import WrongCondition, split_when
@@ -49,6 +49,7 @@ class Reading:
         self.mistakes: list[Place] = []
         self.unfinished: list[Sql] = []
         self.stray: Place | None = None
+        self._lines: dict[str, list[str]] = {}
         self.asserts = False
         # what could not be understood may be what a later check would miss
         self.lost = bool(problems)
@@ -151,7 +152,9 @@ class Reading:
         Returns:
             The last line before `end` that holds something other than a comment.
         """
-        lines = self.source.texts[end.path].split("\n")
+        lines = self._lines.get(end.path)
+        if lines is None:
+            lines = self._lines[end.path] = self.source.texts[end.path].split("\n")
         for number in range(min(end.line - 1, len(lines)), begun.line, -1):
             text = lines[number - 1].strip()
             if text and not text.startswith("--"):
@@ -272,7 +275,7 @@ class Reading:
         text, self.mutant.when = split_when("mutant", text, "mutant NAME [when NAME = value]", self.head.matrix)
         self.mutant.name = mutant_line(text)
         for other in self.planted[:-1]:
-            if other.name == text:
+            if same_item(other.name, text):
                 raise Wrong(f"`mutant`: `{text}` is there twice, first in line {other.body.place.line}")
 
     def _close(self) -> None:

@@ -42,6 +42,8 @@ def take_values(args: Args, place: Place, name: str) -> Given:
         args.take("")
         low, high = _lengths(args)
         args.need("of")
+        if args.peek() == "list":
+            raise args.wrong("a list of lists cannot be drawn")
         return Given(place, name, "list", low, high, element=take_values(args, place, name))
     if word == "timestamp":
         args.take("")
@@ -65,14 +67,14 @@ def take_list(args: Args, what: str) -> tuple[str, ...]:
     Raises:
         Wrong: a comma is missing or too many, or a value is there twice.
     """
-    values: list[str] = []
+    values: dict[str, None] = {}
     while True:
         token = args.take(what)
         if not token.quoted and token.text in (",", "=", "<", ">", "<=", ">="):
             raise args.wrong(f"{what} is missing before `{token}`")
         if token.text in values:
             raise args.wrong(f"{what} is written twice: `{token}`")
-        values.append(token.text)
+        values[token.text] = None
         if not args.more():
             return tuple(values)
         if not args.took(","):

@@ -199,13 +199,13 @@ def _oracle(head: Head, text: str, place: Place) -> None:
 
 
 def _xfail(head: Head, text: str, place: Place) -> None:
-    text, when = split_when("xfail", text, _XFAIL, head.matrix)
     name, reason = None, text
     if text.startswith("'"):
         found = _QUOTED_FIRST.fullmatch(text)
         if found is None:
             raise Wrong(f"`xfail`: a quote does not end in this line; it is written `{_XFAIL}`")
         name, reason = found[1].replace("''", "'"), found[2]
+    reason, when = split_when("xfail", reason, _XFAIL, head.matrix)
     if not reason or name == "":
         raise Wrong(
             f"`xfail`: the {'name in its quotes' if name == '' else 'reason'} is missing; it is written `{_XFAIL}`"

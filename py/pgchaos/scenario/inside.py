@@ -60,11 +60,11 @@ def _allow(args: Args, place: Place, when: When | None) -> Allow:
 
 
 def _delay(args: Args, place: Place, when: When | None) -> Delay:
-    return Delay(place, args.time("how long", zero=True), False, when)
+    return Delay(place, args.time("the delay", zero=True), False, when)
 
 
 def _jitter(args: Args, place: Place, when: When | None) -> Delay:
-    return Delay(place, args.time("how long at most", zero=True), True, when)
+    return Delay(place, args.time("the jitter", zero=True), True, when)
 
 
 def _barrier(args: Args, place: Place, when: When | None) -> Barrier:

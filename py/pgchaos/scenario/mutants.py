@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from pgchaos.scenario.names import meant
 from pgchaos.scenario.options import SessionOptions
 
 _REPLACE = "replace 'text' with 'text' in SESSION, or in setup"
+_NO_LETTERS = re.compile(r"\W+")
 _CAUGHT = "caught by 'NAME'"
 
 
@@ -180,6 +182,11 @@ def _unknown(word: str, name: str, known: Iterable[str]) -> str:
     return f"`{word}`: there is no session `{name}`{meant(name, known)}"
 
 
+def same_item(one: str, other: str) -> bool:
+    """Say whether two mutants' names differ in no letter, so that their items would have the same id."""
+    return _NO_LETTERS.sub(" ", one).strip().lower() == _NO_LETTERS.sub(" ", other).strip().lower()
+
+
 def mutant_line(text: str) -> str:
     """Check a mutant's name.
 
@@ -192,6 +199,6 @@ def mutant_line(text: str) -> str:
     Raises:
         Wrong: it is missing.
     """
-    if not text:
+    if not _NO_LETTERS.sub("", text):
         raise Wrong("`mutant`: its name is missing; it is written `mutant NAME [when NAME = value]`")
     return text

@@ -45,6 +45,8 @@ FUNCTIONS = frozenset(
 """The functions of pgTAP 1.3.5 that print TAP or keep its plan."""
 
 _MADE = re.compile(r"\bfunction\s+(?:[\w\"]+\s*\.\s*)?\"?(\w+)\"?\s*\(", re.I)
+_LAST_WORD = re.compile(r"\w+$")
+_FAR = 60
 _NO_CALL_AFTER = frozenset(
     {"into", "table", "exists", "references", "on", "with", "recursive", "index", "view", "as", "constraint", "update"}
 )
@@ -76,7 +78,13 @@ def called(sql: Sql, own: frozenset[str]) -> str | None:
         return None
     for word in sorted((sql.words & FUNCTIONS) - own):
         # a table may have the name too: `INSERT INTO plan (id)`; and another schema's function is not pgTAP's
-        for found in re.finditer(rf"(?:(\w+)\s+|(\.)\s*)?\b{word}\s*\(", sql.text, re.I):
-            if not found[2] and (found[1] or "").lower() not in _NO_CALL_AFTER:
+        for found in re.finditer(rf"\b{word}\s*\(", sql.text, re.I):
+            before = sql.text[max(0, found.start() - _FAR) : found.start()].rstrip()
+            if not before.endswith(".") and _last_word(before) not in _NO_CALL_AFTER:
                 return word
     return None
+
+
+def _last_word(text: str) -> str:
+    found = _LAST_WORD.search(text)
+    return found[0].lower() if found else ""

@@ -13,7 +13,7 @@ from pgchaos.scenario.branches import Branches
 from pgchaos.scenario.model import Form, Parts, Variable
 from pgchaos.scenario.tokens import NAME, VALUE, variable
 
-__all__ = ["Branches", "assignment", "echoed", "evaluate", "render", "truth", "valid_name"]
+__all__ = ["Branches", "assignment", "echoed", "evaluate", "literal", "render", "truth", "valid_name"]
 
 
 def render(parts: Parts, variables: Mapping[str, str]) -> str:

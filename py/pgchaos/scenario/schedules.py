@@ -89,7 +89,7 @@ def settled(plan: Schedule, sessions: Mapping[str, Session]) -> tuple[Schedule, 
     if not wrong:
         wrong = list(_order(steps, sessions))
     problems = [Problem(plan.place, f"`schedule`: {text}") for text in dict.fromkeys(wrong)]
-    problems += _waits(sessions.values())
+    problems += waits(sessions.values())
     return Schedule("exact", steps, None, plan.place), problems
 
 
@@ -160,7 +160,15 @@ def _steps(session: Session) -> Iterator[StepName]:
                 yield StepName(session.name, worker, step, iteration)
 
 
-def _waits(sessions: Iterable[Session]) -> list[Problem]:
+def waits(sessions: Iterable[Session]) -> list[Problem]:
+    """Find the waits that an exact schedule refuses.
+
+    Args:
+        sessions: of the file or of a mutant.
+
+    Returns:
+        A problem for each.
+    """
     words = {Barrier: "barrier", WaitBlocked: "wait blocked", WaitFor: "wait for"}
     return [
         Problem(

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from pgchaos.scenario.arguments import Args, Wrong, cut
 from pgchaos.scenario.model import Matrix, When
-from pgchaos.scenario.names import meant
+from pgchaos.scenario.names import meant, nearest
 
-_FIRST_WORD = re.compile(r"\s*(\w+)")
+_FIRST_WORD = re.compile(r"\s*(\w+)\s*(=?)")
 
 
 class WrongCondition(Wrong):
@@ -52,11 +52,13 @@ def split_when(word: str, text: str, usage: str, matrix: Mapping[str, Matrix]) -
         The text before the condition, and the condition.
 
     Raises:
-        Wrong: a matrix name follows, but no condition.
+        Wrong: a matrix name follows, but no condition; or the condition's name is nearly that of a matrix.
     """
-    before, found, after = text.rpartition(" when ")
+    before, found, after = f" {text}".rpartition(" when ")
     name = _FIRST_WORD.match(after) if found else None
-    if name is None or name[1] not in matrix:
+    if name is None:
+        return text, None
+    if name[1] not in matrix and not (name[2] and nearest(name[1], matrix)):
         return text, None
     tail = Args(word, "", usage)
     tail.tokens = cut(word, after)

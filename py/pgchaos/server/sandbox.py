@@ -46,7 +46,7 @@ def furnish(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str,
 
     Raises:
         ServerError: one of them cannot be had; the message says which and why.
-        psycopg.OperationalError: the server is gone.
+        psycopg.Error: the server is gone.
     """
     with _naming("pgTAP"):
         pgtap.install(conn, pgtap_from)
@@ -61,7 +61,8 @@ def furnish(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str,
 def _naming(what: str) -> Iterator[None]:
     try:
         yield
-    except psycopg.OperationalError:
-        raise
     except psycopg.Error as error:
+        # OperationalError alone says little: a missing control file is one too (58P01, up to PostgreSQL 15)
+        if error.sqlstate is None or error.sqlstate.startswith(("08", "57P")):
+            raise
         raise ServerError(f"{what} cannot be created: {str(error).strip()}") from error

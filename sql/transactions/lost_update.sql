@@ -1,0 +1,51 @@
+-- Two tellers read the same balance, and each writes back what it computed
+-- Reference: Martin Kleppmann, "Hermitage: testing the I in ACID", P4 lost update; PostgreSQL docs, "Transaction Isolation"
+--
+-- Both tellers have read before either writes. Read committed lets the second overwrite the first: a deposit is lost,
+-- and that is known to be so. From repeatable read on the second gets 40001, and must be sent again.
+
+-- chaos:tags concurrent smoke
+-- chaos:timeout 20s
+-- chaos:matrix level in 'read committed', 'repeatable read', 'serializable'
+-- chaos:xfail 'no deposit is lost' read committed writes over what it did not read when level = 'read committed'
+
+-- chaos:setup
+CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL);
+INSERT INTO account VALUES (1, 100);
+
+-- chaos:session teller x 2 retry serialization_failure
+BEGIN ISOLATION LEVEL :level;
+SELECT balance FROM account WHERE id = 1 \gset
+-- chaos:barrier has_read
+UPDATE account SET balance = :balance + 10 WHERE id = 1;
+COMMIT;
+
+-- chaos:check
+SELECT is(balance, 120, 'no deposit is lost') FROM account;
+SELECT is(count(*), 2::bigint, 'both tellers were told that they had committed')
+  FROM chaos.transactions WHERE outcome = 'committed';
+SELECT is(count(*) = 1, :'level' <> 'read committed', 'the second teller had to try again, except at read committed')
+  FROM chaos.transactions WHERE sqlstate = '40001';
+
+-- chaos:mutant the tellers read and write at read committed
+-- chaos:replace ':level' with 'READ COMMITTED' in teller
+-- chaos:caught by 'no deposit is lost'
+
+-- chaos:mutant who is turned away gives up
+-- chaos:session teller retry none allow serialization_failure
+BEGIN ISOLATION LEVEL :level;
+SELECT balance FROM account WHERE id = 1 \gset
+-- chaos:barrier has_read
+UPDATE account SET balance = :balance + 10 WHERE id = 1;
+COMMIT;
+-- chaos:caught by 'no deposit is lost'
+-- chaos:caught by 'both tellers were told that they had committed'
+
+-- chaos:mutant the balance is not read again
+-- chaos:session teller
+SELECT balance FROM account WHERE id = 1 \gset
+-- chaos:barrier has_read
+BEGIN ISOLATION LEVEL :level;
+UPDATE account SET balance = :balance + 10 WHERE id = 1;
+COMMIT;
+-- chaos:caught by 'no deposit is lost'

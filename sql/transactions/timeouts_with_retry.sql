@@ -1,0 +1,80 @@
+-- Time-outs make a transaction give way, and a retry brings it through
+-- Reference: PostgreSQL docs, "Client Connection Defaults", lock_timeout and statement_timeout
+--
+-- A long transaction keeps a row until both others have given way: one by lock_timeout (55P03), one by statement_timeout
+-- (57014, the same as of a cancelled query). What they had done by then is undone; sent again, both come through.
+
+-- chaos:tags concurrent smoke
+-- chaos:timeout 20s
+
+-- chaos:setup
+CREATE TABLE stock (id int PRIMARY KEY, amount int NOT NULL);
+CREATE TABLE sale (buyer text NOT NULL);
+CREATE SEQUENCE buyer_tries;
+CREATE SEQUENCE broker_tries;
+INSERT INTO stock VALUES (1, 10);
+
+-- chaos:session holder
+BEGIN;
+UPDATE stock SET amount = amount + 5 WHERE id = 1;
+-- chaos:signal held
+-- chaos:wait for buyer_tries_again
+-- chaos:wait for broker_tries_again
+COMMIT;
+
+-- chaos:session buyer retry lock_not_available
+-- chaos:wait for held
+BEGIN;
+SELECT nextval('buyer_tries') > 1 AS again \gset
+\if :again
+-- chaos:signal buyer_tries_again
+\endif
+INSERT INTO sale VALUES ('buyer');
+SET LOCAL lock_timeout = '20ms';
+UPDATE stock SET amount = amount - 1 WHERE id = 1;
+COMMIT;
+
+-- chaos:session broker retry query_canceled
+-- chaos:wait for held
+BEGIN;
+SELECT nextval('broker_tries') > 1 AS again \gset
+\if :again
+-- chaos:signal broker_tries_again
+\endif
+INSERT INTO sale VALUES ('broker');
+SET LOCAL statement_timeout = '50ms';
+UPDATE stock SET amount = amount - 1 WHERE id = 1;
+COMMIT;
+
+-- chaos:check
+SELECT is(amount, 13, 'each sale was taken from stock once') FROM stock;
+SELECT bag_eq('TABLE sale', $$VALUES ('buyer'), ('broker')$$, 'each sale was written down once');
+SELECT is(sqlstate, '55P03', 'the buyer gave way first') FROM chaos.transactions
+ WHERE session = 'buyer' AND attempt = 1;
+SELECT is(sqlstate, '57014', 'the broker gave way first') FROM chaos.transactions
+ WHERE session = 'broker' AND attempt = 1;
+
+-- chaos:mutant the buyer does not try again
+-- chaos:session buyer retry none
+-- chaos:wait for held
+BEGIN;
+INSERT INTO sale VALUES ('buyer');
+SET LOCAL lock_timeout = '20ms';
+UPDATE stock SET amount = amount - 1 WHERE id = 1;
+COMMIT;
+-- chaos:signal buyer_tries_again
+-- chaos:caught by 'lock_not_available'
+
+-- chaos:mutant the buyer waits for as long as it takes
+-- chaos:replace 'SET LOCAL lock_timeout = ''20ms''' with '' in buyer
+-- chaos:session holder
+BEGIN;
+UPDATE stock SET amount = amount + 5 WHERE id = 1;
+-- chaos:signal held
+-- chaos:wait blocked buyer
+COMMIT;
+-- chaos:caught by 'the buyer gave way first'
+
+-- chaos:mutant the broker does not know which time-out it has set
+-- chaos:replace 'statement_timeout' with 'lock_timeout' in broker
+-- chaos:caught by 'lock_not_available'

@@ -1,0 +1,36 @@
+"""Scenarios are played from their text, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pgchaos.server import Server, ServerSettings, open_server
+from tests.engine.playing import Play
+
+
+@pytest.fixture(scope="session")
+def server(private_server: Server) -> Server:
+    """The server that the tests of the engine share; none of them harms it."""
+    return private_server
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[Server]:
+    """A server of one module's own, which may be harmed."""
+    with open_server(ServerSettings()) as server:
+        yield server
+
+
+@pytest.fixture
+def play(server: Server, tmp_path: Path) -> Play:
+    """Play a scenario's text on the shared server."""
+    return Play(server, tmp_path)
+
+
+@pytest.fixture
+def play_own(own_server: Server, tmp_path: Path) -> Play:
+    """Play a scenario's text on a server that may be harmed."""
+    return Play(own_server, tmp_path)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pgchaos.ahead import Ahead
+
+LIMIT = 10.0
+
+
+def test_jobs_run_side_by_side_and_results_come_by_job() -> None:
+    meeting = threading.Barrier(3, timeout=LIMIT)
+
+    def run(job: str) -> str:
+        meeting.wait()
+        return job.upper()
+
+    ahead = Ahead(run, 3)
+    ahead.start({job: job for job in "abc"})
+    assert [ahead.result_of(job, job) for job in ("c", "a", "b")] == ["C", "A", "B"]
+    ahead.close()
+
+
+def test_a_job_that_was_not_started_is_run_by_who_asks() -> None:
+    ahead: Ahead[str, threading.Thread] = Ahead(lambda _: threading.current_thread(), 2)
+    assert ahead.result_of("alone", "alone") is threading.current_thread()
+    ahead.close()
+
+
+def test_what_a_job_raises_is_raised_where_its_result_is_asked_for() -> None:
+    def run(job: str) -> str:
+        raise LookupError(job)
+
+    ahead = Ahead(run, 1)
+    ahead.start({"a": "a"})
+    with pytest.raises(LookupError, match="a"):
+        ahead.result_of("a", "a")
+    ahead.close()
+
+
+def test_nothing_is_started_after_close_and_what_runs_is_waited_for() -> None:
+    began, go, done = threading.Event(), threading.Event(), list[str]()
+
+    def run(job: str) -> None:
+        began.set()
+        go.wait(LIMIT)
+        done.append(job)
+
+    ahead = Ahead(run, 1)
+    ahead.start({"first": "first", "second": "second"})
+    assert began.wait(LIMIT)
+    closing = threading.Thread(target=ahead.close)
+    closing.start()
+    while not ahead._futures["second"].cancelled():
+        assert closing.is_alive()
+    go.set()
+    closing.join(LIMIT)
+    assert done == ["first"]
+    assert not closing.is_alive()
