@@ -35,6 +35,7 @@ help: ## say what there is
 	@echo '  PG_BINDIR=/usr/lib/postgresql/18/bin   a private server of that version'
 	@echo '  PGHOST, PGPORT, PGUSER, PGDATABASE, PGSERVICE   an existing server, as for psql'
 	@echo '  PYTHON=python3.12          the Python to set up with (3.10 or newer)'
+	@echo '  PG_CONFIG=/usr/lib/postgresql/18/bin/pg_config   whose server install and installcheck are for'
 
 # While `make -j check installcheck-chaos` installs the tools of development, nothing may run from the same place.
 .PHONY: installcheck-chaos
@@ -47,6 +48,13 @@ check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all s
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest tests sql $(CHAOS_OPTS)
+
+.PHONY: install installcheck
+install: ## put the SQL extension pgchaos into the server of pg_config (PGXS)
+	$(MAKE) -C pgtap install
+
+installcheck: ## run its pgTAP tests on the server that libpq's environment names (PGXS)
+	$(MAKE) -C pgtap installcheck
 
 .PHONY: clean
 clean: ## remove all that make has made, .venv too

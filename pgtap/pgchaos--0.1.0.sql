@@ -97,7 +97,7 @@ CREATE FUNCTION chaos.var(name text) RETURNS text
 LANGUAGE sql STABLE
 AS $$ SELECT chaos._setting('chaos.vars')::json ->> $1 $$;
 COMMENT ON FUNCTION chaos.var(text) IS
-'The value of the psql variable of that name, where psql does not look: inside functions and DO blocks. NULL where it is not set. Raises nothing.
+'The value of the psql variable name, where psql does not look: inside functions and DO blocks. NULL where it is not set. Raises nothing.
 Example: PERFORM chaos.var(''level'');';
 
 -- What survives a rollback
@@ -235,7 +235,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION chaos.signal(text) IS
-'Gives a signal, which lets chaos.wait_for in other sessions of this database go on, at once: it does not wait for COMMIT, and a rollback does not take it back. It stays given until the session that gave it ends, or calls pg_advisory_unlock_all() or DISCARD ALL. It is not the directive signal of the same name. Errors: 22023 where the name is NULL.
+'Gives a signal, which lets chaos.wait_for in other sessions of this database go on, at once: it does not wait for COMMIT, and a rollback does not take it back. name: of the signal. It stays given until the session that gave it ends, or calls pg_advisory_unlock_all() or DISCARD ALL. It is not the directive signal of the same name. Errors: 22023 where the name is NULL.
 Example: SELECT chaos.signal(''ready'');';
 
 CREATE FUNCTION chaos.wait_for(name text, timeout interval DEFAULT '30s') RETURNS void
@@ -259,7 +259,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION chaos.wait_for(text, interval) IS
-'Waits until some session has given a signal with chaos.signal. timeout: an interval with its unit. Works at each isolation level; but as the first query of a repeatable read or serializable transaction it takes the snapshot. Errors: CH002 after the timeout, 22023 for a wrong argument.
+'Waits until some session has given a signal with chaos.signal. name: of the signal. timeout: an interval with its unit. Works at each isolation level; but as the first query of a repeatable read or serializable transaction it takes the snapshot. Errors: CH002 after the timeout, 22023 for a wrong argument.
 Example: SELECT chaos.wait_for(''ready'', ''10s'');';
 
 CREATE FUNCTION chaos.barrier(name text, parties integer, timeout interval DEFAULT '30s') RETURNS void
@@ -306,7 +306,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION chaos.barrier(text, integer, interval) IS
-'Waits until so many sessions of this database have come to the barrier of that name, the caller among them. parties: sessions, from 1. timeout: an interval with its unit. Each iteration of a session has its own barrier; once open it stays open while a session that passed it lives, so that a transaction that is tried again does not wait. A rollback does not take an arrival back. As the first query of a repeatable read transaction it takes the snapshot; the directive barrier does not, and knows who is blocked. Errors: CH002 after the timeout, 22023 for a wrong argument.
+'Waits until so many sessions of this database have come to the barrier of that name, the caller among them. name: of the barrier. parties: sessions, from 1. timeout: an interval with its unit. Each iteration of a session has its own barrier; once open it stays open while a session that passed it lives, so that a transaction that is tried again does not wait. A rollback does not take an arrival back. As the first query of a repeatable read transaction it takes the snapshot; the directive barrier does not, and knows who is blocked. Errors: CH002 after the timeout, 22023 for a wrong argument.
 Example: SELECT chaos.barrier(''both have read'', 2, ''10s'');';
 
 -- Forced errors
@@ -439,7 +439,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION chaos.clear_faults(regclass) IS
-'Takes away what chaos.inject_error and chaos.inject_delay put on a table, or without argument on all tables. Returns how many faults it took away. It waits for transactions that use the table. Errors: 42501 where the table is somebody else''s.
+'Takes away what chaos.inject_error and chaos.inject_delay put on a table, or without argument on all tables. relation: the table or view. Returns how many faults it took away. It waits for transactions that use the table. Errors: 42501 where the table is somebody else''s.
 Example: SELECT chaos.clear_faults(''orders'');';
 
 -- Other sessions
@@ -660,9 +660,10 @@ CREATE FUNCTION chaos.snapshot(name text, query text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    found CONSTANT text[] := chaos._rows(query);
+    found text[];
 BEGIN
     PERFORM chaos._need(name IS NOT NULL AND query IS NOT NULL, 'chaos.snapshot: name and query must be given');
+    found := chaos._rows(query);
     INSERT INTO chaos.snapshots AS s VALUES (name, query, found)
         ON CONFLICT ON CONSTRAINT snapshots_pkey DO UPDATE SET query = excluded.query, rows = excluded.rows;
     RETURN cardinality(found);
@@ -788,7 +789,7 @@ CREATE FUNCTION chaos.no_leaks(description text DEFAULT 'nothing was left behind
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    found CONSTANT text := (SELECT string_agg(leak, E'\n') FROM chaos._left_behind() AS leak);
+    found CONSTANT text := (SELECT string_agg(leak, E'\n' ORDER BY leak COLLATE "C") FROM chaos._left_behind() AS leak);
 BEGIN
     RETURN chaos._tap('chaos.no_leaks', found IS NULL, description, found);
 END

@@ -14,7 +14,7 @@ from pgchaos.report import failure_text
 from pgchaos.runner import Job, Runner
 from pgchaos.server.settings import ServerError
 from pgchaos.tap import failure_of
-from pgchaos.verdict import Verdict, judge
+from pgchaos.verdict import Verdict, judge, xfails_in_force
 
 _LEAST_WIDTH = 80
 
@@ -100,7 +100,7 @@ def _tell(item: ScenarioItem, subtests: pytest.Subtests, job: Job, result: RunRe
     if verdict.outcome == "skipped":
         pytest.skip(verdict.reason)
     # a failing subtest would make an xfail a strict failure, and a passing one says nothing of it
-    if not job.scenario.xfails:
+    if not xfails_in_force(job.scenario, job.variables):
         _tell_assertions(item, subtests, result.assertions)
     if verdict.outcome == "xfailed":
         pytest.xfail(verdict.reason)

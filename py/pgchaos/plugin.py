@@ -40,9 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 pytest-xdist's own type
-    """Give a worker of pytest-xdist what it cannot find out by itself."""
-    options = node.config.stash[_OPTIONS]
-    node.workerinput["pgchaos"] = {"seed": options.seed, "named": options.named}
+    """Give a worker of pytest-xdist the seed, which it would draw for itself."""
+    node.workerinput["pgchaos"] = {"seed": node.config.stash[_OPTIONS].seed}
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -46,7 +46,7 @@ def judge(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -
     failures = all_failures(result)
     if result.skipped and not failures:
         return Verdict("skipped", reason=result.skipped)
-    active = [xfail for xfail in scenario.xfails if xfail.when is None or xfail.when.holds(variables)]
+    active = xfails_in_force(scenario, variables)
     expected = tuple((xfail, tuple(f for f in failures if is_named(f, xfail.name))) for xfail in active)
     known = {id(failure) for _, named in expected for failure in named}
     counting = [failure for failure in failures if id(failure) not in known]
@@ -58,6 +58,19 @@ def judge(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -
     if counting:
         return Verdict("failed", tuple(counting), matched, reason)
     return Verdict("xfailed" if matched else "passed", (), matched, reason)
+
+
+def xfails_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Xfail, ...]:
+    """List what is known to fail for some values of a matrix.
+
+    Args:
+        scenario: the file.
+        variables: the values.
+
+    Returns:
+        Its xfails without those whose `when` does not hold.
+    """
+    return tuple(xfail for xfail in scenario.xfails if xfail.when is None or xfail.when.holds(variables))
 
 
 def all_failures(result: RunResult) -> tuple[Failure, ...]:

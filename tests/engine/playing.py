@@ -40,7 +40,7 @@ class Play:
 
 def held(result: RunResult) -> list[str]:
     """Name the assertions that held; the run had no failure besides."""
-    assert result.failures == []
+    assert not result.failures, result.failures
     return [assertion.name for assertion in result.assertions if assertion.ok]
 
 
@@ -57,9 +57,7 @@ def said(result: RunResult, session: str, worker: int = 1) -> list[Record]:
 
 def outcomes(result: RunResult, session: str) -> list[tuple[int, int, bool, str, str | None]]:
     """Give the transactions of a session: worker, attempt, block, outcome, sqlstate."""
-    return [
-        (t.worker, t.attempt, t.block, t.outcome, t.sqlstate) for t in result.transactions if t.session == session
-    ]
+    return [(t.worker, t.attempt, t.block, t.outcome, t.sqlstate) for t in result.transactions if t.session == session]
 
 
 def texts(records: list[Record]) -> list[str]:

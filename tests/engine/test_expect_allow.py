@@ -29,9 +29,7 @@ def test_an_expected_error_fails_nothing(play: Play) -> None:
 @pytest.mark.parametrize(
     ("statement", "have"), [("SELECT 1", "have: no error"), ("SELECT 1/0", "have: 22012: division by zero")]
 )
-def test_an_expected_error_that_does_not_come_fails_and_the_run_goes_on(
-    play: Play, statement: str, have: str
-) -> None:
+def test_an_expected_error_that_does_not_come_fails_and_the_run_goes_on(play: Play, statement: str, have: str) -> None:
     result = play(
         f"""
         -- chaos:session s

@@ -1,6 +1,6 @@
 -- Faults on tables: inject_error, inject_delay, clear_faults
 BEGIN;
-SELECT plan(25);
+SELECT plan(27);
 
 CREATE TABLE "Job" (id int);
 CREATE TABLE "other table" (id int);
@@ -47,9 +47,31 @@ BEGIN
 END
 $$;
 SELECT chaos.inject_error('"Job"', 'INSERT', '40001', 0.5) \gset
-SELECT is(pg_temp.failures(), 22, 'probability 0.5 is half of the statements');
+SELECT is(pg_temp.failures(), 18, 'probability 0.5 is half of the statements');
 
-SELECT chaos.inject_delay('other table', 'UPDATE', '1s') \gset
-\echo # the name of a table is written as in SQL
+SELECT chaos.inject_delay('"other table"', 'UPDATE', '40ms') \gset
+SELECT cmp_ok(pg_temp.took('UPDATE "other table" SET id = 4'), '>=', '40ms'::interval, 'UPDATE is slow');
+SELECT is(tgtype & 60, 16, 'and nothing but UPDATE') FROM pg_trigger
+ WHERE tgrelid = '"other table"'::regclass AND tgname LIKE 'chaos%';
+SELECT chaos.inject_delay('"other table"', 'INSERT', '40ms', 'after') \gset
+SELECT is(tgtype & 2, 0, 'after: while the row locks are held') FROM pg_trigger
+ WHERE tgrelid = '"other table"'::regclass AND tgname LIKE 'chaos%insert';
+SELECT cmp_ok(pg_temp.took('INSERT INTO "other table" VALUES (7), (8)'), '>=', '40ms'::interval, 'INSERT is slow then');
+SELECT is(count(*), 2::bigint, 'and each fault once a statement, not a row') FROM pg_trigger
+ WHERE tgrelid = '"other table"'::regclass AND tgname LIKE 'chaos%' AND tgtype & 1 = 0;
+
+SELECT is(chaos.clear_faults('"other table"'), 2, 'both are cleared');
+SELECT triggers_are('other table', ARRAY[]::name[], 'and nothing of them is left');
+SELECT is(chaos.clear_faults(), 2, 'without a table all are cleared');
+SELECT lives_ok('TRUNCATE "Job"', 'TRUNCATE too');
+SELECT is(chaos.clear_faults(), 0, 'and then there are none');
+
+SELECT throws_ok($$SELECT chaos.inject_error('"Job"', 'SELECT', '40001')$$, '22023', NULL, 'SELECT has no triggers');
+SELECT throws_ok($$SELECT chaos.inject_error('"Job"', 'UPDATE', NULL)$$, '22023', NULL, 'which error must be said');
+SELECT throws_ok($$SELECT chaos.inject_error('"Job"', 'UPDATE', '40001', 2)$$, '22023', NULL, 'twice always is refused');
+SELECT throws_ok($$SELECT chaos.inject_error(NULL, 'UPDATE', '40001')$$, '22023', NULL, 'the table must be said');
+SELECT throws_ok($$SELECT chaos.inject_delay('"Job"', 'UPDATE', '-1s')$$, '22023', NULL, 'a delay is not negative');
+SELECT throws_ok($$SELECT chaos.inject_delay('"Job"', 'UPDATE', '1s', 'while')$$, '22023', NULL, 'the moment is before or after');
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -26,6 +26,11 @@ _CANCEL = 3.0
 _CANCEL_AGAIN = 0.2
 """Seconds after which it is sent again: one that comes before the query has begun is ignored (ProcessInterrupts)."""
 
+CANNOT_CONNECT_NOW = "57P03"
+"""The server starts, recovers or shuts down."""
+_RECOVERING = 0.02
+"""Seconds between two attempts to connect to such a server."""
+
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)
 _READ, _WRITE = select.POLLIN, select.POLLIN | select.POLLOUT
 
@@ -278,6 +283,30 @@ class Link:
             self._dup.close()
             self._dup = None
         self._pg.finish()
+
+
+def link_again(
+    conninfo: str, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None = None, seconds: float = 30.0
+) -> Link:
+    """Open a link to a server that may be recovering just now.
+
+    Args:
+        conninfo, stop, notice: as for Link.
+        seconds: to wait until it accepts connections.
+
+    Returns:
+        The link.
+
+    Raises:
+        LinkError: as for Link; 57P03 where it still recovers.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return Link(conninfo, stop, notice)
+        except LinkError as refused:
+            if refused.error.sqlstate != CANNOT_CONNECT_NOW or time.monotonic() > deadline or stop.wait(_RECOVERING):
+                raise
 
 
 def _why_not(pg: pq.abc.PGconn) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from pgchaos.engine import leaks, tables
-from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.link import Link, LinkError, link_again
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.performance import Performance
 from pgchaos.engine.section import Section
@@ -95,7 +95,7 @@ class _Run:
             self._own.close()
             self._own = None
         if self._own is None:
-            self._own = Link(session_conninfo(self._sandbox.conninfo, "leaks", {}), self._calm)
+            self._own = link_again(session_conninfo(self._sandbox.conninfo, "leaks", {}), self._calm)
             self._pids.add(self._own.pid)
         return self._own
 

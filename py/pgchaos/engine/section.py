@@ -9,7 +9,7 @@ from psycopg import pq
 
 from pgchaos.engine.answer import BLOCK, FORGETS, Answer
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
-from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.link import Link, LinkError, link_again
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import Voices, session_conninfo, vars_literal
 from pgchaos.engine.wording import error_failure, plain_failure
@@ -97,7 +97,7 @@ class Section:
         if self._link is not None and self._link.ask("", deadline=self._deadline).error is not None:
             self.close()
         if self._link is None:
-            self._link, self._told = Link(self._conninfo, self._stop, self._notice), None
+            self._link, self._told = link_again(self._conninfo, self._stop, self._notice), None
             self._pids.add(self._link.pid)
         return self._link
 

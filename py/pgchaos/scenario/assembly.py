@@ -35,7 +35,7 @@ def assembled(path: Path, reading: Reading) -> Scenario:
         The scenario; nothing to rely on where a problem was found.
     """
     head, source = reading.head, reading.source
-    sessions = {options.name: _session(options, body) for options, body in reading.sessions.values()}
+    sessions = {options.name: _session(options, body) for options, body in reading.found.sessions.values()}
     plan = _schedule(reading, sessions)
     scenario = Scenario(
         path=path,
@@ -59,11 +59,11 @@ def assembled(path: Path, reading: Reading) -> Scenario:
         sessions=tuple(sessions.values()),
         invariants=tuple(
             Invariant(body.place, tuple(body.items), options.every, options.may_be_empty, options.at_end)
-            for options, body in reading.invariants
+            for options, body in reading.found.invariants
         ),
         checks=_sections(reading, "check"),
         state=_sections(reading, "state"),
-        mutants=tuple(grown(planted, sessions) for planted in reading.planted),
+        mutants=tuple(grown(planted, sessions) for planted in reading.found.planted),
         includes=tuple(source.included),
         unsupported=tuple(sorted(head.unsupported)),
     )
@@ -77,7 +77,7 @@ def _title(reading: Reading) -> str:
 
 
 def _sections(reading: Reading, kind: str) -> tuple[Section, ...]:
-    return tuple(body.section() for body in reading.sections[kind])
+    return tuple(body.section() for body in reading.found.sections[kind])
 
 
 def _session(options: SessionOptions, body: Body) -> Session:
@@ -114,7 +114,7 @@ def _schedule(reading: Reading, sessions: dict[str, Session]) -> Schedule:
 
 
 def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -> None:
-    bodies = list(reading.sql_bodies())
+    bodies = list(reading.found.bodies())
     declared = frozenset([*reading.head.matrix, *reading.head.given])
     for body in bodies:
         check_variables(body, declared, reading.complain)
@@ -166,7 +166,7 @@ def _check_sections(reading: Reading, bodies: list[Body]) -> None:
             empty = True
             named = f"session `{body.name}`" if body.kind == "session" else f"`{body.kind}`"
             reading.complain(body.place, f"{named} holds nothing: a statement is missing")
-    if empty or reading.asserts or reading.invariants or reading.sections["check"] or reading.head.oracle:
+    if empty or reading.asserts or reading.found.invariants or reading.found.sections["check"] or reading.head.oracle:
         return
     if not asserts(sql for body in bodies for sql in body.sources):
         reading.complain(
@@ -191,7 +191,7 @@ def _check_sessions(reading: Reading, scenario: Scenario, sessions: dict[str, Se
 
 def _check_mutants(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -> None:
     setup = [item for section in scenario.setup for item in section.items if isinstance(item, Statement)]
-    for planted in reading.planted:
+    for planted in reading.found.planted:
         check_mutant(planted, sessions, setup, reading.complain)
     if scenario.schedule.kind != "exact":
         return

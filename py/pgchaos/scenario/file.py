@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from pgchaos.scenario.arguments import Args, Wrong
-from pgchaos.scenario.body import Body, Kind
+from pgchaos.scenario.body import Body
 from pgchaos.scenario.directives import WORDS, Directive, directive
+from pgchaos.scenario.found import PLAIN_SECTIONS, Found
 from pgchaos.scenario.head import Head
 from pgchaos.scenario.inside import item
 from pgchaos.scenario.lexemes import Command, Comment, Mistake, Sql
@@ -16,7 +17,6 @@ from pgchaos.scenario.options import InvariantOptions, SessionOptions, invariant
 from pgchaos.scenario.source import Source
 from pgchaos.scenario.when import WrongCondition, split_when
 
-_PLAIN_SECTIONS: dict[str, Kind] = {"setup": "setup", "teardown": "teardown", "check": "check", "state": "state"}
 _MISSED = frozenset({"signal", "step", "barrier"})
 _PSQL_SETTINGS = frozenset({"QUIET", "ON_ERROR_STOP", "ON_ERROR_ROLLBACK", "ECHO", "VERBOSITY", "SHOW_CONTEXT"})
 
@@ -35,12 +35,8 @@ class Reading:
         self.shown = shown
         self.source = source
         self.problems = problems
-        self.head = Head(shown, extra_tags)
-        self.sections: dict[str, list[Body]] = {kind: [] for kind in _PLAIN_SECTIONS}
-        self.invariants: list[tuple[InvariantOptions, Body]] = []
-        self.sessions: dict[str, tuple[SessionOptions, Body]] = {}
-        self.spare: list[Body] = []
-        self.planted: list[Planted] = []
+        self.found = Found()
+        self.head = Head(extra_tags)
         self.body: Body | None = None
         self.mutant: Planted | None = None
         self.first_section: Place | None = None
@@ -237,12 +233,12 @@ class Reading:
         if found.word == "invariant":
             options = InvariantOptions()
             self.body = Body("invariant", place, self.complain)
-            self.invariants.append((options, self.body))
+            self.found.invariants.append((options, self.body))
             invariant_options(found.text, options)
             return
-        kind = _PLAIN_SECTIONS[found.word]
+        kind = PLAIN_SECTIONS[found.word]
         self.body = Body(kind, place, self.complain)
-        self.sections[kind].append(self.body)
+        self.found.sections[kind].append(self.body)
         Args(found.word, found.text, found.word).end()
 
     def _session(self, text: str, place: Place) -> None:
@@ -253,28 +249,17 @@ class Reading:
         finally:
             self.body.name = options.name
             self.lost |= not options.name
-            first = self._keep(options, self.body)
+            first = self.found.keep(options, self.body, self.mutant)
         if first is not None:
             raise Wrong(f"`session`: `{options.name}` is there twice, first in line {first.line}")
-
-    def _keep(self, options: SessionOptions, body: Body) -> Place | None:
-        if self.mutant is not None:
-            before = [b.place for o, b in self.mutant.sessions if o.name == options.name]
-            self.mutant.sessions.append((options, body))
-            return before[0] if before else None
-        if options.name in self.sessions:
-            self.spare.append(body)
-            return self.sessions[options.name][1].place
-        self.sessions[options.name] = (options, body)
-        return None
 
     def _mutant(self, text: str, place: Place) -> None:
         self.body = Body("mutant", place, self.complain)
         self.mutant = Planted("", self.body)
-        self.planted.append(self.mutant)
+        self.found.planted.append(self.mutant)
         text, self.mutant.when = split_when("mutant", text, "mutant NAME [when NAME = value]", self.head.matrix)
         self.mutant.name = mutant_line(text)
-        for other in self.planted[:-1]:
+        for other in self.found.planted[:-1]:
             if same_item(other.name, text):
                 raise Wrong(f"`mutant`: `{text}` is there twice, first in line {other.body.place.line}")
 
@@ -282,17 +267,6 @@ class Reading:
         if self.body is not None:
             self.body.finish()
         self.body = None
-
-    def sql_bodies(self) -> Iterator[Body]:
-        """Give every section that holds SQL, those of mutants too."""
-        for bodies in self.sections.values():
-            yield from bodies
-        yield from (body for _, body in self.invariants)
-        yield from (body for _, body in self.sessions.values())
-        yield from self.spare
-        for planted in self.planted:
-            yield planted.body
-            yield from (body for _, body in planted.sessions)
 
 
 def _sets_psql(command: Command) -> bool:

@@ -27,11 +27,9 @@ class Head:
     """What the head says so far; see Scenario for the fields that both have.
 
     Args:
-        shown: the file as users are told of it.
         extra_tags: tags that are allowed beside the four.
     """
 
-    shown: str
     extra_tags: Collection[str] = ()
     title: str | None = None
     tags: set[str] = field(default_factory=set)

@@ -31,9 +31,15 @@ class Sandbox:
 
 
 def toolkit() -> str:
-    """Read the SQL of the toolkit, '' where the package brings none."""
+    """Read the SQL of the toolkit.
+
+    Raises:
+        ServerError: the package was installed without it.
+    """
     file = resources.files("pgchaos.toolkit") / "toolkit.sql"
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
+    if not file.is_file():
+        raise ServerError(f"the toolkit's SQL is missing: there is no {file}; install pgchaos again, whole")
+    return file.read_text(encoding="utf-8")
 
 
 def furnish(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str, ...], pgtap_from: Path | None) -> None:

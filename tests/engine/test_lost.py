@@ -1,0 +1,149 @@
+"""Connections that are lost, on a server that may be harmed: before COMMIT was sent, and while it runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from pgchaos.history import RunResult
+from pgchaos.server import Server
+from tests.engine.playing import Play, held, only, outcomes
+from tests.waiting import until
+
+SLOW_COMMIT = """
+    -- chaos:setup
+    CREATE TABLE t (id int);
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM dawdle();
+        RETURN NULL;
+    END $$;
+    -- a crash takes back what nextval did in a transaction that it ended, hence the second condition
+    CREATE TABLE birth AS SELECT clock_timestamp() AS at;
+    CREATE SEQUENCE tries;
+    CREATE FUNCTION dawdle() RETURNS void LANGUAGE plpgsql AS $$
+    BEGIN
+        IF nextval('tries') = 1 AND (
+            SELECT backend_start < at FROM pg_stat_activity, birth WHERE backend_type = 'checkpointer'
+        ) THEN
+            PERFORM pg_sleep(100);
+        END IF;
+    END $$;
+    CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow();
+    -- chaos:session victim {options}
+    BEGIN;
+    INSERT INTO t VALUES (1);
+    {before}
+    COMMIT;
+    -- chaos:check
+    SELECT pass('checked');
+"""
+
+
+def sleeper(server: Server) -> int | None:
+    """Find the backend of the session named victim while it sleeps."""
+    with server.connect() as conn:
+        row = conn.execute(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'victim[1]' AND wait_event = 'PgSleep'"
+        ).fetchone()
+    return None if row is None else int(str(row[0]))
+
+
+def strike(server: Server, how: str) -> None:
+    """Take the connection of the sleeping victim away."""
+    pid = until(partial(sleeper, server), "the victim sleeps")
+    assert pid is not None
+    if how == "kill":
+        os.kill(pid, signal.SIGKILL)
+    else:
+        with server.connect() as conn:
+            conn.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+
+def answers(server: Server) -> bool:
+    """Say whether the server accepts connections again."""
+    try:
+        server.connect().close()
+    except Exception:
+        return False
+    return True
+
+
+@contextmanager
+def striking(server: Server, how: str) -> Iterator[None]:
+    """Strike from another thread while the block runs; wait until the server has recovered."""
+    thread = threading.Thread(target=strike, args=(server, how))
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(30)
+        assert not thread.is_alive()
+        until(partial(answers, server), "the server has recovered")
+
+
+def struck(play: Play, how: str, options: str, before: str = "") -> RunResult:
+    with striking(play.server, how):
+        return play(SLOW_COMMIT.format(options=options, before=before))
+
+
+def test_killed_in_commit_the_outcome_is_unknown(play_own: Play) -> None:
+    result = struck(play_own, "kill", "allow 08006")
+    assert held(result) == ["checked"]
+    assert outcomes(result, "victim") == [(1, 1, True, "unknown", "08006")]
+
+
+def test_killed_in_commit_08006_is_not_retried(play_own: Play) -> None:
+    result = struck(play_own, "kill", "retry 08006 57P03 08001 up to 50")
+    failure = only(result)
+    assert "08006" in failure.names
+    assert [row[1:4] for row in outcomes(result, "victim")] == [(1, True, "unknown")]
+
+
+def test_an_unknown_outcome_is_retried_with_unknown(play_own: Play) -> None:
+    result = struck(play_own, "kill", "retry unknown 57P03 08001 57P02 up to 50 backoff 20ms")
+    assert held(result) == ["checked"]
+    rows = outcomes(result, "victim")
+    assert rows[0] == (1, 1, True, "unknown", "08006")
+    assert rows[-1][2:] == (True, "committed", "00000")
+
+
+@pytest.mark.parametrize(
+    ("how", "codes", "state"), [("kill", "08006 57P03 08001 57P02", "08006"), ("terminate", "57P01", "57P01")]
+)
+def test_lost_before_commit_it_is_retried_by_its_code(play_own: Play, how: str, codes: str, state: str) -> None:
+    before = "SELECT dawdle();"
+    result = struck(play_own, how, f"retry {codes} up to 50 backoff 20ms", before)
+    assert held(result) == ["checked"]
+    rows = outcomes(result, "victim")
+    assert rows[0] == (1, 1, True, "rolled back", state)
+    assert rows[-1][2:] == (True, "committed", "00000")
+
+
+def test_outside_a_block_a_lost_statement_is_its_own_commit(play_own: Play) -> None:
+    text = """
+        -- chaos:session victim retry 08006 57P03 08001 up to 50
+        SELECT pg_sleep(100);
+        -- chaos:check
+        SELECT pass('never');
+    """
+    with striking(play_own.server, "kill"):
+        result = play_own(text)
+    assert "08006" in only(result).names
+    assert [row[1:4] for row in outcomes(result, "victim")] == [(1, False, "unknown")]
+
+
+def test_an_invariant_is_looked_at_again_after_the_server_recovered(play_own: Play) -> None:
+    text = SLOW_COMMIT.format(options="allow 08006", before="") + (
+        '-- chaos:invariant\nSELECT count(*) = 0 AS "nothing was committed" FROM t;\n'
+    )
+    with striking(play_own.server, "kill"):
+        result = play_own(text.replace("-- chaos:check", "-- chaos:teardown\nDROP TABLE t;\n-- chaos:check"))
+    assert held(result) == ["checked"]
+    assert result.looks > result.missed

@@ -1,0 +1,231 @@
+"""Time limits of sessions and sections, and backends that do not answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import psycopg
+import pytest
+
+from pgchaos.engine import link
+from pgchaos.server import Server
+from tests.engine.playing import Play, only
+from tests.waiting import until
+
+CHECKED = """
+-- chaos:teardown
+DO $$ BEGIN RAISE NOTICE 'teardown ran'; END $$;
+-- chaos:check
+SELECT pass('never');
+"""
+
+
+def test_sessions_that_do_not_end_are_stopped(play: Play) -> None:
+    began = time.monotonic()
+    result = play("-- chaos:timeout 300ms\n-- chaos:session s\nSELECT pg_sleep(100);\n" + CHECKED)
+    failure = only(result)
+    assert (failure.kind, failure.text) == ("timeout", "the sessions did not end within 0.3s")
+    assert time.monotonic() - began < 4
+    assert result.assertions == []
+    assert result.output == ["setup: NOTICE: teardown ran"]
+
+
+def test_standings_say_who_waited_for_whom(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:timeout 400ms
+        -- chaos:session holder
+        BEGIN;
+        SELECT pg_advisory_xact_lock(1);
+        -- chaos:signal locked
+        SELECT pg_sleep(100);
+        -- chaos:session waiter
+        -- chaos:wait blocked late
+        SELECT 1;
+        -- chaos:session late
+        -- chaos:wait for locked
+        -- chaos:barrier met
+        SELECT pg_advisory_xact_lock(1);
+        -- chaos:session over
+        -- chaos:barrier met
+        SELECT 1;
+        -- chaos:barrier never
+        -- chaos:session last
+        -- chaos:wait for locked
+        SELECT pg_advisory_xact_lock(1);
+        -- chaos:barrier never
+        """
+        + CHECKED
+    )
+    assert only(result).kind == "timeout"
+    told = {s.session: (s.doing, s.waits_for) for s in result.standings}
+    assert told["holder[1]"] == ("runs", ())
+    assert told["late[1]"] == ("is blocked", ("holder[1]",))
+    assert told["over[1]"] == ("waits at barrier never", ("last[1]",))
+
+
+def test_standings_name_a_prepared_transaction(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:timeout 300ms
+        -- chaos:setup
+        CREATE TABLE t (id int PRIMARY KEY);
+        BEGIN;
+        INSERT INTO t VALUES (1);
+        PREPARE TRANSACTION 'orphan';
+        -- chaos:session s
+        INSERT INTO t VALUES (1);
+        """
+        + CHECKED
+    )
+    assert only(result).kind == "timeout"
+    (standing,) = result.standings
+    assert (standing.doing, standing.waits_for) == ("is blocked", ("a prepared transaction",))
+
+
+@contextmanager
+def locking(server: Server, key: int) -> Iterator[None]:
+    """Hold an advisory lock in the database of a scenario from outside, as soon as it asks for that by sleeping."""
+
+    def waiting() -> str | None:
+        with server.connect() as conn:
+            row = conn.execute(
+                "SELECT datname FROM pg_stat_activity WHERE application_name = 'ready[1]' AND wait_event = 'PgSleep'"
+            ).fetchone()
+        return None if row is None else str(row[0])
+
+    over = threading.Event()
+
+    def hold() -> None:
+        database = until(waiting, "a session named ready sleeps")
+        with psycopg.connect(server.conninfo(database), application_name="a stranger", autocommit=True) as conn:
+            conn.execute("SELECT pg_advisory_lock(%s)", [key])
+            conn.execute(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'ready[1]' AND wait_event = 'PgSleep'"
+            )
+            over.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(30)
+
+
+def test_standings_name_a_foreign_backend(play: Play) -> None:
+    with locking(play.server, 7):
+        result = play(
+            """
+            -- chaos:timeout 1500ms
+            -- chaos:session ready
+            -- chaos:allow query_canceled
+            SELECT pg_sleep(100);
+            SELECT pg_advisory_lock(7);
+            """
+            + CHECKED
+        )
+    assert only(result).kind == "timeout"
+    (standing,) = result.standings
+    assert standing.doing == "is blocked"
+    assert "client backend a stranger, idle" in standing.waits_for[0]
+
+
+@pytest.mark.parametrize("part", ["setup", "check", "teardown"])
+def test_each_section_has_a_limit_of_its_own(play: Play, part: str) -> None:
+    sections = {"setup": "SELECT 1;", "teardown": "SELECT 1;", "check": "SELECT pass('checked');"}
+    sections[part] = f"SELECT pg_sleep(100);\n{sections[part]}"
+    text = "".join(f"-- chaos:{name}\n{sql}\n" for name, sql in sections.items())
+    began = time.monotonic()
+    result = play(f"-- chaos:timeout 200ms\n-- chaos:session s\nSELECT 1;\n{text}")
+    failure = only(result)
+    assert failure.kind == "timeout"
+    named = "setup" if part == "teardown" else part
+    assert failure.text == f"{named} was stopped: it did not end within 0.2s"
+    assert failure.place is not None
+    assert time.monotonic() - began < 4
+
+
+def test_a_backend_that_does_not_answer_a_cancel_loses_its_socket(
+    play_own: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "_ANSWER_TO_CANCEL", 0.3)
+
+    def sleeper() -> int | None:
+        with play_own.server.connect() as conn:
+            row = conn.execute(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'frozen[1]' AND wait_event = 'PgSleep'"
+            ).fetchone()
+        return None if row is None else int(str(row[0]))
+
+    frozen: list[int] = []
+
+    def freeze() -> None:
+        pid = until(sleeper, "the session sleeps")
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        frozen.append(pid)
+
+    thread = threading.Thread(target=freeze)
+    thread.start()
+    began = time.monotonic()
+    try:
+        result = play_own("-- chaos:timeout 1s\n-- chaos:session frozen\nSELECT pg_sleep(100);\n" + CHECKED)
+    finally:
+        thread.join(30)
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    assert only(result).kind == "timeout"
+    assert frozen
+    assert time.monotonic() - began < 5
+
+
+def test_a_backend_frozen_at_the_end_of_its_session_does_not_hold_up_the_run(
+    play_own: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # it left a transaction open: ROLLBACK is sent to it, and nobody answers
+    from pgchaos.engine import speaker
+
+    monkeypatch.setattr(link, "_ANSWER_TO_CANCEL", 0.2)
+    monkeypatch.setattr(speaker, "_SHORT", 0.2)
+    pids: list[int] = []
+
+    def at_check() -> bool:
+        with play_own.server.connect() as conn:
+            query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'check' AND wait_event = 'PgSleep'"
+            if conn.execute(query).fetchone() is None:
+                return False
+            row = conn.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'frozen[1]'").fetchone()
+        assert row is not None
+        pids.append(int(str(row[0])))
+        os.kill(pids[0], signal.SIGSTOP)
+        return True
+
+    thread = threading.Thread(target=partial(until, at_check, "the check sleeps"))
+    thread.start()
+    began = time.monotonic()
+    try:
+        result = play_own(
+            """
+            -- chaos:session frozen
+            BEGIN;
+            SELECT 1;
+            -- chaos:check
+            SELECT pg_sleep(0.5);
+            SELECT pass('checked');
+            """
+        )
+    finally:
+        thread.join(30)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    assert [f.names for f in result.failures] == [("open transaction",)]
+    assert time.monotonic() - began < 6

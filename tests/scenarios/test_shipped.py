@@ -1,0 +1,93 @@
+"""The scenarios that we ship: each passes, says where it comes from, and notices when its protection is taken away."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pgchaos.engine import Settings, run
+from pgchaos.history import RunResult
+from pgchaos.scenario.model import Mutant, Scenario, Session, Statement
+from pgchaos.scenario.mutation import mutants_in_force, mutated
+from pgchaos.scenario.reader import read, variants
+from pgchaos.server import Server
+from pgchaos.verdict import all_failures, is_named, judge
+
+SQL = Path(__file__).parents[2] / "sql"
+SEED = 1
+
+
+@pytest.fixture(
+    scope="module", params=sorted(SQL.rglob("*.sql")), ids=lambda path: path.relative_to(SQL).with_suffix("").as_posix()
+)
+def shipped(request: pytest.FixtureRequest) -> Scenario:
+    return read(request.param, request.param.relative_to(SQL.parent).as_posix())
+
+
+def played(scenario: Scenario, variables: Mapping[str, str], server: Server) -> RunResult:
+    result = run(scenario, variables, server, Settings(SEED))
+    if result.skipped:
+        pytest.skip(result.skipped)
+    return result
+
+
+def caught(mutant: Mutant, result: RunResult) -> bool:
+    failures = all_failures(result)
+    return all(any(is_named(failure, name) for failure in failures) for name in mutant.caught_by)
+
+
+def told(result: RunResult) -> str:
+    return "; ".join(failure.text for failure in all_failures(result)) or "nothing failed"
+
+
+def test_it_says_what_it_shows_and_where_that_is_told(shipped: Scenario) -> None:
+    assert shipped.title
+    assert re.search(r"^-- Reference: \S", shipped.source, re.MULTILINE)
+
+
+def test_each_of_its_mutants_is_run(shipped: Scenario) -> None:
+    in_force = {m.name for variables in variants(shipped) for m in mutants_in_force(shipped, variables)}
+    assert in_force
+    assert in_force == {mutant.name for mutant in shipped.mutants}
+
+
+def test_its_mutants_are_caught_by_what_they_name(shipped: Scenario, private_server: Server) -> None:
+    missed = [
+        f"{mutant.name} {variables}: {told(result)}"
+        for variables in variants(shipped)
+        for mutant in mutants_in_force(shipped, variables)
+        if not caught(mutant, result := played(mutated(shipped, mutant), variables, private_server))
+    ]
+    assert missed == []
+
+
+def test_a_mutant_that_changes_nothing_is_not_caught(shipped: Scenario, private_server: Server) -> None:
+    for variables in variants(shipped):
+        for mutant in mutants_in_force(shipped, variables)[:1]:
+            itself = mutated(shipped, replace(mutant, items=(), replaces=(), sessions=shipped.sessions))
+            assert told(played(itself, variables, private_server)) == "nothing failed"
+
+
+def test_it_passes_or_fails_as_it_is_known_to(shipped: Scenario, private_server: Server) -> None:
+    for variables in variants(shipped):
+        verdict = judge(shipped, variables, played(shipped, variables, private_server))
+        known = any(xfail.when is None or xfail.when.holds(variables) for xfail in shipped.xfails)
+        assert verdict.outcome == ("xfailed" if known else "passed"), verdict.failures
+
+
+def test_a_mutant_with_a_syntax_error_is_not_caught(shipped: Scenario, private_server: Server) -> None:
+    variables, mutant = next((v, m) for v in variants(shipped) for m in mutants_in_force(shipped, v))
+    for session in shipped.sessions:
+        slip = mutated(shipped, replace(mutant, items=(), replaces=(), sessions=(misspelt(session),)))
+        result = played(slip, variables, private_server)
+        assert [failure.kind for failure in all_failures(result)] == ["error"], told(result)
+        assert [m.name for m in shipped.mutants if caught(m, result)] == []
+
+
+def misspelt(session: Session) -> Session:
+    slip = Statement(session.place, "SELEC 1", ("SELEC 1",), "SELEC", "slip")
+    return replace(session, items=(slip, *session.items))
