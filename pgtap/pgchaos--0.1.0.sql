@@ -215,23 +215,12 @@ AS $$
 $$;
 COMMENT ON FUNCTION chaos._holders(integer) IS 'Internal: the backends that hold a lock of the toolkit.';
 
-CREATE FUNCTION chaos._hold(key integer) RETURNS void
-LANGUAGE plpgsql VOLATILE
-AS $$
-BEGIN
-    IF pg_backend_pid() NOT IN (SELECT pid FROM chaos._holders(key) AS pid) THEN
-        PERFORM pg_advisory_lock_shared(chaos._class(), key);
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION chaos._hold(integer) IS 'Internal: takes a lock of the toolkit, once.';
-
 CREATE FUNCTION chaos.signal(name text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     PERFORM chaos._need(name IS NOT NULL, 'chaos.signal: the name must be given');
-    PERFORM chaos._hold(hashtext('signal ' || name));
+    PERFORM pg_advisory_lock_shared(chaos._class(), hashtext('signal ' || name));
 END
 $$;
 COMMENT ON FUNCTION chaos.signal(text) IS
@@ -277,7 +266,7 @@ BEGIN
     PERFORM chaos._need(name IS NOT NULL, 'chaos.barrier: the name must be given');
     PERFORM chaos._need(parties > 0, 'chaos.barrier: the number of parties must be 1 or more');
     PERFORM chaos._need(timeout >= interval '0', 'chaos.barrier: the timeout must be given, and not be negative');
-    PERFORM chaos._hold(arrived);
+    PERFORM pg_advisory_lock_shared(chaos._class(), arrived);
     BEGIN
         LOOP
             SELECT count(*) INTO here FROM chaos._holders(arrived);
@@ -291,7 +280,7 @@ BEGIN
             PERFORM pg_sleep(pause);
             pause := least(pause * 1.5, 0.01);
         END LOOP;
-        PERFORM chaos._hold(passed);
+        PERFORM pg_advisory_lock_shared(chaos._class(), passed);
         -- who leaves may end its session, and its locks with it: not before all who arrived have seen it open
         WHILE EXISTS (SELECT FROM chaos._holders(arrived) AS a WHERE a NOT IN (SELECT p FROM chaos._holders(passed) AS p))
             AND clock_timestamp() < deadline
@@ -458,6 +447,8 @@ BEGIN
                     ELSE left(a.application_name, length(session)) = session
                          AND substr(a.application_name, length(session) + 1) ~ '^\[\d+\]$' END
          ORDER BY a.pid = pg_backend_pid(), a.application_name;
+    -- nor may the caller be shown what is seen here
+    PERFORM pg_stat_clear_snapshot();
 END
 $$;
 COMMENT ON FUNCTION chaos._connections(text, integer) IS
@@ -781,6 +772,7 @@ BEGIN
          WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
            AND a.application_name !~ '\[\d+\]$'
            AND a.application_name NOT IN ('setup', 'teardown', 'check', 'leaks', 'watcher', 'invariant');
+    PERFORM pg_stat_clear_snapshot();
 END
 $$;
 COMMENT ON FUNCTION chaos._left_behind() IS 'Internal: what chaos.no_leaks finds, a line each.';
@@ -811,6 +803,7 @@ BEGIN
                  FROM unnest(pg_blocking_pids(c.pid)) AS b LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = b
            ), ''), ' does not wait for a lock'), E'\n')
       INTO standing FROM chaos._connections(blocked_session) AS c;
+    PERFORM pg_stat_clear_snapshot();
     RETURN chaos._tap('chaos.blocked_by', held,
         coalesce(description, format('%s waits for %s', blocked_session, blocking_session)),
         coalesce(standing, 'there is no connection ' || blocked_session));

@@ -89,7 +89,7 @@ def _result(runner: Runner, job: Job, session: pytest.Session) -> RunResult:
         return runner.result_of(job)
     except ServerError as error:
         text = str(error)
-    if not runner.answers:
+    if not runner.usable:
         # the next items could but say the same
         session.shouldstop = "the scenarios have no server"
     pytest.fail(text, pytrace=False)

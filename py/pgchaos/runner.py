@@ -44,6 +44,8 @@ class Runner:
         self._timeout = timeout
         self._server: Server | None = None
         self._broken: ServerError | None = None
+        self._ran = False
+        self._refused = 0
 
     @property
     def server(self) -> Server:
@@ -91,14 +93,20 @@ class Runner:
             if refused:
                 return RunResult(seed=self._seed, skipped=refused, server=server.banner)
         settings = Settings(seed=self._seed, timeout=self._timeout, limit=job.limit)
-        return run(job.scenario, job.variables, server, settings)
+        try:
+            result = run(job.scenario, job.variables, server, settings)
+        except ServerError:
+            self._refused += 1
+            raise
+        self._ran = self._ran or not result.skipped
+        return result
 
     @property
-    def answers(self) -> bool:
-        """Whether the server can still be used: what one scenario asked for in vain, another may not need."""
+    def usable(self) -> bool:
+        """Whether the server can be used: what one scenario asked for in vain, another may not need."""
         import psycopg
 
-        if self._broken is not None or self._server is None:
+        if self._broken is not None or self._server is None or (self._refused > 1 and not self._ran):
             return False
         try:
             self._server.connect().close()

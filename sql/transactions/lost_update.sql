@@ -1,5 +1,5 @@
 -- Two tellers read the same balance, and each writes back what it computed
--- Reference: Martin Kleppmann, "Hermitage: testing the I in ACID", P4 lost update; PostgreSQL docs, "Transaction Isolation"
+-- Reference: Martin Kleppmann, "Hermitage", P4 lost update; PostgreSQL docs, "Transaction Isolation"
 --
 -- Both tellers have read before either writes. Read committed lets the second overwrite the first: a deposit is lost,
 -- and that is known to be so. From repeatable read on the second gets 40001, and must be sent again.

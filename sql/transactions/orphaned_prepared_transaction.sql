@@ -26,7 +26,7 @@ UPDATE account SET balance = balance + 1 WHERE id = 1;
 
 -- chaos:session operator
 -- chaos:wait blocked waiter
-SELECT chaos.assert(pg_blocking_pids(pid) = '{0}', 'who waits is blocked by no session')
+SELECT chaos.assert(bool_and(pg_blocking_pids(pid) = '{0}'), 'who waits is blocked by no session')
   FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'waiter[1]';
 SELECT gid FROM pg_prepared_xacts WHERE database = current_database() \gset
 ROLLBACK PREPARED :'gid';

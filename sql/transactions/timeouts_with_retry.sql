@@ -1,8 +1,8 @@
 -- Time-outs make a transaction give way, and a retry brings it through
 -- Reference: PostgreSQL docs, "Client Connection Defaults", lock_timeout and statement_timeout
 --
--- A long transaction keeps a row until both others have given way: one by lock_timeout (55P03), one by statement_timeout
--- (57014, the same as of a cancelled query). What they had done by then is undone; sent again, both come through.
+-- A long transaction keeps a row until both others have given way: one by lock_timeout (55P03), the other by
+-- statement_timeout (57014, as any cancelled query). What they had done is undone; sent again, both come through.
 
 -- chaos:tags concurrent smoke
 -- chaos:timeout 20s

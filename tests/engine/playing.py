@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import psycopg
 
 from pgchaos.engine import Settings, run
 from pgchaos.history import Failure, Record, RunResult
 from pgchaos.scenario.reader import read
 from pgchaos.server import Server
+from tests.waiting import until
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +69,35 @@ def outcomes(result: RunResult, session: str) -> list[tuple[int, int, bool, str,
 def texts(records: list[Record]) -> list[str]:
     """Give their statements."""
     return [record.statement for record in records]
+
+
+@contextmanager
+def stranger(server: Server, key: int) -> Iterator[None]:
+    """Connect to a scenario's database from outside once its session named ready sleeps, take a lock and wake it."""
+
+    def waiting() -> str | None:
+        with server.connect() as conn:
+            row = conn.execute(
+                "SELECT datname FROM pg_stat_activity WHERE application_name = 'ready[1]' AND wait_event = 'PgSleep'"
+            ).fetchone()
+        return None if row is None else str(row[0])
+
+    over = threading.Event()
+
+    def hold() -> None:
+        database = until(waiting, "a session named ready sleeps")
+        with psycopg.connect(server.conninfo(database), application_name="a stranger", autocommit=True) as conn:
+            conn.execute("SELECT pg_advisory_lock(%s)", [key])
+            conn.execute(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'ready[1]' AND wait_event = 'PgSleep'"
+            )
+            over.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(30)

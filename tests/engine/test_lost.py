@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from pgchaos.history import RunResult
-from pgchaos.server import Server
+from pgchaos.server import Server, ServerError
 from tests.engine.playing import Play, held, only, outcomes
 from tests.waiting import until
 
@@ -66,13 +66,13 @@ def strike(server: Server, how: str) -> None:
             conn.execute("SELECT pg_terminate_backend(%s)", [pid])
 
 
-def answers(server: Server) -> bool:
-    """Say whether the server accepts connections again."""
+def recovered(server: Server) -> bool:
+    """Say whether the server makes databases again."""
     try:
-        server.connect().close()
-    except Exception:
+        with server.sandbox():
+            return True
+    except ServerError:
         return False
-    return True
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def striking(server: Server, how: str) -> Iterator[None]:
     finally:
         thread.join(30)
         assert not thread.is_alive()
-        until(partial(answers, server), "the server has recovered")
+        until(partial(recovered, server), "the server has recovered")
 
 
 def struck(play: Play, how: str, options: str, before: str = "") -> RunResult:

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine import Settings, run
 from pgchaos.history import RunResult
 from pgchaos.scenario.model import Mutant, Scenario, Session, Statement
 from pgchaos.scenario.mutation import mutants_in_force, mutated
 from pgchaos.scenario.reader import read, variants
-from pgchaos.server import Server
+from pgchaos.server import Server, ServerSettings, open_server, start_private
 from pgchaos.verdict import all_failures, is_named, judge
 
 SQL = Path(__file__).parents[2] / "sql"
@@ -86,6 +87,15 @@ def test_a_mutant_with_a_syntax_error_is_not_caught(shipped: Scenario, private_s
         result = played(slip, variables, private_server)
         assert [failure.kind for failure in all_failures(result)] == ["error"], told(result)
         assert [m.name for m in shipped.mutants if caught(m, result)] == []
+
+
+def test_a_server_without_prepared_transactions_is_told_what_it_takes() -> None:
+    scenario = read(SQL / "transactions/orphaned_prepared_transaction.sql")
+    with start_private(settings={"max_prepared_transactions": "0"}) as private:
+        dsn = make_conninfo(**private.parameters)
+        with open_server(ServerSettings(dsn=dsn)) as server:
+            result = run(scenario, {}, server, Settings(SEED))
+    assert "max_prepared_transactions above 0 and a restart" in result.skipped
 
 
 def misspelt(session: Session) -> Session:

@@ -73,8 +73,9 @@ class Link:
         except BaseException:
             self._pg.finish()
             raise
-        if notice is not None:
-            self._pg.notice_handler = notice
+        self._notice = notice
+        self._farewell: ServerError | None = None
+        self._pg.notice_handler = self._hear
         self._pg.nonblocking = 1
         self._dup = socket.socket(fileno=os.dup(self._pg.socket))
         self._fd = self._pg.socket
@@ -261,9 +262,16 @@ class Link:
                 said = server_error(raw, lost=True)
                 answer.error = said if said.said else None
 
+    def _hear(self, raw: pq.abc.PGresult) -> None:
+        """Take a notice. What ends a connection while no query runs comes as one too (libpq's pqParseInput3)."""
+        if raw.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in (b"FATAL", b"PANIC"):
+            self._farewell = server_error(raw, lost=True)
+        elif self._notice is not None:
+            self._notice(raw)
+
     def _lost(self, answer: Answer, message: str) -> None:
         if answer.error is None:
-            answer.error = ServerError(LOST, message.strip(), lost=True, said=False)
+            answer.error = self._farewell or ServerError(LOST, message.strip(), lost=True, said=False)
 
     def notifications(self) -> list[tuple[str, str]]:
         """Take the notifications that have come in: channel and payload of each."""
@@ -325,6 +333,8 @@ _REFUSALS = {
     "the database system is starting up": "57P03",
     "the database system is shutting down": "57P03",
     "the database system is in recovery mode": "57P03",
+    "the database system is not yet accepting connections": "57P03",
+    "the database system is not accepting connections": "57P03",
     "is not permitted to log in": "28000",
     "password authentication failed": "28P01",
     "no pg_hba.conf entry": "28000",

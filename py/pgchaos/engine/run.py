@@ -115,6 +115,7 @@ class _Run:
             try:
                 self._tear_down(setup)
             finally:
+                self._take_assertions()
                 found += leaks.in_database(self._link())
                 found += leaks.shared(self._link(), shared, self._scenario.source)
         if complete:
@@ -162,7 +163,6 @@ class _Run:
             return done
         finally:
             show.close()
-            self._take_assertions()
 
     def _take_assertions(self) -> None:
         for assertion in self._voices.assertions():

@@ -18,7 +18,10 @@ _SCHEMAS = ("chaos", PGTAP_SCHEMA)
 
 _COMMENTED = """
     SELECT 'SCHEMA', nspname, pg_catalog.obj_description(oid, 'pg_namespace')
-    FROM pg_catalog.pg_namespace WHERE nspname = ANY (%(schemas)s)
+    FROM pg_catalog.pg_namespace WHERE nspname = ANY (%(schemas)s) AND NOT EXISTS (
+        -- the toolkit's, where it is installed as an extension, stays and goes with that
+        SELECT FROM pg_catalog.pg_depend
+        WHERE classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND objid = pg_namespace.oid AND deptype = 'e')
     UNION ALL
     SELECT 'EXTENSION', extname, pg_catalog.obj_description(oid, 'pg_extension') FROM pg_catalog.pg_extension
 """
@@ -68,8 +71,8 @@ def _bring(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: 
     record = sql.Literal(run.dumps())
     for name in sorted(_extensions(conn) - before):
         conn.execute(sql.SQL("COMMENT ON EXTENSION {} IS {}").format(sql.Identifier(name), record))
-    for name in _SCHEMAS:
-        if conn.execute("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", [name]).fetchone():
+    for kind, name, _ in _marked(conn):
+        if kind == "SCHEMA":
             conn.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(name), record))
 
 

@@ -57,10 +57,18 @@ def furnish(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str,
     with _naming("pgTAP"):
         pgtap.install(conn, pgtap_from)
     with _naming("the toolkit"):
-        conn.execute(toolkit().encode())
+        # the extension is the same SQL: where it is installed, or will be, that is the one
+        if _has_extension(conn):
+            conn.execute("TRUNCATE chaos.history, chaos.transactions, chaos.notifications")
+        elif "pgchaos" not in extensions:
+            conn.execute(toolkit().encode())
     for name in extensions:
         with _naming(f"extension {name}"):
             conn.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {} CASCADE").format(sql.Identifier(name)))
+
+
+def _has_extension(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
+    return conn.execute("SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'pgchaos'").fetchone() is not None
 
 
 @contextmanager

@@ -1,0 +1,71 @@
+"""chaos.assert in sessions and sections."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.playing import Play, held, only
+
+
+def test_it_counts_over_workers_and_iterations(play: Play) -> None:
+    result = play("-- chaos:session s x 3 repeat 4\nSELECT chaos.assert(true, 'held');\n")
+    assert held(result) == ["held"]
+    assert result.assertions[0].count == "12 of 12"
+
+
+@pytest.mark.parametrize(("value", "word"), [("false", "false"), ("NULL", "null")])
+def test_false_and_null_fail_and_the_run_goes_on(play: Play, value: str, word: str) -> None:
+    result = play(
+        f"""
+        -- chaos:session s x 2
+        SELECT chaos.assert(CASE :worker WHEN 1 THEN true ELSE {value} END, 'never negative');
+        SELECT chaos.assert(true, 'after');
+        -- chaos:check
+        SELECT pass('checked');
+        """
+    )
+    failure = only(result)
+    assert (failure.kind, failure.names) == ("assertion", ("never negative",))
+    assert failure.text == "never negative (1 of 2)"
+    assert failure.details == (f"first {word} in s[2]",)
+    assert {a.name: a.ok for a in result.assertions} == {"never negative": False, "after": True, "checked": True}
+
+
+INSIDE = {
+    "DO": "DO $$ BEGIN PERFORM chaos.assert(true, 'held'); END $$;",
+    "function": "SELECT asserts();",
+    "rolled back": "BEGIN;\nSELECT chaos.assert(true, 'held');\nROLLBACK;",
+    "quiet client": "SET client_min_messages = error;\nSELECT chaos.assert(true, 'held');",
+}
+
+
+@pytest.mark.parametrize("statements", INSIDE.values(), ids=INSIDE.keys())
+def test_it_is_heard_everywhere(play: Play, statements: str) -> None:
+    result = play(
+        f"""
+-- chaos:setup
+CREATE FUNCTION asserts() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM chaos.assert(true, 'held'); END $$;
+-- chaos:session s
+{statements}
+"""
+    )
+    assert held(result) == ["held"]
+
+
+def test_it_is_heard_in_setup_and_check_too(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:setup
+        SELECT chaos.assert(true, 'in setup');
+        -- chaos:session s
+        SELECT 1;
+        -- chaos:check
+        SELECT chaos.assert(false, 'in check');
+        SELECT pass('a pgTAP assertion beside it');
+        """
+    )
+    failure = only(result)
+    assert failure.names == ("in check",)
+    assert failure.place is not None
+    assert failure.place.line == 7
+    assert {a.name for a in result.assertions} == {"in setup", "in check", "a pgTAP assertion beside it"}

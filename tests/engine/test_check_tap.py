@@ -1,0 +1,62 @@
+"""TAP of check sections and of plain pgTAP files."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.playing import Play, held, only
+
+SESSION = "-- chaos:session s\nSELECT 1;\n-- chaos:check\n"
+PASS = {
+    "no plan": ("SELECT pass('a');\nSELECT pass('b');", ["a", "b"]),
+    "a plan": ("SELECT plan(2);\nSELECT pass('a');\nSELECT pass('b');\nSELECT * FROM finish();", ["a", "b"]),
+    "a plan without finish": ("SELECT plan(1);\nSELECT pass('a');", ["a"]),
+    "no_plan": ("SELECT no_plan();\nSELECT pass('a');\nSELECT * FROM finish();", ["a"]),
+    "skip": ("SELECT skip('not here', 2);\nSELECT pass('a');", ["", "", "a"]),
+}
+
+
+@pytest.mark.parametrize(("check", "names"), PASS.values(), ids=PASS.keys())
+def test_a_check_passes(play: Play, check: str, names: list[str]) -> None:
+    result = play(SESSION + check)
+    assert result.failures == []
+    assert len([a for a in result.assertions if a.ok]) == len(names)
+    assert [a.name for a in result.assertions if not a.directive] == [name for name in names if name]
+
+
+def test_a_plan_that_is_not_kept_is_a_failure(play: Play) -> None:
+    failure = only(play(SESSION + "SELECT plan(3);\nSELECT pass('a');\nSELECT * FROM finish();"))
+    assert failure.kind == "tap"
+
+
+def test_todo_is_no_failure(play: Play) -> None:
+    result = play(SESSION + "SELECT todo('later', 1);\nSELECT fail('not yet');\nSELECT pass('a');")
+    assert result.failures == []
+    assert [(a.name, a.ok, a.directive) for a in result.assertions] == [("not yet", False, "todo"), ("a", True, "")]
+
+
+def test_a_failing_assertion_says_have_and_want_and_its_line(play: Play) -> None:
+    failure = only(play(SESSION + "SELECT pass('a');\nSELECT is(1, 2, 'the same');"))
+    assert (failure.kind, failure.names) == ("assertion", ("the same",))
+    assert failure.place is not None
+    assert failure.place.line == 5
+    assert "have: 1" in "".join(failure.details)
+
+
+def test_an_error_in_the_middle_keeps_what_was_asserted_before(play: Play) -> None:
+    result = play(SESSION + "SELECT pass('a');\nSELECT fail('b');\nSELECT 1/0;\nSELECT pass('never');")
+    assert [(a.name, a.ok) for a in result.assertions] == [("a", True), ("b", False)]
+    assert [failure.kind for failure in result.failures] == ["assertion", "error"]
+
+
+def test_a_plain_file_runs_as_psql_would_run_it(play: Play) -> None:
+    result = play(
+        "BEGIN;\nSELECT plan(1);\nCREATE TABLE t ();\nSELECT has_table('t');\nSELECT * FROM finish();\nROLLBACK;"
+    )
+    assert held(result) == ["Table t should exist"]
+
+
+def test_a_plain_file_gets_no_plan_of_ours(play: Play) -> None:
+    result = play("SELECT pass('a');")
+    assert [failure.kind for failure in result.failures] == ["error"]
+    assert result.assertions == []

@@ -1,0 +1,52 @@
+"""Ctrl-C while a scenario runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from pgchaos.server import Server
+from tests.engine.playing import Play
+from tests.waiting import until
+
+WHERE = {
+    "sessions": "-- chaos:session busy x 3\nSELECT pg_sleep(100);\n-- chaos:check\nSELECT pass('never');\n",
+    "a wait": "-- chaos:session busy\nSELECT pg_sleep(100);\n-- chaos:signal go\n-- chaos:session s\n-- chaos:wait for go\n"
+    "-- chaos:check\nSELECT pass('never');\n",
+    "setup": "-- chaos:setup\nSELECT pg_sleep(100);\n-- chaos:session s\nSELECT 1;\n-- chaos:check\nSELECT pass('never');\n",
+    "check": "-- chaos:session s\nSELECT 1;\n-- chaos:check\nSELECT pg_sleep(100);\nSELECT pass('never');\n",
+}
+
+
+def backends(server: Server, condition: str) -> int:
+    with server.connect() as conn:
+        row = conn.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^(setup|check|leaks|watcher|s\\[|busy\\[)'"
+            f" AND {condition}".encode()
+        ).fetchone()
+    assert row is not None
+    return int(str(row[0]))
+
+
+@pytest.mark.parametrize("text", WHERE.values(), ids=WHERE.keys())
+def test_it_ends_promptly_and_leaves_nothing(play: Play, text: str) -> None:
+    def interrupt() -> None:
+        until(lambda: backends(play.server, "wait_event = 'PgSleep'"), "somebody sleeps")
+        pressed.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pressed: list[float] = []
+    before = set(threading.enumerate())
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        play(text)
+    ended = time.monotonic()
+    thread.join(30)
+    assert ended - pressed[0] < 4
+    assert {t.name for t in set(threading.enumerate()) - before} <= {"pgchaos databases"}
+    until(lambda: backends(play.server, "true") == 0, "no connection is left", limit=3)

@@ -1,0 +1,189 @@
+"""Invariants: what the observer sees while sessions run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.playing import Play, held, only
+
+CHECKED = """
+-- chaos:check
+SELECT pass('checked');
+"""
+TORN = """
+    -- chaos:setup
+    CREATE TABLE account (id int PRIMARY KEY, balance int);
+    INSERT INTO account VALUES (1, 100), (2, 100);
+    CREATE TABLE looks (n int);
+    -- chaos:invariant every 5ms
+    SELECT sum(balance) = 200 AS "no money is lost" FROM account;
+    -- chaos:session mover
+    {begin}
+    UPDATE account SET balance = balance - 50 WHERE id = 1;
+    SELECT pg_sleep(0.3);
+    UPDATE account SET balance = balance + 50 WHERE id = 2;
+    {commit}
+"""
+
+
+def test_broken_once_and_whole_at_the_end_it_is_a_failure_and_the_check_runs(play: Play) -> None:
+    result = play(TORN.format(begin="", commit="") + CHECKED)
+    failure = only(result)
+    assert (failure.kind, failure.names) == ("invariant", ("no money is lost",))
+    assert "is false" in failure.text
+    assert [a.name for a in result.assertions] == ["checked"]
+    assert result.looks > 3
+
+
+def test_what_is_not_committed_is_not_seen(play: Play) -> None:
+    assert held(play(TORN.format(begin="BEGIN;", commit="COMMIT;") + CHECKED)) == ["checked"]
+
+
+BROKEN = {
+    "false": ("", "SELECT false AS name", ["name"], "is false"),
+    "NULL": ("", "SELECT NULL::boolean AS name", ["name"], "is NULL"),
+    "no row": ("", "SELECT true AS name WHERE false", ["name"], "returned no row"),
+    "one of several rows": ("", "SELECT n > 1 AS name FROM generate_series(1, 3) n", ["name"], "is false"),
+    "two of three columns": ("", "SELECT false AS name, true AS fine, false AS other", ["name", "other"], "is false"),
+    "a row in spite of may be empty": (" may be empty", "SELECT false AS name", ["name"], "is false"),
+    "at end": (" at end", "SELECT false AS name", ["name"], "is false"),
+}
+
+
+@pytest.mark.parametrize(("options", "query", "names", "how"), BROKEN.values(), ids=BROKEN.keys())
+def test_every_row_and_column_must_be_true(play: Play, options: str, query: str, names: list[str], how: str) -> None:
+    result = play(f"-- chaos:session s\nSELECT 1;\n-- chaos:invariant{options}\n{query};\n{CHECKED}")
+    assert [failure.names for failure in result.failures] == [(name,) for name in names]
+    assert all(how in failure.text for failure in result.failures)
+    assert [a.name for a in result.assertions] == ["checked"]
+
+
+def test_no_row_holds_where_it_may_be_empty(play: Play) -> None:
+    text = "-- chaos:session s\nSELECT 1;\n-- chaos:invariant may be empty\nSELECT true WHERE false;\n"
+    assert held(play(text + CHECKED)) == ["checked"]
+
+
+def test_at_end_it_is_looked_at_only_then(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:setup
+        CREATE TABLE t (id int);
+        -- chaos:invariant at end
+        SELECT count(*) = 2 AS "all there" FROM t;
+        -- chaos:session s
+        INSERT INTO t VALUES (1);
+        SELECT pg_sleep(0.1);
+        INSERT INTO t VALUES (2);
+        """
+        + CHECKED
+    )
+    assert held(result) == ["checked"]
+    assert result.looks == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "names", "words"),
+    [
+        ("SELECT 1 AS n", (), 'column "n" is not boolean'),
+        ("SELECT 1/0 = 1", ("22012", "division_by_zero"), "division by zero"),
+        ("SELECT x FROM missing", ("42P01", "undefined_table"), "does not exist"),
+    ],
+)
+def test_a_query_that_is_wrong_stops_the_run(play: Play, query: str, names: tuple[str, ...], words: str) -> None:
+    result = play(f"-- chaos:session s\nSELECT pg_sleep(100);\n-- chaos:invariant\n{query};\n{CHECKED}")
+    failure = only(result)
+    assert (failure.kind, failure.names) == ("error", names)
+    assert words in failure.text
+    assert result.assertions == []
+
+
+def test_a_query_that_goes_wrong_in_the_middle_stops_the_run(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:setup
+        CREATE TABLE t (id int);
+        -- chaos:invariant
+        SELECT count(*) >= 0 FROM t;
+        -- chaos:session s
+        DROP TABLE t;
+        SELECT pg_sleep(100);
+        """
+        + CHECKED
+    )
+    assert only(result).names == ("42P01", "undefined_table")
+
+
+LOCKED = """
+    -- chaos:setup
+    CREATE TABLE t (id int);
+    -- chaos:invariant {when}
+    SELECT count(*) = 0 AS "nothing there" FROM t;
+    -- chaos:session s
+    BEGIN;
+    LOCK TABLE t IN ACCESS EXCLUSIVE MODE;
+    SELECT pg_sleep(0.35);
+    {end}
+"""
+
+
+def test_looks_that_a_lock_holds_up_are_counted_and_no_failure(play: Play) -> None:
+    result = play(LOCKED.format(when="every 10ms", end="COMMIT;") + CHECKED)
+    assert held(result) == ["checked"]
+    assert 0 < result.missed < result.looks
+
+
+def test_an_invariant_that_could_never_be_looked_at_is_a_failure(play: Play) -> None:
+    text = LOCKED.format(when="at end", end="").replace(
+        "-- chaos:setup", "-- chaos:leaves open transaction meant\n-- chaos:setup"
+    )
+    result = play(text + CHECKED)
+    failure = only(result)
+    assert failure.kind == "invariant"
+    assert "could not be looked at" in failure.text
+    assert result.missed == result.looks == 1
+
+
+def test_the_observer_reads_committed_whatever_the_database_says(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:setup
+        DO $$ BEGIN
+            EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database());
+        END $$;
+        -- chaos:invariant
+        SELECT current_setting('transaction_isolation') = 'read committed' AS "read committed";
+        -- chaos:session s
+        SELECT chaos.assert(current_setting('transaction_isolation') = 'serializable', 'the session does as it is told');
+        """
+    )
+    assert held(result) == ["the session does as it is told"]
+
+
+def test_an_observer_that_somebody_terminates_looks_on(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:setup
+        CREATE TABLE t (n int);
+        -- chaos:invariant every 5ms
+        SELECT count(*) < 1 AS "never one" FROM t;
+        -- chaos:session s
+        SELECT chaos.assert(pg_terminate_backend(pid, 5000), 'terminated') FROM pg_stat_activity
+         WHERE application_name = 'invariant' AND datname = current_database();
+        INSERT INTO t VALUES (1);
+        """
+        + CHECKED
+    )
+    assert only(result).names == ("never one",)
+    assert result.missed <= 1
+
+
+def test_invariants_alone_are_a_scenario(play: Play) -> None:
+    result = play('-- chaos:invariant\nSELECT true AS "it holds";\n')
+    assert held(result) == []
+    assert result.looks == 2
+
+
+def test_an_invariant_asks_for_matrix_values(play: Play) -> None:
+    text = "-- chaos:matrix wanted in true, false\n-- chaos:invariant\nSELECT :wanted AS as_wanted;\n"
+    assert held(play(text, wanted="true")) == []
+    assert only(play(text, wanted="false")).names == ("as_wanted",)

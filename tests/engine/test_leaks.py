@@ -1,0 +1,148 @@
+"""What scenarios leave behind, with `leaves` and without."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.playing import Play, held, only, stranger
+from tests.waiting import until
+
+CHECKED = """
+-- chaos:check
+SELECT pass('checked');
+"""
+LEAKS = {
+    "open transaction": ("", "BEGIN;\nSELECT 1;"),
+    "prepared transaction": ("", "BEGIN;\nCREATE TABLE p ();\nPREPARE TRANSACTION 'left';"),
+    "advisory lock": ("", "SELECT pg_advisory_lock(7);"),
+    "invalid index": (
+        "CREATE TABLE t (a int); INSERT INTO t VALUES (1), (1);",
+        "-- chaos:expect 23505\nCREATE UNIQUE INDEX CONCURRENTLY broken ON t (a);",
+    ),
+    "role": ("", "CREATE ROLE left_behind;"),
+    "slot": ("", "SELECT pg_create_physical_replication_slot('left_behind');"),
+    "object": ("", "CREATE DATABASE left_behind;"),
+}
+
+
+@pytest.mark.parametrize(("kind", "how"), LEAKS.items(), ids=LEAKS.keys())
+def test_a_leak_is_found_unless_it_is_meant(play: Play, kind: str, how: tuple[str, str]) -> None:
+    text = f"-- chaos:setup\nSELECT 1; {how[0]}\n-- chaos:session s\n{how[1]}\n{CHECKED}"
+    failure = only(play(text))
+    assert (failure.kind, failure.names) == ("leak", (kind,))
+    assert failure.text.startswith(f"left behind: {kind}: ")
+    meant = play(f"-- chaos:leaves {kind} it is meant\n{text}")
+    assert held(meant) == ["checked"]
+    assert meant.leaves_seen == {kind}
+
+
+@pytest.mark.parametrize("kind", LEAKS)
+def test_what_is_meant_and_not_left_is_a_failure(play: Play, kind: str) -> None:
+    failure = only(play(f"-- chaos:leaves {kind} it is meant\n-- chaos:session s\nSELECT 1;\n{CHECKED}"))
+    assert (failure.kind, failure.names) == ("leak", (kind,))
+    assert "nothing of that kind was left behind" in failure.text
+    assert failure.place is not None
+
+
+@pytest.mark.parametrize("kind", ["role", "slot", "object"])
+def test_what_is_left_on_the_server_is_removed(play: Play, kind: str) -> None:
+    play(f"-- chaos:session s\n{LEAKS[kind][1]}\n{CHECKED}")
+    with play.server.connect() as conn:
+        row = conn.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname = 'left_behind'"
+            " UNION ALL SELECT slot_name FROM pg_replication_slots WHERE slot_name = 'left_behind'"
+            " UNION ALL SELECT datname FROM pg_database WHERE datname = 'left_behind'"
+        ).fetchone()
+    assert row is None
+
+
+@pytest.mark.parametrize("failing", [False, True], ids=["complete", "stopped"])
+def test_a_prepared_transaction_is_rolled_back_and_the_database_dropped(play: Play, failing: bool) -> None:
+    fails = "SELECT 1/0;" if failing else ""
+    play(
+        f"""
+        -- chaos:setup
+        DO $$ BEGIN RAISE NOTICE '%', current_database(); END $$;
+        -- chaos:session s
+        BEGIN;
+        CREATE TABLE p ();
+        PREPARE TRANSACTION 'left';
+        {fails}
+        """
+        + CHECKED
+    )
+
+    def gone() -> bool:
+        with play.server.connect() as conn:
+            return conn.execute("SELECT FROM pg_prepared_xacts").fetchone() is None
+
+    until(gone, "the prepared transaction is gone", limit=1)
+
+
+def test_a_session_that_is_not_the_engines_is_a_leak(play: Play) -> None:
+    with stranger(play.server, 7):
+        result = play(
+            """
+            -- chaos:session ready
+            -- chaos:allow query_canceled
+            SELECT pg_sleep(100);
+            """
+            + CHECKED
+        )
+    failure = only(result)
+    assert failure.names == ("session",)
+    assert "a stranger" in failure.text
+
+
+def test_a_role_that_somebody_else_made_meanwhile_is_not_touched(play: Play) -> None:
+    # made from within the run, but by a name that the file does not make: a session's name is no role of the file
+    try:
+        result = play(
+            """
+            -- chaos:session reader
+            DO $$ BEGIN EXECUTE 'CREATE ROLE ' || 'rea' || 'der'; END $$;
+            DO $$ BEGIN EXECUTE 'CREATE ROLE ' || 'some' || 'body'; END $$;
+            """
+            + CHECKED
+        )
+        assert held(result) == ["checked"]
+        with play.server.connect() as conn:
+            names = {row[0] for row in conn.execute("SELECT rolname FROM pg_roles")}
+        assert {"reader", "somebody"} <= names
+    finally:
+        with play.server.connect() as conn:
+            conn.execute("DROP ROLE IF EXISTS reader, somebody")
+
+
+def test_a_role_that_was_there_before_is_not_touched(play: Play) -> None:
+    with play.server.connect() as conn:
+        conn.execute("CREATE ROLE old_hand")
+    try:
+        result = play("-- chaos:session s\n-- chaos:expect 42710\nCREATE ROLE old_hand;\n" + CHECKED)
+        assert held(result) == ["checked"]
+        with play.server.connect() as conn:
+            assert conn.execute("SELECT FROM pg_roles WHERE rolname = 'old_hand'").fetchone() is not None
+    finally:
+        with play.server.connect() as conn:
+            conn.execute("DROP ROLE IF EXISTS old_hand")
+
+
+def test_the_connections_of_the_engine_are_no_leak(play: Play) -> None:
+    for _ in range(5):
+        result = play(
+            """
+            -- chaos:setup
+            SELECT 1;
+            -- chaos:invariant
+            SELECT true;
+            -- chaos:session s x 5
+            SELECT 1;
+            """
+            + CHECKED
+        )
+        assert held(result) == ["checked"]
+
+
+def test_leaks_are_not_judged_where_the_run_was_stopped(play: Play) -> None:
+    failure = only(play(f"-- chaos:session s\nSELECT pg_advisory_lock(1);\nSELECT 1/0;\n{CHECKED}"))
+    assert failure.kind == "error"

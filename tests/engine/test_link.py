@@ -1,0 +1,22 @@
+"""What a connection says of its own end."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from pgchaos.engine.link import Link
+from pgchaos.engine.stop import Stop
+from pgchaos.server import Server
+
+
+def test_who_is_terminated_while_idle_learns_why_even_if_it_was_read_before(server: Server) -> None:
+    stop = Stop()
+    with server.sandbox() as sandbox, closing(Link(sandbox.conninfo, stop)) as link:
+        with server.connect() as conn:
+            conn.execute("SELECT pg_terminate_backend(%s, 15000)", [link.pid])
+        # no query runs: libpq takes the server's last words for a notice
+        assert link.notifications() == []
+        error = link.ask("SELECT 1").error
+        assert error is not None
+        assert (error.sqlstate, error.lost, error.said) == ("57P01", True, True)
+    stop.close()

@@ -1,0 +1,92 @@
+"""Many sessions, connections that are refused, and what many runs leave in this process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from pgchaos.server import Server, ServerSettings, open_server
+from tests.engine.playing import Play, held, only
+
+CHECKED = """
+-- chaos:check
+SELECT pass('checked');
+"""
+
+
+def test_a_hundred_sessions_at_once(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:setup
+        CREATE TABLE t (worker int);
+        -- chaos:session s x 100
+        BEGIN;
+        INSERT INTO t VALUES (:worker);
+        -- chaos:barrier all
+        COMMIT;
+        -- chaos:check
+        SELECT is(count(DISTINCT worker), 100::bigint, 'all of them') FROM t;
+        """
+    )
+    assert held(result) == ["all of them"]
+
+
+def test_more_sessions_than_the_server_takes(play: Play) -> None:
+    result = play("-- chaos:session s x 250\nSELECT 1;\n" + CHECKED)
+    failure = only(result)
+    assert failure.names == ("53300", "too_many_connections")
+    assert "too many clients already" in failure.text
+    assert failure.place is not None
+    assert result.records == []
+
+
+def test_a_role_that_may_not_connect_so_often(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with server.connect() as conn:
+        conn.execute("CREATE ROLE limited LOGIN CREATEDB CONNECTION LIMIT 6")
+    try:
+        dsn = make_conninfo(server.conninfo(), user="limited", options="")
+        with open_server(ServerSettings(dsn=dsn, clones=1)) as limited:
+            result = Play(limited, tmp_path)("-- chaos:session s x 20\nSELECT 1;\n" + CHECKED)
+        assert only(result).names == ("53300", "too_many_connections")
+        assert "too many connections for role" in only(result).text
+    finally:
+        with server.connect() as conn:
+            conn.execute("DROP ROLE limited")
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # a Path for each would be opened and closed too
+
+
+RUNS = {
+    "ends": "SELECT 1;",
+    "fails": "SELECT 1/0;",
+    "waits in vain": "-- chaos:barrier met",
+    "is cancelled": "\\if :first\nSELECT 1/0;\n\\endif\nSELECT pg_sleep(100);",
+    "loses its connection": ("-- chaos:allow 57P01\nSELECT pg_terminate_backend(pg_backend_pid());\nSELECT 1;"),
+}
+
+
+@pytest.mark.parametrize("what", RUNS.values(), ids=RUNS.keys())
+def test_runs_leave_no_thread_and_no_descriptor(play: Play, what: str) -> None:
+    text = f"""
+-- chaos:session s x 3
+SELECT :worker = 1 AS first \\gset
+{what}
+-- chaos:session other
+SELECT 1;
+\\quit
+-- chaos:barrier met
+-- chaos:invariant
+SELECT true;
+{CHECKED}"""
+    play(text)
+    threads, before = threading.active_count(), descriptors()
+    for _ in range(10):
+        play(text)
+    assert threading.active_count() == threads
+    assert descriptors() == before

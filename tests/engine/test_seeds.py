@@ -1,0 +1,53 @@
+"""What is random is the same for the same seed."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgchaos.engine import stop
+from tests.engine.playing import Play
+
+JITTER = "-- chaos:session s x 2 repeat 2\n-- chaos:jitter 5ms\nSELECT 1;\n"
+RETRY = """
+-- chaos:session s x 2 retry 22012 up to 3 backoff 1ms
+SELECT 1 / (nextval('tries' || :worker) >= 4)::int;
+"""
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Every pause that a session makes, in seconds; it is made all the same."""
+    made: list[float] = []
+    real = stop.Stop.wait
+
+    def wait(self: stop.Stop, seconds: float) -> bool:
+        made.append(seconds)
+        return real(self, seconds)
+
+    monkeypatch.setattr(stop.Stop, "wait", wait)
+    return made
+
+
+@pytest.mark.parametrize("session", [JITTER, RETRY], ids=["jitter", "backoff"])
+def test_pauses_depend_on_the_seed_alone(play: Play, pauses: list[float], session: str) -> None:
+    def made(seed: int) -> list[float]:
+        pauses.clear()
+        text = f"-- chaos:setup\nCREATE SEQUENCE tries1;\nCREATE SEQUENCE tries2;\n{session}"
+        result = play(text + "-- chaos:check\nSELECT pass('checked');\n", seed=seed)
+        assert not result.failures, result.failures
+        assert result.seed == seed
+        return sorted(pauses)
+
+    first = made(7)
+    assert made(7) == first
+    assert made(8) != first
+    assert len(set(first)) == len(first) >= 4
+
+
+def test_backoff_doubles(play: Play, pauses: list[float]) -> None:
+    result = play(
+        f"-- chaos:setup\nCREATE SEQUENCE tries1;\nCREATE SEQUENCE tries2;\n{RETRY.replace('x 2', '')}"
+        "-- chaos:check\nSELECT pass('checked');\n"
+    )
+    assert not result.failures, result.failures
+    assert [round(pause / 0.001 / 2**n, 3) for n, pause in enumerate(pauses)] == pytest.approx([0.75] * 3, abs=0.25)

@@ -1,0 +1,34 @@
+"""No thread of ours freezes the others: a thread that waits inside libpq with the GIL held would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_MOST = 0.5
+"""Seconds. A thread that holds the GIL while it waits would make the gap as long as the wait: 0.5 s at least."""
+
+
+@pytest.mark.parametrize("implementation", ["binary", "python"])
+def test_the_main_thread_ticks_while_sessions_wait_connect_and_are_cancelled(implementation: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.engine.ticking"],
+        cwd=_ROOT,
+        env={**os.environ, "PSYCOPG_IMPL": implementation},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    told = json.loads(done.stdout)
+    assert told.pop("impl") == implementation
+    assert {name: gap for name, (gap, _) in told.items() if gap >= _MOST} == {}
+    assert all(seconds > _MOST for _, seconds in told.values()), told

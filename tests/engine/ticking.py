@@ -1,0 +1,97 @@
+"""How long the main thread stands still while sessions wait: run as a program, it prints the largest gaps.
+
+It is a program of its own because psycopg chooses its implementation once, by PSYCOPG_IMPL, when it is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from psycopg import pq
+
+from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.stop import Stop
+from pgchaos.server import ServerSettings, open_server
+from tests.engine.playing import Play
+
+_TICK = 0.01
+LOCK = """
+    -- chaos:session holder
+    SELECT pg_advisory_lock(1);
+    -- chaos:wait blocked waiter
+    SELECT pg_sleep(1);
+    SELECT pg_advisory_unlock(1);
+    -- chaos:session waiter x 20
+    -- chaos:delay 50ms
+    SELECT pg_advisory_xact_lock(1);
+    -- chaos:check
+    SELECT pass('checked');
+"""
+CANCEL = """
+    -- chaos:timeout 500ms
+    -- chaos:session s x 20
+    SELECT pg_sleep(100);
+    -- chaos:check
+    SELECT pass('never');
+"""
+
+
+def largest_gap(work: Callable[[], None]) -> tuple[float, float]:
+    """Tick in this thread while another works.
+
+    Returns:
+        The longest time between two ticks, and how long the work took, in seconds.
+    """
+    thread = threading.Thread(target=work)
+    began = last = time.monotonic()
+    gap = 0.0
+    thread.start()
+    while thread.is_alive():
+        time.sleep(_TICK)
+        now = time.monotonic()
+        gap, last = max(gap, now - last), now
+    return gap, time.monotonic() - began
+
+
+def black_hole() -> None:
+    """Connect to a socket that listens and never answers, for 0.7 seconds."""
+    stop = Stop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        conninfo = f"host=127.0.0.1 port={listening.getsockname()[1]} sslmode=disable gssencmode=disable dbname=x"
+        try:
+            Link(conninfo, stop, connect_timeout=0.7)
+        except LinkError as refused:
+            assert "timed out" in str(refused)
+        else:
+            raise AssertionError("a black hole answered")
+        finally:
+            stop.close()
+
+
+def main() -> None:
+    """Print psycopg's implementation, and gap and duration of each work."""
+    with tempfile.TemporaryDirectory() as folder, open_server(ServerSettings()) as server:
+        play = Play(server, Path(folder))
+        play("-- chaos:session s\nSELECT chaos.assert(true, 'warm');\n")
+        works = {
+            "lock": lambda: _ended(play(LOCK).failures == []),
+            "connect": black_hole,
+            "cancel": lambda: _ended([f.kind for f in play(CANCEL).failures] == ["timeout"]),
+        }
+        told = {name: largest_gap(work) for name, work in works.items()}
+    json.dump({"impl": pq.__impl__, **told}, sys.stdout)
+
+
+def _ended(well: bool) -> None:
+    assert well
+
+
+if __name__ == "__main__":
+    main()
