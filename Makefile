@@ -40,7 +40,7 @@ help: ## say what there is
 # While `make -j check installcheck-chaos` installs the tools of development, nothing may run from the same place.
 .PHONY: installcheck-chaos
 installcheck-chaos: $(PGTAP) $(if $(filter check,$(MAKECMDGOALS)),$(DEV)) ## run the scenarios; the first time, set up .venv and pgTAP
-	$(VENV)/bin/pytest $(CHAOS_TESTS) $(CHAOS_OPTS)
+	CHAOS_MAKE=1 $(VENV)/bin/pytest $(CHAOS_TESTS) $(CHAOS_OPTS)
 
 .PHONY: check
 check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all scenarios

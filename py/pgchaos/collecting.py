@@ -14,11 +14,12 @@ from typing import Literal
 import pytest
 
 from pgchaos.items import ScenarioItem, broken_call, scenario_call
+from pgchaos.jobs import Job, jobs_of
 from pgchaos.options import MARKERS, Options
 from pgchaos.report import item_name
-from pgchaos.runner import Job, Runner
+from pgchaos.runner import Runner
 from pgchaos.scenario.model import Scenario, ScenarioError
-from pgchaos.scenario.reader import is_scenario, read, variants
+from pgchaos.scenario.reader import is_scenario, read
 
 _PGTAP = re.compile(r"\b(?:no_plan|plan|finish|runtests|do_tap)\s*\(", re.IGNORECASE)
 _TAGS = re.compile(r"^\s*-- chaos:tags\s+(.*)$", re.MULTILINE)
@@ -45,12 +46,14 @@ class ScenarioFile(pytest.File):
         except ScenarioError as error:
             yield self._broken(str(error))
             return
-        for values in variants(scenario):
-            yield self._item(scenario, values)
+        for job in jobs_of(scenario, self.options.tags, mutants=self.options.mutants):
+            yield self._item(scenario, job)
 
-    def _item(self, scenario: Scenario, values: dict[str, str]) -> ScenarioItem:
-        call = scenario_call(self.runner, Job(scenario, values), self.options.replay)
-        item: ScenarioItem = ScenarioItem.from_parent(self, name=item_name(scenario, values), callobj=call)
+    def _item(self, scenario: Scenario, job: Job) -> ScenarioItem:
+        call = scenario_call(self.runner, self.options)
+        name = item_name(scenario.name, job.variables, job.mutant)
+        item: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=call)
+        item.job = job
         item.title = scenario.title
         item.line = next((requirement.place.line for requirement in scenario.requires), 1)
         _mark(item, scenario.tags)

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.history import Assertion, RunResult
-from pgchaos.report import failure_text
-from pgchaos.runner import Job, Runner
+from pgchaos.history import Assertion
+from pgchaos.jobs import Done, Job
+from pgchaos.options import Options
+from pgchaos.report import failure_text, replay_line
+from pgchaos.runner import Runner
+from pgchaos.scenario.model import Mutant, ScenarioError
 from pgchaos.server.settings import ServerError
 from pgchaos.tap import failure_of
-from pgchaos.verdict import Verdict, judge, xfails_in_force
+from pgchaos.verdict import Verdict, judge, judge_mutant, xfails_in_force
 
 _LEAST_WIDTH = 80
 
@@ -25,16 +28,16 @@ class ScenarioItem(pytest.Function):
     """One run of a scenario.
 
     Attributes:
+        job: what it runs; None for a file that is no scenario.
         title: of the scenario.
         line: that a skip is shown at.
-        limit: the most that its sessions may take in seconds, from pytest-timeout; None for no such limit.
         took: how long the scenario itself took, in seconds; None while it was not run.
         in_subtest: one of its assertions is just being reported.
     """
 
+    job: Job | None = None
     title: str = ""
     line: int = 1
-    limit: float | None = None
     took: float | None = None
     in_subtest: bool = False
 
@@ -43,13 +46,12 @@ class ScenarioItem(pytest.Function):
         return self.path, 0, f"{self.name}: {self.title or self.path.name}"
 
 
-def scenario_call(runner: Runner, job: Job, replay: Sequence[str]) -> Call:
+def scenario_call(runner: Runner, options: Options) -> Call:
     """Make what the item of a scenario calls.
 
     Args:
         runner: of the run.
-        job: what to run.
-        replay: options that a replay needs as well.
+        options: of the run.
 
     Returns:
         A test function.
@@ -58,12 +60,11 @@ def scenario_call(runner: Runner, job: Job, replay: Sequence[str]) -> Call:
     def run_scenario(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:
         item = request.node
         assert isinstance(item, ScenarioItem)
-        limited = replace(job, limit=item.limit)
-        result = _result(runner, limited, item.session)
-        item.took = result.duration
-        for line in result.output:
+        done = _done(runner, item)
+        item.took = done.result.duration
+        for line in done.result.output:
             print(line)
-        _tell(item, subtests, limited, result, replay)
+        _tell(item, subtests, done, options)
 
     return run_scenario
 
@@ -84,30 +85,46 @@ def broken_call(text: str) -> Call:
     return fail
 
 
-def _result(runner: Runner, job: Job, session: pytest.Session) -> RunResult:
+def _done(runner: Runner, item: ScenarioItem) -> Done:
+    assert item.job is not None, "an item without a job has another function"
     try:
-        return runner.result_of(job)
+        return runner.result_of(item.nodeid, item.job)
+    except ScenarioError as error:
+        # the file was changed since it was collected
+        text, lost = str(error), False
     except ServerError as error:
-        text = str(error)
-    if not runner.usable:
+        text, lost = str(error), not runner.usable
+    if lost:
         # the next items could but say the same
-        session.shouldstop = "the scenarios have no server"
+        item.session.shouldstop = "the scenarios have no server"
     pytest.fail(text, pytrace=False)
 
 
-def _tell(item: ScenarioItem, subtests: pytest.Subtests, job: Job, result: RunResult, replay: Sequence[str]) -> None:
-    verdict = judge(job.scenario, job.variables, result)
+def _tell(item: ScenarioItem, subtests: pytest.Subtests, done: Done, options: Options) -> None:
+    if done.mutant is not None:
+        _tell_mutant(item, done, done.mutant, options)
+        return
+    variables = item.job.variables if item.job else {}
+    verdict = judge(done.scenario, variables, done.result)
     if verdict.outcome == "skipped":
         pytest.skip(verdict.reason)
     # a failing subtest would make an xfail a strict failure, and a passing one says nothing of it
-    if not xfails_in_force(job.scenario, job.variables):
-        _tell_assertions(item, subtests, result.assertions)
+    if not xfails_in_force(done.scenario, variables):
+        _tell_assertions(item, subtests, done.result.assertions)
     if verdict.outcome == "xfailed":
         pytest.xfail(verdict.reason)
         # only --runxfail comes to here: what was expected counts after all
         verdict = replace(verdict, failures=tuple(f for _, failures in verdict.expected for f in failures), expected=())
     if verdict.failures:
-        pytest.fail(_text(item, job, result, verdict, replay), pytrace=False)
+        pytest.fail(_text(item, done, verdict, options), pytrace=False)
+
+
+def _tell_mutant(item: ScenarioItem, done: Done, mutant: Mutant, options: Options) -> None:
+    verdict = judge_mutant(mutant, done.result)
+    if verdict.outcome == "skipped":
+        pytest.skip(verdict.reason)
+    if verdict.failures:
+        pytest.fail(_text(item, done, verdict, options), pytrace=False)
 
 
 def _tell_assertions(item: ScenarioItem, subtests: pytest.Subtests, assertions: Sequence[Assertion]) -> None:
@@ -136,13 +153,18 @@ def _tell_assertion(item: ScenarioItem, subtests: pytest.Subtests, assertion: As
             pytest.xfail(assertion.reason)
 
 
-def _text(item: ScenarioItem, job: Job, result: RunResult, verdict: Verdict, replay: Sequence[str]) -> str:
+def _text(item: ScenarioItem, done: Done, verdict: Verdict, options: Options) -> str:
     return failure_text(
-        job.scenario,
-        job.variables,
-        result,
+        done.scenario,
+        item.job.variables if item.job else {},
+        done.result,
         verdict,
         width=max(_LEAST_WIDTH, shutil.get_terminal_size().columns),
         everything=item.config.get_verbosity() > 0,
-        options=replay,
+        again=replay_line(_target(item), done.result.seed, options.replay, options.command),
     )
+
+
+def _target(item: ScenarioItem) -> str:
+    shown = item.job.shown if item.job else item.path.name
+    return f"{shown}::{item.name}"

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import secrets
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +16,7 @@ from typing import TypeVar
 
 import pytest
 
+from pgchaos.report import MAKE
 from pgchaos.server.settings import ServerSettings
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
@@ -47,7 +52,10 @@ class Options:
         paths: folders whose scenarios are collected without being named.
         tags: further tags.
         named: the command line names files or folders.
+        jobs: scenarios at once, None to choose.
+        mutants: run the mutants of each scenario too.
         replay: options of the command line that a replay needs as well.
+        command: how pytest was called, for the line that runs an item again.
     """
 
     server: ServerSettings
@@ -57,7 +65,10 @@ class Options:
     paths: tuple[Path, ...]
     tags: tuple[str, ...]
     named: bool
+    jobs: int | None = None
+    mutants: bool = False
     replay: tuple[str, ...] = ()
+    command: str = "pytest"
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -90,6 +101,8 @@ def add_options(parser: pytest.Parser) -> None:
     add("pgtap_sql", "load pgTAP from this file or folder where the server has none", "PATH")
     add("paths", "a folder whose scenarios are collected without being named (default: sql)", "DIR", many=True)
     add("tags", "a further tag of scenarios, registered as a marker", "TAG", many=True)
+    add("jobs", "scenarios run side by side (default: by processors and free connection slots)", "N")
+    add("mutants", "run each scenario's mutants too: an item each, which passes when the scenario fails for it")
     add("clones", "databases that are made ahead of use (default: 2)", "N")
 
 
@@ -108,13 +121,14 @@ def read_options(config: pytest.Config) -> Options:
     seed = _value(config, "seed", _seed)
     timeout = _value(config, "timeout", duration)
     clones = _value(config, "clones", _count)
+    jobs = _value(config, "jobs", _jobs)
     server = ServerSettings(
         dsn=_value(config, "dsn", str),
         pg_bindir=_path(config, "pg_bindir"),
         in_place=bool(_raw(config, "in_place")[1]),
         allow_destructive=_list(config, "allow_destructive"),
         pgtap=_path(config, "pgtap_sql"),
-        clones=_CLONES if clones is None else clones,
+        clones=max(_CLONES, jobs or 0) if clones is None else clones,
     )
     return Options(
         server=server,
@@ -124,7 +138,10 @@ def read_options(config: pytest.Config) -> Options:
         paths=_folders(config),
         tags=_tags(config),
         named=config.args_source is config.ArgsSource.ARGS,
+        jobs=jobs,
+        mutants=bool(_raw(config, "mutants")[1]),
         replay=_replay(config),
+        command=_command(),
     )
 
 
@@ -184,6 +201,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _jobs(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", text):
+        raise ValueError(f"'{text}' is no number of scenarios: write a whole number from 1 to 999")
+    return int(text)
+
+
 def _path(config: pytest.Config, name: str) -> Path | None:
     source, raw = _raw(config, name)
     if raw is None:
@@ -216,11 +239,25 @@ def _tags(config: pytest.Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tags))
 
 
+def _command() -> str:
+    """Tell how the user called pytest: through make, which says so, by a path, or by name."""
+    if "CHAOS_MAKE" in os.environ:
+        bindir = os.environ.get("PG_BINDIR")
+        return f"PG_BINDIR={shlex.quote(bindir)} {MAKE}" if bindir else MAKE
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return "python -m pytest"
+    found = shutil.which(program.name)
+    if program.name not in ("pytest", "py.test") or (found and Path(found).resolve() == program.resolve()):
+        return "pytest"
+    return os.path.relpath(program)
+
+
 def _replay(config: pytest.Config) -> tuple[str, ...]:
     dsn = config.getoption("chaos_dsn")
     # a password is not printed: who gave it gives it again
     said = [] if dsn is None or _PASSWORD.search(dsn) else [f"--chaos-dsn={dsn}"]
-    for name in ("pg_bindir", "timeout", "in_place", "allow_destructive", "pgtap", "pgtap_sql", "tags"):
+    for name in ("pg_bindir", "timeout", "in_place", "allow_destructive", "pgtap", "pgtap_sql", "tags", "mutants"):
         flag, value = "--chaos-" + name.replace("_", "-"), config.getoption(f"chaos_{name}")
         if value is True:
             said.append(flag)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pgchaos
 from pgchaos.items import ScenarioItem
 from pgchaos.options import MARKERS, Options, add_options, read_options
 from pgchaos.runner import Runner
+from pgchaos.running import jobs_ahead, may_run_ahead, set_limits
 from pgchaos.server.settings import ServerError
 
 _OPTIONS = pytest.StashKey[Options]()
@@ -83,6 +85,24 @@ def pytest_collect_file(
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Begin to run scenarios ahead, now that it is known which will be run; end it with the loop."""
+    config = session.config
+    runner, options = config.stash[_RUNNER], config.stash[_OPTIONS]
+    set_limits(session.items)
+    if not config.option.collectonly and not session.testsfailed and may_run_ahead(config):
+        jobs = jobs_ahead(session.items)
+        if len(jobs) > 1:
+            # without a server each item says so
+            with suppress(ServerError):
+                runner.start(jobs, options.jobs)
+    try:
+        return (yield)
+    finally:
+        runner.stop()
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -104,12 +124,9 @@ def pytest_runtest_makereport(
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:  # noqa: ANN401 pytest-timeout's own type
-    """Take the limit of pytest-timeout for the sessions: ours says who waited for whom, and cleans up."""
-    if not isinstance(item, ScenarioItem):
-        return None
-    item.limit = settings.timeout
-    return True
+def pytest_timeout_set_timer(item: pytest.Item) -> bool | None:
+    """Leave the timer of pytest-timeout out: its limit is the engine's, which says who waited, and cleans up."""
+    return True if isinstance(item, ScenarioItem) else None
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,36 +1,28 @@
-"""Runs scenarios on the one server of a pytest run. Knows no pytest."""
+"""Runs jobs on the one server of a run, in order or side by side. Knows no pytest."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pgchaos.ahead import Ahead
 from pgchaos.history import RunResult
+from pgchaos.jobs import Done, Job
 from pgchaos.scenario.model import Place, Requirement, Scenario
 from pgchaos.server.settings import ServerError, ServerSettings
+from pgchaos.slots import Slots
 
 if TYPE_CHECKING:
+    from pgchaos.engine import Stop
     from pgchaos.server import Server
 
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What one item runs.
-
-    Args:
-        scenario: the file.
-        variables: the values of its matrix.
-        limit: the most that its sessions may take in seconds, whatever the scenario says; None for no such limit.
-    """
-
-    scenario: Scenario
-    variables: Mapping[str, str] = field(default_factory=dict)
-    limit: float | None = None
+_OF_A_JOB = 10
+"""Connection slots reckoned for one scenario where a number of jobs is chosen."""
 
 
 class Runner:
-    """Opens the server when it is first needed, and runs one job at a time on it.
+    """Opens the server when it is first needed, and runs jobs on it.
 
     Args:
         settings: which server.
@@ -46,6 +38,9 @@ class Runner:
         self._broken: ServerError | None = None
         self._ran = False
         self._refused = 0
+        self._slots: Slots | None = None
+        self._ahead: Ahead[Job, Done] | None = None
+        self._stop: Stop | None = None
 
     @property
     def server(self) -> Server:
@@ -72,34 +67,74 @@ class Runner:
         """The server in one line, once it is open; else ''."""
         return "" if self._server is None else self._server.banner
 
-    def result_of(self, job: Job) -> RunResult:
-        """Run a job, or bring what it came to.
+    def start(self, jobs: Mapping[str, Job], at_once: int | None) -> None:
+        """Run jobs ahead, in threads, so that their results are there when they are asked for.
 
         Args:
+            jobs: by their keys, in the order in which they will be asked for; those that must be alone are left out.
+            at_once: how many run at once; None to choose by processors and free connection slots.
+
+        Raises:
+            ServerError: there is no server.
+        """
+        from pgchaos.engine import Stop
+
+        free = self.server.free_slots()
+        at_once = min(2 * _processors(), free // _OF_A_JOB) if at_once is None else at_once
+        shared = {key: job for key, job in jobs.items() if not job.alone}
+        if at_once < 2 or len(shared) < 2 or self._settings.in_place:
+            return
+        self._slots, self._stop = Slots(free), Stop()
+        self._ahead = Ahead(self._shared, at_once)
+        self._ahead.start(shared)
+
+    def result_of(self, key: str, job: Job) -> Done:
+        """Bring what a job came to, or run it now.
+
+        Args:
+            key: of the job.
             job: of an item.
 
         Returns:
-            What the run left behind; one that was not run says why in `skipped`.
+            What was run, and what it left behind; a run that was not made says why in `skipped`.
 
         Raises:
             ServerError: the server cannot be used, or is gone.
+            ScenarioError: the file is no scenario any more.
         """
+        if self._ahead is None or self._slots is None:
+            return self._run(job)
+        if job.alone:
+            with self._slots.all():
+                return self._run(job)
+        return self._ahead.result_of(key, job)
+
+    def _shared(self, job: Job) -> Done:
+        assert self._slots is not None, "start() makes it"
+        with self._slots.hold(job.connections):
+            return self._run(job)
+
+    def _run(self, job: Job) -> Done:
         from pgchaos.engine import Settings, run
 
-        server = self.server
-        # more requirements than the file writes are the plugin's affair; those that it does are the engine's
-        if "destructive" in job.scenario.tags:
-            refused = server.missing(Requirement(Place(job.scenario.shown, 1), "own server"))
-            if refused:
-                return RunResult(seed=self._seed, skipped=refused, server=server.banner)
-        settings = Settings(seed=self._seed, timeout=self._timeout, limit=job.limit)
+        scenario, mutant = job.read()
+        refused = self._harmless(scenario)
+        if refused:
+            return Done(scenario, mutant, RunResult(seed=self._seed, skipped=refused, server=self.banner))
+        settings = Settings(seed=self._seed, timeout=self._timeout, limit=job.limit, stop=self._stop)
         try:
-            result = run(job.scenario, job.variables, server, settings)
+            result = run(scenario, job.variables, self.server, settings)
         except ServerError:
             self._refused += 1
             raise
         self._ran = self._ran or not result.skipped
-        return result
+        return Done(scenario, mutant, result)
+
+    def _harmless(self, scenario: Scenario) -> str:
+        """Say why a scenario may not be run on this server, or ''."""
+        if "destructive" not in scenario.tags:
+            return ""
+        return self.server.missing(Requirement(Place(scenario.shown, 1), "own server"))
 
     @property
     def usable(self) -> bool:
@@ -114,8 +149,23 @@ class Runner:
             return False
         return True
 
+    def stop(self) -> None:
+        """Stop what still runs ahead: nobody will ask for it."""
+        if self._stop is not None:
+            self._stop.set()
+        if self._ahead is not None:
+            self._ahead.close()
+        if self._stop is not None:
+            self._stop.close()
+        self._ahead = self._stop = None
+
     def close(self) -> None:
         """Give the server back. Further calls do nothing."""
+        self.stop()
         server, self._server = self._server, None
         if server is not None:
             server.close()
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

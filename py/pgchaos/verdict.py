@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pgchaos.history import Failure, FailureKind, RunResult
-from pgchaos.scenario.model import Scenario, Xfail
+from pgchaos.scenario.model import Mutant, Scenario, Xfail
 from pgchaos.tap import failure_of
 
 _WORDS = frozenset({"invariant", "oracle", "wait", "leak", "timeout"})
@@ -71,6 +71,27 @@ def xfails_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[X
         Its xfails without those whose `when` does not hold.
     """
     return tuple(xfail for xfail in scenario.xfails if xfail.when is None or xfail.when.holds(variables))
+
+
+def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:
+    """Judge the run of a mutant: it passes where everything that shall catch it fails.
+
+    Args:
+        mutant: the planted bug.
+        result: what the run with it left behind.
+
+    Returns:
+        The verdict; what fails beside does no harm.
+    """
+    failures = all_failures(result)
+    if result.skipped and not failures:
+        return Verdict("skipped", reason=result.skipped)
+    missed = [name for name in mutant.caught_by if not any(is_named(failure, name) for failure in failures)]
+    if not missed:
+        return Verdict("passed")
+    failed = [f"failed instead: {failure.text}" for failure in failures] or ["nothing failed"]
+    text = f"mutant '{mutant.name}' was not caught by {', '.join(map(repr, missed))}"
+    return Verdict("failed", (Failure("assertion", (), text, mutant.place, tuple(failed)),))
 
 
 def all_failures(result: RunResult) -> tuple[Failure, ...]:

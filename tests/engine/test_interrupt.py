@@ -13,12 +13,13 @@ from pgchaos.server import Server
 from tests.engine.playing import Play
 from tests.waiting import until
 
+NEVER = "-- chaos:check\nSELECT pass('never');\n"
+SLEEP = "SELECT pg_sleep(100);\n"
 WHERE = {
-    "sessions": "-- chaos:session busy x 3\nSELECT pg_sleep(100);\n-- chaos:check\nSELECT pass('never');\n",
-    "a wait": "-- chaos:session busy\nSELECT pg_sleep(100);\n-- chaos:signal go\n-- chaos:session s\n-- chaos:wait for go\n"
-    "-- chaos:check\nSELECT pass('never');\n",
-    "setup": "-- chaos:setup\nSELECT pg_sleep(100);\n-- chaos:session s\nSELECT 1;\n-- chaos:check\nSELECT pass('never');\n",
-    "check": "-- chaos:session s\nSELECT 1;\n-- chaos:check\nSELECT pg_sleep(100);\nSELECT pass('never');\n",
+    "sessions": f"-- chaos:session busy x 3\n{SLEEP}{NEVER}",
+    "a wait": f"-- chaos:session busy\n{SLEEP}-- chaos:signal go\n-- chaos:session s\n-- chaos:wait for go\n{NEVER}",
+    "setup": f"-- chaos:setup\n{SLEEP}-- chaos:session s\nSELECT 1;\n{NEVER}",
+    "check": f"-- chaos:session s\nSELECT 1;\n-- chaos:check\n{SLEEP}SELECT pass('never');\n",
 }
 
 

@@ -153,10 +153,10 @@ def test_the_observer_reads_committed_whatever_the_database_says(play: Play) -> 
         -- chaos:invariant
         SELECT current_setting('transaction_isolation') = 'read committed' AS "read committed";
         -- chaos:session s
-        SELECT chaos.assert(current_setting('transaction_isolation') = 'serializable', 'the session does as it is told');
+        SELECT chaos.assert(current_setting('transaction_isolation') = 'serializable', 'the session obeys');
         """
     )
-    assert held(result) == ["the session does as it is told"]
+    assert held(result) == ["the session obeys"]
 
 
 def test_an_observer_that_somebody_terminates_looks_on(play: Play) -> None:

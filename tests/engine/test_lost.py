@@ -6,13 +6,14 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
+import psycopg
 import pytest
 
 from pgchaos.history import RunResult
-from pgchaos.server import Server, ServerError
+from pgchaos.server import Server, ServerError, ServerSettings
 from tests.engine.playing import Play, held, only, outcomes
 from tests.waiting import until
 
@@ -67,11 +68,14 @@ def strike(server: Server, how: str) -> None:
 
 
 def recovered(server: Server) -> bool:
-    """Say whether the server makes databases again."""
+    """Say whether the server makes databases again, beyond those that were made ahead."""
     try:
-        with server.sandbox():
+        with ExitStack() as stack:
+            for _ in range(ServerSettings().clones + 1):
+                stack.enter_context(server.sandbox())
+            server.connect().close()
             return True
-    except ServerError:
+    except (ServerError, psycopg.OperationalError):
         return False
 
 

@@ -44,7 +44,7 @@ def test_more_sessions_than_the_server_takes(play: Play) -> None:
     assert result.records == []
 
 
-def test_a_role_that_may_not_connect_so_often(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_role_that_may_not_connect_so_often(server: Server, tmp_path: Path) -> None:
     with server.connect() as conn:
         conn.execute("CREATE ROLE limited LOGIN CREATEDB CONNECTION LIMIT 6")
     try:

@@ -76,7 +76,7 @@ UNLESS_BLOCKED = """
     -- chaos:check
     SELECT is(count(*), {late}::bigint, 'so many looked after another had bought')
       FROM chaos.history a WHERE statement LIKE 'SELECT%'
-       AND EXISTS (SELECT FROM chaos.history b WHERE b.tag = 'COMMIT' AND b.ended_at < a.ended_at);
+       AND EXISTS (SELECT FROM chaos.history b WHERE b.tag = 'UPDATE 1' AND b.ended_at < a.ended_at);
 """
 
 

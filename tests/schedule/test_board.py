@@ -11,8 +11,8 @@ def session(name: str, *items: Item, count: int = 1, repeat: int = 1) -> Session
     return Session(HERE, name, items, (), count, repeat)
 
 
-def meet(**options: bool) -> Barrier:
-    return Barrier(HERE, "met", **options)
+def meet(unless_blocked: bool = False) -> Barrier:
+    return Barrier(HERE, "met", unless_blocked)
 
 
 def test_a_barrier_opens_for_all_when_the_last_one_arrives() -> None:
@@ -161,3 +161,32 @@ def test_looks_are_needed_only_while_somebody_waits_for_a_block() -> None:
     assert board.needs_looks()
     board.leave(A1)
     assert not board.needs_looks()
+
+
+def test_who_was_blocked_before_the_wait_began_does_not_open_it() -> None:
+    wait = WaitBlocked(HERE, "a")
+    board = Board([session("a"), session("b", wait)], {})
+    board.see_blocked(frozenset({A1}), frozenset({A1}))
+    board.stand(B1, wait, 1)
+    assert not board.decide(B1).open
+    assert board.see_blocked(frozenset({A1}), frozenset({A1}))
+    assert board.decide(B1).open
+
+
+def test_a_wait_stays_open_when_the_block_is_over_before_anybody_asks() -> None:
+    for wait in (WaitBlocked(HERE, "a"), meet(unless_blocked=True)):
+        board = Board([session("a", meet()), session("b", wait)], {})
+        board.stand(B1, wait, 1)
+        board.see_blocked(frozenset({A1}), frozenset({A1}))
+        assert not board.needs_looks()
+        board.see_blocked(frozenset(), frozenset())
+        assert board.decide(B1).open
+
+
+def test_an_open_wait_for_a_lock_keeps_the_others_from_giving_up() -> None:
+    wait = WaitBlocked(HERE, "a")
+    board = Board([session("a", meet()), session("b", wait, meet())], {})
+    board.stand(B1, wait, 1)
+    board.see_blocked(frozenset({A1}), frozenset({A1}))
+    board.stand(A1, meet(), 1)
+    assert board.decide(A1).never == ""

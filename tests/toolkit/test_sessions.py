@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import os
+import signal
+
 import psycopg
 import pytest
 from psycopg import pq
+from psycopg.conninfo import make_conninfo
 
+from pgchaos.server import Server
 from tests.toolkit.conftest import Connect, Connection, Play, one, told
 from tests.waiting import until
 
@@ -52,15 +57,22 @@ SELECT chaos.barrier('both', 2, '1ms');
     assert told(play(text)) == []
 
 
-def test_who_passes_a_barrier_may_end_at_once(connect: Connect) -> None:
-    slow, watcher = connect("slow[1]"), connect("watcher")
-    slow.execute("SET application_name = 'slow[1]'")
-    slow.pgconn.send_query(b"SELECT chaos.barrier('pair', 2, '10s')")
-    until(lambda: arrived(watcher), "the first has arrived")
-    fast = connect("fast[1]")
-    fast.execute("SELECT chaos.barrier('pair', 2, '10s')")
-    fast.close()
-    assert answer(slow) == pq.ExecStatus.TUPLES_OK
+def test_nobody_leaves_a_barrier_before_all_have_seen_it_open(connect: Connect) -> None:
+    # else a session that ends at once would take its arrival with it
+    slow, fast = connect("slow[1]"), connect("fast[1]")
+    for number in range(1, 4):
+        assert locks_when_the_fast_one_leaves(slow, fast, number) == 2 * number
+
+
+def test_a_barrier_stays_open_while_one_who_passed_it_lives(connect: Connect) -> None:
+    first, second, third = connect("runner[1]"), connect("runner[2]"), connect("runner[3]")
+    for conn in (first, second):
+        conn.pgconn.send_query(b"SELECT chaos.barrier('three', 3, '10s')")
+    third.execute("SELECT chaos.barrier('three', 3, '10s')")
+    for conn in (first, second):
+        assert answer(conn) == pq.ExecStatus.TUPLES_OK
+        third.execute("SELECT pg_terminate_backend(%s, 10000)", [conn.info.backend_pid])
+    connect("late[1]").execute("SELECT chaos.barrier('three', 3, '0')")
 
 
 def test_a_signal_is_given_at_once_and_survives_a_rollback(play: Play) -> None:
@@ -113,14 +125,36 @@ SELECT results_eq('SELECT worker, sqlstate FROM chaos.history WHERE session = ''
     assert told(play(text)) == []
 
 
-def test_terminate_without_a_number_ends_them_all(connect: Connect) -> None:
+def test_terminate_without_a_number_ends_them_all(connect: Connect, private_server: Server) -> None:
     victims = [connect("victim[1]"), connect("victim[2]")]
     bystanders = [connect("victim"), connect("victims[1]"), connect("operator[1]")]
-    assert one(bystanders[2], "SELECT chaos.terminate('victim')") == 2
-    assert [one(conn, "SELECT 1") for conn in bystanders] == [1, 1, 1]
+    elsewhere = make_conninfo(private_server.conninfo(), application_name="victim[3]")
+    with psycopg.connect(elsewhere, autocommit=True) as foreign:
+        assert one(bystanders[2], "SELECT chaos.terminate('victim')") == 2
+        assert [one(conn, "SELECT 1") for conn in (*bystanders, foreign)] == [1, 1, 1, 1]
     for conn in victims:
         with pytest.raises(psycopg.errors.AdminShutdown):
             conn.execute("SELECT 1")
+
+
+def test_terminate_waits_for_the_end_and_says_when_it_does_not_come(connect: Connect) -> None:
+    operator, pid = connect("operator[1]"), connect("victim[1]").info.backend_pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(psycopg.Error, match=r"victim\[1\] \(pid \d+\) did not end within 00:00:00.03") as caught:
+            operator.execute("SELECT chaos.terminate('victim', timeout => '30ms')")
+        assert caught.value.sqlstate == "CH002"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_who_came_since_the_transaction_began_is_found(connect: Connect) -> None:
+    # pg_stat_activity stays as a transaction has first seen it
+    operator = connect("operator[1]")
+    operator.execute("BEGIN; SELECT count(*) FROM pg_stat_activity")
+    connect("late[1]")
+    assert one(operator, "SELECT chaos.cancel('late')") == 1
+    operator.execute("ROLLBACK")
 
 
 def test_who_is_blocked_by_whom(play: Play) -> None:
@@ -215,8 +249,23 @@ def test_eventually_sees_what_sessions_do(connect: Connect) -> None:
     check.execute("ROLLBACK")
 
 
-def arrived(conn: Connection) -> bool:
-    return bool(one(conn, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1667785071"))
+def locks_when_the_fast_one_leaves(slow: Connection, fast: Connection, number: int) -> object:
+    """Tell how many locks the slow one holds then: two at each barrier, for having come and for having passed."""
+    slow.pgconn.send_query(f"SELECT chaos.barrier('pair {number}', 2, '10s')".encode())
+    until(lambda: locks(fast, slow) == 2 * number - 1, "the slow one has come")
+    # the longer it waits the more seldom it looks
+    fast.execute("SELECT chaos.delay('60ms')")
+    held = one(fast, f"SELECT held FROM chaos.barrier('pair {number}', 2, '10s'), LATERAL ({locks_of(slow)}) AS l")
+    assert answer(slow) == pq.ExecStatus.TUPLES_OK
+    return held
+
+
+def locks_of(conn: Connection) -> str:
+    return f"SELECT count(*) AS held FROM pg_locks WHERE classid = 1667785071 AND pid = {conn.info.backend_pid}"
+
+
+def locks(asker: Connection, conn: Connection) -> object:
+    return one(asker, locks_of(conn))
 
 
 def answer(conn: Connection) -> int:

@@ -124,3 +124,15 @@ def test_an_ordinary_role_may_use_it(connect: Connect) -> None:
     finally:
         conn.execute("RESET ROLE")
         conn.execute("DROP ROLE toolkit_guest")
+
+
+def test_assert_tells_the_run_what_held_and_what_did_not(play: Play) -> None:
+    text = """
+-- chaos:session clerk
+BEGIN;
+SELECT chaos.assert(true, 'holds'), chaos.assert(false, 'is false'), chaos.assert(NULL, 'is null');
+ROLLBACK;
+"""
+    result = play(text)
+    assert [(a.name, a.ok) for a in result.assertions] == [("holds", True), ("is false", False), ("is null", False)]
+    assert [failure.names for failure in result.failures] == [("is false",), ("is null",)]

@@ -2,5 +2,6 @@
 
 from pgchaos.engine.run import run
 from pgchaos.engine.settings import Settings
+from pgchaos.engine.stop import Stop
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "Stop", "run"]

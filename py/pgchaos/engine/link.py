@@ -296,10 +296,12 @@ class Link:
 def link_again(
     conninfo: str, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None = None, seconds: float = 30.0
 ) -> Link:
-    """Open a link to a server that may be recovering just now.
+    """Open a link to a server that may be recovering from a crash just now.
 
     Args:
-        conninfo, stop, notice: as for Link.
+        conninfo: as for Link.
+        stop: as for Link.
+        notice: as for Link.
         seconds: to wait until it accepts connections.
 
     Returns:
@@ -309,12 +311,22 @@ def link_again(
         LinkError: as for Link; 57P03 where it still recovers.
     """
     deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return Link(conninfo, stop, notice)
-        except LinkError as refused:
-            if refused.error.sqlstate != CANNOT_CONNECT_NOW or time.monotonic() > deadline or stop.wait(_RECOVERING):
-                raise
+    while isinstance(link := _link_or_not(conninfo, stop, notice), LinkError):
+        if not _recovers(link.error) or time.monotonic() > deadline or stop.wait(_RECOVERING):
+            raise link
+    return link
+
+
+def _link_or_not(conninfo: str, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None) -> Link | LinkError:
+    try:
+        return Link(conninfo, stop, notice)
+    except LinkError as refused:
+        return refused
+
+
+def _recovers(error: ServerError) -> bool:
+    # a postmaster that has not noticed the crash takes a connection and breaks it a moment later
+    return error.sqlstate == CANNOT_CONNECT_NOW or "server closed the connection unexpectedly" in error.message
 
 
 def _why_not(pg: pq.abc.PGconn) -> tuple[str, str]:

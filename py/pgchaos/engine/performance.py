@@ -56,6 +56,7 @@ class Performance:
         self._scenario, self._variables, self._conninfo, self._result = scenario, variables, conninfo, result
         self._calm = calm
         self._stop = Stop()
+        calm.call(self._stop.set)
         self._stage = Stage(Board(scenario.sessions, variables), self._stop, result)
         tells, listens = mentions(scenario, _TELLS), mentions(scenario, _LISTENS)
         self._cast = Cast(conninfo, variables, seed, tells, listens, pids, self._stage, self._stop, voices, result)

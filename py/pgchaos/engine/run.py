@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from pgchaos.engine import leaks, tables
+from pgchaos.engine.answer import LOST
 from pgchaos.engine.link import Link, LinkError, link_again
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.performance import Performance
@@ -22,6 +23,8 @@ from pgchaos.schedule.board import in_force
 from pgchaos.server import Sandbox, Server
 from pgchaos.tap import TapParser, failure_of, failures_of
 
+_CRASH = 0.5
+"""Seconds in which a crash of the server is noticed."""
 _RECORDED = re.compile(r"\b(?:history|transactions|notifications)\b", re.IGNORECASE)
 _PLAN = re.compile(r"\b(?:no_)?plan\s*\(", re.IGNORECASE)
 _FINISH = re.compile(r"\bfinish\s*\(", re.IGNORECASE)
@@ -71,6 +74,8 @@ class _Run:
         self._share = settings.share(scenario.timeout)
         self._voices = Voices(result)
         self._calm = Stop()
+        if settings.stop is not None:
+            settings.stop.call(self._calm.set)
         self._pids: set[int] = set()
         self._own: Link | None = None
 
@@ -156,6 +161,7 @@ class _Run:
                 show.play(self._share)
             if show.stopped:
                 return False
+            self._settle()
             show.take_notifications()
             done = self._fill() and self._check()
             found += show.open_transactions()
@@ -163,6 +169,16 @@ class _Run:
             return done
         finally:
             show.close()
+
+    def _settle(self) -> None:
+        """Where a connection broke, a crash may be on its way: wait until it has come, or it seems there is none.
+
+        The postmaster needs a moment to notice that a backend was killed; then all connections break, ours too.
+        """
+        until = time.monotonic() + _CRASH
+        broken = any(record.sqlstate == LOST for record in self._result.records)
+        while broken and time.monotonic() < until and self._own is not None and self._own.ask("").error is None:
+            self._calm.wait(0.005)
 
     def _take_assertions(self) -> None:
         for assertion in self._voices.assertions():

@@ -29,7 +29,7 @@ class Section:
         voices: takes notices and output.
         pids: its backend is put in.
         variables: of the matrix; what the section sets is kept for its next run.
-        hear: takes every row as psql -At prints it, with the place of its statement.
+        hear: takes every line that psql -At would print, with the place of its statement.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Section:
     ) -> None:
         self._conninfo = session_conninfo(conninfo, who, {})
         self._who, self._stop, self._voices, self._pids, self._hear = who, stop, voices, pids, hear
-        self._state = Interpreter(variables, lambda line: voices.say(f"{who}: {line}"))
+        self._state = Interpreter(variables, self._echo)
         self._told: dict[str, str] | None = None
         self._link: Link | None = None
         self._place: Place | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pgchaos.engine.stop import Stop
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -13,11 +15,13 @@ class Settings:
         seed: of everything random.
         timeout: seconds for the sessions together, and for each of the other sections, where the file names none.
         limit: seconds that no share may exceed, whatever the file says (a test runner's own time-out), or None.
+        stop: when it is set, the run is brought to an end, its database left as a finished run leaves it; or None.
     """
 
     seed: int
     timeout: float = 60.0
     limit: float | None = None
+    stop: Stop | None = None
 
     def share(self, written: float | None) -> float:
         """Tell the seconds of one part of the run.

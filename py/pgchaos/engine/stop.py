@@ -18,6 +18,7 @@ class Stop:
         self._lock = threading.Lock()
         self._reader, self._writer = socket.socketpair()
         self._callbacks: list[Callable[[], None]] = []
+        self._closed = False
 
     def fileno(self) -> int:
         """Return the descriptor to poll."""
@@ -42,7 +43,7 @@ class Stop:
     def set(self) -> None:
         """Stop all who wait; doing so again does nothing."""
         with self._lock:
-            if self._event.is_set():
+            if self._event.is_set() or self._closed:
                 return
             self._event.set()
             self._writer.send(b"x")
@@ -63,5 +64,7 @@ class Stop:
 
     def close(self) -> None:
         """Give its descriptors back; nobody may poll it any more."""
-        self._reader.close()
-        self._writer.close()
+        with self._lock:
+            self._closed = True
+            self._reader.close()
+            self._writer.close()

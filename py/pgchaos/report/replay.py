@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from pgchaos.scenario.model import Scenario
 
+MAKE = "make installcheck-chaos"
+
 _FIXED = {
     "free": "This replays delays, jitter and values; a free run's interleaving is the server's and is not fixed.",
     "exact": "The schedule is written in the file: the same steps run in the same order again.",
@@ -14,36 +16,40 @@ _FIXED = {
 _SEARCHED = "This replays values, delays and the choice of schedules."
 
 
-def item_name(scenario: Scenario, variables: Mapping[str, str]) -> str:
+def item_name(name: str, variables: Mapping[str, str], mutant: str = "") -> str:
     """Name the item of a scenario.
 
     Args:
-        scenario: the file.
+        name: of the scenario.
         variables: the values of its matrix, none where it has none.
+        mutant: the slug of the mutant in it, '' for none.
 
     Returns:
         The name after `::` in its id, such as `transfer[level=serializable]`; the same in every run.
     """
-    if not variables:
-        return scenario.name
-    values = ",".join(f"{name}={_printable(value)}" for name, value in variables.items())
-    return f"{scenario.name}[{values}]"
+    inside = [f"{key}={_printable(value)}" for key, value in variables.items()]
+    inside += [mutant] if mutant else []
+    return f"{name}[{','.join(inside)}]" if inside else name
 
 
-def replay_line(scenario: Scenario, variables: Mapping[str, str], seed: int, options: Sequence[str] = ()) -> str:
+def replay_line(target: str, seed: int, options: Sequence[str] = (), command: str = "pytest") -> str:
     """Write the command that runs an item again.
 
     Args:
-        scenario: the file.
-        variables: the values of its matrix.
+        target: the id of the item.
         seed: of the run.
         options: further ones that the run was given and that matter.
+        command: how pytest was called; it ends in MAKE where that was by `make installcheck-chaos`.
 
     Returns:
         A line for a POSIX shell, to be typed in the folder where the run was started.
     """
-    target = shlex.quote(f"{scenario.shown}::{item_name(scenario, variables)}")
-    return " ".join(["pytest", target, f"--chaos-seed={seed}", *map(shlex.quote, options)])
+    said = [shlex.quote(target), f"--chaos-seed={seed}", *map(shlex.quote, options)]
+    if not command.endswith(MAKE):
+        return " ".join([command, *said])
+    # make hands both on to a shell, and takes a dollar for its own
+    tests, opts = (shlex.quote(text).replace("$", "$$") for text in (said[0], " ".join(said[1:])))
+    return f"{command} CHAOS_TESTS={tests} CHAOS_OPTS={opts}"
 
 
 def what_it_fixes(scenario: Scenario) -> str:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from pgchaos.history import Failure, RunResult, Standing
-from pgchaos.report.replay import replay_line, what_it_fixes
+from pgchaos.report.replay import what_it_fixes
 from pgchaos.report.table import statement_table
 from pgchaos.scenario.model import Scenario
 from pgchaos.tap import failure_of
@@ -23,7 +23,7 @@ def failure_text(
     *,
     width: int = 80,
     everything: bool = False,
-    options: Sequence[str] = (),
+    again: str = "",
 ) -> str:
     """Write what a user is told of a run that failed.
 
@@ -34,7 +34,7 @@ def failure_text(
         verdict: on it.
         width: of the terminal in columns.
         everything: all statements, each whole, instead of the last of each session.
-        options: those that the run was given and a replay needs.
+        again: the command that runs it again.
 
     Returns:
         The text; its first line is the first cause.
@@ -50,7 +50,7 @@ def failure_text(
             statement_table(result.records, result.started_at, width=width - len(_INDENT), everything=everything),
         ),
         _titled("Besides:", result.notes),
-        _again(scenario, variables, result, width, options),
+        _again(scenario, result, width, again),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
@@ -99,11 +99,11 @@ def _standing(standing: Standing, started_at: float, names: int) -> str:
     return f"{standing.session:<{names}}  {standing.doing}{waits}{since}{where}"
 
 
-def _again(
-    scenario: Scenario, variables: Mapping[str, str], result: RunResult, width: int, options: Sequence[str]
-) -> list[str]:
+def _again(scenario: Scenario, result: RunResult, width: int, again: str) -> list[str]:
+    if not again:
+        return [f"Seed {result.seed}."]
     return [
         f"Seed {result.seed}. To run it again:",
-        f"{_INDENT}{replay_line(scenario, variables, result.seed, options)}",
+        f"{_INDENT}{again}",
         *textwrap.wrap(what_it_fixes(scenario), max(width, 40)),
     ]

@@ -21,6 +21,7 @@ from pgchaos.scenario.model import Invariant, Place, Retry, Scenario, Schedule, 
 from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
 from pgchaos.scenario.schedules import held_by, schedule, settled, waits
+from pgchaos.scenario.schema_sandbox import check_schema_sandbox
 from pgchaos.scenario.title import title_of
 
 
@@ -122,6 +123,8 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
     everything = [sql for body in bodies for sql in body.sources]
     unclear = _unclear(reading, everything)
     check_calls(in_sessions, everything, unclear, reading.complain)
+    if scenario.sandbox == "schema":
+        check_schema_sandbox(bodies, reading.found.planted, reading.head.matrix, unclear, reading.complain)
     for sql in reading.unfinished:
         if sql.place not in unclear:
             line = reading.last_line(Place(sql.place.path, sys.maxsize), sql.place)

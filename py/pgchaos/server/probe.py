@@ -17,6 +17,14 @@ _QUESTION = """
            r.rolcreatedb, r.rolname, pg_catalog.pg_is_in_recovery()
     FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER
 """
+_FREE = """
+    SELECT least(
+        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+            - coalesce(current_setting('reserved_connections', true)::int, 0)
+            - (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend'),
+        (SELECT nullif(rolconnlimit, -1) FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)
+            - (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE usename = CURRENT_USER))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,20 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
     )
     _check(result, bool(createdb or superuser), bool(standby), in_place)
     return result
+
+
+def free_slots(conn: psycopg.Connection[tuple[object, ...]]) -> int:
+    """Count the connections that may still be made.
+
+    Args:
+        conn: to the server, as the role that will make them.
+
+    Returns:
+        Free slots that are reserved for nobody, and no more than the role's own limit.
+    """
+    row = conn.execute(_FREE).fetchone()
+    assert row is not None
+    return max(0, int(str(row[0])))
 
 
 def _check(server: Probe, createdb: bool, standby: bool, in_place: bool) -> None:

@@ -20,7 +20,7 @@ from pgchaos.server.leftovers import remove_dead_servers
 from pgchaos.server.maker import Maker
 from pgchaos.server.pool import Pool
 from pgchaos.server.private import PrivateServer, start_private
-from pgchaos.server.probe import Probe, probe
+from pgchaos.server.probe import Probe, free_slots, probe
 from pgchaos.server.runs import Run
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.settings import ServerError, ServerSettings
@@ -157,6 +157,18 @@ class Server:
             psycopg.OperationalError: the server cannot be reached.
         """
         return psycopg.connect(self.conninfo(database), autocommit=True)
+
+    def free_slots(self) -> int:
+        """Count the connections that may still be made.
+
+        Raises:
+            ServerError: the server cannot be asked.
+        """
+        try:
+            with self.connect() as conn:
+                return free_slots(conn)
+        except psycopg.OperationalError as error:
+            raise ServerError(f"the server does not answer: {str(error).strip()}") from error
 
     def missing(self, requirement: Requirement) -> str:
         """Say why a requirement is not met.

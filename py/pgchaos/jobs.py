@@ -1,0 +1,89 @@
+"""What one item runs, light enough to keep thousands of them: the file is read again when its turn comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pgchaos.history import RunResult
+from pgchaos.scenario.model import Mutant, Scenario
+from pgchaos.scenario.mutation import mutants_in_force, mutated, slug
+from pgchaos.scenario.reader import read, variants
+
+_OWN = 5
+"""Connections of the engine's own beside the sessions: setup, check, watcher, observer, leak checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one item runs.
+
+    Args:
+        path: the file.
+        shown: the path as users are told of it.
+        tags: further tags that the project has.
+        variables: the values of its matrix.
+        mutant: the slug of the mutant to plant, '' for none.
+        connections: that it takes at most.
+        alone: nothing else may run on the server meanwhile.
+        limit: the most that its sessions may take in seconds, whatever the scenario says; None for no such limit.
+    """
+
+    path: Path
+    shown: str
+    tags: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    mutant: str = ""
+    connections: int = _OWN
+    alone: bool = False
+    limit: float | None = None
+
+    def read(self) -> tuple[Scenario, Mutant | None]:
+        """Read the file, and plant its mutant.
+
+        Returns:
+            The scenario that is to be run, and the mutant in it.
+
+        Raises:
+            ScenarioError: the file is no scenario (any more).
+        """
+        scenario = read(self.path, self.shown, extra_tags=self.tags)
+        for mutant in scenario.mutants:
+            if slug(mutant) == self.mutant:
+                return mutated(scenario, mutant), mutant
+        return scenario, None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A job that was run.
+
+    Args:
+        scenario: what was run, a mutant in it.
+        mutant: that mutant, or None.
+        result: what the run left behind.
+    """
+
+    scenario: Scenario
+    mutant: Mutant | None
+    result: RunResult
+
+
+def jobs_of(scenario: Scenario, tags: tuple[str, ...] = (), *, mutants: bool = False) -> Iterator[Job]:
+    """Tell what is to be run of a file.
+
+    Args:
+        scenario: the file.
+        tags: further tags that the project has.
+        mutants: its mutants too.
+
+    Yields:
+        A job for each value of the matrix, each followed by its mutants.
+    """
+    connections = _OWN + sum(session.count for session in scenario.sessions)
+    alone = scenario.alone or "destructive" in scenario.tags
+    for values in variants(scenario):
+        names = ["", *(map(slug, mutants_in_force(scenario, values)) if mutants else ())]
+        for name in names:
+            yield Job(scenario.path, scenario.shown, tags, values, name, connections, alone)

@@ -1,0 +1,76 @@
+"""Which scenarios may run ahead of pytest, and how long each may take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from pgchaos.items import ScenarioItem
+from pgchaos.jobs import Job
+
+_OURS = frozenset({"request", "subtests"})
+
+
+def may_run_ahead(config: pytest.Config) -> bool:
+    """Say whether scenarios may run side by side in this process.
+
+    Args:
+        config: of pytest.
+
+    Returns:
+        False in a worker of pytest-xdist, which sees every item and runs a few; and where a person looks on: with
+        --pdb, -s or --setup-show output and prompts would come out of order.
+    """
+    if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
+        return False
+    looks_on = ("usepdb", "trace", "setupshow", "setuponly", "setupplan")
+    return not any(config.getoption(name, False) for name in looks_on) and config.getoption("capture") != "no"
+
+
+def jobs_ahead(items: Iterable[pytest.Item]) -> dict[str, Job]:
+    """Tell what may be run ahead.
+
+    Args:
+        items: all that will be run, in order.
+
+    Returns:
+        The jobs by the ids of their items; not of those for which something else is set up first.
+    """
+    return {
+        item.nodeid: item.job
+        for item in items
+        if isinstance(item, ScenarioItem) and item.job is not None and _OURS.issuperset(item.fixturenames)
+    }
+
+
+def set_limits(items: Iterable[pytest.Item]) -> None:
+    """Give every job the time that pytest-timeout allows it.
+
+    Args:
+        items: all that will be run.
+    """
+    for item in items:
+        if isinstance(item, ScenarioItem) and item.job is not None and (limit := _limit(item)) is not None:
+            item.job = replace(item.job, limit=limit)
+
+
+def _limit(item: pytest.Item) -> float | None:
+    """Find the limit where pytest-timeout finds it: marker, command line, environment, ini file; 0 is none."""
+    if not item.config.pluginmanager.hasplugin("timeout"):
+        return None
+    marker = item.get_closest_marker("timeout")
+    said = None
+    if marker is not None:
+        said = marker.args[0] if marker.args else marker.kwargs.get("timeout")
+    for more in (item.config.getoption("timeout", None), os.environ.get("PYTEST_TIMEOUT"), _ini(item.config)):
+        said = more if said is None else said
+    seconds = float(said) if said else 0.0
+    return seconds if seconds > 0 else None
+
+
+def _ini(config: pytest.Config) -> str | None:
+    value = config.getini("timeout")
+    return str(value) if value else None

@@ -1,0 +1,193 @@
+"""What `sandbox schema` refuses: statements whose effect leaves the one schema that a scenario has.
+
+Decided from the text alone, when a file is collected. What psql or the server makes only at run time is not seen: the
+statements of \\gexec, those held by a variable of \\set, and those that a function puts together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pgchaos.scenario.body import Body
+from pgchaos.scenario.inner_sql import Plain, statements
+from pgchaos.scenario.lexemes import Sql
+from pgchaos.scenario.lexer import scan
+from pgchaos.scenario.model import Matrix, Place, Replace, Variable
+from pgchaos.scenario.mutants import Planted
+from pgchaos.scenario.pgtap import own_functions
+from pgchaos.scenario.pieces import NOTHING, Piece
+from pgchaos.scenario.psql import render
+from pgchaos.scenario.schema_names import Qualified, qualified
+from pgchaos.scenario.schema_rules import FUNCTIONS, STATEMENTS, TOOLKIT, Rule
+from pgchaos.scenario.skeleton import NOT_CALLED_AFTER
+
+_WAY_OUT = "leave the directive out to get a database of its own"
+_LONGEST = 40
+"""Characters of a string that rules look at."""
+_NAMED_AFTER = (NOT_CALLED_AFTER - {"on"}) | {"view", "routine", "aggregate"}
+"""Words after which a name before a parenthesis is no call; of ON that depends on the statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something that is refused.
+
+    Args:
+        line: where it stands, from 0 at the beginning of the text.
+        text: what is wrong, and what was meant.
+    """
+
+    line: int
+    text: str
+
+
+def refusals(text: str, own: frozenset[str] = frozenset()) -> list[Refusal]:
+    """Find what reaches beyond a schema.
+
+    Args:
+        text: SQL of one statement or several, without psql variables whose values are known.
+        own: functions that the file makes itself, in small letters: they may be called as one of the server.
+
+    Returns:
+        All that is refused, in order of line, each once.
+    """
+    return sorted(
+        {refusal for plain in statements(text) for refusal in _refused(plain, own)}, key=lambda it: (it.line, it.text)
+    )
+
+
+def check_schema_sandbox(
+    bodies: Sequence[Body],
+    planted: Iterable[Planted],
+    matrix: Mapping[str, Matrix],
+    skip: frozenset[Place],
+    complain: Callable[[Place, str], None],
+) -> None:
+    """Complain of what reaches beyond the schema of `sandbox schema`.
+
+    Args:
+        bodies: all sections, those of mutants too.
+        planted: the mutants, whose replacements are looked at as well.
+        matrix: by name; a statement is looked at with each of the values that it uses.
+        skip: statements that a missing `;` has run together with others.
+        complain: called with the place and text of each problem.
+    """
+    everything = [sql for body in bodies for sql in body.sources if sql.place not in skip]
+    own = own_functions(everything)
+    for sql in everything:
+        for refusal in _of_statement(sql, own, matrix):
+            complain(Place(sql.place.path, sql.place.line + refusal.line), refusal.text)
+    for mutant in planted:
+        for one in mutant.replaces:
+            for text in sorted(_planted(one, bodies, own, matrix)):
+                complain(one.place, text)
+
+
+def _of_statement(sql: Sql, own: frozenset[str], matrix: Mapping[str, Matrix]) -> set[Refusal]:
+    names = sorted({part.name for part in sql.parts if isinstance(part, Variable) and part.name in matrix})
+    values = itertools.product(*(matrix[name].values for name in names))
+    return {
+        refusal
+        for chosen in values
+        for refusal in refusals(render(sql.parts, dict(zip(names, chosen, strict=True))), own)
+    }
+
+
+def _planted(one: Replace, bodies: Iterable[Body], own: frozenset[str], matrix: Mapping[str, Matrix]) -> set[str]:
+    """Give what a replacement brings in."""
+    found = set()
+    for body in bodies:
+        if body.kind == "setup" if one.session is None else (body.kind, body.name) == ("session", one.session):
+            for sql in body.sources:
+                if one.old in sql.text:
+                    new = _texts(f"{sql.text.replace(one.old, one.new)}\n;", own, matrix)
+                    found |= new - _texts(f"{sql.text}\n;", own, matrix)
+    return found
+
+
+def _texts(text: str, own: frozenset[str], matrix: Mapping[str, Matrix]) -> set[str]:
+    cut = (sql for sql in scan(text, "") if isinstance(sql, Sql))
+    return {refusal.text for sql in cut for refusal in _of_statement(sql, own, matrix)}
+
+
+def _refused(plain: Plain, own: frozenset[str]) -> Iterator[Refusal]:
+    yield from _by_statement(plain)
+    yield from _by_call(plain, own)
+    yield from (Refusal(name.line, _of_name(name)) for name in qualified(plain))
+
+
+def _by_statement(plain: Plain) -> Iterator[Refusal]:
+    written, ends = _written(plain.pieces)
+    for rule in STATEMENTS:
+        found = rule.pattern.match(written)
+        if found:
+            # a rule ends with the word that it refuses, and that may stand lines below the verb
+            last = next(piece for end, piece in zip(ends, plain.pieces, strict=True) if end >= found.end())
+            groups = " ".join(filter(None, found.groups())).upper()
+            yield Refusal(last.line, _of_rule(rule, groups))
+
+
+def _written(pieces: Sequence[Piece]) -> tuple[str, list[int]]:
+    """Write a statement as the rules have it, and say where each piece ends."""
+    texts = [_as_written(piece) for piece in pieces]
+    ends = list(itertools.accumulate((len(text) + 1 for text in texts), initial=-1))[1:]
+    return " ".join(texts), ends
+
+
+def _as_written(piece: Piece) -> str:
+    match piece.kind:
+        case "name":
+            return '"_' + re.sub(r"\W", "_", piece.text[:_LONGEST]) + '"'
+        case "string":
+            return "'_" + re.sub(r"\W", "_", piece.text[:_LONGEST].lower()) + "'"
+    return piece.text
+
+
+def _by_call(plain: Plain, own: frozenset[str]) -> Iterator[Refusal]:
+    every = (NOTHING, NOTHING, NOTHING, *plain.pieces, NOTHING)
+    for at, piece in enumerate(every):
+        if not (piece.identifier and every[at + 1].sign("(")):
+            continue
+        before, schema = every[at - 1], ""
+        if before.sign("."):
+            schema, before = every[at - 2].text, every[at - 3]
+        if before.says(*_NAMED_AFTER) or (before.says("on") and plain.verb == "create"):
+            continue
+        for rule in _rules_of(schema):
+            if rule.pattern.fullmatch(piece.text) and (schema or piece.text not in own):
+                if _strikes_itself(piece, every[at + 2 : at + 6]):
+                    continue
+                yield Refusal(piece.line, _of_rule(rule, piece.text))
+
+
+def _rules_of(schema: str) -> tuple[Rule, ...]:
+    return TOOLKIT if schema == "chaos" else FUNCTIONS if schema in ("", "pg_catalog") else ()
+
+
+def _strikes_itself(piece: Piece, arguments: Sequence[Piece]) -> bool:
+    """Say whether it is pg_terminate_backend(pg_backend_pid()) or its like."""
+    return piece.text in ("pg_terminate_backend", "pg_cancel_backend") and [one.text for one in arguments] == [
+        "pg_backend_pid",
+        "(",
+        ")",
+        ")",
+    ]
+
+
+def _of_rule(rule: Rule, groups: str) -> str:
+    return f"`{rule.said.format(groups)}` reaches beyond the schema of `sandbox schema`: {rule.reason}; {_WAY_OUT}"
+
+
+def _of_name(name: Qualified) -> str:
+    if name.variable:
+        return (
+            f"`{name.text}`: a variable stands for the schema, which may be another than that of `sandbox schema`:"
+            f" write `{name.last}`, or {_WAY_OUT}"
+        )
+    return (
+        f"`{name.text}` names another schema than that of `sandbox schema`: write `{name.last}`, which is looked for"
+        f" there first, or {_WAY_OUT}"
+    )
