@@ -13,7 +13,7 @@ from typing import Literal
 
 import pytest
 
-from pgchaos.items import ScenarioItem, broken_call, scenario_call
+from pgchaos.items import NOTE, ScenarioItem, broken_call, scenario_call
 from pgchaos.jobs import Job, jobs_of
 from pgchaos.options import MARKERS, Options
 from pgchaos.report import item_name
@@ -55,6 +55,7 @@ class ScenarioFile(pytest.File):
         item: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=call)
         item.job = job
         item.title = scenario.title
+        item.user_properties += [(NOTE, str(note)) for note in scenario.notes]
         item.line = next((requirement.place.line for requirement in scenario.requires), 1)
         _mark(item, scenario.tags)
         return item

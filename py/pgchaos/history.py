@@ -30,6 +30,7 @@ class Record:
         fault: the fault that struck at it.
         skipped: it belongs to the rest of a block that an allowed error ended.
         hint: the error's detail, hint and context lines for the report.
+        notes: what a reader of the report wants to know of it: the variables that it set.
     """
 
     session: str
@@ -49,6 +50,7 @@ class Record:
     fault: str | None = None
     skipped: bool = False
     hint: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ class RunResult:
         duration: of the scenario in seconds, from setup to the end of its leak checks.
         skipped: why it was not run, or ''.
         standings: of all sessions, where the run was stopped; else empty.
+        acts: what the engine did between statements, for the report alone: waits, delays, a ROLLBACK before a retry.
         looks, missed: of the observer.
         output: what \echo, \qecho and \warn wrote, and notices and warnings of the server, with who said it.
         notes: what the user should know besides (a retry in the tool itself, a toolkit wait that takes a snapshot).
@@ -164,6 +167,7 @@ class RunResult:
     duration: float = 0.0
     skipped: str = ""
     records: list[Record] = field(default_factory=list)
+    acts: list[Record] = field(default_factory=list)
     transactions: list[Transaction] = field(default_factory=list)
     notifications: list[Notification] = field(default_factory=list)
     assertions: list[Assertion] = field(default_factory=list)

@@ -19,6 +19,9 @@ from pgchaos.server.settings import ServerError
 from pgchaos.tap import failure_of
 from pgchaos.verdict import Verdict, judge, judge_mutant, xfails_in_force
 
+NOTE = "chaos_note"
+"""The property of a report, and of JUnit's file, that holds a note on a scenario."""
+
 _LEAST_WIDTH = 80
 
 Call = Callable[[pytest.FixtureRequest, pytest.Subtests], None]

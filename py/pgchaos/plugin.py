@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import pgchaos
-from pgchaos.items import ScenarioItem
+from pgchaos.items import NOTE, ScenarioItem
 from pgchaos.options import MARKERS, Options, add_options, read_options
 from pgchaos.runner import Runner
 from pgchaos.running import jobs_ahead, may_run_ahead, set_limits
@@ -151,6 +151,12 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 pytest-xdist's own t
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say which servers the workers of pytest-xdist used."""
+    """Say which servers the workers of pytest-xdist used, and what of the scenarios may surprise."""
     for worker, banner in sorted(config.stash[_BANNERS].items()):
         terminalreporter.write_line(f"server of {worker}: {banner}")
+    if config.get_verbosity() >= 0:
+        reports = (report for reports in terminalreporter.stats.values() for report in reports)
+        said = (said for report in reports for said in getattr(report, "user_properties", ()))
+        notes = dict.fromkeys(text for name, text in said if name == NOTE)
+        for text in notes:
+            terminalreporter.write_line(f"note: {text}")

@@ -60,3 +60,23 @@ def test_a_plain_file_gets_no_plan_of_ours(play: Play) -> None:
     result = play("SELECT pass('a');")
     assert [failure.kind for failure in result.failures] == ["error"]
     assert result.assertions == []
+
+
+HEARD = {
+    "echo": ("SELECT plan(2);\nSELECT pass('a');\n\\echo ok 2 - said\n", ["a", "said"]),
+    "qecho": ("SELECT plan(2);\nSELECT pass('a');\n\\qecho ok 2 - said\n", ["a", "said"]),
+    "warn is for the eye": ("SELECT plan(1);\n\\warn not ok 1 - aside\nSELECT pass('a');", ["a"]),
+    "an untaken branch": ("SELECT plan(1);\n\\if no\n\\echo not ok 1\n\\endif\nSELECT pass('a');", ["a"]),
+    "copy": ("SELECT plan(2);\nSELECT pass('a');\nCOPY (SELECT pass('b')) TO STDOUT;", ["a", "b"]),
+    "gset takes its row": ("SELECT plan(1);\nSELECT fail('a') AS line \\gset\nSELECT 'ok 1 - read';", ["read"]),
+    "gset takes the last of a group": ("SELECT plan(1) \\; SELECT pass('a') \\; SELECT 'not ok 2' AS l \\gset", ["a"]),
+    "gexec sends its rows": ("SELECT plan(1);\nSELECT 'SELECT pass(''not ok'')' \\gexec", ["not ok"]),
+}
+
+
+@pytest.mark.parametrize("where", ["", SESSION], ids=["plain", "check"])
+@pytest.mark.parametrize(("check", "names"), HEARD.values(), ids=HEARD.keys())
+def test_what_psql_prints_is_read_and_nothing_else(play: Play, where: str, check: str, names: list[str]) -> None:
+    result = play(where + check)
+    assert held(result) == names
+    assert len(result.assertions) == len(names)

@@ -80,7 +80,7 @@ SELECT :worker = 1 AS first \\gset
 -- chaos:session other
 SELECT 1;
 \\quit
--- chaos:barrier met
+{what if "barrier" in what else ""}
 -- chaos:invariant
 SELECT true;
 {CHECKED}"""

@@ -51,7 +51,7 @@ def test_a_server_that_vanishes_is_told_once(project: Project) -> None:
             f"    if nodeid.endswith('::a'): os.kill({private.pid}, signal.SIGKILL)\n"
         )
         dsn = make_conninfo(**private.parameters)
-        result = project.pytester.runpytest_inprocess(f"--chaos-dsn={dsn}", "--chaos-clones=0")
+        result = project.pytester.runpytest_inprocess(f"--chaos-dsn={dsn}", "--chaos-clones=0", "--chaos-jobs=1")
     # the backend that makes databases may outlive its postmaster for a moment: then a scenario's own sessions tell it
     told = result.parseoutcomes()
     assert told["passed"] == 1

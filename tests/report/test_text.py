@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pgchaos.history import Failure, Record, RunResult, Standing
-from pgchaos.report import failure_text, item_name, replay_line
+from pgchaos.history import Assertion, Failure, Record, RunResult, Standing
+from pgchaos.report import MAKE, failure_text, item_name, replay_line
 from pgchaos.report.table import shorten, statement_table
 from pgchaos.scenario.model import Place, Scenario, Schedule
 from pgchaos.verdict import judge
@@ -46,7 +47,8 @@ SOLD_TWICE = RunResult(
 
 
 def told(result: RunResult, **how: object) -> str:
-    return failure_text(SCENARIO, {}, result, judge(SCENARIO, {}, result), **how)  # type: ignore[arg-type]  # as above
+    again = f"pytest {FILE}::ticket --chaos-seed=1234"
+    return failure_text(SCENARIO, {}, result, judge(SCENARIO, {}, result), again=again, **how)  # type: ignore[arg-type]  # as above
 
 
 def test_a_failure_is_told_whole() -> None:
@@ -174,15 +176,24 @@ def test_the_session_of_a_failure_is_named_once() -> None:
 
 def test_the_name_of_an_item_and_its_replay() -> None:
     values = {"level": "read committed", "rows": "2"}
-    assert item_name(SCENARIO, {}) == "ticket"
-    assert item_name(SCENARIO, values) == "ticket[level=read committed,rows=2]"
-    assert replay_line(SCENARIO, values, 7, ["--chaos-pg-bindir=/usr/lib/pg 15/bin"]) == (
-        f"pytest '{FILE}::ticket[level=read committed,rows=2]' --chaos-seed=7 '--chaos-pg-bindir=/usr/lib/pg 15/bin'"
+    assert item_name("ticket", {}) == "ticket"
+    assert item_name("ticket", values) == "ticket[level=read committed,rows=2]"
+    assert item_name("ticket", values, "mutant-no-lock") == "ticket[level=read committed,rows=2,mutant-no-lock]"
+    target = f"{FILE}::ticket[level=read committed]"
+    assert replay_line(target, 7, ["--chaos-pg-bindir=/usr/lib/pg 15/bin"]) == (
+        f"pytest '{target}' --chaos-seed=7 '--chaos-pg-bindir=/usr/lib/pg 15/bin'"
     )
 
 
+def test_a_replay_by_make_survives_both_shells() -> None:
+    line = replay_line("sql/a b.sql::x[l=it's $1]", 7, ["--chaos-dsn=host=/tmp dbname=x"], MAKE)
+    said = dict(word.split("=", 1) for word in shlex.split(line.replace("$$", "$"))[2:])
+    assert shlex.split(said["CHAOS_TESTS"]) == ["sql/a b.sql::x[l=it's $1]"]
+    assert shlex.split(said["CHAOS_OPTS"]) == ["--chaos-seed=7", "--chaos-dsn=host=/tmp dbname=x"]
+
+
 def test_a_name_holds_no_control_character() -> None:
-    assert item_name(SCENARIO, {"x": "a\nb\x1b[0mé"}) == "ticket[x=a\\nb\\x1b[0mé]"
+    assert item_name("ticket", {"x": "a\nb\x1b[0mé"}) == "ticket[x=a\\nb\\x1b[0mé]"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +201,7 @@ def test_a_name_holds_no_control_character() -> None:
 )
 def test_what_a_replay_fixes_depends_on_the_schedule(kind: str, said: str) -> None:
     scheduled = replace(SCENARIO, schedule=Schedule(kind))  # type: ignore[arg-type]  # one of its words
-    text = failure_text(scheduled, {}, SOLD_TWICE, judge(scheduled, {}, SOLD_TWICE), width=200)
+    text = failure_text(scheduled, {}, SOLD_TWICE, judge(scheduled, {}, SOLD_TWICE), width=200, again="pytest x")
     assert said in text
 
 
@@ -198,3 +209,22 @@ def test_shorten() -> None:
     assert shorten("SELECT\n   1", 80) == "SELECT 1"
     assert shorten("SELECT 1", 8) == "SELECT 1"
     assert shorten("SELECT 12", 8) == "SELECT …"
+
+
+def test_what_the_engine_did_between_statements_stands_in_the_table() -> None:
+    act = record(1, 16, "-- barrier looked", 0.0125)
+    act.step, act.sqlstate = "", None
+    text = told(replace(SOLD_TWICE, acts=[act]))
+    assert text.index("cashier[1].15") < text.index("-- barrier looked") < text.index("cashier[2].15 ")
+    assert "cashier[1]  " in text
+
+
+def test_the_variables_that_a_statement_set_are_shown() -> None:
+    looked = replace(record(1, 15, "SELECT true AS free", 0.01), notes=("free = t",))
+    assert "-> free = t" in "\n".join(statement_table([looked], START, width=100))
+
+
+def test_an_error_that_ended_the_check_is_told_beside_the_count() -> None:
+    failure = Failure("error", ("42601",), "check: ERROR 42601: syntax error", Place(FILE, 25), session="check")
+    text = told(replace(SOLD_TWICE, failures=[failure], assertions=[Assertion("held", True, None)]))
+    assert "Assertions: 0 of 1 failed, then an error ended the check" in text

@@ -97,9 +97,9 @@ REFUSED = [
     ("NOTIFY", "DO $x$ BEGIN IF true THEN NOTIFY news; END IF; END $x$"),
     ("NOTIFY", "DO $x$ BEGIN EXECUTE 'NOTIFY news'; END $x$"),
     ("NOTIFY", "DO $x$ BEGIN EXECUTE format('NOTIFY %I', 'news'); END $x$"),
-    ("pg_notify()", "CREATE OR REPLACE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_notify('a','b'); END$$"),
+    ("pg_notify()", "CREATE OR REPLACE FUNCTION f() RETURNS trigger AS $$BEGIN PERFORM pg_notify('a', 'b'); END$$ LANGUAGE plpgsql"),
     ("pg_notify()", "CREATE FUNCTION f() RETURNS void AS 'SELECT pg_notify(''a'', ''b'')' LANGUAGE sql"),
-    ("pg_notify()", "CREATE FUNCTION f() RETURNS void LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT pg_notify('a', 'b'); END"),
+    ("pg_notify()", "CREATE FUNCTION f() RETURNS void BEGIN ATOMIC SELECT 1; SELECT pg_notify('a', 'b'); END"),
     ("VACUUM", "SELECT throws_ok($$VACUUM seat$$, '25001')"),
     ("pg_advisory_lock()", "SELECT chaos.eventually('SELECT pg_advisory_lock(1) IS NULL')"),
     ("LISTEN", "SELECT 1; LISTEN news"),
@@ -149,6 +149,7 @@ REFUSED = [
     ("other.+", "SELECT 1 OPERATOR(other.+) 1"),
     ("other.C", 'SELECT a.b COLLATE other."C" FROM a'),
     ("other.f", "SELECT a.b, other.f(a.b) FROM a"),
+    ("other.add", "CREATE AGGREGATE total (int) (SFUNC = other.add, STYPE = int)"),
     ("other.p", "CALL other.p()"),
     ("other.seat", "GRANT SELECT ON other.seat TO clerk"),
     ("other.seat", "COMMENT ON TABLE other.seat IS 'x'"),
@@ -380,7 +381,9 @@ def test_a_refusal_says_what_to_do(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(("levels", "refused"), [("'repeatable read', serializable", True), ("'read committed'", False)])
+@pytest.mark.parametrize(
+    ("levels", "refused"), [("'repeatable read', serializable", True), ("'read committed'", False)]
+)
 @pytest.mark.parametrize(
     "statement", ["BEGIN ISOLATION LEVEL :level", "SET default_transaction_isolation = :'level'", "BEGIN; :level"]
 )

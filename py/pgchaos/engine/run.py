@@ -159,9 +159,9 @@ class _Run:
         try:
             if self._scenario.sessions or self._scenario.invariants:
                 show.play(self._share)
+            self._settle()
             if show.stopped:
                 return False
-            self._settle()
             show.take_notifications()
             done = self._fill() and self._check()
             found += show.open_transactions()

@@ -14,7 +14,7 @@ from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import Voices, session_conninfo, vars_literal
 from pgchaos.engine.wording import error_failure, plain_failure
 from pgchaos.history import Failure
-from pgchaos.scenario.model import Item, Meta, Place, Statement
+from pgchaos.scenario.model import Item, Meta, Place, Send, Statement
 
 Hear = Callable[[str, Place], None]
 
@@ -49,6 +49,7 @@ class Section:
         self._link: Link | None = None
         self._place: Place | None = None
         self._deadline = 0.0
+        self._aside = False  # what is echoed goes where psql sends errors, so that pg_prove does not read it
 
     def run(self, items: Iterable[Item], seconds: float) -> Failure | None:
         """Run items.
@@ -123,13 +124,14 @@ class Section:
     def _perform(self, link: Link, item: Item, seconds: float) -> Failure | None:
         self._place = item.place
         if isinstance(item, Meta):
+            self._aside = item.name == "warn"
             self._state.meta(item)
         elif isinstance(item, Statement) and self._state.branches.active():
             self._tell(link)
             answer = link.ask(self._state.render(item.parts), item.copy, self._deadline)
             if not FORGETS.isdisjoint(result.tag for result in answer.results):
                 self._told = None
-            failure = self._after(answer, item.place, seconds)
+            failure = self._after(answer, item.place, seconds, item.send)
             if failure is not None:
                 return failure
             for text in self._state.take(item, answer):
@@ -145,16 +147,28 @@ class Section:
                 link.ask(f"SET chaos.vars = {vars_literal(self._state.variables)}", deadline=self._deadline)
             self._told = dict(self._state.variables)
 
-    def _after(self, answer: Answer, place: Place | None, seconds: float) -> Failure | None:
+    def _echo(self, line: str) -> None:
+        self._voices.say(f"{self._who}: {line}")
+        if self._hear is not None and self._place is not None and not self._aside:
+            self._hear(line, self._place)
+
+    def _after(self, answer: Answer, place: Place | None, seconds: float, send: Send = Send.PLAIN) -> Failure | None:
         if answer.interrupted:
             text = f"{self._who} was stopped: it did not end within {seconds:g}s"
             if self._stop.is_set():
                 text = f"{self._who} was stopped with the run"
             return Failure("timeout", (), text, place, session=self._who)
         if self._hear is not None and place is not None:
-            for result in answer.results:
-                for row in result.rows():
-                    self._hear("|".join("" if cell is None else cell for cell in row), place)
+            self._read(self._hear, answer, place, send)
         for line in answer.copied:
             self._voices.say(f"{self._who}: {line}")
         return error_failure(answer.error, place, self._who) if answer.error is not None else None
+
+    def _read(self, hear: Hear, answer: Answer, place: Place, send: Send) -> None:
+        r"""Hear what psql would print: not the result that \gset or \gexec takes, but what COPY … TO STDOUT sends."""
+        taken = send is not Send.PLAIN and answer.error is None
+        for result in answer.results[:-1] if taken else answer.results:
+            for row in result.rows():
+                hear("|".join("" if cell is None else cell for cell in row), place)
+        for line in answer.copied:
+            hear(line, place)

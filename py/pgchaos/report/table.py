@@ -98,7 +98,8 @@ def _cells(record: Record, started_at: float, *, one_file: bool) -> tuple[str, s
     if record.started_at is not None:
         took = "…" if record.ended_at is None else f"{(record.ended_at - record.started_at) * 1000:.1f}"
     iteration = f"#{record.iteration}" if record.iteration > 1 else ""
-    who = f"{connection(record)}.{record.step}{iteration}"
+    step = f".{record.step}" if record.step else ""
+    who = f"{connection(record)}{step}{iteration}"
     place = record.place
     # in one file its name stands above the table
     line = str(place.line) if one_file else f"{PurePath(place.path).name}:{place.line}"
@@ -117,7 +118,7 @@ def _behind(record: Record) -> str:
 
 def _answer(record: Record) -> list[str]:
     """Say below a statement what became of it, where that is not plain success."""
-    told: list[str] = []
+    told = list(record.notes)
     if record.waited_on:
         told.append("waited for " + ", ".join(record.waited_on))
     if record.fault:

@@ -47,9 +47,11 @@ def failure_text(
         _titled("How the sessions stood when the run was stopped:", _standings(result)),
         _titled(
             f"Who ran what in {scenario.shown} (times in ms):",
-            statement_table(result.records, result.started_at, width=width - len(_INDENT), everything=everything),
+            statement_table(
+                result.records + result.acts, result.started_at, width=width - len(_INDENT), everything=everything
+            ),
         ),
-        _titled("Besides:", result.notes),
+        _titled("Besides:", [*result.notes, *map(str, scenario.notes)]),
         _again(scenario, result, width, again),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
@@ -82,7 +84,9 @@ def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResul
         lines.append(f"Server: {result.server}")
     if result.assertions:
         failed = sum(failure_of(assertion) is not None for assertion in result.assertions)
-        lines.append(f"Assertions: {failed} of {len(result.assertions)} failed")
+        early = any(failure.kind == "error" and failure.session == "check" for failure in result.failures)
+        ended = ", then an error ended the check" if early else ""
+        lines.append(f"Assertions: {failed} of {len(result.assertions)} failed{ended}")
     return lines
 
 

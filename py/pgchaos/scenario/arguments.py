@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pgchaos.scenario.names import NAME, meant
+from pgchaos.scenario.names import NAME, keyword, meant
 
 _TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|(,|>=|<=|[=<>])|([^\s,'=<>]+)|('))")
 _COUNT = re.compile(r"[0-9]{1,9}")
@@ -79,6 +80,14 @@ class Args:
     def wrong(self, what: str) -> Wrong:
         """Make an error that ends by saying how the directive is written."""
         return Wrong(f"`{self.word}`: {what}; it is written `{self.usage}`")
+
+    def misspelt(self) -> Wrong | None:
+        """Make an error of what comes next where it is nearly a keyword of more than one word, as `upto` is."""
+        ahead = [token.text for token in itertools.takewhile(lambda token: not token.quoted, self.tokens[self.at :])]
+        found = keyword(ahead, self.usage)
+        if found is None:
+            return None
+        return Wrong(f"`{self.word}`: `{found[0]}` is not understood, did you mean `{found[1]}`?")
 
     def more(self) -> bool:
         """Say whether something is left."""
@@ -165,4 +174,4 @@ class Args:
     def end(self) -> None:
         """Make sure that nothing is left."""
         if self.at < len(self.tokens):
-            raise self.wrong(f"`{self.tokens[self.at]}` is not understood here")
+            raise self.misspelt() or self.wrong(f"`{self.tokens[self.at]}` is not understood here")

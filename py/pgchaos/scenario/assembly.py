@@ -22,7 +22,9 @@ from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
 from pgchaos.scenario.schedules import held_by, schedule, settled, waits
 from pgchaos.scenario.schema_sandbox import check_schema_sandbox
+from pgchaos.scenario.snapshots import snapshot_notes
 from pgchaos.scenario.title import title_of
+from pgchaos.scenario.unclosed import NOT_CLOSED, open_parenthesis
 
 
 def assembled(path: Path, reading: Reading) -> Scenario:
@@ -67,6 +69,7 @@ def assembled(path: Path, reading: Reading) -> Scenario:
         mutants=tuple(grown(planted, sessions) for planted in reading.found.planted),
         includes=tuple(source.included),
         unsupported=tuple(sorted(head.unsupported)),
+        notes=snapshot_notes(reading.found.bodies(), head.matrix),
     )
     _check(reading, scenario, sessions)
     return scenario
@@ -127,9 +130,10 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
         check_schema_sandbox(bodies, reading.found.planted, reading.head.matrix, unclear, reading.complain)
     for sql in reading.unfinished:
         if sql.place not in unclear:
-            line = reading.last_line(Place(sql.place.path, sys.maxsize), sql.place)
-            text = f"the file ends inside the statement that begins here: missing `;` in line {line}?"
-            reading.complain(sql.place, text)
+            last = reading.last_line(Place(sql.place.path, sys.maxsize), sql.place)
+            opened = open_parenthesis(sql)
+            cause = f"missing `;` in line {last}?" if opened is None else NOT_CLOSED.format(opened)
+            reading.complain(sql.place, f"the file ends inside the statement that begins here: {cause}")
     if reading.stray is not None and not reading.lost:
         _stray(reading, reading.stray)
         return

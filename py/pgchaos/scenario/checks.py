@@ -114,22 +114,29 @@ def check_signals(waiting: Iterable[Session], giving: Iterable[Session], complai
 
 
 def check_barriers(sessions: Iterable[Session], complain: Complain) -> None:
-    """Complain of a barrier that one connection names alone, while another's name is nearly the same.
+    """Complain of a barrier that one connection names alone: it would wait for nobody.
 
     Args:
-        sessions: those of the file.
+        sessions: those of the file; every line that names a barrier counts, whatever its `when`.
         complain: called with the place and text of each problem.
     """
     first: dict[str, Place] = {}
     count: dict[str, int] = {}
     for session in sessions:
-        names = {item.name: item.place for item in session.items if isinstance(item, Barrier)}
-        for name, place in names.items():
-            first.setdefault(name, place)
+        barriers = [item for item in session.items if isinstance(item, Barrier)]
+        for barrier in barriers:
+            first.setdefault(barrier.name, barrier.place)
+        for name in {barrier.name for barrier in barriers}:
             count[name] = count.get(name, 0) + session.count
     lone = [name for name in first if count[name] == 1]
     for name in lone:
         near = nearest(name, first.keys() - {name}, _BARRIER_LIKE)
+        if near is None:
+            complain(
+                first[name],
+                f"barrier `{name}` is named by one connection only, so it waits for nobody: name it in another"
+                " session too, or give this session `x 2`",
+            )
         # of two that are each named once, the later is told of
-        if near is not None and not (near in lone and first[near] > first[name]):
+        elif not (near in lone and first[near] > first[name]):
             complain(first[name], f"`barrier`: no other connection names `{name}`, did you mean `{near}`?")

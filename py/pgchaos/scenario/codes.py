@@ -81,13 +81,18 @@ def take_codes(args: Args, stops: tuple[str, ...] = (), *, unknown: bool = False
     """
     codes: list[Code] = []
     while args.more() and args.peek() not in stops:
+        at = args.at
         token = args.take("an error")
         if token.text == "," and not token.quoted:
             continue
         if unknown and token.text == "unknown":
             codes.append(Code("unknown", ("unknown",)))
             continue
-        codes.append(code(token.text, args.word))
+        try:
+            codes.append(code(token.text, args.word))
+        except Wrong as error:
+            args.at = at
+            raise args.misspelt() or error from None
     if not codes:
         raise args.wrong("no error is named, such as 40001 or serialization_failure")
     return tuple(codes)

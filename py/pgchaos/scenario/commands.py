@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 
 from pgchaos.scenario.model import Parts
@@ -16,6 +17,10 @@ SAME = {"include": "i", "include_relative": "ir", "q": "quit"}
 RUN = frozenset({"set", "unset", "i", "ir", "echo", "qecho", "warn", "if", "elif", "else", "endif", "quit"})
 FILES = frozenset({"i", "ir"})
 """Commands from whose arguments psql takes a trailing `;`."""
+
+_GIVES_ROWS = re.compile(
+    r"\W*(?:SELECT|WITH|VALUES|TABLE|SHOW|FETCH|EXECUTE|CALL|EXPLAIN)\b|.*\bRETURNING\b", re.I | re.S
+)
 
 SUPPORTED = tuple(sorted(TERMINATORS | DISPLAY | RUN | SAME.keys()))
 
@@ -59,3 +64,15 @@ def wrong_terminator(name: str, args: tuple[Parts, ...]) -> str:
     if len(args) > (name == "gset"):
         return rf"\{name} has too many arguments; what follows on its line belongs behind \\ or on the next"
     return ""
+
+
+def terminators(sql: str) -> str:
+    r"""Say what may be missing where a statement does not end.
+
+    Args:
+        sql: the statement as far as it was meant.
+
+    Returns:
+        `;`, or `;` and `\gset` for a statement that gives rows, each in backticks.
+    """
+    return r"`;` or `\gset`" if _GIVES_ROWS.match(sql) else "`;`"

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pgchaos.scenario.names import nearest
+from pgchaos.scenario.names import nearest, unspaced
 
 Where: TypeAlias = Literal["head", "section", "session", "mutant"]
 
@@ -80,8 +80,13 @@ _SHAPES = {
 """What may follow a directive's word: it tells a directive without its colon from prose."""
 
 _EXACT = re.compile(r"-- chaos:(\S*)(?:\s+(.*))?", re.S)
-_ALIKE = re.compile(r"--([ \t]{0,9})([A-Za-z]{3,8})([ \t]{0,9})([:;]?)([ \t]{0,9})([A-Za-z]+)(?![^\s])[ \t]*(.*)", re.S)
+_ALIKE = re.compile(
+    r"--([ \t]{0,9})([A-Za-z]{3,8})([ \t]{0,9})([:;]?)([ \t]{0,9})([A-Za-z]+(?:[-_][A-Za-z]+)*)(?![^\s])[ \t]*(.*)",
+    re.S,
+)
 _QUICK = re.compile(r"--[ \t]*[CcKkHhXx][A-Za-z]{2,7}[ \t]*[:; \t]")
+_AS_ONE = {"waitfor": ("wait", "for"), "waitblocked": ("wait", "blocked"), "caughtby": ("caught", "by")}
+_AS_ONE_LIKE = 0.8
 _PREFIX_LIKE = 0.75
 _WORD_LIKE = 0.75
 
@@ -127,10 +132,20 @@ def _unknown(word: str, text: str) -> Directive:
         if near is not None:
             return Directive(near, rest.strip(), _spelling(f"-- chaos: {first}", near))
         return Directive("", text, "a directive's name is missing behind `-- chaos:`")
+    two = _two_words(word)
+    if two is not None:
+        return Directive(two[0], f"{two[1]} {text}", f"unknown directive `{word}`, did you mean `{' '.join(two)}`?")
     near = nearest(word, WORDS)
     if near is None:
         return Directive(word, text, f"unknown directive `{word}`; there are: {', '.join(WORDS)}")
     return Directive(near, text, f"unknown directive `{word}`, did you mean `{near}`?")
+
+
+def _two_words(word: str) -> tuple[str, str] | None:
+    """Find the two words that begin a directive and were written as one, as in `wait-for` and `caughtby`."""
+    # beside the directives of one word, so that `caughts` is nearer to `caught`
+    near = nearest(unspaced(word), [*WORDS, *_AS_ONE], _AS_ONE_LIKE)
+    return _AS_ONE.get(near or "")
 
 
 def _slip(comment: str) -> Directive | None:
@@ -143,6 +158,10 @@ def _slip(comment: str) -> Directive | None:
     if not ours and nearest(prefix, ("chaos",), _PREFIX_LIKE) is None:
         return None
     attached = colon == ":" and not space and not gap
+    written = f"--{before}{prefix}{gap}{colon}{space}{word}"
+    two = _two_words(word) if ours and attached else None
+    if two is not None:
+        return Directive(two[0], f"{two[1]} {text}", _spelling(written, " ".join(two)))
     # our own prefix with its colon is meant as such whatever follows; a word alike must have a directive's name
     near = nearest(word, WORDS, 0.6 if ours and attached else _WORD_LIKE)
     if near is None or (not ours and near != word.lower()):
@@ -151,7 +170,7 @@ def _slip(comment: str) -> Directive | None:
     # what is not written together must look like the directive to its end, else it is prose
     if not (attached or (prefix == "chaos" and colon == ":")) and not (word.lower() == near and _fits(near, text)):
         return None
-    return Directive(near, text, _spelling(f"--{before}{prefix}{gap}{colon}{space}{word}", near))
+    return Directive(near, text, _spelling(written, near))
 
 
 def _fits(word: str, text: str) -> bool:

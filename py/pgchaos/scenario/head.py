@@ -133,7 +133,7 @@ def _requirement(args: Args, place: Place) -> Requirement:
         name = args.take("the name of the extension").text
         operator = _operator(args)
         return Requirement(place, "extension", name, operator, _version(args) if operator else "")
-    raise args.wrong(f"an extension, server, superuser, own server or capability {args.instead()}")
+    raise args.misspelt() or args.wrong(f"an extension, server, superuser, own server or capability {args.instead()}")
 
 
 def _operator(args: Args) -> str:

@@ -1,7 +1,8 @@
-"""The statements of a text, and the SQL that stands in its strings: bodies of functions, DO, and arguments to be run."""
+"""The statements of a text, and the SQL in its strings: bodies of functions, DO, and arguments to be run."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,6 +41,18 @@ class Plain:
         return first.text if first.kind == "word" else ""
 
 
+def outer(text: str) -> list[Plain]:
+    """Give the statements of a text without those in its strings.
+
+    Args:
+        text: SQL, of one statement or several.
+
+    Returns:
+        The statements that hold something; lines are counted from 0 at the beginning of the text.
+    """
+    return [plain for plain in _split(pieces(text), body=False) if plain.pieces]
+
+
 def statements(text: str) -> Iterator[Plain]:
     """Give the statements of a text, each followed by those in its strings that are run.
 
@@ -53,14 +66,14 @@ def statements(text: str) -> Iterator[Plain]:
 
 
 def _statements(cut: list[Piece], *, body: bool, depth: int) -> Iterator[Plain]:
-    for plain in _split(cut, body):
+    for plain in _split(cut, body=body):
         yield plain
         if depth < _DEEPEST:
             for string, inner in _run(plain):
                 yield from _statements(pieces(string.text, string.line), body=inner, depth=depth + 1)
 
 
-def _split(cut: list[Piece], body: bool) -> Iterator[Plain]:
+def _split(cut: list[Piece], *, body: bool) -> Iterator[Plain]:
     found: list[Piece] = []
     cases = 0
     declares = False
@@ -96,7 +109,7 @@ def _run(plain: Plain) -> Iterator[tuple[Piece, bool]]:
 
 
 def _language(words: tuple[Piece, ...]) -> str:
-    for before, piece in zip(words, words[1:], strict=False):
+    for before, piece in itertools.pairwise(words):
         if before.says("language"):
             return piece.text.lower()
     return "plpgsql"

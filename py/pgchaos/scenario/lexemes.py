@@ -73,10 +73,17 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """Something that no file may hold: an unknown meta-command, an unterminated quote, a backtick."""
+    """Something that no file may hold: an unknown meta-command, an unterminated quote, a backtick.
+
+    Args:
+        place: its line.
+        text: what is wrong.
+        inside: of a meta-command that stands inside an unfinished statement, the place of that, whose Sql it follows.
+    """
 
     place: Place
     text: str
+    inside: Place | None = None
 
 
 Lexeme: TypeAlias = "Sql | Command | Comment | Mistake"

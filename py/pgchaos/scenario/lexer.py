@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from pgchaos.scenario.commands import DISPLAY, FILES, RUN, SAME, TERMINATORS, unsupported, wrong_terminator
+from pgchaos.scenario.commands import DISPLAY, FILES, RUN, SAME, TERMINATORS, terminators, unsupported, wrong_terminator
 from pgchaos.scenario.draft import Draft
-from pgchaos.scenario.lexemes import Command, Comment, Lexeme, Mistake
+from pgchaos.scenario.lexemes import Command, Comment, Lexeme, Mistake, Sql
 from pgchaos.scenario.lines import Lines
 from pgchaos.scenario.model import Parts, Place, Send
 from pgchaos.scenario.slash import Arguments, arguments, line_end, without_semicolons
@@ -30,6 +30,8 @@ from pgchaos.scenario.tokens import (
     variable,
 )
 
+OPEN_QUOTE = "unterminated quoted string: the closing ' is missing"
+OPEN_NAME = 'unterminated quoted identifier: the closing " is missing'
 COPY_OPEN = r"the data of this COPY … FROM STDIN does not end: a line \. is missing"
 
 
@@ -147,7 +149,7 @@ class _Scanner:
             case "slash":
                 self._command(start)
             case "open_name":
-                self._unterminated(start, 'unterminated quoted identifier: the closing " is missing')
+                self._unterminated(start, OPEN_NAME)
             case _:
                 self._close(draft, Send.PLAIN, start, finished=False)
                 return False
@@ -162,7 +164,7 @@ class _Scanner:
         )
         end = quoted_end(text, start, escapes)
         if end < 0:
-            self._unterminated(start, "unterminated quoted string: the closing ' is missing")
+            self._unterminated(start, OPEN_QUOTE)
         else:
             draft.hide(start, end, "''")
             self._at = end
@@ -206,10 +208,11 @@ class _Scanner:
 
     def _run(self, start: int, name: str, args: tuple[Parts, ...]) -> None:
         if self._draft:
-            # psql would obey it at once and go on with the statement; nearly always a semicolon was forgotten
-            begun = self._draft.place.line
-            self._mistake(start, rf"\{name} inside the statement that begins in line {begun}; missing `;`?")
-            self._close(self._draft, Send.PLAIN, start)
+            # psql would obey it at once and go on with the statement; nearly always its end was forgotten
+            begun = self._draft.place
+            sql = self._close(self._draft, Send.PLAIN, start)
+            text = rf"\{name} inside the statement that begins in line {begun.line}; missing {terminators(sql.text)}?"
+            self._found.append(Mistake(self._place(start), text, begun))
         if name in FILES:
             args = without_semicolons(args)
         self._found.append(Command(self._place(start), name, args))
@@ -238,11 +241,13 @@ class _Scanner:
 
     def _close(
         self, draft: Draft, send: Send, end: int, prefix: Parts = (), data: str | None = None, finished: bool = True
-    ) -> None:
-        self._found.append(draft.sql(end, send, prefix, data, finished))
+    ) -> Sql:
+        sql = draft.sql(end, send, prefix, data, finished)
+        self._found.append(sql)
         self._found += self._held
         self._held.clear()
         self._draft = None
+        return sql
 
     def _copy(self, draft: Draft) -> str:
         text = self._text

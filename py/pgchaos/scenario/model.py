@@ -457,3 +457,5 @@ class Scenario:
     includes: tuple[Path, ...] = ()
     unsupported: tuple[Problem, ...] = ()
     """Directives that are read but not run yet, named by place and word; empty once all of the language runs."""
+    notes: tuple[Problem, ...] = ()
+    """What is no mistake and may surprise, such as a wait that takes a snapshot; in order of place."""

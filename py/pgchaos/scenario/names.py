@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 NAME = re.compile(r"[^\W\d][\w-]*")
 """Of a session, step, barrier or signal: a letter or underscore, then letters, digits, underscores, hyphens."""
@@ -12,12 +12,17 @@ NAME = re.compile(r"[^\W\d][\w-]*")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 """Of a psql variable that a scenario declares; under three letters it is too easily hit by accident (`[a:n]`)."""
 
+KEYWORDS = ("unless blocked", "up to", "may be empty", "at end", "when blocked", "own server")
+"""Keywords of more than one word; those that are the name of a directive are not among them."""
+
 TAGS = frozenset({"slow", "concurrent", "destructive", "smoke"})
 SESSION_VARIABLES = frozenset({"worker", "iteration"})
 RESERVED_SESSIONS = {
     "setup": "`in setup` of a mutant means the setup sections",
     "server": "`of server` of a fault means the whole server",
 }
+_JOINTS = re.compile(r"[\s_-]+")
+_KEYWORD_LIKE = 0.75
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -55,3 +60,32 @@ def meant(word: str, known: Iterable[str], *, none: str = "") -> str:
         return f", did you mean `{near}`?"
     shown = ", ".join(names[:12])
     return f"; there {'is' if len(names) == 1 else 'are'}: {shown}"
+
+
+def keyword(words: Sequence[str], usage: str) -> tuple[str, str] | None:
+    """Give the keyword of more than one word that was meant by `upto`, `unless-blocked` or `maybe empty`.
+
+    Args:
+        words: as written, from the first that is not understood.
+        usage: how the directive is written: only keywords that stand there are looked at.
+
+    Returns:
+        What was written for the keyword, and the keyword; None where none is near, or where it is written right.
+    """
+    known = {unspaced(name): name for name in KEYWORDS if name in usage}
+    found = []
+    for count in range(1, min(len(words), 3) + 1):
+        written = " ".join(words[:count])
+        for bare, name in known.items():
+            like = difflib.SequenceMatcher(None, unspaced(written), bare).ratio()
+            if like >= _KEYWORD_LIKE:
+                found.append((like, -count, written, name))
+    if not found:
+        return None
+    _, _, written, name = max(found)
+    return None if written == name else (written, name)
+
+
+def unspaced(words: str) -> str:
+    """Write words as one, in small letters, without the hyphens and underscores between them."""
+    return _JOINTS.sub("", words).lower()

@@ -37,11 +37,13 @@ class Piece:
         kind: what it is; `name` is an identifier in double quotes.
         text: a word in small letters, what a name or string holds, a variable as written, else the characters.
         line: where it begins, counted from that of the text.
+        start: its position in the text.
     """
 
     kind: Kind
     text: str
     line: int
+    start: int = 0
 
     @property
     def identifier(self) -> bool:
@@ -97,22 +99,22 @@ def _cut(text: str, line: int) -> Iterator[Piece]:
                 at = len(text) if at < 0 else at
             case "quote":
                 at = _string_end(text, at - 1, found[0][0] in "eE")
-                yield Piece("string", text[found.end() : at - 1].replace("''", "'"), line)
+                yield Piece("string", text[found.end() : at - 1].replace("''", "'"), line, start)
                 at = min(at, len(text))
             case "tag":
                 close = text.find(found[0], at)
                 inside, at = at, len(text) if close < 0 else close + len(found[0])
-                yield Piece("string", text[inside : at if close < 0 else close], line)
+                yield Piece("string", text[inside : at if close < 0 else close], line, start)
             case "name":
-                yield Piece("name", found["name"].replace('""', '"'), line)
+                yield Piece("name", found["name"].replace('""', '"'), line, start)
             case "word":
-                yield Piece("word", found["word"].lower(), line)
+                yield Piece("word", found["word"].lower(), line, start)
             case "variable":
-                yield Piece("variable", found[0], line)
+                yield Piece("variable", found[0], line, start)
             case "number":
-                yield Piece("number", found[0], line)
+                yield Piece("number", found[0], line, start)
             case _:
-                yield Piece("sign", found[0], line)
+                yield Piece("sign", found[0], line, start)
         line += text.count("\n", start, at)
 
 

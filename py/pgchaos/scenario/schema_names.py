@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,9 @@ _ENDS_A_LIST = frozenset(
     loop to begin""".split()  # noqa: SIM905  # as above
 )
 _NO_NAME = (
-    frozenset({"select", "values", "on", "or", "set", "where", "with", "when", "for", "then", "group", "order", "using"})
+    frozenset(
+        {"select", "values", "on", "or", "set", "where", "with", "when", "for", "then", "group", "order", "using"}
+    )
     | _PASSED_OVER
     | _BEFORE_A_NAME
     | _KINDS
@@ -43,7 +46,9 @@ _NO_NAME = (
 )
 """What may stand where a name is waited for, and is none."""
 _FROM_IS_NO_CLAUSE = frozenset({"extract", "substring", "overlay", "trim", "position", "normalize"})
-_NO_COLUMN = frozenset({"select", "distinct", "all", "not", "case", "when", "default", "check", "exists", "row", "array"})
+_NO_COLUMN = frozenset(
+    {"select", "distinct", "all", "not", "case", "when", "default", "check", "exists", "row", "array"}
+)
 _REG_TYPES = re.compile("reg(?:class|proc|procedure|type|oper|operator|config|dictionary|collation)")
 _TAKES_A_NAME = re.compile("nextval|currval|setval|to_reg[a-z]+")
 
@@ -106,7 +111,7 @@ class _Walk:
         # the part of a statement of DDL before a query in it
         self._head = plain.verb in _DDL
         self._kinds = {piece.text for piece in self._all[1:6] if piece.kind == "word"}
-        self._deletes = any(a.says("delete") and b.says("from") for a, b in zip(self._all, self._all[1:], strict=False))
+        self._deletes = any(a.says("delete") and b.says("from") for a, b in itertools.pairwise(self._all))
 
     def chains(self) -> Iterator[Sequence[Piece]]:
         """Give the names that have a schema, each as its parts."""
@@ -164,6 +169,8 @@ class _Walk:
             return False
         if self._kinds & {"function", "procedure", "routine", "aggregate"}:
             return len(self._levels) == 2
+        if before.sign("=") and self._kinds & {"operator", "aggregate", "type", "text"}:
+            return True
         if not before.identifier or before.text in _NO_COLUMN:
             return False
         if self._plain.verb == "create" and self._kinds & {"table", "type"}:

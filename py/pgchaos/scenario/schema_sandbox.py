@@ -1,7 +1,7 @@
-"""What `sandbox schema` refuses: statements whose effect leaves the one schema that a scenario has.
+r"""What `sandbox schema` refuses: statements whose effect leaves the one schema that a scenario has.
 
 Decided from the text alone, when a file is collected. What psql or the server makes only at run time is not seen: the
-statements of \\gexec, those held by a variable of \\set, and those that a function puts together.
+statements of \gexec, those held by a variable of \set, and those that a function puts together.
 """
 
 from __future__ import annotations

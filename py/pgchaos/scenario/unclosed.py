@@ -1,0 +1,73 @@
+"""What keeps a statement from ending where its author ended it: a parenthesis, or an odd apostrophe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pgchaos.scenario.directives import WORDS, directive
+from pgchaos.scenario.lexemes import Sql
+from pgchaos.scenario.pieces import Piece, pieces
+from pgchaos.scenario.tokens import IDENTIFIER_CHARACTER
+
+NOT_CLOSED = "an opening parenthesis in line {} is not closed"
+_MARK = "-- chaos:"
+
+
+@dataclass(frozen=True, slots=True)
+class Swallowed:
+    """A directive that stands in quotes, with nothing else on its line.
+
+    Args:
+        quote: the line on which the quote begins.
+        line: of the directive.
+        word: the directive.
+        attached: the quote directly follows a letter, as in `it's`, so it hardly begins a string.
+    """
+
+    quote: int
+    line: int
+    word: str
+    attached: bool
+
+
+def open_parenthesis(sql: Sql, end: int = sys.maxsize) -> int | None:
+    """Find the parenthesis that keeps a statement open.
+
+    Args:
+        sql: the statement.
+        end: the line before which it should have ended.
+
+    Returns:
+        The line of the last parenthesis that is open there and not closed further down either, else None.
+    """
+    opened: list[Piece] = []
+    for piece in pieces(sql.text, sql.place.line):
+        if piece.sign("("):
+            opened.append(piece)
+        elif piece.sign(")") and opened:
+            opened.pop()
+    lines = [piece.line for piece in opened if piece.line < end]
+    return lines[-1] if lines else None
+
+
+def swallowed(sql: Sql) -> Iterator[Swallowed]:
+    """Find the quotes of a statement, not dollar quotes, that hold directives.
+
+    Args:
+        sql: the statement.
+
+    Yields:
+        The first directive of each, in order.
+    """
+    if _MARK not in sql.text:
+        return
+    for piece in pieces(sql.text, sql.place.line):
+        if piece.kind in ("string", "name") and _MARK in piece.text and sql.text[piece.start] != "$":
+            attached = piece.start > 0 and bool(IDENTIFIER_CHARACTER.match(sql.text, piece.start - 1))
+            for number, line in enumerate(piece.text.split("\n")):
+                found = directive(line.strip()) if number and line.lstrip().startswith(_MARK) else None
+                if found is not None and found.word in WORDS and not found.slip:
+                    yield Swallowed(piece.line, piece.line + number, found.word, attached)
+                    break

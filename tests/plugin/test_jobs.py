@@ -1,0 +1,113 @@
+"""--chaos-jobs: scenarios side by side, told in order."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.plugin.conftest import BAD, FINE, Project
+
+MEET = """\
+-- Two scenarios meet on the server
+-- chaos:timeout 10s
+-- chaos:session one
+{wait}
+-- chaos:check
+SELECT ok(true, 'met');
+"""
+
+
+def until(condition: str) -> str:
+    """Wait for a state of pg_stat_activity, with a limit."""
+    return (
+        "DO $$ BEGIN FOR i IN 1..5000 LOOP PERFORM pg_stat_clear_snapshot();\n"
+        f"  EXIT WHEN {condition};\n"
+        "  PERFORM pg_sleep(0.001); IF i = 5000 THEN RAISE 'nobody came'; END IF; END LOOP; END $$;\n"
+    )
+
+
+def meeting(mine: str, other: str) -> str:
+    """A session that shows itself on the server, and ends once it has seen another scenario's, and been seen."""
+    activity = "SELECT FROM pg_stat_activity WHERE application_name"
+    return MEET.format(
+        wait=f"SET application_name = '{mine}';\n"
+        + until(f"EXISTS ({activity} IN ('{other}', '{other} has seen'))")
+        + f"SET application_name = '{mine} has seen';\n"
+        + until(f"NOT EXISTS ({activity} = '{other}')")
+    )
+
+
+def test_scenarios_run_side_by_side(project: Project) -> None:
+    project.write(a=meeting("first", "second"), b=meeting("second", "first"))
+    project.run("--chaos-jobs=2").assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("args", [["--chaos-jobs=1"], ["-s"], ["--setup-show"], ["--pdb"]])
+def test_one_at_a_time_where_it_was_asked_for_or_somebody_looks_on(project: Project, args: list[str]) -> None:
+    alone = MEET.format(
+        wait="SET application_name = 'there';\n"
+        "SELECT 1 / (count(*) = 1)::int FROM pg_stat_activity WHERE application_name = 'there';\n"
+        "SELECT pg_sleep(0.05);\n"
+        "SELECT 1 / (count(*) = 1)::int FROM pg_stat_activity WHERE application_name = 'there';"
+    )
+    project.write(a=alone, b=alone, c=alone)
+    project.run(*args).assert_outcomes(passed=3)
+
+
+def test_alone_means_alone(project: Project) -> None:
+    busy = MEET.format(wait="SET application_name = 'busy';\nSELECT pg_sleep(0.1);")
+    alone = "-- chaos:alone\n" + MEET.format(
+        wait="SELECT 1 / (count(*) = 0)::int FROM pg_stat_activity WHERE application_name = 'busy';\n"
+        "SELECT pg_sleep(0.3);\n"
+        "SELECT 1 / (count(*) = 0)::int FROM pg_stat_activity WHERE application_name = 'busy';"
+    )
+    project.write(a=busy, b=alone, c=busy, d=busy, e=busy, f=busy)
+    project.run("--chaos-jobs=3").assert_outcomes(passed=6)
+
+
+def test_verdicts_are_told_in_order_and_each_is_its_own(project: Project) -> None:
+    project.write(a=FINE, b=BAD, c=FINE, d=BAD, e=FINE)
+    result = project.run("--chaos-jobs=4", "-v")
+    result.assert_outcomes(passed=3, failed=2)
+    told = [line for line in result.outlines if re.search(r"::. (PASSED|FAILED)", line)]
+    assert [line.split("::")[1][0] for line in told] == ["a", "b", "c", "d", "e"]
+
+
+def test_what_runs_ahead_is_stopped_when_pytest_stops(project: Project) -> None:
+    endless = MEET.format(wait="SELECT pg_sleep(60);").replace("10s", "60s")
+    project.write(a=BAD, b=endless, c=endless)
+    result = project.run("--chaos-jobs=3", "-x")
+    result.assert_outcomes(failed=1)
+    assert float(re.findall(r"in ([0-9.]+)s", result.outlines[-1])[0]) < 30
+
+
+def test_a_scenario_that_harms_itself_leaves_its_neighbours_alone(project: Project) -> None:
+    harmful = (
+        MEET.format(wait="SELECT pg_terminate_backend(pg_backend_pid());"),
+        MEET.format(wait="BEGIN;\nLOCK TABLE pg_class IN ACCESS EXCLUSIVE MODE;\nSELECT pg_sleep(60);").replace(
+            "10s", "500ms"
+        ),
+        MEET.format(wait="SELECT pg_advisory_lock(1);"),
+        MEET.format(wait="SELECT 'no semicolon';\nSELECT 1 / 0;"),
+        MEET.format(wait="DO $$ BEGIN FOR i IN 1..3000 LOOP RAISE NOTICE 'flood %', i; END LOOP; END $$;"),
+    )
+    project.write(**{f"bad{number}": text for number, text in enumerate(harmful)})
+    project.write(**{f"good{number}": FINE for number in range(5)})
+    result = project.run("--chaos-jobs=5")
+    result.assert_outcomes(passed=6, failed=4)
+    result.stdout.no_fnmatch_line("FAILED sql/good*")
+
+
+def test_items_with_other_fixtures_wait_for_them(project: Project) -> None:
+    project.pytester.makeconftest(
+        "import pytest\n@pytest.fixture(autouse=True)\ndef first(tmp_path):\n    print('set up'); yield\n"
+    )
+    project.write(a=FINE, b=FINE)
+    project.run("--chaos-jobs=2").assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("bad", ["0", "-1", "many", "1.5", "1000"])
+def test_a_number_that_is_none_is_told(project: Project, bad: str) -> None:
+    result = project.look(f"--chaos-jobs={bad}")
+    result.stderr.fnmatch_lines([f"ERROR: --chaos-jobs: '{bad}' is no number of scenarios*"])
