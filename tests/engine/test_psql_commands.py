@@ -27,6 +27,9 @@ HOLD = {
     "untaken set": "\\if false\n\\set x 1\n\\quit\n\\endif\nSELECT chaos.assert(NOT :{?x}, 'held');",
     "g": "SELECT chaos.assert(true, 'held') \\g",
     "identifier": "\\set t 'A b'\nSELECT chaos.assert(c.:\"t\" = 1, 'held') FROM (SELECT 1 AS \"A b\") c;",
+    "a semicolon in a value": (
+        "\\set two 'VACUUM pg_namespace; SELECT'\n:two chaos.assert(true, 'held');\n"  # no VACUUM in a group
+    ),
     "copy in": (
         "CREATE TEMP TABLE c (a int, b text);\nCOPY c FROM STDIN;\n1\tx; y\n2\t:worker\n\\.\n"
         "SELECT chaos.assert(count(*) = 2 AND bool_or(b = ':worker'), 'held') FROM c;"

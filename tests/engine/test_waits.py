@@ -86,14 +86,6 @@ def test_unless_blocked_opens_when_the_others_are_blocked(play: Play, lock: str,
     assert len(held(result)) == 1
 
 
-def test_without_unless_blocked_a_barrier_behind_a_lock_runs_into_the_time_limit(play: Play) -> None:
-    result = play(UNLESS_BLOCKED.format(lock="FOR UPDATE", option="", late=0), timeout=0.5)
-    failure = only(result)
-    assert failure.kind == "timeout"
-    doing = {standing.doing for standing in result.standings}
-    assert doing == {"waits at barrier looked", "is blocked"}
-
-
 @pytest.mark.parametrize("which", ["blocked", "blocked[2]"])
 def test_wait_blocked_waits_for_the_lock(play: Play, which: str) -> None:
     result = play(

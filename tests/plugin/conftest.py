@@ -78,6 +78,8 @@ def project(pytester: pytest.Pytester, request: pytest.FixtureRequest, monkeypat
     """An empty project; the tests' server is started by the first test that runs something."""
     # ours alone, and those that a test names: loading the others takes longer than what is tested
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("CHAOS_MAKE", raising=False)
+    monkeypatch.setattr("sys.argv", ["pytest"])
     pytester.makeini(INI)
 
     def connect() -> str:

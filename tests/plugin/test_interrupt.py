@@ -68,7 +68,7 @@ def test_a_server_that_refuses_every_scenario_is_not_asked_for_each(
     with foreign_server.connect() as conn:
         conn.execute("ALTER ROLE reader_only SET default_transaction_read_only = on")
     project.write(a=FINE, b=FINE, c=FINE, d=FINE)
-    result = project.pytester.runpytest_inprocess(f"--chaos-dsn={dsn}")
+    result = project.pytester.runpytest_inprocess(f"--chaos-dsn={dsn}", "--chaos-jobs=1")
     # the first may have asked for more than the second
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*read-only transaction*", "*the scenarios have no server*"])

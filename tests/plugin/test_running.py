@@ -339,3 +339,26 @@ def test_what_one_scenario_asks_for_in_vain_does_not_stop_the_others(project: Pr
     result = project.run()
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(["sql/b.sql:1: *not supported yet*"])
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "told"),
+    [
+        ("venv/bin/pytest", {}, "    venv/bin/pytest sql/bad.sql::bad --chaos-seed=*"),
+        ("/x/pytest/__main__.py", {}, "    python -m pytest sql/bad.sql::bad --chaos-seed=*"),
+        (
+            "pytest",
+            {"CHAOS_MAKE": "1"},
+            "    make installcheck-chaos CHAOS_TESTS=sql/bad.sql::bad CHAOS_OPTS='--chaos-seed=*",
+        ),
+    ],
+)
+def test_the_line_that_runs_it_again_begins_as_pytest_was_called(
+    project: Project, monkeypatch: pytest.MonkeyPatch, argv: str, environ: dict[str, str], told: str
+) -> None:
+    monkeypatch.delenv("PG_BINDIR", raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", [argv])
+    project.write(bad=BAD)
+    project.run().stdout.fnmatch_lines([told])

@@ -30,25 +30,46 @@ class Psql:
         """Run a file, and list what reached the server."""
         file = self.folder / "file.sql"
         file.write_text(text, encoding="utf-8", newline="")
+        return self.sent_by(file, variables)
+
+    def sent_by(
+        self,
+        file: Path,
+        variables: Mapping[str, str],
+        dbname: str = "postgres",
+        environ: Mapping[str, str] | None = None,
+        seconds: float = 60.0,
+    ) -> list[str]:
+        """Run a file that is there, and list what reached the server.
+
+        Args:
+            file: where it lies.
+            variables: set from the beginning.
+            dbname: the database.
+            environ: put into psql's environment.
+            seconds: that it may take.
+        """
         before = self.server.log.stat().st_size
         settings = [word for name, value in variables.items() for word in ("-v", f"{name}={value}")]
-        command = [str(self.server.bindir / "psql"), "-X", "-q", "-d", make_conninfo(**self.server.parameters)]
+        conninfo = make_conninfo(**{**self.server.parameters, "dbname": dbname})
         subprocess.run(
-            [*command, *settings, "-f", str(file)],
-            env={**environment(self.server.bindir, os.environ), "PGCLIENTENCODING": "UTF8"},
+            [str(self.server.bindir / "psql"), "-X", "-q", "-d", conninfo, *settings, "-f", str(file)],
+            env={**environment(self.server.bindir, os.environ), "PGCLIENTENCODING": "UTF8", **(environ or {})},
+            cwd=self.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=60,
+            timeout=seconds,
             check=False,  # the statements are nonsense for the most part
         )
         with self.server.log.open("rb") as log:
             log.seek(before)
-            return _statements(log.read().decode("utf-8"))
+            # a statement in another encoding is logged as it was sent
+            return _statements(log.read().decode("utf-8", "replace"))
 
 
-def start(bindir: Path | None, folder: Path) -> Psql:
-    """Start a server whose log says what it is sent."""
-    return Psql(start_private(bindir, SETTINGS), folder)
+def start(bindir: Path | None, folder: Path, settings: Mapping[str, str] | None = None) -> Psql:
+    """Start a server, with further settings, whose log says what it is sent."""
+    return Psql(start_private(bindir, {**SETTINGS, **(settings or {})}), folder)
 
 
 def bare(statement: str) -> str:

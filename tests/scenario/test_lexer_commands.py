@@ -149,3 +149,17 @@ def test_a_command_inside_a_statement_is_told_and_obeyed() -> None:
     assert [type(lexeme).__name__ for lexeme in lexemes] == ["Sql", "Mistake", "Command", "Sql", "Command"]
     assert str(getattr(lexemes[1], "text", "")) == r"\if inside the statement that begins in line 1; missing `;` or `\gset`?"
     assert all(sql.finished for sql in lexemes if isinstance(sql, Sql))
+
+
+@pytest.mark.parametrize("name", ["gx", "gdesc", "crosstabview", "watch 1", "r"])
+def test_a_refused_command_that_ends_a_statement_is_told_alone(name: str) -> None:
+    text = f"SELECT 1 \\{name}\nSELECT 2;"
+    assert [mistake.partition(" is not")[0] for mistake in mistakes(text)] == [f"1: \\{name.partition(' ')[0]}"]
+    assert statements(text) == ["SELECT 1", "SELECT 2"]
+
+
+@pytest.mark.parametrize("data", ["it's; one\n\\.\n", "\\.\n"])
+def test_the_data_of_a_refused_copy_is_no_sql(data: str) -> None:
+    text = f"\\copy t from STDIN\n{data}SELECT 1;"
+    assert [mistake.partition(" is not")[0] for mistake in mistakes(text)] == ["1: \\copy"]
+    assert statements(text) == ["SELECT 1"]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pgchaos.scenario.lexemes import Command
 from pgchaos.scenario.model import Form, Parts, Variable
-from pgchaos.scenario.psql import assignment, echoed, evaluate, literal, render, truth, valid_name
+from pgchaos.scenario.psql import assignment, echoed, evaluate, literal, render, texts, truth, valid_name
 from tests.scenario.lexing import found, only
 
 VARIABLES = {"a": "1", "q": "it's", "b": "x\\y", "i": 'a"b', "e": "", "z": ":a", "loop": ":loop", "s": "':a' :a::int"}
@@ -31,6 +31,23 @@ VARIABLES = {"a": "1", "q": "it's", "b": "x\\y", "i": 'a"b', "e": "", "z": ":a",
 )
 def test_variables_in_statements(text: str, expected: str) -> None:
     assert render(only(f"{text};").parts, VARIABLES) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT :a", ["SELECT 1"]),
+        (":two", ["SELECT 1", "SELECT 'a;b'"]),
+        (":two AS x", ["SELECT 1", "SELECT 'a;b' AS x"]),
+        ("SELECT :'two'", ["SELECT 'SELECT 1; SELECT ''a;b'''"]),
+        (":outer", ["SELECT 1", "SELECT 'a;b'"]),
+        (":end", [";"]),
+        (r"SELECT 0 \; :two", ["SELECT 0 ; SELECT 1; SELECT 'a;b'"]),
+    ],
+)
+def test_a_semicolon_in_a_value_ends_a_statement(text: str, expected: list[str]) -> None:
+    variables = {"a": "1", "two": "SELECT 1; SELECT 'a;b'", "outer": ":two", "end": ";"}
+    assert texts(only(f"{text};").parts, variables) == expected
 
 
 @pytest.mark.parametrize(

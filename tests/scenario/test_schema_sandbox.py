@@ -90,6 +90,7 @@ REFUSED = [
     ("pg_reload_conf()", "SELECT pg_reload_conf()"),
     ("pg_create_physical_replication_slot()", "SELECT pg_create_physical_replication_slot('s')"),
     ("chaos.signal()", "SELECT chaos.signal('ready')"),
+    ("chaos.clear_faults()", "SELECT chaos . clear_faults ( )"),
     ("chaos.terminate()", "SELECT chaos.terminate('worker')"),
     # the same where they are not the statement itself
     ("pg_advisory_lock()", "DO $$ BEGIN PERFORM pg_advisory_lock(1); END $$"),
@@ -97,7 +98,7 @@ REFUSED = [
     ("NOTIFY", "DO $x$ BEGIN IF true THEN NOTIFY news; END IF; END $x$"),
     ("NOTIFY", "DO $x$ BEGIN EXECUTE 'NOTIFY news'; END $x$"),
     ("NOTIFY", "DO $x$ BEGIN EXECUTE format('NOTIFY %I', 'news'); END $x$"),
-    ("pg_notify()", "CREATE OR REPLACE FUNCTION f() RETURNS trigger AS $$BEGIN PERFORM pg_notify('a', 'b'); END$$ LANGUAGE plpgsql"),
+    ("pg_notify()", "CREATE OR REPLACE FUNCTION f() RETURNS x LANGUAGE plpgsql AS $$BEGIN PERFORM pg_notify(a); END$$"),
     ("pg_notify()", "CREATE FUNCTION f() RETURNS void AS 'SELECT pg_notify(''a'', ''b'')' LANGUAGE sql"),
     ("pg_notify()", "CREATE FUNCTION f() RETURNS void BEGIN ATOMIC SELECT 1; SELECT pg_notify('a', 'b'); END"),
     ("VACUUM", "SELECT throws_ok($$VACUUM seat$$, '25001')"),
@@ -214,6 +215,7 @@ ALLOWED = [
     "LOCK TABLE seat IN ACCESS EXCLUSIVE MODE",
     "SELECT chaos.assert(true, 'x'), chaos.worker(), chaos.delay('5ms')",
     "SELECT is(count(*), 1::bigint, 'VACUUM pg_advisory_lock() FROM other.seat') FROM chaos.transactions t",
+    "SELECT chaos.clear_faults('seat')",
     "SELECT throws_ok('SELECT 1/0', '22012', NULL, 'VACUUM fails')",
     # alias.column, wherever it may stand
     "SELECT s.id, s.*, count(s.buyer) FROM seat s",

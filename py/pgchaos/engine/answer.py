@@ -33,6 +33,7 @@ class ServerError:
         hint: detail, hint, context and position, a line each.
         lost: the connection is gone.
         said: the server itself gave the SQLSTATE.
+        position: the character of the query that it points to, from 1; 0 where it points to none.
     """
 
     sqlstate: str
@@ -40,6 +41,7 @@ class ServerError:
     hint: tuple[str, ...] = ()
     lost: bool = False
     said: bool = True
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,4 +141,6 @@ def server_error(raw: pq.abc.PGresult, lost: bool) -> ServerError:
         if (text := told(which))
     )
     fatal = told(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in ("FATAL", "PANIC")
-    return ServerError(state or LOST, message, hint, lost or fatal or not state, bool(state))
+    position = told(pq.DiagnosticField.STATEMENT_POSITION)
+    at = int(position) if position.isdigit() else 0
+    return ServerError(state or LOST, message, hint, lost or fatal or not state, bool(state), at)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pgchaos.engine.answer import Answer
+from pgchaos.engine.hints import About
 from pgchaos.scenario.branches import Branches
-from pgchaos.scenario.model import Meta, Parts, Send, Statement
-from pgchaos.scenario.psql import assignment, echoed, evaluate, render, truth
+from pgchaos.scenario.model import Form, Meta, Parts, Send, Statement, Variable
+from pgchaos.scenario.names import meant
+from pgchaos.scenario.psql import assignment, echoed, evaluate, render, texts, truth
+
+_SHOWN = 60
+"""Characters of a variable's value that the report shows."""
 
 
 class Quit(Exception):
@@ -31,6 +36,8 @@ class Interpreter:
         self.branches = Branches()
         self._say = say
         self._passing = False
+        self.noted: tuple[str, ...] = ()
+        """The variables that the last statement set, for the report."""
 
     def meta(self, item: Meta) -> None:
         r"""Carry out a meta-command.
@@ -90,12 +97,26 @@ class Interpreter:
         value = " ".join(evaluate(item.args, self.variables))
         held = truth(value)
         if held is None and not self._passing:
-            raise Wrong(f'unrecognized value "{value}" for "\\{item.name} expression": Boolean expected')
+            unset = "".join(f"; {hint}" for hint in self._unset(part for arg in item.args for part in arg))
+            raise Wrong(f'unrecognized value "{value}" for "\\{item.name} expression": Boolean expected{unset}')
         return held is not False
+
+    def about(self, statement: Statement) -> About:
+        """Tell what helps to understand an error of a statement."""
+        return About(statement.text, tuple(self._unset(statement.parts)))
+
+    def _unset(self, parts: Iterable[str | Variable]) -> Iterator[str]:
+        for part in parts:
+            if isinstance(part, Variable) and part.form is not Form.TEST and part.name not in self.variables:
+                yield f"the variable {part.name} is not set{meant(part.name, self.variables)}"
 
     def render(self, parts: Parts) -> str:
         """Put the variables into a text."""
         return render(parts, self.variables)
+
+    def texts(self, parts: Parts) -> list[str]:
+        """Give what is sent for a statement: more than one where the value of a variable holds a `;`."""
+        return texts(parts, self.variables)
 
     def take(self, statement: Statement, answer: Answer) -> list[str]:
         r"""Take what \gset and \gexec want of an answer.
@@ -110,6 +131,7 @@ class Interpreter:
         Raises:
             Wrong: \gset did not get one row.
         """
+        self.noted = ()
         if statement.send is Send.GSET:
             self._gset(self.render(statement.prefix), answer)
         elif statement.send is Send.GEXEC and answer.results:
@@ -127,3 +149,4 @@ class Interpreter:
                 self.variables.pop(prefix + column, None)
             else:
                 self.variables[prefix + column] = value
+            self.noted += (f"{prefix}{column} = {'NULL' if value is None else value[:_SHOWN]}",)

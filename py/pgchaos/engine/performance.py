@@ -26,6 +26,7 @@ _TO_END = 15.0
 """Seconds that stopped sessions have to end; a cancel has 5 of them."""
 _TELLS = re.compile(r"\b(?:var|iteration|barrier|random|seed|jitter|maybe_fail|inject_error)\b", re.IGNORECASE)
 _LISTENS = re.compile(r"\blisten\b", re.IGNORECASE)
+_TIMEOUTS = re.compile("timeout", re.IGNORECASE)
 
 
 class Performance:
@@ -125,6 +126,7 @@ class Performance:
 
     def _run(self, watcher: Watcher, seconds: float) -> None:
         self._stage.expect(len(self._players))
+        self._stage.patient = not mentions(self._scenario, _TIMEOUTS) and watcher.patient()
         watcher.start()
         for player in self._players:
             thread = threading.Thread(target=player.play, name=str(player.actor), daemon=True)

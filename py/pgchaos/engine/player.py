@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from pgchaos.scenario.model import (
     Expect,
     Item,
     Meta,
+    Place,
     Session,
     Signal,
     Statement,
@@ -29,7 +31,7 @@ from pgchaos.scenario.model import (
     WaitFor,
 )
 from pgchaos.scenario.statements import closes_block, opens_block
-from pgchaos.schedule.board import Actor, in_force
+from pgchaos.schedule.board import Actor, Wait, in_force, waits_text
 from pgchaos.schedule.errors import Meaning, meaning
 
 
@@ -99,7 +101,7 @@ class Player:
             text = f"internal error of pgchaos: {error!r}"
             self._cast.stage.fail(plain_failure(text, self.speaker.place(), self._who))
         finally:
-            self._cast.stage.end(self.actor)
+            self._cast.stage.end(self.actor, self.speaker.in_block)
 
     def _come(self) -> None:
         try:
@@ -132,12 +134,29 @@ class Player:
         elif isinstance(item, Allow):
             self._allow = item
         elif isinstance(item, Barrier | WaitBlocked | WaitFor):
-            self._cast.stage.wait(self.actor, item, self._iteration)
+            self._stand(item)
         elif isinstance(item, Signal):
+            self._act(f"signal {item.name}", item.place)
             self._cast.stage.give(item.name)
         elif isinstance(item, Delay):
             self._cast.stage.idle(self.actor, item.place, "is in a delay")
+            act = self._act("jitter" if item.jitter else "delay", item.place)
             self._delay(item.seconds * self._random.random() if item.jitter else item.seconds)
+            act.ended_at = time.time()
+
+    def _stand(self, wait: Wait) -> None:
+        act = self._act(waits_text(wait), wait.place)
+        act.ended_at = None
+        self._cast.stage.wait(self.actor, wait, self._iteration)
+        act.ended_at = time.time()
+
+    def _act(self, what: str, place: Place) -> Record:
+        """Note for the report what is done between statements."""
+        now, who = time.time(), self.actor
+        act = Record(who.session, who.worker, self._iteration, self._retries + 1, "", place, f"-- {what}")
+        act.started_at = act.ended_at = now
+        self._cast.result.acts.append(act)
+        return act
 
     def _pass(self, item: Item) -> None:
         """Go past an item that is not carried out: at a barrier that counts as arrived."""
@@ -171,9 +190,16 @@ class Player:
 
     def _send(self, item: Statement, expect: Expect | None) -> Answer:
         r"""Send a statement, and what `\gexec` makes of it; stop at the first error."""
-        record = self._new_record(item, item.text)
-        answer = self._say(item, self._state.render(item.parts), record)
-        for text in self._take(item, answer):
+        *before, last = self._state.texts(item.parts)
+        for text in before:
+            answer = self._say(item, text, self._new_record(item, text))
+            if answer.error is not None:
+                return answer
+        record = self._new_record(item, last if before else item.text)
+        answer = self._say(item, last, record)
+        generated = self._take(item, answer)
+        record.notes = self._state.noted
+        for text in generated:
             record = self._new_record(item, text)
             answer = self._say(item, text, record)
             if answer.error is not None:
@@ -219,8 +245,11 @@ class Player:
         in_block = answer.before in BLOCK or self.speaker.in_block or opens_block(item.verb, item.text)
         if what is Meaning.RETRY and self._begun.index >= 0:
             self.speaker.rollback()
+            self._act("ROLLBACK by pgchaos, then again", item.place)
             self._again()
         elif what in (Meaning.ALLOWED, Meaning.OTHER):
+            if self.speaker.in_block:
+                self._act("ROLLBACK by pgchaos", item.place)
             self.speaker.rollback()
             if what is Meaning.OTHER and expect is not None:
                 self._cast.fail(expect_failure(expect.codes, error, item.place, self._who))
@@ -229,7 +258,7 @@ class Player:
         elif what is Meaning.EXHAUSTED:
             raise SessionFailed(retries_failure(error, item.place, self._who, self._retries))
         else:
-            raise SessionFailed(error_failure(error, item.place, self._who))
+            raise SessionFailed(error_failure(error, item.place, self._who, self._state.about(item)))
 
     def _again(self) -> None:
         """Go back to where the transaction began, with everything as it stood there, after a pause that doubles."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from psycopg import pq
 
 from pgchaos.engine.answer import BLOCK, FORGETS, Answer
+from pgchaos.engine.hints import About
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
 from pgchaos.engine.link import Link, LinkError, link_again
 from pgchaos.engine.stop import Stop
@@ -48,6 +49,7 @@ class Section:
         self._told: dict[str, str] | None = None
         self._link: Link | None = None
         self._place: Place | None = None
+        self._about: About | None = None
         self._deadline = 0.0
         self._aside = False  # what is echoed goes where psql sends errors, so that pg_prove does not read it
 
@@ -87,7 +89,7 @@ class Section:
         Returns:
             What went wrong, or None.
         """
-        self._place, self._deadline = place, time.monotonic() + seconds
+        self._place, self._about, self._deadline = place, None, time.monotonic() + seconds
         try:
             return self._after(self._connected().ask(query, deadline=self._deadline), place, seconds)
         except LinkError as refused:
@@ -127,8 +129,14 @@ class Section:
             self._aside = item.name == "warn"
             self._state.meta(item)
         elif isinstance(item, Statement) and self._state.branches.active():
+            self._about = self._state.about(item)
             self._tell(link)
-            answer = link.ask(self._state.render(item.parts), item.copy, self._deadline)
+            *before, last = self._state.texts(item.parts)
+            for text in before:
+                failure = self._after(link.ask(text, deadline=self._deadline), item.place, seconds)
+                if failure is not None:
+                    return failure
+            answer = link.ask(last, item.copy, self._deadline)
             if not FORGETS.isdisjoint(result.tag for result in answer.results):
                 self._told = None
             failure = self._after(answer, item.place, seconds, item.send)
@@ -162,7 +170,7 @@ class Section:
             self._read(self._hear, answer, place, send)
         for line in answer.copied:
             self._voices.say(f"{self._who}: {line}")
-        return error_failure(answer.error, place, self._who) if answer.error is not None else None
+        return error_failure(answer.error, place, self._who, self._about) if answer.error is not None else None
 
     def _read(self, hear: Hear, answer: Answer, place: Place, send: Send) -> None:
         r"""Hear what psql would print: not the result that \gset or \gexec takes, but what COPY … TO STDOUT sends."""

@@ -57,6 +57,9 @@ class Stage:
         self._actors: dict[int, Actor] = {}
         self._looks = Looks(self._actors)
         self._running = self._unready = 0
+        self._asked = (0.0, 0.0)
+        self.patient = False
+        """Nothing here ends a lock wait but the lock: no time-out of the server's."""
         self.stop = stop
         stop.call(self._wake)
 
@@ -120,17 +123,23 @@ class Stage:
             if self.stop.is_set():
                 return
             self._result.failures.append(failure)
-            if failure.kind == "wait":
+            if failure.kind in ("wait", "timeout"):
                 # now: once the run is stopped nobody stands where he stood
                 self._result.standings = self._stand(lambda pid: f"pid {pid}")
             self.stop.set()
 
-    def end(self, actor: Actor) -> None:
-        """Note that a session has come to its end, whichever it was."""
+    def end(self, actor: Actor, in_block: bool = False) -> None:
+        """Note that a session has come to its end, whichever it was.
+
+        Args:
+            actor: the connection.
+            in_block: it has left its transaction open.
+        """
         with self._news:
             self._board.end(actor)
             if not self.stop.is_set():
-                self._doing[actor] = _Doing(None, "ended", time.time())
+                how = "ended, its transaction still open" if in_block else "ended"
+                self._doing[actor] = _Doing(None, how, time.time())
             self._running -= 1
             self._news.notify_all()
 
@@ -191,11 +200,12 @@ class Stage:
             if not self._board.needs_looks():
                 self._news.wait(seconds)
 
-    def see(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]]) -> None:
+    def see(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]], asked: float) -> None:
         """Take a look at the server.
 
         Args:
             tickets: what `busy` said before it.
+            asked: when the server was asked.
             blockers: for each pid that waits, the pids that it waits for.
         """
         with self._news:
@@ -213,6 +223,22 @@ class Stage:
                     now.blockers = ()
             if self._board.see_blocked(*self._looks.add(look)):
                 self._news.notify_all()
+            self._asked = (self._asked[1], asked)
+            self._find_stuck()
+
+    def _find_stuck(self) -> None:
+        """Stop the run where nobody can go on any more, instead of waiting for its time to be over."""
+        confirmed = self._looks.confirmed
+        if not confirmed or not self.patient or self.stop.is_set():
+            return
+        idle = [now.since for actor, now in self._doing.items() if actor not in confirmed]
+        # a look from before somebody came to stand may show a lock that he has since let go
+        if max(idle, default=0.0) >= self._asked[0]:
+            return
+        found = self._board.stuck({a: [self._actors.get(pid) for pid in by] for a, by in confirmed.items()})
+        if found is not None:
+            actor, why = found
+            self.fail(_stuck(actor, self._doing[actor], why))
 
     def _remember(self, record: Record, blockers: tuple[int, ...]) -> None:
         for pid in blockers:
@@ -252,6 +278,14 @@ class Stage:
         if now.doing.startswith("waits at"):
             whom = tuple(map(str, self._board.decide(actor).missing))
         return Standing(str(actor), now.place, doing, now.since, whom)
+
+
+def _stuck(actor: Actor, now: _Doing, why: str) -> Failure:
+    if now.record is None:
+        where = now.doing.removeprefix("waits at ")
+        return Failure("wait", (), f"{where} of {actor} can never open: {why}", now.place, session=str(actor))
+    # no wait of the engine's: what would else be a time-out is told at once, under the same name
+    return Failure("timeout", (), f"the sessions cannot end: {why}: is a COMMIT missing?", now.place)
 
 
 def _cannot_open(actor: Actor, wait: Wait, why: str) -> Failure:

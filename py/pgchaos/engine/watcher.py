@@ -82,9 +82,9 @@ class Watcher:
         Args:
             longer_than: leave out statements that have not run so many seconds.
         """
-        tickets = self._stage.busy(longer_than)
+        asked, tickets = time.time(), self._stage.busy(longer_than)
         if not tickets:
-            self._stage.see({}, {})
+            self._stage.see({}, {}, asked)
             return
         pids = ",".join(map(str, tickets))
         answer = self._ask(
@@ -98,7 +98,15 @@ class Watcher:
             for pid, by in result.rows()
             if pid and by
         }
-        self._stage.see(tickets, blockers)
+        self._stage.see(tickets, blockers, asked)
+
+    def patient(self) -> bool:
+        """Say whether sessions wait for locks without limit, by the settings that every session begins with."""
+        answer = self._ask(
+            "SELECT count(*) FROM pg_catalog.pg_settings WHERE reset_val <> '0' AND name IN ('lock_timeout',"
+            " 'statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')"
+        )
+        return any(row == ("0",) for result in answer.results for row in result.rows())
 
     def describe(self, pid: int) -> str:
         """Tell what a backend is that is none of ours.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from pgchaos.engine.answer import ServerError
+from pgchaos.engine.hints import About, located
 from pgchaos.history import Failure
 from pgchaos.scenario.codes import conditions
 from pgchaos.scenario.model import Code, Place
@@ -23,17 +24,19 @@ def condition_names(sqlstate: str) -> tuple[str, ...]:
     return tuple(name for name, states in conditions().items() if sqlstate in states)
 
 
-def error_failure(error: ServerError, place: Place | None, who: str) -> Failure:
+def error_failure(error: ServerError, place: Place | None, who: str, about: About | None = None) -> Failure:
     """Make a failure of an unexpected error.
 
     Args:
         error: as the server said it.
         place: of the statement.
         who: `session[worker]`, or the name of a section.
+        about: the statement, where there is one.
     """
+    place, more = located(error, place, about or About())
     conditions = condition_names(error.sqlstate)
     text = f"{who}: ERROR {error.sqlstate}{_in_brackets(conditions)}: {error.message}"
-    return Failure("error", (error.sqlstate, *conditions), text, place, error.hint, who)
+    return Failure("error", (error.sqlstate, *conditions), text, place, more, who)
 
 
 def retries_failure(error: ServerError, place: Place | None, who: str, retries: int) -> Failure:

@@ -127,7 +127,7 @@ def _answer(record: Record) -> list[str]:
         told.append("not sent: an error had ended its transaction")
     elif record.sqlstate not in (None, "00000"):
         told.append(f"ERROR {record.sqlstate}: {shorten(record.message or '', 200)}".rstrip(": "))
-    elif record.sqlstate is None and record.started_at is not None and record.ended_at is None:
+    elif record.step and record.sqlstate is None and record.started_at is not None and record.ended_at is None:
         told.append("no answer: it was still running")
     elif record.tag == "ROLLBACK" and record.statement.lstrip()[:6].upper() in {"COMMIT", "END"}:
         told.append("rolled back: its transaction had failed before")

@@ -18,6 +18,12 @@ RUN = frozenset({"set", "unset", "i", "ir", "echo", "qecho", "warn", "if", "elif
 FILES = frozenset({"i", "ir"})
 """Commands from whose arguments psql takes a trailing `;`."""
 
+ENDING = frozenset({"gx", "gdesc", "crosstabview", "watch", "r", "reset"})
+"""Commands that no scenario may hold, and after which psql begins a new statement."""
+
+FROM_STDIN = re.compile(r"\bfrom\s+stdin\b", re.I)
+r"""In a \copy whose data follows it, up to a line `\.`."""
+
 _GIVES_ROWS = re.compile(
     r"\W*(?:SELECT|WITH|VALUES|TABLE|SHOW|FETCH|EXECUTE|CALL|EXPLAIN)\b|.*\bRETURNING\b", re.I | re.S
 )

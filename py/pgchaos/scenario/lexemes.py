@@ -23,7 +23,8 @@ class Sql:
         send: how it ends.
         prefix: the argument of `\gset`.
         copy: inline data of COPY … FROM STDIN, else None.
-        finished: False where the file ended before its terminator (psql would send it there; a scenario may not).
+        finished: False where the file, or the included file that it stands in, ended before its terminator. `psql -f`
+            sends it there, with ON_ERROR_STOP too (mainloop.c), and so does a plain pgTAP file; a scenario may not.
         words: the identifiers directly before a `(` outside quotes, lower case, each once: the functions it may call.
         slices: names of variables-like texts in `[a:name]` (checked by the reader against names of ours).
         quoted: names as in `:name` that stand inside its dollar quotes (checked likewise).

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 import re
 
-from pgchaos.scenario.commands import DISPLAY, FILES, RUN, SAME, TERMINATORS, terminators, unsupported, wrong_terminator
+from pgchaos.scenario.commands import (
+    DISPLAY,
+    ENDING,
+    FILES,
+    FROM_STDIN,
+    RUN,
+    SAME,
+    TERMINATORS,
+    terminators,
+    unsupported,
+    wrong_terminator,
+)
 from pgchaos.scenario.draft import Draft
 from pgchaos.scenario.lexemes import Command, Comment, Lexeme, Mistake, Sql
 from pgchaos.scenario.lines import Lines
@@ -29,6 +40,7 @@ from pgchaos.scenario.tokens import (
     quoted_end,
     variable,
 )
+from pgchaos.scenario.unclosed import NOT_CLOSED, open_parenthesis
 
 OPEN_QUOTE = "unterminated quoted string: the closing ' is missing"
 OPEN_NAME = 'unterminated quoted identifier: the closing " is missing'
@@ -192,8 +204,7 @@ class _Scanner:
         written = text[start + 1 : name_end]
         name = SAME.get(written, written)
         if name not in RUN and name not in TERMINATORS and name not in DISPLAY:
-            self._mistake(start, unsupported(written))
-            self._at = line_end(text, start)
+            self._refuse(start, written)
             return
         given = arguments(text, name_end)
         self._at = given.end
@@ -206,12 +217,25 @@ class _Scanner:
         elif self._draft:
             self._draft.leave_out(start, self._at)
 
+    def _refuse(self, start: int, name: str) -> None:
+        """Say that a command is not supported, and read over what psql takes with it, which would be told of too."""
+        text = self._text
+        self._mistake(start, unsupported(name))
+        self._at = line_end(text, start)
+        if self._draft and name in ENDING:
+            self._close(self._draft, Send.PLAIN, start)
+        elif name == "copy" and FROM_STDIN.search(text, start, self._at):
+            end, after = data_end(text, min(self._at + 1, len(text)))
+            self._at = self._at if end < 0 else after
+
     def _run(self, start: int, name: str, args: tuple[Parts, ...]) -> None:
         if self._draft:
             # psql would obey it at once and go on with the statement; nearly always its end was forgotten
             begun = self._draft.place
             sql = self._close(self._draft, Send.PLAIN, start)
-            text = rf"\{name} inside the statement that begins in line {begun.line}; missing {terminators(sql.text)}?"
+            opened = open_parenthesis(sql)
+            cause = f"missing {terminators(sql.text)}?" if opened is None else NOT_CLOSED.format(opened)
+            text = rf"\{name} inside the statement that begins in line {begun.line}; {cause}"
             self._found.append(Mistake(self._place(start), text, begun))
         if name in FILES:
             args = without_semicolons(args)

@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterable, Mapping
 
 from pgchaos.scenario.branches import Branches
+from pgchaos.scenario.lexemes import Sql
+from pgchaos.scenario.lexer import scan
 from pgchaos.scenario.model import Form, Parts, Variable
 from pgchaos.scenario.tokens import NAME, VALUE, variable
 
-__all__ = ["Branches", "assignment", "echoed", "evaluate", "literal", "render", "truth", "valid_name"]
+__all__ = ["Branches", "assignment", "echoed", "evaluate", "literal", "render", "texts", "truth", "valid_name"]
 
 
 def render(parts: Parts, variables: Mapping[str, str]) -> str:
@@ -29,6 +31,32 @@ def render(parts: Parts, variables: Mapping[str, str]) -> str:
         The text to send; what stands for a variable that is not set stays as it was written.
     """
     return _render(parts, variables, frozenset())
+
+
+def texts(parts: Parts, variables: Mapping[str, str]) -> list[str]:
+    r"""Give what is sent for a statement: more than one where the value of a variable holds a `;`.
+
+    psql's lexer reads on in the value, and sends at each `;` outside quotes (psqlscan.l).
+
+    Args:
+        parts: the statement, cut at its variables.
+        variables: those that are set.
+
+    Returns:
+        The texts to send, one after the other. A `\;` group, or a statement that holds a `;` of its own, stays one.
+    """
+    text = render(parts, variables)
+    if not any(_holds_semicolon(part, variables) for part in parts):
+        return [text]
+    found = scan(text, "")
+    if any(isinstance(part, str) and ";" in part for part in parts) or not all(isinstance(x, Sql) for x in found):
+        return [text]
+    return [sql.text for sql in found if isinstance(sql, Sql)] or [text]
+
+
+def _holds_semicolon(part: str | Variable, variables: Mapping[str, str]) -> bool:
+    # the value may hold another variable, hence all of them
+    return isinstance(part, Variable) and part.form is Form.PLAIN and any(";" in value for value in variables.values())
 
 
 def _render(parts: Iterable[str | Variable], variables: Mapping[str, str], within: frozenset[str]) -> str:

@@ -127,6 +127,7 @@ TOOLKIT = _rules(
         "it finds sessions by name in the whole database, and another scenario may have one of that name",
     ),
     (r"snapshot|unchanged", "chaos.{}()", "snapshots of all scenarios in the database are kept in one place, by name"),
+    (r"clear_faults", "chaos.{}()", "without a table it clears the faults of all scenarios in the database"),
     (r"no_leaks", "chaos.{}()", "it looks at the whole database"),
 )
 """Functions of the schema chaos, by their whole name."""

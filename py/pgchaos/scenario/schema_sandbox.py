@@ -158,7 +158,7 @@ def _by_call(plain: Plain, own: frozenset[str]) -> Iterator[Refusal]:
             continue
         for rule in _rules_of(schema):
             if rule.pattern.fullmatch(piece.text) and (schema or piece.text not in own):
-                if _strikes_itself(piece, every[at + 2 : at + 6]):
+                if _is_harmless(piece, every[at + 2 : at + 6]):
                     continue
                 yield Refusal(piece.line, _of_rule(rule, piece.text))
 
@@ -167,14 +167,12 @@ def _rules_of(schema: str) -> tuple[Rule, ...]:
     return TOOLKIT if schema == "chaos" else FUNCTIONS if schema in ("", "pg_catalog") else ()
 
 
-def _strikes_itself(piece: Piece, arguments: Sequence[Piece]) -> bool:
-    """Say whether it is pg_terminate_backend(pg_backend_pid()) or its like."""
-    return piece.text in ("pg_terminate_backend", "pg_cancel_backend") and [one.text for one in arguments] == [
-        "pg_backend_pid",
-        "(",
-        ")",
-        ")",
-    ]
+def _is_harmless(piece: Piece, arguments: Sequence[Piece]) -> bool:
+    """Say whether it is pg_terminate_backend(pg_backend_pid()) or its like, or clears the faults of one table."""
+    if piece.text == "clear_faults":
+        return not arguments[0].sign(")")
+    itself = [one.text for one in arguments] == ["pg_backend_pid", "(", ")", ")"]
+    return itself and piece.text in ("pg_terminate_backend", "pg_cancel_backend")
 
 
 def _of_rule(rule: Rule, groups: str) -> str:

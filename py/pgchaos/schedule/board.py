@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pgchaos.scenario.model import Barrier, Item, Meta, Session, Signal, Statement, WaitBlocked, WaitFor
+from pgchaos.schedule.stuck import stuck
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -79,10 +80,17 @@ class Board:
     _arrived: dict[tuple[str, int], set[Actor]] = field(init=False, default_factory=dict)
     _open: set[tuple[str, int]] = field(init=False, default_factory=set)
     _given: set[str] = field(init=False, default_factory=set)
+    _lenient: frozenset[str] = field(init=False, default=frozenset())
     _blocked: frozenset[Actor] = field(init=False, default=frozenset())
     _blocked_here: frozenset[Actor] = field(init=False, default=frozenset())
 
     def __post_init__(self) -> None:
+        self._lenient = frozenset(
+            item.name
+            for session in self.sessions
+            for item in session.items
+            if isinstance(item, Barrier) and item.unless_blocked and in_force(item, self.variables)
+        )
         for session in self.sessions:
             items = [item for item in session.items if in_force(item, self.variables)]
             barriers = frozenset(item.name for item in items if isinstance(item, Barrier))
@@ -98,7 +106,7 @@ class Board:
         """Note that a connection now waits; at a barrier it has arrived."""
         part = self._parts[actor]
         part.standing, part.opened = (wait, iteration), False
-        if _asks_who_is_blocked(wait):
+        if self._asks_who_is_blocked(wait):
             # the last look may be old: who was blocked then may long be in another statement
             self._blocked = self._blocked_here = frozenset()
         if isinstance(wait, Barrier):
@@ -130,14 +138,14 @@ class Board:
         self._blocked, self._blocked_here = blocked, here
         for part in self._parts.values():
             # now: until who waits comes to ask, the next look may show nobody blocked any more
-            if part.standing is not None and _asks_who_is_blocked(part.standing[0]) and not part.opened:
+            if part.standing is not None and self._asks_who_is_blocked(part.standing[0]) and not part.opened:
                 part.opened = self._now(*part.standing).open
         return news
 
     def needs_looks(self) -> bool:
         """Say whether somebody waits for others to be blocked."""
         return any(
-            part.standing is not None and not part.opened and _asks_who_is_blocked(part.standing[0])
+            part.standing is not None and not part.opened and self._asks_who_is_blocked(part.standing[0])
             for part in self._parts.values()
         )
 
@@ -168,7 +176,7 @@ class Board:
         if key in self._open:
             return Decision(open=True)
         missing = self._awaited(key)
-        if not missing or (self._any_unless_blocked(key) and self._blocked_here.issuperset(missing)):
+        if not missing or (wait.name in self._lenient and self._blocked_here.issuperset(missing)):
             self._open.add(key)
             return Decision(open=True)
         gone = [actor for actor in missing if self._parts[actor].ended]
@@ -185,11 +193,8 @@ class Board:
             if name in part.barriers and iteration <= part.repeat and actor not in arrived
         ]
 
-    def _any_unless_blocked(self, key: tuple[str, int]) -> bool:
-        return any(
-            isinstance(wait, Barrier) and wait.unless_blocked and (wait.name, iteration) == key
-            for wait, iteration in self._standing()
-        )
+    def _asks_who_is_blocked(self, wait: Wait) -> bool:
+        return isinstance(wait, WaitBlocked) or (isinstance(wait, Barrier) and wait.name in self._lenient)
 
     def _for_signal(self, wait: WaitFor) -> Decision:
         if wait.name in self._given:
@@ -229,8 +234,29 @@ class Board:
             return key in self._open or not self._awaited(key)
         return False
 
-    def _standing(self) -> list[tuple[Wait, int]]:
-        return [part.standing for part in self._parts.values() if part.standing is not None]
+    def stuck(self, blocked: Mapping[Actor, Collection[Actor | None]]) -> tuple[Actor, str] | None:
+        """Find the end of the road where locks are part of it.
+
+        Args:
+            blocked: whom each blocked connection waits for; None is a stranger.
+
+        Returns:
+            A connection that stands at a wait, or else one that is blocked, and why it is stuck; None where somebody
+            may still go on.
+        """
+        living = [actor for actor, part in self._parts.items() if not part.ended]
+        still = [a for a, p in self._parts.items() if p.ended or (p.standing is not None and not self._may_open(a))]
+        if not stuck(living, still, blocked):
+            return None
+        first = next(((a, p.standing[0]) for a, p in self._parts.items() if p.standing and not p.ended), None)
+        waits = "; ".join(f"{a} waits for a lock that {_names(by)} holds" for a, by in blocked.items() if a in living)
+        if first is None:
+            return next(a for a in living if a in blocked), f"{waits}, which has ended and left its transaction open"
+        actor, wait = first
+        advice = ""
+        if isinstance(wait, Barrier):
+            advice = f"; `barrier {wait.name} unless blocked` would count who waits for a lock as arrived"
+        return actor, f"{waits}{advice}"
 
 
 def in_force(item: Item, variables: Mapping[str, str]) -> bool:
@@ -248,9 +274,5 @@ def in_force(item: Item, variables: Mapping[str, str]) -> bool:
     return item.when is None or item.when.holds(variables)
 
 
-def _asks_who_is_blocked(wait: Wait) -> bool:
-    return isinstance(wait, WaitBlocked) or (isinstance(wait, Barrier) and wait.unless_blocked)
-
-
-def _names(actors: Collection[Actor]) -> str:
+def _names(actors: Collection[Actor | None]) -> str:
     return ", ".join(map(str, actors))

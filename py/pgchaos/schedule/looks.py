@@ -35,6 +35,8 @@ class Looks:
 
     pids: Mapping[int, Actor]
     _last: Mapping[Actor, Seen] = field(default_factory=dict)
+    confirmed: Mapping[Actor, tuple[int, ...]] = field(default_factory=dict)
+    """Who was seen waiting in the last two looks, and for which pids in the last."""
 
     def add(self, look: Mapping[Actor, Seen]) -> tuple[frozenset[Actor], frozenset[Actor]]:
         """Take one more look.
@@ -51,5 +53,6 @@ class Looks:
             for actor, seen in look.items()
             if (before := last.get(actor)) is not None and before.ticket == seen.ticket
         }
+        self.confirmed = {actor: seen.blockers for actor, seen in twice.items()}
         ours = frozenset(actor for actor, seen in twice.items() if any(pid in self.pids for pid in seen.blockers))
         return frozenset(twice), ours

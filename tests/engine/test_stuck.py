@@ -1,0 +1,131 @@
+"""Sessions that hold one another up, a wait of ours among what holds them: told at once, not when the time is over."""
+
+from __future__ import annotations
+
+from tests.engine.playing import Play, held, only, said
+
+SETUP = """
+-- chaos:setup
+CREATE TABLE t (id int PRIMARY KEY, v int);
+INSERT INTO t VALUES (1, 0), (2, 0);
+"""
+LOOKS = """
+-- chaos:session looks x 2
+BEGIN;
+SELECT v AS seen FROM t WHERE id = 1 FOR UPDATE \\gset
+-- chaos:barrier looked{more}
+COMMIT;
+"""
+CHECK = """
+-- chaos:check
+SELECT pass('checked');
+"""
+
+
+def test_a_barrier_before_which_one_waits_for_the_others_lock(play: Play) -> None:
+    result = play(SETUP + LOOKS.format(more="") + CHECK, timeout=600)
+    failure = only(result)
+    assert failure.kind == "wait"
+    assert "can never open" in failure.text
+    assert "`barrier looked unless blocked`" in failure.text
+    assert failure.place is not None
+    assert failure.place.line == 9
+    assert {standing.doing for standing in result.standings} == {"is blocked", "waits at barrier looked"}
+    assert result.duration < 60
+
+
+def test_unless_blocked_is_the_way_out(play: Play) -> None:
+    assert held(play(SETUP + LOOKS.format(more=" unless blocked") + CHECK)) == ["checked"]
+
+
+def test_it_is_enough_that_one_of_them_says_unless_blocked(play: Play) -> None:
+    sessions = """
+    -- chaos:session holder
+    BEGIN;
+    UPDATE t SET v = 1 WHERE id = 1;
+    -- chaos:signal held
+    -- chaos:barrier met
+    COMMIT;
+    -- chaos:session waiter
+    -- chaos:wait for held
+    UPDATE t SET v = 2 WHERE id = 1;
+    -- chaos:barrier met unless blocked
+    SELECT 1;
+    """
+    assert held(play(SETUP + sessions.replace("\n    ", "\n") + CHECK)) == ["checked"]
+
+
+def test_a_forgotten_commit(play: Play) -> None:
+    session = "-- chaos:session forgets x 2\nBEGIN;\nUPDATE t SET v = 1 WHERE id = 1;\n"
+    result = play(SETUP + session + CHECK, timeout=600)
+    failure = only(result)
+    assert failure.kind == "timeout"
+    assert "ended and left its transaction open: is a COMMIT missing?" in failure.text
+    assert "ended, its transaction still open" in {standing.doing for standing in result.standings}
+    assert result.duration < 60
+
+
+def test_a_chain_of_waiters_is_followed(play: Play) -> None:
+    sessions = """
+    -- chaos:session first
+    BEGIN;
+    UPDATE t SET v = 1 WHERE id = 1;
+    -- chaos:signal first_holds
+    -- chaos:wait for never
+    COMMIT;
+    -- chaos:session second
+    -- chaos:wait for first_holds
+    BEGIN;
+    UPDATE t SET v = 2 WHERE id = 2;
+    -- chaos:signal second_holds
+    UPDATE t SET v = 2 WHERE id = 1;
+    COMMIT;
+    -- chaos:session third
+    -- chaos:wait for second_holds
+    UPDATE t SET v = 3 WHERE id = 2;
+    -- chaos:signal never
+    """
+    failure = only(play(SETUP + sessions.replace("\n    ", "\n") + CHECK, timeout=600))
+    assert failure.text.startswith("wait for never of first[1] can never open: ")
+    assert "second[1] waits for a lock that first[1] holds" in failure.text
+
+
+def test_with_a_time_out_of_the_servers_it_may_yet_end(play: Play) -> None:
+    sessions = """
+    -- chaos:session holder
+    BEGIN;
+    UPDATE t SET v = 1 WHERE id = 1;
+    -- chaos:signal held
+    -- chaos:wait for gave_up
+    COMMIT;
+    -- chaos:session waiter
+    SET lock_timeout = '300ms';
+    -- chaos:wait for held
+    -- chaos:expect lock_not_available
+    UPDATE t SET v = 2 WHERE id = 1;
+    -- chaos:signal gave_up
+    """
+    result = play(SETUP + sessions.replace("\n    ", "\n") + CHECK)
+    assert held(result) == ["checked"]
+    assert said(result, "waiter")[1].sqlstate == "55P03"
+
+
+def test_a_deadlock_is_the_servers_to_resolve(play: Play) -> None:
+    sessions = """
+    -- chaos:session ab allow deadlock_detected
+    BEGIN;
+    UPDATE t SET v = 1 WHERE id = 1;
+    -- chaos:barrier one_locked
+    UPDATE t SET v = 1 WHERE id = 2;
+    COMMIT;
+    -- chaos:session ba allow deadlock_detected
+    BEGIN;
+    UPDATE t SET v = 2 WHERE id = 2;
+    -- chaos:barrier one_locked
+    UPDATE t SET v = 2 WHERE id = 1;
+    COMMIT;
+    -- chaos:session looks_on
+    -- chaos:wait blocked ab
+    SELECT 1;
+    """
+    assert held(play(SETUP + sessions.replace("\n    ", "\n") + CHECK)) == ["checked"]
