@@ -8,8 +8,12 @@ COMMENT ON SCHEMA chaos IS 'pgchaos: what a scenario asks, and what its run reco
 GRANT USAGE ON SCHEMA chaos TO PUBLIC;
 
 -- What a run recorded
+--
+-- Several scenarios may work in one database (sandbox schema): each has a setting chaos.run of its own, and sees its own
+-- rows. Elsewhere the setting is empty.
 
-CREATE TABLE chaos.history (
+CREATE TABLE chaos._history (
+    run text NOT NULL DEFAULT coalesce(current_setting('chaos.run', true), ''),
     session text NOT NULL,
     worker integer NOT NULL,
     iteration integer NOT NULL,
@@ -26,10 +30,16 @@ CREATE TABLE chaos.history (
     waited_on text NOT NULL,
     fault text
 );
-COMMENT ON TABLE chaos.history IS
+COMMENT ON TABLE chaos._history IS 'Internal: chaos.history of all runs in this database.';
+CREATE VIEW chaos.history AS
+SELECT session, worker, iteration, attempt, step, line, statement, tag, rows, sqlstate, message, started_at, ended_at,
+       waited_on, fault
+  FROM chaos._history WHERE run = coalesce(current_setting('chaos.run', true), '');
+COMMENT ON VIEW chaos.history IS
 'One row for each statement that a session sent, or skipped (then sqlstate is NULL), in order of time. sqlstate is 00000 after success. waited_on names the connections that it was seen waiting for, such as cashier[1], joined by comma and space; empty means not observed.';
 
-CREATE TABLE chaos.transactions (
+CREATE TABLE chaos._transactions (
+    run text NOT NULL DEFAULT coalesce(current_setting('chaos.run', true), ''),
     session text NOT NULL,
     worker integer NOT NULL,
     iteration integer NOT NULL,
@@ -38,19 +48,37 @@ CREATE TABLE chaos.transactions (
     outcome text NOT NULL CHECK (outcome IN ('committed', 'rolled back', 'unknown')),
     sqlstate text
 );
-COMMENT ON TABLE chaos.transactions IS
+COMMENT ON TABLE chaos._transactions IS 'Internal: chaos.transactions of all runs in this database.';
+CREATE VIEW chaos.transactions AS
+SELECT session, worker, iteration, attempt, block, outcome, sqlstate
+  FROM chaos._transactions WHERE run = coalesce(current_setting('chaos.run', true), '');
+COMMENT ON VIEW chaos.transactions IS
 'One row for each BEGIN … COMMIT block (block is true) and each statement outside one that the sessions ended. unknown: the connection was lost after COMMIT was sent.';
 
-CREATE TABLE chaos.notifications (
+CREATE TABLE chaos._notifications (
+    run text NOT NULL DEFAULT coalesce(current_setting('chaos.run', true), ''),
     session text NOT NULL,
     worker integer NOT NULL,
     channel text NOT NULL,
     payload text NOT NULL,
     received_at timestamptz NOT NULL
 );
-COMMENT ON TABLE chaos.notifications IS 'One row for each notification that a session received.';
+COMMENT ON TABLE chaos._notifications IS 'Internal: chaos.notifications of all runs in this database.';
+CREATE VIEW chaos.notifications AS
+SELECT session, worker, channel, payload, received_at
+  FROM chaos._notifications WHERE run = coalesce(current_setting('chaos.run', true), '');
+COMMENT ON VIEW chaos.notifications IS 'One row for each notification that a session received.';
 
-GRANT SELECT ON ALL TABLES IN SCHEMA chaos TO PUBLIC;
+GRANT SELECT ON chaos.history, chaos.transactions, chaos.notifications TO PUBLIC;
+
+CREATE FUNCTION chaos._forget(run text) RETURNS void
+LANGUAGE sql VOLATILE
+AS $$
+    DELETE FROM chaos._history AS r WHERE r.run = $1;
+    DELETE FROM chaos._transactions AS r WHERE r.run = $1;
+    DELETE FROM chaos._notifications AS r WHERE r.run = $1;
+$$;
+COMMENT ON FUNCTION chaos._forget(text) IS 'Internal: removes what a run recorded.';
 
 -- Who is asking
 
@@ -205,6 +233,12 @@ COMMENT ON VIEW chaos.locks IS
 Example: SELECT is_empty(''SELECT * FROM chaos.locks WHERE locktype = ''''advisory'''''');';
 GRANT SELECT ON chaos.locks TO PUBLIC;
 
+CREATE FUNCTION chaos._key(name text) RETURNS integer
+LANGUAGE sql STABLE
+AS $$ SELECT hashtext(coalesce(chaos._setting('chaos.run') || ' ', '') || $1) $$;
+COMMENT ON FUNCTION chaos._key(text) IS
+'Internal: the second key of a lock of the toolkit, another one in each run of those that share a database.';
+
 CREATE FUNCTION chaos._holders(key integer) RETURNS SETOF integer
 LANGUAGE sql VOLATILE
 AS $$
@@ -215,12 +249,24 @@ AS $$
 $$;
 COMMENT ON FUNCTION chaos._holders(integer) IS 'Internal: the backends that hold a lock of the toolkit.';
 
+CREATE FUNCTION chaos._join() RETURNS void
+LANGUAGE sql VOLATILE
+AS $$ SELECT pg_advisory_lock_shared(chaos._class(), chaos._key('run')) $$;
+COMMENT ON FUNCTION chaos._join() IS
+'Internal: marks this session as one of the run that chaos.run names, until it ends or DISCARD ALL. Sessions of several runs in one database have the same names.';
+
+CREATE FUNCTION chaos._among_us(pid integer) RETURNS boolean
+LANGUAGE sql VOLATILE
+AS $$ SELECT chaos._setting('chaos.run') IS NULL OR $1 IN (SELECT h FROM chaos._holders(chaos._key('run')) AS h) $$;
+COMMENT ON FUNCTION chaos._among_us(integer) IS
+'Internal: says whether a backend is one of this run; without a setting chaos.run each of this database is.';
+
 CREATE FUNCTION chaos.signal(name text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     PERFORM chaos._need(name IS NOT NULL, 'chaos.signal: the name must be given');
-    PERFORM pg_advisory_lock_shared(chaos._class(), hashtext('signal ' || name));
+    PERFORM pg_advisory_lock_shared(chaos._class(), chaos._key('signal ' || name));
 END
 $$;
 COMMENT ON FUNCTION chaos.signal(text) IS
@@ -236,7 +282,7 @@ DECLARE
 BEGIN
     PERFORM chaos._need(name IS NOT NULL, 'chaos.wait_for: the name must be given');
     PERFORM chaos._need(timeout >= interval '0', 'chaos.wait_for: the timeout must be given, and not be negative');
-    WHILE NOT EXISTS (SELECT FROM chaos._holders(hashtext('signal ' || name))) LOOP
+    WHILE NOT EXISTS (SELECT FROM chaos._holders(chaos._key('signal ' || name))) LOOP
         IF clock_timestamp() >= deadline THEN
             RAISE EXCEPTION USING ERRCODE = 'CH002',
                 MESSAGE = format('signal "%s" was not given within %s', name, timeout),
@@ -257,8 +303,8 @@ AS $$
 DECLARE
     -- each iteration of a session has its own; a transaction that is tried again finds it open
     this CONSTANT text := name || '#' || coalesce(chaos._setting('chaos.iteration'), '');
-    arrived CONSTANT integer := hashtext('barrier ' || this);
-    passed CONSTANT integer := hashtext('passed ' || this);
+    arrived CONSTANT integer := chaos._key('barrier ' || this);
+    passed CONSTANT integer := chaos._key('passed ' || this);
     deadline CONSTANT timestamptz := clock_timestamp() + timeout;
     pause double precision := 0.001;
     here integer;
@@ -441,7 +487,7 @@ BEGIN
     PERFORM pg_stat_clear_snapshot();
     RETURN QUERY
         SELECT a.pid, a.application_name FROM pg_catalog.pg_stat_activity AS a
-         WHERE a.datname = current_database()
+         WHERE a.datname = current_database() AND chaos._among_us(a.pid)
            AND CASE WHEN worker IS NOT NULL THEN a.application_name = format('%s[%s]', session, worker)
                     WHEN session ~ '\[\d+\]$' THEN a.application_name = session
                     ELSE left(a.application_name, length(session)) = session
@@ -738,6 +784,9 @@ Example: SELECT chaos.eventually(''SELECT count(*) = 0 FROM job WHERE state = ''
 CREATE FUNCTION chaos._left_behind() RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE
 AS $$
+DECLARE
+    -- else what cannot be told apart may be that of another scenario
+    alone CONSTANT boolean := chaos._setting('chaos.run') IS NULL;
 BEGIN
     PERFORM pg_stat_clear_snapshot();
     RETURN QUERY
@@ -745,10 +794,10 @@ BEGIN
                       coalesce(nullif(a.application_name, ''), a.usename::text), a.state, a.pid)
           FROM pg_catalog.pg_stat_activity AS a
          WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL
-           AND a.backend_type = 'client backend'
+           AND a.backend_type = 'client backend' AND chaos._among_us(a.pid)
         UNION ALL
         SELECT 'prepared transaction: ' || x.gid FROM pg_catalog.pg_prepared_xacts AS x
-         WHERE x.database = current_database()
+         WHERE x.database = current_database() AND alone
         UNION ALL
         SELECT format('advisory lock: (%s), %s',
                       CASE l.objsubid WHEN 1 THEN ((l.classid::bigint << 32) | l.objid::bigint)::text
@@ -756,21 +805,22 @@ BEGIN
                       coalesce(nullif(a.application_name, '') || ', pid ' || l.pid, 'pid ' || l.pid,
                                'a prepared transaction'))
           FROM chaos.locks AS l LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
-         WHERE l.locktype = 'advisory' AND l.granted
+         WHERE l.locktype = 'advisory' AND l.granted AND (alone OR chaos._among_us(l.pid))
            AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
         UNION ALL
         SELECT 'invalid index: ' || i.indexrelid::regclass
           FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
          WHERE NOT (i.indisvalid AND i.indisready) AND c.relkind = 'i'
+           AND (alone OR c.relnamespace = (SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = current_schema()))
         UNION ALL
         SELECT 'replication slot: ' || s.slot_name FROM pg_catalog.pg_replication_slots AS s
-         WHERE s.database = current_database()
+         WHERE s.database = current_database() AND alone
         UNION ALL
         -- the run's own: its sessions stand until the check is done
         SELECT format('session: %s, pid %s', coalesce(nullif(a.application_name, ''), a.usename::text), a.pid)
           FROM pg_catalog.pg_stat_activity AS a
          WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
-           AND a.application_name !~ '\[\d+\]$'
+           AND alone AND a.application_name !~ '\[\d+\]$'
            AND a.application_name NOT IN ('setup', 'teardown', 'check', 'leaks', 'watcher', 'invariant');
     PERFORM pg_stat_clear_snapshot();
 END

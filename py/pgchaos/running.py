@@ -59,7 +59,8 @@ def set_limits(items: Iterable[pytest.Item]) -> None:
 
 def _limit(item: pytest.Item) -> float | None:
     """Find the limit where pytest-timeout finds it: marker, command line, environment, ini file; 0 is none."""
-    if not item.config.pluginmanager.hasplugin("timeout"):
+    plugins = item.config.pluginmanager
+    if not (plugins.hasplugin("timeout") or plugins.hasplugin("pytest_timeout")):
         return None
     marker = item.get_closest_marker("timeout")
     said = None

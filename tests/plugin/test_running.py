@@ -256,7 +256,7 @@ def test_the_limit_of_pytest_timeout_counts_where_it_is_smaller(project: Project
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "sql/hangs.sql:*",
+            "sql/hangs.sql:* within 0.5s",
             "How the sessions stood when the run was stopped:",
             "    holder[[]1]*",
             "    waiter[[]1]*waits for giver[[]1]*",

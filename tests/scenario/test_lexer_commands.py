@@ -147,7 +147,8 @@ def test_a_display_setting_within_a_statement_is_not_sent() -> None:
 def test_a_command_inside_a_statement_is_told_and_obeyed() -> None:
     lexemes = scan("SELECT 1\n\\if :v\nSELECT 2;\n\\endif\n", "x.sql")
     assert [type(lexeme).__name__ for lexeme in lexemes] == ["Sql", "Mistake", "Command", "Sql", "Command"]
-    assert str(getattr(lexemes[1], "text", "")) == r"\if inside the statement that begins in line 1; missing `;` or `\gset`?"
+    said = r"\if inside the statement that begins in line 1; missing `;` or `\gset`?"
+    assert getattr(lexemes[1], "text", "") == said
     assert all(sql.finished for sql in lexemes if isinstance(sql, Sql))
 
 

@@ -103,3 +103,9 @@ def test_many_blocks_keep_their_lines() -> None:
     text = "COPY t FROM STDIN;\n1\n2\n\\.\n" * 50
     assert [sql.place.line for sql in found(Sql, text)] == list(range(1, 201, 4))
     assert len(scan(text, "x.sql")) == 50
+
+
+def test_the_data_of_a_group_with_several_copies_is_no_sql() -> None:
+    text = "COPY t FROM STDIN \\; COPY t FROM STDIN;\nit's\n\\.\n2;\n\\.\nSELECT 1;"
+    assert mistakes(text) == [r"1: more than one COPY … FROM STDIN in one \; group is not supported"]
+    assert statements(text)[1:] == ["SELECT 1"]

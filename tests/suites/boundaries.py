@@ -129,14 +129,15 @@ def reason(difference: Difference, lexemes: Sequence[Lexeme], no_data: Sequence[
     own = [text for text in difference.psqls if text != "ROLLBACK"]  # which ends what it has begun
     if own and all(map(_SETTINGS.fullmatch, own)) and not difference.ours:
         return SETTING
-    if any(isinstance(x, Mistake) and difference.after <= x.place.line <= difference.before for x in lexemes):
-        return MISTAKE
     if not difference.ours and any(
         isinstance(x, Sql) and x.send is Send.GEXEC and x.place.line == difference.after for x in lexemes
     ):
         return GEXEC
     if not difference.psqls and set(difference.ours) <= _conditional(lexemes):
         return BRANCH
+    between = (x for x in lexemes if difference.after <= x.place.line <= difference.before)
+    if not difference.ours and any(isinstance(x, Mistake) for x in between):
+        return MISTAKE
     return None
 
 

@@ -41,8 +41,27 @@ WITHOUT_DATA = {
 }
 """The lines of the COPY … FROM STDIN that fail and have no data behind them, in PostgreSQL 15.18."""
 
+GDESC = r"\gdesc describes what stands before it and does not send it; it is an error of the file"
 OTHERWISE = {
-    ("largeobject", 33): "psql's own BEGIN for \\lo_unlink is taken for the BEGIN in that line",
+    ("copyselect", 44): r"two COPY … FROM STDIN in one \; group, an error of the file; \copy likewise",
+    (
+        "largeobject",
+        17,
+    ): r"psql's own statements for \lo_list and \lo_unlink, errors of the file, hide ours behind them",
+    ("largeobject", 33): r"psql's own BEGIN for \lo_unlink is taken for the BEGIN in that line",
+    ("psql", 28): r"\g with nothing before it, an error of the file",
+    ("psql", 82): GDESC,
+    ("psql", 100): GDESC,
+    ("psql", 105): GDESC,
+    (
+        "psql",
+        842,
+    ): r"\if and \endif inside a statement, errors of the file; psql forgets the statement of an untaken branch",
+    ("psql", 1074): r"\p and \r, errors of the file: what psql forgets at \r is a statement to us",
+    ("psql", 1126): GDESC,
+    ("rules", 184): r"\r, an error of the file: what psql forgets is a statement to us",
+    ("strings", 800): "standard_conforming_strings is off: a backslash before a quote, told as an error of the file",
+    ("strings", 809): "standard_conforming_strings is off: a backslash before a quote, told as an error of the file",
 }
 """Differences by file and the line of our statement before them, in PostgreSQL 15.18."""
 

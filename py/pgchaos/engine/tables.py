@@ -13,6 +13,13 @@ from pgchaos.history import Failure, Record, RunResult
 Cell = object
 _PATIENCE = 30.0
 """Seconds for one table."""
+_COLUMNS = {
+    "history": "session, worker, iteration, attempt, step, line, statement, tag, rows, sqlstate, message, started_at,"
+    " ended_at, waited_on, fault",
+    "transactions": "session, worker, iteration, attempt, block, outcome, sqlstate",
+    "notifications": "session, worker, channel, payload, received_at",
+}
+"""What is told of a row; whose run it is, the server knows from the setting chaos.run."""
 
 
 def fill(link: Link, result: RunResult) -> Failure | None:
@@ -41,7 +48,7 @@ def fill(link: Link, result: RunResult) -> Failure | None:
     )
     for name, rows in tables:
         data = "".join("\t".join(map(_cell, row)) + "\n" for row in rows)
-        answer = link.ask(f"COPY chaos.{name} FROM STDIN", data, time.monotonic() + _PATIENCE)
+        answer = link.ask(f"COPY chaos._{name} ({_COLUMNS[name]}) FROM STDIN", data, time.monotonic() + _PATIENCE)
         if answer.error is not None:
             return error_failure(answer.error, None, f"chaos.{name}")
     return None

@@ -154,8 +154,8 @@ def _sandbox(head: Head, text: str, place: Place) -> None:
     word = args.choice("sandbox", kinds)
     args.end()
     head.sandbox = next(kind for kind in kinds if kind == word)
-    if word != "database":
-        head.not_yet(place, f"`sandbox {word}`")
+    if word == "server":
+        head.not_yet(place, "`sandbox server`")
 
 
 def _alone(head: Head, text: str, _: Place) -> None:

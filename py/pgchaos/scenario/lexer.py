@@ -259,8 +259,11 @@ class _Scanner:
                 pass
             case 1:
                 data = self._copy(draft)
-            case _:
+            case several:
                 self._mistake(self._at, r"more than one COPY … FROM STDIN in one \; group is not supported")
+                for _ in range(several):
+                    if data_end(self._text, self._at)[0] >= 0:
+                        self._copy(draft)
         self._close(draft, send, end, prefix, data)
 
     def _close(

@@ -14,7 +14,8 @@ from pgchaos.server.sandbox import furnish
 from pgchaos.server.settings import ServerError
 
 PGTAP_SCHEMA = "chaos_pgtap"
-_SCHEMAS = ("chaos", PGTAP_SCHEMA)
+SANDBOX_SCHEMA = "chaos_sandbox"
+_SCHEMAS = ("chaos", PGTAP_SCHEMA, SANDBOX_SCHEMA)
 
 _COMMENTED = """
     SELECT 'SCHEMA', nspname, pg_catalog.obj_description(oid, 'pg_namespace')
@@ -30,7 +31,9 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 
 @contextmanager
-def furnished(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None) -> Iterator[None]:
+def furnished(
+    conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None, schema: bool = False
+) -> Iterator[None]:
     """Bring pgTAP, toolkit and extensions into a database for as long as the context lasts.
 
     Everything comes in one transaction, marked with the run, so that a run killed at any moment leaves either nothing
@@ -41,6 +44,7 @@ def furnished(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_fro
         run: whose they are.
         extensions: to create where missing.
         pgtap_from: where to load pgTAP from, None to look for it.
+        schema: an empty schema for the scenario too.
 
     Raises:
         ServerError: they cannot be brought in, or a schema of that name is there and not ours.
@@ -48,7 +52,7 @@ def furnished(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_fro
     clear(conn, run)
     try:
         with conn.transaction():
-            _bring(conn, run, extensions, pgtap_from)
+            _bring(conn, run, extensions, pgtap_from, schema)
     except psycopg.errors.InsufficientPrivilege as error:
         raise ServerError(
             f"in place, the role needs to make schemas: {str(error).strip()} "
@@ -62,10 +66,11 @@ def furnished(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_fro
         _remove_or_say(conn, run)
 
 
-def _bring(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None) -> None:
+def _bring(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None, schema: bool) -> None:
     conn.execute("SET LOCAL client_min_messages = 'warning'")
     before = _extensions(conn)
-    conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(PGTAP_SCHEMA)))
+    for name in (PGTAP_SCHEMA, SANDBOX_SCHEMA) if schema else (PGTAP_SCHEMA,):
+        conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
     conn.execute(sql.SQL("SET LOCAL search_path = {}, public").format(sql.Identifier(PGTAP_SCHEMA)))
     furnish(conn, extensions, pgtap_from)
     record = sql.Literal(run.dumps())

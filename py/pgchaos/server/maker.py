@@ -148,13 +148,29 @@ class Maker:
         return self._conn
 
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
-        end = time.monotonic() + _RECOVERY_LIMIT
-        # a network that swallows everything must not hold the thread for good
-        conninfo = make_conninfo(self._conninfo, application_name=APPLICATION + self._run.id, tcp_user_timeout=20000)
-        while (conn := _try_connect(conninfo, time.monotonic() < end)) is None:
-            time.sleep(0.02)
-        conn.execute("SET statement_timeout = '60s'; SET idle_session_timeout = 0")
-        return conn
+        return connect_for_long(self._conninfo, APPLICATION + self._run.id)
+
+
+def connect_for_long(conninfo: str, name: str) -> psycopg.Connection[tuple[object, ...]]:
+    """Connect to a server that may be restarting, with a connection that lasts as long as the run.
+
+    Args:
+        conninfo: how.
+        name: for application_name.
+
+    Returns:
+        A connection in autocommit mode.
+
+    Raises:
+        psycopg.OperationalError: the server cannot be reached, for 20 s where it recovers.
+    """
+    end = time.monotonic() + _RECOVERY_LIMIT
+    # a network that swallows everything must not hold the thread for good
+    conninfo = make_conninfo(conninfo, application_name=name, tcp_user_timeout=20000)
+    while (conn := _try_connect(conninfo, time.monotonic() < end)) is None:
+        time.sleep(0.02)
+    conn.execute("SET statement_timeout = '60s'; SET idle_session_timeout = 0")
+    return conn
 
 
 def _try_connect(conninfo: str, patient: bool) -> psycopg.Connection[tuple[object, ...]] | None:

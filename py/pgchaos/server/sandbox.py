@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -13,6 +13,11 @@ from psycopg import sql
 
 from pgchaos.server import pgtap
 from pgchaos.server.settings import ServerError
+from pgchaos.server.shelf import Shelf
+
+
+def _nothing() -> int:
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +28,27 @@ class Sandbox:
         database: its name.
         conninfo: how to connect to it.
         in_place: the user's own database, not one of ours.
+        schema: the scenario's own in a database that others use too, else ''.
+        shelf: where that database's connections wait from one scenario to the next; None where none are kept.
+        spare: closes all the connections that wait so on the server, and says how many they were.
     """
 
     database: str
     conninfo: str
     in_place: bool = False
+    schema: str = ""
+    shelf: Shelf | None = None
+    spare: Callable[[], int] = _nothing
+
+    @property
+    def shared(self) -> bool:
+        """Whether other scenarios may use the database at the same time."""
+        return self.shelf is not None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What each session of a shared database begins with."""
+        return {"search_path": f"{self.schema}, public", "chaos.run": self.schema} if self.shared else {}
 
 
 def toolkit() -> str:
@@ -59,7 +80,7 @@ def furnish(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str,
     with _naming("the toolkit"):
         # the extension is the same SQL: where it is installed, or will be, that is the one
         if _has_extension(conn):
-            conn.execute("TRUNCATE chaos.history, chaos.transactions, chaos.notifications")
+            conn.execute("TRUNCATE chaos._history, chaos._transactions, chaos._notifications")
         elif "pgchaos" not in extensions:
             conn.execute(toolkit().encode())
     for name in extensions:

@@ -24,6 +24,7 @@ from pgchaos.server.probe import Probe, free_slots, probe
 from pgchaos.server.runs import Run
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.settings import ServerError, ServerSettings
+from pgchaos.server.shared import SharedDatabase
 from pgchaos.server.watch import Watch
 
 _NOT_OURS = (
@@ -80,6 +81,8 @@ class Server:
         self._run = Run.new()
         self._lock = threading.Lock()
         self._in_place = threading.Lock()
+        self._sharing = threading.Lock()
+        self._shared: dict[tuple[str, ...], SharedDatabase] = {}
         self._missing: dict[Requirement, str] = {}
         self._watch: Watch | None = None
         self._left_in_place = False
@@ -208,31 +211,60 @@ class Server:
             raise ServerError(f"the server does not answer: {str(error).strip()}") from error
 
     @contextmanager
-    def sandbox(self, extensions: tuple[str, ...] = ()) -> Iterator[Sandbox]:
+    def sandbox(self, extensions: tuple[str, ...] = (), *, schema: bool = False) -> Iterator[Sandbox]:
         """Lend a place to one scenario, with pgTAP, the toolkit and extensions in it.
 
         Args:
             extensions: to create beside them.
+            schema: a schema will do.
 
         Yields:
-            A database of its own, or with `in_place` the named one.
+            A database of its own, or with `in_place` the named one; with `schema` an empty schema, first on the
+            search_path, in a database that all such scenarios with these extensions share, or in the named one.
 
         Raises:
             ServerError: there is none to be had.
         """
         self._watch_over()
         if self._settings.in_place:
-            with self._sandbox_in_place(extensions) as sandbox:
+            with self._sandbox_in_place(extensions, schema) as sandbox:
+                yield sandbox
+            return
+        if schema:
+            with self._schema(tuple(sorted(set(extensions)))) as sandbox:
                 yield sandbox
             return
         name = self._pool.take(tuple(sorted(set(extensions))))
         try:
-            yield Sandbox(name, self.conninfo(name))
+            yield Sandbox(name, self.conninfo(name), spare=self.spare)
         finally:
             self._pool.give_back(name)
 
     @contextmanager
-    def _sandbox_in_place(self, extensions: tuple[str, ...]) -> Iterator[Sandbox]:
+    def _schema(self, extensions: tuple[str, ...]) -> Iterator[Sandbox]:
+        with self._sharing:
+            shared = self._shared.get(extensions)
+            if shared is None:
+                # never given back: it goes with all that the run made
+                name = self._pool.take(extensions)
+                shared = self._shared[extensions] = SharedDatabase(name, self.conninfo(name))
+        schema = shared.take()
+        try:
+            conninfo = self._with_settings({"search_path": f"{schema}, public", "chaos.run": schema}, shared.name)
+            yield Sandbox(shared.name, conninfo, schema=schema, shelf=shared.shelf, spare=self.spare)
+        finally:
+            shared.give_back(schema)
+
+    def spare(self) -> int:
+        """Close the connections that are kept from one scenario in a shared database to the next.
+
+        Returns:
+            How many they were.
+        """
+        return sum(shared.shelf.clear() for shared in list(self._shared.values()))
+
+    @contextmanager
+    def _sandbox_in_place(self, extensions: tuple[str, ...], schema: bool) -> Iterator[Sandbox]:
         with self._in_place, ExitStack() as stack:
             application = APPLICATION + self._run.id
             try:
@@ -241,16 +273,20 @@ class Server:
             except psycopg.OperationalError as error:
                 raise ServerError(f"the server does not answer: {str(error).strip()}") from error
             self._left_in_place = True
-            stack.enter_context(in_place.furnished(conn, self._run, extensions, self._settings.pgtap))
+            stack.enter_context(in_place.furnished(conn, self._run, extensions, self._settings.pgtap, schema))
             (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
-            database = self._probe.database
-            yield Sandbox(database, self._with_search_path(f"{path}, {in_place.PGTAP_SCHEMA}"), in_place=True)
+            own = in_place.SANDBOX_SCHEMA if schema else ""
+            path = ", ".join(filter(None, (own, str(path), in_place.PGTAP_SCHEMA)))
+            conninfo = self._with_settings({"search_path": path})
+            yield Sandbox(self._probe.database, conninfo, in_place=True, schema=own)
         self._left_in_place = False
 
-    def _with_search_path(self, path: str) -> str:
-        options = str(conninfo_to_dict(self._conninfo).get("options") or "")
-        escaped = path.replace("\\", "\\\\").replace(" ", "\\ ")
-        return make_conninfo(self._conninfo, options=f"{options} -c search_path={escaped}".strip())
+    def _with_settings(self, settings: Mapping[str, str], database: str | None = None) -> str:
+        options = [str(conninfo_to_dict(self._conninfo).get("options") or "")]
+        for name, value in settings.items():
+            escaped = value.replace("\\", "\\\\").replace(" ", "\\ ")
+            options.append(f"-c {name}={escaped}")
+        return make_conninfo(self.conninfo(database), options=" ".join(options).strip())
 
     def _watch_over(self) -> None:
         """Before anything is made on a server not ours: see that it goes even if this process is killed."""
@@ -271,6 +307,8 @@ class Server:
 
     def close(self) -> None:
         """Drop what the run made and stop a private server; more than once does no harm, nor does a dead server."""
+        for shared in self._shared.values():
+            shared.close(limit=0.5 if self.ours else 5.0)
         if self._private is not None:
             self._pool.close(drop=False, limit=0.5)
             self._private.close()

@@ -1,0 +1,74 @@
+"""Files of pgTAP on a server that stands: small plain ones, and pgTAP's own suite."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
+
+from pgchaos.server.server import Server
+from tests.bench.measure import Absent, Line, compared
+from tests.bench.work import environment, own_server, program, pytest_run, tool, workplace
+
+FILES = 200
+_FILE = """BEGIN;
+SELECT plan(1);
+SELECT ok({number} > 0, 'number {number}');
+SELECT * FROM finish();
+ROLLBACK;
+"""
+GET_PG_PROVE = "apt-get install libtap-parser-sourcehandler-pgtap-perl, or cpan TAP::Parser::SourceHandler::pgTAP"
+_GET_PYTEST_PGTAP = "pip install pytest-pgtap in an environment of its own, and PYTEST_PGTAP=…/bin/pytest"
+
+
+def lines(folder: Path) -> Iterator[Line]:
+    """Measure plain pgTAP files."""
+    what = f"{FILES} pgTAP files of one assertion against "
+    with own_server() as server, workplace(folder, "files") as place, _database(server) as (dsn, env):
+        for number in range(1, FILES + 1):
+            (place / f"test_{number}.sql").write_text(_FILE.format(number=number), encoding="utf-8")
+        names = sorted(path.name for path in place.glob("*.sql"))
+
+        def ours() -> float:
+            ran = pytest_run(place, f"--chaos-dsn={dsn}", "--chaos-pgtap", ".")
+            _expect(f"{FILES} passed", ran.out)
+            return ran.seconds
+
+        def prove() -> float:
+            ran = program([pg_prove, "--psql-bin", psql, *names], place, env)
+            _expect("Result: PASS", ran.out)
+            return ran.seconds
+
+        def pgtap() -> float:
+            ran = program([pytest, "-q", "-p", "no:cacheprovider", "--pgtap-uri", dsn, "."], place)
+            _expect(f"{FILES} passed", ran.out)
+            return ran.seconds
+
+        try:
+            pg_prove, psql = tool("pg_prove", GET_PG_PROVE), tool("psql", "it comes with PostgreSQL")
+            yield compared(what + "pg_prove", ours, prove, "s", under=0.25)
+        except Absent as absent:
+            yield Line(what + "pg_prove", skipped=str(absent))
+        pytest = os.environ.get("PYTEST_PGTAP", "")
+        if pytest:
+            yield compared(what + "pytest-pgtap", ours, pgtap, "s", under=1.0)
+        else:
+            yield Line(what + "pytest-pgtap", skipped=f"it is not installed ({_GET_PYTEST_PGTAP})")
+
+
+@contextmanager
+def _database(server: Server) -> Iterator[tuple[str, dict[str, str]]]:
+    """Give a database with pgTAP: how to connect to it, and the environment in which libpq's programs find it."""
+    with server.sandbox(()) as sandbox:
+        at = {key: str(value) for key, value in conninfo_to_dict(sandbox.conninfo).items() if value}
+        dsn = f"host={at['host']} port={at['port']} user={at['user']} dbname={sandbox.database}"
+        more = {"PGHOST": at["host"], "PGPORT": at["port"], "PGUSER": at["user"], "PGDATABASE": sandbox.database}
+        yield dsn, environment(**more)
+
+
+def _expect(text: str, out: str) -> None:
+    if text not in out:
+        raise RuntimeError(f"'{text}' is not in:\n{out[-3000:]}")

@@ -1,0 +1,98 @@
+"""What a scenario costs beside its statements, what delays cost side by side, and how soon the first one runs."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.measure import Line, alone
+from tests.bench.work import SQL, Ran, environment, program, pytest_run, workplace
+
+EMPTY = 40
+DELAYED = 40
+_EMPTY = """-- Almost nothing
+-- chaos:session a
+SELECT 1;
+-- chaos:check
+SELECT ok(true, 'it ran');
+"""
+_DELAY = """-- A second of waiting
+-- chaos:session a
+-- chaos:delay 1s
+SELECT 1;
+-- chaos:check
+SELECT ok(true, 'it ran');
+"""
+
+
+def empty(folder: Path) -> Iterator[Line]:
+    """Measure what a scenario costs beside its statements, many of them run with jobs."""
+    with workplace(folder, "empty") as place:
+        _copies(place / "sql", _EMPTY, EMPTY)
+        (place / "sql/one").mkdir()
+        shutil.copy(place / "sql/x1.sql", place / "sql/one/one.sql")
+
+        def each() -> float:
+            every = _seconds(pytest_run(place, *sorted(f"sql/x{n}.sql" for n in range(1, EMPTY + 1))), EMPTY)
+            one = _seconds(pytest_run(place, "sql/one/one.sql"), 1)
+            return (every - one) / (EMPTY - 1) * 1000
+
+        yield alone(
+            f"an empty scenario in a database of its own: one more among {EMPTY}, statements included",
+            each,
+            "ms",
+            under=60,
+        )
+    yield Line("an empty scenario in a schema of its own", aim="under 5 ms", skipped=_schema())
+
+
+def _schema() -> str:
+    return "`sandbox schema` is not measured yet"
+
+
+def delays(folder: Path) -> Iterator[Line]:
+    """Measure scenarios that wait, side by side."""
+    with workplace(folder, "delays") as place:
+        _copies(place / "sql", _DELAY, DELAYED)
+        yield alone(
+            f"{DELAYED} scenarios that delay one second, --chaos-jobs=20, server and all",
+            lambda: _seconds(pytest_run(place, "--chaos-jobs=20", "sql"), DELAYED),
+            "s",
+            under=4,
+        )
+
+
+def start(folder: Path) -> Iterator[Line]:
+    """Measure a run of one scenario, from nothing to the end."""
+    with workplace(folder, "start") as place:
+        (place / "sql").mkdir()
+        shutil.copy(SQL / "concurrency/last_ticket.sql", place / "sql")
+        yield alone(
+            "`pytest sql/last_ticket.sql`: private server made, scenario run, server removed",
+            lambda: _seconds(pytest_run(place, "sql/last_ticket.sql"), 1),
+            "s",
+            under=2,
+        )
+        yield alone(
+            "importing the plugin, beside pytest itself",
+            lambda: _imported("pgchaos.plugin", place) - _imported("pytest", place),
+            "s",
+        )
+
+
+def _imported(module: str, place: Path) -> float:
+    return program([sys.executable, "-c", f"import {module}"], place, environment()).seconds
+
+
+def _copies(place: Path, text: str, number: int) -> None:
+    place.mkdir()
+    for one in range(1, number + 1):
+        (place / f"x{one}.sql").write_text(text, encoding="utf-8")
+
+
+def _seconds(ran: Ran, passed: int) -> float:
+    if f"{passed} passed" not in ran.out:
+        raise RuntimeError(f"{passed} should have passed:\n{ran.out[-3000:]}")
+    return ran.seconds
