@@ -47,7 +47,8 @@ check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all s
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
-	$(VENV)/bin/pytest tests sql $(CHAOS_OPTS)
+	$(VENV)/bin/pytest -n logical tests
+	CHAOS_MAKE=1 $(VENV)/bin/pytest sql $(CHAOS_OPTS)
 
 .PHONY: install installcheck
 install: ## put the SQL extension pgchaos into the server of pg_config (PGXS)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pgchaos.engine.door import Door
 from pgchaos.engine.stage import Stage
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import Voices
@@ -17,7 +18,7 @@ class Cast:
     """Shared by the players of one run.
 
     Args:
-        conninfo: of the scenario's database.
+        door: to the scenario's database.
         variables: of the matrix.
         seed: of everything random.
         tells: the scenario asks for chaos.var or chaos.iteration: the server is told them (a round trip each time).
@@ -26,7 +27,7 @@ class Cast:
         stage, stop, voices, result: see there.
     """
 
-    conninfo: str
+    door: Door
     variables: Mapping[str, str]
     seed: int
     tells: bool

@@ -12,6 +12,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from psycopg import pq
 from psycopg.errors import OperationalError
@@ -67,6 +68,8 @@ class Link:
         self._deadline: float | None = None
         self._given_up: float | None = None
         self._dup: socket.socket | None = None
+        self.disturbed = False
+        """It was cancelled or broken off, and the server may act on that at any time."""
         self._pg = pq.PGconn.connect_start(conninfo.encode())
         try:
             self._connect(time.monotonic() + connect_timeout)
@@ -230,8 +233,19 @@ class Link:
         with contextlib.suppress(KeyError):
             self._poll.unregister(self._stop.fileno())
 
+    def attend(self, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None) -> None:
+        """Serve another run, after `deafen`.
+
+        Args:
+            stop: to be heeded from now on.
+            notice: called with each notice from now on.
+        """
+        self._stop, self._notice, self._farewell = stop, notice, None
+        self._poll.register(stop.fileno(), select.POLLIN)
+
     def cancel(self) -> None:
         """Ask the server to cancel what runs here; at most 3 seconds, and no error when it cannot be asked."""
+        self.disturbed = True
         with contextlib.suppress(OperationalError):
             if pq.version() < 170000:
                 # psycopg's binary build brings a newer libpq; ctypes, which this is, lets go of the GIL
@@ -251,6 +265,7 @@ class Link:
 
     def abort(self) -> None:
         """End the connection under whoever waits on it; from any thread."""
+        self.disturbed = True
         if self._dup is not None:
             with contextlib.suppress(OSError):
                 self._dup.shutdown(socket.SHUT_RDWR)
@@ -293,9 +308,16 @@ class Link:
         self._pg.finish()
 
 
+L = TypeVar("L", bound=Link)
+
+
 def link_again(
-    conninfo: str, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None = None, seconds: float = 30.0
-) -> Link:
+    conninfo: str,
+    stop: Stop,
+    notice: Callable[[pq.abc.PGresult], None] | None = None,
+    seconds: float = 30.0,
+    kind: type[L] = Link,  # type: ignore[assignment]  # mypy #3737: a default for a type variable
+) -> L:
     """Open a link to a server that may be recovering from a crash just now.
 
     Args:
@@ -303,6 +325,7 @@ def link_again(
         stop: as for Link.
         notice: as for Link.
         seconds: to wait until it accepts connections.
+        kind: of link.
 
     Returns:
         The link.
@@ -311,15 +334,17 @@ def link_again(
         LinkError: as for Link; 57P03 where it still recovers.
     """
     deadline = time.monotonic() + seconds
-    while isinstance(link := _link_or_not(conninfo, stop, notice), LinkError):
+    while isinstance(link := _link_or_not(conninfo, stop, notice, kind), LinkError):
         if not _recovers(link.error) or time.monotonic() > deadline or stop.wait(_RECOVERING):
             raise link
     return link
 
 
-def _link_or_not(conninfo: str, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None) -> Link | LinkError:
+def _link_or_not(
+    conninfo: str, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None, kind: type[L]
+) -> L | LinkError:
     try:
-        return Link(conninfo, stop, notice)
+        return kind(conninfo, stop, notice)
     except LinkError as refused:
         return refused
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 from pgchaos.engine.cast import Cast
+from pgchaos.engine.door import Door
 from pgchaos.engine.leaks import Leak
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
@@ -15,7 +16,7 @@ from pgchaos.engine.observer import SETTINGS, Observer
 from pgchaos.engine.player import Player
 from pgchaos.engine.stage import Stage
 from pgchaos.engine.stop import Stop
-from pgchaos.engine.voice import Voices, session_conninfo
+from pgchaos.engine.voice import Voices
 from pgchaos.engine.watcher import Watcher
 from pgchaos.engine.wording import error_failure
 from pgchaos.history import Failure, RunResult
@@ -35,7 +36,7 @@ class Performance:
     Args:
         scenario: whose sessions.
         variables: of the matrix.
-        conninfo: of the scenario's database.
+        door: to the scenario's database.
         seed: of everything random.
         voices: takes notices and output.
         pids: every backend that this opens is put in.
@@ -47,20 +48,20 @@ class Performance:
         self,
         scenario: Scenario,
         variables: Mapping[str, str],
-        conninfo: str,
+        door: Door,
         seed: int,
         voices: Voices,
         pids: set[int],
         result: RunResult,
         calm: Stop,
     ) -> None:
-        self._scenario, self._variables, self._conninfo, self._result = scenario, variables, conninfo, result
+        self._scenario, self._variables, self._door, self._result = scenario, variables, door, result
         self._calm = calm
         self._stop = Stop()
         calm.call(self._stop.set)
         self._stage = Stage(Board(scenario.sessions, variables), self._stop, result)
         tells, listens = mentions(scenario, _TELLS), mentions(scenario, _LISTENS)
-        self._cast = Cast(conninfo, variables, seed, tells, listens, pids, self._stage, self._stop, voices, result)
+        self._cast = Cast(door, variables, seed, tells, listens, pids, self._stage, self._stop, voices, result)
         self._players = [
             Player(self._cast, session, worker)
             for session in scenario.sessions
@@ -120,7 +121,7 @@ class Performance:
         return observer
 
     def _link(self, name: str, settings: Mapping[str, str], stop: Stop) -> Link:
-        link = Link(session_conninfo(self._conninfo, name, settings), stop)
+        link = self._door.open(name, stop, settings)
         self._cast.pids.add(link.pid)
         return link
 

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
-from pgchaos.engine.link import Link, LinkError, link_again
+from pgchaos.engine.door import LASTING, LOOKS_FOR_SESSIONS, Door
+from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.performance import Performance
 from pgchaos.engine.section import Section
 from pgchaos.engine.settings import Settings
 from pgchaos.engine.stop import Stop
-from pgchaos.engine.voice import Voices, session_conninfo
+from pgchaos.engine.voice import Voices
 from pgchaos.engine.wording import error_failure
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.model import Item, Place, Scenario, Statement
@@ -53,7 +54,9 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
     if result.skipped:
         return result
     extensions = tuple(r.name for r in scenario.requires if r.kind == "extension")
-    with server.sandbox(extensions) as sandbox:
+    with server.sandbox(extensions, schema=scenario.sandbox == "schema") as sandbox:
+        if scenario.alone:
+            sandbox.spare()
         result.started_at = time.time()
         _Run(scenario, variables, sandbox, settings, result).go()
         result.duration = time.time() - result.started_at
@@ -71,6 +74,8 @@ class _Run:
     ) -> None:
         self._scenario, self._variables, self._sandbox = scenario, variables, sandbox
         self._settings, self._result = settings, result
+        lasting, looks = mentions(scenario, LASTING), mentions(scenario, LOOKS_FOR_SESSIONS)
+        self._door = Door(sandbox, keep=not lasting, join=looks)
         self._share = settings.share(scenario.timeout)
         self._voices = Voices(result)
         self._calm = Stop()
@@ -100,15 +105,16 @@ class _Run:
             self._own.close()
             self._own = None
         if self._own is None:
-            self._own = link_again(session_conninfo(self._sandbox.conninfo, "leaks", {}), self._calm)
+            self._own = self._door.open("leaks", self._calm, again=True)
             self._pids.add(self._own.pid)
         return self._own
 
     def _section(self, who: str) -> Section:
-        return Section(self._sandbox.conninfo, who, self._calm, self._voices, self._pids, self._variables)
+        return Section(self._door, who, self._calm, self._voices, self._pids, self._variables)
 
     def _all(self) -> None:
-        shared = leaks.rows(self._link(), leaks.SHARED)
+        alone = not self._sandbox.shared
+        shared = leaks.rows(self._link(), leaks.SHARED) if alone else []
         objects = leaks.rows(self._link(), leaks.OBJECTS) if self._sandbox.in_place else []
         setup = self._section("setup")
         found: list[leaks.Leak] = []
@@ -121,12 +127,15 @@ class _Run:
                 self._tear_down(setup)
             finally:
                 self._take_assertions()
-                found += leaks.in_database(self._link())
-                found += leaks.shared(self._link(), shared, self._scenario.source)
+                if alone:
+                    found += leaks.in_database(self._link())
+                    found += leaks.shared(self._link(), shared, self._scenario.source)
+                else:
+                    found += leaks.in_schema(self._link())
         if complete:
             if self._sandbox.in_place:
                 found += leaks.objects(self._link(), objects)
-            else:
+            elif alone:
                 found += leaks.sessions(self._link(), self._pids)
             in_force_ = [w for w in self._scenario.leaves if w.when is None or w.when.holds(self._variables)]
             self._result.leaves_seen.update(leak.kind for leak in found)
@@ -149,7 +158,7 @@ class _Run:
         show = Performance(
             self._scenario,
             self._variables,
-            self._sandbox.conninfo,
+            self._door,
             self._settings.seed,
             self._voices,
             self._pids,
@@ -196,7 +205,7 @@ class _Run:
             return True
         tap = TapParser()
         check = Section(
-            self._sandbox.conninfo,
+            self._door,
             "check",
             self._calm,
             self._voices,

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from psycopg import pq
 
 from pgchaos.engine.answer import BLOCK, FORGETS, Answer
+from pgchaos.engine.door import Door
 from pgchaos.engine.hints import About
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
-from pgchaos.engine.link import Link, LinkError, link_again
+from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.stop import Stop
-from pgchaos.engine.voice import Voices, session_conninfo, vars_literal
+from pgchaos.engine.voice import Voices, vars_literal
 from pgchaos.engine.wording import error_failure, plain_failure
 from pgchaos.history import Failure
 from pgchaos.scenario.model import Item, Meta, Place, Send, Statement
@@ -24,7 +25,7 @@ class Section:
     """A connection that runs sections.
 
     Args:
-        conninfo: of the scenario's database.
+        door: to the scenario's database.
         who: the section's name in messages.
         stop: whoever waits is woken by it.
         voices: takes notices and output.
@@ -35,7 +36,7 @@ class Section:
 
     def __init__(
         self,
-        conninfo: str,
+        door: Door,
         who: str,
         stop: Stop,
         voices: Voices,
@@ -43,7 +44,7 @@ class Section:
         variables: Mapping[str, str],
         hear: Hear | None = None,
     ) -> None:
-        self._conninfo = session_conninfo(conninfo, who, {})
+        self._door = door
         self._who, self._stop, self._voices, self._pids, self._hear = who, stop, voices, pids, hear
         self._state = Interpreter(variables, self._echo)
         self._told: dict[str, str] | None = None
@@ -100,7 +101,7 @@ class Section:
         if self._link is not None and self._link.ask("", deadline=self._deadline).error is not None:
             self.close()
         if self._link is None:
-            self._link, self._told = link_again(self._conninfo, self._stop, self._notice), None
+            self._link, self._told = self._door.open(self._who, self._stop, notice=self._notice, again=True), None
             self._pids.add(self._link.pid)
         return self._link
 

@@ -10,7 +10,7 @@ from psycopg import pq
 from pgchaos.engine.answer import BLOCK, FORGETS, SUCCESS, Answer
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.link import Link, LinkError
-from pgchaos.engine.voice import session_conninfo, vars_literal
+from pgchaos.engine.voice import vars_literal
 from pgchaos.history import Notification, Record, Transaction
 from pgchaos.scenario.model import Place, Statement
 from pgchaos.scenario.statements import closes_block, opens_block
@@ -50,7 +50,7 @@ class Speaker:
         actor = self._actor
         settings = {"chaos.session": actor.session, "chaos.worker": str(actor.worker), "chaos.iteration": "1"}
         settings["chaos.seed"] = str(self._cast.seed)
-        link = Link(session_conninfo(self._cast.conninfo, str(actor), settings), self._cast.stop, self._hear)
+        link = self._cast.door.open(str(actor), self._cast.stop, settings, self._hear)
         self._link, self._told = link, None
         self._cast.pids.add(link.pid)
         self._cast.stage.join(actor, link.pid)

@@ -142,5 +142,5 @@ def _remove_or_say(conn: Connection, run: Run) -> None:
         remove(conn, run.id)
     except psycopg.Error as error:
         raise ServerError(
-            f"could not remove schemas {' and '.join(_SCHEMAS)} from database {conn.info.dbname}: {str(error).strip()}"
+            f"could not remove schemas {', '.join(_SCHEMAS)} from database {conn.info.dbname}: {str(error).strip()}"
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
@@ -27,6 +28,8 @@ from pgchaos.server.settings import ServerError, ServerSettings
 from pgchaos.server.shared import SharedDatabase
 from pgchaos.server.watch import Watch
 
+_A_MOMENT = 2.0
+"""Seconds in which backends end whose connections were closed."""
 _NOT_OURS = (
     "requires a server of our own, and this one is not: run without PGHOST and --chaos-dsn, or permit its harm with "
     "--chaos-allow-destructive {database}"
@@ -82,6 +85,7 @@ class Server:
         self._lock = threading.Lock()
         self._in_place = threading.Lock()
         self._sharing = threading.Lock()
+        self._spared = -_A_MOMENT
         self._shared: dict[tuple[str, ...], SharedDatabase] = {}
         self._missing: dict[Requirement, str] = {}
         self._watch: Watch | None = None
@@ -255,13 +259,15 @@ class Server:
         finally:
             shared.give_back(schema)
 
-    def spare(self) -> int:
+    def spare(self) -> bool:
         """Close the connections that are kept from one scenario in a shared database to the next.
 
         Returns:
-            How many they were.
+            Whether there were any, or had been a moment before: then it is worth asking again for a connection.
         """
-        return sum(shared.shelf.clear() for shared in list(self._shared.values()))
+        if sum(shared.shelf.clear() for shared in list(self._shared.values())):
+            self._spared = time.monotonic()
+        return time.monotonic() - self._spared < _A_MOMENT
 
     @contextmanager
     def _sandbox_in_place(self, extensions: tuple[str, ...], schema: bool) -> Iterator[Sandbox]:
@@ -276,8 +282,9 @@ class Server:
             stack.enter_context(in_place.furnished(conn, self._run, extensions, self._settings.pgtap, schema))
             (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
             own = in_place.SANDBOX_SCHEMA if schema else ""
-            path = ", ".join(filter(None, (own, str(path), in_place.PGTAP_SCHEMA)))
-            conninfo = self._with_settings({"search_path": path})
+            conninfo = self._with_settings(
+                {"search_path": ", ".join(filter(None, (own, str(path), in_place.PGTAP_SCHEMA)))}
+            )
             yield Sandbox(self._probe.database, conninfo, in_place=True, schema=own)
         self._left_in_place = False
 
