@@ -50,6 +50,11 @@ check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all s
 	$(VENV)/bin/pytest -n logical tests
 	CHAOS_MAKE=1 $(VENV)/bin/pytest sql $(CHAOS_OPTS)
 
+# BENCH="collecting start" measures some of it; see tests/bench/__main__.py.
+.PHONY: bench
+bench: $(PGTAP) $(DEV) ## measure against peers, into tests/bench/RESULTS.md; BENCH=name measures some, and writes nothing
+	$(VENV)/bin/python -m tests.bench $(BENCH)
+
 .PHONY: install installcheck
 install: ## put the SQL extension pgchaos into the server of pg_config (PGXS)
 	$(MAKE) -C pgtap install

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -96,7 +97,13 @@ def wanted(path: Path, session: pytest.Session, options: Options) -> Literal["",
 
 
 def _below(path: Path, folders: tuple[Path, ...]) -> bool:
-    return any(path.is_relative_to(way) for folder in folders for way in (os.path.normpath(folder), folder.resolve()))
+    return str(path).startswith(_beginnings(folders))
+
+
+@lru_cache(maxsize=8)
+def _beginnings(folders: tuple[Path, ...]) -> tuple[str, ...]:
+    ways = (way for folder in folders for way in (os.path.normpath(folder), str(folder.resolve())))
+    return tuple(os.path.join(way, "") for way in ways)  # noqa: PTH118 a Path would drop the slash at the end
 
 
 def _in_named_folder(path: Path, session: pytest.Session) -> bool:
@@ -113,8 +120,7 @@ def _text(path: Path) -> str | None:
 
 
 def _shown(path: Path, config: pytest.Config) -> str:
-    folder = config.invocation_params.dir
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+    return str(path).removeprefix(os.path.join(config.invocation_params.dir, ""))  # noqa: PTH118 as above
 
 
 def _mark(item: pytest.Item, tags: Collection[str]) -> None:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from pgchaos.history import RunResult
 from pgchaos.scenario.model import Mutant, Scenario
-from pgchaos.scenario.mutation import mutants_in_force, mutated, slug
-from pgchaos.scenario.reader import read, variants
 
 _OWN = 5
 """Connections of the engine's own beside the sessions: setup, check, watcher, observer, leak checks."""
@@ -48,6 +46,10 @@ class Job:
         Raises:
             ScenarioError: the file is no scenario (any more).
         """
+        # projects without scenarios do not pay for loading these, here and below
+        from pgchaos.scenario.mutation import mutated, slug
+        from pgchaos.scenario.reader import read
+
         scenario = read(self.path, self.shown, extra_tags=self.tags)
         for mutant in scenario.mutants:
             if slug(mutant) == self.mutant:
@@ -81,6 +83,9 @@ def jobs_of(scenario: Scenario, tags: tuple[str, ...] = (), *, mutants: bool = F
     Yields:
         A job for each value of the matrix, each followed by its mutants.
     """
+    from pgchaos.scenario.mutation import mutants_in_force, slug
+    from pgchaos.scenario.reader import variants
+
     connections = _OWN + sum(session.count for session in scenario.sessions)
     alone = scenario.alone or "destructive" in scenario.tags
     for values in variants(scenario):

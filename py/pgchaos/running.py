@@ -11,7 +11,8 @@ import pytest
 from pgchaos.items import ScenarioItem
 from pgchaos.jobs import Job
 
-_OURS = frozenset({"request", "subtests"})
+_OURS = frozenset({"request", "subtests", "event_loop_policy"})
+"""Ours, and one that pytest-asyncio gives to every item: it sets up nothing for those that are not its own."""
 
 
 def may_run_ahead(config: pytest.Config) -> bool:

@@ -70,8 +70,8 @@ def _preface() -> Iterator[str]:
     yield f"- {said.partition(',')[0]}; {platform.python_implementation()} {platform.python_version()}, {libraries}"
     yield f"- libpq {pq.version()} ({pq.__impl__}); seeds fixed"
     yield (
-        f"- each is the median of {PAIRS} runs after one that does not count; a ratio is the median of {PAIRS} ratios of"
-        " runs that followed each other (A B A B …), the least and the greatest beside it"
+        f"- each is the median of {PAIRS} runs after one that does not count; a ratio is the median of {PAIRS} ratios"
+        " of runs that follow each other (A B A B …), the least and the greatest beside it"
     )
 
 

@@ -28,12 +28,13 @@ def lines(folder: Path) -> Iterator[Line]:
     """Measure plain pgTAP files."""
     what = f"{FILES} pgTAP files of one assertion against "
     with own_server() as server, workplace(folder, "files") as place, _database(server) as (dsn, env):
+        (place / "t").mkdir()
         for number in range(1, FILES + 1):
-            (place / f"test_{number}.sql").write_text(_FILE.format(number=number), encoding="utf-8")
-        names = sorted(path.name for path in place.glob("*.sql"))
+            (place / f"t/test_{number}.sql").write_text(_FILE.format(number=number), encoding="utf-8")
+        names = sorted(f"t/{path.name}" for path in (place / "t").glob("*.sql"))
 
         def ours() -> float:
-            ran = pytest_run(place, f"--chaos-dsn={dsn}", "--chaos-pgtap", ".")
+            ran = pytest_run(place, f"--chaos-dsn={dsn}", "--chaos-pgtap", "t")
             _expect(f"{FILES} passed", ran.out)
             return ran.seconds
 
@@ -43,7 +44,7 @@ def lines(folder: Path) -> Iterator[Line]:
             return ran.seconds
 
         def pgtap() -> float:
-            ran = program([pytest, "-q", "-p", "no:cacheprovider", "--pgtap-uri", dsn, "."], place)
+            ran = program([pytest, "-q", "-p", "no:cacheprovider", "--pgtap-uri", dsn, "t"], place)
             _expect(f"{FILES} passed", ran.out)
             return ran.seconds
 

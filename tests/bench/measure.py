@@ -56,9 +56,11 @@ def compared(
 
     Args:
         what: is compared.
-        ours, theirs: run once and tell the value.
+        ours: runs it once and tells the value.
+        theirs: does so with the peer.
         unit: of the values.
-        under, over: what the ratio ours / theirs should be.
+        under: what the ratio ours / theirs should be less than; None for no such aim.
+        over: what it should exceed; None for no such aim.
 
     Returns:
         The line: the ratio is that of neighbours, so that what else the machine does weighs on both.

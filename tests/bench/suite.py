@@ -9,7 +9,6 @@ from pathlib import Path
 from psycopg.conninfo import conninfo_to_dict
 
 from pgchaos.server import ServerSettings, open_server
-from pgchaos.server.binaries import embedded_bindir
 from tests.bench.files import GET_PG_PROVE
 from tests.bench.measure import Absent, Line, compared
 from tests.bench.work import environment, program, pytest_run, tool, workplace
@@ -26,13 +25,15 @@ def lines(folder: Path) -> Iterator[Line]:
         named = os.environ.get("PGTAP_SRC")
         if not named:
             raise Absent("it is not there (git clone https://github.com/theory/pgtap, and PGTAP_SRC=…/pgtap)")
+        if not os.environ.get("PG_BINDIR"):
+            raise Absent("it needs PG_BINDIR, a server whose share directory can be copied")
         yield _line(folder, Path(named).resolve(), tool("pg_prove", GET_PG_PROVE))
     except Absent as absent:
         yield Line(_WHAT, skipped=str(absent))
 
 
 def _line(folder: Path, source: Path, pg_prove: str) -> Line:
-    bindir = Path(os.environ.get("PG_BINDIR") or embedded_bindir())
+    bindir = Path(os.environ["PG_BINDIR"])
     programs, extensions = copy_of(bindir, folder / "server")
     _build(source, extensions)
     names = _names(source)
@@ -50,11 +51,10 @@ def _line(folder: Path, source: Path, pg_prove: str) -> Line:
             PGPORT=at["port"],
             PGUSER=at["user"],
             PGDATABASE=sandbox.database,
-            LD_LIBRARY_PATH=str(bindir.parent / "lib"),
         )
 
         def prove(jobs: int) -> float:
-            command = [pg_prove, "--psql-bin", tool("psql", "it comes with PostgreSQL"), f"-j{jobs}"]
+            command = [pg_prove, "--psql-bin", str(programs / "psql"), f"-j{jobs}"]
             return program([*command, "--pset", "tuples_only=1", *names], place, env).seconds
 
         def ours() -> float:

@@ -180,7 +180,8 @@ def test_an_observer_that_somebody_terminates_looks_on(play: Play) -> None:
 def test_invariants_alone_are_a_scenario(play: Play) -> None:
     result = play('-- chaos:invariant\nSELECT true AS "it holds";\n')
     assert held(result) == []
-    assert result.looks == 2
+    # before and after; with luck at an interval between
+    assert result.looks >= 2
 
 
 def test_an_invariant_asks_for_matrix_values(play: Play) -> None:

@@ -43,6 +43,12 @@ def test_scenarios_run_side_by_side(project: Project) -> None:
     project.run("--chaos-jobs=2").assert_outcomes(passed=2)
 
 
+def test_they_do_so_beside_a_plugin_that_gives_every_item_a_fixture(project: Project) -> None:
+    project.write(a=meeting("first", "second"), b=meeting("second", "first"))
+    asyncio = ["-p", "pytest_asyncio.plugin", "-o", "asyncio_default_fixture_loop_scope=function"]
+    project.run("--chaos-jobs=2", *asyncio).assert_outcomes(passed=2)
+
+
 @pytest.mark.parametrize("args", [["--chaos-jobs=1"], ["-s"], ["--setup-show"], ["--pdb"]])
 def test_one_at_a_time_where_it_was_asked_for_or_somebody_looks_on(project: Project, args: list[str]) -> None:
     alone = MEET.format(

@@ -227,4 +227,4 @@ def test_the_variables_that_a_statement_set_are_shown() -> None:
 def test_an_error_that_ended_the_check_is_told_beside_the_count() -> None:
     failure = Failure("error", ("42601",), "check: ERROR 42601: syntax error", Place(FILE, 25), session="check")
     text = told(replace(SOLD_TWICE, failures=[failure], assertions=[Assertion("held", True, None)]))
-    assert "Assertions: 0 of 1 failed, then an error ended the check" in text
+    assert "Assertions: all 1 held, then an error ended the check" in text

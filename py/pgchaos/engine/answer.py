@@ -44,7 +44,7 @@ class ServerError:
     position: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: every statement has one, and to make a frozen one takes four times as long
 class Result:
     """One result of a query: its tag and, lazily, its rows as text."""
 

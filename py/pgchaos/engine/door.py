@@ -24,8 +24,8 @@ from pgchaos.server.shelf import Shelf
 Notice = Callable[[pq.abc.PGresult], None]
 
 LASTING = re.compile(
-    r"\bset_config\b|\bset(?:\s+(?:local|session))?\s+(?:\"[^\"]+\"|\w+)\s*\.|\bsetseed\b|\bchaos\s*\.\s*seed\b"
-    r"|\bload\b|\blanguage\s+'?pl(?!pgsql)",
+    r"\bset_config\b|\bset(?:\s+(?:local|session))?\s+(?:(?:\"[^\"]+\"|\w+)\s*\.|\"\w+\.)|\bsetseed\b|\bchaos\s*\.\s*seed\b"
+    r"|\bload\b|\blanguage\s+'?(?!sql\b|plpgsql\b)\w",
     re.IGNORECASE,
 )
 """What a session is not rid of before it ends: settings of one's own, whose names stay known; the seed of random();
@@ -198,4 +198,4 @@ class Door:
 
 
 def _use(name: str) -> str:
-    return name.partition("[")[0]
+    return "session" if "[" in name else name

@@ -17,31 +17,23 @@ from typing import TypeVar
 from psycopg import pq
 from psycopg.errors import OperationalError
 
-from pgchaos.engine.answer import LOST, NOT_CONNECTED, Answer, Result, ServerError, server_error
+from pgchaos.engine.answer import LOST, Answer, Result, ServerError, server_error
+from pgchaos.engine.cancelling import cancel
+from pgchaos.engine.connecting import LinkError, connected, recovers
 from pgchaos.engine.stop import Stop
+
+__all__ = ["Link", "LinkError", "link_again"]
 
 _ANSWER_TO_CANCEL = 5.0
 """Seconds a server has to answer a cancel before its socket is shut down."""
-_CANCEL = 3.0
-"""Seconds to get a cancel request through."""
 _CANCEL_AGAIN = 0.2
 """Seconds after which it is sent again: one that comes before the query has begun is ignored (ProcessInterrupts)."""
 
-CANNOT_CONNECT_NOW = "57P03"
-"""The server starts, recovers or shuts down."""
 _RECOVERING = 0.02
 """Seconds between two attempts to connect to such a server."""
 
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)
 _READ, _WRITE = select.POLLIN, select.POLLIN | select.POLLOUT
-
-
-class LinkError(Exception):
-    """No connection: `error` says why, with SQLSTATE 08001 or the server's own."""
-
-    def __init__(self, error: ServerError) -> None:
-        super().__init__(error.message)
-        self.error = error
 
 
 class Link:
@@ -70,12 +62,7 @@ class Link:
         self._dup: socket.socket | None = None
         self.disturbed = False
         """It was cancelled or broken off, and the server may act on that at any time."""
-        self._pg = pq.PGconn.connect_start(conninfo.encode())
-        try:
-            self._connect(time.monotonic() + connect_timeout)
-        except BaseException:
-            self._pg.finish()
-            raise
+        self._pg = connected(conninfo, stop, connect_timeout)
         self._notice = notice
         self._farewell: ServerError | None = None
         self._pg.notice_handler = self._hear
@@ -86,25 +73,6 @@ class Link:
         self._poll.register(self._fd, _READ)
         self._poll.register(stop.fileno(), select.POLLIN)
         self.pid = self._pg.backend_pid
-
-    def _connect(self, deadline: float) -> None:
-        while True:
-            if self._pg.status == pq.ConnStatus.BAD:
-                raise LinkError(ServerError(*_why_not(self._pg)))
-            state = self._pg.connect_poll()
-            if state == pq.PollingStatus.OK:
-                return
-            if state == pq.PollingStatus.FAILED:
-                raise LinkError(ServerError(*_why_not(self._pg)))
-            # libpq may open another socket between two polls (several hosts): register anew each time
-            poll = select.poll()
-            poll.register(self._pg.socket, _READ if state == pq.PollingStatus.READING else select.POLLOUT)
-            poll.register(self._stop.fileno(), select.POLLIN)
-            left = deadline - time.monotonic()
-            ready = poll.poll(left * 1000) if left > 0 else []
-            if not ready or self._stop.is_set():
-                why = "the run was stopped" if ready else "connection timed out"
-                raise LinkError(ServerError(NOT_CONNECTED, why, said=False))
 
     @property
     def status(self) -> int:
@@ -136,7 +104,11 @@ class Link:
         answer = Answer(before=pg.transaction_status)
         try:
             pg.send_query(query.encode())
-            self._flush(answer)
+            if pg.flush():
+                self._flush(answer)
+            else:
+                # all of it has just gone out: nothing of the answer can be here, so do not ask whether it is
+                self._wait(answer)
             self._results(answer, copy)
         except OperationalError as error:
             self._last_words(answer)
@@ -196,6 +168,14 @@ class Link:
 
     def _wait(self, answer: Answer, events: int = _READ) -> None:
         """Wait for the socket, and read what is there; a stop or the deadline cancels the query."""
+        if events == _READ and self._deadline is None:
+            # what every statement does: as little Python as can be
+            ready = self._poll.poll()
+            if len(ready) == 1 and ready[0][0] == self._fd:
+                self._pg.consume_input()
+                return
+            self._attend_to(ready, answer)
+            return
         if events != _READ:
             self._poll.modify(self._fd, events)
         try:
@@ -203,6 +183,9 @@ class Link:
         finally:
             if events != _READ:
                 self._poll.modify(self._pg.socket, _READ)
+        self._attend_to(ready, answer)
+
+    def _attend_to(self, ready: list[tuple[int, int]], answer: Answer) -> None:
         who = {fd for fd, _ in ready}
         if self._pg.socket in who:
             self._pg.consume_input()
@@ -246,22 +229,7 @@ class Link:
     def cancel(self) -> None:
         """Ask the server to cancel what runs here; at most 3 seconds, and no error when it cannot be asked."""
         self.disturbed = True
-        with contextlib.suppress(OperationalError):
-            if pq.version() < 170000:
-                # psycopg's binary build brings a newer libpq; ctypes, which this is, lets go of the GIL
-                self._pg.get_cancel().cancel()
-                return
-            request = self._pg.cancel_conn()
-            try:
-                request.start()
-                deadline = time.monotonic() + _CANCEL
-                while (state := request.poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
-                    poll = select.poll()
-                    poll.register(request.socket, _READ if state == pq.PollingStatus.READING else select.POLLOUT)
-                    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                        return
-            finally:
-                request.finish()
+        cancel(self._pg)
 
     def abort(self) -> None:
         """End the connection under whoever waits on it; from any thread."""
@@ -335,7 +303,7 @@ def link_again(
     """
     deadline = time.monotonic() + seconds
     while isinstance(link := _link_or_not(conninfo, stop, notice, kind), LinkError):
-        if not _recovers(link.error) or time.monotonic() > deadline or stop.wait(_RECOVERING):
+        if not recovers(link.error) or time.monotonic() > deadline or stop.wait(_RECOVERING):
             raise link
     return link
 
@@ -347,33 +315,3 @@ def _link_or_not(
         return kind(conninfo, stop, notice)
     except LinkError as refused:
         return refused
-
-
-def _recovers(error: ServerError) -> bool:
-    # a postmaster that has not noticed the crash takes a connection and breaks it a moment later
-    return error.sqlstate == CANNOT_CONNECT_NOW or "server closed the connection unexpectedly" in error.message
-
-
-def _why_not(pg: pq.abc.PGconn) -> tuple[str, str]:
-    """Tell SQLSTATE and message of a refusal: libpq gives no SQLSTATE, so match the message (lc_messages=C)."""
-    message = pg.get_error_message().strip()
-    for part, state in _REFUSALS.items():
-        if part in message:
-            return state, message
-    return NOT_CONNECTED, message
-
-
-_REFUSALS = {
-    "sorry, too many clients already": "53300",
-    "remaining connection slots are reserved": "53300",
-    "too many connections for": "53300",
-    "the database system is starting up": "57P03",
-    "the database system is shutting down": "57P03",
-    "the database system is in recovery mode": "57P03",
-    "the database system is not yet accepting connections": "57P03",
-    "the database system is not accepting connections": "57P03",
-    "is not permitted to log in": "28000",
-    "password authentication failed": "28P01",
-    "no pg_hba.conf entry": "28000",
-}
-"""Refusals by postmaster.c, postinit.c and auth.c, and their SQLSTATEs."""

@@ -69,7 +69,7 @@ class Observer:
             if isinstance(item, Statement)
         ]
         self._over = threading.Event()
-        self._began = time.time()
+        self._before = True
         self._wrong = False
         self._thread = threading.Thread(target=self._observe, name="pgchaos observer", daemon=True)
 
@@ -80,8 +80,8 @@ class Observer:
             LinkError: the server refused the connection.
         """
         self._link = self._connect()
-        self._began = time.time()
         self._look_at([w for w in self._watched if not w.invariant.at_end])
+        self._before = False
         if any(not w.invariant.at_end for w in self._watched):
             self._thread.start()
 
@@ -174,9 +174,11 @@ class Observer:
     def _break(self, watched: _Watched, column: str, how: str) -> None:
         if column in watched.broken:
             return
-        after = (time.time() - self._began) * 1000
-        text = f"invariant {column!r} {how}"
-        details = (" ".join(watched.item.text.split()), f"first seen {after:.0f} ms after the sessions began")
+        after = (time.time() - self._result.started_at) * 1000
+        seen = "false already before the sessions began" if self._before else f"first seen at {after:.1f} ms"
+        name = ' (name it: SELECT … AS "what must hold")' if column == "?column?" else ""
+        text = f"invariant {column!r} {how}{name}"
+        details = (" ".join(watched.item.text.split()), seen)
         failure = Failure("invariant", (column,), text, watched.item.place, details)
         watched.broken[column] = failure
         self._fail(failure)

@@ -74,11 +74,19 @@ class Player:
         actor = self.actor
         numbers = {"worker": str(actor.worker), "iteration": str(iteration)}
         self._iteration, self._index, self._retries = iteration, 0, 0
-        self._random = random.Random(f"{self._cast.seed}/{actor.session}/{actor.worker}/{iteration}")
+        self._drawn: random.Random | None = None
         self._state = Interpreter({**self._cast.variables, **numbers}, self._echo)
         self._begun = _Start(-1, {}, self._state.branches)
         self._expect: Expect | None = None
         self._allow: Allow | None = None
+
+    @property
+    def _random(self) -> random.Random:
+        """What is random in this iteration; made when it is first asked for, since most ask for nothing."""
+        if self._drawn is None:
+            who = self.actor
+            self._drawn = random.Random(f"{self._cast.seed}/{who.session}/{who.worker}/{self._iteration}")
+        return self._drawn
 
     def _echo(self, line: str) -> None:
         self._cast.voices.say(f"{self._who}: {line}")
@@ -198,7 +206,7 @@ class Player:
         record = self._new_record(item, last if before else item.text)
         answer = self._say(item, last, record)
         generated = self._take(item, answer)
-        record.notes = self._state.noted
+        record.notes = self._state.noted if answer.error is None else ()
         for text in generated:
             record = self._new_record(item, text)
             answer = self._say(item, text, record)

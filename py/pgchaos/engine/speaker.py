@@ -17,6 +17,7 @@ from pgchaos.scenario.statements import closes_block, opens_block
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.transactions import Ended, Told, Tracker
 
+_IN_BLOCK = pq.TransactionStatus.INTRANS
 _SHORT = 10.0
 """Seconds for what takes none on a server that answers."""
 
@@ -86,20 +87,24 @@ class Speaker:
         before = self.in_block
         self._cast.stage.begin(self._actor, record)
         answer = self._ask(text, item.copy, record.iteration, variables)
-        self._cast.stage.finish(self._actor)
-        record.ended_at = time.time()
+        if answer.error is not None:
+            answer.error = self._cast.stage.with_names(answer.error)
+        record.ended_at = now = time.time()
+        self._cast.stage.finish(self._actor, now)
         self._note(record, answer)
         self._after(item, answer, before, record)
         return answer
 
     def _note(self, record: Record, answer: Answer) -> None:
         error = answer.error
-        record.tag = None if error else answer.tag
-        record.rows = None if error else answer.rows
-        record.sqlstate = error.sqlstate if error else SUCCESS
-        if error is not None:
-            record.message, record.hint = error.message, error.hint
-        if error is not None and answer.interrupted:
+        if error is None:
+            record.sqlstate = SUCCESS
+            if answer.results:
+                last = answer.results[-1]
+                record.tag, record.rows = last.tag, last.count
+            return
+        record.sqlstate, record.message, record.hint = error.sqlstate, error.message, error.hint
+        if answer.interrupted:
             record.message = "cancelled, because the run was stopped"
 
     def _ask(self, text: str, copy: str | None, iteration: int, variables: Mapping[str, str]) -> Answer:
@@ -131,6 +136,13 @@ class Speaker:
     def _after(self, item: Statement, answer: Answer, before: bool, record: Record) -> None:
         tags = [result.tag for result in answer.results]
         error = answer.error
+        closes = closes_block(item.verb, item.text)
+        if error is None and not closes and answer.after == _IN_BLOCK and FORGETS.isdisjoint(tags):
+            # by far the most statements
+            self.unknown = False
+            self._tracker.goes_on()
+            self.take_notifications()
+            return
         told = Told(
             before,
             self.in_block,
@@ -138,7 +150,7 @@ class Speaker:
             error.sqlstate if error else None,
             error is not None and error.lost,
             error is None or error.said,
-            closes_block(item.verb, item.text),
+            closes,
             opens_block(item.verb, item.text),
         )
         ended = self._tracker.hear(told)
@@ -193,6 +205,15 @@ class Speaker:
         for channel, payload in self._link.notifications():
             row = Notification(self._actor.session, self._actor.worker, channel, payload, time.time())
             self._cast.result.notifications.append(row)
+            self._note_notification(row)
+
+    def _note_notification(self, row: Notification) -> None:
+        last = self._record
+        if last is not None:
+            act = Record(row.session, row.worker, last.iteration, last.attempt, "", last.place, "")
+            act.statement = f"-- received NOTIFY {row.channel}, '{row.payload}'"
+            act.started_at = act.ended_at = row.received_at
+            self._cast.result.acts.append(act)
 
     def place(self) -> Place | None:
         """Tell the last statement's place."""

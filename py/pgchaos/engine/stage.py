@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pgchaos.engine.answer import ServerError
 from pgchaos.engine.stop import Stop
 from pgchaos.history import Failure, Record, RunResult, Standing
 from pgchaos.scenario.model import Barrier, Place
 from pgchaos.schedule.board import Actor, Board, Wait, waits_text
 from pgchaos.schedule.looks import Looks, Seen
+
+_PROCESS = re.compile(r"\b[Pp]rocess ([0-9]+)")
+"""How DETAIL of a deadlock names a backend (deadlock.c)."""
 
 
 class Halted(Exception):
@@ -79,13 +84,12 @@ class Stage:
 
     def begin(self, actor: Actor, record: Record) -> None:
         """Note that a connection sends a statement."""
-        since, ticket = record.started_at or time.time(), next(self._tickets)
-        self._doing[actor] = _Doing(record.place, "runs", since, record, ticket)
+        self._doing[actor] = _Doing(record.place, "runs", record.started_at or time.time(), record, next(self._tickets))
 
-    def finish(self, actor: Actor) -> None:
-        """Note that its answer has come."""
+    def finish(self, actor: Actor, now: float) -> None:
+        """Note that its answer came at a time."""
         doing = self._doing[actor]
-        doing.record, doing.doing, doing.since, doing.blockers = None, "is between statements", time.time(), ()
+        doing.record, doing.doing, doing.since, doing.blockers = None, "is between statements", now, ()
 
     def arrive(self, actor: Actor, barrier: str, iteration: int) -> None:
         """Note that a connection passed a barrier by."""
@@ -194,11 +198,16 @@ class Stage:
         with self._news:
             return self._board.needs_looks()
 
-    def rest(self, seconds: float) -> None:
-        """Wait for news, or for some time."""
+    def rest(self, seconds: float, over: threading.Event) -> None:
+        """Wait for news, or for some time, unless it is over; who says that must `wake` then."""
         with self._news:
-            if not self._board.needs_looks():
+            if not self._board.needs_looks() and not over.is_set():
                 self._news.wait(seconds)
+
+    def wake(self) -> None:
+        """Have those who rest go on."""
+        with self._news:
+            self._news.notify_all()
 
     def see(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]], asked: float) -> None:
         """Take a look at the server.
@@ -245,6 +254,16 @@ class Stage:
             who = str(self._actors[pid]) if pid in self._actors else ""
             if who and who not in record.waited_on:
                 record.waited_on += (who,)
+
+    def with_names(self, error: ServerError) -> ServerError:
+        """Name the sessions of this scenario where the server names backends: "Process 27821 waits for …"."""
+
+        def named(found: re.Match[str]) -> str:
+            actor = self._actors.get(int(found[1]))
+            return f"{actor} (pid {found[1]})" if actor is not None else found[0]
+
+        hint = tuple(_PROCESS.sub(named, line) for line in error.hint)
+        return error if hint == error.hint else replace(error, hint=hint)
 
     # what the run asks
 

@@ -49,6 +49,7 @@ class Watcher:
     def close(self) -> None:
         """Watch no more; single looks are possible still."""
         self._over.set()
+        self._stage.wake()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -74,7 +75,7 @@ class Watcher:
             if asked or self._link is None:
                 self._over.wait(_TIGHT if self._link is not None else _LOOSE)
             else:
-                self._stage.rest(_LOOSE)
+                self._stage.rest(_LOOSE, self._over)
 
     def look(self, longer_than: float = 0.0) -> None:
         """Look once, and tell the stage.

@@ -86,7 +86,11 @@ def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResul
         failed = sum(failure_of(assertion) is not None for assertion in result.assertions)
         early = any(failure.kind == "error" and failure.session == "check" for failure in result.failures)
         ended = ", then an error ended the check" if early else ""
-        lines.append(f"Assertions: {failed} of {len(result.assertions)} failed{ended}")
+        told = f"{failed} of {len(result.assertions)} failed" if failed else f"all {len(result.assertions)} held"
+        lines.append(f"Assertions: {told}{ended}")
+    if result.looks:
+        missed = f", {result.missed} of them in vain" if result.missed else ""
+        lines.append(f"Invariants: looked at {result.looks} times{missed}")
     return lines
 
 

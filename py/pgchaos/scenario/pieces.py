@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pgchaos.scenario.tokens import LETTER, SPACE, VARIABLE, block_comment_end, quoted_end
+from pgchaos.scenario.tokens import LETTER, SPACE, VARIABLE, WITHIN_NAME, WORDLIKE, block_comment_end, quoted_end
 
 Kind = Literal["word", "name", "string", "variable", "number", "sign"]
 
@@ -19,10 +19,10 @@ _PIECE = re.compile(
       | (?P<block>/\*)
       | (?P<quote>(?:[eEnNbBxX]|[uU]&)?')
       | (?:[uU]&)?"(?P<name>(?:[^"]|"")*)"?
-      | (?P<tag>\$(?:[{LETTER}][{LETTER}0-9]*)?\$)
+      | (?P<tag>\$(?:{LETTER}{WORDLIKE}*)?\$)
       | (?P<long>::|:=|\.\.)
       | (?P<variable>{VARIABLE})
-      | (?P<word>[{LETTER}][{LETTER}0-9$]*)
+      | (?P<word>{LETTER}{WITHIN_NAME}*)
       | (?P<number>[0-9]+(?:\.(?!\.)[0-9]*)?)
       | (?P<sign>.)""",
     re.VERBOSE | re.DOTALL,

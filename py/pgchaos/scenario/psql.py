@@ -30,6 +30,8 @@ def render(parts: Parts, variables: Mapping[str, str]) -> str:
     Returns:
         The text to send; what stands for a variable that is not set stays as it was written.
     """
+    if len(parts) == 1 and isinstance(parts[0], str):
+        return parts[0]
     return _render(parts, variables, frozenset())
 
 
@@ -46,6 +48,8 @@ def texts(parts: Parts, variables: Mapping[str, str]) -> list[str]:
         The texts to send, one after the other. A `\;` group, or a statement that holds a `;` of its own, stays one.
     """
     text = render(parts, variables)
+    if len(parts) == 1 and isinstance(parts[0], str):
+        return [text]
     if not any(_holds_semicolon(part, variables) for part in parts):
         return [text]
     found = scan(text, "")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from pgchaos.scenario.tokens import LETTER, NAME
+from pgchaos.scenario.tokens import LETTER, NAME, NOT_A_START, WITHIN_NAME
 
 GROUP = "\\;"
 """How a `\\;` stands in a skeleton, so that it is told from a `;` in a body or in parentheses."""
 
-CALL = re.compile(rf"(?<![{LETTER}0-9$:])([{LETTER}][{LETTER}0-9$]*)\s*\(")
+CALL = re.compile(rf"(?<!{NOT_A_START})({LETTER}{WITHIN_NAME}*)\s*\(")
 NOT_CALLED_AFTER = frozenset(
     {
         "into",
@@ -33,10 +33,10 @@ LOOK_BACK = 160
 COPY_VERB = re.compile(r"\s*copy\b", re.IGNORECASE)
 COPY_STEP = re.compile(r"[()]|\bfrom\s+std(?:in|out)\b", re.IGNORECASE)
 IDENTIFIER = re.compile(
-    rf"(?:[bBeEnNxX]|[uU]&)''|[uU]&\"\"|:'{NAME}'|:\"{NAME}\"|(?<![{LETTER}0-9$:])(?P<word>[{LETTER}][{LETTER}0-9$]*)"
+    rf"(?:[bBeEnNxX]|[uU]&)''|[uU]&\"\"|:'{NAME}'|:\"{NAME}\"|(?<!{NOT_A_START})(?P<word>{LETTER}{WITHIN_NAME}*)"
 )
-BODY_STEP = re.compile(rf"[()]|(?<![{LETTER}0-9$])(?:begin|case|end)(?![{LETTER}0-9$])", re.IGNORECASE)
-SLICE_STEP = re.compile(rf"(?P<before>[{LETTER}0-9$\"']|[)\]]\s*):(?P<name>{NAME})|[\[\]]")
+BODY_STEP = re.compile(rf"[()]|(?<!{WITHIN_NAME})(?i:begin|case|end)(?!{WITHIN_NAME})")
+SLICE_STEP = re.compile(rf"(?P<before>{WITHIN_NAME}|[\"']|[)\]]\s*):(?P<name>{NAME})|[\[\]]")
 IN_DOLLARS = re.compile(
     rf"--[^\n\r]*|/\*.*?\*/|::|:(?:(?P<plain>{NAME})|'(?P<literal>{NAME})'|\"(?P<quoted>{NAME})\"|\{{\?(?P<test>{NAME})\}})",
     re.DOTALL,

@@ -20,6 +20,7 @@ _ENDS = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT"})
 _CONTROL = _ENDS | {"BEGIN", "START", "PREPARE"}
 
 
+@lru_cache(maxsize=1024)
 def opens_block(verb: str, text: str) -> bool:
     r"""Say whether a statement begins a transaction block.
 
@@ -33,6 +34,7 @@ def opens_block(verb: str, text: str) -> bool:
     return any(_opens(head) for head in _heads(verb, text))
 
 
+@lru_cache(maxsize=1024)
 def closes_block(verb: str, text: str) -> bool:
     r"""Say whether a statement ends a transaction block.
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pgchaos.scenario.model import Barrier, Item, Meta, Session, Signal, Statement, WaitBlocked, WaitFor
 from pgchaos.schedule.stuck import stuck
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Actor:
-    """One connection of a session; `worker` is counted from 1."""
+class Actor(NamedTuple):
+    """One connection of a session; `worker` is counted from 1.
+
+    A tuple, for it is looked up with every statement, and hashes in C.
+    """
 
     session: str
     worker: int

@@ -31,9 +31,7 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 
 @contextmanager
-def furnished(
-    conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None, schema: bool = False
-) -> Iterator[None]:
+def furnished(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None) -> Iterator[None]:
     """Bring pgTAP, toolkit and extensions into a database for as long as the context lasts.
 
     Everything comes in one transaction, marked with the run, so that a run killed at any moment leaves either nothing
@@ -44,7 +42,6 @@ def furnished(
         run: whose they are.
         extensions: to create where missing.
         pgtap_from: where to load pgTAP from, None to look for it.
-        schema: an empty schema for the scenario too.
 
     Raises:
         ServerError: they cannot be brought in, or a schema of that name is there and not ours.
@@ -52,7 +49,7 @@ def furnished(
     clear(conn, run)
     try:
         with conn.transaction():
-            _bring(conn, run, extensions, pgtap_from, schema)
+            _bring(conn, run, extensions, pgtap_from)
     except psycopg.errors.InsufficientPrivilege as error:
         raise ServerError(
             f"in place, the role needs to make schemas: {str(error).strip()} "
@@ -66,10 +63,10 @@ def furnished(
         _remove_or_say(conn, run)
 
 
-def _bring(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None, schema: bool) -> None:
+def _bring(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None) -> None:
     conn.execute("SET LOCAL client_min_messages = 'warning'")
     before = _extensions(conn)
-    for name in (PGTAP_SCHEMA, SANDBOX_SCHEMA) if schema else (PGTAP_SCHEMA,):
+    for name in (PGTAP_SCHEMA, SANDBOX_SCHEMA):
         conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
     conn.execute(sql.SQL("SET LOCAL search_path = {}, public").format(sql.Identifier(PGTAP_SCHEMA)))
     furnish(conn, extensions, pgtap_from)

@@ -231,7 +231,7 @@ class Server:
         """
         self._watch_over()
         if self._settings.in_place:
-            with self._sandbox_in_place(extensions, schema) as sandbox:
+            with self._sandbox_in_place(extensions) as sandbox:
                 yield sandbox
             return
         if schema:
@@ -270,7 +270,7 @@ class Server:
         return time.monotonic() - self._spared < _A_MOMENT
 
     @contextmanager
-    def _sandbox_in_place(self, extensions: tuple[str, ...], schema: bool) -> Iterator[Sandbox]:
+    def _sandbox_in_place(self, extensions: tuple[str, ...]) -> Iterator[Sandbox]:
         with self._in_place, ExitStack() as stack:
             application = APPLICATION + self._run.id
             try:
@@ -279,12 +279,11 @@ class Server:
             except psycopg.OperationalError as error:
                 raise ServerError(f"the server does not answer: {str(error).strip()}") from error
             self._left_in_place = True
-            stack.enter_context(in_place.furnished(conn, self._run, extensions, self._settings.pgtap, schema))
+            stack.enter_context(in_place.furnished(conn, self._run, extensions, self._settings.pgtap))
             (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
-            own = in_place.SANDBOX_SCHEMA if schema else ""
-            conninfo = self._with_settings(
-                {"search_path": ", ".join(filter(None, (own, str(path), in_place.PGTAP_SCHEMA)))}
-            )
+            # what a scenario makes without saying where goes with the run, as it would in a database of its own
+            own = in_place.SANDBOX_SCHEMA
+            conninfo = self._with_settings({"search_path": f"{own}, {path}, {in_place.PGTAP_SCHEMA}"})
             yield Sandbox(self._probe.database, conninfo, in_place=True, schema=own)
         self._left_in_place = False
 

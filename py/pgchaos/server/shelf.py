@@ -42,7 +42,7 @@ class Shelf:
             if not self._kept:
                 return None
             same = (at for at in reversed(range(len(self._kept))) if self._kept[at][0] == use)
-            return self._kept.pop(next(same, 0))[1]
+            return self._kept.pop(next(same, -1))[1]
 
     def put(self, use: str, connection: Closable) -> bool:
         """Keep a connection.

@@ -1,0 +1,129 @@
+"""Schemas in a database that several scenarios share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from pgchaos.server import Server, ServerError, ServerSettings, open_server
+from pgchaos.server.shared import SharedDatabase
+from pgchaos.server.shelf import Shelf
+from tests.waiting import until
+
+
+@pytest.fixture
+def shared(private_server: Server) -> Iterator[SharedDatabase]:
+    """Schemas in a database of the test's own."""
+    with private_server.sandbox() as sandbox:
+        database = SharedDatabase(sandbox.database, sandbox.conninfo)
+        yield database
+        database.close()
+
+
+@pytest.fixture
+def own() -> Iterator[Server]:
+    """A server of the test's own, which may be harmed."""
+    with open_server(ServerSettings()) as server:
+        yield server
+
+
+def ask(shared: SharedDatabase, query: str) -> list[object]:
+    with psycopg.connect(shared.shelf.conninfo, autocommit=True) as conn:
+        return [row[0] for row in conn.execute(query.encode())]
+
+
+def schemas(shared: SharedDatabase) -> set[object]:
+    return set(ask(shared, "SELECT nspname FROM pg_namespace WHERE nspname ~ '^chaos_s'"))
+
+
+def test_each_schema_is_given_once(shared: SharedDatabase) -> None:
+    taken: list[str] = []
+    threads = [threading.Thread(target=lambda: taken.extend(shared.take() for _ in range(5))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(set(taken)) == 20
+    assert set(taken) <= schemas(shared)
+
+
+def test_a_schema_that_somebody_holds_is_dropped_later_and_holds_up_nobody(shared: SharedDatabase) -> None:
+    name = shared.take()
+    with psycopg.connect(shared.shelf.conninfo) as straggler:
+        straggler.execute(f"CREATE TABLE {name}.t ()".encode())
+        straggler.commit()
+        straggler.execute(f"LOCK TABLE {name}.t".encode())
+        shared.give_back(name)
+        others = [shared.take(limit=5.0) for _ in range(20)]
+        for other in others:
+            shared.give_back(other)
+        until(lambda: not schemas(shared) & set(others), "the others are dropped")
+        assert name in schemas(shared)
+    until(lambda: name not in schemas(shared), "the held one is dropped when it is let go")
+
+
+def test_after_a_crash_of_the_server_schemas_are_made_again(own: Server) -> None:
+    with own.sandbox((), schema=True) as sandbox, psycopg.connect(own.conninfo(sandbox.database)) as conn:
+        os.kill(conn.info.backend_pid, signal.SIGKILL)
+        with pytest.raises(psycopg.OperationalError):
+            conn.execute("SELECT 1")
+
+        def again() -> bool:
+            try:
+                psycopg.connect(sandbox.conninfo).close()
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        until(again, "the server takes connections")
+        for _ in range(8):
+            with own.sandbox((), schema=True) as other, psycopg.connect(other.conninfo) as here:
+                assert here.execute("SELECT current_schema()").fetchone() == (other.schema,)
+
+
+def test_when_the_database_is_gone_it_is_said(private_server: Server) -> None:
+    shared = SharedDatabase("nowhere", private_server.conninfo("nowhere"))
+    try:
+        for _ in range(2):
+            with pytest.raises(ServerError, match=r'can make no schema: .*database "nowhere" does not exist'):
+                shared.take()
+    finally:
+        shared.close()
+    with pytest.raises(ServerError, match="is being closed"):
+        shared.take()
+
+
+class Thing:
+    """Lies on a shelf."""
+
+    def __init__(self) -> None:
+        self.ended = False
+
+    def shut(self) -> None:
+        self.ended = True
+
+
+def test_a_shelf_gives_what_had_the_same_use_first() -> None:
+    shelf, check, one, two = Shelf(""), Thing(), Thing(), Thing()
+    assert all([shelf.put("check", check), shelf.put("session", one), shelf.put("session", two)])
+    assert shelf.take("check") is check
+    assert shelf.take("setup") is two
+    assert shelf.take("session") is one
+    assert shelf.take("session") is None
+
+
+def test_a_shelf_has_an_end() -> None:
+    shelf, things = Shelf(""), [Thing() for _ in range(40)]
+    kept = [thing for thing in things if shelf.put("session", thing)]
+    assert 0 < len(kept) < 40
+    assert shelf.clear() == len(kept)
+    assert [thing.ended for thing in things] == [thing in kept for thing in things]
+    assert shelf.put("session", late := Thing())
+    shelf.close()
+    assert late.ended
+    assert not shelf.put("session", Thing())
