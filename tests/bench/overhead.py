@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.measure import Line, alone
-from tests.bench.work import SQL, Ran, environment, program, pytest_run, workplace
+from tests.bench.work import SQL, Ran, pytest_run, workplace
 
 EMPTY = 40
 DELAYED = 40
@@ -75,15 +74,6 @@ def start(folder: Path) -> Iterator[Line]:
             "s",
             under=2,
         )
-        yield alone(
-            "importing the plugin, beside pytest itself",
-            lambda: _imported("pgchaos.plugin", place) - _imported("pytest", place),
-            "s",
-        )
-
-
-def _imported(module: str, place: Path) -> float:
-    return program([sys.executable, "-c", f"import {module}"], place, environment()).seconds
 
 
 def _copies(place: Path, text: str, number: int) -> None:
