@@ -8,7 +8,6 @@ from typing import Literal
 
 from pgchaos.history import Failure, FailureKind, RunResult
 from pgchaos.scenario.model import Mutant, Scenario, Xfail
-from pgchaos.tap import failure_of
 
 _WORDS = frozenset({"invariant", "oracle", "wait", "leak", "timeout"})
 _ASSERTIONS: frozenset[FailureKind] = frozenset({"assertion", "expect"})
@@ -41,9 +40,9 @@ def judge(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -
         result: what the run left behind.
 
     Returns:
-        The verdict. A failed assertion counts even where the result forgot to list it among its failures.
+        The verdict.
     """
-    failures = all_failures(result)
+    failures = tuple(result.failures)
     if result.skipped and not failures:
         return Verdict("skipped", reason=result.skipped)
     active = xfails_in_force(scenario, variables)
@@ -83,7 +82,7 @@ def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:
     Returns:
         The verdict; what fails beside does no harm.
     """
-    failures = all_failures(result)
+    failures = tuple(result.failures)
     if result.skipped and not failures:
         return Verdict("skipped", reason=result.skipped)
     missed = [name for name in mutant.caught_by if not any(is_named(failure, name) for failure in failures)]
@@ -92,29 +91,6 @@ def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:
     failed = [f"failed instead: {failure.text}" for failure in failures] or ["nothing failed"]
     text = f"mutant '{mutant.name}' was not caught by {', '.join(map(repr, missed))}"
     return Verdict("failed", (Failure("assertion", (), text, mutant.place, tuple(failed)),))
-
-
-def all_failures(result: RunResult) -> tuple[Failure, ...]:
-    """List the failures of a run.
-
-    Args:
-        result: what the run left behind.
-
-    Returns:
-        Its failures, and those of failing assertions that are not among them.
-    """
-    listed = [failure for failure in result.failures if failure.kind in _ASSERTIONS]
-    forgotten: list[Failure] = []
-    for number, assertion in enumerate(result.assertions, 1):
-        failure = failure_of(assertion, number)
-        if failure is None:
-            continue
-        match = next((f for f in listed if assertion.name in f.names or f.place == failure.place), None)
-        if match is None:
-            forgotten.append(failure)
-        else:
-            listed.remove(match)
-    return (*result.failures, *forgotten)
 
 
 def is_named(failure: Failure, name: str | None) -> bool:

@@ -40,6 +40,8 @@ SELECT has_column('orders', 'note', 'the migration came through in the end');
 -- chaos:mutant the migration gives way at once
 -- chaos:session migration allow lock_not_available
 -- chaos:wait for reading
-SET lock_timeout = '1ms';
+BEGIN;
+LOCK TABLE orders IN ACCESS EXCLUSIVE MODE NOWAIT;
 ALTER TABLE orders ADD COLUMN note text;
+COMMIT;
 -- chaos:caught by 'wait'

@@ -129,17 +129,3 @@ def test_todo_never_fails_and_is_no_xfail() -> None:
     todo = Assertion("later", ok=False, place=HERE, directive="todo")
     assert judge(scenario(), {}, RunResult(seed=1, assertions=[todo])).outcome == "passed"
     assert judge(scenario(xfail("later")), {}, RunResult(seed=1, assertions=[todo])).outcome == "failed"
-
-
-def test_an_assertion_that_no_failure_tells_of_counts() -> None:
-    broken = Assertion("sold once", ok=False, place=HERE, diagnostics=("        have: 2",))
-    (told,) = judge(scenario(), {}, RunResult(seed=1, assertions=[broken])).failures
-    assert (told.kind, told.names, told.details) == ("assertion", ("sold once",), ("have: 2",))
-
-
-def test_an_assertion_is_told_once() -> None:
-    broken = Assertion("sold once", ok=False, place=HERE)
-    listed = failure("assertion", "sold once")
-    assert judge(scenario(), {}, RunResult(seed=1, assertions=[broken], failures=[listed])).failures == (listed,)
-    again = [broken, broken]
-    assert len(judge(scenario(), {}, RunResult(seed=1, assertions=again, failures=[listed])).failures) == 2

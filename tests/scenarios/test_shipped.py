@@ -16,7 +16,7 @@ from pgchaos.scenario.model import Mutant, Scenario, Session, Statement
 from pgchaos.scenario.mutation import mutants_in_force, mutated
 from pgchaos.scenario.reader import read, variants
 from pgchaos.server import Server, ServerSettings, open_server, start_private
-from pgchaos.verdict import all_failures, is_named, judge
+from pgchaos.verdict import is_named, judge
 
 SQL = Path(__file__).parents[2] / "sql"
 SEED = 1
@@ -37,12 +37,12 @@ def played(scenario: Scenario, variables: Mapping[str, str], server: Server) -> 
 
 
 def caught(mutant: Mutant, result: RunResult) -> bool:
-    failures = all_failures(result)
+    failures = result.failures
     return all(any(is_named(failure, name) for failure in failures) for name in mutant.caught_by)
 
 
 def told(result: RunResult) -> str:
-    return "; ".join(failure.text for failure in all_failures(result)) or "nothing failed"
+    return "; ".join(failure.text for failure in result.failures) or "nothing failed"
 
 
 def test_it_says_what_it_shows_and_where_that_is_told(shipped: Scenario) -> None:
@@ -85,7 +85,7 @@ def test_a_mutant_with_a_syntax_error_is_not_caught(shipped: Scenario, private_s
     for session in shipped.sessions:
         slip = mutated(shipped, replace(mutant, items=(), replaces=(), sessions=(misspelt(session),)))
         result = played(slip, variables, private_server)
-        assert [failure.kind for failure in all_failures(result)] == ["error"], told(result)
+        assert [failure.kind for failure in result.failures] == ["error"], told(result)
         assert [m.name for m in shipped.mutants if caught(m, result)] == []
 
 
