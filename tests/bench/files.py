@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +55,7 @@ def lines(folder: Path) -> Iterator[Line]:
         except Absent as absent:
             yield Line(what + "pg_prove", skipped=str(absent))
         pytest = os.environ.get("PYTEST_PGTAP", "")
-        if pytest:
+        if shutil.which(pytest):
             yield compared(what + "pytest-pgtap", ours, pgtap, "s", under=1.0)
         else:
             yield Line(what + "pytest-pgtap", skipped=f"it is not installed ({_GET_PYTEST_PGTAP})")
