@@ -160,9 +160,12 @@ class Door:
             try:
                 return self._open(name, stop, settings, notice, again)
             except LinkError as refused:  # noqa: PERF203  # it tries again after the refusal
-                # what waits for the next scenario in a shared database makes room for this one
-                full = refused.error.sqlstate == TOO_MANY_CONNECTIONS and self.sandbox.spare()
-                if not full or time.monotonic() > until or stop.wait(0.01):
+                if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
+                    raise
+                # what waits for the next scenario in a shared database makes room for this one; and a backend of the
+                # scenario before may outlive its connection for a moment
+                self.sandbox.spare()
+                if stop.wait(0.01):
                     raise
 
     def _open(self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool) -> Link:

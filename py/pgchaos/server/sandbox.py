@@ -16,8 +16,8 @@ from pgchaos.server.settings import ServerError
 from pgchaos.server.shelf import Shelf
 
 
-def _nothing() -> bool:
-    return False
+def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Sandbox:
         in_place: the user's own database, not one of ours.
         schema: the scenario's own in a database that others use too, else ''.
         shelf: where that database's connections wait from one scenario to the next; None where none are kept.
-        spare: closes all the connections that wait so on the server, and says whether there were any.
+        spare: closes all the connections that wait so on the server.
     """
 
     database: str
@@ -38,7 +38,7 @@ class Sandbox:
     in_place: bool = False
     schema: str = ""
     shelf: Shelf | None = None
-    spare: Callable[[], bool] = _nothing
+    spare: Callable[[], None] = _nothing
 
     @property
     def shared(self) -> bool:

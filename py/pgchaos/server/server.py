@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
@@ -28,8 +27,6 @@ from pgchaos.server.settings import ServerError, ServerSettings
 from pgchaos.server.shared import SharedDatabase
 from pgchaos.server.watch import Watch
 
-_A_MOMENT = 2.0
-"""Seconds in which backends end whose connections were closed."""
 _NOT_OURS = (
     "requires a server of our own, and this one is not: run without PGHOST and --chaos-dsn, or permit its harm with "
     "--chaos-allow-destructive {database}"
@@ -85,7 +82,6 @@ class Server:
         self._lock = threading.Lock()
         self._in_place = threading.Lock()
         self._sharing = threading.Lock()
-        self._spared = -_A_MOMENT
         self._shared: dict[tuple[str, ...], SharedDatabase] = {}
         self._missing: dict[Requirement, str] = {}
         self._watch: Watch | None = None
@@ -259,15 +255,10 @@ class Server:
         finally:
             shared.give_back(schema)
 
-    def spare(self) -> bool:
-        """Close the connections that are kept from one scenario in a shared database to the next.
-
-        Returns:
-            Whether there were any, or had been a moment before: then it is worth asking again for a connection.
-        """
-        if sum(shared.shelf.clear() for shared in list(self._shared.values())):
-            self._spared = time.monotonic()
-        return time.monotonic() - self._spared < _A_MOMENT
+    def spare(self) -> None:
+        """Close the connections that are kept from one scenario in a shared database to the next."""
+        for shared in list(self._shared.values()):
+            shared.shelf.clear()
 
     @contextmanager
     def _sandbox_in_place(self, extensions: tuple[str, ...]) -> Iterator[Sandbox]:
