@@ -68,19 +68,22 @@ def test_a_schema_that_somebody_holds_is_dropped_later_and_holds_up_nobody(share
 
 
 def test_after_a_crash_of_the_server_schemas_are_made_again(own: Server) -> None:
+    # the postmaster notices a killed backend a moment later: only another checkpointer says that it has recovered
+    checkpointer = "SELECT backend_start FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
     with own.sandbox((), schema=True) as sandbox, psycopg.connect(own.conninfo(sandbox.database)) as conn:
+        before = conn.execute(checkpointer).fetchone()
         os.kill(conn.info.backend_pid, signal.SIGKILL)
         with pytest.raises(psycopg.OperationalError):
             conn.execute("SELECT 1")
 
         def again() -> bool:
             try:
-                psycopg.connect(sandbox.conninfo).close()
+                with psycopg.connect(sandbox.conninfo) as new:
+                    return new.execute(checkpointer).fetchone() not in (None, before)
             except psycopg.OperationalError:
                 return False
-            return True
 
-        until(again, "the server takes connections")
+        until(again, "the server has recovered")
         for _ in range(8):
             with own.sandbox((), schema=True) as other, psycopg.connect(other.conninfo) as here:
                 assert here.execute("SELECT current_schema()").fetchone() == (other.schema,)
