@@ -84,11 +84,6 @@ class Link:
         """Say whether the connection stands, as far as libpq knows."""
         return self._pg.status == pq.ConnStatus.OK
 
-    @property
-    def server_version(self) -> int:
-        """The server's version, 180006 for 18.6."""
-        return self._pg.server_version
-
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
         """Send a query by the simple protocol and take all of its answer.
 
