@@ -66,6 +66,22 @@ class Transaction:
     sqlstate: str | None
 
 
+@dataclass(slots=True)
+class Launch:
+    """One step of a run that went step by step.
+
+    Args:
+        session, worker, step, iteration: which.
+        waited_on: whom it was seen waiting for when the next step began, or ''.
+    """
+
+    session: str
+    worker: int
+    step: str
+    iteration: int
+    waited_on: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Notification:
     """One row of chaos.notifications."""
@@ -146,6 +162,21 @@ class Standing:
     waits_for: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Permutations:
+    """How many interleavings were run.
+
+    Args:
+        run: different ones.
+        failed: of these.
+        exhausted: there are no others.
+    """
+
+    run: int
+    failed: int
+    exhausted: bool
+
+
 @dataclass(slots=True)
 class RunResult:
     r"""All that a run brought.
@@ -155,6 +186,10 @@ class RunResult:
         started_at: when setup began.
         duration: of the scenario in seconds, from setup to the end of its leak checks.
         skipped: why it was not run, or ''.
+        order: the steps as they went, where the run went step by step; else empty.
+        permutations: where several were run, of which this tells; else None.
+        decisions: who went on at each step, by the numbers of the connections in order of the file, from 0: what a
+            token replays; None where no order is known to bring the same again.
         standings: of all sessions, where the run was stopped; else empty.
         acts: what the engine did between statements, for the report alone: waits, delays, a ROLLBACK before a retry.
         looks, missed: of the observer.
@@ -172,6 +207,9 @@ class RunResult:
     notifications: list[Notification] = field(default_factory=list)
     assertions: list[Assertion] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    order: list[Launch] = field(default_factory=list)
+    permutations: Permutations | None = None
+    decisions: tuple[int, ...] | None = None
     standings: list[Standing] = field(default_factory=list)
     looks: int = 0
     missed: int = 0

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 from pgchaos.engine.door import Door
 from pgchaos.engine.stage import Stage
+from pgchaos.engine.stepping import SteppedStage
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import Voices
 from pgchaos.history import Failure, RunResult
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cast:
     """Shared by the players of one run.
 
@@ -25,6 +26,8 @@ class Cast:
         listens: it has a LISTEN somewhere.
         pids: every backend that the engine ever had here is put in.
         stage, stop, voices, result: see there.
+        steps: the stage too, where sessions go step by step; else None.
+        hurries: deadlock_timeout may be set, and the scenario leaves it to the engine.
     """
 
     door: Door
@@ -37,6 +40,8 @@ class Cast:
     stop: Stop
     voices: Voices
     result: RunResult
+    steps: SteppedStage | None = None
+    hurries: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fail(self, failure: Failure) -> None:

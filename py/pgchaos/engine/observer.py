@@ -73,8 +73,11 @@ class Observer:
         self._wrong = False
         self._thread = threading.Thread(target=self._observe, name="pgchaos observer", daemon=True)
 
-    def start(self) -> None:
+    def start(self, *, at_intervals: bool = True) -> None:
         """Look once, then at intervals.
+
+        Args:
+            at_intervals: else only when `look` is called.
 
         Raises:
             LinkError: the server refused the connection.
@@ -82,8 +85,12 @@ class Observer:
         self._link = self._connect()
         self._look_at([w for w in self._watched if not w.invariant.at_end])
         self._before = False
-        if any(not w.invariant.at_end for w in self._watched):
+        if at_intervals and any(not w.invariant.at_end for w in self._watched):
             self._thread.start()
+
+    def look(self) -> None:
+        """Look once more, where nobody does so at intervals."""
+        self._look_at([w for w in self._watched if not w.invariant.at_end])
 
     def finish(self) -> None:
         """Look at everything once more; say so where something could never be looked at."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 from pgchaos.engine.cast import Cast
+from pgchaos.engine.conductor import Conductor
 from pgchaos.engine.door import Door
 from pgchaos.engine.leaks import Leak
 from pgchaos.engine.link import Link, LinkError
@@ -15,6 +16,7 @@ from pgchaos.engine.mentions import mentions
 from pgchaos.engine.observer import SETTINGS, Observer
 from pgchaos.engine.player import Player
 from pgchaos.engine.stage import Stage
+from pgchaos.engine.stepping import SteppedStage
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import Voices
 from pgchaos.engine.watcher import Watcher
@@ -22,16 +24,23 @@ from pgchaos.engine.wording import error_failure
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.model import Scenario
 from pgchaos.schedule.board import Board
+from pgchaos.schedule.orders import Order
+from pgchaos.schedule.permutations import actors
 
 _TO_END = 15.0
 """Seconds that stopped sessions have to end; a cancel has 5 of them."""
 _TELLS = re.compile(r"\b(?:var|iteration|barrier|random|seed|jitter|maybe_fail|inject_error)\b", re.IGNORECASE)
 _LISTENS = re.compile(r"\blisten\b", re.IGNORECASE)
-_TIMEOUTS = re.compile("timeout", re.IGNORECASE)
+_TIMEOUTS = re.compile(r"(?<!deadlock_)timeout", re.IGNORECASE)
+_DEADLOCK_TIMEOUT = re.compile("deadlock_timeout", re.IGNORECASE)
+
+
+def _nothing() -> None:
+    pass
 
 
 class Performance:
-    """Plays the sessions of a scenario, freely.
+    """Plays the sessions of a scenario: freely, or step by step.
 
     Args:
         scenario: whose sessions.
@@ -42,6 +51,7 @@ class Performance:
         pids: every backend that this opens is put in.
         result: takes everything else.
         calm: a stop for what goes on when the sessions are stopped.
+        order: of the steps; None where the sessions are free.
     """
 
     def __init__(
@@ -54,14 +64,21 @@ class Performance:
         pids: set[int],
         result: RunResult,
         calm: Stop,
+        order: Order | None = None,
     ) -> None:
         self._scenario, self._variables, self._door, self._result = scenario, variables, door, result
         self._calm = calm
         self._stop = Stop()
         calm.call(self._stop.set)
-        self._stage = Stage(Board(scenario.sessions, variables), self._stop, result)
+        self._order = order
+        board = Board(scenario.sessions, variables)
+        self._steps = SteppedStage(board, self._stop, result, actors(scenario.sessions)) if order is not None else None
+        self._stage = self._steps or Stage(board, self._stop, result)
         tells, listens = mentions(scenario, _TELLS), mentions(scenario, _LISTENS)
-        self._cast = Cast(door, variables, seed, tells, listens, pids, self._stage, self._stop, voices, result)
+        hurries = order is not None and not mentions(scenario, _DEADLOCK_TIMEOUT)
+        self._cast = Cast(
+            door, variables, seed, tells, listens, pids, self._stage, self._stop, voices, result, self._steps, hurries
+        )
         self._players = [
             Player(self._cast, session, worker)
             for session in scenario.sessions
@@ -89,7 +106,7 @@ class Performance:
         try:
             observer = self._observe()
             if not self.stopped:
-                self._run(watcher, seconds)
+                self._run(watcher, observer, seconds)
             if observer is not None and not self.stopped:
                 observer.finish()
         except LinkError as refused:
@@ -114,7 +131,7 @@ class Performance:
             self._stop.set,
         )
         try:
-            observer.start()
+            observer.start(at_intervals=self._steps is None)
         except BaseException:
             observer.close()
             raise
@@ -125,17 +142,28 @@ class Performance:
         self._cast.pids.add(link.pid)
         return link
 
-    def _run(self, watcher: Watcher, seconds: float) -> None:
+    def _run(self, watcher: Watcher, observer: Observer | None, seconds: float) -> None:
         self._stage.expect(len(self._players))
         self._stage.patient = not mentions(self._scenario, _TIMEOUTS) and watcher.patient()
-        watcher.start()
+        if self._steps is None:
+            watcher.start()
+        elif self._cast.hurries:
+            self._cast.hurries = watcher.may_set_deadlock_timeout()
         for player in self._players:
             thread = threading.Thread(target=player.play, name=str(player.actor), daemon=True)
             thread.start()
             self._threads.append(thread)
-        if not self._stage.await_end(seconds):
+        ended = self._stage.await_end(seconds) if self._steps is None else self._conduct(watcher, observer, seconds)
+        if not ended:
             self._time_out(watcher, seconds)
         self._join()
+
+    def _conduct(self, watcher: Watcher, observer: Observer | None, seconds: float) -> bool:
+        assert self._steps is not None, "of a run with an order"
+        assert self._order is not None, "as above"
+        after_step = observer.look if observer is not None else _nothing
+        place = self._scenario.schedule.place
+        return Conductor(self._steps, self._order, watcher.look, after_step, self._result, place).conduct(seconds)
 
     def _time_out(self, watcher: Watcher, seconds: float) -> None:
         watcher.close()

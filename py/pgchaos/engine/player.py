@@ -13,6 +13,7 @@ from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
 from pgchaos.engine.link import LinkError
 from pgchaos.engine.speaker import Speaker
 from pgchaos.engine.stage import Halted, SessionFailed
+from pgchaos.engine.stepping import SteppedStage
 from pgchaos.engine.wording import error_failure, expect_failure, plain_failure, retries_failure
 from pgchaos.history import Record
 from pgchaos.scenario.branches import Branches
@@ -33,6 +34,7 @@ from pgchaos.scenario.model import (
 from pgchaos.scenario.statements import closes_block, opens_block
 from pgchaos.schedule.board import Actor, Wait, in_force, waits_text
 from pgchaos.schedule.errors import Meaning, meaning
+from pgchaos.schedule.gates import Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Player:
         self._cast, self._session, self._who = cast, session, str(self.actor)
         self._items: list[Item] = [item for item in session.items if in_force(item, cast.variables)]
         self._barriers = [item.name for item in self._items if isinstance(item, Barrier)]
+        self._ordinals = {step: ordinal for ordinal, step in enumerate(session.steps)}
+        self._reached = (0, 0)
         self._new_iteration(1)
 
     def _new_iteration(self, iteration: int) -> None:
@@ -136,6 +140,8 @@ class Player:
         elif not self._state.branches.active():
             self._pass(item)
         elif isinstance(item, Statement):
+            if self._cast.steps is not None:
+                self._come_to(item, self._cast.steps)
             self._statement(item)
         elif isinstance(item, Expect):
             self._expect = item
@@ -151,6 +157,14 @@ class Player:
             act = self._act("jitter" if item.jitter else "delay", item.place)
             self._delay(item.seconds * self._random.random() if item.jitter else item.seconds)
             act.ended_at = time.time()
+
+    def _come_to(self, item: Statement, stage: SteppedStage) -> None:
+        """Stand before a step until it is time; what a retry sends again belongs to the step that failed."""
+        position = self._iteration, self._ordinals[item.step]
+        if position > self._reached:
+            self._reached = position
+            gate = Gate(self.actor, item.step, *position)
+            self.speaker.hurry = stage.stand(gate, item.place)
 
     def _stand(self, wait: Wait) -> None:
         act = self._act(waits_text(wait), wait.place)

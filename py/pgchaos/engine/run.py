@@ -21,6 +21,7 @@ from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.model import Item, Place, Scenario, Statement
 from pgchaos.scenario.model import Section as Part
 from pgchaos.schedule.board import in_force
+from pgchaos.schedule.orders import Order
 from pgchaos.server import Sandbox, Server
 from pgchaos.tap import TapParser, failure_of, failures_of
 
@@ -31,7 +32,9 @@ _PLAN = re.compile(r"\b(?:no_)?plan\s*\(", re.IGNORECASE)
 _FINISH = re.compile(r"\bfinish\s*\(", re.IGNORECASE)
 
 
-def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settings: Settings) -> RunResult:
+def run_once(
+    scenario: Scenario, variables: Mapping[str, str], server: Server, settings: Settings, order: Order | None = None
+) -> RunResult:
     """Run a scenario once.
 
     Args:
@@ -39,6 +42,7 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         variables: the values of its matrix for this item.
         server: where.
         settings: how.
+        order: of the steps; None to let the sessions go freely.
 
     Returns:
         All that it brought. Failures of the scenario are in it, never raised.
@@ -47,18 +51,12 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         pgchaos.server.ServerError: there is no server, or no database to work in.
     """
     result = RunResult(settings.seed, started_at=time.time(), server=server.banner)
-    if scenario.unsupported:
-        result.failures += [Failure("error", (), problem.text, problem.place) for problem in scenario.unsupported]
-        return result
-    result.skipped = "; ".join(filter(None, map(server.missing, scenario.requires)))
-    if result.skipped:
-        return result
     extensions = tuple(r.name for r in scenario.requires if r.kind == "extension")
     with server.sandbox(extensions, schema=scenario.sandbox == "schema") as sandbox:
         if scenario.alone:
             sandbox.spare()
         result.started_at = time.time()
-        _Run(scenario, variables, sandbox, settings, result).go()
+        _Run(scenario, variables, sandbox, settings, result, order).go()
         result.duration = time.time() - result.started_at
     return result
 
@@ -71,7 +69,9 @@ class _Run:
         sandbox: Sandbox,
         settings: Settings,
         result: RunResult,
+        order: Order | None,
     ) -> None:
+        self._order = order
         self._scenario, self._variables, self._sandbox = scenario, variables, sandbox
         self._settings, self._result = settings, result
         lasting, looks = mentions(scenario, LASTING), mentions(scenario, LOOKS_FOR_SESSIONS)
@@ -164,6 +164,7 @@ class _Run:
             self._pids,
             self._result,
             self._calm,
+            self._order,
         )
         try:
             if self._scenario.sessions or self._scenario.invariants:

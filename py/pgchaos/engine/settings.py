@@ -15,6 +15,8 @@ class Settings:
         seed: of everything random.
         timeout: seconds for the sessions together, and for each of the other sections, where the file names none.
         limit: seconds that no share may exceed, whatever the file says (a test runner's own time-out), or None.
+        replay: who goes on at each step, by the numbers of the connections; None to go by the file's schedule.
+        selfcheck: run every order of steps twice, and fail where they do not go the same way.
         stop: when it is set, the run is brought to an end, its database left as a finished run leaves it; or None.
     """
 
@@ -22,6 +24,8 @@ class Settings:
     timeout: float = 60.0
     limit: float | None = None
     stop: Stop | None = None
+    replay: tuple[int, ...] | None = None
+    selfcheck: bool = False
 
     def share(self, written: float | None) -> float:
         """Tell the seconds of one part of the run.

@@ -18,6 +18,7 @@ from pgchaos.schedule.board import Actor
 from pgchaos.schedule.transactions import Ended, Told, Tracker
 
 _IN_BLOCK = pq.TransactionStatus.INTRANS
+_SOON = "'10ms'"
 _SHORT = 10.0
 """Seconds for what takes none on a server that answers."""
 
@@ -36,6 +37,9 @@ class Speaker:
         self._tracker = Tracker()
         self._told: tuple[int, str] | None = None
         self._record: Record | None = None
+        self._hurried = False
+        self.hurry = False
+        """The next statement may close a circle of lock waits: then its session shall be the one whom that costs."""
         self.unknown = False
         """The last statement's transaction may or may not have been committed: the connection was lost."""
 
@@ -52,7 +56,7 @@ class Speaker:
         settings = {"chaos.session": actor.session, "chaos.worker": str(actor.worker), "chaos.iteration": "1"}
         settings["chaos.seed"] = str(self._cast.seed)
         link = self._cast.door.open(str(actor), self._cast.stop, settings, self._hear)
-        self._link, self._told = link, None
+        self._link, self._told, self._hurried = link, None, False
         self._cast.pids.add(link.pid)
         self._cast.stage.join(actor, link.pid)
 
@@ -114,7 +118,7 @@ class Speaker:
             status = pq.TransactionStatus.UNKNOWN
             return Answer(status, status, error=refused.error, interrupted=self._cast.stop.is_set())
         assert self._link is not None, "connect() opens it or raises"
-        return self._tell(self._link, iteration, variables) or self._link.ask(text, copy)
+        return self._tell(self._link, iteration, variables) or self._set_hurry(self._link) or self._link.ask(text, copy)
 
     def _tell(self, link: Link, iteration: int, variables: Mapping[str, str]) -> Answer | None:
         """Tell the server the iteration and the variables, where the file asks for them and they have changed.
@@ -131,6 +135,18 @@ class Speaker:
             return None
         answer = link.ask(f"SET chaos.iteration = '{iteration}'; SET chaos.vars = {now[1]}")
         self._told = now
+        return answer if answer.error is not None or answer.interrupted else None
+
+    def _set_hurry(self, link: Link) -> Answer | None:
+        """Have the server look for a deadlock soon, or as late as it does of itself.
+
+        deadlock_timeout counts from the beginning of a wait, and the server looks once (proc.c, ProcSleep): who closes
+        the circle, with a short one, is the victim, for the others have looked in vain or will look later.
+        """
+        if self.hurry == self._hurried or not self._cast.hurries or link.status == pq.TransactionStatus.INERROR:
+            return None
+        answer = link.ask(f"SET deadlock_timeout = {_SOON if self.hurry else 'DEFAULT'}")
+        self._hurried = self.hurry
         return answer if answer.error is not None or answer.interrupted else None
 
     def _after(self, item: Statement, answer: Answer, before: bool, record: Record) -> None:
@@ -158,7 +174,8 @@ class Speaker:
         if ended is not None:
             self._end(ended, record)
         if error is not None or not FORGETS.isdisjoint(tags):
-            self._told = None
+            # set in a transaction that was rolled back, it is what it was before
+            self._told, self._hurried = None, False
         self.take_notifications()
 
     def _end(self, ended: Ended, record: Record) -> None:

@@ -33,7 +33,7 @@ class SessionFailed(Exception):
 
 
 @dataclass(slots=True)
-class _Doing:
+class Doing:
     """What a connection does now."""
 
     place: Place | None
@@ -57,7 +57,7 @@ class Stage:
         self._board = board
         self._result = result
         self._news = threading.Condition()
-        self._doing: dict[Actor, _Doing] = {}
+        self._doing: dict[Actor, Doing] = {}
         self._tickets = itertools.count(1)
         self._actors: dict[int, Actor] = {}
         self._looks = Looks(self._actors)
@@ -80,11 +80,11 @@ class Stage:
 
     def idle(self, actor: Actor, place: Place | None, doing: str) -> None:
         """Note what a connection does that is no statement and no wait: a delay."""
-        self._doing[actor] = _Doing(place, doing, time.time())
+        self._doing[actor] = Doing(place, doing, time.time())
 
     def begin(self, actor: Actor, record: Record) -> None:
         """Note that a connection sends a statement."""
-        self._doing[actor] = _Doing(record.place, "runs", record.started_at or time.time(), record, next(self._tickets))
+        self._doing[actor] = Doing(record.place, "runs", record.started_at or time.time(), record, next(self._tickets))
 
     def finish(self, actor: Actor, now: float) -> None:
         """Note that its answer came at a time."""
@@ -143,7 +143,7 @@ class Stage:
             self._board.end(actor)
             if not self.stop.is_set():
                 how = "ended, its transaction still open" if in_block else "ended"
-                self._doing[actor] = _Doing(None, how, time.time())
+                self._doing[actor] = Doing(None, how, time.time())
             self._running -= 1
             self._news.notify_all()
 
@@ -161,7 +161,7 @@ class Stage:
         """
         with self._news:
             self._board.stand(actor, wait, iteration)
-            self._doing[actor] = _Doing(wait.place, f"waits at {waits_text(wait)}", time.time())
+            self._doing[actor] = Doing(wait.place, f"waits at {waits_text(wait)}", time.time())
             self._news.notify_all()
             while not (decision := self._board.decide(actor)).open:
                 if self.stop.is_set():
@@ -218,22 +218,27 @@ class Stage:
             blockers: for each pid that waits, the pids that it waits for.
         """
         with self._news:
-            look: dict[Actor, Seen] = {}
-            for pid, by in blockers.items():
-                actor = self._actors[pid]
-                now = self._doing[actor]
-                record = now.record  # its session takes it away when the answer has come
-                if record is not None and now.ticket == tickets[pid]:
-                    look[actor] = Seen(now.ticket, by)
-                    now.blockers = by
-                    self._remember(record, by)
-            for actor, now in list(self._doing.items()):
-                if actor not in look:
-                    now.blockers = ()
+            look = self._take(tickets, blockers)
             if self._board.see_blocked(*self._looks.add(look)):
                 self._news.notify_all()
             self._asked = (self._asked[1], asked)
             self._find_stuck()
+
+    def _take(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]]) -> dict[Actor, Seen]:
+        """Note who waits for whom; leave out who meanwhile is in another statement."""
+        look: dict[Actor, Seen] = {}
+        for pid, by in blockers.items():
+            actor = self._actors[pid]
+            now = self._doing[actor]
+            record = now.record  # its session takes it away when the answer has come
+            if record is not None and now.ticket == tickets[pid]:
+                look[actor] = Seen(now.ticket, by)
+                now.blockers = by
+                self._remember(record, by)
+        for actor, now in list(self._doing.items()):
+            if actor not in look:
+                now.blockers = ()
+        return look
 
     def _find_stuck(self) -> None:
         """Stop the run where nobody can go on any more, instead of waiting for its time to be over."""
@@ -247,7 +252,7 @@ class Stage:
         found = self._board.stuck({a: [self._actors.get(pid) for pid in by] for a, by in confirmed.items()})
         if found is not None:
             actor, why = found
-            self.fail(_stuck(actor, self._doing[actor], why))
+            self.fail(stuck_failure(actor, self._doing[actor], why))
 
     def _remember(self, record: Record, blockers: tuple[int, ...]) -> None:
         for pid in blockers:
@@ -291,7 +296,7 @@ class Stage:
     def _stand(self, describe: Callable[[int], str]) -> list[Standing]:
         return [self._standing(actor, now, describe) for actor, now in sorted(self._doing.items())]
 
-    def _standing(self, actor: Actor, now: _Doing, describe: Callable[[int], str]) -> Standing:
+    def _standing(self, actor: Actor, now: Doing, describe: Callable[[int], str]) -> Standing:
         whom = tuple(str(self._actors[pid]) if pid in self._actors else describe(pid) for pid in now.blockers)
         doing = "is blocked" if whom else now.doing
         if now.doing.startswith("waits at"):
@@ -299,11 +304,20 @@ class Stage:
         return Standing(str(actor), now.place, doing, now.since, whom)
 
 
-def _stuck(actor: Actor, now: _Doing, why: str) -> Failure:
+def stuck_failure(actor: Actor, now: Doing, why: str) -> Failure:
+    """Say that nobody can go on any more.
+
+    Args:
+        actor: one that waits.
+        now: what it does.
+        why: the board's reason.
+
+    Returns:
+        A wait that can never open; or, where only locks are in it, what would else be a time-out, at once.
+    """
     if now.record is None:
         where = now.doing.removeprefix("waits at ")
         return Failure("wait", (), f"{where} of {actor} can never open: {why}", now.place, session=str(actor))
-    # no wait of the engine's: what would else be a time-out is told at once, under the same name
     return Failure("timeout", (), f"the sessions cannot end: {why}: is a COMMIT missing?", now.place)
 
 

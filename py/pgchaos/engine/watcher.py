@@ -109,6 +109,10 @@ class Watcher:
         )
         return any(row == ("0",) for result in answer.results for row in result.rows())
 
+    def may_set_deadlock_timeout(self) -> bool:
+        """Say whether our role may set deadlock_timeout, which changes nothing here."""
+        return self._ask("SET deadlock_timeout = DEFAULT").error is None
+
     def describe(self, pid: int) -> str:
         """Tell what a backend is that is none of ours.
 

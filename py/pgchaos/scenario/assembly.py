@@ -107,9 +107,8 @@ def _schedule(reading: Reading, sessions: dict[str, Session]) -> Schedule:
     except Wrong as error:
         reading.complain(place, str(error))
         return Schedule()
-    if plan.kind != "free":
-        said = "an exact `schedule`" if plan.kind == "exact" else f"`schedule {plan.kind}`"
-        reading.head.not_yet(place, said)
+    if plan.kind == "explore":
+        reading.head.not_yet(place, f"`schedule {plan.kind}`")
     if reading.lost:
         return plan
     plan, problems = settled(plan, sessions)

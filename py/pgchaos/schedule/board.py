@@ -151,6 +151,17 @@ class Board:
             for part in self._parts.values()
         )
 
+    def stands(self, actor: Actor) -> bool:
+        """Say whether a connection stands at a wait, and has to go on standing there.
+
+        Args:
+            actor: any connection.
+        """
+        if self._parts[actor].standing is None:
+            return False
+        decision = self.decide(actor)
+        return not decision.open and not decision.never
+
     def decide(self, actor: Actor) -> Decision:
         """Say what becomes of the wait where a connection stands.
 

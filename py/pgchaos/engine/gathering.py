@@ -1,0 +1,91 @@
+"""What many permutations of one scenario come to: one result that tells of all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pgchaos.history import Assertion, Failure, Permutations, RunResult
+from pgchaos.schedule.board import Actor
+from pgchaos.schedule.permutations import switches
+from pgchaos.tap import failure_of
+
+_Key = tuple[str, tuple[str, ...], str]
+
+
+def _key(failure: Failure) -> _Key:
+    return failure.kind, failure.names, "" if failure.names else failure.text
+
+
+class Gathering:
+    """Takes the results of runs, and keeps the clearest failure, what else failed, and counts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._failed = 0
+        self._best: RunResult | None = None
+        self._others: dict[_Key, Failure] = {}
+        self._asserted: dict[str, list[Assertion]] = {}
+        self._output: dict[str, None] = {}
+        self._looks = self._missed = 0
+        self._duration = 0.0
+
+    def add(self, result: RunResult) -> None:
+        """Take the result of one permutation.
+
+        Args:
+            result: of the next in order.
+        """
+        self.count += 1
+        self._duration += result.duration
+        self._looks += result.looks
+        self._missed += result.missed
+        self._output.update(dict.fromkeys(result.output))
+        for number, assertion in enumerate(result.assertions, 1):
+            self._asserted.setdefault(assertion.name or f"test {number}", []).append(assertion)
+        self._failed += bool(result.failures)
+        for failure in result.failures:
+            self._others.setdefault(_key(failure), failure)
+        if self._best is None or _rank(result) < _rank(self._best):
+            self._best = result
+
+    def result(self, *, exhausted: bool) -> RunResult:
+        """Tell what they come to.
+
+        Args:
+            exhausted: there are no more permutations than these.
+
+        Returns:
+            The result of the permutation that failed with the fewest context switches, or of the first where none
+            failed; with what failed in others only behind its own failures, and all assertions counted.
+
+        Raises:
+            ValueError: nothing was run.
+        """
+        if self._best is None:
+            raise ValueError("no permutation was run")
+        best = self._best
+        own = {_key(failure) for failure in best.failures}
+        best.failures += [
+            replace(failure, details=(*failure.details, "(in another permutation than the one below)"))
+            for key, failure in self._others.items()
+            if key not in own
+        ]
+        best.assertions = [_counted(name, told) for name, told in self._asserted.items()]
+        best.looks, best.missed, best.duration = self._looks, self._missed, self._duration
+        best.output = list(self._output)
+        best.permutations = Permutations(self.count, self._failed, exhausted)
+        return best
+
+
+def _rank(result: RunResult) -> tuple[bool, int, int]:
+    """Order results: those that failed first, and the easiest to read of these."""
+    taken = [Actor(step.session, step.worker) for step in result.order]
+    return not result.failures, switches(taken) if result.failures else 0, len(taken) if result.failures else 0
+
+
+def _counted(name: str, told: list[Assertion]) -> Assertion:
+    failed = [assertion for assertion in told if failure_of(assertion) is not None]
+    if len(told) == 1:
+        return told[0]
+    chosen = failed[0] if failed else told[0]
+    return replace(chosen, name=name, count=f"in {len(told) - len(failed)} of {len(told)} permutations")

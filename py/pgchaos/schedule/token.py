@@ -1,0 +1,87 @@
+"""The token that replays one interleaving: what it is of, the seed, and the decisions. Pure.
+
+`c3f09a1b-g4x2k-0110` : the first eight digits of a hash of the scenario's text, matrix values and mutant; the seed in
+base 36; and who went on at each decision, each connection by its number in order of the file, in base 36. With more
+than 36 connections the numbers are separated by dots.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_TOKEN = re.compile(r"([0-9a-f]{8})-([0-9a-z]{1,12})-([0-9a-z.]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a token says.
+
+    Args:
+        of: the fingerprint of what it replays.
+        seed: of everything random.
+        decisions: the numbers of the connections, in order of the file from 0, as they went on.
+    """
+
+    of: str
+    seed: int
+    decisions: tuple[int, ...]
+
+    def __str__(self) -> str:
+        parts = [_base36(one) for one in self.decisions]
+        # one digit each needs no dots; a single number of two digits must not be read as two of one
+        wide = any(len(part) > 1 for part in parts)
+        said = ".".join([*parts, ""]) if wide else "".join(parts)
+        return f"{self.of}-{_base36(self.seed)}-{said}"
+
+
+def parse(text: str) -> Token:
+    """Read a token.
+
+    Args:
+        text: as it was printed.
+
+    Returns:
+        What it says.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _TOKEN.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"'{text}' is no token: copy it from the report of a failure, such as c3f09a1b-g4x2k-0110")
+    said = found[3].removesuffix(".").split(".") if "." in found[3] else list(found[3])
+    if not all(said):
+        raise ValueError(f"'{text}' is no token: two dots follow each other in it")
+    return Token(found[1], int(found[2], 36), tuple(int(one, 36) for one in said))
+
+
+def fingerprint(texts: Iterable[str], variables: Mapping[str, str], mutant: str = "") -> str:
+    """Tell scenarios apart.
+
+    Args:
+        texts: of the file, and of those that it includes.
+        variables: the values of its matrix.
+        mutant: the slug of the mutant in it, or ''.
+
+    Returns:
+        Eight hexadecimal digits that change with anything that a run depends on.
+    """
+    told: Sequence[str] = [*texts, *(f"{name}={value}" for name, value in variables.items()), mutant]
+    digest = hashlib.sha256()
+    for text in told:
+        data = text.encode()
+        digest.update(f"{len(data)}:".encode() + data)
+    return digest.hexdigest()[:8]
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while True:
+        number, rest = divmod(number, 36)
+        digits = _DIGITS[rest] + digits
+        if not number:
+            return digits
