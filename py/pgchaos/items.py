@@ -15,6 +15,7 @@ from pgchaos.options import Options
 from pgchaos.report import failure_text, replay_line
 from pgchaos.runner import Runner
 from pgchaos.scenario.model import Mutant, ScenarioError
+from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError
 from pgchaos.tap import failure_of
 from pgchaos.verdict import Verdict, judge, judge_mutant, xfails_in_force
@@ -165,7 +166,15 @@ def _text(item: ScenarioItem, done: Done, verdict: Verdict, options: Options) ->
         width=max(_LEAST_WIDTH, shutil.get_terminal_size().columns),
         everything=item.config.get_verbosity() > 0,
         again=replay_line(_target(item), done.result.seed, options.replay, options.command),
+        token=_token_line(item, done, options),
     )
+
+
+def _token_line(item: ScenarioItem, done: Done, options: Options) -> str:
+    if done.result.decisions is None or item.job is None:
+        return ""
+    token = Token(item.job.fingerprint, done.result.seed, done.result.decisions)
+    return replay_line(_target(item), token, options.replay, options.command)
 
 
 def _target(item: ScenarioItem) -> str:

@@ -25,6 +25,8 @@ class Job:
         mutant: the slug of the mutant to plant, '' for none.
         connections: that it takes at most.
         alone: nothing else may run on the server meanwhile.
+        fingerprint: that a token must have to replay this.
+        permutations: how many interleavings it runs at most, where the file says all of them; else 0.
         limit: the most that its sessions may take in seconds, whatever the scenario says; None for no such limit.
     """
 
@@ -35,6 +37,8 @@ class Job:
     mutant: str = ""
     connections: int = _OWN
     alone: bool = False
+    fingerprint: str = ""
+    permutations: int = 0
     limit: float | None = None
 
     def read(self) -> tuple[Scenario, Mutant | None]:
@@ -85,10 +89,17 @@ def jobs_of(scenario: Scenario, tags: tuple[str, ...] = (), *, mutants: bool = F
     """
     from pgchaos.scenario.mutation import mutants_in_force, slug
     from pgchaos.scenario.reader import variants
+    from pgchaos.scenario.schedules import MOST, interleavings
+    from pgchaos.schedule.token import fingerprint
 
     connections = _OWN + sum(session.count for session in scenario.sessions)
     alone = scenario.alone or "destructive" in scenario.tags
+    texts = [scenario.source, *(path.read_text(encoding="utf-8", errors="replace") for path in scenario.includes)]
+    permutations = 0
+    if scenario.schedule.kind == "all":
+        permutations = min(interleavings(scenario.sessions), scenario.schedule.limit or MOST)
     for values in variants(scenario):
         names = ["", *(map(slug, mutants_in_force(scenario, values)) if mutants else ())]
         for name in names:
-            yield Job(scenario.path, scenario.shown, tags, values, name, connections, alone)
+            of = fingerprint(texts, values, name)
+            yield Job(scenario.path, scenario.shown, tags, values, name, connections, alone, of, permutations)

@@ -17,6 +17,7 @@ from typing import TypeVar
 import pytest
 
 from pgchaos.report import MAKE
+from pgchaos.schedule.token import Token, parse
 from pgchaos.server.settings import ServerSettings
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
@@ -54,6 +55,8 @@ class Options:
         named: the command line names files or folders.
         jobs: scenarios at once, None to choose.
         mutants: run the mutants of each scenario too.
+        token: of the interleaving that shall be run again, and nothing else; or None.
+        selfcheck: run each schedule twice.
         replay: options of the command line that a replay needs as well.
         command: how pytest was called, for the line that runs an item again.
     """
@@ -67,6 +70,8 @@ class Options:
     named: bool
     jobs: int | None = None
     mutants: bool = False
+    token: Token | None = None
+    selfcheck: bool = False
     replay: tuple[str, ...] = ()
     command: str = "pytest"
 
@@ -103,6 +108,8 @@ def add_options(parser: pytest.Parser) -> None:
     add("tags", "a further tag of scenarios, registered as a marker", "TAG", many=True)
     add("jobs", "scenarios run side by side (default: by processors and free connection slots)", "N")
     add("mutants", "run each scenario's mutants too: an item each, which passes when the scenario fails for it")
+    add("replay", "run again, alone, the interleaving that the report of a failure gave a token for", "TOKEN")
+    add("selfcheck", "run each schedule twice, and fail where it does not go the same way: free runs are left out")
     add("clones", "databases that are made ahead of use (default: 2)", "N")
 
 
@@ -118,7 +125,10 @@ def read_options(config: pytest.Config) -> Options:
     Raises:
         pytest.UsageError: an option or ini key has no sensible value.
     """
+    token = _value(config, "replay", parse)
     seed = _value(config, "seed", _seed)
+    if seed is None and token is not None:
+        seed = token.seed
     timeout = _value(config, "timeout", duration)
     clones = _value(config, "clones", _count)
     jobs = _value(config, "jobs", _jobs)
@@ -140,6 +150,8 @@ def read_options(config: pytest.Config) -> Options:
         named=config.args_source is config.ArgsSource.ARGS,
         jobs=jobs,
         mutants=bool(_raw(config, "mutants")[1]),
+        token=token,
+        selfcheck=bool(_raw(config, "selfcheck")[1]),
         replay=_replay(config),
         command=_command(),
     )

@@ -14,7 +14,7 @@ import pgchaos
 from pgchaos.items import NOTE, ScenarioItem
 from pgchaos.options import MARKERS, Options, add_options, read_options
 from pgchaos.runner import Runner
-from pgchaos.running import jobs_ahead, may_run_ahead, set_limits
+from pgchaos.running import is_of, jobs_ahead, may_run_ahead, permutations_told, set_limits
 from pgchaos.server.settings import ServerError
 
 _OPTIONS = pytest.StashKey[Options]()
@@ -33,7 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     options = replace(read_options(config), **getattr(config, "workerinput", {}).get("pgchaos", {}))
     for name, text in {**dict.fromkeys(options.tags, "a tag of ini chaos_tags"), **MARKERS}.items():
         config.addinivalue_line("markers", f"{name}: {text}")
-    runner = Runner(options.server, options.seed, options.timeout)
+    replay = options.token.decisions if options.token is not None else None
+    runner = Runner(options.server, options.seed, options.timeout, replay=replay, selfcheck=options.selfcheck)
     config.add_cleanup(runner.close)
     config.stash[_OPTIONS] = options
     config.stash[_RUNNER] = runner
@@ -55,10 +56,13 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     """Open the server, if there is a scenario to run, and say which it is and whether it is ours."""
     nothing = any(config.getoption(name) for name in _NOTHING_IS_RUN)
     # a worker of pytest-xdist shows nothing, and would be lost with all that it has to say
-    if nothing or hasattr(config, "workerinput") or not any(isinstance(item, ScenarioItem) for item in items):
+    if hasattr(config, "workerinput") or not any(isinstance(item, ScenarioItem) for item in items):
         return []
+    told = permutations_told(items)
+    if nothing:
+        return told
     try:
-        return [f"server: {config.stash[_RUNNER].server.banner}"]
+        return [f"server: {config.stash[_RUNNER].server.banner}", *told]
     except ServerError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -82,6 +86,20 @@ def pytest_collect_file(
     file: ScenarioFile = ScenarioFile.from_parent(parent, path=file_path)
     file.options, file.runner = options, parent.config.stash[_RUNNER]
     return [*(other for other in others if other not in theirs), file]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave nothing but what the token of --chaos-replay is of."""
+    token = config.stash[_OPTIONS].token
+    if token is not None:
+        others = [item for item in items if not is_of(item, token)]
+        items[:] = [item for item in items if is_of(item, token)]
+        config.hook.pytest_deselected(items=others)
+        if not items:
+            raise pytest.UsageError(
+                f"--chaos-replay: '{token}' is of none of the scenarios here: the file has changed since, or it was"
+                " another one, another value of its matrix or a mutant of it (then --chaos-mutants is needed too)"
+            )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,11 +12,14 @@ from pgchaos.jobs import Done, Job
 from pgchaos.scenario.model import Place, Requirement, Scenario
 from pgchaos.server.settings import ServerError, ServerSettings
 from pgchaos.slots import Slots
+from pgchaos.verdict import judge
 
 if TYPE_CHECKING:
     from pgchaos.engine import Stop
     from pgchaos.server import Server
 
+_LONG = 10.0
+"""Seconds of a run that its time-out ended which are not spent once more."""
 _OF_A_JOB = 10
 """Connection slots reckoned for one scenario where a number of jobs is chosen."""
 
@@ -28,9 +31,20 @@ class Runner:
         settings: which server.
         seed: of everything random.
         timeout: of the sessions of a scenario that says none, in seconds.
+        replay: the decisions of the interleaving that is to be run again; None to go by the file's schedule.
+        selfcheck: run each schedule twice.
     """
 
-    def __init__(self, settings: ServerSettings, seed: int, timeout: float) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        seed: int,
+        timeout: float,
+        *,
+        replay: tuple[int, ...] | None = None,
+        selfcheck: bool = False,
+    ) -> None:
+        self._replay, self._selfcheck = replay, selfcheck
         self._settings = settings
         self._seed = seed
         self._timeout = timeout
@@ -115,20 +129,36 @@ class Runner:
             return self._run(job)
 
     def _run(self, job: Job) -> Done:
-        from pgchaos.engine import Settings, run
+        from pgchaos.engine import Settings, pinned, run
 
         scenario, mutant = job.read()
         refused = self._harmless(scenario)
         if refused:
             return Done(scenario, mutant, RunResult(seed=self._seed, skipped=refused, server=self.banner))
-        settings = Settings(seed=self._seed, timeout=self._timeout, limit=job.limit, stop=self._stop)
+        settings = Settings(
+            seed=self._seed,
+            timeout=self._timeout,
+            limit=job.limit,
+            stop=self._stop,
+            replay=self._replay,
+            selfcheck=self._selfcheck and mutant is None,
+        )
         try:
             result = run(scenario, job.variables, self.server, settings)
+            if mutant is None and self._may_be_pinned(scenario, job, result):
+                result.decisions = pinned(scenario, job.variables, self.server, settings, result)
         except ServerError:
             self._refused += 1
             raise
         self._ran = self._ran or not result.skipped
         return Done(scenario, mutant, result)
+
+    def _may_be_pinned(self, scenario: Scenario, job: Job, result: RunResult) -> bool:
+        """Say whether a free run failed, so that it is worth looking for an order of steps that fails too."""
+        if scenario.schedule.kind != "free" or self._replay is not None or not result.failures:
+            return False
+        late = result.duration > _LONG and any(failure.kind == "timeout" for failure in result.failures)
+        return not late and judge(scenario, job.variables, result).outcome == "failed"
 
     def _harmless(self, scenario: Scenario) -> str:
         """Say why a scenario may not be run on this server, or ''."""

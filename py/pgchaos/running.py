@@ -10,7 +10,10 @@ import pytest
 
 from pgchaos.items import ScenarioItem
 from pgchaos.jobs import Job
+from pgchaos.schedule.token import Token
 
+_MOST_TOLD = 10
+"""Scenarios whose interleavings are told of line by line."""
 _OURS = frozenset({"request", "subtests", "event_loop_policy"})
 """Ours, and one that pytest-asyncio gives to every item: it sets up nothing for those that are not its own."""
 
@@ -45,6 +48,32 @@ def jobs_ahead(items: Iterable[pytest.Item]) -> dict[str, Job]:
         for item in items
         if isinstance(item, ScenarioItem) and item.job is not None and _OURS.issuperset(item.fixturenames)
     }
+
+
+def permutations_told(items: Iterable[pytest.Item]) -> list[str]:
+    """Say how many interleavings are going to be run of scenarios that ask for all.
+
+    Args:
+        items: all that will be run.
+
+    Returns:
+        A line for each, or one for all of them where they are many.
+    """
+    counts = {i.nodeid: i.job.permutations for i in items if isinstance(i, ScenarioItem) and i.job is not None}
+    counts = {nodeid: count for nodeid, count in counts.items() if count}
+    if len(counts) > _MOST_TOLD:
+        return [f"permutations: at most {sum(counts.values()):,} of {len(counts)} scenarios"]
+    return [f"permutations: at most {count:,} of {nodeid}" for nodeid, count in counts.items()]
+
+
+def is_of(item: pytest.Item, token: Token) -> bool:
+    """Say whether an item is what a token replays.
+
+    Args:
+        item: of any kind.
+        token: as given.
+    """
+    return isinstance(item, ScenarioItem) and item.job is not None and item.job.fingerprint == token.of
 
 
 def set_limits(items: Iterable[pytest.Item]) -> None:

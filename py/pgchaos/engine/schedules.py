@@ -10,9 +10,10 @@ from pgchaos.engine.run import run_once
 from pgchaos.engine.settings import Settings
 from pgchaos.history import Failure, Record, RunResult
 from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.schedules import MOST
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.orders import Exact, Follow, Order
-from pgchaos.schedule.permutations import MOST, Tree, actors
+from pgchaos.schedule.permutations import Tree, actors
 from pgchaos.schedule.same import difference
 from pgchaos.server import Server
 

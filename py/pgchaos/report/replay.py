@@ -6,12 +6,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from pgchaos.scenario.model import Scenario
+from pgchaos.schedule.token import Token
 
 MAKE = "make installcheck-chaos"
 
 _FIXED = {
     "free": "This replays delays, jitter and values; a free run's interleaving is the server's and is not fixed.",
     "exact": "The schedule is written in the file: the same steps run in the same order again.",
+    "all": "This runs all permutations again.",
 }
 _SEARCHED = "This replays values, delays and the choice of schedules."
 
@@ -32,19 +34,20 @@ def item_name(name: str, variables: Mapping[str, str], mutant: str = "") -> str:
     return f"{name}[{','.join(inside)}]" if inside else name
 
 
-def replay_line(target: str, seed: int, options: Sequence[str] = (), command: str = "pytest") -> str:
+def replay_line(target: str, what: int | Token, options: Sequence[str] = (), command: str = "pytest") -> str:
     """Write the command that runs an item again.
 
     Args:
         target: the id of the item.
-        seed: of the run.
+        what: the seed of the run, or the token of an interleaving.
         options: further ones that the run was given and that matter.
         command: how pytest was called; it ends in MAKE where that was by `make installcheck-chaos`.
 
     Returns:
         A line for a POSIX shell, to be typed in the folder where the run was started.
     """
-    said = [shlex.quote(target), f"--chaos-seed={seed}", *map(shlex.quote, options)]
+    option = f"--chaos-replay={what}" if isinstance(what, Token) else f"--chaos-seed={what}"
+    said = [shlex.quote(target), option, *map(shlex.quote, options)]
     if not command.endswith(MAKE):
         return " ".join([command, *said])
     # make hands both on to a shell, and takes a dollar for its own

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from pgchaos.history import Failure, RunResult, Standing
+from pgchaos.report.permutation import permutation
 from pgchaos.report.replay import what_it_fixes
 from pgchaos.report.table import statement_table
 from pgchaos.scenario.model import Scenario
@@ -24,6 +25,7 @@ def failure_text(
     width: int = 80,
     everything: bool = False,
     again: str = "",
+    token: str = "",
 ) -> str:
     """Write what a user is told of a run that failed.
 
@@ -35,6 +37,7 @@ def failure_text(
         width: of the terminal in columns.
         everything: all statements, each whole, instead of the last of each session.
         again: the command that runs it again.
+        token: the command that runs this one interleaving again, or '' where none is known to fail again.
 
     Returns:
         The text; its first line is the first cause.
@@ -44,6 +47,7 @@ def failure_text(
         causes,
         _expected(verdict),
         _what_ran(scenario, variables, result),
+        permutation(scenario, result, width),
         _titled("How the sessions stood when the run was stopped:", _standings(result)),
         _titled(
             f"Who ran what in {scenario.shown} (times in ms):",
@@ -52,7 +56,7 @@ def failure_text(
             ),
         ),
         _titled("Besides:", [*result.notes, *map(str, scenario.notes)]),
-        _again(scenario, result, width, again),
+        _again(scenario, result, width, again, token),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
@@ -107,11 +111,15 @@ def _standing(standing: Standing, started_at: float, names: int) -> str:
     return f"{standing.session:<{names}}  {standing.doing}{waits}{since}{where}"
 
 
-def _again(scenario: Scenario, result: RunResult, width: int, again: str) -> list[str]:
+def _again(scenario: Scenario, result: RunResult, width: int, again: str, token: str) -> list[str]:
     if not again:
         return [f"Seed {result.seed}."]
-    return [
-        f"Seed {result.seed}. To run it again:",
-        f"{_INDENT}{again}",
-        *textwrap.wrap(what_it_fixes(scenario), max(width, 40)),
-    ]
+    kind = scenario.schedule.kind
+    lines = [f"Seed {result.seed}. To run it again:", f"{_INDENT}{again}"]
+    if token and kind == "free":
+        lines += ["Its steps, in the order in which they began and one at a time, fail again:", f"{_INDENT}{token}"]
+    elif token and kind != "exact":
+        lines = [f"Seed {result.seed}. To run this permutation again, alone:", f"{_INDENT}{token}"]
+    else:
+        lines += textwrap.wrap(what_it_fixes(scenario), max(width, 40))
+    return lines

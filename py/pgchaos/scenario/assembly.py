@@ -20,7 +20,7 @@ from pgchaos.scenario.lexemes import Comment, Sql
 from pgchaos.scenario.model import Invariant, Place, Retry, Scenario, Schedule, Section, Session, Statement
 from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
-from pgchaos.scenario.schedules import held_by, schedule, settled, waits
+from pgchaos.scenario.schedules import held_by, schedule, settled, too_many, waits
 from pgchaos.scenario.schema_sandbox import check_schema_sandbox
 from pgchaos.scenario.snapshots import snapshot_notes
 from pgchaos.scenario.title import title_of
@@ -199,6 +199,11 @@ def _check_mutants(reading: Reading, scenario: Scenario, sessions: dict[str, Ses
     setup = [item for section in scenario.setup for item in section.items if isinstance(item, Statement)]
     for planted in reading.found.planted:
         check_mutant(planted, sessions, setup, reading.complain)
+    for mutant in scenario.mutants:
+        changed = {**sessions, **{session.name: session for session in mutant.sessions}}
+        text = too_many(scenario.schedule, changed.values())
+        if text and not too_many(scenario.schedule, sessions.values()):
+            reading.complain(mutant.place, f"`mutant`: with it, {text}")
     if scenario.schedule.kind != "exact":
         return
     for mutant in scenario.mutants:

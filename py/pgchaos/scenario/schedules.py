@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from math import factorial, prod
 
 from pgchaos.scenario.arguments import Args
 from pgchaos.scenario.model import Barrier, Place, Problem, Schedule, Session, StepName, WaitBlocked, WaitFor
 from pgchaos.scenario.names import meant
+
+MOST = 5000
+"""Interleavings that a file may ask for without `up to` (LANGUAGE.md, Head)."""
 
 USAGE = "schedule free, schedule a.1 b.1 a.2, schedule all [up to N], or schedule explore N"
 _STEP = re.compile(r"([^\W\d][\w-]*)(?:\[([1-9][0-9]{0,8})\])?\.([\w-]+)(?:#([1-9][0-9]{0,8}))?")
@@ -72,6 +76,40 @@ def _step(args: Args) -> StepName:
     return StepName(found[1], int(found[2] or 0), found[3], int(found[4] or 0))
 
 
+def interleavings(sessions: Iterable[Session]) -> int:
+    """Count the interleavings that the steps of sessions could have if none ever waited.
+
+    Args:
+        sessions: of a scenario.
+
+    Returns:
+        The multinomial coefficient of the numbers of steps of all connections.
+    """
+    lengths = [len(session.steps) * session.repeat for session in sessions for _ in range(session.count)]
+    return factorial(sum(lengths)) // prod(map(factorial, lengths))
+
+
+def too_many(plan: Schedule, sessions: Iterable[Session]) -> str | None:
+    """Say whether `schedule all` would run more than anybody can have meant.
+
+    Args:
+        plan: of the file.
+        sessions: of the file, or those with a mutant's in their place.
+
+    Returns:
+        What is wrong, or None.
+    """
+    if plan.kind != "all" or plan.limit is not None:
+        return None
+    number = interleavings(sessions)
+    if number <= MOST:
+        return None
+    return (
+        f"`schedule`: the steps have {number:,} interleavings, more than {MOST:,}: write `schedule all up to {MOST}`,"
+        " or put statements that need not be parted under one `step NAME`"
+    )
+
+
 def settled(plan: Schedule, sessions: Mapping[str, Session]) -> tuple[Schedule, list[Problem]]:
     """Hold an exact schedule against the sessions of the file.
 
@@ -82,8 +120,11 @@ def settled(plan: Schedule, sessions: Mapping[str, Session]) -> tuple[Schedule, 
     Returns:
         The schedule with every connection and iteration filled in, and what is wrong with it.
     """
-    if plan.kind != "exact" or plan.place is None:
+    if plan.place is None:
         return plan, []
+    if plan.kind != "exact":
+        text = too_many(plan, sessions.values())
+        return plan, [] if text is None else [Problem(plan.place, text)]
     wrong = [text for text in (_misfit(step, sessions) for step in plan.steps) if text is not None]
     steps = tuple(StepName(one.session, one.worker or 1, one.step, one.iteration or 1) for one in plan.steps)
     if not wrong:

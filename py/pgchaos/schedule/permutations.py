@@ -9,32 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import factorial, prod
 
 from pgchaos.scenario.model import Session
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.gates import Choice
 
-MOST = 5000
-"""Interleavings that a file may ask for without `up to` (LANGUAGE.md, Head)."""
-
 
 def actors(sessions: Iterable[Session]) -> tuple[Actor, ...]:
     """List the connections of a scenario in order of the file."""
     return tuple(Actor(session.name, worker) for session in sessions for worker in range(1, session.count + 1))
-
-
-def count(sessions: Iterable[Session]) -> int:
-    """Count the interleavings that the steps of sessions could have if none ever waited.
-
-    Args:
-        sessions: of a scenario.
-
-    Returns:
-        The multinomial coefficient of the numbers of steps of all connections.
-    """
-    lengths = [len(session.steps) * session.repeat for session in sessions for _ in range(session.count)]
-    return factorial(sum(lengths)) // prod(map(factorial, lengths))
 
 
 @dataclass(slots=True)
