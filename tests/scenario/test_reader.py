@@ -336,7 +336,7 @@ def test_a_schedule_says_how_steps_interleave(scenario: Reader, written: str, ma
         f"-- chaos:session b\nSELECT 1;\n-- chaos:step looks\nSELECT 1;\n{CHECK}"
     )
     assert found.schedule == made
-    assert bool(found.unsupported) == (made.kind != "free")
+    assert bool(found.unsupported) == (made.kind == "explore")
 
 
 def test_a_schedule_names_iterations(scenario: Reader) -> None:
@@ -346,13 +346,13 @@ def test_a_schedule_names_iterations(scenario: Reader) -> None:
 
 def test_what_does_not_run_yet_is_told_line_by_line(scenario: Reader) -> None:
     found = scenario(
-        "-- chaos:sandbox server\n-- chaos:given amount in 1..2\n-- chaos:schedule all\n-- chaos:oracle serializable\n"
+        "-- chaos:sandbox server\n-- chaos:given amount in 1..2\n-- chaos:schedule explore 9\n-- chaos:oracle serializable\n"
         "-- chaos:session a\nSELECT 1;\n-- chaos:state\nSELECT 1;\n"
     )
     assert [str(problem) for problem in found.unsupported] == [
         "sql/t.sql:1: `sandbox server` is not supported yet",
         "sql/t.sql:2: `given` is not supported yet",
-        "sql/t.sql:3: `schedule all` is not supported yet",
+        "sql/t.sql:3: `schedule explore` is not supported yet",
         "sql/t.sql:4: `oracle` is not supported yet",
     ]
     assert found.oracle == "serializable"
