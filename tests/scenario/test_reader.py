@@ -346,7 +346,8 @@ def test_a_schedule_names_iterations(scenario: Reader) -> None:
 
 def test_what_does_not_run_yet_is_told_line_by_line(scenario: Reader) -> None:
     found = scenario(
-        "-- chaos:sandbox server\n-- chaos:given amount in 1..2\n-- chaos:schedule explore 9\n-- chaos:oracle serializable\n"
+        "-- chaos:sandbox server\n-- chaos:given amount in 1..2\n-- chaos:schedule explore 9\n"
+        "-- chaos:oracle serializable\n"
         "-- chaos:session a\nSELECT 1;\n-- chaos:state\nSELECT 1;\n"
     )
     assert [str(problem) for problem in found.unsupported] == [

@@ -116,7 +116,7 @@ class _Runs:
         if order.strayed is not None:
             who = self._actors[numbers[order.strayed]]
             result.notes.append(
-                f"the token could not be followed: at its step {order.strayed + 1} {who} had none to do"
+                f"the token could not be followed: at its step {order.strayed + 1} {who} had no step to do"
             )
         return result
 

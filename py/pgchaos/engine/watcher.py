@@ -1,7 +1,7 @@
 """Looks at the server to see who waits for whom; one thread, on a connection of its own.
 
-`pg_blocking_pids` sees heavyweight locks, safe-snapshot waits, and a prepared transaction as pid 0
-(PostgreSQL docs, "Session Information Functions").
+`pg_blocking_pids` sees heavyweight locks, and a prepared transaction as pid 0; who waits for a safe snapshot is told by
+`pg_safe_snapshot_blocking_pids` (PostgreSQL docs, "Session Information Functions").
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ class Watcher:
             return
         pids = ",".join(map(str, tickets))
         answer = self._ask(
-            "SELECT pid, array_to_string(pg_catalog.pg_blocking_pids(pid), ',')"
+            "SELECT pid, array_to_string(CASE wait_event WHEN 'SafeSnapshot'"
+            " THEN pg_catalog.pg_safe_snapshot_blocking_pids(pid) ELSE pg_catalog.pg_blocking_pids(pid) END, ',')"
             " FROM pg_catalog.pg_stat_get_activity(NULL)"
             f" WHERE pid = ANY ('{{{pids}}}') AND wait_event_type IN ('Lock', 'IPC')"
         )

@@ -1,0 +1,56 @@
+"""Who stays blocked for as long as nobody is told to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pgchaos.schedule import gates
+from pgchaos.schedule.board import Actor
+from pgchaos.schedule.gates import PREPARED
+
+A, B, C, D = (Actor(name, 1) for name in "abcd")
+STRANGER = 4711
+
+
+def held(waits: Mapping[Actor, list[Actor | int]], idle: list[Actor]) -> tuple[set[Actor], set[Actor]]:
+    firm, here = gates.held(waits, idle)
+    return set(firm), set(here)
+
+
+def test_who_waits_for_one_that_does_nothing_is_held() -> None:
+    assert held({A: [B]}, [B]) == ({A}, {A})
+
+
+def test_who_waits_for_one_that_moves_is_not() -> None:
+    assert held({A: [B]}, []) == (set(), set())
+
+
+def test_a_queue_is_held_to_its_end() -> None:
+    assert held({A: [B], B: [C], C: [D]}, [D])[0] == {A, B, C}
+
+
+def test_one_of_several_is_enough_to_hold() -> None:
+    # the lock is granted when all have let go
+    assert held({A: [B, C]}, [C])[0] == {A}
+
+
+def test_a_stranger_may_let_go_by_himself() -> None:
+    assert held({A: [STRANGER]}, [B]) == (set(), set())
+    assert held({A: [STRANGER, B]}, [B]) == ({A}, {A})
+
+
+def test_a_prepared_transaction_does_not_but_is_no_session_of_the_scenario() -> None:
+    assert held({A: [PREPARED]}, []) == ({A}, set())
+
+
+def test_a_circle_is_for_the_server_to_resolve() -> None:
+    assert held({A: [B], B: [A]}, [])[0] == set()
+    assert held({A: [B], B: [A, C]}, [C])[0] == set()
+
+
+def test_who_waits_for_a_circle_waits_for_the_server_too() -> None:
+    assert held({A: [B, D], B: [C], C: [B, D]}, [D])[0] == set()
+
+
+def test_two_ways_to_the_same_holder_are_no_circle() -> None:
+    assert held({A: [B, C], B: [D], C: [D]}, [D])[0] == {A, B, C}

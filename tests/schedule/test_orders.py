@@ -1,0 +1,80 @@
+"""Who goes on next: by the file's list, or by decisions made before."""
+
+from __future__ import annotations
+
+from pgchaos.scenario.model import Place, Session, StepName
+from pgchaos.schedule.board import Actor
+from pgchaos.schedule.gates import Choice, Gate
+from pgchaos.schedule.orders import Blocked, Exact, Follow
+
+A, B = Actor("a", 1), Actor("b", 1)
+SESSIONS = [Session(Place("x.sql", 1), name, (), ("1", "2", "3"), repeat=2) for name in "ab"]
+
+
+def gate(actor: Actor, ordinal: int, iteration: int = 1) -> Gate:
+    return Gate(actor, str(ordinal + 1), iteration, ordinal)
+
+
+def gates(*some: Gate) -> dict[Actor, Gate]:
+    return {one.actor: one for one in some}
+
+
+def listed(*steps: str) -> Exact:
+    names = [step.partition("#") for step in steps]
+    return Exact([StepName(n[0], 1, n[2:], int(i or 1)) for n, _, i in names], SESSIONS)
+
+
+def test_listed_steps_go_in_their_order() -> None:
+    order = listed("a.1", "b.1", "a.2")
+    assert order.next(gates(gate(A, 0), gate(B, 0)), ()) == gate(A, 0)
+    assert order.next(gates(gate(A, 1), gate(B, 0)), ()) == gate(B, 0)
+    assert order.next(gates(gate(A, 1), gate(B, 1)), ()) == gate(A, 1)
+
+
+def test_a_listed_step_whose_session_still_waits_is_due() -> None:
+    order = listed("a.1", "a.2")
+    assert order.next(gates(gate(A, 0)), ()) == gate(A, 0)
+    due = Blocked(StepName("a", 1, "2"))
+    assert order.next(gates(gate(B, 0)), ()) == due
+    # it is asked again, for the wait may end
+    assert order.next(gates(gate(A, 1), gate(B, 0)), ()) == gate(A, 1)
+
+
+def test_listed_steps_that_do_nothing_are_gone_past() -> None:
+    order = listed("a.1", "a.2", "a.3", "a.1#2", "b.1")
+    assert order.next(gates(gate(A, 2), gate(B, 0)), ()) == gate(A, 2)
+    # it has ended before its second iteration
+    assert order.next(gates(gate(B, 0)), {A}) == gate(B, 0)
+
+
+def test_a_step_of_a_later_iteration_is_another() -> None:
+    order = listed("a.1", "a.2", "a.1#2")
+    assert order.next(gates(gate(A, 0, iteration=2)), ()) == gate(A, 0, iteration=2)
+
+
+def test_the_end_of_the_list_is_nobody() -> None:
+    assert listed("a.1").next(gates(gate(B, 0)), {A}) is None
+
+
+def test_decisions_are_followed_then_the_first_in_the_file_goes() -> None:
+    order = Follow([B], (A, B))
+    everybody = gates(gate(A, 0), gate(B, 0))
+    assert [order.next(everybody, ()), order.next(everybody, ())] == [gate(B, 0), gate(A, 0)]
+    assert order.trace == [Choice((A, B), B), Choice((A, B), A)]
+    assert order.strayed is None
+    assert order.next({}, {A, B}) is None
+
+
+def test_a_decision_that_cannot_be_kept_is_told() -> None:
+    order = Follow([A, B, B], (A, B))
+    only_b = gates(gate(B, 0))
+    assert order.next(only_b, ()) == gate(B, 0)
+    assert order.strayed == 0
+    assert order.next(gates(gate(A, 0), gate(B, 0)), ()) == gate(B, 0)
+    assert order.strayed == 0
+
+
+def test_a_lenient_one_leaves_such_decisions_out() -> None:
+    order = Follow([A, A, B], (A, B), lenient=True)
+    assert order.next(gates(gate(B, 0)), ()) == gate(B, 0)
+    assert order.next(gates(gate(A, 0), gate(B, 1)), ()) == gate(A, 0)

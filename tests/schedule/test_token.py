@@ -1,0 +1,42 @@
+"""The token that replays one interleaving."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgchaos.schedule.token import Token, fingerprint, parse
+
+OF = fingerprint(["SELECT 1;"], {})
+
+
+@given(st.integers(0, 10**18 - 1), st.lists(st.integers(0, 500)))
+def test_what_is_written_is_read_again(seed: int, decisions: list[int]) -> None:
+    token = Token(OF, seed, tuple(decisions))
+    assert parse(str(token)) == token
+
+
+def test_it_is_short() -> None:
+    assert str(Token("c3f09a1b", 7, (0, 1, 1, 0))) == "c3f09a1b-7-0110"
+    assert str(Token("c3f09a1b", 7, (40,))) == "c3f09a1b-7-14."
+
+
+@pytest.mark.parametrize("text", ["", "0110", "c3f09a1b-7", "c3f09a1b-7-0..1", "C3F09A1B-7-01", "c3f09a1b-7-01 -x"])
+def test_what_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no token"):
+        parse(text)
+
+
+def test_a_fingerprint_changes_with_all_that_a_run_depends_on() -> None:
+    prints = {
+        OF,
+        fingerprint(["SELECT 2;"], {}),
+        fingerprint(["SELECT 1;", ""], {}),
+        fingerprint(["SELECT ", "1;"], {}),
+        fingerprint(["SELECT 1;"], {"level": "low"}),
+        fingerprint(["SELECT 1;"], {"level": "high"}),
+        fingerprint(["SELECT 1;"], {}, "nobody-locks"),
+    }
+    assert len(prints) == 7
+    assert fingerprint(["SELECT 1;"], {}) == OF
