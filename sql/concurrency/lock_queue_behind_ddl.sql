@@ -6,24 +6,25 @@
 
 -- chaos:tags concurrent smoke
 -- chaos:timeout 20s
+-- chaos:schedule report.reads migration.alters reader.reads report.ends
 
 -- chaos:setup
 CREATE TABLE orders (id int PRIMARY KEY, total int NOT NULL);
 INSERT INTO orders VALUES (1, 10), (2, 20);
 
 -- chaos:session report
+-- chaos:step reads
 BEGIN;
 SELECT sum(total) FROM orders;
--- chaos:signal reading
--- chaos:wait blocked reader
+-- chaos:step ends
 COMMIT;
 
 -- chaos:session migration
--- chaos:wait for reading
+-- chaos:step alters
 ALTER TABLE orders ADD COLUMN note text;
 
 -- chaos:session reader
--- chaos:wait blocked migration
+-- chaos:step reads
 SELECT count(*) FROM orders;
 
 -- chaos:check
@@ -35,13 +36,15 @@ SELECT has_column('orders', 'note', 'the migration came through in the end');
 
 -- chaos:mutant the migration takes a weaker lock
 -- chaos:replace 'ALTER TABLE orders ADD COLUMN note text' with 'COMMENT ON TABLE orders IS ''note''' in migration
--- chaos:caught by 'wait'
+-- chaos:caught by 'the migration waits for the report'
+-- chaos:caught by 'the reader waits for the migration, not for the report'
 
 -- chaos:mutant the migration gives way at once
 -- chaos:session migration allow lock_not_available
--- chaos:wait for reading
+-- chaos:step alters
 BEGIN;
 LOCK TABLE orders IN ACCESS EXCLUSIVE MODE NOWAIT;
 ALTER TABLE orders ADD COLUMN note text;
 COMMIT;
--- chaos:caught by 'wait'
+-- chaos:caught by 'the reader waits for the migration, not for the report'
+-- chaos:caught by 'the migration came through in the end'

@@ -6,20 +6,19 @@
 
 -- chaos:tags concurrent smoke
 -- chaos:timeout 20s
+-- chaos:schedule first.locks second.tries first.returns second.tries_again
 
 -- chaos:session first
+-- chaos:step locks
 SELECT pg_advisory_lock(42);
--- chaos:signal locked
--- chaos:wait for done
+-- chaos:step returns
 DISCARD ALL;
--- chaos:signal returned
 
 -- chaos:session second
--- chaos:wait for locked
+-- chaos:step tries
 SELECT chaos.assert(NOT pg_advisory_unlock(42), 'another connection cannot unlock');
 SELECT chaos.assert(NOT pg_try_advisory_lock(42), 'and the next job does not get the lock');
--- chaos:signal done
--- chaos:wait for returned
+-- chaos:step tries_again
 SELECT chaos.assert(pg_try_advisory_lock(42), 'once the first connection is reset it does');
 SELECT pg_advisory_unlock(42);
 

@@ -8,16 +8,19 @@
 -- chaos:timeout 20s
 -- chaos:matrix level in 'read committed', 'repeatable read', 'serializable'
 -- chaos:xfail 'no deposit is lost' read committed writes over what it did not read when level = 'read committed'
+-- chaos:schedule teller[1].reads teller[2].reads teller[1].writes teller[2].writes teller[1].ends teller[2].ends
 
 -- chaos:setup
 CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL);
 INSERT INTO account VALUES (1, 100);
 
 -- chaos:session teller x 2 retry serialization_failure
+-- chaos:step reads
 BEGIN ISOLATION LEVEL :level;
 SELECT balance FROM account WHERE id = 1 \gset
--- chaos:barrier has_read
+-- chaos:step writes
 UPDATE account SET balance = :balance + 10 WHERE id = 1;
+-- chaos:step ends
 COMMIT;
 
 -- chaos:check
@@ -33,19 +36,23 @@ SELECT is(count(*) = 1, :'level' <> 'read committed', 'the second teller had to 
 
 -- chaos:mutant who is turned away gives up
 -- chaos:session teller retry none allow serialization_failure
+-- chaos:step reads
 BEGIN ISOLATION LEVEL :level;
 SELECT balance FROM account WHERE id = 1 \gset
--- chaos:barrier has_read
+-- chaos:step writes
 UPDATE account SET balance = :balance + 10 WHERE id = 1;
+-- chaos:step ends
 COMMIT;
 -- chaos:caught by 'no deposit is lost'
 -- chaos:caught by 'both tellers were told that they had committed'
 
 -- chaos:mutant the balance is not read again
 -- chaos:session teller
+-- chaos:step reads
 SELECT balance FROM account WHERE id = 1 \gset
--- chaos:barrier has_read
+-- chaos:step writes
 BEGIN ISOLATION LEVEL :level;
 UPDATE account SET balance = :balance + 10 WHERE id = 1;
+-- chaos:step ends
 COMMIT;
 -- chaos:caught by 'no deposit is lost'

@@ -6,24 +6,27 @@
 
 -- chaos:tags concurrent smoke
 -- chaos:timeout 20s
+-- chaos:schedule other.inserts import.begins import.inserts_two other.ends import.goes_on
 
 -- chaos:setup
 CREATE TABLE item (id int PRIMARY KEY, price int NOT NULL CHECK (price > 0));
 
 -- chaos:session other
+-- chaos:step inserts
 BEGIN;
 INSERT INTO item VALUES (2, 99);
--- chaos:signal inserted
--- chaos:wait blocked import
+-- chaos:step ends
 COMMIT;
 
 -- chaos:session import
--- chaos:wait for inserted
+-- chaos:step begins
 BEGIN;
 INSERT INTO item VALUES (1, 10);
 SAVEPOINT two;
+-- chaos:step inserts_two
 -- chaos:expect unique_violation
 INSERT INTO item VALUES (2, 20);
+-- chaos:step goes_on
 ROLLBACK TO SAVEPOINT two;
 SAVEPOINT three;
 -- chaos:expect check_violation
@@ -45,11 +48,13 @@ SELECT is(waited_on, 'other[1]', 'the duplicate waited for the other import')
 
 -- chaos:mutant the import takes COMMIT at its word
 -- chaos:session import
--- chaos:wait for inserted
+-- chaos:step begins
 BEGIN;
 INSERT INTO item VALUES (1, 10);
+-- chaos:step inserts_two
 -- chaos:expect unique_violation
 INSERT INTO item VALUES (2, 20);
+-- chaos:step goes_on
 COMMIT;
 -- chaos:caught by 'what the import committed is committed'
 -- chaos:caught by 'the good lines are in'

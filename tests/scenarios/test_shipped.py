@@ -99,5 +99,5 @@ def test_a_server_without_prepared_transactions_is_told_what_it_takes() -> None:
 
 
 def misspelt(session: Session) -> Session:
-    slip = Statement(session.place, "SELEC 1", ("SELEC 1",), "SELEC", "slip")
+    slip = Statement(session.place, "SELEC 1", ("SELEC 1",), "SELEC", session.steps[0])
     return replace(session, items=(slip, *session.items))

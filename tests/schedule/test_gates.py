@@ -54,3 +54,10 @@ def test_who_waits_for_a_circle_waits_for_the_server_too() -> None:
 
 def test_two_ways_to_the_same_holder_are_no_circle() -> None:
     assert held({A: [B, C], B: [D], C: [D]}, [D])[0] == {A, B, C}
+
+
+def test_whom_one_waits_for_is_found_through_others() -> None:
+    waits: dict[Actor, list[Actor | int]] = {A: [B, STRANGER], B: [C], D: [A]}
+    assert gates.reached(A, waits) == {B, C}
+    assert gates.reached(C, waits) == set()
+    assert gates.reached(A, {A: [B], B: [A]}) == {A, B}

@@ -11,6 +11,8 @@ from pgchaos.scenario.model import Place, StepName
 from pgchaos.schedule.gates import Gate
 from pgchaos.schedule.orders import Blocked, Order
 
+_LOOKED = 0.03
+"""Seconds after which a backend has looked for a deadlock that shall do so after 1 ms (speaker.py)."""
 _REST = 0.02
 """Seconds between looks at a run in which all who are left are blocked, and a time-out of the server's may end that."""
 
@@ -53,6 +55,9 @@ class Conductor:
         while stage.settle(self._look, last.gate.actor if last else None, deadline):
             if last is not None:
                 last.tell(stage)
+                if last.hurried and last.gate.actor in stage.blocked:
+                    # it has closed no circle; its own look for one must be over before the next step can close one
+                    stage.stop.wait(_LOOKED)
                 self._after_step()
             if stage.stop.is_set() or stage.all_ended:
                 return True
@@ -69,8 +74,9 @@ class Conductor:
         launch = Launch(gate.actor.session, gate.actor.worker, gate.step, gate.iteration)
         self._result.order.append(launch)
         # who closes a circle shall be the one whom the server's deadlock detector finds, and soon
-        self._stage.open(gate, hurry=bool(self._stage.blocked))
-        return _Opened(gate, launch)
+        hurry = self._stage.is_waited_for(gate.actor)
+        self._stage.open(gate, hurry=hurry)
+        return _Opened(gate, launch, hurry)
 
     def _is_over(self, found: Blocked | None) -> None:
         """Stop the run where it cannot go on: unless a time-out of the server's may still end somebody's wait."""
@@ -93,8 +99,8 @@ class Conductor:
 class _Opened:
     """A step that was just begun."""
 
-    def __init__(self, gate: Gate, launch: Launch) -> None:
-        self.gate, self._launch = gate, launch
+    def __init__(self, gate: Gate, launch: Launch, hurried: bool) -> None:
+        self.gate, self._launch, self.hurried = gate, launch, hurried
 
     def tell(self, stage: SteppedStage) -> None:
         """Note whether it waits."""

@@ -18,7 +18,7 @@ from pgchaos.schedule.board import Actor
 from pgchaos.schedule.transactions import Ended, Told, Tracker
 
 _IN_BLOCK = pq.TransactionStatus.INTRANS
-_SOON = "'10ms'"
+_SOON = "'1ms'"
 _SHORT = 10.0
 """Seconds for what takes none on a server that answers."""
 

@@ -12,7 +12,7 @@ from pgchaos.engine.stop import Stop
 from pgchaos.history import Failure, Record, RunResult
 from pgchaos.scenario.model import Place
 from pgchaos.schedule.board import Actor, Board, Wait
-from pgchaos.schedule.gates import Gate, held
+from pgchaos.schedule.gates import Gate, held, reached
 
 _FIRST = 0.0005
 """Seconds that a step has before the server is asked whether it waits: most are done by then."""
@@ -123,6 +123,11 @@ class SteppedStage(Stage):
     def all_ended(self) -> bool:
         """Whether all connections have come to their end."""
         return len(self._over) == len(self._locks)
+
+    def is_waited_for(self, actor: Actor) -> bool:
+        """Say whether a blocked connection waits for this one, through others or not: then it may close a circle."""
+        with self._news:
+            return any(actor in reached(one, self._waits) for one in self._firm)
 
     def open(self, gate: Gate, *, hurry: bool = False) -> None:
         """Have a connection go on.

@@ -71,24 +71,22 @@ def _stays(by: Collection[Actor | int], idle: Collection[Actor], known: Collecti
     return any(one in known or one in idle if isinstance(one, Actor) else one == PREPARED for one in by)
 
 
+def reached(start: Actor, waits: Mapping[Actor, Collection[Actor | int]]) -> set[Actor]:
+    """List whom a connection waits for, and whom these wait for, and so on.
+
+    Args:
+        start: a connection.
+        waits: as for `held`.
+    """
+    found: set[Actor] = set()
+    new = [start]
+    while new:
+        more = {by for one in new for by in waits.get(one, ()) if isinstance(by, Actor)}
+        new = [actor for actor in more if actor not in found]
+        found.update(new)
+    return found
+
+
 def _in_circle(start: Actor, waits: Mapping[Actor, Collection[Actor | int]]) -> bool:
     """Say whether somebody waits, through others, for himself, or for a circle of others."""
-    path: list[Actor] = [start]
-    done: set[Actor] = set()
-    return _reaches_circle(start, waits, path, done)
-
-
-def _reaches_circle(
-    at: Actor, waits: Mapping[Actor, Collection[Actor | int]], path: list[Actor], done: set[Actor]
-) -> bool:
-    for one in waits.get(at, ()):
-        if not isinstance(one, Actor) or one in done:
-            continue
-        if one in path:
-            return True
-        path.append(one)
-        if _reaches_circle(one, waits, path, done):
-            return True
-        path.pop()
-    done.add(at)
-    return False
+    return any(one in reached(one, waits) for one in (start, *reached(start, waits)))
