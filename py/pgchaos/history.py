@@ -177,6 +177,27 @@ class Permutations:
     exhausted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """What a search for interleavings that fail has come through.
+
+    Args:
+        runs: that were made.
+        different: interleavings among these.
+        exhausted: there are no others.
+        preemptions: all interleavings with fewer were run.
+        by_chance: runs of probabilistic concurrency testing.
+        missed: the probability that these missed a bug of depth 2, at most; None where there were none.
+    """
+
+    runs: int
+    different: int
+    exhausted: bool
+    preemptions: int
+    by_chance: int = 0
+    missed: float | None = None
+
+
 @dataclass(slots=True)
 class RunResult:
     r"""All that a run brought.

@@ -56,13 +56,18 @@ def test_the_end_of_the_list_is_nobody() -> None:
     assert listed("a.1").next(gates(gate(B, 0)), {A}) is None
 
 
-def test_decisions_are_followed_then_the_first_in_the_file_goes() -> None:
+def test_decisions_are_followed_then_nobody_is_interrupted() -> None:
     order = Follow([B], (A, B))
     everybody = gates(gate(A, 0), gate(B, 0))
-    assert [order.next(everybody, ()), order.next(everybody, ())] == [gate(B, 0), gate(A, 0)]
-    assert order.trace == [Choice((A, B), B), Choice((A, B), A)]
+    assert [order.next(everybody, ()), order.next(everybody, ())] == [gate(B, 0), gate(B, 0)]
+    assert order.next(gates(gate(A, 0)), {B}) == gate(A, 0)
+    assert order.trace == [Choice((A, B), B), Choice((A, B), B), Choice((A,), A)]
     assert order.strayed is None
     assert order.next({}, {A, B}) is None
+
+
+def test_after_the_decisions_the_first_in_the_file_begins() -> None:
+    assert Follow([], (A, B)).next(gates(gate(B, 0), gate(A, 0)), ()) == gate(A, 0)
 
 
 def test_a_decision_that_cannot_be_kept_is_told() -> None:
@@ -77,4 +82,4 @@ def test_a_decision_that_cannot_be_kept_is_told() -> None:
 def test_a_lenient_one_leaves_such_decisions_out() -> None:
     order = Follow([A, A, B], (A, B), lenient=True)
     assert order.next(gates(gate(B, 0)), ()) == gate(B, 0)
-    assert order.next(gates(gate(A, 0), gate(B, 1)), ()) == gate(A, 0)
+    assert order.next(gates(gate(A, 0), gate(B, 1)), ()) == gate(B, 1)

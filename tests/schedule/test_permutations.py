@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from pgchaos.scenario.schedules import interleavings
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.gates import Gate
 from pgchaos.schedule.orders import Follow
-from pgchaos.schedule.permutations import Tree, actors, switches
+from pgchaos.schedule.permutations import Frontier, actors, preemptions, switches
 
 LOCKS = ("", "x", "y")
 
@@ -50,20 +51,23 @@ class World:
                 self._try(one)
 
 
-def explored(programs: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
-    """Run all that the tree asks for."""
+def explored(programs: Sequence[Sequence[str]], chance: Random | None = None) -> list[tuple[int, ...]]:
+    """Run all that the frontier asks for."""
     everybody = tuple(Actor(str(number), 1) for number in range(len(programs)))
-    tree, found = Tree(), []
-    while tree.prefix is not None:
-        world, order = World(programs), Follow(tree.prefix, everybody)
+    frontier, found = Frontier(chance), []
+    while (prefix := frontier.take()) is not None:
+        world, order = World(programs), Follow(prefix, everybody)
         while world.ready():
             gates = {everybody[i]: Gate(everybody[i], "", 1, 0) for i in world.ready()}
             gate = order.next(gates, [everybody[i] for i in world.ended()])
             assert isinstance(gate, Gate)
             world.step(everybody.index(gate.actor))
         assert order.strayed is None
+        # none with fewer is left
+        assert preemptions(order.trace) == frontier.preemptions
         found.append(tuple(world.went))
-        tree.learn(order.trace)
+        frontier.learn(order.trace)
+    assert not frontier.more
     return found
 
 
@@ -90,15 +94,24 @@ def possible(programs: Sequence[Sequence[str]]) -> Iterator[tuple[int, ...]]:
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(st.sampled_from(LOCKS), min_size=1, max_size=3), min_size=1, max_size=3))
-def test_each_order_that_can_run_is_run_once(programs: list[list[str]]) -> None:
-    found = explored(programs)
+@given(
+    st.lists(st.lists(st.sampled_from(LOCKS), min_size=1, max_size=3), min_size=1, max_size=3),
+    st.one_of(st.none(), st.integers(0, 9).map(Random)),
+)
+def test_each_order_that_can_run_is_run_once(programs: list[list[str]], chance: Random | None) -> None:
+    found = explored(programs, chance)
     assert len(set(found)) == len(found)
     assert set(found) == set(possible(programs))
 
 
-def test_they_come_in_order_of_the_file() -> None:
-    assert explored([[""] * 2, [""]]) == [(0, 0, 1), (0, 1, 0), (1, 0, 0)]
+def test_those_with_fewer_preemptions_come_first() -> None:
+    assert explored([[""] * 2, [""]]) == [(0, 0, 1), (1, 0, 0), (0, 1, 0)]
+
+
+def test_chance_orders_those_with_as_many() -> None:
+    orders = {tuple(explored([[""] * 2, [""] * 2], Random(seed))) for seed in range(9)}
+    assert len(orders) > 1
+    assert {one[0] for one in orders} == {(0, 0, 1, 1)}
 
 
 def sessions(*lengths: int, count: int = 1, repeat: int = 1) -> list[Session]:

@@ -13,7 +13,7 @@ from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.schedules import MOST
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.orders import Exact, Follow, Order
-from pgchaos.schedule.permutations import Tree, actors
+from pgchaos.schedule.permutations import Frontier, actors
 from pgchaos.schedule.same import difference
 from pgchaos.server import Server
 
@@ -129,9 +129,9 @@ class _Runs:
 
     def _all(self) -> RunResult:
         limit = self._scenario.schedule.limit or MOST
-        tree, gathering = Tree(), Gathering()
-        while tree.prefix is not None and gathering.count < limit and not self._stopped():
-            order = Follow(tree.prefix, self._actors)
+        frontier, gathering = Frontier(), Gathering()
+        while gathering.count < limit and not self._stopped() and (prefix := frontier.take()) is not None:
+            order = Follow(prefix, self._actors)
             result = self._once(order)
             if self._settings.selfcheck:
                 self._compare(result, Follow([choice.taken for choice in order.trace], self._actors))
@@ -139,8 +139,8 @@ class _Runs:
             if any(failure.kind in ("timeout", "wait") for failure in result.failures):
                 # each further one could take as long
                 break
-            tree.learn(order.trace)
-        return gathering.result(exhausted=tree.prefix is None)
+            frontier.learn(order.trace)
+        return gathering.result(exhausted=not frontier.more)
 
     def _stopped(self) -> bool:
         return self._settings.stop is not None and self._settings.stop.is_set()

@@ -67,7 +67,7 @@ class Exact:
 
 @dataclass(slots=True)
 class Follow:
-    """The order of decisions made before, then the first in the file who can.
+    """The order of decisions made before; then nobody is interrupted, and the first in the file goes on.
 
     Args:
         decisions: the connections in the order in which they went on.
@@ -107,4 +107,5 @@ class Follow:
                 self.strayed = self._at - 1
             if not self.lenient:
                 break
-        return ready[0]
+        last = self.trace[-1].taken if self.trace else None
+        return last if last is not None and last in ready else ready[0]
