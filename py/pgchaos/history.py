@@ -6,6 +6,7 @@ chaos.transactions and chaos.notifications.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -209,6 +210,9 @@ class RunResult:
         skipped: why it was not run, or ''.
         order: the steps as they went, where the run went step by step; else empty.
         permutations: where several were run, of which this tells; else None.
+        explored: what a search has come through; else None.
+        values: that were drawn for the variables of `given`.
+        drawn: how many different ones were tried.
         decisions: who went on at each step, by the numbers of the connections in order of the file, from 0: what a
             token replays; None where no order is known to bring the same again.
         standings: of all sessions, where the run was stopped; else empty.
@@ -230,6 +234,9 @@ class RunResult:
     failures: list[Failure] = field(default_factory=list)
     order: list[Launch] = field(default_factory=list)
     permutations: Permutations | None = None
+    explored: Explored | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+    drawn: int = 0
     decisions: tuple[int, ...] | None = None
     standings: list[Standing] = field(default_factory=list)
     looks: int = 0

@@ -160,7 +160,7 @@ def _tell_assertion(item: ScenarioItem, subtests: pytest.Subtests, assertion: As
 def _text(item: ScenarioItem, done: Done, verdict: Verdict, options: Options) -> str:
     return failure_text(
         done.scenario,
-        item.job.variables if item.job else {},
+        {**(item.job.variables if item.job else {}), **done.result.values},
         done.result,
         verdict,
         width=max(_LEAST_WIDTH, shutil.get_terminal_size().columns),
@@ -173,7 +173,8 @@ def _text(item: ScenarioItem, done: Done, verdict: Verdict, options: Options) ->
 def _token_line(item: ScenarioItem, done: Done, options: Options) -> str:
     if done.result.decisions is None or item.job is None:
         return ""
-    token = Token(item.job.fingerprint, done.result.seed, done.result.decisions)
+    result = done.result
+    token = Token(item.job.fingerprint, result.seed, result.decisions or (), result.values)
     return replay_line(_target(item), token, options.replay, options.command)
 
 

@@ -26,6 +26,7 @@ class Job:
         connections: that it takes at most.
         alone: nothing else may run on the server meanwhile.
         fingerprint: that a token must have to replay this.
+        draws: values are drawn for it.
         permutations: how many interleavings it runs at most, where the file says all of them; else 0.
         limit: the most that its sessions may take in seconds, whatever the scenario says; None for no such limit.
     """
@@ -39,6 +40,7 @@ class Job:
     alone: bool = False
     fingerprint: str = ""
     permutations: int = 0
+    draws: bool = False
     limit: float | None = None
 
     def read(self) -> tuple[Scenario, Mutant | None]:
@@ -95,11 +97,11 @@ def jobs_of(scenario: Scenario, tags: tuple[str, ...] = (), *, mutants: bool = F
     connections = _OWN + sum(session.count for session in scenario.sessions)
     alone = scenario.alone or "destructive" in scenario.tags
     texts = [scenario.source, *(path.read_text(encoding="utf-8", errors="replace") for path in scenario.includes)]
-    permutations = 0
+    permutations, draws = 0, bool(scenario.given)
     if scenario.schedule.kind == "all":
         permutations = min(interleavings(scenario.sessions), scenario.schedule.limit or MOST)
     for values in variants(scenario):
         names = ["", *(map(slug, mutants_in_force(scenario, values)) if mutants else ())]
         for name in names:
             of = fingerprint(texts, values, name)
-            yield Job(scenario.path, scenario.shown, tags, values, name, connections, alone, of, permutations)
+            yield Job(scenario.path, scenario.shown, tags, values, name, connections, alone, of, permutations, draws)

@@ -57,6 +57,7 @@ class Options:
         mutants: run the mutants of each scenario too.
         token: of the interleaving that shall be run again, and nothing else; or None.
         selfcheck: run each schedule twice.
+        draw_seed: of the values of `given`, where --hypothesis-seed says another than the seed.
         replay: options of the command line that a replay needs as well.
         command: how pytest was called, for the line that runs an item again.
     """
@@ -72,6 +73,7 @@ class Options:
     mutants: bool = False
     token: Token | None = None
     selfcheck: bool = False
+    draw_seed: int | None = None
     replay: tuple[str, ...] = ()
     command: str = "pytest"
 
@@ -152,6 +154,7 @@ def read_options(config: pytest.Config) -> Options:
         mutants=bool(_raw(config, "mutants")[1]),
         token=token,
         selfcheck=bool(_raw(config, "selfcheck")[1]),
+        draw_seed=_draw_seed(config),
         replay=_replay(config),
         command=_command(),
     )
@@ -205,6 +208,12 @@ def _seed(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", text):
         raise ValueError(f"'{text}' is no seed: write a whole number such as 1234")
     return int(text)
+
+
+def _draw_seed(config: pytest.Config) -> int | None:
+    # of hypothesis's own plugin, which also takes the word random
+    said = str(config.getoption("hypothesis_seed", None) or "")
+    return int(said) if said.isdigit() else None
 
 
 def _count(text: str) -> int:

@@ -33,8 +33,14 @@ def pytest_configure(config: pytest.Config) -> None:
     options = replace(read_options(config), **getattr(config, "workerinput", {}).get("pgchaos", {}))
     for name, text in {**dict.fromkeys(options.tags, "a tag of ini chaos_tags"), **MARKERS}.items():
         config.addinivalue_line("markers", f"{name}: {text}")
-    replay = options.token.decisions if options.token is not None else None
-    runner = Runner(options.server, options.seed, options.timeout, replay=replay, selfcheck=options.selfcheck)
+    runner = Runner(
+        options.server,
+        options.seed,
+        options.timeout,
+        token=options.token,
+        selfcheck=options.selfcheck,
+        draw_seed=options.draw_seed,
+    )
     config.add_cleanup(runner.close)
     config.stash[_OPTIONS] = options
     config.stash[_RUNNER] = runner

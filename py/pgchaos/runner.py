@@ -10,9 +10,10 @@ from pgchaos.ahead import Ahead
 from pgchaos.history import RunResult
 from pgchaos.jobs import Done, Job
 from pgchaos.scenario.model import Place, Requirement, Scenario
+from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError, ServerSettings
 from pgchaos.slots import Slots
-from pgchaos.verdict import judge
+from pgchaos.verdict import is_found, judge
 
 if TYPE_CHECKING:
     from pgchaos.engine import Stop
@@ -31,8 +32,9 @@ class Runner:
         settings: which server.
         seed: of everything random.
         timeout: of the sessions of a scenario that says none, in seconds.
-        replay: the decisions of the interleaving that is to be run again; None to go by the file's schedule.
+        token: of the run that is to be made again; None to go by the file's schedule.
         selfcheck: run each schedule twice.
+        draw_seed: of the values that are drawn, where it is not `seed`.
     """
 
     def __init__(
@@ -41,10 +43,11 @@ class Runner:
         seed: int,
         timeout: float,
         *,
-        replay: tuple[int, ...] | None = None,
+        token: Token | None = None,
         selfcheck: bool = False,
+        draw_seed: int | None = None,
     ) -> None:
-        self._replay, self._selfcheck = replay, selfcheck
+        self._token, self._selfcheck, self._draw_seed = token, selfcheck, draw_seed
         self._settings = settings
         self._seed = seed
         self._timeout = timeout
@@ -129,7 +132,7 @@ class Runner:
             return self._run(job)
 
     def _run(self, job: Job) -> Done:
-        from pgchaos.engine import Settings, pinned, run
+        from pgchaos.engine import Replay, Settings, pinned, run
 
         scenario, mutant = job.read()
         refused = self._harmless(scenario)
@@ -140,13 +143,17 @@ class Runner:
             timeout=self._timeout,
             limit=job.limit,
             stop=self._stop,
-            replay=self._replay,
+            replay=None if self._token is None else Replay(self._token.decisions, self._token.values),
             selfcheck=self._selfcheck and mutant is None,
+            found=lambda result: is_found(scenario, mutant, job.variables, result),
+            key=job.fingerprint,
+            draw_seed=self._draw_seed,
         )
         try:
             result = run(scenario, job.variables, self.server, settings)
             if mutant is None and self._may_be_pinned(scenario, job, result):
-                result.decisions = pinned(scenario, job.variables, self.server, settings, result)
+                found = pinned(scenario, {**job.variables, **result.values}, self.server, settings, result)
+                result.decisions = found or result.decisions
         except ServerError:
             self._refused += 1
             raise
@@ -155,7 +162,7 @@ class Runner:
 
     def _may_be_pinned(self, scenario: Scenario, job: Job, result: RunResult) -> bool:
         """Say whether a free run failed, so that it is worth looking for an order of steps that fails too."""
-        if scenario.schedule.kind != "free" or self._replay is not None or not result.failures:
+        if scenario.schedule.kind != "free" or self._token is not None or not result.failures:
             return False
         late = result.duration > _LONG and any(failure.kind == "timeout" for failure in result.failures)
         return not late and judge(scenario, job.variables, result).outcome == "failed"

@@ -41,12 +41,16 @@ def jobs_ahead(items: Iterable[pytest.Item]) -> dict[str, Job]:
         items: all that will be run, in order.
 
     Returns:
-        The jobs by the ids of their items; not of those for which something else is set up first.
+        The jobs by the ids of their items; not of those for which something else is set up first, nor of those that
+        hypothesis draws values for, which is at home in the main thread.
     """
     return {
         item.nodeid: item.job
         for item in items
-        if isinstance(item, ScenarioItem) and item.job is not None and _OURS.issuperset(item.fixturenames)
+        if isinstance(item, ScenarioItem)
+        and item.job is not None
+        and not item.job.draws
+        and _OURS.issuperset(item.fixturenames)
     }
 
 

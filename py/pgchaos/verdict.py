@@ -93,6 +93,24 @@ def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:
     return Verdict("failed", (Failure("assertion", (), text, mutant.place, tuple(failed)),))
 
 
+def is_found(scenario: Scenario, mutant: Mutant | None, variables: Mapping[str, str], result: RunResult) -> bool:
+    """Say whether a run is what a search is for.
+
+    Args:
+        scenario: what was run.
+        mutant: that is in it, or None.
+        variables: the values of the matrix for this item.
+        result: what the run left behind.
+
+    Returns:
+        Of a mutant whether it is caught; else whether something failed that is not known to.
+    """
+    if mutant is not None:
+        return bool(result.failures) and judge_mutant(mutant, result).outcome == "passed"
+    active = xfails_in_force(scenario, variables)
+    return any(not any(is_named(failure, xfail.name) for xfail in active) for failure in result.failures)
+
+
 def is_named(failure: Failure, name: str | None) -> bool:
     """Say whether NAME, of `xfail` or `caught by`, means a failure.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.engine import Settings, pinned, run
+from pgchaos.engine import Replay, Settings, pinned, run
 from pgchaos.scenario.mutation import mutated
 from pgchaos.scenario.reader import read
 from pgchaos.verdict import judge, judge_mutant
@@ -81,11 +81,11 @@ def test_up_to_stops_there_and_says_that_there_are_more(play: Play) -> None:
 
 def test_decisions_replay_the_one_permutation(play: Play) -> None:
     path = play.folder / "scenario.sql"
-    decisions = play(lost()).decisions
-    again = run(read(path, "scenario.sql"), {}, play.server, Settings(1, replay=decisions))
+    decisions = play(lost()).decisions or ()
+    again = run(read(path, "scenario.sql"), {}, play.server, Settings(1, replay=Replay(decisions)))
     assert only(again).names == ("both additions count",)
     assert (again.decisions, again.permutations) == (decisions, None)
-    fine = run(read(path, "scenario.sql"), {}, play.server, Settings(1, replay=(0, 0, 0, 1, 1, 1)))
+    fine = run(read(path, "scenario.sql"), {}, play.server, Settings(1, replay=Replay((0, 0, 0, 1, 1, 1))))
     assert held(fine) == ["both additions count", "checked"]
 
 
@@ -93,9 +93,9 @@ def test_decisions_that_do_not_fit_are_told(play: Play) -> None:
     play(lost(lock="FOR UPDATE"))
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
     # b looks while a holds the row: it cannot write then
-    strayed = run(scenario, {}, play.server, Settings(1, replay=(0, 1, 1, 0, 0, 1)))
+    strayed = run(scenario, {}, play.server, Settings(1, replay=Replay((0, 1, 1, 0, 0, 1))))
     assert strayed.notes == ["the token could not be followed: at its step 3 b[1] had no step to do"]
-    other = run(scenario, {}, play.server, Settings(1, replay=(0, 2)))
+    other = run(scenario, {}, play.server, Settings(1, replay=Replay((0, 2))))
     assert "names connection 2, and the scenario has 2" in only(other).text
 
 
@@ -263,7 +263,7 @@ def test_a_free_run_that_failed_is_pinned_to_an_order_of_steps(play: Play) -> No
     decisions = pinned(scenario, {}, play.server, Settings(1), failed)
     assert decisions is not None
     for _ in range(3):
-        again = run(scenario, {}, play.server, Settings(1, replay=decisions))
+        again = run(scenario, {}, play.server, Settings(1, replay=Replay(decisions)))
         assert only(again).names == ("sold once",)
         assert again.decisions == decisions
 

@@ -1,7 +1,7 @@
 """Real sessions on a real server: links, players, waits, invariants, checks, leaks. Knows no pytest."""
 
 from pgchaos.engine.schedules import pinned, run
-from pgchaos.engine.settings import Settings
+from pgchaos.engine.settings import Replay, Settings
 from pgchaos.engine.stop import Stop
 
-__all__ = ["Settings", "Stop", "pinned", "run"]
+__all__ = ["Replay", "Settings", "Stop", "pinned", "run"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from pgchaos.history import Assertion, Failure, Permutations, RunResult
@@ -12,7 +13,8 @@ from pgchaos.tap import failure_of
 _Key = tuple[str, tuple[str, ...], str]
 
 
-def _key(failure: Failure) -> _Key:
+def key_of(failure: Failure) -> _Key:
+    """Tell failures apart: by their names, or else by what they say."""
     return failure.kind, failure.names, "" if failure.names else failure.text
 
 
@@ -44,15 +46,24 @@ class Gathering:
             self._asserted.setdefault(assertion.name or f"test {number}", []).append(assertion)
         self._failed += bool(result.failures)
         for failure in result.failures:
-            self._others.setdefault(_key(failure), failure)
+            self._others.setdefault(key_of(failure), failure)
         if self._best is None or _rank(result) < _rank(self._best):
             self._best = result
 
-    def result(self, *, exhausted: bool) -> RunResult:
+    def has_failed_by(self, kinds: Collection[str]) -> bool:
+        """Say whether one of them failed in some way.
+
+        Args:
+            kinds: of failures.
+        """
+        return any(failure.kind in kinds for failure in self._others.values())
+
+    def result(self, *, exhausted: bool, best: RunResult | None = None) -> RunResult:
         """Tell what they come to.
 
         Args:
             exhausted: there are no more permutations than these.
+            best: the one to tell of, where it is known; it need not be one of those that were added.
 
         Returns:
             The result of the permutation that failed with the fewest context switches, or of the first where none
@@ -61,10 +72,10 @@ class Gathering:
         Raises:
             ValueError: nothing was run.
         """
-        if self._best is None:
+        best = best or self._best
+        if best is None:
             raise ValueError("no permutation was run")
-        best = self._best
-        own = {_key(failure) for failure in best.failures}
+        own = {key_of(failure) for failure in best.failures}
         best.failures += [
             replace(failure, details=(*failure.details, "(in another permutation than the one below)"))
             for key, failure in self._others.items()

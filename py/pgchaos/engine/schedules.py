@@ -1,20 +1,26 @@
-"""Runs a scenario by its schedule: freely, in one order of steps, or in all of them."""
+"""Runs a scenario by its schedule: freely, in one order of steps, or in many; with values that are drawn, or none."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 
-from pgchaos.engine.gathering import Gathering
+from pgchaos.engine.kept import Kept
 from pgchaos.engine.run import run_once
-from pgchaos.engine.settings import Settings
+from pgchaos.engine.searching import Searching
+from pgchaos.engine.settings import Replay, Settings
+from pgchaos.engine.trials import Trials
 from pgchaos.history import Failure, Record, RunResult
 from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.schedules import MOST
+from pgchaos.scenario.schedules import MOST, interleavings
 from pgchaos.schedule.board import Actor
+from pgchaos.schedule.explore import Explore, taken
 from pgchaos.schedule.orders import Exact, Follow, Order
-from pgchaos.schedule.permutations import Frontier, actors
+from pgchaos.schedule.pct import Pct
+from pgchaos.schedule.permutations import actors
 from pgchaos.schedule.same import difference
+from pgchaos.schedule.token import Token
 from pgchaos.server import Server
 
 
@@ -87,26 +93,60 @@ def _decisions(result: RunResult, everybody: tuple[Actor, ...]) -> tuple[int, ..
 
 
 class _Runs:
+    """The runs of one item.
+
+    Args:
+        scenario: what to run.
+        variables: the values of its matrix.
+        server: where.
+        settings: how.
+    """
+
     def __init__(self, scenario: Scenario, variables: Mapping[str, str], server: Server, settings: Settings) -> None:
-        self._scenario, self._variables, self._server, self._settings = scenario, variables, server, settings
+        self._scenario, self._matrix, self._server, self._settings = scenario, variables, server, settings
+        self._values: Mapping[str, str] = {}
         self._actors = actors(scenario.sessions)
 
     def go(self) -> RunResult:
-        kind = self._scenario.schedule.kind
-        if self._settings.replay is not None:
-            return self._replay(self._settings.replay)
-        if kind == "exact":
-            return self._exact()
-        return self._all() if kind == "all" else self._once(None)
-
-    def _once(self, order: Order | None) -> RunResult:
-        result = run_once(self._scenario, self._variables, self._server, self._settings, order)
-        if order is not None:
-            result.decisions = _decisions(result, self._actors)
+        replay = self._settings.replay
+        if replay is not None:
+            return self._replay(replay)
+        shelf = Kept(self._settings.key) if self._scenario.schedule.kind == "explore" else Kept("")
+        for token in shelf.all():
+            result = self._replay(Replay(token.decisions, token.values))
+            if self._settings.found(result):
+                result.notes.append("this failed before: the interleaving was kept, and not searched for again")
+                return result
+            shelf.forget(token)
+        result = self._given() if self._scenario.given else self._by_schedule()
+        if result.decisions and self._settings.found(result):
+            shelf.keep(Token(self._settings.key, self._settings.seed, result.decisions, result.values))
         return result
 
-    def _replay(self, numbers: tuple[int, ...]) -> RunResult:
-        if any(number >= len(self._actors) for number in numbers):
+    # one run
+
+    def _once(self, order: Order | None) -> RunResult:
+        variables = {**self._matrix, **self._values}
+        result = run_once(self._scenario, variables, self._server, self._settings, order)
+        result.values = self._values
+        if order is not None:
+            result.decisions = _decisions(result, self._actors)
+        elif self._values:
+            result.decisions = ()
+        return result
+
+    def _checked(self, order: Follow | Pct) -> RunResult:
+        result = self._once(order)
+        if self._settings.selfcheck:
+            self._compare(result, Follow(taken(order.trace), self._actors))
+        return result
+
+    def _replay(self, replay: Replay) -> RunResult:
+        numbers = replay.decisions
+        self._values = replay.values
+        if not numbers:
+            return self._by_schedule()
+        if max(numbers) >= len(self._actors):
             result = RunResult(self._settings.seed, server=self._server.banner)
             text = f"the token names connection {max(numbers)}, and the scenario has {len(self._actors)}, from 0"
             result.failures.append(Failure("error", (), text))
@@ -114,11 +154,21 @@ class _Runs:
         order = Follow([self._actors[number] for number in numbers], self._actors)
         result = self._once(order)
         if order.strayed is not None:
-            who = self._actors[numbers[order.strayed]]
-            result.notes.append(
-                f"the token could not be followed: at its step {order.strayed + 1} {who} had no step to do"
-            )
+            who, at = self._actors[numbers[order.strayed]], order.strayed + 1
+            result.notes.append(f"the token could not be followed: at its step {at} {who} had no step to do")
         return result
+
+    # by the file's schedule
+
+    def _by_schedule(self) -> RunResult:
+        schedule = self._scenario.schedule
+        if schedule.kind == "exact":
+            return self._exact()
+        if schedule.kind == "all":
+            return self._searching().all(schedule.limit or MOST)
+        if schedule.kind == "explore":
+            return self._searching().explore(self._explore(schedule.limit or MOST))
+        return self._once(None)
 
     def _exact(self) -> RunResult:
         steps, sessions = self._scenario.schedule.steps, self._scenario.sessions
@@ -127,27 +177,51 @@ class _Runs:
             self._compare(result, Exact(steps, sessions))
         return result
 
-    def _all(self) -> RunResult:
-        limit = self._scenario.schedule.limit or MOST
-        frontier, gathering = Frontier(), Gathering()
-        while gathering.count < limit and not self._stopped() and (prefix := frontier.take()) is not None:
-            order = Follow(prefix, self._actors)
-            result = self._once(order)
-            if self._settings.selfcheck:
-                self._compare(result, Follow([choice.taken for choice in order.trace], self._actors))
-            gathering.add(result)
-            if any(failure.kind in ("timeout", "wait") for failure in result.failures):
-                # each further one could take as long
-                break
-            frontier.learn(order.trace)
-        return gathering.result(exhausted=not frontier.more)
+    def _searching(self) -> Searching:
+        return Searching(self._checked, self._actors, self._settings.found, self._stopped)
+
+    def _explore(self, limit: int) -> Explore:
+        return Explore(self._actors, limit, interleavings(self._scenario.sessions), self._settings.seed)
 
     def _stopped(self) -> bool:
         return self._settings.stop is not None and self._settings.stop.is_set()
 
     def _compare(self, first: RunResult, order: Order) -> None:
         """Run the same order again, and say where it went another way."""
-        second = run_once(self._scenario, self._variables, self._server, self._settings, order)
+        second = run_once(self._scenario, {**self._matrix, **self._values}, self._server, self._settings, order)
         found = difference(first.records, second.records)
         if found is not None:
             first.failures.append(Failure("error", (), *found))
+
+    # with values that are drawn
+
+    def _given(self) -> RunResult:
+        """Draw values until some fail; then the smallest, and of these the easiest interleaving."""
+        # only here: who draws nothing needs no hypothesis
+        from pgchaos.engine.drawing import draw
+
+        schedule, settings = self._scenario.schedule, self._settings
+        examples = max(1, round(math.sqrt(schedule.limit or MOST) / 2)) if schedule.kind == "explore" else None
+        share = (schedule.limit or MOST) // examples if examples else 0
+        trials = Trials(
+            lambda values, decisions: self._with(values, decisions, share),
+            settings.found,
+            self._stopped,
+            follows=schedule.kind in ("all", "explore"),
+        )
+        seed = settings.seed if settings.draw_seed is None else settings.draw_seed
+        values = draw(self._scenario.given, trials.fails, seed=seed, key=settings.key, examples=examples)
+        result = trials.result(values)
+        if values is None or not result.order or schedule.kind != "explore":
+            return result
+        self._values = values
+        easiest = self._searching().shrunk(tuple(Actor(o.session, o.worker) for o in result.order), result)
+        easiest.explored, easiest.drawn = trials.explored, result.drawn
+        return easiest
+
+    def _with(self, values: Mapping[str, str], decisions: tuple[int, ...] | None, share: int) -> RunResult:
+        """Run with values: one interleaving where it is known; else a share of those to explore, or by the schedule."""
+        self._values = values
+        if decisions:
+            return self._once(Follow([self._actors[number] for number in decisions], self._actors, lenient=True))
+        return self._searching().explore(self._explore(share)) if share else self._by_schedule()

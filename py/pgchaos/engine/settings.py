@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from pgchaos.engine.stop import Stop
+from pgchaos.history import RunResult
+
+
+def has_failed(result: RunResult) -> bool:
+    """Say whether anything failed in a run."""
+    return bool(result.failures)
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """One run that is to be made again.
+
+    Args:
+        decisions: who goes on at each step, by the numbers of the connections; none to go by the file's schedule.
+        values: of the variables of `given`.
+    """
+
+    decisions: tuple[int, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,17 +35,23 @@ class Settings:
         seed: of everything random.
         timeout: seconds for the sessions together, and for each of the other sections, where the file names none.
         limit: seconds that no share may exceed, whatever the file says (a test runner's own time-out), or None.
-        replay: who goes on at each step, by the numbers of the connections; None to go by the file's schedule.
-        selfcheck: run every order of steps twice, and fail where they do not go the same way.
         stop: when it is set, the run is brought to an end, its database left as a finished run leaves it; or None.
+        replay: the one run that is to be made; None to go by the file.
+        selfcheck: run every order of steps twice, and fail where they do not go the same way.
+        found: says of a run whether it is what a search is for: then the search ends.
+        key: under which a search keeps what it found, for the next time; '' to keep nothing.
+        draw_seed: of the values that are drawn, where it is not `seed`.
     """
 
     seed: int
     timeout: float = 60.0
     limit: float | None = None
     stop: Stop | None = None
-    replay: tuple[int, ...] | None = None
+    replay: Replay | None = None
     selfcheck: bool = False
+    found: Callable[[RunResult], bool] = has_failed
+    key: str = ""
+    draw_seed: int | None = None
 
     def share(self, written: float | None) -> float:
         """Tell the seconds of one part of the run.

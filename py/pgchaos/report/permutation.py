@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from pgchaos.history import Launch, RunResult
+from pgchaos.history import Explored, Launch, RunResult
 from pgchaos.scenario.model import Scenario, StepName
 from pgchaos.scenario.schedules import shown
 
@@ -41,10 +41,39 @@ def permutation(scenario: Scenario, result: RunResult, width: int) -> list[str]:
 
 def _title(result: RunResult) -> str:
     counts = result.permutations
+    if result.explored is not None:
+        return f"Found after {_interleavings(result.explored.runs)}; the steps of its easiest form:"
     if counts is None:
         return "The steps, in the order in which they began:"
     rest = "there are no others" if counts.exhausted else "there are more"
     return f"{counts.failed} of {counts.run} permutations failed ({rest}); the one with the fewest context switches:"
+
+
+def searched(explored: Explored) -> str:
+    """Say what a search came through that found nothing.
+
+    Args:
+        explored: of the search.
+
+    Returns:
+        One line.
+    """
+    if explored.exhausted:
+        return f"all {_interleavings(explored.runs)}: there are no others"
+    told = f"{explored.different} different of {_interleavings(explored.runs)}"
+    fewer = explored.preemptions - 1
+    if fewer >= 0:
+        told += f", among them all with at most {fewer} preemption{'' if fewer == 1 else 's'}"
+    if explored.missed is not None:
+        told += (
+            f"; {explored.by_chance} by chance, which miss a bug of depth 2 with probability at most"
+            f" {explored.missed:.2g}, if runs are deterministic"
+        )
+    return told
+
+
+def _interleavings(number: int) -> str:
+    return f"{number:,} interleaving{'' if number == 1 else 's'}"
 
 
 def _name(launch: Launch) -> StepName:

@@ -14,6 +14,7 @@ _FIXED = {
     "free": "This replays delays, jitter and values; a free run's interleaving is the server's and is not fixed.",
     "exact": "The schedule is written in the file: the same steps run in the same order again.",
     "all": "This runs all permutations again.",
+    "explore": "This searches again.",
 }
 _SEARCHED = "This replays values, delays and the choice of schedules."
 

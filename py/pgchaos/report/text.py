@@ -84,6 +84,9 @@ def _expected(verdict: Verdict) -> list[str]:
 def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -> list[str]:
     lines = [f"Scenario: {scenario.title or scenario.name}"]
     lines += [f"With {name} = {value}" for name, value in variables.items()]
+    if result.drawn:
+        shrunk = "the smallest of these that failed" if result.values else "none of them failed"
+        lines.append(f"Values: {result.drawn} different ones were tried; shown is {shrunk}")
     if result.server:
         lines.append(f"Server: {result.server}")
     if result.assertions:
@@ -116,7 +119,9 @@ def _again(scenario: Scenario, result: RunResult, width: int, again: str, token:
         return [f"Seed {result.seed}."]
     kind = scenario.schedule.kind
     lines = [f"Seed {result.seed}. To run it again:", f"{_INDENT}{again}"]
-    if token and kind == "free":
+    if token and result.values and not result.decisions:
+        lines += ["These values alone:", f"{_INDENT}{token}"]
+    elif token and kind == "free":
         lines += ["Its steps, in the order in which they began and one at a time, fail again:", f"{_INDENT}{token}"]
     elif token and kind != "exact":
         lines = [f"Seed {result.seed}. To run this permutation again, alone:", f"{_INDENT}{token}"]

@@ -107,8 +107,6 @@ def _schedule(reading: Reading, sessions: dict[str, Session]) -> Schedule:
     except Wrong as error:
         reading.complain(place, str(error))
         return Schedule()
-    if plan.kind == "explore":
-        reading.head.not_yet(place, f"`schedule {plan.kind}`")
     if reading.lost:
         return plan
     plan, problems = settled(plan, sessions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from pgchaos.scenario.arguments import Args
 from pgchaos.scenario.model import Given, Place
@@ -111,7 +112,19 @@ def _timestamps(args: Args) -> tuple[str | None, str | None]:
     low = args.quoted("the first timestamp")
     args.need("..")
     high = args.quoted("the last timestamp")
+    if _time(args, low) > _time(args, high):
+        raise args.wrong(f"{low}..{high} is empty: its first timestamp is the later")
     return low, high
+
+
+def _time(args: Args, text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise args.wrong(f"`{text}` is no timestamp such as '2024-01-01' or '2024-01-01 12:30:00'") from None
+    if time.tzinfo is not None:
+        raise args.wrong(f"`{text}` names a time zone, and what is drawn has none")
+    return time
 
 
 def _ordered(args: Args, given: Given, ordered: bool) -> Given:

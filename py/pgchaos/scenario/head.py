@@ -180,7 +180,6 @@ def _given(head: Head, text: str, place: Place) -> None:
     args.need("in")
     head.given[name] = take_values(args, place, name)
     args.end()
-    head.not_yet(place, "`given`")
 
 
 def _schedule(head: Head, text: str, place: Place) -> None:

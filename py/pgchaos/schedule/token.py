@@ -2,18 +2,22 @@
 
 `c3f09a1b-g4x2k-0110` : the first eight digits of a hash of the scenario's text, matrix values and mutant; the seed in
 base 36; and who went on at each decision, each connection by its number in order of the file, in base 36. With more
-than 36 connections the numbers are separated by dots.
+than 36 connections the numbers are separated by dots. Values that were drawn come last, as JSON, deflated, in base 64.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
+import json
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_TOKEN = re.compile(r"([0-9a-f]{8})-([0-9a-z]{1,12})-([0-9a-z.]*)")
+_TOKEN = re.compile(r"([0-9a-f]{8})-([0-9a-z]{1,12})-([0-9a-z.]*)(?:-([0-9A-Za-z_~]+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +27,23 @@ class Token:
     Args:
         of: the fingerprint of what it replays.
         seed: of everything random.
-        decisions: the numbers of the connections, in order of the file from 0, as they went on.
+        decisions: the numbers of the connections, in order of the file from 0, as they went on; none where the file's
+            own schedule is to be run.
+        values: that were drawn for the variables of `given`.
     """
 
     of: str
     seed: int
     decisions: tuple[int, ...]
+    values: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         parts = [_base36(one) for one in self.decisions]
         # one digit each needs no dots; a single number of two digits must not be read as two of one
         wide = any(len(part) > 1 for part in parts)
         said = ".".join([*parts, ""]) if wide else "".join(parts)
-        return f"{self.of}-{_base36(self.seed)}-{said}"
+        drawn = f"-{_packed(self.values)}" if self.values else ""
+        return f"{self.of}-{_base36(self.seed)}-{said}{drawn}"
 
 
 def parse(text: str) -> Token:
@@ -56,7 +64,11 @@ def parse(text: str) -> Token:
     said = found[3].removesuffix(".").split(".") if "." in found[3] else list(found[3])
     if not all(said):
         raise ValueError(f"'{text}' is no token: two dots follow each other in it")
-    return Token(found[1], int(found[2], 36), tuple(int(one, 36) for one in said))
+    try:
+        values = _unpacked(found[4]) if found[4] else {}
+    except ValueError:
+        raise ValueError(f"'{text}' is no token: its last part, the values, is not whole") from None
+    return Token(found[1], int(found[2], 36), tuple(int(one, 36) for one in said), values)
 
 
 def fingerprint(texts: Iterable[str], variables: Mapping[str, str], mutant: str = "") -> str:
@@ -76,6 +88,23 @@ def fingerprint(texts: Iterable[str], variables: Mapping[str, str], mutant: str 
         data = text.encode()
         digest.update(f"{len(data)}:".encode() + data)
     return digest.hexdigest()[:8]
+
+
+def _packed(values: Mapping[str, str]) -> str:
+    """Write values so that a shell, make and a URL leave them alone."""
+    data = zlib.compress(json.dumps(dict(values), ensure_ascii=False).encode(), 9)
+    return base64.urlsafe_b64encode(data).decode().rstrip("=").replace("-", "~")
+
+
+def _unpacked(text: str) -> dict[str, str]:
+    data = text.replace("~", "-")
+    try:
+        said = json.loads(zlib.decompress(base64.urlsafe_b64decode(data + "=" * (-len(data) % 4))))
+    except (zlib.error, binascii.Error) as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(said, dict):
+        raise ValueError("no values")
+    return {str(name): str(value) for name, value in said.items()}
 
 
 def _base36(number: int) -> str:
