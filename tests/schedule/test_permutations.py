@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from random import Random
 
 from hypothesis import given, settings
@@ -11,86 +11,25 @@ from hypothesis import strategies as st
 from pgchaos.scenario.model import Place, Session
 from pgchaos.scenario.schedules import interleavings
 from pgchaos.schedule.board import Actor
-from pgchaos.schedule.gates import Gate
 from pgchaos.schedule.orders import Follow
 from pgchaos.schedule.permutations import Frontier, actors, preemptions, switches
+from tests.schedule.world import everybody, played, possible
 
 LOCKS = ("", "x", "y")
 
 
-class World:
-    """Sessions whose steps take locks and hold them to their end: what a server would do, without one."""
-
-    def __init__(self, programs: Sequence[Sequence[str]]) -> None:
-        self._programs = programs
-        self._at = [0] * len(programs)
-        self._owner: dict[str, int] = {}
-        self._queue: list[int] = []
-        self.went: list[int] = []
-
-    def ready(self) -> list[int]:
-        return [i for i, p in enumerate(self._programs) if self._at[i] < len(p) and i not in self._queue]
-
-    def ended(self) -> list[int]:
-        return [i for i, p in enumerate(self._programs) if self._at[i] == len(p)]
-
-    def step(self, who: int) -> None:
-        self.went.append(who)
-        self._try(who)
-
-    def _try(self, who: int) -> None:
-        lock = self._programs[who][self._at[who]]
-        if lock and self._owner.setdefault(lock, who) != who:
-            self._queue.append(who)
-            return
-        self._at[who] += 1
-        if self._at[who] == len(self._programs[who]):
-            self._owner = {name: owner for name, owner in self._owner.items() if owner != who}
-            waiting, self._queue = self._queue, []
-            for one in waiting:
-                self._try(one)
-
-
 def explored(programs: Sequence[Sequence[str]], chance: Random | None = None) -> list[tuple[int, ...]]:
     """Run all that the frontier asks for."""
-    everybody = tuple(Actor(str(number), 1) for number in range(len(programs)))
     frontier, found = Frontier(chance), []
     while (prefix := frontier.take()) is not None:
-        world, order = World(programs), Follow(prefix, everybody)
-        while world.ready():
-            gates = {everybody[i]: Gate(everybody[i], "", 1, 0) for i in world.ready()}
-            gate = order.next(gates, [everybody[i] for i in world.ended()])
-            assert isinstance(gate, Gate)
-            world.step(everybody.index(gate.actor))
+        order = Follow(prefix, everybody(programs))
+        found.append(played(programs, order))
         assert order.strayed is None
         # none with fewer is left
         assert preemptions(order.trace) == frontier.preemptions
-        found.append(tuple(world.went))
         frontier.learn(order.trace)
     assert not frontier.more
     return found
-
-
-def orders(left: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Order steps in every way, of each session so many."""
-    if not any(left):
-        yield ()
-    for who, count in enumerate(left):
-        if count:
-            for rest in orders([*left[:who], count - 1, *left[who + 1 :]]):
-                yield (who, *rest)
-
-
-def possible(programs: Sequence[Sequence[str]]) -> Iterator[tuple[int, ...]]:
-    """Try all orders of all steps; an order that lists a step of one who waits cannot run."""
-    for order in orders([len(program) for program in programs]):
-        world = World(programs)
-        for who in order:
-            if who not in world.ready():
-                break
-            world.step(who)
-        if not world.ready():
-            yield tuple(world.went)
 
 
 @settings(deadline=None)

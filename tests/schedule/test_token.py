@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +13,15 @@ from pgchaos.schedule.token import Token, fingerprint, parse
 OF = fingerprint(["SELECT 1;"], {})
 
 
-@given(st.integers(0, 10**18 - 1), st.lists(st.integers(0, 500)))
-def test_what_is_written_is_read_again(seed: int, decisions: list[int]) -> None:
-    token = Token(OF, seed, tuple(decisions))
+@given(
+    st.integers(0, 10**18 - 1),
+    st.lists(st.integers(0, 500)),
+    st.dictionaries(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")), max_size=3),
+)
+def test_what_is_written_is_read_again(seed: int, decisions: list[int], values: dict[str, str]) -> None:
+    token = Token(OF, seed, tuple(decisions), values)
     assert parse(str(token)) == token
+    assert re.fullmatch(r"[\w.~-]+", str(token), re.ASCII)
 
 
 def test_it_is_short() -> None:
@@ -22,7 +29,9 @@ def test_it_is_short() -> None:
     assert str(Token("c3f09a1b", 7, (40,))) == "c3f09a1b-7-14."
 
 
-@pytest.mark.parametrize("text", ["", "0110", "c3f09a1b-7", "c3f09a1b-7-0..1", "C3F09A1B-7-01", "c3f09a1b-7-01 -x"])
+@pytest.mark.parametrize(
+    "text", ["", "0110", "c3f09a1b-7", "c3f09a1b-7-0..1", "C3F09A1B-7-01", "c3f09a1b-7-01 -x", "c3f09a1b-7-01-x"]
+)
 def test_what_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no token"):
         parse(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import combinations, groupby
 
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.permutations import switches
@@ -42,6 +42,7 @@ def easier(taken: Taken, actors: Sequence[Actor]) -> Iterator[Taken]:
 
 
 def _changed(taken: Taken) -> Iterator[Taken]:
+    yield from _exchanged(taken)
     parts = [tuple(part) for _, part in groupby(taken)]
     for at, part in enumerate(parts):
         for other in range(at + 1, len(parts)):
@@ -58,6 +59,12 @@ def _changed(taken: Taken) -> Iterator[Taken]:
                 # what comes after the interruption takes some of it along
                 rest = [part[length:] + parts[later[0]]]
                 yield _joined(parts[:at], [part[:length]], parts[at + 1 : later[0]], rest, parts[later[0] + 1 :])
+
+
+def _exchanged(taken: Taken) -> Iterator[Taken]:
+    for one, other in combinations(dict.fromkeys(taken), 2):
+        exchange = {one: other, other: one}
+        yield tuple(exchange.get(actor, actor) for actor in taken)
 
 
 def _joined(*some: Sequence[Taken]) -> Taken:
