@@ -21,7 +21,7 @@ COMMIT;
 
 -- chaos:session migration
 -- chaos:step tries
-SET lock_timeout = '50ms';
+SET lock_timeout = '600ms';
 -- chaos:allow lock_not_available
 ALTER TABLE orders ADD COLUMN note text;
 -- chaos:step tries_again
@@ -29,7 +29,7 @@ ALTER TABLE orders ADD COLUMN IF NOT EXISTS note text;
 
 -- chaos:session reader
 -- chaos:step reads
-SET lock_timeout = '1s';
+SET lock_timeout = '2s';
 SELECT count(*) FROM orders;
 -- chaos:step goes_on
 SELECT count(*) FROM orders;
@@ -42,7 +42,7 @@ SELECT is(count(*), 1::bigint, 'the reader had to wait behind it')
 SELECT has_column('orders', 'note', 'the migration came through in the end');
 
 -- chaos:mutant the migration is more patient than the readers
--- chaos:replace 'SET lock_timeout = ''50ms''' with 'SET lock_timeout = ''1min''' in migration
+-- chaos:replace 'SET lock_timeout = ''600ms''' with 'SET lock_timeout = ''1min''' in migration
 -- chaos:caught by 'lock_not_available'
 
 -- chaos:mutant the migration never tries again
