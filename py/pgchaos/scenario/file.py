@@ -17,7 +17,7 @@ from pgchaos.scenario.model import Fault, Place, Problem
 from pgchaos.scenario.mutants import Planted, caught_by, mutant_line, replace, same_item
 from pgchaos.scenario.options import InvariantOptions, SessionOptions, invariant_options, session_options
 from pgchaos.scenario.source import Source
-from pgchaos.scenario.unclosed import NOT_CLOSED, Swallowed, open_parenthesis, swallowed
+from pgchaos.scenario.unclosed import MARK, NOT_CLOSED, Swallowed, open_parenthesis, swallowed
 from pgchaos.scenario.when import WrongCondition, split_when
 
 _MISSED = frozenset({"signal", "step", "barrier"})
@@ -113,6 +113,8 @@ class Reading:
             self.stray = sql.place
 
     def _look_for_swallowed(self, sql: Sql) -> None:
+        if MARK not in sql.text:
+            return
         for quote in swallowed(sql):
             # a file may write directives into strings: only with other signs of it is that a mistake
             self._swallowed.append((sql.place.path, quote))
