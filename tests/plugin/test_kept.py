@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 import pgchaos
+from pgchaos.facts import facts_of, unpacked
+from pgchaos.scenario.reader import read
 from tests.plugin.conftest import BROKEN, FINE, INI, Project
 
+SQL = Path(__file__).parents[2] / "sql"
 SMOKE, SLOW = r"[\"smoke\"]", r"[\"slow\"]"
 """The tags of FINE in what is kept, and others of which the file knows nothing: they show that it was not read."""
 
@@ -90,6 +93,20 @@ def test_all_that_is_said_of_a_file_is_kept(project: Project) -> None:
     assert any(line.startswith("SKIPPED [4] sql/x.sql:2") for line in wordings[0]), wordings[0]
     assert any(line.startswith("note: sql/y.sql:7") for line in wordings[0]), wordings[0]
     assert wordings[0] == wordings[1] == wordings[2]
+
+
+@pytest.mark.parametrize("path", sorted(SQL.rglob("*.sql")), ids=lambda path: path.stem)
+def test_facts_come_back_as_they_were(path: Path) -> None:
+    facts = facts_of(read(path))
+    assert unpacked(facts.packed()) == facts
+
+
+def test_a_token_finds_its_scenario_by_what_was_kept(project: Project) -> None:
+    project.write(x="-- chaos:matrix level in 1, 2\n" + FINE, y=FINE)
+    items = facts_of(read(project.pytester.path / "sql/x.sql")).items
+    token = f"{items[1][1][0][1]}-1-"
+    for _ in range(2):
+        assert project.collected(f"--chaos-replay={token}") == ["sql/x.sql::x[level=2]"]
 
 
 def test_a_folder_that_cannot_be_written_is_no_warning(project: Project) -> None:

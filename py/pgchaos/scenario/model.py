@@ -57,16 +57,18 @@ class When:
     name: str
     values: tuple[str, ...]
 
-    def holds(self, variables: Mapping[str, str]) -> bool:
-        """Say whether the directive counts.
 
-        Args:
-            variables: the values of the matrix for this item.
+def holds(when: When | None, variables: Mapping[str, str]) -> bool:
+    """Say whether a directive counts.
 
-        Returns:
-            True where the named variable has one of the values.
-        """
-        return variables.get(self.name) in self.values
+    Args:
+        when: that ends its line; None for one that counts always.
+        variables: the values of the matrix for this item.
+
+    Returns:
+        True where the named variable has one of the values.
+    """
+    return when is None or variables.get(when.name) in when.values
 
 
 class Form(Enum):
