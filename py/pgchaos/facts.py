@@ -56,7 +56,9 @@ class Facts:
         """
         for values, names in self.items:
             for name, of in names if mutants else names[:1]:
-                yield Job(path, shown, tags, values, name, self.connections, self.alone, of, self.permutations, self.draws)
+                yield Job(
+                    path, shown, tags, values, name, self.connections, self.alone, of, self.permutations, self.draws
+                )
 
     def packed(self) -> str:
         """Write them in one line, for `unpacked`."""
