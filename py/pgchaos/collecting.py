@@ -10,17 +10,19 @@ import re
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pytest
 
+from pgchaos.facts import Facts
 from pgchaos.items import NOTE, ScenarioItem, broken_call, scenario_call
-from pgchaos.jobs import Job, jobs_of
+from pgchaos.jobs import Job
+from pgchaos.kept import kept_in
 from pgchaos.options import MARKERS, Options
 from pgchaos.report import item_name
 from pgchaos.runner import Runner
-from pgchaos.scenario.model import Scenario, ScenarioError
-from pgchaos.scenario.reader import is_scenario, read
+from pgchaos.scenario.model import ScenarioError
+from pgchaos.scenario.reader import is_scenario
 
 _PGTAP = re.compile(r"\b(?:no_plan|plan|finish|runtests|do_tap)\s*\(", re.IGNORECASE)
 _TAGS = re.compile(r"^\s*-- chaos:tags\s+(.*)$", re.MULTILINE)
@@ -31,6 +33,8 @@ class ScenarioFile(pytest.File):
 
     options: Options
     runner: Runner
+    raw: bytes | None = None
+    """What it holds, until it is collected."""
 
     def collect(self) -> Iterator[ScenarioItem]:
         """Read the file.
@@ -42,36 +46,49 @@ class ScenarioFile(pytest.File):
             pytest.Collector.CollectError: the file is no scenario, and nothing shall be run.
         """
         shown = _shown(self.path, self.config)
+        raw, self.raw = self.raw, None
         try:
-            scenario = read(self.path, shown, extra_tags=self.options.tags)
+            facts = kept_in(self.config, self.options.tags).facts(self.path, shown, raw)
         except ScenarioError as error:
-            yield self._broken(str(error))
+            yield self._broken(str(error), raw)
             return
-        for job in jobs_of(scenario, self.options.tags, mutants=self.options.mutants):
-            yield self._item(scenario, job)
+        for job in facts.jobs(self.path, shown, self.options.tags, mutants=self.options.mutants):
+            yield self._item(facts, job)
 
-    def _item(self, scenario: Scenario, job: Job) -> ScenarioItem:
+    def _item(self, facts: Facts, job: Job) -> ScenarioItem:
         call = scenario_call(self.runner, self.options)
-        name = item_name(scenario.name, job.variables, job.mutant)
+        name = item_name(self.path.name.removesuffix(".sql"), job.variables, job.mutant)
         item: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=call)
         item.job = job
-        item.title = scenario.title
-        item.user_properties += [(NOTE, str(note)) for note in scenario.notes]
-        item.line = next((requirement.place.line for requirement in scenario.requires), 1)
-        _mark(item, scenario.tags)
+        item.title = facts.title
+        item.user_properties += [(NOTE, note) for note in facts.notes]
+        item.line = facts.line
+        _mark(item, facts.tags)
         return item
 
-    def _broken(self, text: str) -> ScenarioItem:
+    def _broken(self, text: str, raw: bytes | None) -> ScenarioItem:
         if self.config.getoption("collectonly"):
             raise self.CollectError(text)
         item: ScenarioItem = ScenarioItem.from_parent(self, name=self.path.stem, callobj=broken_call(text))
         # its tags as far as they can be told, so that -m finds it too
-        words = {word for line in _TAGS.findall(_text(self.path) or "") for word in line.split()}
+        words = {word for line in _TAGS.findall(_text(raw)) for word in line.split()}
         _mark(item, words & {*MARKERS, *self.options.tags})
         return item
 
 
-def wanted(path: Path, session: pytest.Session, options: Options) -> Literal["", "scenario", "pgtap"]:
+class Wanted(NamedTuple):
+    """A file that is to be collected.
+
+    Args:
+        kind: what it is collected as.
+        raw: what it holds; None where it cannot be read.
+    """
+
+    kind: Literal["scenario", "pgtap"]
+    raw: bytes | None
+
+
+def wanted(path: Path, session: pytest.Session, options: Options) -> Wanted | None:
     """Say whether a file is to be collected.
 
     A file with a directive is, if it lies under `chaos_paths`, or is named on the command line or below a folder that
@@ -84,16 +101,20 @@ def wanted(path: Path, session: pytest.Session, options: Options) -> Literal["",
         options: of the run.
 
     Returns:
-        What it is collected as; '' where it is not.
+        What it is collected as, and its text; None where it is not.
     """
     named = session.isinitpath(path)
     if not (named or _below(path, options.paths) or (options.named and _in_named_folder(path, session))):
-        return ""
-    text = _text(path)
-    # one that cannot be read is told of by the reader
-    if text is None or is_scenario(text):
-        return "scenario"
-    return "pgtap" if (named or options.pgtap_files) and _PGTAP.search(text) else ""
+        return None
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        # the reader tells of it
+        return Wanted("scenario", None)
+    text = _text(raw)
+    if is_scenario(text):
+        return Wanted("scenario", raw)
+    return Wanted("pgtap", raw) if (named or options.pgtap_files) and _PGTAP.search(text) else None
 
 
 def _below(path: Path, folders: tuple[Path, ...]) -> bool:
@@ -112,11 +133,8 @@ def _in_named_folder(path: Path, session: pytest.Session) -> bool:
     return any(session.isinitpath(folder) for folder in path.parents if folder != start)
 
 
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
+def _text(raw: bytes | None) -> str:
+    return (raw or b"").decode(errors="replace")
 
 
 def _shown(path: Path, config: pytest.Config) -> str:

@@ -207,7 +207,7 @@ class RunResult:
         seed: of everything random in it.
         started_at: when setup began.
         duration: of the scenario in seconds, from setup to the end of its leak checks.
-        skipped: why it was not run, or ''.
+        skipped: why it was not run, or ''; of a plain pgTAP file also what it says itself, by `1..0 # SKIP why`.
         order: the steps as they went, where the run went step by step; else empty.
         permutations: where several were run, of which this tells; else None.
         explored: what a search has come through; else None.
@@ -244,4 +244,3 @@ class RunResult:
     output: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     server: str = ""
-    leaves_seen: set[str] = field(default_factory=set)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pgchaos.history import RunResult
 from pgchaos.scenario.model import Mutant, Scenario
 
-_OWN = 5
+OWN_CONNECTIONS = 5
 """Connections of the engine's own beside the sessions: setup, check, watcher, observer, leak checks."""
 
 
@@ -36,7 +36,7 @@ class Job:
     tags: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     mutant: str = ""
-    connections: int = _OWN
+    connections: int = OWN_CONNECTIONS
     alone: bool = False
     fingerprint: str = ""
     permutations: int = 0
@@ -52,7 +52,7 @@ class Job:
         Raises:
             ScenarioError: the file is no scenario (any more).
         """
-        # projects without scenarios do not pay for loading these, here and below
+        # projects without scenarios do not pay for loading these
         from pgchaos.scenario.mutation import mutated, slug
         from pgchaos.scenario.reader import read
 
@@ -76,32 +76,3 @@ class Done:
     scenario: Scenario
     mutant: Mutant | None
     result: RunResult
-
-
-def jobs_of(scenario: Scenario, tags: tuple[str, ...] = (), *, mutants: bool = False) -> Iterator[Job]:
-    """Tell what is to be run of a file.
-
-    Args:
-        scenario: the file.
-        tags: further tags that the project has.
-        mutants: its mutants too.
-
-    Yields:
-        A job for each value of the matrix, each followed by its mutants.
-    """
-    from pgchaos.scenario.mutation import mutants_in_force, slug
-    from pgchaos.scenario.reader import variants
-    from pgchaos.scenario.schedules import MOST, interleavings
-    from pgchaos.schedule.token import fingerprint
-
-    connections = _OWN + sum(session.count for session in scenario.sessions)
-    alone = scenario.alone or "destructive" in scenario.tags
-    texts = [scenario.source, *(path.read_text(encoding="utf-8", errors="replace") for path in scenario.includes)]
-    permutations, draws = 0, bool(scenario.given)
-    if scenario.schedule.kind == "all":
-        permutations = min(interleavings(scenario.sessions), scenario.schedule.limit or MOST)
-    for values in variants(scenario):
-        names = ["", *(map(slug, mutants_in_force(scenario, values)) if mutants else ())]
-        for name in names:
-            of = fingerprint(texts, values, name)
-            yield Job(scenario.path, scenario.shown, tags, values, name, connections, alone, of, permutations, draws)

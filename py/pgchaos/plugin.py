@@ -84,13 +84,16 @@ def pytest_collect_file(
     # the reader takes a while to load; projects without SQL do not pay for it
     from pgchaos.collecting import ScenarioFile, wanted
 
-    options = parent.config.stash[_OPTIONS]
+    stash = parent.config.stash
+    options = stash[_OPTIONS]
     what = wanted(file_path, parent.session, options)
+    if what is None:
+        return others
     theirs = [other for other in others if type(other).__module__.partition(".")[0] == "pytest_pgtap"]
-    if not what or (what == "pgtap" and theirs and not options.pgtap_files):
+    if what.kind == "pgtap" and theirs and not options.pgtap_files:
         return others
     file: ScenarioFile = ScenarioFile.from_parent(parent, path=file_path)
-    file.options, file.runner = options, parent.config.stash[_RUNNER]
+    file.options, file.runner, file.raw = options, stash[_RUNNER], what.raw
     return [*(other for other in others if other not in theirs), file]
 
 

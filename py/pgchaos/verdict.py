@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pgchaos.history import Failure, FailureKind, RunResult
-from pgchaos.scenario.model import Mutant, Scenario, Xfail
+from pgchaos.scenario.model import Mutant, Scenario, Xfail, holds
 
 _WORDS = frozenset({"invariant", "oracle", "wait", "leak", "timeout"})
 _ASSERTIONS: frozenset[FailureKind] = frozenset({"assertion", "expect"})
@@ -69,7 +69,7 @@ def xfails_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[X
     Returns:
         Its xfails without those whose `when` does not hold.
     """
-    return tuple(xfail for xfail in scenario.xfails if xfail.when is None or xfail.when.holds(variables))
+    return tuple(xfail for xfail in scenario.xfails if holds(xfail.when, variables))
 
 
 def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:

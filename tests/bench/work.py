@@ -70,9 +70,16 @@ def program(command: Sequence[str], folder: Path, env: Mapping[str, str] | None 
     return Ran(seconds, done.stdout)
 
 
-def pytest_run(folder: Path, *arguments: str) -> Ran:
-    """Run pytest in a folder that `workplace` made."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--chaos-seed={SEED}", *arguments]
+def pytest_run(folder: Path, *arguments: str, cache: bool = False) -> Ran:
+    """Run pytest in a folder that `workplace` made.
+
+    Args:
+        folder: to run it in.
+        arguments: of pytest.
+        cache: let it keep from one run to the next what it keeps as it comes.
+    """
+    kept = () if cache else ("-p", "no:cacheprovider")
+    command = [sys.executable, "-m", "pytest", "-q", *kept, f"--chaos-seed={SEED}", *arguments]
     return program(command, folder)
 
 

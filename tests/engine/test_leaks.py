@@ -33,7 +33,6 @@ def test_a_leak_is_found_unless_it_is_meant(play: Play, kind: str, how: tuple[st
     assert failure.text.startswith(f"left behind: {kind}: ")
     meant = play(f"-- chaos:leaves {kind} it is meant\n{text}")
     assert held(meant) == ["checked"]
-    assert meant.leaves_seen == {kind}
 
 
 @pytest.mark.parametrize("kind", LEAKS)

@@ -92,12 +92,12 @@ SELECT pass('never reached');
 
 
 @contextmanager
-def at_once(play: Play) -> Iterator[Callable[[], RunResult]]:
+def at_once(play: Play, holder: str = HOLDER) -> Iterator[Callable[[], RunResult]]:
     """Have the holder stand in the middle of its run; what is yielded lets it go on, and gives its result."""
     found: list[RunResult] = []
     folder = play.folder / "holder"
     folder.mkdir()
-    thread = threading.Thread(target=lambda: found.append(Play(play.server, folder)(HOLDER)))
+    thread = threading.Thread(target=lambda: found.append(Play(play.server, folder)(holder)))
     asleep = "FROM pg_stat_activity WHERE application_name = 'ready[1]' AND query = 'SELECT pg_sleep(100)'"
 
     def go_on() -> RunResult:
@@ -227,6 +227,53 @@ def test_what_another_run_holds_is_no_leak(neighbours: tuple[Sandbox, Sandbox]) 
         fellow.execute("BEGIN; SELECT pg_advisory_lock_shared(1, 2)")
         found = sorted(str(row[0]).split(":")[0] for row in mine.execute(left.encode()))
         assert found == ["advisory lock", "open transaction"]
+
+
+GIVER = """
+-- chaos:sandbox schema
+-- chaos:session ready
+SELECT chaos.signal('go');
+SELECT chaos.barrier('both', 1);
+-- chaos:allow query_canceled
+SELECT pg_sleep(100);
+-- chaos:check
+SELECT chaos.no_leaks('its own leaks');
+"""
+TAKERS = """
+-- chaos:sandbox schema
+-- chaos:session taker
+-- chaos:expect CH002
+SELECT chaos.wait_for('go', '0');
+-- chaos:expect CH002
+SELECT chaos.barrier('both', 2, '0');
+-- chaos:expect CH004
+SELECT chaos.cancel('ready');
+-- chaos:expect CH004
+SELECT chaos.terminate('ready');
+-- chaos:expect CH004
+SELECT chaos.wait_blocked('ready', '0');
+-- chaos:session a
+SELECT chaos.signal('come');
+SELECT chaos.barrier('all', 2);
+-- chaos:session b
+SELECT chaos.wait_for('come');
+SELECT chaos.barrier('all', 2);
+-- chaos:check
+SELECT chaos.no_leaks('no leak of another');
+"""
+
+
+def test_the_toolkit_finds_what_is_of_the_same_scenario_only(play_own: Play) -> None:
+    with at_once(play_own, GIVER) as go_on:
+        # an error that is expected and does not come would be a failure
+        assert held(play_own(TAKERS)) == ["no leak of another"]
+        assert held(go_on()) == ["its own leaks"]
+
+
+def test_what_the_takers_do_not_find_would_be_found_in_their_own_scenario(play_own: Play) -> None:
+    ready = "-- chaos:session ready\nSELECT chaos.signal('go');\n-- chaos:signal given\n"
+    taker = "-- chaos:session taker\n-- chaos:wait for given\nSELECT chaos.wait_for('go', '0');\n"
+    assert held(play_own(HEAD + ready + taker + CHECKED)) == ["checked"]
 
 
 # connections that are kept

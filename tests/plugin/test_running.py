@@ -155,6 +155,17 @@ def test_what_is_missing_skips_before_a_database_is_made(project: Project) -> No
     result.stdout.fnmatch_lines(["SKIPPED [[]1] sql/needy.sql:2: requires extension nosuch*"])
 
 
+def test_a_pgtap_file_that_skips_itself_says_why(project: Project) -> None:
+    project.write(
+        alien="\\set here false\n\\if :here\nSELECT plan(1);\nSELECT pass('x');\n\\else\n"
+        "SELECT '1..0 # SKIP no such thing here';\n\\endif\n",
+        wrong="SELECT '1..0 # SKIP but it runs one';\nSELECT * FROM no_plan();\nSELECT ok(true, 'one');\n",
+    )
+    result = project.run("-rs", "--chaos-pgtap")
+    result.assert_outcomes(skipped=1, failed=1)
+    result.stdout.fnmatch_lines(["SKIPPED [[]1] sql/alien.sql:1: no such thing here"])
+
+
 def test_harm_to_a_server_not_ours_is_skipped(project: Project) -> None:
     project.write(harm="-- chaos:tags destructive\n" + FINE)
     result = project.run("-rs")

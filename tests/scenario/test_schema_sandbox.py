@@ -89,9 +89,9 @@ REFUSED = [
     ("dblink()", "SELECT * FROM dblink('SELECT 1') AS t (a int)"),
     ("pg_reload_conf()", "SELECT pg_reload_conf()"),
     ("pg_create_physical_replication_slot()", "SELECT pg_create_physical_replication_slot('s')"),
-    ("chaos.signal()", "SELECT chaos.signal('ready')"),
+    ("chaos.snapshot()", "SELECT chaos.snapshot('seats', 'TABLE seat')"),
+    ("chaos.unchanged()", "SELECT chaos.unchanged('seats')"),
     ("chaos.clear_faults()", "SELECT chaos . clear_faults ( )"),
-    ("chaos.terminate()", "SELECT chaos.terminate('worker')"),
     # the same where they are not the statement itself
     ("pg_advisory_lock()", "DO $$ BEGIN PERFORM pg_advisory_lock(1); END $$"),
     ("pg_advisory_lock()", "DO 'BEGIN PERFORM pg_advisory_lock(1); END'"),
@@ -216,6 +216,9 @@ ALLOWED = [
     "SELECT chaos.assert(true, 'x'), chaos.worker(), chaos.delay('5ms')",
     "SELECT is(count(*), 1::bigint, 'VACUUM pg_advisory_lock() FROM other.seat') FROM chaos.transactions t",
     "SELECT chaos.clear_faults('seat')",
+    "SELECT chaos.signal('ready'), chaos.wait_for('ready'), chaos.barrier('both', 2), chaos.no_leaks()",
+    "SELECT chaos.terminate('a'), chaos.cancel('a'), chaos.is_blocked('a'), chaos.blocked_by('a', 'b')",
+    "SELECT chaos.wait_blocked('a')",
     "SELECT throws_ok('SELECT 1/0', '22012', NULL, 'VACUUM fails')",
     # alias.column, wherever it may stand
     "SELECT s.id, s.*, count(s.buyer) FROM seat s",

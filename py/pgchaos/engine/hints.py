@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pgchaos.engine.answer import ServerError
 from pgchaos.scenario.model import Place
@@ -49,7 +49,7 @@ def located(error: ServerError, place: Place | None, about: About) -> tuple[Plac
             more.append(f"is a `;` missing before it? The statement begins in line {place.line}")
         elif lines:
             more.append(f"the statement begins in line {place.line}")
-        place = replace(place, line=place.line + lines)
+        place = Place(place.path, place.line + lines)
     more += _pgtap(error)
     return place, (*error.hint, *more)
 

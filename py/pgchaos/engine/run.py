@@ -18,7 +18,7 @@ from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import Voices
 from pgchaos.engine.wording import error_failure
 from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.model import Item, Place, Scenario, Statement
+from pgchaos.scenario.model import Item, Place, Scenario, Statement, holds
 from pgchaos.scenario.model import Section as Part
 from pgchaos.schedule.board import in_force
 from pgchaos.schedule.orders import Order
@@ -137,8 +137,7 @@ class _Run:
                 found += leaks.objects(self._link(), objects)
             elif alone:
                 found += leaks.sessions(self._link(), self._pids)
-            in_force_ = [w for w in self._scenario.leaves if w.when is None or w.when.holds(self._variables)]
-            self._result.leaves_seen.update(leak.kind for leak in found)
+            in_force_ = [w for w in self._scenario.leaves if holds(w.when, self._variables)]
             self._result.failures += leaks.judge(found, in_force_)
 
     def _set_up(self, setup: Section) -> bool:
@@ -219,6 +218,8 @@ class _Run:
         finally:
             check.close()
         report = tap.close(stopped=failure is not None)
+        if self._scenario.plain:
+            self._result.skipped = report.skipped
         self._result.assertions += report.assertions
         self._result.failures += failures_of(report)
         return not self._fail(failure)

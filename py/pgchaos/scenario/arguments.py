@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pgchaos.scenario.names import NAME, keyword, meant
 
 _TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|(,|>=|<=|[=<>])|([^\s,'=<>]+)|('))")
+_SIGN = re.compile(r"[',=<>]")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|min|h)")
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
@@ -48,6 +49,8 @@ def cut(word: str, text: str) -> list[Token]:
     Raises:
         Wrong: a quote does not end.
     """
+    if _SIGN.search(text) is None:
+        return [Token(bare, False) for bare in text.split()]
     tokens = []
     for found in _TOKEN.finditer(text):
         kind = found.lastindex
@@ -110,7 +113,7 @@ class Args:
     def took(self, *words: str) -> bool:
         """Take these words if they come next, all or none of them."""
         ahead = self.tokens[self.at : self.at + len(words)]
-        if len(ahead) < len(words) or any(t.quoted or t.text != w for t, w in zip(ahead, words, strict=True)):
+        if [token.text for token in ahead if not token.quoted] != [*words]:
             return False
         self.at += len(words)
         return True

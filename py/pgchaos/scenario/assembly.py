@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from pgchaos.scenario.arguments import Wrong
@@ -16,7 +15,7 @@ from pgchaos.scenario.checks import (
     check_variables,
 )
 from pgchaos.scenario.file import Reading
-from pgchaos.scenario.lexemes import Comment, Sql
+from pgchaos.scenario.lexemes import Comment
 from pgchaos.scenario.model import Invariant, Place, Retry, Scenario, Schedule, Section, Session, Statement
 from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
@@ -24,7 +23,6 @@ from pgchaos.scenario.schedules import held_by, schedule, settled, too_many, wai
 from pgchaos.scenario.schema_sandbox import check_schema_sandbox
 from pgchaos.scenario.snapshots import snapshot_notes
 from pgchaos.scenario.title import title_of
-from pgchaos.scenario.unclosed import NOT_CLOSED, open_parenthesis
 
 
 def assembled(path: Path, reading: Reading) -> Scenario:
@@ -121,16 +119,11 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
         check_variables(body, declared, reading.complain)
     in_sessions = (body for body in bodies if body.kind == "session")
     everything = [sql for body in bodies for sql in body.sources]
-    unclear = _unclear(reading, everything)
+    unclear = reading.unended.unclear(everything)
     check_calls(in_sessions, everything, unclear, reading.complain)
     if scenario.sandbox == "schema":
         check_schema_sandbox(bodies, reading.found.planted, reading.head.matrix, unclear, reading.complain)
-    for sql in reading.unfinished:
-        if sql.place not in unclear:
-            last = reading.last_line(Place(sql.place.path, sys.maxsize), sql.place)
-            opened = open_parenthesis(sql)
-            cause = f"missing `;` in line {last}?" if opened is None else NOT_CLOSED.format(opened)
-            reading.complain(sql.place, f"the file ends inside the statement that begins here: {cause}")
+    reading.unended.tell_of_the_last(unclear)
     if reading.stray is not None and not reading.lost:
         _stray(reading, reading.stray)
         return
@@ -140,18 +133,6 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
     _check_sections(reading, bodies)
     _check_sessions(reading, scenario, sessions)
     _check_mutants(reading, scenario, sessions)
-
-
-def _unclear(reading: Reading, everything: list[Sql]) -> frozenset[Place]:
-    """Find the statements that may hold more than was meant: a `;` or a quote is missing."""
-    unclear = set(reading.run_together)
-    if reading.mistakes:
-        mistakes = {(place.path, place.line) for place in reading.mistakes}
-        for sql in everything:
-            lines = range(sql.place.line, sql.place.line + sql.text.count("\n") + 1)
-            if any((sql.place.path, line) in mistakes for line in lines):
-                unclear.add(sql.place)
-    return frozenset(unclear)
 
 
 def _stray(reading: Reading, stray: Place) -> None:

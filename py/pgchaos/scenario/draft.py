@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.model import Form, Parts, Place, Send, Variable
-from pgchaos.scenario.skeleton import GROUP, Body, called, copies_in, is_routine, named_in_dollars, slices
+from pgchaos.scenario.skeleton import GROUP, Body, copies_in, is_routine, named_in_dollars, slices
 from pgchaos.scenario.slash import merged
 from pgchaos.scenario.tokens import SPACES, WORD
 
@@ -48,7 +48,7 @@ class Draft:
         self._dollars: set[str] = set()
         self._plain = False  # a variable in the plain form stands in it: it may be a slice
         self._group = False
-        self._body = Body()
+        self._body: Body | None = None
         self._routine: bool | None = None
         self._fed = 0  # so many bones have been read on to see whether a body is open
 
@@ -98,7 +98,7 @@ class Draft:
         if self.verb not in ("CREATE", "") and not self._group:
             return True
         self._read_on(at)
-        return not self._body.is_open()
+        return self._body is None or not self._body.is_open()
 
     def _read_on(self, at: int) -> None:
         self.hide(at, at, "")
@@ -107,6 +107,7 @@ class Draft:
         if self._routine is None:
             self._routine = is_routine(piece)
         if self._routine:
+            self._body = self._body or Body()
             self._body.read(piece)
 
     def copies(self, end: int) -> int:
@@ -144,7 +145,7 @@ class Draft:
             prefix,
             copy,
             finished,
-            called(skeleton),
+            skeleton,
             slices(skeleton) if self._plain and "[" in skeleton else frozenset(),
             frozenset(self._dollars),
         )

@@ -6,18 +6,16 @@ from collections.abc import Collection
 
 from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.body import Body
-from pgchaos.scenario.commands import terminators
 from pgchaos.scenario.directives import WORDS, Directive, directive
 from pgchaos.scenario.found import PLAIN_SECTIONS, Found
 from pgchaos.scenario.head import Head
 from pgchaos.scenario.inside import item
 from pgchaos.scenario.lexemes import Command, Comment, Mistake, Sql
-from pgchaos.scenario.lexer import OPEN_NAME, OPEN_QUOTE
 from pgchaos.scenario.model import Fault, Place, Problem
 from pgchaos.scenario.mutants import Planted, caught_by, mutant_line, replace, same_item
 from pgchaos.scenario.options import InvariantOptions, SessionOptions, invariant_options, session_options
 from pgchaos.scenario.source import Source
-from pgchaos.scenario.unclosed import NOT_CLOSED, Swallowed, open_parenthesis, swallowed
+from pgchaos.scenario.unended import Unended
 from pgchaos.scenario.when import WrongCondition, split_when
 
 _MISSED = frozenset({"signal", "step", "barrier"})
@@ -44,13 +42,8 @@ class Reading:
         self.mutant: Planted | None = None
         self.first_section: Place | None = None
         self.deferred: list[tuple[Directive, Place]] = []
-        self.run_together: set[Place] = set()
-        self.mistakes: list[Place] = []
-        self.unfinished: list[Sql] = []
         self.stray: Place | None = None
-        self._lines: dict[str, list[str]] = {}
-        self._latest: Sql | None = None
-        self._swallowed: list[tuple[str, Swallowed]] = []
+        self.unended = Unended(source.texts, self.complain)
         self.asserts = False
         # what could not be understood may be what a later check would miss
         self.lost = bool(problems)
@@ -81,45 +74,16 @@ class Reading:
 
     def _mistake(self, mistake: Mistake) -> None:
         self.lost = True
-        self.mistakes.append(mistake.place)
-        # a directive in the same unfinished statement has told of it
-        if mistake.inside not in self.run_together and not self._odd_apostrophe(mistake):
-            self.complain(mistake.place, mistake.text)
-
-    def _odd_apostrophe(self, mistake: Mistake) -> bool:
-        """Tell where a quote that does not end has its cause, if that is an earlier one that swallowed a directive."""
-        if mistake.text not in (OPEN_QUOTE, OPEN_NAME):
-            return False
-        path, line = mistake.place.path, mistake.place.line
-        earlier = next((quote for at, quote in self._swallowed if at == path and quote.quote < line), None)
-        if earlier is not None:
-            self._tell_swallowed(earlier, path)
-        return earlier is not None
-
-    def _tell_swallowed(self, quote: Swallowed, path: str) -> None:
-        text = f"the quote that begins here swallows `{quote.word}` in line {quote.line}: is there one too many, or one"
-        self.complain(Place(path, quote.quote), f"{text} too few before it? Inside a string it is written twice")
+        self.unended.mistake(mistake)
 
     def _sql(self, sql: Sql) -> None:
-        self._latest = sql
-        self._look_for_swallowed(sql)
-        if not sql.finished:
-            self.unfinished.append(sql)
+        self.lost |= self.unended.sql(sql)
         if self.body is not None:
             self.body.sql(sql)
         elif self.mutant is not None:
             self._outside_mutant(sql.place)
         elif self.stray is None:
             self.stray = sql.place
-
-    def _look_for_swallowed(self, sql: Sql) -> None:
-        for quote in swallowed(sql):
-            # a file may write directives into strings: only with other signs of it is that a mistake
-            self._swallowed.append((sql.place.path, quote))
-            if quote.attached:
-                self.lost = True
-                self.run_together.add(sql.place)
-                self._tell_swallowed(quote, sql.place.path)
 
     def _command(self, command: Command) -> None:
         if self.body is not None:
@@ -145,7 +109,8 @@ class Reading:
             return
         where = WORDS[found.word]
         if comment.inside is not None:
-            self._inside_statement(found, comment, comment.inside)
+            self.lost = True
+            self.unended.directive(found, place, comment.inside)
             if where != "section":
                 return
         elif not comment.alone:
@@ -161,49 +126,6 @@ class Reading:
                 self._in_session(found, place)
         except Wrong as error:
             self._failed(found.word, place, error)
-
-    def _inside_statement(self, found: Directive, comment: Comment, begun: Place) -> None:
-        self.lost = True
-        if begun not in self.run_together and not found.slip:
-            self.complain(
-                comment.place,
-                f"`{found.word}` stands inside the statement that begins in line {begun.line}:"
-                f" {self._cause(found.word, comment.place, begun)}",
-            )
-        self.run_together.add(begun)
-
-    def _cause(self, word: str, end: Place, begun: Place) -> str:
-        line = open_parenthesis(self._latest, end.line) if self._latest is not None else None
-        if line is not None:
-            return NOT_CLOSED.format(line)
-        return f"missing {self._missing(word, end)} in line {self.last_line(end, begun)}?"
-
-    def _missing(self, word: str, end: Place) -> str:
-        # at the end of a section nothing is left that could use what \gset sets
-        if self._latest is None or WORDS[word] == "section":
-            return "`;`"
-        # the comments inside a statement follow it
-        lines = self._latest.text.split("\n")
-        return terminators("\n".join(lines[: end.line - self._latest.place.line]))
-
-    def last_line(self, end: Place, begun: Place) -> int:
-        """Find where a statement's `;` is missing.
-
-        Args:
-            end: the line before which it should have ended.
-            begun: where it begins.
-
-        Returns:
-            The last line before `end` that holds something other than a comment.
-        """
-        lines = self._lines.get(end.path)
-        if lines is None:
-            lines = self._lines[end.path] = self.source.texts[end.path].split("\n")
-        for number in range(min(end.line - 1, len(lines)), begun.line, -1):
-            text = lines[number - 1].strip()
-            if text and not text.startswith("--"):
-                return number
-        return begun.line
 
     def _failed(self, word: str, place: Place, error: Wrong) -> None:
         self.matrix_lost |= word == "matrix"

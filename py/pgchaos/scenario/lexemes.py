@@ -1,6 +1,7 @@
 """What the lexer cuts a file into; the reader makes sections, sessions and steps of these.
 
-Lines are counted from 1 in the file that was scanned.
+Lines are counted from 1 in the file that was scanned. Nobody changes a lexeme; they are not frozen all the same, for
+that costs three times as much for each, and there are thousands of files at collection.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from pgchaos.scenario.model import Parts, Place, Send
+from pgchaos.scenario.skeleton import called
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sql:
     r"""A statement, or a `\;` group, with what ended it.
 
@@ -25,7 +27,7 @@ class Sql:
         copy: inline data of COPY … FROM STDIN, else None.
         finished: False where the file, or the included file that it stands in, ended before its terminator. `psql -f`
             sends it there, with ON_ERROR_STOP too (mainloop.c), and so does a plain pgTAP file; a scenario may not.
-        words: the identifiers directly before a `(` outside quotes, lower case, each once: the functions it may call.
+        skeleton: its text with the insides of quotes and all comments taken out.
         slices: names of variables-like texts in `[a:name]` (checked by the reader against names of ours).
         quoted: names as in `:name` that stand inside its dollar quotes (checked likewise).
     """
@@ -38,12 +40,17 @@ class Sql:
     prefix: Parts = ()
     copy: str | None = None
     finished: bool = True
-    words: frozenset[str] = frozenset()
+    skeleton: str = ""
     slices: frozenset[str] = frozenset()
     quoted: frozenset[str] = frozenset()
 
+    @property
+    def words(self) -> frozenset[str]:
+        """The identifiers directly before a `(` outside quotes, lower case: the functions that it may call."""
+        return called(self.skeleton)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Command:
     r"""A meta-command of psql that is no terminator: its name without the backslash, and its arguments.
 
@@ -55,7 +62,7 @@ class Command:
     args: tuple[Parts, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Comment:
     """A `--` comment: between statements, or inside one, whose Sql it then follows.
 
@@ -72,7 +79,7 @@ class Comment:
     alone: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Mistake:
     """Something that no file may hold: an unknown meta-command, an unterminated quote, a backtick.
 

@@ -87,8 +87,7 @@ class _Scanner:
 
     def _comment(self, start: int, end: int) -> None:
         text = self._text
-        begin = text.rfind("\n", 0, start) + 1
-        alone = not text[begin:start].strip(SPACES)
+        alone = not text[text.rfind("\n", 0, start) + 1 : start].strip(SPACES)
         inside = self._draft.place if self._draft else None
         comment = Comment(self._place(start), text[start:end], inside, alone)
         (self._held if inside else self._found).append(comment)

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(NamedTuple):
     """A line of a file, as a user is told of it.
 
     Args:
@@ -58,16 +57,18 @@ class When:
     name: str
     values: tuple[str, ...]
 
-    def holds(self, variables: Mapping[str, str]) -> bool:
-        """Say whether the directive counts.
 
-        Args:
-            variables: the values of the matrix for this item.
+def holds(when: When | None, variables: Mapping[str, str]) -> bool:
+    """Say whether a directive counts.
 
-        Returns:
-            True where the named variable has one of the values.
-        """
-        return variables.get(self.name) in self.values
+    Args:
+        when: that ends its line; None for one that counts always.
+        variables: the values of the matrix for this item.
+
+    Returns:
+        True where the named variable has one of the values.
+    """
+    return when is None or variables.get(when.name) in when.values
 
 
 class Form(Enum):

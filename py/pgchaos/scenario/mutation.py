@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.lexer import scan
-from pgchaos.scenario.model import Item, Mutant, Parts, Replace, Scenario, Section, Send, Session, Statement
+from pgchaos.scenario.model import Item, Mutant, Parts, Replace, Scenario, Section, Send, Session, Statement, holds
 
 
 def mutants_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Mutant, ...]:
@@ -21,9 +21,9 @@ def mutants_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[
     Returns:
         The mutants for these values; none where the item itself is expected to fail.
     """
-    if any(xfail.when is None or xfail.when.holds(variables) for xfail in scenario.xfails):
+    if any(holds(xfail.when, variables) for xfail in scenario.xfails):
         return ()
-    return tuple(m for m in scenario.mutants if m.when is None or m.when.holds(variables))
+    return tuple(m for m in scenario.mutants if holds(m.when, variables))
 
 
 def slug(mutant: Mutant) -> str:

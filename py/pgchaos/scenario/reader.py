@@ -21,13 +21,16 @@ _COMMENT = re.compile(r"--[^\n\r]*")
 _COMMENTS_ONLY = re.compile(r"\ufeff?(?:[ \t]*(?:--[^\n]*)?\r?\n)*[ \t]*")
 
 
-def read(path: Path, shown: str | None = None, *, extra_tags: Collection[str] = ()) -> Scenario:
+def read(
+    path: Path, shown: str | None = None, *, extra_tags: Collection[str] = (), raw: bytes | None = None
+) -> Scenario:
     r"""Read a file and the files that it includes.
 
     Args:
         path: where it lies; \i looks beside it first, then in the current directory.
         shown: the path as users are told of it; without it, `path`.
         extra_tags: tags that are allowed beside slow, concurrent, destructive and smoke.
+        raw: what the file holds, where that was read before.
 
     Returns:
         What it says. A file without a directive is a plain pgTAP file: all of it is one check section.
@@ -37,7 +40,7 @@ def read(path: Path, shown: str | None = None, *, extra_tags: Collection[str] = 
     """
     shown = str(path) if shown is None else shown
     try:
-        text = text_of(path)
+        text = text_of(path, raw)
     except Unreadable as error:
         raise ScenarioError((Problem(Place(shown, error.line), f"the file {error}"),)) from error
     problems: list[Problem] = []

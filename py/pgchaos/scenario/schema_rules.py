@@ -116,18 +116,7 @@ FUNCTIONS = _rules(
 """Functions of the server and its extensions, by their whole name."""
 
 TOOLKIT = _rules(
-    (
-        r"barrier|signal|wait_for",
-        "chaos.{}()",
-        "it works by an advisory lock of the whole database (the directive of that name does not)",
-    ),
-    (
-        r"terminate|cancel|is_blocked|wait_blocked|blocked_by",
-        "chaos.{}()",
-        "it finds sessions by name in the whole database, and another scenario may have one of that name",
-    ),
     (r"snapshot|unchanged", "chaos.{}()", "snapshots of all scenarios in the database are kept in one place, by name"),
     (r"clear_faults", "chaos.{}()", "without a table it clears the faults of all scenarios in the database"),
-    (r"no_leaks", "chaos.{}()", "it looks at the whole database"),
 )
-"""Functions of the schema chaos, by their whole name."""
+"""Functions of the schema chaos, by their whole name; the others tell one scenario's sessions from another's."""

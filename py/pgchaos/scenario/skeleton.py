@@ -182,6 +182,9 @@ def is_routine(skeleton: str) -> bool:
     Returns:
         True for CREATE [OR REPLACE] FUNCTION or PROCEDURE.
     """
+    low = skeleton.lower()
+    if "function" not in low and "procedure" not in low:
+        return False
     found = (found["word"] for found in IDENTIFIER.finditer(skeleton))
     words = [word.lower() for word in islice(filter(None, found), 4)]
     if words[1:3] == ["or", "replace"]:

@@ -24,11 +24,12 @@ class Unreadable(Exception):
         self.line = line
 
 
-def text_of(path: Path) -> str:
+def text_of(path: Path, raw: bytes | None = None) -> str:
     """Read a file.
 
     Args:
         path: where it lies.
+        raw: what it holds, where that was read before.
 
     Returns:
         Its text; line ends and a byte order mark as they are.
@@ -36,17 +37,9 @@ def text_of(path: Path) -> str:
     Raises:
         Unreadable: it is no plain file, larger than 16 MiB, not UTF-8, or holds a NUL byte.
     """
-    try:
-        # a pipe or device would be waited for
-        if not path.is_file():
-            raise Unreadable("cannot be read: " + ("it is no plain file" if path.exists() else "there is no such file"))
-        if path.stat().st_size > LARGEST:
-            raise Unreadable(f"is larger than {LARGEST // 1024 // 1024} MiB; load large data from files of the server")
-        raw = path.read_bytes()
-    except OSError as error:
-        raise Unreadable(f"cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise Unreadable(f"cannot be read: {error}") from error
+    raw = _bytes_of(path) if raw is None else raw
+    if len(raw) > LARGEST:
+        raise _too_large()
     nul = raw.find(b"\0")
     if nul >= 0:
         raise Unreadable("holds a NUL byte, so it is no text", raw.count(b"\n", 0, nul) + 1)
@@ -55,6 +48,24 @@ def text_of(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise Unreadable(f"is not UTF-8 (byte 0x{raw[error.start]:02x} in this line)", line) from error
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        # a pipe or device would be waited for
+        if not path.is_file():
+            raise Unreadable("cannot be read: " + ("it is no plain file" if path.exists() else "there is no such file"))
+        if path.stat().st_size > LARGEST:
+            raise _too_large()
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise Unreadable(f"cannot be read: {error}") from error
+
+
+def _too_large() -> Unreadable:
+    return Unreadable(f"is larger than {LARGEST // 1024 // 1024} MiB; load large data from files of the server")
 
 
 @dataclass(slots=True)

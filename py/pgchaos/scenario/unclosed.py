@@ -12,7 +12,8 @@ from pgchaos.scenario.pieces import Piece, pieces
 from pgchaos.scenario.tokens import IDENTIFIER_CHARACTER
 
 NOT_CLOSED = "an opening parenthesis in line {} is not closed"
-_MARK = "-- chaos:"
+MARK = "-- chaos:"
+"""What every directive begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,13 @@ def swallowed(sql: Sql) -> Iterator[Swallowed]:
     Yields:
         The first directive of each, in order.
     """
-    if _MARK not in sql.text:
+    if MARK not in sql.text:
         return
     for piece in pieces(sql.text, sql.place.line):
-        if piece.kind in ("string", "name") and _MARK in piece.text and sql.text[piece.start] != "$":
+        if piece.kind in ("string", "name") and MARK in piece.text and sql.text[piece.start] != "$":
             attached = piece.start > 0 and bool(IDENTIFIER_CHARACTER.match(sql.text, piece.start - 1))
             for number, line in enumerate(piece.text.split("\n")):
-                found = directive(line.strip()) if number and line.lstrip().startswith(_MARK) else None
+                found = directive(line.strip()) if number and line.lstrip().startswith(MARK) else None
                 if found is not None and found.word in WORDS and not found.slip:
                     yield Swallowed(piece.line, piece.line + number, found.word, attached)
                     break

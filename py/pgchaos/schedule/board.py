@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from pgchaos.scenario.model import Barrier, Item, Meta, Session, Signal, Statement, WaitBlocked, WaitFor
+from pgchaos.scenario.model import Barrier, Item, Meta, Session, Signal, Statement, WaitBlocked, WaitFor, holds
 from pgchaos.schedule.stuck import stuck
 
 
@@ -284,7 +284,7 @@ def in_force(item: Item, variables: Mapping[str, str]) -> bool:
     """
     if isinstance(item, Statement | Meta):
         return True
-    return item.when is None or item.when.holds(variables)
+    return holds(item.when, variables)
 
 
 def _names(actors: Collection[Actor | None]) -> str:

@@ -1,0 +1,106 @@
+"""What collection needs to know of a file: little enough to be kept from one run to the next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgchaos.jobs import OWN_CONNECTIONS, Job
+from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.mutation import mutants_in_force, slug
+from pgchaos.scenario.reader import variants
+from pgchaos.scenario.schedules import MOST, interleavings
+from pgchaos.schedule.token import fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What collection needs to know of a file that is a scenario.
+
+    Args:
+        title: of the scenario.
+        tags: as written, without 'chaos'.
+        line: that a skip is shown at.
+        notes: on what may surprise.
+        connections: that an item takes at most.
+        alone: nothing else may run on the server meanwhile.
+        permutations: how many interleavings an item runs at most, where the file says all of them; else 0.
+        draws: values are drawn for an item.
+        items: the values of the matrix for each item; '' and the slugs of the mutants that are run beside it; and the
+            fingerprint of each of these.
+    """
+
+    title: str
+    tags: tuple[str, ...]
+    line: int
+    notes: tuple[str, ...]
+    connections: int
+    alone: bool
+    permutations: int
+    draws: bool
+    items: tuple[tuple[Mapping[str, str], tuple[tuple[str, str], ...]], ...]
+
+    def jobs(self, path: Path, shown: str, tags: tuple[str, ...] = (), *, mutants: bool = False) -> Iterator[Job]:
+        """Tell what is to be run of the file.
+
+        Args:
+            path: the file.
+            shown: the path as users are told of it.
+            tags: further tags that the project has.
+            mutants: its mutants too.
+
+        Yields:
+            A job for each value of the matrix, each followed by its mutants.
+        """
+        for values, names in self.items:
+            for name, of in names if mutants else names[:1]:
+                yield Job(
+                    path, shown, tags, values, name, self.connections, self.alone, of, self.permutations, self.draws
+                )
+
+    def packed(self) -> str:
+        """Write them in one line, for `unpacked`."""
+        return json.dumps([getattr(self, name) for name in self.__slots__], ensure_ascii=False)
+
+
+def facts_of(scenario: Scenario) -> Facts:
+    """Take from a scenario what collection needs.
+
+    Args:
+        scenario: as read.
+    """
+    texts = [scenario.source, *(path.read_text(encoding="utf-8", errors="replace") for path in scenario.includes)]
+    items = []
+    for values in variants(scenario):
+        names = ["", *map(slug, mutants_in_force(scenario, values))]
+        items.append((values, tuple((name, fingerprint(texts, values, name)) for name in names)))
+    permutations = 0
+    if scenario.schedule.kind == "all":
+        permutations = min(interleavings(scenario.sessions), scenario.schedule.limit or MOST)
+    return Facts(
+        title=scenario.title,
+        tags=tuple(sorted(scenario.tags)),
+        line=next((requirement.place.line for requirement in scenario.requires), 1),
+        notes=tuple(map(str, scenario.notes)),
+        connections=OWN_CONNECTIONS + sum(session.count for session in scenario.sessions),
+        alone=scenario.alone or "destructive" in scenario.tags,
+        permutations=permutations,
+        draws=bool(scenario.given),
+        items=tuple(items),
+    )
+
+
+def unpacked(text: str) -> Facts:
+    """Read what `packed` wrote.
+
+    Args:
+        text: what it wrote.
+
+    Raises:
+        ValueError: the text is none of its own.
+    """
+    title, tags, line, notes, connections, alone, permutations, draws, items = json.loads(text)
+    taken = tuple((values, tuple((name, of) for name, of in names)) for values, names in items)
+    return Facts(title, tuple(tags), line, tuple(notes), connections, alone, permutations, draws, taken)
