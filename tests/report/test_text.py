@@ -197,7 +197,8 @@ def test_a_name_holds_no_control_character() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("free", "is not fixed"), ("exact", "same order"), ("all", "choice of schedules")]
+    ("kind", "said"),
+    [("free", "is not fixed"), ("exact", "same order"), ("all", "all permutations"), ("explore", "searches again")],
 )
 def test_what_a_replay_fixes_depends_on_the_schedule(kind: str, said: str) -> None:
     scheduled = replace(SCENARIO, schedule=Schedule(kind))  # type: ignore[arg-type]  # one of its words

@@ -16,7 +16,6 @@ _FIXED = {
     "all": "This runs all permutations again.",
     "explore": "This searches again.",
 }
-_SEARCHED = "This replays values, delays and the choice of schedules."
 
 
 def item_name(name: str, variables: Mapping[str, str], mutant: str = "") -> str:
@@ -65,7 +64,7 @@ def what_it_fixes(scenario: Scenario) -> str:
     Returns:
         One sentence.
     """
-    return _FIXED.get(scenario.schedule.kind, _SEARCHED)
+    return _FIXED[scenario.schedule.kind]
 
 
 def _printable(text: str) -> str:
