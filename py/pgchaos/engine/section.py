@@ -49,6 +49,7 @@ class Section:
         self._state = Interpreter(variables, self._echo)
         self._told: dict[str, str] | None = None
         self._link: Link | None = None
+        self._fresh = False  # it answered a moment ago
         self._place: Place | None = None
         self._about: About | None = None
         self._deadline = 0.0
@@ -98,12 +99,23 @@ class Section:
 
     def _connected(self) -> Link:
         """Connect, again where a crash of the server between two sections took the connection away."""
-        if self._link is not None and self._link.ask("", deadline=self._deadline).error is not None:
+        fresh, self._fresh = self._fresh, False
+        if self._link is not None and not fresh and self._link.ask("", deadline=self._deadline).error is not None:
             self.close()
         if self._link is None:
-            self._link, self._told = self._door.open(self._who, self._stop, notice=self._notice, again=True), None
-            self._pids.add(self._link.pid)
+            self.adopt(self._door.open(self._who, self._stop, notice=self.notice, again=True))
+        assert self._link is not None, "adopted just now, or answered"
+        self._fresh = False
         return self._link
+
+    def adopt(self, link: Link) -> None:
+        """Take a connection, which has answered a moment ago.
+
+        Args:
+            link: its notices come to `notice`; `close` closes it.
+        """
+        self._link, self._told, self._fresh = link, None, True
+        self._pids.add(link.pid)
 
     @property
     def in_block(self) -> bool:
@@ -121,7 +133,8 @@ class Section:
             self._link.close()
             self._link = None
 
-    def _notice(self, raw: pq.abc.PGresult) -> None:
+    def notice(self, raw: pq.abc.PGresult) -> None:
+        """Take a notice of the server."""
         self._voices.hear(self._who, self._place, raw)
 
     def _perform(self, link: Link, item: Item, seconds: float) -> Failure | None:

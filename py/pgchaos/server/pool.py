@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
@@ -15,6 +16,8 @@ from pgchaos.server.settings import ServerError
 _TAKE_LIMIT = 60.0
 _PILE = 8
 """Used databases that may wait for their end while new ones are asked for."""
+_SOON = 0.02
+"""Seconds in which a database that is lent is likely to come back unchanged: about what it takes to make one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ class Pool:
         self._templates: dict[tuple[str, ...], str] = {}
         self._ready: dict[tuple[str, ...], deque[str]] = defaultdict(deque)
         self._waiting: dict[tuple[str, ...], int] = defaultdict(int)
+        self._spares: dict[tuple[str, ...], int] = defaultdict(int)  # how many shall be ready
+        self._unchanged: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        self._out: dict[tuple[str, ...], int] = defaultdict(int)  # lent, and perhaps coming back unchanged
         self._used: deque[str] = deque()
         self._refused: dict[tuple[str, ...], str] = {}
         self._broken = ""
@@ -56,7 +62,7 @@ class Pool:
             extensions: of the template.
         """
         with self._changed:
-            self._ready[extensions]
+            self._spares[extensions] = self._ahead
             self._start()
             self._changed.notify_all()
 
@@ -73,20 +79,76 @@ class Pool:
         Raises:
             ServerError: none can be made; the message says why.
         """
-        end = time.monotonic() + limit
         with self._changed:
-            self._start()
-            self._waiting[extensions] += 1
+            self._spares[extensions] = self._ahead
+            return self._taken(extensions, limit, lambda: self._look(extensions))
+
+    def _taken(self, extensions: tuple[str, ...], limit: float, look: Callable[[], str]) -> str:
+        end = time.monotonic() + limit
+        self._start()
+        self._waiting[extensions] += 1
+        self._changed.notify_all()
+        try:
+            while not (name := look()):
+                if time.monotonic() > end:
+                    raise ServerError(f"no database was made within {limit:g} s")
+                self._changed.wait(end - time.monotonic())
+        finally:
+            self._waiting[extensions] -= 1
             self._changed.notify_all()
-            try:
-                while not (name := self._look(extensions)):
-                    if time.monotonic() > end:
-                        raise ServerError(f"no database was made within {limit:g} s")
-                    self._changed.wait(end - time.monotonic())
-            finally:
-                self._waiting[extensions] -= 1
-                self._changed.notify_all()
+        return name
+
+    def take_again(self, extensions: tuple[str, ...], limit: float = _TAKE_LIMIT) -> str:
+        """Take a database that `keep` brought back, or a fresh one; none are made ahead for those who ask so.
+
+        Args:
+            extensions: what it must have.
+            limit: seconds to wait.
+
+        Returns:
+            Its name.
+
+        Raises:
+            ServerError: none can be made; the message says why.
+        """
+        with self._changed:
+            soon = time.monotonic() + _SOON
+            while self._out[extensions] and not self._unchanged[extensions] and time.monotonic() < soon:
+                self._changed.wait(soon - time.monotonic())
+            name = self._look_again(extensions) or self._taken(extensions, limit, lambda: self._look_again(extensions))
+            self._out[extensions] += 1
             return name
+
+    def _look_again(self, extensions: tuple[str, ...]) -> str:
+        if self._unchanged[extensions] and not self._closing:
+            return self._unchanged[extensions].pop()
+        if name := self._look(extensions):
+            self._spares[extensions] = max(0, self._spares[extensions] - 1)
+        return name
+
+    def keep(self, extensions: tuple[str, ...], name: str) -> None:
+        """Have a database lent again: it is as it was made.
+
+        Args:
+            extensions: that it has.
+            name: taken by `take_again`.
+        """
+        with self._changed:
+            self._out[extensions] -= 1
+            self._unchanged[extensions].append(name)
+            self._changed.notify_all()
+
+    def spoil(self, extensions: tuple[str, ...], name: str) -> None:
+        """Have a database dropped that is not as it was made; others may fare alike, and make some ahead.
+
+        Args:
+            extensions: that it has.
+            name: taken by `take_again`.
+        """
+        with self._changed:
+            self._out[extensions] -= 1
+            self._spares[extensions] = self._ahead
+        self.give_back(name)
 
     def _look(self, extensions: tuple[str, ...]) -> str:
         if self._closing:
@@ -159,8 +221,8 @@ class Pool:
         for extensions, number in self._waiting.items():
             if number > len(self._ready[extensions]) and extensions not in self._refused:
                 return _Make(extensions)
-        for extensions, names in self._ready.items():
-            if len(names) < self._ahead and extensions not in self._refused:
+        for extensions, number in self._spares.items():
+            if len(self._ready[extensions]) < number and extensions not in self._refused:
                 return _Make(extensions)
         return drop
 

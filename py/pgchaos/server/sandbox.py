@@ -31,6 +31,7 @@ class Sandbox:
         schema: the scenario's own in a database that others use too, else ''.
         shelf: where that database's connections wait from one scenario to the next; None where none are kept.
         spare: closes all the connections that wait so on the server.
+        keep: says that the database is as it was lent, so that it may be lent again; for one that was asked for so.
     """
 
     database: str
@@ -39,11 +40,12 @@ class Sandbox:
     schema: str = ""
     shelf: Shelf | None = None
     spare: Callable[[], None] = _nothing
+    keep: Callable[[], None] = _nothing
 
     @property
     def shared(self) -> bool:
         """Whether other scenarios may use the database at the same time."""
-        return self.shelf is not None
+        return self.shelf is not None and self.schema != ""
 
     @property
     def settings(self) -> dict[str, str]:
