@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
 _RECOVERY_LIMIT = 20.0
+_THERE = """
+    SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()),
+           EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = %s)
+"""
+_COMMITTED = """
+    SELECT id FROM pg_catalog.generate_series(%s::bigint, %s::bigint - 1) id
+    WHERE pg_catalog.txid_status(id) = 'committed'
+"""
 _RESTARTING = ("the database system is", "server closed the connection unexpectedly", "Connection reset by peer")
 """What a server says that a killed session has made start again: then it is worth waiting."""
 
@@ -41,6 +50,8 @@ class Maker:
         self._pgtap_from = pgtap_from
         self._number = 0
         self.made: set[str] = set()
+        self.committed: set[int] = set()
+        """Transaction ids by which databases were made and dropped here: those of which that is certain."""
         self._conn: psycopg.Connection[tuple[object, ...]] | None = None
 
     def template(self, extensions: tuple[str, ...]) -> str:
@@ -92,7 +103,8 @@ class Maker:
         Raises:
             psycopg.Error: it cannot be dropped.
         """
-        drop_database(self._connection(), self._conninfo, name)
+        with self._noting(name):
+            drop_database(self._connection(), self._conninfo, name)
         self.made.discard(name)
 
     def drop_all(self) -> None:
@@ -125,12 +137,34 @@ class Maker:
         # Measured with pgTAP loaded, fsync off: 17 ms by FILE_COPY, 31 ms by WAL_LOG. But FILE_COPY forces checkpoints,
         # which others on a shared server would feel.
         strategy = " STRATEGY FILE_COPY" if self._ours and self._connection().info.server_version >= 150000 else ""
-        self._execute("CREATE DATABASE {} TEMPLATE {}" + strategy, name, source)
+        with self._noting(name):
+            self._execute("CREATE DATABASE {} TEMPLATE {}" + strategy, name, source)
         if not self._ours:
             comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
             record = sql.Literal(self._run.dumps())
-            self._connection().execute(comment.format(sql.Identifier(name), record))
+            with self._connection().transaction():
+                self._connection().execute(comment.format(sql.Identifier(name), record))
+                (own,) = self._one("SELECT pg_catalog.txid_current()")
+                self.committed.add(int(str(own)))
         return name
+
+    @contextlib.contextmanager
+    def _noting(self, name: str) -> Iterator[None]:
+        """Note the transaction by which a database comes or goes, which cannot be asked for its id.
+
+        It is the one that was committed meanwhile; where others were too, it stays unknown.
+        """
+        (since, before) = self._one(_THERE, name)
+        yield
+        (end, after) = self._one(_THERE, name)
+        found = self._connection().execute(_COMMITTED, [since, end]).fetchmany(2) if before != after else []
+        if len(found) == 1:
+            self.committed.add(int(str(found[0][0])))
+
+    def _one(self, query: LiteralString, *values: str) -> tuple[object, ...]:
+        row = self._connection().execute(query, values).fetchone()
+        assert row is not None, "a SELECT without FROM"
+        return row
 
     def _execute(self, statement: LiteralString, *names: str) -> None:
         self._connection().execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import psycopg
@@ -53,6 +53,8 @@ class Pool:
         self._broken = ""
         self._closing = False
         self._drop_all = False
+        self._jobs_begun = 0
+        self._busy = False
         self._thread = threading.Thread(target=self._work, name="pgchaos databases", daemon=True)
 
     def expect(self, extensions: tuple[str, ...]) -> None:
@@ -138,6 +140,21 @@ class Pool:
             self._unchanged[extensions].append(name)
             self._changed.notify_all()
 
+    def explains(self, transactions: Collection[int]) -> bool:
+        """Say whether transactions only made and dropped databases, here.
+
+        Args:
+            transactions: by their ids, all of them committed.
+        """
+        with self._changed:
+            begun = self._jobs_begun
+            # what is being made just now may have been committed already, and is told of when it is done
+            self._changed.wait_for(lambda: self._maker.committed.issuperset(transactions) or self._idle(begun), 5.0)
+            return self._maker.committed.issuperset(transactions)
+
+    def _idle(self, begun: int) -> bool:
+        return not self._busy or self._jobs_begun > begun or self._closing
+
     def spoil(self, extensions: tuple[str, ...], name: str) -> None:
         """Have a database dropped that is not as it was made; others may fare alike, and make some ahead.
 
@@ -203,10 +220,14 @@ class Pool:
 
     def _wait(self) -> _Make | _Drop | None:
         with self._changed:
+            self._busy = False
+            self._changed.notify_all()
             while not self._closing and (job := self._next()) is None:
                 self._changed.wait()
             if self._closing:
                 return None
+            self._busy = True
+            self._jobs_begun += 1
             if isinstance(job, _Drop):
                 self._used.popleft()
             return job

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -32,6 +33,7 @@ class Sandbox:
         shelf: where that database's connections wait from one scenario to the next; None where none are kept.
         spare: closes all the connections that wait so on the server.
         keep: says that the database is as it was lent, so that it may be lent again; for one that was asked for so.
+        explains: says whether transactions, by their ids, are all of the run's own that makes and drops databases.
     """
 
     database: str
@@ -41,6 +43,7 @@ class Sandbox:
     shelf: Shelf | None = None
     spare: Callable[[], None] = _nothing
     keep: Callable[[], None] = _nothing
+    explains: Callable[[Collection[int]], bool] = operator.not_
 
     @property
     def shared(self) -> bool:

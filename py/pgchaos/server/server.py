@@ -257,7 +257,14 @@ class Server:
             shelf = self._shelves[name] = Shelf(make_conninfo(self.conninfo(name), application_name="check"))
         kept: list[bool] = []
         try:
-            yield Sandbox(name, shelf.conninfo, shelf=shelf, spare=self.spare, keep=lambda: kept.append(True))
+            yield Sandbox(
+                name,
+                shelf.conninfo,
+                shelf=shelf,
+                spare=self.spare,
+                keep=lambda: kept.append(True),
+                explains=self._pool.explains,
+            )
         finally:
             if kept:
                 self._pool.keep(extensions, name)
