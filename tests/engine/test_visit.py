@@ -9,12 +9,21 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from pgchaos.history import RunResult
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.engine.playing import Play, held, only
+from tests.waiting import until
 
 WHERE = "SELECT pass('at ' || current_database() || ' ' || pg_backend_pid());"
+
+
+CONNECT = """
+    CREATE EXTENSION dblink;
+    SELECT dblink_connect('host=' || split_part(current_setting('unix_socket_directories'), ',', 1) || ' port='
+        || current_setting('port') || ' user=' || current_user || ' dbname=' || {database});
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +47,19 @@ def block(text: str = "", plan: int = 1, end: str = "ROLLBACK") -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A server that nobody else uses: what others commit is no proof."""
+    """A server that nobody else uses, autovacuum neither: while others commit, nothing is proven."""
     with open_server(ServerSettings(), {}) as server:
+        with server.connect() as conn:
+            conn.execute("ALTER SYSTEM SET autovacuum = off")
+            conn.execute("SELECT pg_reload_conf()")
         yield server
+
+
+def settled(server: Server) -> None:
+    """Wait until all databases are dropped that will not be used any more."""
+    with server.connect() as conn:
+        query = "SELECT count(*) <= 4 FROM pg_database WHERE datname LIKE 'pgchaos%'"
+        until(lambda: conn.execute(query).fetchone() == (True,), "a template, the one in use, and two ahead of use")
 
 
 def test_a_file_that_changes_nothing_hands_database_and_connection_on(play: Play) -> None:
@@ -52,7 +71,7 @@ def test_a_file_that_changes_nothing_hands_database_and_connection_on(play: Play
 
 
 def rows(server: Server, database: str) -> dict[str, set[tuple[object, ...]]]:
-    """Everything in the tables of a database; of pg_class not what a vacuum, which may come at any time, notes there."""
+    """Everything in the tables of a database; of pg_class not what is noted there without a transaction."""
     with server.connect(database) as conn:
         tables = conn.execute(
             "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
@@ -112,24 +131,18 @@ def test_a_file_that_changes_something_hands_nothing_on(play: Play, change: str)
 def test_another_session_s_commit_is_seen(play: Play) -> None:
     before = at(play(block()))
     text = """
-        CREATE EXTENSION dblink;
-        SELECT dblink_exec('host=' || split_part(current_setting('unix_socket_directories'), ',', 1) || ' port='
-            || current_setting('port') || ' user=' || current_user || ' dbname=' || current_database(), $$
-            CREATE TABLE seen ()$$);
+        SELECT dblink_exec('CREATE TABLE seen ()'), dblink_disconnect();
     """
-    assert at(play(block(text))) == before
+    assert at(play(block(CONNECT.format(database="current_database()") + text))) == before
     assert at(play(block())).database != before.database
 
 
 def test_another_session_that_stays_is_seen(play: Play) -> None:
     before = at(play(block()))
     text = """
-        CREATE EXTENSION dblink;
-        SELECT dblink_connect('host=' || split_part(current_setting('unix_socket_directories'), ',', 1) || ' port='
-            || current_setting('port') || ' user=' || current_user || ' dbname=' || current_database());
         SELECT dblink_exec('BEGIN'), dblink_exec('CREATE TABLE seen ()');
     """
-    assert at(play(block(text))) == before
+    assert at(play(block(CONNECT.format(database="current_database()") + text))) == before
     assert at(play(block())).database != before.database
 
 
@@ -144,15 +157,28 @@ def test_a_stranger_s_transaction_that_is_still_open_is_seen(play: Play, server:
         assert at(play(block())).database != before.database
 
 
-def test_a_commit_elsewhere_on_the_server_is_no_proof(play: Play, server: Server) -> None:
+def test_a_commit_elsewhere_between_two_visits_is_of_no_account(play: Play, server: Server) -> None:
     before = at(play(block()))
+    settled(server)
     with server.connect() as conn:
-        conn.execute("CREATE TABLE IF NOT EXISTS elsewhere ()")
-        # between two visits it is of no account
+        conn.execute("CREATE TABLE elsewhere ()")
         assert at(play(block())) == before
-        text = "SELECT pg_notify('now', ''), pg_sleep(0) FROM pg_current_xact_id();"
-        assert at(play(block(text))) == before
         conn.execute("DROP TABLE elsewhere")
+
+
+def test_a_commit_elsewhere_meanwhile_is_no_proof(play: Play, server: Server) -> None:
+    before = at(play(block()))
+    database = str(conninfo_to_dict(server.conninfo())["dbname"])
+    text = CONNECT.format(database=f"'{database}'") + "SELECT dblink_exec('CREATE TABLE e (); DROP TABLE e');"
+    assert at(play(block(text + "SELECT dblink_disconnect();"))) == before
+    assert at(play(block())).database != before.database
+
+
+def test_a_prepared_transaction_is_found_and_rolled_back(play: Play) -> None:
+    before = at(play(block()))
+    result = play(block() + "BEGIN; CREATE TABLE seen (); PREPARE TRANSACTION 'seen';")
+    assert only(result).names == ("prepared transaction",)
+    assert at(play(block())).database != before.database
 
 
 def test_a_slot_that_nobody_commits_is_found_and_removed(play: Play, server: Server) -> None:
