@@ -49,10 +49,8 @@ AS_NEW = """
     SELECT current_user = session_user
        AND (pg_catalog.pg_my_temp_schema() = 0
             OR NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()))
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks
-                        WHERE pid = pg_catalog.pg_backend_pid() AND locktype = 'advisory')
 """
-"""Whether a session is as it was when it began, as far as DISCARD ALL might not have made it so."""
+"""Whether a session is as it was when it began: to be sure that it was reset, for DISCARD ALL does more than this."""
 
 
 NOT_AS_NEW = ServerError(NOT_CONNECTED, "the session is not as it began", said=False)

@@ -258,6 +258,7 @@ class _Run:
         return failure
 
     def _tear_down(self, setup: Section) -> None:
+        setup.doubt()
         try:
             if setup.in_block:
                 setup.ask("ROLLBACK", None, self._share)

@@ -49,7 +49,7 @@ class Section:
         self._state = Interpreter(variables, self._echo)
         self._told: dict[str, str] | None = None
         self._link: Link | None = None
-        self._fresh = False  # it answered a moment ago
+        self._doubted = False
         self._place: Place | None = None
         self._about: About | None = None
         self._deadline = 0.0
@@ -66,6 +66,9 @@ class Section:
             What stopped it, or None.
         """
         self._deadline = time.monotonic() + seconds
+        items = tuple(items)
+        if not items:
+            return None
         try:
             link = self._connected()
             for item in items:
@@ -99,22 +102,25 @@ class Section:
 
     def _connected(self) -> Link:
         """Connect, again where a crash of the server between two sections took the connection away."""
-        fresh, self._fresh = self._fresh, False
-        if self._link is not None and not fresh and self._link.ask("", deadline=self._deadline).error is not None:
+        if self._link is not None and self._doubted and self._link.ask("", deadline=self._deadline).error is not None:
             self.close()
         if self._link is None:
             self.adopt(self._door.open(self._who, self._stop, notice=self.notice, again=True))
-        assert self._link is not None, "adopted just now, or answered"
-        self._fresh = False
+        assert self._link is not None, "adopted just now"
+        self._doubted = False
         return self._link
 
+    def doubt(self) -> None:
+        """Have the connection tried before it is used again: the server may have crashed meanwhile."""
+        self._doubted = True
+
     def adopt(self, link: Link) -> None:
-        """Take a connection, which has answered a moment ago.
+        """Take a connection.
 
         Args:
             link: its notices come to `notice`; `close` closes it.
         """
-        self._link, self._told, self._fresh = link, None, True
+        self._link, self._told, self._doubted = link, None, False
         self._pids.add(link.pid)
 
     @property
