@@ -1,7 +1,8 @@
-"""Databases made ahead of use and dropped behind it, by one thread."""
+"""Databases made ahead of use and dropped behind it, by a thread or two."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import defaultdict, deque
@@ -34,7 +35,8 @@ class Pool:
     """Clones of templates, one template for each set of extensions.
 
     Args:
-        maker: makes them; from now on only the pool's thread uses it.
+        maker: makes them; from now on only the pool's thread uses it. Where several are waited for, a second thread
+            helps: making one is mostly waiting, for checkpoints and the disk.
         ahead: clones that are kept ready for each set that was asked for.
     """
 
@@ -53,9 +55,10 @@ class Pool:
         self._broken = ""
         self._closing = False
         self._drop_all = False
-        self._jobs_begun = 0
-        self._busy = False
+        self._making: dict[tuple[str, ...], int] = defaultdict(int)
+        self._running: list[_Make | _Drop] = []
         self._thread = threading.Thread(target=self._work, name="pgchaos databases", daemon=True)
+        self._helper = threading.Thread(target=self._help, name="pgchaos more databases", daemon=True)
 
     def expect(self, extensions: tuple[str, ...]) -> None:
         """Begin to make databases before the first is asked for.
@@ -147,13 +150,17 @@ class Pool:
             transactions: by their ids, all of them committed.
         """
         with self._changed:
-            begun = self._jobs_begun
-            # what is being made just now may have been committed already, and is told of when it is done
-            self._changed.wait_for(lambda: self._maker.committed.issuperset(transactions) or self._idle(begun), 5.0)
-            return self._maker.committed.issuperset(transactions)
-
-    def _idle(self, begun: int) -> bool:
-        return not self._busy or self._jobs_begun > begun or self._closing
+            # what is being done just now may have been committed already, and is told of when it is done
+            running = {id(job): job for job in self._running}
+            self._changed.wait_for(
+                lambda: (
+                    self._maker.ledger.explains(transactions)
+                    or self._closing
+                    or not any(running.get(id(job)) is job for job in self._running)
+                ),
+                5.0,
+            )
+            return self._maker.ledger.explains(transactions)
 
     def spoil(self, extensions: tuple[str, ...], name: str) -> None:
         """Have a database dropped that is not as it was made; others may fare alike, and make some ahead.
@@ -203,82 +210,119 @@ class Pool:
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(limit)
-        return not self._thread.is_alive() and not self._maker.made
+        return not self._thread.is_alive() and not self._maker.ledger.made
 
     def _start(self) -> None:
         if self._thread.ident is None and not self._closing:
             self._thread.start()
 
+    def _get_help(self, extensions: tuple[str, ...]) -> None:
+        lacking = self._waiting[extensions] - len(self._ready[extensions])
+        if lacking > 1 and extensions in self._templates and self._helper.ident is None and not self._closing:
+            self._helper.start()
+
     def _work(self) -> None:
         try:
             while (job := self._wait()) is not None:
-                self._do(job)
+                self._do(job, self._maker)
+            if self._helper.ident is not None:
+                self._helper.join()
             if self._drop_all:
                 self._maker.drop_all()
         finally:
             self._maker.close()
 
+    def _help(self) -> None:
+        maker = self._maker.another()
+        try:
+            # where there is no room for one more connection, it goes on without help
+            with contextlib.suppress(psycopg.Error):
+                maker.open()
+            while maker.alive() and (job := self._wait()) is not None:
+                self._do(job, maker)
+        finally:
+            maker.close()
+
     def _wait(self) -> _Make | _Drop | None:
         with self._changed:
-            self._busy = False
-            self._changed.notify_all()
             while not self._closing and (job := self._next()) is None:
                 self._changed.wait()
-            if self._closing:
+            if self._closing or job is None:
                 return None
-            self._busy = True
-            self._jobs_begun += 1
+            self._running.append(job)
             if isinstance(job, _Drop):
                 self._used.popleft()
+            else:
+                self._making[job.extensions] += 1
+                self._get_help(job.extensions)
             return job
+
+    def _done(self, job: _Make | _Drop) -> None:
+        with self._changed:
+            self._running = [other for other in self._running if other is not job]
+            if isinstance(job, _Make):
+                self._making[job.extensions] -= 1
+            self._changed.notify_all()
 
     def _next(self) -> _Make | _Drop | None:
         """Choose: who waits is served first, then what is ahead, then what is behind, unless that piles up."""
-        drop = _Drop(self._used[0]) if self._used else None
+        # one at a time: see Ledger.note_among
+        dropping = any(isinstance(job, _Drop) for job in self._running)
+        drop = _Drop(self._used[0]) if self._used and not dropping else None
         if self._broken:
             return None  # until somebody has been told
-        if len(self._used) > _PILE:
+        if len(self._used) > _PILE and drop is not None:
             return drop
-        for extensions, number in self._waiting.items():
-            if number > len(self._ready[extensions]) and extensions not in self._refused:
-                return _Make(extensions)
-        for extensions, number in self._spares.items():
-            if len(self._ready[extensions]) < number and extensions not in self._refused:
-                return _Make(extensions)
+        for wanted in (self._waiting, self._spares):
+            for extensions, number in wanted.items():
+                if self._lacks(extensions, number):
+                    return _Make(extensions)
         return drop
 
-    def _do(self, job: _Make | _Drop) -> None:
+    def _lacks(self, extensions: tuple[str, ...], number: int) -> bool:
+        making = self._making[extensions]
+        if extensions in self._refused or (making and extensions not in self._templates):
+            return False
+        return len(self._ready[extensions]) + making < number
+
+    def _do(self, job: _Make | _Drop, maker: Maker) -> None:
+        try:
+            self._try(job, maker)
+        finally:
+            self._done(job)
+
+    def _try(self, job: _Make | _Drop, maker: Maker) -> None:
         try:
             try:
-                self._perform(job)
+                self._perform(job, maker)
             except psycopg.OperationalError:
-                self._maker.check()
-                self._perform(job)  # once more: the server may only have been restarted
+                maker.check()
+                self._perform(job, maker)  # once more: the server may only have been restarted
         except ServerError as error:
             assert isinstance(job, _Make)
             with self._changed:
                 self._refused[job.extensions] = str(error)
                 self._changed.notify_all()
         except Exception as error:  # whatever it is, those who wait must hear of it
-            self._fail(job, error)
+            self._fail(job, error, maker)
 
-    def _perform(self, job: _Make | _Drop) -> None:
+    def _perform(self, job: _Make | _Drop, maker: Maker) -> None:
         if isinstance(job, _Drop):
-            self._maker.drop(job.name)
+            maker.drop(job.name)
             return
         template = self._templates.get(job.extensions)
         if template is None:
-            template = self._maker.template(job.extensions)
+            template = maker.template(job.extensions)
             with self._changed:
                 self._templates[job.extensions] = template
-        name = self._maker.clone(template)
+        name = maker.clone(template)
         with self._changed:
             self._ready[job.extensions].append(name)
             self._changed.notify_all()
 
-    def _fail(self, job: _Make | _Drop, error: Exception) -> None:
+    def _fail(self, job: _Make | _Drop, error: Exception, maker: Maker) -> None:
         """A database that cannot be dropped now is tried again when all is closed; all else must be told."""
-        if isinstance(job, _Drop) and self._maker.alive():
+        if isinstance(job, _Drop) and maker.alive():
             return
         with self._changed:
             self._broken = f"the server can make no database: {str(error).strip()}"

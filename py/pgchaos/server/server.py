@@ -16,6 +16,7 @@ from pgchaos.scenario.model import Requirement
 from pgchaos.server import in_place, requirements
 from pgchaos.server.choice import Choice, choose
 from pgchaos.server.databases import APPLICATION, remove_dead_runs
+from pgchaos.server.ledger import Ledger
 from pgchaos.server.leftovers import remove_dead_servers
 from pgchaos.server.maker import Maker
 from pgchaos.server.pool import Pool
@@ -91,7 +92,7 @@ class Server:
         base = make_conninfo(**private.parameters) if private is not None else choice.conninfo or ""
         self._probe: Probe = probe(base, choice, private is not None, settings.in_place)
         self._conninfo = self._probe.conninfo
-        maker = Maker(self._conninfo, self._run, self.ours, settings.pgtap)
+        maker = Maker(self._conninfo, self._run, self.ours, settings.pgtap, Ledger())
         self._pool = Pool(maker, settings.clones)
         if self.ours:
             self._pool.expect(())
