@@ -12,7 +12,7 @@ from pgchaos.engine.door import LASTING, LOOKS_FOR_SESSIONS, Door
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.performance import Performance
-from pgchaos.engine.section import Section
+from pgchaos.engine.section import Hear, Section
 from pgchaos.engine.settings import Settings
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.visit import MARKS, Visit
@@ -114,8 +114,9 @@ class _Run:
             self._pids.add(self._own.pid)
         return self._own
 
-    def _section(self, who: str) -> Section:
-        return Section(self._door, who, self._calm, self._voices, self._pids, self._variables)
+    def _section(self, who: str, hear: Hear | None = None) -> Section:
+        seed = self._settings.seed
+        return Section(self._door, who, self._calm, self._voices, self._pids, self._variables, seed, hear)
 
     def _all(self) -> None:
         alone = not self._sandbox.shared
@@ -149,7 +150,7 @@ class _Run:
     def _visit(self) -> None:
         """Run a plain file, on one connection, and look for leaks only where it is not proven that there are none."""
         tap = TapParser()
-        check = self._check_section(tap)
+        check = self._section("check", tap.feed)
         visit = Visit(self._door, self._calm, check.notice)
         check.adopt(visit.link)
         unchanged = complete = False
@@ -233,10 +234,7 @@ class _Run:
         if not items:
             return True
         tap = TapParser()
-        return self._check_by(self._check_section(tap), tap, items)
-
-    def _check_section(self, tap: TapParser) -> Section:
-        return Section(self._door, "check", self._calm, self._voices, self._pids, self._variables, tap.feed)
+        return self._check_by(self._section("check", tap.feed), tap, items)
 
     def _check_by(self, check: Section, tap: TapParser, items: list[Item]) -> bool:
         try:

@@ -31,6 +31,7 @@ class Section:
         voices: takes notices and output.
         pids: its backend is put in.
         variables: of the matrix; what the section sets is kept for its next run.
+        seed: of everything random.
         hear: takes every line that psql -At would print, with the place of its statement.
     """
 
@@ -42,9 +43,10 @@ class Section:
         voices: Voices,
         pids: set[int],
         variables: Mapping[str, str],
+        seed: int,
         hear: Hear | None = None,
     ) -> None:
-        self._door = door
+        self._door, self._settings = door, {"chaos.seed": str(seed)}
         self._who, self._stop, self._voices, self._pids, self._hear = who, stop, voices, pids, hear
         self._state = Interpreter(variables, self._echo)
         self._told: dict[str, str] | None = None
@@ -105,7 +107,7 @@ class Section:
         if self._link is not None and self._doubted and self._link.ask("", deadline=self._deadline).error is not None:
             self.close()
         if self._link is None:
-            self.adopt(self._door.open(self._who, self._stop, notice=self.notice, again=True))
+            self.adopt(self._door.open(self._who, self._stop, self._settings, self.notice, again=True))
         assert self._link is not None, "adopted just now"
         self._doubted = False
         return self._link
