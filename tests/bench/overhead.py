@@ -10,6 +10,7 @@ from tests.bench.measure import Line, alone
 from tests.bench.work import SQL, Ran, pytest_run, workplace
 
 EMPTY = 40
+IN_SCHEMAS = 200
 DELAYED = 40
 _EMPTY = """-- Almost nothing
 -- chaos:session a
@@ -17,6 +18,7 @@ SELECT 1;
 -- chaos:check
 SELECT ok(true, 'it ran');
 """
+_IN_A_SCHEMA = _EMPTY.replace("-- chaos:session", "-- chaos:sandbox schema\n-- chaos:session")
 _DELAY = """-- A second of waiting
 -- chaos:session a
 -- chaos:delay 1s
@@ -28,27 +30,23 @@ SELECT ok(true, 'it ran');
 
 def empty(folder: Path) -> Iterator[Line]:
     """Measure what a scenario costs beside its statements, many of them run with jobs."""
+    yield _each(folder, "a database", _EMPTY, EMPTY, 60)
+    yield _each(folder, "a schema", _IN_A_SCHEMA, IN_SCHEMAS, 5)
+
+
+def _each(folder: Path, what: str, text: str, number: int, aim: float) -> Line:
     with workplace(folder, "empty") as place:
-        _copies(place / "sql", _EMPTY, EMPTY)
-        (place / "sql/one").mkdir()
-        shutil.copy(place / "sql/x1.sql", place / "sql/one/one.sql")
+        _copies(place / "sql", text, number)
+        (place / "one").mkdir()
+        shutil.copy(place / "sql/x1.sql", place / "one/one.sql")
 
         def each() -> float:
-            every = _seconds(pytest_run(place, *sorted(f"sql/x{n}.sql" for n in range(1, EMPTY + 1))), EMPTY)
-            one = _seconds(pytest_run(place, "sql/one/one.sql"), 1)
-            return (every - one) / (EMPTY - 1) * 1000
+            every = _seconds(pytest_run(place, "sql"), number)
+            one = _seconds(pytest_run(place, "one/one.sql"), 1)
+            return (every - one) / (number - 1) * 1000
 
-        yield alone(
-            f"an empty scenario in a database of its own: one more among {EMPTY}, statements included",
-            each,
-            "ms",
-            under=60,
-        )
-    yield Line("an empty scenario in a schema of its own", aim="under 5 ms", skipped=_schema())
-
-
-def _schema() -> str:
-    return "`sandbox schema` is not measured yet"
+        what = f"an empty scenario in {what} of its own: one more among {number}, statements and report included"
+        return alone(what, each, "ms", under=aim)
 
 
 def delays(folder: Path) -> Iterator[Line]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgchaos.engine import stop
-from tests.engine.playing import Play
+from tests.engine.playing import Play, held
 
 JITTER = "-- chaos:session s x 2 repeat 2\n-- chaos:jitter 5ms\nSELECT 1;\n"
 RETRY = """
@@ -42,6 +42,31 @@ def test_pauses_depend_on_the_seed_alone(play: Play, pauses: list[float], sessio
     assert made(7) == first
     assert made(8) != first
     assert len(set(first)) == len(first) >= 4
+
+
+@pytest.mark.parametrize("sandbox", ["", "-- chaos:sandbox schema\n"], ids=["database", "schema"])
+def test_setup_check_and_teardown_draw_by_the_seed(play: Play, sandbox: str) -> None:
+    def drawn(seed: int) -> list[str]:
+        result = play(
+            f"""{sandbox}
+-- chaos:setup
+CREATE TABLE drawn AS SELECT chaos.random() AS n;
+-- chaos:session s
+SELECT 1;
+-- chaos:check
+SELECT pass(n::text) FROM drawn;
+SELECT pass(chaos.random()::text);
+-- chaos:teardown
+SELECT chaos.assert(true, chaos.random()::text);
+""",
+            seed=seed,
+        )
+        return held(result)
+
+    first = drawn(7)
+    assert drawn(7) == first
+    assert set(drawn(8)).isdisjoint(first)
+    assert len(first) == 3
 
 
 def test_backoff_doubles(play: Play, pauses: list[float]) -> None:

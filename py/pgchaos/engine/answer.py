@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from psycopg import pq
 
@@ -21,6 +22,12 @@ FORGETS = frozenset({"ROLLBACK", "RESET", "DISCARD ALL"})
 
 Row = tuple["str | None", ...]
 _ROWS_IN_TAG = re.compile(r" (\d+)$")
+
+
+@lru_cache(maxsize=1024)
+def _rows(tag: str) -> int | None:
+    found = _ROWS_IN_TAG.search(tag)
+    return int(found[1]) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +61,7 @@ class Result:
     @property
     def count(self) -> int | None:
         """Rows returned or affected; None where the tag holds no number."""
-        found = _ROWS_IN_TAG.search(self.tag)
-        return int(found[1]) if found else None
+        return _rows(self.tag)
 
     @property
     def width(self) -> int:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
 
 from psycopg import pq, sql
 
@@ -22,14 +23,17 @@ from pgchaos.server import Sandbox
 from pgchaos.server.shelf import Shelf
 
 Notice = Callable[[pq.abc.PGresult], None]
+T = TypeVar("T")
+K = TypeVar("K", bound="KeptLink")
 
 LASTING = re.compile(
     r"\bset_config\b|\bset(?:\s+(?:local|session))?\s+(?:(?:\"[^\"]+\"|\w+)\s*\.|\"\w+\.)|\bsetseed\b|\bchaos\s*\.\s*seed\b"
-    r"|\bload\b|\blanguage\s+'?(?!sql\b|plpgsql\b)\w",
+    r"|\bset(?:\s+(?:local|session))?\s*['%$|]"
+    r"|\bload\b|\bextension\b|\blanguage\s+'?(?!sql\b|plpgsql\b)\w",
     re.IGNORECASE,
 )
-"""What a session is not rid of before it ends: settings of one's own, whose names stay known; the seed of random();
-libraries; the interpreters of languages."""
+"""What a session is not rid of before it ends: settings of one's own, whose names stay known (perhaps where a SET is
+put together); the seed of random(); libraries, those of extensions too; the interpreters of languages."""
 
 LOOKS_FOR_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|blocked_by|no_leaks)\b", re.IGNORECASE)
 """Functions of the toolkit that find the sessions of a run."""
@@ -41,13 +45,17 @@ _ROOM = 2.0
 """Seconds in which backends end whose connections were closed."""
 _USABLE = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
 
-_AS_NEW = """
+AS_NEW = """
     SELECT current_user = session_user
        AND (pg_catalog.pg_my_temp_schema() = 0
             OR NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()))
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks
-                        WHERE pid = pg_catalog.pg_backend_pid() AND locktype = 'advisory')
 """
+"""Whether a session is as it was when it began: to be sure that it was reset, for DISCARD ALL does more than this."""
+
+
+NOT_AS_NEW = ServerError(NOT_CONNECTED, "the session is not as it began", said=False)
+VISITOR = "visitor"
+"""What the connection of a plain file is used for."""
 
 
 class KeptLink(Link):
@@ -77,14 +85,14 @@ class KeptLink(Link):
             Why it is not as a new one would be, and good for nothing; or None.
         """
         # SET, which is not planned, takes half the time of set_config
-        says = [_AS_NEW, *(_set(name, value) for name, value in settings.items())]
+        says = [AS_NEW, *(_set(name, value) for name, value in settings.items())]
         if join:
             says.append("SELECT chaos._join()")
         answer = self.ask("; ".join(says), deadline=time.monotonic() + _PATIENCE)
         if answer.error is not None:
             return answer.error
         if self.disturbed or list(answer.results[0].rows()) != [("t",)]:
-            return ServerError(NOT_CONNECTED, "the session is not as it began", said=False)
+            return NOT_AS_NEW
         return None
 
     def close(self) -> None:
@@ -92,7 +100,7 @@ class KeptLink(Link):
         lent, self._lent = self._lent, False
         kept = False
         try:
-            kept = lent and self._shelf is not None and self._reset() and self._shelf.put(self._use, self)
+            kept = lent and self._shelf is not None and self.reset() and self._shelf.put(self._use, self)
         finally:
             if lent and not kept:
                 self.shut()
@@ -101,7 +109,8 @@ class KeptLink(Link):
         """End it for good."""
         super().close()
 
-    def _reset(self) -> bool:
+    def reset(self) -> bool:
+        """Make it as if it were new, as far as DISCARD ALL does; say whether that could be done."""
         if self.disturbed or not self.alive or self.status not in _USABLE:
             return False
         self.deafen()
@@ -155,10 +164,29 @@ class Door:
         Raises:
             LinkError: the server could not be reached or refused.
         """
+        return self._with_room(stop, lambda: self._open(name, stop, settings, notice, again))
+
+    def visitor(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
+        """Open the connection of a plain file, to a database that keeps connections.
+
+        Args:
+            kind: of link.
+            stop: whoever waits on it is woken by this.
+            notice: called with each notice of the server.
+
+        Returns:
+            It, and whether it is a kept one; `shut` ends it.
+
+        Raises:
+            LinkError: the server could not be reached or refused.
+        """
+        return self._with_room(stop, lambda: self._take(VISITOR, stop, notice, True, kind))
+
+    def _with_room(self, stop: Stop, opened: Callable[[], T]) -> T:
         until = time.monotonic() + _ROOM
         while True:
             try:
-                return self._open(name, stop, settings, notice, again)
+                return opened()
             except LinkError as refused:  # noqa: PERF203  # it tries again after the refusal
                 if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
                     raise
@@ -174,7 +202,7 @@ class Door:
             return link_again(conninfo, stop, notice) if again else Link(conninfo, stop, notice)
         kept = True
         while kept and not stop.is_set():
-            link, kept = self._take(name, stop, notice, again)
+            link, kept = self._take(name, stop, notice, again, KeptLink)
             try:
                 refusal = link.dress({**self.sandbox.settings, "application_name": name, **settings}, join=self.join)
             except BaseException:
@@ -188,15 +216,15 @@ class Door:
                 raise LinkError(refusal)
         raise LinkError(ServerError(NOT_CONNECTED, "the run was stopped", said=False))
 
-    def _take(self, name: str, stop: Stop, notice: Notice | None, again: bool) -> tuple[KeptLink, bool]:
+    def _take(self, name: str, stop: Stop, notice: Notice | None, again: bool, kind: type[K]) -> tuple[K, bool]:
         """Take a kept connection, or make one; say whether it was kept."""
-        assert self.sandbox.shelf is not None, "of a shared database"
+        assert self.sandbox.shelf is not None, "of a database that keeps connections"
         kept = self.sandbox.shelf.take(_use(name))
-        if isinstance(kept, KeptLink):
+        if isinstance(kept, kind):
             kept.attend(stop, notice)
             return kept, True
         conninfo = self.sandbox.shelf.conninfo
-        new = link_again(conninfo, stop, notice, kind=KeptLink) if again else KeptLink(conninfo, stop, notice)
+        new = link_again(conninfo, stop, notice, kind=kind) if again else kind(conninfo, stop, notice)
         return new, False
 
 

@@ -109,7 +109,8 @@ class Link:
             self._last_words(answer)
             self._lost(answer, str(error))
         answer.after = pg.transaction_status
-        if answer.error is None and pg.status == pq.ConnStatus.BAD:
+        # which libpq says of every connection that is bad
+        if answer.after == pq.TransactionStatus.UNKNOWN and answer.error is None:
             self._lost(answer, "server closed the connection unexpectedly")
         return answer
 

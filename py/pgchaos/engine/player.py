@@ -207,7 +207,7 @@ class Player:
         answer = self._send(item, expect)
         if answer.error is not None:
             self._fail(item, answer, answer.error, expect, allow)
-        elif self.speaker.in_block and closes_block(item.verb, item.text):
+        elif closes_block(item.verb, item.text) and self.speaker.in_block:
             self._begun = _CHAINED
 
     def _send(self, item: Statement, expect: Expect | None) -> Answer:

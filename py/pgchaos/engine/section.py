@@ -31,6 +31,7 @@ class Section:
         voices: takes notices and output.
         pids: its backend is put in.
         variables: of the matrix; what the section sets is kept for its next run.
+        seed: of everything random.
         hear: takes every line that psql -At would print, with the place of its statement.
     """
 
@@ -42,13 +43,15 @@ class Section:
         voices: Voices,
         pids: set[int],
         variables: Mapping[str, str],
+        seed: int,
         hear: Hear | None = None,
     ) -> None:
-        self._door = door
+        self._door, self._settings = door, {"chaos.seed": str(seed)}
         self._who, self._stop, self._voices, self._pids, self._hear = who, stop, voices, pids, hear
         self._state = Interpreter(variables, self._echo)
         self._told: dict[str, str] | None = None
         self._link: Link | None = None
+        self._doubted = False
         self._place: Place | None = None
         self._about: About | None = None
         self._deadline = 0.0
@@ -65,6 +68,9 @@ class Section:
             What stopped it, or None.
         """
         self._deadline = time.monotonic() + seconds
+        items = tuple(items)
+        if not items:
+            return None
         try:
             link = self._connected()
             for item in items:
@@ -98,12 +104,26 @@ class Section:
 
     def _connected(self) -> Link:
         """Connect, again where a crash of the server between two sections took the connection away."""
-        if self._link is not None and self._link.ask("", deadline=self._deadline).error is not None:
+        if self._link is not None and self._doubted and self._link.ask("", deadline=self._deadline).error is not None:
             self.close()
         if self._link is None:
-            self._link, self._told = self._door.open(self._who, self._stop, notice=self._notice, again=True), None
-            self._pids.add(self._link.pid)
+            self.adopt(self._door.open(self._who, self._stop, self._settings, self.notice, again=True))
+        assert self._link is not None, "adopted just now"
+        self._doubted = False
         return self._link
+
+    def doubt(self) -> None:
+        """Have the connection tried before it is used again: the server may have crashed meanwhile."""
+        self._doubted = True
+
+    def adopt(self, link: Link) -> None:
+        """Take a connection.
+
+        Args:
+            link: its notices come to `notice`; `close` closes it.
+        """
+        self._link, self._told, self._doubted = link, None, False
+        self._pids.add(link.pid)
 
     @property
     def in_block(self) -> bool:
@@ -121,7 +141,8 @@ class Section:
             self._link.close()
             self._link = None
 
-    def _notice(self, raw: pq.abc.PGresult) -> None:
+    def notice(self, raw: pq.abc.PGresult) -> None:
+        """Take a notice of the server."""
         self._voices.hear(self._who, self._place, raw)
 
     def _perform(self, link: Link, item: Item, seconds: float) -> Failure | None:

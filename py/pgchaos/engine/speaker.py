@@ -88,7 +88,6 @@ class Speaker:
         self._record = record
         record.started_at = time.time()
         self._cast.result.records.append(record)
-        before = self.in_block
         self._cast.stage.begin(self._actor, record)
         answer = self._ask(text, item.copy, record.iteration, variables)
         if answer.error is not None:
@@ -96,7 +95,7 @@ class Speaker:
         record.ended_at = now = time.time()
         self._cast.stage.finish(self._actor, now)
         self._note(record, answer)
-        self._after(item, answer, before, record)
+        self._after(item, answer, record)
         return answer
 
     def _note(self, record: Record, answer: Answer) -> None:
@@ -149,7 +148,7 @@ class Speaker:
         self._hurried = self.hurry
         return answer if answer.error is not None or answer.interrupted else None
 
-    def _after(self, item: Statement, answer: Answer, before: bool, record: Record) -> None:
+    def _after(self, item: Statement, answer: Answer, record: Record) -> None:
         tags = [result.tag for result in answer.results]
         error = answer.error
         closes = closes_block(item.verb, item.text)
@@ -160,7 +159,7 @@ class Speaker:
             self.take_notifications()
             return
         told = Told(
-            before,
+            answer.before in BLOCK,
             self.in_block,
             tags,
             error.sqlstate if error else None,

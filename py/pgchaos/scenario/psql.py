@@ -47,10 +47,11 @@ def texts(parts: Parts, variables: Mapping[str, str]) -> list[str]:
     Returns:
         The texts to send, one after the other. A `\;` group, or a statement that holds a `;` of its own, stays one.
     """
-    text = render(parts, variables)
     if len(parts) == 1 and isinstance(parts[0], str):
-        return [text]
-    if not any(_holds_semicolon(part, variables) for part in parts):
+        return [parts[0]]
+    text = render(parts, variables)
+    # every statement comes through here: the common case first
+    if ";" not in text or not any(_holds_semicolon(part, variables) for part in parts):
         return [text]
     found = scan(text, "")
     if any(isinstance(part, str) and ";" in part for part in parts) or not all(isinstance(x, Sql) for x in found):

@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server.databases import APPLICATION, database_name, drop_database
+from pgchaos.server.ledger import Ledger
 from pgchaos.server.runs import Run
 from pgchaos.server.sandbox import furnish
 from pgchaos.server.settings import ServerError
@@ -20,6 +21,21 @@ if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
 _RECOVERY_LIMIT = 20.0
+_THERE = """
+    SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()),
+           EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = %s)
+"""
+_COMMITTED = """
+    SELECT id FROM pg_catalog.generate_series(
+        %s::bigint, pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) - 1) id
+    WHERE pg_catalog.txid_status(id) = 'committed'
+"""
+# The row has 32 bits of the id. It is the latest with these that is not in the future.
+_MADE_BY = """
+    SELECT e.n - pg_catalog.mod(e.n - d.xmin::text::bigint, 4294967296)
+    FROM pg_catalog.pg_database d, pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) e (n)
+    WHERE d.datname = %s
+"""
 _RESTARTING = ("the database system is", "server closed the connection unexpectedly", "Connection reset by peer")
 """What a server says that a killed session has made start again: then it is worth waiting."""
 
@@ -32,16 +48,28 @@ class Maker:
         run: whose databases they are.
         ours: a private server: nothing needs to be recorded, and a checkpoint disturbs nobody.
         pgtap_from: where to load pgTAP from, None to look for it.
+        ledger: of the run.
     """
 
-    def __init__(self, conninfo: str, run: Run, ours: bool, pgtap_from: Path | None) -> None:
+    def __init__(self, conninfo: str, run: Run, ours: bool, pgtap_from: Path | None, ledger: Ledger) -> None:
         self._conninfo = conninfo
         self._run = run
         self._ours = ours
         self._pgtap_from = pgtap_from
-        self._number = 0
-        self.made: set[str] = set()
+        self.ledger = ledger
         self._conn: psycopg.Connection[tuple[object, ...]] | None = None
+
+    def another(self) -> Maker:
+        """Make a maker that another thread can use at the same time."""
+        return Maker(self._conninfo, self._run, self._ours, self._pgtap_from, self.ledger)
+
+    def open(self) -> None:
+        """Connect.
+
+        Raises:
+            psycopg.Error: the server refused.
+        """
+        self._connection()
 
     def template(self, extensions: tuple[str, ...]) -> str:
         """Make a database to clone from.
@@ -92,12 +120,16 @@ class Maker:
         Raises:
             psycopg.Error: it cannot be dropped.
         """
+        (since, there) = self._one(_THERE, name)
         drop_database(self._connection(), self._conninfo, name)
-        self.made.discard(name)
+        if there:
+            committed = self._connection().execute(_COMMITTED, [since]).fetchall()
+            self.ledger.note_among({int(str(own)) for (own,) in committed})
+        self.ledger.made.discard(name)
 
     def drop_all(self) -> None:
-        """Drop all that was made here, as far as the server still answers; `made` is what stays."""
-        for name in sorted(self.made):
+        """Drop all that the makers of the run made, as far as the server still answers; `made` is what stays."""
+        for name in sorted(self.ledger.made):
             with contextlib.suppress(psycopg.Error):
                 self.drop(name)
             if not self.alive():
@@ -119,18 +151,27 @@ class Maker:
         return self._conn is not None and not self._conn.closed
 
     def _create(self, source: str, template: bool = False) -> str:
-        self._number += 1
-        name = database_name(self._run.id, self._number, template)
-        self.made.add(name)  # before it is: the answer may be lost
+        name = database_name(self._run.id, next(self.ledger.numbers), template)
+        self.ledger.made.add(name)  # before it is: the answer may be lost
         # Measured with pgTAP loaded, fsync off: 17 ms by FILE_COPY, 31 ms by WAL_LOG. But FILE_COPY forces checkpoints,
         # which others on a shared server would feel.
         strategy = " STRATEGY FILE_COPY" if self._ours and self._connection().info.server_version >= 150000 else ""
         self._execute("CREATE DATABASE {} TEMPLATE {}" + strategy, name, source)
+        (own,) = self._one(_MADE_BY, name)
+        self.ledger.note(int(str(own)))
         if not self._ours:
             comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
             record = sql.Literal(self._run.dumps())
-            self._connection().execute(comment.format(sql.Identifier(name), record))
+            with self._connection().transaction():
+                self._connection().execute(comment.format(sql.Identifier(name), record))
+                (own,) = self._one("SELECT pg_catalog.txid_current()")
+                self.ledger.note(int(str(own)))
         return name
+
+    def _one(self, query: LiteralString, *values: str) -> tuple[object, ...]:
+        row = self._connection().execute(query, values).fetchone()
+        assert row is not None, "of our own database, or a SELECT without FROM"
+        return row
 
     def _execute(self, statement: LiteralString, *names: str) -> None:
         self._connection().execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

@@ -1,10 +1,12 @@
-"""Databases made ahead of use and dropped behind it, by one thread."""
+"""Databases made ahead of use and dropped behind it, by a thread or two."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import defaultdict, deque
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import psycopg
@@ -15,6 +17,8 @@ from pgchaos.server.settings import ServerError
 _TAKE_LIMIT = 60.0
 _PILE = 8
 """Used databases that may wait for their end while new ones are asked for."""
+_SOON = 0.02
+"""Seconds in which a database that is lent is likely to come back unchanged: about what it takes to make one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,8 @@ class Pool:
     """Clones of templates, one template for each set of extensions.
 
     Args:
-        maker: makes them; from now on only the pool's thread uses it.
+        maker: makes them; from now on only the pool's thread uses it. Where several are waited for, a second thread
+            helps: making one is mostly waiting, for checkpoints and the disk.
         ahead: clones that are kept ready for each set that was asked for.
     """
 
@@ -42,12 +47,18 @@ class Pool:
         self._templates: dict[tuple[str, ...], str] = {}
         self._ready: dict[tuple[str, ...], deque[str]] = defaultdict(deque)
         self._waiting: dict[tuple[str, ...], int] = defaultdict(int)
+        self._spares: dict[tuple[str, ...], int] = defaultdict(int)  # how many shall be ready
+        self._unchanged: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        self._out: dict[tuple[str, ...], int] = defaultdict(int)  # lent, and perhaps coming back unchanged
         self._used: deque[str] = deque()
         self._refused: dict[tuple[str, ...], str] = {}
         self._broken = ""
         self._closing = False
         self._drop_all = False
+        self._making: dict[tuple[str, ...], int] = defaultdict(int)
+        self._running: list[_Make | _Drop] = []
         self._thread = threading.Thread(target=self._work, name="pgchaos databases", daemon=True)
+        self._helper = threading.Thread(target=self._help, name="pgchaos more databases", daemon=True)
 
     def expect(self, extensions: tuple[str, ...]) -> None:
         """Begin to make databases before the first is asked for.
@@ -56,7 +67,7 @@ class Pool:
             extensions: of the template.
         """
         with self._changed:
-            self._ready[extensions]
+            self._spares[extensions] = self._ahead
             self._start()
             self._changed.notify_all()
 
@@ -73,20 +84,95 @@ class Pool:
         Raises:
             ServerError: none can be made; the message says why.
         """
-        end = time.monotonic() + limit
         with self._changed:
-            self._start()
-            self._waiting[extensions] += 1
+            self._spares[extensions] = self._ahead
+            return self._taken(extensions, limit, lambda: self._look(extensions))
+
+    def _taken(self, extensions: tuple[str, ...], limit: float, look: Callable[[], str]) -> str:
+        end = time.monotonic() + limit
+        self._start()
+        self._waiting[extensions] += 1
+        self._changed.notify_all()
+        try:
+            while not (name := look()):
+                if time.monotonic() > end:
+                    raise ServerError(f"no database was made within {limit:g} s")
+                self._changed.wait(end - time.monotonic())
+        finally:
+            self._waiting[extensions] -= 1
             self._changed.notify_all()
-            try:
-                while not (name := self._look(extensions)):
-                    if time.monotonic() > end:
-                        raise ServerError(f"no database was made within {limit:g} s")
-                    self._changed.wait(end - time.monotonic())
-            finally:
-                self._waiting[extensions] -= 1
-                self._changed.notify_all()
+        return name
+
+    def take_again(self, extensions: tuple[str, ...], limit: float = _TAKE_LIMIT) -> str:
+        """Take a database that `keep` brought back, or a fresh one; none are made ahead for those who ask so.
+
+        Args:
+            extensions: what it must have.
+            limit: seconds to wait.
+
+        Returns:
+            Its name.
+
+        Raises:
+            ServerError: none can be made; the message says why.
+        """
+        with self._changed:
+            soon = time.monotonic() + _SOON
+            while self._out[extensions] and not self._unchanged[extensions] and time.monotonic() < soon:
+                self._changed.wait(soon - time.monotonic())
+            name = self._look_again(extensions) or self._taken(extensions, limit, lambda: self._look_again(extensions))
+            self._out[extensions] += 1
             return name
+
+    def _look_again(self, extensions: tuple[str, ...]) -> str:
+        if self._unchanged[extensions] and not self._closing:
+            return self._unchanged[extensions].pop()
+        if name := self._look(extensions):
+            self._spares[extensions] = max(0, self._spares[extensions] - 1)
+        return name
+
+    def keep(self, extensions: tuple[str, ...], name: str) -> None:
+        """Have a database lent again: it is as it was made.
+
+        Args:
+            extensions: that it has.
+            name: taken by `take_again`.
+        """
+        with self._changed:
+            self._out[extensions] -= 1
+            self._unchanged[extensions].append(name)
+            self._changed.notify_all()
+
+    def explains(self, transactions: Collection[int]) -> bool:
+        """Say whether transactions only made and dropped databases, here.
+
+        Args:
+            transactions: by their ids, all of them committed.
+        """
+        with self._changed:
+            # what is being done just now may have been committed already, and is told of when it is done
+            running = {id(job): job for job in self._running}
+            self._changed.wait_for(
+                lambda: (
+                    self._maker.ledger.explains(transactions)
+                    or self._closing
+                    or not any(running.get(id(job)) is job for job in self._running)
+                ),
+                5.0,
+            )
+            return self._maker.ledger.explains(transactions)
+
+    def spoil(self, extensions: tuple[str, ...], name: str) -> None:
+        """Have a database dropped that is not as it was made; others may fare alike, and make some ahead.
+
+        Args:
+            extensions: that it has.
+            name: taken by `take_again`.
+        """
+        with self._changed:
+            self._out[extensions] -= 1
+            self._spares[extensions] = self._ahead
+        self.give_back(name)
 
     def _look(self, extensions: tuple[str, ...]) -> str:
         if self._closing:
@@ -124,78 +210,119 @@ class Pool:
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(limit)
-        return not self._thread.is_alive() and not self._maker.made
+        return not self._thread.is_alive() and not self._maker.ledger.made
 
     def _start(self) -> None:
         if self._thread.ident is None and not self._closing:
             self._thread.start()
 
+    def _get_help(self, extensions: tuple[str, ...]) -> None:
+        lacking = self._waiting[extensions] - len(self._ready[extensions])
+        if lacking > 1 and extensions in self._templates and self._helper.ident is None and not self._closing:
+            self._helper.start()
+
     def _work(self) -> None:
         try:
             while (job := self._wait()) is not None:
-                self._do(job)
+                self._do(job, self._maker)
+            if self._helper.ident is not None:
+                self._helper.join()
             if self._drop_all:
                 self._maker.drop_all()
         finally:
             self._maker.close()
 
+    def _help(self) -> None:
+        maker = self._maker.another()
+        try:
+            # where there is no room for one more connection, it goes on without help
+            with contextlib.suppress(psycopg.Error):
+                maker.open()
+            while maker.alive() and (job := self._wait()) is not None:
+                self._do(job, maker)
+        finally:
+            maker.close()
+
     def _wait(self) -> _Make | _Drop | None:
         with self._changed:
             while not self._closing and (job := self._next()) is None:
                 self._changed.wait()
-            if self._closing:
+            if self._closing or job is None:
                 return None
+            self._running.append(job)
             if isinstance(job, _Drop):
                 self._used.popleft()
+            else:
+                self._making[job.extensions] += 1
+                self._get_help(job.extensions)
             return job
+
+    def _done(self, job: _Make | _Drop) -> None:
+        with self._changed:
+            self._running = [other for other in self._running if other is not job]
+            if isinstance(job, _Make):
+                self._making[job.extensions] -= 1
+            self._changed.notify_all()
 
     def _next(self) -> _Make | _Drop | None:
         """Choose: who waits is served first, then what is ahead, then what is behind, unless that piles up."""
-        drop = _Drop(self._used[0]) if self._used else None
+        # one at a time: see Ledger.note_among
+        dropping = any(isinstance(job, _Drop) for job in self._running)
+        drop = _Drop(self._used[0]) if self._used and not dropping else None
         if self._broken:
             return None  # until somebody has been told
-        if len(self._used) > _PILE:
+        if len(self._used) > _PILE and drop is not None:
             return drop
-        for extensions, number in self._waiting.items():
-            if number > len(self._ready[extensions]) and extensions not in self._refused:
-                return _Make(extensions)
-        for extensions, names in self._ready.items():
-            if len(names) < self._ahead and extensions not in self._refused:
-                return _Make(extensions)
+        for wanted in (self._waiting, self._spares):
+            for extensions, number in wanted.items():
+                if self._lacks(extensions, number):
+                    return _Make(extensions)
         return drop
 
-    def _do(self, job: _Make | _Drop) -> None:
+    def _lacks(self, extensions: tuple[str, ...], number: int) -> bool:
+        making = self._making[extensions]
+        if extensions in self._refused or (making and extensions not in self._templates):
+            return False
+        return len(self._ready[extensions]) + making < number
+
+    def _do(self, job: _Make | _Drop, maker: Maker) -> None:
+        try:
+            self._try(job, maker)
+        finally:
+            self._done(job)
+
+    def _try(self, job: _Make | _Drop, maker: Maker) -> None:
         try:
             try:
-                self._perform(job)
+                self._perform(job, maker)
             except psycopg.OperationalError:
-                self._maker.check()
-                self._perform(job)  # once more: the server may only have been restarted
+                maker.check()
+                self._perform(job, maker)  # once more: the server may only have been restarted
         except ServerError as error:
             assert isinstance(job, _Make)
             with self._changed:
                 self._refused[job.extensions] = str(error)
                 self._changed.notify_all()
         except Exception as error:  # whatever it is, those who wait must hear of it
-            self._fail(job, error)
+            self._fail(job, error, maker)
 
-    def _perform(self, job: _Make | _Drop) -> None:
+    def _perform(self, job: _Make | _Drop, maker: Maker) -> None:
         if isinstance(job, _Drop):
-            self._maker.drop(job.name)
+            maker.drop(job.name)
             return
         template = self._templates.get(job.extensions)
         if template is None:
-            template = self._maker.template(job.extensions)
+            template = maker.template(job.extensions)
             with self._changed:
                 self._templates[job.extensions] = template
-        name = self._maker.clone(template)
+        name = maker.clone(template)
         with self._changed:
             self._ready[job.extensions].append(name)
             self._changed.notify_all()
 
-    def _fail(self, job: _Make | _Drop, error: Exception) -> None:
+    def _fail(self, job: _Make | _Drop, error: Exception, maker: Maker) -> None:
         """A database that cannot be dropped now is tried again when all is closed; all else must be told."""
-        if isinstance(job, _Drop) and self._maker.alive():
+        if isinstance(job, _Drop) and maker.alive():
             return
         with self._changed:
             self._broken = f"the server can make no database: {str(error).strip()}"

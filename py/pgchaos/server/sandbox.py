@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -31,6 +32,8 @@ class Sandbox:
         schema: the scenario's own in a database that others use too, else ''.
         shelf: where that database's connections wait from one scenario to the next; None where none are kept.
         spare: closes all the connections that wait so on the server.
+        keep: says that the database is as it was lent, so that it may be lent again; for one that was asked for so.
+        explains: says whether transactions, by their ids, are all of the run's own that makes and drops databases.
     """
 
     database: str
@@ -39,11 +42,13 @@ class Sandbox:
     schema: str = ""
     shelf: Shelf | None = None
     spare: Callable[[], None] = _nothing
+    keep: Callable[[], None] = _nothing
+    explains: Callable[[Collection[int]], bool] = operator.not_
 
     @property
     def shared(self) -> bool:
         """Whether other scenarios may use the database at the same time."""
-        return self.shelf is not None
+        return self.shelf is not None and self.schema != ""
 
     @property
     def settings(self) -> dict[str, str]:

@@ -16,6 +16,7 @@ from pgchaos.scenario.model import Requirement
 from pgchaos.server import in_place, requirements
 from pgchaos.server.choice import Choice, choose
 from pgchaos.server.databases import APPLICATION, remove_dead_runs
+from pgchaos.server.ledger import Ledger
 from pgchaos.server.leftovers import remove_dead_servers
 from pgchaos.server.maker import Maker
 from pgchaos.server.pool import Pool
@@ -25,6 +26,7 @@ from pgchaos.server.runs import Run
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.settings import ServerError, ServerSettings
 from pgchaos.server.shared import SharedDatabase
+from pgchaos.server.shelf import Shelf
 from pgchaos.server.watch import Watch
 
 _NOT_OURS = (
@@ -83,13 +85,14 @@ class Server:
         self._in_place = threading.Lock()
         self._sharing = threading.Lock()
         self._shared: dict[tuple[str, ...], SharedDatabase] = {}
+        self._shelves: dict[str, Shelf] = {}
         self._missing: dict[Requirement, str] = {}
         self._watch: Watch | None = None
         self._left_in_place = False
         base = make_conninfo(**private.parameters) if private is not None else choice.conninfo or ""
         self._probe: Probe = probe(base, choice, private is not None, settings.in_place)
         self._conninfo = self._probe.conninfo
-        maker = Maker(self._conninfo, self._run, self.ours, settings.pgtap)
+        maker = Maker(self._conninfo, self._run, self.ours, settings.pgtap, Ledger())
         self._pool = Pool(maker, settings.clones)
         if self.ours:
             self._pool.expect(())
@@ -211,12 +214,15 @@ class Server:
             raise ServerError(f"the server does not answer: {str(error).strip()}") from error
 
     @contextmanager
-    def sandbox(self, extensions: tuple[str, ...] = (), *, schema: bool = False) -> Iterator[Sandbox]:
+    def sandbox(
+        self, extensions: tuple[str, ...] = (), *, schema: bool = False, again: bool = False
+    ) -> Iterator[Sandbox]:
         """Lend a place to one scenario, with pgTAP, the toolkit and extensions in it.
 
         Args:
             extensions: to create beside them.
             schema: a schema will do.
+            again: a database will do that was lent before and is as it was then, as its `keep` said.
 
         Yields:
             A database of its own, or with `in_place` the named one; with `schema` an empty schema, first on the
@@ -234,11 +240,38 @@ class Server:
             with self._schema(tuple(sorted(set(extensions)))) as sandbox:
                 yield sandbox
             return
+        if again:
+            with self._database_again(tuple(sorted(set(extensions)))) as sandbox:
+                yield sandbox
+            return
         name = self._pool.take(tuple(sorted(set(extensions))))
         try:
             yield Sandbox(name, self.conninfo(name), spare=self.spare)
         finally:
             self._pool.give_back(name)
+
+    @contextmanager
+    def _database_again(self, extensions: tuple[str, ...]) -> Iterator[Sandbox]:
+        name = self._pool.take_again(extensions)
+        shelf = self._shelves.get(name)
+        if shelf is None:
+            shelf = self._shelves[name] = Shelf(make_conninfo(self.conninfo(name), application_name="check"))
+        kept: list[bool] = []
+        try:
+            yield Sandbox(
+                name,
+                shelf.conninfo,
+                shelf=shelf,
+                spare=self.spare,
+                keep=lambda: kept.append(True),
+                explains=self._pool.explains,
+            )
+        finally:
+            if kept:
+                self._pool.keep(extensions, name)
+            else:
+                self._shelves.pop(name).close()
+                self._pool.spoil(extensions, name)
 
     @contextmanager
     def _schema(self, extensions: tuple[str, ...]) -> Iterator[Sandbox]:
@@ -256,9 +289,9 @@ class Server:
             shared.give_back(schema)
 
     def spare(self) -> None:
-        """Close the connections that are kept from one scenario in a shared database to the next."""
-        for shared in list(self._shared.values()):
-            shared.shelf.clear()
+        """Close the connections that are kept from one scenario to the next."""
+        for shelf in (*(shared.shelf for shared in list(self._shared.values())), *list(self._shelves.values())):
+            shelf.clear()
 
     @contextmanager
     def _sandbox_in_place(self, extensions: tuple[str, ...]) -> Iterator[Sandbox]:
@@ -306,6 +339,8 @@ class Server:
         """Drop what the run made and stop a private server; more than once does no harm, nor does a dead server."""
         for shared in self._shared.values():
             shared.close(limit=0.5 if self.ours else 5.0)
+        for shelf in list(self._shelves.values()):
+            shelf.close()
         if self._private is not None:
             self._pool.close(drop=False, limit=0.5)
             self._private.close()

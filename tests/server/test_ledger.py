@@ -1,0 +1,70 @@
+"""Which transactions made and dropped the databases of a run."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from pgchaos.server import Server, ServerSettings, open_server
+from pgchaos.server.ledger import Ledger
+from tests.waiting import until
+
+
+def test_nothing_is_explained_by_everybody() -> None:
+    assert Ledger().explains([])
+
+
+def test_what_was_noted_is_explained_and_nothing_else() -> None:
+    ledger = Ledger()
+    ledger.note(5)
+    assert ledger.explains([5])
+    assert not ledger.explains([5, 6])
+
+
+def test_the_one_of_several_is_known_once_the_others_are() -> None:
+    ledger = Ledger()
+    ledger.note_among([5, 6])
+    assert not ledger.explains([5])
+    ledger.note(5)
+    assert ledger.explains([5, 6])
+    assert not ledger.explains([7])
+
+
+def test_one_that_shares_its_time_with_a_stranger_s_stays_unknown() -> None:
+    ledger = Ledger()
+    ledger.note_among([5, 6, 7])
+    ledger.note(5)
+    assert not ledger.explains([6])
+    assert not ledger.explains([7])
+
+
+def test_databases_that_come_and_go_are_explained_and_no_other_commit_is() -> None:
+    with open_server(ServerSettings(), {}) as server, server.connect() as conn:
+        conn.execute("ALTER SYSTEM SET autovacuum = off")
+        conn.execute("SELECT pg_reload_conf()")
+        with server.sandbox(again=True) as sandbox:
+            since = conn.execute("SELECT txid_snapshot_xmax(txid_current_snapshot())").fetchone()
+            with ThreadPoolExecutor(6) as pool:
+                list(pool.map(lambda _: _use(server), range(12)))
+            until(
+                lambda: (
+                    conn.execute("SELECT count(*) <= 4 FROM pg_database WHERE datname ~ '^pgchaos'").fetchone()
+                    == (True,)
+                ),
+                "the template, ours and two ahead of use",
+            )
+            query = (
+                "SELECT id FROM generate_series(%s::bigint, txid_snapshot_xmax(txid_current_snapshot()) - 1) id"
+                " WHERE txid_status(id) = 'committed'"
+            )
+            made = {int(str(own)) for (own,) in conn.execute(query, since)}
+            assert len(made) >= 20
+            assert sandbox.explains(made)
+            conn.execute("CREATE TABLE elsewhere ()")
+            more = {int(str(own)) for (own,) in conn.execute(query, since)} - made
+            assert len(more) == 1
+            assert not sandbox.explains(more)
+
+
+def _use(server: Server) -> None:
+    with server.sandbox():
+        pass
