@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
@@ -26,6 +27,8 @@ from pgchaos.schedule.orders import Order
 from pgchaos.server import Sandbox, Server
 from pgchaos.tap import TapParser, failure_of, failures_of
 
+Lend = Callable[[], AbstractContextManager[Sandbox]]
+
 _CRASH = 0.5
 """Seconds in which a crash of the server is noticed."""
 _RECORDED = re.compile(r"\b(?:history|transactions|notifications)\b", re.IGNORECASE)
@@ -34,7 +37,12 @@ _FINISH = re.compile(r"\bfinish\s*\(", re.IGNORECASE)
 
 
 def run_once(
-    scenario: Scenario, variables: Mapping[str, str], server: Server, settings: Settings, order: Order | None = None
+    scenario: Scenario,
+    variables: Mapping[str, str],
+    server: Server,
+    settings: Settings,
+    order: Order | None = None,
+    lend: Lend | None = None,
 ) -> RunResult:
     """Run a scenario once.
 
@@ -44,6 +52,7 @@ def run_once(
         server: where.
         settings: how.
         order: of the steps; None to let the sessions go freely.
+        lend: lends the place to work in; None to ask the server for it.
 
     Returns:
         All that it brought. Failures of the scenario are in it, never raised.
@@ -54,7 +63,7 @@ def run_once(
     result = RunResult(settings.seed, started_at=time.time(), server=server.banner)
     extensions = tuple(r.name for r in scenario.requires if r.kind == "extension")
     schema, again = scenario.sandbox == "schema", scenario.plain and not mentions(scenario, MARKS)
-    with server.sandbox(extensions, schema=schema, again=again) as sandbox:
+    with lend() if lend else server.sandbox(extensions, schema=schema, again=again) as sandbox:
         if scenario.alone:
             sandbox.spare()
         result.started_at = time.time()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from pgchaos.engine.kept import Kept
-from pgchaos.engine.run import run_once
+from pgchaos.engine.run import Lend, run_once
 from pgchaos.engine.searching import Searching
 from pgchaos.engine.settings import Replay, Settings
 from pgchaos.engine.trials import Trials
 from pgchaos.history import Failure, Record, RunResult
 from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.rehearsal import fits_schema
 from pgchaos.scenario.schedules import MOST, interleavings
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.explore import Explore, taken
@@ -105,6 +107,7 @@ class _Runs:
     def __init__(self, scenario: Scenario, variables: Mapping[str, str], server: Server, settings: Settings) -> None:
         self._scenario, self._matrix, self._server, self._settings = scenario, variables, server, settings
         self._values: Mapping[str, str] = {}
+        self._lend: Lend | None = None
         self._actors = actors(scenario.sessions)
 
     def go(self) -> RunResult:
@@ -112,6 +115,23 @@ class _Runs:
         if replay is not None:
             return self._replay(replay)
         shelf = Kept(self._settings.key) if self._scenario.schedule.kind == "explore" else Kept("")
+        with self._place() as self._lend:
+            return self._from(shelf)
+
+    @contextmanager
+    def _place(self) -> Iterator[Lend | None]:
+        """Lend many runs one database, where they leave nothing in it."""
+        scenario = self._scenario
+        many = scenario.schedule.kind in ("all", "explore") or bool(scenario.given)
+        own = scenario.sandbox == "database" and not scenario.alone and not self._server.in_place
+        if many and own and self._settings.replay is None and fits_schema(scenario, self._matrix):
+            extensions = tuple(one.name for one in scenario.requires if one.kind == "extension")
+            with self._server.rehearsals(extensions) as lend:
+                yield lend
+        else:
+            yield None
+
+    def _from(self, shelf: Kept) -> RunResult:
         for token in shelf.all():
             result = self._replay(Replay(token.decisions, token.values))
             if self._settings.found(result):
@@ -127,7 +147,7 @@ class _Runs:
 
     def _once(self, order: Order | None) -> RunResult:
         variables = {**self._matrix, **self._values}
-        result = run_once(self._scenario, variables, self._server, self._settings, order)
+        result = run_once(self._scenario, variables, self._server, self._settings, order, self._lend)
         result.values = self._values
         if order is not None:
             result.decisions = _decisions(result, self._actors)
@@ -188,7 +208,8 @@ class _Runs:
 
     def _compare(self, first: RunResult, order: Order) -> None:
         """Run the same order again, and say where it went another way."""
-        second = run_once(self._scenario, {**self._matrix, **self._values}, self._server, self._settings, order)
+        variables = {**self._matrix, **self._values}
+        second = run_once(self._scenario, variables, self._server, self._settings, order, self._lend)
         found = difference(first.records, second.records)
         if found is not None:
             first.failures.append(Failure("error", (), *found))

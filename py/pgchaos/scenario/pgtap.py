@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from pgchaos.scenario.lexemes import Sql
+from pgchaos.scenario.model import Statement
 
 FUNCTIONS = frozenset(
     """
@@ -52,7 +53,7 @@ _NO_CALL_AFTER = frozenset(
 )
 
 
-def own_functions(statements: Iterable[Sql]) -> frozenset[str]:
+def own_functions(statements: Iterable[Sql | Statement]) -> frozenset[str]:
     """Find the functions that a file makes itself.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+_ADVISORY = "an advisory lock belongs to the whole database"
 _CHANNEL = "a channel belongs to the whole database"
 _PREPARED = "a prepared transaction belongs to the whole server"
 _SEARCH_PATH = "the schema of the sandbox stands first on the search_path, and would be lost"
@@ -32,6 +33,11 @@ class Rule:
     pattern: re.Pattern[str]
     said: str
     reason: str
+
+    @property
+    def concerns_neighbours(self) -> bool:
+        """Whether it is refused only because other scenarios work in the database, and nothing of it stays there."""
+        return self.reason in (_CHANNEL, _SERIALIZABLE, _ADVISORY)
 
 
 def _rules(*rows: tuple[str, str, str]) -> tuple[Rule, ...]:
@@ -95,7 +101,7 @@ A statement is written here as its pieces with a space between each two: words i
 """
 
 FUNCTIONS = _rules(
-    (r"pg_(?:try_)?advisory_\w+", "{}()", "an advisory lock belongs to the whole database"),
+    (r"pg_(?:try_)?advisory_\w+", "{}()", _ADVISORY),
     (r"pg_notify", "{}()", _CHANNEL),
     (r"pg_(?:terminate|cancel)_backend", "{}()", "the backend may be that of another scenario"),
     (

@@ -38,10 +38,12 @@ class Refusal:
     Args:
         line: where it stands, from 0 at the beginning of the text.
         text: what is wrong, and what was meant.
+        neighbours: it is only because other scenarios work in the database, and nothing of it stays there.
     """
 
     line: int
     text: str
+    neighbours: bool = False
 
 
 def refusals(text: str, own: frozenset[str] = frozenset()) -> list[Refusal]:
@@ -127,7 +129,7 @@ def _by_statement(plain: Plain) -> Iterator[Refusal]:
             # a rule ends with the word that it refuses, and that may stand lines below the verb
             last = next(piece for end, piece in zip(ends, plain.pieces, strict=True) if end >= found.end())
             groups = " ".join(filter(None, found.groups())).upper()
-            yield Refusal(last.line, _of_rule(rule, groups))
+            yield Refusal(last.line, _of_rule(rule, groups), rule.concerns_neighbours)
 
 
 def _written(pieces: Sequence[Piece]) -> tuple[str, list[int]]:
@@ -160,7 +162,7 @@ def _by_call(plain: Plain, own: frozenset[str]) -> Iterator[Refusal]:
             if rule.pattern.fullmatch(piece.text) and (schema or piece.text not in own):
                 if _is_harmless(piece, every[at + 2 : at + 6]):
                     continue
-                yield Refusal(piece.line, _of_rule(rule, piece.text))
+                yield Refusal(piece.line, _of_rule(rule, piece.text), rule.concerns_neighbours)
 
 
 def _rules_of(schema: str) -> tuple[Rule, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from types import TracebackType
 
 import psycopg
@@ -133,6 +133,11 @@ class Server:
         return (
             f"PostgreSQL {self._probe.shown} at {self._probe.place}, role {self._probe.role} (not ours: works {works})"
         )
+
+    @property
+    def in_place(self) -> bool:
+        """Whether scenarios work in the database that the user named."""
+        return self._settings.in_place
 
     @property
     def may_be_harmed(self) -> bool:
@@ -274,6 +279,30 @@ class Server:
                 self._pool.spoil(extensions, name)
 
     @contextmanager
+    def rehearsals(self, extensions: tuple[str, ...] = ()) -> Iterator[Callable[[], AbstractContextManager[Sandbox]]]:
+        """Lend a database of its own to the many runs of one scenario.
+
+        Args:
+            extensions: to create beside pgTAP and the toolkit.
+
+        Yields:
+            What lends each run an empty schema in it, first on the search_path.
+
+        Raises:
+            ServerError: there is none to be had.
+        """
+        self._watch_over()
+        name = self._pool.take(tuple(sorted(set(extensions))))
+        try:
+            own = SharedDatabase(name, self.conninfo(name))
+            try:
+                yield lambda: self._schema_in(own)
+            finally:
+                own.close()
+        finally:
+            self._pool.give_back(name)
+
+    @contextmanager
     def _schema(self, extensions: tuple[str, ...]) -> Iterator[Sandbox]:
         with self._sharing:
             shared = self._shared.get(extensions)
@@ -281,6 +310,11 @@ class Server:
                 # never given back: it goes with all that the run made
                 name = self._pool.take(extensions)
                 shared = self._shared[extensions] = SharedDatabase(name, self.conninfo(name))
+        with self._schema_in(shared) as sandbox:
+            yield sandbox
+
+    @contextmanager
+    def _schema_in(self, shared: SharedDatabase) -> Iterator[Sandbox]:
         schema = shared.take()
         try:
             conninfo = self._with_settings({"search_path": f"{schema}, public", "chaos.run": schema}, shared.name)
