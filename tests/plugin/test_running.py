@@ -347,10 +347,10 @@ def test_paths_are_told_from_where_pytest_was_started(project: Project, monkeypa
 
 
 def test_what_one_scenario_asks_for_in_vain_does_not_stop_the_others(project: Project) -> None:
-    project.write(**{"a": BROKEN, "b": "-- chaos:schedule explore 5\n" + FINE, "c": FINE})
+    project.write(a=BROKEN, b=FINE + "-- chaos:session one\n-- chaos:fault cut\nSELECT 1;\n", c=FINE)
     result = project.run()
     result.assert_outcomes(passed=1, failed=2)
-    result.stdout.fnmatch_lines(["sql/b.sql:1: *not supported yet*"])
+    result.stdout.fnmatch_lines(["sql/b.sql:6: *not supported yet*"])
 
 
 @pytest.mark.parametrize(

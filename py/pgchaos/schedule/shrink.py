@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import combinations, groupby
+from itertools import combinations, combinations_with_replacement, groupby, permutations
 
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.permutations import switches
 
 Taken = tuple[Actor, ...]
+_FEW, _FEWEST = 4, 3
+"""Connections that may change places in every way; and that may interrupt one another in every way."""
 
 
 def weight(taken: Sequence[Actor], actors: Sequence[Actor]) -> tuple[int, int, tuple[int, ...]]:
@@ -33,8 +36,8 @@ def easier(taken: Taken, actors: Sequence[Actor]) -> Iterator[Taken]:
         actors: all connections in order of the file.
 
     Yields:
-        Those made of it by joining two parts of one connection, or by letting one that was interrupted go on; and
-        those in which two connections change places.
+        Those made of it by joining two parts of one connection, by moving a part, or by interrupting it later; those in
+        which connections change places; and those in which only one is interrupted, once.
     """
     now = weight(taken, actors)
     found = {one for one in _changed(taken) if weight(one, actors) < now}
@@ -43,6 +46,7 @@ def easier(taken: Taken, actors: Sequence[Actor]) -> Iterator[Taken]:
 
 def _changed(taken: Taken) -> Iterator[Taken]:
     yield from _exchanged(taken)
+    yield from _with_one_interruption(taken)
     parts = [tuple(part) for _, part in groupby(taken)]
     for at, part in enumerate(parts):
         for other in range(at + 1, len(parts)):
@@ -53,18 +57,47 @@ def _changed(taken: Taken) -> Iterator[Taken]:
             # a part at another place may spare a switch on both sides
             yield _joined(parts[:at], [parts[other]], [part], between, parts[other + 1 :])
             yield _joined(parts[:at], between, [parts[other]], [part], parts[other + 1 :])
-        for length in range(1, len(part)):
-            later = [index for index in range(at + 1, len(parts)) if parts[index][0] == part[0]]
-            if later:
-                # what comes after the interruption takes some of it along
-                rest = [part[length:] + parts[later[0]]]
-                yield _joined(parts[:at], [part[:length]], parts[at + 1 : later[0]], rest, parts[later[0] + 1 :])
+        yield from _later(parts, at)
+
+
+def _later(parts: Sequence[Taken], at: int) -> Iterator[Taken]:
+    """Have a part be interrupted some steps later."""
+    part = parts[at]
+    later = next((index for index in range(at + 1, len(parts)) if parts[index][0] == part[0]), None)
+    if later is not None:
+        rest = parts[later]
+        for more in range(1, len(rest)):
+            longer, shorter = part + rest[:more], rest[more:]
+            yield _joined(parts[:at], [longer], parts[at + 1 : later], [shorter], parts[later + 1 :])
+
+
+def _with_one_interruption(taken: Taken) -> Iterator[Taken]:
+    """Have one connection be interrupted once, by some of the others, who are not; the rest come before or after."""
+    counts = Counter(taken)
+    if len(counts) > _FEWEST:
+        return
+    for one in counts:
+        others = [actor for actor in counts if actor != one]
+        for order in permutations(others):
+            blocks = [(actor,) * counts[actor] for actor in order]
+            for first, last in combinations_with_replacement(range(len(blocks) + 1), 2):
+                for length in range(1, counts[one] + 1):
+                    begun, rest = (one,) * length, (one,) * (counts[one] - length)
+                    yield _joined(blocks[:first], [begun], blocks[first:last], [rest], blocks[last:])
 
 
 def _exchanged(taken: Taken) -> Iterator[Taken]:
-    for one, other in combinations(dict.fromkeys(taken), 2):
-        exchange = {one: other, other: one}
-        yield tuple(exchange.get(actor, actor) for actor in taken)
+    """Have connections change places: in every way where they are few."""
+    involved = list(dict.fromkeys(taken))
+    some = permutations(involved) if len(involved) <= _FEW else _pairs(involved)
+    for others in some:
+        places = dict(zip(involved, others, strict=True))
+        yield tuple(places[actor] for actor in taken)
+
+
+def _pairs(involved: Sequence[Actor]) -> Iterator[tuple[Actor, ...]]:
+    for one, other in combinations(involved, 2):
+        yield tuple(other if actor == one else one if actor == other else actor for actor in involved)
 
 
 def _joined(*some: Sequence[Taken]) -> Taken:

@@ -1,0 +1,221 @@
+"""`schedule explore` and `given`: searched for real, shrunk, replayed, and kept for the next run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+from pgchaos.engine import Replay, Settings, run
+from pgchaos.history import RunResult
+from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.reader import read
+from pgchaos.verdict import is_found
+from tests.engine.playing import Play, held, only
+
+COUNTER = """
+-- chaos:schedule {schedule}
+{head}
+-- chaos:setup
+CREATE TABLE counter (value int NOT NULL);
+INSERT INTO counter VALUES (0);
+-- chaos:session a
+SELECT value FROM counter \\gset
+UPDATE counter SET value = :value + {step};
+-- chaos:session b
+SELECT value FROM counter \\gset
+UPDATE counter SET value = :value + 1;
+-- chaos:check
+SELECT {check};
+"""
+BOTH = "is(value, 2, 'both count') FROM counter"
+
+
+def counter(schedule: str, check: str = BOTH, head: str = "", step: str = "1") -> str:
+    return COUNTER.format(schedule=schedule, check=check, head=head, step=step)
+
+
+def scenario(play: Play, text: str) -> Scenario:
+    path = play.folder / "scenario.sql"
+    path.write_text(text, encoding="utf-8")
+    return read(path, "scenario.sql")
+
+
+@pytest.fixture(autouse=True)
+def database(tmp_path: Path) -> Iterator[Path]:
+    """Keep what is found in a folder of the test's own."""
+    before = hypothesis.settings.get_current_profile_name()
+    kept = DirectoryBasedExampleDatabase(tmp_path / "kept")
+    hypothesis.settings.register_profile("kept", database=kept, max_examples=40)
+    hypothesis.settings.load_profile("kept")
+    yield tmp_path / "kept"
+    hypothesis.settings.load_profile(before)
+
+
+def order(result: RunResult) -> str:
+    return " ".join(f"{step.session}.{step.step}" for step in result.order)
+
+
+def test_a_failure_is_shown_in_its_easiest_form_whatever_the_seed(play: Play) -> None:
+    for seed in range(5):
+        result = play(counter("explore 50"), seed=seed)
+        assert only(result).names == ("both count",)
+        assert order(result) == "a.1 b.1 b.2 a.2"
+        assert result.decisions == (0, 1, 1, 0)
+        assert result.explored is not None
+        assert 3 <= result.explored.runs <= 6
+
+
+def test_where_nothing_fails_all_are_run_and_it_says_so(play: Play) -> None:
+    result = play(counter("explore 50", "cmp_ok(value, '>', 0, 'some count') FROM counter"))
+    assert held(result) == ["some count"]
+    said = result.explored
+    assert said is not None
+    assert (said.runs, said.different, said.exhausted, said.missed) == (6, 6, True, None)
+    assert [a.count for a in result.assertions] == ["in 6 of 6 permutations"]
+
+
+def test_where_there_are_more_half_are_by_chance(play: Play) -> None:
+    result = play(counter("explore 5", "cmp_ok(value, '>', 0, 'some count') FROM counter"))
+    said = result.explored
+    assert said is not None
+    assert (said.runs, said.by_chance, said.exhausted) == (5, 2, False)
+    assert said.missed == pytest.approx((1 - 1 / (2 * 4)) ** 2)
+
+
+def test_what_is_known_to_fail_does_not_end_a_search(play: Play) -> None:
+    known = scenario(play, counter("explore 50", head="-- chaos:xfail 'both count' it is known"))
+    found = Settings(1, found=lambda result: is_found(known, None, {}, result))
+    result = run(known, {}, play.server, found)
+    assert only(result).names == ("both count",)
+    assert result.explored is not None
+    assert result.explored.exhausted
+
+
+def test_what_was_found_is_tried_first_the_next_time_and_forgotten_when_it_is_mended(play: Play) -> None:
+    bad = scenario(play, counter("explore 50"))
+    settings = Settings(1, key="0badc0de")
+    first = run(bad, {}, play.server, settings)
+    again = run(bad, {}, play.server, settings)
+    assert again.notes == ["this failed before: the interleaving was kept, and not searched for again"]
+    assert again.decisions == first.decisions
+    assert again.explored is None
+    mended = scenario(play, counter("explore 50", "cmp_ok(value, '>', 0, 'both count') FROM counter"))
+    assert run(mended, {}, play.server, settings).explored is not None
+    assert run(bad, {}, play.server, settings).explored is not None
+
+
+def test_nothing_is_kept_of_one_scenario_for_another(play: Play) -> None:
+    bad = scenario(play, counter("explore 50"))
+    run(bad, {}, play.server, Settings(1, key="00000001"))
+    assert run(bad, {}, play.server, Settings(1, key="00000002")).explored is not None
+
+
+@pytest.mark.parametrize("schedule", ["free", "a.1 a.2 b.1 b.2"])
+def test_values_are_drawn_and_the_smallest_that_fail_are_shown(play: Play, schedule: str) -> None:
+    head = "-- chaos:given amount in 1..1000"
+    result = play(
+        counter(schedule, "cmp_ok(value, '<', 500, 'small') FROM counter", head, ":amount").replace(
+            "SELECT value FROM counter \\gset\nUPDATE counter SET value = :value + 1;", "SELECT 1;\nSELECT 2;"
+        )
+    )
+    assert only(result).names == ("small",)
+    assert result.values == {"amount": "500"}
+    assert result.drawn > 1
+    assert bool(result.decisions) == (schedule != "free")
+
+
+def test_values_alone_replay_a_run_by_the_files_schedule(play: Play) -> None:
+    text = counter("free", "is(:amount < 500, true, 'small')", "-- chaos:given amount in 1..1000")
+    known = scenario(play, text)
+    result = run(known, {}, play.server, Settings(1, replay=Replay(values={"amount": "999"})))
+    assert only(result).names == ("small",)
+    assert (result.values, result.drawn, result.decisions) == ({"amount": "999"}, 0, ())
+    assert held(run(known, {}, play.server, Settings(1, replay=Replay(values={"amount": "1"})))) == ["small"]
+
+
+def test_values_and_interleaving_are_searched_together(play: Play) -> None:
+    head = "-- chaos:given amount in 1..100"
+    check = "is(value, CASE WHEN :amount < 7 THEN value ELSE :amount + 1 END, 'both count') FROM counter"
+    result = play(counter("explore 200", check, head, ":amount"), seed=3)
+    assert only(result).names == ("both count",)
+    assert result.values == {"amount": "7"}
+    assert order(result) == "a.1 b.1 b.2 a.2"
+    replayed = run(
+        read(play.folder / "scenario.sql", "scenario.sql"),
+        {},
+        play.server,
+        Settings(1, replay=Replay(result.decisions or (), result.values)),
+    )
+    assert only(replayed).names == ("both count",)
+
+
+def test_values_that_failed_are_drawn_first_the_next_time(play: Play) -> None:
+    text = counter("free", "is(:amount <> 777, true, 'not that one')", "-- chaos:given amount in 777..777")
+    known = scenario(play, text)
+    first = run(known, {}, play.server, Settings(1, key="0badc0de"))
+    assert first.values == {"amount": "777"}
+    again = run(known, {}, play.server, Settings(1, key="0badc0de"))
+    assert (again.values, again.drawn) == ({"amount": "777"}, 1)
+
+
+def test_the_seed_decides_what_is_drawn(play: Play) -> None:
+    text = counter("free", "is(:amount, -1, 'never')", "-- chaos:given amount in 1..1000000")
+    known = scenario(play, text.replace("'never'", ":'amount'"))
+
+    def drawn(settings: Settings) -> list[str]:
+        seen: list[str] = []
+
+        def found(result: RunResult) -> bool:
+            seen.append(result.values["amount"])
+            return False
+
+        run(known, {}, play.server, Settings(settings.seed, found=found, draw_seed=settings.draw_seed))
+        return seen
+
+    assert drawn(Settings(5)) == drawn(Settings(5)) == drawn(Settings(6, draw_seed=5))
+    assert drawn(Settings(5)) != drawn(Settings(6))
+
+
+KINDS = """
+-- chaos:given whole in -5..5
+-- chaos:given part in -0.5..0.5
+-- chaos:given flag in boolean
+-- chaos:given word in text 0..20
+-- chaos:given colour in red, 'dark blue'
+-- chaos:given moment in timestamp '2024-01-01'..'2024-12-31 12:00'
+-- chaos:given numbers in list 0..5 of 1..9
+-- chaos:given words in list of text
+-- chaos:session one
+SELECT chaos.assert(:'whole'::int BETWEEN -5 AND 5, 'whole');
+SELECT chaos.assert(:'part'::float8 BETWEEN -0.5 AND 0.5, 'part');
+SELECT chaos.assert(:'flag'::boolean IN (true, false), 'flag');
+SELECT chaos.assert(length(:'word') <= 20, 'word');
+SELECT chaos.assert(chaos.var('word') = :'word', 'word in functions');
+SELECT chaos.assert(:'colour' IN ('red', 'dark blue'), 'colour');
+SELECT chaos.assert(:'moment'::timestamp BETWEEN '2024-01-01' AND '2024-12-31 12:00', 'moment');
+SELECT chaos.assert(coalesce(array_length(:'numbers'::int[], 1), 0) <= 5, 'numbers');
+SELECT chaos.assert(:'words'::text[] IS NOT NULL, 'words');
+"""
+
+
+def test_every_kind_of_value_arrives_as_it_was_drawn(play: Play) -> None:
+    result = play(KINDS)
+    assert not result.failures, (result.failures, result.values)
+    assert result.drawn == 40
+    assert len(result.assertions) == 9
+
+
+def test_a_list_of_text_is_one_array_whatever_is_in_it(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:given words in list 1..3 of text 1..5
+        -- chaos:session one
+        SELECT chaos.assert(array_length(:'words'::text[], 1) BETWEEN 1 AND 3, 'its length');
+        SELECT chaos.assert(bool_and(length(word) BETWEEN 1 AND 5), 'theirs') FROM unnest(:'words'::text[]) word;
+        """
+    )
+    assert not result.failures, (result.failures, result.values)
