@@ -78,7 +78,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     Yields:
         Lines.
     """
-    cells = [("PostgreSQL", "from", "scenarios", "tests", "time")]
+    cells: list[tuple[str, ...]] = [("PostgreSQL", "from", "scenarios", "tests", "time")]
     for row in rows:
         suites = tuple(map(str, row.suites)) or ("not run", "not run")
         source = row.source if row.suites else "nowhere, see below"
