@@ -55,6 +55,12 @@ check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all s
 bench: $(PGTAP) $(DEV) ## measure against peers, into tests/bench/RESULTS.md; BENCH=name measures some, and writes nothing
 	$(VENV)/bin/python -m tests.bench $(BENCH)
 
+# PG="15 16" are the versions; CHAOS_TESTS, CHAOS_OPTS and MATRIX_TESTS say what is run on each.
+PG ?= 14 15 16 17 18
+.PHONY: matrix
+matrix: $(PGTAP) $(DEV) ## run scenarios and tests on each version of PG="14 15 16 17 18", and print a table
+	$(VENV)/bin/python -m tests.matrix $(PG)
+
 .PHONY: install installcheck
 install: ## put the SQL extension pgchaos into the server of pg_config (PGXS)
 	$(MAKE) -C pgtap install

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,8 @@ def main(majors: list[str]) -> int:
     if wrong or not majors:
         print(f"no version of PostgreSQL: '{' '.join(wrong)}'; write make matrix PG='14 18'", file=sys.stderr)
         return 2
+    # a shell has its background jobs ignore Ctrl-C, and the tests of it would inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rows = []
     with tempfile.TemporaryDirectory(prefix="pgchaos-matrix-") as folder:
         for major in majors:
