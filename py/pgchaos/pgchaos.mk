@@ -26,6 +26,10 @@ installcheck-chaos:
 				{ echo 'pgchaos: $(PG_CONFIG) cannot be run; name it: make installcheck-chaos PG_CONFIG=/path/to/pg_config' >&2; exit 1; }; \
 			if [ -x "$$bindir/initdb" ]; then export PG_BINDIR="$$bindir"; \
 			else echo "pgchaos: $(PG_CONFIG) is for a server whose programs are not here ($$bindir/initdb): install them, or name a server by PGHOST or PG_BINDIR" >&2; exit 1; fi; \
+			for name in $(EXTENSION); do \
+				control="$$($(PG_CONFIG) --sharedir)/extension/$$name.control"; \
+				[ -e "$$control" ] || { echo "pgchaos: extension $$name is not installed, there is no $$control: make install first" >&2; exit 1; }; \
+			done; \
 		fi; \
 	fi; \
 	said=$$($(CHAOS_PYTHON) -m pgchaos.server.get_pgtap 2>&1) || echo "$$said" >&2; \
