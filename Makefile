@@ -56,12 +56,12 @@ check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all s
 bench: $(PGTAP) $(DEV) ## measure against peers, into tests/bench/RESULTS.md; BENCH=name measures some, and writes nothing
 	$(VENV)/bin/python -m tests.bench $(BENCH)
 
-# The oldest versions that pyproject.toml allows, of all that the package and its extra name, in a place of their own.
+# The oldest versions that pyproject.toml allows, of all that it names, in a place of their own.
 .PHONY: oldest
 oldest: $(DEV) ## run tests and scenarios with the oldest versions that pyproject.toml allows
 	@set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; trap 'exit 130' HUP INT TERM; chmod 755 "$$folder"; \
 	$(VENV)/bin/uv venv --quiet --python $(VENV)/bin/python "$$folder/venv"; \
-	$(VENV)/bin/uv pip install --quiet --python "$$folder/venv/bin/python" --resolution lowest-direct --editable '.[chaos]'; \
+	$(VENV)/bin/uv pip install --quiet --python "$$folder/venv/bin/python" --resolution lowest-direct --editable '.[dev]'; \
 	$(VENV)/bin/uv pip freeze --python "$$folder/venv/bin/python"; \
 	"$$folder/venv/bin/python" -m pgchaos.server.get_pgtap; \
 	"$$folder/venv/bin/pytest" -n logical -p no:cacheprovider tests; \

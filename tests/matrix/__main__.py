@@ -79,7 +79,9 @@ def _suite(arguments: list[str], environ: Mapping[str, str], log: Path) -> Suite
         code = subprocess.run(
             [*_PYTEST, *arguments], stdout=file, stderr=subprocess.STDOUT, env=environ, check=False
         ).returncode
-    return Suite(code, log.read_text(encoding="utf-8", errors="replace"))
+    output = log.read_text(encoding="utf-8", errors="replace")
+    # so that what all versions skip is one line of the table
+    return Suite(code, output.replace(environ["PG_BINDIR"], "PG_BINDIR"))
 
 
 def _tell(row: Row) -> None:

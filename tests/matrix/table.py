@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -36,8 +37,10 @@ class Suite:
     @property
     def skips(self) -> Iterator[str]:
         """What was skipped, and why."""
+        counted: Counter[str] = Counter()
         for number, place, reason in _SKIPPED.findall(self.output):
-            yield f"{place}: {reason}" + (f" ({number} times)" if number != "1" else "")
+            counted[f"{place}: {reason}"] += int(number)
+        yield from (f"{said} ({number} times)" if number > 1 else said for said, number in counted.items())
 
     def __str__(self) -> str:
         counts = self.counts
