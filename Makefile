@@ -47,6 +47,7 @@ check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all s
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/yamllint --strict -d '{extends: default, rules: {line-length: {max: 120}}}' .github
 	$(VENV)/bin/pytest -n logical tests
 	CHAOS_MAKE=1 $(VENV)/bin/pytest sql $(CHAOS_OPTS)
 
@@ -54,6 +55,46 @@ check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all s
 .PHONY: bench
 bench: $(PGTAP) $(DEV) ## measure against peers, into tests/bench/RESULTS.md; BENCH=name measures some, and writes nothing
 	$(VENV)/bin/python -m tests.bench $(BENCH)
+
+# The oldest versions that pyproject.toml allows, of all that it names, in a place of their own.
+.PHONY: oldest
+oldest: $(DEV) ## run tests and scenarios with the oldest versions that pyproject.toml allows
+	@set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; trap 'exit 130' HUP INT TERM; chmod 755 "$$folder"; \
+	$(VENV)/bin/uv venv --quiet --python $(VENV)/bin/python "$$folder/venv"; \
+	$(VENV)/bin/uv pip install --quiet --python "$$folder/venv/bin/python" --resolution lowest-direct --editable '.[dev]'; \
+	$(VENV)/bin/uv pip freeze --python "$$folder/venv/bin/python"; \
+	"$$folder/venv/bin/python" -m pgchaos.server.get_pgtap; \
+	"$$folder/venv/bin/pytest" -n logical -p no:cacheprovider tests; \
+	"$$folder/venv/bin/pytest" -p no:cacheprovider sql $(CHAOS_OPTS)
+
+# PG=16 runs chaos-smoke or chaos-full on a private server of that version, which is brought where there is none.
+# What continuous integration runs; each writes JUnit's files into build/reports, and does all before it fails.
+REPORTS := build/reports
+ON_PG = $(if $(PG),PG_BINDIR=$$($(VENV)/bin/python -m pgchaos.server.get_server $(PG)) || exit; export PG_BINDIR;)
+
+.PHONY: chaos-smoke chaos-full chaos-summary
+chaos-smoke: $(PGTAP) ## the chaos tests and scenarios that must pass: quick, and harmless
+	@mkdir -p $(REPORTS)
+	@$(ON_PG) set -x; status=0; \
+	$(VENV)/bin/pytest tests/chaos/ -v --tb=short --timeout=60 -m "chaos and not slow and not destructive" --maxfail=5 --junit-xml=$(REPORTS)/chaos-smoke.xml || status=$$?; \
+	CHAOS_MAKE=1 $(VENV)/bin/pytest sql/ -v --tb=short --timeout=60 -m smoke --maxfail=5 --junit-xml=$(REPORTS)/scenarios-smoke.xml $(CHAOS_OPTS) || status=$$?; \
+	exit $$status
+
+chaos-full: $(PGTAP) ## all chaos tests and scenarios, with their mutants; PG=16 names the version
+	@mkdir -p $(REPORTS)
+	@$(ON_PG) set -x; status=0; \
+	$(VENV)/bin/pytest tests/chaos/ -v --tb=short --timeout=300 -m chaos --maxfail=10 --junit-xml=$(REPORTS)/chaos-full.xml || status=$$?; \
+	CHAOS_MAKE=1 $(VENV)/bin/pytest sql/ -v --tb=short --timeout=300 --chaos-mutants --maxfail=10 --junit-xml=$(REPORTS)/scenarios-full.xml $(CHAOS_OPTS) || status=$$?; \
+	exit $$status
+
+chaos-summary: ## what both have written, as a table in Markdown
+	@$(VENV)/bin/python -m tests.matrix.summary $(REPORTS)/*.xml
+
+# CHAOS_TESTS, CHAOS_OPTS and MATRIX_TESTS say what is run on each.
+.PHONY: matrix
+matrix: PG ?= 14 15 16 17 18
+matrix: $(PGTAP) $(DEV) ## run scenarios and tests on each version of PG="14 15 16 17 18", and print a table
+	$(VENV)/bin/python -m tests.matrix $(PG)
 
 .PHONY: install installcheck
 install: ## put the SQL extension pgchaos into the server of pg_config (PGXS)

@@ -13,8 +13,11 @@ from tests.conftest import ForeignServer
 INI = """\
 [pytest]
 addopts = -p pgchaos.plugin
-filterwarnings = error
+filterwarnings =
+    error
+    ignore:Module already imported:pytest.PytestAssertRewriteWarning
 """
+"""Before 9.2, pytest run within pytest warns of a plugin that is loaded already."""
 
 FINE = """\
 -- What must hold, holds

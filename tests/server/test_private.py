@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.server import ServerError, ServerSettings, binaries, open_server, start_private
+from pgchaos.server import ServerError, ServerSettings, binaries, open_server, private, start_private
 from pgchaos.server.place import make_folder
+from pgchaos.server.supervisor import MARKER
 from tests.server.conftest import folders_of, needs_root
+from tests.waiting import until
 
 
 def test_settings_log_and_identity() -> None:
@@ -33,6 +37,32 @@ def test_several_side_by_side() -> None:
     with start_private() as one, start_private() as two:
         assert one.folder != two.folder
         assert one.pid != two.pid
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="sees in /proc/locks that it waits for a lock")
+def test_a_start_waits_for_another_run_that_looks_whether_this_one_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    looking: list[int] = []
+
+    def looked_at(who: binaries.Account, programs: bool = False) -> Path:
+        folder = make_folder(who, programs)
+        looking.append(os.open(folder / MARKER, os.O_RDWR))
+        fcntl.flock(looking[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return folder
+
+    def waited_for() -> bool:
+        inode = f":{os.fstat(looking[0]).st_ino} " if looking else "none"
+        return any("-> FLOCK" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
+
+    monkeypatch.setattr(private, "make_folder", looked_at)
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(start_private)
+        try:
+            until(lambda: waited_for() or starting.done(), "the supervisor waits for the lock")
+        finally:
+            for file in looking:
+                os.close(file)
+        with starting.result() as server:
+            assert server.folder.exists()
 
 
 def test_closing_twice_does_no_harm() -> None:

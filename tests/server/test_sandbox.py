@@ -23,7 +23,9 @@ def databases(server: Server) -> set[str]:
 
 def value(conninfo: str, query: str) -> object:
     with psycopg.connect(conninfo, autocommit=True) as conn:
-        *_, last = conn.execute(query.encode()).results()
+        last = conn.execute(query.encode())
+        while last.nextset():
+            pass
         row = last.fetchone()
     return row[0] if row else None
 

@@ -25,6 +25,8 @@ FILES = {
 @pytest.fixture(scope="module")
 def psql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Psql]:
     named = os.environ.get("PG_BINDIR")
+    if named and not Path(named, "psql").exists():
+        pytest.skip(f"there is no psql in {named}")
     running = start(Path(named) if named else None, tmp_path_factory.mktemp("psql"))
     with running.server:
         yield running

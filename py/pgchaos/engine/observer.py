@@ -18,6 +18,8 @@ _MISSED = ("57014", "55P03")
 """query_canceled (by statement_timeout) and lock_not_available."""
 _BOOLEAN = 16
 """The OID of type boolean (pg_type.dat)."""
+_NO_NAMES = ("?column?", "bool")
+"""How the server calls an expression, and a cast (before PostgreSQL 15 `false` too)."""
 
 SETTINGS = {
     "lock_timeout": "100ms",
@@ -183,7 +185,7 @@ class Observer:
             return
         after = (time.time() - self._result.started_at) * 1000
         seen = "false already before the sessions began" if self._before else f"first seen at {after:.1f} ms"
-        name = ' (name it: SELECT … AS "what must hold")' if column == "?column?" else ""
+        name = ' (name it: SELECT … AS "what must hold")' if column in _NO_NAMES else ""
         text = f"invariant {column!r} {how}{name}"
         details = (" ".join(watched.item.text.split()), seen)
         failure = Failure("invariant", (column,), text, watched.item.place, details)

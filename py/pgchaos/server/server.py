@@ -13,7 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgchaos.scenario.model import Requirement
-from pgchaos.server import in_place, requirements
+from pgchaos.server import in_place, pgtap, requirements
 from pgchaos.server.choice import Choice, choose
 from pgchaos.server.databases import APPLICATION, remove_dead_runs
 from pgchaos.server.ledger import Ledger
@@ -92,6 +92,7 @@ class Server:
         base = make_conninfo(**private.parameters) if private is not None else choice.conninfo or ""
         self._probe: Probe = probe(base, choice, private is not None, settings.in_place)
         self._conninfo = self._probe.conninfo
+        pgtap.demand(self._conninfo, settings.pgtap)
         maker = Maker(self._conninfo, self._run, self.ours, settings.pgtap, Ledger())
         self._pool = Pool(maker, settings.clones)
         if self.ours:

@@ -100,7 +100,8 @@ class Supervisor:
         """Initialise and start a server in `folder`; the answer comes when it accepts connections."""
         self.folder = folder
         self.lock = os.open(Path(folder, MARKER), os.O_RDWR)
-        fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # who looks whether this run lives holds it for a moment (leftovers.py)
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         path = Path(folder, LOG)
         how: dict[str, Any] = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL, "umask": 0o077, **account}
         with path.open("ab") as log:

