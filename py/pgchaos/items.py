@@ -12,7 +12,7 @@ import pytest
 from pgchaos.history import Assertion
 from pgchaos.jobs import Done, Job
 from pgchaos.options import Options
-from pgchaos.report import failure_text, replay_line
+from pgchaos.report import failure_text, replay_line, searched
 from pgchaos.runner import Runner
 from pgchaos.scenario.model import Mutant, ScenarioError
 from pgchaos.schedule.token import Token
@@ -22,6 +22,9 @@ from pgchaos.verdict import Verdict, judge, judge_mutant, xfails_in_force
 
 NOTE = "chaos_note"
 """The property of a report, and of JUnit's file, that holds a note on a scenario."""
+
+SEARCHED = "chaos_explored"
+"""The property that says what a search which found nothing has come through."""
 
 _LEAST_WIDTH = 80
 
@@ -66,6 +69,8 @@ def scenario_call(runner: Runner, options: Options) -> Call:
         assert isinstance(item, ScenarioItem)
         done = _done(runner, item)
         item.took = done.result.duration
+        if done.result.explored is not None and done.mutant is None and not done.result.failures:
+            item.user_properties.append((SEARCHED, f"{item.nodeid}: {searched(done.result.explored)}"))
         for line in done.result.output:
             print(line)
         _tell(item, subtests, done, options)

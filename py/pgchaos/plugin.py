@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 import pgchaos
-from pgchaos.items import NOTE, ScenarioItem
+from pgchaos.items import NOTE, SEARCHED, ScenarioItem
 from pgchaos.options import MARKERS, Options, add_options, read_options
+from pgchaos.report.live import live
 from pgchaos.runner import Runner
 from pgchaos.running import is_of, jobs_ahead, may_run_ahead, permutations_told, set_limits
 from pgchaos.server.settings import ServerError
@@ -40,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
         token=options.token,
         selfcheck=options.selfcheck,
         draw_seed=options.draw_seed,
+        live=live(sys.stdout.isatty() and config.get_verbosity() >= 0 and not hasattr(config, "workerinput")),
     )
     config.add_cleanup(runner.close)
     config.stash[_OPTIONS] = options
@@ -183,7 +186,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"server of {worker}: {banner}")
     if config.get_verbosity() >= 0:
         reports = (report for reports in terminalreporter.stats.values() for report in reports)
-        said = (said for report in reports for said in getattr(report, "user_properties", ()))
+        said = [said for report in reports for said in getattr(report, "user_properties", ())]
         notes = dict.fromkeys(text for name, text in said if name == NOTE)
+        searched = dict.fromkeys(text for name, text in said if name == SEARCHED)
+        for text in searched:
+            terminalreporter.write_line(f"explored: {text}")
         for text in notes:
             terminalreporter.write_line(f"note: {text}")

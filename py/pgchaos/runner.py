@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pgchaos.ahead import Ahead
 from pgchaos.history import RunResult
 from pgchaos.jobs import Done, Job
+from pgchaos.report.live import Live
 from pgchaos.scenario.model import Place, Requirement, Scenario
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError, ServerSettings
@@ -35,6 +36,7 @@ class Runner:
         token: of the run that is to be made again; None to go by the file's schedule.
         selfcheck: run each schedule twice.
         draw_seed: of the values that are drawn, where it is not `seed`.
+        live: is told how far searches have come.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class Runner:
         token: Token | None = None,
         selfcheck: bool = False,
         draw_seed: int | None = None,
+        live: Live | None = None,
     ) -> None:
+        self._live = live or Live(None)
         self._token, self._selfcheck, self._draw_seed = token, selfcheck, draw_seed
         self._settings = settings
         self._seed = seed
@@ -148,6 +152,7 @@ class Runner:
             found=lambda result: is_found(scenario, mutant, job.variables, result),
             key=job.fingerprint,
             draw_seed=self._draw_seed,
+            progress=lambda runs, limit: self._live.tell(scenario.name, runs, limit),
         )
         try:
             result = run(scenario, job.variables, self.server, settings)
@@ -157,6 +162,8 @@ class Runner:
         except ServerError:
             self._refused += 1
             raise
+        finally:
+            self._live.end(scenario.name)
         self._ran = self._ran or not result.skipped
         return Done(scenario, mutant, result)
 
@@ -199,6 +206,7 @@ class Runner:
     def close(self) -> None:
         """Give the server back. Further calls do nothing."""
         self.stop()
+        self._live.close()
         server, self._server = self._server, None
         if server is not None:
             server.close()

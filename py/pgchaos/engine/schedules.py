@@ -107,6 +107,7 @@ class _Runs:
     def __init__(self, scenario: Scenario, variables: Mapping[str, str], server: Server, settings: Settings) -> None:
         self._scenario, self._matrix, self._server, self._settings = scenario, variables, server, settings
         self._values: Mapping[str, str] = {}
+        self._made = 0
         self._lend: Lend | None = None
         self._actors = actors(scenario.sessions)
 
@@ -143,12 +144,21 @@ class _Runs:
             shelf.keep(Token(self._settings.key, self._settings.seed, result.decisions, result.values))
         return result
 
+    def _most(self) -> int:
+        """Tell how many runs a search may make, without those that make a failure easier to read."""
+        schedule = self._scenario.schedule
+        limit = schedule.limit or MOST
+        return min(limit, interleavings(self._scenario.sessions)) if schedule.kind == "all" else limit
+
     # one run
 
     def _once(self, order: Order | None) -> RunResult:
         variables = {**self._matrix, **self._values}
         result = run_once(self._scenario, variables, self._server, self._settings, order, self._lend)
         result.values = self._values
+        self._made += 1
+        if self._lend is not None or self._made > 1:
+            self._settings.progress(self._made, self._most())
         if order is not None:
             result.decisions = _decisions(result, self._actors)
         elif self._values:

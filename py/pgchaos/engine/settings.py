@@ -9,6 +9,10 @@ from pgchaos.engine.stop import Stop
 from pgchaos.history import RunResult
 
 
+def _nobody_looks(runs: int, limit: int) -> None:
+    pass
+
+
 def has_failed(result: RunResult) -> bool:
     """Say whether anything failed in a run."""
     return bool(result.failures)
@@ -41,6 +45,7 @@ class Settings:
         found: says of a run whether it is what a search is for: then the search ends.
         key: under which a search keeps what it found, for the next time; '' to keep nothing.
         draw_seed: of the values that are drawn, where it is not `seed`.
+        progress: called with the number of runs that a search has made, and the most that it will make.
     """
 
     seed: int
@@ -52,6 +57,7 @@ class Settings:
     found: Callable[[RunResult], bool] = has_failed
     key: str = ""
     draw_seed: int | None = None
+    progress: Callable[[int, int], None] = _nobody_looks
 
     def share(self, written: float | None) -> float:
         """Tell the seconds of one part of the run.
