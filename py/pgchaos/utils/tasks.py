@@ -40,7 +40,8 @@ class AsyncTaskPool:
             _close(tasks)
             raise ValueError(f"max_concurrent={max_concurrent} lets no task run: at least 1 is meant")
         gate = asyncio.Semaphore(max_concurrent)
-        running = [asyncio.ensure_future(_one(task, gate, branch())) for task in tasks]
+        broken = None if return_exceptions else asyncio.Event()
+        running = [asyncio.ensure_future(_one(task, gate, branch(), broken)) for task in tasks]
         try:
             return await asyncio.gather(*running, return_exceptions=return_exceptions)
         finally:
@@ -50,10 +51,17 @@ class AsyncTaskPool:
             _close(tasks)
 
 
-async def _one(task: Task, gate: asyncio.Semaphore, source: Random) -> Any:  # noqa: ANN401 whatever the task returns
+async def _one(task: Task, gate: asyncio.Semaphore, source: Random, broken: asyncio.Event | None) -> Any:  # noqa: ANN401 whatever the task returns
     async with gate:
-        with drawing_from(source):
-            return await (task() if callable(task) else task)
+        if broken is not None and broken.is_set():
+            raise asyncio.CancelledError  # before the gather has heard of the error, this one may be let in
+        try:
+            with drawing_from(source):
+                return await (task() if callable(task) else task)
+        except BaseException:
+            if broken is not None:
+                broken.set()
+            raise
 
 
 def _close(tasks: Iterable[Task]) -> None:
