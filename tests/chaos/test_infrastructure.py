@@ -130,7 +130,6 @@ def test_what_is_not_installed_is_named_when_it_is_needed(
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     project.pytester.makeini("[pytest]\nfilterwarnings = error\n")
     project.pytester.makepyfile(without=WITHOUT.format(names=names))
-    monkeypatch.setenv("PYTHONPATH", str(project.pytester.path))
     source = f"""
         def test_needs_it({told.split(" ")[0].strip("*")}):
             pass
