@@ -129,8 +129,9 @@ async def test_what_cannot_come_right_is_not_tried_again(sync_conn: Sync, accoun
     with pytest.raises(psycopg.errors.UniqueViolation):
         await with_retry(insert, max_attempts=5, backoff=0, retry_on=["23505"])
     assert attempts == 6
-    with pytest.raises(psycopg.errors.QueryCanceled):  # an OperationalError too, and nothing is lost
+    with pytest.raises(psycopg.errors.QueryCanceled) as cancelled:  # an OperationalError too, and nothing is lost
         await with_retry(partial(_cancel, sync_conn), max_attempts=5, backoff=0)
+    assert len(retry_history(cancelled.value)) == 1
 
 
 def _cancel(conn: Sync) -> None:
