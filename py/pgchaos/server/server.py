@@ -120,11 +120,6 @@ class Server:
         return self._probe.database
 
     @property
-    def in_place(self) -> bool:
-        """Whether the run works in the database that the user named."""
-        return self._settings.in_place
-
-    @property
     def version(self) -> int:
         """The server's version as libpq gives it: 180006."""
         return self._probe.version
@@ -306,7 +301,7 @@ class Server:
         Raises:
             ServerError: there is none to be had.
         """
-        self._watch_over()
+        self.watch_over()
         name = self._pool.take(tuple(sorted(set(extensions))))
         try:
             own = SharedDatabase(name, self.conninfo(name))
