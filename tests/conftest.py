@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -47,9 +48,21 @@ class ForeignServer:
             return {str(name) for (name,) in conn.execute("SELECT datname FROM pg_database")}
 
 
-@pytest.fixture(scope="session", autouse=True)
+settings.register_profile(
+    "pgchaos",
+    parent=settings(),
+    deadline=None,  # a database takes its time
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # a session lasts through all examples, on purpose
+)
+settings.load_profile("pgchaos")
+
+
+@pytest.fixture(scope="module", autouse=True)
 def _no_server_named() -> Iterator[None]:
-    """Tests say themselves which server they mean; what the caller's environment names is not theirs."""
+    """Tests say themselves which server they mean; what the caller's environment names is not theirs.
+
+    Those in tests/chaos run on it, as every user's do.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name in (*LIBPQ, "PGOPTIONS", "PGSERVICEFILE"):
             patch.delenv(name, raising=False)
@@ -57,14 +70,15 @@ def _no_server_named() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def private_server(_no_server_named: None) -> Iterator[Server]:
+def private_server() -> Iterator[Server]:
     """A private server as a run opens it: from PG_BINDIR, else the embedded one."""
-    with open_server(ServerSettings()) as server:
+    environ = {name: value for name, value in os.environ.items() if name == "PG_BINDIR"}
+    with open_server(ServerSettings(), environ) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def foreign_server(_no_server_named: None) -> Iterator[ForeignServer]:
+def foreign_server() -> Iterator[ForeignServer]:
     """A server that is not the run's own, reached by its DSN; its databases are nobody's but the tests'."""
     bindir = os.environ.get("PG_BINDIR")
     with start_private(Path(bindir) if bindir else None) as private:

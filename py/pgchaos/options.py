@@ -23,6 +23,8 @@ from pgchaos.server.settings import ServerSettings
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min)")
 _TAG = re.compile(r"[a-z][a-z0-9_]*")
+EXTENSION = re.compile(r"(?P<name>[\w-]+)(?:\s*(?P<operator>>=|<=|>|<|=)\s*(?P<version>[0-9][\w.-]*))?")
+"""An extension under test, and its version where one is required."""
 _PASSWORD = re.compile(r"password|://[^/@]*:[^/@]*@", re.IGNORECASE)
 _SEED_BITS = 31
 _LEAST_TIMEOUT = 0.001
@@ -52,6 +54,7 @@ class Options:
         pgtap_files: collect pgTAP files without directives too.
         paths: folders whose scenarios are collected without being named.
         tags: further tags.
+        extensions: under test, each with the version that is required, if any.
         named: the command line names files or folders.
         jobs: scenarios at once, None to choose.
         mutants: run the mutants of each scenario too.
@@ -68,6 +71,7 @@ class Options:
     pgtap_files: bool
     paths: tuple[Path, ...]
     tags: tuple[str, ...]
+    extensions: tuple[str, ...]
     named: bool
     jobs: int | None = None
     mutants: bool = False
@@ -108,6 +112,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("pgtap_sql", "load pgTAP from this file or folder where the server has none", "PATH")
     add("paths", "a folder whose scenarios are collected without being named (default: sql)", "DIR", many=True)
     add("tags", "a further tag of scenarios, registered as a marker", "TAG", many=True)
+    add("extensions", "an extension under test, created for tests in Python where the server has it", "NAME", many=True)
     add("jobs", "scenarios run side by side (default: by processors and free connection slots)", "N")
     add("mutants", "run each scenario's mutants too: an item each, which passes when the scenario fails for it")
     add("replay", "run again, alone, the interleaving that the report of a failure gave a token for", "TOKEN")
@@ -149,6 +154,7 @@ def read_options(config: pytest.Config) -> Options:
         pgtap_files=bool(_raw(config, "pgtap")[1]),
         paths=_folders(config),
         tags=_tags(config),
+        extensions=_extensions(config),
         named=config.args_source is config.ArgsSource.ARGS,
         jobs=jobs,
         mutants=bool(_raw(config, "mutants")[1]),
@@ -258,6 +264,15 @@ def _tags(config: pytest.Config) -> tuple[str, ...]:
         if not _TAG.fullmatch(tag):
             raise pytest.UsageError(f"{source}: '{tag}' is no tag: write a word of a-z, 0-9 and _")
     return tuple(dict.fromkeys(tags))
+
+
+def _extensions(config: pytest.Config) -> tuple[str, ...]:
+    source, _ = _raw(config, "extensions")
+    extensions = _list(config, "extensions")
+    for extension in extensions:
+        if not EXTENSION.fullmatch(extension):
+            raise pytest.UsageError(f"{source}: '{extension}' is no extension: write its name, or name >= version")
+    return tuple(dict.fromkeys(extensions))
 
 
 def _command() -> str:

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 import pgchaos
+from pgchaos import fixtures
 from pgchaos.items import NOTE, SEARCHED, ScenarioItem
-from pgchaos.options import MARKERS, Options, add_options, read_options
+from pgchaos.options import MARKERS, add_options, read_options
 from pgchaos.report.live import live
 from pgchaos.runner import Runner
 from pgchaos.running import is_of, jobs_ahead, may_run_ahead, permutations_told, set_limits
 from pgchaos.server.settings import ServerError
+from pgchaos.stash import OPTIONS, RUNNER
 
-_OPTIONS = pytest.StashKey[Options]()
-_RUNNER = pytest.StashKey[Runner]()
 _BANNERS = pytest.StashKey[dict[str, str]]()
 _NOTHING_IS_RUN = ("collectonly", "setuponly", "setupplan")
 
@@ -45,34 +45,38 @@ def pytest_configure(config: pytest.Config) -> None:
         live=live(sys.stdout.isatty() and config.get_verbosity() >= 0 and not hasattr(config, "workerinput")),
     )
     config.add_cleanup(runner.close)
-    config.stash[_OPTIONS] = options
-    config.stash[_RUNNER] = runner
+    config.stash[OPTIONS] = options
+    config.stash[RUNNER] = runner
     config.stash[_BANNERS] = {}
+    fixtures.register(config)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 pytest-xdist's own type
     """Give a worker of pytest-xdist the seed, which it would draw for itself."""
-    node.workerinput["pgchaos"] = {"seed": node.config.stash[_OPTIONS].seed}
+    node.workerinput["pgchaos"] = {"seed": node.config.stash[OPTIONS].seed}
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say the version and the seed."""
-    return f"pgchaos {pgchaos.__version__}, seed {config.stash[_OPTIONS].seed}"
+    return f"pgchaos {pgchaos.__version__}, seed {config.stash[OPTIONS].seed}"
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
-    """Open the server, if there is a scenario to run, and say which it is and whether it is ours."""
+    """Open the server, if something will use it, and say which it is and whether it is ours."""
     nothing = any(config.getoption(name) for name in _NOTHING_IS_RUN)
+    scenarios = any(isinstance(item, ScenarioItem) for item in items)
     # a worker of pytest-xdist shows nothing, and would be lost with all that it has to say
-    if hasattr(config, "workerinput") or not any(isinstance(item, ScenarioItem) for item in items):
+    if hasattr(config, "workerinput") or not (scenarios or any(map(fixtures.uses_database, items))):
         return []
-    told = [] if config.stash[_OPTIONS].token is not None else permutations_told(items)
+    told = [] if config.stash[OPTIONS].token is not None else permutations_told(items)
     if nothing:
         return told
     try:
-        return [f"server: {config.stash[_RUNNER].server.banner}", *told]
+        return [f"server: {config.stash[RUNNER].server.banner}", *told]
     except ServerError as error:
+        if not scenarios:
+            return []  # the tests that need it say so, and others may not
         raise pytest.UsageError(str(error)) from None
 
 
@@ -88,7 +92,7 @@ def pytest_collect_file(
     from pgchaos.collecting import ScenarioFile, wanted
 
     stash = parent.config.stash
-    options = stash[_OPTIONS]
+    options = stash[OPTIONS]
     what = wanted(file_path, parent.session, options)
     if what is None:
         return others
@@ -96,13 +100,13 @@ def pytest_collect_file(
     if what.kind == "pgtap" and theirs and not options.pgtap_files:
         return others
     file: ScenarioFile = ScenarioFile.from_parent(parent, path=file_path)
-    file.options, file.runner, file.raw = options, stash[_RUNNER], what.raw
+    file.options, file.runner, file.raw = options, stash[RUNNER], what.raw
     return [*(other for other in others if other not in theirs), file]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave nothing but what the token of --chaos-replay is of."""
-    token = config.stash[_OPTIONS].token
+    token = config.stash[OPTIONS].token
     if token is not None:
         others = [item for item in items if not is_of(item, token)]
         items[:] = [item for item in items if is_of(item, token)]
@@ -118,7 +122,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Begin to run scenarios ahead, now that it is known which will be run; end it with the loop."""
     config = session.config
-    runner, options = config.stash[_RUNNER], config.stash[_OPTIONS]
+    runner, options = config.stash[RUNNER], config.stash[OPTIONS]
     set_limits(session.items)
     if not config.option.collectonly and not session.testsfailed and may_run_ahead(config):
         jobs = jobs_ahead(session.items)
@@ -169,7 +173,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Tell the process that shows the results which server was used, where this is a worker of pytest-xdist."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["chaos_server"] = session.config.stash[_RUNNER].banner
+        output["chaos_server"] = session.config.stash[RUNNER].banner
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from pgchaos.ahead import Ahead
@@ -129,6 +130,10 @@ class Runner:
             with self._slots.all():
                 return self._run(job)
         return self._ahead.result_of(key, job)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Wait until no job runs ahead, and let none begin for as long as the context lasts."""
+        return nullcontext() if self._ahead is None or self._slots is None else self._slots.all()
 
     def _shared(self, job: Job) -> Done:
         assert self._slots is not None, "start() makes it"

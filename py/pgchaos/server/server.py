@@ -111,6 +111,16 @@ class Server:
         return self._private
 
     @property
+    def run(self) -> Run:
+        """The run, as it is written beside what it makes."""
+        return self._run
+
+    @property
+    def database(self) -> str:
+        """The database to administer from; with `in_place` the one to work in."""
+        return self._probe.database
+
+    @property
     def version(self) -> int:
         """The server's version as libpq gives it: 180006."""
         return self._probe.version
@@ -237,7 +247,7 @@ class Server:
         Raises:
             ServerError: there is none to be had.
         """
-        self._watch_over()
+        self.watch_over()
         if self._settings.in_place:
             with self._sandbox_in_place(extensions) as sandbox:
                 yield sandbox
@@ -292,7 +302,7 @@ class Server:
         Raises:
             ServerError: there is none to be had.
         """
-        self._watch_over()
+        self.watch_over()
         name = self._pool.take(tuple(sorted(set(extensions))))
         try:
             own = SharedDatabase(name, self.conninfo(name))
@@ -353,8 +363,12 @@ class Server:
             options.append(f"-c {name}={escaped}")
         return make_conninfo(self.conninfo(database), options=" ".join(options).strip())
 
-    def _watch_over(self) -> None:
-        """Before anything is made on a server not ours: see that it goes even if this process is killed."""
+    def watch_over(self) -> None:
+        """Before anything is made on a server not ours: see that it goes even if this process is killed.
+
+        Raises:
+            ServerError: the process that would see to it cannot be started.
+        """
         if self.ours:
             return
         with self._lock:

@@ -1,0 +1,75 @@
+"""Delays and failures on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from pgchaos.randomness import stream
+from pgchaos.utils.retry import with_retry as _with_retry
+from pgchaos.utils.retry import with_retry_sync as _with_retry_sync
+
+
+class SimulatedConnectionFailure(psycopg.OperationalError):
+    """A connection is lost, as far as the caller can tell: like a real loss, it has no SQLSTATE."""
+
+
+class ChaosInjector:
+    """What goes wrong in a network, on purpose and by the seed of the run."""
+
+    @staticmethod
+    async def random_delay(min_ms: float = 0, max_ms: float = 100) -> None:
+        """Let other tasks run for a random time.
+
+        Args:
+            min_ms: the shortest, in milliseconds.
+            max_ms: the longest, in milliseconds.
+
+        Raises:
+            ValueError: they are no range.
+        """
+        await asyncio.sleep(_delay(min_ms, max_ms))
+
+    @staticmethod
+    def random_delay_sync(min_ms: float = 0, max_ms: float = 100) -> None:
+        """Sleep for a random time.
+
+        Args:
+            min_ms: the shortest, in milliseconds.
+            max_ms: the longest, in milliseconds.
+
+        Raises:
+            ValueError: they are no range.
+        """
+        time.sleep(_delay(min_ms, max_ms))
+
+    @staticmethod
+    @contextmanager
+    def simulate_connection_failure(probability: float = 0.1) -> Iterator[None]:
+        """Fail instead of entering the context, sometimes.
+
+        Args:
+            probability: of the failure, from 0 to 1.
+
+        Raises:
+            SimulatedConnectionFailure: this was one of those times.
+            ValueError: it is no probability.
+        """
+        if not 0 <= probability <= 1:
+            raise ValueError(f"probability={probability} is none: from 0 to 1 is meant")
+        if stream().random() < probability:
+            raise SimulatedConnectionFailure(f"simulated connection failure (probability {probability:g})")
+        yield
+
+    with_retry = staticmethod(_with_retry)
+    with_retry_sync = staticmethod(_with_retry_sync)
+
+
+def _delay(min_ms: float, max_ms: float) -> float:
+    if not 0 <= min_ms <= max_ms:
+        raise ValueError(f"min_ms={min_ms}, max_ms={max_ms} are no range of delays")
+    return stream().uniform(min_ms, max_ms) / 1000

@@ -1,0 +1,213 @@
+"""What a query returned, kept to be compared with what it returns later."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+import psycopg
+from psycopg.rows import tuple_row
+
+_SHOWN = 20
+_Rows = Sequence[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a query returned.
+
+    Args:
+        columns: their names.
+        rows: as they came.
+    """
+
+    columns: tuple[str, ...]
+    rows: _Rows
+
+    def show(self, row: tuple[Any, ...]) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in zip(self.columns, row, strict=True)) or "(no columns)"
+
+
+class _Kept:
+    """The snapshots of a connection, by name."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _State] = {}
+
+    def keep(self, name: str, state: _State) -> None:
+        self._kept[name] = state
+
+    def kept(self, name: str) -> _State:
+        if name not in self._kept:
+            known = ", ".join(map(repr, self._kept)) or "none"
+            raise KeyError(f"there is no snapshot {name!r}; there is {known}")
+        return self._kept[name]
+
+    def compared(self, name: str, now: _State, ordered: bool) -> tuple[bool, str]:
+        return compare_states(name, self.kept(name), now, ordered)
+
+
+class DatabaseStateSnapshot(_Kept):
+    """Snapshots of what a connection sees, and what has changed since.
+
+    It asks in whatever transaction the connection is in: one at repeatable read or serializable sees what it saw.
+
+    Args:
+        conn: asked for each state; its rows may be of any kind.
+    """
+
+    def __init__(self, conn: psycopg.Connection[Any]) -> None:
+        super().__init__()
+        self.conn = conn
+
+    def capture(self, name: str, query: str, params: Sequence[Any] | None = None) -> None:
+        """Keep what a query returns now; a snapshot of that name is replaced.
+
+        Args:
+            name: of the snapshot.
+            query: what to look at.
+            params: of the query.
+
+        Raises:
+            psycopg.Error: the query failed.
+        """
+        self.keep(name, self._ask(query, params))
+
+    def compare(
+        self, name: str, query: str, params: Sequence[Any] | None = None, *, ordered: bool = True
+    ) -> tuple[bool, str]:
+        """Compare what a query returns now with a snapshot.
+
+        Args:
+            name: of the snapshot.
+            query: what to look at.
+            params: of the query.
+            ordered: False takes the same rows in another order for the same.
+
+        Returns:
+            Whether they are the same, and what differs: rows that are gone with -, rows that are new with +.
+
+        Raises:
+            KeyError: there is no such snapshot.
+            psycopg.Error: the query failed.
+        """
+        self.kept(name)
+        return self.compared(name, self._ask(query, params), ordered)
+
+    def _ask(self, query: str, params: Sequence[Any] | None) -> _State:
+        with self.conn.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute(query.encode(), params)
+            return _State(_columns(cursor), cursor.fetchall())
+
+
+class AsyncDatabaseStateSnapshot(_Kept):
+    """The same for an asynchronous connection.
+
+    Args:
+        conn: asked for each state; its rows may be of any kind.
+    """
+
+    def __init__(self, conn: psycopg.AsyncConnection[Any]) -> None:
+        super().__init__()
+        self.conn = conn
+
+    async def capture(self, name: str, query: str, params: Sequence[Any] | None = None) -> None:
+        """Keep what a query returns now, as `DatabaseStateSnapshot.capture` does.
+
+        Args:
+            name: of the snapshot.
+            query: what to look at.
+            params: of the query.
+        """
+        self.keep(name, await self._ask(query, params))
+
+    async def compare(
+        self, name: str, query: str, params: Sequence[Any] | None = None, *, ordered: bool = True
+    ) -> tuple[bool, str]:
+        """Compare what a query returns now with a snapshot, as `DatabaseStateSnapshot.compare` does.
+
+        Args:
+            name: of the snapshot.
+            query: what to look at.
+            params: of the query.
+            ordered: False takes the same rows in another order for the same.
+
+        Returns:
+            Whether they are the same, and what differs.
+        """
+        self.kept(name)
+        return self.compared(name, await self._ask(query, params), ordered)
+
+    async def _ask(self, query: str, params: Sequence[Any] | None) -> _State:
+        async with self.conn.cursor(row_factory=tuple_row) as cursor:
+            await cursor.execute(query.encode(), params)
+            return _State(_columns(cursor), await cursor.fetchall())
+
+
+def _columns(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> tuple[str, ...]:
+    if cursor.description is None:
+        raise psycopg.ProgrammingError("a snapshot needs a query that returns rows, such as a SELECT")
+    return tuple(column.name for column in cursor.description)
+
+
+def compare_states(name: str, before: _State, now: _State, ordered: bool) -> tuple[bool, str]:
+    """Compare two states. Knows no database.
+
+    Args:
+        name: of the snapshot, for the text.
+        before: captured.
+        now: found.
+        ordered: their order counts.
+
+    Returns:
+        Whether they are the same, and what differs.
+    """
+    if before.columns != now.columns:
+        return False, f"{name}: columns ({', '.join(before.columns)}) became ({', '.join(now.columns)})"
+    if list(map(repr, before.rows)) == list(map(repr, now.rows)):
+        return True, f"{name}: unchanged ({_count(len(now.rows))})"
+    gone, new = _without_order(before.rows, now.rows)
+    if not gone and not new:
+        if not ordered:
+            return True, f"{name}: unchanged ({_count(len(now.rows))}, in another order)"
+        lines = _moved(before, now)
+        return False, "\n".join([f"{name}: the same {_count(len(now.rows))} in another order", *_short(lines)])
+    head = f"{name}: {_count(len(before.rows))} became {len(now.rows)}: {len(gone)} gone (-), {len(new)} new (+)"
+    lost, found = [f"  - {before.show(row)}" for row in gone], [f"  + {now.show(row)}" for row in new]
+    return False, "\n".join([head, *_short(lost), *_short(found)])
+
+
+def _without_order(before: _Rows, now: _Rows) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Find the rows that only one has. Rows may hold what cannot be hashed, and NaN, which is equal to nothing."""
+    return _only(before, Counter(map(repr, now))), _only(now, Counter(map(repr, before)))
+
+
+def _only(rows: _Rows, others: Counter[str]) -> list[tuple[Any, ...]]:
+    found = []
+    for row in rows:
+        if others[repr(row)]:
+            others[repr(row)] -= 1
+        else:
+            found.append(row)
+    return found
+
+
+def _moved(before: _State, now: _State) -> list[str]:
+    matcher = SequenceMatcher(None, list(map(repr, before.rows)), list(map(repr, now.rows)), autojunk=False)
+    lines = []
+    for tag, first, last, from_, to in matcher.get_opcodes():
+        if tag != "equal":
+            lines += [f"  - {before.show(row)}" for row in before.rows[first:last]]
+            lines += [f"  + {now.show(row)}" for row in now.rows[from_:to]]
+    return lines
+
+
+def _short(lines: list[str]) -> list[str]:
+    return lines if len(lines) <= _SHOWN else [*lines[:_SHOWN], f"    … and {len(lines) - _SHOWN} more"]
+
+
+def _count(number: int) -> str:
+    return f"{number} row" if number == 1 else f"{number} rows"

@@ -1,0 +1,319 @@
+"""Where the database for tests comes from and goes to, on servers that are ours and that are not."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from tests.chaos.projects import INI, Project
+from tests.waiting import until
+
+pytestmark = pytest.mark.chaos
+
+NAME = "pggit_chaos_test"
+SAYS = """
+def test_it(db_config, sync_conn):
+    sync_conn.execute("CREATE TABLE t ()")
+    sync_conn.commit()
+    print("in", db_config["dbname"])
+"""
+
+
+@pytest.fixture
+def theirs(project: Project) -> Iterator[None]:
+    """A database of that name which somebody else has made, with something in it."""
+    with project.connect() as conn:
+        conn.execute(f"CREATE DATABASE {NAME}".encode())
+        yield
+        conn.execute(f"DROP DATABASE {NAME}".encode())
+
+
+def test_a_database_that_is_missing_is_made_and_dropped(project: Project) -> None:
+    before = project.databases()
+    assert NAME not in before
+    result = project.run(SAYS, "-rP")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["server: PostgreSQL * (not ours: works only in databases pgchaos_*", f"in {NAME}"])
+    assert project.databases() == before
+
+
+@pytest.mark.usefixtures("theirs")
+def test_a_database_that_is_there_is_used_and_stays(project: Project) -> None:
+    result = project.run(
+        SAYS
+        + """
+def test_schema(isolated_schema, sync_conn):
+    sync_conn.execute("CREATE TABLE t ()")
+    sync_conn.commit()
+""",
+        "-rP",
+    )
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines([f"in {NAME}"])
+    with project.connect(NAME) as conn:
+        assert conn.execute("SELECT relname FROM pg_class WHERE relname = 't'").fetchall() == [("t",)]
+        assert conn.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ 'chaos'").fetchall() == []
+
+
+def test_workers_on_one_server_have_a_database_each(project: Project) -> None:
+    before = project.databases()
+    project.pytester.makeini(INI.replace("-p no:xdist", ""))
+    source = """
+import pytest
+
+@pytest.mark.parametrize("n", range(6))
+def test_it(n, db_config, sync_conn, isolated_schema):
+    sync_conn.execute("CREATE TABLE t AS SELECT 1")
+    sync_conn.commit()
+    with open(f"in-{n}", "w") as file:
+        file.write(db_config["dbname"])
+"""
+    result = project.run_apart(source, f"--chaos-dsn={project.foreign.dsn}", "-n2")
+    result.assert_outcomes(passed=6)
+    names = {path.read_text() for path in project.pytester.path.glob("in-*")}
+    assert names
+    assert names <= {f"{NAME}_gw0", f"{NAME}_gw1"}
+    assert project.databases() == before
+
+
+class Held:
+    """A run that stays in its test until it is told to end, or is killed."""
+
+    def __init__(self, project: Project) -> None:
+        project.write("""
+        def test_it(db_config, isolated_schema):
+            print("in", db_config["dbname"], flush=True)
+            input()
+        """)
+        args = ["-s", "-q", "-p", "no:cacheprovider", f"--chaos-dsn={project.foreign.dsn}"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", *args],
+            cwd=project.pytester.path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        said = []
+        for line in self.process.stdout:
+            said.append(line)
+            if line.startswith(("in ", ".in ")):
+                self.name = line.split()[1]
+                return
+        raise AssertionError("".join(said))
+
+    def end(self) -> None:
+        self.process.communicate("\n", timeout=30)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate(timeout=30)
+
+
+def test_two_runs_on_one_server_at_once_have_a_database_each(project: Project) -> None:
+    before = project.databases()
+    first = Held(project)
+    try:
+        second = Held(project)
+        try:
+            assert first.name == NAME
+            assert second.name.startswith(f"{NAME}_")
+        finally:
+            second.end()
+        assert NAME in project.databases()
+    finally:
+        first.end()
+    assert project.databases() == before
+
+
+def test_a_run_that_is_killed_leaves_no_database(project: Project) -> None:
+    before = project.databases()
+    run = Held(project)
+    assert NAME in project.databases()
+    run.kill()
+    until(lambda: project.databases() == before, "the database gone")
+
+
+@pytest.mark.usefixtures("theirs")
+def test_what_a_killed_run_left_in_a_database_that_stays_goes_with_the_next(project: Project) -> None:
+    schemas = "SELECT nspname FROM pg_namespace WHERE nspname ~ 'chaos'"
+    Held(project).kill()
+    with project.connect(NAME) as conn:
+        assert len(conn.execute(schemas).fetchall()) == 1
+        project.run(SAYS).assert_outcomes(passed=1)
+        assert conn.execute(schemas).fetchall() == []
+
+
+def test_in_place_the_named_database_is_the_one(project: Project) -> None:
+    before = project.databases()
+    with project.connect() as conn:
+        conn.execute("CREATE DATABASE shop")
+        dsn = make_conninfo(project.foreign.dsn, dbname="shop")
+        result = project.run(SAYS, "-rP", "--chaos-in-place", dsn=dsn)
+        result.assert_outcomes(passed=1)
+        result.stdout.fnmatch_lines(["in shop"])
+        conn.execute("DROP DATABASE shop")
+    assert project.databases() == before
+
+
+def test_the_environment_of_libpq_names_the_server(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = project.foreign.private.parameters
+    monkeypatch.setenv("PGHOST", parameters["host"])
+    monkeypatch.setenv("PGPORT", parameters["port"])
+    monkeypatch.setenv("PGUSER", parameters["user"])
+    monkeypatch.setenv("PGPASSWORD", "of the environment")
+    monkeypatch.setenv("PGDATABASE", "postgres")
+    project.write("""
+        def test_it(db_config, sync_conn):
+            print(db_config)
+        """)
+    result = project.pytester.runpytest_inprocess("-rP")
+    result.assert_outcomes(passed=1)
+    expected = {
+        "host": parameters["host"],
+        "port": 5432,
+        "dbname": NAME,
+        "user": "postgres",
+        "password": "of the environment",
+    }
+    result.stdout.fnmatch_lines([str(expected).replace("[", "[[]")])
+
+
+def test_scenarios_and_tests_share_one_private_server(project: Project) -> None:
+    path = project.pytester.path / "sql" / "a.sql"
+    path.parent.mkdir()
+    path.write_text("-- One\n-- chaos:check\nSELECT ok(true);\n")
+    result = project.run_apart(
+        """
+        import os, psutil
+
+        def test_it(db_config, request):
+            process = psutil.Process()
+            watched = [child for child in process.children() if "supervisor.py" in " ".join(child.cmdline())]
+            assert len(watched) == 1
+            assert "server: " in request.config.pluginmanager.hook.pytest_report_collectionfinish(
+                config=request.config, start_path=None, items=request.session.items)[0][0]
+        """,
+        "sql",
+        "test_it.py",
+    )
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["server: PostgreSQL * (ours)"])
+
+
+def test_without_a_server_each_test_says_so_and_the_others_run(project: Project) -> None:
+    result = project.run(
+        """
+        def test_needs_it(sync_conn):
+            pass
+
+        def test_does_not():
+            pass
+        """,
+        dsn="host=/nowhere",
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*cannot connect to the server named by --chaos-dsn*"])
+
+
+def test_beside_the_fixture_of_pytest_postgresql(project: Project) -> None:
+    before = project.databases()
+    host = project.foreign.private.parameters["host"]
+    result = project.run(
+        """
+        import psycopg
+        from pytest_postgresql import factories
+
+        postgresql = factories.postgresql("postgresql_noproc")
+
+        def test_both(postgresql, sync_conn, isolated_schema, db_config):
+            postgresql.execute("CREATE TABLE t ()")
+            sync_conn.execute("CREATE TABLE t ()")
+            assert postgresql.info.dbname == "tests"
+            assert sync_conn.info.dbname == db_config["dbname"] == "pggit_chaos_test"
+            assert postgresql.info.host == sync_conn.info.host
+
+        def test_the_other_way_round(sync_conn, postgresql):
+            assert postgresql.execute("SELECT to_regclass('t')").fetchone() == (None,)
+        """,
+        f"--postgresql-host={host}",
+        "--postgresql-port=5432",
+    )
+    result.assert_outcomes(passed=2)
+    assert project.databases() == before
+    assert "tests" not in project.foreign.databases()
+
+
+EXTENSION = """
+def test_needs_it(chaos_extensions, sync_conn):
+    assert chaos_extensions == ("{name}",)
+    assert sync_conn.execute("SELECT extname AS e FROM pg_extension WHERE extname <> 'plpgsql'").fetchall() == [
+        {{"e": "{name}"}}]
+
+def test_does_not(sync_conn):
+    pass
+"""
+
+
+@pytest.mark.usefixtures("theirs")
+@pytest.mark.parametrize("there", [False, True])
+def test_an_extension_is_created_and_goes_again(project: Project, there: bool) -> None:
+    if not there:
+        with project.connect() as conn:
+            conn.execute(f"ALTER DATABASE {NAME} RENAME TO somebody_elses".encode())
+    try:
+        result = project.run(EXTENSION.format(name="ltree"), "--chaos-extensions=ltree")
+        result.assert_outcomes(passed=2)
+    finally:
+        if not there:
+            with project.connect() as conn:
+                conn.execute(f"ALTER DATABASE somebody_elses RENAME TO {NAME}".encode())
+    with project.connect(NAME) as conn:
+        assert conn.execute("SELECT extname FROM pg_extension").fetchall() == [("plpgsql",)]
+
+
+@pytest.mark.usefixtures("theirs")
+def test_an_extension_that_was_there_stays(project: Project) -> None:
+    with project.connect(NAME) as conn:
+        conn.execute("CREATE EXTENSION ltree")
+    project.run(EXTENSION.format(name="ltree"), "--chaos-extensions=ltree").assert_outcomes(passed=2)
+    with project.connect(NAME) as conn:
+        assert ("ltree",) in conn.execute("SELECT extname FROM pg_extension").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        ("no_such_thing", "*requires extension no_such_thing, which this server does not offer*"),
+        ("ltree >= 99", "*requires extension ltree >= 99, and this server offers 1.*"),
+    ],
+)
+def test_what_needs_an_extension_that_is_not_there_is_skipped(project: Project, wanted: str, reason: str) -> None:
+    result = project.run(EXTENSION.format(name="x"), f"--chaos-extensions={wanted}", "-rs")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines([reason])
+
+
+def test_a_name_that_is_no_extension_is_refused(project: Project) -> None:
+    result = project.run(EXTENSION.format(name="x"), "--chaos-extensions=ltree 1.2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--chaos-extensions: 'ltree 1.2' is no extension*"])
+
+
+def test_the_extensions_of_this_project(chaos_extensions: tuple[str, ...], db_connection_string: str) -> None:
+    assert chaos_extensions == ("pggit",)
+    with psycopg.connect(db_connection_string) as conn:
+        assert conn.execute("SELECT count(*) > 0 FROM pg_namespace WHERE nspname = 'pggit'").fetchone() == (True,)
+
+
+def test_nothing_is_made_by_a_collection(project: Project) -> None:
+    result = project.run(SAYS, "--collect-only", dsn="host=/nowhere")
+    assert result.ret == 0
+    assert "server: " not in result.stdout.str()
