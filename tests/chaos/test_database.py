@@ -165,6 +165,7 @@ def test_in_place_the_named_database_is_the_one(project: Project) -> None:
 
 def test_the_environment_of_libpq_names_the_server(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     parameters = project.foreign.private.parameters
+    monkeypatch.delenv("PG_BINDIR", raising=False)
     monkeypatch.setenv("PGHOST", parameters["host"])
     monkeypatch.setenv("PGPORT", parameters["port"])
     monkeypatch.setenv("PGUSER", parameters["user"])
