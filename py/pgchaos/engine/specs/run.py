@@ -37,14 +37,14 @@ class SpecResult:
         problems: why it is no good whatever the output is; a line each.
         duration: seconds, from the first connection to the last permutation.
         server: the server in one line.
-        unprepared: the server has fewer prepared transactions than the spec takes.
+        reset: sessions were brought back to what they began with, between permutations.
     """
 
     output: str = ""
     problems: list[str] = field(default_factory=list)
     duration: float = 0.0
     server: str = ""
-    unprepared: bool = False
+    reset: bool = False
 
 
 def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
@@ -103,7 +103,7 @@ class _Run:
             self._connect,
             self._watch,
             Waiting(self._calm, deadline),
-            self._settings.step_timeout,
+            self._settings,
             (_REGRESSION, own) if own else ("", ""),
         )
         whole = False
@@ -114,6 +114,7 @@ class _Run:
             self._result.duration = time.monotonic() - begun
             self._result.output = stage.output
             self._result.problems += stage.problems
+            self._result.reset = stage.reset
             stage.close()
             if mine:
                 self._drop(mine)
@@ -130,25 +131,21 @@ class _Run:
         for need in needed:
             shared = "_shared" if need.shared else ""
             key = sql.Literal(need.what).as_string(None)
-            self._watch.ask(
-                f"SELECT pg_catalog.pg_advisory_lock{shared}({_LOCKS}, pg_catalog.hashtext({key}))", _TURN
-            )
+            self._watch.ask(f"SELECT pg_catalog.pg_advisory_lock{shared}({_LOCKS}, pg_catalog.hashtext({key}))", _TURN)
 
     def _strangers(self, named: list[str]) -> list[str]:
-        """Tell which of these roles are not there."""
+        """Tell which of these roles are not there: those that the spec makes are to go with it."""
         if not named:
             return []
         there = {name for (name,) in self._watch.ask("SELECT rolname FROM pg_catalog.pg_roles")}
         return [name for name in named if name not in there]
 
     def _drop(self, mine: list[str]) -> None:
-        """Drop the roles that the spec has made and not dropped: they would outlive the database."""
-        left = [name for name in mine if name not in self._strangers(mine)]
-        if not left or self._calm.is_set():
-            return
-        for name in left:
-            role = sql.Identifier(name)
-            with self._server.connect(self._lent.sandbox.database) as conn:
+        """Drop the roles that the spec has made and not dropped; after a stop too."""
+        with self._server.connect(self._lent.sandbox.database) as conn:
+            rows = conn.execute("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)", [mine]).fetchall()
+            for (name,) in rows:
+                role = sql.Identifier(str(name))
                 conn.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(role))
                 conn.execute(sql.SQL("DROP ROLE {}").format(role))
 

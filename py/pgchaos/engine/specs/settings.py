@@ -30,11 +30,13 @@ class SpecSettings:
         step_timeout: seconds after which a step is cancelled; after twice as long its permutation is given up.
         limit: seconds for the whole file (a test runner's own time-out), or None.
         stop: when it is set, the run is brought to an end; or None.
+        leaks: let permutations leave settings, open transactions and all else in the sessions, as isolationtester does.
     """
 
     step_timeout: float = STEP_TIMEOUT
     limit: float | None = None
     stop: Stop | None = None
+    leaks: bool = False
 
 
 def step_timeout(said: float | None) -> float:

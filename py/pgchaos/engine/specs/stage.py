@@ -10,6 +10,7 @@ from psycopg.errors import OperationalError
 
 from pgchaos.engine.connecting import LinkError
 from pgchaos.engine.specs.connection import Connection, Interrupted, Waiting
+from pgchaos.engine.specs.settings import SpecSettings
 from pgchaos.engine.specs.watch import Watch
 from pgchaos.isolation import printer
 from pgchaos.isolation.blocked import settled
@@ -43,7 +44,7 @@ class Stage:
         connect: opens the connection of a session, by its name.
         watch: looks who is blocked.
         waiting: of the run.
-        step_timeout: seconds, see `SpecSettings`.
+        settings: how it is to be run.
         renamed: texts to put in the place of others in what is sent, and back in what is printed.
     """
 
@@ -53,11 +54,11 @@ class Stage:
         connect: Callable[[str], Connection],
         watch: Watch,
         waiting: Waiting,
-        step_timeout: float,
+        settings: SpecSettings,
         renamed: tuple[str, str] = ("", ""),
     ) -> None:
         self._spec, self._connect, self._watch, self._waiting = spec, connect, watch, waiting
-        self._limit, self._renamed = step_timeout, renamed
+        self._limit, self._leaks, self._renamed = settings.step_timeout, settings.leaks, renamed
         self._names = ("control connection", *(session.name for session in spec.sessions))
         self._connections: list[Connection | None] = [None] * len(self._names)
         self._lasting = (
@@ -70,6 +71,8 @@ class Stage:
         self._used = False
         self._play = Play(())
         self._lines: list[str] = []
+        self.reset = False
+        """Something was taken back that a permutation had left in a session."""
         self.problems: list[str] = []
         """Why the output cannot be what it should, whatever it is; a line each."""
 
@@ -115,17 +118,16 @@ class Stage:
                 new = new or number > 0
         if new:
             self._watch.attend([self._at(number).pid for number in range(1, len(self._names))])
-        if self._used:
-            self._as_begun([self._at(number) for number, lasting in enumerate(self._lasting) if lasting])
+        changed = [self._at(number) for number, lasting in enumerate(self._lasting) if lasting]
+        if changed and self._used and not self._leaks:
+            self._ask_all(changed, "DISCARD ALL")
+            self.reset = True
         self._used = True
 
     def _at(self, number: int) -> Connection:
         connection = self._connections[number]
         assert connection is not None, "_open has made it"
         return connection
-
-    def _as_begun(self, connections: Sequence[Connection]) -> None:
-        self._ask_all(connections, "DISCARD ALL")
 
     def _ask_all(self, connections: Sequence[Connection], query: str) -> None:
         """Have something done that is not of the spec; who does not obey is closed, and opened anew when needed."""
@@ -166,8 +168,11 @@ class Stage:
         for number, session in enumerate(self._spec.sessions, 1):
             if session.teardown is not None:
                 self._tear_down_one(number, session.teardown, f"teardown of session {session.name} failed: ")
-        # a transaction that is still open would hold up the teardown for ever
-        self._ask_all([c for c in self._connections[1:] if c is not None and c.alive and c.in_transaction], "ROLLBACK")
+        if not self._leaks:
+            # a transaction that is still open would hold up the teardown for ever
+            open_ = [c for c in self._connections[1:] if c is not None and c.alive and c.in_transaction]
+            self._ask_all(open_, "ROLLBACK")
+            self.reset = self.reset or bool(open_)
         if self._spec.teardown is not None:
             self._tear_down_one(0, self._spec.teardown, "teardown failed: ")
 
