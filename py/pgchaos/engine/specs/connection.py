@@ -211,18 +211,18 @@ class Waiting:
         connection, wanted = self._polled[fd]
         connection.pump()
         if not connection.busy:
-            self.drop(connection)
+            self._poll.unregister(fd)
+            del self._polled[fd]
         elif connection.wants != wanted:
             self._poll.modify(fd, connection.wants)
             self._polled[fd] = connection, connection.wants
 
     def drop(self, connection: Connection) -> None:
         """Have a connection polled no more."""
-        for fd, (polled, _) in list(self._polled.items()):
-            if polled is connection:
-                with contextlib.suppress(KeyError):
-                    self._poll.unregister(fd)
-                del self._polled[fd]
+        fd = next((fd for fd, (polled, _) in self._polled.items() if polled is connection), None)
+        if fd is not None:
+            self._poll.unregister(fd)
+            del self._polled[fd]
 
     def until_over(self, connections: list[Connection], seconds: float) -> bool:
         """Wait until connections are over.

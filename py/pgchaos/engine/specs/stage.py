@@ -248,7 +248,7 @@ class Stage:
         """Wait until a step is over or, where that is enough, blocked; say whether it is over."""
         connection, session = self._at(act.step.session + 1), act.step.session
         began = time.monotonic()
-        pause, canceled = _SOON, False
+        pause, canceled, look = _SOON, False, False
         due = began + pause
         if not act.first:
             # others have gone on meanwhile: what they let go, the server knows at once
@@ -256,27 +256,35 @@ class Stage:
             due = began
         while connection.busy:
             now = time.monotonic()
-            if act.locks and now >= due:
+            if look and not self._watch.connection.busy:
                 if self._blocked(connection, now - began):
                     break
-                due, pause = time.monotonic() + pause, min(_LATE, 2 * pause)
+                look, due, pause = False, now + pause, min(_LATE, 2 * pause)
+            elif act.locks and not look and now >= due and not self._watch.connection.busy:
+                # not waited for alone: the step may be over before
+                self._waiting.add(self._watch.begin(other.pid for other in self._busy()))
+                look = True
             elif now - began > self._limit:
                 canceled = self._too_long(act.step, connection, now - began, canceled)
             else:
                 end = began + (2 if canceled else 1) * self._limit + 0.001
-                self._waiting.news((min(due, end) if act.locks else end) - now)
+                waits = act.locks and not look and not self._watch.connection.busy
+                self._waiting.news((min(due, end) if waits else end) - now)
             self._heard(session, connection)
         return self._heard(session, connection)
 
+    def _busy(self) -> list[Connection]:
+        return [connection for connection in self._waiting.busy() if connection is not self._watch.connection]
+
     def _blocked(self, connection: Connection, since: float) -> bool:
-        busy = [other.pid for other in self._waiting.busy()]
-        seen = self._watch.look(busy)
+        seen = self._watch.seen()
         # what came in since the look was sent: results of those who are not blocked any more, notices of the others
         self._waiting.news(0.0)
+        if not connection.busy:
+            return False
         if not seen[connection.pid].blocked:
             return since > _PREPARED and self._watch.waits_for_prepared(connection.pid)
-        still = [other.pid for other in self._waiting.busy()]
-        return settled(connection.pid, seen, still) or since > _TRANSIENT
+        return settled(connection.pid, seen, [other.pid for other in self._busy()]) or since > _TRANSIENT
 
     def _too_long(self, step: Step, connection: Connection, seconds: float, canceled: bool) -> bool:
         if seconds > 2 * self._limit:

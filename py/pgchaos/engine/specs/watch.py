@@ -48,7 +48,14 @@ class Watch:
         self._poll.register(self._connection.fileno(), select.POLLIN)
         self._poll.register(stop.fileno(), select.POLLIN)
         self._number = 0
-        self.asked = 0
+        self._asked: list[int] = []
+        self.looks = 0
+        """How many were begun."""
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, busy while a look is not over."""
+        return self._connection
 
     def attend(self, pids: Sequence[int]) -> None:
         """Watch these sessions from now on.
@@ -59,23 +66,32 @@ class Watch:
         self._number += 1
         self.ask(_PREPARE.format(number=self._number, pids=",".join(map(str, pids))))
 
-    def look(self, pids: Iterable[int]) -> dict[int, Seen]:
-        """Look once.
+    def begin(self, pids: Iterable[int]) -> Connection:
+        """Begin to look; the answer is there when the connection is not busy any more.
 
         Args:
             pids: of the sessions that are busy.
 
         Returns:
-            What is seen of each.
+            The connection, to be waited for with others: a step may be over before the look is.
 
         Raises:
-            Interrupted: the run is stopped, or the server is gone.
+            Interrupted: the server is gone.
         """
-        asked = list(pids)
-        self.asked += 1
-        rows = self.ask(f"EXECUTE look_{self._number} ('{{{','.join(map(str, asked))}}}')")
-        seen = dict.fromkeys(asked, Seen(blocked=False))
-        for pid, by in rows:
+        self._asked = list(pids)
+        self.looks += 1
+        self._connection.events.clear()
+        self._send(f"EXECUTE look_{self._number} ('{{{','.join(map(str, self._asked))}}}')")
+        return self._connection
+
+    def seen(self) -> dict[int, Seen]:
+        """Tell what was seen of each session, once the look is over.
+
+        Raises:
+            Interrupted: the server could not tell.
+        """
+        seen = dict.fromkeys(self._asked, Seen(blocked=False))
+        for pid, by in self._rows():
             seen[int(pid)] = Seen(True, frozenset(map(int, filter(None, by.split(",")))))
         return seen
 
@@ -102,17 +118,27 @@ class Watch:
         """
         connection = self._connection
         end = time.monotonic() + seconds
+        self._finish(end, query)
+        connection.events.clear()
+        self._send(query)
+        self._finish(end, query)
+        return self._rows()
+
+    def _send(self, query: str) -> None:
         try:
-            connection.send(query)
+            self._connection.send(query)
         except OperationalError as error:
             raise Interrupted(f"the server does not answer: {error}") from error
-        while connection.busy:
+
+    def _finish(self, end: float, query: str) -> None:
+        while self._connection.busy:
             ready = self._poll.poll(max(0.0, end - time.monotonic()) * 1000)
             if not ready or self._stop.is_set():
-                raise Interrupted("the run was stopped" if ready else f"no answer within {seconds:g} s to {query}")
-            connection.pump()
-        results = [event for event in connection.events if not isinstance(event, str)]
-        connection.events.clear()
+                raise Interrupted("the run was stopped" if ready else f"no answer in time to {query}")
+            self._connection.pump()
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        results = [event for event in self._connection.events if not isinstance(event, str)]
         for result in results:
             if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
                 raise Interrupted(f"who is blocked cannot be told: {decoded(result.error_message).strip()}")
