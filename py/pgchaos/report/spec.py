@@ -29,6 +29,7 @@ def spec_text(done: SpecDone, *, everything: bool = False) -> str:
     """
     blocks = [
         _causes(done),
+        [f"{done.spec.shown}: {note}" for note in done.result.notes],
         *_shown(done, everything),
         [f"Server: {done.result.server}", *([] if done.result.problems else [_accept(done)])],
     ]

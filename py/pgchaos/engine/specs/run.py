@@ -38,6 +38,7 @@ class SpecResult:
         duration: seconds, from the first connection to the last permutation.
         server: the server in one line.
         reset: sessions were brought back to what they began with, between permutations.
+        notes: what the output does not tell, such as whom a step waited for that was cancelled.
     """
 
     output: str = ""
@@ -45,6 +46,7 @@ class SpecResult:
     duration: float = 0.0
     server: str = ""
     reset: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
@@ -115,6 +117,7 @@ class _Run:
             self._result.output = stage.output
             self._result.problems += stage.problems
             self._result.reset = stage.reset
+            self._result.notes += stage.notes
             stage.close()
             if mine:
                 self._drop(mine)

@@ -75,6 +75,8 @@ class Stage:
         """Something was taken back that a permutation had left in a session."""
         self.problems: list[str] = []
         """Why the output cannot be what it should, whatever it is; a line each."""
+        self.notes: list[str] = []
+        """What the output does not tell; a line each."""
 
     @property
     def output(self) -> str:
@@ -292,9 +294,21 @@ class Stage:
         if canceled:
             self._waiting.news(2 * self._limit + 0.001 - seconds)
         else:
+            self.notes.append(self._why(step, connection, seconds))
             connection.cancel()
             self._print(f"isolationtester: canceling step {step.name} after {seconds:.0f} seconds")
         return True
+
+    def _why(self, step: Step, connection: Connection, seconds: float) -> str:
+        """Say whom a step waits for that takes too long."""
+        self._waiting.until_over([self._watch.connection], _END)
+        self._watch.begin([connection.pid])
+        self._waiting.add(self._watch.connection)
+        self._waiting.until_over([self._watch.connection], _END)
+        by = self._watch.seen()[connection.pid].by
+        names = [name for c, name in zip(self._connections, self._names, strict=True) if c is not None and c.pid in by]
+        whom = f": it waited for {' and '.join(names)}" if names else ""
+        return f"step {step.name} was cancelled after {seconds:.0f} s{whom}"
 
     def _rest(self, step: Step, began: dict[str, float]) -> None:
         since = began.setdefault(step.name, time.monotonic())
