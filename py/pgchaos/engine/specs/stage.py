@@ -383,8 +383,10 @@ class Stage:
                 if connection.busy:
                     self._waiting.drop(connection)
                     connection.close()
-        for connection in busy:
-            connection.events.clear()
+        for connection in self._connections:
+            if connection is not None:
+                # also of steps that are over, and were not reported
+                connection.events.clear()
 
     def _print(self, text: str) -> None:
         self._lines.append(text)
