@@ -383,10 +383,10 @@ class Stage:
                 if connection.busy:
                     self._waiting.drop(connection)
                     connection.close()
-        for connection in self._connections:
-            if connection is not None:
+        for one in self._connections:
+            if one is not None:
                 # also of steps that are over, and were not reported
-                connection.events.clear()
+                one.events.clear()
 
     def _print(self, text: str) -> None:
         self._lines.append(text)
