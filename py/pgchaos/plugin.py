@@ -109,13 +109,13 @@ def pytest_collect_file(
 def _spec_files(path: Path, parent: pytest.Collector) -> list[pytest.Collector]:
     from pgchaos.collecting import is_wanted_spec
 
-    options = parent.config.stash[_OPTIONS]
+    options = parent.config.stash[OPTIONS]
     if not is_wanted_spec(path, parent.session, options):
         return []
     from pgchaos.spec_items import SpecFile
 
     file: SpecFile = SpecFile.from_parent(parent, path=path)
-    file.options, file.runner = options, parent.config.stash[_RUNNER]
+    file.options, file.runner = options, parent.config.stash[RUNNER]
     return [file]
 
 

@@ -346,7 +346,7 @@ class Server:
         Raises:
             ServerError: there is none to be had.
         """
-        self._watch_over()
+        self.watch_over()
         if self._settings.in_place:
             with self._sandbox_in_place(()) as sandbox:
                 yield Lent(sandbox)
