@@ -45,7 +45,7 @@ class ScenarioFile(pytest.File):
         Raises:
             pytest.Collector.CollectError: the file is no scenario, and nothing shall be run.
         """
-        shown = _shown(self.path, self.config)
+        shown = shown_of(self.path, self.config)
         raw, self.raw = self.raw, None
         try:
             facts = kept_in(self.config, self.options.tags).facts(self.path, shown, raw)
@@ -86,6 +86,29 @@ class Wanted(NamedTuple):
 
     kind: Literal["scenario", "pgtap"]
     raw: bytes | None
+
+
+def is_wanted_spec(path: Path, session: pytest.Session, options: Options) -> bool:
+    """Say whether an isolation spec is to be collected.
+
+    One that is named itself is, and with --chaos-pgtap those wherever a scenario would be. What is called `.spec` and
+    looks like no isolation spec (RPM's, PyInstaller's) never is.
+
+    Args:
+        path: of a file `*.spec`.
+        session: of pytest.
+        options: of the run.
+    """
+    from pgchaos.isolation.reader import is_spec
+
+    if not session.isinitpath(path):
+        found = _below(path, options.paths) or (options.named and _in_named_folder(path, session))
+        if not (options.pgtap_files and found):
+            return False
+    try:
+        return is_spec(_text(path.read_bytes()))
+    except OSError:
+        return False
 
 
 def wanted(path: Path, session: pytest.Session, options: Options) -> Wanted | None:
@@ -137,7 +160,13 @@ def _text(raw: bytes | None) -> str:
     return (raw or b"").decode(errors="replace")
 
 
-def _shown(path: Path, config: pytest.Config) -> str:
+def shown_of(path: Path, config: pytest.Config) -> str:
+    """Give the path of a file as users are told of it: relative to where pytest was called.
+
+    Args:
+        path: of the file.
+        config: of pytest.
+    """
     return str(path).removeprefix(os.path.join(config.invocation_params.dir, ""))  # noqa: PTH118 as above
 
 

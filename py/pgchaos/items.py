@@ -17,6 +17,7 @@ from pgchaos.runner import Runner
 from pgchaos.scenario.model import Mutant, ScenarioError
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError
+from pgchaos.spec_jobs import SpecDone
 from pgchaos.tap import failure_of
 from pgchaos.verdict import Verdict, judge, judge_mutant, xfails_in_force
 
@@ -67,7 +68,8 @@ def scenario_call(runner: Runner, options: Options) -> Call:
     def run_scenario(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:
         item = request.node
         assert isinstance(item, ScenarioItem)
-        done = _done(runner, item)
+        done = result_of(runner, item)
+        assert isinstance(done, Done), "specs have a call of their own"
         item.took = done.result.duration
         if done.result.explored is not None and done.mutant is None and not done.result.failures:
             item.user_properties.append((SEARCHED, f"{item.nodeid}: {searched(done.result.explored)}"))
@@ -94,7 +96,13 @@ def broken_call(text: str) -> Call:
     return fail
 
 
-def _done(runner: Runner, item: ScenarioItem) -> Done:
+def result_of(runner: Runner, item: ScenarioItem) -> Done | SpecDone:
+    """Bring what an item came to; where it came to nothing, fail and say why.
+
+    Args:
+        runner: of the run.
+        item: with a job.
+    """
     assert item.job is not None, "an item without a job has another function"
     try:
         return runner.result_of(item.nodeid, item.job)

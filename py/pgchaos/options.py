@@ -62,6 +62,8 @@ class Options:
         selfcheck: run each schedule twice.
         draw_seed: of the values of `given`, where --hypothesis-seed says another than the seed.
         replay: options of the command line that a replay needs as well.
+        spec_timeout: of a step of an isolation spec in seconds, None for isolationtester's own.
+        accept: take what isolation specs print for what is expected of them.
         command: how pytest was called, for the line that runs an item again.
     """
 
@@ -80,6 +82,8 @@ class Options:
     draw_seed: int | None = None
     replay: tuple[str, ...] = ()
     command: str = "pytest"
+    spec_timeout: float | None = None
+    accept: bool = False
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -108,7 +112,8 @@ def add_options(parser: pytest.Parser) -> None:
     add("timeout", "for the sessions of a scenario that says none, such as 30s (default: 60s)", "TIME")
     add("in_place", "work in the named database instead of databases of our own")
     add("allow_destructive", "a database whose server may be harmed as a whole", "DBNAME", many=True)
-    add("pgtap", "collect pgTAP files without directives too")
+    add("pgtap", "collect pgTAP files without directives, and isolation specs, too")
+    add("accept", "write what isolation specs print as their expected output, instead of comparing it")
     add("pgtap_sql", "load pgTAP from this file or folder where the server has none", "PATH")
     add("paths", "a folder whose scenarios are collected without being named (default: sql)", "DIR", many=True)
     add("tags", "a further tag of scenarios, registered as a marker", "TAG", many=True)
@@ -163,6 +168,8 @@ def read_options(config: pytest.Config) -> Options:
         draw_seed=_draw_seed(config),
         replay=_replay(config),
         command=_command(),
+        spec_timeout=timeout,
+        accept=bool(_raw(config, "accept")[1]),
     )
 
 

@@ -86,6 +86,8 @@ def pytest_collect_file(
 ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
     """Collect a scenario; one that pytest-pgtap would run as well is run by us alone."""
     others = yield
+    if file_path.suffix == ".spec":
+        return [*others, *_spec_files(file_path, parent)]
     if file_path.suffix != ".sql":
         return others
     # the reader takes a while to load; projects without SQL do not pay for it
@@ -102,6 +104,19 @@ def pytest_collect_file(
     file: ScenarioFile = ScenarioFile.from_parent(parent, path=file_path)
     file.options, file.runner, file.raw = options, stash[RUNNER], what.raw
     return [*(other for other in others if other not in theirs), file]
+
+
+def _spec_files(path: Path, parent: pytest.Collector) -> list[pytest.Collector]:
+    from pgchaos.collecting import is_wanted_spec
+
+    options = parent.config.stash[OPTIONS]
+    if not is_wanted_spec(path, parent.session, options):
+        return []
+    from pgchaos.spec_items import SpecFile
+
+    file: SpecFile = SpecFile.from_parent(parent, path=path)
+    file.options, file.runner = options, parent.config.stash[RUNNER]
+    return [file]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,6 +15,7 @@ from pgchaos.scenario.model import Place, Requirement, Scenario
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError, ServerSettings
 from pgchaos.slots import Slots
+from pgchaos.spec_jobs import SpecDone, SpecJob, run_spec_job
 from pgchaos.verdict import is_found, judge
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Runner:
         self._ran = False
         self._refused = 0
         self._slots: Slots | None = None
-        self._ahead: Ahead[Job, Done] | None = None
+        self._ahead: Ahead[Job, Done | SpecDone] | None = None
         self._stop: Stop | None = None
 
     @property
@@ -110,7 +111,7 @@ class Runner:
         self._ahead = Ahead(self._shared, at_once)
         self._ahead.start(shared)
 
-    def result_of(self, key: str, job: Job) -> Done:
+    def result_of(self, key: str, job: Job) -> Done | SpecDone:
         """Bring what a job came to, or run it now.
 
         Args:
@@ -135,12 +136,19 @@ class Runner:
         """Wait until no job runs ahead, and let none begin for as long as the context lasts."""
         return nullcontext() if self._ahead is None or self._slots is None else self._slots.all()
 
-    def _shared(self, job: Job) -> Done:
+    def _shared(self, job: Job) -> Done | SpecDone:
         assert self._slots is not None, "start() makes it"
         with self._slots.hold(job.connections):
             return self._run(job)
 
-    def _run(self, job: Job) -> Done:
+    def _run(self, job: Job) -> Done | SpecDone:
+        if isinstance(job, SpecJob):
+            done = run_spec_job(job, self.server, self._stop)
+            self._ran = True
+            return done
+        return self._run_scenario(job)
+
+    def _run_scenario(self, job: Job) -> Done:
         from pgchaos.engine import Replay, Settings, pinned, run
 
         scenario, mutant = job.read()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from psycopg import pq
 
-from tests.bench import collecting, files, many, overhead, statements, suite
+from tests.bench import collecting, files, many, overhead, specs, statements, suite
 from tests.bench.measure import PAIRS, Line
 from tests.bench.work import own_server
 
@@ -24,6 +24,7 @@ LINES: Mapping[str, Callable[[Path], Iterator[Line]]] = {
     "statements": statements.lines,
     "files": files.lines,
     "suite": suite.lines,
+    "specs": specs.lines,
     "empty": overhead.empty,
     "collecting": collecting.lines,
     "delays": overhead.delays,

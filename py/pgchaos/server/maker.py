@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from pgchaos.server.databases import APPLICATION, database_name, drop_database
 from pgchaos.server.ledger import Ledger
+from pgchaos.server.plain import BARE
 from pgchaos.server.runs import Run
 from pgchaos.server.sandbox import furnish
 from pgchaos.server.settings import ServerError
@@ -75,7 +76,7 @@ class Maker:
         """Make a database to clone from.
 
         Args:
-            extensions: to create in it.
+            extensions: to create in it; BARE for none of what others get.
 
         Returns:
             Its name.
@@ -89,7 +90,8 @@ class Maker:
         try:
             with psycopg.connect(make_conninfo(self._conninfo, dbname=name), autocommit=True) as conn:
                 conn.execute("SET client_min_messages = 'warning'")
-                furnish(conn, extensions, self._pgtap_from)
+                if extensions != BARE:
+                    furnish(conn, extensions, self._pgtap_from)
             self._wait_until_left(name)
             self._execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
         except ServerError:

@@ -19,6 +19,7 @@ from pgchaos.server.databases import APPLICATION, remove_dead_runs
 from pgchaos.server.ledger import Ledger
 from pgchaos.server.leftovers import remove_dead_servers
 from pgchaos.server.maker import Maker
+from pgchaos.server.plain import BARE, Lent
 from pgchaos.server.pool import Pool
 from pgchaos.server.private import PrivateServer, start_private
 from pgchaos.server.probe import Probe, free_slots, probe
@@ -86,6 +87,7 @@ class Server:
         self._sharing = threading.Lock()
         self._shared: dict[tuple[str, ...], SharedDatabase] = {}
         self._shelves: dict[str, Shelf] = {}
+        self._plain: list[str] = []
         self._missing: dict[Requirement, str] = {}
         self._watch: Watch | None = None
         self._left_in_place = False
@@ -332,6 +334,35 @@ class Server:
             yield Sandbox(shared.name, conninfo, schema=schema, shelf=shared.shelf, spare=self.spare)
         finally:
             shared.give_back(schema)
+
+    @contextmanager
+    def plain(self) -> Iterator[Lent]:
+        """Lend a database without pgTAP and toolkit to one spec.
+
+        Yields:
+            A database of its own, which serves another spec afterwards if it is found clean; with `in_place` a schema
+            of its own in the named one.
+
+        Raises:
+            ServerError: there is none to be had.
+        """
+        self.watch_over()
+        if self._settings.in_place:
+            with self._sandbox_in_place(()) as sandbox:
+                yield Lent(sandbox)
+            return
+        with self._lock:
+            name = self._plain.pop() if self._plain else ""
+        name = name or self._pool.take(BARE)
+        lent = Lent(Sandbox(name, self.conninfo(name), spare=self.spare))
+        try:
+            yield lent
+        finally:
+            if lent.clean:
+                with self._lock:
+                    self._plain.append(name)
+            else:
+                self._pool.give_back(name)
 
     def spare(self) -> None:
         """Close the connections that are kept from one scenario to the next."""

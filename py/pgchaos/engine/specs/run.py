@@ -1,0 +1,160 @@
+"""Runs one spec: its connections, its permutations, and what it must not leave behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from psycopg import sql
+
+from pgchaos.engine.connecting import LinkError
+from pgchaos.engine.specs.connection import Connection, Interrupted, Waiting
+from pgchaos.engine.specs.settings import SpecSettings, conninfo_of
+from pgchaos.engine.specs.stage import Stage
+from pgchaos.engine.specs.watch import Watch
+from pgchaos.engine.stop import Stop
+from pgchaos.isolation.model import Spec
+from pgchaos.isolation.needs import Need, needs, roles
+from pgchaos.server import Server
+from pgchaos.server.plain import CLEAN, Lent
+
+_REGRESSION = "isolation_regression"
+"""The database of pg_isolation_regress, which specs may name."""
+_LOCKS = 0x70677370
+"""The first key of our advisory locks, taken in the database from which the server is administered."""
+_TURN = 3600.0
+"""Seconds to wait for what another spec uses."""
+
+
+@dataclass(slots=True)
+class SpecResult:
+    """What a spec brought.
+
+    Args:
+        output: what isolationtester would have printed.
+        problems: why it is no good whatever the output is; a line each.
+        duration: seconds, from the first connection to the last permutation.
+        server: the server in one line.
+        reset: sessions were brought back to what they began with, between permutations.
+        notes: what the output does not tell, such as whom a step waited for that was cancelled.
+    """
+
+    output: str = ""
+    problems: list[str] = field(default_factory=list)
+    duration: float = 0.0
+    server: str = ""
+    reset: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
+    """Run a spec once.
+
+    Args:
+        spec: what to run.
+        server: where.
+        settings: how.
+
+    Returns:
+        What it brought. Failures of the spec are in it, never raised.
+
+    Raises:
+        pgchaos.server.ServerError: there is no server, or no database to work in.
+    """
+    result = SpecResult(server=server.banner)
+    calm = Stop()
+    if settings.stop is not None:
+        settings.stop.call(calm.set)
+    try:
+        with server.plain() as lent, ExitStack() as stack:
+            try:
+                _Run(spec, server, settings, lent, calm, stack, result).go()
+            except (Interrupted, LinkError) as error:
+                result.problems.append(str(error))
+    finally:
+        calm.close()
+    return result
+
+
+class _Run:
+    def __init__(
+        self,
+        spec: Spec,
+        server: Server,
+        settings: SpecSettings,
+        lent: Lent,
+        calm: Stop,
+        stack: ExitStack,
+        result: SpecResult,
+    ) -> None:
+        self._spec, self._server, self._settings, self._lent = spec, server, settings, lent
+        self._calm, self._result = calm, result
+        self._watch = Watch(server.conninfo() + " application_name='pgchaos watch'", calm)
+        stack.callback(self._watch.close)
+
+    def go(self) -> None:
+        self._take_turns(needs(self._spec.source))
+        mine = self._strangers(roles(self._spec.source))
+        begun = time.monotonic()
+        deadline = None if self._settings.limit is None else begun + self._settings.limit
+        own = self._lent.sandbox.database if _REGRESSION in self._spec.source else ""
+        stage = Stage(
+            self._spec,
+            self._connect,
+            self._watch,
+            Waiting(self._calm, deadline),
+            self._settings,
+            (_REGRESSION, own) if own else ("", ""),
+        )
+        whole = False
+        try:
+            stage.play_all()
+            whole = True
+        finally:
+            self._result.duration = time.monotonic() - begun
+            self._result.output = stage.output
+            self._result.problems += stage.problems
+            self._result.reset = stage.reset
+            self._result.notes += stage.notes
+            stage.close()
+            if mine:
+                self._drop(mine)
+        if whole and not stage.problems:
+            self._lent.clean = self._is_clean()
+
+    def _connect(self, name: str) -> Connection:
+        application = f"isolation/{self._spec.name}/{name}"
+        conninfo = conninfo_of(self._lent.sandbox.conninfo, application, superuser=self._server.superuser)
+        return Connection(conninfo, self._calm)
+
+    def _take_turns(self, needed: Sequence[Need]) -> None:
+        """Wait for what other specs use; it is given back when the watch's connection ends, however it ends."""
+        for need in needed:
+            shared = "_shared" if need.shared else ""
+            key = sql.Literal(need.what).as_string(None)
+            self._watch.ask(f"SELECT pg_catalog.pg_advisory_lock{shared}({_LOCKS}, pg_catalog.hashtext({key}))", _TURN)
+
+    def _strangers(self, named: list[str]) -> list[str]:
+        """Tell which of these roles are not there: those that the spec makes are to go with it."""
+        if not named:
+            return []
+        there = {name for (name,) in self._watch.ask("SELECT rolname FROM pg_catalog.pg_roles")}
+        return [name for name in named if name not in there]
+
+    def _drop(self, mine: list[str]) -> None:
+        """Drop the roles that the spec has made and not dropped; after a stop too."""
+        with self._server.connect(self._lent.sandbox.database) as conn:
+            rows = conn.execute("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)", [mine]).fetchall()
+            for (name,) in rows:
+                role = sql.Identifier(str(name))
+                conn.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(role))
+                conn.execute(sql.SQL("DROP ROLE {}").format(role))
+
+    def _is_clean(self) -> bool:
+        watch = Watch(self._lent.sandbox.conninfo, self._calm)
+        try:
+            return watch.ask(CLEAN) == [("t",)]
+        finally:
+            watch.close()

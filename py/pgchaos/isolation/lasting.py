@@ -1,0 +1,32 @@
+"""Does SQL leave something in its session that the next permutation would find? Pure."""
+
+from __future__ import annotations
+
+import re
+
+_STATEMENTS = re.compile(
+    r"(?:\A|[;{]|\$\w*\$|\bBEGIN\b|\bTHEN\b|\bELSE\b|\bLOOP\b)(?:\s|--[^\n]*\n)*"
+    r"(?:SET\b(?!\s+(?:LOCAL|TRANSACTION|CONSTRAINTS)\b)"
+    r"|LISTEN|PREPARE\b(?!\s+TRANSACTION\b)|LOAD|DECLARE|DO|CALL|EXECUTE|RESET|DISCARD)\b",
+    re.IGNORECASE,
+)
+_WORDS = re.compile(r"\bset_config\b|advisory|\bpg_temp|\btemp(?:orary)?\b|\bcurrval\b|\blastval\b", re.IGNORECASE)
+_ROUTINES = re.compile(r"\b(?:FUNCTION|PROCEDURE|EXTENSION)\b", re.IGNORECASE)
+
+
+def lasts(sql: str | None, source: str) -> bool:
+    """Say whether a session has to be reset after a query.
+
+    Args:
+        sql: the query, or None.
+        source: of the whole file, whose functions the query may call.
+
+    Returns:
+        True for settings, LISTEN, prepared statements, cursors, temporary tables, advisory locks, and what may do such
+        things out of sight; transactions are known without a look at the text.
+    """
+    if sql is None:
+        return False
+    if _WORDS.search(source) or _STATEMENTS.search(sql):
+        return True
+    return _ROUTINES.search(source) is not None and _STATEMENTS.search(source) is not None

@@ -1,0 +1,64 @@
+"""What specs share when they run side by side on one server, each in a database of its own. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_CREATED = re.compile(
+    r"\bCREATE\s+(ROLE|USER|GROUP|TABLESPACE|DATABASE|SUBSCRIPTION)\s+(?!MAPPING\b)(?:\"([^\"]+)\"|([\w$]+))",
+    re.IGNORECASE,
+)
+_PREPARED = re.compile(r"\bPREPARE\s+TRANSACTION\s+'([^']+)'", re.IGNORECASE)
+_SLOT = re.compile(r"\bpg_create_\w+_replication_slot\s*\(\s*'([^']+)'", re.IGNORECASE)
+_SERIALIZABLE = re.compile(r"\bserializable\b", re.IGNORECASE)
+_DEFERRABLE = re.compile(r"\bREAD\s+ONLY\s*,?\s+DEFERRABLE\b|\bDEFERRABLE\s*,?\s+READ\s+ONLY\b", re.IGNORECASE)
+_PARALLEL = re.compile(r"\bmax_parallel_workers_per_gather\b|\b(?:force_parallel_mode|debug_parallel_query)\b")
+_ROLES = ("role", "user", "group")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Need:
+    """Something of the server's that only one database may use at a time.
+
+    Args:
+        what: its kind and name.
+        shared: others that share it do no harm.
+    """
+
+    what: str
+    shared: bool = False
+
+
+def needs(source: str) -> list[Need]:
+    """Tell what of the server a spec uses.
+
+    Args:
+        source: of the file.
+
+    Returns:
+        In an order that is the same for all, so that nobody waits for each other.
+    """
+    found = {f"{_kind(kind)} {quoted or bare.lower()}" for kind, quoted, bare in _CREATED.findall(source)}
+    found |= {f"prepared {gid}" for gid in _PREPARED.findall(source)}
+    found |= {f"slot {name}" for name in _SLOT.findall(source)}
+    if _PARALLEL.search(source):
+        found.add("parallel workers")
+    needed = [Need(what) for what in found]
+    if _SERIALIZABLE.search(source):
+        # a safe snapshot is waited for in all databases (GetSafeSnapshot in predicate.c)
+        needed.append(Need("serializable", shared=not _DEFERRABLE.search(source)))
+    return sorted(needed)
+
+
+def roles(source: str) -> list[str]:
+    """Name the roles that a spec creates: they are the server's, and would outlive its database.
+
+    Args:
+        source: of the file.
+    """
+    return sorted({quoted or bare.lower() for kind, quoted, bare in _CREATED.findall(source) if _kind(kind) == "role"})
+
+
+def _kind(word: str) -> str:
+    return "role" if word.lower() in _ROLES else word.lower()

@@ -1,0 +1,43 @@
+"""Databases as PostgreSQL makes them, for isolation specs; one that is found clean serves the next spec too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pgchaos.server.sandbox import Sandbox
+
+BARE = ("",)
+"""Stands for the extensions of a database that has none, not even pgTAP and the toolkit."""
+
+CLEAN = """
+    SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE objid >= 16384)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_')
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_data_wrapper)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_language WHERE oid >= 16384)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts WHERE database = current_database())
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE database = current_database())
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
+                        WHERE datname = current_database() AND pid <> pg_catalog.pg_backend_pid()
+                          AND application_name !~ '^isolation/')
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting s
+                        WHERE setdatabase = (SELECT oid FROM pg_catalog.pg_database
+                                              WHERE datname = current_database()))
+       AND (SELECT datacl IS NULL FROM pg_catalog.pg_database WHERE datname = current_database())
+"""
+"""Is there nothing in a database that a spec has made? Whatever is made in one depends on something, 16384 being the
+first OID that is not the system's (FirstNormalObjectId in transam.h), but for what is listed."""
+
+
+@dataclass(slots=True)
+class Lent:
+    """A database lent to a spec.
+
+    Args:
+        sandbox: which.
+        clean: set by who found nothing in it at the end.
+    """
+
+    sandbox: Sandbox
+    clean: bool = False

@@ -1,0 +1,77 @@
+"""Isolation specs as pytest's files and items."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from pgchaos.collecting import shown_of
+from pgchaos.isolation.reader import read
+from pgchaos.items import NOTE, Call, ScenarioItem, broken_call, result_of
+from pgchaos.options import Options
+from pgchaos.report.spec import leak_note, spec_text
+from pgchaos.runner import Runner
+from pgchaos.scenario.model import ScenarioError
+from pgchaos.spec_jobs import SpecDone, spec_job
+
+_TITLE = re.compile(r"\A(?:#?[ \t]*\n)*#[ \t]*(\S[^\n]*)")
+
+
+class SpecFile(pytest.File):
+    """An isolation spec; it has one item."""
+
+    options: Options
+    runner: Runner
+
+    def collect(self) -> Iterator[ScenarioItem]:
+        """Read the file.
+
+        Yields:
+            Its item; for a file that is no spec the one that says so, so that the others still run.
+
+        Raises:
+            pytest.Collector.CollectError: the file is no spec, and nothing shall be run.
+        """
+        name = self.path.name.removesuffix(".spec")
+        try:
+            spec = read(self.path, shown_of(self.path, self.config))
+        except ScenarioError as error:
+            if self.config.getoption("collectonly"):
+                raise self.CollectError(str(error)) from None
+            broken: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=broken_call(str(error)))
+            broken.add_marker("chaos")
+            yield broken
+            return
+        item: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=_call(self.runner))
+        item.job = spec_job(spec, self.options.spec_timeout, accept=self.options.accept)
+        title = _TITLE.match(spec.source)
+        item.title = title[1] if title else ""
+        item.add_marker("chaos")
+        yield item
+
+
+def _call(runner: Runner) -> Call:
+    def run_spec(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:  # noqa: ARG001 as the others
+        item = request.node
+        assert isinstance(item, ScenarioItem)
+        done = result_of(runner, item)
+        assert isinstance(done, SpecDone)
+        item.took = done.result.duration
+        _tell(item, done)
+
+    return run_spec
+
+
+def _tell(item: ScenarioItem, done: SpecDone) -> None:
+    if done.wrote is not None:
+        item.user_properties.append((NOTE, f"{done.spec.shown}: wrote {os.path.relpath(done.wrote)}"))
+    if done.leaked:
+        item.user_properties.append((NOTE, leak_note(done)))
+    if done.passed:
+        return
+    if done.skipped:
+        pytest.skip(done.skipped)
+    pytest.fail(spec_text(done, everything=item.config.get_verbosity() > 0), pytrace=False)

@@ -1,0 +1,137 @@
+"""What the item of an isolation spec runs, and what comes of it. Knows no pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pgchaos.jobs import Job
+
+if TYPE_CHECKING:
+    from pgchaos.engine import Stop
+    from pgchaos.engine.specs import SpecResult, SpecSettings
+    from pgchaos.isolation.expected import Difference, Expected
+    from pgchaos.isolation.model import Spec
+    from pgchaos.server import Server
+
+_OWN = 4
+"""Connections beside the sessions: control, the look at who is blocked, the look at what was left, a reserve."""
+
+_UNPREPARED = (
+    "ERROR:  prepared transactions are disabled\n",
+    "ERROR:  maximum number of prepared transactions reached\n",
+)
+"""Messages of twophase.c, PostgreSQL 14 to 18."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpecJob(Job):
+    """What the item of a spec runs.
+
+    Args:
+        step_timeout: seconds for a step; None for isolationtester's own.
+        accept: take what is printed for what is expected.
+    """
+
+    step_timeout: float | None = None
+    accept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SpecDone:
+    """A spec that was run.
+
+    Args:
+        spec: the file.
+        result: what the run brought.
+        expected: the expected output that is nearest, or None.
+        differences: from that.
+        leaked: the permutation that is as expected only if those before it leave their settings to it, or ''.
+        wrote: the file that was written with what was printed, or None.
+    """
+
+    spec: Spec
+    result: SpecResult
+    expected: Expected | None
+    differences: tuple[Difference, ...] = ()
+    leaked: str = ""
+    wrote: Path | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Say whether it is as expected, or accepted."""
+        same = self.expected is not None and not self.differences
+        return not self.result.problems and (same or self.wrote is not None)
+
+    @property
+    def skipped(self) -> str:
+        """Say what of the server's it is that a spec cannot do without, or ''."""
+        if any(line in self.result.output for line in _UNPREPARED):
+            return "requires more prepared transactions than this server has: raise max_prepared_transactions"
+        return ""
+
+
+def spec_job(spec: Spec, step_timeout: float | None, *, accept: bool) -> SpecJob:
+    """Make the job of a spec.
+
+    Args:
+        spec: the file.
+        step_timeout: as in `SpecJob`.
+        accept: as in `SpecJob`.
+    """
+    connections = _OWN + len(spec.sessions)
+    return SpecJob(spec.path, spec.shown, connections=connections, step_timeout=step_timeout, accept=accept)
+
+
+def run_spec_job(job: SpecJob, server: Server, stop: Stop | None) -> SpecDone:
+    """Run a spec, and compare it with what is expected.
+
+    Args:
+        job: of its item.
+        server: where.
+        stop: of the run, or None.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        ScenarioError: the file is no spec (any more).
+        ServerError: there is no server, or no database to work in.
+    """
+    from pgchaos.engine.specs import SpecSettings, run_spec, step_timeout
+    from pgchaos.isolation.expected import expected_of, place_of, write
+    from pgchaos.isolation.reader import read
+
+    spec = read(job.path, job.shown)
+    expected = expected_of(job.path)
+    settings = SpecSettings(step_timeout(job.step_timeout), job.limit, stop)
+    done = _compared(spec, run_spec(spec, server, settings), expected)
+    if done.differences and done.result.reset and not done.result.problems:
+        done = _with_leaks(done, server, settings, expected)
+    if job.accept and not done.passed and not done.result.problems:
+        path = done.expected.path if done.expected is not None else place_of(job.path)
+        write(path, done.result.output)
+        return replace(done, wrote=path)
+    return done
+
+
+def _compared(spec: Spec, result: SpecResult, expected: Sequence[Expected]) -> SpecDone:
+    from pgchaos.isolation.expected import nearest
+
+    if not expected:
+        return SpecDone(spec, result, None)
+    near, differences = nearest(result.output, expected)
+    return SpecDone(spec, result, near, tuple(differences))
+
+
+def _with_leaks(done: SpecDone, server: Server, settings: SpecSettings, expected: Sequence[Expected]) -> SpecDone:
+    """Run it again as isolationtester would, with all that a permutation leaves in its sessions for the next."""
+    from pgchaos.engine.specs import run_spec
+
+    again = _compared(done.spec, run_spec(done.spec, server, replace(settings, leaks=True)), expected)
+    if again.passed:
+        again.result.duration += done.result.duration
+        return replace(again, leaked=done.differences[0].steps)
+    return done

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from pgchaos.isolation.blocked import Seen, settled
+from pgchaos.isolation.expected import differences, expected_of, nearest, place_of
+from pgchaos.isolation.lasting import lasts
+from pgchaos.isolation.needs import Need, needs, roles
+
+OUTPUT = "Parsed test spec with 1 sessions\n\nstarting permutation: a b\nstep a: 1\nstep b: 2\n\nstarting permutation: b a\nstep b: 2\n"  # noqa: E501
+
+
+def test_blocked_by_the_idle_and_the_blocked_is_blocked_for_good() -> None:
+    idle = {1: Seen(True, {9})}
+    assert settled(1, idle, {1})
+    assert settled(1, {1: Seen(True, {2}), 2: Seen(True, {3})}, {1, 2})
+    assert settled(1, {1: Seen(True, {2}), 2: Seen(True, {1})}, {1, 2})
+
+
+def test_blocked_by_one_that_runs_is_not() -> None:
+    assert not settled(1, {1: Seen(True, {2}), 2: Seen(False)}, {1, 2})
+    assert not settled(1, {1: Seen(True, {2}), 2: Seen(True, {3}), 3: Seen(False)}, {1, 2, 3})
+    # it was launched after the look
+    assert not settled(1, {1: Seen(True, {2})}, {1, 2})
+    assert not settled(1, {1: Seen(False)}, {1})
+
+
+def test_what_lasts_as_long_as_a_session() -> None:
+    for sql in ("SET a = 1", "BEGIN; SET a = 1", "LISTEN x", "PREPARE p AS SELECT 1", "DO $$ $$", "/**/;\n LOAD 'x'"):
+        assert lasts(sql, sql), sql
+    for sql in ("UPDATE t SET a = 1", "BEGIN; SET LOCAL a = 1; SET TRANSACTION READ ONLY", "PREPARE TRANSACTION 'x'"):
+        assert not lasts(sql, sql), sql
+    assert lasts("SELECT f()", "setup { CREATE FUNCTION f() AS 'BEGIN SET a = 1; END'; }")
+    assert lasts("SELECT 1", "step x { SELECT pg_advisory_lock(1); }")
+    assert not lasts(None, "SET a = 1")
+
+
+def test_what_specs_share_on_a_server() -> None:
+    source = "CREATE ROLE Ada; create user \"Bob B\"; CREATE USER MAPPING FOR x; PREPARE TRANSACTION 's1'; SERIALIZABLE"
+    assert needs(source) == [
+        Need("prepared s1"),
+        Need("role Bob B"),
+        Need("role ada"),
+        Need("serializable", shared=True),
+    ]
+    assert roles(source) == ["Bob B", "ada"]
+    assert needs("BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE") == [Need("serializable")]
+    assert needs("SELECT 1") == []
+
+
+def test_where_expected_output_lies(tmp_path: Path) -> None:
+    assert place_of(tmp_path / "specs/x.spec") == tmp_path / "expected/x.out"
+    assert place_of(tmp_path / "y.spec") == tmp_path / "expected/y.out"
+    (tmp_path / "expected").mkdir()
+    (tmp_path / "expected/x_1.out").write_bytes(b"\xff\r\n")
+    found = expected_of(tmp_path / "specs/x.spec")
+    assert [(one.path.name, one.text) for one in found] == [("x_1.out", "\udcff\n")]
+
+
+def test_differences_are_told_by_permutation() -> None:
+    (one,) = differences(OUTPUT.replace("b: 2", "b: 3", 1), OUTPUT)
+    assert (one.number, one.steps, one.line) == (1, "a b", 5)
+    assert [line for line in one.lines if line[0] in "+-"] == ["-step b: 2", "+step b: 3"]
+    assert differences(OUTPUT, OUTPUT) == []
+
+
+def test_what_stands_before_the_first_permutation_is_compared_too() -> None:
+    (one,) = differences("unused step name: c\n" + OUTPUT, OUTPUT)
+    assert (one.number, one.line) == (0, 1)
+    assert "+unused step name: c" in one.lines
+
+
+def test_a_permutation_too_many_is_one_difference() -> None:
+    more = OUTPUT + "\nstarting permutation: a a\nstep a: 1\n"
+    assert [(one.number, one.steps) for one in differences(more, OUTPUT)] == [(3, "a a")]
+    assert [one.steps for one in differences(OUTPUT, more)] == ["a a"]
+
+
+def test_the_nearest_of_several_is_compared(tmp_path: Path) -> None:
+    folder = tmp_path / "expected"
+    folder.mkdir()
+    (folder / "x.out").write_text("other\nand other\n", encoding="utf-8")
+    (folder / "x_0.out").write_text(OUTPUT, encoding="utf-8")
+    near, found = nearest(OUTPUT, expected_of(tmp_path / "specs/x.spec"))
+    assert (near.path.name, found) == ("x_0.out", [])

@@ -1,0 +1,105 @@
+"""The order of reports, against a world that the test tells: which step is over when, and who is blocked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pgchaos.isolation.model import Blocker, Step, Turn
+from pgchaos.isolation.order import Launch, Look, Play, Report, Rest, Stalled
+
+A1, A2 = Step("a1", "", 0, 1), Step("a2", "", 0, 2)
+B1, B2 = Step("b1", "", 1, 3), Step("b2", "", 1, 4)
+C1 = Step("c1", "", 2, 5)
+
+
+def _played(
+    turns: Sequence[Turn], freed: Mapping[str, str] | None = None, heard: Mapping[str, Sequence[int]] | None = None
+) -> list[str]:
+    """Play turns.
+
+    Args:
+        turns: in order.
+        freed: the steps that are blocked, and by whose launch each comes free ('': by none's).
+        heard: at whose launch which sessions send a notice each.
+
+    Returns:
+        What is reported.
+    """
+    freed = freed or {}
+    play, launched, told = Play(tuple(turns)), set[str](), []
+    acts = play.acts()
+    answer = None
+    try:
+        while True:
+            act = acts.send(answer)  # type: ignore[arg-type]  # as the stage does it
+            answer = None
+            if isinstance(act, Launch):
+                launched.add(act.step.name)
+                for session in (heard or {}).get(act.step.name, ()):
+                    play.heard(session)
+            elif isinstance(act, Look):
+                answer = freed.get(act.step.name) in (None, *launched) or not act.locks
+            elif isinstance(act, Report):
+                told.append(act.step.name + (" waits" if act.waiting else "" if act.first else " completed"))
+            elif isinstance(act, Rest):
+                told.append(f"rest at {act.step.name}")
+                if told.count(told[-1]) > 2:
+                    return told
+            elif isinstance(act, Stalled):
+                told.append("stalled: " + " ".join(step.name for step in act.steps))
+    except StopIteration:
+        return told
+
+
+def test_steps_that_do_not_wait_are_told_as_they_are_launched() -> None:
+    assert _played([Turn(A1), Turn(B1), Turn(A2)]) == ["a1", "b1", "a2"]
+
+
+def test_a_blocked_step_is_told_when_another_has_let_it_go() -> None:
+    told = _played([Turn(A1), Turn(B1), Turn(C1), Turn(A2)], {"b1": "a2"})
+    assert told == ["a1", "b1 waits", "c1", "a2", "b1 completed"]
+
+
+def test_those_who_wait_are_told_in_the_order_of_their_launch() -> None:
+    assert _played([Turn(A1), Turn(C1), Turn(B1), Turn(A2)], {"b1": "a2", "c1": "a2"}) == [
+        "a1",
+        "c1 waits",
+        "b1 waits",
+        "a2",
+        "c1 completed",
+        "b1 completed",
+    ]
+
+
+def test_the_next_step_of_a_blocked_session_waits_until_it_is_free() -> None:
+    assert _played([Turn(A1), Turn(B1), Turn(B2)], {"b1": ""}) == ["a1", "b1 waits", "b1 completed", "b2"]
+
+
+def test_a_star_is_told_as_waiting_whether_it_does_or_not() -> None:
+    assert _played([Turn(A1, once=True), Turn(B1)]) == ["a1 waits", "b1", "a1 completed"]
+    assert _played([Turn(A1, once=True)]) == ["a1 waits", "a1 completed"]
+
+
+def test_a_marker_holds_the_report_while_the_other_step_runs() -> None:
+    told = _played([Turn(A1), Turn(B1, blockers=(Blocker(A1),)), Turn(C1)], {"a1": "c1"})
+    assert told == ["a1 waits", "b1 waits", "c1", "a1 completed", "b1 completed"]
+
+
+def test_a_marker_on_a_step_that_does_not_run_holds_nothing() -> None:
+    assert _played([Turn(A1), Turn(B1, blockers=(Blocker(A1),))]) == ["a1", "b1"]
+
+
+def test_notices_are_counted_from_the_launch_on() -> None:
+    turns = [Turn(A1), Turn(B1, blockers=(Blocker(A2, 2),)), Turn(C1), Turn(A2)]
+    told = _played(turns, None, {"a1": [0, 0], "c1": [0], "a2": [0]})
+    assert told == ["a1", "b1 waits", "c1", "a2", "b1 completed"]
+
+
+def test_reports_that_hold_each_other_are_stalled() -> None:
+    turns = [Turn(A1, once=True, blockers=(Blocker(B1),)), Turn(B1, blockers=(Blocker(A1),))]
+    assert _played(turns) == ["a1 waits", "b1 waits", "stalled: a1 b1"]
+
+
+def test_a_session_whose_report_is_held_rests_until_there_is_news() -> None:
+    told = _played([Turn(A1), Turn(B1, blockers=(Blocker(A1),)), Turn(B2)], {"a1": ""})
+    assert told[:3] == ["a1 waits", "b1 waits", "rest at b1"]
