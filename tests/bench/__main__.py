@@ -16,7 +16,7 @@ from pathlib import Path
 
 from psycopg import pq
 
-from tests.bench import collecting, files, many, overhead, specs, statements, suite
+from tests.bench import collecting, files, many, overhead, search, specs, statements, suite
 from tests.bench.measure import PAIRS, Line
 from tests.bench.work import own_server
 
@@ -25,6 +25,7 @@ LINES: Mapping[str, Callable[[Path], Iterator[Line]]] = {
     "files": files.lines,
     "suite": suite.lines,
     "specs": specs.lines,
+    "search": search.lines,
     "empty": overhead.empty,
     "collecting": collecting.lines,
     "delays": overhead.delays,

@@ -79,14 +79,17 @@ def compared(
     )
 
 
-def alone(what: str, ours: Callable[[], float], unit: str, *, under: float | None = None) -> Line:
+def alone(
+    what: str, ours: Callable[[], float], unit: str, *, under: float | None = None, over: float | None = None
+) -> Line:
     """Measure what has no peer, after one run that does not count.
 
     Args:
         what: is measured.
         ours: runs it once and tells the value.
         unit: of the value.
-        under: what it should be.
+        under: what it should be less than; None for no such aim.
+        over: what it should exceed; None for no such aim.
 
     Returns:
         The line, with median, least and greatest value.
@@ -95,7 +98,7 @@ def alone(what: str, ours: Callable[[], float], unit: str, *, under: float | Non
     values = sorted(ours() for _ in range(PAIRS))
     middle = median(values)
     text = f"{shown(middle, unit)} ({shown(values[0], unit)} to {shown(values[-1], unit)})"
-    return Line(what, text, aim=_aim(under, None, f" {unit}"), met=_met(middle, under, None))
+    return Line(what, text, aim=_aim(under, over, f" {unit}"), met=_met(middle, under, over))
 
 
 def shown(value: float, unit: str) -> str:

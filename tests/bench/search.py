@@ -1,0 +1,141 @@
+"""Schedules: how many a second, how soon a lock wait is known, and how soon a planted race is found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+from pgchaos.engine import Settings, run
+from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.mutation import mutated
+from pgchaos.scenario.reader import read
+from pgchaos.server.server import Server
+from pgchaos.verdict import is_found
+from tests.bench.measure import Line, alone, shown
+from tests.bench.work import own_server, workplace
+
+RACES = Path(__file__).parents[1] / "search/races"
+SEEDS = 20
+_SCHEDULES = 60
+_HEAD = "-- Steps\n-- chaos:schedule all up to {limit}\n{more}-- chaos:setup\nCREATE TABLE t (id int, v int);\n{extra}"
+_CHECK = "-- chaos:check\nSELECT pass('checked');\n"
+_WAITS = """-- One waits for the other
+-- chaos:schedule a.1 b.1 a.2
+-- chaos:setup
+CREATE TABLE t (id int PRIMARY KEY, v int);
+INSERT INTO t VALUES (1, 0);
+-- chaos:session a
+BEGIN \\; UPDATE t SET v = 1 WHERE id = 1;
+COMMIT;
+-- chaos:session b
+UPDATE t SET v = 2 WHERE id = 1;
+-- chaos:check
+SELECT is(v, 2, 'b came last') FROM t;
+"""
+
+
+def lines(folder: Path) -> Iterator[Line]:
+    """Measure schedules of a scenario, and the search for what is planted."""
+    with workplace(folder, "search") as place, own_server() as server:
+        schema = "-- chaos:sandbox schema\n"
+        yield _rate(server, place, "in a database of its own", jobs=1)
+        yield _rate(server, place, "in a database of its own", jobs=2)
+        yield _rate(server, place, "in a schema", jobs=1, more=schema)
+        yield _rate(server, place, "in a schema", jobs=2, more=schema)
+        yield _rate(server, place, "in a new database each", jobs=2, extra="CREATE SCHEMA other;\n", aim=None)
+        for sessions, steps in ((2, 8), (2, 16), (4, 4), (8, 4)):
+            yield _growth(server, place, sessions, steps)
+        yield alone("a lock wait under a schedule: step to step", lambda: _detection(server, place), "ms", under=2)
+        for path in sorted(RACES.glob("*.sql")):
+            yield _race(server, path)
+
+
+def _scenario(place: Path, text: str) -> Scenario:
+    path = place / "steps.sql"
+    path.write_text(text, encoding="utf-8")
+    return read(path, "steps.sql")
+
+
+def _steps(place: Path, sessions: int, steps: int, more: str = "", extra: str = "") -> Scenario:
+    one = "".join(f"UPDATE t SET v = {number} WHERE id = 0;\n" for number in range(steps))
+    body = "".join(f"-- chaos:session s{number}\n{one}" for number in range(sessions))
+    return _scenario(place, _HEAD.format(limit=_SCHEDULES, more=more, extra=extra) + body + _CHECK)
+
+
+def _schedules(server: Server, scenario: Scenario) -> int:
+    result = run(scenario, {}, server, Settings(1))
+    if result.failures or result.permutations is None:
+        raise RuntimeError(f"all of it should have passed: {result.failures}")
+    return result.permutations.run
+
+
+def _rate(
+    server: Server, place: Path, what: str, *, jobs: int, more: str = "", extra: str = "", aim: float | None = 150
+) -> Line:
+    scenario = _steps(place, 2, 4, more, extra)
+
+    def rate() -> float:
+        begun = time.perf_counter()
+        with ThreadPoolExecutor(jobs) as pool:
+            made = sum(pool.map(lambda _: _schedules(server, scenario), range(jobs)))
+        return made / (time.perf_counter() - begun)
+
+    name = f"schedules of two sessions of four steps {what}, {jobs} job{'s' if jobs > 1 else ''}"
+    return alone(name, rate, "/s", over=aim)
+
+
+def _growth(server: Server, place: Path, sessions: int, steps: int) -> Line:
+    scenario = _steps(place, sessions, steps)
+
+    def each() -> float:
+        begun = time.perf_counter()
+        made = _schedules(server, scenario)
+        return 1000 * (time.perf_counter() - begun) / made
+
+    return alone(f"a schedule of {sessions} sessions of {steps} steps each", each, "ms")
+
+
+def _detection(server: Server, place: Path) -> float:
+    """Tell the time from the begin of a step that waits to the begin of the next: the median of some runs."""
+    scenario = _scenario(place, _WAITS)
+    took = []
+    for _ in range(20):
+        result = run(scenario, {}, server, Settings(1))
+        if result.failures:
+            raise RuntimeError(result.failures[0].text)
+        began = {f"{one.session}.{one.step}": one.started_at or 0.0 for one in result.records}
+        took.append(1000 * (began["a.2"] - began["b.1"]))
+    return median(took)
+
+
+def _race(server: Server, path: Path) -> Line:
+    scenario = read(path, path.name)
+    (mutant,) = scenario.mutants
+    racing = mutated(scenario, mutant)
+    took, runs = [], []
+    for seed in range(SEEDS):
+        found = 0.0
+        begun = time.perf_counter()
+
+        def is_it(result: object, begun: float = begun) -> bool:
+            nonlocal found
+            caught = is_found(racing, mutant, {}, result)  # type: ignore[arg-type]  # of this run
+            if caught and not found:
+                found = time.perf_counter() - begun
+            return caught
+
+        result = run(racing, {}, server, Settings(seed, found=is_it))
+        if not is_found(racing, mutant, {}, result) or result.explored is None:
+            raise RuntimeError(f"{path.name} was not found with seed {seed}")
+        took.append(1000 * found)
+        runs.append(result.explored.runs)
+    repaired = run(scenario, {}, server, Settings(1))
+    if repaired.failures:
+        raise RuntimeError(f"{path.name} fails when repaired: {repaired.failures[0].text}")
+    text = (
+        f"{shown(median(took), 'ms')}, at worst {shown(max(took), 'ms')}; {median(runs):g} runs, at worst {max(runs)}"
+    )
+    return Line(f"planted race {path.stem}: time to find it, median of {SEEDS} seeds", text)
