@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -122,6 +123,7 @@ class KeptLink(Link):
         return answer.error is None and not self.disturbed and self.status == pq.TransactionStatus.IDLE
 
 
+@lru_cache(maxsize=1024)
 def _set(name: str, value: str) -> str:
     # in a list such as search_path each element would be quoted by itself
     if name == "search_path":

@@ -26,7 +26,7 @@ from pgchaos.server.probe import Probe, free_slots, probe
 from pgchaos.server.runs import Run
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.settings import ServerError, ServerSettings
-from pgchaos.server.shared import SharedDatabase
+from pgchaos.server.shared import A_SCHEMA, SharedDatabase
 from pgchaos.server.shelf import Shelf
 from pgchaos.server.watch import Watch
 
@@ -307,7 +307,7 @@ class Server:
         self.watch_over()
         name = self._pool.take(tuple(sorted(set(extensions))))
         try:
-            own = SharedDatabase(name, self.conninfo(name))
+            own = self._shared_database(name)
             try:
                 yield lambda: self._schema_in(own)
             finally:
@@ -322,16 +322,19 @@ class Server:
             if shared is None:
                 # never given back: it goes with all that the run made
                 name = self._pool.take(extensions)
-                shared = self._shared[extensions] = SharedDatabase(name, self.conninfo(name))
+                shared = self._shared[extensions] = self._shared_database(name)
         with self._schema_in(shared) as sandbox:
             yield sandbox
+
+    def _shared_database(self, name: str) -> SharedDatabase:
+        settings = {"search_path": f"{A_SCHEMA}, public", "chaos.run": A_SCHEMA}
+        return SharedDatabase(name, self.conninfo(name), self._with_settings(settings, name))
 
     @contextmanager
     def _schema_in(self, shared: SharedDatabase) -> Iterator[Sandbox]:
         schema = shared.take()
         try:
-            conninfo = self._with_settings({"search_path": f"{schema}, public", "chaos.run": schema}, shared.name)
-            yield Sandbox(shared.name, conninfo, schema=schema, shelf=shared.shelf, spare=self.spare)
+            yield Sandbox(shared.name, shared.conninfo_of(schema), schema=schema, shelf=shared.shelf, spare=self.spare)
         finally:
             shared.give_back(schema)
 

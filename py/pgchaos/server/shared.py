@@ -13,6 +13,9 @@ from pgchaos.server.maker import connect_for_long
 from pgchaos.server.settings import ServerError
 from pgchaos.server.shelf import Shelf
 
+A_SCHEMA = "chaos_some_schema"
+"""Stands for the name of a schema."""
+
 _AHEAD = 4
 """Empty schemas kept ready."""
 _PILE = 16
@@ -28,10 +31,12 @@ class SharedDatabase:
     Args:
         name: of the database. It is dropped by who made it, with all that could not be dropped here.
         conninfo: how to connect to it.
+        inside: how a session of a scenario does so, with A_SCHEMA where its schema stands.
     """
 
-    def __init__(self, name: str, conninfo: str) -> None:
+    def __init__(self, name: str, conninfo: str, inside: str) -> None:
         self.name = name
+        self._inside = inside
         self.shelf = Shelf(conninfo)
         self._conn: psycopg.Connection[tuple[object, ...]] | None = None
         self._changed = threading.Condition()
@@ -68,6 +73,15 @@ class SharedDatabase:
             name = self._ready.popleft()
             self._changed.notify_all()
             return name
+
+    def conninfo_of(self, schema: str) -> str:
+        """Say how a session of a scenario connects.
+
+        Args:
+            schema: of the scenario.
+        """
+        # put together by libpq once: to do so for each of many takes longer than to connect
+        return self._inside.replace(A_SCHEMA, schema)
 
     def give_back(self, schema: str) -> None:
         """Have a schema dropped with all that is in it, some time soon.
