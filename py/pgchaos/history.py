@@ -199,6 +199,21 @@ class Explored:
     missed: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What an oracle says of a run, or of several.
+
+    Args:
+        anomalies: the names of what went wrong, each once; empty where each outcome is that of a serial order.
+        decided: it could say so of each run.
+        serial: how many serial runs it took.
+    """
+
+    anomalies: tuple[str, ...] = ()
+    decided: bool = True
+    serial: int = 0
+
+
 @dataclass(slots=True)
 class RunResult:
     r"""All that a run brought.
@@ -215,6 +230,7 @@ class RunResult:
         drawn: how many different ones were tried.
         decisions: who went on at each step, by the numbers of the connections in order of the file, from 0: what a
             token replays; None where no order is known to bring the same again.
+        judged: what the oracle says, of all permutations; None where the scenario asks for none.
         standings: of all sessions, where the run was stopped; else empty.
         acts: what the engine did between statements, for the report alone: waits, delays, a ROLLBACK before a retry.
         looks, missed: of the observer.
@@ -238,6 +254,7 @@ class RunResult:
     values: Mapping[str, str] = field(default_factory=dict)
     drawn: int = 0
     decisions: tuple[int, ...] | None = None
+    judged: Judged | None = None
     standings: list[Standing] = field(default_factory=list)
     looks: int = 0
     missed: int = 0

@@ -81,6 +81,14 @@ class Result:
         """Return the OIDs of their types."""
         return tuple(self._raw.ftype(i) for i in range(self._raw.nfields))
 
+    def origin(self, column: int) -> tuple[int, int]:
+        """Tell the table that a column comes from straight: its OID and the column's number, 0 where it is computed.
+
+        Args:
+            column: its number in the result, from 0.
+        """
+        return self._raw.ftable(column), self._raw.ftablecol(column)
+
     def rows(self) -> Iterator[Row]:
         """Give its rows as text, None for NULL."""
         raw, width = self._raw, self._raw.nfields

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pgchaos.engine.door import Door
+from pgchaos.engine.ledger import Ledger
 from pgchaos.engine.stage import Stage
 from pgchaos.engine.stepping import SteppedStage
 from pgchaos.engine.stop import Stop
@@ -27,6 +28,7 @@ class Cast:
         pids: every backend that the engine ever had here is put in.
         stage, stop, voices, result: see there.
         steps: the stage too, where sessions go step by step; else None.
+        ledger: takes what each transaction was told, where an oracle asks for it.
         hurries: deadlock_timeout may be set, and the scenario leaves it to the engine.
     """
 
@@ -42,6 +44,7 @@ class Cast:
     result: RunResult
     steps: SteppedStage | None = None
     hurries: bool = False
+    ledger: Ledger | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fail(self, failure: Failure) -> None:

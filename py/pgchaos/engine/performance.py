@@ -11,6 +11,7 @@ from pgchaos.engine.cast import Cast
 from pgchaos.engine.conductor import Conductor
 from pgchaos.engine.door import Door
 from pgchaos.engine.leaks import Leak
+from pgchaos.engine.ledger import Ledger
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.observer import SETTINGS, Observer
@@ -52,6 +53,7 @@ class Performance:
         result: takes everything else.
         calm: a stop for what goes on when the sessions are stopped.
         order: of the steps; None where the sessions are free.
+        ledger: takes what each transaction was told, where an oracle asks for it.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Performance:
         result: RunResult,
         calm: Stop,
         order: Order | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._scenario, self._variables, self._door, self._result = scenario, variables, door, result
         self._calm = calm
@@ -79,6 +82,7 @@ class Performance:
         self._cast = Cast(
             door, variables, seed, tells, listens, pids, self._stage, self._stop, voices, result, self._steps, hurries
         )
+        self._cast.ledger = ledger
         self._players = [
             Player(self._cast, session, worker)
             for session in scenario.sessions

@@ -139,6 +139,8 @@ class Player:
             self._meta(item)
         elif not self._state.branches.active():
             self._pass(item)
+        elif isinstance(item, Statement) and self._is_left_out(item):
+            self._leave_out(item)
         elif isinstance(item, Statement):
             if self._cast.steps is not None:
                 self._come_to(item, self._cast.steps)
@@ -158,12 +160,22 @@ class Player:
             self._delay(item.seconds * self._random.random() if item.jitter else item.seconds)
             act.ended_at = time.time()
 
+    def _is_left_out(self, item: Statement) -> bool:
+        """Say whether a transaction begins here that a serial run goes without."""
+        ledger = self._cast.ledger
+        return ledger is not None and not self.speaker.in_block and ledger.leaves_out(self.actor, self._iteration, item)
+
+    def _leave_out(self, item: Statement) -> None:
+        self._expect = self._allow = None
+        if opens_block(item.verb, item.text) and not closes_block(item.verb, item.text):
+            self._skip_rest()
+
     def _come_to(self, item: Statement, stage: SteppedStage) -> None:
         """Stand before a step until it is time; what a retry sends again belongs to the step that failed."""
         position = self._iteration, self._ordinals[item.step]
         if position > self._reached:
             self._reached = position
-            gate = Gate(self.actor, item.step, *position)
+            gate = Gate(self.actor, item.step, *position, begins=not self.speaker.in_block)
             self.speaker.hurry = stage.stand(gate, item.place)
 
     def _stand(self, wait: Wait) -> None:

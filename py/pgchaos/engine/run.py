@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
 from pgchaos.engine.door import LASTING, LOOKS_FOR_SESSIONS, Door
+from pgchaos.engine.facts import Catalog
+from pgchaos.engine.ledger import Ledger
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.performance import Performance
@@ -43,6 +45,7 @@ def run_once(
     settings: Settings,
     order: Order | None = None,
     lend: Lend | None = None,
+    ledger: Ledger | None = None,
 ) -> RunResult:
     """Run a scenario once.
 
@@ -53,6 +56,7 @@ def run_once(
         settings: how.
         order: of the steps; None to let the sessions go freely.
         lend: lends the place to work in; None to ask the server for it.
+        ledger: takes what an oracle needs to know; None where there is none.
 
     Returns:
         All that it brought. Failures of the scenario are in it, never raised.
@@ -67,7 +71,7 @@ def run_once(
         if scenario.alone:
             sandbox.spare()
         result.started_at = time.time()
-        _Run(scenario, variables, sandbox, settings, result, order).go()
+        _Run(scenario, variables, sandbox, settings, result, order, ledger).go()
         result.duration = time.time() - result.started_at
     return result
 
@@ -81,8 +85,9 @@ class _Run:
         settings: Settings,
         result: RunResult,
         order: Order | None,
+        ledger: Ledger | None,
     ) -> None:
-        self._order = order
+        self._order, self._ledger = order, ledger
         self._scenario, self._variables, self._sandbox = scenario, variables, sandbox
         self._settings, self._result = settings, result
         lasting, looks = mentions(scenario, LASTING), mentions(scenario, LOOKS_FOR_SESSIONS)
@@ -131,6 +136,8 @@ class _Run:
         alone = not self._sandbox.shared
         shared = leaks.rows(self._link(), leaks.SHARED) if alone else []
         objects = leaks.rows(self._link(), leaks.OBJECTS) if self._sandbox.in_place else []
+        if self._ledger is not None:
+            self._ledger.start = self._catalog().clock()
         setup = self._section("setup")
         found: list[leaks.Leak] = []
         complete = False
@@ -202,11 +209,13 @@ class _Run:
             self._result,
             self._calm,
             self._order,
+            self._ledger,
         )
         try:
             if self._scenario.sessions or self._scenario.invariants:
                 show.play(self._share)
             self._settle()
+            self._close_ledger()
             if show.stopped:
                 return False
             show.take_notifications()
@@ -216,6 +225,23 @@ class _Run:
             return done
         finally:
             show.close()
+
+    def _close_ledger(self) -> None:
+        """Read what the sessions left behind, before a check can change it."""
+        if self._ledger is None:
+            return
+        if self._sandbox.in_place and not self._scenario.state:
+            text = "oracle: in place a `state` section must say what is compared: the tables there are not ours alone"
+            self._ledger.failure = Failure("error", (), text)
+            return
+        read = self._catalog().read(self._ledger.start, self._scenario.state)
+        if isinstance(read, Failure):
+            self._ledger.failure = read
+        else:
+            self._ledger.close(*read)
+
+    def _catalog(self) -> Catalog:
+        return Catalog(self._link(), self._sandbox.schema, self._variables)
 
     def _settle(self) -> None:
         """Where a connection broke, a crash may be on its way: wait until it has come, or it seems there is none.

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pgchaos.engine.kept import Kept
+from pgchaos.engine.oracle import Oracle
 from pgchaos.engine.run import Lend, run_once
 from pgchaos.engine.searching import Searching
 from pgchaos.engine.settings import Replay, Settings
@@ -49,7 +50,10 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
     result.skipped = "; ".join(filter(None, map(server.missing, scenario.requires)))
     if result.skipped:
         return result
-    return _Runs(scenario, variables, server, settings).go()
+    runs = _Runs(scenario, variables, server, settings)
+    result = runs.go()
+    result.judged = runs.oracle.judged if runs.oracle is not None else None
+    return result
 
 
 def pinned(
@@ -71,7 +75,11 @@ def pinned(
     begun = _begun(failed.records)
     if len(set(begun)) < 2:
         return None
-    again = run_once(scenario, variables, server, settings, Follow(begun, everybody, lenient=True))
+    order = Follow(begun, everybody, lenient=True)
+    if scenario.oracle is not None:
+        again = Oracle(scenario, server, settings).run(variables, order)
+    else:
+        again = run_once(scenario, variables, server, settings, order)
     before = {(failure.kind, failure.names or failure.text) for failure in failed.failures}
     same = any((failure.kind, failure.names or failure.text) in before for failure in again.failures)
     return _decisions(again, everybody) if same else None
@@ -110,6 +118,7 @@ class _Runs:
         self._made = 0
         self._lend: Lend | None = None
         self._actors = actors(scenario.sessions)
+        self.oracle = Oracle(scenario, server, settings) if scenario.oracle is not None else None
 
     def go(self) -> RunResult:
         replay = self._settings.replay
@@ -154,7 +163,10 @@ class _Runs:
 
     def _once(self, order: Order | None) -> RunResult:
         variables = {**self._matrix, **self._values}
-        result = run_once(self._scenario, variables, self._server, self._settings, order, self._lend)
+        if self.oracle is not None:
+            result = self.oracle.run(variables, order, self._lend)
+        else:
+            result = run_once(self._scenario, variables, self._server, self._settings, order, self._lend)
         result.values = self._values
         self._made += 1
         if self._lend is not None or self._made > 1:

@@ -95,6 +95,8 @@ class Speaker:
         record.ended_at = now = time.time()
         self._cast.stage.finish(self._actor, now)
         self._note(record, answer)
+        if self._cast.ledger is not None:
+            self._cast.ledger.hear(self._actor, item, text, record, answer)
         self._after(item, answer, record)
         return answer
 
@@ -188,6 +190,8 @@ class Speaker:
             ended.sqlstate,
         )
         self._cast.result.transactions.append(row)
+        if self._cast.ledger is not None:
+            self._cast.ledger.end(self._actor, row)
 
     def rollback(self) -> None:
         """End the open block, if any, after an error that its author does not deal with."""

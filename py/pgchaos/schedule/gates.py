@@ -20,12 +20,14 @@ class Gate:
         step: the name of the step that comes next, without the session.
         iteration: of its session, from 1.
         ordinal: the number of the step in its session, from 0.
+        begins: no block is open: a transaction begins there.
     """
 
     actor: Actor
     step: str
     iteration: int
     ordinal: int
+    begins: bool = False
 
     @property
     def position(self) -> tuple[int, int]:

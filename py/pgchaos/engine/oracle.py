@@ -1,0 +1,261 @@
+"""Judges runs by serial ones: whether what a run came to is what some serial order of its transactions comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from pgchaos.engine.ledger import Ledger
+from pgchaos.engine.run import Lend, run_once
+from pgchaos.engine.settings import Settings
+from pgchaos.history import Failure, Judged, RunResult
+from pgchaos.oracle.anomaly import MOST_UNITS, UNNAMED, Anomaly, Context, Effect, Evidence, name
+from pgchaos.oracle.difference import adds_or_removes, differences, nearest, order_text, written
+from pgchaos.oracle.model import Named, Outcome, Row, SerialRun, State, Unit
+from pgchaos.oracle.search import Known, LeftOut, Wanted, choices, contexts, find, in_order_of_end
+from pgchaos.oracle.serial import OneByOne, one_by_one
+from pgchaos.scenario.model import Scenario
+from pgchaos.schedule.board import Actor
+from pgchaos.schedule.orders import Order
+from pgchaos.schedule.permutations import actors
+from pgchaos.server import Server
+
+_CUT_SHORT = frozenset({"error", "wait", "timeout"})
+"""Kinds of failures after which a run has no outcome."""
+_SHOWN = 8
+"""Differences that are told."""
+_KEPT = 64
+"""Variants of a scenario, by the values of its variables, whose serial runs are kept."""
+NOT_DECIDED = "not decided"
+
+
+class Oracle:
+    """Runs a scenario and judges what it came to; serial runs are made when they are needed, and kept.
+
+    Args:
+        scenario: with `oracle serializable`.
+        server: where.
+        settings: how.
+    """
+
+    def __init__(self, scenario: Scenario, server: Server, settings: Settings) -> None:
+        self._scenario, self._server = scenario, server
+        self._settings = replace(settings, replay=None, selfcheck=False)
+        self._serial = one_by_one(scenario)
+        self._actors = actors(scenario.sessions)
+        self._lend: Lend | None = None
+        self._variants: dict[tuple[tuple[str, str], ...], _Variant] = {}
+        self.judged: Judged | None = None
+        """What it says of all runs so far together."""
+
+    def run(self, variables: Mapping[str, str], order: Order | None, lend: Lend | None = None) -> RunResult:
+        """Run the scenario once, and judge that.
+
+        Args:
+            variables: the values of its matrix, and those drawn for it.
+            order: of the steps; None to let the sessions go freely.
+            lend: as for `run_once`; serial runs work there too.
+
+        Returns:
+            As `run_once`; with `judged`, and a failure of kind `oracle` where no serial order comes to the same.
+        """
+        self._lend = lend
+        ledger = Ledger(self._scenario.sessions)
+        result = run_once(self._scenario, variables, self._server, self._settings, order, lend, ledger)
+        judged, failure = None, None
+        if not any(failure.kind in _CUT_SHORT for failure in result.failures):
+            failure = ledger.failure
+            if failure is None and ledger.outcome is not None:
+                judged, failure = self._variant(variables).judge(ledger.outcome)
+        result.failures += [failure] if failure is not None else []
+        result.judged = judged or Judged(decided=False)
+        self.judged = _together(self.judged, result.judged)
+        return result
+
+    def _variant(self, variables: Mapping[str, str]) -> _Variant:
+        key = tuple(sorted(variables.items()))
+        found = self._variants.pop(key, None) or _Variant(self, variables)
+        self._variants[key] = found
+        while len(self._variants) > _KEPT:
+            del self._variants[next(iter(self._variants))]
+        return found
+
+    def serial(self, variables: Mapping[str, str], wanted: Wanted) -> SerialRun:
+        """Run the transactions one after the other.
+
+        Args:
+            variables: as for `run`.
+            wanted: in which order.
+        """
+        ledger = Ledger(self._serial.sessions, wanted.left_out)
+        order = OneByOne((*wanted.prefix, *wanted.rest), self._actors)
+        result = run_once(self._serial, variables, self._server, self._settings, order, self._lend, ledger)
+        cut_short = [failure.text for failure in result.failures if failure.kind in _CUT_SHORT]
+        if ledger.outcome is None:
+            why = ledger.failure.text if ledger.failure is not None else "it did not come to its end"
+            return SerialRun((), (), {}, cut_short[0] if cut_short else why)
+        return _told(ledger.outcome, order, cut_short[0] if cut_short else "")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run is to be brought to an end."""
+        return self._settings.stop is not None and self._settings.stop.is_set()
+
+
+def _told(outcome: Outcome, order: OneByOne, problem: str) -> SerialRun:
+    """Put the transactions of a serial run into the order of their turns; one that stopped did so in the last."""
+    known = {unit.name: unit for unit in outcome.units if unit.fate != "out"}
+    units = [known[one] for one in (order.taken[:-1] if problem else order.taken) if one in known]
+    if problem and order.taken:
+        units.append(Unit(*order.taken[-1], "out"))
+    return SerialRun(tuple(unit.actor for unit in units), tuple(units), {} if problem else outcome.state, problem)
+
+
+def _together(one: Judged | None, other: Judged) -> Judged:
+    before = one or Judged()
+    anomalies = tuple(dict.fromkeys((*before.anomalies, *other.anomalies)))
+    return Judged(anomalies, before.decided and other.decided, max(before.serial, other.serial))
+
+
+class _Variant:
+    """A scenario with certain values of its variables, and what is known of its serial orders."""
+
+    def __init__(self, oracle: Oracle, variables: Mapping[str, str]) -> None:
+        self._oracle, self._variables = oracle, dict(variables)
+        self._known = Known()
+        self._checked: dict[tuple[LeftOut, tuple[Actor, ...]], Failure | None] = {}
+
+    def judge(self, outcome: Outcome) -> tuple[Judged | None, Failure | None]:
+        """Say whether some serial order comes to an outcome."""
+        while True:
+            found = find(outcome, self._known)
+            if isinstance(found, SerialRun):
+                return Judged(serial=self._known.runs), None
+            if found is None:
+                return self._none(outcome)
+            if self._oracle.stopped:
+                return None, None
+            if self._known.runs >= self._known.most:
+                return self._undecided(outcome)
+            run = self._run(found)
+            if run.problem and not run.path:
+                text = f"oracle: not judged: the transactions could not be run one after the other: {run.problem}"
+                return None, Failure("error", (), text)
+
+    def _run(self, wanted: Wanted) -> SerialRun:
+        run = self._oracle.serial(self._variables, wanted)
+        self._known.learn(wanted, run)
+        return run
+
+    def _undecided(self, outcome: Outcome) -> tuple[Judged, Failure]:
+        many = f"{self._known.runs:,} serial orders of {len(outcome.units)} transactions"
+        text = f"oracle: not decided: none of {many} that were run comes to this, and there are more"
+        return Judged(decided=False, serial=self._known.runs), Failure("error", (NOT_DECIDED,), text)
+
+    def _none(self, outcome: Outcome) -> tuple[Judged | None, Failure]:
+        """Tell that no serial order comes to the same; but first whether the nearest comes to the same as itself."""
+        left_out, run = self._nearest(outcome)
+        if run is None:
+            why = next(self._problems(), "none of them came to its end")
+            text = f"oracle: not judged: no serial order could be run to its end: {why}"
+            return None, Failure("error", (), text)
+        refused = self._differs_from_itself(left_out, run)
+        if refused is not None:
+            return None, refused
+        anomaly = self._name(outcome, left_out)
+        tried = f"{self._known.runs:,} serial run{'s' if self._known.runs != 1 else ''}"
+        text = f"oracle: {anomaly.name}: no serial order of the transactions comes to this ({tried})"
+        told = [one.text for one in differences(outcome, run)]
+        more = [f"and {len(told) - _SHOWN} more differences"] if len(told) > _SHOWN else []
+        without = "".join(f" (without {actor}, which did not commit)" for actor, _ in sorted(left_out))
+        details = [
+            *filter(None, [anomaly.why]),
+            f"the nearest serial order is {order_text(run)}{without}; there and here differ:",
+            *(f"  {line}" for line in (*told[:_SHOWN], *more)),
+        ]
+        judged = Judged((anomaly.name,), serial=self._known.runs)
+        return judged, Failure("oracle", (anomaly.name,), text, details=tuple(details))
+
+    def _nearest(self, outcome: Outcome) -> tuple[LeftOut, SerialRun | None]:
+        best: tuple[LeftOut, SerialRun | None] = (frozenset(), None)
+        for left_out in choices(outcome):
+            run = nearest(outcome, [*self._known.whole(left_out), *([best[1]] if best[1] else [])])
+            if run is not None and run is not best[1]:
+                best = (left_out, run)
+        return best
+
+    def _problems(self) -> Iterator[str]:
+        stack = list(self._known.roots.values())
+        while stack:
+            node = stack.pop()
+            if node.problem:
+                yield node.problem
+            stack += [child for child in node.children.values() if child is not None]
+
+    def _differs_from_itself(self, left_out: LeftOut, run: SerialRun) -> Failure | None:
+        """Run a serial order again; where it comes to something else, the file cannot be judged."""
+        key = left_out, run.path
+        if key not in self._checked:
+            again = self._oracle.serial(self._variables, Wanted(left_out, run.path))
+            self._checked[key] = _refusal(run, again)
+        return self._checked[key]
+
+    # what it is called
+
+    def _name(self, outcome: Outcome, left_out: LeftOut) -> Anomaly:
+        units = [unit for unit in outcome.units if unit.fate == "committed"]
+        if len(units) > MOST_UNITS or self._oracle.stopped:
+            return Anomaly(UNNAMED)
+        effects = {unit.name: self._effect(outcome, unit) for unit in units}
+        known = {unit.name: list(self._contexts(outcome, left_out, unit)) for unit in units}
+        return name(Evidence(units, known, effects, _rows(outcome.state)))
+
+    def _contexts(self, outcome: Outcome, left_out: LeftOut, unit: Unit) -> Iterator[Context]:
+        for before in contexts(outcome, left_out, unit):
+            path = (*(one.actor for one in before), unit.actor)
+            root = self._known.roots[left_out]
+            if root.at(path) is None and self._known.runs < self._known.most:
+                self._run(Wanted(left_out, path, in_order_of_end(outcome, left_out)))
+            node = root.at(path)
+            if node is not None and node.unit is not None and not node.problem:
+                yield Context(frozenset(one.name for one in before if one.actor != unit.actor), node.unit)
+
+    def _effect(self, outcome: Outcome, unit: Unit) -> Effect:
+        """Find what a transaction writes: the difference between with it and without it, nobody else there."""
+        mine = [one.name for one in outcome.of(unit.actor)]
+        before = self._alone(outcome, mine[: mine.index(unit.name)])
+        after = self._alone(outcome, mine[: mine.index(unit.name) + 1])
+        if before is None or after is None:
+            return Effect()
+        return Effect(written(before, after), adds_or_removes(before, after), _rows(after))
+
+    def _alone(self, outcome: Outcome, names: list[Named]) -> State | None:
+        keep = {one for one in names if next(u for u in outcome.units if u.name == one).fate != "out"}
+        left_out = frozenset(unit.name for unit in outcome.units if unit.name not in keep)
+        found = next(self._known.whole(left_out), None)
+        if found is None and self._known.runs < self._known.most:
+            found = self._run(Wanted(left_out, tuple(actor for actor, _ in names)))
+        return None if found is None or found.problem else found.state
+
+
+def _rows(state: State) -> frozenset[tuple[str, Row, Row]]:
+    return frozenset(
+        (table, key, row) for table, held in state.items() for key, row in zip(held.keys, held.rows, strict=True)
+    )
+
+
+def _refusal(run: SerialRun, again: SerialRun) -> Failure | None:
+    if not again.problem and (again.units, again.state) == (run.units, run.state):
+        return None
+    told = again.problem
+    place = None
+    for one in differences(Outcome(run.units, run.state), again):
+        told = told or f"{one.text.replace(': there ', ': once ').replace(', here ', ', once ')}"
+        told += f" [{one.column}]" if one.column else ""
+        place = one.place
+        break
+    text = (
+        f"oracle: not judged: the serial order {order_text(run)} comes to something else when it is run twice: {told}"
+    )
+    hint = "what differs by itself must be left out of the results, or of the state by a `state` section"
+    return Failure("error", (), text, place, (hint,))

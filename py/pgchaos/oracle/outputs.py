@@ -1,0 +1,219 @@
+"""What the text of a statement says of its result: whether its rows have an order, and what changes by itself. Pure.
+
+A column that comes straight from a table is known by the server's word (its table and number); a computed one only by
+the expression that it is written as.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pgchaos.scenario.inner_sql import outer
+from pgchaos.scenario.pieces import NOTHING, Piece, pieces
+
+_CALLS = frozenset(
+    [
+        "now",
+        "clock_timestamp",
+        "statement_timestamp",
+        "transaction_timestamp",
+        "timeofday",
+        "random",
+        "random_normal",
+        "gen_random_uuid",
+        "gen_random_bytes",
+        "uuidv4",
+        "uuidv7",
+        "uuid_generate_v1",
+        "uuid_generate_v1mc",
+        "uuid_generate_v4",
+        "nextval",
+        "currval",
+        "lastval",
+        "setval",
+        "pg_backend_pid",
+        "pg_blocking_pids",
+        "txid_current",
+        "txid_current_if_assigned",
+        "txid_current_snapshot",
+        "pg_current_xact_id",
+        "pg_current_xact_id_if_assigned",
+        "pg_current_snapshot",
+        "pg_export_snapshot",
+        "pg_current_wal_lsn",
+        "pg_current_wal_insert_lsn",
+        "pg_postmaster_start_time",
+        "pg_conf_load_time",
+    ]
+)
+"""Functions that give another value in another run, whatever the tables hold."""
+_WORDS = frozenset(
+    [
+        "current_timestamp",
+        "localtimestamp",
+        "current_time",
+        "localtime",
+        "current_date",
+        "xmin",
+        "xmax",
+        "cmin",
+        "cmax",
+        "ctid",
+        "tableoid",
+    ]
+)
+"""The same as words: the time, and system columns."""
+_AGGREGATES = frozenset(
+    [
+        "min",
+        "max",
+        "sum",
+        "avg",
+        "array_agg",
+        "string_agg",
+        "json_agg",
+        "jsonb_agg",
+        "json_object_agg",
+        "jsonb_object_agg",
+    ]
+)
+"""Functions that give on the values of a column."""
+_QUERIES = frozenset({"select", "with", "values", "table", ""})
+_ENDS_LIST = frozenset(
+    [
+        "from",
+        "where",
+        "group",
+        "having",
+        "window",
+        "union",
+        "intersect",
+        "except",
+        "order",
+        "limit",
+        "offset",
+        "fetch",
+        "for",
+        "into",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A statement as it is written.
+
+    Args:
+        ordered: its rows come in an order that it asks for, by ORDER BY outside of all brackets.
+        outputs: its columns as they are written; None where a `*` or the like hides how many there are.
+        whole: all of it.
+    """
+
+    ordered: bool
+    outputs: tuple[tuple[Piece, ...], ...] | None
+    whole: tuple[Piece, ...]
+
+    def changes(self, column: int, width: int, drawn: Collection[str] = ()) -> bool:
+        """Say whether a computed column changes by itself from one run to the next.
+
+        Args:
+            column: its number, from 0.
+            width: how many columns the result has.
+            drawn: the names of columns that hold what a sequence gave.
+
+        Returns:
+            True where its expression calls now(), random(), pg_backend_pid() or the like, reads a system column, or
+            aggregates a drawn column. Where the expressions cannot be told apart, that counts for each.
+        """
+        known = self.outputs is not None and len(self.outputs) == width
+        expression = self.outputs[column] if known and self.outputs is not None else self.whole
+        return changes(expression) or _aggregates(expression, drawn)
+
+
+@lru_cache(maxsize=1024)
+def written(text: str) -> tuple[Written, ...]:
+    """Read what is sent.
+
+    Args:
+        text: a statement, or a group of them.
+
+    Returns:
+        Each of its statements.
+    """
+    return tuple(_written(plain.verb, plain.pieces) for plain in outer(text))
+
+
+@lru_cache(maxsize=256)
+def changes_by_itself(text: str) -> bool:
+    """Say whether an expression, such as the default of a column, gives another value in another run.
+
+    Args:
+        text: as the server writes it.
+    """
+    return changes(pieces(text))
+
+
+def changes(expression: Sequence[Piece]) -> bool:
+    """Say whether an expression gives another value in another run, whatever the tables hold.
+
+    Args:
+        expression: its pieces.
+    """
+    for piece, following in zip(expression, (*expression[1:], NOTHING), strict=True):
+        if piece.identifier and (piece.text in _CALLS and following.sign("(")):
+            return True
+        if piece.kind == "word" and piece.text in _WORDS:
+            return True
+    return False
+
+
+def _aggregates(expression: Sequence[Piece], drawn: Collection[str]) -> bool:
+    for at, piece in enumerate(expression):
+        if piece.identifier and piece.text in _AGGREGATES and expression[at + 1 : at + 2]:
+            inside = [one for one in expression[at + 1 : at + 5] if one.identifier and not one.says("distinct")]
+            if expression[at + 1].sign("(") and any(one.text in drawn for one in inside):
+                return True
+    return False
+
+
+def _written(verb: str, whole: tuple[Piece, ...]) -> Written:
+    flat = list(_with_depth(whole))
+    ordered = verb in _QUERIES and any(
+        depth == 0 and one.says("order") and other.says("by")
+        for (depth, one), other in zip(flat, (*whole[1:], NOTHING), strict=True)
+    )
+    return Written(ordered, _outputs(flat), whole)
+
+
+def _with_depth(whole: Sequence[Piece]) -> Iterator[tuple[int, Piece]]:
+    depth = 0
+    for piece in whole:
+        if piece.sign(")", "]"):
+            depth -= 1
+        yield depth, piece
+        if piece.sign("(", "["):
+            depth += 1
+
+
+def _outputs(flat: Sequence[tuple[int, Piece]]) -> tuple[tuple[Piece, ...], ...] | None:
+    """Cut the list behind RETURNING, or else behind the first SELECT outside of brackets."""
+    words = {at: one.text for at, (depth, one) in enumerate(flat) if depth == 0 and one.kind == "word"}
+    start = max((at for at, word in words.items() if word == "returning"), default=-1)
+    if start < 0:
+        start = next((at for at, word in words.items() if word == "select"), -1)
+    if start < 0:
+        return None
+    found: list[list[Piece]] = [[]]
+    for at in range(start + 1, len(flat)):
+        depth, piece = flat[at]
+        if words.get(at) in _ENDS_LIST and not flat[at - 1][1].sign("."):
+            break
+        if depth == 0 and piece.sign(","):
+            found.append([])
+        elif not (at == start + 1 and piece.says("all", "distinct")):
+            found[-1].append(piece)
+    if any(not one or one[-1].sign("*") for one in found):
+        return None
+    return tuple(tuple(one) for one in found)

@@ -1,0 +1,62 @@
+"""Points in time that a run made itself: whatever holds one, it is a value of now() or the like. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+TIMESTAMP, TIMESTAMPTZ = 1114, 1184
+"""The OIDs of the two types (pg_type.dat)."""
+
+NOW = "(a time of the run)"
+"""What is shown and compared instead of one."""
+
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(?:([+-])(\d\d)(?::(\d\d))?)?")
+_QUARTER = 900.0
+_FARTHEST = 14 * 3600.0
+"""Seconds that a time zone is from UTC at most; all of them by whole quarters of an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time that a run took, by the clock of the server.
+
+    Args:
+        start, end: seconds since the epoch.
+    """
+
+    start: float
+    end: float
+
+    def holds(self, cell: str | None, type_: int) -> bool:
+        """Say whether a value is a point in time within the run.
+
+        Args:
+            cell: as the server writes it, in DateStyle ISO.
+            type_: the OID of its type.
+
+        Returns:
+            True for a timestamp within the run; one without time zone may be of any zone.
+        """
+        if cell is None or type_ not in (TIMESTAMP, TIMESTAMPTZ):
+            return False
+        found = _ISO.fullmatch(cell)
+        if found is None:
+            return False
+        seconds = _seconds(found)
+        if type_ == TIMESTAMPTZ:
+            return self.start <= seconds <= self.end
+        beyond = (seconds - self.start) % _QUARTER
+        near = abs(seconds - self.start) <= _FARTHEST + _QUARTER
+        return near and beyond <= self.end - self.start
+
+
+def _seconds(found: re.Match[str]) -> float:
+    moment = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
+    if found[2]:
+        moment += timedelta(microseconds=int(found[2].ljust(6, "0")))
+    if found[3]:
+        offset = timedelta(hours=int(found[4]), minutes=int(found[5] or 0))
+        moment += offset if found[3] == "-" else -offset
+    return moment.timestamp()
