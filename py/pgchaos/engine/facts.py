@@ -46,7 +46,8 @@ SELECT c.oid, a.attnum, a.attname, a.atttypid,
  WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('information_schema', 'chaos') AND n.nspname !~ '^pg_(?!temp)'
    AND ({schema} = '' OR n.nspname = {schema})
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
-                    WHERE e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND e.objid = c.oid AND e.deptype = 'e')
+                    WHERE e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                      AND e.objid = c.oid AND e.deptype = 'e')
  ORDER BY 5, 2;
 """
 _REFERENCES = """

@@ -6,99 +6,31 @@ the expression that it is written as.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from pgchaos.scenario.inner_sql import outer
 from pgchaos.scenario.pieces import NOTHING, Piece, pieces
 
-_CALLS = frozenset(
-    [
-        "now",
-        "clock_timestamp",
-        "statement_timestamp",
-        "transaction_timestamp",
-        "timeofday",
-        "random",
-        "random_normal",
-        "gen_random_uuid",
-        "gen_random_bytes",
-        "uuidv4",
-        "uuidv7",
-        "uuid_generate_v1",
-        "uuid_generate_v1mc",
-        "uuid_generate_v4",
-        "nextval",
-        "currval",
-        "lastval",
-        "setval",
-        "pg_backend_pid",
-        "pg_blocking_pids",
-        "txid_current",
-        "txid_current_if_assigned",
-        "txid_current_snapshot",
-        "pg_current_xact_id",
-        "pg_current_xact_id_if_assigned",
-        "pg_current_snapshot",
-        "pg_export_snapshot",
-        "pg_current_wal_lsn",
-        "pg_current_wal_insert_lsn",
-        "pg_postmaster_start_time",
-        "pg_conf_load_time",
-    ]
+_CALLS = re.compile(
+    r"now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|random|random_normal|gen_random_uuid"
+    r"|gen_random_bytes|uuidv4|uuidv7|uuid_generate_v1|uuid_generate_v1mc|uuid_generate_v4|nextval|currval|lastval"
+    r"|setval|pg_backend_pid|pg_blocking_pids|txid_current|txid_current_if_assigned|txid_current_snapshot"
+    r"|pg_current_xact_id|pg_current_xact_id_if_assigned|pg_current_snapshot|pg_export_snapshot|pg_current_wal_lsn"
+    r"|pg_current_wal_insert_lsn|pg_postmaster_start_time|pg_conf_load_time"
 )
 """Functions that give another value in another run, whatever the tables hold."""
-_WORDS = frozenset(
-    [
-        "current_timestamp",
-        "localtimestamp",
-        "current_time",
-        "localtime",
-        "current_date",
-        "xmin",
-        "xmax",
-        "cmin",
-        "cmax",
-        "ctid",
-        "tableoid",
-    ]
+_WORDS = re.compile(
+    r"current_timestamp|localtimestamp|current_time|localtime|current_date|xmin|xmax|cmin|cmax|ctid|tableoid"
 )
 """The same as words: the time, and system columns."""
-_AGGREGATES = frozenset(
-    [
-        "min",
-        "max",
-        "sum",
-        "avg",
-        "array_agg",
-        "string_agg",
-        "json_agg",
-        "jsonb_agg",
-        "json_object_agg",
-        "jsonb_object_agg",
-    ]
-)
+_AGGREGATES = re.compile(r"min|max|sum|avg|array_agg|string_agg|json_agg|jsonb_agg|json_object_agg|jsonb_object_agg")
 """Functions that give on the values of a column."""
 _QUERIES = frozenset({"select", "with", "values", "table", ""})
-_ENDS_LIST = frozenset(
-    [
-        "from",
-        "where",
-        "group",
-        "having",
-        "window",
-        "union",
-        "intersect",
-        "except",
-        "order",
-        "limit",
-        "offset",
-        "fetch",
-        "for",
-        "into",
-    ]
-)
+_ENDS_LIST = re.compile(r"from|where|group|having|window|union|intersect|except|order|limit|offset|fetch|for|into")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +93,17 @@ def changes(expression: Sequence[Piece]) -> bool:
     Args:
         expression: its pieces.
     """
-    for piece, following in zip(expression, (*expression[1:], NOTHING), strict=True):
-        if piece.identifier and (piece.text in _CALLS and following.sign("(")):
+    for piece, following in pairwise((*expression, NOTHING)):
+        if piece.identifier and (_CALLS.fullmatch(piece.text) and following.sign("(")):
             return True
-        if piece.kind == "word" and piece.text in _WORDS:
+        if piece.kind == "word" and _WORDS.fullmatch(piece.text):
             return True
     return False
 
 
 def _aggregates(expression: Sequence[Piece], drawn: Collection[str]) -> bool:
     for at, piece in enumerate(expression):
-        if piece.identifier and piece.text in _AGGREGATES and expression[at + 1 : at + 2]:
+        if piece.identifier and _AGGREGATES.fullmatch(piece.text) and expression[at + 1 : at + 2]:
             inside = [one for one in expression[at + 1 : at + 5] if one.identifier and not one.says("distinct")]
             if expression[at + 1].sign("(") and any(one.text in drawn for one in inside):
                 return True
@@ -182,7 +114,7 @@ def _written(verb: str, whole: tuple[Piece, ...]) -> Written:
     flat = list(_with_depth(whole))
     ordered = verb in _QUERIES and any(
         depth == 0 and one.says("order") and other.says("by")
-        for (depth, one), other in zip(flat, (*whole[1:], NOTHING), strict=True)
+        for (depth, one), (_, other) in pairwise([*flat, (0, NOTHING)])
     )
     return Written(ordered, _outputs(flat), whole)
 
@@ -208,7 +140,7 @@ def _outputs(flat: Sequence[tuple[int, Piece]]) -> tuple[tuple[Piece, ...], ...]
     found: list[list[Piece]] = [[]]
     for at in range(start + 1, len(flat)):
         depth, piece = flat[at]
-        if words.get(at) in _ENDS_LIST and not flat[at - 1][1].sign("."):
+        if _ENDS_LIST.fullmatch(words.get(at, "")) and not flat[at - 1][1].sign("."):
             break
         if depth == 0 and piece.sign(","):
             found.append([])

@@ -1,0 +1,30 @@
+-- Two write over what they have read
+-- Reference: Martin Kleppmann, "Hermitage", P4 lost update
+--
+-- Both read the same row, and write what they made of it.
+
+-- chaos:matrix level in 'read committed', 'repeatable read', 'serializable'
+-- chaos:schedule all
+-- chaos:oracle serializable
+
+-- chaos:setup
+CREATE TABLE pair (id int PRIMARY KEY, value int NOT NULL);
+INSERT INTO pair VALUES (1, 10), (2, 20);
+
+-- chaos:session one retry serialization_failure
+-- chaos:step looks
+BEGIN ISOLATION LEVEL :level;
+SELECT * FROM pair WHERE id = 1;
+-- chaos:step writes
+UPDATE pair SET value = 11 WHERE id = 1;
+-- chaos:step ends
+COMMIT;
+
+-- chaos:session two retry serialization_failure
+-- chaos:step looks
+BEGIN ISOLATION LEVEL :level;
+SELECT * FROM pair WHERE id = 1;
+-- chaos:step writes
+UPDATE pair SET value = 11 WHERE id = 1;
+-- chaos:step ends
+COMMIT;
