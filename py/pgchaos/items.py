@@ -13,6 +13,7 @@ from pgchaos.history import Assertion
 from pgchaos.jobs import Done, Job
 from pgchaos.options import Options
 from pgchaos.report import failure_text, replay_line, searched
+from pgchaos.report.levels import cell
 from pgchaos.runner import Runner
 from pgchaos.scenario.model import Mutant, ScenarioError
 from pgchaos.schedule.token import Token
@@ -26,6 +27,9 @@ NOTE = "chaos_note"
 
 SEARCHED = "chaos_explored"
 """The property that says what a search which found nothing has come through."""
+
+ORACLE = "chaos_oracle"
+"""The property of a report, and of JUnit's file, that holds what the oracle says."""
 
 _LEAST_WIDTH = 80
 
@@ -122,6 +126,8 @@ def _tell(item: ScenarioItem, subtests: pytest.Subtests, done: Done, options: Op
         _tell_mutant(item, done, done.mutant, options)
         return
     variables = item.job.variables if item.job else {}
+    told = cell(done.scenario, variables, done.result)
+    item.user_properties += [(ORACLE, str(told))] if told is not None else []
     verdict = judge(done.scenario, variables, done.result)
     if verdict.outcome == "skipped":
         pytest.skip(verdict.reason)

@@ -13,8 +13,9 @@ import pytest
 
 import pgchaos
 from pgchaos import fixtures
-from pgchaos.items import NOTE, SEARCHED, ScenarioItem
+from pgchaos.items import NOTE, ORACLE, SEARCHED, ScenarioItem
 from pgchaos.options import MARKERS, add_options, read_options
+from pgchaos.report.levels import level_table, told
 from pgchaos.report.live import live
 from pgchaos.runner import Runner
 from pgchaos.running import is_of, jobs_ahead, may_run_ahead, permutations_told, set_limits
@@ -203,9 +204,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say which servers the workers of pytest-xdist used, and what of the scenarios may surprise."""
     for worker, banner in sorted(config.stash[_BANNERS].items()):
         terminalreporter.write_line(f"server of {worker}: {banner}")
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    said = [said for report in reports for said in getattr(report, "user_properties", ())]
+    for line in level_table(told(text) for name, text in said if name == ORACLE):
+        terminalreporter.write_line(line)
     if config.get_verbosity() >= 0:
-        reports = (report for reports in terminalreporter.stats.values() for report in reports)
-        said = [said for report in reports for said in getattr(report, "user_properties", ())]
         notes = dict.fromkeys(text for name, text in said if name == NOTE)
         searched = dict.fromkeys(text for name, text in said if name == SEARCHED)
         for text in searched:

@@ -352,7 +352,6 @@ def test_what_does_not_run_yet_is_told_line_by_line(scenario: Reader) -> None:
     )
     assert [str(problem) for problem in found.unsupported] == [
         "sql/t.sql:1: `sandbox server` is not supported yet",
-        "sql/t.sql:4: `oracle` is not supported yet",
     ]
     assert found.oracle == "serializable"
     assert found.sandbox == "server"

@@ -19,6 +19,7 @@ from pgchaos.scenario.lexemes import Comment
 from pgchaos.scenario.model import Invariant, Place, Retry, Scenario, Schedule, Section, Session, Statement
 from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
+from pgchaos.scenario.oracle_rules import check_oracle
 from pgchaos.scenario.schedules import held_by, schedule, settled, too_many, waits
 from pgchaos.scenario.schema_sandbox import check_schema_sandbox
 from pgchaos.scenario.snapshots import snapshot_notes
@@ -131,6 +132,7 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
     if reading.lost:
         return
     _check_sections(reading, bodies)
+    check_oracle(bodies, reading.head.oracle is not None, reading.complain)
     _check_sessions(reading, scenario, sessions)
     _check_mutants(reading, scenario, sessions)
 

@@ -49,6 +49,32 @@ def closes_block(verb: str, text: str) -> bool:
     return any(_closes(head) for head in _heads(verb, text))
 
 
+@lru_cache(maxsize=1024)
+def goes_on_behind_end(verb: str, text: str) -> bool:
+    r"""Say whether more follows the end of a block in the same statement or group, of another transaction.
+
+    Args:
+        verb: its first word in capitals.
+        text: as it is sent; of a `\;` group, all of it.
+
+    Returns:
+        True for COMMIT AND CHAIN, and for `COMMIT \; BEGIN`.
+    """
+    heads = _heads(verb, text)
+    return any(_closes(head) and (at < len(heads) - 1 or _opens(head)) for at, head in enumerate(heads))
+
+
+@lru_cache(maxsize=1024)
+def prepares_transaction(verb: str, text: str) -> bool:
+    r"""Say whether a statement leaves its transaction prepared, for some session to end it.
+
+    Args:
+        verb: its first word in capitals.
+        text: as it is sent; of a `\;` group, all of it.
+    """
+    return any(head[:2] == ("PREPARE", "TRANSACTION") for head in _heads(verb, text))
+
+
 def _opens(head: tuple[str, ...]) -> bool:
     if head[:1] == ("BEGIN",) or head[:2] == ("START", "TRANSACTION"):
         return True

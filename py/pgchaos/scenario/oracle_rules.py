@@ -1,0 +1,38 @@
+"""What `oracle serializable` cannot judge, told when the file is read: it takes a block for one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from pgchaos.scenario.body import Body
+from pgchaos.scenario.lexemes import Sql
+from pgchaos.scenario.model import Place
+from pgchaos.scenario.statements import goes_on_behind_end, prepares_transaction
+
+
+def check_oracle(bodies: Iterable[Body], oracle: bool, complain: Callable[[Place, str], None]) -> None:
+    """Hold sections against the oracle, or against there being none.
+
+    Args:
+        bodies: all sections, those of mutants too.
+        oracle: whether the file asks for one.
+        complain: called with the place and text of each problem.
+    """
+    for body in bodies:
+        if body.kind == "state" and not oracle:
+            complain(
+                body.place, "`state` is what an oracle compares: `-- chaos:oracle serializable` in the head is missing"
+            )
+        if body.kind == "session" and oracle:
+            for sql in body.sources:
+                what = _what(sql)
+                if what:
+                    complain(sql.place, f"`oracle` cannot judge {what}")
+
+
+def _what(sql: Sql) -> str:
+    if prepares_transaction(sql.verb, sql.text):
+        return "PREPARE TRANSACTION: another session may end it"
+    if goes_on_behind_end(sql.verb, sql.text):
+        return "one statement, or group, that ends a transaction and begins the next: write them apart"
+    return ""
