@@ -15,7 +15,7 @@ from pgchaos.engine.interpreter import Interpreter, Wrong
 from pgchaos.engine.link import Link
 from pgchaos.engine.wording import error_failure, plain_failure
 from pgchaos.history import Failure
-from pgchaos.oracle.model import State, Table
+from pgchaos.oracle.model import State, Table, sortable
 from pgchaos.oracle.outputs import changes_by_itself, written
 from pgchaos.oracle.stamps import NOW, Window
 from pgchaos.scenario.model import Item, Meta, Place, Section, Statement
@@ -169,11 +169,6 @@ class Catalog:
                 rows = rows if told.ordered else sorted(rows, key=sortable)
                 state[_new_name(item.place, state)] = Table(result.columns(), tuple(rows), tuple(rows))
         return None
-
-
-def sortable(row: Sequence[str | None]) -> list[tuple[bool, str]]:
-    """Give what rows are sorted by where the statement asks for no order."""
-    return [(cell is None, cell or "") for cell in row]
 
 
 def _new_name(place: Place, state: State) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pgchaos.engine.answer import SUCCESS, Answer, Result
-from pgchaos.engine.facts import TRANSIENT, Facts, sortable
+from pgchaos.engine.facts import TRANSIENT, Facts
 from pgchaos.history import Failure, Record, Transaction
-from pgchaos.oracle.model import Fate, Got, Heard, Named, Outcome, Position, State, Unit
+from pgchaos.oracle.model import Fate, Got, Heard, Named, Outcome, Position, State, Unit, sortable
 from pgchaos.oracle.outputs import Written, written
 from pgchaos.oracle.serial import is_local, numbers
 from pgchaos.oracle.stamps import NOW

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pgchaos.oracle.difference import unit_text
-from pgchaos.oracle.model import Heard, Named, Row, Unit
+from pgchaos.oracle.model import Heard, Named, Row, Unit, sortable
 
 UNNAMED = "not serializable"
 MOST_UNITS = 4
@@ -106,7 +106,7 @@ def name(evidence: Evidence) -> Anomaly:
         for one, other in itertools.permutations(evidence.units, 2)
         if one.actor != other.actor
     }
-    for rule in (_lost_update, _in_part, _write_skew):
+    for rule in (_overwritten, _lost_update, _in_part, _write_skew):
         for one, other in itertools.permutations(evidence.units, 2):
             if (one.name, other.name) in sights:
                 found = rule(one, other, sights, evidence)
@@ -140,22 +140,27 @@ def sight(one: Unit, other: Unit, contexts: Sequence[Context]) -> Sight:
 _Sights = Mapping[tuple[Named, Named], Sight]
 
 
+def _overwritten(one: Unit, other: Unit, sights: _Sights, evidence: Evidence) -> Anomaly | None:
+    """Find a lost update of which it is known whose work is left."""
+    both = evidence.effects[one.name].rows & evidence.effects[other.name].rows
+    left = {(table, key) for table, key, _ in evidence.left & evidence.effects[one.name].left}
+    return _lost(one, other, sights[one.name, other.name], both & left, evidence)
+
+
 def _lost_update(one: Unit, other: Unit, sights: _Sights, evidence: Evidence) -> Anomaly | None:
     both = evidence.effects[one.name].rows & evidence.effects[other.name].rows
-    sight = sights[one.name, other.name]
-    if not both or not sight.unseen or sight.seen:
+    mutual = sights[other.name, one.name].unseen
+    return _lost(one, other, sights[one.name, other.name], both, evidence) if mutual else None
+
+
+def _lost(one: Unit, other: Unit, sight: Sight, rows: frozenset[tuple[str, Row]], evidence: Evidence) -> Anomaly | None:
+    if not rows or not sight.unseen or sight.seen:
         return None
-    # who wrote last has read before: either nobody saw the other, or what is left is the work of this one alone
-    mutual = bool(sights[other.name, one.name].unseen)
-    last = any((table, key) in both for table, key, _ in evidence.left & evidence.effects[one.name].left)
-    if not mutual and not last:
-        return None
-    table, key = min(both)
-    what = f"{table} ({', '.join(cell or 'NULL' for cell in key)})"
+    table, key = min(rows, key=lambda row: (row[0], sortable(row[1])))
+    what = f"{table} ({', '.join('NULL' if cell is None else cell for cell in key)})"
     a, b = (unit_text(unit, evidence.units) for unit in (one, other))
-    return Anomaly(
-        "lost update", f"{a} and {b} both wrote {what}, and {a} had read before {b} wrote: {_read(sight.unseen)}"
-    )
+    why = f"{a} and {b} both wrote {what}; what {a} wrote was made of what it had read before {b} wrote"
+    return Anomaly("lost update", f"{why}: {_read(sight.unseen)}")
 
 
 def _in_part(one: Unit, other: Unit, sights: _Sights, evidence: Evidence) -> Anomaly | None:

@@ -22,6 +22,11 @@ MOST_ORDERS = 5000
 """Serial orders that are run for one variant of a scenario (DESIGN.md, Search)."""
 
 
+def sortable(row: Row) -> list[tuple[bool, str]]:
+    """Give what rows are sorted by where a statement asks for no order."""
+    return [(cell is None, cell or "") for cell in row]
+
+
 @dataclass(frozen=True, slots=True)
 class Got:
     """One result of a statement, without what is left out.

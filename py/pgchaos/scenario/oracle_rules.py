@@ -9,6 +9,8 @@ from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.model import Place
 from pgchaos.scenario.statements import goes_on_behind_end, prepares_transaction
 
+_NO_ORACLE = "`state` is what an oracle compares: `-- chaos:oracle serializable` in the head is missing"
+
 
 def check_oracle(bodies: Iterable[Body], oracle: bool, complain: Callable[[Place, str], None]) -> None:
     """Hold sections against the oracle, or against there being none.
@@ -20,9 +22,7 @@ def check_oracle(bodies: Iterable[Body], oracle: bool, complain: Callable[[Place
     """
     for body in bodies:
         if body.kind == "state" and not oracle:
-            complain(
-                body.place, "`state` is what an oracle compares: `-- chaos:oracle serializable` in the head is missing"
-            )
+            complain(body.place, _NO_ORACLE)
         if body.kind == "session" and oracle:
             for sql in body.sources:
                 what = _what(sql)
