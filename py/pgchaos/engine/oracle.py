@@ -11,7 +11,7 @@ from pgchaos.engine.settings import Settings
 from pgchaos.history import Failure, Judged, RunResult
 from pgchaos.oracle.anomaly import MOST_UNITS, UNNAMED, Anomaly, Context, Effect, Evidence, name
 from pgchaos.oracle.difference import adds_or_removes, differences, nearest, order_text, written
-from pgchaos.oracle.model import Named, Outcome, Row, SerialRun, State, Unit
+from pgchaos.oracle.model import MOST_ORDERS, Named, Outcome, Row, SerialRun, State, Unit
 from pgchaos.oracle.search import Known, LeftOut, Wanted, choices, contexts, find, in_order_of_end
 from pgchaos.oracle.serial import OneByOne, one_by_one
 from pgchaos.scenario.model import Scenario
@@ -122,7 +122,7 @@ class _Variant:
 
     def __init__(self, oracle: Oracle, variables: Mapping[str, str]) -> None:
         self._oracle, self._variables = oracle, dict(variables)
-        self._known = Known()
+        self._known = Known(MOST_ORDERS)
         self._checked: dict[tuple[LeftOut, tuple[Actor, ...]], Failure | None] = {}
 
     def judge(self, outcome: Outcome) -> tuple[Judged | None, Failure | None]:

@@ -55,10 +55,12 @@ class Sight:
     Args:
         unseen: the statements that were told what they are told without it.
         seen: those that were told what they are told after it.
+        torn: some statement was told what it is told in no serial order.
     """
 
     unseen: list[Heard] = field(default_factory=list)
     seen: list[Heard] = field(default_factory=list)
+    torn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ def sight(one: Unit, other: Unit, contexts: Sequence[Context]) -> Sight:
     found = Sight()
     for number, heard in enumerate(one.heard):
         alike = [c for c in contexts if c.unit.heard[number : number + 1] == (heard,)]
+        found.torn |= not alike
         after = [other.name in context.before for context in alike]
         if alike and all(after):
             found.seen.append(heard)
@@ -142,21 +145,24 @@ _Sights = Mapping[tuple[Named, Named], Sight]
 
 def _overwritten(one: Unit, other: Unit, sights: _Sights, evidence: Evidence) -> Anomaly | None:
     """Find a lost update of which it is known whose work is left."""
-    both = evidence.effects[one.name].rows & evidence.effects[other.name].rows
     left = {(table, key) for table, key, _ in evidence.left & evidence.effects[one.name].left}
-    return _lost(one, other, sights[one.name, other.name], both & left, evidence)
+    return _lost(one, other, sights, frozenset(left), evidence)
 
 
 def _lost_update(one: Unit, other: Unit, sights: _Sights, evidence: Evidence) -> Anomaly | None:
-    both = evidence.effects[one.name].rows & evidence.effects[other.name].rows
     mutual = sights[other.name, one.name].unseen
-    return _lost(one, other, sights[one.name, other.name], both, evidence) if mutual else None
+    return _lost(one, other, sights, evidence.effects[one.name].rows, evidence) if mutual else None
 
 
-def _lost(one: Unit, other: Unit, sight: Sight, rows: frozenset[tuple[str, Row]], evidence: Evidence) -> Anomaly | None:
-    if not rows or not sight.unseen or sight.seen:
+def _lost(
+    one: Unit, other: Unit, sights: _Sights, rows: frozenset[tuple[str, Row]], evidence: Evidence
+) -> Anomaly | None:
+    both = rows & evidence.effects[one.name].rows & evidence.effects[other.name].rows
+    sight = sights[one.name, other.name]
+    # what a torn transaction wrote is not what it writes in a serial order
+    if not both or not sight.unseen or sight.seen or sight.torn or sights[other.name, one.name].torn:
         return None
-    table, key = min(rows, key=lambda row: (row[0], sortable(row[1])))
+    table, key = min(both, key=lambda row: (row[0], sortable(row[1])))
     what = f"{table} ({', '.join('NULL' if cell is None else cell for cell in key)})"
     a, b = (unit_text(unit, evidence.units) for unit in (one, other))
     why = f"{a} and {b} both wrote {what}; what {a} wrote was made of what it had read before {b} wrote"

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pgchaos.oracle.model import MOST_ORDERS, Named, Outcome, SerialRun, State, Unit
+from pgchaos.oracle.model import Named, Outcome, SerialRun, State, Unit
 from pgchaos.schedule.board import Actor
 
 LeftOut = frozenset[Named]
@@ -68,7 +68,7 @@ class Known:
         runs: how many were made.
     """
 
-    most: int = MOST_ORDERS
+    most: int
     roots: dict[LeftOut, Node] = field(default_factory=dict)
     runs: int = 0
 

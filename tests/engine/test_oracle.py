@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+import pytest
+
+from pgchaos.history import Failure, RunResult
+from tests.engine.playing import Play, only
+
+COUNTER = "CREATE TABLE counter (id int PRIMARY KEY, value int NOT NULL); INSERT INTO counter VALUES (1, 0), (2, 0);"
+
+
+def scenario(*sessions: str, setup: str = COUNTER, head: str = "-- chaos:schedule all", rest: str = "") -> str:
+    named = (f"-- chaos:session {text}" for text in sessions)
+    return "\n".join([head, "-- chaos:oracle serializable", "-- chaos:setup", setup, *named, rest]) + "\n"
+
+
+def adds(name: str, lock: str = "", options: str = "", begin: str = "BEGIN") -> str:
+    return f"""{name} {options}
+-- chaos:step looks
+{begin};
+SELECT value FROM counter WHERE id = 1 {lock} \\gset
+-- chaos:step writes
+UPDATE counter SET value = :value + 1 WHERE id = 1;
+COMMIT;"""
+
+
+def judged(result: RunResult) -> tuple[tuple[str, ...], bool]:
+    assert result.judged is not None
+    return result.judged.anomalies, result.judged.decided
+
+
+def is_safe(result: RunResult) -> bool:
+    assert not result.failures, result.failures
+    assert result.permutations is None or result.permutations.exhausted
+    return judged(result) == ((), True)
+
+
+def oracle(result: RunResult) -> Failure:
+    failure = only(result)
+    assert failure.kind == "oracle", failure
+    assert judged(result) == (failure.names, True)
+    return failure
+
+
+# what it finds
+
+
+def test_a_lost_update_is_found_named_and_shown_beside_the_nearest_serial_order(play: Play) -> None:
+    result = play(scenario(adds("one"), adds("two")))
+    failure = oracle(result)
+    assert failure.names == ("lost update",)
+    assert failure.text.startswith("oracle: lost update: no serial order of the transactions comes to this")
+    why, nearest, *told = failure.details
+    assert why.startswith("two[1] and one[1] both wrote counter (1); what ")
+    assert nearest.startswith("the nearest serial order is ")
+    assert any(": there (value = 1), here (value = 0)" in line and "SELECT value FROM counter" in line for line in told)
+    assert "  table counter: there (id = 1, value = 2), here (id = 1, value = 1)" in told
+    assert result.permutations is not None
+    assert result.permutations.failed == 4
+
+
+def test_two_sessions_of_one_transaction_take_two_serial_runs_for_all_permutations(play: Play) -> None:
+    result = play(scenario(adds("one", "FOR UPDATE"), adds("two", "FOR UPDATE")))
+    assert is_safe(result)
+    assert result.judged is not None
+    assert result.judged.serial == 2
+
+
+def test_one_order_of_steps_is_judged_too(play: Play) -> None:
+    lost = play(scenario(adds("a"), adds("b"), head="-- chaos:schedule a.looks b.looks a.writes b.writes"))
+    assert oracle(lost).names == ("lost update",)
+    assert is_safe(play(scenario(adds("a"), adds("b"), head="-- chaos:schedule a.looks a.writes b.looks b.writes")))
+
+
+def test_a_free_run_is_judged_and_its_barriers_are_none_in_a_serial_one(play: Play) -> None:
+    meeting = (
+        adds("teller x 2")
+        .replace("-- chaos:step writes", "-- chaos:barrier looked")
+        .replace("-- chaos:step looks\n", "")
+    )
+    assert oracle(play(scenario(meeting, head="-- chaos:schedule free"))).names == ("lost update",)
+
+
+def test_a_statement_outside_a_block_is_a_transaction(play: Play) -> None:
+    looks = "{}\nSELECT value FROM counter WHERE id = 1 \\gset\nUPDATE counter SET value = :value + 1 WHERE id = 1;"
+    # each order of single statements is a serial one
+    assert is_safe(play(scenario(looks.format("one"), looks.format("two"))))
+
+
+def test_what_concerns_the_own_session_only_is_no_transaction(play: Play) -> None:
+    settings = "{}\nSET lock_timeout = '1s';\nSHOW lock_timeout;\nSET work_mem = '1MB';\n"
+    add = "UPDATE counter SET value = value + 1 WHERE id = 1;\nRESET work_mem;"
+    result = play(
+        scenario(settings.format("one") + add, settings.format("two") + add, head="-- chaos:schedule all up to 9")
+    )
+    assert not result.failures
+    assert result.judged is not None
+    assert result.judged.serial <= 2
+
+
+@pytest.mark.parametrize(
+    ("reader", "writer", "name"),
+    [
+        (
+            ["SELECT sum(value) FROM counter", "SELECT sum(value) FROM counter"],
+            ["UPDATE counter SET value = 5 WHERE id = 2"],
+            "non-repeatable read",
+        ),
+        (
+            ["SELECT count(*) FROM counter", "SELECT count(*) FROM counter"],
+            ["INSERT INTO counter VALUES (3, 0)"],
+            "phantom",
+        ),
+        (["SELECT * FROM counter"] * 2, ["DELETE FROM counter WHERE id = 2"], "phantom"),
+        (
+            ["SELECT value FROM counter WHERE id = 1", "SELECT value FROM counter WHERE id = 2"],
+            ["UPDATE counter SET value = value + 1"],
+            "read skew",
+        ),
+    ],
+)
+def test_who_sees_a_transaction_in_part_is_named_by_what_he_saw(
+    play: Play, reader: list[str], writer: list[str], name: str
+) -> None:
+    reads = "reader\nBEGIN;\n" + ";\n".join([*reader, "COMMIT"]) + ";"
+    writes = "writer\n" + ";\n".join(writer) + ";"
+    failure = oracle(play(scenario(reads, writes)))
+    assert failure.names == (name,)
+    assert failure.details[0].startswith("reader[1] saw what writer[1] did: line ")
+    level = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+    assert is_safe(play(scenario(reads.replace("BEGIN", level), writes)))
+
+
+def test_a_circle_of_three_is_found_and_named(play: Play) -> None:
+    level = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+    withdraws = f"""withdraws
+-- chaos:step looks
+{level};
+SELECT sum(value) FROM counter;
+-- chaos:step writes
+UPDATE counter SET value = -11 WHERE id = 1;
+COMMIT;"""
+    deposits = f"deposits\n-- chaos:step all\n{level};\nUPDATE counter SET value = 20 WHERE id = 2;\nCOMMIT;"
+    reports = f"reports\n-- chaos:step all\n{level};\nSELECT * FROM counter;\nCOMMIT;"
+    order = "-- chaos:schedule withdraws.looks deposits.all reports.all withdraws.writes"
+    failure = oracle(play(scenario(withdraws, deposits, reports, head=order)))
+    assert failure.names == ("read-only transaction anomaly",)
+    without = "-- chaos:schedule withdraws.looks deposits.all withdraws.writes"
+    assert is_safe(play(scenario(withdraws, deposits, head=without)))
+
+
+def test_what_cannot_be_named_is_not_serializable(play: Play) -> None:
+    # PostgreSQL docs, "Read Committed Isolation Level": the DELETE finds neither of the rows
+    moves = "moves\n-- chaos:step first\nBEGIN;\nUPDATE counter SET value = value + 1;\n-- chaos:step ends\nCOMMIT;"
+    deletes = "deletes\nDELETE FROM counter WHERE value = 1;"
+    setup = COUNTER + "UPDATE counter SET value = id - 1;"
+    assert oracle(play(scenario(moves, deletes, setup=setup))).names == ("not serializable",)
+
+
+def test_the_state_alone_can_tell(play: Play) -> None:
+    # nobody returns a row: what they left is what tells
+    copies = "{}\nBEGIN;\nDO $$ BEGIN PERFORM value FROM counter; END $$;\n{}\nCOMMIT;"
+    one = copies.format("one", "INSERT INTO counter SELECT 3, count(*) FROM counter;")
+    two = copies.format("two", "INSERT INTO counter SELECT 4, count(*) FROM counter;")
+    failure = oracle(play(scenario(one, two)))
+    assert failure.details[-1].strip().startswith("table counter: there ")
+
+
+# who is in the order
+
+
+def test_who_failed_to_serialize_is_left_out_and_who_tried_again_counts_once(play: Play) -> None:
+    begin = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+    for options in ("allow serialization_failure", "retry serialization_failure"):
+        assert is_safe(play(scenario(adds("one", "", options, begin), adds("two", "", options, begin))))
+
+
+def test_who_was_the_victim_of_a_deadlock_is_left_out(play: Play) -> None:
+    moves = "{} allow deadlock_detected\nBEGIN;\nUPDATE counter SET value = value + 1 WHERE id = {};\n"
+    moves += "UPDATE counter SET value = value + 1 WHERE id = {};\nCOMMIT;"
+    assert is_safe(play(scenario(moves.format("one", 1, 2), moves.format("two", 2, 1))))
+
+
+def test_who_gave_up_has_no_part_in_it_whatever_it_was_told(play: Play) -> None:
+    waits = "impatient allow lock_not_available\nBEGIN;\nSELECT * FROM counter WHERE id = 1 FOR UPDATE NOWAIT;\n"
+    waits += "UPDATE counter SET value = value + 10 WHERE id = 1;\nCOMMIT;"
+    assert is_safe(play(scenario(adds("patient", "FOR UPDATE"), waits)))
+    leaves = "regrets\nBEGIN;\nSELECT value FROM counter WHERE id = 1;\nUPDATE counter SET value = 9;\n"
+    leaves += "SELECT value FROM counter WHERE id = 1;\nROLLBACK;"
+    assert is_safe(play(scenario(adds("other", "FOR UPDATE"), leaves)))
+
+
+def test_a_unique_violation_that_its_author_allows_is_the_end_of_its_transaction(play: Play) -> None:
+    inserts = "{} allow unique_violation\nBEGIN;\nSELECT count(*) = 0 AS free FROM counter WHERE id = 3 \\gset\n"
+    inserts += "\\if :free\nINSERT INTO counter VALUES (3, 1);\n\\endif\nCOMMIT;"
+    assert is_safe(play(scenario(inserts.format("one"), inserts.format("two"))))
+
+
+def test_what_a_session_does_depends_on_what_it_reads_in_serial_runs_too(play: Play) -> None:
+    sells = "{}\nBEGIN;\nSELECT value = 0 AS free FROM counter WHERE id = 1 {} \\gset\n\\if :free\n"
+    sells += "UPDATE counter SET value = {} WHERE id = 1;\nINSERT INTO receipt VALUES ({});\n\\endif\nCOMMIT;"
+    setup = COUNTER + "CREATE TABLE receipt (buyer int);"
+    locked = [sells.format(name, "FOR UPDATE", n, n) for n, name in enumerate(("one", "two"), 1)]
+    assert is_safe(play(scenario(*locked, setup=setup, head="-- chaos:schedule all")))
+    careless = [sells.format(name, "", n, n) for n, name in enumerate(("one", "two"), 1)]
+    assert "lost update" in oracle(play(scenario(*careless, setup=setup))).names
+
+
+def test_an_unfinished_transaction_has_no_part_in_it(play: Play) -> None:
+    opens = "opens\nBEGIN;\nUPDATE counter SET value = 7 WHERE id = 2;"
+    result = play(
+        scenario(
+            opens, "looks\nSELECT * FROM counter;", head="-- chaos:schedule all\n-- chaos:leaves open transaction meant"
+        )
+    )
+    assert is_safe(result)
+
+
+def test_a_lock_of_the_session_makes_some_orders_impossible(play: Play) -> None:
+    guarded = "{}\n-- chaos:step in\nSELECT pg_advisory_lock(7);\n" + adds("").partition("\n")[2]
+    guarded += "\n-- chaos:step out\nSELECT pg_advisory_unlock(7);"
+    guarded = guarded.replace("-- chaos:step looks\n", "-- chaos:step looks\n")
+    assert is_safe(play(scenario(guarded.format("one"), guarded.format("two"))))
+
+
+def test_one_connection_keeps_its_own_order_through_iterations(play: Play) -> None:
+    assert is_safe(
+        play(
+            scenario("adder repeat 2\nUPDATE counter SET value = value * 2 + 1 WHERE id = 1;", "looks\nTABLE counter;")
+        )
+    )
+
+
+# what is left out
+
+
+def test_what_comes_from_a_sequence_or_the_clock_is_left_out(play: Play) -> None:
+    setup = """CREATE TABLE orders (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, made timestamptz DEFAULT now(),
+        seen timestamp, token uuid DEFAULT gen_random_uuid(), worker int DEFAULT pg_backend_pid(), amount int);
+    CREATE TABLE line (number serial, order_id int REFERENCES orders, note text);"""
+    orders = """{}
+-- chaos:step first
+BEGIN;
+INSERT INTO orders (amount, seen) VALUES ({}, clock_timestamp()) RETURNING id, amount, made, seen, token \\gset
+-- chaos:step second
+INSERT INTO line (order_id, note) VALUES (:id, 'x') RETURNING *;
+SELECT xmin, ctid, tableoid, pg_backend_pid(), now(), random(), max(id), lastval() AS last, amount FROM orders
+ WHERE id = :id GROUP BY 1, 2, 3, amount;
+COMMIT;"""
+    assert is_safe(play(scenario(orders.format("one", 1), orders.format("two", 2), setup=setup)))
+
+
+def test_rows_are_compared_without_order_unless_the_statement_asks_for_one(play: Play) -> None:
+    # an update moves a row to the end of the heap
+    touches = "touches\nUPDATE counter SET value = value WHERE id = 1;"
+    assert is_safe(play(scenario(touches, "looks\nSELECT id FROM counter;\nSELECT id FROM counter ORDER BY id;")))
+
+
+def test_a_state_section_replaces_the_tables(play: Play) -> None:
+    writes = "{}\nBEGIN;\nDO $$ BEGIN PERFORM value FROM counter WHERE id = 1; END $$;\n"
+    writes += "INSERT INTO counter SELECT {}, count(*) FROM counter;\nCOMMIT;"
+    sessions = writes.format("one", 3), writes.format("two", 4)
+    assert is_safe(play(scenario(*sessions, rest="-- chaos:state\nSELECT count(*) FROM counter;")))
+    told = oracle(play(scenario(*sessions, rest="-- chaos:state\nSELECT sum(value) FROM counter;"))).details[-1]
+    assert "state query in line " in told
+    assert "there (sum = 5), here (sum = 4)" in told
+
+
+def test_variables_of_the_matrix_are_set_in_a_state_section(play: Play) -> None:
+    head = "-- chaos:schedule all\n-- chaos:matrix which in 1, 2"
+    state = "-- chaos:state\n\\if true\nSELECT value FROM counter WHERE id = :which;\n\\endif"
+    assert oracle(play(scenario(adds("one"), adds("two"), head=head, rest=state), which="1")).names == ("lost update",)
+
+
+def test_an_error_in_a_state_section_is_told_with_its_line(play: Play) -> None:
+    failure = only(play(scenario("a\nSELECT 1;", rest="-- chaos:state\nSELECT 1/0;", head="-- chaos:schedule free")))
+    assert (failure.kind, failure.names[0], failure.place and failure.place.line) == ("error", "22012", 8)
+
+
+# what it refuses
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("INSERT INTO drawn SELECT md5(clock_timestamp()::text)", "[drawn, column text]"),
+        ("SELECT md5(t) FROM (SELECT clock_timestamp()::text AS t) s", "[column md5]"),
+    ],
+)
+def test_a_file_whose_serial_run_differs_from_itself_is_refused(play: Play, statement: str, told: str) -> None:
+    result = play(
+        scenario(f"one\n{statement};", setup="CREATE TABLE drawn (text text);", head="-- chaos:schedule free")
+    )
+    failure = only(result)
+    assert failure.kind == "error"
+    assert "comes to something else when it is run twice" in failure.text
+    assert failure.text.endswith(told)
+    assert judged(result) == ((), False)
+
+
+def test_one_step_of_several_transactions_is_not_judged(play: Play) -> None:
+    failure = only(
+        play(scenario("one\nSELECT 'SELECT 1' FROM generate_series(1, 2) \\gexec", head="-- chaos:schedule free"))
+    )
+    assert (failure.kind, failure.place and failure.place.line) == ("error", 6)
+    assert "one step made several transactions" in failure.text
+
+
+def test_a_run_that_was_cut_short_is_not_judged(play: Play) -> None:
+    result = play(scenario("one\nSELECT 1/0;", head="-- chaos:schedule free"))
+    assert only(result).names[0] == "22012"
+    assert judged(result) == ((), False)
+
+
+def test_orders_beyond_the_limit_are_not_decided(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pgchaos.engine.oracle.MOST_ORDERS", 1)
+    result = play(scenario(adds("a"), adds("b"), head="-- chaos:schedule a.looks b.looks a.writes b.writes"))
+    failure = only(result)
+    assert (failure.kind, failure.names) == ("error", ("not decided",))
+    assert judged(result) == ((), False)
+
+
+def test_in_a_schema_of_its_own_it_judges_as_well(play: Play) -> None:
+    head = "-- chaos:schedule all\n-- chaos:sandbox schema"
+    assert oracle(play(scenario(adds("one"), adds("two"), head=head))).names == ("lost update",)
+    assert is_safe(play(scenario(adds("one", "FOR UPDATE"), adds("two", "FOR UPDATE"), head=head)))
