@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from pgchaos.scenario.inner_sql import outer
 from pgchaos.scenario.pieces import NOTHING, Piece, pieces
@@ -102,10 +102,10 @@ def changes(expression: Sequence[Piece]) -> bool:
 
 
 def _aggregates(expression: Sequence[Piece], drawn: Collection[str]) -> bool:
-    for at, piece in enumerate(expression):
-        if piece.identifier and _AGGREGATES.fullmatch(piece.text) and expression[at + 1 : at + 2]:
-            inside = [one for one in expression[at + 1 : at + 5] if one.identifier and not one.says("distinct")]
-            if expression[at + 1].sign("(") and any(one.text in drawn for one in inside):
+    for at, (piece, following) in enumerate(pairwise((*expression, NOTHING))):
+        if piece.identifier and _AGGREGATES.fullmatch(piece.text) and following.sign("("):
+            inside = takewhile(lambda one: not one.sign(")"), expression[at + 2 :])
+            if any(one.identifier and one.text in drawn for one in inside):
                 return True
     return False
 

@@ -68,10 +68,19 @@ def _found(scenario: Scenario, result: RunResult) -> str:
         return ", ".join(judged.anomalies)
     if not judged.decided:
         return "not decided"
-    counts = result.permutations
-    if counts is None:
-        return "safe in this order" if scenario.schedule.kind == "exact" else "safe in 1 run"
-    return f"safe in all {counts.run}" if counts.exhausted else f"safe in {counts.run}"
+    drawn = f", for {result.drawn} values" if result.drawn else ""
+    return f"safe{_bound(scenario, result)}{drawn}"
+
+
+def _bound(scenario: Scenario, result: RunResult) -> str:
+    """Say of how many interleavings that is known."""
+    explored, counts = result.explored, result.permutations
+    if explored is not None:
+        chance = "" if explored.missed is None else f", missed with probability {explored.missed:.2g} at depth 2"
+        return f" in all {explored.runs:,}" if explored.exhausted else f" in {explored.runs:,}{chance}"
+    if counts is not None:
+        return f" in all {counts.run:,}" if counts.exhausted else f" in {counts.run:,}"
+    return " in this order" if scenario.schedule.kind == "exact" else " in 1 run"
 
 
 def level_table(cells: Iterable[Told]) -> list[str]:

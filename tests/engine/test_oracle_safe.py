@@ -1,0 +1,157 @@
+"""No false alarm: what is safe is called so in all permutations, and in free runs of 50 seeds."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.playing import Play
+
+ACCOUNTS = """
+CREATE TABLE account (id int PRIMARY KEY, owner text, balance int NOT NULL);
+INSERT INTO account VALUES (1, 'ann', 100), (2, 'ann', 100);
+"""
+ORDERS = """
+CREATE TABLE customer (id serial PRIMARY KEY, name text UNIQUE, seen timestamptz DEFAULT now());
+CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer int REFERENCES customer, made
+    timestamp DEFAULT clock_timestamp(), total int DEFAULT 0);
+CREATE TABLE stock (item text PRIMARY KEY, amount int NOT NULL);
+INSERT INTO stock VALUES ('cup', 3);
+"""
+
+LOCKED = f"""
+-- chaos:setup
+{ACCOUNTS}
+-- chaos:session one
+-- chaos:step looks
+BEGIN;
+SELECT sum(balance) >= 150 AS enough FROM (SELECT * FROM account WHERE owner = 'ann' ORDER BY id FOR UPDATE) mine \\gset
+-- chaos:step takes
+\\if :enough
+UPDATE account SET balance = balance - 150 WHERE id = :worker;
+\\endif
+COMMIT;
+-- chaos:session two
+-- chaos:step looks
+BEGIN;
+SELECT sum(balance) >= 150 AS enough FROM (SELECT * FROM account WHERE owner = 'ann' ORDER BY id FOR UPDATE) mine \\gset
+-- chaos:step takes
+\\if :enough
+UPDATE account SET balance = balance - 150 WHERE id = 2;
+\\endif
+COMMIT;
+"""
+RETRIED = f"""
+-- chaos:setup
+{ACCOUNTS}
+-- chaos:session teller x 2 retry serialization_failure deadlock_detected up to 20 backoff 1ms
+-- chaos:step looks
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT sum(balance) >= 150 AS enough FROM account WHERE owner = 'ann' \\gset
+-- chaos:step takes
+\\if :enough
+UPDATE account SET balance = balance - 150 WHERE id = :worker;
+\\endif
+COMMIT;
+"""
+UPSERT = f"""
+-- chaos:setup
+{ORDERS}
+-- chaos:session visitor x 2
+-- chaos:step counts
+BEGIN;
+INSERT INTO stock VALUES ('visits', 1) ON CONFLICT (item) DO UPDATE SET amount = stock.amount + 1 RETURNING amount;
+-- chaos:step ends
+COMMIT;
+-- chaos:session onlooker
+SELECT item, amount FROM stock;
+"""
+DRAWN = f"""
+-- chaos:setup
+{ORDERS}
+-- chaos:session buyer x 2 retry serialization_failure up to 20 backoff 1ms
+-- chaos:step looks
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+INSERT INTO customer (name) VALUES ('buyer ' || :worker) RETURNING id AS customer_id, name, seen \\gset
+SELECT amount FROM stock WHERE item = 'cup' \\gset
+-- chaos:step buys
+INSERT INTO orders (customer, total) VALUES (:customer_id, :amount) RETURNING *;
+UPDATE stock SET amount = amount - 1 WHERE item = 'cup' RETURNING amount;
+COMMIT;
+"""
+QUEUE = """
+-- chaos:setup
+CREATE TABLE job (id int PRIMARY KEY, taken_by int);
+INSERT INTO job SELECT generate_series(1, 4);
+-- chaos:session worker x 2
+-- chaos:step takes
+BEGIN;
+SELECT count(*) FROM (SELECT id FROM job WHERE taken_by IS NULL ORDER BY id LIMIT 1 FOR UPDATE) next;
+-- chaos:step marks
+UPDATE job SET taken_by = :worker WHERE id = (SELECT min(id) FROM job WHERE taken_by IS NULL) RETURNING id;
+COMMIT;
+"""
+GUARDED = f"""
+-- chaos:setup
+{ACCOUNTS}
+-- chaos:session teller x 2
+-- chaos:step comes
+BEGIN;
+SELECT pg_advisory_xact_lock(7);
+-- chaos:step moves
+SELECT balance FROM account WHERE id = 1 \\gset
+UPDATE account SET balance = :balance - 10 WHERE id = 1;
+COMMIT;
+"""
+SAFE = {
+    "rows are locked before they are read": LOCKED,
+    "serializable, and tried again": RETRIED,
+    "ON CONFLICT": UPSERT,
+    "keys and times are drawn": DRAWN,
+    "a lock of the transaction's own making": GUARDED,
+}
+HEAD = "-- chaos:schedule {}\n-- chaos:oracle serializable\n"
+
+
+@pytest.mark.parametrize("body", SAFE.values(), ids=SAFE.keys())
+def test_no_permutation_of_what_is_safe_is_called_an_anomaly(play: Play, body: str) -> None:
+    result = play(HEAD.format("all") + body)
+    assert not result.failures, result.failures
+    assert result.permutations is not None
+    assert result.permutations.exhausted
+    assert result.permutations.run > 1
+    assert result.judged is not None
+    assert (result.judged.anomalies, result.judged.decided) == ((), True)
+
+
+@pytest.mark.parametrize("body", SAFE.values(), ids=SAFE.keys())
+def test_no_free_run_of_what_is_safe_is_called_an_anomaly(play: Play, body: str) -> None:
+    for seed in range(50):
+        result = play(HEAD.format("free") + body, seed=seed)
+        assert not result.failures, (seed, result.failures)
+        assert result.judged is not None
+        assert result.judged.decided
+
+
+def test_a_queue_that_reads_the_head_again_after_it_waited_takes_one_twice(play: Play) -> None:
+    # who waited for the head finds it taken, and the row behind it is no head to the statement's old snapshot
+    result = play(HEAD.format("all") + QUEUE)
+    assert {failure.kind for failure in result.failures} <= {"oracle"}
+
+
+def test_an_explored_schedule_is_judged_and_shrunk_within_its_anomaly(play: Play) -> None:
+    race = RETRIED.replace("SERIALIZABLE", "REPEATABLE READ")
+    result = play(HEAD.format("explore 50") + race)
+    (failure,) = result.failures
+    assert (failure.kind, failure.names) == ("oracle", ("write skew",))
+    assert result.judged is not None
+    assert result.judged.anomalies == ("write skew",)
+    assert len(result.order) == 4
+
+
+def test_drawn_values_have_serial_orders_of_their_own(play: Play) -> None:
+    head = HEAD.format("all") + "-- chaos:given amount in 1..100\n"
+    body = GUARDED.replace("- 10", "- :amount")
+    assert not play(head + body).failures
+    careless = body.replace("SELECT pg_advisory_xact_lock(7);\n", "SELECT 1;\n")
+    (failure,) = play(head + careless).failures
+    assert failure.names == ("lost update",)

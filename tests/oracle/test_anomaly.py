@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pgchaos.oracle.anomaly import UNNAMED, Anomaly, Context, Effect, Evidence, name, sight
+from pgchaos.oracle.difference import adds_or_removes, written
+from pgchaos.oracle.model import Outcome, Row, State
+from pgchaos.oracle.search import Known, Wanted, contexts
+from pgchaos.schedule.board import Actor
+from tests.oracle.toy import A, B, C, Rows, Step, Toy, Transaction, read, write
+
+
+def rows(held: State) -> frozenset[tuple[str, Row, Row]]:
+    return frozenset(
+        (name, key, row) for name, table in held.items() for key, row in zip(table.keys, table.rows, strict=True)
+    )
+
+
+def evidence(toy: Toy, outcome: Outcome) -> Evidence:
+    """Find all that a name is found by, as the engine does, by serial runs."""
+    names = frozenset(unit.name for unit in outcome.units)
+    known, effects = {}, {}
+    for unit in outcome.units:
+        known[unit.name] = [
+            Context(
+                frozenset(one.name for one in before),
+                toy.serial(Wanted(frozenset(), (*(one.actor for one in before), unit.actor))).units[len(before)],
+            )
+            for before in contexts(outcome, frozenset(), unit)
+        ]
+        nobody, alone = (toy.serial(Wanted(left_out, ())).state for left_out in (names, names - {unit.name}))
+        effects[unit.name] = Effect(written(nobody, alone), adds_or_removes(nobody, alone), rows(alone))
+    return Evidence(outcome.units, known, effects, rows(outcome.state))
+
+
+def named(toy: Toy, order: tuple[Actor, ...]) -> Anomaly:
+    outcome = toy.interleaved(order)
+    assert toy.judge(outcome, Known(99)) is None, "the interleaving is serializable"
+    return name(evidence(toy, outcome))
+
+
+def count(rows: Rows, own: dict[str, int]) -> str:
+    own["count"] = len(rows)
+    return str(len(rows))
+
+
+def put(key: str, value: int) -> Step:
+    return write(key, lambda own: own.get("", value))
+
+
+LOOK = read("x")
+
+
+ADD: Transaction = (read("x"), write("x", lambda own: own["x"] + 1))
+TWO = {"x": 0, "y": 0}
+
+
+def test_who_wrote_last_what_it_had_read_before_lost_the_others_update() -> None:
+    found = named(Toy({A: [ADD], B: [ADD]}, {"x": 0}), (A, B, B, A))
+    assert found.name == "lost update"
+    assert "both wrote row (x)" in found.why
+
+
+def test_a_blind_write_is_lost_too_under_who_had_read_before() -> None:
+    blind: Transaction = (put("x", 7),)
+    found = named(Toy({A: [ADD], B: [blind]}, {"x": 0}), (A, B, A))
+    assert found.name == "lost update"
+    assert found.why.startswith("a[1] and b[1] both wrote row (x); what a[1] wrote was made of what it had read before")
+    assert found.why.endswith(": line 1")
+
+
+@pytest.mark.parametrize(
+    ("reads", "writes", "kind"),
+    [
+        ((LOOK, LOOK), (put("x", 5),), "non-repeatable read"),
+        ((read("x"), read("y")), (put("x", 5), put("y", 5)), "read skew"),
+        ((count, count), (put("z", 1),), "phantom"),
+    ],
+)
+def test_who_saw_another_in_part_is_named_by_what_it_saw(reads: Transaction, writes: Transaction, kind: str) -> None:
+    toy = Toy({A: [reads], B: [writes]}, TWO)
+    outcome = toy.interleaved((A, *(B for _ in writes), A))
+    found = name(told_alike(evidence(toy, outcome)) if reads[0] is reads[1] else evidence(toy, outcome))
+    assert found.name == kind
+    assert found.why == "a[1] saw what b[1] did: line 2; and did not see it: line 1"
+
+
+def told_alike(found: Evidence) -> Evidence:
+    """Give the statements of a one text."""
+    units = (
+        replace(one, heard=tuple(replace(heard, text="the same") for heard in one.heard)) if one.actor == A else one
+        for one in found.units
+    )
+    return replace(found, units=tuple(units))
+
+
+def test_two_who_did_not_see_each_other_and_wrote_apart_are_write_skew() -> None:
+    one: Transaction = (read("x"), read("y"), write("x", lambda own: own["y"] - 1))
+    other: Transaction = (read("x"), read("y"), write("y", lambda own: own["x"] - 1))
+    found = named(Toy({A: [one], B: [other]}, TWO), (A, A, B, B, A, B))
+    assert found.name == "write skew"
+    assert found.why == ("a[1] did not see what b[1] did: line 2; and b[1] did not see what a[1] did: line 1")
+
+
+def ring(reads: str, writes: str) -> Transaction:
+    return (read(reads), write(writes, lambda own: own[reads] + 1))
+
+
+def test_a_circle_of_three_in_which_nobody_saw_the_next_is_write_skew() -> None:
+    toy = Toy({A: [ring("x", "y")], B: [ring("y", "z")], C: [ring("z", "x")]}, {"x": 0, "y": 0, "z": 0})
+    found = named(toy, (A, B, C, A, B, C))
+    assert found.name == "write skew"
+    assert found.why.count("did not see") == 3
+
+
+def test_a_circle_that_only_who_reads_closes_is_the_read_only_anomaly() -> None:
+    withdraws: Transaction = (read("y"), write("x", lambda own: own["y"] - 10))
+    deposits: Transaction = (put("y", 20),)
+    reports: Transaction = (read("x"), read("y"))
+    found = named(Toy({A: [withdraws], B: [deposits], C: [reports]}, TWO), (A, B, C, C, A))
+    assert found.name == "read-only transaction anomaly"
+
+
+def test_what_was_told_in_no_serial_order_says_nothing_of_who_saw_whom() -> None:
+    toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
+    found = evidence(toy, toy.interleaved((A, B, B, A)))
+    one, other = found.units
+    torn = replace(one, heard=(replace(one.heard[0], sqlstate="XX000"), *one.heard[1:]))
+    seen = sight(torn, other, found.contexts[one.name])
+    assert (seen.seen, seen.unseen, seen.torn) == ([], [], True)
+    assert name(replace(found, units=(torn, other))) == Anomaly(UNNAMED)
+
+
+def test_nothing_known_is_not_serializable() -> None:
+    toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
+    found = evidence(toy, toy.interleaved((A, B, B, A)))
+    unknown = {one.name: () for one in found.units}
+    assert name(replace(found, contexts=unknown)) == Anomaly(UNNAMED)
+
+
+def test_all_interleavings_of_two_adders_that_are_not_serial_are_lost_updates() -> None:
+    toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
+    wrong = [order for order in toy.interleavings() if toy.judge(toy.interleaved(order), Known(9)) is None]
+    assert len(wrong) == 4
+    assert {named(toy, order).name for order in wrong} == {"lost update"}

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pgchaos.oracle.difference import adds_or_removes, differences, nearest, order_text, unit_text, written
+from pgchaos.oracle.model import Got, Heard, Outcome, Row, SerialRun, Table
+from pgchaos.scenario.model import Place
+from tests.oracle.toy import A, B, state, unit
+
+AT = Place("t.sql", 3)
+MANY: list[Row] = [(str(n),) for n in range(7)]
+FIVE = " and ".join(f"(x = {n})" for n in range(5))
+
+
+def said(*rows: Row, tag: str = "SELECT 1", sqlstate: str = "00000", columns: tuple[str, ...] = ("x",)) -> Heard:
+    return Heard(0, sqlstate, (Got(tag, columns, rows),), AT, "SELECT x\n  FROM t")
+
+
+def texts(here: Heard, there: Heard) -> list[str]:
+    one = replace(unit(A, 0, []), heard=(here,))
+    other = replace(one, heard=(there,))
+    return [one.text for one in differences(Outcome((one,), {}), SerialRun((A,), (other,), {}))]
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "told"),
+    [
+        (said(("1",)), said(("1",)), []),
+        (said(("1",), ("2",)), said(("2",), ("3",)), ["there (x = 3), here (x = 1)"]),
+        (said(("1",)), said(), ["there no such row, here (x = 1)"]),
+        (said((None,)), said(("",)), ["there (x = ), here (x = NULL)"]),
+        (said(("1",), ("2",)), said(("2",), ("1",)), ["there (x = 2) and (x = 1), here (x = 1) and (x = 2)"]),
+        (said(tag="UPDATE 1"), said(tag="UPDATE 0"), ["there UPDATE 0, here UPDATE 1"]),
+        (said(sqlstate="23505"), said(), ["there it succeeded, here it failed with 23505"]),
+        (said(columns=("x", "y")), said(), ["there the columns x, here the columns x, y"]),
+        (said(("y" * 99,)), said(), [f"there no such row, here (x = {'y' * 59}…)"]),
+        (
+            said(*MANY),
+            said(),
+            ["there no such row, here " + " and ".join(f"(x = {n})" for n in range(5)) + " and 2 more"],
+        ),
+    ],
+)
+def test_what_a_statement_was_told_is_shown_on_both_sides(here: Heard, there: Heard, told: list[str]) -> None:
+    begun = "a[1] line 3, SELECT x FROM t: "
+    assert texts(here, there) == [begun + one for one in told]
+
+
+def test_a_transaction_that_went_another_way_is_told() -> None:
+    one = unit(A, 0, ["1", "2"])
+    run = SerialRun((A,), (replace(one, heard=one.heard[:1]),), {})
+    assert [d.text for d in differences(Outcome((one,), {}), run)] == ["a[1] only here came to line 2, step 1"]
+    gone = SerialRun((), (), {})
+    assert [d.text for d in differences(Outcome((one,), {}), gone)] == ["a[1] there did not come to line 1, step 0"]
+    failed = SerialRun((A,), (replace(one, fate="other"),), {})
+    assert [d.text for d in differences(Outcome((one,), {}), failed)] == ["a[1] there did not commit, but rolled back"]
+    elsewhere = SerialRun((A,), (replace(one, heard=(replace(one.heard[1], number=5),)),), {})
+    assert "a[1] there came to line 2, step 1 instead of line 1, step 0" in [
+        d.text for d in differences(Outcome((one,), {}), elsewhere)
+    ]
+
+
+def test_a_table_is_told_with_the_rows_that_differ_and_the_column() -> None:
+    found = differences(Outcome((), state({"x": 1, "y": 2})), SerialRun((), (), state({"x": 1, "y": 3})))
+    assert [d.text for d in found] == ["table row: there (id = y, value = 3), here (id = y, value = 2)"]
+    assert [d.column for d in found] == ["row, column value"]
+    more = differences(Outcome((), state({"x": 1})), SerialRun((), (), state({})))
+    assert [d.text for d in more] == ["table row: there no such row, here (id = x, value = 1)"]
+    fewer = differences(Outcome((), state({})), SerialRun((), (), state({"x": 1})))
+    assert [d.text for d in fewer] == ["table row: there (id = x, value = 1), here no such row"]
+    alone = differences(Outcome((), state({})), SerialRun((), (), {}))
+    assert [d.text for d in alone] == ["table row is here alone"]
+    query = {"state query in line 9": Table(("sum",), (("1",),))}
+    other = {"state query in line 9": Table(("sum",), (("2",),))}
+    told = differences(Outcome((), query), SerialRun((), (), other))
+    assert [d.text for d in told] == ["state query in line 9: there (sum = 2), here (sum = 1)"]
+
+
+def test_the_nearest_order_is_the_one_with_the_fewest_differences() -> None:
+    one, other = unit(A, 0, ["1"]), unit(B, 0, ["2"])
+    outcome = Outcome((one, other), state({"x": 3}))
+    far = SerialRun((A, B), (unit(A, 0, ["9"]), unit(B, 0, ["9"])), state({"x": 3}))
+    near = SerialRun((B, A), (other, unit(A, 0, ["9"])), state({"x": 3}))
+    assert nearest(outcome, [far, near]) is near
+    assert nearest(outcome, []) is None
+
+
+def test_transactions_of_one_connection_are_told_apart_by_line_and_iteration() -> None:
+    first, second, other = unit(A, 0, ["1"]), unit(A, 1, ["1"]), unit(B, 0, ["1"])
+    assert order_text(SerialRun((), (first, other, second), {})) == "a[1] from line 1, b[1], a[1] from line 11"
+    again = replace(first, position=(2, 0))
+    assert unit_text(again, [first, again]) == "a[1] from line 1, iteration 2"
+
+
+def test_what_is_written_is_told_by_keys() -> None:
+    before, after = state({"x": 1, "y": 1, "z": 1}), state({"x": 2, "y": 1, "w": 5})
+    assert written(before, after) == {("row", ("x",)), ("row", ("z",)), ("row", ("w",))}
+    assert adds_or_removes(before, after)
+    assert not adds_or_removes(before, state({"x": 9, "y": 9, "z": 9}))
+
+
+def test_a_new_row_with_a_drawn_key_is_no_row_that_another_could_write() -> None:
+    before, after = ({"row": replace(state(rows)["row"], drawn=True)} for rows in ({"x": 1}, {"x": 2, "y": 1}))
+    assert written(before, after) == {("row", ("x",))}

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pgchaos.oracle.model import Outcome, SerialRun, Unit
+from pgchaos.oracle.search import Known, Wanted, choices, contexts, find
+from pgchaos.schedule.board import Actor
+from tests.oracle.toy import A, B, C, Toy, Transaction, outcome_of, read, state, write
+
+ADD: Transaction = (read("x"), write("x", lambda own: own["x"] + 1))
+LOOK: Transaction = (read("x"), read("y"))
+
+
+def with_unit(outcome: Outcome, at: int, unit: Unit) -> Outcome:
+    return replace(outcome, units=(*outcome.units[:at], unit, *outcome.units[at + 1 :]))
+
+
+def test_the_likeliest_order_is_run_first_and_it_is_that_in_which_they_ended() -> None:
+    toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
+    assert toy.judge(toy.interleaved((B, B, A, A)), Known(9)) is not None
+    assert toy.ran == [(B, A)]
+
+
+def test_all_interleavings_of_two_transactions_take_two_serial_runs() -> None:
+    toy, known = Toy({A: [ADD], B: [ADD]}, {"x": 0}), Known(9)
+    found = [toy.judge(toy.interleaved(order), known) for order in toy.interleavings()]
+    assert [run is not None for run in found] == [True, False, False, False, False, True]
+    assert sorted(toy.ran) == [(A, B), (B, A)]
+    assert known.runs == 2
+
+
+def test_no_order_is_run_that_begins_like_one_in_which_something_else_was_told() -> None:
+    # in any order that begins with a and then b, b's first look tells: no other one that begins so is run
+    toy = Toy({A: [ADD, ADD], B: [LOOK, ADD]}, {"x": 0, "y": 0})
+    outcome = outcome_of(toy.serial(Wanted(frozenset(), (B, A, A, B))))
+    broken = replace(outcome, state=state({"x": 9, "y": 0}))
+    toy.ran.clear()
+    assert toy.judge(broken, Known(99)) is None
+    assert sum(path[:2] == (A, B) for path in toy.ran) == 1
+    assert len(toy.ran) == 5
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.sampled_from("xyz").map(read),
+        st.tuples(st.sampled_from("xyz"), st.sampled_from("xyz"), st.integers(0, 2)).map(
+            lambda what: write(what[0], lambda own: own.get(what[1], 0) + what[2])
+        ),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(does=st.lists(STEPS, min_size=2, max_size=3), draw=st.data())
+def test_it_finds_an_order_exactly_where_one_of_all_orders_comes_to_the_same(
+    does: list[Transaction], draw: st.DataObject
+) -> None:
+    actors = (A, B, C)[: len(does)]
+    toy = Toy({actor: [steps] for actor, steps in zip(actors, does, strict=True)}, {"x": 0, "y": 1, "z": 2})
+    known = Known(99)
+    every = [toy.serial(Wanted(frozenset(), order)) for order in itertools.permutations(actors)]
+    comes_to = [({unit.name: unit for unit in run.units}, run.state) for run in every]
+    for _ in range(4):
+        order = draw.draw(st.permutations([actor for actor, steps in zip(actors, does, strict=True) for _ in steps]))
+        outcome = toy.interleaved(order)
+        found = toy.judge(outcome, known)
+        assert (found is not None) == (({unit.name: unit for unit in outcome.units}, outcome.state) in comes_to)
+    assert known.runs <= len(every)
+
+
+@settings(deadline=None, max_examples=40)
+@given(does=st.lists(st.lists(STEPS, min_size=1, max_size=2), min_size=2, max_size=3), seed=st.randoms())
+def test_every_serial_order_is_found_and_each_connection_keeps_its_own(
+    does: list[list[Transaction]], seed: st.DataObject
+) -> None:
+    actors = (A, B, C)[: len(does)]
+    toy = Toy(dict(zip(actors, does, strict=True)), {"x": 0, "y": 1, "z": 2})
+    turns = [actor for actor, all_ in zip(actors, does, strict=True) for _ in all_]
+    seed.shuffle(turns)  # type: ignore[attr-defined]  # a random.Random of hypothesis
+    wanted = outcome_of(toy.serial(Wanted(frozenset(), tuple(turns))))
+    found = toy.judge(wanted, Known(999))
+    assert found is not None
+    assert found.state == wanted.state
+    for actor in actors:
+        mine = [u.position for u in found.units if u.actor == actor]
+        assert mine == [(1, n * 10) for n in range(len(toy.does[actor]))]
+
+
+def test_who_could_not_serialize_is_in_no_order() -> None:
+    toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
+    a, b = outcome_of(toy.serial(Wanted(frozenset(), (A, B)))).units
+    outcome = Outcome((a, replace(b, fate="out")), state({"x": 1}))
+    assert list(choices(outcome)) == [frozenset({b.name})]
+    found = toy.judge(outcome, Known(9))
+    assert found is not None
+    assert found.path == (A,)
+
+
+def test_what_did_not_commit_is_tried_both_ways_and_may_have_been_told_anything() -> None:
+    toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
+    a, b = outcome_of(toy.serial(Wanted(frozenset(), (A, B)))).units
+    unknown = replace(b, fate="other", failed=True, heard=())
+    done, undone = (Outcome((a, unknown), state({"x": x})) for x in (2, 1))
+    assert list(choices(done)) == [frozenset({b.name}), frozenset()]
+    assert toy.judge(done, Known(9)) is not None
+    assert toy.judge(undone, Known(9)) is not None
+    assert toy.judge(Outcome((a, unknown), state({"x": 3})), Known(9)) is None
+
+
+def test_what_its_author_rolled_back_is_tried_with_first() -> None:
+    toy = Toy({A: [ADD]}, {"x": 0})
+    (a,) = outcome_of(toy.serial(Wanted(frozenset(), (A,)))).units
+    assert list(choices(Outcome((replace(a, fate="other"),), {}))) == [frozenset(), frozenset({a.name})]
+
+
+def test_the_same_results_in_another_place_are_not_the_same() -> None:
+    toy = Toy({A: [ADD]}, {"x": 0})
+    outcome = outcome_of(toy.serial(Wanted(frozenset(), (A,))))
+    elsewhere = with_unit(outcome, 0, replace(outcome.units[0], position=(2, 0)))
+    assert toy.judge(elsewhere, Known(9)) is None
+    rolled_back = Known(9)
+    rolled_back.learn(
+        Wanted(frozenset(), (A,)),
+        SerialRun((A,), (replace(outcome.units[0], fate="other"),), outcome.state),
+    )
+    assert find(outcome, rolled_back) is None
+
+
+def test_an_order_that_cannot_be_run_is_none() -> None:
+    toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
+    outcome = toy.interleaved((A, A, B, B))
+    known = Known(9)
+    first = find(outcome, known)
+    assert isinstance(first, Wanted)
+    known.learn(first, SerialRun((A,), (replace(outcome.units[0], fate="out"),), {}, "it waits for a lock"))
+    second = find(outcome, known)
+    assert isinstance(second, Wanted)
+    assert second.prefix == (B,)
+    known.learn(second, toy.serial(second))
+    assert find(outcome, known) is None
+
+
+def test_a_serial_run_that_goes_on_or_ends_early_is_not_the_same() -> None:
+    toy = Toy({A: [ADD, ADD]}, {"x": 0})
+    whole = outcome_of(toy.serial(Wanted(frozenset(), (A, A))))
+    assert toy.judge(Outcome(whole.units[:1], state({"x": 1})), Known(9)) is None
+    known = Known(9)
+    known.learn(Wanted(frozenset(), (A,)), SerialRun((A,), whole.units[:1], state({"x": 1})))
+    assert find(whole, known) is None
+
+
+def test_a_wish_for_whom_nothing_is_left_is_not_asked_for_twice() -> None:
+    toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
+    ghost = Actor("ghost", 1)
+    a, b = outcome_of(toy.serial(Wanted(frozenset(), (A, B)))).units
+    outcome = Outcome((replace(a, actor=ghost), b), state({"x": 2}))
+    known = Known(9)
+    while isinstance(found := find(outcome, known), Wanted):
+        without = Wanted(found.left_out, tuple(one for one in found.prefix if one != ghost))
+        known.learn(found, toy.serial(without))
+    assert found is None
+    assert known.runs <= 2
+
+
+def test_no_transactions_are_compared_by_what_is_left() -> None:
+    toy = Toy({}, {"x": 0})
+    assert toy.judge(Outcome((), state({"x": 0})), Known(9)) is not None
+    assert toy.judge(Outcome((), state({"x": 1})), Known(9)) is None
+
+
+def test_contexts_are_the_sets_of_others_that_keep_each_connections_order() -> None:
+    toy = Toy({A: [ADD], B: [ADD, ADD], C: [ADD, ADD]}, {"x": 0})
+    outcome = outcome_of(toy.serial(Wanted(frozenset(), (B, C, A, B, C))))
+    second = next(one for one in outcome.of(C) if one.position == (1, 10))
+    found = [tuple(one.actor for one in before) for before in contexts(outcome, frozenset(), second)]
+    assert found == [(C,), (B, C), (C, A), (B, C, A), (B, C, B), (B, C, A, B)]

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from pgchaos.oracle.serial import OneByOne, is_local, numbers, one_by_one
+from pgchaos.scenario.model import Place, Scenario, Statement
+from pgchaos.scenario.reader import read
+from pgchaos.schedule.gates import Gate
+from pgchaos.schedule.orders import Blocked
+from tests.oracle.toy import A, B
+
+TEXT = """-- chaos:oracle serializable
+-- chaos:session a
+-- chaos:step first
+SET lock_timeout = '1s';
+BEGIN;
+-- chaos:barrier meet
+UPDATE t SET x = 1;
+-- chaos:delay 5ms
+-- chaos:step second
+COMMIT;
+SHOW lock_timeout;
+-- chaos:signal done
+-- chaos:session b
+-- chaos:barrier meet
+-- chaos:wait for done
+-- chaos:allow 23505
+INSERT INTO t VALUES (1);
+-- chaos:invariant
+SELECT true;
+-- chaos:check
+SELECT pass();
+"""
+
+
+def scenario(tmp_path: Path) -> Scenario:
+    path = tmp_path / "t.sql"
+    path.write_text(TEXT, encoding="utf-8")
+    return read(path, "t.sql")
+
+
+def statements(scenario: Scenario, session: int) -> list[Statement]:
+    return [item for item in scenario.sessions[session].items if isinstance(item, Statement)]
+
+
+def test_each_statement_is_a_step_and_what_is_local_goes_with_the_next(tmp_path: Path) -> None:
+    serial = one_by_one(scenario(tmp_path))
+    assert [one.step for one in statements(serial, 0)] == ["0", "0", "1", "2", "3"]
+    assert serial.sessions[0].steps == ("0", "1", "2", "3")
+
+
+def test_the_numbers_of_both_variants_agree(tmp_path: Path) -> None:
+    whole = scenario(tmp_path)
+    for before, after in zip(whole.sessions, one_by_one(whole).sessions, strict=True):
+        assert list(numbers(before).values()) == list(numbers(after).values())
+
+
+def test_what_has_a_meaning_among_concurrent_sessions_only_is_taken_out(tmp_path: Path) -> None:
+    serial = one_by_one(scenario(tmp_path))
+    kinds = [type(item).__name__ for session in serial.sessions for item in session.items]
+    assert kinds == ["Statement"] * 5 + ["Allow", "Statement"]
+    assert (serial.invariants, serial.checks, serial.oracle) == ((), (), None)
+
+
+def test_what_is_local_is_known_by_its_first_word(tmp_path: Path) -> None:
+    said = {one.text: is_local(one) for one in statements(scenario(tmp_path), 0)}
+    assert [text for text, local in said.items() if local] == ["SET lock_timeout = '1s'", "SHOW lock_timeout"]
+    group = Statement(Place("t.sql", 1), "SET a = 1 \\; SELECT 1", (), "SET", "1")
+    assert not is_local(group)
+    prepared = Statement(group.place, "PREPARE TRANSACTION 'x'", (), "PREPARE", "1")
+    assert not is_local(prepared)
+
+
+def gate(actor: object, ordinal: int, *, begins: bool) -> Gate:
+    assert actor in (A, B)
+    return Gate(A if actor == A else B, str(ordinal), 1, ordinal, begins)
+
+
+def test_a_transaction_goes_on_to_its_end_before_another_begins() -> None:
+    order = OneByOne((B, A), (A, B))
+    first = {A: gate(A, 0, begins=True), B: gate(B, 0, begins=True)}
+    assert order.next(first, ()) == first[B]
+    inside = {**first, B: gate(B, 1, begins=False)}
+    assert order.next(inside, ()) == inside[B]
+    behind = {**first, B: gate(B, 2, begins=True)}
+    assert order.next(behind, ()) == first[A]
+    assert order.taken == [(B, (1, 0)), (A, (1, 0))]
+
+
+def test_a_wish_for_one_who_has_ended_is_gone_past_and_then_the_first_in_the_file_goes_on() -> None:
+    order = OneByOne((B, B), (A, B))
+    both = {A: gate(A, 0, begins=True), B: gate(B, 0, begins=True)}
+    assert order.next(both, ()) == both[B]
+    assert order.next({A: both[A]}, (B,)) == both[A]
+    assert order.next({}, (A, B)) is None
+
+
+def test_one_that_waits_in_its_turn_is_told_to_be_blocked() -> None:
+    order = OneByOne((A,), (A, B))
+    both = {A: gate(A, 0, begins=True), B: gate(B, 0, begins=True)}
+    order.next(both, ())
+    found = order.next({B: both[B]}, ())
+    assert isinstance(found, Blocked)
+    assert (found.step.session, found.step.worker) == A

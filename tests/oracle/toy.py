@@ -1,0 +1,117 @@
+"""A database in a dict, on which transactions run one after the other, or as an interleaving says: for pure tests."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pgchaos.oracle.model import Got, Heard, Outcome, SerialRun, Table, Unit
+from pgchaos.oracle.search import Known, Wanted, find
+from pgchaos.scenario.model import Place
+from pgchaos.schedule.board import Actor
+
+Rows = dict[str, int]
+Step = Callable[[Rows, dict[str, int]], str]
+"""Reads and writes rows, and the transaction's own variables; gives what it is told."""
+Transaction = Sequence[Step]
+
+A, B, C = Actor("a", 1), Actor("b", 1), Actor("c", 1)
+
+
+def read(key: str) -> Step:
+    """Read a row into a variable."""
+
+    def step(rows: Rows, own: dict[str, int]) -> str:
+        own[key] = rows.get(key, -1)
+        return str(own[key])
+
+    return step
+
+
+def write(key: str, value: Callable[[dict[str, int]], int]) -> Step:
+    """Write a row, from what was read."""
+
+    def step(rows: Rows, own: dict[str, int]) -> str:
+        rows[key] = value(own)
+        return "1"
+
+    return step
+
+
+def heard(number: int, told: str) -> Heard:
+    got = Got("SELECT 1", ("value",), ((told,),))
+    return Heard(number, "00000", (got,), Place("t.sql", number + 1), f"step {number}")
+
+
+def state(rows: Rows) -> dict[str, Table]:
+    """Give rows as the one table."""
+    held = tuple((key, str(value)) for key, value in sorted(rows.items()))
+    return {"row": Table(("id", "value"), held, tuple((key,) for key, _ in held))}
+
+
+@dataclass(slots=True)
+class Toy:
+    """A scenario: what each connection does, one transaction after the other.
+
+    Args:
+        does: of each connection.
+        rows: at the beginning.
+        ran: the paths of all serial runs that were asked for.
+    """
+
+    does: Mapping[Actor, Sequence[Transaction]]
+    rows: Rows
+    ran: list[tuple[Actor, ...]] = field(default_factory=list)
+
+    def serial(self, wanted: Wanted) -> SerialRun:
+        """Run in an order, without what is left out."""
+        rows, path, units = dict(self.rows), [], []
+        todo = {
+            actor: [n for n in range(len(all_)) if (actor, (1, n * 10)) not in wanted.left_out]
+            for actor, all_ in self.does.items()
+        }
+        wishes = [*wanted.prefix, *wanted.rest, *(actor for actor, left in todo.items() for _ in left)]
+        for actor in wishes:
+            if todo[actor]:
+                number = todo[actor].pop(0)
+                own: dict[str, int] = {}
+                told = [step(rows, own) for step in self.does[actor][number]]
+                path.append(actor)
+                units.append(unit(actor, number, told))
+        self.ran.append(tuple(path))
+        return SerialRun(tuple(path), tuple(units), state(rows))
+
+    def interleaved(self, order: Sequence[Actor]) -> Outcome:
+        """Run step by step as nothing protects; each connection has one transaction of which all steps are listed."""
+        rows = dict(self.rows)
+        own: dict[Actor, dict[str, int]] = {actor: {} for actor in self.does}
+        told: dict[Actor, list[str]] = {actor: [] for actor in self.does}
+        units = []
+        for actor in order:
+            steps = self.does[actor][0]
+            told[actor].append(steps[len(told[actor])](rows, own[actor]))
+            if len(told[actor]) == len(steps):
+                units.append(unit(actor, 0, told[actor]))
+        return Outcome(tuple(units), state(rows))
+
+    def interleavings(self) -> Iterator[tuple[Actor, ...]]:
+        """Give all orders of the steps of one transaction each."""
+        steps = [actor for actor, all_ in self.does.items() for _ in all_[0]]
+        yield from sorted(set(itertools.permutations(steps)))
+
+    def judge(self, outcome: Outcome, known: Known) -> SerialRun | None:
+        """Find a serial order as the engine does."""
+        while isinstance(found := find(outcome, known), Wanted):
+            known.learn(found, self.serial(found))
+        return found
+
+
+def unit(actor: Actor, number: int, told: Sequence[str]) -> Unit:
+    """Make a committed transaction."""
+    return Unit(actor, (1, number * 10), "committed", tuple(heard(number * 10 + n, one) for n, one in enumerate(told)))
+
+
+def outcome_of(run: SerialRun) -> Outcome:
+    """Take a serial run for a concurrent one."""
+    return Outcome(run.units, run.state)
