@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pgchaos.history import Explored, Judged, Permutations, RunResult
+from pgchaos.report.levels import Told, cell, level_table, told
+from pgchaos.scenario.model import Matrix, Place, Scenario, Schedule
+
+AT = Place("t.sql", 1)
+LEVELS = Matrix(AT, "level", ("low", "high"))
+
+
+def scenario(kind: str = "all") -> Scenario:
+    assert kind in ("all", "free", "exact", "explore")
+    return Scenario(
+        Path("t.sql"),
+        "t.sql",
+        "t",
+        "",
+        "",
+        matrix=(LEVELS, Matrix(AT, "size", ("1", "2"))),
+        schedule=Schedule(kind),  # type: ignore[arg-type]  # one of the literals, as asserted
+        oracle="serializable",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "result", "text"),
+    [
+        ("all", RunResult(1, permutations=Permutations(1200, 0, True)), "safe in all 1,200"),
+        ("all", RunResult(1, permutations=Permutations(20, 0, False)), "safe in 20"),
+        ("exact", RunResult(1), "safe in this order"),
+        ("free", RunResult(1), "safe in 1 run"),
+        ("explore", RunResult(1, explored=Explored(6, 6, True, 3)), "safe in all 6"),
+        (
+            "explore",
+            RunResult(1, explored=Explored(50, 40, False, 1, 25, 0.0712)),
+            "safe in 50, missed with probability 0.071 at depth 2",
+        ),
+        ("free", RunResult(1, drawn=9), "safe in 1 run, for 9 values"),
+    ],
+)
+def test_what_is_safe_is_so_within_a_bound(kind: str, result: RunResult, text: str) -> None:
+    result.judged = Judged()
+    found = cell(scenario(kind), {"level": "high"}, result)
+    assert found == Told("t.sql", "high", text, 1)
+
+
+@pytest.mark.parametrize(
+    ("judged", "text"),
+    [
+        (Judged(("lost update", "read skew"), decided=False), "lost update, read skew"),
+        (Judged(decided=False), "not decided"),
+    ],
+)
+def test_an_anomaly_counts_more_than_what_was_not_decided_and_that_more_than_what_is_safe(
+    judged: Judged, text: str
+) -> None:
+    found = cell(scenario(), {"level": "low"}, RunResult(1, judged=judged, permutations=Permutations(9, 0, True)))
+    assert found is not None
+    assert found.text == text
+
+
+def test_another_matrix_makes_lines_of_its_own() -> None:
+    found = cell(scenario("free"), {"size": "2", "level": "low"}, RunResult(1, judged=Judged()))
+    assert found is not None
+    assert found.scenario == "t.sql [size=2]"
+
+
+def test_there_is_no_cell_without_an_oracle_or_a_level() -> None:
+    assert cell(scenario(), {"level": "low"}, RunResult(1)) is None
+    assert cell(scenario(), {"size": "2"}, RunResult(1, judged=Judged())) is None
+
+
+def test_lines_and_columns_have_the_order_of_names_and_of_the_matrix() -> None:
+    cells = [Told("b.sql", "high", "safe", 1), Told("b.sql", "low", "write skew", 0), Told("a.sql", "high", "safe", 1)]
+    assert [told(str(one)) for one in cells] == cells
+    assert level_table(cells) == [
+        "oracle serializable  low         high",
+        "a.sql                            safe",
+        "b.sql                write skew  safe",
+    ]
+    assert level_table([]) == []
