@@ -20,13 +20,13 @@ _CALLS = re.compile(
     r"|gen_random_bytes|uuidv4|uuidv7|uuid_generate_v1|uuid_generate_v1mc|uuid_generate_v4|nextval|currval|lastval"
     r"|setval|pg_backend_pid|pg_blocking_pids|txid_current|txid_current_if_assigned|txid_current_snapshot"
     r"|pg_current_xact_id|pg_current_xact_id_if_assigned|pg_current_snapshot|pg_export_snapshot|pg_current_wal_lsn"
-    r"|pg_current_wal_insert_lsn|pg_postmaster_start_time|pg_conf_load_time"
+    r"|pg_current_wal_insert_lsn|pg_postmaster_start_time|pg_conf_load_time|current_schemas|current_database"
 )
 """Functions that give another value in another run, whatever the tables hold."""
 _WORDS = re.compile(
-    r"current_timestamp|localtimestamp|current_time|localtime|current_date|xmin|xmax|cmin|cmax|ctid|tableoid"
+    r"current_timestamp|localtimestamp|current_time|localtime|current_date|current_schema|current_catalog|xmin|xmax|cmin|cmax|ctid|tableoid"
 )
-"""The same as words: the time, and system columns."""
+"""The same as words: the time, where one is, and system columns."""
 _AGGREGATES = re.compile(r"min|max|sum|avg|array_agg|string_agg|json_agg|jsonb_agg|json_object_agg|jsonb_object_agg")
 """Functions that give on the values of a column."""
 _QUERIES = frozenset({"select", "with", "values", "table", ""})
