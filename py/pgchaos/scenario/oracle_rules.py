@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from pgchaos.scenario.body import Body
+from pgchaos.scenario.inner_sql import statements
 from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.model import Place
 from pgchaos.scenario.statements import goes_on_behind_end, prepares_transaction
 
+_ENDS = re.compile("commit|rollback", re.IGNORECASE)
 _NO_ORACLE = "`state` is what an oracle compares: `-- chaos:oracle serializable` in the head is missing"
 
 
@@ -23,11 +26,18 @@ def check_oracle(bodies: Iterable[Body], oracle: bool, complain: Callable[[Place
     for body in bodies:
         if body.kind == "state" and not oracle:
             complain(body.place, _NO_ORACLE)
-        if body.kind == "session" and oracle:
-            for sql in body.sources:
-                what = _what(sql)
-                if what:
-                    complain(sql.place, f"`oracle` cannot judge {what}")
+        for sql in body.sources if oracle else ():
+            what = _what(sql) if body.kind == "session" else ""
+            if not what and _commits_inside(sql.text):
+                what = "a procedure or DO that ends transactions inside: it is several, and counts as one"
+            if what:
+                complain(sql.place, f"`oracle` cannot judge {what}")
+
+
+def _commits_inside(text: str) -> bool:
+    return _ENDS.search(text) is not None and any(
+        plain.body and plain.verb in ("commit", "rollback") for plain in statements(text)
+    )
 
 
 def _what(sql: Sql) -> str:
