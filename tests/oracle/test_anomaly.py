@@ -145,3 +145,16 @@ def test_all_interleavings_of_two_adders_that_are_not_serial_are_lost_updates() 
     wrong = [order for order in toy.interleavings() if toy.judge(toy.interleaved(order), Known(9)) is None]
     assert len(wrong) == 4
     assert {named(toy, order).name for order in wrong} == {"lost update"}
+
+
+def test_a_statement_that_is_not_reached_in_another_order_is_no_look() -> None:
+    toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
+    found = evidence(toy, toy.interleaved((A, B, B, A)))
+    one, other = found.units
+    extra = replace(one.heard[1], number=99)
+    longer = replace(one, heard=(*one.heard, extra))
+    reached = [
+        Context(c.before, c.unit if c.before else replace(c.unit, heard=(*c.unit.heard, extra)))
+        for c in found.contexts[one.name]
+    ]
+    assert [heard.number for heard in sight(longer, other, reached).unseen] == [0]

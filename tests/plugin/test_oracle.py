@@ -40,7 +40,7 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize("options", [[], ["-n", "2"], ["-q"]], ids=" ".join)
+@pytest.mark.parametrize("options", [[], ["-p", "xdist", "-n", "2"], ["-q"]], ids=" ".join)
 def test_the_run_ends_with_a_table_of_scenarios_and_levels(project: Project, options: list[str]) -> None:
     project.write(locked=race("FOR UPDATE"), race=race(xfail=XFAIL), fine=FINE)
     result = project.run(*options)

@@ -129,14 +129,25 @@ def sight(one: Unit, other: Unit, contexts: Sequence[Context]) -> Sight:
         The statements that can have been told what they were only without the other, and only after it.
     """
     found = Sight()
-    for number, heard in enumerate(one.heard):
-        alike = [c for c in contexts if c.unit.heard[number : number + 1] == (heard,)]
+    told = [(context, _by_number(context.unit)) for context in contexts]
+    for number, heard in _by_number(one).items():
+        alike = [other.name in context.before for context, said in told if said.get(number) == heard]
+        # where it was not reached at all, it is the statements before it that tell
+        unlike = any(said.get(number, heard) != heard for _, said in told)
         found.torn |= not alike
-        after = [other.name in context.before for context in alike]
-        if alike and all(after):
+        if alike and unlike and all(alike):
             found.seen.append(heard)
-        elif alike and not any(after):
+        elif alike and unlike and not any(alike):
             found.unseen.append(heard)
+    return found
+
+
+def _by_number(unit: Unit) -> dict[tuple[int, int], Heard]:
+    """Give what was heard by the numbers of the statements; those that go with the next have its number too."""
+    found: dict[tuple[int, int], Heard] = {}
+    for heard in unit.heard:
+        turn = sum(number == heard.number for number, _ in found)
+        found[heard.number, turn] = heard
     return found
 
 
