@@ -174,6 +174,16 @@ def test_who_failed_to_serialize_is_left_out_and_who_tried_again_counts_once(pla
         assert is_safe(play(scenario(adds("one", "", options, begin), adds("two", "", options, begin))))
 
 
+def test_who_failed_to_serialize_is_not_tried_as_if_it_had_not(play: Play) -> None:
+    fails = "three allow serialization_failure\n-- chaos:step fails\nDO $$ BEGIN RAISE serialization_failure; END $$;"
+    head = "-- chaos:schedule one.looks two.looks three.fails one.writes two.writes"
+    result = play(scenario(adds("one"), adds("two"), fails, head=head))
+    oracle(result)
+    assert result.judged is not None
+    # two orders; then, for the name: nobody at all, and each alone
+    assert result.judged.serial == 5
+
+
 def test_who_was_the_victim_of_a_deadlock_is_left_out(play: Play) -> None:
     moves = "{} allow deadlock_detected\nBEGIN;\nUPDATE counter SET value = value + 1 WHERE id = {};\n"
     moves += "UPDATE counter SET value = value + 1 WHERE id = {};\nCOMMIT;"
@@ -249,10 +259,19 @@ COMMIT;"""
     assert is_safe(play(scenario(orders.format("one", 1), orders.format("two", 2), setup=setup)))
 
 
-def test_rows_are_compared_without_order_unless_the_statement_asks_for_one(play: Play) -> None:
-    # an update moves a row to the end of the heap
-    touches = "touches\nUPDATE counter SET value = value WHERE id = 1;"
-    assert is_safe(play(scenario(touches, "looks\nSELECT id FROM counter;\nSELECT id FROM counter ORDER BY id;")))
+@pytest.mark.parametrize(("order", "safe"), [("", True), ("ORDER BY ctid", False), ("ORDER BY id", True)])
+def test_rows_are_compared_without_order_unless_the_statement_asks_for_one(play: Play, order: str, safe: bool) -> None:
+    # the first inserts before the second and sees it: in the serial order the rows lie the other way round
+    first = f"""first
+-- chaos:step in
+BEGIN;
+INSERT INTO counter VALUES (4, 0);
+-- chaos:step out
+SELECT id FROM counter {order};
+COMMIT;"""
+    second = "second\n-- chaos:step in\nINSERT INTO counter VALUES (3, 0);"
+    result = play(scenario(first, second, head="-- chaos:schedule first.in second.in first.out"))
+    assert is_safe(result) if safe else oracle(result)
 
 
 def test_a_state_section_replaces_the_tables(play: Play) -> None:
@@ -323,3 +342,17 @@ def test_in_a_schema_of_its_own_it_judges_as_well(play: Play) -> None:
     head = "-- chaos:schedule all\n-- chaos:sandbox schema"
     assert oracle(play(scenario(adds("one"), adds("two"), head=head))).names == ("lost update",)
     assert is_safe(play(scenario(adds("one", "FOR UPDATE"), adds("two", "FOR UPDATE"), head=head)))
+
+
+def test_serial_orders_that_take_too_long_are_not_tried_one_after_the_other(play: Play) -> None:
+    # it looks before the row is there and waits for it: after the other it would have seen it, and before it waits on
+    waits = """waits
+BEGIN;
+SELECT count(*) FROM counter WHERE id = 3;
+-- chaos:signal looked
+DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM counter WHERE id = 3) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+COMMIT;"""
+    comes = "comes\n-- chaos:wait for looked\nINSERT INTO counter VALUES (3, 0);"
+    failure = only(play(scenario(waits, comes, head="-- chaos:schedule free\n-- chaos:timeout 3s")))
+    assert failure.kind == "error"
+    assert "the transactions could not be run one after the other: the sessions did not end within 3s" in failure.text

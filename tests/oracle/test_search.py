@@ -146,6 +146,19 @@ def test_an_order_that_cannot_be_run_is_none() -> None:
     assert find(outcome, known) is None
 
 
+def test_nothing_is_asked_for_behind_a_turn_that_cannot_end() -> None:
+    toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
+    b, a = outcome_of(toy.serial(Wanted(frozenset(), (B, A)))).units
+    outcome = Outcome((replace(b, fate="other", failed=True), a), state({"x": 9}))
+    known, runs = Known(9), 0
+    while isinstance(found := find(outcome, known), Wanted):
+        runs += 1
+        assert runs < 5, "it asks again and again"
+        stuck = not found.left_out and found.prefix[0] == B
+        known.learn(found, SerialRun((B,), (b,), {}, "it waits for a lock") if stuck else toy.serial(found))
+    assert found is None
+
+
 def test_a_serial_run_that_goes_on_or_ends_early_is_not_the_same() -> None:
     toy = Toy({A: [ADD, ADD]}, {"x": 0})
     whole = outcome_of(toy.serial(Wanted(frozenset(), (A, A))))

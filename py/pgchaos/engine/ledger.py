@@ -168,6 +168,7 @@ def _got(results: list[Result], text: str, facts: Facts) -> Iterator[Got]:
 
 def _leaves_out(result: Result, column: int, as_written: Written, facts: Facts) -> bool:
     table, number = result.origin(column)
-    if number < 0 or (table, number) in facts.left_out or result.types()[column] in TRANSIENT:
+    # system columns are of these types
+    if (table, number) in facts.left_out or result.types()[column] in TRANSIENT:
         return True
     return table == 0 and as_written.changes(column, result.width, facts.drawn)

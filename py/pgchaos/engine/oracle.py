@@ -90,11 +90,12 @@ class Oracle:
         ledger = Ledger(self._serial.sessions, wanted.left_out)
         order = OneByOne((*wanted.prefix, *wanted.rest), self._actors)
         result = run_once(self._serial, variables, self._server, self._settings, order, self._lend, ledger)
-        cut_short = [failure.text for failure in result.failures if failure.kind in _CUT_SHORT]
+        cut_short = [failure for failure in result.failures if failure.kind in _CUT_SHORT]
+        late = any(failure.kind == "timeout" for failure in cut_short)
         if ledger.outcome is None:
             why = ledger.failure.text if ledger.failure is not None else "it did not come to its end"
-            return SerialRun((), (), {}, cut_short[0] if cut_short else why)
-        return _told(ledger.outcome, order, cut_short[0] if cut_short else "")
+            return SerialRun((), (), {}, cut_short[0].text if cut_short else why, late)
+        return _told(ledger.outcome, order, cut_short[0].text if cut_short else "", late)
 
     @property
     def stopped(self) -> bool:
@@ -102,13 +103,14 @@ class Oracle:
         return self._settings.stop is not None and self._settings.stop.is_set()
 
 
-def _told(outcome: Outcome, order: OneByOne, problem: str) -> SerialRun:
+def _told(outcome: Outcome, order: OneByOne, problem: str, late: bool) -> SerialRun:
     """Put the transactions of a serial run into the order of their turns; one that stopped did so in the last."""
     known = {unit.name: unit for unit in outcome.units if unit.fate != "out"}
     units = [known[one] for one in (order.taken[:-1] if problem else order.taken) if one in known]
     if problem and order.taken:
         units.append(Unit(*order.taken[-1], "out"))
-    return SerialRun(tuple(unit.actor for unit in units), tuple(units), {} if problem else outcome.state, problem)
+    path = tuple(unit.actor for unit in units)
+    return SerialRun(path, tuple(units), {} if problem else outcome.state, problem, late)
 
 
 def _together(one: Judged | None, other: Judged) -> Judged:
@@ -138,7 +140,7 @@ class _Variant:
             if self._known.runs >= self._known.most:
                 return self._undecided(outcome)
             run = self._run(found)
-            if run.problem and not run.path:
+            if run.problem and (run.late or not run.path):
                 text = f"oracle: not judged: the transactions could not be run one after the other: {run.problem}"
                 return None, Failure("error", (), text)
 

@@ -12,6 +12,8 @@ from pgchaos.scenario.model import Place
 from pgchaos.scenario.statements import goes_on_behind_end, prepares_transaction
 
 _ENDS = re.compile("commit|rollback", re.IGNORECASE)
+_WAITS = re.compile(r"\bchaos\s*\.\s*(?:barrier|wait_for|wait_blocked)\b", re.IGNORECASE)
+_FOR_EVER = "in a serial order it waits for ever; the directive of that name is left out there"
 _NO_ORACLE = "`state` is what an oracle compares: `-- chaos:oracle serializable` in the head is missing"
 
 
@@ -30,6 +32,8 @@ def check_oracle(bodies: Iterable[Body], oracle: bool, complain: Callable[[Place
             what = _what(sql) if body.kind == "session" else ""
             if not what and _commits_inside(sql.text):
                 what = "a procedure or DO that ends transactions inside: it is several, and counts as one"
+            if not what and body.kind in ("session", "setup", "mutant") and (wait := _WAITS.search(sql.text)):
+                what = f"{wait[0]}(): {_FOR_EVER}"
             if what:
                 complain(sql.place, f"`oracle` cannot judge {what}")
 
