@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from pgchaos.engine import Settings, run
 from pgchaos.history import Failure, RunResult
+from pgchaos.scenario.reader import read
+from pgchaos.server import ServerSettings, open_server
+from tests.conftest import ForeignServer
 from tests.engine.playing import Play, only
 
 COUNTER = "CREATE TABLE counter (id int PRIMARY KEY, value int NOT NULL); INSERT INTO counter VALUES (1, 0), (2, 0);"
@@ -356,3 +362,14 @@ COMMIT;"""
     failure = only(play(scenario(waits, comes, head="-- chaos:schedule free\n-- chaos:timeout 3s")))
     assert failure.kind == "error"
     assert "the transactions could not be run one after the other: the sessions did not end within 3s" in failure.text
+
+
+def test_in_place_the_file_must_say_what_is_compared(foreign_server: ForeignServer, tmp_path: Path) -> None:
+    rest = "-- chaos:teardown\nDROP TABLE counter;\n"
+    path = tmp_path / "t.sql"
+    with open_server(ServerSettings(dsn=foreign_server.dsn, in_place=True)) as server:
+        for state, told in (("", ["error"]), ("-- chaos:state\nTABLE counter;\n", [])):
+            path.write_text(scenario(adds("one", "FOR UPDATE"), adds("two", "FOR UPDATE"), rest=state + rest), "utf-8")
+            result = run(read(path, "t.sql"), {}, server, Settings(1))
+            assert [failure.kind for failure in result.failures][:1] == told
+            assert all("a `state` section must say" in failure.text for failure in result.failures)
