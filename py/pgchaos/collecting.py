@@ -28,8 +28,12 @@ _PGTAP = re.compile(r"\b(?:no_plan|plan|finish|runtests|do_tap)\s*\(", re.IGNORE
 _TAGS = re.compile(r"^\s*-- chaos:tags\s+(.*)$", re.MULTILINE)
 
 
-class ScenarioFile(pytest.File):
-    """A file of SQL; its items are its scenario, once for each value of its matrix."""
+class ScenarioFile(pytest.Module):
+    """A file of SQL; its items are its scenario, once for each value of its matrix.
+
+    A Module without Python in it: fixtures of a project that are one for each module, and are used by all, are set up
+    for what stands in one.
+    """
 
     options: Options
     runner: Runner

@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -104,6 +105,7 @@ def pytest_collect_file(
         return others
     file: ScenarioFile = ScenarioFile.from_parent(parent, path=file_path)
     file.options, file.runner, file.raw = options, stash[RUNNER], what.raw
+    file.obj = ModuleType(file_path.stem)
     return [*(other for other in others if other not in theirs), file]
 
 
@@ -117,6 +119,7 @@ def _spec_files(path: Path, parent: pytest.Collector) -> list[pytest.Collector]:
 
     file: SpecFile = SpecFile.from_parent(parent, path=path)
     file.options, file.runner = options, parent.config.stash[RUNNER]
+    file.obj = ModuleType(path.stem)
     return [file]
 
 

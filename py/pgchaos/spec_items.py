@@ -20,7 +20,7 @@ from pgchaos.spec_jobs import SpecDone, spec_job
 _TITLE = re.compile(r"\A(?:#?[ \t]*\n)*#[ \t]*(\S[^\n]*)")
 
 
-class SpecFile(pytest.File):
+class SpecFile(pytest.Module):
     """An isolation spec; it has one item."""
 
     options: Options

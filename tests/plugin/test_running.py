@@ -374,3 +374,20 @@ def test_the_line_that_runs_it_again_begins_as_pytest_was_called(
     monkeypatch.setattr("sys.argv", [argv])
     project.write(bad=BAD)
     project.run().stdout.fnmatch_lines([told])
+
+
+def test_fixtures_that_a_project_has_for_every_module_are_set_up_for_scenarios(project: Project) -> None:
+    project.write(fine=FINE, more=FINE.replace("-- chaos:tags", "-- chaos:matrix kind in a, b\n-- chaos:tags"))
+    project.file(
+        "conftest.py",
+        """
+import pytest
+
+@pytest.fixture(autouse=True, scope="module")
+def each(request):
+    print("set up for", request.module.__name__)
+""",
+    )
+    result = project.run("-rP")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["set up for fine", "set up for more"])
