@@ -10,6 +10,7 @@ from pgchaos.scenario.checks import (
     asserts,
     check_barriers,
     check_calls,
+    check_faults,
     check_signals,
     check_targets,
     check_variables,
@@ -49,6 +50,7 @@ def assembled(path: Path, reading: Reading) -> Scenario:
         timeout=head.timeout,
         requires=tuple(head.requires),
         sandbox=head.sandbox,
+        server=tuple(head.server),
         alone=head.alone,
         matrix=tuple(head.matrix.values()),
         given=tuple(head.given.values()),
@@ -131,6 +133,7 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
     # below are checks that miss something; where part of the file could not be read, that may be what they miss
     if reading.lost:
         return
+    check_faults(scenario, reading.complain)
     _check_sections(reading, bodies)
     check_oracle(bodies, reading.head.oracle is not None, reading.complain)
     _check_sessions(reading, scenario, sessions)
