@@ -72,6 +72,11 @@ class PrivateServer:
         """
         return bool(self._ask("stop", limit=limit + 30, arguments={"sign": _SIGNS[mode], "within": limit})["ended"])
 
+    @property
+    def running(self) -> bool:
+        """Whether the postmaster runs."""
+        return bool(self._ask("look")["running"])
+
     def crash(self) -> None:
         """Kill the postmaster and all its processes at once, as a power cut ends them.
 

@@ -5,7 +5,7 @@ another module in place of the standard library's; it imports nothing else until
 as lines of JSON on standard input, each is answered by a line on standard output:
 
 - `start`: make the data directory of a private server and start it; this process becomes the postmaster's parent.
-- `stop`, `crash`, `again`: end that server, gently or not, and start it once more.
+- `stop`, `crash`, `again`, `look`: end that server, gently or not, start it once more, say whether it runs.
 - `watch`: drop a run's databases on a server that is not ours when the pipe closes.
 - `forget`: the run has dropped them itself.
 """
@@ -139,6 +139,10 @@ class Supervisor:
             if select.select([0], [], [], 0.002)[0]:
                 raise Gone
         return {"ended": self.server.poll() is not None}
+
+    def do_look(self) -> dict[str, Any]:
+        """Say whether the postmaster runs."""
+        return {"running": self.server is not None and self.server.poll() is None}
 
     def do_crash(self) -> dict[str, Any]:
         """Kill the postmaster and all its processes, as a power cut ends them."""
