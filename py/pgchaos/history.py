@@ -118,9 +118,10 @@ class Assertion:
 
 
 FailureKind: TypeAlias = Literal[
-    "assertion", "expect", "error", "invariant", "oracle", "wait", "leak", "timeout", "tap"
+    "assertion", "expect", "error", "invariant", "oracle", "wait", "leak", "timeout", "fault", "tap"
 ]
-"""`tap`: the stream itself is broken (plan not kept, bail out); `error`: an unexpected error of a statement."""
+"""`fault`: one that could not be delivered;
+`tap`: the stream itself is broken (plan not kept, bail out); `error`: an unexpected error of a statement."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from pgchaos.engine.commits import CommitHold
 from pgchaos.engine.door import Door
 from pgchaos.engine.hand import Hand
 from pgchaos.engine.stage import Halted, Stage
@@ -30,6 +31,9 @@ class Target(Protocol):
     @property
     def pid(self) -> int | None:
         """Its backend, or None where there is no connection."""
+
+    def disturb(self) -> None:
+        """Note that it is cancelled from outside: no other scenario shall have it."""
 
 
 class Faulting:
@@ -70,11 +74,16 @@ class Faulting:
         self._struck: set[Fault] = set()
         self._down = 0
         self._up = threading.Condition()
-        self._touched = False
+        self._touched = self._stopped = self._filled_disk = False
+        self._left: set[Actor] = set()
 
     def enter(self, actor: Actor, target: Target) -> None:
         """Make a connection known, so that it can be struck."""
         self._targets[actor] = target
+
+    def leave(self, actor: Actor) -> None:
+        """Note that a session has come to its end."""
+        self._left.add(actor)
 
     # for those who are struck
 
@@ -87,8 +96,6 @@ class Faulting:
         with self._up:
             self._up.wait_for(lambda: not self._down or self.stop.is_set())
             return not self._stopped
-
-    _stopped = False
 
     @property
     def full(self) -> bool:
@@ -120,21 +127,38 @@ class Faulting:
         with self._lock:
             self._reached[(fault, actor) if own else (fault,)] -= 1
 
-    def strike(self, fault: Fault, actor: Actor, over: Callable[[], bool] | None = None) -> None:
+    def strike(
+        self, fault: Fault, actor: Actor, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
+    ) -> float:
         """Wait until it is time for a fault, carry it out, and wait until it has had its effect.
 
         Args:
             fault: that is due.
             actor: the connection in which it stands.
             over: says whether the statement is over during which it strikes; None before and after a statement.
+            hold: holds the statement's commit, in which it shall strike; or None.
+
+        Returns:
+            When it struck, in seconds since the epoch.
 
         Raises:
             Undelivered: it could not be delivered.
             Halted: the run was stopped meanwhile.
         """
         with self._stage.striking():
-            self._await_time(fault, actor, over)
-            self.carry_out(fault, self._pids(fault, actor))
+            if hold is not None and over is not None:
+                self._await_commit(hold, self._pid(actor), over)
+            self._await_time(fault, actor, over if hold is None else None)
+            pids, now = self._pids(fault, actor), time.time()
+            self.carry_out(fault, pids)
+        return now
+
+    def _await_commit(self, hold: CommitHold, pid: int, over: Callable[[], bool]) -> None:
+        looks = 0
+        while not hold.holds(pid, looks):
+            self._go_on_waiting(over)
+            self.stop.wait(_LOOK)
+            looks += 1
 
     def carry_out(self, fault: Fault, pids: Collection[int]) -> None:
         """Carry out a fault here and now.
@@ -158,6 +182,7 @@ class Faulting:
         """Have those who lost their connection wait until the server has recovered, instead of finding out when."""
         if fault.kind not in ("kill", "crash", "stop", "restart"):
             self._touched = self._touched or fault.kind == "fill"
+            self._filled_disk = self._filled_disk or (fault.kind == "fill" and fault.argument != "connections")
             yield
             return
         self._touched = True
@@ -181,23 +206,20 @@ class Faulting:
     def _actors(self, fault: Fault, actor: Actor) -> list[Actor]:
         if fault.target is None or fault.target == "server" or fault.target in PROCESSES:
             return [actor]
-        return [
-            one
-            for one in self._targets
-            if one.session == fault.target and fault.worker in (None, one.worker)
-        ]
+        return [one for one in self._targets if one.session == fault.target and fault.worker in (None, one.worker)]
 
     def _pid(self, actor: Actor) -> int:
+        self._targets[actor].disturb()
         pid = self._targets[actor].pid
         if pid is None:
             raise Undelivered(f"{actor} has no connection")
         return pid
 
     def _await_time(self, fault: Fault, actor: Actor, over: Callable[[], bool] | None) -> None:
-        own = over is not None
-        if fault.when_blocked or (own and fault.kind != "fill") or (fault.kind == "cancel" and not own):
-            who = self._actors(fault, actor) if fault.when_blocked or not own else [actor]
-            self._await_state(who, "blocked" if fault.when_blocked else "in its statement", over)
+        if fault.when_blocked or fault.kind == "cancel":
+            self._await_state(self._actors(fault, actor), "blocked" if fault.when_blocked else "in a statement", over)
+        elif over is not None:
+            self._await_state([actor], "in a statement", over)
         if fault.after is not None:
             until = time.monotonic() + fault.after
             while time.monotonic() < until:
@@ -216,7 +238,7 @@ class Faulting:
             if rows and rows[0][0] == str(len(who)):
                 return
             self._go_on_waiting(over)
-            if over is None and self._stage.all_ended(who):
+            if over is None and self._left.issuperset(who):
                 names = " and ".join(map(str, who))
                 raise Undelivered(f"{names} came to the end without being {state}")
             self.stop.wait(_LOOK)
@@ -248,10 +270,17 @@ class Faulting:
         self._stopped = self._touched = False
 
     def release(self) -> None:
-        """Give back the room that faults took, on disks and for connections."""
+        """Give back the room that faults took, on disks and for connections, and see that the server runs."""
         self.hand.give_connections()
-        if self.hand.power is not None:
-            carrying.empty(self.hand.power)
+        power = self.hand.power
+        if power is None or not self._filled_disk:
+            return
+        carrying.empty(power)
+        self._filled_disk = False
+        # without room for its WAL it may have gone down, and not have come up again
+        while not self.hand.answers():
+            if not power.running:
+                power.start()
 
     def undelivered(self) -> list[Failure]:
         """Tell of the faults that never struck."""

@@ -1,4 +1,4 @@
-"""The engine's own way to the server for faults: a connection that comes again, and all others where they are filled."""
+"""A way to the server for faults: a connection that comes again, and all others while they are filled."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ class Hand:
         self._lock = threading.RLock()
         self._link: Link | None = None
         self._taken: list[Link] = []
+        self._probe: tuple[Link, threading.Thread] | None = None
+        self.holding = threading.Lock()
+        """Whose commits are held."""
 
     @property
     def power(self) -> PrivateServer | None:
@@ -57,6 +60,10 @@ class Hand:
             if answer.error.lost or not link.alive:
                 return None
             raise Undelivered(f"{answer.error.message} ({answer.error.sqlstate})")
+
+    def answers(self) -> bool:
+        """Say whether the server answers."""
+        return self.ask("SELECT 1") is not None
 
     def _open(self) -> Link:
         if self._link is None or not self._link.alive:
@@ -103,6 +110,32 @@ class Hand:
             with contextlib.suppress(Undelivered):
                 while taken and (rows := self.ask(query)) and rows[0][0] != "0" and not self._calm.is_set():
                     time.sleep(_LOOK)
+
+    def probe_waits(self) -> bool:
+        """Commit something, and say whether that waits for a standby. `end_probe` ends it."""
+        self.end_probe()
+        try:
+            link = self._door.open("fault", self._calm)
+        except LinkError:
+            return False
+        self._pids.add(link.pid)
+        commit = "SET synchronous_commit = on; SELECT pg_catalog.pg_logical_emit_message(true, 'pgchaos', '')"
+        thread = threading.Thread(target=link.ask, args=(commit,), name="pgchaos probe", daemon=True)
+        self._probe = link, thread
+        thread.start()
+        query = f"SELECT FROM pg_catalog.pg_stat_activity WHERE pid = {link.pid} AND wait_event = 'SyncRep'"
+        while thread.is_alive():
+            if self.ask(query):
+                return True
+        return False
+
+    def end_probe(self) -> None:
+        """Wait until the commit of `probe_waits` is over."""
+        if self._probe is not None:
+            link, thread = self._probe
+            self._probe = None
+            thread.join()
+            link.close()
 
     def close(self) -> None:
         """End all connections."""

@@ -21,6 +21,7 @@ from pgchaos.engine.stop import Stop
 from pgchaos.engine.visit import MARKS, Visit
 from pgchaos.engine.voice import Voices
 from pgchaos.engine.wording import error_failure
+from pgchaos.faults.kinds import disks_of
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.model import Item, Place, Scenario, Statement, holds
 from pgchaos.scenario.model import Section as Part
@@ -66,14 +67,24 @@ def run_once(
     """
     result = RunResult(settings.seed, started_at=time.time(), server=server.banner)
     extensions = tuple(r.name for r in scenario.requires if r.kind == "extension")
-    schema, again = scenario.sandbox == "schema", scenario.plain and not mentions(scenario, MARKS)
-    with lend() if lend else server.sandbox(extensions, schema=schema, again=again) as sandbox:
+    with lend() if lend else _sandbox(scenario, variables, server, extensions) as sandbox:
+        result.server = sandbox.banner or result.server
         if scenario.alone:
             sandbox.spare()
         result.started_at = time.time()
         _Run(scenario, variables, sandbox, settings, result, order, ledger).go()
         result.duration = time.time() - result.started_at
     return result
+
+
+def _sandbox(
+    scenario: Scenario, variables: Mapping[str, str], server: Server, extensions: tuple[str, ...]
+) -> AbstractContextManager[Sandbox]:
+    if scenario.sandbox != "server":
+        schema, again = scenario.sandbox == "schema", scenario.plain and not mentions(scenario, MARKS)
+        return server.sandbox(extensions, schema=schema, again=again)
+    settings = {one.name: one.value for one in scenario.server if one.when is None or one.when.holds(variables)}
+    return server.own_sandbox(extensions, settings, disks_of(scenario))
 
 
 class _Run:

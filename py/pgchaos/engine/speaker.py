@@ -51,11 +51,13 @@ class Speaker:
         """
         if self._link is not None and self._link.alive:
             return
+        again = self._link is not None and self._cast.faulting.await_server()
         self.close()
         actor = self._actor
         settings = {"chaos.session": actor.session, "chaos.worker": str(actor.worker), "chaos.iteration": "1"}
         settings["chaos.seed"] = str(self._cast.seed)
-        link = self._cast.door.open(str(actor), self._cast.stop, settings, self._hear)
+        patience = 0.0 if self._cast.faulting.full else None
+        link = self._cast.door.open(str(actor), self._cast.stop, settings, self._hear, again=again, patience=patience)
         self._link, self._told, self._hurried = link, None, False
         self._cast.pids.add(link.pid)
         self._cast.stage.join(actor, link.pid)
@@ -72,6 +74,11 @@ class Speaker:
     def pid(self) -> int | None:
         """The backend, or None where there is no connection."""
         return self._link.pid if self._link is not None and self._link.alive else None
+
+    def disturb(self) -> None:
+        """Note that the connection is cancelled from outside: no other scenario shall have it."""
+        if self._link is not None:
+            self._link.disturbed = True
 
     def say(self, item: Statement, text: str, record: Record, variables: Mapping[str, str]) -> Answer:
         """Send a statement and take its answer.

@@ -127,9 +127,7 @@ def _kill_one(reach: Reach, pid: int) -> None:
 
 
 def _born(reach: Reach) -> str:
-    rows = reach.ask(
-        "SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer'"
-    )
+    rows = reach.ask("SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer'")
     return str(rows[0][0] or "") if rows else ""
 
 

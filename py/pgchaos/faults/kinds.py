@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgchaos.scenario.model import Fault
+from pgchaos.scenario.model import Fault, Scenario
 
 RUN = frozenset({"cancel", "terminate", "kill", "crash", "stop", "restart", "fill"})
 """The kinds that are carried out; the others of the language are read only."""
@@ -15,8 +15,6 @@ PROCESSES = {
 }
 """Processes of a server that a fault may name, and their backend_type in pg_stat_activity."""
 
-DISK = "chaos_disk"
-"""The tablespace that `fill disk` fills."""
 _MIB = 1 << 20
 DISKS = {"disk": ("disk", 24 * _MIB), "wal": ("data/pg_wal", 96 * _MIB)}
 """What can be filled: the folder of the server that gets a file system of its own, and its size in bytes."""
@@ -41,6 +39,19 @@ def needs_own_server(fault: Fault) -> bool:
         True where somebody has to start the server again, or to give it its disks.
     """
     return fault.kind in ("crash", "stop", "restart") or (fault.kind == "fill" and fault.argument in DISKS)
+
+
+def disks_of(scenario: Scenario) -> dict[str, int]:
+    """Tell which folders of a scenario's own server get a file system of their own, so that they can be filled.
+
+    Args:
+        scenario: as read.
+
+    Returns:
+        The size in bytes of each.
+    """
+    items = (item for session in scenario.sessions for item in session.items if isinstance(item, Fault))
+    return dict(DISKS[fault.argument] for fault in items if fault.kind == "fill" and fault.argument in DISKS)
 
 
 def waits_for_own(fault: Fault) -> bool:

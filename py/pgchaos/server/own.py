@@ -18,6 +18,9 @@ from pgchaos.server.sandbox import Sandbox, furnish
 from pgchaos.server.settings import ServerError
 
 _DATABASE = "pgchaos_own"
+DISK = "disk"
+"""The folder of a server in which a tablespace lies, where it has a small file system."""
+TABLESPACE = "chaos_disk"
 _SETTINGS = {
     "shared_buffers": "32MB",
     # many stand side by side, and none has anything to clean up before a scenario is over
@@ -66,6 +69,10 @@ class OwnServers:
         with server:
             if extensions:
                 self._furnish(server, extensions)
+            if DISK in (disks or {}):
+                with psycopg.connect(_conninfo(server, _DATABASE), autocommit=True) as conn:
+                    place = sql.Literal(str(server.folder / DISK))
+                    conn.execute(sql.SQL("CREATE TABLESPACE {} LOCATION {}").format(sql.Identifier(TABLESPACE), place))
             banner = f"PostgreSQL {self.version}, a private server of the scenario's own"
             yield Sandbox(_DATABASE, _conninfo(server, _DATABASE), power=server, banner=banner)
 

@@ -317,6 +317,8 @@ class Server:
                 own.close()
         finally:
             self._pool.give_back(name)
+
+    @contextmanager
     def own_sandbox(
         self, extensions: tuple[str, ...], settings: Mapping[str, str], disks: Mapping[str, int]
     ) -> Iterator[Sandbox]:

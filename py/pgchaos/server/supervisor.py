@@ -148,10 +148,16 @@ class Supervisor:
         """Kill the postmaster and all its processes, as a power cut ends them."""
         assert self.server is not None
         assert self.folder is not None
+        data = Path(self.folder, "data")
         if self.server.poll() is None:
+            # stopped, it tells nobody anything, and the others die before they can tell their clients that it is dead
+            os.kill(self.server.pid, signal.SIGSTOP)
+            for pid in living(data) - {self.server.pid}:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.server.kill()
             self.server.wait()
-        kill_living(Path(self.folder, "data"))
+        kill_living(data)
         return {}
 
     def wait_until_ready(self, log: Path) -> dict[str, Any]:
