@@ -25,6 +25,7 @@ class Cast:
         variables: of the matrix.
         seed: of everything random.
         tells: the scenario asks for chaos.var or chaos.iteration: the server is told them (a round trip each time).
+        keeps: it asks for chaos.acknowledged: the variables of each transaction are kept.
         listens: it has a LISTEN somewhere.
         pids: every backend that the engine ever had here is put in.
         stage, stop, voices, result, faulting: see there.
@@ -37,6 +38,7 @@ class Cast:
     variables: Mapping[str, str]
     seed: int
     tells: bool
+    keeps: bool
     listens: bool
     pids: set[int]
     stage: Stage

@@ -33,6 +33,7 @@ from pgchaos.server import ServerError
 _TO_END = 15.0
 """Seconds that stopped sessions have to end; a cancel has 5 of them."""
 _TELLS = re.compile(r"\b(?:var|iteration|barrier|random|seed|jitter|maybe_fail|inject_error)\b", re.IGNORECASE)
+_KEEPS = re.compile(r"\backnowledged\b", re.IGNORECASE)
 _LISTENS = re.compile(r"\blisten\b", re.IGNORECASE)
 _TIMEOUTS = re.compile(r"(?<!deadlock_)timeout", re.IGNORECASE)
 _DEADLOCK_TIMEOUT = re.compile("deadlock_timeout", re.IGNORECASE)
@@ -87,6 +88,7 @@ class Performance:
             variables,
             seed,
             tells,
+            mentions(scenario, _KEEPS),
             listens,
             pids,
             self._stage,

@@ -226,6 +226,8 @@ class Player:
         expect, allow = self._expect, self._allow
         self._expect = self._allow = None
         answer = self._send(item, expect) if not self._faults else self._send_struck(item, expect)
+        if self._cast.keeps:
+            self.speaker.note_variables(self._state.variables)
         if answer.error is not None:
             self._fail(item, answer, answer.error, expect, allow)
         elif closes_block(item.verb, item.text) and self.speaker.in_block:

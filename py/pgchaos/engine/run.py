@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
@@ -27,14 +27,15 @@ from pgchaos.scenario.model import Item, Place, Scenario, Statement, holds
 from pgchaos.scenario.model import Section as Part
 from pgchaos.schedule.board import in_force
 from pgchaos.schedule.orders import Order
-from pgchaos.server import Sandbox, Server
+from pgchaos.server import Sandbox, Server, ServerError
+from pgchaos.server.settings import NoDisk
 from pgchaos.tap import TapParser, failure_of, failures_of
 
 Lend = Callable[[], AbstractContextManager[Sandbox]]
 
 _CRASH = 0.5
 """Seconds in which a crash of the server is noticed."""
-_RECORDED = re.compile(r"\b(?:history|transactions|notifications)\b", re.IGNORECASE)
+_RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
 _PLAN = re.compile(r"\b(?:no_)?plan\s*\(", re.IGNORECASE)
 _FINISH = re.compile(r"\bfinish\s*\(", re.IGNORECASE)
 
@@ -67,13 +68,27 @@ def run_once(
     """
     result = RunResult(settings.seed, started_at=time.time(), server=server.banner)
     extensions = tuple(r.name for r in scenario.requires if r.kind == "extension")
-    with lend() if lend else _sandbox(scenario, variables, server, extensions) as sandbox:
+    with ExitStack() as stack:
+        try:
+            sandbox = stack.enter_context(lend() if lend else _sandbox(scenario, variables, server, extensions))
+        except NoDisk as error:
+            result.skipped = f"`fault fill` cannot be delivered here: {error}"
+            return result
+        except ServerError as error:
+            if scenario.sandbox != "server":
+                raise
+            # of this scenario's making, by a parameter that its server does not take
+            place = scenario.server[0].place if scenario.server else None
+            result.failures.append(Failure("error", (), str(error), place))
+            return result
         result.server = sandbox.banner or result.server
         if scenario.alone:
             sandbox.spare()
         result.started_at = time.time()
         _Run(scenario, variables, sandbox, settings, result, order, ledger).go()
         result.duration = time.time() - result.started_at
+        if result.failures and scenario.sandbox == "server" and sandbox.power is not None:
+            result.log = sandbox.power.last_lines()
     return result
 
 
@@ -83,7 +98,7 @@ def _sandbox(
     if scenario.sandbox != "server":
         schema, again = scenario.sandbox == "schema", scenario.plain and not mentions(scenario, MARKS)
         return server.sandbox(extensions, schema=schema, again=again)
-    settings = {one.name: one.value for one in scenario.server if one.when is None or one.when.holds(variables)}
+    settings = {one.name: one.value for one in scenario.server if holds(one.when, variables)}
     return server.own_sandbox(extensions, settings, disks_of(scenario))
 
 

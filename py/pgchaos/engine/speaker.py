@@ -37,6 +37,7 @@ class Speaker:
         self._tracker = Tracker()
         self._told: tuple[int, str] | None = None
         self._record: Record | None = None
+        self._ended: Transaction | None = None
         self._hurried = False
         self.hurry = False
         """The next statement may close a circle of lock waits: then its session shall be the one whom that costs."""
@@ -195,10 +196,19 @@ class Speaker:
             ended.block,
             ended.outcome,
             ended.sqlstate,
+            record.step,
+            record.ended_at,
         )
+        self._ended = row
         self._cast.result.transactions.append(row)
         if self._cast.ledger is not None:
             self._cast.ledger.end(self._actor, row)
+
+    def note_variables(self, variables: Mapping[str, str]) -> None:
+        r"""Keep the variables for the transaction that has just ended, if one has, those of its own `\gset` too."""
+        if self._ended is not None:
+            self._ended.variables.update(variables)
+            self._ended = None
 
     def rollback(self) -> None:
         """End the open block, if any, after an error that its author does not deal with."""

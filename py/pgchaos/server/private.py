@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pgchaos.server import binaries
 from pgchaos.server.place import make_folder
-from pgchaos.server.settings import ServerError
-from pgchaos.server.supervisor import LOG, remove_server
+from pgchaos.server.settings import NoDisk, ServerError
+from pgchaos.server.supervisor import LOG, remove_server, tail
 from pgchaos.server.watch import Watch
 
 _SETTINGS = {
@@ -107,6 +107,14 @@ class PrivateServer:
         """The server's log; it goes with the server."""
         return self.folder / LOG
 
+    def last_lines(self, count: int = 20) -> list[str]:
+        """Read the end of the log.
+
+        Args:
+            count: lines at most.
+        """
+        return tail(self.log, 200 * count).splitlines()[-count:]
+
     @property
     def parameters(self) -> dict[str, str]:
         """The parameters of libpq to reach it; they override whatever the environment says of another server."""
@@ -157,8 +165,10 @@ def start_private(
         The server, accepting connections.
 
     Raises:
-        ServerError: it does not start; the message holds the end of its log.
+        ServerError: it does not start; the message holds the end of its log. NoDisk, where a disk cannot be made.
     """
+    if disks and os.geteuid() != 0:
+        raise NoDisk("a disk that can be filled is a small file system, which only root can mount")
     programs = binaries.embedded_bindir() if bindir is None else bindir.resolve()
     binaries.check_bindir(programs)
     who = binaries.account()
@@ -206,6 +216,8 @@ def _start(
         env=dict(env),
         disks=dict(disks),
     )
+    if "disk" in answer:
+        raise NoDisk(f"no small file system for {answer['disk']}: {answer['error']}")
     if "error" in answer:
         raise ServerError(
             f"no private server from {programs}: {answer['error']}\n{answer.get('log', '')}".rstrip()

@@ -91,7 +91,7 @@ def furnish(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str,
     with _naming("the toolkit"):
         # the extension is the same SQL: where it is installed, or will be, that is the one
         if _has_extension(conn):
-            conn.execute("TRUNCATE chaos._history, chaos._transactions, chaos._notifications")
+            conn.execute("TRUNCATE chaos._history, chaos._transactions, chaos._acknowledged, chaos._notifications")
         elif "pgchaos" not in extensions:
             conn.execute(toolkit().encode())
     for name in extensions:

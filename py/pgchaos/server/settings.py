@@ -10,6 +10,10 @@ class ServerError(Exception):
     """No server, or one that cannot be used: the message says what was tried and what to do."""
 
 
+class NoDisk(ServerError):
+    """No file system of its own for a server whose disk shall be filled: only root can mount one."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """Which server to use.

@@ -118,7 +118,7 @@ class Supervisor:
         for name, size in disks.items():
             problem = mount(Path(folder, name), size, account)
             if problem:
-                return {"error": problem}
+                return {"error": problem, "disk": name}
         return self.do_again()
 
     def do_again(self) -> dict[str, Any]:
