@@ -73,24 +73,6 @@ SELECT position, session, worker, iteration, attempt, step, variables, acknowled
 COMMENT ON VIEW chaos.acknowledged IS
 'One row for each transaction that a session was told is committed, in the order in which the answers came: a ledger that is kept outside the server, and so survives its crash. step is the one that ended it; variables are the psql variables of the session then.';
 
-CREATE TABLE chaos._acknowledged (
-    run text NOT NULL DEFAULT coalesce(current_setting('chaos.run', true), ''),
-    position bigint NOT NULL,
-    session text NOT NULL,
-    worker integer NOT NULL,
-    iteration integer NOT NULL,
-    attempt integer NOT NULL,
-    step text NOT NULL,
-    variables jsonb NOT NULL,
-    acknowledged_at timestamptz NOT NULL
-);
-COMMENT ON TABLE chaos._acknowledged IS 'Internal: chaos.acknowledged of all runs in this database.';
-CREATE VIEW chaos.acknowledged AS
-SELECT position, session, worker, iteration, attempt, step, variables, acknowledged_at
-  FROM chaos._acknowledged WHERE run = coalesce(current_setting('chaos.run', true), '');
-COMMENT ON VIEW chaos.acknowledged IS
-'One row for each transaction that a session was told is committed, in the order in which the answers came: a ledger that is kept outside the server, and so survives its crash. step is the one that ended it; variables are the psql variables of the session then.';
-
 CREATE TABLE chaos._notifications (
     run text NOT NULL DEFAULT coalesce(current_setting('chaos.run', true), ''),
     session text NOT NULL,
@@ -112,7 +94,6 @@ LANGUAGE sql VOLATILE
 AS $$
     DELETE FROM chaos._history AS r WHERE r.run = $1;
     DELETE FROM chaos._transactions AS r WHERE r.run = $1;
-    DELETE FROM chaos._acknowledged AS r WHERE r.run = $1;
     DELETE FROM chaos._acknowledged AS r WHERE r.run = $1;
     DELETE FROM chaos._notifications AS r WHERE r.run = $1;
 $$;

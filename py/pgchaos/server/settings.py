@@ -11,7 +11,7 @@ class ServerError(Exception):
 
 
 class NoDisk(ServerError):
-    """No file system of its own for a server whose disk shall be filled: only root can mount one."""
+    """No small file system for a disk that shall be filled: only root can mount one, and not everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
