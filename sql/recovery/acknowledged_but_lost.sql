@@ -47,7 +47,7 @@ INSERT INTO entry VALUES (:iteration);
 INSERT INTO entry SELECT :iteration WHERE set_config('synchronous_commit', 'off', false) = 'off';
 -- chaos:caught by 'nothing that was acknowledged is lost'
 
--- chaos:mutant the first entries go
+-- chaos:mutant an entry is not the one that was acknowledged when level = on
 -- chaos:session writer
 -- chaos:fault crash after on 40th execution
 INSERT INTO entry VALUES (:iteration + 1);

@@ -13,6 +13,7 @@
 CREATE TABLE visit (visitor text PRIMARY KEY);
 
 -- chaos:session hog
+-- chaos:wait for broken
 -- chaos:fault fill connections during
 SELECT chaos.signal('full') \;
 SELECT chaos.wait_for('refused');
@@ -26,10 +27,12 @@ INSERT INTO visit VALUES ('keeper');
 SELECT chaos.signal('refused');
 
 -- chaos:session comer
--- chaos:wait for full
--- chaos:fault terminate
--- chaos:expect admin_shutdown
+-- chaos:fault terminate after
 SELECT 'its connection breaks';
+-- chaos:signal broken
+-- chaos:wait for full
+-- chaos:expect admin_shutdown
+SELECT 'it notices';
 -- chaos:expect too_many_connections
 INSERT INTO visit VALUES ('comer');
 -- chaos:signal refused
@@ -42,6 +45,7 @@ SELECT results_eq(
 
 -- chaos:mutant nothing is used up
 -- chaos:session hog
+-- chaos:wait for broken
 SELECT chaos.signal('full') \;
 SELECT chaos.wait_for('refused');
 -- chaos:signal freed
@@ -49,10 +53,12 @@ SELECT chaos.wait_for('refused');
 
 -- chaos:mutant the comer does not try again
 -- chaos:session comer
--- chaos:wait for full
--- chaos:fault terminate
--- chaos:expect admin_shutdown
+-- chaos:fault terminate after
 SELECT 'its connection breaks';
+-- chaos:signal broken
+-- chaos:wait for full
+-- chaos:expect admin_shutdown
+SELECT 'it notices';
 -- chaos:expect too_many_connections
 INSERT INTO visit VALUES ('comer');
 -- chaos:signal refused

@@ -50,8 +50,7 @@ def disks_of(scenario: Scenario) -> dict[str, int]:
     Returns:
         The size in bytes of each.
     """
-    items = (item for session in scenario.sessions for item in session.items if isinstance(item, Fault))
-    return dict(DISKS[fault.argument] for fault in items if fault.kind == "fill" and fault.argument in DISKS)
+    return dict(disk for name, disk in DISKS.items() if name in scenario.fills)
 
 
 def waits_for_own(fault: Fault) -> bool:

@@ -17,7 +17,7 @@ from pgchaos.scenario.checks import (
 )
 from pgchaos.scenario.file import Reading
 from pgchaos.scenario.lexemes import Comment
-from pgchaos.scenario.model import Invariant, Place, Retry, Scenario, Schedule, Section, Session, Statement
+from pgchaos.scenario.model import Fault, Invariant, Place, Retry, Scenario, Schedule, Section, Session, Statement
 from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
 from pgchaos.scenario.oracle_rules import check_oracle
@@ -51,6 +51,12 @@ def assembled(path: Path, reading: Reading) -> Scenario:
         requires=tuple(head.requires),
         sandbox=head.sandbox,
         server=tuple(head.server),
+        fills=frozenset(
+            item.argument
+            for body in reading.found.bodies()
+            for item in body.items
+            if isinstance(item, Fault) and item.kind == "fill"
+        ),
         alone=head.alone,
         matrix=tuple(head.matrix.values()),
         given=tuple(head.given.values()),

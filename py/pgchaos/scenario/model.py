@@ -439,6 +439,7 @@ class Scenario:
         plain: True for a pgTAP file without directives: its items are the one check, run as psql would.
         tags: as written, without 'chaos'.
         timeout: of sessions together in seconds, None where not written.
+        fills: what its faults fill, those of its mutants too: 'disk', 'wal', 'connections'.
     """
 
     path: Path
@@ -452,6 +453,7 @@ class Scenario:
     requires: tuple[Requirement, ...] = ()
     sandbox: Literal["database", "schema", "server"] = "database"
     server: tuple[ServerSetting, ...] = ()
+    fills: frozenset[str] = frozenset()
     alone: bool = False
     matrix: tuple[Matrix, ...] = ()
     given: tuple[Given, ...] = ()
