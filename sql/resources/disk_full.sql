@@ -9,7 +9,7 @@
 -- chaos:timeout 30s
 
 -- chaos:setup
-CREATE TABLE archive (id int PRIMARY KEY, page text STORAGE PLAIN) TABLESPACE chaos_disk;
+CREATE TABLE archive (id int PRIMARY KEY, page text) TABLESPACE chaos_disk;
 CREATE TABLE entry (id int PRIMARY KEY);
 INSERT INTO archive SELECT id, repeat('x', 1000) FROM generate_series(1, 100) AS id;
 

@@ -12,7 +12,7 @@
 
 -- chaos:setup
 CREATE TABLE entry (id int PRIMARY KEY);
-CREATE TABLE bulk (id int, filler text STORAGE PLAIN);
+CREATE TABLE bulk (id int, filler text);
 CREATE TABLE born AS SELECT backend_start FROM pg_stat_activity WHERE backend_type = 'checkpointer';
 
 -- chaos:session loader allow disk_full connection_failure
