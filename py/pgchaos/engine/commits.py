@@ -96,11 +96,14 @@ class CommitHold:
             return False
         return rows[0][0] == "SyncRep" or (rows[0][1] == "t" and looks > 0)
 
+    def _comes_back(self) -> bool:
+        return not self._stop.is_set() and self._hand.power is not None and self._hand.power.running
+
     def give(self) -> None:
         """Let all commits go that still wait."""
         if self._taken:
             self._taken = False
-            while self._hand.ask("SELECT pg_catalog.pg_reload_conf()") is None and not self._stop.is_set():
+            while self._hand.ask("SELECT pg_catalog.pg_reload_conf()") is None and self._comes_back():
                 time.sleep(_LOOK)
             self._hand.end_probe()
             self._hand.holding.release()

@@ -59,7 +59,7 @@ class Strikes:
             SessionFailed: a fault could not be delivered.
             Halted: the run was stopped.
         """
-        if not self._due or not self._connected():
+        if not self._due or (any(map(_needs_connection, self._due)) and not self._connected()):
             return
         self._strike_each([fault for fault in self._due if fault.moment == "before"])
         during = [fault for fault in self._due if fault.moment == "during"]
@@ -152,3 +152,8 @@ class Strikes:
             return str(why)
         self._done.append(fault)
         return None
+
+
+def _needs_connection(fault: Fault) -> bool:
+    """Say whether it takes a connection of the session itself to strike."""
+    return fault.moment == "during" or (fault.target is None and fault.kind in ("cancel", "terminate", "kill"))

@@ -96,6 +96,7 @@ def _power(reach: Reach, kind: str, argument: str) -> None:
         power.stop("fast")
         power.start()
     elif argument == "smart":
+        reach.ask("SELECT 1")  # whoever is to strike later has a connection then
         power.stop("smart", limit=0)
         _await(reach.refused, "the server refuses new connections")
     else:
