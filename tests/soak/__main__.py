@@ -57,10 +57,13 @@ def soak(faults: int, seed: int, say: Callable[[str], None] = print) -> list[str
         after = count()
     at_last = count()
     say(f"kinds: {', '.join(f'{kind} {number}' for kind, number in sorted(kinds.items()))}")
-    say(f"after {min(_WARM, faults)} rounds: {before}
-after all of them: {after}")
-    say(f"at first: {at_first}
-at last: {at_last}")
+    for when, held in (
+        (f"after {min(_WARM, faults)}", before),
+        ("after all", after),
+        ("before", at_first),
+        ("at last", at_last),
+    ):
+        say(f"{when}: {held}")
     wrong += [f"more {name} after the rounds than after the first of them" for name in after.grown(before)]
     wrong += [f"more {name} at last than at first" for name in at_last.grown(at_first)]
     say("\n".join(wrong) or "nothing lost, nothing left")
