@@ -16,7 +16,7 @@ from pgchaos.engine.run import run_once
 from pgchaos.history import RunResult
 from pgchaos.scenario.reader import read
 from pgchaos.server import Sandbox, Server, ServerSettings, open_server
-from tests.soak.counting import count
+from tests.soak.counting import count, settled
 from tests.soak.rounds import Round, made
 
 _EACH = 50
@@ -54,7 +54,7 @@ def soak(faults: int, seed: int, say: Callable[[str], None] = print) -> list[str
             before = count() if number == _WARM else before
             if number % _EACH == 0 or number == faults:
                 say(f"  {number} done in {time.monotonic() - begun:.0f} s, {len(wrong)} wrong; {count()}")
-        after = count()
+        after = settled(before)
     at_last = count()
     say(f"kinds: {', '.join(f'{kind} {number}' for kind, number in sorted(kinds.items()))}")
     for when, held in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,19 @@ def count() -> Count:
         len(folders),
         process.memory_info().rss / 1e6,
     )
+
+
+def settled(before: Count, limit: float = 10.0) -> Count:
+    """Count when what is ending has ended: the processes of a server that was just killed.
+
+    Args:
+        before: an earlier count.
+        limit: seconds to wait until nothing is more than it was.
+    """
+    until = time.monotonic() + limit
+    while (now := count()).grown(before) and time.monotonic() < until:
+        time.sleep(0.01)
+    return now
 
 
 def _of_a_server(process: psutil.Process) -> bool:

@@ -152,7 +152,7 @@ class Supervisor:
         if self.server.poll() is None:
             # stopped, it tells nobody anything, and the others die before they can tell their clients that it is dead
             os.kill(self.server.pid, signal.SIGSTOP)
-            for pid in living(data) - {self.server.pid}:
+            for pid in (living(data) or children(self.server.pid)) - {self.server.pid}:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self.server.kill()
@@ -302,6 +302,12 @@ def living(data: Path) -> set[int]:
                 if os.path.samestat((process / "cwd").stat(), wanted):
                     found.add(int(process.name))
     return found
+
+
+def children(pid: int) -> set[int]:
+    """Find the children of a process (where there is no /proc)."""
+    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
+    return {int(child) for child, parent in (line.split() for line in table.splitlines()) if parent == str(pid)}
 
 
 def reap() -> None:
