@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from pgchaos.scenario.model import Place, Requirement
-from pgchaos.server import ServerError
+from pgchaos.server import ServerError, supervisor
 from pgchaos.server.own import OwnServers
 from pgchaos.server.settings import NoDisk
 from tests.server.conftest import living_in, needs_root
@@ -147,3 +147,10 @@ def test_it_goes_with_a_run_that_is_killed(disks: list[str]) -> None:
     until(lambda: not any(folder.exists() for folder in folders), "both folders are gone")
     assert living_in(folders[0]) == []
     assert str(folders[0]) not in Path("/proc/self/mounts").read_text()
+
+
+def test_children_are_found_without_proc() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert child.pid in supervisor.children(os.getpid())
+        child.communicate(b"\n")
+    assert child.pid not in supervisor.children(os.getpid())
