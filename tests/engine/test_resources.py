@@ -30,9 +30,10 @@ LIMITS = {
 @pytest.mark.parametrize("limit", LIMITS)
 def test_a_limit_of_the_server(play: Play, limit: str) -> None:
     setting, statement, state = LIMITS[limit]
+    allow = "" if state == "00000" else f" allow {state}"
     text = (
         f"-- chaos:sandbox server\n-- chaos:server {setting}\n-- chaos:server max_connections = 20\n"
-        f"-- chaos:session a{'' if state == '00000' else f' allow {state}'}\n{statement};\nSELECT chaos.assert(true, 'it goes on');\n"
+        f"-- chaos:session a{allow}\n{statement};\nSELECT chaos.assert(true, 'it goes on');\n"
     )
     result = play(text)
     assert held(result)[-1] == "it goes on"

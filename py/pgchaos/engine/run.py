@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
@@ -82,6 +83,9 @@ def run_once(
             result.failures.append(Failure("error", (), str(error), place))
             return result
         result.server = sandbox.banner or result.server
+        if not (scenario.alone or scenario.sandbox == "server"):
+            # others are on the same server
+            sandbox = replace(sandbox, power=None)
         if scenario.alone:
             sandbox.spare()
         result.started_at = time.time()

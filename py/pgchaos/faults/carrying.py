@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
+
+import psutil
 
 from pgchaos.faults.kinds import DISKS, PROCESSES
 from pgchaos.server import PrivateServer, ServerError
@@ -118,13 +118,22 @@ def _kill(reach: Reach, pids: Collection[int]) -> None:
 
 def _kill_one(reach: Reach, pid: int) -> None:
     if reach.power is not None:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            raise Undelivered(f"there is no process {pid} any more") from None
+        _kill_child(reach.power, pid)
         return
     # on another machine, or in a container, the number is another process's here: let the server's machine do it
     reach.ask(f"COPY (SELECT 1) TO PROGRAM 'kill -9 {pid}'")
+
+
+def _kill_child(power: PrivateServer, pid: int) -> None:
+    """Kill a process of a server of ours: a number alone may be another process's by now."""
+    try:
+        process = psutil.Process(pid)
+        if process.ppid() == power.pid:
+            process.kill()
+            return
+    except psutil.NoSuchProcess:
+        pass
+    raise Undelivered(f"the server has no process {pid} any more")
 
 
 def _born(reach: Reach) -> str:
