@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -85,6 +86,8 @@ def test_it_comes_back(own: OwnServers, how: str) -> None:
                 assert power.stop("fast" if how == "fast" else "immediate")
             assert not power.running
             assert living_in(power.folder / "data") == []
+            # nobody is left dead and uncollected either
+            assert psutil.Process(power.supervisor).children() == []
             with pytest.raises(psycopg.OperationalError):
                 conn.execute("SELECT 1")
         power.start()

@@ -73,6 +73,11 @@ class PrivateServer:
         return bool(self._ask("stop", limit=limit + 30, arguments={"sign": _SIGNS[mode], "within": limit})["ended"])
 
     @property
+    def supervisor(self) -> int:
+        """The process that watches over it."""
+        return self._watch.pid
+
+    @property
     def running(self) -> bool:
         """Whether the postmaster runs."""
         return bool(self._ask("look")["running"])

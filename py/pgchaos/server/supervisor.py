@@ -158,6 +158,10 @@ class Supervisor:
             self.server.kill()
             self.server.wait()
         kill_living(data)
+        # who is dying works nowhere any more, and is not dead yet
+        limit = time.monotonic() + STOP_LIMIT
+        while reap() and time.monotonic() < limit:
+            time.sleep(0.001)
         return {}
 
     def wait_until_ready(self, log: Path) -> dict[str, Any]:
@@ -310,11 +314,13 @@ def children(pid: int) -> set[int]:
     return {int(child) for child, parent in (line.split() for line in table.splitlines()) if parent == str(pid)}
 
 
-def reap() -> None:
-    """Collect the children that have ended."""
+def reap() -> bool:
+    """Collect the children that have ended, and say whether there are any that have not."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+        return True
+    return False
 
 
 def pid_file(folder: str) -> list[str]:
