@@ -15,7 +15,7 @@ from pgchaos.engine.stage import Halted, Stage
 from pgchaos.engine.stop import Stop
 from pgchaos.faults import carrying
 from pgchaos.faults.carrying import Undelivered, carry_out
-from pgchaos.faults.kinds import PROCESSES, told
+from pgchaos.faults.kinds import PROCESSES, of_server, told
 from pgchaos.history import Failure
 from pgchaos.scenario.model import Fault, Scenario
 from pgchaos.schedule.board import Actor, in_force
@@ -23,6 +23,8 @@ from pgchaos.server import ServerError
 
 _LOOK = 0.001
 """Seconds between two looks at who shall be struck."""
+_RECOVERED_WITHIN = 60.0
+"""Seconds in which a server comes up that has room again."""
 
 
 class Target(Protocol):
@@ -60,7 +62,7 @@ class Faulting:
         pids: set[int],
     ) -> None:
         self.hand = Hand(door, calm, pids)
-        self._stage, self.stop = stage, stop
+        self._stage, self.stop, self._calm = stage, stop, calm
         self._faults = [
             item
             for session in scenario.sessions
@@ -69,13 +71,14 @@ class Faulting:
         ]
         self._targets: dict[Actor, Target] = {}
         self._lock = threading.Lock()
-        self._one = threading.Lock()
+        self._one = threading.RLock()
         self._reached: dict[tuple[object, ...], int] = {}
         self._struck: set[Fault] = set()
         self._down = 0
         self._up = threading.Condition()
-        self._touched = self._stopped = self._filled_disk = False
+        self._touched = self._stopped = self._filled_disk = self._held_down = False
         self._left: set[Actor] = set()
+        self._born = ""
 
     def enter(self, actor: Actor, target: Target) -> None:
         """Make a connection known, so that it can be struck."""
@@ -149,8 +152,9 @@ class Faulting:
             if hold is not None and over is not None:
                 self._await_commit(hold, self._pid(actor), over)
             self._await_time(fault, actor, over if hold is None else None)
-            pids, now = self._pids(fault, actor), time.time()
-            self.carry_out(fault, pids)
+            with self._one:
+                pids, now = self._pids(fault, actor), time.time()
+                self.carry_out(fault, pids)
         return now
 
     def _await_commit(self, hold: CommitHold, pid: int, over: Callable[[], bool]) -> None:
@@ -180,21 +184,31 @@ class Faulting:
     @contextmanager
     def _outage(self, fault: Fault) -> Iterator[None]:
         """Have those who lost their connection wait until the server has recovered, instead of finding out when."""
+        self._touched = self._touched or of_server(fault)
+        if fault.kind == "fill" and fault.argument != "connections":
+            self._filled_disk, self._born = True, carrying.born(self.hand)
+            if fault.moment == "during" and fault.argument == "wal" and not self._held_down:
+                # until there is room again it may go down and not come up
+                self._held_down = True
+                self._go_down()
         if fault.kind not in ("kill", "crash", "stop", "restart"):
-            self._touched = self._touched or fault.kind == "fill"
-            self._filled_disk = self._filled_disk or (fault.kind == "fill" and fault.argument != "connections")
             yield
             return
-        self._touched = True
-        with self._up:
-            self._down += 1
+        self._go_down()
         try:
             yield
             self._stopped = fault.kind == "stop"
         finally:
-            with self._up:
-                self._down -= 1
-                self._up.notify_all()
+            self._come_up()
+
+    def _go_down(self) -> None:
+        with self._up:
+            self._down += 1
+
+    def _come_up(self) -> None:
+        with self._up:
+            self._down -= 1
+            self._up.notify_all()
 
     def _pids(self, fault: Fault, actor: Actor) -> tuple[int, ...]:
         if fault.kind not in ("cancel", "terminate", "kill"):
@@ -269,18 +283,33 @@ class Faulting:
                 power.start()
         self._stopped = self._touched = False
 
-    def release(self) -> None:
-        """Give back the room that faults took, on disks and for connections, and see that the server runs."""
+    def release(self, *, crashed: bool = False) -> None:
+        """Give back the room that faults took, on disks and for connections, and see that the server runs.
+
+        Args:
+            crashed: it went down for want of room, or is about to: wait until it has recovered.
+
+        Raises:
+            ServerError: it does not start again.
+        """
         self.hand.give_connections()
         power = self.hand.power
         if power is None or not self._filled_disk:
             return
         carrying.empty(power)
         self._filled_disk = False
-        # without room for its WAL it may have gone down, and not have come up again
-        while not self.hand.answers():
-            if not power.running:
-                power.start()
+        try:
+            # without room for its WAL it may have gone down, and not have come up again
+            until = time.monotonic() + _RECOVERED_WITHIN
+            before = ("", self._born) if crashed else ("",)
+            while carrying.born(self.hand) in before and time.monotonic() < until:
+                if not power.running:
+                    power.start()
+                self._calm.wait(_LOOK)
+        finally:
+            if self._held_down:
+                self._held_down = False
+                self._come_up()
 
     def undelivered(self) -> list[Failure]:
         """Tell of the faults that never struck."""
@@ -288,7 +317,7 @@ class Faulting:
         return [failure(fault, self._why_not(fault)) for fault in missing]
 
     def _why_not(self, fault: Fault) -> str:
-        counts = [count for key, count in self._reached.items() if key[0] == fault]
+        counts = [count for key, count in self._reached.items() if key[0] == fault and count]
         if not counts:
             return "no session came to its line"
         return f"its line was come to {max(counts)} time{'s' if max(counts) > 1 else ''} only"

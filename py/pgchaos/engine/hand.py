@@ -61,10 +61,6 @@ class Hand:
                 return None
             raise Undelivered(f"{answer.error.message} ({answer.error.sqlstate})")
 
-    def answers(self) -> bool:
-        """Say whether the server answers."""
-        return self.ask("SELECT 1") is not None
-
     def _open(self) -> Link:
         if self._link is None or not self._link.alive:
             self._shut()

@@ -242,8 +242,9 @@ class Player:
         self._last = None
         try:
             answer = self._send(item, expect)
-        finally:
+        except BaseException:
             strikes.abandon()
+            raise
         strikes.after(answer)
         if self._last is not None:
             self._last.fault = strikes.told()

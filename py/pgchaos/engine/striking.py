@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.commits import CommitHold, ends_in_commit
@@ -16,6 +17,10 @@ from pgchaos.faults.kinds import told, waits_for_own
 from pgchaos.history import Record
 from pgchaos.scenario.model import Fault, Place, Statement
 from pgchaos.schedule.board import Actor
+from pgchaos.server import ServerError
+
+ADMIN_SHUTDOWN = "57P01"
+"""Somebody was terminated, or the server was told to stop."""
 
 
 class Strikes:
@@ -113,7 +118,7 @@ class Strikes:
             SessionFailed: a fault could not be delivered.
             Halted: the run was stopped.
         """
-        self.abandon()
+        self.abandon(answer)
         lost = answer.error is not None and answer.error.lost
         for fault, why in self._missed:
             if not lost:
@@ -127,14 +132,26 @@ class Strikes:
                     raise SessionFailed(failure(fault, why, str(self._actor)))
         self._strike_each([fault for fault in self._due if fault.moment == "after"])
 
-    def abandon(self) -> None:
-        """Have nobody strike any more: the statement is over."""
+    def abandon(self, answer: Answer | None = None) -> None:
+        """Have nobody strike any more: the statement is over.
+
+        Args:
+            answer: to it, where one came.
+        """
         self._over.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
         if any(fault.kind == "fill" and fault.moment == "during" for fault in self._done):
-            self._faulting.release()
+            # where it does not start, that is told when it is tried at the end again
+            with suppress(ServerError):
+                self._faulting.release(crashed=self._crashed(answer))
+
+    def _crashed(self, answer: Answer | None) -> bool:
+        """Say whether the statement took the server down, for want of room for its WAL."""
+        wal = any(fault.argument == "wal" for fault in self._done)
+        error = answer.error if answer is not None else None
+        return wal and error is not None and error.lost and error.sqlstate != ADMIN_SHUTDOWN
 
     def _strike_each(self, faults: list[Fault]) -> None:
         for fault in faults:

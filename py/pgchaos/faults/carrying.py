@@ -108,12 +108,12 @@ def _kill(reach: Reach, pids: Collection[int]) -> None:
 
     What proves it is another checkpointer: pg_postmaster_start_time() stays as it was.
     """
-    before = _born(reach)
+    before = born(reach)
     if not before:
         raise Undelivered("the server does not say when its checkpointer was started: it takes a superuser to see that")
     for pid in pids:
         _kill_one(reach, pid)
-    _await(lambda: (_born(reach) or before) != before, "the server has recovered")
+    _await(lambda: (born(reach) or before) != before, "the server has recovered")
 
 
 def _kill_one(reach: Reach, pid: int) -> None:
@@ -136,7 +136,15 @@ def _kill_child(power: PrivateServer, pid: int) -> None:
     raise Undelivered(f"the server has no process {pid} any more")
 
 
-def _born(reach: Reach) -> str:
+def born(reach: Reach) -> str:
+    """Tell when the checkpointer was started: another one proves that the server has recovered from a crash.
+
+    Args:
+        reach: to the server.
+
+    Returns:
+        The time as the server writes it; '' where it does not answer, or does not say.
+    """
     rows = reach.ask("SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer'")
     return str(rows[0][0] or "") if rows else ""
 
