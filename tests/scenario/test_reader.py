@@ -367,13 +367,13 @@ def test_a_schedule_names_iterations(scenario: Reader) -> None:
 
 def test_what_does_not_run_yet_is_told_line_by_line(scenario: Reader) -> None:
     found = scenario(
-        "-- chaos:sandbox server\n-- chaos:given amount in 1..2\n-- chaos:schedule explore 9\n"
-        "-- chaos:oracle serializable\n"
-        "-- chaos:session a\nSELECT 1;\n-- chaos:state\nSELECT 1;\n"
+        "-- chaos:sandbox server\n-- chaos:session a\n-- chaos:fault cut\nSELECT 1;\n-- chaos:fault crash\nSELECT 1;\n"
+        "-- chaos:fault latency 5ms\nSELECT 1;\n" + CHECK
     )
     assert [str(problem) for problem in found.unsupported] == [
+        "sql/t.sql:3: `fault cut` is not supported yet",
+        "sql/t.sql:7: `fault latency` is not supported yet",
     ]
-    assert found.oracle == "serializable"
     assert found.sandbox == "server"
 
 
