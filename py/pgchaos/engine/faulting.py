@@ -243,13 +243,16 @@ class Faulting:
     def _await_state(self, who: list[Actor], state: str, over: Callable[[], bool] | None) -> None:
         while True:
             pids = ",".join(str(self._pid(one)) for one in who)
-            condition = "pg_catalog.cardinality(pg_catalog.pg_blocking_pids(pid)) > 0"
-            if state != "blocked":
-                condition = "state = 'active'"
             rows = self.hand.ask(
-                f"SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{pids}}}') AND {condition}"
+                "SELECT pid, pg_catalog.array_to_string(pg_catalog.pg_blocking_pids(pid), ',')"
+                f" FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{pids}}}') AND state = 'active'"
             )
-            if rows and rows[0][0] == str(len(who)):
+            blockers = {int(str(pid)): by for pid, by in rows or ()}
+            if state == "blocked":
+                blockers = {pid: by for pid, by in blockers.items() if by}
+                for pid, by in blockers.items():
+                    self._stage.note_blockers(pid, tuple(map(int, str(by).split(","))))
+            if len(blockers) == len(who):
                 return
             self._go_on_waiting(over)
             if over is None and self._left.issuperset(who):

@@ -259,6 +259,13 @@ class Stage:
                 now.blockers = ()
         return look
 
+    def note_blockers(self, pid: int, blockers: tuple[int, ...]) -> None:
+        """Note whom a connection was seen waiting for, where somebody else has looked."""
+        with self._news:
+            now = self._doing.get(self._actors[pid])
+            if now is not None and now.record is not None:
+                self._remember(now.record, blockers)
+
     def _find_stuck(self) -> None:
         """Stop the run where nobody can go on any more, instead of waiting for its time to be over."""
         confirmed = self._looks.confirmed
