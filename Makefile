@@ -96,6 +96,11 @@ matrix: PG ?= 14 15 16 17 18
 matrix: $(PGTAP) $(DEV) ## run scenarios and tests on each version of PG="14 15 16 17 18", and print a table
 	$(VENV)/bin/python -m tests.matrix $(PG)
 
+# SEED=7 makes the faults of an earlier run again.
+.PHONY: soak
+soak: $(PGTAP) $(DEV) ## random faults over one server that moves money, FAULTS=500 of them: nothing lost, nothing left
+	$(VENV)/bin/python -m tests.soak $(or $(FAULTS),500) $(SEED)
+
 .PHONY: install installcheck
 install: ## put the SQL extension pgchaos into the server of pg_config (PGXS)
 	$(MAKE) -C pgtap install

@@ -55,6 +55,24 @@ SELECT session, worker, iteration, attempt, block, outcome, sqlstate
 COMMENT ON VIEW chaos.transactions IS
 'One row for each BEGIN … COMMIT block (block is true) and each statement outside one that the sessions ended. unknown: the connection was lost after COMMIT was sent.';
 
+CREATE TABLE chaos._acknowledged (
+    run text NOT NULL DEFAULT coalesce(current_setting('chaos.run', true), ''),
+    position bigint NOT NULL,
+    session text NOT NULL,
+    worker integer NOT NULL,
+    iteration integer NOT NULL,
+    attempt integer NOT NULL,
+    step text NOT NULL,
+    variables jsonb NOT NULL,
+    acknowledged_at timestamptz NOT NULL
+);
+COMMENT ON TABLE chaos._acknowledged IS 'Internal: chaos.acknowledged of all runs in this database.';
+CREATE VIEW chaos.acknowledged AS
+SELECT position, session, worker, iteration, attempt, step, variables, acknowledged_at
+  FROM chaos._acknowledged WHERE run = coalesce(current_setting('chaos.run', true), '');
+COMMENT ON VIEW chaos.acknowledged IS
+'One row for each transaction that a session was told is committed, in the order in which the answers came: a ledger that is kept outside the server, and so survives its crash. step is the one that ended it; variables are the psql variables of the session then.';
+
 CREATE TABLE chaos._notifications (
     run text NOT NULL DEFAULT coalesce(current_setting('chaos.run', true), ''),
     session text NOT NULL,
@@ -69,13 +87,14 @@ SELECT session, worker, channel, payload, received_at
   FROM chaos._notifications WHERE run = coalesce(current_setting('chaos.run', true), '');
 COMMENT ON VIEW chaos.notifications IS 'One row for each notification that a session received.';
 
-GRANT SELECT ON chaos.history, chaos.transactions, chaos.notifications TO PUBLIC;
+GRANT SELECT ON chaos.history, chaos.transactions, chaos.acknowledged, chaos.notifications TO PUBLIC;
 
 CREATE FUNCTION chaos._forget(run text) RETURNS void
 LANGUAGE sql VOLATILE
 AS $$
     DELETE FROM chaos._history AS r WHERE r.run = $1;
     DELETE FROM chaos._transactions AS r WHERE r.run = $1;
+    DELETE FROM chaos._acknowledged AS r WHERE r.run = $1;
     DELETE FROM chaos._notifications AS r WHERE r.run = $1;
 $$;
 COMMENT ON FUNCTION chaos._forget(text) IS 'Internal: removes what a run recorded.';

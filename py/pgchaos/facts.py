@@ -85,7 +85,8 @@ def facts_of(scenario: Scenario) -> Facts:
         line=next((requirement.place.line for requirement in scenario.requires), 1),
         notes=tuple(map(str, scenario.notes)),
         connections=OWN_CONNECTIONS + sum(session.count for session in scenario.sessions),
-        alone=scenario.alone or "destructive" in scenario.tags,
+        # on a server of its own it is alone anyway
+        alone=(scenario.alone or "destructive" in scenario.tags) and scenario.sandbox != "server",
         permutations=permutations,
         draws=bool(scenario.given),
         items=tuple(items),

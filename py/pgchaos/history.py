@@ -56,7 +56,17 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One row of chaos.transactions: a block, or a statement outside one."""
+    """One row of chaos.transactions: a block, or a statement outside one; where it is committed, of chaos.acknowledged.
+
+    Args:
+        session, worker, iteration, attempt: whose.
+        block: it was a BEGIN … COMMIT block.
+        outcome: as the session was told; unknown where the answer to its COMMIT never came.
+        sqlstate: of the error that ended it, else '00000'.
+        step: that ended it.
+        ended_at: when its answer came.
+        variables: the psql variables of the session then, put in afterwards where the scenario asks for them.
+    """
 
     session: str
     worker: int
@@ -65,6 +75,9 @@ class Transaction:
     block: bool
     outcome: Literal["committed", "rolled back", "unknown"]
     sqlstate: str | None
+    step: str = ""
+    ended_at: float | None = None
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -118,9 +131,10 @@ class Assertion:
 
 
 FailureKind: TypeAlias = Literal[
-    "assertion", "expect", "error", "invariant", "oracle", "wait", "leak", "timeout", "tap"
+    "assertion", "expect", "error", "invariant", "oracle", "wait", "leak", "timeout", "fault", "tap"
 ]
-"""`tap`: the stream itself is broken (plan not kept, bail out); `error`: an unexpected error of a statement."""
+"""`fault`: one that could not be delivered;
+`tap`: the stream itself is broken (plan not kept, bail out); `error`: an unexpected error of a statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +249,7 @@ class RunResult:
         acts: what the engine did between statements, for the report alone: waits, delays, a ROLLBACK before a retry.
         looks, missed: of the observer.
         output: what \echo, \qecho and \warn wrote, and notices and warnings of the server, with who said it.
+        log: the end of the log of the scenario's own server.
         notes: what the user should know besides (a retry in the tool itself, a toolkit wait that takes a snapshot).
     """
 
@@ -259,5 +274,6 @@ class RunResult:
     looks: int = 0
     missed: int = 0
     output: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     server: str = ""

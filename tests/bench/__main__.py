@@ -16,7 +16,7 @@ from pathlib import Path
 
 from psycopg import pq
 
-from tests.bench import collecting, files, many, oracle, overhead, search, specs, statements, suite
+from tests.bench import collecting, faults, files, many, oracle, overhead, search, specs, statements, suite
 from tests.bench.measure import PAIRS, Line
 from tests.bench.work import own_server
 
@@ -32,6 +32,7 @@ LINES: Mapping[str, Callable[[Path], Iterator[Line]]] = {
     "many": many.lines,
     "start": overhead.start,
     "oracle": oracle.lines,
+    "faults": faults.own,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _HEAD = "| what | pgchaos | its peer | ratio (least to greatest) | aim | |\n| --- | --- | --- | --- | --- | --- |"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from pgchaos.scenario.model import (
     Schedule,
     Section,
     Send,
+    ServerSetting,
     Session,
     Signal,
     Statement,
@@ -294,6 +296,10 @@ def test_what_stands_between_the_statements_of_a_session(scenario: Reader) -> No
         ("kill", Fault(at(2), "kill")),
         ("terminate of a during when blocked",
          Fault(at(2), "terminate", target="a", moment="during", when_blocked=True)),
+        ("cancel", Fault(at(2), "cancel", moment="during")),
+        ("kill of walwriter", Fault(at(2), "kill", target="walwriter")),
+        ("terminate when blocked", Fault(at(2), "terminate", moment="during", when_blocked=True)),
+        ("restart on every execution", Fault(at(2), "restart", nth=0)),
         ("cancel of a[2] after 20ms", Fault(at(2), "cancel", target="a", worker=2, after=0.02)),
         ("crash after", Fault(at(2), "crash", moment="after")),
         ("crash of server after after 1s on 3rd execution",
@@ -305,15 +311,30 @@ def test_what_stands_between_the_statements_of_a_session(scenario: Reader) -> No
     ],
 )  # fmt: skip
 def test_a_fault_says_what_breaks_of_whom_and_when(scenario: Reader, written: str, made: Fault) -> None:
-    found = scenario(f"-- chaos:session a x 2\n-- chaos:fault {written}\nSELECT 1;\n{CHECK}")
+    found = scenario(f"-- chaos:sandbox server\n-- chaos:session a x 2\n-- chaos:fault {written}\nSELECT 1;\n{CHECK}")
+    made = replace(made, place=at(3))
     assert found.sessions[0].items[0] == made
-    assert [str(problem) for problem in found.unsupported] == [f"sql/t.sql:2: `fault {made.kind}` is not supported yet"]
+    told = [f"sql/t.sql:3: `fault {made.kind}` is not supported yet"] if made.kind in ("stall", "damage") else []
+    assert [str(problem) for problem in found.unsupported] == told
+
+
+def test_a_server_of_its_own_has_parameters(scenario: Reader) -> None:
+    found = scenario(
+        "-- chaos:sandbox server\n-- chaos:server synchronous_commit = off when level = low\n"
+        "-- chaos:server shared_preload_libraries = pg_stat_statements, auto_explain\n-- chaos:server a.b='x y'\n"
+        f"-- chaos:matrix level in low, high\n{CHECK}"
+    )
+    assert found.server == (
+        ServerSetting(at(2), "synchronous_commit", "off", When("level", ("low",))),
+        ServerSetting(at(3), "shared_preload_libraries", "pg_stat_statements, auto_explain"),
+        ServerSetting(at(4), "a.b", "x y"),
+    )
 
 
 def test_a_fault_counts_for_values_of_a_matrix_too(scenario: Reader) -> None:
     body = "-- chaos:fault kill when blocked when level = low\nSELECT 1;\n"
-    found = session(scenario, body, head="-- chaos:matrix level in low, high\n")
-    assert found.items[0] == Fault(at(3), "kill", when_blocked=True, when=When("level", ("low",)))
+    found = session(scenario, body, head="-- chaos:matrix level in low, high\n-- chaos:alone\n")
+    assert found.items[0] == Fault(at(4), "kill", moment="during", when_blocked=True, when=When("level", ("low",)))
 
 
 @pytest.mark.parametrize(
@@ -346,14 +367,13 @@ def test_a_schedule_names_iterations(scenario: Reader) -> None:
 
 def test_what_does_not_run_yet_is_told_line_by_line(scenario: Reader) -> None:
     found = scenario(
-        "-- chaos:sandbox server\n-- chaos:given amount in 1..2\n-- chaos:schedule explore 9\n"
-        "-- chaos:oracle serializable\n"
-        "-- chaos:session a\nSELECT 1;\n-- chaos:state\nSELECT 1;\n"
+        "-- chaos:sandbox server\n-- chaos:session a\n-- chaos:fault cut\nSELECT 1;\n-- chaos:fault crash\nSELECT 1;\n"
+        "-- chaos:fault latency 5ms\nSELECT 1;\n" + CHECK
     )
     assert [str(problem) for problem in found.unsupported] == [
-        "sql/t.sql:1: `sandbox server` is not supported yet",
+        "sql/t.sql:3: `fault cut` is not supported yet",
+        "sql/t.sql:7: `fault latency` is not supported yet",
     ]
-    assert found.oracle == "serializable"
     assert found.sandbox == "server"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pgchaos.engine.door import Door
+from pgchaos.engine.faulting import Faulting
 from pgchaos.engine.ledger import Ledger
 from pgchaos.engine.stage import Stage
 from pgchaos.engine.stepping import SteppedStage
@@ -24,9 +25,10 @@ class Cast:
         variables: of the matrix.
         seed: of everything random.
         tells: the scenario asks for chaos.var or chaos.iteration: the server is told them (a round trip each time).
+        keeps: it asks for chaos.acknowledged: the variables of each transaction are kept.
         listens: it has a LISTEN somewhere.
         pids: every backend that the engine ever had here is put in.
-        stage, stop, voices, result: see there.
+        stage, stop, voices, result, faulting: see there.
         steps: the stage too, where sessions go step by step; else None.
         ledger: takes what each transaction was told, where an oracle asks for it.
         hurries: deadlock_timeout may be set, and the scenario leaves it to the engine.
@@ -36,12 +38,14 @@ class Cast:
     variables: Mapping[str, str]
     seed: int
     tells: bool
+    keeps: bool
     listens: bool
     pids: set[int]
     stage: Stage
     stop: Stop
     voices: Voices
     result: RunResult
+    faulting: Faulting
     steps: SteppedStage | None = None
     hurries: bool = False
     ledger: Ledger | None = None

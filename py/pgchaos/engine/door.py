@@ -153,6 +153,7 @@ class Door:
         notice: Notice | None = None,
         *,
         again: bool = False,
+        patience: float | None = None,
     ) -> Link:
         """Open a connection; its `close` ends it, or gives it back.
 
@@ -162,11 +163,12 @@ class Door:
             settings: what the session begins with, `chaos.worker` and the like.
             notice: called with each notice of the server.
             again: wait for a server that is recovering from a crash just now.
+            patience: seconds to wait for a free slot; None for as long as backends take that are ending.
 
         Raises:
             LinkError: the server could not be reached or refused.
         """
-        return self._with_room(stop, lambda: self._open(name, stop, settings, notice, again))
+        return self._with_room(stop, lambda: self._open(name, stop, settings, notice, again), patience)
 
     def visitor(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
         """Open the connection of a plain file, to a database that keeps connections.
@@ -184,8 +186,8 @@ class Door:
         """
         return self._with_room(stop, lambda: self._take(VISITOR, stop, notice, True, kind))
 
-    def _with_room(self, stop: Stop, opened: Callable[[], T]) -> T:
-        until = time.monotonic() + _ROOM
+    def _with_room(self, stop: Stop, opened: Callable[[], T], patience: float | None = None) -> T:
+        until = time.monotonic() + (_ROOM if patience is None else patience)
         while True:
             try:
                 return opened()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.conductor import Conductor
 from pgchaos.engine.door import Door
+from pgchaos.engine.faulting import Faulting
 from pgchaos.engine.leaks import Leak
 from pgchaos.engine.ledger import Ledger
 from pgchaos.engine.link import Link, LinkError
@@ -27,10 +28,12 @@ from pgchaos.scenario.model import Scenario
 from pgchaos.schedule.board import Board
 from pgchaos.schedule.orders import Order
 from pgchaos.schedule.permutations import actors
+from pgchaos.server import ServerError
 
 _TO_END = 15.0
 """Seconds that stopped sessions have to end; a cancel has 5 of them."""
 _TELLS = re.compile(r"\b(?:var|iteration|barrier|random|seed|jitter|maybe_fail|inject_error)\b", re.IGNORECASE)
+_KEEPS = re.compile(r"\backnowledged\b", re.IGNORECASE)
 _LISTENS = re.compile(r"\blisten\b", re.IGNORECASE)
 _TIMEOUTS = re.compile(r"(?<!deadlock_)timeout", re.IGNORECASE)
 _DEADLOCK_TIMEOUT = re.compile("deadlock_timeout", re.IGNORECASE)
@@ -79,8 +82,22 @@ class Performance:
         self._stage = self._steps or Stage(board, self._stop, result)
         tells, listens = mentions(scenario, _TELLS), mentions(scenario, _LISTENS)
         hurries = order is not None and not mentions(scenario, _DEADLOCK_TIMEOUT)
+        self._faulting = Faulting(scenario, variables, door, self._stage, self._stop, calm, pids)
         self._cast = Cast(
-            door, variables, seed, tells, listens, pids, self._stage, self._stop, voices, result, self._steps, hurries
+            door,
+            variables,
+            seed,
+            tells,
+            mentions(scenario, _KEEPS),
+            listens,
+            pids,
+            self._stage,
+            self._stop,
+            voices,
+            result,
+            self._faulting,
+            self._steps,
+            hurries,
         )
         self._cast.ledger = ledger
         self._players = [
@@ -161,6 +178,15 @@ class Performance:
         if not ended:
             self._time_out(watcher, seconds)
         self._join()
+        if not self.stopped:
+            self._result.failures += self._faulting.undelivered()
+        self._restore()
+
+    def _restore(self) -> None:
+        try:
+            self._faulting.restore()
+        except ServerError as error:
+            self._give_up(Failure("error", (), str(error)))
 
     def _conduct(self, watcher: Watcher, observer: Observer | None, seconds: float) -> bool:
         assert self._steps is not None, "of a run with an order"
@@ -194,6 +220,7 @@ class Performance:
             # an exception came between, Ctrl-C say
             self._stop.set()
             self._join()
+        self._restore()
         watcher.close()
         watcher.disconnect()
         if observer is not None:
@@ -225,4 +252,5 @@ class Performance:
         self._stop.set()
         for player in self._players:
             player.speaker.close()
+        self._faulting.close()
         self._stop.close()

@@ -14,6 +14,7 @@ from pgchaos.engine.link import LinkError
 from pgchaos.engine.speaker import Speaker
 from pgchaos.engine.stage import Halted, SessionFailed
 from pgchaos.engine.stepping import SteppedStage
+from pgchaos.engine.striking import Strikes
 from pgchaos.engine.wording import error_failure, expect_failure, plain_failure, retries_failure
 from pgchaos.history import Record
 from pgchaos.scenario.branches import Branches
@@ -22,6 +23,7 @@ from pgchaos.scenario.model import (
     Barrier,
     Delay,
     Expect,
+    Fault,
     Item,
     Meta,
     Place,
@@ -46,6 +48,7 @@ class _Start:
     branches: Branches
     expect: Expect | None = None
     allow: Allow | None = None
+    faults: tuple[Fault, ...] = ()
 
 
 _LONGEST = 5.0
@@ -67,11 +70,13 @@ class Player:
     def __init__(self, cast: Cast, session: Session, worker: int) -> None:
         self.actor = Actor(session.name, worker)
         self.speaker = Speaker(cast, self.actor)
+        cast.faulting.enter(self.actor, self.speaker)
         self._cast, self._session, self._who = cast, session, str(self.actor)
         self._items: list[Item] = [item for item in session.items if in_force(item, cast.variables)]
         self._barriers = [item.name for item in self._items if isinstance(item, Barrier)]
         self._ordinals = {step: ordinal for ordinal, step in enumerate(session.steps)}
         self._reached = (0, 0)
+        self._last: Record | None = None
         self._new_iteration(1)
 
     def _new_iteration(self, iteration: int) -> None:
@@ -83,6 +88,7 @@ class Player:
         self._begun = _Start(-1, {}, self._state.branches)
         self._expect: Expect | None = None
         self._allow: Allow | None = None
+        self._faults: tuple[Fault, ...] = ()
 
     @property
     def _random(self) -> random.Random:
@@ -113,6 +119,7 @@ class Player:
             text = f"internal error of pgchaos: {error!r}"
             self._cast.stage.fail(plain_failure(text, self.speaker.place(), self._who))
         finally:
+            self._cast.faulting.leave(self.actor)
             self._cast.stage.end(self.actor, self.speaker.in_block)
 
     def _come(self) -> None:
@@ -149,6 +156,8 @@ class Player:
             self._expect = item
         elif isinstance(item, Allow):
             self._allow = item
+        elif isinstance(item, Fault):
+            self._faults += (item,)
         elif isinstance(item, Barrier | WaitBlocked | WaitFor):
             self._stand(item)
         elif isinstance(item, Signal):
@@ -211,16 +220,35 @@ class Player:
         if not self.speaker.in_block and self._begun.index != self._index - 1:
             state = self._state
             self._begun = _Start(
-                self._index - 1, dict(state.variables), state.branches.copy(), self._expect, self._allow
+                self._index - 1, dict(state.variables), state.branches.copy(), self._expect, self._allow, self._faults
             )
             self._retries = 0
         expect, allow = self._expect, self._allow
         self._expect = self._allow = None
-        answer = self._send(item, expect)
+        answer = self._send(item, expect) if not self._faults else self._send_struck(item, expect)
+        if self._cast.keeps:
+            self.speaker.note_variables(self._state.variables)
         if answer.error is not None:
             self._fail(item, answer, answer.error, expect, allow)
         elif closes_block(item.verb, item.text) and self.speaker.in_block:
             self._begun = _CHAINED
+
+    def _send_struck(self, item: Statement, expect: Expect | None) -> Answer:
+        """Send a statement with what strikes around it."""
+        faults, self._faults = self._faults, ()
+        self._cast.stage.idle(self.actor, item.place, "is struck by a fault")
+        strikes = Strikes(self._cast.faulting, faults, self.actor, self.speaker, self._act)
+        strikes.before(item)
+        self._last = None
+        try:
+            answer = self._send(item, expect)
+        except BaseException:
+            strikes.abandon()
+            raise
+        strikes.after(answer)
+        if self._last is not None:
+            self._last.fault = strikes.told()
+        return answer
 
     def _send(self, item: Statement, expect: Expect | None) -> Answer:
         r"""Send a statement, and what `\gexec` makes of it; stop at the first error."""
@@ -251,6 +279,7 @@ class Player:
             raise SessionFailed(plain_failure(str(wrong), item.place, self._who)) from None
 
     def _say(self, item: Statement, text: str, record: Record) -> Answer:
+        self._last = record
         answer = self.speaker.say(item, text, record, self._state.variables)
         if answer.interrupted:
             raise Halted
@@ -303,7 +332,7 @@ class Player:
         self._index = begun.index
         self._state.variables = dict(begun.variables)
         self._state.branches = begun.branches.copy()
-        self._expect, self._allow = begun.expect, begun.allow
+        self._expect, self._allow, self._faults = begun.expect, begun.allow, begun.faults
 
     def _pause(self) -> float:
         backoff = self._session.retry.backoff

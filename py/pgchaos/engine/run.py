@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
@@ -21,19 +22,21 @@ from pgchaos.engine.stop import Stop
 from pgchaos.engine.visit import MARKS, Visit
 from pgchaos.engine.voice import Voices
 from pgchaos.engine.wording import error_failure
+from pgchaos.faults.kinds import disks_of
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.model import Item, Place, Scenario, Statement, holds
 from pgchaos.scenario.model import Section as Part
 from pgchaos.schedule.board import in_force
 from pgchaos.schedule.orders import Order
-from pgchaos.server import Sandbox, Server
+from pgchaos.server import Sandbox, Server, ServerError
+from pgchaos.server.settings import NoDisk
 from pgchaos.tap import TapParser, failure_of, failures_of
 
 Lend = Callable[[], AbstractContextManager[Sandbox]]
 
 _CRASH = 0.5
 """Seconds in which a crash of the server is noticed."""
-_RECORDED = re.compile(r"\b(?:history|transactions|notifications)\b", re.IGNORECASE)
+_RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
 _PLAN = re.compile(r"\b(?:no_)?plan\s*\(", re.IGNORECASE)
 _FINISH = re.compile(r"\bfinish\s*\(", re.IGNORECASE)
 
@@ -66,14 +69,41 @@ def run_once(
     """
     result = RunResult(settings.seed, started_at=time.time(), server=server.banner)
     extensions = tuple(r.name for r in scenario.requires if r.kind == "extension")
-    schema, again = scenario.sandbox == "schema", scenario.plain and not mentions(scenario, MARKS)
-    with lend() if lend else server.sandbox(extensions, schema=schema, again=again) as sandbox:
+    with ExitStack() as stack:
+        try:
+            sandbox = stack.enter_context(lend() if lend else _sandbox(scenario, variables, server, extensions))
+        except NoDisk as error:
+            result.skipped = f"`fault fill` cannot be delivered here: {error}"
+            return result
+        except ServerError as error:
+            if scenario.sandbox != "server":
+                raise
+            # of this scenario's making, by a parameter that its server does not take
+            place = scenario.server[0].place if scenario.server else None
+            result.failures.append(Failure("error", (), str(error), place))
+            return result
+        result.server = sandbox.banner or result.server
+        if not (scenario.alone or scenario.sandbox == "server"):
+            # others are on the same server
+            sandbox = replace(sandbox, power=None)
         if scenario.alone:
             sandbox.spare()
         result.started_at = time.time()
         _Run(scenario, variables, sandbox, settings, result, order, ledger).go()
         result.duration = time.time() - result.started_at
+        if result.failures and scenario.sandbox == "server" and sandbox.power is not None:
+            result.log = sandbox.power.last_lines()
     return result
+
+
+def _sandbox(
+    scenario: Scenario, variables: Mapping[str, str], server: Server, extensions: tuple[str, ...]
+) -> AbstractContextManager[Sandbox]:
+    if scenario.sandbox != "server":
+        schema, again = scenario.sandbox == "schema", scenario.plain and not mentions(scenario, MARKS)
+        return server.sandbox(extensions, schema=schema, again=again)
+    settings = {one.name: one.value for one in scenario.server if holds(one.when, variables)}
+    return server.own_sandbox(extensions, settings, disks_of(scenario))
 
 
 class _Run:

@@ -13,8 +13,9 @@ from pgchaos.engine.run import Lend, run_once
 from pgchaos.engine.searching import Searching
 from pgchaos.engine.settings import Replay, Settings
 from pgchaos.engine.trials import Trials
+from pgchaos.faults.kinds import of_server
 from pgchaos.history import Failure, Record, RunResult
-from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.model import Fault, Requirement, Scenario
 from pgchaos.scenario.rehearsal import fits_schema
 from pgchaos.scenario.schedules import MOST, interleavings
 from pgchaos.schedule.board import Actor
@@ -47,13 +48,25 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
     if scenario.unsupported:
         result.failures += [Failure("error", (), problem.text, problem.place) for problem in scenario.unsupported]
         return result
-    result.skipped = "; ".join(filter(None, map(server.missing, scenario.requires)))
+    missing = server.own_missing if scenario.sandbox == "server" else server.missing
+    result.skipped = "; ".join(filter(None, map(missing, (*scenario.requires, *_harm(scenario)))))
     if result.skipped:
         return result
     runs = _Runs(scenario, variables, server, settings)
     result = runs.go()
     result.judged = runs.oracle.judged if runs.oracle is not None else None
     return result
+
+
+def _harm(scenario: Scenario) -> Iterator[Requirement]:
+    """Tell what it takes that a scenario harms the common server, where it does."""
+    if scenario.sandbox == "server":
+        return
+    for session in scenario.sessions:
+        for item in session.items:
+            if isinstance(item, Fault) and of_server(item):
+                yield Requirement(item.place, "own server")
+                return
 
 
 def pinned(

@@ -37,6 +37,7 @@ class Speaker:
         self._tracker = Tracker()
         self._told: tuple[int, str] | None = None
         self._record: Record | None = None
+        self._ended: Transaction | None = None
         self._hurried = False
         self.hurry = False
         """The next statement may close a circle of lock waits: then its session shall be the one whom that costs."""
@@ -51,11 +52,13 @@ class Speaker:
         """
         if self._link is not None and self._link.alive:
             return
+        again = self._link is not None and self._cast.faulting.await_server()
         self.close()
         actor = self._actor
         settings = {"chaos.session": actor.session, "chaos.worker": str(actor.worker), "chaos.iteration": "1"}
         settings["chaos.seed"] = str(self._cast.seed)
-        link = self._cast.door.open(str(actor), self._cast.stop, settings, self._hear)
+        patience = 0.0 if self._cast.faulting.full else None
+        link = self._cast.door.open(str(actor), self._cast.stop, settings, self._hear, again=again, patience=patience)
         self._link, self._told, self._hurried = link, None, False
         self._cast.pids.add(link.pid)
         self._cast.stage.join(actor, link.pid)
@@ -72,6 +75,11 @@ class Speaker:
     def pid(self) -> int | None:
         """The backend, or None where there is no connection."""
         return self._link.pid if self._link is not None and self._link.alive else None
+
+    def disturb(self) -> None:
+        """Note that the connection is cancelled from outside: no other scenario shall have it."""
+        if self._link is not None:
+            self._link.disturbed = True
 
     def say(self, item: Statement, text: str, record: Record, variables: Mapping[str, str]) -> Answer:
         """Send a statement and take its answer.
@@ -188,10 +196,19 @@ class Speaker:
             ended.block,
             ended.outcome,
             ended.sqlstate,
+            record.step,
+            record.ended_at,
         )
+        self._ended = row
         self._cast.result.transactions.append(row)
         if self._cast.ledger is not None:
             self._cast.ledger.end(self._actor, row)
+
+    def note_variables(self, variables: Mapping[str, str]) -> None:
+        r"""Keep the variables for the transaction that has just ended, if one has, those of its own `\gset` too."""
+        if self._ended is not None:
+            self._ended.variables.update(variables)
+            self._ended = None
 
     def rollback(self) -> None:
         """End the open block, if any, after an error that its author does not deal with."""

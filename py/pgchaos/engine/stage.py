@@ -6,7 +6,8 @@ import itertools
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pgchaos.engine.answer import ServerError
@@ -63,6 +64,7 @@ class Stage:
         self._looks = Looks(self._actors)
         self._running = self._unready = 0
         self._asked = (0.0, 0.0)
+        self._strikes = 0
         self.patient = False
         """Nothing here ends a lock wait but the lock: no time-out of the server's."""
         self.stop = stop
@@ -102,6 +104,23 @@ class Stage:
         with self._news:
             self._board.give(signal)
             self._news.notify_all()
+
+    @contextmanager
+    def striking(self) -> Iterator[None]:
+        """Have nobody taken for stuck, and no step for done, while a fault is about to strike."""
+        with self._news:
+            self._strikes += 1
+        try:
+            yield
+        finally:
+            with self._news:
+                self._strikes -= 1
+                self._struck()
+                self._news.notify_all()
+
+    def _struck(self) -> None:
+        """Take note that a fault has struck: what was seen before it says nothing any more."""
+        self._asked = (time.time(), time.time())
 
     def expect(self, players: int) -> None:
         """Say how many connections will play."""
@@ -240,10 +259,17 @@ class Stage:
                 now.blockers = ()
         return look
 
+    def note_blockers(self, pid: int, blockers: tuple[int, ...]) -> None:
+        """Note whom a connection was seen waiting for, where somebody else has looked."""
+        with self._news:
+            now = self._doing.get(self._actors[pid])
+            if now is not None and now.record is not None:
+                self._remember(now.record, blockers)
+
     def _find_stuck(self) -> None:
         """Stop the run where nobody can go on any more, instead of waiting for its time to be over."""
         confirmed = self._looks.confirmed
-        if not confirmed or not self.patient or self.stop.is_set():
+        if not confirmed or not self.patient or self._strikes or self.stop.is_set():
             return
         idle = [now.since for actor, now in self._doing.items() if actor not in confirmed]
         # a look from before somebody came to stand may show a lock that he has since let go

@@ -95,6 +95,10 @@ class SteppedStage(Stage):
             raise Halted
         return self._hurried[actor]
 
+    def _struck(self) -> None:
+        self._change = next(self._changes)
+        self._firm = frozenset()
+
     def _wake(self) -> None:
         with self._news:
             for actor in list(self._gates):
@@ -167,13 +171,13 @@ class SteppedStage(Stage):
                 return False
             if looks:
                 look()
-                if self._firm.issuperset(self._moving()):
+                if self._firm.issuperset(self._moving()) and not self._strikes:
                     return True
                 looked = True
             pause = min(pause * 1.5, _LONGEST)
 
     def _quiet(self) -> bool:
-        return self.stop.is_set() or not self._moving()
+        return self.stop.is_set() or not (self._moving() or self._strikes)
 
     def _moving(self) -> list[Actor]:
         """List those who do something, or are about to."""

@@ -1,14 +1,15 @@
-"""Brings what a run recorded into chaos.history, chaos.transactions and chaos.notifications, for the check to ask."""
+"""Brings what a run recorded into chaos.history, .transactions, .acknowledged and .notifications, for the check."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 
 from pgchaos.engine.link import Link
 from pgchaos.engine.wording import error_failure
-from pgchaos.history import Failure, Record, RunResult
+from pgchaos.history import Failure, Record, RunResult, Transaction
 
 Cell = object
 _PATIENCE = 30.0
@@ -17,13 +18,14 @@ _COLUMNS = {
     "history": "session, worker, iteration, attempt, step, line, statement, tag, rows, sqlstate, message, started_at,"
     " ended_at, waited_on, fault",
     "transactions": "session, worker, iteration, attempt, block, outcome, sqlstate",
+    "acknowledged": "position, session, worker, iteration, attempt, step, variables, acknowledged_at",
     "notifications": "session, worker, channel, payload, received_at",
 }
 """What is told of a row; whose run it is, the server knows from the setting chaos.run."""
 
 
 def fill(link: Link, result: RunResult) -> Failure | None:
-    """Fill the three tables.
+    """Fill the tables.
 
     Args:
         link: to the scenario's database.
@@ -41,6 +43,7 @@ def fill(link: Link, result: RunResult) -> Failure | None:
                 for t in result.transactions
             ),
         ),
+        ("acknowledged", _acknowledged(result.transactions)),
         (
             "notifications",
             ((n.session, n.worker, n.channel, n.payload, _time(n.received_at)) for n in result.notifications),
@@ -52,6 +55,14 @@ def fill(link: Link, result: RunResult) -> Failure | None:
         if answer.error is not None:
             return error_failure(answer.error, None, f"chaos.{name}")
     return None
+
+
+def _acknowledged(transactions: Iterable[Transaction]) -> Iterator[Sequence[Cell]]:
+    """List what sessions were told is committed, in the order in which they were told."""
+    told = (t for t in transactions if t.outcome == "committed")
+    for number, t in enumerate(told, 1):
+        variables = json.dumps(t.variables)
+        yield number, t.session, t.worker, t.iteration, t.attempt, t.step, variables, _time(t.ended_at)
 
 
 def _history(record: Record) -> Sequence[Cell]:

@@ -55,6 +55,7 @@ def failure_text(
                 result.records + result.acts, result.started_at, width=width - len(_INDENT), everything=everything
             ),
         ),
+        _titled("The log of its server ended so:", result.log),
         _titled("Besides:", [*result.notes, *map(str, scenario.notes)]),
         _again(scenario, result, width, again, token),
     ]

@@ -10,13 +10,14 @@ from pgchaos.scenario.checks import (
     asserts,
     check_barriers,
     check_calls,
+    check_faults,
     check_signals,
     check_targets,
     check_variables,
 )
 from pgchaos.scenario.file import Reading
 from pgchaos.scenario.lexemes import Comment
-from pgchaos.scenario.model import Invariant, Place, Retry, Scenario, Schedule, Section, Session, Statement
+from pgchaos.scenario.model import Fault, Invariant, Place, Retry, Scenario, Schedule, Section, Session, Statement
 from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
 from pgchaos.scenario.oracle_rules import check_oracle
@@ -49,6 +50,13 @@ def assembled(path: Path, reading: Reading) -> Scenario:
         timeout=head.timeout,
         requires=tuple(head.requires),
         sandbox=head.sandbox,
+        server=tuple(head.server),
+        fills=frozenset(
+            item.argument
+            for body in reading.found.bodies()
+            for item in body.items
+            if isinstance(item, Fault) and item.kind == "fill"
+        ),
         alone=head.alone,
         matrix=tuple(head.matrix.values()),
         given=tuple(head.given.values()),
@@ -131,6 +139,7 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
     # below are checks that miss something; where part of the file could not be read, that may be what they miss
     if reading.lost:
         return
+    check_faults(scenario, reading.complain)
     _check_sections(reading, bodies)
     check_oracle(bodies, reading.head.oracle is not None, reading.complain)
     _check_sessions(reading, scenario, sessions)

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.lexemes import Command, Sql
-from pgchaos.scenario.model import Allow, Expect, Item, Meta, Place, Section, Send, Statement
+from pgchaos.scenario.model import Allow, Expect, Fault, Item, Meta, Place, Section, Send, Statement
 
 Kind: TypeAlias = Literal["setup", "teardown", "session", "invariant", "check", "state", "mutant"]
 
@@ -87,8 +87,8 @@ class Body:
             item: what the engine is to do there.
         """
         self.items.append(item)
-        if isinstance(item, Expect | Allow):
-            self._awaiting["expect" if isinstance(item, Expect) else "allow"] = item
+        if isinstance(item, Expect | Allow | Fault):
+            self._awaiting[type(item).__name__.lower()] = item
 
     def step(self, text: str, place: Place) -> None:
         """Begin a named step.

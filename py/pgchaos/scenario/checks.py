@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from pgchaos.faults.kinds import PROCESSES, needs_own_server, of_server
 from pgchaos.scenario.body import Body
 from pgchaos.scenario.lexemes import Sql
-from pgchaos.scenario.model import Barrier, Fault, Place, Session, Signal, WaitBlocked, WaitFor
+from pgchaos.scenario.model import Barrier, Fault, Place, Scenario, Session, Signal, WaitBlocked, WaitFor
 from pgchaos.scenario.names import SESSION_VARIABLES, meant, nearest
 from pgchaos.scenario.pgtap import called, own_functions
 
@@ -85,7 +86,7 @@ def check_targets(name: str, session: Session, sessions: Mapping[str, Session], 
             word, target, worker = "wait blocked", item.session, item.worker
             if target == name and worker is None:
                 complain(item.place, f"`wait blocked`: session `{name}` cannot wait for itself to be blocked")
-        elif isinstance(item, Fault) and item.target not in (None, "server"):
+        elif isinstance(item, Fault) and item.target not in (None, "server", *PROCESSES):
             word, target, worker = "fault", item.target or "", item.worker
         else:
             continue
@@ -95,6 +96,32 @@ def check_targets(name: str, session: Session, sessions: Mapping[str, Session], 
         elif worker is not None and worker > other.count:
             has = "one connection" if other.count == 1 else f"{other.count} connections"
             complain(item.place, f"`{word}`: `{target}[{worker}]` does not exist, session `{target}` has {has}")
+
+
+def check_faults(scenario: Scenario, complain: Complain) -> None:
+    """Complain of faults that would strike more than is the scenario's own.
+
+    Args:
+        scenario: the file.
+        complain: called with the place and text of each problem.
+    """
+    if scenario.sandbox == "server":
+        return
+    for setting in scenario.server:
+        complain(
+            setting.place, "`server`: parameters are those of a server of its own: `-- chaos:sandbox server` is missing"
+        )
+    sessions = [*scenario.sessions, *(session for mutant in scenario.mutants for session in mutant.sessions)]
+    for fault in (item for session in sessions for item in session.items if isinstance(item, Fault)):
+        kind = f"{fault.kind} {fault.argument}".strip()
+        if needs_own_server(fault):
+            text = f"`fault`: `{kind}` takes a server of the scenario's own: `-- chaos:sandbox server` is missing"
+            complain(fault.place, text)
+        elif of_server(fault) and not (scenario.alone and scenario.sandbox == "database"):
+            text = f"`fault`: `{kind}` strikes every session of the server: give the scenario its own by"
+            complain(
+                fault.place, f"{text} `-- chaos:sandbox server`, or nobody else on the common one by `-- chaos:alone`"
+            )
 
 
 def check_signals(waiting: Iterable[Session], giving: Iterable[Session], complain: Complain) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from pgchaos.scenario.arguments import Args
+from pgchaos.faults.kinds import PROCESSES
+from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.model import Fault, Place, When
 
 USAGE = (
-    "fault KIND [of SESSION or server] [before, during or after] [when blocked, after 20ms, on 3rd execution]"
+    "fault KIND [of SESSION, server or PROCESS] [before, during or after] [when blocked, after 20ms, on 3rd execution]"
     " [when NAME = value]"
 )
 _ARGUMENTS = {
@@ -28,8 +29,10 @@ _ARGUMENTS = {
     "promote": "",
 }
 _OF_SERVER = frozenset({"crash", "stop", "restart", "fill", "damage", "promote"})
+Moment: TypeAlias = Literal["before", "during", "after"]
 _MODES = ("immediate", "fast", "smart")
-_FILLS = ("disk", "connections")
+_OF_SESSION = frozenset({"cancel", "terminate"})
+_FILLS = ("disk", "wal", "connections")
 _TARGET = re.compile(r"([^\W\d][\w-]*)(?:\[([1-9][0-9]{0,8})\])?")
 _NTH = re.compile(r"([1-9][0-9]{0,8})(?:st|nd|rd|th)")
 
@@ -71,9 +74,8 @@ def fault(args: Args, place: Place, when: When | None) -> Fault:
     kind = args.choice("kind of fault", _ARGUMENTS)
     argument = _argument(args, kind)
     target, worker = take_target(args, "the target") if args.took("of") else (None, None)
-    if kind in _OF_SERVER and target not in (None, "server"):
-        raise args.wrong(f"`{kind}` strikes the whole server, not the session `{target}`")
-    moment = _moment(args)
+    _check_target(args, kind, target)
+    written = _moment(args)
     after, nth, blocked = None, None, False
     while args.more():
         if after is None and args.peek() == "after":
@@ -85,7 +87,39 @@ def fault(args: Args, place: Place, when: When | None) -> Fault:
             nth = _nth(args)
         else:
             args.end()
+    own = target is None or target == "server" or target in PROCESSES
+    moment = _moment_meant(args, kind, own and target is None, own and blocked, written)
     return Fault(place, kind, argument, target, worker, moment, blocked, after, nth, when)
+
+
+def _check_target(args: Args, kind: str, target: str | None) -> None:
+    if kind in _OF_SERVER and target not in (None, "server"):
+        raise args.wrong(f"`{kind}` strikes the whole server, not {_named(target)}")
+    if kind == "kill" and target == "server":
+        raise Wrong("`fault`: to kill the server as a whole is `fault crash`")
+    if kind in _OF_SESSION and target is not None and (target == "server" or target in PROCESSES):
+        raise args.wrong(f"`{kind}` strikes a session, not {_named(target)}")
+
+
+def _named(target: str | None) -> str:
+    if target == "server":
+        return "the server"
+    return f"the process `{target}`" if target in PROCESSES else f"the session `{target}`"
+
+
+def _moment_meant(args: Args, kind: str, own: bool, own_blocked: bool, written: Moment | None) -> Moment:
+    """Say when a fault strikes: a session is cancelled, or blocked, in a statement of its own only."""
+    if written != "during" and kind == "cancel" and own:
+        if written is not None:
+            raise args.wrong(
+                f"there is nothing to cancel {written} a statement: write `during`, or `of` another session"
+            )
+        return "during"
+    if written != "during" and own_blocked:
+        if written is not None:
+            raise args.wrong(f"a session is not blocked {written} its statement: write `during when blocked`")
+        return "during"
+    return written or "before"
 
 
 def _argument(args: Args, kind: str) -> str:
@@ -102,7 +136,7 @@ def _argument(args: Args, kind: str) -> str:
     return ""
 
 
-def _moment(args: Args) -> Literal["before", "during", "after"]:
+def _moment(args: Args) -> Moment | None:
     if args.took("before"):
         return "before"
     if args.took("during"):
@@ -111,10 +145,13 @@ def _moment(args: Args) -> Literal["before", "during", "after"]:
     if args.peek() == "after" and not (following and following[0].text[:1].isdigit()):
         args.take("")
         return "after"
-    return "before"
+    return None
 
 
 def _nth(args: Args) -> int:
+    if args.took("every"):
+        args.need("execution")
+        return 0
     token = args.take("which execution")
     found = _NTH.fullmatch(token.text)
     if found is None:

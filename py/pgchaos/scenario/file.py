@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from pgchaos.faults.kinds import RUN
 from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.body import Body
 from pgchaos.scenario.directives import WORDS, Directive, directive
@@ -141,7 +142,7 @@ class Reading:
                 f"`{found.word}` belongs to the head of the file, above its first section"
                 f" (line {self.first_section.line})",
             )
-        if found.word in ("xfail", "leaves"):
+        if found.word in ("xfail", "leaves", "server"):
             # they may name a matrix that is declared further down
             self.deferred.append((found, place))
         else:
@@ -165,7 +166,7 @@ class Reading:
             return
         made = item(found.word, found.text, place, self.head.matrix)
         body.add(made)
-        if isinstance(made, Fault) and self.mutant is None:
+        if isinstance(made, Fault) and made.kind not in RUN and self.mutant is None:
             self.head.not_yet(place, f"`fault {made.kind}`")
 
     def _in_mutant(self, found: Directive, place: Place) -> None:

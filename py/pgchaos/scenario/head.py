@@ -11,13 +11,41 @@ from typing import Literal, get_args
 from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.given import USAGE as GIVEN
 from pgchaos.scenario.given import take_list, take_values
-from pgchaos.scenario.model import Given, LeakKind, Leave, Matrix, Place, Problem, Requirement, Xfail
+from pgchaos.scenario.model import (
+    Given,
+    LeakKind,
+    Leave,
+    Matrix,
+    Place,
+    Problem,
+    Requirement,
+    ServerSetting,
+    Xfail,
+)
 from pgchaos.scenario.names import SESSION_VARIABLES, TAGS, VARIABLE, meant, nearest
-from pgchaos.scenario.when import split_when
+from pgchaos.scenario.when import split_when, take_when
 
 MOST_ITEMS = 64
 _XFAIL = "xfail ['NAME'] REASON [when NAME = value]"
 _LEAVES = "leaves KIND REASON [when NAME = value]"
+_SERVER = "server NAME = VALUE [when NAME = value]"
+_SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+_ENGINES = frozenset(
+    {
+        "config_file",
+        "data_directory",
+        "dynamic_shared_memory_type",
+        "external_pid_file",
+        "hba_file",
+        "ident_file",
+        "lc_messages",
+        "listen_addresses",
+        "port",
+        "unix_socket_directories",
+        "unix_socket_permissions",
+    }
+)
+"""Parameters by which the engine finds and understands a server."""
 _QUOTED_FIRST = re.compile(r"'((?:[^']|'')*)'\s*(.*)")
 _VERSION = re.compile(r"[0-9][\w.+~-]*")
 
@@ -36,6 +64,7 @@ class Head:
     timeout: float | None = None
     requires: list[Requirement] = field(default_factory=list)
     sandbox: Literal["database", "schema", "server"] = "database"
+    server: list[ServerSetting] = field(default_factory=list)
     alone: bool = False
     matrix: dict[str, Matrix] = field(default_factory=dict)
     given: dict[str, Given] = field(default_factory=dict)
@@ -148,14 +177,32 @@ def _version(args: Args) -> str:
     return version
 
 
-def _sandbox(head: Head, text: str, place: Place) -> None:
+def _sandbox(head: Head, text: str, _: Place) -> None:
     args = Args("sandbox", text, "sandbox database, schema or server")
     kinds: tuple[Literal["database", "schema", "server"], ...] = ("database", "schema", "server")
     word = args.choice("sandbox", kinds)
     args.end()
     head.sandbox = next(kind for kind in kinds if kind == word)
-    if word == "server":
-        head.not_yet(place, "`sandbox server`")
+
+
+def _server(head: Head, text: str, place: Place) -> None:
+    args = Args("server", text, _SERVER)
+    when = take_when(args, head.matrix)
+    name = args.take("the name of a parameter").text
+    if not _SETTING.fullmatch(name):
+        raise args.wrong(f"`{name}` is no name of a parameter")
+    args.need("=")
+    value = args.take(f"the value of `{name}`").text
+    while args.more():
+        # as in postgresql.conf a list may stand there without quotes
+        token = args.take("")
+        value += str(token) if str(token) == "," else f" {token}"
+    if name.lower() in _ENGINES:
+        raise Wrong(f"`server`: `{name}` is set by the engine, which could not reach the server otherwise")
+    first = next((one for one in head.server if one.name == name and None in (one.when, when)), None)
+    if first is not None:
+        raise Wrong(f"`server`: `{name}` is set twice, first in line {first.place.line}")
+    head.server.append(ServerSetting(place, name, value, when))
 
 
 def _alone(head: Head, text: str, _: Place) -> None:
@@ -232,6 +279,7 @@ _READERS: dict[str, Callable[[Head, str, Place], None]] = {
     "timeout": _timeout,
     "requires": _requires,
     "sandbox": _sandbox,
+    "server": _server,
     "alone": _alone,
     "matrix": _matrix,
     "given": _given,

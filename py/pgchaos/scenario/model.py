@@ -227,13 +227,13 @@ class Fault:
     Args:
         place: its line.
         kind: cancel, terminate, kill, crash, stop, restart, cut, reset, stall, latency, fill, damage or promote.
-        argument: what follows the kind: a mode, a time, a relation, 'disk' or 'connections'; else ''.
-        target: a session's name, 'server', or None for the own session.
+        argument: what follows the kind: a mode, a time, a relation, 'disk', 'wal' or 'connections'; else ''.
+        target: a session's name, 'server', a process of the server, or None for the own session.
         worker: the one connection of the target, or None for all.
         moment: before, during or after the next statement.
         when_blocked: wait until the target is blocked.
         after: seconds to wait.
-        nth: only at this execution, from 1.
+        nth: only at this execution, from 1; 0 at every one. None, where it is not written: at the first.
         when: the values of a matrix that it counts for.
     """
 
@@ -314,6 +314,16 @@ class Requirement:
     name: str = ""
     operator: str = ""
     version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSetting:
+    """`server NAME = VALUE`: a parameter of the scenario's own server."""
+
+    place: Place
+    name: str
+    value: str
+    when: When | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,6 +439,7 @@ class Scenario:
         plain: True for a pgTAP file without directives: its items are the one check, run as psql would.
         tags: as written, without 'chaos'.
         timeout: of sessions together in seconds, None where not written.
+        fills: what its faults fill, those of its mutants too: 'disk', 'wal', 'connections'.
     """
 
     path: Path
@@ -441,6 +452,8 @@ class Scenario:
     timeout: float | None = None
     requires: tuple[Requirement, ...] = ()
     sandbox: Literal["database", "schema", "server"] = "database"
+    server: tuple[ServerSetting, ...] = ()
+    fills: frozenset[str] = frozenset()
     alone: bool = False
     matrix: tuple[Matrix, ...] = ()
     given: tuple[Given, ...] = ()

@@ -20,6 +20,10 @@ SESSION_VARIABLES = frozenset({"worker", "iteration"})
 RESERVED_SESSIONS = {
     "setup": "`in setup` of a mutant means the setup sections",
     "server": "`of server` of a fault means the whole server",
+    **{
+        name: f"`of {name}` of a fault means that process of the server"
+        for name in ("checkpointer", "walwriter", "bgwriter", "autovacuum")
+    },
 }
 _JOINTS = re.compile(r"[\s_-]+")
 _KEYWORD_LIKE = 0.75

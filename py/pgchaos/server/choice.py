@@ -25,6 +25,7 @@ class Choice:
         bindir: the programs of a private one, None for the embedded ones.
         database: the user named the database.
         options: of PGOPTIONS.
+        beside: the programs of private servers beside an existing one, None for the embedded ones.
     """
 
     said: str
@@ -32,6 +33,7 @@ class Choice:
     bindir: Path | None = None
     database: bool = False
     options: str = ""
+    beside: Path | None = None
 
 
 def choose(settings: ServerSettings, environ: Mapping[str, str]) -> Choice:
@@ -68,4 +70,5 @@ def _existing(dsn: str, said: str, environ: Mapping[str, str]) -> Choice:
     # a service usually names its database; where it does not, libpq takes the role's name, as psql does
     named = any((given.get("dbname"), given.get("service"), environ.get("PGDATABASE"), environ.get("PGSERVICE")))
     options = "" if given.get("options") else environ.get("PGOPTIONS", "")
-    return Choice(said, conninfo=dsn, database=named, options=options)
+    beside = Path(environ["PG_BINDIR"]) if environ.get("PG_BINDIR") else None
+    return Choice(said, conninfo=dsn, database=named, options=options, beside=beside)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
+from typing import Any, Literal
 
 from pgchaos.server import binaries
 from pgchaos.server.place import make_folder
-from pgchaos.server.settings import ServerError
-from pgchaos.server.supervisor import LOG, remove_server
+from pgchaos.server.settings import NoDisk, ServerError
+from pgchaos.server.supervisor import LOG, remove_server, tail
 from pgchaos.server.watch import Watch
 
 _SETTINGS = {
@@ -28,26 +30,95 @@ _SETTINGS = {
 }
 
 
+_SIGNS = {"smart": "SIGTERM", "fast": "SIGINT", "immediate": "SIGQUIT"}
+"""How a postmaster is told to stop (PostgreSQL docs, "Shutting Down the Server")."""
+_STOPPED_WITHIN = 60.0
+
+WAL = "data/pg_wal"
+"""Where in its folder a server writes its WAL."""
+
+
 class PrivateServer:
     """A server of our own.
 
     Args:
         folder: its temporary folder, with socket, data and log.
-        bindir: its programs.
+        bindir: its programs, as the user knows them.
         watch: its supervisor.
         pid: the postmaster's process.
+        programs: the folder that they run from: a copy where that one is closed to the server's account.
     """
 
-    def __init__(self, folder: Path, bindir: Path, watch: Watch, pid: int) -> None:
+    def __init__(self, folder: Path, bindir: Path, watch: Watch, pid: int, programs: Path | None = None) -> None:
         self.folder = folder
         self.bindir = bindir
+        self.programs = programs or bindir
         self.pid = pid
         self._watch = watch
+        self._lock = threading.Lock()
+
+    def stop(self, mode: Literal["smart", "fast", "immediate"], limit: float = _STOPPED_WITHIN) -> bool:
+        """Have the server shut down.
+
+        Args:
+            mode: as pg_ctl has it.
+            limit: seconds to wait for its end.
+
+        Returns:
+            True when it has ended, also where it had ended before.
+
+        Raises:
+            ServerError: the supervisor is gone.
+        """
+        return bool(self._ask("stop", limit=limit + 30, arguments={"sign": _SIGNS[mode], "within": limit})["ended"])
+
+    @property
+    def supervisor(self) -> int:
+        """The process that watches over it."""
+        return self._watch.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the postmaster runs."""
+        return bool(self._ask("look")["running"])
+
+    def crash(self) -> None:
+        """Kill the postmaster and all its processes at once, as a power cut ends them.
+
+        Raises:
+            ServerError: the supervisor is gone.
+        """
+        self._ask("crash")
+
+    def start(self) -> None:
+        """Start it again, after it was stopped, killed, or ended by itself.
+
+        Raises:
+            ServerError: it does not start; the message holds the end of its log.
+        """
+        answer = self._ask("again")
+        if "error" in answer:
+            raise ServerError(f"the server does not start again: {answer['error']}\n{answer.get('log', '')}".rstrip())
+        self.pid = int(answer["pid"])
+
+    def _ask(
+        self, order: str, limit: float = 90.0, arguments: Mapping[str, object] = MappingProxyType({})
+    ) -> dict[str, Any]:
+        with self._lock:
+            return self._watch.ask(order, limit, **arguments)
 
     @property
     def log(self) -> Path:
         """The server's log; it goes with the server."""
         return self.folder / LOG
+
+    def last_lines(self, count: int = 20) -> list[str]:
+        """Read the end of the log.
+
+        Args:
+            count: lines at most.
+        """
+        return tail(self.log, 200 * count).splitlines()[-count:]
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -79,19 +150,30 @@ class PrivateServer:
         self.close()
 
 
-def start_private(bindir: Path | None = None, settings: Mapping[str, str] | None = None) -> PrivateServer:
+def start_private(
+    bindir: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    *,
+    copy_of: Path | None = None,
+    disks: Mapping[str, int] = MappingProxyType({}),
+) -> PrivateServer:
     """Make and start a server.
 
     Args:
         bindir: the folder of its programs, None for the embedded ones.
         settings: server parameters beside and over our own.
+        copy_of: the data directory of a server that was shut down, to begin with a copy of; None for a new one.
+        disks: folders, relative to the server's own, that get a small file system each, with its size in bytes;
+            only root can make one.
 
     Returns:
         The server, accepting connections.
 
     Raises:
-        ServerError: it does not start; the message holds the end of its log.
+        ServerError: it does not start; the message holds the end of its log. NoDisk, where a disk cannot be made.
     """
+    if disks and os.geteuid() != 0:
+        raise NoDisk("a disk that can be filled is a small file system, which only root can mount")
     programs = binaries.embedded_bindir() if bindir is None else bindir.resolve()
     binaries.check_bindir(programs)
     who = binaries.account()
@@ -104,13 +186,19 @@ def start_private(bindir: Path | None = None, settings: Mapping[str, str] | None
         if not reachable:
             programs = binaries.copy_programs(programs, folder, who)
             env = binaries.environment(programs, os.environ)
-        pid = _start(watch, folder, programs, who, env, settings or {})
+        data = str(folder / "data")
+        make = _initdb(programs, data) if copy_of is None else ["cp", "-a", str(copy_of), data]
+        pid = _start(watch, folder, programs, who, env, settings or {}, make, disks)
     except BaseException:
         watch.close()
         if folder is not None and folder.exists():
             remove_server(str(folder))
         raise
-    return PrivateServer(folder, bindir or programs, watch, pid)
+    return PrivateServer(folder, bindir or programs, watch, pid, programs)
+
+
+def _initdb(programs: Path, data: str) -> list[str]:
+    return [str(programs / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
 
 
 def _start(
@@ -120,18 +208,21 @@ def _start(
     who: binaries.Account,
     env: Mapping[str, str],
     settings: Mapping[str, str],
+    make: list[str],
+    disks: Mapping[str, int],
 ) -> int:
-    data = str(folder / "data")
-    initdb = [str(programs / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
     answer = watch.ask(
         "start",
         folder=str(folder),
-        initdb=initdb,
-        postgres=[str(programs / "postgres"), "-D", data],
+        make=make,
+        postgres=[str(programs / "postgres"), "-D", str(folder / "data")],
         conf=_conf({"unix_socket_directories": str(folder), **_SETTINGS, **settings}),
         account=who.popen(),
         env=dict(env),
+        disks=dict(disks),
     )
+    if "disk" in answer:
+        raise NoDisk(f"no small file system for {answer['disk']}: {answer['error']}")
     if "error" in answer:
         raise ServerError(
             f"no private server from {programs}: {answer['error']}\n{answer.get('log', '')}".rstrip()

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from pgchaos.server import pgtap
+from pgchaos.server.private import PrivateServer
 from pgchaos.server.settings import ServerError
 from pgchaos.server.shelf import Shelf
 
@@ -34,6 +35,9 @@ class Sandbox:
         spare: closes all the connections that wait so on the server.
         keep: says that the database is as it was lent, so that it may be lent again; for one that was asked for so.
         explains: says whether transactions, by their ids, are all of the run's own that makes and drops databases.
+        power: the server itself, where it may be stopped, killed and started again: it is the scenario's own, or a
+            private one that nobody else uses meanwhile.
+        banner: one line on that server where it is the scenario's own, else ''.
     """
 
     database: str
@@ -44,6 +48,8 @@ class Sandbox:
     spare: Callable[[], None] = _nothing
     keep: Callable[[], None] = _nothing
     explains: Callable[[Collection[int]], bool] = operator.not_
+    power: PrivateServer | None = None
+    banner: str = ""
 
     @property
     def shared(self) -> bool:
@@ -85,7 +91,7 @@ def furnish(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str,
     with _naming("the toolkit"):
         # the extension is the same SQL: where it is installed, or will be, that is the one
         if _has_extension(conn):
-            conn.execute("TRUNCATE chaos._history, chaos._transactions, chaos._notifications")
+            conn.execute("TRUNCATE chaos._history, chaos._transactions, chaos._acknowledged, chaos._notifications")
         elif "pgchaos" not in extensions:
             conn.execute(toolkit().encode())
     for name in extensions:

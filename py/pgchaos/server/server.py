@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 
 import psycopg
@@ -19,6 +20,7 @@ from pgchaos.server.databases import APPLICATION, remove_dead_runs
 from pgchaos.server.ledger import Ledger
 from pgchaos.server.leftovers import remove_dead_servers
 from pgchaos.server.maker import Maker
+from pgchaos.server.own import OwnServers
 from pgchaos.server.plain import BARE, Lent
 from pgchaos.server.pool import Pool
 from pgchaos.server.private import PrivateServer, start_private
@@ -85,6 +87,7 @@ class Server:
         self._lock = threading.Lock()
         self._in_place = threading.Lock()
         self._sharing = threading.Lock()
+        self._own = OwnServers(_programs(private, settings, choice), settings.pgtap)
         self._shared: dict[tuple[str, ...], SharedDatabase] = {}
         self._shelves: dict[str, Shelf] = {}
         self._plain: list[str] = []
@@ -264,7 +267,7 @@ class Server:
             return
         name = self._pool.take(tuple(sorted(set(extensions))))
         try:
-            yield Sandbox(name, self.conninfo(name), spare=self.spare)
+            yield Sandbox(name, self.conninfo(name), spare=self.spare, power=self._private)
         finally:
             self._pool.give_back(name)
 
@@ -314,6 +317,31 @@ class Server:
                 own.close()
         finally:
             self._pool.give_back(name)
+
+    @contextmanager
+    def own_sandbox(
+        self, extensions: tuple[str, ...], settings: Mapping[str, str], disks: Mapping[str, int]
+    ) -> Iterator[Sandbox]:
+        """Lend a server of its own to one scenario, whichever server this is.
+
+        Args:
+            extensions: to create in its database, beside pgTAP and the toolkit.
+            settings: its parameters.
+            disks: folders of the server that get a small file system each, with its size in bytes.
+
+        Yields:
+            A database of it.
+
+        Raises:
+            ServerError: it does not start, or lacks something.
+        """
+        with self._own.sandbox(extensions, settings, disks) as sandbox:
+            yield sandbox
+
+    def own_missing(self, requirement: Requirement) -> str:
+        """Say why a server of a scenario's own does not meet a requirement; see `missing`."""
+        # where this one is ours, they are of the same programs
+        return self.missing(requirement) if self.ours else self._own.missing(requirement)
 
     @contextmanager
     def _schema(self, extensions: tuple[str, ...]) -> Iterator[Sandbox]:
@@ -424,6 +452,7 @@ class Server:
             shared.close(limit=0.5 if self.ours else 5.0)
         for shelf in list(self._shelves.values()):
             shelf.close()
+        self._own.close()
         if self._private is not None:
             self._pool.close(drop=False, limit=0.5)
             self._private.close()
@@ -444,3 +473,10 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _programs(private: PrivateServer | None, settings: ServerSettings, choice: Choice) -> Path | None:
+    """Say which programs a scenario's own server runs: those of the run's, else those that the user named."""
+    if private is not None:
+        return private.programs
+    return settings.pg_bindir or choice.beside

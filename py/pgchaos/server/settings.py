@@ -10,6 +10,10 @@ class ServerError(Exception):
     """No server, or one that cannot be used: the message says what was tried and what to do."""
 
 
+class NoDisk(ServerError):
+    """No small file system for a disk that shall be filled: only root can mount one, and not everywhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """Which server to use.

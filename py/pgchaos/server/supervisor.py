@@ -4,7 +4,8 @@ It is started by file, isolated (`python -I supervisor.py`), so that neither the
 another module in place of the standard library's; it imports nothing else until it has to talk to a server. Orders come
 as lines of JSON on standard input, each is answered by a line on standard output:
 
-- `start`: initialise and start a private server; this process becomes the postmaster's parent.
+- `start`: make the data directory of a private server and start it; this process becomes the postmaster's parent.
+- `stop`, `crash`, `again`, `look`: end that server, gently or not, start it once more, say whether it runs.
 - `watch`: drop a run's databases on a server that is not ours when the pipe closes.
 - `forget`: the run has dropped them itself.
 """
@@ -71,6 +72,8 @@ class Supervisor:
         self.folder: str | None = None
         self.lock: int | None = None
         self.server: subprocess.Popen[bytes] | None = None
+        self.command: list[str] = []
+        self.how: dict[str, Any] = {}
         self.watched: dict[str, Any] | None = None
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
@@ -91,27 +94,75 @@ class Supervisor:
     def do_start(
         self,
         folder: str,
-        initdb: list[str],
+        make: list[str],
         postgres: list[str],
         conf: str,
         account: dict[str, Any],
         env: dict[str, str],
+        disks: dict[str, int],
     ) -> dict[str, Any]:
-        """Initialise and start a server in `folder`; the answer comes when it accepts connections."""
+        """Make a data directory in `folder` and start a server; the answer comes when it accepts connections."""
         self.folder = folder
         self.lock = os.open(Path(folder, MARKER), os.O_RDWR)
         # who looks whether this run lives holds it for a moment (leftovers.py)
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         path = Path(folder, LOG)
-        how: dict[str, Any] = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL, "umask": 0o077, **account}
+        self.command = postgres
+        self.how = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL, "umask": 0o077, **account}
         with path.open("ab") as log:
-            code = subprocess.run(initdb, stdout=log, stderr=log, check=False, **how).returncode
-            if code:
-                return {"error": f"initdb ended with {code}", "log": tail(path)}
-            with Path(folder, "data", "postgresql.conf").open("a", encoding="utf-8") as file:
-                file.write(conf)
-            self.server = subprocess.Popen(postgres, stdout=log, stderr=log, start_new_session=True, **how)
+            code = subprocess.run(make, stdout=log, stderr=log, check=False, **self.how).returncode
+        if code:
+            return {"error": f"{Path(make[0]).name} ended with {code}", "log": tail(path)}
+        with Path(folder, "data", "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(conf)
+        for name, size in disks.items():
+            problem = mount(Path(folder, name), size, account)
+            if problem:
+                return {"error": problem, "disk": name}
+        return self.do_again()
+
+    def do_again(self) -> dict[str, Any]:
+        """Start the server, the first time or once more; the answer comes when it accepts connections."""
+        assert self.folder is not None
+        path = Path(self.folder, LOG)
+        with path.open("ab") as log:
+            self.server = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True, **self.how)
         return self.wait_until_ready(path)
+
+    def do_stop(self, sign: str, within: float) -> dict[str, Any]:
+        """Send the postmaster a signal, and answer when it has ended or the time is over: `ended` says which."""
+        assert self.server is not None
+        if self.server.poll() is None:
+            os.kill(self.server.pid, getattr(signal, sign))
+        until = time.monotonic() + within
+        while self.server.poll() is None and time.monotonic() < until:
+            if select.select([0], [], [], 0.002)[0]:
+                raise Gone
+        return {"ended": self.server.poll() is not None}
+
+    def do_look(self) -> dict[str, Any]:
+        """Say whether the postmaster runs."""
+        return {"running": self.server is not None and self.server.poll() is None}
+
+    def do_crash(self) -> dict[str, Any]:
+        """Kill the postmaster and all its processes, as a power cut ends them."""
+        assert self.server is not None
+        assert self.folder is not None
+        data = Path(self.folder, "data")
+        if self.server.poll() is None:
+            # stopped, it tells nobody anything, and the others die before they can tell their clients that it is dead
+            os.kill(self.server.pid, signal.SIGSTOP)
+            for pid in (living(data) or children(self.server.pid)) - {self.server.pid}:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.server.kill()
+            self.server.wait()
+        kill_living(data)
+        # who is dying works nowhere any more, and is not dead yet
+        limit = time.monotonic() + STOP_LIMIT
+        while reap() and time.monotonic() < limit:
+            time.sleep(0.001)
+        return {}
 
     def wait_until_ready(self, log: Path) -> dict[str, Any]:
         """Wait for the word `ready` in postmaster.pid, as pg_ctl does."""
@@ -122,7 +173,8 @@ class Supervisor:
             if self.server.poll() is not None:
                 return {"error": f"postgres ended with {self.server.returncode}", "log": tail(log)}
             lines = pid_file(self.folder)
-            if len(lines) >= 8 and lines[7].strip() == "ready":
+            # the file may be that of a postmaster who was killed
+            if len(lines) >= 8 and lines[7].strip() == "ready" and lines[0].strip() == str(self.server.pid):
                 return {"pid": self.server.pid}
             # the runner says nothing while it waits: a readable pipe is a closed one
             if select.select([0], [], [], 0.003)[0]:
@@ -161,14 +213,8 @@ def remove_server(folder: str, server: subprocess.Popen[bytes] | None = None) ->
     data = Path(folder, "data")
     lines = pid_file(folder)
     stop_postmaster(data, lines, server)
-    limit = time.monotonic() + 10.0
-    while living(data) and time.monotonic() < limit:
-        for pid in living(data):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        reap()
-        time.sleep(0.002)
-    reap()
+    kill_living(data)
+    unmount(folder)
     if pid_file(folder):  # it did not end by itself
         release_shared_memory(lines)
     import shutil  # it costs a quarter of this process's start
@@ -177,6 +223,53 @@ def remove_server(folder: str, server: subprocess.Popen[bytes] | None = None) ->
         shutil.rmtree(folder, ignore_errors=True)
         if not Path(folder).exists():
             break
+
+
+def kill_living(data: Path) -> None:
+    """Kill a server's processes, and wait until they are gone."""
+    limit = time.monotonic() + 10.0
+    while (left := living(data)) and time.monotonic() < limit:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        reap()
+        time.sleep(0.002)
+    reap()
+
+
+def mount(place: Path, size: int, account: dict[str, Any]) -> str:
+    """Put a small file system in memory at a place, with all that lies there already, for its disk to be filled.
+
+    Args:
+        place: a folder, made where there is none.
+        size: bytes.
+        account: the user that it belongs to, as subprocess.Popen takes it.
+
+    Returns:
+        What went wrong, or ''.
+    """
+    kept = place.with_name(f"{place.name}.kept")
+    if place.is_dir():
+        place.rename(kept)
+    place.mkdir(mode=0o700)
+    options = f"size={size},mode=0700" + (f",uid={account['user']},gid={account['group']}" if account else "")
+    command = ["mount", "-t", "tmpfs", "-o", options, "pgchaos", str(place)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0 and kept.is_dir():
+        copy = ["cp", "-a", f"{kept}/.", str(place)]
+        done = subprocess.run(copy, capture_output=True, text=True, check=False, **account)
+        subprocess.run(["rm", "-rf", str(kept)], check=False)
+    return f"{command[0]}: {done.stderr.strip()}" if done.returncode else ""
+
+
+def unmount(folder: str) -> None:
+    """Take away the file systems that were mounted below a folder, the last first."""
+    with contextlib.suppress(OSError):
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in reversed(mounts):
+            place = line.split(" ")[1]
+            if place.startswith(f"{folder}/"):
+                subprocess.run(["umount", "-l", place], capture_output=True, check=False)
 
 
 def stop_postmaster(data: Path, lines: list[str], server: subprocess.Popen[bytes] | None) -> None:
@@ -215,11 +308,19 @@ def living(data: Path) -> set[int]:
     return found
 
 
-def reap() -> None:
-    """Collect the children that have ended."""
+def children(pid: int) -> set[int]:
+    """Find the children of a process (where there is no /proc)."""
+    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
+    return {int(child) for child, parent in (line.split() for line in table.splitlines()) if parent == str(pid)}
+
+
+def reap() -> bool:
+    """Collect the children that have ended, and say whether there are any that have not."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+        return True
+    return False
 
 
 def pid_file(folder: str) -> list[str]:

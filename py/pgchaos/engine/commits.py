@@ -1,0 +1,109 @@
+"""Holds a COMMIT where it is durable and its answer has not been sent, so that a fault can strike just there.
+
+A commit that shall be confirmed by a standby waits, after its WAL is flushed, until one has answered (PostgreSQL docs,
+"Synchronous Replication"; SyncRepWaitForLSN in syncrep.c). With a standby named that does not exist, it waits there for
+as long as we like: what is killed then has committed, and nobody was told.
+"""
+
+from __future__ import annotations
+
+import time
+
+from pgchaos.engine.hand import Hand
+from pgchaos.engine.stop import Stop
+from pgchaos.scenario.model import Statement
+from pgchaos.scenario.statements import closes_block
+
+_NOBODY = "pgchaos_nobody"
+_WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE"})
+_LOOK = 0.001
+
+
+def ends_in_commit(item: Statement, in_block: bool) -> bool:
+    """Say whether a statement ends with a commit of its own work.
+
+    Args:
+        item: the statement.
+        in_block: a block is open.
+
+    Returns:
+        True for COMMIT, and for a statement outside a block that writes.
+    """
+    if in_block:
+        return item.verb in ("COMMIT", "END") and closes_block(item.verb, item.text)
+    return item.verb in _WRITES
+
+
+class CommitHold:
+    """Holds commits of a server of our own; one at a time.
+
+    Args:
+        hand: to the server.
+        stop: of the sessions.
+    """
+
+    def __init__(self, hand: Hand, stop: Stop) -> None:
+        self._hand, self._stop = hand, stop
+        self._taken = False
+
+    def take(self) -> bool:
+        """Have all commits of the server wait from now on, until `give`.
+
+        Returns:
+            False where they cannot be held: then a commit is over when it is.
+        """
+        rows = self._hand.ask("SHOW max_wal_senders")
+        if not rows or rows[0][0] == "0":
+            return False
+        while not self._hand.holding.acquire(timeout=_LOOK * 10):
+            if self._stop.is_set():
+                return False
+        self._taken = True
+        self._set(f"'{_NOBODY}'")
+        self._reload()
+        # the checkpointer makes it known to all: see one of our own commits wait for it
+        while not self._stop.is_set() and not self._hand.probe_waits():
+            pass
+        # whoever starts the server again shall not find it
+        self._set(None)
+        return True
+
+    def _set(self, value: str | None) -> None:
+        self._hand.ask(
+            "ALTER SYSTEM RESET synchronous_standby_names"
+            if value is None
+            else f"ALTER SYSTEM SET synchronous_standby_names = {value}"
+        )
+
+    def _reload(self) -> None:
+        self._hand.ask("SELECT pg_catalog.pg_reload_conf()")
+
+    def holds(self, pid: int, looks: int) -> bool:
+        """Say whether a backend's statement stands where it can be struck.
+
+        Args:
+            pid: of the backend.
+            looks: how often it was seen waiting for something else before.
+
+        Returns:
+            True where it waits in the end of its commit, or in two looks for a lock or a sleep before that.
+        """
+        rows = self._hand.ask(
+            "SELECT wait_event, wait_event_type IN ('Lock', 'Timeout') FROM pg_catalog.pg_stat_activity"
+            f" WHERE pid = {pid} AND state = 'active'"
+        )
+        if not rows:
+            return False
+        return rows[0][0] == "SyncRep" or (rows[0][1] == "t" and looks > 0)
+
+    def _comes_back(self) -> bool:
+        return not self._stop.is_set() and self._hand.power is not None and self._hand.power.running
+
+    def give(self) -> None:
+        """Let all commits go that still wait."""
+        if self._taken:
+            self._taken = False
+            while self._hand.ask("SELECT pg_catalog.pg_reload_conf()") is None and self._comes_back():
+                time.sleep(_LOOK)
+            self._hand.end_probe()
+            self._hand.holding.release()

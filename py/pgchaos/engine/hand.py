@@ -1,0 +1,142 @@
+"""A way to the server for faults: a connection that comes again, and all others while they are filled."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+
+from pgchaos.engine.connecting import recovers
+from pgchaos.engine.door import TOO_MANY_CONNECTIONS, Door
+from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.stop import Stop
+from pgchaos.faults.carrying import Row, Undelivered
+from pgchaos.server import PrivateServer
+
+_PATIENCE = 30.0
+"""Seconds for one answer: pg_terminate_backend alone may take ten of them."""
+_MOST = 10_000
+_LOOK = 0.002
+
+
+class Hand:
+    """Asks the server, in whichever thread a fault is carried out. Safe to use from several.
+
+    Args:
+        door: to the scenario's database.
+        calm: a stop for what goes on when the sessions are stopped.
+        pids: every backend that this opens is put in.
+    """
+
+    def __init__(self, door: Door, calm: Stop, pids: set[int]) -> None:
+        self._door, self._calm, self._pids = door, calm, pids
+        self._lock = threading.RLock()
+        self._link: Link | None = None
+        self._taken: list[Link] = []
+        self._probe: tuple[Link, threading.Thread] | None = None
+        self.holding = threading.Lock()
+        """Whose commits are held."""
+
+    @property
+    def power(self) -> PrivateServer | None:
+        """The server itself, where we started it."""
+        return self._door.sandbox.power
+
+    @property
+    def full(self) -> bool:
+        """Whether all connections are taken."""
+        return bool(self._taken)
+
+    def ask(self, query: str) -> list[Row] | None:
+        """See `carrying.Reach`."""
+        with self._lock:
+            try:
+                link = self._open()
+            except LinkError:
+                return None
+            answer = link.ask(query, deadline=time.monotonic() + _PATIENCE)
+            if answer.error is None:
+                return [row for result in answer.results for row in result.rows()]
+            if answer.error.lost or not link.alive:
+                return None
+            raise Undelivered(f"{answer.error.message} ({answer.error.sqlstate})")
+
+    def _open(self) -> Link:
+        if self._link is None or not self._link.alive:
+            self._shut()
+            self._link = self._door.open("fault", self._calm)
+            self._pids.add(self._link.pid)
+        return self._link
+
+    def _shut(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def refused(self) -> bool:
+        """See `carrying.Reach`."""
+        try:
+            self._door.open("fault", self._calm).close()
+        except LinkError as refused:
+            return recovers(refused.error)
+        return False
+
+    def take_connections(self) -> None:
+        """See `carrying.Reach`. The own one is kept beside: what comes later needs it."""
+        with self._lock:
+            self.ask("")
+            while len(self._taken) < _MOST:
+                try:
+                    link = Link(self._door.sandbox.conninfo, self._calm)
+                except LinkError as refused:
+                    if refused.error.sqlstate != TOO_MANY_CONNECTIONS:
+                        raise Undelivered(refused.error.message) from None
+                    return
+                self._taken.append(link)
+                self._pids.add(link.pid)
+
+    def give_connections(self) -> None:
+        """Give back what was taken, and wait until the server has it."""
+        with self._lock:
+            taken, self._taken = self._taken, []
+            for link in taken:
+                link.close()
+            pids = ",".join(str(link.pid) for link in taken)
+            query = f"SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{pids}}}')"
+            with contextlib.suppress(Undelivered):
+                while taken and (rows := self.ask(query)) and rows[0][0] != "0" and not self._calm.is_set():
+                    time.sleep(_LOOK)
+
+    def probe_waits(self) -> bool:
+        """Commit something, and say whether that waits for a standby. `end_probe` ends it."""
+        self.end_probe()
+        try:
+            link = self._door.open("fault", self._calm)
+        except LinkError:
+            return False
+        self._pids.add(link.pid)
+        commit = "SET synchronous_commit = on; SELECT pg_catalog.pg_logical_emit_message(true, 'pgchaos', '')"
+        thread = threading.Thread(target=link.ask, args=(commit,), name="pgchaos probe", daemon=True)
+        self._probe = link, thread
+        thread.start()
+        query = f"SELECT FROM pg_catalog.pg_stat_activity WHERE pid = {link.pid} AND wait_event = 'SyncRep'"
+        while thread.is_alive():
+            if self.ask(query):
+                return True
+        return False
+
+    def end_probe(self) -> None:
+        """Wait until the commit of `probe_waits` is over."""
+        if self._probe is not None:
+            link, thread = self._probe
+            self._probe = None
+            thread.join()
+            link.close()
+
+    def close(self) -> None:
+        """End all connections."""
+        with self._lock:
+            for link in self._taken:
+                link.close()
+            self._taken = []
+            self._shut()

@@ -1,0 +1,176 @@
+"""The faults of one statement: those before it, those that strike while it runs, and those after its answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from pgchaos.engine.answer import Answer
+from pgchaos.engine.commits import CommitHold, ends_in_commit
+from pgchaos.engine.faulting import Faulting, failure
+from pgchaos.engine.link import LinkError
+from pgchaos.engine.speaker import Speaker
+from pgchaos.engine.stage import Halted, SessionFailed
+from pgchaos.faults.carrying import Undelivered
+from pgchaos.faults.kinds import told, waits_for_own
+from pgchaos.history import Record
+from pgchaos.scenario.model import Fault, Place, Statement
+from pgchaos.schedule.board import Actor
+from pgchaos.server import ServerError
+
+ADMIN_SHUTDOWN = "57P01"
+"""Somebody was terminated, or the server was told to stop."""
+
+
+class Strikes:
+    """What strikes around one statement.
+
+    Args:
+        faulting: of the run.
+        faults: that stand above the statement; those that are due are counted as come to.
+        actor: in which connection.
+        speaker: of that connection.
+        act: notes for the report what is done, with its line.
+    """
+
+    def __init__(
+        self,
+        faulting: Faulting,
+        faults: Sequence[Fault],
+        actor: Actor,
+        speaker: Speaker,
+        act: Callable[[str, Place], Record],
+    ) -> None:
+        self._faulting, self._actor, self._speaker, self._act = faulting, actor, speaker, act
+        self._due = [fault for fault in faults if faulting.is_due(fault, actor)]
+        self._done: list[Fault] = []
+        self._missed: list[tuple[Fault, str]] = []
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._hold: CommitHold | None = None
+
+    def told(self) -> str | None:
+        """Write for the history what struck; None where nothing did."""
+        return ", ".join(map(told, self._done)) or None
+
+    def before(self, item: Statement) -> None:
+        """Strike before the statement, and have somebody ready who strikes while it runs.
+
+        Args:
+            item: the statement.
+
+        Raises:
+            SessionFailed: a fault could not be delivered.
+            Halted: the run was stopped.
+        """
+        if not self._due or (any(map(_needs_connection, self._due)) and not self._connected()):
+            return
+        self._strike_each([fault for fault in self._due if fault.moment == "before"])
+        during = [fault for fault in self._due if fault.moment == "during"]
+        self._strike_each([fault for fault in during if fault.kind == "fill"])
+        strikers = [fault for fault in during if fault.kind != "fill"]
+        if strikers:
+            self._make_ready(strikers, item)
+
+    def _connected(self) -> bool:
+        """See that there is a connection to be struck; what is wrong with it the statement itself will tell."""
+        try:
+            self._speaker.connect()
+        except LinkError:
+            for fault in self._due:
+                self._faulting.not_reached(fault, self._actor)
+            self._due = []
+            return False
+        return True
+
+    def _make_ready(self, strikers: list[Fault], item: Statement) -> None:
+        if ends_in_commit(item, self._speaker.in_block) and any(map(self._can_hold, strikers)):
+            hold = CommitHold(self._faulting.hand, self._faulting.stop)
+            self._hold = hold if hold.take() else None
+        work = threading.Thread(target=self._strike_during, args=(strikers,), name=f"{self._actor} fault", daemon=True)
+        self._thread = work
+        work.start()
+
+    def _can_hold(self, fault: Fault) -> bool:
+        # a backend that waits for a standby takes a cancel for leave to answer
+        return self._faulting.hand.power is not None and fault.kind != "cancel" and not fault.when_blocked
+
+    def _strike_during(self, strikers: list[Fault]) -> None:
+        try:
+            for fault in strikers:
+                why = self._try(fault, self._over.is_set, self._hold)
+                if why is not None:
+                    self._missed.append((fault, why))
+        except Halted:
+            pass
+        finally:
+            if self._hold is not None:
+                self._hold.give()
+
+    def after(self, answer: Answer) -> None:
+        """Take the answer to the statement, and strike after it.
+
+        Args:
+            answer: of the server.
+
+        Raises:
+            SessionFailed: a fault could not be delivered.
+            Halted: the run was stopped.
+        """
+        self.abandon(answer)
+        lost = answer.error is not None and answer.error.lost
+        for fault, why in self._missed:
+            if not lost:
+                raise SessionFailed(failure(fault, why, str(self._actor)))
+            # somebody else's fault came first: the statement may be sent again
+            self._faulting.not_reached(fault, self._actor)
+        if answer.error is None:
+            for fault in self._done:
+                if fault.moment == "during" and fault.kind != "fill" and waits_for_own(fault):
+                    why = "the statement was over before it struck: let it wait for something there"
+                    raise SessionFailed(failure(fault, why, str(self._actor)))
+        self._strike_each([fault for fault in self._due if fault.moment == "after"])
+
+    def abandon(self, answer: Answer | None = None) -> None:
+        """Have nobody strike any more: the statement is over.
+
+        Args:
+            answer: to it, where one came.
+        """
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if any(fault.kind == "fill" and fault.moment == "during" for fault in self._done):
+            # where it does not start, that is told when it is tried at the end again
+            with suppress(ServerError):
+                self._faulting.release(crashed=self._crashed(answer))
+
+    def _crashed(self, answer: Answer | None) -> bool:
+        """Say whether the statement took the server down, for want of room for its WAL."""
+        wal = any(fault.argument == "wal" for fault in self._done)
+        error = answer.error if answer is not None else None
+        return wal and error is not None and error.lost and error.sqlstate != ADMIN_SHUTDOWN
+
+    def _strike_each(self, faults: list[Fault]) -> None:
+        for fault in faults:
+            why = self._try(fault)
+            if why is not None:
+                raise SessionFailed(failure(fault, why, str(self._actor)))
+
+    def _try(self, fault: Fault, over: Callable[[], bool] | None = None, hold: CommitHold | None = None) -> str | None:
+        """Strike; say why it could not be delivered, or None."""
+        act = self._act(f"fault {told(fault)} {fault.moment}", fault.place)
+        act.ended_at = None
+        try:
+            act.ended_at = self._faulting.strike(fault, self._actor, over, hold)
+        except Undelivered as why:
+            return str(why)
+        self._done.append(fault)
+        return None
+
+
+def _needs_connection(fault: Fault) -> bool:
+    """Say whether it takes a connection of the session itself to strike."""
+    return fault.moment == "during" or (fault.target is None and fault.kind in ("cancel", "terminate", "kill"))

@@ -1,0 +1,211 @@
+"""How each kind of fault is carried out. Whoever has pids and a way to the server may call `carry_out`, at any time."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+import psutil
+
+from pgchaos.faults.kinds import DISKS, PROCESSES
+from pgchaos.server import PrivateServer, ServerError
+
+_RECOVERED_WITHIN = 60.0
+"""Seconds for a crash recovery."""
+_ENDED_WITHIN = 10_000
+"""Milliseconds in which a backend ends that is terminated."""
+_BALLAST = "pgchaos.ballast"
+_LOOK = 0.002
+
+Row = Sequence["str | None"]
+
+
+class Undelivered(Exception):
+    """A fault could not be delivered: the message says why."""
+
+
+class Reach(Protocol):
+    """What faults need of the world."""
+
+    @property
+    def power(self) -> PrivateServer | None:
+        """The server itself, where we started it."""
+
+    def ask(self, query: str) -> list[Row] | None:
+        """Ask the server, over a connection that is opened anew where it was lost.
+
+        Args:
+            query: of one statement.
+
+        Returns:
+            Its rows; None where there is no connection, or it was lost.
+
+        Raises:
+            Undelivered: the server says that something is wrong with it.
+        """
+
+    def refused(self) -> bool:
+        """Say whether the server takes no new connections."""
+
+    def take_connections(self) -> None:
+        """Take every connection that the server has left, and keep them."""
+
+
+def carry_out(reach: Reach, kind: str, argument: str, pids: Collection[int]) -> None:
+    """Carry out a fault, and return when it has had its effect: for a crash, when the server has recovered.
+
+    Args:
+        reach: to the server.
+        kind: one of `kinds.RUN`.
+        argument: of the kind, as in the model's Fault.
+        pids: the backends, or the process, that it strikes; empty for what strikes the server.
+
+    Raises:
+        Undelivered: it could not be done.
+        ServerError: the server did not start again.
+    """
+    if kind == "cancel":
+        for pid in pids:
+            _needs(reach.ask(f"SELECT pg_catalog.pg_cancel_backend({pid})"), pid)
+    elif kind == "terminate":
+        for pid in pids:
+            _needs(reach.ask(f"SELECT pg_catalog.pg_terminate_backend({pid}, {_ENDED_WITHIN})"), pid)
+    elif kind == "kill":
+        _kill(reach, pids)
+    elif kind == "fill":
+        fill(reach, argument)
+    else:
+        _power(reach, kind, argument)
+
+
+def _needs(rows: list[Row] | None, pid: int) -> None:
+    if rows is None or [list(row) for row in rows] != [["t"]]:
+        raise Undelivered(f"the server has no backend {pid} that ends")
+
+
+def _power(reach: Reach, kind: str, argument: str) -> None:
+    power = reach.power
+    if power is None:
+        raise Undelivered("this server was not started by pgchaos, which could not start it again")
+    if kind == "crash":
+        power.crash()
+        power.start()
+    elif kind == "restart":
+        power.stop("fast")
+        power.start()
+    elif argument == "smart":
+        reach.ask("SELECT 1")  # whoever is to strike later has a connection then
+        power.stop("smart", limit=0)
+        _await(reach.refused, "the server refuses new connections")
+    else:
+        power.stop("fast" if argument == "fast" else "immediate")
+
+
+def _kill(reach: Reach, pids: Collection[int]) -> None:
+    """Kill processes, and wait until the server has recovered.
+
+    What proves it is another checkpointer: pg_postmaster_start_time() stays as it was.
+    """
+    before = born(reach)
+    if not before:
+        raise Undelivered("the server does not say when its checkpointer was started: it takes a superuser to see that")
+    for pid in pids:
+        _kill_one(reach, pid)
+    _await(lambda: (born(reach) or before) != before, "the server has recovered")
+
+
+def _kill_one(reach: Reach, pid: int) -> None:
+    if reach.power is not None:
+        _kill_child(reach.power, pid)
+        return
+    # on another machine, or in a container, the number is another process's here: let the server's machine do it
+    reach.ask(f"COPY (SELECT 1) TO PROGRAM 'kill -9 {pid}'")
+
+
+def _kill_child(power: PrivateServer, pid: int) -> None:
+    """Kill a process of a server of ours: a number alone may be another process's by now."""
+    try:
+        process = psutil.Process(pid)
+        if process.ppid() == power.pid:
+            process.kill()
+            return
+    except psutil.NoSuchProcess:
+        pass
+    raise Undelivered(f"the server has no process {pid} any more")
+
+
+def born(reach: Reach) -> str:
+    """Tell when the checkpointer was started: another one proves that the server has recovered from a crash.
+
+    Args:
+        reach: to the server.
+
+    Returns:
+        The time as the server writes it; '' where it does not answer, or does not say.
+    """
+    rows = reach.ask("SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer'")
+    return str(rows[0][0] or "") if rows else ""
+
+
+def process(reach: Reach, name: str) -> int:
+    """Find a process of the server.
+
+    Args:
+        reach: to the server.
+        name: one of `kinds.PROCESSES`.
+
+    Returns:
+        Its pid.
+
+    Raises:
+        Undelivered: there is none.
+    """
+    kind = PROCESSES[name]
+    rows = reach.ask(f"SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = '{kind}'")
+    if not rows:
+        raise Undelivered(f"the server has no {kind}")
+    return int(str(rows[0][0]))
+
+
+def fill(reach: Reach, what: str) -> None:
+    """Fill a disk, or take all connections.
+
+    Args:
+        reach: to the server.
+        what: 'connections', or one of `kinds.DISKS`.
+
+    Raises:
+        Undelivered: the server is not ours.
+    """
+    if what == "connections":
+        reach.take_connections()
+        return
+    if reach.power is None:
+        raise Undelivered("this server was not started by pgchaos, which gave it no disk to fill")
+    path = reach.power.folder / DISKS[what][0] / _BALLAST
+    with path.open("ab", buffering=0) as file:
+        for size in (1 << 20, 4096):
+            # a short write is followed by ENOSPC
+            with contextlib.suppress(OSError):
+                while file.write(b"\0" * size) == size:
+                    pass
+
+
+def empty(power: PrivateServer) -> None:
+    """Take away what `fill` put onto the disks of a server.
+
+    Args:
+        power: the server.
+    """
+    for folder, _ in DISKS.values():
+        (power.folder / folder / _BALLAST).unlink(missing_ok=True)
+
+
+def _await(state: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + _RECOVERED_WITHIN
+    while not state():
+        if time.monotonic() > until:
+            raise ServerError(f"not within {_RECOVERED_WITHIN:g} s: {what}")
+        time.sleep(_LOOK)

@@ -1,0 +1,46 @@
+-- A transaction that idles is ended by the server, and sent again
+-- Reference: PostgreSQL docs, "Client Connection Defaults", idle_in_transaction_session_timeout
+--
+-- A cashier takes a row lock and then talks to the customer. The server ends the transaction with 25P03, and the
+-- connection with it; who waits for the lock goes on; the cashier connects again, and does all of it once more.
+
+-- chaos:tags concurrent smoke
+-- chaos:timeout 20s
+
+-- chaos:setup
+CREATE TABLE stock (id int PRIMARY KEY, quantity int NOT NULL);
+INSERT INTO stock VALUES (1, 10);
+
+-- chaos:session cashier retry idle_in_transaction_session_timeout
+BEGIN;
+SET LOCAL idle_in_transaction_session_timeout = '50ms';
+UPDATE stock SET quantity = quantity - 1 WHERE id = 1;
+-- chaos:signal sold
+-- chaos:wait for delivered
+SET LOCAL idle_in_transaction_session_timeout = 0;
+COMMIT;
+
+-- chaos:session delivery
+-- chaos:wait for sold
+UPDATE stock SET quantity = quantity + 5 WHERE id = 1;
+-- chaos:signal delivered
+
+-- chaos:check
+SELECT is(quantity, 14, 'sold once, delivered once') FROM stock;
+SELECT results_eq(
+    $$SELECT outcome, sqlstate FROM chaos.transactions WHERE session = 'cashier' ORDER BY attempt$$,
+    $$VALUES ('rolled back', '25P03'), ('committed', '00000')$$, 'the server ended the first attempt');
+
+-- chaos:mutant nobody tries again
+-- chaos:session cashier retry none allow idle_in_transaction_session_timeout
+BEGIN;
+SET LOCAL idle_in_transaction_session_timeout = '50ms';
+UPDATE stock SET quantity = quantity - 1 WHERE id = 1;
+-- chaos:signal sold
+-- chaos:wait for delivered
+COMMIT;
+-- chaos:caught by 'sold once, delivered once'
+
+-- chaos:mutant nothing limits the talk
+-- chaos:replace '''50ms''' with '0' in cashier
+-- chaos:caught by 'timeout'

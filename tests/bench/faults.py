@@ -1,0 +1,57 @@
+"""How soon a scenario has a server of its own, and how long a crash takes, as a session sees it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+from pgchaos.engine import Settings
+from pgchaos.engine.run import run_once
+from pgchaos.scenario.reader import read
+from pgchaos.server import Server, ServerSettings, open_server
+from tests.bench.measure import Line, alone
+from tests.bench.work import SEED
+
+_CRASH = """-- A session loses its server, and comes back
+-- chaos:sandbox server
+-- chaos:session a retry connection_failure
+BEGIN;
+-- chaos:fault {kind}
+SELECT 1;
+COMMIT;
+-- chaos:check
+SELECT pass('it came back');
+"""
+
+
+def own(folder: Path) -> Iterator[Line]:
+    """Measure servers of a scenario's own."""
+    with open_server(ServerSettings()) as server:
+        with server.own_sandbox((), {}, {}):
+            pass  # the first makes the data directory that the others are copies of
+
+        yield alone("a server of a scenario's own, made and ready", lambda: _ready(server), "ms", under=400)
+        for kind in ("kill", "crash"):
+            what = f"`fault {kind}`, from the strike until the session's next transaction has begun"
+            yield alone(what, partial(_back, server, folder, kind), "ms")
+
+
+def _ready(server: Server) -> float:
+    begun = time.perf_counter()
+    with server.own_sandbox((), {}, {}):
+        return (time.perf_counter() - begun) * 1000
+
+
+def _back(server: Server, folder: Path, kind: str) -> float:
+    path = folder / f"{kind}.sql"
+    path.write_text(_CRASH.format(kind=kind), encoding="utf-8")
+    with server.own_sandbox((), {}, {}) as sandbox:
+        result = run_once(read(path), {}, server, Settings(SEED), lend=lambda: nullcontext(sandbox))
+    struck = next(act.ended_at for act in result.acts if "fault" in act.statement)
+    again = next(record.ended_at for record in result.records if record.attempt == 2)
+    if result.failures or struck is None or again is None:
+        raise RuntimeError(f"it should have come back: {result.failures}")
+    return (again - struck) * 1000

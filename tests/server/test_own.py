@@ -1,0 +1,159 @@
+"""Servers of a scenario's own: what they are, that they come back, and that they go with whoever asked for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from pgchaos.scenario.model import Place, Requirement
+from pgchaos.server import ServerError, supervisor
+from pgchaos.server.own import OwnServers
+from pgchaos.server.settings import NoDisk
+from tests.server.conftest import living_in, needs_root
+from tests.waiting import until
+
+HOLDER = """
+import sys
+from pgchaos.server.own import OwnServers
+own = OwnServers(None, None)
+disks = {"disk": 8 << 20, "data/pg_wal": 64 << 20} if sys.argv[1:] else {}
+with own.sandbox(disks=disks) as sandbox:
+    print(sandbox.power.folder, own._prepared.folder, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[OwnServers]:
+    servers = OwnServers(None, None)
+    yield servers
+    servers.close()
+
+
+def shown(conninfo: str, query: str) -> str:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        row = conn.execute(query.encode()).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def test_it_has_the_toolkit_and_its_parameters(own: OwnServers) -> None:
+    with own.sandbox(settings={"work_mem": "77kB"}) as sandbox:
+        assert shown(sandbox.conninfo, "SHOW work_mem") == "77kB"
+        assert shown(sandbox.conninfo, "SELECT count(*) FROM chaos.history") == "0"
+        assert shown(sandbox.conninfo, "SELECT pgtap_version() > 1") == "True"
+        assert sandbox.power is not None
+        folder = sandbox.power.folder
+        assert "ready to accept connections" in "\n".join(sandbox.power.last_lines())
+    assert not folder.exists()
+    assert living_in(folder) == []
+
+
+def test_it_has_extensions_that_are_asked_for(own: OwnServers) -> None:
+    with own.sandbox(("btree_gist",)) as sandbox:
+        assert shown(sandbox.conninfo, "SELECT extname FROM pg_extension WHERE extname = 'btree_gist'") == "btree_gist"
+        assert shown(sandbox.conninfo, "SELECT count(*) FROM chaos.history") == "0"
+
+
+def test_several_stand_side_by_side(own: OwnServers) -> None:
+    def one(number: int) -> str:
+        with own.sandbox() as sandbox, psycopg.connect(sandbox.conninfo, autocommit=True) as conn:
+            conn.execute(f"CREATE TABLE t AS SELECT {number} AS id".encode())
+            return shown(sandbox.conninfo, "SELECT string_agg(id::text, ',') FROM t")
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(one, range(3))) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("how", ["crash", "fast", "immediate"])
+def test_it_comes_back(own: OwnServers, how: str) -> None:
+    with own.sandbox() as sandbox:
+        power = sandbox.power
+        assert power is not None
+        with psycopg.connect(sandbox.conninfo, autocommit=True) as conn:
+            conn.execute("CREATE TABLE t ()")
+            if how == "crash":
+                power.crash()
+            else:
+                assert power.stop("fast" if how == "fast" else "immediate")
+            assert not power.running
+            assert living_in(power.folder / "data") == []
+            # nobody is left dead and uncollected either
+            assert psutil.Process(power.supervisor).children() == []
+            with pytest.raises(psycopg.OperationalError):
+                conn.execute("SELECT 1")
+        power.start()
+        assert power.running
+        assert shown(sandbox.conninfo, "SELECT count(*) FROM t") == "0"
+
+
+def test_a_server_that_does_not_start_leaves_nothing(own: OwnServers) -> None:
+    with pytest.raises(ServerError, match="shared_buffers") as raised, own.sandbox(settings={"shared_buffers": "1"}):
+        pass
+    assert "no private server from" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "said"),
+    [
+        (Requirement(Place("x", 1), "server", "", ">=", "14"), ""),
+        (Requirement(Place("x", 1), "server", "", ">=", "99"), "requires server >= 99"),
+        (Requirement(Place("x", 1), "extension", "no_such"), "requires extension no_such"),
+        (Requirement(Place("x", 1), "capability", "prepared_transactions"), ""),
+        (Requirement(Place("x", 1), "own server"), ""),
+    ],
+)
+def test_requirements_are_asked_of_a_server_of_its_own(own: OwnServers, requirement: Requirement, said: str) -> None:
+    missing = own.missing(requirement)
+    assert missing.startswith(said)
+    assert bool(missing) == bool(said)
+
+
+@needs_root
+def test_disks_can_be_filled_by_root(own: OwnServers) -> None:
+    with own.sandbox(disks={"disk": 8 << 20}) as sandbox:
+        assert sandbox.power is not None
+        place = str(sandbox.power.folder / "disk")
+        assert place in Path("/proc/self/mounts").read_text()
+        with psycopg.connect(sandbox.conninfo, autocommit=True) as conn:
+            conn.execute("CREATE TABLE t (a text) TABLESPACE chaos_disk")
+            with pytest.raises(psycopg.errors.DiskFull):
+                conn.execute("INSERT INTO t SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
+    assert place not in Path("/proc/self/mounts").read_text()
+
+
+def test_nobody_else_is_given_a_disk(own: OwnServers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(NoDisk, match="only root can mount"), own.sandbox(disks={"disk": 8 << 20}):
+        pass
+
+
+@pytest.mark.parametrize("disks", [[], pytest.param(["disks"], marks=needs_root)])
+def test_it_goes_with_a_run_that_is_killed(disks: list[str]) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, *disks], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    folders = [Path(word) for word in process.stdout.readline().split()]
+    assert len(folders) == 2
+    assert living_in(folders[0])
+    process.kill()
+    process.communicate()
+    until(lambda: not any(folder.exists() for folder in folders), "both folders are gone")
+    assert living_in(folders[0]) == []
+    assert str(folders[0]) not in Path("/proc/self/mounts").read_text()
+
+
+def test_children_are_found_without_proc() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert child.pid in supervisor.children(os.getpid())
+        child.communicate(b"\n")
+    assert child.pid not in supervisor.children(os.getpid())
