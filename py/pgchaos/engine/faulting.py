@@ -43,7 +43,7 @@ class Faulting:
 
     Args:
         scenario: whose faults.
-        variables: of the matrix.
+        variables: of the matrix, and where faults strike that a search has chosen for.
         door: to its database.
         stage: of the run.
         stop: of the sessions.
@@ -63,6 +63,7 @@ class Faulting:
     ) -> None:
         self.hand = Hand(door, calm, pids)
         self._stage, self.stop, self._calm = stage, stop, calm
+        self._variables = variables
         self._faults = [
             item
             for session in scenario.sessions
@@ -115,20 +116,24 @@ class Faulting:
             actor: who has come to it.
 
         Returns:
-            True at the nth, where it is not written at the first. A connection counts for itself where it cancels or
-            terminates itself, else all of the run count together.
+            True at the nth, where it is not written at the first; of any step, at the one that a search has chosen. A
+            connection counts for itself where it cancels or terminates itself, else all of the run count together.
         """
-        own = fault.target is None and fault.kind in ("cancel", "terminate")
-        key = (fault, actor) if own else (fault,)
+        key = self._key(fault, actor)
         with self._lock:
             count = self._reached[key] = self._reached.get(key, 0) + 1
+        if fault.anywhere:
+            return str(count) == self._variables.get(fault.choice)
         return fault.nth == 0 or count == (fault.nth or 1)
 
     def not_reached(self, fault: Fault, actor: Actor) -> None:
         """Take the last count back: the connection was lost before the statement could be sent."""
-        own = fault.target is None and fault.kind in ("cancel", "terminate")
         with self._lock:
-            self._reached[(fault, actor) if own else (fault,)] -= 1
+            self._reached[self._key(fault, actor)] -= 1
+
+    def _key(self, fault: Fault, actor: Actor) -> tuple[object, ...]:
+        own = fault.target is None and fault.kind in ("cancel", "terminate") and not fault.anywhere
+        return (fault, actor) if own else (fault,)
 
     def strike(
         self, fault: Fault, actor: Actor, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
@@ -316,7 +321,8 @@ class Faulting:
 
     def undelivered(self) -> list[Failure]:
         """Tell of the faults that never struck."""
-        missing = [fault for fault in self._faults if fault not in self._struck]
+        # where a session sends fewer statements than it has, a search may choose one that it does not come to
+        missing = [fault for fault in self._faults if fault not in self._struck and not fault.anywhere]
         return [failure(fault, self._why_not(fault)) for fault in missing]
 
     def _why_not(self, fault: Fault) -> str:

@@ -48,7 +48,8 @@ class Performance:
 
     Args:
         scenario: whose sessions.
-        variables: of the matrix.
+        variables: of the matrix and of `given`.
+        values: these, and where faults strike that a search has chosen for.
         door: to the scenario's database.
         seed: of everything random.
         voices: takes notices and output.
@@ -63,6 +64,7 @@ class Performance:
         self,
         scenario: Scenario,
         variables: Mapping[str, str],
+        values: Mapping[str, str],
         door: Door,
         seed: int,
         voices: Voices,
@@ -82,7 +84,7 @@ class Performance:
         self._stage = self._steps or Stage(board, self._stop, result)
         tells, listens = mentions(scenario, _TELLS), mentions(scenario, _LISTENS)
         hurries = order is not None and not mentions(scenario, _DEADLOCK_TIMEOUT)
-        self._faulting = Faulting(scenario, variables, door, self._stage, self._stop, calm, pids)
+        self._faulting = Faulting(scenario, values, door, self._stage, self._stop, calm, pids)
         self._cast = Cast(
             door,
             variables,

@@ -77,6 +77,7 @@ class Player:
         self._ordinals = {step: ordinal for ordinal, step in enumerate(session.steps)}
         self._reached = (0, 0)
         self._last: Record | None = None
+        self._anywhere = tuple(item for item in self._items if isinstance(item, Fault) and item.anywhere)
         self._new_iteration(1)
 
     def _new_iteration(self, iteration: int) -> None:
@@ -157,7 +158,7 @@ class Player:
         elif isinstance(item, Allow):
             self._allow = item
         elif isinstance(item, Fault):
-            self._faults += (item,)
+            self._faults += () if item.anywhere else (item,)
         elif isinstance(item, Barrier | WaitBlocked | WaitFor):
             self._stand(item)
         elif isinstance(item, Signal):
@@ -225,6 +226,7 @@ class Player:
             self._retries = 0
         expect, allow = self._expect, self._allow
         self._expect = self._allow = None
+        self._faults += self._anywhere
         answer = self._send(item, expect) if not self._faults else self._send_struck(item, expect)
         if self._cast.keeps:
             self.speaker.note_variables(self._state.variables)

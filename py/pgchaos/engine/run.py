@@ -24,7 +24,7 @@ from pgchaos.engine.voice import Voices
 from pgchaos.engine.wording import error_failure
 from pgchaos.faults.kinds import disks_of
 from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.model import Item, Place, Scenario, Statement, holds
+from pgchaos.scenario.model import CHOICE, Item, Place, Scenario, Statement, holds
 from pgchaos.scenario.model import Section as Part
 from pgchaos.schedule.board import in_force
 from pgchaos.schedule.orders import Order
@@ -118,7 +118,8 @@ class _Run:
         ledger: Ledger | None,
     ) -> None:
         self._order, self._ledger = order, ledger
-        self._scenario, self._variables, self._sandbox = scenario, variables, sandbox
+        self._scenario, self._sandbox, self._values = scenario, sandbox, variables
+        self._variables = {name: value for name, value in variables.items() if not name.startswith(CHOICE)}
         self._settings, self._result = settings, result
         lasting, looks = mentions(scenario, LASTING), mentions(scenario, LOOKS_FOR_SESSIONS)
         self._door = Door(sandbox, keep=not lasting, join=looks)
@@ -232,6 +233,7 @@ class _Run:
         show = Performance(
             self._scenario,
             self._variables,
+            self._values,
             self._door,
             self._settings.seed,
             self._voices,

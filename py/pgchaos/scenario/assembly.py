@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pgchaos.scenario.arguments import Wrong
@@ -17,7 +18,18 @@ from pgchaos.scenario.checks import (
 )
 from pgchaos.scenario.file import Reading
 from pgchaos.scenario.lexemes import Comment
-from pgchaos.scenario.model import Fault, Invariant, Place, Retry, Scenario, Schedule, Section, Session, Statement
+from pgchaos.scenario.model import (
+    Fault,
+    Given,
+    Invariant,
+    Place,
+    Retry,
+    Scenario,
+    Schedule,
+    Section,
+    Session,
+    Statement,
+)
 from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
 from pgchaos.scenario.oracle_rules import check_oracle
@@ -59,7 +71,7 @@ def assembled(path: Path, reading: Reading) -> Scenario:
         ),
         alone=head.alone,
         matrix=tuple(head.matrix.values()),
-        given=tuple(head.given.values()),
+        given=(*head.given.values(), *_choices(sessions.values())),
         schedule=plan,
         oracle=head.oracle,
         xfails=tuple(head.xfails),
@@ -80,6 +92,16 @@ def assembled(path: Path, reading: Reading) -> Scenario:
     )
     _check(reading, scenario, sessions)
     return scenario
+
+
+def _choices(sessions: Iterable[Session]) -> Iterator[Given]:
+    """Give what a search draws to choose where a fault strikes: at which of the statements that a session sends."""
+    for session in sessions:
+        steps = sum(isinstance(item, Statement) for item in session.items)
+        for item in session.items:
+            if isinstance(item, Fault) and item.anywhere:
+                most = steps * session.count * session.repeat
+                yield Given(item.place, item.choice, "integer", "1", str(most))
 
 
 def _title(reading: Reading) -> str:

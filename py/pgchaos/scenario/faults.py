@@ -10,8 +10,8 @@ from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.model import Fault, Place, When
 
 USAGE = (
-    "fault KIND [of SESSION, server or PROCESS] [before, during or after] [when blocked, after 20ms, on 3rd execution]"
-    " [when NAME = value]"
+    "fault KIND [of SESSION, server or PROCESS] [before, during or after] [when blocked, after 20ms, on 3rd execution"
+    " or at any step] [when NAME = value]"
 )
 _ARGUMENTS = {
     "cancel": "",
@@ -76,20 +76,22 @@ def fault(args: Args, place: Place, when: When | None) -> Fault:
     target, worker = take_target(args, "the target") if args.took("of") else (None, None)
     _check_target(args, kind, target)
     written = _moment(args)
-    after, nth, blocked = None, None, False
+    after, nth, blocked, anywhere = None, None, False, False
     while args.more():
         if after is None and args.peek() == "after":
             args.take("")
             after = args.time("the time after which it strikes")
         elif not blocked and args.took("when", "blocked"):
             blocked = True
-        elif nth is None and args.took("on"):
+        elif nth is None and not anywhere and args.took("at", "any", "step"):
+            anywhere = True
+        elif nth is None and not anywhere and args.took("on"):
             nth = _nth(args)
         else:
             args.end()
     own = target is None or target == "server" or target in PROCESSES
     moment = _moment_meant(args, kind, own and target is None, own and blocked, written)
-    return Fault(place, kind, argument, target, worker, moment, blocked, after, nth, when)
+    return Fault(place, kind, argument, target, worker, moment, blocked, after, nth, when, anywhere)
 
 
 def _check_target(args: Args, kind: str, target: str | None) -> None:

@@ -220,6 +220,10 @@ class Allow:
     when: When | None = None
 
 
+CHOICE = "fault of line "
+"""What the name of a choice begins with, which no variable's does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """`fault KIND …`.
@@ -235,6 +239,7 @@ class Fault:
         after: seconds to wait.
         nth: only at this execution, from 1; 0 at every one. None, where it is not written: at the first.
         when: the values of a matrix that it counts for.
+        anywhere: at one statement of its session, which a search chooses.
     """
 
     place: Place
@@ -247,6 +252,12 @@ class Fault:
     after: float | None = None
     nth: int | None = None
     when: When | None = None
+    anywhere: bool = False
+
+    @property
+    def choice(self) -> str:
+        """How the choice is called of the statement at which it strikes: a value that is drawn, as those of `given`."""
+        return f"{CHOICE}{self.place.line}"
 
 
 Item: TypeAlias = "Statement | Meta | Delay | Barrier | WaitBlocked | Signal | WaitFor | Expect | Allow | Fault"

@@ -1,0 +1,123 @@
+"""`fault … at any step`: where it strikes is searched for, and shrunk to the earliest point that fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgchaos.engine import Replay, Settings, run
+from pgchaos.history import RunResult
+from pgchaos.scenario.reader import read
+from tests.engine.playing import Play, only
+
+ACCOUNT = """
+-- chaos:setup
+CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL);
+INSERT INTO account VALUES (1, 100), (2, 100);
+"""
+CHECK = """
+-- chaos:check
+SELECT is(sum(balance), 200::bigint, 'no money is lost') FROM account;
+"""
+TORN = """
+-- chaos:session clerk {options}
+-- chaos:fault {fault} at any step
+SELECT 'looks';
+BEGIN;
+UPDATE account SET balance = balance - 10 WHERE id = 1;
+{between}
+UPDATE account SET balance = balance + 10 WHERE id = 2;
+COMMIT;
+"""
+
+
+def torn(fault: str, between: str, options: str, head: str = "") -> str:
+    return head + ACCOUNT + TORN.format(fault=fault, between=between, options=options) + CHECK
+
+
+def chosen(result: RunResult) -> str:
+    """Tell at which statement the fault struck."""
+    (step,) = result.values.values()
+    return step
+
+
+def struck(result: RunResult) -> list[str]:
+    return [f"{record.step}" for record in result.records if record.fault]
+
+
+def test_the_earliest_point_that_fails_is_found(play: Play) -> None:
+    # before the fifth statement and its transaction the first is committed, and what comes after is lost
+    text = torn("terminate", "COMMIT;\nBEGIN;", "retry none allow admin_shutdown")
+    result = play(text.replace("SELECT 'looks';", "SELECT 'looks';\nSELECT 'again';"))
+    failure = only(result)
+    assert failure.names == ("no money is lost",)
+    # the first statement of the first transaction that is lost as a whole
+    assert chosen(result) == "3"
+    assert struck(result) == ["3"]
+
+
+def test_a_retry_brings_it_through_wherever_it_strikes(play: Play) -> None:
+    result = play(torn("terminate", "", "retry 57P01 08006"))
+    assert not result.failures, (result.failures, result.values)
+    assert result.drawn == 5
+
+
+def test_a_crash_is_survived_wherever_it_strikes(play: Play) -> None:
+    result = play(torn("crash", "", "retry 08006 57P01 unknown", "-- chaos:sandbox server\n"), timeout=60)
+    assert not result.failures, (result.failures, result.values)
+    assert result.drawn == 5
+
+
+def test_a_chosen_fault_is_replayed_by_its_value(play: Play) -> None:
+    play(torn("terminate", "", "retry 57P01 08006"))
+    scenario = read(play.folder / "scenario.sql", "scenario.sql")
+    for step in ("2", "5"):
+        replay = Replay(values={scenario.given[0].name: step})
+        result = run(scenario, {}, play.server, Settings(1, replay=replay))
+        assert struck(result) == [step]
+
+
+def test_explore_chooses_the_interleaving_and_the_point_together(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:schedule explore 60
+        -- chaos:setup
+        CREATE TABLE job (id int PRIMARY KEY, claimed boolean NOT NULL, done boolean NOT NULL);
+        INSERT INTO job VALUES (1, false, false);
+        -- chaos:session worker allow admin_shutdown
+        -- chaos:fault terminate at any step
+        UPDATE job SET claimed = true WHERE NOT claimed;
+        UPDATE job SET done = true WHERE claimed;
+        -- chaos:session janitor
+        UPDATE job SET claimed = false WHERE claimed AND NOT done;
+        -- chaos:check
+        SELECT ok(done OR NOT claimed, 'no job is stuck') FROM job;
+        """
+    )
+    failure = only(result)
+    assert failure.names == ("no job is stuck",)
+    assert chosen(result) == "2"
+    assert [f"{one.session}.{one.step}" for one in result.order] == ["janitor.1", "worker.1", "worker.2"]
+
+
+def test_a_point_that_no_session_comes_to_is_no_failure(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:session one allow admin_shutdown
+        -- chaos:fault terminate at any step
+        SELECT 0;
+        \\if false
+        SELECT 1;
+        SELECT 2;
+        \\endif
+        -- chaos:check
+        SELECT pass('checked');
+        """
+    )
+    assert not result.failures
+    assert result.drawn == 3
+
+
+@pytest.mark.parametrize("more", ["at any step on 2nd execution", "on 2nd execution at any step", "at some step"])
+def test_a_point_is_chosen_or_written_not_both(play: Play, more: str) -> None:
+    with pytest.raises(Exception, match="fault"):
+        play(f"-- chaos:session one\n-- chaos:fault terminate {more}\nSELECT 1;\n{CHECK}")
