@@ -56,7 +56,7 @@ def test_the_earliest_point_that_fails_is_found(play: Play) -> None:
 
 
 def test_a_retry_brings_it_through_wherever_it_strikes(play: Play) -> None:
-    result = play(torn("terminate", "", "retry 57P01 08006"))
+    result = play(torn("terminate", "", "retry 57P01 08006 unknown"))
     assert not result.failures, (result.failures, result.values)
     assert result.drawn == 5
 
@@ -68,7 +68,7 @@ def test_a_crash_is_survived_wherever_it_strikes(play: Play) -> None:
 
 
 def test_a_chosen_fault_is_replayed_by_its_value(play: Play) -> None:
-    play(torn("terminate", "", "retry 57P01 08006"))
+    play(torn("terminate", "", "retry 57P01 08006 unknown"))
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
     for step in ("2", "5"):
         replay = Replay(values={scenario.given[0].name: step})
