@@ -288,7 +288,7 @@ class Faulting:
                 # of those who still are connected a smart shutdown would wait for ever
                 power.stop("fast")
             if not power.running:
-                power.start()
+                carrying.start(self.hand, power)
         self._stopped = self._touched = False
 
     def release(self, *, crashed: bool = False) -> None:

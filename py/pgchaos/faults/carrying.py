@@ -91,16 +91,31 @@ def _power(reach: Reach, kind: str, argument: str) -> None:
         raise Undelivered("this server was not started by pgchaos, which could not start it again")
     if kind == "crash":
         power.crash()
-        power.start()
+        start(reach, power)
     elif kind == "restart":
         power.stop("fast")
-        power.start()
+        start(reach, power)
     elif argument == "smart":
         reach.ask("SELECT 1")  # whoever is to strike later has a connection then
         power.stop("smart", limit=0)
         _await(reach.refused, "the server refuses new connections")
     else:
         power.stop("fast" if argument == "fast" else "immediate")
+
+
+def start(reach: Reach, power: PrivateServer) -> None:
+    """Start a server that is down, and wait until its checkpointer shows, by which a recovery is known.
+
+    Args:
+        reach: to the server.
+        power: the same.
+
+    Raises:
+        ServerError: it does not start.
+    """
+    power.start()
+    # the server is ready a moment before
+    _await(lambda: bool(born(reach)), "the server shows its checkpointer")
 
 
 def _kill(reach: Reach, pids: Collection[int]) -> None:

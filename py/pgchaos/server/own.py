@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ _DATABASE = "pgchaos_own"
 DISK = "disk"
 """The folder of a server in which a tablespace lies, where it has a small file system."""
 TABLESPACE = "chaos_disk"
+_SHOWN_WITHIN = 30.0
 _SETTINGS = {
     "shared_buffers": "32MB",
     # many stand side by side, and none has anything to clean up before a scenario is over
@@ -69,6 +71,7 @@ class OwnServers:
         with server:
             if extensions:
                 self._furnish(server, extensions)
+            _await_checkpointer(server)
             if DISK in (disks or {}):
                 with psycopg.connect(_conninfo(server, _DATABASE), autocommit=True) as conn:
                     place = sql.Literal(str(server.folder / DISK))
@@ -137,6 +140,17 @@ class OwnServers:
             prepared, self._prepared = self._prepared, None
         if prepared is not None:
             prepared.close()
+
+
+def _await_checkpointer(server: PrivateServer) -> None:
+    """Wait until the checkpointer shows, a moment after the server is ready: a recovery is known by another one."""
+    query = "SELECT FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer' AND backend_start IS NOT NULL"
+    until = time.monotonic() + _SHOWN_WITHIN
+    with psycopg.connect(_conninfo(server, _DATABASE), autocommit=True) as conn:
+        while conn.execute(query).fetchone() is None:
+            if time.monotonic() > until:
+                raise ServerError(f"the server shows no checkpointer within {_SHOWN_WITHIN:g} s")
+            time.sleep(0.001)
 
 
 def _conninfo(server: PrivateServer, database: str) -> str:
