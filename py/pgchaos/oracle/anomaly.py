@@ -228,9 +228,7 @@ def _in_part(pair: Sequence[Unit], case: _Case, among: _Among) -> Anomaly | None
     a, b = case.text(one), case.text(other)
     why = f"{a} saw what {b} did: {_read(sight.seen)}; and did not see it: {_read(sight.unseen)}"
     same = any(unseen.text == seen.text for unseen in sight.unseen for seen in sight.seen)
-    phantom = case.effects.moves(other) and (
-        same or _changes_number(sight, other, case.evidence.contexts[one.name])
-    )
+    phantom = case.effects.moves(other) and (same or _changes_number(sight, other, case.evidence.contexts[one.name]))
     kind = "phantom" if phantom else "non-repeatable read" if same else "read skew"
     told = [(one.name, heard) for heard in (*sight.seen, *sight.unseen)]
     last = max((heard for _, heard in told), key=lambda heard: heard.number)
@@ -256,9 +254,13 @@ def _write_skew(pair: Sequence[Unit], case: _Case, among: _Among) -> Anomaly | N
     if not mine.unseen or not theirs.unseen:
         return None
     a, b = case.text(one), case.text(other)
-    why = f"{a} did not see what {b} did: {_read(mine.unseen)}; and {b} did not see what {a} did: {_read(theirs.unseen)}"
+    why = (
+        f"{a} did not see what {b} did: {_read(mine.unseen)}; and {b} did not see what {a} did: {_read(theirs.unseen)}"
+    )
     told = [(one.name, heard) for heard in mine.unseen] + [(other.name, heard) for heard in theirs.unseen]
-    return _anomaly("write skew", why, mine.unseen[0].place, pair, pair, told)
+    # where it is not known what they wrote, one may have written over the other
+    kind = "write skew" if all(map(case.effects.known, pair)) else UNNAMED
+    return _anomaly(kind, why, mine.unseen[0].place, pair, pair, told)
 
 
 @dataclass(frozen=True, slots=True)

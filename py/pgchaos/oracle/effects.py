@@ -60,6 +60,14 @@ class Effects:
             self._states[order] = self.after(order)
         return self._states[order]
 
+    def known(self, unit: Unit) -> bool:
+        """Say whether it is known what a transaction wrote.
+
+        Args:
+            unit: as it went in the run that is judged.
+        """
+        return bool(self._pairs(unit))
+
     def rows(self, unit: Unit) -> frozenset[Key]:
         """Tell which rows a transaction wrote; none where that cannot be known.
 

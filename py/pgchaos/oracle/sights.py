@@ -113,9 +113,7 @@ def within(contexts: Sequence[Context], names: Collection[Named]) -> list[Contex
     return [
         context
         for context in contexts
-        if all(
-            position <= last.get(actor, (0, 0)) or actor == context.unit.actor for actor, position in context.before
-        )
+        if all(position <= last.get(actor, (0, 0)) or actor == context.unit.actor for actor, position in context.before)
     ]
 
 
