@@ -120,11 +120,12 @@ class Toy:
                 units.append(unit(actor, 0, told[actor]))
         return Outcome(tuple(units), state(rows))
 
-    def committed(self, order: Sequence[Actor]) -> Outcome | None:
+    def committed(self, order: Sequence[Actor]) -> tuple[Outcome, list[Actor]] | None:
         """Run step by step as PostgreSQL's READ COMMITTED does: nobody sees or writes over what is not committed.
 
-        Who would waits until the other has ended. Gives None where they wait for each other.
+        Who would waits until the other has ended. Gives the order as it went too; None where they wait for each other.
         """
+        went: list[Actor] = []
         rows, left = dict(self.rows), list(order)
         mine: dict[Actor, _Rows] = {actor: _Rows() for actor in order}
         own: dict[Actor, dict[str, int]] = {actor: {} for actor in order}
@@ -140,6 +141,7 @@ class Toy:
                 own[actor] = variables
                 told[actor].append(said)
                 left.remove(actor)
+                went.append(actor)
                 if actor not in left:
                     rows |= mine[actor]
                     mine[actor].clear()
@@ -147,7 +149,7 @@ class Toy:
                 break
             else:
                 return None
-        return Outcome(tuple(units), state(rows))
+        return Outcome(tuple(units), state(rows)), went
 
     def interleavings(self) -> Iterator[tuple[Actor, ...]]:
         """Give all orders of the steps of one transaction each."""

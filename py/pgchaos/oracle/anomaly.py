@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pgchaos.oracle.difference import unit_text
-from pgchaos.oracle.effects import After, Effects, Key, left
+from pgchaos.oracle.effects import After, Effects, Key, Left, left
 from pgchaos.oracle.model import Heard, Named, State, Unit, sortable
 from pgchaos.oracle.sights import Context, Sight, sight, within, writing
 from pgchaos.scenario.model import Place
@@ -111,6 +111,13 @@ class _Case:
     def wrote(self, unit: Unit) -> bool:
         return any(writing(unit)) or bool(self.effects.rows(unit))
 
+    def hides(self, ring: Sequence[Unit]) -> bool:
+        """Say whether others may have had a part in what some were told, of whom it is not known what they wrote."""
+        last = max(self.evidence.units.index(unit) for unit in ring)
+        # what is not committed nobody sees: who ended later has none
+        earlier = {unit.name for unit in self.evidence.units[:last]}
+        return bool(self.unknown & earlier - {unit.name for unit in ring})
+
     def text(self, unit: Unit) -> str:
         return unit_text(unit, self.evidence.units)
 
@@ -134,7 +141,7 @@ def _claims(case: _Case) -> Iterator[tuple[_Rule, Sequence[Unit], Anomaly]]:
     for rule, several in turns:
         for ring in several:
             apart = len({unit.actor for unit in ring}) == len(ring)
-            if apart and case.unknown <= {unit.name for unit in ring}:
+            if apart and not case.hides(ring):
                 claim = rule(ring, case, None)
                 if claim is not None:
                     yield rule, ring, claim
@@ -156,7 +163,7 @@ def _given(claim: Anomaly, given: Sequence[Unit], case: _Case) -> Anomaly:
     if not given:
         return claim
     texts = " and ".join(map(case.text, given))
-    return replace(claim, given=tuple(unit.name for unit in given), why=f"given what {texts} did, {claim.why}")
+    return replace(claim, given=tuple(unit.name for unit in given), why=f"{claim.why} (given what {texts} did)")
 
 
 def _lost_update(pair: Sequence[Unit], case: _Case, among: _Among) -> Anomaly | None:
@@ -174,36 +181,35 @@ def _lost_update(pair: Sequence[Unit], case: _Case, among: _Among) -> Anomaly | 
 
 
 def _lost(one: Unit, other: Unit, key: Key, case: _Case, among: _Among) -> Anomaly | None:
-    effects = case.effects
-    stays = left(case.evidence.state, key)
-    mutual = case.sight(other, one, among).unseen
-    if stays not in (effects.leaves(one, key, among) or ()):
+    effects, stays = case.effects, left(case.evidence.state, key)
+    mine, theirs = case.sight(one, other, among).unseen, case.sight(other, one, among).unseen
+    # the other could only come after it: there it would have left something else, and so would any third one
+    if stays not in (effects.leaves(one, key, among) or ()) or _may_leave(other, one, key, stays, case):
         return None
-    if not mutual and not _is_not_of(other, key, stays, case):
-        return None
-    third = (unit for unit in case.evidence.units if unit not in (one, other) and key in effects.rows(unit))
-    if not all(_is_not_of(unit, key, stays, case) for unit in third):
+    if any(unit not in (one, other) and _may_leave(unit, one, key, stays, case) for unit in case.evidence.units):
         return None
     a, b = case.text(one), case.text(other)
-    unseen = case.sight(one, other, among).unseen
-    told = [(one.name, heard) for heard in unseen]
-    both, place = f"{a} and {b} both wrote {_row_text(key)}", _write_of(one, unseen[0], key).place
+    both, place = f"{a} and {b} both wrote {_row_text(key)}", _write_of(one, mine[0], key).place
+    told = [(one.name, heard) for heard in mine]
     if effects.depends(one, other, key):
-        why = f"{both}; what {a} wrote was made of what it had read before {b} wrote: {_read(unseen)}"
+        why = f"{both}; what {a} wrote was made of what it had read before {b} wrote: {_read(mine)}"
         return _anomaly("lost update", why, place, (one, other), (one, other), told)
-    if not mutual:
-        why = f"{both}; what {a} wrote stayed, but it had read before {b} wrote: {_read(unseen)}"
+    if not theirs:
+        why = f"{both}; what {a} wrote stayed, but it had read before {b} wrote: {_read(mine)}"
         return _anomaly(UNNAMED, why, place, (one, other), (one, other), told)
     if effects.rows(one) == effects.rows(other):
-        why = f"{both}; each had read before the other wrote: {_read([*unseen, *mutual])}"
-        told += [(other.name, heard) for heard in mutual]
+        why = f"{both}; each had read before the other wrote: {_read([*mine, *theirs])}"
+        told += [(other.name, heard) for heard in theirs]
         return _anomaly("lost update", why, place, (one, other), (one, other), told)
     return None
 
 
-def _is_not_of(unit: Unit, key: Key, stays: object, case: _Case) -> bool:
-    leaves = case.effects.leaves(unit, key)
-    return leaves is not None and stays not in leaves
+def _may_leave(unit: Unit, after: Unit, key: Key, stays: Left, case: _Case) -> bool:
+    """Say whether it may be a transaction that left what is under a key, where it comes after another."""
+    if key not in case.effects.may_write(unit):
+        return False
+    leaves = case.effects.leaves(unit, key, after=after)
+    return unit.name in case.unknown or leaves is None or stays in leaves
 
 
 def _write_of(unit: Unit, read: Heard, key: Key) -> Heard:

@@ -66,7 +66,7 @@ class Effects:
         Args:
             unit: as it went in the run that is judged.
         """
-        return bool(self._pairs(unit))
+        return bool(self._pairs(self._alike(unit), unit))
 
     def rows(self, unit: Unit) -> frozenset[Key]:
         """Tell which rows a transaction wrote; none where that cannot be known.
@@ -75,7 +75,7 @@ class Effects:
             unit: as it went in the run that is judged.
         """
         if unit.name not in self._rows:
-            found = [written(*pair) for pair in self._pairs(unit)]
+            found = [written(*pair) for pair in self._pairs(self._alike(unit), unit)]
             # where the server has not told that it wrote, what it writes must be the same whoever came before
             join = frozenset[Key].union if any(writing(unit)) else frozenset[Key].intersection
             self._rows[unit.name] = join(*found) if found else frozenset()
@@ -87,20 +87,32 @@ class Effects:
         Args:
             unit: as it went in the run that is judged.
         """
-        return bool(self.rows(unit)) and any(adds_or_removes(*pair) for pair in self._pairs(unit))
+        return bool(self.rows(unit)) and any(adds_or_removes(*pair) for pair in self._pairs(self._alike(unit), unit))
 
-    def leaves(self, unit: Unit, key: Key, among: Collection[Named] | None = None) -> set[Left] | None:
-        """Tell what a transaction leaves under a key, whoever came before.
+    def may_write(self, unit: Unit) -> frozenset[Key]:
+        """Tell which rows a transaction writes in some serial run, whatever it is told there.
+
+        Args:
+            unit: as it went in the run that is judged.
+        """
+        return self.rows(unit).union(*(written(*pair) for pair in self._pairs(self.contexts[unit.name], unit)))
+
+    def leaves(
+        self, unit: Unit, key: Key, among: Collection[Named] | None = None, after: Unit | None = None
+    ) -> set[Left] | None:
+        """Tell what a transaction leaves under a key.
 
         Args:
             unit: as it went in the run that is judged.
             key: of a row.
             among: who may have come before; None for all.
+            after: who must have come before.
 
         Returns:
             All that it can be; None where that is not known.
         """
-        states = [self.state((*one.before, unit.name)) for one in self._alike(unit, among)]
+        alike = [one for one in self._alike(unit, among) if after is None or after.name in one.before]
+        states = [self.state((*one.before, unit.name)) for one in alike]
         known = [state for state in states if state is not None]
         return {left(state, key) for state in known} if len(known) == len(states) else None
 
@@ -112,7 +124,7 @@ class Effects:
             other: who may come just before.
             key: of a row.
         """
-        for context in self._alike(one, None):
+        for context in self._alike(one):
             without = self.state((*context.before, one.name))
             after = (*context.before, other.name)
             known = any(nearer.before == after for nearer in self.contexts[one.name])
@@ -132,14 +144,14 @@ class Effects:
             return False
         if any(writing(unit)):
             return True
-        pairs = ((self.state(one.before), self.state((*one.before, unit.name))) for one in contexts)
-        return any(before is None or after is None or written(before, after) for before, after in pairs)
+        return len(self._pairs(contexts, unit)) < len(contexts) or bool(self.may_write(unit))
 
-    def _alike(self, unit: Unit, among: Collection[Named] | None) -> list[Context]:
+    def _alike(self, unit: Unit, among: Collection[Named] | None = None) -> list[Context]:
         contexts = self.contexts[unit.name]
         chosen = contexts if among is None else within(contexts, among)
         return [one for one in chosen if one.unit.heard == unit.heard]
 
-    def _pairs(self, unit: Unit) -> list[tuple[State, State]]:
-        pairs = ((self.state(one.before), self.state((*one.before, unit.name))) for one in self._alike(unit, None))
+    def _pairs(self, contexts: Sequence[Context], unit: Unit) -> list[tuple[State, State]]:
+        """Give what is left without a transaction, and with it, as far as that is known."""
+        pairs = ((self.state(one.before), self.state((*one.before, unit.name))) for one in contexts)
         return [(before, after) for before, after in pairs if before is not None and after is not None]
