@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgchaos.oracle.anomaly import UNNAMED, Anomaly, Evidence, name
@@ -45,6 +46,7 @@ def put(key: str, value: int) -> Step:
     return write(key, lambda own: own.get("", value))
 
 
+D = Actor("d", 1)
 LOOK = read("x")
 
 
@@ -189,19 +191,23 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300)
-@given(does=st.lists(STEPS, min_size=2, max_size=4), draw=st.data())
+@settings(deadline=None, max_examples=100)
+@given(does=st.lists(STEPS, min_size=2, max_size=4), turns=st.randoms(use_true_random=False))
 def test_an_explanation_speaks_of_what_was_done_and_those_it_names_are_not_serializable_alone(
-    does: list[Transaction], draw: st.DataObject
+    does: list[Transaction], turns: random.Random
 ) -> None:
-    actors = (A, B, C, Actor("d", 1))[: len(does)]
-    rows = {"x": 0, "y": 1, "z": 2}
-    toy = Toy({actor: [steps] for actor, steps in zip(actors, does, strict=True)}, rows)
-    order = draw.draw(st.permutations([actor for actor, steps in zip(actors, does, strict=True) for _ in steps]))
-    ran = toy.committed(order)
-    assume(ran is not None and toy.judge(ran[0], Known(99)) is None)
-    assert ran is not None
-    outcome, went = ran
+    toy = Toy({actor: [steps] for actor, steps in zip((A, B, C, D), does, strict=False)}, {"x": 0, "y": 1, "z": 2})
+    known = Known(99)
+    for _ in range(6):
+        ran = toy.committed(
+            turns.sample(steps := [actor for actor, (one,) in toy.does.items() for _ in one], len(steps))
+        )
+        if ran is not None and toy.judge(ran[0], known) is None:
+            is_true(toy, *ran)
+
+
+def is_true(toy: Toy, outcome: Outcome, went: list[Actor]) -> None:
+    """Hold an explanation against the run, and against the same run of those that it names alone."""
     found = name(evidence(toy, outcome))
     units = {unit.name: unit for unit in outcome.units}
     assert all(any(got.tag == "UPDATE 1" for h in units[one].heard for got in h.results) for one in found.wrote)
@@ -210,7 +216,7 @@ def test_an_explanation_speaks_of_what_was_done_and_those_it_names_are_not_seria
     assert bool(found.why) == bool(found.units) == bool(found.told)
     if found.units:
         alone = {actor for actor, _ in (*found.units, *found.given)}
-        few = Toy({actor: toy.does[actor] for actor in actors if actor in alone}, rows)
+        few = Toy({actor: does for actor, does in toy.does.items() if actor in alone}, toy.rows)
         same = few.committed([actor for actor in went if actor in alone])
         assert same is not None
         assert few.judge(same[0], Known(99)) is None, found

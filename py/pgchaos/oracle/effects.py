@@ -90,12 +90,14 @@ class Effects:
         return bool(self.rows(unit)) and any(adds_or_removes(*pair) for pair in self._pairs(self._alike(unit), unit))
 
     def may_write(self, unit: Unit) -> frozenset[Key]:
-        """Tell which rows a transaction writes in some serial run, whatever it is told there.
+        """Tell which rows a transaction can have written.
 
         Args:
-            unit: as it went in the run that is judged.
+            unit: as it went in the run that is judged; one that went as in no serial run can have written what it
+                writes in any.
         """
-        return self.rows(unit).union(*(written(*pair) for pair in self._pairs(self.contexts[unit.name], unit)))
+        contexts = self._alike(unit) or self.contexts[unit.name]
+        return frozenset[Key]().union(*(written(*pair) for pair in self._pairs(contexts, unit)))
 
     def leaves(
         self, unit: Unit, key: Key, among: Collection[Named] | None = None, after: Unit | None = None
@@ -142,7 +144,7 @@ class Effects:
         contexts = self.contexts[unit.name]
         if not is_torn(unit, contexts):
             return False
-        if any(writing(unit)):
+        if any(writing(unit)) or not contexts:
             return True
         return len(self._pairs(contexts, unit)) < len(contexts) or bool(self.may_write(unit))
 
