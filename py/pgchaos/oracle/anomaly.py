@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pgchaos.oracle.difference import unit_text
-from pgchaos.oracle.effects import After, Effects, Key, Left, left
+from pgchaos.oracle.effects import After, Effects, Key, left
 from pgchaos.oracle.model import Heard, Named, State, Unit, sortable
 from pgchaos.oracle.sights import Context, Sight, sight, within, writing
 from pgchaos.scenario.model import Place
@@ -128,12 +128,10 @@ _Rule = Callable[[Sequence[Unit], _Case, _Among], "Anomaly | None"]
 
 def _claims(case: _Case) -> Iterator[tuple[_Rule, Sequence[Unit], Anomaly]]:
     units = case.evidence.units
-    # who ended last wrote over the others: rows stay locked until then
-    lost = itertools.permutations(tuple(reversed(units)), 2)
     pairs = list(itertools.permutations(units, 2))
     rings = [ring for ring in itertools.permutations(units, 3) if ring[0] == min(ring, key=lambda unit: unit.name)]
     turns: list[tuple[_Rule, Sequence[Sequence[Unit]]]] = [
-        (_lost_update, list(lost)),
+        (_lost_update, pairs),
         (_in_part, pairs),
         (_write_skew, pairs),
         (_circle, rings),
@@ -183,10 +181,13 @@ def _lost_update(pair: Sequence[Unit], case: _Case, among: _Among) -> Anomaly | 
 def _lost(one: Unit, other: Unit, key: Key, case: _Case, among: _Among) -> Anomaly | None:
     effects, stays = case.effects, left(case.evidence.state, key)
     mine, theirs = case.sight(one, other, among).unseen, case.sight(other, one, among).unseen
-    # the other could only come after it: there it would have left something else, and so would any third one
-    if stays not in (effects.leaves(one, key, among) or ()) or _may_leave(other, one, key, stays, case):
+    # a row that was written stays locked until the end: who ended last of those that wrote it wrote it last
+    ended = [unit for unit in case.evidence.units if key in effects.may_write(unit)]
+    if ended[-1:] != [one] or stays not in (effects.leaves(one, key, among) or ()):
         return None
-    if any(unit not in (one, other) and _may_leave(unit, one, key, stays, case) for unit in case.evidence.units):
+    # after it, as it must come, the other would have left something else
+    leaves = effects.leaves(other, key, after=one)
+    if leaves is None or stays in leaves:
         return None
     a, b = case.text(one), case.text(other)
     both, place = f"{a} and {b} both wrote {_row_text(key)}", _write_of(one, mine[0], key).place
@@ -202,14 +203,6 @@ def _lost(one: Unit, other: Unit, key: Key, case: _Case, among: _Among) -> Anoma
         told += [(other.name, heard) for heard in theirs]
         return _anomaly("lost update", why, place, (one, other), (one, other), told)
     return None
-
-
-def _may_leave(unit: Unit, after: Unit, key: Key, stays: Left, case: _Case) -> bool:
-    """Say whether it may be a transaction that left what is under a key, where it comes after another."""
-    if key not in case.effects.may_write(unit):
-        return False
-    leaves = case.effects.leaves(unit, key, after=after)
-    return unit.name in case.unknown or leaves is None or stays in leaves
 
 
 def _write_of(unit: Unit, read: Heard, key: Key) -> Heard:
