@@ -6,6 +6,7 @@ import pytest
 
 from pgchaos.engine import Settings, run
 from pgchaos.history import Failure, RunResult
+from pgchaos.scenario.model import Place
 from pgchaos.scenario.reader import read
 from pgchaos.server import ServerSettings, open_server
 from tests.conftest import ForeignServer
@@ -56,7 +57,12 @@ def test_a_lost_update_is_found_named_and_shown_beside_the_nearest_serial_order(
     assert failure.names == ("lost update",)
     assert failure.text.startswith("oracle: lost update: no serial order of the transactions comes to this")
     why, nearest, *told = failure.details
-    assert why.startswith("two[1] and one[1] both wrote counter (1); what ")
+    # who wrote last is named first, and it is the line where that was
+    assert why == (
+        "one[1] and two[1] both wrote counter (1); what one[1] wrote was made of what it had read before two[1] wrote:"
+        " line 8"
+    )
+    assert failure.place == Place("scenario.sql", 10)
     assert nearest.startswith("the nearest serial order is ")
     assert any(": there (value = 1), here (value = 0)" in line and "SELECT value FROM counter" in line for line in told)
     assert "  table counter: there (id = 1, value = 2), here (id = 1, value = 1)" in told
@@ -159,7 +165,11 @@ def test_what_cannot_be_named_is_not_serializable(play: Play) -> None:
     moves = "moves\n-- chaos:step first\nBEGIN;\nUPDATE counter SET value = value + 1;\n-- chaos:step ends\nCOMMIT;"
     deletes = "deletes\nDELETE FROM counter WHERE value = 1;"
     setup = COUNTER + "UPDATE counter SET value = id - 1;"
-    assert oracle(play(scenario(moves, deletes, setup=setup))).names == ("not serializable",)
+    failure = oracle(play(scenario(moves, deletes, setup=setup)))
+    assert failure.names == ("not serializable",)
+    assert failure.details[0].startswith("the nearest serial order is ")
+    # nothing is said of a statement: it is the line that asks for the oracle
+    assert failure.place == Place("scenario.sql", 2)
 
 
 def test_the_state_alone_can_tell(play: Play) -> None:

@@ -187,9 +187,24 @@ def test_no_transactions_are_compared_by_what_is_left() -> None:
     assert toy.judge(Outcome((), state({"x": 1})), Known(9)) is None
 
 
-def test_contexts_are_the_sets_of_others_that_keep_each_connections_order() -> None:
-    toy = Toy({A: [ADD], B: [ADD, ADD], C: [ADD, ADD]}, {"x": 0})
-    outcome = outcome_of(toy.serial(Wanted(frozenset(), (B, C, A, B, C))))
-    second = next(one for one in outcome.of(C) if one.position == (1, 10))
-    found = [tuple(one.actor for one in before) for before in contexts(outcome, frozenset(), second)]
-    assert found == [(C,), (B, C), (C, A), (B, C, A), (B, C, B), (B, C, A, B)]
+def test_contexts_are_what_came_then_after_all_that_were_told_the_same() -> None:
+    toy, known = Toy({A: [ADD], B: [ADD], C: [LOOK]}, {"x": 0, "y": 0}), Known(99)
+    outcome = toy.interleaved((A, B, A, B, C, C))
+    assert toy.judge(outcome, known) is None
+    found = {(*(actor for actor, _ in before), unit.actor) for before, unit in contexts(outcome, known, frozenset())}
+    # after a, b is told what it was not, and nothing is asked of what comes then; c is told so by nobody, or by one
+    alone = {(A,), (B,), (C,)}
+    assert found == {*alone, (A, B), (B, A), (A, C), (B, C), (A, C, B), (B, C, A)}
+    told = {unit.heard for before, unit in contexts(outcome, known, frozenset()) if unit.actor == C and not before}
+    assert len(told) == 1
+
+
+def test_each_connection_keeps_its_order_in_contexts() -> None:
+    toy, known = Toy({A: [LOOK], B: [LOOK, LOOK]}, {"x": 0, "y": 0}), Known(99)
+    whole = outcome_of(toy.serial(Wanted(frozenset(), (B, A, B))))
+    assert toy.judge(replace(whole, state=state({"x": 9, "y": 0})), known) is None
+    found = [(before, unit.name) for before, unit in contexts(whole, known, frozenset())]
+    for before, name in found:
+        mine = [position for actor, position in (*before, name) if actor == B]
+        assert mine == [(1, 0), (1, 10)][: len(mine)]
+    assert len(found) == len(set(found)) == 8

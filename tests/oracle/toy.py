@@ -12,8 +12,8 @@ from pgchaos.scenario.model import Place
 from pgchaos.schedule.board import Actor
 
 Rows = dict[str, int]
-Step = Callable[[Rows, dict[str, int]], str]
-"""Reads and writes rows, and the transaction's own variables; gives what it is told."""
+Step = Callable[[Rows, dict[str, int]], "str | None"]
+"""Reads and writes rows, and the transaction's own variables; gives what it is told, None where it is not reached."""
 Transaction = Sequence[Step]
 
 A, B, C = Actor("a", 1), Actor("b", 1), Actor("c", 1)
@@ -34,13 +34,23 @@ def write(key: str, value: Callable[[dict[str, int]], int]) -> Step:
 
     def step(rows: Rows, own: dict[str, int]) -> str:
         rows[key] = value(own)
-        return "1"
+        return "UPDATE 1"
+
+    return step
+
+
+def only_if(holds: Callable[[dict[str, int]], bool], what: Step) -> Step:
+    """Reach a step only where something was read before."""
+
+    def step(rows: Rows, own: dict[str, int]) -> str | None:
+        return what(rows, own) if holds(own) else None
 
     return step
 
 
 def heard(number: int, told: str) -> Heard:
-    got = Got("SELECT 1", ("value",), ((told,),))
+    writes = told.startswith("UPDATE ")
+    got = Got(told) if writes else Got("SELECT 1", ("value",), ((told,),))
     return Heard(number, "00000", (got,), Place("t.sql", number + 1), f"step {number}")
 
 
@@ -48,6 +58,18 @@ def state(rows: Rows) -> dict[str, Table]:
     """Give rows as the one table."""
     held = tuple((key, str(value)) for key, value in sorted(rows.items()))
     return {"row": Table(("id", "value"), held, tuple((key,) for key, _ in held))}
+
+
+class _Rows(Rows):
+    """Rows that know which of them were written."""
+
+    def __init__(self, rows: Rows | None = None) -> None:
+        super().__init__(rows or {})
+        self.written: set[str] = set()
+
+    def __setitem__(self, key: str, value: int) -> None:
+        self.written.add(key)
+        super().__setitem__(key, value)
 
 
 @dataclass(slots=True)
@@ -83,10 +105,13 @@ class Toy:
         return SerialRun(tuple(path), tuple(units), state(rows))
 
     def interleaved(self, order: Sequence[Actor]) -> Outcome:
-        """Run step by step as nothing protects; each connection has one transaction of which all steps are listed."""
+        """Run step by step as nothing protects; each connection has one transaction of which all steps are listed.
+
+        Connections that are not in the order have no part in it.
+        """
         rows = dict(self.rows)
         own: dict[Actor, dict[str, int]] = {actor: {} for actor in self.does}
-        told: dict[Actor, list[str]] = {actor: [] for actor in self.does}
+        told: dict[Actor, list[str | None]] = {actor: [] for actor in self.does}
         units = []
         for actor in order:
             steps = self.does[actor][0]
@@ -94,6 +119,37 @@ class Toy:
             if len(told[actor]) == len(steps):
                 units.append(unit(actor, 0, told[actor]))
         return Outcome(tuple(units), state(rows))
+
+    def committed(self, order: Sequence[Actor]) -> tuple[Outcome, list[Actor]] | None:
+        """Run step by step as PostgreSQL's READ COMMITTED does: nobody sees or writes over what is not committed.
+
+        Who would waits until the other has ended. Gives the order as it went too; None where they wait for each other.
+        """
+        went: list[Actor] = []
+        rows, left = dict(self.rows), list(order)
+        mine: dict[Actor, _Rows] = {actor: _Rows() for actor in order}
+        own: dict[Actor, dict[str, int]] = {actor: {} for actor in order}
+        told: dict[Actor, list[str | None]] = {actor: [] for actor in order}
+        units: list[Unit] = []
+        while left:
+            for actor in dict.fromkeys(left):
+                view, variables = _Rows(rows | mine[actor]), dict(own[actor])
+                said = self.does[actor][0][len(told[actor])](view, variables)
+                if any(view.written & other.keys() for one, other in mine.items() if one != actor):
+                    continue
+                mine[actor].update({key: view[key] for key in view.written})
+                own[actor] = variables
+                told[actor].append(said)
+                left.remove(actor)
+                went.append(actor)
+                if actor not in left:
+                    rows |= mine[actor]
+                    mine[actor].clear()
+                    units.append(unit(actor, 0, told[actor]))
+                break
+            else:
+                return None
+        return Outcome(tuple(units), state(rows)), went
 
     def interleavings(self) -> Iterator[tuple[Actor, ...]]:
         """Give all orders of the steps of one transaction each."""
@@ -107,9 +163,10 @@ class Toy:
         return found
 
 
-def unit(actor: Actor, number: int, told: Sequence[str]) -> Unit:
+def unit(actor: Actor, number: int, told: Sequence[str | None]) -> Unit:
     """Make a committed transaction."""
-    return Unit(actor, (1, number * 10), "committed", tuple(heard(number * 10 + n, one) for n, one in enumerate(told)))
+    said = tuple(heard(number * 10 + n, one) for n, one in enumerate(told) if one is not None)
+    return Unit(actor, (1, number * 10), "committed", said)
 
 
 def outcome_of(run: SerialRun) -> Outcome:

@@ -68,7 +68,7 @@ def test_a_failure_tells_the_order_the_difference_and_how_to_run_it_again(projec
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "oracle: lost update: no serial order of the transactions comes to this (*",
+            "sql/race.sql:13: oracle: lost update: no serial order of the transactions comes to this (*",
             "    * both wrote pair (1); what *[[]1] wrote was made of what it had read before *[[]1] wrote: line *",
             "    the nearest serial order is *; there and here differ:",
             "      * line *, SELECT value FROM pair WHERE id = 1*: there (value = 1), here (value = 0)",
@@ -85,7 +85,7 @@ def test_a_token_is_judged_as_the_permutation_was(project: Project) -> None:
     (token,) = (word for line in first.outlines for word in line.split() if word.startswith("--chaos-replay="))
     again = project.run(token)
     again.assert_outcomes(failed=1)
-    again.stdout.fnmatch_lines(["oracle: lost update: *", "sql/race.sql * lost update"])
+    again.stdout.fnmatch_lines(["sql/race.sql:13: oracle: lost update: *", "sql/race.sql * lost update"])
 
 
 def test_a_mutant_is_caught_by_the_oracle(project: Project) -> None:

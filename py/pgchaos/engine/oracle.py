@@ -9,12 +9,13 @@ from pgchaos.engine.ledger import Ledger
 from pgchaos.engine.run import Lend, run_once
 from pgchaos.engine.settings import Settings
 from pgchaos.history import Failure, Judged, RunResult
-from pgchaos.oracle.anomaly import MOST_UNITS, UNNAMED, Anomaly, Context, Effect, Evidence, name
-from pgchaos.oracle.difference import adds_or_removes, differences, nearest, order_text, written
-from pgchaos.oracle.model import MOST_ORDERS, Named, Outcome, Row, SerialRun, State, Unit
-from pgchaos.oracle.search import Known, LeftOut, Wanted, choices, contexts, find, in_order_of_end
+from pgchaos.oracle.anomaly import UNNAMED, Anomaly, Evidence, name
+from pgchaos.oracle.difference import differences, nearest, order_text, written
+from pgchaos.oracle.model import MOST_ORDERS, Named, Outcome, SerialRun, State, Unit
+from pgchaos.oracle.search import Known, LeftOut, Node, Wanted, choices, contexts, find
 from pgchaos.oracle.serial import OneByOne, one_by_one
-from pgchaos.scenario.model import Scenario
+from pgchaos.oracle.sights import Context
+from pgchaos.scenario.model import Place, Scenario
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.orders import Order
 from pgchaos.schedule.permutations import actors
@@ -26,6 +27,9 @@ _SHOWN = 8
 """Differences that are told."""
 _KEPT = 64
 """Variants of a scenario, by the values of its variables, whose serial runs are kept."""
+MOST_UNITS = 4
+"""Transactions among which it is asked who wrote what: the serial runs that this takes are all orders of some of them,
+65 for four."""
 NOT_DECIDED = "not decided"
 
 
@@ -98,6 +102,11 @@ class Oracle:
         return _told(ledger.outcome, order, cut_short[0].text if cut_short else "", late)
 
     @property
+    def place(self) -> Place | None:
+        """The line that asks for it."""
+        return self._scenario.oracle_place
+
+    @property
     def stopped(self) -> bool:
         """Whether the run is to be brought to an end."""
         return self._settings.stop is not None and self._settings.stop.is_set()
@@ -126,6 +135,7 @@ class _Variant:
         self._oracle, self._variables = oracle, dict(variables)
         self._known = Known(MOST_ORDERS)
         self._checked: dict[tuple[LeftOut, tuple[Actor, ...]], Failure | None] = {}
+        self._alone: dict[Wanted, State | None] = {}
 
     def judge(self, outcome: Outcome) -> tuple[Judged | None, Failure | None]:
         """Say whether some serial order comes to an outcome."""
@@ -164,7 +174,7 @@ class _Variant:
         refused = self._differs_from_itself(left_out, run)
         if refused is not None:
             return None, refused
-        anomaly = self._name(outcome, left_out)
+        anomaly = self._name(outcome, left_out, run)
         tried = f"{self._known.runs:,} serial run{'s' if self._known.runs != 1 else ''}"
         text = f"oracle: {anomaly.name}: no serial order of the transactions comes to this ({tried})"
         told = [one.text for one in differences(outcome, run)]
@@ -176,7 +186,8 @@ class _Variant:
             *(f"  {line}" for line in (*told[:_SHOWN], *more)),
         ]
         judged = Judged((anomaly.name,), serial=self._known.runs)
-        return judged, Failure("oracle", (anomaly.name,), text, details=tuple(details))
+        place = anomaly.place or self._oracle.place
+        return judged, Failure("oracle", (anomaly.name,), text, place, tuple(details))
 
     def _nearest(self, outcome: Outcome) -> tuple[LeftOut, SerialRun | None]:
         best: tuple[LeftOut, SerialRun | None] = (frozenset(), None)
@@ -204,46 +215,34 @@ class _Variant:
 
     # what it is called
 
-    def _name(self, outcome: Outcome, left_out: LeftOut) -> Anomaly:
+    def _name(self, outcome: Outcome, left_out: LeftOut, run: SerialRun) -> Anomaly:
         units = [unit for unit in outcome.units if unit.fate == "committed"]
-        if len(units) > MOST_UNITS or self._oracle.stopped:
+        # what its author rolled back has no part in it
+        left_out |= {unit.name for unit in outcome.units if unit.fate == "other" and not unit.failed}
+        if len(outcome.units) - len(left_out) > MOST_UNITS or self._oracle.stopped:
             return Anomaly(UNNAMED)
-        effects = {unit.name: self._effect(outcome, unit) for unit in units}
-        known = {unit.name: list(self._contexts(outcome, left_out, unit)) for unit in units}
-        return name(Evidence(units, known, effects, _rows(outcome.state)))
+        known: dict[Named, list[Context]] = {unit.name: [] for unit in units}
+        for before, unit in contexts(outcome, self._known, left_out):
+            if unit.name in known:
+                known[unit.name].append(Context(before, unit))
+        every = frozenset(unit.name for unit in outcome.units)
+        differs = written(run.state, outcome.state)
+        return name(Evidence(units, known, lambda order: self._after(every, order), outcome.state, differs))
 
-    def _contexts(self, outcome: Outcome, left_out: LeftOut, unit: Unit) -> Iterator[Context]:
-        for before in contexts(outcome, left_out, unit):
-            path = (*(one.actor for one in before), unit.actor)
-            root = self._known.roots[left_out]
-            if root.at(path) is None and self._known.runs < self._known.most:
-                self._run(Wanted(left_out, path, in_order_of_end(outcome, left_out)))
-            node = root.at(path)
-            if node is not None and node.unit is not None and not node.problem:
-                yield Context(frozenset(one.name for one in before if one.actor != unit.actor), node.unit)
+    def _after(self, every: LeftOut, order: tuple[Named, ...]) -> State | None:
+        """Run some transactions one after the other, and nobody else; but not twice."""
+        wanted = Wanted(every - set(order), tuple(actor for actor, _ in order))
+        if wanted not in self._alone:
+            found = self._made(wanted)
+            if found is None and self._known.runs < self._known.most and not self._oracle.stopped:
+                self._run(wanted)
+                found = self._made(wanted)
+            self._alone[wanted] = found
+        return self._alone[wanted]
 
-    def _effect(self, outcome: Outcome, unit: Unit) -> Effect:
-        """Find what a transaction writes: the difference between with it and without it, nobody else there."""
-        mine = [one.name for one in outcome.of(unit.actor)]
-        before = self._alone(outcome, mine[: mine.index(unit.name)])
-        after = self._alone(outcome, mine[: mine.index(unit.name) + 1])
-        if before is None or after is None:
-            return Effect()
-        return Effect(written(before, after), adds_or_removes(before, after), _rows(after))
-
-    def _alone(self, outcome: Outcome, names: list[Named]) -> State | None:
-        keep = {one for one in names if next(u for u in outcome.units if u.name == one).fate != "out"}
-        left_out = frozenset(unit.name for unit in outcome.units if unit.name not in keep)
-        found = next(self._known.whole(left_out), None)
-        if found is None and self._known.runs < self._known.most:
-            found = self._run(Wanted(left_out, tuple(actor for actor, _ in names)))
-        return None if found is None or found.problem else found.state
-
-
-def _rows(state: State) -> frozenset[tuple[str, Row, Row]]:
-    return frozenset(
-        (table, key, row) for table, held in state.items() for key, row in zip(held.keys, held.rows, strict=True)
-    )
+    def _made(self, wanted: Wanted) -> State | None:
+        node = self._known.roots.get(wanted.left_out, Node()).at(wanted.prefix)
+        return node.state if node is not None and not node.problem else None
 
 
 def _refusal(run: SerialRun, again: SerialRun) -> Failure | None:

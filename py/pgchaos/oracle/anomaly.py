@@ -1,66 +1,27 @@
 """The name of what went wrong, from who saw whose work. Pure.
 
-Who saw whom is found by comparison: each statement of a transaction is held against what it was told in serial runs
-that have another transaction before it, and in those that have not. So nothing is guessed from the text of statements;
-where that does not tell, there is no name. The names are those of Berenson et al., "A Critique of ANSI SQL Isolation
-Levels" (1995), Adya, "Weak Consistency" (1999), and Fekete et al., "A Read-Only Transaction Anomaly" (2004).
+An explanation is a circle of transactions of which each must come before the next in every serial order: it did not see
+what the next one did, the next one saw what it did, or the next one's row is the one that stayed. All of that is found
+by comparison with serial runs (sights.py, effects.py) and speaks of what was done and told in the run that is judged;
+nothing is guessed from the text of statements. Where that does not tell, there is no name. The names are those of
+Berenson et al., "A Critique of ANSI SQL Isolation Levels" (1995), Adya, "Weak Consistency" (1999), and Fekete et al.,
+"A Read-Only Transaction Anomaly" (2004).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from pgchaos.oracle.difference import unit_text
-from pgchaos.oracle.model import Heard, Named, Row, Unit, sortable
+from pgchaos.oracle.effects import After, Effects, Key, left
+from pgchaos.oracle.model import Heard, Named, State, Unit, sortable
+from pgchaos.oracle.sights import Context, Sight, sight, within, writing
+from pgchaos.scenario.model import Place
 
 UNNAMED = "not serializable"
-MOST_UNITS = 4
-"""Transactions among which it is asked who saw whom: the serial runs that this takes double with each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a transaction is told in a serial order.
-
-    Args:
-        before: the transactions of others that it comes after.
-        unit: as it went there.
-    """
-
-    before: frozenset[Named]
-    unit: Unit
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What a transaction writes, when no other has a part in it.
-
-    Args:
-        rows: tables and keys.
-        moves: rows came or went, and did not change only.
-        left: tables and keys with the rows as it left them.
-    """
-
-    rows: frozenset[tuple[str, Row]] = frozenset()
-    moves: bool = False
-    left: frozenset[tuple[str, Row, Row]] = frozenset()
-
-
-@dataclass(slots=True)
-class Sight:
-    """Who saw what of another transaction.
-
-    Args:
-        unseen: the statements that were told what they are told without it.
-        seen: those that were told what they are told after it.
-        torn: some statement was told what it is told in no serial order.
-    """
-
-    unseen: list[Heard] = field(default_factory=list)
-    seen: list[Heard] = field(default_factory=list)
-    torn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +31,20 @@ class Anomaly:
     Args:
         name: of the anomaly, or UNNAMED.
         why: the circle of who saw whom, in a sentence; '' where it is not known.
+        place: of the statement that it is about; None where it is not known.
+        units: the transactions of the circle.
+        given: others without which these would have been told something else.
+        wrote: of all these, who is said to have written.
+        told: the statements by which it is known, with those whose they are.
     """
 
     name: str
     why: str = ""
+    place: Place | None = None
+    units: tuple[Named, ...] = ()
+    given: tuple[Named, ...] = ()
+    wrote: frozenset[Named] = frozenset()
+    told: tuple[tuple[Named, Heard], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +52,18 @@ class Evidence:
     """All that a name is found by.
 
     Args:
-        units: the committed transactions of the run that is judged.
+        units: the committed transactions of the run that is judged, in the order in which they ended.
         contexts: of each, what it is told in serial runs.
-        effects: what each writes.
-        left: tables, keys and rows at the end of the run that is judged.
+        after: makes serial runs of some of them.
+        state: what the run that is judged left behind.
+        differs: rows that are not those of the nearest serial order.
     """
 
     units: Sequence[Unit]
     contexts: Mapping[Named, Sequence[Context]]
-    effects: Mapping[Named, Effect]
-    left: frozenset[tuple[str, Row, Row]] = frozenset()
+    after: After
+    state: State
+    differs: frozenset[Key] = frozenset()
 
 
 def name(evidence: Evidence) -> Anomaly:
@@ -100,97 +73,165 @@ def name(evidence: Evidence) -> Anomaly:
         evidence: on a run that has the outcome of no serial order.
 
     Returns:
-        A pair of transactions that explains it: a lost update before a transaction that saw another in part, before a
-        write skew; else a circle of three.
+        The explanation with the fewest transactions; of these a lost update before a transaction that saw another in
+        part, before a write skew.
     """
-    sights = {
-        (one.name, other.name): sight(one, other, evidence.contexts.get(one.name, ()))
-        for one, other in itertools.permutations(evidence.units, 2)
-        if one.actor != other.actor
-    }
-    for rule in (_overwritten, _lost_update, _in_part, _write_skew):
-        for one, other in itertools.permutations(evidence.units, 2):
-            if (one.name, other.name) in sights:
-                found = rule(one, other, sights, evidence)
-                if found is not None:
-                    return found
-    return _circle(sights, evidence) or Anomaly(UNNAMED)
+    case = _Case(evidence)
+    found = [_smallest(claim, rule, ring, case) for rule, ring, claim in _claims(case)]
+    return min(found, key=lambda one: (one.name == UNNAMED, len(one.units) + len(one.given)), default=Anomaly(UNNAMED))
 
 
-def sight(one: Unit, other: Unit, contexts: Sequence[Context]) -> Sight:
-    """Tell which statements of a transaction saw what another did.
+@dataclass(slots=True)
+class _Case:
+    evidence: Evidence
+    effects: Effects = field(init=False)
+    unknown: frozenset[Named] = field(init=False)
+    _sights: dict[tuple[Named, Named, frozenset[Named] | None], Sight] = field(default_factory=dict, init=False)
 
-    Args:
-        one: the transaction, as it went in the run that is judged.
-        other: whose work is looked for.
-        contexts: what the first is told in serial runs.
+    def __post_init__(self) -> None:
+        units, contexts = self.evidence.units, self.evidence.contexts
+        self.effects = Effects(units, contexts, self.evidence.after)
+        self.unknown = frozenset(unit.name for unit in units if self.effects.may_write_unknown(unit))
 
-    Returns:
-        The statements that can have been told what they were only without the other, and only after it.
-    """
-    found = Sight()
-    told = [(context, _by_number(context.unit)) for context in contexts]
-    for number, heard in _by_number(one).items():
-        alike = [other.name in context.before for context, said in told if said.get(number) == heard]
-        # where it was not reached at all, it is the statements before it that tell
-        unlike = any(said.get(number, heard) != heard for _, said in told)
-        found.torn |= not alike
-        if alike and unlike and all(alike):
-            found.seen.append(heard)
-        elif alike and unlike and not any(alike):
-            found.unseen.append(heard)
-    return found
+    def sight(self, one: Unit, other: Unit, among: frozenset[Named] | None) -> Sight:
+        """Tell who saw whom, in any company and in that of some alone."""
+        key = one.name, other.name, among
+        if key not in self._sights:
+            contexts = self.evidence.contexts[one.name]
+            found = sight(one, other, contexts) if self.wrote(other) else Sight()
+            if among is not None:
+                there = sight(one, other, within(contexts, among))
+                found = Sight(
+                    [heard for heard in found.unseen if heard in there.unseen],
+                    [heard for heard in found.seen if heard in there.seen],
+                )
+            self._sights[key] = found
+        return self._sights[key]
 
+    def wrote(self, unit: Unit) -> bool:
+        return any(writing(unit)) or bool(self.effects.rows(unit))
 
-def _by_number(unit: Unit) -> dict[tuple[int, int], Heard]:
-    """Give what was heard by the numbers of the statements; those that go with the next have its number too."""
-    found: dict[tuple[int, int], Heard] = {}
-    for heard in unit.heard:
-        turn = sum(number == heard.number for number, _ in found)
-        found[heard.number, turn] = heard
-    return found
+    def hides(self, ring: Sequence[Unit]) -> bool:
+        """Say whether others may have had a part in what some were told, of whom it is not known what they wrote."""
+        last = max(self.evidence.units.index(unit) for unit in ring)
+        # what is not committed nobody sees: who ended later has none
+        earlier = {unit.name for unit in self.evidence.units[:last]}
+        return bool(self.unknown & earlier - {unit.name for unit in ring})
 
-
-_Sights = Mapping[tuple[Named, Named], Sight]
-
-
-def _overwritten(one: Unit, other: Unit, sights: _Sights, evidence: Evidence) -> Anomaly | None:
-    """Find a lost update of which it is known whose work is left."""
-    left = {(table, key) for table, key, _ in evidence.left & evidence.effects[one.name].left}
-    return _lost(one, other, sights, frozenset(left), evidence)
+    def text(self, unit: Unit) -> str:
+        return unit_text(unit, self.evidence.units)
 
 
-def _lost_update(one: Unit, other: Unit, sights: _Sights, evidence: Evidence) -> Anomaly | None:
-    mutual = sights[other.name, one.name].unseen
-    return _lost(one, other, sights, evidence.effects[one.name].rows, evidence) if mutual else None
+_Among = frozenset[Named] | None
+_Rule = Callable[[Sequence[Unit], _Case, _Among], "Anomaly | None"]
 
 
-def _lost(
-    one: Unit, other: Unit, sights: _Sights, rows: frozenset[tuple[str, Row]], evidence: Evidence
-) -> Anomaly | None:
-    both = rows & evidence.effects[one.name].rows & evidence.effects[other.name].rows
-    sight = sights[one.name, other.name]
-    # what a torn transaction wrote is not what it writes in a serial order
-    if not both or not sight.unseen or sight.seen or sight.torn or sights[other.name, one.name].torn:
+def _claims(case: _Case) -> Iterator[tuple[_Rule, Sequence[Unit], Anomaly]]:
+    units = case.evidence.units
+    pairs = list(itertools.permutations(units, 2))
+    rings = [ring for ring in itertools.permutations(units, 3) if ring[0] == min(ring, key=lambda unit: unit.name)]
+    turns: list[tuple[_Rule, Sequence[Sequence[Unit]]]] = [
+        (_lost_update, pairs),
+        (_in_part, pairs),
+        (_write_skew, pairs),
+        (_circle, rings),
+    ]
+    for rule, several in turns:
+        for ring in several:
+            apart = len({unit.actor for unit in ring}) == len(ring)
+            if apart and not case.hides(ring):
+                claim = rule(ring, case, None)
+                if claim is not None:
+                    yield rule, ring, claim
+
+
+def _smallest(claim: Anomaly, rule: _Rule, ring: Sequence[Unit], case: _Case) -> Anomaly:
+    """Find out whom else it takes; up to two are tried, then all others."""
+    own = frozenset(unit.name for unit in ring)
+    others = [unit for unit in case.evidence.units if unit.name not in own]
+    for size in range(min(3, len(others))):
+        for given in itertools.combinations(others, size):
+            found = rule(ring, case, own | {unit.name for unit in given})
+            if found is not None and found.name == claim.name:
+                return _given(found, given, case)
+    return _given(claim, others, case)
+
+
+def _given(claim: Anomaly, given: Sequence[Unit], case: _Case) -> Anomaly:
+    if not given:
+        return claim
+    texts = " and ".join(map(case.text, given))
+    return replace(claim, given=tuple(unit.name for unit in given), why=f"{claim.why} (given what {texts} did)")
+
+
+def _lost_update(pair: Sequence[Unit], case: _Case, among: _Among) -> Anomaly | None:
+    one, other = pair
+    mine = case.sight(one, other, among)
+    if not mine.unseen or mine.seen:
         return None
-    table, key = min(both, key=lambda row: (row[0], sortable(row[1])))
-    what = f"{table} ({', '.join('NULL' if cell is None else cell for cell in key)})"
-    a, b = (unit_text(unit, evidence.units) for unit in (one, other))
-    why = f"{a} and {b} both wrote {what}; what {a} wrote was made of what it had read before {b} wrote"
-    return Anomaly("lost update", f"{why}: {_read(sight.unseen)}")
+    both = case.effects.rows(one) & case.effects.rows(other)
+    differs = case.evidence.differs
+    for key in sorted(both, key=lambda row: (row not in differs, row[0], sortable(row[1]))):
+        found = _lost(one, other, key, case, among)
+        if found is not None:
+            return found
+    return None
 
 
-def _in_part(one: Unit, other: Unit, sights: _Sights, evidence: Evidence) -> Anomaly | None:
-    sight = sights[one.name, other.name]
+def _lost(one: Unit, other: Unit, key: Key, case: _Case, among: _Among) -> Anomaly | None:
+    effects, stays = case.effects, left(case.evidence.state, key)
+    mine, theirs = case.sight(one, other, among).unseen, case.sight(other, one, among).unseen
+    # a row that was written stays locked until the end: who ended last of those that wrote it wrote it last
+    ended = [unit for unit in case.evidence.units if key in effects.may_write(unit)]
+    if ended[-1:] != [one] or stays not in (effects.leaves(one, key, among) or ()):
+        return None
+    # after it, as it must come, the other would have left something else
+    leaves = effects.leaves(other, key, after=one)
+    if leaves is None or stays in leaves:
+        return None
+    a, b = case.text(one), case.text(other)
+    both, place = f"{a} and {b} both wrote {_row_text(key)}", _write_of(one, mine[0], key).place
+    told = [(one.name, heard) for heard in mine]
+    if effects.depends(one, other, key):
+        why = f"{both}; what {a} wrote was made of what it had read before {b} wrote: {_read(mine)}"
+        return _anomaly("lost update", why, place, (one, other), (one, other), told)
+    if not theirs:
+        why = f"{both}; what {a} wrote stayed, but it had read before {b} wrote: {_read(mine)}"
+        return _anomaly(UNNAMED, why, place, (one, other), (one, other), told)
+    if effects.rows(one) == effects.rows(other):
+        why = f"{both}; each had read before the other wrote: {_read([*mine, *theirs])}"
+        told += [(other.name, heard) for heard in theirs]
+        return _anomaly("lost update", why, place, (one, other), (one, other), told)
+    return None
+
+
+def _write_of(unit: Unit, read: Heard, key: Key) -> Heard:
+    """Choose the line to look at: of what wrote after a read, what names the table, or the last."""
+    after = [heard for heard in writing(unit) if heard.number > read.number]
+    table = re.compile(rf"\b{re.escape(key[0].rpartition('.')[2])}\b", re.IGNORECASE)
+    named = [heard for heard in after if table.search(heard.text)]
+    return next(iter([*named[-1:], *after[-1:], read]))
+
+
+def _row_text(key: Key) -> str:
+    name, row = key
+    what = f"what the {name} gives" if name.startswith("state query") else name
+    return f"{what} ({', '.join('NULL' if cell is None else cell for cell in row)})"
+
+
+def _in_part(pair: Sequence[Unit], case: _Case, among: _Among) -> Anomaly | None:
+    one, other = pair
+    sight = case.sight(one, other, among)
     if not sight.seen or not sight.unseen:
         return None
-    a, b = (unit_text(unit, evidence.units) for unit in (one, other))
+    a, b = case.text(one), case.text(other)
     why = f"{a} saw what {b} did: {_read(sight.seen)}; and did not see it: {_read(sight.unseen)}"
     same = any(unseen.text == seen.text for unseen in sight.unseen for seen in sight.seen)
-    moves = evidence.effects[other.name].moves
-    if moves and (same or _changes_number(sight, other, evidence.contexts[one.name])):
-        return Anomaly("phantom", why)
-    return Anomaly("non-repeatable read" if same else "read skew", why)
+    phantom = case.effects.moves(other) and (same or _changes_number(sight, other, case.evidence.contexts[one.name]))
+    kind = "phantom" if phantom else "non-repeatable read" if same else "read skew"
+    told = [(one.name, heard) for heard in (*sight.seen, *sight.unseen)]
+    last = max((heard for _, heard in told), key=lambda heard: heard.number)
+    return _anomaly(kind, why, last.place, pair, (other,), told)
 
 
 def _changes_number(sight: Sight, other: Unit, contexts: Sequence[Context]) -> bool:
@@ -206,48 +247,69 @@ def _size(heard: Heard) -> tuple[int, ...]:
     return tuple(len(got.rows) for got in heard.results)
 
 
-def _write_skew(one: Unit, other: Unit, sights: _Sights, evidence: Evidence) -> Anomaly | None:
-    mine, theirs = sights[one.name, other.name], sights[other.name, one.name]
+def _write_skew(pair: Sequence[Unit], case: _Case, among: _Among) -> Anomaly | None:
+    one, other = pair
+    mine, theirs = case.sight(one, other, among), case.sight(other, one, among)
     if not mine.unseen or not theirs.unseen:
         return None
-    a, b = (unit_text(unit, evidence.units) for unit in (one, other))
-    return Anomaly(
-        "write skew",
-        f"{a} did not see what {b} did: {_read(mine.unseen)}; and {b} did not see what {a} did: {_read(theirs.unseen)}",
+    a, b = case.text(one), case.text(other)
+    why = (
+        f"{a} did not see what {b} did: {_read(mine.unseen)}; and {b} did not see what {a} did: {_read(theirs.unseen)}"
     )
+    told = [(one.name, heard) for heard in mine.unseen] + [(other.name, heard) for heard in theirs.unseen]
+    # where it is not known what they wrote, one may have written over the other
+    kind = "write skew" if all(map(case.effects.known, pair)) else UNNAMED
+    return _anomaly(kind, why, mine.unseen[0].place, pair, pair, told)
 
 
-def _circle(sights: _Sights, evidence: Evidence) -> Anomaly | None:
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """Why one must come before another in each serial order that there could be."""
+
+    unseen: bool
+    text: str
+    reader: Unit
+    writer: Unit
+    heard: Sequence[Heard]
+
+
+def _circle(ring: Sequence[Unit], case: _Case, among: _Among) -> Anomaly | None:
     """Find a circle of three: each saw the next not, or the next saw it; at least two of the first kind."""
-    for ring in itertools.permutations(evidence.units, 3):
-        if ring[0] != min(ring, key=lambda unit: unit.name):
-            continue
-        edges = [_edge(ring[at], ring[(at + 1) % 3], sights, evidence) for at in range(3)]
-        if all(edges) and sum(unseen for unseen, _ in _said(edges)) >= 2:
-            why = "; ".join(text for _, text in _said(edges))
-            reads_only = any(
-                not evidence.effects[unit.name].rows and not evidence.effects[unit.name].moves for unit in ring
-            )
-            every = all(unseen for unseen, _ in _said(edges))
-            if reads_only and not every:
-                return Anomaly("read-only transaction anomaly", why)
-            return Anomaly("write skew" if every else UNNAMED, why)
+    steps = (_edge(ring[at], ring[(at + 1) % 3], case, among) for at in range(3))
+    edges = [edge for edge in steps if edge is not None]
+    unseen = sum(edge.unseen for edge in edges)
+    if len(edges) < 3 or unseen < 2:
+        return None
+    kind = UNNAMED
+    if unseen == 3:
+        kind = "write skew"
+    elif not all(map(case.wrote, ring)):
+        kind = "read-only transaction anomaly"
+    told = [(edge.reader.name, heard) for edge in edges for heard in edge.heard]
+    why = "; ".join(edge.text for edge in edges)
+    return _anomaly(kind, why, told[0][1].place, ring, [edge.writer for edge in edges], told)
+
+
+def _edge(one: Unit, other: Unit, case: _Case, among: _Among) -> _Edge | None:
+    a, b = case.text(one), case.text(other)
+    mine, theirs = case.sight(one, other, among).unseen, case.sight(other, one, among).seen
+    if mine:
+        return _Edge(True, f"{a} did not see what {b} did: {_read(mine)}", one, other, mine)
+    if theirs:
+        return _Edge(False, f"{b} saw what {a} did: {_read(theirs)}", other, one, theirs)
     return None
 
 
-def _said(edges: Sequence[tuple[bool, str] | None]) -> Iterator[tuple[bool, str]]:
-    return (edge for edge in edges if edge is not None)
-
-
-def _edge(one: Unit, other: Unit, sights: _Sights, evidence: Evidence) -> tuple[bool, str] | None:
-    """Say why one must come before another in each serial order that there could be."""
-    a, b = (unit_text(unit, evidence.units) for unit in (one, other))
-    mine, theirs = sights.get((one.name, other.name)), sights.get((other.name, one.name))
-    if mine is not None and mine.unseen:
-        return True, f"{a} did not see what {b} did: {_read(mine.unseen)}"
-    if theirs is not None and theirs.seen:
-        return False, f"{b} saw what {a} did: {_read(theirs.seen)}"
-    return None
+def _anomaly(
+    kind: str,
+    why: str,
+    place: Place,
+    units: Collection[Unit],
+    wrote: Collection[Unit],
+    told: Sequence[tuple[Named, Heard]],
+) -> Anomaly:
+    names = tuple(unit.name for unit in units)
+    return Anomaly(kind, why, place, names, (), frozenset(unit.name for unit in wrote), tuple(told))
 
 
 def _read(heard: Sequence[Heard]) -> str:

@@ -8,7 +8,7 @@ goes on from there needs to be run.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pgchaos.oracle.model import Named, Outcome, SerialRun, State, Unit
@@ -146,11 +146,6 @@ def choices(outcome: Outcome) -> Iterator[LeftOut]:
         yield out | {unit.name for unit, leave in zip(maybe, taken, strict=True) if leave}
 
 
-def in_order_of_end(outcome: Outcome, left_out: LeftOut) -> tuple[Actor, ...]:
-    """Give the order in which transactions ended, which is likely to be a serial one that comes to the same."""
-    return tuple(unit.actor for unit in outcome.units if unit.name not in left_out)
-
-
 class _Walk:
     def __init__(self, outcome: Outcome, known: Known, left_out: LeftOut) -> None:
         self._left_out = left_out
@@ -214,32 +209,27 @@ def agree(serial: Unit, unit: Unit) -> bool:
     return unit.fate != "committed" or (serial.fate == "committed" and serial.heard == unit.heard)
 
 
-def contexts(outcome: Outcome, left_out: LeftOut, unit: Unit) -> Iterator[tuple[Unit, ...]]:
-    """Give the orders of other transactions that may stand before one, each set of them once.
+def contexts(outcome: Outcome, known: Known, left_out: LeftOut) -> Iterator[tuple[tuple[Named, ...], Unit]]:
+    """Give what transactions were told after others that were all told what they were told in an outcome.
 
     Args:
         outcome: of a concurrent run.
+        known: all that the search for its serial order has asked for.
         left_out: what is in no order.
-        unit: that they stand before.
 
     Yields:
-        What comes before it, in the order in which it ended, what the same connection did before among it.
+        Who came before, in order, and the transaction that came then, as it went there. A serial order that comes to
+        the outcome could begin in no other way than with those that came before.
     """
-    units = [one for one in outcome.units if one.name not in left_out]
-    others = [one for one in units if one.actor != unit.actor]
-    before = {one.name for one in units if one.actor == unit.actor and one.position < unit.position}
-    for size in range(len(others) + 1):
-        for chosen in itertools.combinations(others, size):
-            if _closed(chosen, others):
-                names = before | {one.name for one in chosen}
-                yield tuple(one for one in units if one.name in names)
-
-
-def _closed(chosen: Sequence[Unit], others: Sequence[Unit]) -> bool:
-    """Say whether nobody has a transaction in it without those before it."""
-    return all(
-        earlier in chosen
-        for one in chosen
-        for earlier in others
-        if earlier.actor == one.actor and earlier.position < one.position
-    )
+    todo = {actor: [unit for unit in outcome.of(actor) if unit.name not in left_out] for actor in outcome.actors()}
+    stack: list[tuple[Node, tuple[Unit, ...]]] = [(known.roots.get(left_out, Node()), ())]
+    while stack:
+        node, before = stack.pop()
+        for actor, units in todo.items():
+            done = sum(unit.actor == actor for unit in before)
+            child = node.children.get(actor) if done < len(units) else None
+            if child is None or child.unit is None or child.problem or child.unit.position != units[done].position:
+                continue
+            yield tuple(unit.name for unit in before), child.unit
+            if agree(child.unit, units[done]):
+                stack.append((child, (*before, units[done])))

@@ -74,6 +74,7 @@ def assembled(path: Path, reading: Reading) -> Scenario:
         given=(*head.given.values(), *_choices(sessions.values())),
         schedule=plan,
         oracle=head.oracle,
+        oracle_place=head.seen.get("oracle"),
         xfails=tuple(head.xfails),
         leaves=tuple(head.leaves),
         setup=_sections(reading, "setup"),

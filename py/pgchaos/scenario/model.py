@@ -451,6 +451,7 @@ class Scenario:
         tags: as written, without 'chaos'.
         timeout: of sessions together in seconds, None where not written.
         fills: what its faults fill, those of its mutants too: 'disk', 'wal', 'connections'.
+        oracle_place: the line that asks for the oracle.
     """
 
     path: Path
@@ -470,6 +471,7 @@ class Scenario:
     given: tuple[Given, ...] = ()
     schedule: Schedule = field(default_factory=Schedule)
     oracle: Literal["serializable"] | None = None
+    oracle_place: Place | None = None
     xfails: tuple[Xfail, ...] = ()
     leaves: tuple[Leave, ...] = ()
     setup: tuple[Section, ...] = ()
