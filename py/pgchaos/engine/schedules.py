@@ -19,10 +19,10 @@ from pgchaos.scenario.model import Fault, Requirement, Scenario
 from pgchaos.scenario.rehearsal import fits_schema
 from pgchaos.scenario.schedules import MOST, interleavings
 from pgchaos.schedule.board import Actor
-from pgchaos.schedule.explore import Explore, taken
+from pgchaos.schedule.explore import Explore
 from pgchaos.schedule.orders import Exact, Follow, Order
 from pgchaos.schedule.pct import Pct
-from pgchaos.schedule.permutations import actors
+from pgchaos.schedule.permutations import actors, taken
 from pgchaos.schedule.same import difference
 from pgchaos.schedule.token import Token
 from pgchaos.server import Server
