@@ -33,6 +33,7 @@ from pgchaos.server.settings import NoDisk
 from pgchaos.tap import TapParser, failure_of, failures_of
 
 Lend = Callable[[], AbstractContextManager[Sandbox]]
+Look = Callable[[Link], None]
 
 _CRASH = 0.5
 """Seconds in which a crash of the server is noticed."""
@@ -49,6 +50,7 @@ def run_once(
     order: Order | None = None,
     lend: Lend | None = None,
     ledger: Ledger | None = None,
+    look: Look | None = None,
 ) -> RunResult:
     """Run a scenario once.
 
@@ -60,6 +62,7 @@ def run_once(
         order: of the steps; None to let the sessions go freely.
         lend: lends the place to work in; None to ask the server for it.
         ledger: takes what an oracle needs to know; None where there is none.
+        look: called with a connection once setup is done.
 
     Returns:
         All that it brought. Failures of the scenario are in it, never raised.
@@ -89,7 +92,7 @@ def run_once(
         if scenario.alone:
             sandbox.spare()
         result.started_at = time.time()
-        _Run(scenario, variables, sandbox, settings, result, order, ledger).go()
+        _Run(scenario, variables, sandbox, settings, result, order, ledger, look).go()
         result.duration = time.time() - result.started_at
         if result.failures and scenario.sandbox == "server" and sandbox.power is not None:
             result.log = sandbox.power.last_lines()
@@ -116,8 +119,9 @@ class _Run:
         result: RunResult,
         order: Order | None,
         ledger: Ledger | None,
+        look: Look | None,
     ) -> None:
-        self._order, self._ledger = order, ledger
+        self._order, self._ledger, self._look = order, ledger, look
         self._scenario, self._sandbox, self._values = scenario, sandbox, variables
         self._variables = {name: value for name, value in variables.items() if not name.startswith(CHOICE)}
         self._settings, self._result = settings, result
@@ -174,6 +178,8 @@ class _Run:
         complete = False
         try:
             if self._set_up(setup):
+                if self._look is not None:
+                    self._look(self._link())
                 complete = self._play(found)
         finally:
             try:

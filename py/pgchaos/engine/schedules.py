@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from pgchaos.engine.kept import Kept
 from pgchaos.engine.oracle import Oracle
-from pgchaos.engine.run import Lend, run_once
+from pgchaos.engine.run import Lend, Look, run_once
 from pgchaos.engine.searching import Searching
 from pgchaos.engine.settings import Replay, Settings
+from pgchaos.engine.touching import Touching
 from pgchaos.engine.trials import Trials
 from pgchaos.faults.kinds import of_server
 from pgchaos.history import Failure, Record, RunResult
@@ -130,6 +131,7 @@ class _Runs:
         self._values: Mapping[str, str] = {}
         self._made = 0
         self._lend: Lend | None = None
+        self._look: Look | None = None
         self._actors = actors(scenario.sessions)
         self.oracle = Oracle(scenario, server, settings) if scenario.oracle is not None else None
 
@@ -177,10 +179,9 @@ class _Runs:
     def _once(self, order: Order | None) -> RunResult:
         variables = {**self._matrix, **self._values}
         if self.oracle is not None:
-            result = self.oracle.run(variables, order, self._lend)
+            result = self.oracle.run(variables, order, self._lend, self._look)
         else:
-            result = run_once(self._scenario, variables, self._server, self._settings, order, self._lend)
-        result.values = self._values
+            XX = self._values
         self._made += 1
         if self._lend is not None or self._made > 1:
             self._settings.progress(self._made, self._most())
@@ -236,7 +237,10 @@ class _Runs:
         return Searching(self._checked, self._actors, self._settings.found, self._stopped)
 
     def _explore(self, limit: int) -> Explore:
-        return Explore(self._actors, limit, interleavings(self._scenario.sessions), self._settings.seed)
+        touching = Touching(self._scenario, {**self._matrix, **self._values})
+        self._look = touching.look
+        possible = interleavings(self._scenario.sessions)
+        return Explore(self._actors, limit, possible, self._settings.seed, touching.dependence)
 
     def _stopped(self) -> bool:
         return self._settings.stop is not None and self._settings.stop.is_set()
