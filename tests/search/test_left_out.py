@@ -284,15 +284,26 @@ MADE = {
         -- chaos:setup
         CREATE TABLE a (v int);
         CREATE TABLE b (v int);
+        CREATE TABLE c (v int);
         -- chaos:session x allow serialization_failure
+        -- chaos:step reads
         BEGIN ISOLATION LEVEL SERIALIZABLE;
         SELECT count(*) AS n FROM a \\gset
-        INSERT INTO b VALUES (1);
+        -- chaos:step writes
+        INSERT INTO c VALUES (1);
         COMMIT;
         -- chaos:session y allow serialization_failure
+        -- chaos:step reads
         BEGIN ISOLATION LEVEL SERIALIZABLE;
         SELECT count(*) AS n FROM b \\gset
+        -- chaos:step writes
         INSERT INTO a VALUES (1);
+        COMMIT;
+        -- chaos:session z allow serialization_failure
+        -- chaos:step writes
+        BEGIN ISOLATION LEVEL SERIALIZABLE;
+        INSERT INTO b VALUES (1);
+        -- chaos:step ends
         COMMIT;
         """
         + STATE.format("a"),

@@ -89,8 +89,7 @@ def footprints(
     found: dict[str, Footprint] = dict.fromkeys(session.steps, NOTHING)
     try:
         for transaction, isolation in _transactions(acts, level):
-            retries = bool(session.retry.codes)
-            for act, touches in zip(transaction, _of(transaction, isolation, retries=retries), strict=True):
+            for act, touches in zip(transaction, _of(transaction, isolation), strict=True):
                 found[act.step] |= touches
     except _Open:
         return (ANYTHING,) * len(session.steps)
@@ -198,8 +197,11 @@ def _transactions(acts: Iterable[_Act], default: str) -> Iterator[tuple[list[_Ac
         raise _Open
 
 
-def _of(transaction: Sequence[_Act], level: str, *, retries: bool) -> Iterator[Footprint]:
-    """Say what the statements of a transaction touch."""
+def _of(transaction: Sequence[_Act], level: str) -> Iterator[Footprint]:
+    """Say what the statements of a transaction touch.
+
+    What a retry sends again belongs to the step that failed: it touches no more than the transaction so far.
+    """
     whole = union(act.touches for act in transaction)
     if level == "serializable":
         whole |= Footprint(writes=frozenset({SERIALIZABLE}))
@@ -214,5 +216,4 @@ def _of(transaction: Sequence[_Act], level: str, *, retries: bool) -> Iterator[F
         elif act.kind == "saves":
             yield NOTHING
         else:
-            # what is sent again belongs to the step that failed, and so does what ends it
-            yield whole if act.kind == "ends" or retries else so_far | snapshot
+            yield so_far | snapshot
