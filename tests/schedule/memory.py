@@ -1,5 +1,4 @@
-"""Transactions over a few variables, with locks held to their end, deadlocks and victims: a server small enough to be
-tried in every order."""
+"""Transactions over a few variables, with locks, deadlocks and victims: a server to be tried in every order."""
 
 from __future__ import annotations
 

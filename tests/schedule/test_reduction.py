@@ -25,7 +25,8 @@ def transaction(body: list[Step], begins: bool) -> list[Step]:
 STEPS = st.tuples(st.sampled_from(["read", "write", "try"]), st.sampled_from("xyz"))
 TRANSACTIONS = st.builds(transaction, st.lists(STEPS, min_size=1, max_size=3), st.booleans())
 TWO = st.lists(TRANSACTIONS, min_size=2, max_size=2)
-THREE = st.lists(st.builds(transaction, st.lists(STEPS, min_size=1, max_size=2), st.just(False)), min_size=3, max_size=3)
+SHORT = st.builds(transaction, st.lists(STEPS, min_size=1, max_size=2), st.just(False))
+THREE = st.lists(SHORT, min_size=3, max_size=3)
 TWICE = st.builds(lambda a, b, c: [a + b, c], *[st.builds(transaction, st.lists(STEPS, max_size=2), st.just(True))] * 3)
 CHANCE = st.one_of(st.none(), st.integers(0, 9).map(Random))
 

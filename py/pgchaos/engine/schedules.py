@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pgchaos.engine.kept import Kept
@@ -181,7 +181,10 @@ class _Runs:
         if self.oracle is not None:
             result = self.oracle.run(variables, order, self._lend, self._look)
         else:
-            XX = self._values
+            result = run_once(
+                self._scenario, variables, self._server, self._settings, order, self._lend, look=self._look
+            )
+        result.values = self._values
         self._made += 1
         if self._lend is not None or self._made > 1:
             self._settings.progress(self._made, self._most())

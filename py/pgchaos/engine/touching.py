@@ -14,7 +14,7 @@ from pgchaos.scenario.footprints import Unknowable, footprints
 from pgchaos.scenario.model import Scenario, Statement
 from pgchaos.scenario.pieces import pieces
 from pgchaos.scenario.touched import Known, Relation, calls
-from pgchaos.schedule.footprint import ANYTHING, Dependence, Footprint
+from pgchaos.schedule.footprint import ANYTHING, NOTHING, Dependence, Footprint
 
 _RECORDED = re.compile(r"\b(?:history|transactions|notifications)\b", re.IGNORECASE)
 """The order of what was done may be seen in these."""
@@ -36,7 +36,7 @@ _QUERY = f"""
     WITH r AS ({_RELATIONS})
     SELECT 'relation', relname::text, '' FROM r
     UNION ALL SELECT 'anything', relname, '' FROM r WHERE relkind IN ('f', 'm') OR relrowsecurity OR nspname = 'chaos'
-    UNION ALL SELECT 'written', relname, '' FROM pg_catalog.pg_trigger t JOIN r ON r.oid = tgrelid WHERE NOT tgisinternal
+    UNION ALL SELECT 'written', relname, '' FROM pg_catalog.pg_trigger JOIN r ON r.oid = tgrelid WHERE NOT tgisinternal
     UNION ALL SELECT 'anything', relname, '' FROM pg_catalog.pg_rewrite w JOIN r ON r.oid = ev_class
                WHERE NOT (w.rulename = '_RETURN' AND relkind = 'v')
     UNION ALL SELECT 'same', a.relname, b.relname
@@ -91,8 +91,8 @@ class _Told:
 
     near: set[str] = field(default_factory=set)
     bound: set[str] = field(default_factory=set)
-    reading: Footprint = Footprint()
-    writing: Footprint = Footprint()
+    reading: Footprint = NOTHING
+    writing: Footprint = NOTHING
 
 
 class Touching:
@@ -151,9 +151,7 @@ def _ask(link: Link) -> list[tuple[str, str, str]]:
     answer = link.ask(_QUERY, deadline=time.monotonic() + _PATIENCE)
     if answer.error is not None:
         raise LinkError(answer.error)
-    return [
-        (str(what), str(name), str(other)) for result in answer.results for what, name, other in result.rows()
-    ]
+    return [(str(what), str(name), str(other)) for result in answer.results for what, name, other in result.rows()]
 
 
 def known_of(told: Iterable[tuple[str, str, str]]) -> tuple[Known, str]:

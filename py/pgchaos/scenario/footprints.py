@@ -1,6 +1,6 @@
 """What the steps of a session touch, by the text of its statements and by its transactions.
 
-A step touches what its transaction touched so far: should it fail, the server undoes all that, and lets go of the locks.
+A step touches what its transaction touched so far: should it fail, the server undoes that, and lets go of the locks.
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ class Unknowable(Exception):
     """A session may change the database so that nothing is known of it any more."""
 
 
-def footprints(
-    session: Session, variables: Mapping[str, str], known: Known, level: str
-) -> tuple[Footprint, ...]:
+def footprints(session: Session, variables: Mapping[str, str], known: Known, level: str) -> tuple[Footprint, ...]:
     """Say what the steps of a session touch.
 
     Args:
@@ -115,9 +113,8 @@ def _is_wild(items: Iterable[Item]) -> bool:
             depth += {"if": 1, "endif": -1}.get(item.name, 0)
             if item.name == "quit" or (item.name == "set" and not all(map(_is_value, item.args[1:]))):
                 return True
-        elif isinstance(item, Statement) and depth:
-            if any(_kind(plain) in ("begins", "ends") for plain in outer(item.text)):
-                return True
+        elif isinstance(item, Statement) and depth and not {"begins", "ends"}.isdisjoint(map(_kind, outer(item.text))):
+            return True
     return False
 
 

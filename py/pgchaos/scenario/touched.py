@@ -23,7 +23,8 @@ _HIDDEN = frozenset({"xmin", "xmax", "cmin", "cmax", "tableoid"})
 _BEFORE_A_TABLE = frozenset({"from", "join", "into", "update", "using", "table", "lock", "truncate", "only"})
 _PASSED_OVER = frozenset({"only", "lateral", "table"})
 _ENDS_FROM = frozenset(
-    "where group having order limit offset fetch for window union intersect except set returning select values when".split()  # noqa: SIM905
+    """where group having order limit offset fetch for window union intersect except set returning select values
+    when""".split()  # noqa: SIM905  # read better so
 )
 _FROM_IS_NO_CLAUSE = frozenset({"extract", "substring", "overlay", "trim", "position"})
 
@@ -131,9 +132,7 @@ def _is_hidden(pieces: Sequence[Piece], at: int) -> bool:
     return piece.text.startswith("pg_") or piece.text == "information_schema"
 
 
-def _is_known_before_parenthesis(
-    pieces: Sequence[Piece], at: int, named: Collection[str], known: Known
-) -> bool:
+def _is_known_before_parenthesis(pieces: Sequence[Piece], at: int, named: Collection[str], known: Known) -> bool:
     piece, before = pieces[at], _at(pieces, at - 1)
     if before.sign("."):
         schema = _at(pieces, at - 2)
