@@ -63,6 +63,7 @@ def test_all_that_can_come_about_comes_about(programs: Programs, chance: Random 
 @settings(deadline=None)
 @given(st.one_of(TWO, THREE, TWICE), CHANCE)
 @example(INVERTED, None)
+@example([[("read", "y"), COMMIT], [("write", "y"), COMMIT], [("read", "x"), COMMIT]], None)
 def test_what_has_few_preemptions_is_covered_first(programs: Programs, chance: Random | None) -> None:
     every = list(outcomes(programs, None, None))
     some = list(outcomes(programs, chance, dependence(programs)))

@@ -233,6 +233,9 @@ def _tables(pieces: Sequence[Piece]) -> Iterator[str]:
             if into or not _at(pieces, at + 1).sign("("):
                 yield _at(pieces, at).text
             awaited = False
+        elif awaited and piece.kind == "variable":
+            # no table has that name
+            yield piece.text
         at += 1
 
 

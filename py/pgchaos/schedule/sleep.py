@@ -42,7 +42,8 @@ class Sleep:
         if not asleep or waiting or choice.waiting:
             return NOBODY
         did = self._next(choice, choice.taken)
-        return frozenset(one for one in asleep if did.independent(self._next(choice, one)))
+        # who went on all the same does so no more
+        return frozenset(one for one in asleep if one != choice.taken and did.independent(self._next(choice, one)))
 
     def is_needless(self, asleep: Asleep, choice: Choice, other: Actor) -> bool:
         """Say whether nothing has to be run that begins with an alternative.
