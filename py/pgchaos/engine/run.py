@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
+from typing import Protocol
 
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
@@ -33,7 +34,19 @@ from pgchaos.server.settings import NoDisk
 from pgchaos.tap import TapParser, failure_of, failures_of
 
 Lend = Callable[[], AbstractContextManager[Sandbox]]
-Look = Callable[[Link], None]
+
+
+class Look(Protocol):
+    """Looks at the database before and after setup."""
+
+    def before(self, link: Link) -> None:
+        """Look at it as it is before."""
+        ...
+
+    def after(self, link: Link) -> None:
+        """Look at what setup has made of it."""
+        ...
+
 
 _CRASH = 0.5
 """Seconds in which a crash of the server is noticed."""
@@ -62,7 +75,7 @@ def run_once(
         order: of the steps; None to let the sessions go freely.
         lend: lends the place to work in; None to ask the server for it.
         ledger: takes what an oracle needs to know; None where there is none.
-        look: called with a connection once setup is done.
+        look: looks at the database before and after setup.
 
     Returns:
         All that it brought. Failures of the scenario are in it, never raised.
@@ -173,13 +186,15 @@ class _Run:
         objects = leaks.rows(self._link(), leaks.OBJECTS) if self._sandbox.in_place else []
         if self._ledger is not None:
             self._ledger.start = self._catalog().clock()
+        if self._look is not None:
+            self._look.before(self._link())
         setup = self._section("setup")
         found: list[leaks.Leak] = []
         complete = False
         try:
             if self._set_up(setup):
                 if self._look is not None:
-                    self._look(self._link())
+                    self._look.after(self._link())
                 complete = self._play(found)
         finally:
             try:

@@ -240,8 +240,8 @@ class _Runs:
         return Searching(self._checked, self._actors, self._settings.found, self._stopped)
 
     def _explore(self, limit: int) -> Explore:
-        touching = Touching(self._scenario, {**self._matrix, **self._values})
-        self._look = touching.look
+        variables = {**self._matrix, **self._values}
+        self._look = touching = Touching(self._scenario, variables, theirs=self._server.in_place)
         possible = interleavings(self._scenario.sessions)
         return Explore(self._actors, limit, possible, self._settings.seed, touching.dependence)
 

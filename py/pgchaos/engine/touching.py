@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pgchaos.engine.answer import Row
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
 from pgchaos.scenario.footprints import Unknowable, footprints
@@ -16,7 +17,7 @@ from pgchaos.scenario.pieces import pieces
 from pgchaos.scenario.touched import Known, Relation, calls
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Dependence, Footprint
 
-_RECORDED = re.compile(r"\b(?:history|transactions|notifications)\b", re.IGNORECASE)
+_RECORDED = re.compile(r'\bchaos\b[\s."]+(?:history|transactions|notifications)\b|\bsearch_path\b', re.IGNORECASE)
 """The order of what was done may be seen in these."""
 
 _PATIENCE = 30.0
@@ -31,7 +32,9 @@ _RELATIONS = f"""
 _OWN = """oid >= 16384 AND oid NOT IN
                (SELECT objid FROM pg_catalog.pg_depend WHERE deptype = 'e' AND classid = 'pg_catalog.{0}'::regclass)"""
 """What no extension has brought."""
-_OWN_FUNCTION = _OWN.format("pg_proc") + " AND pronamespace::regnamespace::text <> 'chaos'"
+_OWN_FUNCTION = _OWN.format("pg_proc") + " AND oid > {newest} AND pronamespace::regnamespace::text <> 'chaos'"
+"""What setup has made: pgTAP and the toolkit need not be extensions."""
+_NEWEST = "SELECT coalesce(max(oid), 0) FROM pg_catalog.pg_proc"
 _QUERY = f"""
     WITH r AS ({_RELATIONS})
     SELECT 'relation', relname::text, '' FROM r
@@ -50,11 +53,18 @@ _QUERY = f"""
                  AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> a.oid
                 JOIN r b ON b.oid = d.refobjid
     UNION ALL SELECT 'text', relname, pg_catalog.pg_get_viewdef(r.oid) FROM r WHERE relkind = 'v'
+    UNION ALL SELECT 'anything', relname, '' FROM r
+               WHERE relkind = 'v'
+                 AND pg_catalog.pg_get_viewdef(r.oid) ~* '\\mfor\\s+(no\\s+key\\s+|key\\s+)?(update|share)'
     UNION ALL SELECT 'draws', a.relname, b.relname
                 FROM pg_catalog.pg_attrdef f JOIN r a ON a.oid = adrelid
                 JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = f.oid
                  AND d.refclassid = 'pg_catalog.pg_class'::regclass
                 JOIN r b ON b.oid = d.refobjid AND b.relkind = 'S'
+    UNION ALL SELECT 'draws', a.relname, b.relname
+                FROM pg_catalog.pg_depend d JOIN r a ON a.oid = d.refobjid
+                JOIN r b ON b.oid = d.objid AND b.relkind = 'S'
+               WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
     UNION ALL SELECT 'value', relname, pg_catalog.pg_get_expr(adbin, adrelid)
                 FROM pg_catalog.pg_attrdef JOIN r ON r.oid = adrelid
     UNION ALL SELECT 'value', relname, pg_catalog.pg_get_expr(conbin, conrelid)
@@ -101,26 +111,40 @@ class Touching:
     Args:
         scenario: as it is run.
         variables: of its matrix, and those that were drawn.
+        theirs: the database was there before, so that functions in it may be the user's.
     """
 
-    def __init__(self, scenario: Scenario, variables: Mapping[str, str]) -> None:
+    def __init__(self, scenario: Scenario, variables: Mapping[str, str], *, theirs: bool) -> None:
         self._scenario, self._variables = scenario, variables
-        self._asked = False
+        self._asked = not _may_commute(scenario)
+        self._newest = 0 if theirs else None
         self.dependence = Dependence()
 
-    def look(self, link: Link) -> None:
+    def before(self, link: Link) -> None:
+        """Note which functions are there before setup; later calls do nothing.
+
+        Args:
+            link: to the scenario's database.
+        """
+        if self._asked or self._newest is not None:
+            return
+        try:
+            ((newest,),) = _rows(link, _NEWEST)
+            self._newest = int(str(newest))
+        except LinkError:
+            self._asked = True
+
+    def after(self, link: Link) -> None:
         """Look at the database once setup is done; later calls do nothing.
 
         Args:
             link: to it.
         """
-        if self._asked:
+        if self._asked or self._newest is None:
             return
         self._asked = True
-        if not _may_commute(self._scenario):
-            return
         try:
-            told = _ask(link)
+            told = [(str(what), str(name), str(other)) for what, name, other in _rows(link, _query(self._newest))]
             known, level = known_of(told)
             steps = {one.name: footprints(one, self._variables, known, level) for one in self._scenario.sessions}
         except (LinkError, Unknowable):
@@ -136,22 +160,15 @@ def _may_commute(scenario: Scenario) -> bool:
     return not (looks or mentions(scenario, _RECORDED) or any(map(_RECORDED.search, states)))
 
 
-def _ask(link: Link) -> list[tuple[str, str, str]]:
-    """Ask for what is known of the tables.
-
-    Args:
-        link: to the scenario's database.
-
-    Returns:
-        What is said, of whom, and the rest.
-
-    Raises:
-        LinkError: the query failed.
-    """
-    answer = link.ask(_QUERY, deadline=time.monotonic() + _PATIENCE)
+def _rows(link: Link, query: str) -> list[Row]:
+    answer = link.ask(query, deadline=time.monotonic() + _PATIENCE)
     if answer.error is not None:
         raise LinkError(answer.error)
-    return [(str(what), str(name), str(other)) for result in answer.results for what, name, other in result.rows()]
+    return [row for result in answer.results for row in result.rows()]
+
+
+def _query(newest: int) -> str:
+    return _QUERY.replace("{newest}", str(newest))
 
 
 def known_of(told: Iterable[tuple[str, str, str]]) -> tuple[Known, str]:
