@@ -66,8 +66,7 @@ def touched(plain: Plain, known: Known) -> Footprint:
         Its footprint. A table counts wherever its name stands, as that of a column too.
     """
     pieces = plain.pieces
-    writes = any(piece.says(*_CHANGES, *_LOCKS, "share") for piece in pieces)
-    if plain.verb not in _QUERIES | _CHANGES | _LOCKS or (plain.verb == "select" and not writes and _makes(pieces)):
+    if plain.verb not in _QUERIES | _CHANGES | _LOCKS:
         return ANYTHING
     found = calls(pieces, known)
     if found.anything or not _resolved(pieces, known):
@@ -171,11 +170,6 @@ def _named_queries(pieces: Sequence[Piece]) -> set[str]:
             if _at(pieces, end).says("as") and (behind.sign("(") or behind.says("materialized", "not")):
                 found.add(piece.text)
     return found
-
-
-def _makes(pieces: Sequence[Piece]) -> bool:
-    """Say whether it is SELECT … INTO, which makes a table."""
-    return any(piece.says("into") for piece in pieces)
 
 
 def _locks_rows(pieces: Sequence[Piece]) -> bool:
