@@ -82,7 +82,7 @@ def footprints(session: Session, variables: Mapping[str, str], known: Known, lev
     """
     items = [item for item in session.items if in_force(item, variables)]
     acts = list(_acts(items, variables, known))
-    if any(isinstance(item, _BOUND) for item in items) or _is_wild(items):
+    if any(isinstance(item, _BOUND) for item in items) or _is_wild(items, variables):
         return (ANYTHING,) * len(session.steps)
     found: dict[str, Footprint] = dict.fromkeys(session.steps, NOTHING)
     try:
@@ -105,7 +105,7 @@ class _Open(Exception):
     """A transaction of which the beginning or the end is not known."""
 
 
-def _is_wild(items: Iterable[Item]) -> bool:
+def _is_wild(items: Iterable[Item], variables: Mapping[str, str]) -> bool:
     """Say whether the text does not show which transactions there are, or what a variable holds."""
     depth = 0
     for item in items:
@@ -113,8 +113,10 @@ def _is_wild(items: Iterable[Item]) -> bool:
             depth += {"if": 1, "endif": -1}.get(item.name, 0)
             if item.name == "quit" or (item.name == "set" and not all(map(_is_value, item.args[1:]))):
                 return True
-        elif isinstance(item, Statement) and depth and not {"begins", "ends"}.isdisjoint(map(_kind, outer(item.text))):
-            return True
+        elif isinstance(item, Statement) and depth:
+            kinds = set(map(_kind, outer(render(item.parts, variables))))
+            if kinds & {"begins", "ends"}:
+                return True
     return False
 
 
