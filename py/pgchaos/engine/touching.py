@@ -12,7 +12,7 @@ from pgchaos.engine.answer import Row
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
 from pgchaos.scenario.footprints import Unknowable, footprints
-from pgchaos.scenario.model import Scenario, Statement
+from pgchaos.scenario.model import Fault, Scenario, Statement
 from pgchaos.scenario.pieces import pieces
 from pgchaos.scenario.touched import Known, Relation, calls
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Dependence, Footprint
@@ -154,10 +154,11 @@ class Touching:
 
 
 def _may_commute(scenario: Scenario) -> bool:
-    """Say whether nobody looks at the order of things itself: after every step, or in what was recorded."""
+    """Say whether nobody looks at the order of things itself, after every step or in what was recorded; nor breaks in."""
     states = (item.text for part in scenario.state for item in part.items if isinstance(item, Statement))
     looks = any(not invariant.at_end for invariant in scenario.invariants)
-    return not (looks or mentions(scenario, _RECORDED) or any(map(_RECORDED.search, states)))
+    breaks = any(isinstance(item, Fault) for session in scenario.sessions for item in session.items)
+    return not (looks or breaks or mentions(scenario, _RECORDED) or any(map(_RECORDED.search, states)))
 
 
 def _rows(link: Link, query: str) -> list[Row]:
