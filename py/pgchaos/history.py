@@ -203,6 +203,7 @@ class Explored:
         preemptions: all interleavings with fewer were run.
         by_chance: runs of probabilistic concurrency testing.
         missed: the probability that these missed a bug of depth 2, at most; None where there were none.
+        of: interleavings that there can be at most, where some were left out for they equal others; else 0.
     """
 
     runs: int
@@ -211,6 +212,7 @@ class Explored:
     preemptions: int
     by_chance: int = 0
     missed: float | None = None
+    of: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,9 @@ def test_where_nobody_looks_on_nothing_is_opened() -> None:
 
 def test_pytest_shows_it_on_a_terminal_past_what_is_captured(tmp_path: Path) -> None:
     (tmp_path / "sql").mkdir()
-    text = "-- chaos:schedule explore 9\n-- chaos:session one\nSELECT 1;\nSELECT 2;\n-- chaos:session two\nSELECT 3;\n"
+    text = "-- chaos:schedule explore 9\n-- chaos:session one\n{0}{0}-- chaos:session two\n{0}".format(
+        "SELECT pg_sleep(0);\n"
+    )
     (tmp_path / "sql/search.sql").write_text(text + FINE.replace("-- What must hold, holds\n-- chaos:tags smoke\n", ""))
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "sql"]

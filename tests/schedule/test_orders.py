@@ -61,7 +61,12 @@ def test_decisions_are_followed_then_nobody_is_interrupted() -> None:
     everybody = gates(gate(A, 0), gate(B, 0))
     assert [order.next(everybody, ()), order.next(everybody, ())] == [gate(B, 0), gate(B, 0)]
     assert order.next(gates(gate(A, 0)), {B}) == gate(A, 0)
-    assert order.trace == [Choice((A, B), B), Choice((A, B), B), Choice((A,), A)]
+    assert [(one.ready, one.taken, one.waiting) for one in order.trace] == [
+        ((A, B), B, False),
+        ((A, B), B, False),
+        ((A,), A, False),
+    ]
+    assert order.trace[0] == Choice((A, B), B, ((1, 0), (1, 0)))
     assert order.strayed is None
     assert order.next({}, {A, B}) is None
 

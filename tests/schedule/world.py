@@ -51,7 +51,7 @@ class World:
                 self._try(one)
 
 
-def everybody(programs: Programs) -> tuple[Actor, ...]:
+def everybody(programs: Sequence[Sequence[object]]) -> tuple[Actor, ...]:
     """Name the sessions."""
     return tuple(Actor(str(number), 1) for number in range(len(programs)))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from pgchaos.engine.ledger import Ledger
-from pgchaos.engine.run import Lend, run_once
+from pgchaos.engine.run import Lend, Look, run_once
 from pgchaos.engine.settings import Settings
 from pgchaos.history import Failure, Judged, RunResult
 from pgchaos.oracle.anomaly import UNNAMED, Anomaly, Evidence, name
@@ -52,20 +52,27 @@ class Oracle:
         self.judged: Judged | None = None
         """What it says of all runs so far together."""
 
-    def run(self, variables: Mapping[str, str], order: Order | None, lend: Lend | None = None) -> RunResult:
+    def run(
+        self,
+        variables: Mapping[str, str],
+        order: Order | None,
+        lend: Lend | None = None,
+        look: Look | None = None,
+    ) -> RunResult:
         """Run the scenario once, and judge that.
 
         Args:
             variables: the values of its matrix, and those drawn for it.
             order: of the steps; None to let the sessions go freely.
             lend: as for `run_once`; serial runs work there too.
+            look: as for `run_once`.
 
         Returns:
             As `run_once`; with `judged`, and a failure of kind `oracle` where no serial order comes to the same.
         """
         self._lend = lend
         ledger = Ledger(self._scenario.sessions)
-        result = run_once(self._scenario, variables, self._server, self._settings, order, lend, ledger)
+        result = run_once(self._scenario, variables, self._server, self._settings, order, lend, ledger, look)
         judged, failure = None, None
         if not any(failure.kind in _CUT_SHORT for failure in result.failures):
             failure = ledger.failure

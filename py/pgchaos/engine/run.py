@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
+from typing import Protocol
 
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
@@ -34,6 +35,19 @@ from pgchaos.tap import TapParser, failure_of, failures_of
 
 Lend = Callable[[], AbstractContextManager[Sandbox]]
 
+
+class Look(Protocol):
+    """Looks at the database before and after setup."""
+
+    def before(self, link: Link) -> None:
+        """Look at it as it is before."""
+        ...
+
+    def after(self, link: Link) -> None:
+        """Look at what setup has made of it."""
+        ...
+
+
 _CRASH = 0.5
 """Seconds in which a crash of the server is noticed."""
 _RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
@@ -49,6 +63,7 @@ def run_once(
     order: Order | None = None,
     lend: Lend | None = None,
     ledger: Ledger | None = None,
+    look: Look | None = None,
 ) -> RunResult:
     """Run a scenario once.
 
@@ -60,6 +75,7 @@ def run_once(
         order: of the steps; None to let the sessions go freely.
         lend: lends the place to work in; None to ask the server for it.
         ledger: takes what an oracle needs to know; None where there is none.
+        look: looks at the database before and after setup.
 
     Returns:
         All that it brought. Failures of the scenario are in it, never raised.
@@ -89,7 +105,7 @@ def run_once(
         if scenario.alone:
             sandbox.spare()
         result.started_at = time.time()
-        _Run(scenario, variables, sandbox, settings, result, order, ledger).go()
+        _Run(scenario, variables, sandbox, settings, result, order, ledger, look).go()
         result.duration = time.time() - result.started_at
         if result.failures and scenario.sandbox == "server" and sandbox.power is not None:
             result.log = sandbox.power.last_lines()
@@ -116,8 +132,9 @@ class _Run:
         result: RunResult,
         order: Order | None,
         ledger: Ledger | None,
+        look: Look | None,
     ) -> None:
-        self._order, self._ledger = order, ledger
+        self._order, self._ledger, self._look = order, ledger, look
         self._scenario, self._sandbox, self._values = scenario, sandbox, variables
         self._variables = {name: value for name, value in variables.items() if not name.startswith(CHOICE)}
         self._settings, self._result = settings, result
@@ -169,11 +186,15 @@ class _Run:
         objects = leaks.rows(self._link(), leaks.OBJECTS) if self._sandbox.in_place else []
         if self._ledger is not None:
             self._ledger.start = self._catalog().clock()
+        if self._look is not None:
+            self._look.before(self._link())
         setup = self._section("setup")
         found: list[leaks.Leak] = []
         complete = False
         try:
             if self._set_up(setup):
+                if self._look is not None:
+                    self._look.after(self._link())
                 complete = self._play(found)
         finally:
             try:

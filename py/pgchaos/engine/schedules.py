@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 from pgchaos.engine.kept import Kept
 from pgchaos.engine.oracle import Oracle
-from pgchaos.engine.run import Lend, run_once
+from pgchaos.engine.run import Lend, Look, run_once
 from pgchaos.engine.searching import Searching
 from pgchaos.engine.settings import Replay, Settings
+from pgchaos.engine.touching import Touching
 from pgchaos.engine.trials import Trials
 from pgchaos.faults.kinds import of_server
 from pgchaos.history import Failure, Record, RunResult
@@ -19,10 +20,10 @@ from pgchaos.scenario.model import Fault, Requirement, Scenario
 from pgchaos.scenario.rehearsal import fits_schema
 from pgchaos.scenario.schedules import MOST, interleavings
 from pgchaos.schedule.board import Actor
-from pgchaos.schedule.explore import Explore, taken
+from pgchaos.schedule.explore import Explore
 from pgchaos.schedule.orders import Exact, Follow, Order
 from pgchaos.schedule.pct import Pct
-from pgchaos.schedule.permutations import actors
+from pgchaos.schedule.permutations import actors, taken
 from pgchaos.schedule.same import difference
 from pgchaos.schedule.token import Token
 from pgchaos.server import Server
@@ -130,6 +131,7 @@ class _Runs:
         self._values: Mapping[str, str] = {}
         self._made = 0
         self._lend: Lend | None = None
+        self._look: Look | None = None
         self._actors = actors(scenario.sessions)
         self.oracle = Oracle(scenario, server, settings) if scenario.oracle is not None else None
 
@@ -177,9 +179,11 @@ class _Runs:
     def _once(self, order: Order | None) -> RunResult:
         variables = {**self._matrix, **self._values}
         if self.oracle is not None:
-            result = self.oracle.run(variables, order, self._lend)
+            result = self.oracle.run(variables, order, self._lend, self._look)
         else:
-            result = run_once(self._scenario, variables, self._server, self._settings, order, self._lend)
+            result = run_once(
+                self._scenario, variables, self._server, self._settings, order, self._lend, look=self._look
+            )
         result.values = self._values
         self._made += 1
         if self._lend is not None or self._made > 1:
@@ -236,7 +240,10 @@ class _Runs:
         return Searching(self._checked, self._actors, self._settings.found, self._stopped)
 
     def _explore(self, limit: int) -> Explore:
-        return Explore(self._actors, limit, interleavings(self._scenario.sessions), self._settings.seed)
+        variables = {**self._matrix, **self._values}
+        self._look = touching = Touching(self._scenario, variables, theirs=self._server.in_place)
+        possible = interleavings(self._scenario.sessions)
+        return Explore(self._actors, limit, possible, self._settings.seed, touching.dependence)
 
     def _stopped(self) -> bool:
         return self._settings.stop is not None and self._settings.stop.is_set()

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pgchaos.engine.gathering import Gathering, key_of
 from pgchaos.history import RunResult
 from pgchaos.schedule.board import Actor
-from pgchaos.schedule.explore import Explore, taken
+from pgchaos.schedule.explore import Explore
 from pgchaos.schedule.orders import Follow
 from pgchaos.schedule.pct import Pct
-from pgchaos.schedule.permutations import Frontier
+from pgchaos.schedule.permutations import Frontier, taken
 from pgchaos.schedule.shrink import Taken, easier, weight
 
 _SHRINKING = 200

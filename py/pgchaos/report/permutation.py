@@ -58,12 +58,18 @@ def searched(explored: Explored) -> str:
     Returns:
         One line.
     """
+    if explored.exhausted and explored.of:
+        # waits may forbid some of the others
+        those = "1 interleaving" if explored.runs == 1 else f"all {_interleavings(explored.runs)} that differ"
+        others = f"the others, of at most {explored.of:,}, only swap steps that touch no common table"
+        return f"{those}: {others}"
     if explored.exhausted:
         return f"all {_interleavings(explored.runs)}: there are no others"
     told = f"{explored.different} different of {_interleavings(explored.runs)}"
     fewer = explored.preemptions - 1
     if fewer >= 0:
         told += f", among them all with at most {fewer} preemption{'' if fewer == 1 else 's'}"
+        told += ", or one that only swaps steps that touch no common table" if explored.of else ""
     if explored.missed is not None:
         told += (
             f"; {explored.by_chance} by chance, which miss a bug of depth 2 with probability at most"

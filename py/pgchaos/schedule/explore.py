@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from pgchaos.history import Explored
 from pgchaos.schedule.board import Actor
-from pgchaos.schedule.gates import Choice
+from pgchaos.schedule.footprint import Dependence
 from pgchaos.schedule.orders import Follow
 from pgchaos.schedule.pct import Pct, missed
-from pgchaos.schedule.permutations import Frontier
+from pgchaos.schedule.permutations import Frontier, taken
 
 
 class Explore:
@@ -24,13 +24,21 @@ class Explore:
         limit: runs.
         possible: interleavings that there can be at most.
         seed: of chance.
+        dependence: of the steps: of interleavings that equal one another one is run; None: all are.
     """
 
-    def __init__(self, actors: Sequence[Actor], limit: int, possible: int, seed: int | str) -> None:
-        self._actors, self._limit = actors, limit
+    def __init__(
+        self,
+        actors: Sequence[Actor],
+        limit: int,
+        possible: int,
+        seed: int | str,
+        dependence: Dependence | None = None,
+    ) -> None:
+        self._actors, self._limit, self._possible = actors, limit, possible
         self._enumerated = limit if possible <= limit else (limit + 1) // 2
         self._chance = random.Random(f"explore/{seed}")
-        self._frontier = Frontier(self._chance)
+        self._frontier = Frontier(self._chance, dependence)
         self._runs = self._by_chance = self._steps = 0
         self._different: set[tuple[Actor, ...]] = set()
 
@@ -40,7 +48,7 @@ class Explore:
             return None
         self._runs += 1
         if self._runs <= self._enumerated:
-            return Follow(self._frontier.take() or (), self._actors)
+            return self._frontier.follow(self._actors)
         self._by_chance += 1
         return Pct(self._actors, self._steps, self._chance)
 
@@ -65,9 +73,5 @@ class Explore:
             self._frontier.preemptions,
             self._by_chance,
             bound,
+            self._possible if self._frontier.left_out else 0,
         )
-
-
-def taken(trace: Sequence[Choice]) -> tuple[Actor, ...]:
-    """Tell who went on at each decision of a run."""
-    return tuple(choice.taken for choice in trace)

@@ -42,10 +42,14 @@ class Choice:
     Args:
         ready: the connections that could go on, in order of the file.
         taken: the one that did.
+        positions: of their next steps.
+        waiting: some other connection had not ended: it was blocked or at a wait.
     """
 
     ready: tuple[Actor, ...]
     taken: Actor
+    positions: tuple[tuple[int, int], ...] = ()
+    waiting: bool = False
 
 
 def held(

@@ -9,6 +9,7 @@ from typing import Protocol
 from pgchaos.scenario.model import Session, StepName
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.gates import Choice, Gate
+from pgchaos.schedule.sleep import NOBODY, Asleep, Sleep, awake
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Follow:
         decisions: the connections in the order in which they went on.
         actors: all connections in order of the file.
         lenient: leave out a decision for a connection that cannot go on, instead of taking another for it.
+        sleep: then those go on who do not sleep, where there are any; None: nobody sleeps.
+        asleep: who does before the last of the decisions.
         trace: what was decided, for who searches on from here.
         strayed: the number of the first decision, from 0, that could not be kept; None while all were.
     """
@@ -80,21 +83,22 @@ class Follow:
     decisions: Sequence[Actor]
     actors: Sequence[Actor]
     lenient: bool = False
+    sleep: Sleep | None = None
+    asleep: Asleep = NOBODY
     trace: list[Choice] = field(default_factory=list)
     strayed: int | None = None
     _at: int = field(default=0, init=False)
 
-    def next(
-        self,
-        gates: Mapping[Actor, Gate],
-        ended: Collection[Actor],  # noqa: ARG002  # the same as the others'
-    ) -> Gate | Blocked | None:
+    def next(self, gates: Mapping[Actor, Gate], ended: Collection[Actor]) -> Gate | Blocked | None:
         """See Order."""
         ready = tuple(actor for actor in self.actors if actor in gates)
         if not ready:
             return None
+        waiting = len(gates) + len(ended) < len(self.actors)
+        if self.sleep is not None and self.trace and len(self.trace) >= len(self.decisions):
+            self.asleep = self.sleep.after(self.asleep, self.trace[-1], waiting=waiting)
         taken = self._taken(ready)
-        self.trace.append(Choice(ready, taken))
+        self.trace.append(Choice(ready, taken, tuple(gates[actor].position for actor in ready), waiting))
         return gates[taken]
 
     def _taken(self, ready: Sequence[Actor]) -> Actor:
@@ -107,5 +111,6 @@ class Follow:
                 self.strayed = self._at - 1
             if not self.lenient:
                 break
+        ready = awake(ready, self.asleep)
         last = self.trace[-1].taken if self.trace else None
         return last if last is not None and last in ready else ready[0]

@@ -15,10 +15,18 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TypeAlias
 
 from pgchaos.scenario.model import Session
 from pgchaos.schedule.board import Actor
+from pgchaos.schedule.footprint import Dependence
 from pgchaos.schedule.gates import Choice
+from pgchaos.schedule.least import Costs, Plain
+from pgchaos.schedule.orders import Follow
+from pgchaos.schedule.sleep import NOBODY, Asleep, Sleep
+
+_Prefix: TypeAlias = tuple[int, float, tuple[Actor, ...], Asleep]
+"""Its preemptions, its turn among those with as many, the decisions, and who sleeps before the last of these."""
 
 
 def actors(sessions: Iterable[Session]) -> tuple[Actor, ...]:
@@ -34,13 +42,18 @@ class Frontier:
 
     Args:
         chance: orders those with as many preemptions by chance; None: by when they were found.
+        dependence: of the steps: of interleavings that equal one another one is run; None: all are.
     """
 
     chance: random.Random | None = None
+    dependence: Dependence | None = None
     preemptions: int = 0
-    """How many the prefix has that was last taken: all with fewer have been run."""
-    _found: list[tuple[int, float, tuple[Actor, ...]]] = field(default_factory=lambda: [(0, 0.0, ())])
+    """How many the prefix has that was last taken: all with fewer have been run, or one that equals them."""
+    left_out: int = 0
+    """How many prefixes were not kept, for what begins with them equals something else."""
+    _found: list[_Prefix] = field(default_factory=lambda: [(0, 0.0, (), NOBODY)])
     _taken: int = 0
+    _asleep: Asleep = NOBODY
     _number: int = 0
 
     @property
@@ -52,9 +65,24 @@ class Frontier:
         """Give the decisions that the next run begins with; None when there are no more."""
         if not self._found:
             return None
-        self.preemptions, _, prefix = heapq.heappop(self._found)
+        self.preemptions, _, prefix, self._asleep = heapq.heappop(self._found)
         self._taken = len(prefix)
         return prefix
+
+    def follow(self, actors: Sequence[Actor]) -> Follow | None:
+        """Give the order of the next run.
+
+        Args:
+            actors: all connections in order of the file.
+
+        Returns:
+            It; None when there are no more.
+        """
+        prefix = self.take()
+        if prefix is None:
+            return None
+        sleep = None if self.dependence is None else Sleep(self.dependence)
+        return Follow(prefix, actors, sleep=sleep, asleep=self._asleep)
 
     def learn(self, trace: Sequence[Choice]) -> None:
         """Take what the run that began with that prefix decided.
@@ -62,22 +90,45 @@ class Frontier:
         Args:
             trace: its decisions, in order.
         """
-        done: list[Actor] = []
-        cost = 0
+        costs = Costs(self.dependence) if self.dependence is not None and self.dependence.known else Plain()
+        sleep = None if self.dependence is None else Sleep(self.dependence)
+        asleep = self._asleep
         for at, choice in enumerate(trace):
-            last = done[-1] if done else None
-            interrupts = last in choice.ready
+            waiting = at + 1 < len(trace) and trace[at + 1].waiting
             if at >= self._taken:
-                for other in choice.ready:
-                    if other != choice.taken:
-                        self._keep(cost + (interrupts and other != last), (*done, other))
-            cost += interrupts and choice.taken != last
-            done.append(choice.taken)
+                if choice.taken in asleep:
+                    # all sleep: whatever follows is run elsewhere
+                    return
+                self._branch(trace[:at], choice, asleep, sleep, costs)
+            if sleep is not None and at >= self._taken - 1:
+                asleep = sleep.after(asleep, choice, waiting=waiting)
+            costs.go_on(choice)
 
-    def _keep(self, cost: int, prefix: tuple[Actor, ...]) -> None:
+    def _branch(
+        self, done: Sequence[Choice], choice: Choice, asleep: Asleep, sleep: Sleep | None, costs: Costs | Plain
+    ) -> None:
+        """Keep the alternatives to a choice; who goes on first sleeps in those that come after."""
+        before = asleep | {choice.taken}
+        for other in choice.ready:
+            if other == choice.taken:
+                continue
+            if sleep is None:
+                self._keep(costs.of(choice, other), (*taken(done), other), NOBODY)
+            elif other in asleep or sleep.is_needless(before, choice, other):
+                self.left_out += 1
+            else:
+                self._keep(costs.of(choice, other), (*taken(done), other), before)
+            before |= {other}
+
+    def _keep(self, cost: int, prefix: tuple[Actor, ...], asleep: Asleep) -> None:
         self._number += 1
         turn = float(self._number) if self.chance is None else self.chance.random()
-        heapq.heappush(self._found, (cost, turn, prefix))
+        heapq.heappush(self._found, (cost, turn, prefix, asleep))
+
+
+def taken(trace: Sequence[Choice]) -> tuple[Actor, ...]:
+    """Tell who went on at each decision of a run."""
+    return tuple(choice.taken for choice in trace)
 
 
 def preemptions(trace: Sequence[Choice]) -> int:

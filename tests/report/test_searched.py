@@ -1,0 +1,33 @@
+"""What a search says that found nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgchaos.history import Explored
+from pgchaos.report.permutation import searched
+
+SWAPS = "only swap steps that touch no common table"
+
+
+@pytest.mark.parametrize(
+    ("explored", "said"),
+    [
+        (Explored(4, 4, True, 1), "all 4 interleavings: there are no others"),
+        (Explored(6, 6, True, 1, of=70), f"all 6 interleavings that differ: the others, of at most 70, {SWAPS}"),
+        (Explored(1, 1, True, 0, of=1680), f"1 interleaving: the others, of at most 1,680, {SWAPS}"),
+        (Explored(3, 3, False, 0), "3 different of 3 interleavings"),
+        (
+            Explored(9, 8, False, 2, 4, 0.25),
+            "8 different of 9 interleavings, among them all with at most 1 preemption; 4 by chance, which miss a bug of"
+            " depth 2 with probability at most 0.25, if runs are deterministic",
+        ),
+        (
+            Explored(9, 9, False, 3, of=100),
+            "9 different of 9 interleavings, among them all with at most 2 preemptions, or one that only swaps steps"
+            " that touch no common table",
+        ),
+    ],
+)
+def test_it_says_what_it_came_through(explored: Explored, said: str) -> None:
+    assert searched(explored) == said
