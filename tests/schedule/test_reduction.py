@@ -64,6 +64,17 @@ def test_all_that_can_come_about_comes_about(programs: Programs, chance: Random 
 @given(st.one_of(TWO, THREE, TWICE), CHANCE)
 @example(INVERTED, None)
 @example([[("read", "y"), COMMIT], [("write", "y"), COMMIT], [("read", "x"), COMMIT]], None)
+@example(
+    [[("read", "x"), ("write", "x"), COMMIT], [("read", "y"), ("read", "x"), COMMIT], [("read", "x"), COMMIT]], None
+)
+@example(
+    [
+        [("read", "z"), ("try", "x"), COMMIT],
+        [("read", "y"), ("write", "x"), COMMIT],
+        [("read", "z"), ("read", "x"), COMMIT],
+    ],
+    None,
+)
 def test_what_has_few_preemptions_is_covered_first(programs: Programs, chance: Random | None) -> None:
     every = list(outcomes(programs, None, None))
     some = list(outcomes(programs, chance, dependence(programs)))

@@ -154,7 +154,7 @@ class Touching:
 
 
 def _may_commute(scenario: Scenario) -> bool:
-    """Say whether nobody looks at the order of things itself, after each step or in what was recorded, or breaks in."""
+    """Say whether nobody looks at the order itself, after every step or in what was recorded, and nobody breaks in."""
     states = (item.text for part in scenario.state for item in part.items if isinstance(item, Statement))
     looks = any(not invariant.at_end for invariant in scenario.invariants)
     breaks = any(isinstance(item, Fault) for session in scenario.sessions for item in session.items)

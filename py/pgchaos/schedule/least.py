@@ -135,7 +135,10 @@ class _Step:
 
 
 def _cost(before: dict[int, int], steps: list[_Step], step: _Step) -> int:
-    """Count the preemptions up to a step, which comes behind the best of some."""
-    return min(
-        (cost + (steps[last].goes_on and steps[last].actor != step.actor) for last, cost in before.items()), default=0
-    )
+    """Count the preemptions up to a step, which comes behind the best of some.
+
+    One is counted where its connection goes on again: until then it may turn out that it had come to its end.
+    """
+    earlier = next((one for one in reversed(steps[: step.number]) if one.actor == step.actor), None)
+    was_taken = earlier is not None and earlier.goes_on
+    return min((cost + (was_taken and earlier is not steps[last]) for last, cost in before.items()), default=0)
