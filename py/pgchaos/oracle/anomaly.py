@@ -189,6 +189,10 @@ def _lost(one: Unit, other: Unit, key: Key, case: _Case, among: _Among) -> Anoma
     leaves = effects.leaves(other, key, after=one)
     if leaves is None or stays in leaves:
         return None
+    # what third ones wrote there may as well be what was lost, unless it was seen, or neither of the two saw the other
+    third = {unit.name for unit in ended if unit not in (one, other) and not case.sight(one, unit, None).seen}
+    if among is not None and not theirs and not third <= among:
+        return None
     a, b = case.text(one), case.text(other)
     both, place = f"{a} and {b} both wrote {_row_text(key)}", _write_of(one, mine[0], key).place
     told = [(one.name, heard) for heard in mine]
