@@ -365,7 +365,7 @@ def test_a_run_that_was_cut_short_is_not_judged(play: Play) -> None:
 
 
 def test_orders_beyond_the_limit_are_not_decided(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pgchaos.engine.oracle.MOST_ORDERS", 1)
+    monkeypatch.setattr("pgchaos.engine.judging.oracle.MOST_ORDERS", 1)
     result = play(scenario(adds("a"), adds("b"), head="-- chaos:schedule a.looks b.looks a.writes b.writes"))
     failure = only(result)
     assert (failure.kind, failure.names) == ("error", ("not decided",))

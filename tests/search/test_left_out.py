@@ -11,7 +11,7 @@ from typing import TypeAlias
 import pytest
 
 from pgchaos.engine import Settings, run
-from pgchaos.engine.touching import Touching
+from pgchaos.engine.search.touching import Touching
 from pgchaos.history import Explored, RunResult
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.mutation import mutated

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pgchaos.engine.door import Door
-from pgchaos.engine.faulting import Faulting
-from pgchaos.engine.ledger import Ledger
+from pgchaos.engine.faults.faulting import Faulting
+from pgchaos.engine.judging.ledger import Ledger
 from pgchaos.engine.stage import Stage
 from pgchaos.engine.stepping import SteppedStage
 from pgchaos.engine.stop import Stop

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.conductor import Conductor
 from pgchaos.engine.door import Door
-from pgchaos.engine.faulting import Faulting
+from pgchaos.engine.faults.faulting import Faulting
+from pgchaos.engine.judging.ledger import Ledger
 from pgchaos.engine.leaks import Leak
-from pgchaos.engine.ledger import Ledger
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.observer import SETTINGS, Observer

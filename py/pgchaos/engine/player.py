@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from pgchaos.engine.answer import BLOCK, Answer, ServerError
 from pgchaos.engine.cast import Cast
+from pgchaos.engine.faults.striking import Strikes
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
 from pgchaos.engine.link import LinkError
 from pgchaos.engine.speaker import Speaker
 from pgchaos.engine.stage import Halted, SessionFailed
 from pgchaos.engine.stepping import SteppedStage
-from pgchaos.engine.striking import Strikes
 from pgchaos.engine.wording import error_failure, expect_failure, plain_failure, retries_failure
 from pgchaos.history import Record
 from pgchaos.scenario.branches import Branches

@@ -12,8 +12,8 @@ from typing import Protocol
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
 from pgchaos.engine.door import LASTING, LOOKS_FOR_SESSIONS, Door
-from pgchaos.engine.facts import Catalog
-from pgchaos.engine.ledger import Ledger
+from pgchaos.engine.judging.facts import Catalog
+from pgchaos.engine.judging.ledger import Ledger
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.performance import Performance

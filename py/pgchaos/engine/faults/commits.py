@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from pgchaos.engine.hand import Hand
+from pgchaos.engine.faults.hand import Hand
 from pgchaos.engine.stop import Stop
 from pgchaos.scenario.model import Statement
 from pgchaos.scenario.statements import closes_block

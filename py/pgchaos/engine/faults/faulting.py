@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from pgchaos.engine.commits import CommitHold
 from pgchaos.engine.door import Door
-from pgchaos.engine.hand import Hand
+from pgchaos.engine.faults.commits import CommitHold
+from pgchaos.engine.faults.hand import Hand
 from pgchaos.engine.stage import Halted, Stage
 from pgchaos.engine.stop import Stop
 from pgchaos.faults import carrying

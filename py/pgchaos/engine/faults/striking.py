@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from pgchaos.engine.answer import Answer
-from pgchaos.engine.commits import CommitHold, ends_in_commit
-from pgchaos.engine.faulting import Faulting, failure
+from pgchaos.engine.faults.commits import CommitHold, ends_in_commit
+from pgchaos.engine.faults.faulting import Faulting, failure
 from pgchaos.engine.link import LinkError
 from pgchaos.engine.speaker import Speaker
 from pgchaos.engine.stage import Halted, SessionFailed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pgchaos.engine.gathering import Gathering, key_of
+from pgchaos.engine.search.gathering import Gathering, key_of
 from pgchaos.history import RunResult
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.explore import Explore

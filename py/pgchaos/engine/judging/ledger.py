@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pgchaos.engine.answer import SUCCESS, Answer, Result
-from pgchaos.engine.facts import TRANSIENT, Facts
+from pgchaos.engine.judging.facts import TRANSIENT, Facts
 from pgchaos.history import Failure, Record, Transaction
 from pgchaos.oracle.model import Fate, Got, Heard, Named, Outcome, Position, State, Unit, sortable
 from pgchaos.oracle.outputs import Written, written

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pgchaos.engine.kept import Kept
-from pgchaos.engine.oracle import Oracle
+from pgchaos.engine.judging.oracle import Oracle
 from pgchaos.engine.run import Lend, Look, run_once
-from pgchaos.engine.searching import Searching
+from pgchaos.engine.search.kept import Kept
+from pgchaos.engine.search.searching import Searching
+from pgchaos.engine.search.touching import Touching
+from pgchaos.engine.search.trials import Trials
 from pgchaos.engine.settings import Replay, Settings
-from pgchaos.engine.touching import Touching
-from pgchaos.engine.trials import Trials
 from pgchaos.faults.kinds import of_server
 from pgchaos.history import Failure, Record, RunResult
 from pgchaos.scenario.model import Fault, Requirement, Scenario
@@ -261,7 +261,7 @@ class _Runs:
     def _given(self) -> RunResult:
         """Draw values until some fail; then the smallest, and of these the easiest interleaving."""
         # only here: who draws nothing needs no hypothesis
-        from pgchaos.engine.drawing import draw
+        from pgchaos.engine.search.drawing import draw
 
         schedule, settings = self._scenario.schedule, self._settings
         examples = max(1, round(math.sqrt(schedule.limit or MOST) / 2)) if schedule.kind == "explore" else None

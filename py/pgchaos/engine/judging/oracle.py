@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from pgchaos.engine.ledger import Ledger
+from pgchaos.engine.judging.ledger import Ledger
 from pgchaos.engine.run import Lend, Look, run_once
 from pgchaos.engine.settings import Settings
 from pgchaos.history import Failure, Judged, RunResult

@@ -42,7 +42,7 @@ class Kept:
 def _database(key: str) -> ExampleDatabase | None:
     try:
         # who has not installed it keeps nothing
-        from pgchaos.engine.drawing import database_of
+        from pgchaos.engine.search.drawing import database_of
     except ModuleNotFoundError:
         return None
     return database_of(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pgchaos.engine.gathering import Gathering
+from pgchaos.engine.search.gathering import Gathering
 from pgchaos.history import Explored, RunResult
 
 Values = Mapping[str, str]

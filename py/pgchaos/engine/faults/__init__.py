@@ -1,0 +1,1 @@
+"""When faults strike, and whom; what they do is in pgchaos.faults."""

@@ -1,0 +1,1 @@
+"""Which interleavings and values are run, one after the other; what they come to; what is kept of them."""
