@@ -75,8 +75,9 @@ def scenario_call(runner: Runner, options: Options) -> Call:
         done = result_of(runner, item)
         assert isinstance(done, Done), "specs have a call of their own"
         item.took = done.result.duration
-        if done.result.explored is not None and done.mutant is None and not done.result.failures:
-            item.user_properties.append((SEARCHED, f"{item.nodeid}: {searched(done.result.explored)}"))
+        told = searched(done.result) if done.mutant is None and not done.result.failures else ""
+        if told:
+            item.user_properties.append((SEARCHED, f"{item.nodeid}: {told}"))
         for line in done.result.output:
             print(line)
         _tell(item, subtests, done, options)

@@ -296,14 +296,19 @@ def _command() -> str:
     return os.path.relpath(program)
 
 
+_REPLAYED = ("pg_bindir", "timeout", "in_place", "allow_destructive", "pgtap", "pgtap_sql", "tags")
+"""Options that say where and how a scenario is run."""
+
+
 def _replay(config: pytest.Config) -> tuple[str, ...]:
     dsn = config.getoption("chaos_dsn")
     # a password is not printed: who gave it gives it again
     said = [] if dsn is None or _PASSWORD.search(dsn) else [f"--chaos-dsn={dsn}"]
-    for name in ("pg_bindir", "timeout", "in_place", "allow_destructive", "pgtap", "pgtap_sql", "tags", "mutants"):
+    for name in (*_REPLAYED, "mutants", "selfcheck"):
         flag, value = "--chaos-" + name.replace("_", "-"), config.getoption(f"chaos_{name}")
         if value is True:
             said.append(flag)
         elif value is not None:
             said += [f"{flag}={one}" for one in (value if isinstance(value, list) else [value])]
-    return tuple(said)
+    draws = config.getoption("hypothesis_seed", None)
+    return tuple(said if draws is None else [*said, f"--hypothesis-seed={draws}"])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from pgchaos.ahead import Ahead
 from pgchaos.history import RunResult
 from pgchaos.jobs import Done, Job
+from pgchaos.report import item_name
 from pgchaos.report.live import Live
 from pgchaos.scenario.model import Place, Requirement, Scenario
 from pgchaos.schedule.token import Token
@@ -155,6 +156,7 @@ class Runner:
         refused = self._harmless(scenario)
         if refused:
             return Done(scenario, mutant, RunResult(seed=self._seed, skipped=refused, server=self.banner))
+        name = item_name(scenario.name, job.variables, job.mutant)
         settings = Settings(
             seed=self._seed,
             timeout=self._timeout,
@@ -165,18 +167,21 @@ class Runner:
             found=lambda result: is_found(scenario, mutant, job.variables, result),
             key=job.fingerprint,
             draw_seed=self._draw_seed,
-            progress=lambda runs, limit: self._live.tell(scenario.name, runs, limit),
+            progress=lambda runs, limit: self._live.tell(name, runs, limit),
         )
         try:
             result = run(scenario, job.variables, self.server, settings)
             if mutant is None and self._may_be_pinned(scenario, job, result):
-                found = pinned(scenario, {**job.variables, **result.values}, self.server, settings, result)
+                found = None
+                # what failed is told, whatever becomes of the second run
+                with suppress(ServerError):
+                    found = pinned(scenario, {**job.variables, **result.values}, self.server, settings, result)
                 result.decisions = found or result.decisions
         except ServerError:
             self._refused += 1
             raise
         finally:
-            self._live.end(scenario.name)
+            self._live.end(name)
         self._ran = self._ran or not result.skipped
         return Done(scenario, mutant, result)
 

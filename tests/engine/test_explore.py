@@ -9,7 +9,8 @@ import hypothesis
 import pytest
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from pgchaos.engine import Replay, Settings, run
+from pgchaos.engine import Replay, Settings, Stop, run
+from pgchaos.engine.search import runs
 from pgchaos.history import RunResult
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.reader import read
@@ -247,3 +248,44 @@ def test_a_list_of_text_is_one_array_whatever_is_in_it(play: Play) -> None:
         """
     )
     assert not result.failures, (result.failures, result.values)
+
+
+def test_what_is_kept_is_run_again_by_the_seed_that_it_failed_with(play: Play) -> None:
+    # fails by chance of the seed alone, whatever the order
+    drawn = "cmp_ok(chaos.random(), '<', 0.5::float8, 'lucky')"
+    unlucky = scenario(play, counter("explore 5", drawn))
+    seeds = [seed for seed in range(12) if run(unlucky, {}, play.server, Settings(seed)).failures]
+    lucky = next(seed for seed in range(12) if seed not in seeds)
+    run(unlucky, {}, play.server, Settings(seeds[0], key="0badc0de"))
+    again = run(unlucky, {}, play.server, Settings(lucky, key="0badc0de"))
+    assert again.failures
+    assert again.notes == ["this failed before: the interleaving was kept, and not searched for again"]
+
+
+def test_a_stop_forgets_nothing_that_was_kept(play: Play) -> None:
+    bad = scenario(play, counter("explore 50"))
+    run(bad, {}, play.server, Settings(1, key="0badc0de"))
+    stop = Stop()
+    stop.set()
+    run(bad, {}, play.server, Settings(1, key="0badc0de", stop=stop))
+    stop.close()
+    again = run(bad, {}, play.server, Settings(1, key="0badc0de"))
+    assert again.notes == ["this failed before: the interleaving was kept, and not searched for again"]
+
+
+def test_without_hypothesis_what_needs_it_is_skipped_and_says_so(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "find_spec", lambda _: None)
+    drawn = play(counter("free", head="-- chaos:given amount in 1..9"))
+    assert drawn.skipped.endswith("which is not installed: pip install 'pgchaos[chaos]'")
+    assert not play(counter("free", "pass()")).skipped
+
+
+def test_progress_is_told_with_the_most_that_may_come(play: Play) -> None:
+    told: list[tuple[int, int]] = []
+    known = scenario(play, counter("free", "pass()", "-- chaos:given amount in 1..9"))
+    run(known, {}, play.server, Settings(1, progress=lambda made, most: told.append((made, most))))
+    assert told[-1] == (9, 40)
+    told.clear()
+    known = scenario(play, counter("explore 4", "pass()"))
+    run(known, {}, play.server, Settings(1, progress=lambda made, most: told.append((made, most))))
+    assert [most for _, most in told] == [4] * len(told)

@@ -166,3 +166,11 @@ def test_selfcheck_names_what_is_not_deterministic(project: Project) -> None:
     result = project.run("--chaos-selfcheck")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["sql/pids.sql:7: not deterministic: one?1?.1 gave SELECT 1, had = *; then, *"])
+
+
+def test_the_line_that_replays_says_what_else_was_asked_for(project: Project) -> None:
+    project.write(pids=TWO.replace("SELECT a AS had FROM t \\gset", "SELECT pg_backend_pid() AS had \\gset", 1))
+    result = project.run("--chaos-selfcheck")
+    result.stdout.fnmatch_lines(["*--chaos-replay=* --chaos-selfcheck*"])
+    again = project.run("--chaos-selfcheck", f"--chaos-replay={token(result)}")
+    again.stdout.fnmatch_lines(["sql/pids.sql:7: not deterministic: *"])

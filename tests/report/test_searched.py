@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.history import Explored
+from pgchaos.history import Explored, RunResult
 from pgchaos.report.permutation import searched
 
 SWAPS = "only swap steps that touch no common table"
@@ -30,4 +30,13 @@ SWAPS = "only swap steps that touch no common table"
     ],
 )
 def test_it_says_what_it_came_through(explored: Explored, said: str) -> None:
-    assert searched(explored) == said
+    assert searched(RunResult(1, explored=explored)) == said
+
+
+def test_values_that_were_drawn_are_told_of() -> None:
+    all_of_two = Explored(2, 2, exhausted=True, preemptions=0)
+    assert searched(RunResult(1, drawn=100)) == "100 values drawn"
+    assert searched(RunResult(1, drawn=1, explored=all_of_two)) == (
+        "1 value drawn, and for the first all 2 interleavings: there are no others"
+    )
+    assert searched(RunResult(1)) == ""

@@ -143,8 +143,10 @@ class _Run:
         self._share = settings.share(scenario.timeout)
         self._voices = Voices(result)
         self._calm = Stop()
+        # one bound method, to be found again when it is taken back
+        self._calm_set = self._calm.set
         if settings.stop is not None:
-            settings.stop.call(self._calm.set)
+            settings.stop.call(self._calm_set)
         self._pids: set[int] = set()
         self._own: Link | None = None
 
@@ -159,6 +161,9 @@ class _Run:
         finally:
             if self._own is not None:
                 self._own.close()
+            if self._settings.stop is not None:
+                # a search makes thousands of runs, and its stop outlives them all
+                self._settings.stop.call_no_more(self._calm_set)
             self._calm.close()
 
     def _fail(self, failure: Failure | None) -> bool:

@@ -142,7 +142,9 @@ class SteppedStage(Stage):
         """
         with self._news:
             self._hurried[gate.actor] = hurry
-            del self._gates[gate.actor]
+            if self._gates.pop(gate.actor, None) is None:
+                # the run was stopped just now: everybody has been told to go
+                return
             self._change = next(self._changes)
             # a look from before says nothing any more
             self._firm = frozenset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 
 class Stop:
@@ -39,6 +40,15 @@ class Stop:
                 self._callbacks.append(callback)
                 return
         callback()
+
+    def call_no_more(self, callback: Callable[[], None]) -> None:
+        """Take back what `call` was given; nothing happens where it was called already.
+
+        Args:
+            callback: the same.
+        """
+        with self._lock, suppress(ValueError):
+            self._callbacks.remove(callback)
 
     def set(self) -> None:
         """Stop all who wait; doing so again does nothing."""

@@ -49,15 +49,23 @@ def _title(result: RunResult) -> str:
     return f"{counts.failed} of {counts.run} permutations failed ({rest}); the one with the fewest context switches:"
 
 
-def searched(explored: Explored) -> str:
+def searched(result: RunResult) -> str:
     """Say what a search came through that found nothing.
 
     Args:
-        explored: of the search.
+        result: of the search.
 
     Returns:
-        One line.
+        One line, or '' where nothing was searched.
     """
+    values = f"{result.drawn:,} value{'' if result.drawn == 1 else 's'}" if result.drawn else ""
+    if result.explored is None:
+        return f"{values} drawn" if values else ""
+    told = _explored(result.explored)
+    return f"{values} drawn, and for the first {told}" if values else told
+
+
+def _explored(explored: Explored) -> str:
     if explored.exhausted and explored.of:
         # waits may forbid some of the others
         those = "1 interleaving" if explored.runs == 1 else f"all {_interleavings(explored.runs)} that differ"

@@ -86,6 +86,11 @@ def database_of(key: str) -> ExampleDatabase | None:
     return _OneOf(base, key) if key and base is not None else None
 
 
+def most() -> int:
+    """Tell how many values the profile of hypothesis has drawn at most."""
+    return int(hypothesis.settings().max_examples)
+
+
 class _OneOf(ExampleDatabase):
     """The part of a database that is one scenario's: hypothesis itself would take one function for one test."""
 

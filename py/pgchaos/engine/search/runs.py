@@ -6,6 +6,8 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
 
 from pgchaos.engine.judging.oracle import Oracle
 from pgchaos.engine.run import Lend, Look, run_once
@@ -51,6 +53,8 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         return result
     missing = server.own_missing if scenario.sandbox == "server" else server.missing
     result.skipped = "; ".join(filter(None, map(missing, (*scenario.requires, *_harm(scenario)))))
+    if scenario.given and find_spec("hypothesis") is None:
+        result.skipped = "`given` draws values by hypothesis, which is not installed: pip install 'pgchaos[chaos]'"
     if result.skipped:
         return result
     runs = _Runs(scenario, variables, server, settings)
@@ -138,7 +142,7 @@ class _Runs:
     def go(self) -> RunResult:
         replay = self._settings.replay
         if replay is not None:
-            return self._replay(replay)
+            return self.replayed(replay)
         shelf = Kept(self._settings.key) if self._scenario.schedule.kind == "explore" else Kept("")
         with self._place() as self._lend:
             return self._from(shelf)
@@ -158,8 +162,13 @@ class _Runs:
 
     def _from(self, shelf: Kept) -> RunResult:
         for token in shelf.all():
-            result = self._replay(Replay(token.decisions, token.values))
+            # by the seed that it failed with: delays and what is drawn by chance are part of it
+            again = _Runs(self._scenario, self._matrix, self._server, replace(self._settings, seed=token.seed))
+            result = again.replayed(Replay(token.decisions, token.values))
+            if self._stopped():
+                return result
             if self._settings.found(result):
+                self.oracle = again.oracle
                 result.notes.append("this failed before: the interleaving was kept, and not searched for again")
                 return result
             shelf.forget(token)
@@ -172,7 +181,16 @@ class _Runs:
         """Tell how many runs a search may make, without those that make a failure easier to read."""
         schedule = self._scenario.schedule
         limit = schedule.limit or MOST
-        return min(limit, interleavings(self._scenario.sessions)) if schedule.kind == "all" else limit
+        if schedule.kind == "all":
+            limit = min(limit, interleavings(self._scenario.sessions))
+        elif schedule.kind != "explore":
+            limit = 1
+        if self._scenario.given and schedule.kind != "explore":
+            # as many values as hypothesis draws
+            from pgchaos.engine.search.drawing import most
+
+            limit *= most()
+        return max(limit, self._made)
 
     # one run
 
@@ -200,7 +218,12 @@ class _Runs:
             self._compare(result, Follow(taken(order.trace), self._actors))
         return result
 
-    def _replay(self, replay: Replay) -> RunResult:
+    def replayed(self, replay: Replay) -> RunResult:
+        """Make one run again.
+
+        Args:
+            replay: which.
+        """
         numbers = replay.decisions
         self._values = replay.values
         if not numbers:
@@ -211,7 +234,7 @@ class _Runs:
             result.failures.append(Failure("error", (), text))
             return result
         order = Follow([self._actors[number] for number in numbers], self._actors)
-        result = self._once(order)
+        result = self._checked(order)
         if order.strayed is not None:
             who, at = self._actors[numbers[order.strayed]], order.strayed + 1
             result.notes.append(f"the token could not be followed: at its step {at} {who} had no step to do")
