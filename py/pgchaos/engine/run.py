@@ -273,6 +273,8 @@ class _Run:
             if self._scenario.sessions or self._scenario.invariants:
                 show.play(self._share)
             self._settle()
+            if self._ledger is not None:
+                self._ledger.cut_short = show.stopped
             self._close_ledger()
             if show.stopped:
                 return False

@@ -62,6 +62,8 @@ class Ledger:
         """What the run came to; None where it did not come to its end."""
         self.failure: Failure | None = None
         """Why there is no outcome, where it is not the run itself that failed."""
+        self.cut_short = False
+        """The sessions were stopped before their end: the outcome is that of a part."""
 
     def leaves_out(self, actor: Actor, iteration: int, item: Statement) -> bool:
         """Say whether a transaction that this run goes without begins with a statement.

@@ -74,7 +74,8 @@ class Oracle:
         ledger = Ledger(self._scenario.sessions)
         result = run_once(self._scenario, variables, self._server, self._settings, order, lend, ledger, look)
         judged, failure = None, None
-        if not any(failure.kind in _CUT_SHORT for failure in result.failures):
+        # a fault that is told after the sessions' end cuts nothing short
+        if not ledger.cut_short and not any(failure.kind in _CUT_SHORT for failure in result.failures):
             failure = ledger.failure
             if failure is None and ledger.outcome is not None:
                 judged, failure = self._variant(variables).judge(ledger.outcome)
@@ -101,7 +102,7 @@ class Oracle:
         ledger = Ledger(self._serial.sessions, wanted.left_out)
         order = OneByOne((*wanted.prefix, *wanted.rest), self._actors)
         result = run_once(self._serial, variables, self._server, self._settings, order, self._lend, ledger)
-        cut_short = [failure for failure in result.failures if failure.kind in _CUT_SHORT]
+        cut_short = [one for one in result.failures if ledger.cut_short or one.kind in _CUT_SHORT]
         late = any(failure.kind == "timeout" for failure in cut_short)
         if ledger.outcome is None:
             why = ledger.failure.text if ledger.failure is not None else "it did not come to its end"
