@@ -252,6 +252,7 @@ class RunResult:
         looks, missed: of the observer.
         output: what \echo, \qecho and \warn wrote, and notices and warnings of the server, with who said it.
         log: the end of the log of the scenario's own server.
+        struck: the faults `at any step` that were delivered, by the names of their choices.
         notes: what the user should know besides (a retry in the tool itself, a toolkit wait that takes a snapshot).
     """
 
@@ -277,5 +278,6 @@ class RunResult:
     missed: int = 0
     output: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
+    struck: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     server: str = ""

@@ -121,3 +121,60 @@ def test_a_point_that_no_session_comes_to_is_no_failure(play: Play) -> None:
 def test_a_point_is_chosen_or_written_not_both(play: Play, more: str) -> None:
     with pytest.raises(Exception, match="fault"):
         play(f"-- chaos:session one\n-- chaos:fault terminate {more}\nSELECT 1;\n{CHECK}")
+
+
+def test_a_step_that_is_over_too_soon_is_passed_by(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:session one allow query_canceled
+        -- chaos:fault cancel at any step
+        SELECT 0;
+        SELECT pg_sleep(2);
+        -- chaos:check
+        SELECT pass('checked');
+        """
+    )
+    assert not result.failures
+    assert result.drawn == 2
+
+
+def test_the_step_that_lasts_is_cancelled(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:session one
+        -- chaos:fault cancel when blocked at any step
+        -- chaos:wait for locked
+        SELECT 0;
+        SELECT pg_advisory_lock(1);
+        SELECT pg_advisory_unlock(1);
+        -- chaos:session two
+        SELECT pg_advisory_lock(1);
+        -- chaos:signal locked
+        -- chaos:wait blocked one
+        SELECT pg_sleep(2);
+        SELECT pg_advisory_unlock(1);
+        -- chaos:check
+        SELECT pass('checked');
+        """
+    )
+    assert "57014" in only(result).names
+    assert (chosen(result), struck(result)) == ("2", ["2"])
+
+
+@pytest.mark.parametrize("fault", ["cancel when blocked", "terminate during when blocked", "kill during when blocked"])
+def test_a_fault_that_no_run_delivers_fails_the_search(play: Play, fault: str) -> None:
+    result = play(
+        f"""
+        -- chaos:sandbox server
+        -- chaos:session one
+        -- chaos:fault {fault} at any step
+        SELECT 0;
+        SELECT 1;
+        -- chaos:check
+        SELECT pass('checked');
+        """
+    )
+    failure = only(result)
+    assert (failure.kind, failure.place and failure.place.line) == ("fault", 4)
+    assert "could not be delivered: no step that the search chose" in failure.text
+    assert result.drawn == 2

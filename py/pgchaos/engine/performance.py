@@ -180,6 +180,7 @@ class Performance:
         if not ended:
             self._time_out(watcher, seconds)
         self._join()
+        self._result.struck |= self._faulting.roamed()
         if not self.stopped:
             self._result.failures += self._faulting.undelivered()
         self._restore()

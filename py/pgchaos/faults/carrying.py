@@ -26,6 +26,13 @@ class Undelivered(Exception):
     """A fault could not be delivered: the message says why."""
 
 
+class Missed(Undelivered):
+    """The statement was over before the fault could strike."""
+
+    def __init__(self) -> None:
+        super().__init__("the statement was over before it could strike: let it wait for something there")
+
+
 class Reach(Protocol):
     """What faults need of the world."""
 

@@ -14,7 +14,7 @@ from pgchaos.engine.faults.hand import Hand
 from pgchaos.engine.stage import Halted, Stage
 from pgchaos.engine.stop import Stop
 from pgchaos.faults import carrying
-from pgchaos.faults.carrying import Undelivered, carry_out
+from pgchaos.faults.carrying import Missed, Undelivered, carry_out
 from pgchaos.faults.kinds import PROCESSES, of_server, told
 from pgchaos.history import Failure
 from pgchaos.scenario.model import Fault, Scenario
@@ -130,6 +130,10 @@ class Faulting:
         """Take the last count back: the connection was lost before the statement could be sent."""
         with self._lock:
             self._reached[self._key(fault, actor)] -= 1
+
+    def missed(self, fault: Fault) -> None:
+        """Take a strike back: it came when the statement was over, and nobody felt it."""
+        self._struck.discard(fault)
 
     def _key(self, fault: Fault, actor: Actor) -> tuple[object, ...]:
         own = fault.target is None and fault.kind in ("cancel", "terminate") and not fault.anywhere
@@ -269,7 +273,7 @@ class Faulting:
         if self.stop.is_set():
             raise Halted
         if over is not None and over():
-            raise Undelivered("the statement was over before it could strike: let it wait for something there")
+            raise Missed
 
     # at the end
 
@@ -325,6 +329,10 @@ class Faulting:
         missing = [fault for fault in self._faults if fault not in self._struck and not fault.anywhere]
         return [failure(fault, self._why_not(fault)) for fault in missing]
 
+    def roamed(self) -> set[str]:
+        """Name the choices of those faults `at any step` that struck."""
+        return {fault.choice for fault in self._struck if fault.anywhere}
+
     def _why_not(self, fault: Fault) -> str:
         counts = [count for key, count in self._reached.items() if key[0] == fault and count]
         if not counts:
@@ -335,6 +343,26 @@ class Faulting:
         """End the connections."""
         with suppress(Undelivered):
             self.hand.close()
+
+
+def never_struck(scenario: Scenario, variables: Mapping[str, str], struck: Collection[str]) -> list[Failure]:
+    """Tell of the faults `at any step` that no run of a search delivered.
+
+    Args:
+        scenario: whose faults.
+        variables: of its matrix.
+        struck: those that were delivered, see `Faulting.roamed`.
+
+    Returns:
+        A failure for each.
+    """
+    why = "no step that the search chose was come to, or each was over before it could strike"
+    return [
+        failure(item, why)
+        for session in scenario.sessions
+        for item in session.items
+        if isinstance(item, Fault) and item.anywhere and in_force(item, variables) and item.choice not in struck
+    ]
 
 
 def failure(fault: Fault, why: str, who: str | None = None) -> Failure:

@@ -12,7 +12,7 @@ from pgchaos.engine.faults.faulting import Faulting, failure
 from pgchaos.engine.link import LinkError
 from pgchaos.engine.speaker import Speaker
 from pgchaos.engine.stage import Halted, SessionFailed
-from pgchaos.faults.carrying import Undelivered
+from pgchaos.faults.carrying import Missed, Undelivered
 from pgchaos.faults.kinds import told, waits_for_own
 from pgchaos.history import Record
 from pgchaos.scenario.model import Fault, Place, Statement
@@ -126,11 +126,19 @@ class Strikes:
             # somebody else's fault came first: the statement may be sent again
             self._faulting.not_reached(fault, self._actor)
         if answer.error is None:
-            for fault in self._done:
+            for fault in tuple(self._done):
                 if fault.moment == "during" and fault.kind != "fill" and waits_for_own(fault):
-                    why = "the statement was over before it struck: let it wait for something there"
-                    raise SessionFailed(failure(fault, why, str(self._actor)))
+                    self._came_late(fault)
         self._strike_each([fault for fault in self._due if fault.moment == "after"])
+
+    def _came_late(self, fault: Fault) -> None:
+        """Tell that a fault struck when the statement had been answered; of any step, it was this one in vain."""
+        if not fault.anywhere:
+            why = "the statement was over before it struck: let it wait for something there"
+            raise SessionFailed(failure(fault, why, str(self._actor)))
+        if fault.kind == "cancel":
+            self._done = [one for one in self._done if one is not fault]
+            self._faulting.missed(fault)
 
     def abandon(self, answer: Answer | None = None) -> None:
         """Have nobody strike any more: the statement is over.
@@ -166,7 +174,8 @@ class Strikes:
         try:
             act.ended_at = self._faulting.strike(fault, self._actor, over, hold)
         except Undelivered as why:
-            return str(why)
+            # a search may choose a step that is too short to be struck
+            return None if fault.anywhere and isinstance(why, Missed) else str(why)
         self._done.append(fault)
         return None
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 
+from pgchaos.engine.faults.faulting import never_struck
 from pgchaos.engine.judging.oracle import Oracle
 from pgchaos.engine.run import Lend, Look, run_once
 from pgchaos.engine.search.kept import Kept
@@ -134,6 +135,7 @@ class _Runs:
         self._scenario, self._matrix, self._server, self._settings = scenario, variables, server, settings
         self._values: Mapping[str, str] = {}
         self._made = 0
+        self._struck: set[str] = set()
         self._lend: Lend | None = None
         self._look: Look | None = None
         self._actors = actors(scenario.sessions)
@@ -203,6 +205,7 @@ class _Runs:
                 self._scenario, variables, self._server, self._settings, order, self._lend, look=self._look
             )
         result.values = self._values
+        self._struck |= result.struck
         self._made += 1
         if self._lend is not None or self._made > 1:
             self._settings.progress(self._made, self._most())
@@ -298,6 +301,8 @@ class _Runs:
         seed = settings.seed if settings.draw_seed is None else settings.draw_seed
         values = draw(self._scenario.given, trials.fails, seed=seed, key=settings.key, examples=examples)
         result = trials.result(values)
+        if values is None and not (result.skipped or self._stopped()):
+            result.failures += never_struck(self._scenario, self._matrix, self._struck)
         if values is None or not result.order or schedule.kind != "explore":
             return result
         self._values = values
