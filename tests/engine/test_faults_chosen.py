@@ -178,3 +178,15 @@ def test_a_fault_that_no_run_delivers_fails_the_search(play: Play, fault: str) -
     assert (failure.kind, failure.place and failure.place.line) == ("fault", 4)
     assert "could not be delivered: no step that the search chose" in failure.text
     assert result.drawn == 2
+
+
+def test_faults_at_the_same_line_of_several_files_are_chosen_apart(play: Play) -> None:
+    fault = "-- chaos:fault terminate at any step\nSELECT 1;\nSELECT 2;\n"
+    for name in ("one", "two"):
+        (play.folder / f"{name}.sql").write_text(fault)
+    path = play.folder / "scenario.sql"
+    path.write_text(
+        "-- chaos:session a\n\\ir one.sql\n-- chaos:session b\n\\ir two.sql\n-- chaos:session c\n" + fault + CHECK
+    )
+    names = [given.name for given in read(path, "sql/scenario.sql").given]
+    assert names == ["fault of line 1 of sql/one.sql", "fault of line 1 of sql/two.sql", "fault of line 6"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pgchaos.scenario.arguments import Wrong
@@ -22,6 +23,7 @@ from pgchaos.scenario.model import (
     Fault,
     Given,
     Invariant,
+    Item,
     Place,
     Retry,
     Scenario,
@@ -50,7 +52,9 @@ def assembled(path: Path, reading: Reading) -> Scenario:
         The scenario; nothing to rely on where a problem was found.
     """
     head, source = reading.head, reading.source
-    sessions = {options.name: _session(options, body) for options, body in reading.found.sessions.values()}
+    sessions = {
+        options.name: _session(options, body, reading.shown) for options, body in reading.found.sessions.values()
+    }
     plan = _schedule(reading, sessions)
     scenario = Scenario(
         path=path,
@@ -114,17 +118,24 @@ def _sections(reading: Reading, kind: str) -> tuple[Section, ...]:
     return tuple(body.section() for body in reading.found.sections[kind])
 
 
-def _session(options: SessionOptions, body: Body) -> Session:
+def _session(options: SessionOptions, body: Body, shown: str) -> Session:
     return Session(
         place=body.place,
         name=options.name,
-        items=tuple(body.items),
+        items=tuple(_told_apart(item, shown) for item in body.items),
         steps=tuple(body.steps),
         count=options.count or 1,
         repeat=options.repeat or 1,
         retry=options.retry or Retry(),
         allow=options.allow or (),
     )
+
+
+def _told_apart(item: Item, shown: str) -> Item:
+    """Have a fault whose line is chosen by that line know the file, where it is not the scenario's own."""
+    if isinstance(item, Fault) and item.anywhere and item.place.path != shown:
+        return replace(item, included=item.place.path)
+    return item
 
 
 def _schedule(reading: Reading, sessions: dict[str, Session]) -> Schedule:

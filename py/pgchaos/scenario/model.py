@@ -240,6 +240,7 @@ class Fault:
         nth: only at this execution, from 1; 0 at every one. None, where it is not written: at the first.
         when: the values of a matrix that it counts for.
         anywhere: at one statement of its session, which a search chooses.
+        included: the included file in which it stands; '' for the scenario's own.
     """
 
     place: Place
@@ -253,11 +254,13 @@ class Fault:
     nth: int | None = None
     when: When | None = None
     anywhere: bool = False
+    included: str = ""
 
     @property
     def choice(self) -> str:
         """How the choice is called of the statement at which it strikes: a value that is drawn, as those of `given`."""
-        return f"{CHOICE}{self.place.line}"
+        line = f"{CHOICE}{self.place.line}"
+        return f"{line} of {self.included}" if self.included else line
 
 
 Item: TypeAlias = "Statement | Meta | Delay | Barrier | WaitBlocked | Signal | WaitFor | Expect | Allow | Fault"
