@@ -23,6 +23,7 @@ from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import Voices
 from pgchaos.engine.watcher import Watcher
 from pgchaos.engine.wording import error_failure
+from pgchaos.faults.carrying import Undelivered
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.model import Scenario
 from pgchaos.schedule.board import Board
@@ -190,6 +191,8 @@ class Performance:
             self._faulting.restore()
         except ServerError as error:
             self._give_up(Failure("error", (), str(error)))
+        except Undelivered as error:
+            self._give_up(Failure("error", (), f"the server could not be brought back after the faults: {error}"))
 
     def _conduct(self, watcher: Watcher, observer: Observer | None, seconds: float) -> bool:
         assert self._steps is not None, "of a run with an order"

@@ -11,12 +11,15 @@ import time
 
 from pgchaos.engine.faults.hand import Hand
 from pgchaos.engine.stop import Stop
+from pgchaos.faults.carrying import Undelivered
 from pgchaos.scenario.model import Statement
 from pgchaos.scenario.statements import closes_block
 
 _NOBODY = "pgchaos_nobody"
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE"})
 _LOOK = 0.001
+_RESET = "ALTER SYSTEM RESET synchronous_standby_names"
+_RELOAD = "SELECT pg_catalog.pg_reload_conf()"
 
 
 def ends_in_commit(item: Statement, in_block: bool) -> bool:
@@ -51,6 +54,9 @@ class CommitHold:
 
         Returns:
             False where they cannot be held: then a commit is over when it is.
+
+        Raises:
+            Undelivered: the server refuses it.
         """
         rows = self._hand.ask("SHOW max_wal_senders")
         if not rows or rows[0][0] == "0":
@@ -59,24 +65,22 @@ class CommitHold:
             if self._stop.is_set():
                 return False
         self._taken = True
-        self._set(f"'{_NOBODY}'")
-        self._reload()
+        try:
+            self._hold()
+        except BaseException:
+            self.give()
+            raise
+        return True
+
+    def _hold(self) -> None:
+        self._hand.ask(f"ALTER SYSTEM SET synchronous_standby_names = '{_NOBODY}'")
+        self._hand.named = True
+        self._hand.ask(_RELOAD)
         # the checkpointer makes it known to all: see one of our own commits wait for it
         while not self._stop.is_set() and not self._hand.probe_waits():
             pass
         # whoever starts the server again shall not find it
-        self._set(None)
-        return True
-
-    def _set(self, value: str | None) -> None:
-        self._hand.ask(
-            "ALTER SYSTEM RESET synchronous_standby_names"
-            if value is None
-            else f"ALTER SYSTEM SET synchronous_standby_names = {value}"
-        )
-
-    def _reload(self) -> None:
-        self._hand.ask("SELECT pg_catalog.pg_reload_conf()")
+        self._hand.ask(_RESET)
 
     def holds(self, pid: int, looks: int) -> bool:
         """Say whether a backend's statement stands where it can be struck.
@@ -101,9 +105,37 @@ class CommitHold:
 
     def give(self) -> None:
         """Let all commits go that still wait."""
-        if self._taken:
-            self._taken = False
-            while self._hand.ask("SELECT pg_catalog.pg_reload_conf()") is None and self._comes_back():
+        if not self._taken:
+            return
+        self._taken = False
+        try:
+            while not self._gone() and self._comes_back():
                 time.sleep(_LOOK)
             self._hand.end_probe()
+        finally:
             self._hand.holding.release()
+
+    def _gone(self) -> bool:
+        try:
+            return let_go(self._hand)
+        except Undelivered:
+            # the server refuses it, and would again
+            return True
+
+
+def let_go(hand: Hand) -> bool:
+    """Have commits wait for nobody, where one may have named a standby; doing so again does nothing.
+
+    Args:
+        hand: to the server.
+
+    Returns:
+        False where the server did not answer: then it may stand in its settings.
+
+    Raises:
+        Undelivered: it refuses that.
+    """
+    if hand.named:
+        # also where it was taken back already: that may have met a server that was down
+        hand.named = hand.ask(_RESET) is None or hand.ask(_RELOAD) is None
+    return not hand.named

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from pgchaos.engine.door import Door
-from pgchaos.engine.faults.commits import CommitHold
+from pgchaos.engine.faults.commits import CommitHold, let_go
 from pgchaos.engine.faults.hand import Hand
 from pgchaos.engine.stage import Halted, Stage
 from pgchaos.engine.stop import Stop
@@ -80,6 +80,7 @@ class Faulting:
         self._touched = self._stopped = self._filled_disk = self._held_down = False
         self._left: set[Actor] = set()
         self._born = ""
+        stop.call(self._notify)
 
     def enter(self, actor: Actor, target: Target) -> None:
         """Make a connection known, so that it can be struck."""
@@ -88,6 +89,10 @@ class Faulting:
     def leave(self, actor: Actor) -> None:
         """Note that a session has come to its end."""
         self._left.add(actor)
+
+    def _notify(self) -> None:
+        with self._up:
+            self._up.notify_all()
 
     # for those who are struck
 
@@ -282,9 +287,15 @@ class Faulting:
 
         Raises:
             ServerError: it does not start again.
+            Undelivered: it says that something is wrong with it.
         """
-        if not self._touched:
-            return
+        if self._touched:
+            self._bring_back()
+        until = time.monotonic() + _RECOVERED_WITHIN
+        while not let_go(self.hand) and time.monotonic() < until and not self._calm.wait(_LOOK):
+            pass
+
+    def _bring_back(self) -> None:
         self.release()
         power = self.hand.power
         if power is not None:
@@ -303,6 +314,7 @@ class Faulting:
 
         Raises:
             ServerError: it does not start again.
+            Undelivered: it says that something is wrong with it.
         """
         self.hand.give_connections()
         power = self.hand.power

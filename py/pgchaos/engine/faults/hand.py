@@ -36,6 +36,8 @@ class Hand:
         self._probe: tuple[Link, threading.Thread] | None = None
         self.holding = threading.Lock()
         """Whose commits are held."""
+        self.named = False
+        """Whether commits may wait for a standby that somebody named, and nobody took back for sure."""
 
     @property
     def power(self) -> PrivateServer | None:

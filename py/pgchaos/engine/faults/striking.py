@@ -86,11 +86,17 @@ class Strikes:
 
     def _make_ready(self, strikers: list[Fault], item: Statement) -> None:
         if ends_in_commit(item, self._speaker.in_block) and any(map(self._can_hold, strikers)):
-            hold = CommitHold(self._faulting.hand, self._faulting.stop)
-            self._hold = hold if hold.take() else None
+            self._hold = self._held(next(filter(self._can_hold, strikers)))
         work = threading.Thread(target=self._strike_during, args=(strikers,), name=f"{self._actor} fault", daemon=True)
         self._thread = work
         work.start()
+
+    def _held(self, fault: Fault) -> CommitHold | None:
+        hold = CommitHold(self._faulting.hand, self._faulting.stop)
+        try:
+            return hold if hold.take() else None
+        except Undelivered as why:
+            raise SessionFailed(failure(fault, f"commits cannot be held: {why}", str(self._actor))) from None
 
     def _can_hold(self, fault: Fault) -> bool:
         # a backend that waits for a standby takes a cancel for leave to answer
@@ -152,7 +158,7 @@ class Strikes:
             self._thread = None
         if any(fault.kind == "fill" and fault.moment == "during" for fault in self._done):
             # where it does not start, that is told when it is tried at the end again
-            with suppress(ServerError):
+            with suppress(ServerError, Undelivered):
                 self._faulting.release(crashed=self._crashed(answer))
 
     def _crashed(self, answer: Answer | None) -> bool:

@@ -1,0 +1,135 @@
+"""Whoever a fault holds up, a commit or a session, is let go whatever comes between."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from pgchaos.engine.door import Door
+from pgchaos.engine.faults.commits import CommitHold, let_go
+from pgchaos.engine.faults.faulting import Faulting
+from pgchaos.engine.faults.hand import Hand
+from pgchaos.engine.stage import Stage
+from pgchaos.engine.stop import Stop
+from pgchaos.faults.kinds import disks_of
+from pgchaos.history import RunResult
+from pgchaos.scenario.model import Fault
+from pgchaos.scenario.reader import read
+from pgchaos.schedule.board import Board
+from pgchaos.server import PrivateServer
+from pgchaos.server.settings import NoDisk
+from tests.engine.playing import Play, only
+from tests.waiting import until
+
+SET = "ALTER SYSTEM SET synchronous_standby_names = 'pgchaos_nobody'"
+"""As it stands where the server went down before it took the setting back."""
+
+
+@pytest.fixture
+def stop() -> Iterator[Stop]:
+    made = Stop()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hand(play: Play, stop: Stop) -> Iterator[Hand]:
+    with play.server.own_sandbox((), {}, {}) as sandbox:
+        made = Hand(Door(sandbox, keep=False, join=False), stop, set())
+        yield made
+        made.close()
+
+
+def power(hand: Hand) -> PrivateServer:
+    assert hand.power is not None
+    return hand.power
+
+
+def standbys(hand: Hand) -> list[object]:
+    """What the settings of the server say, and what is in force."""
+    rows = hand.ask("SELECT setting FROM pg_file_settings WHERE name = 'synchronous_standby_names'")
+    assert rows is not None
+    return [row[0] for row in rows]
+
+
+def test_the_name_is_taken_back_again_when_commits_are_let_go(hand: Hand, stop: Stop) -> None:
+    hold = CommitHold(hand, stop)
+    assert hold.take()
+    assert not standbys(hand)
+    hand.ask(SET)
+    assert standbys(hand) == ["pgchaos_nobody"]
+    hold.give()
+    assert (standbys(hand), hand.named, hand.holding.locked()) == ([], False, False)
+
+
+def test_the_name_is_taken_back_of_a_server_that_was_down_meanwhile(hand: Hand, stop: Stop) -> None:
+    hold = CommitHold(hand, stop)
+    assert hold.take()
+    hand.ask(SET)
+    power(hand).stop("immediate")
+    hold.give()
+    assert (hand.named, hand.holding.locked()) == (True, False)
+    power(hand).start()
+    assert standbys(hand) == ["pgchaos_nobody"]
+    assert let_go(hand)
+    assert not standbys(hand)
+
+
+def test_a_server_that_refuses_to_hold_commits_is_told_as_a_fault(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:sandbox server
+        -- chaos:requires server >= 17
+        -- chaos:server allow_alter_system = off
+        -- chaos:setup
+        CREATE TABLE t (id int);
+        -- chaos:session a
+        -- chaos:fault kill during
+        INSERT INTO t VALUES (1);
+        -- chaos:check
+        SELECT pass('checked');
+        """
+    )
+    if result.skipped:
+        pytest.skip(result.skipped)
+    failure = only(result)
+    assert (failure.kind, failure.place and failure.place.line) == ("fault", 8)
+    assert "could not be delivered: commits cannot be held: ALTER SYSTEM is not allowed" in failure.text
+
+
+def test_who_waits_for_the_server_is_let_go_by_a_stop(play: Play, stop: Stop) -> None:
+    path = play.folder / "scenario.sql"
+    path.write_text(
+        "-- chaos:sandbox server\n-- chaos:session a\n-- chaos:fault fill wal during\nSELECT 1;\n"
+        "-- chaos:check\nSELECT pass('checked');\n"
+    )
+    scenario = read(path)
+    (fault,) = (item for item in scenario.sessions[0].items if isinstance(item, Fault))
+    with ExitStack() as stack:
+        try:
+            sandbox = stack.enter_context(play.server.own_sandbox((), {}, disks_of(scenario)))
+        except NoDisk as missing:
+            pytest.skip(str(missing))
+        door, calm = Door(sandbox, keep=False, join=False), stack.enter_context(closing(Stop()))
+        stage = Stage(Board(scenario.sessions, {}), stop, RunResult(1))
+        faulting = Faulting(scenario, {}, door, stage, stop, calm, set())
+        stack.callback(faulting.close)
+        # until there is room again, which nobody makes here
+        faulting.carry_out(fault, ())
+        waiting = threading.Thread(target=faulting.await_server, daemon=True)
+        waiting.start()
+        until(lambda: _waits(waiting), "somebody waits for the server")
+        stop.set()
+        waiting.join(10)
+        assert not waiting.is_alive()
+        faulting.restore()
+
+
+def _waits(thread: threading.Thread) -> bool:
+    """Say whether a thread has come to where it waits on a condition."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code.co_filename == threading.__file__ and frame.f_code.co_name == "wait"
