@@ -65,6 +65,9 @@ _SESSIONS = """
      WHERE datname = current_database() AND backend_type = 'client backend'
 """
 
+_NO_LOCKS = "53200"
+"""out_of_memory: of the lock table, "out of shared memory" (lock.c)."""
+
 Thing = tuple[str, str]
 """A kind and a name."""
 
@@ -100,7 +103,12 @@ def rows(link: Link, query: str) -> list[Thing]:
     Raises:
         LinkError: the query failed; to take that for "there is nothing" would make everything new and ours.
     """
+    until = time.monotonic() + _PATIENCE
     answer = _ask(link, query)
+    while answer.error is not None and answer.error.sqlstate == _NO_LOCKS and time.monotonic() < until:
+        # a session that had used up the lock table has been closed, and its backend outlives it for a moment
+        time.sleep(0.01)
+        answer = _ask(link, query)
     if answer.error is not None:
         raise LinkError(answer.error)
     return [(str(row[0]), str(row[1])) for result in answer.results for row in result.rows()]
