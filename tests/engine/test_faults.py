@@ -93,7 +93,9 @@ def test_commits_wait_for_nobody_after_one_was_struck(play: Play) -> None:
 def test_retry_of_a_lost_connection_waits_for_the_server(play: Play, fault: str) -> None:
     body = (
         "-- chaos:session a x 3 retry 08006 up to 1\nBEGIN;\nINSERT INTO t VALUES (:worker);\n"
-        f"-- chaos:barrier met\n-- chaos:fault {fault}\nSELECT 1;\nCOMMIT;\n"
+        f"-- chaos:barrier met\n-- chaos:fault {fault}\nSELECT 1;\n"
+        # nobody commits while it strikes: that might be lost with its answer, and so be unknown
+        "-- chaos:barrier struck\nSELECT 2;\nCOMMIT;\n"
     )
     result = play(OWN + TABLE + body + ROWS.format("1, 2, 3"))
     assert held(result) == ["rows"]
