@@ -84,10 +84,9 @@ def run_once(
         pgchaos.server.ServerError: there is no server, or no database to work in.
     """
     result = RunResult(settings.seed, started_at=time.time(), server=server.banner)
-    extensions = tuple(r.name for r in scenario.requires if r.kind == "extension")
     with ExitStack() as stack:
         try:
-            sandbox = stack.enter_context(lend() if lend else _sandbox(scenario, variables, server, extensions))
+            sandbox = stack.enter_context(lend() if lend else _sandbox(scenario, variables, server))
         except NoDisk as error:
             result.skipped = f"`fault fill` cannot be delivered here: {error}"
             return result
@@ -112,14 +111,12 @@ def run_once(
     return result
 
 
-def _sandbox(
-    scenario: Scenario, variables: Mapping[str, str], server: Server, extensions: tuple[str, ...]
-) -> AbstractContextManager[Sandbox]:
+def _sandbox(scenario: Scenario, variables: Mapping[str, str], server: Server) -> AbstractContextManager[Sandbox]:
     if scenario.sandbox != "server":
         schema, again = scenario.sandbox == "schema", scenario.plain and not mentions(scenario, MARKS)
-        return server.sandbox(extensions, schema=schema, again=again)
+        return server.sandbox(scenario.extensions, schema=schema, again=again)
     settings = {one.name: one.value for one in scenario.server if holds(one.when, variables)}
-    return server.own_sandbox(extensions, settings, disks_of(scenario))
+    return server.own_sandbox(scenario.extensions, settings, disks_of(scenario))
 
 
 class _Run:

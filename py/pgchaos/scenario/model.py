@@ -489,3 +489,8 @@ class Scenario:
     """Directives that are read but not run yet, named by place and word; empty once all of the language runs."""
     notes: tuple[Problem, ...] = ()
     """What is no mistake and may surprise, such as a wait that takes a snapshot; in order of place."""
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The names of the extensions that it requires."""
+        return tuple(one.name for one in self.requires if one.kind == "extension")

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pgchaos.engine.faults.faulting import never_struck
 from pgchaos.engine.judging.oracle import Oracle
 from pgchaos.engine.run import Lend, Look, run_once
+from pgchaos.engine.search.gathering import key_of
 from pgchaos.engine.search.kept import Kept
 from pgchaos.engine.search.searching import Searching
 from pgchaos.engine.search.touching import Touching
@@ -94,14 +95,9 @@ def pinned(
     begun = _begun(failed.records)
     if len(set(begun)) < 2:
         return None
-    order = Follow(begun, everybody, lenient=True)
-    if scenario.oracle is not None:
-        again = Oracle(scenario, server, settings).run(variables, order)
-    else:
-        again = run_once(scenario, variables, server, settings, order)
-    before = {(failure.kind, failure.names or failure.text) for failure in failed.failures}
-    same = any((failure.kind, failure.names or failure.text) in before for failure in again.failures)
-    return _decisions(again, everybody) if same else None
+    again = _Runs(scenario, variables, server, settings).once(Follow(begun, everybody, lenient=True))
+    same = not set(map(key_of, failed.failures)).isdisjoint(map(key_of, again.failures))
+    return again.decisions if same else None
 
 
 def _begun(records: list[Record]) -> list[Actor]:
@@ -156,8 +152,7 @@ class _Runs:
         many = scenario.schedule.kind in ("all", "explore") or bool(scenario.given)
         own = scenario.sandbox == "database" and not scenario.alone and not self._server.in_place
         if many and own and self._settings.replay is None and fits_schema(scenario, self._matrix):
-            extensions = tuple(one.name for one in scenario.requires if one.kind == "extension")
-            with self._server.rehearsals(extensions) as lend:
+            with self._server.rehearsals(scenario.extensions) as lend:
                 yield lend
         else:
             yield None
@@ -196,7 +191,12 @@ class _Runs:
 
     # one run
 
-    def _once(self, order: Order | None) -> RunResult:
+    def once(self, order: Order | None) -> RunResult:
+        """Make one run, judged by the oracle where there is one.
+
+        Args:
+            order: of its steps; None to let the sessions go freely.
+        """
         variables = {**self._matrix, **self._values}
         if self.oracle is not None:
             result = self.oracle.run(variables, order, self._lend, self._look)
@@ -216,7 +216,7 @@ class _Runs:
         return result
 
     def _checked(self, order: Follow | Pct) -> RunResult:
-        result = self._once(order)
+        result = self.once(order)
         if self._settings.selfcheck:
             self._compare(result, Follow(taken(order.trace), self._actors))
         return result
@@ -253,11 +253,11 @@ class _Runs:
             return self._searching().all(schedule.limit or MOST)
         if schedule.kind == "explore":
             return self._searching().explore(self._explore(schedule.limit or MOST))
-        return self._once(None)
+        return self.once(None)
 
     def _exact(self) -> RunResult:
         steps, sessions = self._scenario.schedule.steps, self._scenario.sessions
-        result = self._once(Exact(steps, sessions))
+        result = self.once(Exact(steps, sessions))
         if self._settings.selfcheck:
             self._compare(result, Exact(steps, sessions))
         return result
@@ -314,5 +314,5 @@ class _Runs:
         """Run with values: one interleaving where it is known; else a share of those to explore, or by the schedule."""
         self._values = values
         if decisions:
-            return self._once(Follow([self._actors[number] for number in decisions], self._actors, lenient=True))
+            return self.once(Follow([self._actors[number] for number in decisions], self._actors, lenient=True))
         return self._searching().explore(self._explore(share)) if share else self._by_schedule()

@@ -39,8 +39,6 @@ class Searching:
         stopped: Callable[[], bool],
     ) -> None:
         self._once, self._actors, self._found, self._stopped = once, actors, found, stopped
-        self.taken: Taken | None = None
-        """The order of the failure that was found, once it was made easy to read."""
 
     def all(self, limit: int) -> RunResult:
         """Run all interleavings, also after one has failed.
@@ -104,7 +102,6 @@ class Searching:
             same = names.intersection(map(key_of, again.failures))
             if same and self._found(again) and weight(went, self._actors) < weight(failing, self._actors):
                 failing, result = went, again
-        self.taken = failing
         return result
 
     def _over(self, gathering: Gathering) -> bool:
