@@ -148,17 +148,27 @@ class Observer:
                 self._judge(watched, result)
 
     def _ask(self, query: str) -> Answer | None:
-        """Ask; None where this look is missed: by a time-out, or because somebody took the server away."""
+        """Ask; None where this look is missed: by a time-out, or because somebody took the server away.
+
+        A connection that was ended while nobody asked is known only by asking: so a lost one is asked anew once.
+        """
+        answer = self._ask_once(query)
+        if answer is not None and answer.error is not None and answer.error.lost:
+            answer = self._ask_once(query)
+        if answer is None or answer.error is None:
+            return answer
+        missed = answer.error.sqlstate in _MISSED or answer.error.lost or answer.interrupted
+        return None if missed else answer
+
+    def _ask_once(self, query: str) -> Answer | None:
+        """Ask on a connection that stands, as far as is known; None where none is to be had."""
         try:
             if self._link is None or not self._link.alive:
                 self._disconnect()
                 self._link = self._connect()
         except LinkError:
             return None
-        answer = self._link.ask(query)
-        error = answer.error
-        missed = error is not None and (error.sqlstate in _MISSED or error.lost or answer.interrupted)
-        return None if missed else answer
+        return self._link.ask(query)
 
     def _stop(self, failure: Failure) -> None:
         self._wrong = True
