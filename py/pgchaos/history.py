@@ -131,9 +131,9 @@ class Assertion:
 
 
 FailureKind: TypeAlias = Literal[
-    "assertion", "expect", "error", "invariant", "oracle", "wait", "leak", "timeout", "fault", "tap"
+    "assertion", "expect", "error", "invariant", "oracle", "wait", "leak", "timeout", "fault", "amcheck", "tap"
 ]
-"""`fault`: one that could not be delivered;
+"""`fault`: one that could not be delivered; `amcheck`: a table or index that is corrupt;
 `tap`: the stream itself is broken (plan not kept, bail out); `error`: an unexpected error of a statement."""
 
 

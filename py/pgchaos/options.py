@@ -37,6 +37,8 @@ MARKERS = {
     "concurrent": "several sessions at once",
     "destructive": "harms the server as a whole",
     "smoke": "one of the few that are run first",
+    "corruption": "amcheck looks whether what it wrote is whole",
+    "recovery": "of crashes and what survives them: amcheck looks too",
 }
 """The markers of every project; those of ini `chaos_tags` come beside them."""
 
@@ -60,6 +62,7 @@ class Options:
         mutants: run the mutants of each scenario too.
         token: of the interleaving that shall be run again, and nothing else; or None.
         selfcheck: run each schedule twice.
+        amcheck: look for corruption after every scenario.
         draw_seed: of the values of `given`, where --hypothesis-seed says another than the seed.
         replay: options of the command line that a replay needs as well.
         spec_timeout: of a step of an isolation spec in seconds, None for isolationtester's own.
@@ -79,6 +82,7 @@ class Options:
     mutants: bool = False
     token: Token | None = None
     selfcheck: bool = False
+    amcheck: bool = False
     draw_seed: int | None = None
     replay: tuple[str, ...] = ()
     command: str = "pytest"
@@ -122,6 +126,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("mutants", "run each scenario's mutants too: an item each, which passes when the scenario fails for it")
     add("replay", "run again, alone, the interleaving that the report of a failure gave a token for", "TOKEN")
     add("selfcheck", "run each schedule twice, and fail where it does not go the same way: free runs are left out")
+    add("amcheck", "look for corruption after every scenario, not only those tagged corruption or recovery")
     add("clones", "databases that are made ahead of use (default: 2)", "N")
 
 
@@ -165,6 +170,7 @@ def read_options(config: pytest.Config) -> Options:
         mutants=bool(_raw(config, "mutants")[1]),
         token=token,
         selfcheck=bool(_raw(config, "selfcheck")[1]),
+        amcheck=bool(_raw(config, "amcheck")[1]),
         draw_seed=_draw_seed(config),
         replay=_replay(config),
         command=_command(),
@@ -304,7 +310,7 @@ def _replay(config: pytest.Config) -> tuple[str, ...]:
     dsn = config.getoption("chaos_dsn")
     # a password is not printed: who gave it gives it again
     said = [] if dsn is None or _PASSWORD.search(dsn) else [f"--chaos-dsn={dsn}"]
-    for name in (*_REPLAYED, "mutants", "selfcheck"):
+    for name in (*_REPLAYED, "mutants", "selfcheck", "amcheck"):
         flag, value = "--chaos-" + name.replace("_", "-"), config.getoption(f"chaos_{name}")
         if value is True:
             said.append(flag)

@@ -43,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         options.timeout,
         token=options.token,
         selfcheck=options.selfcheck,
+        amcheck=options.amcheck,
         draw_seed=options.draw_seed,
         live=live(sys.stdout.isatty() and config.get_verbosity() >= 0 and not hasattr(config, "workerinput")),
     )

@@ -38,6 +38,7 @@ class Runner:
         timeout: of the sessions of a scenario that says none, in seconds.
         token: of the run that is to be made again; None to go by the file's schedule.
         selfcheck: run each schedule twice.
+        amcheck: look for corruption after every scenario.
         draw_seed: of the values that are drawn, where it is not `seed`.
         live: is told how far searches have come.
     """
@@ -50,11 +51,13 @@ class Runner:
         *,
         token: Token | None = None,
         selfcheck: bool = False,
+        amcheck: bool = False,
         draw_seed: int | None = None,
         live: Live | None = None,
     ) -> None:
         self._live = live or Live(None)
         self._token, self._selfcheck, self._draw_seed = token, selfcheck, draw_seed
+        self._amcheck = amcheck
         self._settings = settings
         self._seed = seed
         self._timeout = timeout
@@ -164,6 +167,7 @@ class Runner:
             stop=self._stop,
             replay=None if self._token is None else Replay(self._token.decisions, self._token.values),
             selfcheck=self._selfcheck and mutant is None,
+            amcheck=self._amcheck,
             found=lambda result: is_found(scenario, mutant, job.variables, result),
             key=job.fingerprint,
             draw_seed=self._draw_seed,

@@ -9,7 +9,7 @@ from typing import Literal
 from pgchaos.history import Failure, FailureKind, RunResult
 from pgchaos.scenario.model import Mutant, Scenario, Xfail, holds
 
-_WORDS = frozenset({"invariant", "oracle", "wait", "leak", "timeout", "fault"})
+_WORDS = frozenset({"invariant", "oracle", "wait", "leak", "timeout", "fault", "amcheck"})
 _ASSERTIONS: frozenset[FailureKind] = frozenset({"assertion", "expect"})
 _ENDED_EARLY: frozenset[FailureKind] = frozenset({"error", "wait", "timeout", "fault", "tap"})
 
@@ -117,7 +117,7 @@ def is_named(failure: Failure, name: str | None) -> bool:
     Args:
         failure: of a run.
         name: a description, the column of an invariant, a SQLSTATE, a condition name, or one of the words invariant,
-            oracle, wait, leak, timeout and fault for all of that kind; None for any assertion.
+            oracle, wait, leak, timeout, fault and amcheck for all of that kind; None for any assertion.
 
     Returns:
         True where it does. A failed `expect` is an assertion; what is wrong with the TAP itself has no name.

@@ -5,7 +5,7 @@
 -- how many is a matter of time; but what is there is a prefix of it: no commit survives that came after a lost one.
 -- The WAL writer, which would write what was committed asynchronously, sleeps long here.
 
--- chaos:tags destructive
+-- chaos:tags destructive recovery
 -- chaos:sandbox server
 -- chaos:server wal_writer_delay = 10s
 -- chaos:server synchronous_commit = off when level = off

@@ -5,7 +5,7 @@
 -- key, and the key sees to it that this does nothing where the first payment came through (done = yes), and pays where
 -- it did not (done = no: the commit is killed while a deferred trigger still holds it up).
 
--- chaos:tags destructive
+-- chaos:tags destructive recovery
 -- chaos:sandbox server
 -- chaos:matrix done in yes, no
 -- chaos:timeout 30s

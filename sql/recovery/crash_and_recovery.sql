@@ -4,7 +4,7 @@
 -- The server dies as in a power cut, in the middle of a transaction, and recovers from its WAL. What proves that it did
 -- is another checkpointer: pg_postmaster_start_time() need not change.
 
--- chaos:tags destructive
+-- chaos:tags destructive recovery
 -- chaos:sandbox server
 -- chaos:timeout 30s
 

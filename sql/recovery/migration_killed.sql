@@ -5,7 +5,7 @@
 -- durable and the migration was not told so; it sends the batch again. Each batch notes in its own transaction that it
 -- is done, so that the second time does nothing.
 
--- chaos:tags destructive
+-- chaos:tags destructive recovery
 -- chaos:sandbox server
 -- chaos:timeout 30s
 

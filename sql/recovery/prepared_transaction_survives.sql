@@ -4,7 +4,7 @@
 -- The coordinator of a two-phase commit dies with the server between the two phases. The transaction waits prepared for
 -- its second phase; the rows that it wrote are seen by nobody and locked for everybody until then.
 
--- chaos:tags destructive
+-- chaos:tags destructive recovery
 -- chaos:sandbox server
 -- chaos:timeout 30s
 

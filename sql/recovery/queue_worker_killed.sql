@@ -5,7 +5,7 @@
 -- before its commit, the worker's claim is gone with its work, and the heir does the job. Killed when the commit was
 -- durable and not yet answered, the job is done, and the heir finds none.
 
--- chaos:tags destructive
+-- chaos:tags destructive recovery
 -- chaos:sandbox server
 -- chaos:matrix killed in before, after
 -- chaos:timeout 30s

@@ -3,7 +3,7 @@
 --
 -- The cache is unlogged and may be emptied; the orders may not. Who reads through the cache fills it again.
 
--- chaos:tags destructive
+-- chaos:tags destructive recovery
 -- chaos:sandbox server
 -- chaos:matrix end in crash, immediate, restart
 -- chaos:timeout 30s

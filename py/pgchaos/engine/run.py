@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
+from pgchaos.engine.corruption import corruptions
 from pgchaos.engine.door import LASTING, LOOKS_FOR_SESSIONS, Door
 from pgchaos.engine.judging.facts import Catalog
 from pgchaos.engine.judging.ledger import Ledger
@@ -198,6 +199,7 @@ class _Run:
                 if self._look is not None:
                     self._look.after(self._link())
                 complete = self._play(found)
+                self._look_for_corruption()
         finally:
             try:
                 self._tear_down(setup)
@@ -215,6 +217,14 @@ class _Run:
                 found += leaks.sessions(self._link(), self._pids)
             in_force_ = [w for w in self._scenario.leaves if holds(w.when, self._variables)]
             self._result.failures += leaks.judge(found, in_force_)
+
+    def _look_for_corruption(self) -> None:
+        """Look before teardown, which takes away what there is to see; after a failure too: it may be the cause."""
+        if not self._scenario.plain:
+            asked = self._settings.amcheck
+            failures, notes = corruptions(self._link(), self._scenario, self._sandbox, asked=asked)
+            self._result.failures += failures
+            self._result.notes += notes
 
     def _visit(self) -> None:
         """Run a plain file, on one connection, and look for leaks only where it is not proven that there are none."""

@@ -42,6 +42,7 @@ class Settings:
         stop: when it is set, the run is brought to an end, its database left as a finished run leaves it; or None.
         replay: the one run that is to be made; None to go by the file.
         selfcheck: run every order of steps twice, and fail where they do not go the same way.
+        amcheck: look for corruption after every run, not only of scenarios that are tagged so.
         found: says of a run whether it is what a search is for: then the search ends.
         key: under which a search keeps what it found, for the next time; '' to keep nothing.
         draw_seed: of the values that are drawn, where it is not `seed`.
@@ -54,6 +55,7 @@ class Settings:
     stop: Stop | None = None
     replay: Replay | None = None
     selfcheck: bool = False
+    amcheck: bool = False
     found: Callable[[RunResult], bool] = has_failed
     key: str = ""
     draw_seed: int | None = None

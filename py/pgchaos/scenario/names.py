@@ -15,7 +15,7 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 KEYWORDS = ("unless blocked", "up to", "may be empty", "at end", "when blocked", "own server")
 """Keywords of more than one word; those that are the name of a directive are not among them."""
 
-TAGS = frozenset({"slow", "concurrent", "destructive", "smoke"})
+TAGS = frozenset({"slow", "concurrent", "destructive", "smoke", "corruption", "recovery"})
 SESSION_VARIABLES = frozenset({"worker", "iteration"})
 RESERVED_SESSIONS = {
     "setup": "`in setup` of a mutant means the setup sections",
