@@ -16,6 +16,7 @@ from pgchaos.history import Explored, RunResult
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.mutation import mutated
 from pgchaos.scenario.reader import read
+from pgchaos.schedule.footprint import NOTHING
 from pgchaos.server import Server
 
 RACES = Path(__file__).parent / "races"
@@ -399,3 +400,49 @@ def test_of_what_makes_steps_depend(
         assert some <= every
     else:
         assert some == runs < every
+
+
+SWAPPED = """
+-- chaos:schedule explore 20
+-- chaos:setup
+CREATE TABLE one (n int);
+CREATE TABLE other (n int);
+-- chaos:session a
+INSERT INTO one VALUES (1);
+-- chaos:session b
+SELECT count(*) AS n FROM {table} \\gset
+-- chaos:check
+SELECT pass('checked');
+"""
+
+
+def test_selfcheck_swaps_steps_that_are_taken_for_independent(private_server: Server, tmp_path: Path) -> None:
+    scenario = _written(SWAPPED.format(table="other"), tmp_path)
+    result = run(scenario, {}, private_server, Settings(1, selfcheck=True))
+    assert result.explored is not None
+    assert (result.explored.runs, result.explored.of) == (1, 2)
+    assert result.failures == []
+
+
+def test_selfcheck_finds_that_two_steps_were_taken_for_independent_and_are_not(
+    private_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def know_nothing(touching: Touching, _: object) -> None:
+        nothing = {"a": [NOTHING], "b": [NOTHING]}
+        touching.dependence.know(nothing, dict.fromkeys(nothing, 1))
+
+    monkeypatch.setattr(Touching, "after", know_nothing)
+    scenario = _written(SWAPPED.format(table="one"), tmp_path)
+    assert not run(scenario, {}, private_server, Settings(1)).failures
+    failure = run(scenario, {}, private_server, Settings(1, selfcheck=True)).failures[0]
+    assert failure.text == (
+        "not deterministic: b[1].1 gave SELECT 1, n = 1; "
+        "then, with a[1].1 and b[1].1 swapped, which touch no common table, b[1].1 gave SELECT 1, n = 0"
+    )
+    assert str(failure.place) == "scenario.sql:9"
+
+
+def _written(text: str, folder: Path) -> Scenario:
+    path = folder / "scenario.sql"
+    path.write_text(text, encoding="utf-8")
+    return read(path, "scenario.sql")

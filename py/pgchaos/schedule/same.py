@@ -10,12 +10,15 @@ from pgchaos.scenario.model import Place
 _Told = tuple[object, ...]
 
 
-def difference(first: Iterable[Record], second: Iterable[Record]) -> tuple[str, Place | None] | None:
-    """Find the first statement that went another way in a second run of the same schedule.
+def difference(
+    first: Iterable[Record], second: Iterable[Record], again: str = "by the same schedule"
+) -> tuple[str, Place | None] | None:
+    """Find the first statement that went another way in a second run.
 
     Args:
         first: what the first run recorded.
         second: what the second did.
+        again: how it was made.
 
     Returns:
         What was different, and the place of the statement; None where nothing was. Times, and values that are not
@@ -24,11 +27,11 @@ def difference(first: Iterable[Record], second: Iterable[Record]) -> tuple[str, 
     one, other = _in_order(first), _in_order(second)
     for before, after in zip(one, other, strict=False):
         if _told(before) != _told(after):
-            return f"not deterministic: {_said(before)}; then, by the same schedule, {_said(after)}", before.place
+            return f"not deterministic: {_said(before)}; then, {again}, {_said(after)}", before.place
     if len(one) != len(other):
         longer = one if len(one) > len(other) else other
         extra = longer[min(len(one), len(other))]
-        return f"not deterministic: only one of two runs of the same schedule came to {_said(extra)}", extra.place
+        return f"not deterministic: only one of two runs came to {_said(extra)}, the second {again}", extra.place
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,10 +26,12 @@ from pgchaos.scenario.rehearsal import fits_schema
 from pgchaos.scenario.schedules import MOST, interleavings
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.explore import Explore
+from pgchaos.schedule.footprint import Dependence
 from pgchaos.schedule.orders import Exact, Follow, Order
 from pgchaos.schedule.pct import Pct
 from pgchaos.schedule.permutations import actors, taken
 from pgchaos.schedule.same import difference
+from pgchaos.schedule.swapped import commuting
 from pgchaos.schedule.token import Token
 from pgchaos.server import Server
 
@@ -134,6 +137,7 @@ class _Runs:
         self._struck: set[str] = set()
         self._lend: Lend | None = None
         self._look: Look | None = None
+        self._dependence: Dependence | None = None
         self._actors = actors(scenario.sessions)
         self.oracle = Oracle(scenario, server, settings) if scenario.oracle is not None else None
 
@@ -219,6 +223,7 @@ class _Runs:
         result = self.once(order)
         if self._settings.selfcheck:
             self._compare(result, Follow(taken(order.trace), self._actors))
+            self._compare_swapped(result, order)
         return result
 
     def replayed(self, replay: Replay) -> RunResult:
@@ -268,19 +273,35 @@ class _Runs:
     def _explore(self, limit: int) -> Explore:
         variables = {**self._matrix, **self._values}
         self._look = touching = Touching(self._scenario, variables, theirs=self._server.in_place)
+        self._dependence = touching.dependence
         possible = interleavings(self._scenario.sessions)
         return Explore(self._actors, limit, possible, self._settings.seed, touching.dependence)
 
     def _stopped(self) -> bool:
         return self._settings.stop is not None and self._settings.stop.is_set()
 
-    def _compare(self, first: RunResult, order: Order) -> None:
-        """Run the same order again, and say where it went another way."""
+    def _compare(self, first: RunResult, order: Order, how: str = "by the same schedule") -> None:
+        """Make a run that shall go the same way, and say where it went another."""
         variables = {**self._matrix, **self._values}
         second = run_once(self._scenario, variables, self._server, self._settings, order, self._lend)
-        found = difference(first.records, second.records)
+        found = difference(first.records, second.records, how)
+        if found is None and {*map(key_of, first.failures)} != {*map(key_of, second.failures)}:
+            failed = first.failures or second.failures
+            found = f"not deterministic: {failed[0].text}; but not so, {how}", failed[0].place
         if found is not None:
             first.failures.append(Failure("error", (), *found))
+
+    def _compare_swapped(self, first: RunResult, order: Follow | Pct) -> None:
+        """Have two steps change places that are taken for independent, and say where that made a difference."""
+        if self._dependence is None or first.failures:
+            return
+        at = commuting(order.trace, self._dependence, random.Random(f"swapped/{self._settings.seed}/{self._made}"))
+        if at is None:
+            return
+        went = list(taken(order.trace))
+        went[at], went[at + 1] = went[at + 1], went[at]
+        one, other = (f"{step.session}[{step.worker}].{step.step}" for step in first.order[at : at + 2])
+        self._compare(first, Follow(went, self._actors), f"with {one} and {other} swapped, which touch no common table")
 
     # with values that are drawn
 
