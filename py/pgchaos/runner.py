@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from pgchaos.ahead import Ahead
@@ -21,6 +22,7 @@ from pgchaos.verdict import is_found, judge
 
 if TYPE_CHECKING:
     from pgchaos.engine import Stop
+    from pgchaos.engine.turns import Turns
     from pgchaos.server import Server
 
 _LONG = 10.0
@@ -68,6 +70,8 @@ class Runner:
         self._slots: Slots | None = None
         self._ahead: Ahead[Job, Done | SpecDone] | None = None
         self._stop: Stop | None = None
+        self._turns: Turns | None = None
+        self._making = Lock()
 
     @property
     def server(self) -> Server:
@@ -146,6 +150,21 @@ class Runner:
             return self._run(job)
 
     def _run(self, job: Job) -> Done | SpecDone:
+        with self._turn(alone=job.alone):
+            return self._run_here(job)
+
+    def _turn(self, *, alone: bool) -> AbstractContextManager[None]:
+        """Wait for a turn where other runs may use the server: workers of pytest-xdist have each a runner."""
+        from pgchaos.engine.turns import Turns
+
+        server = self.server
+        if server.ours:
+            return nullcontext()
+        with self._making:
+            turns = self._turns = self._turns or Turns(server.conninfo())
+        return turns.take(alone=alone)
+
+    def _run_here(self, job: Job) -> Done | SpecDone:
         if isinstance(job, SpecJob):
             done = run_spec_job(job, self.server, self._stop)
             self._ran = True
@@ -219,11 +238,15 @@ class Runner:
         """Stop what still runs ahead: nobody will ask for it."""
         if self._stop is not None:
             self._stop.set()
+        if self._turns is not None:
+            self._turns.stop()
         if self._ahead is not None:
             self._ahead.close()
+        if self._turns is not None:
+            self._turns.close()
         if self._stop is not None:
             self._stop.close()
-        self._ahead = self._stop = None
+        self._ahead = self._stop = self._turns = None
 
     def close(self) -> None:
         """Give the server back. Further calls do nothing."""

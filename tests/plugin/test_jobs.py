@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
+from pgchaos.engine.turns import KEY
+from tests.conftest import ForeignServer
 from tests.plugin.conftest import BAD, FINE, Project
+from tests.waiting import until as wait_until
 
 MEET = """\
 -- Two scenarios meet on the server
@@ -117,3 +123,29 @@ def test_items_with_other_fixtures_wait_for_them(project: Project) -> None:
 def test_a_number_that_is_none_is_told(project: Project, bad: str) -> None:
     result = project.look(f"--chaos-jobs={bad}")
     result.stderr.fnmatch_lines([f"ERROR: --chaos-jobs: '{bad}' is no number of scenarios*"])
+
+
+@pytest.mark.parametrize(("head", "others"), [("-- chaos:alone\n", "_shared"), ("", "")], ids=["alone", "not alone"])
+def test_alone_means_alone_among_other_runs_too(
+    project: Project, foreign_server: ForeignServer, head: str, others: str
+) -> None:
+    project.write(a=head + FINE)
+    command = [sys.executable, "-m", "pytest", f"--chaos-dsn={foreign_server.dsn}"]
+
+    def waits() -> bool:
+        query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return other.execute(query).fetchone() == (1,)
+
+    with foreign_server.connect() as other:
+        # another run is at it: one with a scenario that must be alone, or one that this one must wait for
+        other.execute(f"SELECT pg_advisory_lock{others}({KEY})")
+        with subprocess.Popen(
+            command, cwd=project.pytester.path, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+        ) as process:
+            try:
+                wait_until(waits, "the run waits for its turn")
+                other.execute("SELECT pg_advisory_unlock_all()")
+                out, _ = process.communicate(timeout=60)
+            finally:
+                process.kill()
+    assert process.returncode == pytest.ExitCode.OK, out

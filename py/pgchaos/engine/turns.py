@@ -1,0 +1,78 @@
+"""Turns on a server that other runs may use too: who must be alone there waits for the others, and they for him.
+
+Runs that name the same database meet, such as the workers of pytest-xdist; those of one process keep apart by slots.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.stop import Stop
+
+KEY = "1885823848, 0"
+"""Of the advisory lock: `pgch` in ASCII, and nothing."""
+
+
+class Turns:
+    """The turns of one process: an advisory lock, on a connection of their own, shared but by who must be alone.
+
+    Args:
+        conninfo: of the database in which runs meet.
+    """
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._stop = Stop()
+        self._door = threading.Lock()
+        self._link: Link | None = None
+        self._inside = 0
+
+    @contextmanager
+    def take(self, *, alone: bool) -> Iterator[None]:
+        """Wait for a turn, and have it for as long as the context lasts.
+
+        Args:
+            alone: nobody else shall have one; nobody else of this process has.
+        """
+        with self._door:
+            # who is inside holds the lock for all of this process, and needs the door to leave
+            if not self._inside:
+                self._ask(f"SELECT pg_catalog.pg_advisory_lock{'' if alone else '_shared'}({KEY})")
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._door:
+                self._inside -= 1
+                if not self._inside:
+                    self._ask("SELECT pg_catalog.pg_advisory_unlock_all()")
+
+    def _ask(self, query: str) -> None:
+        """Ask; without a connection there are no turns: what is the matter the run itself will be told."""
+        if self._stop.is_set():
+            return
+        try:
+            if self._link is None or not self._link.alive:
+                self._shut()
+                self._link = Link(self._conninfo, self._stop)
+        except LinkError:
+            return
+        self._link.ask(query)
+
+    def _shut(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def stop(self) -> None:
+        """Have nobody wait any more."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """End the connection, and with it the turn."""
+        self._stop.set()
+        self._shut()
+        self._stop.close()

@@ -1,0 +1,92 @@
+"""Turns of runs on one server, each by real locks on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from pgchaos.engine.turns import Turns
+from pgchaos.server import Server
+from tests.waiting import until
+
+
+@pytest.fixture
+def make(server: Server) -> Iterator[Callable[[], Turns]]:
+    """Make the turns of one process after the other."""
+    with ExitStack() as stack:
+
+        def made() -> Turns:
+            turns = Turns(server.conninfo())
+            stack.callback(turns.close)
+            return turns
+
+        yield made
+
+
+def waiting(server: Server) -> int:
+    with server.connect() as conn:
+        row = conn.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone()
+        return int(str(row[0])) if row else 0
+
+
+def begun(turns: Turns, *, alone: bool) -> tuple[threading.Thread, threading.Event]:
+    inside = threading.Event()
+
+    def work() -> None:
+        with turns.take(alone=alone):
+            inside.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, inside
+
+
+def test_others_have_theirs_at_once(make: Callable[[], Turns]) -> None:
+    one, other = make(), make()
+    with one.take(alone=False), one.take(alone=False), other.take(alone=False):
+        pass
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["alone is first", "alone is second"])
+def test_who_is_alone_waits_and_is_waited_for(server: Server, make: Callable[[], Turns], *, first: bool) -> None:
+    one, other = make(), make()
+    with one.take(alone=first):
+        thread, inside = begun(other, alone=not first)
+        until(lambda: waiting(server) == 1, "the other waits")
+        assert not inside.is_set()
+    thread.join(30)
+    assert inside.is_set()
+
+
+def test_two_of_one_process_hold_it_until_both_have_left(server: Server, make: Callable[[], Turns]) -> None:
+    one, other = make(), make()
+    with one.take(alone=False):
+        with one.take(alone=False):
+            thread, inside = begun(other, alone=True)
+            until(lambda: waiting(server) == 1, "the other waits")
+        assert waiting(server) == 1
+        assert not inside.is_set()
+    thread.join(30)
+    assert inside.is_set()
+
+
+def test_who_waits_is_let_go_by_a_stop(server: Server, make: Callable[[], Turns]) -> None:
+    one, other = make(), make()
+    with one.take(alone=True):
+        thread, inside = begun(other, alone=False)
+        until(lambda: waiting(server) == 1, "the other waits")
+        other.stop()
+        thread.join(30)
+        assert inside.is_set()
+        until(lambda: waiting(server) == 0, "nobody waits")
+
+
+def test_a_turn_goes_with_its_connection(server: Server, make: Callable[[], Turns]) -> None:
+    one, other = make(), make()
+    with one.take(alone=True):
+        one.close()
+        with other.take(alone=True):
+            assert waiting(server) == 0
