@@ -9,13 +9,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from psycopg.pq.misc import find_libpq_full_path
 
 _ROOT = Path(__file__).parents[2]
 _MOST = 0.5
 """Seconds. A thread that holds the GIL while it waits would make the gap as long as the wait: 0.5 s at least."""
 
 
-@pytest.mark.parametrize("implementation", ["binary", "python"])
+_NEEDS_LIBPQ = pytest.mark.skipif(
+    find_libpq_full_path() is None,
+    reason="psycopg's build in Python needs a libpq of the machine: apt-get install libpq5",
+)
+
+
+@pytest.mark.parametrize("implementation", ["binary", pytest.param("python", marks=_NEEDS_LIBPQ)])
 def test_the_main_thread_ticks_while_sessions_wait_connect_and_are_cancelled(implementation: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.engine.ticking"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -152,6 +153,7 @@ def test_it_goes_with_a_run_that_is_killed(disks: list[str]) -> None:
     assert str(folders[0]) not in Path("/proc/self/mounts").read_text()
 
 
+@pytest.mark.skipif(shutil.which("ps") is None, reason="there is no ps: apt-get install procps")
 def test_children_are_found_without_proc() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         assert child.pid in supervisor.children(os.getpid())
