@@ -118,7 +118,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("allow_destructive", "a database whose server may be harmed as a whole", "DBNAME", many=True)
     add("pgtap", "collect pgTAP files without directives, and isolation specs, too")
     add("accept", "write what isolation specs print as their expected output, instead of comparing it")
-    add("pgtap_sql", "load pgTAP from this file or folder where the server has none", "PATH")
+    add("pgtap_sql", "load pgTAP from this file or folder, whatever the server offers", "PATH")
     add("paths", "a folder whose scenarios are collected without being named (default: sql)", "DIR", many=True)
     add("tags", "a further tag of scenarios, registered as a marker", "TAG", many=True)
     add("extensions", "an extension under test, created for tests in Python where the server has it", "NAME", many=True)
@@ -127,7 +127,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("replay", "run again, alone, the interleaving that the report of a failure gave a token for", "TOKEN")
     add("selfcheck", "run each schedule twice, and fail where it does not go the same way: free runs are left out")
     add("amcheck", "look for corruption after every scenario, not only those tagged corruption or recovery")
-    add("clones", "databases that are made ahead of use (default: 2)", "N")
+    add("clones", "databases that are made ahead of use (default: 2, or as many as --chaos-jobs says)", "N")
 
 
 def read_options(config: pytest.Config) -> Options:
