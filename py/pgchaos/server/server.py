@@ -63,7 +63,7 @@ def open_server(settings: ServerSettings, environ: Mapping[str, str] = os.enviro
     private = start_private(choice.bindir)
     try:
         return Server(settings, choice, private)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: no server is left running
         private.close()
         raise
 
@@ -462,7 +462,7 @@ class Server:
             watch, self._watch = self._watch, None
         if watch is not None:
             if clean and not self._left_in_place:
-                with suppress(ServerError):
+                with suppress(ServerError):  # a watch that is gone cleans nothing up
                     watch.ask("forget")
             watch.close(limit=30.0)
 

@@ -85,7 +85,7 @@ class TransactionMonitor(Mapping[str, Callable[[], list[Row]]]):
                 return
             if time.monotonic() > end:
                 raise TimeoutError(f"session {pid} was not blocked within {limit:g} s")
-            time.sleep(0.002)
+            time.sleep(0.002)  # polled: of a lock that is waited for nobody is told
 
     def close(self) -> None:
         """Close the connection; more than once does no harm."""

@@ -26,7 +26,6 @@ _GONE = ("08", "57P01", "57P02", "57P03")
 """Connection exceptions, and how a session ends that somebody else ends (PostgreSQL's documentation, appendix A)."""
 
 _HISTORY = "__pgchaos_attempts__"
-_HISTORY = "__pgchaos_attempts__"
 _OPTIONS = ("max_attempts", "backoff", "retry_on")
 
 
