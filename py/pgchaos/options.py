@@ -163,8 +163,8 @@ def read_options(config: pytest.Config) -> Options:
         timeout=_TIMEOUT if timeout is None else timeout,
         pgtap_files=bool(_raw(config, "pgtap")[1]),
         paths=_folders(config),
-        tags=_tags(config),
-        extensions=_extensions(config),
+        tags=_each(config, "tags", _TAG, "no tag: write a word of a-z, 0-9 and _"),
+        extensions=_each(config, "extensions", EXTENSION, "no extension: write its name, or name >= version"),
         named=config.args_source is config.ArgsSource.ARGS,
         jobs=jobs,
         mutants=bool(_raw(config, "mutants")[1]),
@@ -270,22 +270,14 @@ def _ini_folder(config: pytest.Config) -> Path:
     return config.inipath.parent if config.inipath is not None else config.rootpath
 
 
-def _tags(config: pytest.Config) -> tuple[str, ...]:
-    source, _ = _raw(config, "tags")
-    tags = _list(config, "tags")
-    for tag in tags:
-        if not _TAG.fullmatch(tag):
-            raise pytest.UsageError(f"{source}: '{tag}' is no tag: write a word of a-z, 0-9 and _")
-    return tuple(dict.fromkeys(tags))
-
-
-def _extensions(config: pytest.Config) -> tuple[str, ...]:
-    source, _ = _raw(config, "extensions")
-    extensions = _list(config, "extensions")
-    for extension in extensions:
-        if not EXTENSION.fullmatch(extension):
-            raise pytest.UsageError(f"{source}: '{extension}' is no extension: write its name, or name >= version")
-    return tuple(dict.fromkeys(extensions))
+def _each(config: pytest.Config, name: str, form: re.Pattern[str], meant: str) -> tuple[str, ...]:
+    """Take the values of an option that may be given more than once, all of one form."""
+    source, _ = _raw(config, name)
+    values = _list(config, name)
+    for value in values:
+        if not form.fullmatch(value):
+            raise pytest.UsageError(f"{source}: '{value}' is {meant}")
+    return tuple(dict.fromkeys(values))
 
 
 def _command() -> str:
