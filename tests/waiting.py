@@ -26,5 +26,21 @@ def until(state: Callable[[], T], what: str, limit: float = 15.0) -> T:
     end = time.monotonic() + limit
     while not (seen := state()):
         assert time.monotonic() < end, f"not within {limit:g} s: {what}"
-        time.sleep(0.005)
+        time.sleep(0.005)  # the one place where tests wait by looking
     return seen
+
+
+def until_sql(condition: str) -> str:
+    """Write a statement that waits on the server until a state is there, with a limit of at least 10 s.
+
+    Args:
+        condition: in SQL; what pg_stat_activity shows is looked at anew each time.
+
+    Returns:
+        The statement, a DO block; it fails where the state does not come in time.
+    """
+    return (
+        "DO $$ BEGIN FOR i IN 1..10000 LOOP PERFORM pg_stat_clear_snapshot();\n"
+        f"  IF {condition} THEN RETURN; END IF;\n"
+        "  PERFORM pg_sleep(0.001); END LOOP; RAISE 'it did not come'; END $$;"
+    )

@@ -72,7 +72,7 @@ class Kept:
         digest = blake2b(raw, digest_size=16).hexdigest()
         was = folder.before.get(name, "")
         if was.startswith(digest):
-            with suppress(ValueError, TypeError):
+            with suppress(ValueError, TypeError):  # what cannot be read is read from the file
                 facts = unpacked(was.removeprefix(digest))
                 folder.now[name] = was
                 return facts

@@ -118,7 +118,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("allow_destructive", "a database whose server may be harmed as a whole", "DBNAME", many=True)
     add("pgtap", "collect pgTAP files without directives, and isolation specs, too")
     add("accept", "write what isolation specs print as their expected output, instead of comparing it")
-    add("pgtap_sql", "load pgTAP from this file or folder where the server has none", "PATH")
+    add("pgtap_sql", "load pgTAP from this file or folder, whatever the server offers", "PATH")
     add("paths", "a folder whose scenarios are collected without being named (default: sql)", "DIR", many=True)
     add("tags", "a further tag of scenarios, registered as a marker", "TAG", many=True)
     add("extensions", "an extension under test, created for tests in Python where the server has it", "NAME", many=True)
@@ -127,7 +127,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("replay", "run again, alone, the interleaving that the report of a failure gave a token for", "TOKEN")
     add("selfcheck", "run each schedule twice, and fail where it does not go the same way: free runs are left out")
     add("amcheck", "look for corruption after every scenario, not only those tagged corruption or recovery")
-    add("clones", "databases that are made ahead of use (default: 2)", "N")
+    add("clones", "databases that are made ahead of use (default: 2, or as many as --chaos-jobs says)", "N")
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -163,8 +163,8 @@ def read_options(config: pytest.Config) -> Options:
         timeout=_TIMEOUT if timeout is None else timeout,
         pgtap_files=bool(_raw(config, "pgtap")[1]),
         paths=_folders(config),
-        tags=_tags(config),
-        extensions=_extensions(config),
+        tags=_each(config, "tags", _TAG, "no tag: write a word of a-z, 0-9 and _"),
+        extensions=_each(config, "extensions", EXTENSION, "no extension: write its name, or name >= version"),
         named=config.args_source is config.ArgsSource.ARGS,
         jobs=jobs,
         mutants=bool(_raw(config, "mutants")[1]),
@@ -270,22 +270,14 @@ def _ini_folder(config: pytest.Config) -> Path:
     return config.inipath.parent if config.inipath is not None else config.rootpath
 
 
-def _tags(config: pytest.Config) -> tuple[str, ...]:
-    source, _ = _raw(config, "tags")
-    tags = _list(config, "tags")
-    for tag in tags:
-        if not _TAG.fullmatch(tag):
-            raise pytest.UsageError(f"{source}: '{tag}' is no tag: write a word of a-z, 0-9 and _")
-    return tuple(dict.fromkeys(tags))
-
-
-def _extensions(config: pytest.Config) -> tuple[str, ...]:
-    source, _ = _raw(config, "extensions")
-    extensions = _list(config, "extensions")
-    for extension in extensions:
-        if not EXTENSION.fullmatch(extension):
-            raise pytest.UsageError(f"{source}: '{extension}' is no extension: write its name, or name >= version")
-    return tuple(dict.fromkeys(extensions))
+def _each(config: pytest.Config, name: str, form: re.Pattern[str], meant: str) -> tuple[str, ...]:
+    """Take the values of an option that may be given more than once, all of one form."""
+    source, _ = _raw(config, name)
+    values = _list(config, name)
+    for value in values:
+        if not form.fullmatch(value):
+            raise pytest.UsageError(f"{source}: '{value}' is {meant}")
+    return tuple(dict.fromkeys(values))
 
 
 def _command() -> str:

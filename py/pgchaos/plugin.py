@@ -33,7 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the options, register the markers, and make the runner."""
+    """Read the options, register the markers, and make the runner.
+
+    Raises:
+        pytest.UsageError: an option or ini key has no sensible value.
+    """
     options = replace(read_options(config), **getattr(config, "workerinput", {}).get("pgchaos", {}))
     for name, text in {**dict.fromkeys(options.tags, "a tag of ini chaos_tags"), **MARKERS}.items():
         config.addinivalue_line("markers", f"{name}: {text}")
@@ -61,12 +65,23 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 pytest-xdist's own
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say the version and the seed."""
+    """Say the version and the seed.
+
+    Returns:
+        The line.
+    """
     return f"pgchaos {pgchaos.__version__}, seed {config.stash[OPTIONS].seed}"
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
-    """Open the server, if something will use it, and say which it is and whether it is ours."""
+    """Open the server, if something will use it, and say which it is and whether it is ours.
+
+    Returns:
+        The lines, none where no server is used.
+
+    Raises:
+        pytest.UsageError: there is none to be had, and scenarios need one.
+    """
     nothing = any(config.getoption(name) for name in _NOTHING_IS_RUN)
     scenarios = any(isinstance(item, ScenarioItem) for item in items)
     # a worker of pytest-xdist shows nothing, and would be lost with all that it has to say
@@ -87,7 +102,11 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
 def pytest_collect_file(
     file_path: Path, parent: pytest.Collector
 ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
-    """Collect a scenario; one that pytest-pgtap would run as well is run by us alone."""
+    """Collect a scenario; one that pytest-pgtap would run as well is run by us alone.
+
+    Returns:
+        What others collect of the file, and ours.
+    """
     others = yield
     if file_path.suffix == ".spec":
         return [*others, *_spec_files(file_path, parent)]
@@ -125,7 +144,11 @@ def _spec_files(path: Path, parent: pytest.Collector) -> list[pytest.Collector]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave nothing but what the token of --chaos-replay is of."""
+    """Leave nothing but what the token of --chaos-replay is of.
+
+    Raises:
+        pytest.UsageError: it is of nothing here.
+    """
     token = config.stash[OPTIONS].token
     if token is not None:
         others = [item for item in items if not is_of(item, token)]
@@ -160,7 +183,11 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Give a report the time of the scenario itself, and a skip the line of the scenario that asks for it."""
+    """Give a report the time of the scenario itself, and a skip the line of the scenario that asks for it.
+
+    Returns:
+        The report, its duration in seconds.
+    """
     report = yield
     if not isinstance(item, ScenarioItem):
         return report
@@ -179,13 +206,21 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_timeout_set_timer(item: pytest.Item) -> bool | None:
-    """Leave the timer of pytest-timeout out: its limit is the engine's, which says who waited, and cleans up."""
+    """Leave the timer of pytest-timeout out: its limit is the engine's, which says who waited, and cleans up.
+
+    Returns:
+        True for a scenario, which ends the hook; None for others.
+    """
     return True if isinstance(item, ScenarioItem) else None
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_timeout_cancel_timer(item: pytest.Item) -> bool | None:
-    """Say that there is no timer of pytest-timeout to cancel."""
+    """Say that there is no timer of pytest-timeout to cancel.
+
+    Returns:
+        True for a scenario, which ends the hook; None for others.
+    """
     return True if isinstance(item, ScenarioItem) else None
 
 

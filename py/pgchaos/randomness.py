@@ -46,12 +46,20 @@ def begin(salt: str) -> None:
 
 
 def stream() -> random.Random:
-    """Give the stream of the task, or of the test."""
+    """Give the stream of the task, or of the test.
+
+    Returns:
+        The stream to draw from; it is the same for the same seed, test and place among the tasks.
+    """
     return _own.get() or _root
 
 
 def branch() -> random.Random:
-    """Split off a stream for something that will run beside this."""
+    """Split off a stream for something that will run beside this.
+
+    Returns:
+        A stream of its own, seeded by a draw from this one.
+    """
     return random.Random(stream().getrandbits(64))
 
 

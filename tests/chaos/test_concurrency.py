@@ -82,7 +82,7 @@ async def test_no_more_at_once_than_allowed(async_task_pool: AsyncTaskPool, most
         running += 1
         seen = max(seen, running)
         for _ in range(5):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a turn for each of the others
         running -= 1
 
     await async_task_pool([task] * 25, max_concurrent=most)
@@ -99,7 +99,7 @@ async def test_the_first_error_ends_the_others(async_task_pool: AsyncTaskPool) -
             ended.append("cancelled")
 
     async def fail() -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the others begin first
         raise LookupError("no such thing")
 
     never_begun = wait_for_ever()

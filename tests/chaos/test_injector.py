@@ -78,7 +78,7 @@ def test_measuring_changes_nothing_but_what_is_printed(capsys: pytest.CaptureFix
         """Divide."""
         return a / b
 
-    assert (divide.__name__, divide.__doc__) == ("divide", "Divide.")  # type: ignore[attr-defined]
+    assert (divide.__name__, divide.__doc__) == ("divide", "Divide.")  # type: ignore[attr-defined]  # by wraps()
     assert divide(6, b=2) == 3
     with pytest.raises(ZeroDivisionError):
         divide(1, 0)

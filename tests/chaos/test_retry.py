@@ -229,7 +229,7 @@ async def test_a_cancelled_task_is_not_tried_again() -> None:
         await asyncio.Event().wait()
 
     task = asyncio.ensure_future(with_retry(wait, 5, 0))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # in its turn it comes to the event
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

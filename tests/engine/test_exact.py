@@ -48,6 +48,7 @@ def test_steps_go_as_listed_and_one_that_blocks_is_left_waiting(play: Play) -> N
 
 
 def test_no_step_begins_before_the_one_before_is_done_or_blocked(play: Play) -> None:
+    # each lasts a while on purpose: one that did not wait would begin in that time
     result = play(
         """
         -- chaos:schedule a.1 b.1 a.2 b.2

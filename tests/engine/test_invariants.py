@@ -5,24 +5,26 @@ from __future__ import annotations
 import pytest
 
 from tests.engine.playing import Play, held, only
+from tests.waiting import until_sql
 
 CHECKED = """
 -- chaos:check
 SELECT pass('checked');
 """
-TORN = """
+TORN = f"""
     -- chaos:setup
     CREATE TABLE account (id int PRIMARY KEY, balance int);
     INSERT INTO account VALUES (1, 100), (2, 100);
-    CREATE TABLE looks (n int);
+    CREATE SEQUENCE looks;
     -- chaos:invariant every 5ms
-    SELECT sum(balance) = 200 AS "no money is lost" FROM account;
+    SELECT sum(balance) = 200 AS "no money is lost" FROM account, nextval('looks');
     -- chaos:session mover
-    {begin}
+    {{begin}}
     UPDATE account SET balance = balance - 50 WHERE id = 1;
-    SELECT pg_sleep(0.3);
+    SELECT setval('looks', 100);
+    {until_sql("(SELECT last_value FROM looks) >= 104")}
     UPDATE account SET balance = balance + 50 WHERE id = 2;
-    {commit}
+    {{commit}}
 """
 
 
@@ -72,6 +74,7 @@ def test_at_end_it_is_looked_at_only_then(play: Play) -> None:
         SELECT count(*) = 2 AS "all there" FROM t;
         -- chaos:session s
         INSERT INTO t VALUES (1);
+        -- so long that it would be looked at in between
         SELECT pg_sleep(0.1);
         INSERT INTO t VALUES (2);
         """
@@ -121,19 +124,20 @@ LOCKED = """
     -- chaos:session s
     BEGIN;
     LOCK TABLE t IN ACCESS EXCLUSIVE MODE;
-    SELECT pg_sleep(0.35);
-    {end}
+    {then}
 """
+WAITS = "EXISTS (SELECT FROM pg_locks WHERE relation = 't'::regclass AND NOT granted)"
 
 
 def test_looks_that_a_lock_holds_up_are_counted_and_no_failure(play: Play) -> None:
-    result = play(LOCKED.format(when="every 10ms", end="COMMIT;") + CHECKED)
+    given_up = until_sql(WAITS) + until_sql(f"NOT {WAITS}")
+    result = play(LOCKED.format(when="every 10ms", then=f"{given_up}COMMIT;") + CHECKED)
     assert held(result) == ["checked"]
     assert 0 < result.missed < result.looks
 
 
 def test_an_invariant_that_could_never_be_looked_at_is_a_failure(play: Play) -> None:
-    text = LOCKED.format(when="at end", end="").replace(
+    text = LOCKED.format(when="at end", then="").replace(
         "-- chaos:setup", "-- chaos:leaves open transaction meant\n-- chaos:setup"
     )
     result = play(text + CHECKED)

@@ -152,6 +152,7 @@ CREATE FUNCTION listens() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'LIS
 -- chaos:barrier listening
 -- chaos:session speaks
 -- chaos:barrier listening
+-- so they have come to their end, and hear it there
 -- chaos:delay 20ms
 BEGIN;
 NOTIFY news, 'first';

@@ -8,11 +8,12 @@ import threading
 import time
 from functools import partial
 
+import psycopg
 import pytest
 
 from pgchaos.engine import link
 from tests.engine.playing import Play, only, stranger
-from tests.waiting import until
+from tests.waiting import until, until_sql
 
 CHECKED = """
 -- chaos:teardown
@@ -163,34 +164,33 @@ def test_a_backend_frozen_at_the_end_of_its_session_does_not_hold_up_the_run(
     monkeypatch.setattr(speaker, "_SHORT", 0.2)
     pids: list[int] = []
 
-    def at_check() -> bool:
-        with play_own.server.connect() as conn:
-            query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'check' AND wait_event = 'PgSleep'"
-            if conn.execute(query).fetchone() is None:
-                return False
-            row = conn.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'frozen[1]'").fetchone()
+    def at_check(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
+        query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'check' AND query LIKE 'DO %'"
+        if conn.execute(query).fetchone() is None:
+            return False
+        row = conn.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'frozen[1]'").fetchone()
         assert row is not None
         pids.append(int(str(row[0])))
         os.kill(pids[0], signal.SIGSTOP)
+        conn.execute("SET application_name = 'has frozen it'")
         return True
 
-    thread = threading.Thread(target=partial(until, at_check, "the check sleeps"))
-    thread.start()
     began = time.monotonic()
-    try:
-        result = play_own(
-            """
-            -- chaos:session frozen
-            BEGIN;
-            SELECT 1;
-            -- chaos:check
-            SELECT pg_sleep(0.5);
-            SELECT pass('checked');
-            """
-        )
-    finally:
-        thread.join(30)
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+    with play_own.server.connect() as conn:
+        thread = threading.Thread(target=partial(until, partial(at_check, conn), "the check waits"))
+        thread.start()
+        try:
+            result = play_own(f"""
+-- chaos:session frozen
+BEGIN;
+SELECT 1;
+-- chaos:check
+{until_sql("EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'has frozen it')")}
+SELECT pass('checked');
+""")
+        finally:
+            thread.join(30)
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
     assert [f.names for f in result.failures] == [("open transaction",)]
     assert time.monotonic() - began < 6

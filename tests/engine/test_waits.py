@@ -127,6 +127,7 @@ def test_wait_blocked_does_not_take_an_old_block_for_a_new_one(play: Play) -> No
         -- chaos:barrier done
         -- chaos:session blocked repeat 10
         -- chaos:barrier locked
+        -- so the other asks first, and must really wait
         -- chaos:delay 2ms
         SELECT pg_advisory_xact_lock(1);
         -- chaos:barrier done

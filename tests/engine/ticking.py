@@ -23,14 +23,16 @@ from pgchaos.server import ServerSettings, open_server
 from tests.engine.playing import Play
 
 _TICK = 0.01
+# both last a while on purpose: in that time the ticks are measured
 LOCK = """
     -- chaos:session holder
     SELECT pg_advisory_lock(1);
+    -- chaos:signal held
     -- chaos:wait blocked waiter
     SELECT pg_sleep(1);
     SELECT pg_advisory_unlock(1);
     -- chaos:session waiter x 20
-    -- chaos:delay 50ms
+    -- chaos:wait for held
     SELECT pg_advisory_xact_lock(1);
     -- chaos:check
     SELECT pass('checked');
@@ -55,7 +57,7 @@ def largest_gap(work: Callable[[], None]) -> tuple[float, float]:
     gap = 0.0
     thread.start()
     while thread.is_alive():
-        time.sleep(_TICK)
+        time.sleep(_TICK)  # that is what is measured: how late this wakes up
         now = time.monotonic()
         gap, last = max(gap, now - last), now
     return gap, time.monotonic() - began

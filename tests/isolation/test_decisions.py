@@ -7,7 +7,11 @@ from pgchaos.isolation.expected import differences, expected_of, nearest, place_
 from pgchaos.isolation.lasting import lasts
 from pgchaos.isolation.needs import Need, needs, roles
 
-OUTPUT = "Parsed test spec with 1 sessions\n\nstarting permutation: a b\nstep a: 1\nstep b: 2\n\nstarting permutation: b a\nstep b: 2\n"  # noqa: E501
+OUTPUT = (
+    "Parsed test spec with 1 sessions\n"
+    "\nstarting permutation: a b\nstep a: 1\nstep b: 2\n"
+    "\nstarting permutation: b a\nstep b: 2\n"
+)
 
 
 def test_blocked_by_the_idle_and_the_blocked_is_blocked_for_good() -> None:

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgchaos.oracle.anomaly import UNNAMED, Anomaly, Evidence, name
+from pgchaos.oracle.anomaly import UNNAMED, Anomaly
+from pgchaos.oracle.case import Evidence
 from pgchaos.oracle.difference import nearest, written
 from pgchaos.oracle.model import Named, Outcome, State
+from pgchaos.oracle.naming import name
 from pgchaos.oracle.search import Known, Wanted, contexts
 from pgchaos.oracle.sights import Context, sight
 from pgchaos.schedule.board import Actor

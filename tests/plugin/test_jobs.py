@@ -12,7 +12,7 @@ import pytest
 from pgchaos.engine.turns import KEY
 from tests.conftest import ForeignServer
 from tests.plugin.conftest import BAD, FINE, Project
-from tests.waiting import until as wait_until
+from tests.waiting import until, until_sql
 
 MEET = """\
 -- Two scenarios meet on the server
@@ -24,23 +24,14 @@ SELECT ok(true, 'met');
 """
 
 
-def until(condition: str) -> str:
-    """Wait for a state of pg_stat_activity, with a limit."""
-    return (
-        "DO $$ BEGIN FOR i IN 1..5000 LOOP PERFORM pg_stat_clear_snapshot();\n"
-        f"  EXIT WHEN {condition};\n"
-        "  PERFORM pg_sleep(0.001); IF i = 5000 THEN RAISE 'nobody came'; END IF; END LOOP; END $$;\n"
-    )
-
-
 def meeting(mine: str, other: str) -> str:
     """A session that shows itself on the server, and ends once it has seen another scenario's, and been seen."""
     activity = "SELECT FROM pg_stat_activity WHERE application_name"
     return MEET.format(
         wait=f"SET application_name = '{mine}';\n"
-        + until(f"EXISTS ({activity} IN ('{other}', '{other} has seen'))")
-        + f"SET application_name = '{mine} has seen';\n"
-        + until(f"NOT EXISTS ({activity} = '{other}')")
+        + until_sql(f"EXISTS ({activity} IN ('{other}', '{other} has seen'))")
+        + f"\nSET application_name = '{mine} has seen';\n"
+        + until_sql(f"NOT EXISTS ({activity} = '{other}')")
     )
 
 
@@ -57,6 +48,7 @@ def test_they_do_so_beside_a_plugin_that_gives_every_item_a_fixture(project: Pro
 
 @pytest.mark.parametrize("args", [["--chaos-jobs=1"], ["-s"], ["--setup-show"], ["--pdb"]])
 def test_one_at_a_time_where_it_was_asked_for_or_somebody_looks_on(project: Project, args: list[str]) -> None:
+    # each lasts a while on purpose: the others could come in that time
     alone = MEET.format(
         wait="SET application_name = 'there';\n"
         "SELECT 1 / (count(*) = 1)::int FROM pg_stat_activity WHERE application_name = 'there';\n"
@@ -68,6 +60,7 @@ def test_one_at_a_time_where_it_was_asked_for_or_somebody_looks_on(project: Proj
 
 
 def test_alone_means_alone(project: Project) -> None:
+    # both last a while on purpose: longer than it takes to begin another
     busy = MEET.format(wait="SET application_name = 'busy';\nSELECT pg_sleep(0.1);")
     alone = "-- chaos:alone\n" + MEET.format(
         wait="SELECT 1 / (count(*) = 0)::int FROM pg_stat_activity WHERE application_name = 'busy';\n"
@@ -143,7 +136,7 @@ def test_alone_means_alone_among_other_runs_too(
             command, cwd=project.pytester.path, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
         ) as process:
             try:
-                wait_until(waits, "the run waits for its turn")
+                until(waits, "the run waits for its turn")
                 other.execute("SELECT pg_advisory_unlock_all()")
                 out, _ = process.communicate(timeout=60)
             finally:

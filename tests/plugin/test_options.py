@@ -6,6 +6,19 @@ import pytest
 
 from pgchaos.options import Options, duration, read_options
 from tests.plugin.conftest import FINE, INI, Project
+from tests.plugin.pages import ROOT, page
+
+TABLE = {
+    found["name"]: found
+    for found in re.finditer(
+        r"^\| `--chaos-(?P<name>[a-z-]+)(?: (?P<value>[A-Z]+))?`(?P<many> \*)? \| (?P<default>.*?) \|",
+        page("sql/LANGUAGE.md"),
+        re.MULTILINE,
+    )
+}
+"""The options as the language reference lists them."""
+FIELDS = {"pgtap": "pgtap_files", "pgtap-sql": "pgtap", "replay": "token"}
+"""Those whose field has another name."""
 
 
 def options(project: Project, *args: str) -> Options:
@@ -19,6 +32,46 @@ def test_the_defaults(project: Project) -> None:
     server = got.server
     assert (server.dsn, server.pg_bindir, server.pgtap, server.clones) == (None, None, None, 2)
     assert (server.in_place, server.allow_destructive) == (False, ())
+
+
+def test_the_language_reference_lists_every_option(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    told = project.look("--help").stdout.str()
+    registered = dict(re.findall(r"^  --chaos-([a-z-]+)(?:=([A-Z]+))?\b", told, re.MULTILINE))
+    assert {name: row["value"] or "" for name, row in TABLE.items()} == registered
+    kinds = dict(re.findall(r"^  chaos_([a-z_]+) \((\w+)\):", told, re.MULTILINE))
+    assert kinds == {
+        name.replace("-", "_"): "linelist" if row["many"] else "string" if row["value"] else "bool"
+        for name, row in TABLE.items()
+    }
+
+
+def test_and_its_default(project: Project) -> None:
+    got = options(project)
+    known = {
+        "off": False,
+        "`60s`": duration("60s"),
+        "`sql`": (project.pytester.path / "sql",),
+        "2, or as many as `--chaos-jobs` says": options(project, "--chaos-jobs=2").server.clones,
+    }
+    for name, row in TABLE.items():
+        field = FIELDS.get(name, name.replace("-", "_"))
+        value = getattr(got if hasattr(got, field) else got.server, field)
+        if row["default"] == "none":
+            assert value in (None, ()), name
+        elif row["default"] == "drawn, and printed":
+            assert {options(project).seed for _ in range(3)} != {value}
+        else:
+            # what is none of these is worked out from the machine, the server or the environment, in the run
+            assert value == known.get(row["default"]), name
+    assert options(project, "--chaos-jobs=5").server.clones == 5
+
+
+def test_no_page_names_an_option_that_is_none() -> None:
+    pages = [ROOT / "Makefile", *(path for path in ROOT.rglob("*.md") if ".venv" not in path.parts)]
+    named = {name for path in pages for name in re.findall(r"--chaos-([a-z]+(?:-[a-z]+)*)", path.read_text("utf-8"))}
+    assert len(named) > 10
+    assert not named - set(TABLE)
 
 
 def test_every_option_and_the_ini_key_that_mirrors_it(project: Project) -> None:

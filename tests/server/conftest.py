@@ -49,7 +49,7 @@ def interpreter(user: str) -> str:
     """Find a Python that another user can run with our packages; ours may lie below a closed home."""
     entry = pwd.getpwnam(user)
     for python in (sys.executable, "/usr/bin/python3"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # not there, or not for that user: the next one
             done = subprocess.run(
                 [python, "-c", "import psycopg, psutil, pgchaos"],
                 env={**os.environ, **PACKAGES},

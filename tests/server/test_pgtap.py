@@ -49,6 +49,21 @@ def test_file_is_loaded_by_an_ordinary_role(foreign_server: ForeignServer) -> No
         assert conn.execute("SELECT is(1, 1, 'equal')").fetchone() == ("ok 1 - equal",)
 
 
+def test_file_that_is_named_wins_over_the_servers_extension(foreign_server: ForeignServer, tmp_path: Path) -> None:
+    with foreign_server.connect() as conn:
+        offered = conn.execute("SELECT FROM pg_available_extensions WHERE name = 'pgtap'").fetchone()
+    assert offered is not None or "PG_BINDIR" in os.environ  # which may name a server without it
+    sources(tmp_path, "0.0.1")
+    (tmp_path / "pgtap--0.0.1.sql").write_text("CREATE FUNCTION pgtap_version() RETURNS text RETURN 'mine';\n")
+    with (
+        open_server(ServerSettings(dsn=foreign_server.dsn, pgtap=tmp_path)) as server,
+        server.sandbox() as sandbox,
+        psycopg.connect(sandbox.conninfo) as conn,
+    ):
+        assert conn.execute("SELECT FROM pg_extension WHERE extname = 'pgtap'").fetchone() is None
+        assert conn.execute("SELECT pgtap_version()").fetchone() == ("mine",)
+
+
 def test_file_that_does_not_load_is_named(foreign_server: ForeignServer, tmp_path: Path) -> None:
     settings = ServerSettings(dsn=foreign_server.dsn, pgtap=sources(tmp_path, "1.0.0"))
     (tmp_path / "pgtap--1.0.0.sql").write_text("CREATE NONSENSE;\n")

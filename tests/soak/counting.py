@@ -69,7 +69,7 @@ def settled(before: Count, limit: float = 10.0) -> Count:
     """
     until = time.monotonic() + limit
     while (now := count()).grown(before) and time.monotonic() < until:
-        time.sleep(0.01)
+        time.sleep(0.01)  # polled: processes go without a word
     return now
 
 

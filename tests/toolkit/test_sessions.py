@@ -78,6 +78,7 @@ def test_a_barrier_stays_open_while_one_who_passed_it_lives(connect: Connect) ->
 def test_a_signal_is_given_at_once_and_survives_a_rollback(play: Play) -> None:
     text = """
 -- chaos:session giver
+-- so the waiter is there before it
 SELECT chaos.delay('30ms');
 BEGIN;
 SELECT chaos.signal('go');

@@ -39,7 +39,7 @@ def connected(conninfo: str, stop: Stop, seconds: float) -> pq.abc.PGconn:
     pg = pq.PGconn.connect_start(conninfo.encode())
     try:
         _connect(pg, stop, time.monotonic() + seconds)
-    except BaseException:
+    except BaseException:  # a stop and Ctrl-C too: no connection is left half made
         pg.finish()
         raise
     return pg

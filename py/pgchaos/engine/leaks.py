@@ -152,7 +152,7 @@ def sessions(link: Link, known: Collection[int]) -> list[Leak]:
         found = [(int(pid), what) for pid, what in rows(link, _SESSIONS) if int(pid) not in known]
         if not found or time.monotonic() > deadline:
             return [Leak("session", f"pid {pid} ({what})") for pid, what in found]
-        time.sleep(0.01)
+        time.sleep(0.01)  # polled: a backend goes without a word
 
 
 def in_database(link: Link) -> list[Leak]:

@@ -209,7 +209,7 @@ class Link:
 
     def deafen(self) -> None:
         """Heed the stop no more: for what is still to be said after it (a stop stays readable for ever)."""
-        with contextlib.suppress(KeyError):
+        with contextlib.suppress(KeyError):  # it was deaf already
             self._poll.unregister(self._stop.fileno())
 
     def attend(self, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None) -> None:
@@ -231,7 +231,7 @@ class Link:
         """End the connection under whoever waits on it; from any thread."""
         self.disturbed = True
         if self._dup is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the other end has hung up already
                 self._dup.shutdown(socket.SHUT_RDWR)
 
     def _last_words(self, answer: Answer) -> None:
@@ -255,7 +255,7 @@ class Link:
     def notifications(self) -> list[tuple[str, str]]:
         """Take the notifications that have come in: channel and payload of each."""
         came = []
-        with contextlib.suppress(OperationalError):
+        with contextlib.suppress(OperationalError):  # broken: what came before is told
             self._pg.consume_input()
         while (note := self._pg.notifies()) is not None:
             came.append((note.relname.decode("utf-8", "replace"), note.extra.decode("utf-8", "replace")))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-from pgchaos.scenario.model import Item, Scenario, Statement
+from pgchaos.scenario.model import Scenario
 
 
 def mentions(scenario: Scenario, words: re.Pattern[str]) -> bool:
@@ -15,13 +14,4 @@ def mentions(scenario: Scenario, words: re.Pattern[str]) -> bool:
         scenario: as read.
         words: to look for.
     """
-    return any(isinstance(item, Statement) and words.search(item.text) for item in _items(scenario))
-
-
-def _items(scenario: Scenario) -> Iterator[Item]:
-    for section in (*scenario.setup, *scenario.checks, *scenario.teardown):
-        yield from section.items
-    for session in scenario.sessions:
-        yield from session.items
-    for invariant in scenario.invariants:
-        yield from invariant.items
+    return any(words.search(statement.text) for statement in scenario.statements())

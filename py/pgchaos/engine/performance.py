@@ -156,7 +156,7 @@ class Performance:
         )
         try:
             observer.start(at_intervals=self._steps is None)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: its connection is not left open
             observer.close()
             raise
         return observer

@@ -244,7 +244,7 @@ class Player:
         self._last = None
         try:
             answer = self._send(item, expect)
-        except BaseException:
+        except BaseException:  # a stop too: no thread of a fault is left waiting
             strikes.abandon()
             raise
         strikes.after(answer)

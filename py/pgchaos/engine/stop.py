@@ -47,7 +47,7 @@ class Stop:
         Args:
             callback: the same.
         """
-        with self._lock, suppress(ValueError):
+        with self._lock, suppress(ValueError):  # called, and so gone from the list
             self._callbacks.remove(callback)
 
     def set(self) -> None:

@@ -160,7 +160,7 @@ def _begun(door: Door, stop: Stop, notice: Notice) -> tuple[VisitorLink, _Seen]:
         link, kept = door.visitor(VisitorLink, stop, notice)
         try:
             return link, _look(link, door.sandbox)
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C too: nobody else would close it
             link.shut()
             if not kept or not isinstance(error, LinkError):
                 raise

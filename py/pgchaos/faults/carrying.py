@@ -230,4 +230,4 @@ def _await(state: Callable[[], bool], what: str) -> None:
     while not state():
         if time.monotonic() > until:
             raise ServerError(f"not within {_RECOVERED_WITHIN:g} s: {what}")
-        time.sleep(_LOOK)
+        time.sleep(_LOOK)  # polled: of processes that come and go nobody tells

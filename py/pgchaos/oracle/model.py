@@ -141,7 +141,6 @@ class SerialRun:
         units: which transaction that was.
         state: what is left at the end.
         problem: why it did not come to its end, in one line, or ''. Then the last of `path` is the turn in which it
-        problem: why it did not come to its end, in one line, or ''. Then the last of `path` is the turn in which it
             stopped, its unit is of no account, and the state is empty.
         late: that was because its time was over, as that of others may be.
     """

@@ -35,7 +35,7 @@ SERIALIZABLE = "what is serializable"
 _BOUND = (Barrier, Fault, Signal, WaitBlocked, WaitFor)
 _TAME = frozenset(
     """select values table with insert update delete merge lock truncate begin start commit end rollback abort savepoint
-    release set reset show listen unlisten notify declare fetch move close prepare deallocate""".split()  # noqa: SIM905
+    release set reset show listen unlisten notify declare fetch move close prepare deallocate""".split()  # noqa: SIM905  # read better so
 )
 """Statements that leave the tables, functions and triggers of the database as they are."""
 _VALUE = re.compile(r"[-+]?[0-9.]*|true|false|on|off|yes|no|t|f", re.IGNORECASE)

@@ -5,7 +5,7 @@ Everything here is frozen. Times are in seconds, counts begin at 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -494,3 +494,9 @@ class Scenario:
     def extensions(self) -> tuple[str, ...]:
         """The names of the extensions that it requires."""
         return tuple(one.name for one in self.requires if one.kind == "extension")
+
+    def statements(self) -> Iterator[Statement]:
+        """List what it sends to the server, from included files too; not what its mutants add."""
+        run: tuple[Section | Session | Invariant, ...] = (*self.setup, *self.sessions, *self.invariants)
+        for part in (*run, *self.checks, *self.state, *self.teardown):
+            yield from (item for item in part.items if isinstance(item, Statement))

@@ -7,9 +7,9 @@ and so the next run could find it; but here the database is the scenario's own, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from pgchaos.scenario.model import Invariant, Scenario, Section, Session, Statement
+from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.pgtap import own_functions
 from pgchaos.scenario.psql import render
 from pgchaos.scenario.schema_sandbox import refusals
@@ -30,23 +30,10 @@ def fits_schema(scenario: Scenario, variables: Mapping[str, str]) -> bool:
         scenario: as read, a mutant in it.
         variables: the values of its matrix.
     """
-    statements = list(_statements(scenario))
+    statements = list(scenario.statements())
     own = own_functions(statements)
     return not any(
         _LOOKS_AROUND.search(one.text)
         or any(not refusal.neighbours for refusal in refusals(render(one.parts, variables), own))
         for one in statements
     )
-
-
-def _statements(scenario: Scenario) -> Iterator[Statement]:
-    parts: tuple[Section | Session | Invariant, ...] = (
-        *scenario.setup,
-        *scenario.sessions,
-        *scenario.invariants,
-        *scenario.checks,
-        *scenario.state,
-        *scenario.teardown,
-    )
-    for part in parts:
-        yield from (item for item in part.items if isinstance(item, Statement))

@@ -89,9 +89,9 @@ def drop_database(
     while (held := _try_drop(conn, name)) is not None:
         if time.monotonic() > end:
             raise held
-        with contextlib.suppress(psycopg.Error):
+        with contextlib.suppress(psycopg.Error):  # the next try to drop it says what is wrong
             _release(conninfo, name)
-        time.sleep(0.02)
+        time.sleep(0.02)  # polled: sessions that were ended go without a word
 
 
 def _try_drop(conn: psycopg.Connection[tuple[object, ...]], name: str) -> psycopg.Error | None:
@@ -131,7 +131,7 @@ def remove_run(conninfo: str, run: str) -> None:
     with psycopg.connect(conninfo, autocommit=True) as conn:
         for name, owner, _ in own_databases(conn):
             if name.startswith(f"{PREFIX}{run}_") or (owner is not None and owner.id == run):
-                with contextlib.suppress(psycopg.Error):
+                with contextlib.suppress(psycopg.Error):  # of the others none is left for it
                     drop_database(conn, conninfo, name)
         in_place.remove(conn, run)
 

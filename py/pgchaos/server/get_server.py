@@ -114,7 +114,7 @@ def installed(major: int) -> Programs | None:
         bindir = Path(place.format(major))
         if (bindir / "initdb").exists() and (bindir / "postgres").exists():
             return Programs(bindir, "the distribution", version_of(bindir))
-    with contextlib.suppress(ServerError):
+    with contextlib.suppress(ServerError):  # not installed, or not for this machine
         bindir = binaries.embedded_bindir()
         version = version_of(bindir)
         if version.partition(".")[0] == str(major):

@@ -28,7 +28,7 @@ def remove_dead_servers() -> list[Path]:
     """
     removed = []
     for parent in {*parents(), "/dev/shm"}:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # no such folder here, or none of ours to read
             for folder in Path(parent).iterdir():
                 if _NAME.fullmatch(folder.name) and _ours(folder) and _dead(folder):
                     remove_server(str(folder))

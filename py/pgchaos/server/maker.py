@@ -132,7 +132,7 @@ class Maker:
     def drop_all(self) -> None:
         """Drop all that the makers of the run made, as far as the server still answers; `made` is what stays."""
         for name in sorted(self.ledger.made):
-            with contextlib.suppress(psycopg.Error):
+            with contextlib.suppress(psycopg.Error):  # `made` keeps its name
                 self.drop(name)
             if not self.alive():
                 return
@@ -145,7 +145,7 @@ class Maker:
     def check(self) -> None:
         """Find out whether the connection still stands: psycopg knows only once it is used."""
         if self._conn is not None:
-            with contextlib.suppress(psycopg.Error):
+            with contextlib.suppress(psycopg.Error):  # now it knows
                 self._conn.execute("SELECT 1")
 
     def alive(self) -> bool:
@@ -183,7 +183,7 @@ class Maker:
         end = time.monotonic() + 5.0
         query = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
         while time.monotonic() < end and self._connection().execute(query, [name]).fetchone():
-            time.sleep(0.001)
+            time.sleep(0.001)  # polled: a backend goes without a word
 
     def _connection(self) -> psycopg.Connection[tuple[object, ...]]:
         if self._conn is None or self._conn.closed:
@@ -211,7 +211,7 @@ def connect_for_long(conninfo: str, name: str) -> psycopg.Connection[tuple[objec
     # a network that swallows everything must not hold the thread for good
     conninfo = make_conninfo(conninfo, application_name=name, tcp_user_timeout=20000)
     while (conn := _try_connect(conninfo, time.monotonic() < end)) is None:
-        time.sleep(0.02)
+        time.sleep(0.02)  # polled: a server says only to who asks that it has recovered
     conn.execute("SET statement_timeout = '60s'; SET idle_session_timeout = 0")
     return conn
 

@@ -118,7 +118,7 @@ class OwnServers:
                     self._furnish(made, ())
                     if not made.stop("fast"):
                         raise ServerError(f"the server in {made.folder} that others shall be copies of does not stop")
-                except BaseException:
+                except BaseException:  # Ctrl-C too: no server is left running
                     made.close()
                     raise
                 self._prepared = made
@@ -150,7 +150,7 @@ def _await_checkpointer(server: PrivateServer) -> None:
         while conn.execute(query).fetchone() is None:
             if time.monotonic() > until:
                 raise ServerError(f"the server shows no checkpointer within {_SHOWN_WITHIN:g} s")
-            time.sleep(0.001)
+            time.sleep(0.001)  # polled: it comes without a word
 
 
 def _conninfo(server: PrivateServer, database: str) -> str:

@@ -138,7 +138,7 @@ def script(path: Path) -> str:
 
 def places() -> Iterator[Path]:
     """List the folders where pgTAP is usually found, best first."""
-    with contextlib.suppress(ServerError):
+    with contextlib.suppress(ServerError):  # without an embedded server its folder is none
         yield embedded_place()
     yield own_place()
     pg_config = shutil.which("pg_config")

@@ -189,7 +189,7 @@ def start_private(
         data = str(folder / "data")
         make = _initdb(programs, data) if copy_of is None else ["cp", "-a", str(copy_of), data]
         pid = _start(watch, folder, programs, who, env, settings or {}, make, disks)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: neither process nor folder is left
         watch.close()
         if folder is not None and folder.exists():
             remove_server(str(folder))

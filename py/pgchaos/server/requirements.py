@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import threading
 
 import psycopg
 
 from pgchaos.scenario.model import Requirement
 from pgchaos.server import pgtap
+from pgchaos.server.reached import Reached
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -33,6 +35,60 @@ CAPABILITIES = {
     ),
 }
 """What a server can be asked for by name: a query that says whether it has it, and what it takes."""
+
+
+_NOT_OURS = (
+    "requires a server of our own, and this one is not: run without PGHOST and --chaos-dsn, or permit its harm with "
+    "--chaos-allow-destructive {database}"
+)
+
+
+class Requirements:
+    """What a server was asked for, and has or has not: each thing is looked for once. For several threads.
+
+    Args:
+        server: which is asked.
+    """
+
+    def __init__(self, server: Reached) -> None:
+        self._server = server
+        self._lock = threading.Lock()
+        self._missing: dict[Requirement, str] = {}
+
+    def missing(self, requirement: Requirement) -> str:
+        """Say why a requirement is not met.
+
+        Args:
+            requirement: of a scenario.
+
+        Returns:
+            The reason with the way to get it, '' where it is met.
+
+        Raises:
+            ServerError: the server cannot be asked.
+        """
+        with self._lock:
+            if requirement not in self._missing:
+                self._missing[requirement] = self._look_for(requirement)
+            return self._missing[requirement]
+
+    def _look_for(self, requirement: Requirement) -> str:
+        server = self._server
+        if requirement.kind == "server":
+            if satisfies(server.shown, requirement.operator, requirement.version):
+                return ""
+            return (
+                f"requires server {requirement.operator} {requirement.version}, and this is {server.shown}: "
+                "set PG_BINDIR to the programs of another version"
+            )
+        if requirement.kind == "superuser":
+            return "" if server.superuser else f"requires a superuser, and role {server.role} is none"
+        if requirement.kind == "own server":
+            return "" if server.may_be_harmed else _NOT_OURS.format(database=server.database)
+        with server.asking() as conn:
+            if requirement.kind == "extension":
+                return missing_extension(conn, requirement, server.superuser)
+            return missing_capability(conn, requirement)
 
 
 def parts(version: str) -> tuple[int, ...]:

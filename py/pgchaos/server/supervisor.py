@@ -60,7 +60,7 @@ def main() -> None:
 
 def adopt_orphans() -> None:
     """Become the parent of a killed postmaster's children (Linux), so that their end can be waited for."""
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError):  # another system has no such call
         set_child_subreaper = 36  # PR_SET_CHILD_SUBREAPER, linux/prctl.h
         ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
 
@@ -153,7 +153,7 @@ class Supervisor:
             # stopped, it tells nobody anything, and the others die before they can tell their clients that it is dead
             os.kill(self.server.pid, signal.SIGSTOP)
             for pid in (living(data) or children(self.server.pid)) - {self.server.pid}:
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError):  # gone meanwhile
                     os.kill(pid, signal.SIGKILL)
             self.server.kill()
             self.server.wait()
@@ -161,7 +161,7 @@ class Supervisor:
         # who is dying works nowhere any more, and is not dead yet
         limit = time.monotonic() + STOP_LIMIT
         while reap() and time.monotonic() < limit:
-            time.sleep(0.001)
+            time.sleep(0.001)  # polled: waitpid has no limit of time
         return {}
 
     def wait_until_ready(self, log: Path) -> dict[str, Any]:
@@ -230,10 +230,10 @@ def kill_living(data: Path) -> None:
     limit = time.monotonic() + 10.0
     while (left := living(data)) and time.monotonic() < limit:
         for pid in left:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):  # gone meanwhile
                 os.kill(pid, signal.SIGKILL)
         reap()
-        time.sleep(0.002)
+        time.sleep(0.002)  # polled: those that are not our children are waited for by nobody
     reap()
 
 
@@ -264,7 +264,7 @@ def mount(place: Path, size: int, account: dict[str, Any]) -> str:
 
 def unmount(folder: str) -> None:
     """Take away the file systems that were mounted below a folder, the last first."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # where there is no /proc nothing was mounted
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
         for line in reversed(mounts):
             place = line.split(" ")[1]
@@ -283,7 +283,7 @@ def stop_postmaster(data: Path, lines: list[str], server: subprocess.Popen[bytes
         pid = server.pid
         if server.poll() is not None:
             return
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError):  # gone meanwhile
         os.kill(pid, signal.SIGQUIT)
     limit = time.monotonic() + STOP_LIMIT
     while time.monotonic() < limit:
@@ -291,18 +291,18 @@ def stop_postmaster(data: Path, lines: list[str], server: subprocess.Popen[bytes
             return
         if server is None and pid not in living(data):
             return
-        time.sleep(0.002)
-    with contextlib.suppress(ProcessLookupError):
+        time.sleep(0.002)  # polled: it may be a process that is not our child
+    with contextlib.suppress(ProcessLookupError):  # gone at the last moment
         os.kill(pid, signal.SIGKILL)
 
 
 def living(data: Path) -> set[int]:
     """Find the processes of a server: all of them work in its data directory (where there is /proc)."""
     found = set()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # the folder is gone, and so is who worked in it
         wanted = data.stat()
         for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # gone meanwhile, or another user's
                 if os.path.samestat((process / "cwd").stat(), wanted):
                     found.add(int(process.name))
     return found
@@ -316,7 +316,7 @@ def children(pid: int) -> set[int]:
 
 def reap() -> bool:
     """Collect the children that have ended, and say whether there are any that have not."""
-    with contextlib.suppress(ChildProcessError):
+    with contextlib.suppress(ChildProcessError):  # there are none any more
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
         return True
@@ -335,12 +335,13 @@ def release_shared_memory(lines: list[str]) -> None:
     """Remove the System V segment that a killed postmaster leaves; its id is the second number of line 7."""
     words = lines[6].split() if len(lines) > 6 else []
     if len(words) == 2 and words[1].isdigit():
-        with contextlib.suppress(OSError, AttributeError):
+        with contextlib.suppress(OSError, AttributeError):  # no such call in this libc
             ctypes.CDLL(None).shmctl(int(words[1]), 0, None)  # IPC_RMID
 
 
 def tail(path: Path, size: int = 2000) -> str:
     """Read the end of a log."""
+    # there may be none yet, or none that is ours to read
     with contextlib.suppress(OSError), path.open("rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - size))

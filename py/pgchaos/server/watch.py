@@ -106,7 +106,7 @@ class Watch:
     def _drop_pipe(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # what was not written yet has no reader any more
                     stream.close()
 
     def __enter__(self) -> Watch:

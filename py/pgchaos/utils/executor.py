@@ -35,6 +35,9 @@ class ChaosExecutor(ThreadPoolExecutor):
 
         Returns:
             What will come of it.
+
+        Raises:
+            RuntimeError: the test is over, and no tasks are taken any more.
         """
         future = super().submit(_run, branch(), fn, *args, **kwargs)
         self._submitted[future] = getattr(fn, "__qualname__", repr(fn)).rpartition("<locals>.")[2]

@@ -41,6 +41,9 @@ class TransactionMonitor(Mapping[str, Callable[[], list[Row]]]):
 
     Args:
         conninfo: of the database.
+
+    Raises:
+        psycopg.OperationalError: it cannot be reached.
     """
 
     def __init__(self, conninfo: str) -> None:
@@ -48,7 +51,7 @@ class TransactionMonitor(Mapping[str, Callable[[], list[Row]]]):
 
     @property
     def pid(self) -> int:
-        """The monitor's own backend."""
+        """The process id of the monitor's own backend."""
         return self._conn.info.backend_pid
 
     def transactions(self) -> list[Row]:
@@ -57,6 +60,9 @@ class TransactionMonitor(Mapping[str, Callable[[], list[Row]]]):
         Returns:
             pid, application_name, state, query (the last one), wait_event_type, wait_event, xact_start, writes (it has
             changed something) and blocked_by (pids; 0 for a prepared transaction), the oldest first.
+
+        Raises:
+            psycopg.Error: the server does not answer.
         """
         return self._conn.execute(_TRANSACTIONS).fetchall()
 
@@ -65,6 +71,9 @@ class TransactionMonitor(Mapping[str, Callable[[], list[Row]]]):
 
         Returns:
             locktype, relation (its name), mode, granted, pid (None for a prepared transaction's) and blocked_by (pids).
+
+        Raises:
+            psycopg.Error: the server does not answer.
         """
         return self._conn.execute(_LOCKS).fetchall()
 
@@ -77,6 +86,7 @@ class TransactionMonitor(Mapping[str, Callable[[], list[Row]]]):
 
         Raises:
             TimeoutError: it did not come to that.
+            psycopg.Error: the server does not answer.
         """
         end = time.monotonic() + limit
         while True:
@@ -85,14 +95,24 @@ class TransactionMonitor(Mapping[str, Callable[[], list[Row]]]):
                 return
             if time.monotonic() > end:
                 raise TimeoutError(f"session {pid} was not blocked within {limit:g} s")
-            time.sleep(0.002)
+            time.sleep(0.002)  # polled: of a lock that is waited for nobody is told
 
     def close(self) -> None:
         """Close the connection; more than once does no harm."""
         self._conn.close()
 
     def __getitem__(self, name: str) -> Callable[[], list[Row]]:
-        """Give `transactions` or `locks` by name."""
+        """Give `transactions` or `locks` by name.
+
+        Args:
+            name: one of the two.
+
+        Returns:
+            The method.
+
+        Raises:
+            KeyError: it is another name.
+        """
         return {"transactions": self.transactions, "locks": self.locks}[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -7,6 +7,7 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import psycopg
@@ -25,7 +26,6 @@ DEFAULT_RETRY: tuple[type[BaseException] | str, ...] = ("40001", "40P01", _LOST)
 _GONE = ("08", "57P01", "57P02", "57P03")
 """Connection exceptions, and how a session ends that somebody else ends (PostgreSQL's documentation, appendix A)."""
 
-_HISTORY = "__pgchaos_attempts__"
 _HISTORY = "__pgchaos_attempts__"
 _OPTIONS = ("max_attempts", "backoff", "retry_on")
 
@@ -46,7 +46,11 @@ class Attempt:
 
 
 class _Plan:
-    """How often and how patiently to try what."""
+    """How often and how patiently to try what.
+
+    As a context it takes the error of one attempt, where another is to follow after `pause` seconds; else the error
+    goes on to the caller, with the history of all written on it.
+    """
 
     def __init__(self, max_attempts: int = 3, backoff: float = 0.1, retry_on: RetryOn = DEFAULT_RETRY) -> None:
         if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
@@ -57,8 +61,25 @@ class _Plan:
         self._backoff = backoff
         self._retry_on = (retry_on,) if isinstance(retry_on, (str, type)) else tuple(retry_on)
         self.failed: list[Attempt] = []
+        self.pause = 0.0
 
-    def pause_after(self, error: Exception) -> float | None:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        # Ctrl-C and a cancelled task are no failures of the function
+        if not isinstance(error, Exception):
+            return False
+        pause = self._pause_after(error)
+        if pause is None:
+            self._blame(error)
+            return False
+        self.pause = pause
+        return True
+
+    def _pause_after(self, error: Exception) -> float | None:
         """Note a failure, and say how long to wait, in seconds; None where it is not tried again."""
         number = len(self.failed) + 1
         again = number < self._most and any(_matches(error, what) for what in self._retry_on)
@@ -67,7 +88,7 @@ class _Plan:
         self.failed.append(Attempt(number, error, pause))
         return pause
 
-    def blame(self, error: Exception) -> None:
+    def _blame(self, error: Exception) -> None:
         """Write the history on the last error."""
         error.__dict__[_HISTORY] = tuple(self.failed)
         if len(self.failed) > 1:
@@ -184,15 +205,10 @@ async def with_retry(func: Callable[..., Any], /, *args: object, **kwargs: objec
     """
     plan, args, kwargs = _plan(func, args, kwargs)
     while True:
-        try:
+        with plan:
             result = func(*args, **kwargs)
             return await result if inspect.isawaitable(result) else result
-        except Exception as error:
-            pause = plan.pause_after(error)
-            if pause is None:
-                plan.blame(error)
-                raise
-        await asyncio.sleep(pause)
+        await asyncio.sleep(plan.pause)
 
 
 if TYPE_CHECKING:
@@ -238,14 +254,9 @@ def with_retry_sync(func: Callable[..., Any], /, *args: object, **kwargs: object
     """
     plan, args, kwargs = _plan(func, args, kwargs)
     while True:
-        try:
+        with plan:
             return func(*args, **kwargs)
-        except Exception as error:
-            pause = plan.pause_after(error)
-            if pause is None:
-                plan.blame(error)
-                raise
-        time.sleep(pause)
+        time.sleep(plan.pause)
 
 
 def _plan(

@@ -31,26 +31,14 @@ class _State:
         return ", ".join(f"{name}={value!r}" for name, value in zip(self.columns, row, strict=True)) or "(no columns)"
 
 
-class _Kept:
+class _Kept(dict[str, _State]):
     """The snapshots of a connection, by name."""
 
-    def __init__(self) -> None:
-        self._kept: dict[str, _State] = {}
-
-    def keep(self, name: str, state: _State) -> None:
-        self._kept[name] = state
-
-    def kept(self, name: str) -> _State:
-        if name not in self._kept:
-            known = ", ".join(map(repr, self._kept)) or "none"
-            raise KeyError(f"there is no snapshot {name!r}; there is {known}")
-        return self._kept[name]
-
-    def compared(self, name: str, now: _State, ordered: bool) -> tuple[bool, str]:
-        return compare_states(name, self.kept(name), now, ordered)
+    def __missing__(self, name: str) -> _State:
+        raise KeyError(f"there is no snapshot {name!r}; there is {', '.join(map(repr, self)) or 'none'}")
 
 
-class DatabaseStateSnapshot(_Kept):
+class DatabaseStateSnapshot:
     """Snapshots of what a connection sees, and what has changed since.
 
     It asks in whatever transaction the connection is in: one at repeatable read or serializable sees what it saw.
@@ -60,8 +48,8 @@ class DatabaseStateSnapshot(_Kept):
     """
 
     def __init__(self, conn: psycopg.Connection[Any]) -> None:
-        super().__init__()
         self.conn = conn
+        self._kept = _Kept()
 
     def capture(self, name: str, query: str, params: Sequence[Any] | None = None) -> None:
         """Keep what a query returns now; a snapshot of that name is replaced.
@@ -74,7 +62,7 @@ class DatabaseStateSnapshot(_Kept):
         Raises:
             psycopg.Error: the query failed.
         """
-        self.keep(name, self._ask(query, params))
+        self._kept[name] = self._ask(query, params)
 
     def compare(
         self, name: str, query: str, params: Sequence[Any] | None = None, *, ordered: bool = True
@@ -94,8 +82,8 @@ class DatabaseStateSnapshot(_Kept):
             KeyError: there is no such snapshot.
             psycopg.Error: the query failed.
         """
-        self.kept(name)
-        return self.compared(name, self._ask(query, params), ordered)
+        before = self._kept[name]
+        return _compared(name, before, self._ask(query, params), ordered)
 
     def _ask(self, query: str, params: Sequence[Any] | None) -> _State:
         with self.conn.cursor(row_factory=tuple_row) as cursor:
@@ -103,7 +91,7 @@ class DatabaseStateSnapshot(_Kept):
             return _State(_columns(cursor), cursor.fetchall())
 
 
-class AsyncDatabaseStateSnapshot(_Kept):
+class AsyncDatabaseStateSnapshot:
     """The same for an asynchronous connection.
 
     Args:
@@ -111,8 +99,8 @@ class AsyncDatabaseStateSnapshot(_Kept):
     """
 
     def __init__(self, conn: psycopg.AsyncConnection[Any]) -> None:
-        super().__init__()
         self.conn = conn
+        self._kept = _Kept()
 
     async def capture(self, name: str, query: str, params: Sequence[Any] | None = None) -> None:
         """Keep what a query returns now, as `DatabaseStateSnapshot.capture` does.
@@ -121,8 +109,11 @@ class AsyncDatabaseStateSnapshot(_Kept):
             name: of the snapshot.
             query: what to look at.
             params: of the query.
+
+        Raises:
+            psycopg.Error: the query failed.
         """
-        self.keep(name, await self._ask(query, params))
+        self._kept[name] = await self._ask(query, params)
 
     async def compare(
         self, name: str, query: str, params: Sequence[Any] | None = None, *, ordered: bool = True
@@ -137,9 +128,13 @@ class AsyncDatabaseStateSnapshot(_Kept):
 
         Returns:
             Whether they are the same, and what differs.
+
+        Raises:
+            KeyError: there is no such snapshot.
+            psycopg.Error: the query failed.
         """
-        self.kept(name)
-        return self.compared(name, await self._ask(query, params), ordered)
+        before = self._kept[name]
+        return _compared(name, before, await self._ask(query, params), ordered)
 
     async def _ask(self, query: str, params: Sequence[Any] | None) -> _State:
         async with self.conn.cursor(row_factory=tuple_row) as cursor:
@@ -153,7 +148,7 @@ def _columns(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> tuple[st
     return tuple(column.name for column in cursor.description)
 
 
-def compare_states(name: str, before: _State, now: _State, ordered: bool) -> tuple[bool, str]:
+def _compared(name: str, before: _State, now: _State, ordered: bool) -> tuple[bool, str]:
     """Compare two states. Knows no database.
 
     Args:

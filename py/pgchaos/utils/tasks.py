@@ -58,7 +58,7 @@ async def _one(task: Task, gate: asyncio.Semaphore, source: Random, broken: asyn
         try:
             with drawing_from(source):
                 return await (task() if callable(task) else task)
-        except BaseException:
+        except BaseException:  # a cancellation too: the others are not to begin
             if broken is not None:
                 broken.set()
             raise

@@ -353,7 +353,7 @@ class Faulting:
 
     def close(self) -> None:
         """End the connections."""
-        with suppress(Undelivered):
+        with suppress(Undelivered):  # the run is over, and the server may be too
             self.hand.close()
 
 

@@ -9,9 +9,11 @@ from pgchaos.engine.judging.ledger import Ledger
 from pgchaos.engine.run import Lend, Look, run_once
 from pgchaos.engine.settings import Settings
 from pgchaos.history import Failure, Judged, RunResult
-from pgchaos.oracle.anomaly import UNNAMED, Anomaly, Evidence, name
+from pgchaos.oracle.anomaly import UNNAMED, Anomaly
+from pgchaos.oracle.case import Evidence
 from pgchaos.oracle.difference import differences, nearest, order_text, written
 from pgchaos.oracle.model import MOST_ORDERS, Named, Outcome, SerialRun, State, Unit
+from pgchaos.oracle.naming import name
 from pgchaos.oracle.search import Known, LeftOut, Node, Wanted, choices, contexts, find
 from pgchaos.oracle.serial import OneByOne, one_by_one
 from pgchaos.oracle.sights import Context

@@ -139,7 +139,7 @@ class Connection:
     def notifications(self) -> list[tuple[str, str, int]]:
         """Take the notifications that have come in: channel, payload and the sender's pid of each."""
         came = []
-        with contextlib.suppress(OperationalError):
+        with contextlib.suppress(OperationalError):  # broken: what came before is told
             self._pg.consume_input()
             while (note := self._pg.notifies()) is not None:
                 came.append((decoded(note.relname), decoded(note.extra), note.be_pid))

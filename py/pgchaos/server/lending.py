@@ -1,0 +1,175 @@
+"""What scenarios are lent on a server: databases of their own, schemas in shared ones, and databases that go round."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from psycopg.conninfo import make_conninfo
+
+from pgchaos.server.plain import BARE, Lent
+from pgchaos.server.pool import Pool
+from pgchaos.server.reached import Reached
+from pgchaos.server.sandbox import Sandbox
+from pgchaos.server.shared import A_SCHEMA, SharedDatabase
+from pgchaos.server.shelf import Shelf
+
+Extensions = tuple[str, ...]
+"""That a database has beside pgTAP and the toolkit, sorted: those of the same may serve one another's scenarios."""
+
+
+class Lending:
+    """Lends them, and takes them back. Safe to use from several threads.
+
+    Whatever it lends, it raises ServerError where there is none to be had.
+
+    Args:
+        server: where they are.
+        pool: makes and drops the databases.
+        spare: closes the connections that are kept on the server, here and elsewhere; given to who borrows.
+    """
+
+    def __init__(self, server: Reached, pool: Pool, spare: Callable[[], None]) -> None:
+        self._server = server
+        self._pool = pool
+        self._spare = spare
+        self._lock = threading.Lock()
+        self._sharing = threading.Lock()
+        self._shared: dict[Extensions, SharedDatabase] = {}
+        self._shelves: dict[str, Shelf] = {}
+        self._plain: list[str] = []
+
+    @contextmanager
+    def database(self, extensions: Extensions) -> Iterator[Sandbox]:
+        """Lend a database of its own to one scenario.
+
+        Args:
+            extensions: that it has.
+
+        Yields:
+            The database; it is dropped afterwards.
+        """
+        name = self._pool.take(extensions)
+        try:
+            yield Sandbox(name, self._server.conninfo(name), spare=self._spare, power=self._server.private)
+        finally:
+            self._pool.give_back(name)
+
+    @contextmanager
+    def database_again(self, extensions: Extensions) -> Iterator[Sandbox]:
+        """Lend a database that may have been lent before, with the connections that were kept to it.
+
+        Args:
+            extensions: that it has.
+
+        Yields:
+            The database; it is lent again if its `keep` is called, and else dropped.
+        """
+        name = self._pool.take_again(extensions)
+        shelf = self._shelves.get(name)
+        if shelf is None:
+            conninfo = make_conninfo(self._server.conninfo(name), application_name="check")
+            shelf = self._shelves[name] = Shelf(conninfo)
+        kept: list[bool] = []
+        try:
+            yield Sandbox(
+                name,
+                shelf.conninfo,
+                shelf=shelf,
+                spare=self._spare,
+                keep=lambda: kept.append(True),
+                explains=self._pool.explains,
+            )
+        finally:
+            if kept:
+                self._pool.keep(extensions, name)
+            else:
+                self._shelves.pop(name).close()
+                self._pool.spoil(extensions, name)
+
+    @contextmanager
+    def schema(self, extensions: Extensions) -> Iterator[Sandbox]:
+        """Lend a schema to one scenario, in the database that all such scenarios share.
+
+        Args:
+            extensions: that the database has.
+
+        Yields:
+            The schema, empty; it is dropped afterwards.
+        """
+        with self._sharing:
+            shared = self._shared.get(extensions)
+            if shared is None:
+                # never given back: it goes with all that the run made
+                shared = self._shared[extensions] = self._shared_database(self._pool.take(extensions))
+        with self._schema_in(shared) as sandbox:
+            yield sandbox
+
+    @contextmanager
+    def rehearsals(self, extensions: Extensions) -> Iterator[Callable[[], AbstractContextManager[Sandbox]]]:
+        """Lend a database of its own to the many runs of one scenario.
+
+        Args:
+            extensions: that it has.
+
+        Yields:
+            What lends each run an empty schema in it.
+        """
+        name = self._pool.take(extensions)
+        try:
+            own = self._shared_database(name)
+            try:
+                yield lambda: self._schema_in(own)
+            finally:
+                own.close()
+        finally:
+            self._pool.give_back(name)
+
+    @contextmanager
+    def plain(self) -> Iterator[Lent]:
+        """Lend a database without pgTAP and toolkit to one spec.
+
+        Yields:
+            The database, which serves another spec afterwards if it is found clean.
+        """
+        with self._lock:
+            name = self._plain.pop() if self._plain else ""
+        name = name or self._pool.take(BARE)
+        lent = Lent(Sandbox(name, self._server.conninfo(name), spare=self._spare))
+        try:
+            yield lent
+        finally:
+            if lent.clean:
+                with self._lock:
+                    self._plain.append(name)
+            else:
+                self._pool.give_back(name)
+
+    def clear(self) -> None:
+        """Close the connections that are kept from one scenario to the next."""
+        for shelf in (*(shared.shelf for shared in list(self._shared.values())), *list(self._shelves.values())):
+            shelf.clear()
+
+    def close(self, limit: float) -> None:
+        """Lend no more, and close all connections; the databases go by the pool.
+
+        Args:
+            limit: seconds to wait for what is being done in a shared database.
+        """
+        for shared in self._shared.values():
+            shared.close(limit)
+        for shelf in list(self._shelves.values()):
+            shelf.close()
+
+    def _shared_database(self, name: str) -> SharedDatabase:
+        parameters = {"search_path": f"{A_SCHEMA}, public", "chaos.run": A_SCHEMA}
+        return SharedDatabase(name, self._server.conninfo(name), self._server.conninfo_with(parameters, name))
+
+    @contextmanager
+    def _schema_in(self, shared: SharedDatabase) -> Iterator[Sandbox]:
+        schema = shared.take()
+        try:
+            yield Sandbox(shared.name, shared.conninfo_of(schema), schema=schema, shelf=shared.shelf, spare=self._spare)
+        finally:
+            shared.give_back(schema)

@@ -1,0 +1,169 @@
+"""A server as it was found: what it is, who we are there, and how to connect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pgchaos.server.choice import Choice
+from pgchaos.server.private import PrivateServer
+from pgchaos.server.probe import free_slots, probe
+from pgchaos.server.runs import Run
+from pgchaos.server.settings import ServerError, ServerSettings
+
+
+class Reached:
+    """A server, ours or not, that can be used. Nothing is made on it here.
+
+    Args:
+        settings: what the user said.
+        choice: which server it is.
+        private: the server itself, if it is ours.
+
+    Raises:
+        ServerError: it cannot be reached or used.
+    """
+
+    def __init__(self, settings: ServerSettings, choice: Choice, private: PrivateServer | None) -> None:
+        self.settings = settings
+        self._private = private
+        self._run = Run.new()
+        base = make_conninfo(**private.parameters) if private is not None else choice.conninfo or ""
+        self._probe = probe(base, choice, private is not None, settings.in_place)
+
+    @property
+    def ours(self) -> bool:
+        """Whether this run started it."""
+        return self._private is not None
+
+    @property
+    def private(self) -> PrivateServer | None:
+        """The private server: its log, its programs and its postmaster's pid; None for a server not ours."""
+        return self._private
+
+    @property
+    def run(self) -> Run:
+        """The run, as it is written beside what it makes."""
+        return self._run
+
+    @property
+    def database(self) -> str:
+        """The database to administer from; with `in_place` the one to work in."""
+        return self._probe.database
+
+    @property
+    def version(self) -> int:
+        """The server's version as libpq gives it: 180006."""
+        return self._probe.version
+
+    @property
+    def shown(self) -> str:
+        """The same for people: 18.6."""
+        return self._probe.shown
+
+    @property
+    def superuser(self) -> bool:
+        """Whether our role is a superuser."""
+        return self._probe.superuser
+
+    @property
+    def role(self) -> str:
+        """The name of our role."""
+        return self._probe.role
+
+    @property
+    def banner(self) -> str:
+        """One line for the head of a report: server, version, and whether it is ours."""
+        if self._private is not None:
+            of = "" if self._probe.embedded else f" of {self._private.bindir}"
+            return f"PostgreSQL {self._probe.shown}, private server{of} (ours)"
+        works = (
+            f"in place in database {self._probe.database}"
+            if self.settings.in_place
+            else ("only in databases pgchaos_…")
+        )
+        return (
+            f"PostgreSQL {self._probe.shown} at {self._probe.place}, role {self._probe.role} (not ours: works {works})"
+        )
+
+    @property
+    def in_place(self) -> bool:
+        """Whether scenarios work in the database that the user named."""
+        return self.settings.in_place
+
+    @property
+    def may_be_harmed(self) -> bool:
+        """Whether server-wide harm is permitted: it is ours, or the user named its database for that."""
+        return self.ours or self._probe.database in self.settings.allow_destructive
+
+    def conninfo(self, database: str | None = None) -> str:
+        """Say how to connect.
+
+        Args:
+            database: its name, None for the one to administer from.
+
+        Returns:
+            A connection string for libpq; it may hold a password.
+        """
+        return make_conninfo(self._probe.conninfo, **({} if database is None else {"dbname": database}))
+
+    def connect(self, database: str | None = None) -> psycopg.Connection[tuple[object, ...]]:
+        """Connect, for administration.
+
+        Args:
+            database: its name, None for the one to administer from.
+
+        Returns:
+            A connection in autocommit mode; the caller closes it.
+
+        Raises:
+            psycopg.OperationalError: the server cannot be reached.
+        """
+        return psycopg.connect(self.conninfo(database), autocommit=True)
+
+    def free_slots(self) -> int:
+        """Count the connections that may still be made.
+
+        Returns:
+            How many; not those that are reserved for others.
+
+        Raises:
+            ServerError: the server cannot be asked.
+        """
+        with self.asking() as conn:
+            return free_slots(conn)
+
+    @contextmanager
+    def asking(self) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+        """Connect to ask something.
+
+        Yields:
+            A connection in autocommit mode.
+
+        Raises:
+            ServerError: the server does not answer.
+        """
+        try:
+            with self.connect() as conn:
+                yield conn
+        except psycopg.OperationalError as error:
+            raise ServerError(f"the server does not answer: {str(error).strip()}") from error
+
+    def conninfo_with(self, parameters: Mapping[str, str], database: str | None = None) -> str:
+        """Say how to connect so that a session begins with parameters of its own.
+
+        Args:
+            parameters: of the server, by name.
+            database: its name, None for the one to administer from.
+
+        Returns:
+            A connection string for libpq; it may hold a password.
+        """
+        options = [str(conninfo_to_dict(self._probe.conninfo).get("options") or "")]
+        for name, value in parameters.items():
+            escaped = value.replace("\\", "\\\\").replace(" ", "\\ ")
+            options.append(f"-c {name}={escaped}")
+        return make_conninfo(self.conninfo(database), options=" ".join(options).strip())
