@@ -120,13 +120,13 @@ def test_who_waits_for_the_server_is_let_go_by_a_stop(play: Play, stop: Stop) ->
         stack.callback(faulting.close)
         # until there is room again, which nobody makes here
         faulting.carry_out(fault, ())
-        waiting = threading.Thread(target=faulting.await_server, daemon=True)
+        waiting = threading.Thread(target=faulting.outage.await_server, daemon=True)
         waiting.start()
         until(lambda: _waits(waiting), "somebody waits for the server")
         stop.set()
         waiting.join(10)
         assert not waiting.is_alive()
-        faulting.restore()
+        faulting.outage.restore()
 
 
 def _waits(thread: threading.Thread) -> bool:

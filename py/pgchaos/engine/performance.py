@@ -181,14 +181,14 @@ class Performance:
         if not ended:
             self._time_out(watcher, seconds)
         self._join()
-        self._result.struck |= self._faulting.roamed()
+        self._result.struck |= self._faulting.tally.roamed()
         if not self.stopped:
-            self._result.failures += self._faulting.undelivered()
+            self._result.failures += self._faulting.tally.undelivered()
         self._restore()
 
     def _restore(self) -> None:
         try:
-            self._faulting.restore()
+            self._faulting.outage.restore()
         except ServerError as error:
             self._give_up(Failure("error", (), str(error)))
         except Undelivered as error:

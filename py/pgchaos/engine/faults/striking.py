@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.faults.commits import CommitHold, ends_in_commit
-from pgchaos.engine.faults.faulting import Faulting, failure
+from pgchaos.engine.faults.faulting import Faulting
+from pgchaos.engine.faults.telling import failure
 from pgchaos.engine.link import LinkError
 from pgchaos.engine.speaker import Speaker
 from pgchaos.engine.stage import Halted, SessionFailed
@@ -43,7 +44,7 @@ class Strikes:
         act: Callable[[str, Place], Record],
     ) -> None:
         self._faulting, self._actor, self._speaker, self._act = faulting, actor, speaker, act
-        self._due = [fault for fault in faults if faulting.is_due(fault, actor)]
+        self._due = [fault for fault in faults if faulting.tally.is_due(fault, actor)]
         self._done: list[Fault] = []
         self._missed: list[tuple[Fault, str]] = []
         self._over = threading.Event()
@@ -79,7 +80,7 @@ class Strikes:
             self._speaker.connect()
         except LinkError:
             for fault in self._due:
-                self._faulting.not_reached(fault, self._actor)
+                self._faulting.tally.not_reached(fault, self._actor)
             self._due = []
             return False
         return True
@@ -130,7 +131,7 @@ class Strikes:
             if not lost:
                 raise SessionFailed(failure(fault, why, str(self._actor)))
             # somebody else's fault came first: the statement may be sent again
-            self._faulting.not_reached(fault, self._actor)
+            self._faulting.tally.not_reached(fault, self._actor)
         if answer.error is None:
             for fault in tuple(self._done):
                 if fault.moment == "during" and fault.kind != "fill" and waits_for_own(fault):
@@ -144,7 +145,7 @@ class Strikes:
             raise SessionFailed(failure(fault, why, str(self._actor)))
         if fault.kind == "cancel":
             self._done = [one for one in self._done if one is not fault]
-            self._faulting.missed(fault)
+            self._faulting.tally.unfelt(fault)
 
     def abandon(self, answer: Answer | None = None) -> None:
         """Have nobody strike any more: the statement is over.
@@ -159,7 +160,7 @@ class Strikes:
         if any(fault.kind == "fill" and fault.moment == "during" for fault in self._done):
             # where it does not start, that is told when it is tried at the end again
             with suppress(ServerError, Undelivered):
-                self._faulting.release(crashed=self._crashed(answer))
+                self._faulting.outage.release(crashed=self._crashed(answer))
 
     def _crashed(self, answer: Answer | None) -> bool:
         """Say whether the statement took the server down, for want of room for its WAL."""

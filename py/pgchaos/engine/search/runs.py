@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 
-from pgchaos.engine.faults.faulting import never_struck
+from pgchaos.engine.faults.telling import never_struck
 from pgchaos.engine.judging.oracle import Oracle
 from pgchaos.engine.run import Lend, Look, run_once
 from pgchaos.engine.search.gathering import key_of
