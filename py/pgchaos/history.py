@@ -253,6 +253,7 @@ class RunResult:
         output: what \echo, \qecho and \warn wrote, and notices and warnings of the server, with who said it.
         log: the end of the log of the scenario's own server.
         struck: the faults `at any step` that were delivered, by the names of their choices.
+        passed_by: those that were not where a search had chosen to, by the same names, and why not.
         notes: what the user should know besides (a retry in the tool itself, a toolkit wait that takes a snapshot).
     """
 
@@ -279,5 +280,6 @@ class RunResult:
     output: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     struck: set[str] = field(default_factory=set)
+    passed_by: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     server: str = ""

@@ -176,7 +176,7 @@ def test_a_fault_that_no_run_delivers_fails_the_search(play: Play, fault: str) -
     )
     failure = only(result)
     assert (failure.kind, failure.place and failure.place.line) == ("fault", 4)
-    assert "could not be delivered: no step that the search chose" in failure.text
+    assert "could not be delivered: at no step that the search chose: the statement was over" in failure.text
     assert result.drawn == 2
 
 

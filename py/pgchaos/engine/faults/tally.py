@@ -30,6 +30,7 @@ class Tally:
         self._lock = threading.Lock()
         self._reached: dict[tuple[object, ...], int] = {}
         self._struck: set[Fault] = set()
+        self._passed_by: dict[str, list[str]] = {}
 
     def is_due(self, fault: Fault, actor: Actor) -> bool:
         """Count an execution of a fault's line, and say whether it is the one.
@@ -62,6 +63,16 @@ class Tally:
         """Take a strike back: it came when the statement was over, and nobody felt it."""
         self._struck.discard(fault)
 
+    def passed_by(self, fault: Fault, why: str) -> None:
+        """Note that a step which a search has chosen for a fault could not be struck.
+
+        Args:
+            fault: of any step.
+            why: not.
+        """
+        with self._lock:
+            self._passed_by.setdefault(fault.choice, []).append(why)
+
     # at the end
 
     def undelivered(self) -> list[Failure]:
@@ -73,6 +84,10 @@ class Tally:
     def roamed(self) -> set[str]:
         """Name the choices of those faults `at any step` that struck."""
         return {fault.choice for fault in self._struck if fault.anywhere}
+
+    def roamed_in_vain(self) -> dict[str, list[str]]:
+        """Tell by their choices why faults `at any step` did not strike where they should."""
+        return dict(self._passed_by)
 
     def _why_not(self, fault: Fault) -> str:
         counts = [count for key, count in self._reached.items() if key[0] == fault and count]

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pgchaos.engine.faults.hand import Hand
 from pgchaos.faults import carrying
-from pgchaos.faults.carrying import Undelivered
+from pgchaos.faults.carrying import Missed
 from pgchaos.faults.kinds import PROCESSES, waits_for_own
 from pgchaos.scenario.model import Fault
 from pgchaos.schedule.board import Actor
@@ -43,9 +43,9 @@ class Targets:
         """Note that a session has come to its end."""
         self._left.add(actor)
 
-    def have_left(self, actors: list[Actor]) -> bool:
-        """Say whether all of these sessions have come to their end."""
-        return self._left.issuperset(actors)
+    def has_left(self, actor: Actor) -> bool:
+        """Say whether a session has come to its end."""
+        return actor in self._left
 
     def of(self, fault: Fault, actor: Actor) -> list[Actor]:
         """List the connections that a fault is for.
@@ -65,13 +65,17 @@ class Targets:
             actor: the connection.
 
         Raises:
-            Undelivered: there is none.
+            Missed: there is none.
         """
         self._targets[actor].disturb()
         pid = self._targets[actor].pid
         if pid is None:
-            raise Undelivered(f"{actor} has no connection")
+            raise Missed(f"{actor} has no connection")
         return pid
+
+    def connected(self) -> list[int]:
+        """List the backends of all sessions, whoever is struck."""
+        return [pid for one in self._targets.values() if (pid := one.pid) is not None]
 
     def pids(self, fault: Fault, actor: Actor) -> tuple[int, ...]:
         """Give the processes that a fault strikes.
@@ -84,7 +88,7 @@ class Targets:
             Their pids; none for what strikes the server.
 
         Raises:
-            Undelivered: one of them is not there.
+            Missed: one of them is not there.
         """
         if fault.kind not in ("cancel", "terminate", "kill"):
             return ()

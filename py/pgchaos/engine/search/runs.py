@@ -135,6 +135,7 @@ class _Runs:
         self._values: Mapping[str, str] = {}
         self._made = 0
         self._struck: set[str] = set()
+        self._passed_by: dict[str, list[str]] = {}
         self._lend: Lend | None = None
         self._look: Look | None = None
         self._dependence: Dependence | None = None
@@ -210,6 +211,8 @@ class _Runs:
             )
         result.values = self._values
         self._struck |= result.struck
+        for choice, why in result.passed_by.items():
+            self._passed_by.setdefault(choice, []).extend(why)
         self._made += 1
         if self._lend is not None or self._made > 1:
             self._settings.progress(self._made, self._most())
@@ -323,7 +326,7 @@ class _Runs:
         values = draw(self._scenario.given, trials.fails, seed=seed, key=settings.key, examples=examples)
         result = trials.result(values)
         if values is None and not (result.skipped or self._stopped()):
-            result.failures += never_struck(self._scenario, self._matrix, self._struck)
+            result.failures += never_struck(self._scenario, self._matrix, self._struck, self._passed_by)
         if values is None or not result.order or schedule.kind != "explore":
             return result
         self._values = values
