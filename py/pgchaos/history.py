@@ -244,6 +244,7 @@ class RunResult:
         explored: what a search has come through; else None.
         values: that were drawn for the variables of `given`.
         drawn: how many different ones were tried.
+        shrunk: the values are the smallest that fail.
         decisions: who went on at each step, by the numbers of the connections in order of the file, from 0: what a
             token replays; None where no order is known to bring the same again.
         judged: what the oracle says, of all permutations; None where the scenario asks for none.
@@ -272,6 +273,7 @@ class RunResult:
     explored: Explored | None = None
     values: Mapping[str, str] = field(default_factory=dict)
     drawn: int = 0
+    shrunk: bool = False
     decisions: tuple[int, ...] | None = None
     judged: Judged | None = None
     standings: list[Standing] = field(default_factory=list)

@@ -92,7 +92,8 @@ class Tally:
     def _why_not(self, fault: Fault) -> str:
         counts = [count for key, count in self._reached.items() if key[0] == fault and count]
         if not counts:
-            return "no session came to its line"
+            which = f" of {fault.included}" if fault.included else ""
+            return f"no session came to its line{which}"
         return f"its line was come to {max(counts)} time{'s' if max(counts) > 1 else ''} only"
 
 
