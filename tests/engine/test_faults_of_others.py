@@ -188,3 +188,34 @@ def test_who_is_in_a_statement_at_some_step_is_cancelled_there(play: Play) -> No
     )
     assert "57014" in only(result).names
     assert chosen(result) == "2"
+
+
+@pytest.mark.parametrize("kind", ["terminate", "kill"])
+def test_a_server_that_is_stopped_has_nobody_to_strike(play: Play, kind: str) -> None:
+    result = play(
+        f"""
+        -- chaos:sandbox server
+        -- chaos:session a
+        -- chaos:wait for said
+        -- chaos:fault stop immediate
+        -- chaos:expect 08006
+        SELECT 'stops';
+        -- chaos:signal stopped
+        -- chaos:session b
+        SELECT 'b';
+        -- chaos:signal said
+        -- chaos:session c allow 08006 08001
+        -- chaos:wait for stopped
+        -- chaos:fault {kind} of b at any step
+        SELECT 'c';
+        -- chaos:check
+        SELECT pass('checked');
+        """
+    )
+    assert "at no step that the search chose: the server does not answer" in only(result).text
+
+
+def test_a_process_that_the_server_does_not_have_is_named(play: Play) -> None:
+    head = "-- chaos:sandbox server\n-- chaos:server autovacuum = off\n-- chaos:session a\n"
+    result = play(head + "-- chaos:fault kill of autovacuum at any step\nSELECT 1;\nSELECT 2;\n" + CHECK)
+    assert "at no step that the search chose: the server has no autovacuum launcher" in only(result).text
