@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgchaos.jobs import OWN_CONNECTIONS, Job
+from pgchaos.scenario.choices import roams
 from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.mutation import mutants_in_force, slug
+from pgchaos.scenario.mutation import mutants_in_force, sessions_of, slug
 from pgchaos.scenario.reader import variants
 from pgchaos.scenario.schedules import MOST, interleavings
 from pgchaos.schedule.token import fingerprint
@@ -27,9 +28,8 @@ class Facts:
         connections: that an item takes at most.
         alone: nothing else may run on the server meanwhile.
         permutations: how many interleavings an item runs at most, where the file says all of them; else 0.
-        draws: values are drawn for an item.
-        items: the values of the matrix for each item; '' and the slugs of the mutants that are run beside it; and the
-            fingerprint of each of these.
+        items: the values of the matrix for each item; '' and the slugs of the mutants that are run beside it; and of
+            each of these the fingerprint, and whether values are drawn for it.
     """
 
     title: str
@@ -39,8 +39,7 @@ class Facts:
     connections: int
     alone: bool
     permutations: int
-    draws: bool
-    items: tuple[tuple[Mapping[str, str], tuple[tuple[str, str], ...]], ...]
+    items: tuple[tuple[Mapping[str, str], tuple[tuple[str, str, bool], ...]], ...]
 
     def jobs(self, path: Path, shown: str, tags: tuple[str, ...] = (), *, mutants: bool = False) -> Iterator[Job]:
         """Tell what is to be run of the file.
@@ -55,10 +54,8 @@ class Facts:
             A job for each value of the matrix, each followed by its mutants.
         """
         for values, names in self.items:
-            for name, of in names if mutants else names[:1]:
-                yield Job(
-                    path, shown, tags, values, name, self.connections, self.alone, of, self.permutations, self.draws
-                )
+            for name, of, draws in names if mutants else names[:1]:
+                yield Job(path, shown, tags, values, name, self.connections, self.alone, of, self.permutations, draws)
 
     def packed(self) -> str:
         """Write them in one line, for `unpacked`."""
@@ -74,8 +71,13 @@ def facts_of(scenario: Scenario) -> Facts:
     texts = [scenario.source, *(path.read_text(encoding="utf-8", errors="replace") for path in scenario.includes)]
     items = []
     for values in variants(scenario):
-        names = ["", *map(slug, mutants_in_force(scenario, values))]
-        items.append((values, tuple((name, fingerprint(texts, values, name)) for name in names)))
+        played = [("", scenario.sessions)]
+        played += [(slug(mutant), sessions_of(scenario, mutant)) for mutant in mutants_in_force(scenario, values)]
+        names = [
+            (name, fingerprint(texts, values, name), bool(scenario.given) or roams(sessions, values))
+            for name, sessions in played
+        ]
+        items.append((values, tuple(names)))
     permutations = 0
     if scenario.schedule.kind == "all":
         permutations = min(interleavings(scenario.sessions), scenario.schedule.limit or MOST)
@@ -88,7 +90,6 @@ def facts_of(scenario: Scenario) -> Facts:
         # on a server of its own it is alone anyway
         alone=(scenario.alone or "destructive" in scenario.tags) and scenario.sandbox != "server",
         permutations=permutations,
-        draws=bool(scenario.given),
         items=tuple(items),
     )
 
@@ -102,6 +103,6 @@ def unpacked(text: str) -> Facts:
     Raises:
         ValueError: the text is none of its own.
     """
-    title, tags, line, notes, connections, alone, permutations, draws, items = json.loads(text)
-    taken = tuple((values, tuple((name, of) for name, of in names)) for values, names in items)
-    return Facts(title, tuple(tags), line, tuple(notes), connections, alone, permutations, draws, taken)
+    title, tags, line, notes, connections, alone, permutations, items = json.loads(text)
+    taken = tuple((values, tuple((name, of, draws) for name, of, draws in names)) for values, names in items)
+    return Facts(title, tuple(tags), line, tuple(notes), connections, alone, permutations, taken)

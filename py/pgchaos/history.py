@@ -244,6 +244,7 @@ class RunResult:
         explored: what a search has come through; else None.
         values: that were drawn for the variables of `given`.
         drawn: how many different ones were tried.
+        shrunk: the values are the smallest that fail.
         decisions: who went on at each step, by the numbers of the connections in order of the file, from 0: what a
             token replays; None where no order is known to bring the same again.
         judged: what the oracle says, of all permutations; None where the scenario asks for none.
@@ -253,6 +254,7 @@ class RunResult:
         output: what \echo, \qecho and \warn wrote, and notices and warnings of the server, with who said it.
         log: the end of the log of the scenario's own server.
         struck: the faults `at any step` that were delivered, by the names of their choices.
+        passed_by: those that were not where a search had chosen to, by the same names, and why not.
         notes: what the user should know besides (a retry in the tool itself, a toolkit wait that takes a snapshot).
     """
 
@@ -271,6 +273,7 @@ class RunResult:
     explored: Explored | None = None
     values: Mapping[str, str] = field(default_factory=dict)
     drawn: int = 0
+    shrunk: bool = False
     decisions: tuple[int, ...] | None = None
     judged: Judged | None = None
     standings: list[Standing] = field(default_factory=list)
@@ -279,5 +282,6 @@ class RunResult:
     output: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     struck: set[str] = field(default_factory=set)
+    passed_by: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     server: str = ""

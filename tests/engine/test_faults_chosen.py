@@ -6,8 +6,10 @@ import pytest
 
 from pgchaos.engine import Replay, Settings, run
 from pgchaos.history import RunResult
+from pgchaos.scenario.choices import drawn
+from pgchaos.scenario.mutation import mutated
 from pgchaos.scenario.reader import read
-from tests.engine.playing import Play, only
+from tests.engine.playing import Play, held, only
 
 ACCOUNT = """
 -- chaos:setup
@@ -71,7 +73,7 @@ def test_a_chosen_fault_is_replayed_by_its_value(play: Play) -> None:
     play(torn("terminate", "", "retry 57P01 08006 unknown"))
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
     for step in ("2", "5"):
-        replay = Replay(values={scenario.given[0].name: step})
+        replay = Replay(values={drawn(scenario, {})[0].name: step})
         result = run(scenario, {}, play.server, Settings(1, replay=replay))
         assert struck(result) == [step]
 
@@ -176,17 +178,79 @@ def test_a_fault_that_no_run_delivers_fails_the_search(play: Play, fault: str) -
     )
     failure = only(result)
     assert (failure.kind, failure.place and failure.place.line) == ("fault", 4)
-    assert "could not be delivered: no step that the search chose" in failure.text
+    assert "could not be delivered: at no step that the search chose: the statement was over" in failure.text
     assert result.drawn == 2
 
 
-def test_faults_at_the_same_line_of_several_files_are_chosen_apart(play: Play) -> None:
-    fault = "-- chaos:fault terminate at any step\nSELECT 1;\nSELECT 2;\n"
-    for name in ("one", "two"):
-        (play.folder / f"{name}.sql").write_text(fault)
+MUTANT = """
+-- chaos:mutant a transfer is no transaction
+-- chaos:session clerk allow admin_shutdown
+SELECT 'looks';
+-- chaos:fault terminate at any step
+UPDATE account SET balance = balance - 10 WHERE id = 1;
+UPDATE account SET balance = balance + 10 WHERE id = 2;
+-- chaos:caught by 'no money is lost'
+"""
+WHOLE = """
+-- chaos:session clerk
+BEGIN;
+UPDATE account SET balance = balance - 10 WHERE id = 1;
+UPDATE account SET balance = balance + 10 WHERE id = 2;
+COMMIT;
+"""
+
+
+def test_a_fault_of_a_mutant_is_searched_for_and_replayed(play: Play) -> None:
     path = play.folder / "scenario.sql"
-    path.write_text(
-        "-- chaos:session a\n\\ir one.sql\n-- chaos:session b\n\\ir two.sql\n-- chaos:session c\n" + fault + CHECK
+    path.write_text(ACCOUNT + WHOLE + CHECK + MUTANT)
+    scenario = read(path, "scenario.sql")
+    planted = mutated(scenario, scenario.mutants[0])
+    whole, result = run(scenario, {}, play.server, Settings(1)), run(planted, {}, play.server, Settings(1))
+    assert held(whole)
+    assert whole.drawn == 0
+    assert only(result).names == ("no money is lost",)
+    assert (result.values, struck(result)) == ({"fault of line 18": "2"}, ["2"])
+    for step in ("1", "2", "3"):
+        replay = Replay(result.decisions or (), {**result.values, "fault of line 18": step})
+        again = run(planted, {}, play.server, Settings(1, replay=replay))
+        assert struck(again) == [step]
+        # only without the first nothing is torn
+        assert bool(again.failures) == (step != "1")
+
+
+def test_a_file_in_two_sessions_is_struck_in_each_by_its_own_choice(play: Play) -> None:
+    (play.folder / "pay.sql").write_text(
+        "-- chaos:fault terminate at any step\nUPDATE account SET balance = balance - 1 WHERE id = 1;\nSELECT 1;\n"
     )
-    names = [given.name for given in read(path, "sql/scenario.sql").given]
-    assert names == ["fault of line 1 of sql/one.sql", "fault of line 1 of sql/two.sql", "fault of line 6"]
+    body = "\n-- chaos:session {} allow admin_shutdown\n\\ir pay.sql\n"
+    check = "-- chaos:check\nSELECT isnt(sum(balance), 200::bigint, 'somebody paid') FROM account;\n"
+    result = play(ACCOUNT + body.format("ann") + body.format("bob") + check)
+    assert only(result).names == ("somebody paid",)
+    assert result.values == {"fault of line 1 of pay.sql in ann": "1", "fault of line 1 of pay.sql in bob": "1"}
+    assert [record.session for record in result.records if record.fault] in (["ann", "bob"], ["bob", "ann"])
+
+
+def test_a_fault_of_a_file_is_delivered_in_each_session_that_includes_it(play: Play) -> None:
+    (play.folder / "end.sql").write_text("-- chaos:fault terminate after\nSELECT 1;\n")
+    result = play(
+        """
+        -- chaos:session a
+        \\ir end.sql
+        -- chaos:session b
+        \\if false
+        \\ir end.sql
+        \\endif
+        -- chaos:check
+        SELECT pass('checked');
+        """
+    )
+    failure = only(result)
+    assert (failure.kind, str(failure.place)) == ("fault", "end.sql:1")
+    assert "no session came to its line of end.sql in b" in failure.text
+
+
+def test_what_no_run_delivered_is_of_no_value_that_a_token_replays(play: Play) -> None:
+    body = "-- chaos:session a\n-- chaos:fault cancel when blocked at any step\nSELECT 1;\n"
+    result = play(body + CHECK.replace("sum(balance), 200::bigint", "1, 1").replace(" FROM account", ""))
+    assert only(result).kind == "fault"
+    assert (result.values, result.decisions, result.shrunk) == ({}, None, False)

@@ -13,6 +13,7 @@ from pgchaos.engine.door import Door
 from pgchaos.engine.faults.commits import CommitHold, let_go
 from pgchaos.engine.faults.faulting import Faulting
 from pgchaos.engine.faults.hand import Hand
+from pgchaos.engine.faults.probe import Probe
 from pgchaos.engine.stage import Stage
 from pgchaos.engine.stop import Stop
 from pgchaos.faults.kinds import disks_of
@@ -79,6 +80,54 @@ def test_the_name_is_taken_back_of_a_server_that_was_down_meanwhile(hand: Hand, 
     assert not standbys(hand)
 
 
+def test_a_commit_that_nobody_lets_go_is_not_waited_for(hand: Hand, stop: Stop) -> None:
+    probe = Probe(hand, stop)
+    hand.ask(SET)
+    hand.ask("SELECT pg_reload_conf()")
+    until(probe.waits, "a commit waits for a standby")
+    waiting = "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    assert hand.ask(waiting)
+    ending = threading.Thread(target=probe.end, daemon=True)
+    ending.start()
+    ending.join(30)
+    assert not ending.is_alive()
+    assert hand.ask(waiting) == []
+
+
+SPOILT = """
+    -- chaos:sandbox server
+    -- chaos:setup
+    CREATE TABLE t (id int);
+    CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir postgresql.auto.conf.tmp';
+        RETURN NULL;
+    EXCEPTION WHEN OTHERS THEN RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER spoil AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION spoil();
+    -- chaos:session a allow 57P01 08006
+    BEGIN;
+    INSERT INTO t VALUES (1);
+    -- chaos:fault terminate during
+    COMMIT;
+    -- chaos:check
+    SELECT pass('checked');
+    -- chaos:teardown
+    INSERT INTO t VALUES (2);
+"""
+
+
+def test_settings_that_cannot_be_put_back_fail_the_run_and_nothing_else(play: Play) -> None:
+    result = play(SPOILT)
+    failure = only(result)
+    assert failure.kind == "error"
+    assert failure.text.startswith("the server could not be brought back after the faults: could not open file")
+    assert [record.fault for record in result.records if record.step == "3"] == ["terminate"]
+    # commits wait for nobody all the same, that of teardown neither
+    assert result.duration < 10
+
+
 def test_a_server_that_refuses_to_hold_commits_is_told_as_a_fault(play: Play) -> None:
     result = play(
         """
@@ -120,13 +169,13 @@ def test_who_waits_for_the_server_is_let_go_by_a_stop(play: Play, stop: Stop) ->
         stack.callback(faulting.close)
         # until there is room again, which nobody makes here
         faulting.carry_out(fault, ())
-        waiting = threading.Thread(target=faulting.await_server, daemon=True)
+        waiting = threading.Thread(target=faulting.outage.await_server, daemon=True)
         waiting.start()
         until(lambda: _waits(waiting), "somebody waits for the server")
         stop.set()
         waiting.join(10)
         assert not waiting.is_alive()
-        faulting.restore()
+        faulting.outage.restore()
 
 
 def _waits(thread: threading.Thread) -> bool:

@@ -155,3 +155,17 @@ def test_workers_of_xdist_keep_and_use_it_too(project: Project) -> None:
     project.run("-p", "xdist", "-n", "2").assert_outcomes(passed=2)
     falsify(project)
     project.run("-p", "xdist", "-n", "2", "-m", "slow").assert_outcomes(passed=2)
+
+
+def test_a_mutant_draws_values_where_its_own_sessions_ask_for_them(project: Project) -> None:
+    roaming = "-- chaos:session one\n-- chaos:fault terminate at any step\nSELECT 1;\n"
+    mutant = "-- chaos:mutant {}\n{}-- chaos:caught by 'x'\n"
+    project.write(
+        x=FINE + "-- chaos:session one\nSELECT 1;\n" + mutant.format("a", roaming) + mutant.format("b", "SELECT 1;\n")
+    )
+    facts = facts_of(read(project.pytester.path / "sql/x.sql"))
+    ((_, names),) = facts.items
+    assert [(name, draws) for name, _, draws in names] == [("", False), ("mutant-a", True), ("mutant-b", False)]
+    # what is kept of one is not taken for another's
+    assert len({of for _, of, _ in names}) == 3
+    assert [job.draws for job in facts.jobs(project.pytester.path, "x", mutants=True)] == [False, True, False]

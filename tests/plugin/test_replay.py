@@ -175,3 +175,42 @@ def test_the_line_that_replays_says_what_else_was_asked_for(project: Project) ->
     result.stdout.fnmatch_lines(["*--chaos-replay=* --chaos-selfcheck*"])
     again = project.run("--chaos-selfcheck", f"--chaos-replay={token(result)}")
     again.stdout.fnmatch_lines(["sql/pids.sql:7: not deterministic: *"])
+
+
+TORN = """\
+-- A transfer is done as a whole
+-- chaos:setup
+CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL);
+INSERT INTO account VALUES (1, 100), (2, 100);
+-- chaos:session clerk
+BEGIN;
+UPDATE account SET balance = balance - 10 WHERE id = 1;
+UPDATE account SET balance = balance + 10 WHERE id = 2;
+COMMIT;
+-- chaos:check
+SELECT is(sum(balance), 200::bigint, 'no money is lost') FROM account;
+-- chaos:mutant no block
+-- chaos:session clerk allow admin_shutdown
+-- chaos:fault terminate at any step
+UPDATE account SET balance = balance - 10 WHERE id = 1;
+UPDATE account SET balance = balance + 10 WHERE id = 2;
+-- chaos:caught by 'no money is {}'
+"""
+
+
+def test_the_point_at_which_a_mutant_was_struck_is_replayed(project: Project) -> None:
+    item = "sql/torn.sql::torn[mutant-no-block]"
+    project.write(torn=TORN.format("lost"))
+    project.run("--chaos-mutants", "--chaos-jobs=2").assert_outcomes(passed=2)
+    project.write(torn=TORN.format("won"))
+    failed = project.run("--chaos-mutants", "-k", "mutant")
+    failed.assert_outcomes(failed=1)
+    failed.stdout.fnmatch_lines(["sql/torn.sql:12: mutant 'no block' was not caught by 'no money is won'"])
+    failed.stdout.fnmatch_lines(
+        ["With fault of line 14 = ?", "Values: 2 different ones were tried; shown is one of these"]
+    )
+    again = project.run(item, "--chaos-mutants", f"--chaos-replay={token(failed)}")
+    again.assert_outcomes(failed=1)
+    shown = [line for line in failed.outlines if line.startswith(("With fault", "    failed instead"))]
+    assert [line for line in again.outlines if line.startswith(("With fault", "    failed instead"))] == shown
+    assert len(shown) == 2

@@ -181,18 +181,24 @@ class Performance:
         if not ended:
             self._time_out(watcher, seconds)
         self._join()
-        self._result.struck |= self._faulting.roamed()
+        self._result.struck |= self._faulting.tally.roamed()
+        self._result.passed_by |= self._faulting.tally.roamed_in_vain()
         if not self.stopped:
-            self._result.failures += self._faulting.undelivered()
+            self._result.failures += self._faulting.tally.undelivered()
         self._restore()
 
     def _restore(self) -> None:
         try:
-            self._faulting.restore()
+            self._faulting.outage.restore()
         except ServerError as error:
-            self._give_up(Failure("error", (), str(error)))
+            self._tell_once(Failure("error", (), str(error)))
         except Undelivered as error:
-            self._give_up(Failure("error", (), f"the server could not be brought back after the faults: {error}"))
+            self._tell_once(Failure("error", (), f"the server could not be brought back after the faults: {error}"))
+
+    def _tell_once(self, failure: Failure) -> None:
+        # it is tried after the sessions, and once more at the very end
+        if failure not in self._result.failures:
+            self._give_up(failure)
 
     def _conduct(self, watcher: Watcher, observer: Observer | None, seconds: float) -> bool:
         assert self._steps is not None, "of a run with an order"

@@ -70,7 +70,7 @@ class Player:
     def __init__(self, cast: Cast, session: Session, worker: int) -> None:
         self.actor = Actor(session.name, worker)
         self.speaker = Speaker(cast, self.actor)
-        cast.faulting.enter(self.actor, self.speaker)
+        cast.faulting.targets.enter(self.actor, self.speaker)
         self._cast, self._session, self._who = cast, session, str(self.actor)
         self._items: list[Item] = [item for item in session.items if in_force(item, cast.variables)]
         self._barriers = [item.name for item in self._items if isinstance(item, Barrier)]
@@ -120,7 +120,7 @@ class Player:
             text = f"internal error of pgchaos: {error!r}"
             self._cast.stage.fail(plain_failure(text, self.speaker.place(), self._who))
         finally:
-            self._cast.faulting.leave(self.actor)
+            self._cast.faulting.targets.leave(self.actor)
             self._cast.stage.end(self.actor, self.speaker.in_block)
 
     def _come(self) -> None:

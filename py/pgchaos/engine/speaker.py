@@ -52,12 +52,12 @@ class Speaker:
         """
         if self._link is not None and self._link.alive:
             return
-        again = self._link is not None and self._cast.faulting.await_server()
+        again = self._link is not None and self._cast.faulting.outage.await_server()
         self.close()
         actor = self._actor
         settings = {"chaos.session": actor.session, "chaos.worker": str(actor.worker), "chaos.iteration": "1"}
         settings["chaos.seed"] = str(self._cast.seed)
-        patience = 0.0 if self._cast.faulting.full else None
+        patience = 0.0 if self._cast.faulting.hand.full else None
         link = self._cast.door.open(str(actor), self._cast.stop, settings, self._hear, again=again, patience=patience)
         self._link, self._told, self._hurried = link, None, False
         self._cast.pids.add(link.pid)

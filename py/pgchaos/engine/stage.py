@@ -6,7 +6,7 @@ import itertools
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -65,6 +65,7 @@ class Stage:
         self._running = self._unready = 0
         self._asked = (0.0, 0.0)
         self._strikes = 0
+        self._held_up: set[Actor] = set()
         self.patient = False
         """Nothing here ends a lock wait but the lock: no time-out of the server's."""
         self.stop = stop
@@ -117,6 +118,41 @@ class Stage:
                 self._strikes -= 1
                 self._struck()
                 self._news.notify_all()
+
+    @contextmanager
+    def held_up(self, actor: Actor) -> Iterator[None]:
+        """Note that a connection does nothing while its fault waits until others can be struck."""
+        with self._news:
+            self._held_up.add(actor)
+        try:
+            yield
+        finally:
+            with self._news:
+                self._held_up.discard(actor)
+
+    def stands_still(self, blockers: Mapping[int, tuple[int, ...]], asked: float) -> bool:
+        """Say whether nobody goes on before a fault has struck that waits for somebody.
+
+        Args:
+            blockers: for each backend that waits for a lock, the pids that it waits for.
+            asked: when the server was asked for these.
+        """
+        with self._news:
+            blocked = {self._actors[pid]: [self._actors.get(one) for one in by] for pid, by in blockers.items()}
+            if blocked and not self.patient:
+                return False
+            idle = [now.since for actor, now in self._doing.items() if actor not in blocked]
+            # who came to stand since then may have let go of a lock before that
+            return max(idle, default=0.0) < asked and self._board.stands_still(self._waiting(), blocked)
+
+    def _waiting(self) -> set[Actor]:
+        """List those who wait for others, and do not stand at a wait."""
+        return set(self._held_up)
+
+    def does(self, actor: Actor) -> str:
+        """Tell what a connection does now."""
+        with self._news:
+            return self._doing[actor].doing if actor in self._doing else "has not begun"
 
     def _struck(self) -> None:
         """Take note that a fault has struck: what was seen before it says nothing any more."""

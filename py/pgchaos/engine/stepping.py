@@ -99,6 +99,9 @@ class SteppedStage(Stage):
         self._change = next(self._changes)
         self._firm = frozenset()
 
+    def _waiting(self) -> set[Actor]:
+        return super()._waiting() | self._gates.keys()
+
     def _wake(self) -> None:
         with self._news:
             for actor in list(self._gates):

@@ -27,10 +27,11 @@ class Undelivered(Exception):
 
 
 class Missed(Undelivered):
-    """The statement was over before the fault could strike."""
+    """There was nothing to strike at that time; a search that chooses the time may choose another."""
 
-    def __init__(self) -> None:
-        super().__init__("the statement was over before it could strike: let it wait for something there")
+
+OVER = "the statement was over before it could strike: let it wait for something there"
+"""Why a fault is missed that strikes during a statement."""
 
 
 class Reach(Protocol):
@@ -75,10 +76,10 @@ def carry_out(reach: Reach, kind: str, argument: str, pids: Collection[int]) -> 
     """
     if kind == "cancel":
         for pid in pids:
-            _needs(reach.ask(f"SELECT pg_catalog.pg_cancel_backend({pid})"), pid)
+            _signal(reach, f"pg_cancel_backend({pid})", pid)
     elif kind == "terminate":
         for pid in pids:
-            _needs(reach.ask(f"SELECT pg_catalog.pg_terminate_backend({pid}, {_ENDED_WITHIN})"), pid)
+            _signal(reach, f"pg_terminate_backend({pid}, {_ENDED_WITHIN})", pid)
     elif kind == "kill":
         _kill(reach, pids)
     elif kind == "fill":
@@ -87,9 +88,15 @@ def carry_out(reach: Reach, kind: str, argument: str, pids: Collection[int]) -> 
         _power(reach, kind, argument)
 
 
-def _needs(rows: list[Row] | None, pid: int) -> None:
-    if rows is None or [list(row) for row in rows] != [["t"]]:
-        raise Undelivered(f"the server has no backend {pid} that ends")
+def _signal(reach: Reach, call: str, pid: int) -> None:
+    rows = reach.ask(f"SELECT pg_catalog.{call}")
+    if rows is None:
+        raise Missed("the server does not answer")
+    if rows[0][0] == "t":
+        return
+    if reach.ask(f"SELECT FROM pg_catalog.pg_stat_activity WHERE pid = {pid}"):
+        raise Undelivered(f"backend {pid} did not end within {_ENDED_WITHIN // 1000} s")
+    raise Missed(f"the server has no backend {pid} any more")
 
 
 def _power(reach: Reach, kind: str, argument: str) -> None:
@@ -131,6 +138,8 @@ def _kill(reach: Reach, pids: Collection[int]) -> None:
     What proves it is another checkpointer: pg_postmaster_start_time() stays as it was.
     """
     before = born(reach)
+    if not before and reach.ask("") is None:
+        raise Missed("the server does not answer")
     if not before:
         raise Undelivered("the server does not say when its checkpointer was started: it takes a superuser to see that")
     for pid in pids:
@@ -155,7 +164,7 @@ def _kill_child(power: PrivateServer, pid: int) -> None:
             return
     except psutil.NoSuchProcess:
         pass
-    raise Undelivered(f"the server has no process {pid} any more")
+    raise Missed(f"the server has no process {pid} any more")
 
 
 def born(reach: Reach) -> str:
@@ -182,12 +191,12 @@ def process(reach: Reach, name: str) -> int:
         Its pid.
 
     Raises:
-        Undelivered: there is none.
+        Missed: there is none.
     """
     kind = PROCESSES[name]
     rows = reach.ask(f"SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = '{kind}'")
     if not rows:
-        raise Undelivered(f"the server has no {kind}")
+        raise Missed(f"the server has no {kind}")
     return int(str(rows[0][0]))
 
 

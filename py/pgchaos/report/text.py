@@ -86,8 +86,9 @@ def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResul
     lines = [f"Scenario: {scenario.title or scenario.name}"]
     lines += [f"With {name} = {value}" for name, value in variables.items()]
     if result.drawn:
-        shrunk = "the smallest of these that failed" if result.values else "none of them failed"
-        lines.append(f"Values: {result.drawn} different ones were tried; shown is {shrunk}")
+        shown = "shown is the smallest of these that failed" if result.shrunk else "shown is one of these"
+        found = shown if result.values else "none of them failed"
+        lines.append(f"Values: {result.drawn} different ones were tried; {found}")
     if result.server:
         lines.append(f"Server: {result.server}")
     if result.assertions:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from pgchaos.scenario.arguments import Wrong
@@ -17,13 +15,12 @@ from pgchaos.scenario.checks import (
     check_targets,
     check_variables,
 )
+from pgchaos.scenario.choices import told_apart
 from pgchaos.scenario.file import Reading
 from pgchaos.scenario.lexemes import Comment
 from pgchaos.scenario.model import (
     Fault,
-    Given,
     Invariant,
-    Item,
     Place,
     Retry,
     Scenario,
@@ -52,9 +49,7 @@ def assembled(path: Path, reading: Reading) -> Scenario:
         The scenario; nothing to rely on where a problem was found.
     """
     head, source = reading.head, reading.source
-    sessions = {
-        options.name: _session(options, body, reading.shown) for options, body in reading.found.sessions.values()
-    }
+    sessions = {options.name: _session(options, body) for options, body in reading.found.sessions.values()}
     plan = _schedule(reading, sessions)
     scenario = Scenario(
         path=path,
@@ -75,7 +70,7 @@ def assembled(path: Path, reading: Reading) -> Scenario:
         ),
         alone=head.alone,
         matrix=tuple(head.matrix.values()),
-        given=(*head.given.values(), *_choices(sessions.values())),
+        given=tuple(head.given.values()),
         schedule=plan,
         oracle=head.oracle,
         oracle_place=head.seen.get("oracle"),
@@ -96,17 +91,7 @@ def assembled(path: Path, reading: Reading) -> Scenario:
         notes=snapshot_notes(reading.found.bodies(), head.matrix),
     )
     _check(reading, scenario, sessions)
-    return scenario
-
-
-def _choices(sessions: Iterable[Session]) -> Iterator[Given]:
-    """Give what a search draws to choose where a fault strikes: at which of the statements that a session sends."""
-    for session in sessions:
-        steps = sum(isinstance(item, Statement) for item in session.items)
-        for item in session.items:
-            if isinstance(item, Fault) and item.anywhere:
-                most = steps * session.count * session.repeat
-                yield Given(item.place, item.choice, "integer", "1", str(most))
+    return told_apart(scenario)
 
 
 def _title(reading: Reading) -> str:
@@ -118,24 +103,17 @@ def _sections(reading: Reading, kind: str) -> tuple[Section, ...]:
     return tuple(body.section() for body in reading.found.sections[kind])
 
 
-def _session(options: SessionOptions, body: Body, shown: str) -> Session:
+def _session(options: SessionOptions, body: Body) -> Session:
     return Session(
         place=body.place,
         name=options.name,
-        items=tuple(_told_apart(item, shown) for item in body.items),
+        items=tuple(body.items),
         steps=tuple(body.steps),
         count=options.count or 1,
         repeat=options.repeat or 1,
         retry=options.retry or Retry(),
         allow=options.allow or (),
     )
-
-
-def _told_apart(item: Item, shown: str) -> Item:
-    """Have a fault whose line is chosen by that line know the file, where it is not the scenario's own."""
-    if isinstance(item, Fault) and item.anywhere and item.place.path != shown:
-        return replace(item, included=item.place.path)
-    return item
 
 
 def _schedule(reading: Reading, sessions: dict[str, Session]) -> Schedule:

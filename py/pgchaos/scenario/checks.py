@@ -88,14 +88,33 @@ def check_targets(name: str, session: Session, sessions: Mapping[str, Session], 
                 complain(item.place, f"`wait blocked`: session `{name}` cannot wait for itself to be blocked")
         elif isinstance(item, Fault) and item.target not in (None, "server", *PROCESSES):
             word, target, worker = "fault", item.target or "", item.worker
+            if target == name:
+                _check_own(item, session, complain)
         else:
             continue
         other = sessions.get(target)
-        if other is None:
+        if other is None and isinstance(item, Fault) and item.kind == "kill":
+            known = meant(target, [*sessions, *PROCESSES])
+            complain(item.place, f"`fault`: there is no session and no process `{target}`{known}")
+        elif other is None:
             complain(item.place, f"`{word}`: there is no session `{target}`{meant(target, sessions)}")
         elif worker is not None and worker > other.count:
             has = "one connection" if other.count == 1 else f"{other.count} connections"
             complain(item.place, f"`{word}`: `{target}[{worker}]` does not exist, session `{target}` has {has}")
+
+
+def _check_own(fault: Fault, session: Session, complain: Complain) -> None:
+    """Complain of a fault that waits for its own session, which does nothing meanwhile."""
+    if fault.moment == "during" or not (fault.kind == "cancel" or fault.when_blocked):
+        return
+    if fault.worker is None or session.count == 1:
+        state = "not blocked" if fault.when_blocked else "in no statement"
+        blocked = " when blocked" if fault.when_blocked else ""
+        complain(
+            fault.place,
+            f"`fault`: session `{session.name}` itself is {state} {fault.moment} the one below: write `fault"
+            f" {fault.kind} during{blocked}`",
+        )
 
 
 def check_faults(scenario: Scenario, complain: Complain) -> None:
@@ -117,7 +136,12 @@ def check_faults(scenario: Scenario, complain: Complain) -> None:
         if needs_own_server(fault):
             text = f"`fault`: `{kind}` takes a server of the scenario's own: `-- chaos:sandbox server` is missing"
             complain(fault.place, text)
-        elif of_server(fault) and not (scenario.alone and scenario.sandbox == "database"):
+        elif of_server(fault) and scenario.sandbox == "schema":
+            text = f"`fault`: `{kind}` strikes every session of the server, and with `sandbox schema` others work there"
+            complain(
+                fault.place, f"{text}: write `-- chaos:sandbox server`, or `-- chaos:alone` without `sandbox schema`"
+            )
+        elif of_server(fault) and not scenario.alone:
             text = f"`fault`: `{kind}` strikes every session of the server: give the scenario its own by"
             complain(
                 fault.place, f"{text} `-- chaos:sandbox server`, or nobody else on the common one by `-- chaos:alone`"

@@ -53,6 +53,10 @@ WORDS: dict[str, Where] = {
 _NAME = r"[^\W\d][\w-]*"
 _STEP = rf"{_NAME}(?:\[\d+\])?\.[^\s.]+"
 _CODES = r"(?:[0-9A-Z]{5}|[a-z]+_[a-z_]+)(?:[ ,]+(?:[0-9A-Z]{5}|[a-z]+_[a-z_]+))*"
+_FAULTS = (
+    *("cancel", "terminate", "kill", "crash", "stop", "restart"),
+    *("cut", "reset", "stall", "latency", "fill", "damage", "promote"),
+)
 _SHAPES = {
     "tags": r"(?:(?:slow|concurrent|destructive|smoke)\b[ ,]*)+",
     "timeout": r"[\d.]+ ?\w+",
@@ -75,7 +79,7 @@ _SHAPES = {
     "barrier": rf"{_NAME}(?: unless blocked)?",
     "wait": rf"(?:blocked|for) {_NAME}(?:\[\d+\])?",
     "signal": _NAME,
-    "fault": r"(?:cancel|terminate|kill|crash|stop|restart|cut|reset|stall|latency|fill|damage|promote)\b.*",
+    "fault": rf"(?:{'|'.join(_FAULTS)})\b.*",
     "replace": r"'.*' with '.*' in .*",
     "caught": r"by '.*'",
 }
@@ -134,6 +138,8 @@ def _unknown(word: str, text: str) -> Directive:
         if near is not None:
             return Directive(near, rest.strip(), _spelling(f"-- chaos: {first}", near))
         return Directive("", text, "a directive's name is missing behind `-- chaos:`")
+    if word in _FAULTS:
+        return Directive("fault", f"{word} {text}", f"unknown directive `{word}`, did you mean `fault {word}`?")
     two = _two_words(word)
     if two is not None:
         return Directive(two[0], f"{two[1]} {text}", f"unknown directive `{word}`, did you mean `{' '.join(two)}`?")

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from pgchaos.faults.kinds import PROCESSES
 from pgchaos.scenario.arguments import Args, Wrong
+from pgchaos.scenario.fault_words import WORDS, in_order, meant, twice
 from pgchaos.scenario.model import Fault, Place, When
 
 USAGE = (
@@ -33,6 +34,7 @@ Moment: TypeAlias = Literal["before", "during", "after"]
 _MODES = ("immediate", "fast", "smart")
 _OF_SESSION = frozenset({"cancel", "terminate"})
 _FILLS = ("disk", "wal", "connections")
+_CHOICES = {"mode": ("the way to stop", _MODES), "what": ("the thing to fill", _FILLS)}
 _TARGET = re.compile(r"([^\W\d][\w-]*)(?:\[([1-9][0-9]{0,8})\])?")
 _NTH = re.compile(r"([1-9][0-9]{0,8})(?:st|nd|rd|th)")
 
@@ -71,6 +73,7 @@ def fault(args: Args, place: Place, when: When | None) -> Fault:
     Raises:
         Wrong: it cannot be understood.
     """
+    _check_words(args, place, when)
     kind = args.choice("kind of fault", _ARGUMENTS)
     argument = _argument(args, kind)
     target, worker = take_target(args, "the target") if args.took("of") else (None, None)
@@ -88,10 +91,33 @@ def fault(args: Args, place: Place, when: When | None) -> Fault:
         elif nth is None and not anywhere and args.took("on"):
             nth = _nth(args)
         else:
-            args.end()
+            raise _not_understood(args)
     own = target is None or target == "server" or target in PROCESSES
     moment = _moment_meant(args, kind, own and target is None, own and blocked, written)
     return Fault(place, kind, argument, target, worker, moment, blocked, after, nth, when, anywhere)
+
+
+def _check_words(args: Args, place: Place, when: When | None) -> None:
+    """See that the words stand in order, and none too often; say how they are written in order."""
+    words = [str(token) for token in args.tokens]
+    if not words:
+        raise Wrong(f"`fault`: the kind is missing; there are: {', '.join(sorted(_ARGUMENTS))}")
+    wrong = twice(words, _ARGUMENTS)
+    if wrong:
+        raise args.wrong(wrong)
+    ordered = in_order(words, _ARGUMENTS)
+    if ordered:
+        # what else is wrong is told first
+        fault(Args("fault", ordered, USAGE), place, when)
+        raise Wrong(f"`fault`: its words stand in another order, did you mean `fault {ordered}`?")
+
+
+def _not_understood(args: Args) -> Wrong:
+    token = args.tokens[args.at]
+    hint = meant(token.text)
+    if hint:
+        return args.misspelt() or Wrong(f"`fault`: `{token}` is not understood here{hint}")
+    return args.misspelt() or args.wrong(f"`{token}` is not understood here")
 
 
 def _check_target(args: Args, kind: str, target: str | None) -> None:
@@ -125,6 +151,9 @@ def _moment_meant(args: Args, kind: str, own: bool, own_blocked: bool, written: 
 
 
 def _argument(args: Args, kind: str) -> str:
+    if _ARGUMENTS[kind] in _CHOICES and (args.peek() in WORDS or not args.more()):
+        what, words = _CHOICES[_ARGUMENTS[kind]]
+        raise Wrong(f"`fault`: {what} is missing; there are: {', '.join(sorted(words))}")
     if _ARGUMENTS[kind] == "mode":
         return args.choice("way to stop", _MODES)
     if _ARGUMENTS[kind] == "what":
@@ -156,6 +185,8 @@ def _nth(args: Args) -> int:
         return 0
     token = args.take("which execution")
     found = _NTH.fullmatch(token.text)
+    if found is None and token.text in ("each", "any", "all"):
+        raise Wrong(f"`fault`: `{token}` is no ordinal number such as 1st, 2nd or 3rd, did you mean `every`?")
     if found is None:
         raise args.wrong(f"`{token}` is no ordinal number such as 1st, 2nd or 3rd")
     args.need("execution")

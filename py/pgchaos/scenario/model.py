@@ -240,7 +240,8 @@ class Fault:
         nth: only at this execution, from 1; 0 at every one. None, where it is not written: at the first.
         when: the values of a matrix that it counts for.
         anywhere: at one statement of its session, which a search chooses.
-        included: the included file in which it stands; '' for the scenario's own.
+        included: the included file in which it stands, and which of them where its line is included more than once;
+            '' for the scenario's own.
     """
 
     place: Place

@@ -48,9 +48,19 @@ def mutated(scenario: Scenario, mutant: Mutant) -> Scenario:
     setup = tuple(replace(part, items=_replaced(part.items, mutant.replaces, None)) for part in scenario.setup)
     if mutant.items:
         setup += (Section(mutant.place, mutant.items),)
-    own = {session.name: session for session in mutant.sessions}
-    sessions = tuple(own.get(s.name) or _changed(s, mutant.replaces) for s in scenario.sessions)
+    sessions = tuple(_changed(session, mutant.replaces) for session in sessions_of(scenario, mutant))
     return replace(scenario, setup=setup, sessions=sessions, mutants=())
+
+
+def sessions_of(scenario: Scenario, mutant: Mutant) -> tuple[Session, ...]:
+    """List the sessions that run with a mutant, its new bodies among them, without its replacements of text.
+
+    Args:
+        scenario: the file.
+        mutant: one of its mutants.
+    """
+    own = {session.name: session for session in mutant.sessions}
+    return tuple(own.get(session.name, session) for session in scenario.sessions)
 
 
 def _changed(session: Session, replaces: Iterable[Replace]) -> Session:

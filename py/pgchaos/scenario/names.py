@@ -12,7 +12,7 @@ NAME = re.compile(r"[^\W\d][\w-]*")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 """Of a psql variable that a scenario declares; under three letters it is too easily hit by accident (`[a:n]`)."""
 
-KEYWORDS = ("unless blocked", "up to", "may be empty", "at end", "when blocked", "own server")
+KEYWORDS = ("unless blocked", "up to", "may be empty", "at end", "when blocked", "at any step", "own server")
 """Keywords of more than one word; those that are the name of a directive are not among them."""
 
 TAGS = frozenset({"slow", "concurrent", "destructive", "smoke", "corruption", "recovery"})

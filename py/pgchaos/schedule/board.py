@@ -229,7 +229,7 @@ class Board:
 
     def _all_stand(self) -> Decision | None:
         """Find the end of the road: everybody who has not ended stands at a wait, and none of these can open."""
-        living = [actor for actor, part in self._parts.items() if not part.ended]
+        living = self._living()
         if not all(self._parts[actor].standing for actor in living) or any(self._may_open(actor) for actor in living):
             return None
         stands = ", ".join(f"{actor} at {waits_text(s[0])}" for actor in living if (s := self._parts[actor].standing))
@@ -247,6 +247,23 @@ class Board:
             return key in self._open or not self._awaited(key)
         return False
 
+    def _living(self) -> list[Actor]:
+        return [actor for actor, part in self._parts.items() if not part.ended]
+
+    def _still(self) -> list[Actor]:
+        """List those who do nothing by themselves any more: they ended, or stand at a wait that cannot open."""
+        return [a for a, p in self._parts.items() if p.ended or (p.standing is not None and not self._may_open(a))]
+
+    def stands_still(self, waiting: Collection[Actor], blocked: Mapping[Actor, Collection[Actor | None]]) -> bool:
+        """Say whether nobody goes on for as long as some wait.
+
+        Args:
+            waiting: those who do, beside those who stand at a wait.
+            blocked: whom each blocked connection waits for; None is a stranger.
+        """
+        living, still = self._living(), {*self._still(), *waiting}
+        return still.issuperset(living) or stuck(living, still, blocked)
+
     def stuck(self, blocked: Mapping[Actor, Collection[Actor | None]]) -> tuple[Actor, str] | None:
         """Find the end of the road where locks are part of it.
 
@@ -257,9 +274,8 @@ class Board:
             A connection that stands at a wait, or else one that is blocked, and why it is stuck; None where somebody
             may still go on.
         """
-        living = [actor for actor, part in self._parts.items() if not part.ended]
-        still = [a for a, p in self._parts.items() if p.ended or (p.standing is not None and not self._may_open(a))]
-        if not stuck(living, still, blocked):
+        living = self._living()
+        if not stuck(living, self._still(), blocked):
             return None
         first = next(((a, p.standing[0]) for a, p in self._parts.items() if p.standing and not p.ended), None)
         waits = "; ".join(f"{a} waits for a lock that {_names(by)} holds" for a, by in blocked.items() if a in living)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 
 from pgchaos.engine.faults.hand import Hand
+from pgchaos.engine.faults.probe import Probe
 from pgchaos.engine.stop import Stop
 from pgchaos.faults.carrying import Undelivered
 from pgchaos.scenario.model import Statement
@@ -47,6 +48,7 @@ class CommitHold:
 
     def __init__(self, hand: Hand, stop: Stop) -> None:
         self._hand, self._stop = hand, stop
+        self._probe = Probe(hand, stop)
         self._taken = False
 
     def take(self) -> bool:
@@ -77,7 +79,7 @@ class CommitHold:
         self._hand.named = True
         self._hand.ask(_RELOAD)
         # the checkpointer makes it known to all: see one of our own commits wait for it
-        while not self._stop.is_set() and not self._hand.probe_waits():
+        while not self._stop.is_set() and not self._probe.waits():
             pass
         # whoever starts the server again shall not find it
         self._hand.ask(_RESET)
@@ -111,7 +113,7 @@ class CommitHold:
         try:
             while not self._gone() and self._comes_back():
                 time.sleep(_LOOK)
-            self._hand.end_probe()
+            self._probe.end()
         finally:
             self._hand.holding.release()
 
@@ -136,6 +138,11 @@ def let_go(hand: Hand) -> bool:
         Undelivered: it refuses that.
     """
     if hand.named:
-        # also where it was taken back already: that may have met a server that was down
-        hand.named = hand.ask(_RESET) is None or hand.ask(_RELOAD) is None
+        try:
+            # also where it was taken back already: that may have met a server that was down
+            taken_back = hand.ask(_RESET)
+        finally:
+            # also where that is refused: nobody shall wait for what is not in the settings any more
+            known = hand.ask(_RELOAD)
+        hand.named = taken_back is None or known is None
     return not hand.named

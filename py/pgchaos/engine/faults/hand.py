@@ -26,18 +26,20 @@ class Hand:
         door: to the scenario's database.
         calm: a stop for what goes on when the sessions are stopped.
         pids: every backend that this opens is put in.
+
+    Attributes:
+        calm: as it was given.
+        holding: held by whoever holds commits up.
+        named: whether commits may wait for a standby that somebody named, and nobody took back for sure.
     """
 
     def __init__(self, door: Door, calm: Stop, pids: set[int]) -> None:
-        self._door, self._calm, self._pids = door, calm, pids
+        self._door, self.calm, self._pids = door, calm, pids
         self._lock = threading.RLock()
         self._link: Link | None = None
         self._taken: list[Link] = []
-        self._probe: tuple[Link, threading.Thread] | None = None
         self.holding = threading.Lock()
-        """Whose commits are held."""
         self.named = False
-        """Whether commits may wait for a standby that somebody named, and nobody took back for sure."""
 
     @property
     def power(self) -> PrivateServer | None:
@@ -66,9 +68,21 @@ class Hand:
     def _open(self) -> Link:
         if self._link is None or not self._link.alive:
             self._shut()
-            self._link = self._door.open("fault", self._calm)
-            self._pids.add(self._link.pid)
+            self._link = self.another(self.calm)
         return self._link
+
+    def another(self, stop: Stop) -> Link:
+        """Open a connection of its own; whoever asks for it ends it.
+
+        Args:
+            stop: whoever waits on it is woken by this.
+
+        Raises:
+            LinkError: the server refused.
+        """
+        link = self._door.open("fault", stop)
+        self._pids.add(link.pid)
+        return link
 
     def _shut(self) -> None:
         if self._link is not None:
@@ -78,7 +92,7 @@ class Hand:
     def refused(self) -> bool:
         """See `carrying.Reach`."""
         try:
-            self._door.open("fault", self._calm).close()
+            self._door.open("fault", self.calm).close()
         except LinkError as refused:
             return recovers(refused.error)
         return False
@@ -89,7 +103,7 @@ class Hand:
             self.ask("")
             while len(self._taken) < _MOST:
                 try:
-                    link = Link(self._door.sandbox.conninfo, self._calm)
+                    link = Link(self._door.sandbox.conninfo, self.calm)
                 except LinkError as refused:
                     if refused.error.sqlstate != TOO_MANY_CONNECTIONS:
                         raise Undelivered(refused.error.message) from None
@@ -106,34 +120,8 @@ class Hand:
             pids = ",".join(str(link.pid) for link in taken)
             query = f"SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{pids}}}')"
             with contextlib.suppress(Undelivered):
-                while taken and (rows := self.ask(query)) and rows[0][0] != "0" and not self._calm.is_set():
+                while taken and (rows := self.ask(query)) and rows[0][0] != "0" and not self.calm.is_set():
                     time.sleep(_LOOK)
-
-    def probe_waits(self) -> bool:
-        """Commit something, and say whether that waits for a standby. `end_probe` ends it."""
-        self.end_probe()
-        try:
-            link = self._door.open("fault", self._calm)
-        except LinkError:
-            return False
-        self._pids.add(link.pid)
-        commit = "SET synchronous_commit = on; SELECT pg_catalog.pg_logical_emit_message(true, 'pgchaos', '')"
-        thread = threading.Thread(target=link.ask, args=(commit,), name="pgchaos probe", daemon=True)
-        self._probe = link, thread
-        thread.start()
-        query = f"SELECT FROM pg_catalog.pg_stat_activity WHERE pid = {link.pid} AND wait_event = 'SyncRep'"
-        while thread.is_alive():
-            if self.ask(query):
-                return True
-        return False
-
-    def end_probe(self) -> None:
-        """Wait until the commit of `probe_waits` is over."""
-        if self._probe is not None:
-            link, thread = self._probe
-            self._probe = None
-            thread.join()
-            link.close()
 
     def close(self) -> None:
         """End all connections."""

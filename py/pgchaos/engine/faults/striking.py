@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.faults.commits import CommitHold, ends_in_commit
-from pgchaos.engine.faults.faulting import Faulting, failure
+from pgchaos.engine.faults.faulting import Faulting
+from pgchaos.engine.faults.telling import failure
 from pgchaos.engine.link import LinkError
 from pgchaos.engine.speaker import Speaker
 from pgchaos.engine.stage import Halted, SessionFailed
-from pgchaos.faults.carrying import Missed, Undelivered
+from pgchaos.faults.carrying import OVER, Missed, Undelivered
 from pgchaos.faults.kinds import told, waits_for_own
 from pgchaos.history import Record
 from pgchaos.scenario.model import Fault, Place, Statement
@@ -43,9 +45,9 @@ class Strikes:
         act: Callable[[str, Place], Record],
     ) -> None:
         self._faulting, self._actor, self._speaker, self._act = faulting, actor, speaker, act
-        self._due = [fault for fault in faults if faulting.is_due(fault, actor)]
+        self._due = [fault for fault in faults if faulting.tally.is_due(fault, actor)]
         self._done: list[Fault] = []
-        self._missed: list[tuple[Fault, str]] = []
+        self._missed: list[tuple[Fault, Undelivered]] = []
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._hold: CommitHold | None = None
@@ -79,7 +81,7 @@ class Strikes:
             self._speaker.connect()
         except LinkError:
             for fault in self._due:
-                self._faulting.not_reached(fault, self._actor)
+                self._faulting.tally.not_reached(fault, self._actor)
             self._due = []
             return False
         return True
@@ -127,10 +129,11 @@ class Strikes:
         self.abandon(answer)
         lost = answer.error is not None and answer.error.lost
         for fault, why in self._missed:
-            if not lost:
-                raise SessionFailed(failure(fault, why, str(self._actor)))
-            # somebody else's fault came first: the statement may be sent again
-            self._faulting.not_reached(fault, self._actor)
+            if lost:
+                # somebody else's fault came first: the statement may be sent again
+                self._faulting.tally.not_reached(fault, self._actor)
+            else:
+                self._tell(fault, why)
         if answer.error is None:
             for fault in tuple(self._done):
                 if fault.moment == "during" and fault.kind != "fill" and waits_for_own(fault):
@@ -140,11 +143,11 @@ class Strikes:
     def _came_late(self, fault: Fault) -> None:
         """Tell that a fault struck when the statement had been answered; of any step, it was this one in vain."""
         if not fault.anywhere:
-            why = "the statement was over before it struck: let it wait for something there"
-            raise SessionFailed(failure(fault, why, str(self._actor)))
+            self._tell(fault, Undelivered("the statement was over before it struck: let it wait for something there"))
         if fault.kind == "cancel":
             self._done = [one for one in self._done if one is not fault]
-            self._faulting.missed(fault)
+            self._faulting.tally.unfelt(fault)
+            self._tell(fault, Missed(OVER))
 
     def abandon(self, answer: Answer | None = None) -> None:
         """Have nobody strike any more: the statement is over.
@@ -159,7 +162,7 @@ class Strikes:
         if any(fault.kind == "fill" and fault.moment == "during" for fault in self._done):
             # where it does not start, that is told when it is tried at the end again
             with suppress(ServerError, Undelivered):
-                self._faulting.release(crashed=self._crashed(answer))
+                self._faulting.outage.release(crashed=self._crashed(answer))
 
     def _crashed(self, answer: Answer | None) -> bool:
         """Say whether the statement took the server down, for want of room for its WAL."""
@@ -171,17 +174,25 @@ class Strikes:
         for fault in faults:
             why = self._try(fault)
             if why is not None:
-                raise SessionFailed(failure(fault, why, str(self._actor)))
+                self._tell(fault, why)
 
-    def _try(self, fault: Fault, over: Callable[[], bool] | None = None, hold: CommitHold | None = None) -> str | None:
+    def _tell(self, fault: Fault, why: Undelivered) -> None:
+        """Tell that a fault could not be delivered; a step that a search has chosen in vain is passed by."""
+        if not (fault.anywhere and isinstance(why, Missed)):
+            raise SessionFailed(failure(fault, str(why), str(self._actor)))
+        self._faulting.tally.passed_by(fault, str(why))
+
+    def _try(
+        self, fault: Fault, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
+    ) -> Undelivered | None:
         """Strike; say why it could not be delivered, or None."""
         act = self._act(f"fault {told(fault)} {fault.moment}", fault.place)
         act.ended_at = None
         try:
             act.ended_at = self._faulting.strike(fault, self._actor, over, hold)
         except Undelivered as why:
-            # a search may choose a step that is too short to be struck
-            return None if fault.anywhere and isinstance(why, Missed) else str(why)
+            act.statement, act.ended_at = f"{act.statement}: not delivered", time.time()
+            return why
         self._done.append(fault)
         return None
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 
-from pgchaos.engine.faults.faulting import never_struck
+from pgchaos.engine.faults.telling import never_struck
 from pgchaos.engine.judging.oracle import Oracle
 from pgchaos.engine.run import Lend, Look, run_once
 from pgchaos.engine.search.gathering import key_of
@@ -21,6 +21,7 @@ from pgchaos.engine.search.trials import Trials
 from pgchaos.engine.settings import Replay, Settings
 from pgchaos.faults.kinds import of_server
 from pgchaos.history import Failure, Record, RunResult
+from pgchaos.scenario.choices import drawn
 from pgchaos.scenario.model import Fault, Requirement, Scenario
 from pgchaos.scenario.rehearsal import fits_schema
 from pgchaos.scenario.schedules import MOST, interleavings
@@ -58,7 +59,7 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         return result
     missing = server.own_missing if scenario.sandbox == "server" else server.missing
     result.skipped = "; ".join(filter(None, map(missing, (*scenario.requires, *_harm(scenario)))))
-    if scenario.given and find_spec("hypothesis") is None:
+    if drawn(scenario, variables) and find_spec("hypothesis") is None:
         result.skipped = "`given` draws values by hypothesis, which is not installed: pip install 'pgchaos[chaos]'"
     if result.skipped:
         return result
@@ -132,9 +133,11 @@ class _Runs:
 
     def __init__(self, scenario: Scenario, variables: Mapping[str, str], server: Server, settings: Settings) -> None:
         self._scenario, self._matrix, self._server, self._settings = scenario, variables, server, settings
+        self._drawn = drawn(scenario, variables)
         self._values: Mapping[str, str] = {}
         self._made = 0
         self._struck: set[str] = set()
+        self._passed_by: dict[str, list[str]] = {}
         self._lend: Lend | None = None
         self._look: Look | None = None
         self._dependence: Dependence | None = None
@@ -153,7 +156,7 @@ class _Runs:
     def _place(self) -> Iterator[Lend | None]:
         """Lend many runs one database, where they leave nothing in it."""
         scenario = self._scenario
-        many = scenario.schedule.kind in ("all", "explore") or bool(scenario.given)
+        many = scenario.schedule.kind in ("all", "explore") or bool(self._drawn)
         own = scenario.sandbox == "database" and not scenario.alone and not self._server.in_place
         if many and own and self._settings.replay is None and fits_schema(scenario, self._matrix):
             with self._server.rehearsals(scenario.extensions) as lend:
@@ -173,7 +176,7 @@ class _Runs:
                 result.notes.append("this failed before: the interleaving was kept, and not searched for again")
                 return result
             shelf.forget(token)
-        result = self._given() if self._scenario.given else self._by_schedule()
+        result = self._given() if self._drawn else self._by_schedule()
         if result.decisions and self._settings.found(result):
             shelf.keep(Token(self._settings.key, self._settings.seed, result.decisions, result.values))
         return result
@@ -186,7 +189,7 @@ class _Runs:
             limit = min(limit, interleavings(self._scenario.sessions))
         elif schedule.kind != "explore":
             limit = 1
-        if self._scenario.given and schedule.kind != "explore":
+        if self._drawn and schedule.kind != "explore":
             # as many values as hypothesis draws
             from pgchaos.engine.search.drawing import most
 
@@ -210,6 +213,8 @@ class _Runs:
             )
         result.values = self._values
         self._struck |= result.struck
+        for choice, why in result.passed_by.items():
+            self._passed_by.setdefault(choice, []).extend(why)
         self._made += 1
         if self._lend is not None or self._made > 1:
             self._settings.progress(self._made, self._most())
@@ -320,15 +325,15 @@ class _Runs:
             follows=schedule.kind in ("all", "explore"),
         )
         seed = settings.seed if settings.draw_seed is None else settings.draw_seed
-        values = draw(self._scenario.given, trials.fails, seed=seed, key=settings.key, examples=examples)
+        values = draw(self._drawn, trials.fails, seed=seed, key=settings.key, examples=examples)
         result = trials.result(values)
         if values is None and not (result.skipped or self._stopped()):
-            result.failures += never_struck(self._scenario, self._matrix, self._struck)
+            result.failures += never_struck(self._scenario, self._matrix, self._struck, self._passed_by)
         if values is None or not result.order or schedule.kind != "explore":
             return result
         self._values = values
         easiest = self._searching().shrunk(tuple(Actor(o.session, o.worker) for o in result.order), result)
-        easiest.explored, easiest.drawn = trials.explored, result.drawn
+        easiest.explored, easiest.drawn, easiest.shrunk = trials.explored, result.drawn, True
         return easiest
 
     def _with(self, values: Mapping[str, str], decisions: tuple[int, ...] | None, share: int) -> RunResult:

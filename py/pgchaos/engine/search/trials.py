@@ -70,8 +70,12 @@ class Trials:
         """
         if values is not None:
             result = self._failed[tuple(values.items())]
+            result.shrunk = True
         else:
             result = self._gathering.result(exhausted=False)
-            result.values, result.permutations = {}, None
+            result.permutations = None
+            if not result.failures:
+                # the first of many that are alike: no token shall single it out
+                result.values, result.decisions = {}, None
         result.drawn = len(self._fails)
         return result

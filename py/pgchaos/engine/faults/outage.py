@@ -1,0 +1,144 @@
+"""What faults do to the server as a whole: it goes down, has no room left, and comes back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pgchaos.engine.faults.commits import let_go
+from pgchaos.engine.faults.hand import Hand
+from pgchaos.engine.stop import Stop
+from pgchaos.faults import carrying
+from pgchaos.faults.kinds import of_server
+from pgchaos.scenario.model import Fault
+from pgchaos.server import PrivateServer
+
+_LOOK = 0.001
+"""Seconds between two looks at a server that shall come up."""
+_RECOVERED_WITHIN = 60.0
+"""Seconds in which a server comes up that has room again."""
+
+
+class Outage:
+    """What becomes of the server in one run.
+
+    Args:
+        hand: to the server.
+        stop: of the sessions.
+        calm: a stop for what goes on when they are stopped.
+    """
+
+    def __init__(self, hand: Hand, stop: Stop, calm: Stop) -> None:
+        self._hand, self._stop, self._calm = hand, stop, calm
+        self._up = threading.Condition()
+        self._down = 0
+        self._touched = self._stopped = self._filled_disk = self._held_down = False
+        self._born = ""
+        stop.call(self._notify)
+
+    def _notify(self) -> None:
+        with self._up:
+            self._up.notify_all()
+
+    def await_server(self) -> bool:
+        """Wait until no fault is being carried out that the server must recover from.
+
+        Returns:
+            False where the server was stopped, and nobody starts it: there is nothing to be patient for.
+        """
+        with self._up:
+            self._up.wait_for(lambda: not self._down or self._stop.is_set())
+            return not self._stopped
+
+    @contextmanager
+    def of(self, fault: Fault) -> Iterator[None]:
+        """Carry a fault out: who lost his connection by it waits for the server, instead of finding out when it is up.
+
+        Args:
+            fault: of any kind.
+        """
+        self._touched = self._touched or of_server(fault)
+        if fault.kind == "fill" and fault.argument != "connections":
+            self._note_filled(fault)
+        if fault.kind not in ("kill", "crash", "stop", "restart"):
+            yield
+            return
+        self._go_down()
+        try:
+            yield
+            self._stopped = fault.kind == "stop"
+        finally:
+            self._come_up()
+
+    def _note_filled(self, fault: Fault) -> None:
+        self._filled_disk, self._born = True, carrying.born(self._hand)
+        if fault.moment == "during" and fault.argument == "wal" and not self._held_down:
+            # until there is room again it may go down and not come up
+            self._held_down = True
+            self._go_down()
+
+    def _go_down(self) -> None:
+        with self._up:
+            self._down += 1
+
+    def _come_up(self) -> None:
+        with self._up:
+            self._down -= 1
+            self._up.notify_all()
+
+    def restore(self) -> None:
+        """Undo what faults did to the server that lasts: it runs, and has room on its disks and for connections.
+
+        Raises:
+            ServerError: it does not start again.
+            Undelivered: it says that something is wrong with it.
+        """
+        if self._touched:
+            self._bring_back()
+        until = time.monotonic() + _RECOVERED_WITHIN
+        while not let_go(self._hand) and time.monotonic() < until and not self._calm.wait(_LOOK):
+            pass
+
+    def _bring_back(self) -> None:
+        self.release()
+        power = self._hand.power
+        if power is not None:
+            if self._stopped and power.running:
+                # of those who still are connected a smart shutdown would wait for ever
+                power.stop("fast")
+            if not power.running:
+                carrying.start(self._hand, power)
+        self._stopped = self._touched = False
+
+    def release(self, *, crashed: bool = False) -> None:
+        """Give back the room that faults took, on disks and for connections, and see that the server runs.
+
+        Args:
+            crashed: it went down for want of room, or is about to: wait until it has recovered.
+
+        Raises:
+            ServerError: it does not start again.
+            Undelivered: it says that something is wrong with it.
+        """
+        self._hand.give_connections()
+        power = self._hand.power
+        if power is None or not self._filled_disk:
+            return
+        carrying.empty(power)
+        self._filled_disk = False
+        try:
+            self._await_birth(power, ("", self._born) if crashed else ("",))
+        finally:
+            if self._held_down:
+                self._held_down = False
+                self._come_up()
+
+    def _await_birth(self, power: PrivateServer, before: tuple[str, ...]) -> None:
+        """Wait for another checkpointer; without room for its WAL the server may have gone down for good."""
+        until = time.monotonic() + _RECOVERED_WITHIN
+        while carrying.born(self._hand) in before and time.monotonic() < until:
+            if not power.running:
+                power.start()
+            self._calm.wait(_LOOK)

@@ -1,0 +1,97 @@
+"""Whom a fault strikes: connections of sessions, by their backends, or a process of the server."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pgchaos.engine.faults.hand import Hand
+from pgchaos.faults import carrying
+from pgchaos.faults.carrying import Missed
+from pgchaos.faults.kinds import PROCESSES, waits_for_own
+from pgchaos.scenario.model import Fault
+from pgchaos.schedule.board import Actor
+
+
+class Target(Protocol):
+    """A connection of a session."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its backend, or None where there is no connection."""
+
+    def disturb(self) -> None:
+        """Note that it is cancelled from outside: no other scenario shall have it."""
+
+
+class Targets:
+    """The connections of a run.
+
+    Args:
+        hand: to the server.
+    """
+
+    def __init__(self, hand: Hand) -> None:
+        self._hand = hand
+        self._targets: dict[Actor, Target] = {}
+        self._left: set[Actor] = set()
+
+    def enter(self, actor: Actor, target: Target) -> None:
+        """Make a connection known, so that it can be struck."""
+        self._targets[actor] = target
+
+    def leave(self, actor: Actor) -> None:
+        """Note that a session has come to its end."""
+        self._left.add(actor)
+
+    def has_left(self, actor: Actor) -> bool:
+        """Say whether a session has come to its end."""
+        return actor in self._left
+
+    def of(self, fault: Fault, actor: Actor) -> list[Actor]:
+        """List the connections that a fault is for.
+
+        Args:
+            fault: of any kind.
+            actor: the connection in which it stands.
+        """
+        if waits_for_own(fault):
+            return [actor]
+        return [one for one in self._targets if one.session == fault.target and fault.worker in (None, one.worker)]
+
+    def pid(self, actor: Actor) -> int:
+        """Give the backend of a connection that is about to be struck.
+
+        Args:
+            actor: the connection.
+
+        Raises:
+            Missed: there is none.
+        """
+        self._targets[actor].disturb()
+        pid = self._targets[actor].pid
+        if pid is None:
+            raise Missed(f"{actor} has no connection")
+        return pid
+
+    def connected(self) -> list[int]:
+        """List the backends of all sessions, whoever is struck."""
+        return [pid for one in self._targets.values() if (pid := one.pid) is not None]
+
+    def pids(self, fault: Fault, actor: Actor) -> tuple[int, ...]:
+        """Give the processes that a fault strikes.
+
+        Args:
+            fault: of any kind.
+            actor: the connection in which it stands.
+
+        Returns:
+            Their pids; none for what strikes the server.
+
+        Raises:
+            Missed: one of them is not there.
+        """
+        if fault.kind not in ("cancel", "terminate", "kill"):
+            return ()
+        if fault.target in PROCESSES:
+            return (carrying.process(self._hand, fault.target or ""),)
+        return tuple(self.pid(one) for one in self.of(fault, actor))

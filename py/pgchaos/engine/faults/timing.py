@@ -1,0 +1,130 @@
+"""When a fault strikes: waits until whoever is struck is where it is time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+
+from pgchaos.engine.faults.commits import CommitHold
+from pgchaos.engine.faults.hand import Hand
+from pgchaos.engine.faults.targets import Targets
+from pgchaos.engine.stage import Halted, Stage
+from pgchaos.engine.stop import Stop
+from pgchaos.faults.carrying import OVER, Missed
+from pgchaos.scenario.model import Fault
+from pgchaos.schedule.board import Actor
+
+_LOOK = 0.001
+"""Seconds between two looks at who shall be struck."""
+
+_BLOCKED, _ACTIVE = "blocked", "in a statement"
+"""States in which somebody is struck."""
+
+Over = Callable[[], bool]
+"""Says whether the statement is over during which a fault strikes."""
+
+
+class Timing:
+    """Waits for the time of faults.
+
+    Args:
+        hand: to the server.
+        targets: whom they strike.
+        stage: of the run.
+        stop: of the sessions.
+    """
+
+    def __init__(self, hand: Hand, targets: Targets, stage: Stage, stop: Stop) -> None:
+        self._hand, self._targets, self._stage, self._stop = hand, targets, stage, stop
+
+    def await_commit(self, hold: CommitHold, actor: Actor, over: Over) -> None:
+        """Wait until a statement stands in the end of its commit.
+
+        Args:
+            hold: holds it there.
+            actor: whose statement it is.
+            over: says whether it is over.
+
+        Raises:
+            Missed: it is over, or its connection is gone.
+            Undelivered: the server says that something is wrong with it.
+            Halted: the run was stopped.
+        """
+        pid, looks = self._targets.pid(actor), 0
+        while not hold.holds(pid, looks):
+            self._go_on_waiting(over)
+            self._stop.wait(_LOOK)
+            looks += 1
+
+    def await_time(self, fault: Fault, actor: Actor, over: Over | None) -> None:
+        """Wait until it is time for a fault.
+
+        Args:
+            fault: that is due.
+            actor: the connection in which it stands.
+            over: says whether the statement is over during which it strikes; None before and after a statement, and
+                where the statement is held.
+
+        Raises:
+            Missed: it is over, or that time does not come.
+            Undelivered: the server says that something is wrong with it.
+            Halted: the run was stopped.
+        """
+        if fault.when_blocked or fault.kind == "cancel":
+            state = _BLOCKED if fault.when_blocked else _ACTIVE
+            self._await_state(self._targets.of(fault, actor), state, actor, over)
+        elif over is not None:
+            self._await_state([actor], _ACTIVE, actor, over)
+        if fault.after is not None:
+            self._let_pass(fault.after, over)
+
+    def _let_pass(self, seconds: float, over: Over | None) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._go_on_waiting(over)
+            self._stop.wait(min(_LOOK, seconds))
+
+    def _await_state(self, who: list[Actor], state: str, actor: Actor, over: Over | None) -> None:
+        with self._stage.held_up(actor) if over is None else nullcontext():
+            while not self._are(who, state, vainly=over is None):
+                self._go_on_waiting(over)
+                self._stop.wait(_LOOK)
+
+    def _are(self, who: list[Actor], state: str, *, vainly: bool) -> bool:
+        """Say whether connections are in a state; where that may be waited for in vain, see whether it still can be."""
+        asked = time.time()
+        pids = {self._targets.pid(one): one for one in who}
+        active = self._active(self._targets.connected() if vainly else pids)
+        blocked = {pid: by for pid, by in active.items() if by}
+        there = blocked if state == _BLOCKED else active
+        for pid in pids.keys() & blocked.keys():
+            self._stage.note_blockers(pid, blocked[pid])
+        lacking = [one for pid, one in pids.items() if pid not in there]
+        if lacking and vainly:
+            self._check_whether_in_vain(lacking, state, blocked, asked)
+        return not lacking
+
+    def _active(self, pids: Iterable[int]) -> dict[int, tuple[int, ...]]:
+        """Tell which backends are in a statement, and whom each of these waits for."""
+        rows = self._hand.ask(
+            "SELECT pid, pg_catalog.array_to_string(pg_catalog.pg_blocking_pids(pid), ',')"
+            f" FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{','.join(map(str, pids))}}}') AND state = 'active'"
+        )
+        return {int(str(pid)): tuple(map(int, by.split(","))) if by else () for pid, by in rows or ()}
+
+    def _check_whether_in_vain(
+        self, lacking: list[Actor], state: str, blocked: dict[int, tuple[int, ...]], asked: float
+    ) -> None:
+        gone = [one for one in lacking if self._targets.has_left(one)]
+        if gone:
+            raise Missed(f"{' and '.join(map(str, gone))} came to the end without being {state}")
+        if self._stage.stands_still(blocked, asked):
+            doing = " and ".join(f"{one} {self._stage.does(one)}" for one in lacking)
+            raise Missed(f"{doing}, and does not come to be {state}: nobody goes on before this fault has struck")
+
+    def _go_on_waiting(self, over: Over | None) -> None:
+        if self._stop.is_set():
+            raise Halted
+        if over is not None and over():
+            raise Missed(OVER)

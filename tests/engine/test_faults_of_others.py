@@ -1,0 +1,221 @@
+"""`fault … of OTHER`: it waits for the other session, but not where nobody goes on before it has struck."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgchaos.history import RunResult
+from tests.engine.playing import Play, held, only, said
+
+CHECK = "-- chaos:check\nSELECT pass('checked');\n"
+
+HELD = """{head}
+    -- chaos:setup
+    CREATE TABLE t (id int PRIMARY KEY);
+    INSERT INTO t VALUES (1);
+    -- chaos:session holder
+    -- chaos:fault {fault} of waiter when blocked {times}
+    BEGIN;
+    UPDATE t SET id = 2;
+    -- chaos:signal held
+    SELECT 'holds';
+    COMMIT;
+    -- chaos:session waiter {options}
+    -- chaos:wait for held
+    DELETE FROM t;
+    -- chaos:check
+    SELECT pass('checked');
+"""
+
+
+def chosen(result: RunResult) -> str:
+    """Tell at which statement the fault struck."""
+    (step,) = result.values.values()
+    return step
+
+
+@pytest.mark.parametrize(("fault", "state"), [("cancel", "57014"), ("terminate", "57P01"), ("kill", "08006")])
+def test_who_waits_for_us_is_struck_at_the_first_step_where_he_is_blocked(play: Play, fault: str, state: str) -> None:
+    head = "-- chaos:sandbox server" if fault == "kill" else ""
+    result = play(HELD.format(head=head, fault=fault, times="at any step", options=""))
+    assert any(state in failure.names for failure in result.failures)
+    # before the first two he waits for a signal that is given behind them
+    assert chosen(result) == "3"
+
+
+def test_where_he_is_not_blocked_a_search_passes_on(play: Play) -> None:
+    result = play(HELD.format(head="", fault="cancel", times="at any step", options="allow 57014"))
+    assert held(result)
+    assert result.drawn == 4
+
+
+def test_a_fault_that_is_written_there_is_told_at_once(play: Play) -> None:
+    failure = only(play(HELD.format(head="", fault="cancel", times="", options="")))
+    assert (failure.kind, str(failure.place)) == ("fault", "scenario.sql:6")
+    assert "could not be delivered: waiter[1] waits at wait for held, and does not come to be blocked" in failure.text
+
+
+STEPPED = """
+    -- chaos:schedule {schedule}
+    -- chaos:setup
+    CREATE TABLE t (id int PRIMARY KEY);
+    INSERT INTO t VALUES (1);
+    -- chaos:session holder
+    BEGIN;
+    UPDATE t SET id = 2;
+    -- chaos:fault cancel of waiter when blocked {times}
+    COMMIT;
+    -- chaos:session waiter allow 57014
+    DELETE FROM t;
+    -- chaos:check
+    SELECT pass('checked');
+"""
+
+
+def test_under_a_schedule_nobody_is_waited_for_who_stands_before_a_step(play: Play) -> None:
+    failure = only(play(STEPPED.format(schedule="holder.1 holder.2 holder.3 waiter.1", times="")))
+    assert failure.kind == "fault"
+    assert "could not be delivered: waiter[1] stands before step 1, and does not come to be blocked" in failure.text
+
+
+def test_under_a_schedule_he_is_struck_where_he_is_blocked(play: Play) -> None:
+    result = play(STEPPED.format(schedule="holder.1 holder.2 waiter.1 holder.3", times=""))
+    assert held(result) == ["checked"]
+    assert [record.sqlstate for record in said(result, "waiter")] == ["57014"]
+
+
+def test_a_search_of_interleavings_finds_where_both_come_together(play: Play) -> None:
+    text = STEPPED.format(schedule="explore 100", times="at any step").replace("allow 57014", "")
+    result = play(text)
+    assert only(result).names[:1] == ("57014",)
+    assert chosen(result) == "3"
+    assert [f"{one.session}.{one.step}" for one in result.order[-2:]] == ["waiter.1", "holder.3"]
+
+
+THIRD = """
+    -- chaos:setup
+    CREATE TABLE t (id int PRIMARY KEY);
+    INSERT INTO t VALUES (1);
+    -- chaos:session holder
+    BEGIN;
+    UPDATE t SET id = 2;
+    -- chaos:signal held
+    -- chaos:fault cancel of waiter when blocked
+    SELECT 'holds';
+    COMMIT;
+    -- chaos:session third allow lock_not_available
+    -- chaos:wait for held
+    {third}
+    -- chaos:signal next
+    -- chaos:session waiter allow 57014
+    -- chaos:wait for next
+    DELETE FROM t;
+    -- chaos:check
+    SELECT pass('checked');
+"""
+
+
+def test_who_is_held_up_by_us_through_a_third_is_not_waited_for(play: Play) -> None:
+    failure = only(play(THIRD.format(third="DELETE FROM t;")))
+    assert failure.kind == "fault"
+    assert "waiter[1] waits at wait for next, and does not come to be blocked" in failure.text
+
+
+def test_a_third_whose_patience_has_an_end_may_still_let_him_go_on(play: Play) -> None:
+    result = play(THIRD.format(third="SET lock_timeout = '100ms';\n    DELETE FROM t;"))
+    assert held(result) == ["checked"]
+    assert [record.sqlstate for record in said(result, "third")] == ["00000", "55P03"]
+    assert [record.sqlstate for record in said(result, "waiter")] == ["57014"]
+
+
+GONE = """
+-- chaos:wait for gone
+-- chaos:fault {fault} of b at any step
+SELECT 'a';
+SELECT 'again';
+-- chaos:session b
+{body}
+-- chaos:signal gone
+"""
+NOTHING_SAID = "\\if false\nSELECT 'never';\n\\endif"
+LOST = "-- chaos:fault terminate\n-- chaos:expect 57P01\nSELECT 'lost';"
+LOST_UNAWARES = "-- chaos:fault terminate after\nSELECT 'lost';"
+
+
+@pytest.mark.parametrize(
+    ("fault", "body", "why"),
+    [
+        ("cancel", NOTHING_SAID, "b[1] came to the end without being in a statement"),
+        ("cancel", LOST, "b[1] has no connection"),
+        ("terminate", LOST, "b[1] has no connection"),
+        ("terminate", LOST_UNAWARES, "the server has no backend"),
+        ("kill", LOST_UNAWARES, "the server has no process"),
+        ("cancel when blocked", "SELECT 'b';", "b[1] came to the end without being blocked"),
+        ("terminate when blocked", "SELECT 'b';", "b[1] came to the end without being blocked"),
+    ],
+)
+def test_who_is_never_there_to_be_struck_fails_the_search_and_says_why(
+    play: Play, fault: str, body: str, why: str
+) -> None:
+    kind, _, when = fault.partition(" ")
+    text = GONE.format(fault=kind, body=body).replace("of b", f"of b {when}".rstrip())
+    result = play(f"-- chaos:sandbox server\n-- chaos:session a\n{text}{CHECK}")
+    failure = only(result)
+    assert (failure.kind, str(failure.place)) == ("fault", "scenario.sql:5")
+    assert f"`fault {kind} of b` could not be delivered: at no step that the search chose: {why}" in failure.text
+    assert result.drawn == 2
+
+
+def test_a_session_that_sends_no_statement_that_was_chosen_is_told_of(play: Play) -> None:
+    body = "-- chaos:session a\n-- chaos:fault terminate at any step\n\\if false\nSELECT 1;\n\\endif\n"
+    assert "at no step that the search chose: no session came to one" in only(play(body + CHECK)).text
+
+
+def test_who_is_in_a_statement_at_some_step_is_cancelled_there(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:session a
+        -- chaos:fault cancel of b at any step
+        SELECT 'b waits for the signal';
+        -- chaos:signal go
+        SELECT 'b sleeps';
+        -- chaos:session b
+        -- chaos:wait for go
+        SELECT pg_sleep(2);
+        -- chaos:check
+        SELECT pass('checked');
+        """
+    )
+    assert "57014" in only(result).names
+    assert chosen(result) == "2"
+
+
+@pytest.mark.parametrize("kind", ["terminate", "kill"])
+def test_a_server_that_is_stopped_has_nobody_to_strike(play: Play, kind: str) -> None:
+    result = play(
+        f"""
+        -- chaos:sandbox server
+        -- chaos:session a
+        -- chaos:wait for said
+        -- chaos:fault stop immediate
+        -- chaos:expect 08006
+        SELECT 'stops';
+        -- chaos:signal stopped
+        -- chaos:session b
+        SELECT 'b';
+        -- chaos:signal said
+        -- chaos:session c allow 08006 08001
+        -- chaos:wait for stopped
+        -- chaos:fault {kind} of b at any step
+        SELECT 'c';
+        -- chaos:check
+        SELECT pass('checked');
+        """
+    )
+    assert "at no step that the search chose: the server does not answer" in only(result).text
+
+
+def test_a_process_that_the_server_does_not_have_is_named(play: Play) -> None:
+    head = "-- chaos:sandbox server\n-- chaos:server autovacuum = off\n-- chaos:session a\n"
+    result = play(head + "-- chaos:fault kill of autovacuum at any step\nSELECT 1;\nSELECT 2;\n" + CHECK)
+    assert "at no step that the search chose: the server has no autovacuum launcher" in only(result).text
