@@ -10,7 +10,7 @@ from pgchaos.history import RunResult
 from pgchaos.scenario.model import Mutant, Scenario
 
 OWN_CONNECTIONS = 5
-"""Connections of the engine's own beside the sessions: setup, check, watcher, observer, leak checks."""
+"""Connections of the engine's own beside the sessions: setup, check, observer, faults, looks and leak checks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from psycopg import pq, sql
 
-from pgchaos.engine.answer import NOT_CONNECTED, ServerError
+from pgchaos.engine.answer import NOT_CONNECTED, Answer, ServerError
 from pgchaos.engine.link import Link, LinkError, link_again
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import session_conninfo
@@ -60,9 +60,13 @@ VISITOR = "visitor"
 
 
 class KeptLink(Link):
-    """A link that its end gives back to the shelf of its database, reset."""
+    """A link that its end gives back to the shelf of its database, reset.
+
+    Nobody waits for the reset: the server does it while the run goes on, and who takes the link next hears of it.
+    """
 
     _lent = False
+    _resetting: Answer | None = None
     _shelf: Shelf | None = None
     _use = ""
 
@@ -85,6 +89,8 @@ class KeptLink(Link):
         Returns:
             Why it is not as a new one would be, and good for nothing; or None.
         """
+        if not self.is_reset():
+            return NOT_AS_NEW
         # SET, which is not planned, takes half the time of set_config
         says = [AS_NEW, *(_set(name, value) for name, value in settings.items())]
         if join:
@@ -101,26 +107,44 @@ class KeptLink(Link):
         lent, self._lent = self._lent, False
         kept = False
         try:
-            kept = lent and self._shelf is not None and self.reset() and self._shelf.put(self._use, self)
+            kept = lent and self._shelf is not None and self.begin_reset() and self._shelf.put(self._use, self)
         finally:
             if lent and not kept:
                 self.shut()
 
     def shut(self) -> None:
         """End it for good."""
+        # a backend that is busy would be cancelled, and to open a connection for that takes longer than the reset
+        self.is_reset(_ROOM)
         super().close()
 
-    def reset(self) -> bool:
-        """Make it as if it were new, as far as DISCARD ALL does; say whether that could be done."""
+    def begin_reset(self) -> bool:
+        """Begin to make it as if it were new, as far as DISCARD ALL does; say whether that can be done."""
         if self.disturbed or not self.alive or self.status not in _USABLE:
             return False
         self.deafen()
         self._notice = None
         if self.status != pq.TransactionStatus.IDLE:
             self.ask("ROLLBACK", deadline=time.monotonic() + _PATIENCE)
-        answer = self.ask("DISCARD ALL", deadline=time.monotonic() + _PATIENCE)
+        self._resetting = self.say("DISCARD ALL", time.monotonic() + _PATIENCE)
+        return True
+
+    def is_reset(self, patience: float = _PATIENCE) -> bool:
+        """Say whether the reset that was begun, if any, has made it as if it were new; wait for it.
+
+        Args:
+            patience: seconds to wait.
+        """
+        begun, self._resetting = self._resetting, None
+        if begun is None:
+            return True
+        answer = self.hear(begun, time.monotonic() + patience)
         self.notifications()
         return answer.error is None and not self.disturbed and self.status == pq.TransactionStatus.IDLE
+
+    def reset(self) -> bool:
+        """Make it as if it were new, as far as DISCARD ALL does; say whether that could be done."""
+        return self.begin_reset() and self.is_reset()
 
 
 @lru_cache(maxsize=1024)

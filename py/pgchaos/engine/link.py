@@ -80,9 +80,20 @@ class Link:
         return self._pg.transaction_status
 
     @property
+    def version(self) -> int:
+        """The server's version, as 180006."""
+        return self._pg.server_version
+
+    @property
     def alive(self) -> bool:
         """Say whether the connection stands, as far as libpq knows."""
         return self._pg.status == pq.ConnStatus.OK
+
+    def stands(self) -> bool:
+        """Say whether it can be asked something, by what has come in; the server itself is not asked."""
+        with contextlib.suppress(OperationalError):
+            self._pg.consume_input()
+        return self.alive and self.status != pq.TransactionStatus.ACTIVE
 
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
         """Send a query by the simple protocol and take all of its answer.
@@ -108,7 +119,49 @@ class Link:
         except OperationalError as error:
             self._last_words(answer)
             self._lost(answer, str(error))
-        answer.after = pg.transaction_status
+        return self._ended(answer)
+
+    def say(self, query: str, deadline: float) -> Answer:
+        """Send a query and do not wait for its answer; nothing else may be asked before `hear` was called.
+
+        Args:
+            query: as for `ask`.
+            deadline: on `time.monotonic()`, for the sending.
+
+        Returns:
+            What `hear` takes.
+        """
+        self._deadline, self._given_up = deadline, None
+        answer = Answer(before=self._pg.transaction_status)
+        try:
+            self._pg.send_query(query.encode())
+            self._flush(answer)
+        except OperationalError as error:
+            self._last_words(answer)
+            self._lost(answer, str(error))
+        return answer
+
+    def hear(self, answer: Answer, deadline: float) -> Answer:
+        """Take the answer to what was said.
+
+        Args:
+            answer: of `say`.
+            deadline: as for `ask`.
+
+        Returns:
+            The same, whole.
+        """
+        self._deadline = deadline
+        try:
+            if answer.error is None:
+                self._results(answer, None)
+        except OperationalError as error:
+            self._last_words(answer)
+            self._lost(answer, str(error))
+        return self._ended(answer)
+
+    def _ended(self, answer: Answer) -> Answer:
+        answer.after = self._pg.transaction_status
         # which libpq says of every connection that is bad
         if answer.after == pq.TransactionStatus.UNKNOWN and answer.error is None:
             self._lost(answer, "server closed the connection unexpectedly")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
@@ -35,6 +35,7 @@ from pgchaos.server.settings import NoDisk
 from pgchaos.tap import TapParser, failure_of, failures_of
 
 Lend = Callable[[], AbstractContextManager[Sandbox]]
+T = TypeVar("T")
 
 
 class Look(Protocol):
@@ -170,14 +171,29 @@ class _Run:
         return failure is not None
 
     def _link(self) -> Link:
-        """Give the link for history and leak checks; a new one where the sessions made the server crash."""
-        if self._own is not None and self._own.ask("").error is not None:
+        """Give the run's own link, for looks, history and leaks; a new one where the sessions made the server crash."""
+        if self._own is not None and not self._stands(self._own):
             self._own.close()
             self._own = None
         if self._own is None:
-            self._own = self._door.open("leaks", self._calm, again=True)
+            self._own = self._door.open("looks", self._calm, again=True)
             self._pids.add(self._own.pid)
         return self._own
+
+    def _stands(self, own: Link) -> bool:
+        return own.stands() and not (self._was_lost() and own.ask("").error is not None)
+
+    def _was_lost(self) -> bool:
+        return any(record.sqlstate == LOST for record in self._result.records)
+
+    def _ask_all(self, look: Callable[[Link], T]) -> T:
+        """Look by the run's own link; once more where only that shows that it is lost."""
+        try:
+            return look(self._link())
+        except LinkError as broken:
+            if not broken.error.lost:
+                raise
+        return look(self._link())
 
     def _section(self, who: str, hear: Hear | None = None) -> Section:
         seed = self._settings.seed
@@ -185,8 +201,8 @@ class _Run:
 
     def _all(self) -> None:
         alone = not self._sandbox.shared
-        shared = leaks.rows(self._link(), leaks.SHARED) if alone else []
-        objects = leaks.rows(self._link(), leaks.OBJECTS) if self._sandbox.in_place else []
+        shared = self._ask_all(lambda link: leaks.rows(link, leaks.SHARED)) if alone else []
+        objects = self._ask_all(lambda link: leaks.rows(link, leaks.OBJECTS)) if self._sandbox.in_place else []
         if self._ledger is not None:
             self._ledger.start = self._catalog().clock()
         if self._look is not None:
@@ -206,15 +222,15 @@ class _Run:
             finally:
                 self._take_assertions()
                 if alone:
-                    found += leaks.in_database(self._link())
-                    found += leaks.shared(self._link(), shared, self._scenario.source)
+                    found += self._ask_all(leaks.in_database)
+                    found += self._ask_all(lambda link: leaks.shared(link, shared, self._scenario.source))
                 else:
-                    found += leaks.in_schema(self._link())
+                    found += self._ask_all(leaks.in_schema)
         if complete:
             if self._sandbox.in_place:
-                found += leaks.objects(self._link(), objects)
+                found += self._ask_all(lambda link: leaks.objects(link, objects))
             elif alone:
-                found += leaks.sessions(self._link(), self._pids)
+                found += self._ask_all(lambda link: leaks.sessions(link, self._pids))
             in_force_ = [w for w in self._scenario.leaves if holds(w.when, self._variables)]
             self._result.failures += leaks.judge(found, in_force_)
 
@@ -243,10 +259,10 @@ class _Run:
                 self._judge_visit(visit, complete)
 
     def _judge_visit(self, visit: Visit, complete: bool) -> None:
-        found = leaks.in_database(self._link())
-        found += leaks.shared(self._link(), visit.shared, self._scenario.source)
+        found = self._ask_all(leaks.in_database)
+        found += self._ask_all(lambda link: leaks.shared(link, visit.shared, self._scenario.source))
         if complete:
-            found += leaks.sessions(self._link(), self._pids)
+            found += self._ask_all(lambda link: leaks.sessions(link, self._pids))
             self._result.failures += leaks.judge(found, ())
 
     def _set_up(self, setup: Section) -> bool:
@@ -273,6 +289,7 @@ class _Run:
             self._pids,
             self._result,
             self._calm,
+            self._link,
             self._order,
             self._ledger,
         )
@@ -288,7 +305,7 @@ class _Run:
             show.take_notifications()
             done = self._fill() and self._check()
             found += show.open_transactions()
-            found += leaks.advisory_locks(self._link(), show.pids())
+            found += self._ask_all(lambda link: leaks.advisory_locks(link, show.pids()))
             return done
         finally:
             show.close()
@@ -316,7 +333,7 @@ class _Run:
         The postmaster needs a moment to notice that a backend was killed; then all connections break, ours too.
         """
         until = time.monotonic() + _CRASH
-        broken = any(record.sqlstate == LOST for record in self._result.records)
+        broken = self._was_lost()
         while broken and time.monotonic() < until and self._own is not None and self._own.ask("").error is None:
             self._calm.wait(0.005)
 
