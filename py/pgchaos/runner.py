@@ -98,6 +98,14 @@ class Runner:
         """The server in one line, once it is open; else ''."""
         return "" if self._server is None else self._server.banner
 
+    def prepare(self) -> None:
+        """Have the server prepare for scenarios while other things are loaded.
+
+        Raises:
+            ServerError: there is no server.
+        """
+        self.server.prepare()
+
     def start(self, jobs: Mapping[str, Job], at_once: int | None) -> None:
         """Run jobs ahead, in threads, so that their results are there when they are asked for.
 
@@ -247,6 +255,12 @@ class Runner:
         if self._stop is not None:
             self._stop.close()
         self._ahead = self._stop = self._turns = None
+
+    def end(self) -> None:
+        """Run nothing more; what the runs made is dropped while other things go on."""
+        self.stop()
+        if self._server is not None:
+            self._server.end()
 
     def close(self) -> None:
         """Give the server back. Further calls do nothing."""

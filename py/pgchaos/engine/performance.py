@@ -6,12 +6,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.conductor import Conductor
 from pgchaos.engine.door import Door
 from pgchaos.engine.faults.faulting import Faulting
-from pgchaos.engine.judging.ledger import Ledger
 from pgchaos.engine.leaks import Leak
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
@@ -30,6 +30,9 @@ from pgchaos.schedule.board import Board
 from pgchaos.schedule.orders import Order
 from pgchaos.schedule.permutations import actors
 from pgchaos.server import ServerError
+
+if TYPE_CHECKING:
+    from pgchaos.engine.judging.ledger import Ledger
 
 _TO_END = 15.0
 """Seconds that stopped sessions have to end; a cancel has 5 of them."""

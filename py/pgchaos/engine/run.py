@@ -7,17 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
 from pgchaos.engine.corruption import corruptions
 from pgchaos.engine.door import LASTING, LOOKS_FOR_SESSIONS, Door
-from pgchaos.engine.judging.facts import Catalog
-from pgchaos.engine.judging.ledger import Ledger
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
-from pgchaos.engine.performance import Performance
 from pgchaos.engine.section import Hear, Section
 from pgchaos.engine.settings import Settings
 from pgchaos.engine.stop import Stop
@@ -33,6 +30,10 @@ from pgchaos.schedule.orders import Order
 from pgchaos.server import Sandbox, Server, ServerError
 from pgchaos.server.settings import NoDisk
 from pgchaos.tap import TapParser, failure_of, failures_of
+
+if TYPE_CHECKING:
+    from pgchaos.engine.judging.facts import Catalog
+    from pgchaos.engine.judging.ledger import Ledger
 
 Lend = Callable[[], AbstractContextManager[Sandbox]]
 T = TypeVar("T")
@@ -279,6 +280,9 @@ class _Run:
 
     def _play(self, found: list[leaks.Leak]) -> bool:
         """Play the sessions and check; say whether all of it was done."""
+        # files without sessions, and without an oracle, do not wait until these are loaded
+        from pgchaos.engine.performance import Performance
+
         show = Performance(
             self._scenario,
             self._variables,
@@ -325,6 +329,8 @@ class _Run:
             self._ledger.close(*read)
 
     def _catalog(self) -> Catalog:
+        from pgchaos.engine.judging.facts import Catalog
+
         return Catalog(self._link(), self._sandbox.schema, self._variables)
 
     def _settle(self) -> None:
