@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
 from pgchaos.engine.corruption import corruptions
-from pgchaos.engine.door import LASTING, LOOKS_FOR_SESSIONS, Door
+from pgchaos.engine.door import LOOKS_FOR_SESSIONS, Door
+from pgchaos.engine.keeping import LASTING
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.section import Hear, Section
 from pgchaos.engine.settings import Settings
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.visit import MARKS, Visit
-from pgchaos.engine.voice import Voices
+from pgchaos.engine.voice import Voices, session_settings
 from pgchaos.engine.wording import error_failure
 from pgchaos.faults.kinds import disks_of
 from pgchaos.history import Failure, RunResult
@@ -27,6 +28,7 @@ from pgchaos.scenario.model import CHOICE, Item, Place, Scenario, Statement, hol
 from pgchaos.scenario.model import Section as Part
 from pgchaos.schedule.board import in_force
 from pgchaos.schedule.orders import Order
+from pgchaos.schedule.permutations import actors
 from pgchaos.server import Sandbox, Server, ServerError
 from pgchaos.server.settings import NoDisk
 from pgchaos.tap import TapParser, failure_of, failures_of
@@ -162,6 +164,7 @@ class _Run:
         finally:
             if self._own is not None:
                 self._own.close()
+            self._door.close()
             if self._settings.stop is not None:
                 # a search makes thousands of runs, and its stop outlives them all
                 self._settings.stop.call_no_more(self._calm_set)
@@ -210,6 +213,8 @@ class _Run:
         if self._look is not None:
             self._look.before(self._link())
         setup = self._section("setup")
+        if not alone:
+            self._order_links(setup)
         found: list[leaks.Leak] = []
         complete = False
         try:
@@ -243,6 +248,16 @@ class _Run:
             failures, notes = corruptions(self._link(), self._scenario, self._sandbox, asked=asked)
             self._result.failures += failures
             self._result.notes += notes
+
+    def _order_links(self, setup: Section) -> None:
+        """Have the connections of a shared database made ready side by side, in the order in which they are used."""
+        if self._items(self._scenario.setup):
+            setup.order()
+        self._door.order("looks")
+        for session, worker in actors(self._scenario.sessions):
+            self._door.order(f"{session}[{worker}]", session_settings(session, worker, self._settings.seed))
+        if self._items(self._scenario.checks):
+            self._section("check").order()
 
     def _visit(self) -> None:
         """Run a plain file, on one connection, and look for leaks only where it is not proven that there are none."""

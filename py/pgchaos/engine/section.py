@@ -89,6 +89,10 @@ class Section:
             pass
         return None
 
+    def order(self) -> None:
+        """Have its connection made ready: it will be used soon."""
+        self._door.order(self._who, self._settings)
+
     def begin(self, query: str) -> None:
         """Send a query of the engine's own ahead; the next `ask` is for the same and takes its answer.
 
