@@ -93,7 +93,8 @@ class Link:
         """Say whether it can be asked something, by what has come in; the server itself is not asked."""
         with contextlib.suppress(OperationalError):
             self._pg.consume_input()
-        return self.alive and self.status != pq.TransactionStatus.ACTIVE
+            self._pg.is_busy()  # reads what is there: the server's last words come before the end of the connection
+        return self.alive and self._farewell is None and self.status != pq.TransactionStatus.ACTIVE
 
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
         """Send a query by the simple protocol and take all of its answer.

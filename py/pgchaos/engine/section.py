@@ -109,9 +109,9 @@ class Section:
         if begun is None or self._link is None:
             return None
         answer = self._link.hear(begun, self._deadline)
-        if answer.error is None and not answer.interrupted:
+        if answer.error is None and not answer.interrupted and self._link.stands():
             return answer
-        # the sessions may have ended this connection, or the server
+        # the sessions may have ended this connection, or the server, since
         self._doubted = True
         return None
 
