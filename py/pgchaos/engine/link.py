@@ -56,7 +56,6 @@ class Link:
         notice: Callable[[pq.abc.PGresult], None] | None = None,
         connect_timeout: float = 30.0,
     ) -> None:
-        self._stop = stop
         self._deadline: float | None = None
         self._given_up: float | None = None
         self._dup: socket.socket | None = None
@@ -71,7 +70,8 @@ class Link:
         self._fd = self._pg.socket
         self._poll = select.poll()
         self._poll.register(self._fd, _READ)
-        self._poll.register(stop.fileno(), select.POLLIN)
+        self._heeded: int | None = stop.fileno()
+        self._poll.register(self._heeded, select.POLLIN)
         self.pid = self._pg.backend_pid
 
     @property
@@ -263,8 +263,9 @@ class Link:
 
     def deafen(self) -> None:
         """Heed the stop no more: for what is still to be said after it (a stop stays readable for ever)."""
-        with contextlib.suppress(KeyError):  # it was deaf already
-            self._poll.unregister(self._stop.fileno())
+        heeded, self._heeded = self._heeded, None
+        if heeded is not None:
+            self._poll.unregister(heeded)
 
     def attend(self, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None) -> None:
         """Serve another run, after `deafen`.
@@ -273,8 +274,8 @@ class Link:
             stop: to be heeded from now on.
             notice: called with each notice from now on.
         """
-        self._stop, self._notice, self._farewell = stop, notice, None
-        self._poll.register(stop.fileno(), select.POLLIN)
+        self._notice, self._farewell, self._heeded = notice, None, stop.fileno()
+        self._poll.register(self._heeded, select.POLLIN)
 
     def cancel(self) -> None:
         """Ask the server to cancel what runs here; at most 3 seconds, and no error when it cannot be asked."""
