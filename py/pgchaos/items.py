@@ -6,21 +6,22 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pgchaos.history import Assertion
 from pgchaos.jobs import Done, Job
 from pgchaos.options import Options
-from pgchaos.report import failure_text, replay_line, searched
-from pgchaos.report.levels import cell
 from pgchaos.runner import Runner
-from pgchaos.scenario.model import Mutant, ScenarioError
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError
 from pgchaos.spec_jobs import SpecDone
-from pgchaos.tap import failure_of
-from pgchaos.verdict import Verdict, judge, judge_mutant, xfails_in_force
+
+# projects without scenarios load nothing of what judges and tells of them
+if TYPE_CHECKING:
+    from pgchaos.history import Assertion
+    from pgchaos.scenario.model import Mutant
+    from pgchaos.verdict import Verdict
 
 NOTE = "chaos_note"
 """The property of a report, and of JUnit's file, that holds a note on a scenario."""
@@ -75,6 +76,8 @@ def scenario_call(runner: Runner, options: Options) -> Call:
         done = result_of(runner, item)
         assert isinstance(done, Done), "specs have a call of their own"
         item.took = done.result.duration
+        from pgchaos.report import searched
+
         told = searched(done.result) if done.mutant is None and not done.result.failures else ""
         if told:
             item.user_properties.append((SEARCHED, f"{item.nodeid}: {told}"))
@@ -108,6 +111,8 @@ def result_of(runner: Runner, item: ScenarioItem) -> Done | SpecDone:
         runner: of the run.
         item: with a job.
     """
+    from pgchaos.scenario.model import ScenarioError
+
     assert item.job is not None, "an item without a job has another function"
     try:
         return runner.result_of(item.nodeid, item.job)
@@ -123,6 +128,9 @@ def result_of(runner: Runner, item: ScenarioItem) -> Done | SpecDone:
 
 
 def _tell(item: ScenarioItem, subtests: pytest.Subtests, done: Done, options: Options) -> None:
+    from pgchaos.report.levels import cell
+    from pgchaos.verdict import judge, xfails_in_force
+
     if done.mutant is not None:
         _tell_mutant(item, done, done.mutant, options)
         return
@@ -144,6 +152,8 @@ def _tell(item: ScenarioItem, subtests: pytest.Subtests, done: Done, options: Op
 
 
 def _tell_mutant(item: ScenarioItem, done: Done, mutant: Mutant, options: Options) -> None:
+    from pgchaos.verdict import judge_mutant
+
     verdict = judge_mutant(mutant, done.result)
     if verdict.outcome == "skipped":
         pytest.skip(verdict.reason)
@@ -152,6 +162,8 @@ def _tell_mutant(item: ScenarioItem, done: Done, mutant: Mutant, options: Option
 
 
 def _tell_assertions(item: ScenarioItem, subtests: pytest.Subtests, assertions: Sequence[Assertion]) -> None:
+    from pgchaos.tap import failure_of
+
     item.in_subtest = True
     try:
         for number, assertion in enumerate(assertions, 1):
@@ -178,6 +190,8 @@ def _tell_assertion(item: ScenarioItem, subtests: pytest.Subtests, assertion: As
 
 
 def _text(item: ScenarioItem, done: Done, verdict: Verdict, options: Options) -> str:
+    from pgchaos.report import failure_text, replay_line
+
     return failure_text(
         done.scenario,
         {**(item.job.variables if item.job else {}), **done.result.values},
@@ -191,6 +205,8 @@ def _text(item: ScenarioItem, done: Done, verdict: Verdict, options: Options) ->
 
 
 def _token_line(item: ScenarioItem, done: Done, options: Options) -> str:
+    from pgchaos.report import replay_line
+
     if done.result.decisions is None or item.job is None:
         return ""
     result = done.result

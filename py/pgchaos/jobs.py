@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pgchaos.history import RunResult
-from pgchaos.scenario.model import Mutant, Scenario
+if TYPE_CHECKING:
+    from pgchaos.history import RunResult
+    from pgchaos.scenario.model import Mutant, Scenario
 
 OWN_CONNECTIONS = 5
-"""Connections of the engine's own beside the sessions: setup, check, watcher, observer, leak checks."""
+"""Connections of the engine's own beside the sessions: setup, check, observer, faults, looks and leak checks."""
 
 
 @dataclass(frozen=True, slots=True)

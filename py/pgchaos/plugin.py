@@ -19,7 +19,7 @@ from pgchaos.options import MARKERS, add_options, read_options
 from pgchaos.report.levels import level_table, told
 from pgchaos.report.live import live
 from pgchaos.runner import Runner
-from pgchaos.running import is_of, jobs_ahead, may_run_ahead, permutations_told, set_limits
+from pgchaos.running import is_of, is_scenario, jobs_ahead, may_run_ahead, permutations_told, set_limits
 from pgchaos.server.settings import ServerError
 from pgchaos.stash import OPTIONS, RUNNER
 
@@ -167,16 +167,17 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     config = session.config
     runner, options = config.stash[RUNNER], config.stash[OPTIONS]
     set_limits(session.items)
-    if not config.option.collectonly and not session.testsfailed and may_run_ahead(config):
-        jobs = jobs_ahead(session.items)
-        if len(jobs) > 1:
-            # without a server each item says so
-            with suppress(ServerError):
+    if not config.option.collectonly and not session.testsfailed:
+        # without a server each item says so
+        with suppress(ServerError):
+            if any(map(is_scenario, session.items)):
+                runner.prepare()
+            if may_run_ahead(config) and len(jobs := jobs_ahead(session.items)) > 1:
                 runner.start(jobs, options.jobs)
     try:
         return (yield)
     finally:
-        runner.stop()
+        runner.end()
 
 
 @pytest.hookimpl(wrapper=True)

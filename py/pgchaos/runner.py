@@ -9,20 +9,18 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from pgchaos.ahead import Ahead
-from pgchaos.history import RunResult
 from pgchaos.jobs import Done, Job
-from pgchaos.report import item_name
 from pgchaos.report.live import Live
-from pgchaos.scenario.model import Place, Requirement, Scenario
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError, ServerSettings
 from pgchaos.slots import Slots
 from pgchaos.spec_jobs import SpecDone, SpecJob, run_spec_job
-from pgchaos.verdict import is_found, judge
 
 if TYPE_CHECKING:
     from pgchaos.engine import Stop
     from pgchaos.engine.turns import Turns
+    from pgchaos.history import RunResult
+    from pgchaos.scenario.model import Scenario
     from pgchaos.server import Server
 
 _LONG = 10.0
@@ -98,6 +96,14 @@ class Runner:
         """The server in one line, once it is open; else ''."""
         return "" if self._server is None else self._server.banner
 
+    def prepare(self) -> None:
+        """Have the server prepare for scenarios while other things are loaded.
+
+        Raises:
+            ServerError: there is no server.
+        """
+        self.server.prepare()
+
     def start(self, jobs: Mapping[str, Job], at_once: int | None) -> None:
         """Run jobs ahead, in threads, so that their results are there when they are asked for.
 
@@ -172,7 +178,11 @@ class Runner:
         return self._run_scenario(job)
 
     def _run_scenario(self, job: Job) -> Done:
+        # each of these is loaded by those who run scenarios
         from pgchaos.engine import Replay, Settings, pinned, run
+        from pgchaos.history import RunResult
+        from pgchaos.report import item_name
+        from pgchaos.verdict import is_found
 
         scenario, mutant = job.read()
         refused = self._harmless(scenario)
@@ -210,6 +220,8 @@ class Runner:
 
     def _may_be_pinned(self, scenario: Scenario, job: Job, result: RunResult) -> bool:
         """Say whether a free run failed, so that it is worth looking for an order of steps that fails too."""
+        from pgchaos.verdict import judge
+
         if scenario.schedule.kind != "free" or self._token is not None or not result.failures:
             return False
         late = result.duration > _LONG and any(failure.kind == "timeout" for failure in result.failures)
@@ -217,6 +229,8 @@ class Runner:
 
     def _harmless(self, scenario: Scenario) -> str:
         """Say why a scenario may not be run on this server, or ''."""
+        from pgchaos.scenario.model import Place, Requirement
+
         if "destructive" not in scenario.tags or scenario.sandbox == "server":
             return ""
         return self.server.missing(Requirement(Place(scenario.shown, 1), "own server"))
@@ -247,6 +261,12 @@ class Runner:
         if self._stop is not None:
             self._stop.close()
         self._ahead = self._stop = self._turns = None
+
+    def end(self) -> None:
+        """Run nothing more; what the runs made is dropped while other things go on."""
+        self.stop()
+        if self._server is not None:
+            self._server.end()
 
     def close(self) -> None:
         """Give the server back. Further calls do nothing."""

@@ -11,6 +11,7 @@ import pytest
 from pgchaos.items import ScenarioItem
 from pgchaos.jobs import Job
 from pgchaos.schedule.token import Token
+from pgchaos.spec_jobs import SpecJob
 
 _MOST_TOLD = 10
 """Scenarios whose interleavings are told of line by line."""
@@ -32,6 +33,15 @@ def may_run_ahead(config: pytest.Config) -> bool:
         return False
     looks_on = ("usepdb", "trace", "setupshow", "setuponly", "setupplan")
     return not any(config.getoption(name, False) for name in looks_on) and config.getoption("capture") != "no"
+
+
+def is_scenario(item: pytest.Item) -> bool:
+    """Say whether an item is a scenario, and no spec: it will ask for a database with pgTAP and the toolkit.
+
+    Args:
+        item: of any kind.
+    """
+    return isinstance(item, ScenarioItem) and item.job is not None and not isinstance(item.job, SpecJob)
 
 
 def jobs_ahead(items: Iterable[pytest.Item]) -> dict[str, Job]:

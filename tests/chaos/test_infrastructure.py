@@ -88,6 +88,9 @@ MODULES = (
     "pytest_asyncio",
     "hypothesis",
     "sqlparse",
+    "pgchaos.scenario.model",
+    "pgchaos.server.server",
+    "pgchaos.engine",
 )
 
 

@@ -26,7 +26,7 @@ WHERE = {
 def backends(server: Server, condition: str) -> int:
     with server.connect() as conn:
         row = conn.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^(setup|check|leaks|watcher|s\\[|busy\\[)'"
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^(setup|check|looks|s\\[|busy\\[)'"
             f" AND {condition}".encode()
         ).fetchone()
     assert row is not None

@@ -452,6 +452,25 @@ def test_kept_connections_that_were_lost_are_made_again(play_own: Play) -> None:
     assert not set(pids(before)) & set(pids(after))
 
 
+ENDS = (
+    "SELECT 'SELECT pg_terminate_backend(' || pid || ', 10000)' FROM pg_stat_activity"
+    " WHERE datname = current_database()"
+)
+OTHERS = {
+    "setup ends all that are being made ready": f"-- chaos:setup\n{ENDS} AND pid <> pg_backend_pid() \\gexec\n"
+    "-- chaos:session s x 2\nSELECT 1;\n",
+    "a session ends the check that has been begun": "-- chaos:session s\n"
+    f"{ENDS} AND application_name = 'check' \\gexec\n",
+}
+
+
+@pytest.mark.parametrize("text", OTHERS.values(), ids=OTHERS.keys())
+def test_connections_that_end_before_they_are_used_are_made_again(play_own: Play, text: str) -> None:
+    assert held(play_own(GUEST))
+    for _ in range(2):
+        assert held(play_own(HEAD + text + CHECKED)) == ["checked"]
+
+
 def test_kept_connections_make_room(server: Server, tmp_path: Path) -> None:
     with server.connect() as conn:
         conn.execute("CREATE ROLE sparing LOGIN CREATEDB CONNECTION LIMIT 16")

@@ -43,6 +43,21 @@ def contents(dsn: str) -> list[tuple[object, ...]]:
         ).fetchall()
 
 
+def test_what_is_prepared_is_there_when_it_is_asked_for_and_goes_when_nobody_asks_any_more(
+    foreign_server: ForeignServer,
+) -> None:
+    before = foreign_server.databases()
+    with open_server(ServerSettings(dsn=foreign_server.role("tester"))) as server:
+        server.prepare()
+        until(lambda: len(foreign_server.databases() - before) > 1, "a template and a clone of it are made")
+        with server.sandbox() as sandbox:
+            assert sandbox.database in foreign_server.databases()
+        server.end()
+        until(lambda: foreign_server.databases() == before, "all are dropped, the server not closed yet")
+        with pytest.raises(ServerError, match="is being closed"), server.sandbox():
+            pass
+
+
 def test_ordinary_role_gets_databases_of_its_own(foreign_server: ForeignServer) -> None:
     dsn = foreign_server.role("tester")
     before = foreign_server.databases()

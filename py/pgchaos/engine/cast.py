@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pgchaos.engine.door import Door
 from pgchaos.engine.faults.faulting import Faulting
-from pgchaos.engine.judging.ledger import Ledger
 from pgchaos.engine.stage import Stage
 from pgchaos.engine.stepping import SteppedStage
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import Voices
 from pgchaos.history import Failure, RunResult
+
+if TYPE_CHECKING:
+    from pgchaos.engine.judging.ledger import Ledger
 
 
 @dataclass(slots=True)

@@ -1,134 +1,33 @@
-"""How a run comes to its connections, and where they go: a shared database keeps them for the next scenario.
-
-DISCARD ALL brings a session back to what it began with (PostgreSQL docs, "DISCARD"): role, settings, prepared
-statements, cursors, LISTEN, advisory locks, temporary tables, sequences. What it leaves is in `LASTING`.
-"""
+"""How a run comes to its connections, and where they go: a shared database keeps them for the next scenario."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
-from psycopg import pq, sql
+from psycopg import pq
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
+from pgchaos.engine.keeping import NOT_AS_NEW, VISITOR, KeptLink, use_of
 from pgchaos.engine.link import Link, LinkError, link_again
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import session_conninfo
 from pgchaos.server import Sandbox
-from pgchaos.server.shelf import Shelf
 
 Notice = Callable[[pq.abc.PGresult], None]
 T = TypeVar("T")
 K = TypeVar("K", bound="KeptLink")
 
-LASTING = re.compile(
-    r"\bset_config\b|\bset(?:\s+(?:local|session))?\s+(?:(?:\"[^\"]+\"|\w+)\s*\.|\"\w+\.)|\bsetseed\b|\bchaos\s*\.\s*seed\b"
-    r"|\bset(?:\s+(?:local|session))?\s*['%$|]"
-    r"|\bload\b|\bextension\b|\blanguage\s+'?(?!sql\b|plpgsql\b)\w",
-    re.IGNORECASE,
-)
-"""What a session is not rid of before it ends: settings of one's own, whose names stay known (perhaps where a SET is
-put together); the seed of random(); libraries, those of extensions too; the interpreters of languages."""
-
 LOOKS_FOR_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|blocked_by|no_leaks)\b", re.IGNORECASE)
 """Functions of the toolkit that find the sessions of a run."""
 
 TOO_MANY_CONNECTIONS = "53300"
-_PATIENCE = 10.0
-"""Seconds for what takes none on a server that answers."""
 _ROOM = 2.0
 """Seconds in which backends end whose connections were closed."""
-_USABLE = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
-
-AS_NEW = """
-    SELECT current_user = session_user
-       AND (pg_catalog.pg_my_temp_schema() = 0
-            OR NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()))
-"""
-"""Whether a session is as it was when it began: to be sure that it was reset, for DISCARD ALL does more than this."""
-
-
-NOT_AS_NEW = ServerError(NOT_CONNECTED, "the session is not as it began", said=False)
-VISITOR = "visitor"
-"""What the connection of a plain file is used for."""
-
-
-class KeptLink(Link):
-    """A link that its end gives back to the shelf of its database, reset."""
-
-    _lent = False
-    _shelf: Shelf | None = None
-    _use = ""
-
-    def lend(self, shelf: Shelf | None, name: str) -> None:
-        """Lend it to a run.
-
-        Args:
-            shelf: where it goes at its end; None to end it for good.
-            name: of the session.
-        """
-        self._lent, self._shelf, self._use = True, shelf, _use(name)
-
-    def dress(self, settings: Mapping[str, str], *, join: bool) -> ServerError | None:
-        """Make it a session of a run.
-
-        Args:
-            settings: what the session begins with, chaos.run among them.
-            join: mark it as one that belongs to the run, for the functions of the toolkit that look for sessions.
-
-        Returns:
-            Why it is not as a new one would be, and good for nothing; or None.
-        """
-        # SET, which is not planned, takes half the time of set_config
-        says = [AS_NEW, *(_set(name, value) for name, value in settings.items())]
-        if join:
-            says.append("SELECT chaos._join()")
-        answer = self.ask("; ".join(says), deadline=time.monotonic() + _PATIENCE)
-        if answer.error is not None:
-            return answer.error
-        if self.disturbed or list(answer.results[0].rows()) != [("t",)]:
-            return NOT_AS_NEW
-        return None
-
-    def close(self) -> None:
-        """Give it back, or end it where it cannot be made as if it were new; doing so again does nothing."""
-        lent, self._lent = self._lent, False
-        kept = False
-        try:
-            kept = lent and self._shelf is not None and self.reset() and self._shelf.put(self._use, self)
-        finally:
-            if lent and not kept:
-                self.shut()
-
-    def shut(self) -> None:
-        """End it for good."""
-        super().close()
-
-    def reset(self) -> bool:
-        """Make it as if it were new, as far as DISCARD ALL does; say whether that could be done."""
-        if self.disturbed or not self.alive or self.status not in _USABLE:
-            return False
-        self.deafen()
-        self._notice = None
-        if self.status != pq.TransactionStatus.IDLE:
-            self.ask("ROLLBACK", deadline=time.monotonic() + _PATIENCE)
-        answer = self.ask("DISCARD ALL", deadline=time.monotonic() + _PATIENCE)
-        self.notifications()
-        return answer.error is None and not self.disturbed and self.status == pq.TransactionStatus.IDLE
-
-
-@lru_cache(maxsize=1024)
-def _set(name: str, value: str) -> str:
-    # in a list such as search_path each element would be quoted by itself
-    if name == "search_path":
-        return f"SET search_path = {value}"
-    return f"SET {name} = {sql.Literal(value).as_string(None)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +43,39 @@ class Door:
     sandbox: Sandbox
     keep: bool = True
     join: bool = False
+    _ordered: dict[str, tuple[KeptLink, Mapping[str, str]]] = field(default_factory=dict)
+
+    def order(self, name: str, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Have a connection made ready that will be opened soon, where one is kept: the server is not waited for.
+
+        Args:
+            name: as for `open`.
+            settings: as for `open`.
+        """
+        # who looks for the sessions of a run shall find none before they begin
+        if not self.sandbox.shared or self.join or self.sandbox.shelf is None:
+            return
+        link = self.sandbox.shelf.take(use_of(name))
+        if not isinstance(link, KeptLink):
+            return
+        settings = self._all_settings(name, settings)
+        if link.begin_dress(settings, join=False):
+            self._ordered[name] = link, settings
+        else:
+            link.shut()
+
+    def close(self) -> None:
+        """Give back what was ordered and never opened."""
+        while self._ordered:
+            name, (link, _) = self._ordered.popitem()
+            if link.refusal() is None:
+                link.lend(self.sandbox.shelf, name)
+                link.close()
+            else:
+                link.shut()
+
+    def _all_settings(self, name: str, settings: Mapping[str, str]) -> Mapping[str, str]:
+        return {**self.sandbox.settings, "application_name": name, **settings}
 
     def open(
         self,
@@ -204,11 +136,11 @@ class Door:
         if not self.sandbox.shared:
             conninfo = session_conninfo(self.sandbox.conninfo, name, settings)
             return link_again(conninfo, stop, notice) if again else Link(conninfo, stop, notice)
-        kept = True
+        settings, kept = self._all_settings(name, settings), True
         while kept and not stop.is_set():
-            link, kept = self._take(name, stop, notice, again, KeptLink)
+            link, kept, dressed = self._ready(name, stop, settings, notice, again)
             try:
-                refusal = link.dress({**self.sandbox.settings, "application_name": name, **settings}, join=self.join)
+                refusal = link.refusal() if dressed or link.begin_dress(settings, join=self.join) else NOT_AS_NEW
             except BaseException:
                 link.shut()
                 raise
@@ -220,17 +152,25 @@ class Door:
                 raise LinkError(refusal)
         raise LinkError(ServerError(NOT_CONNECTED, "the run was stopped", said=False))
 
+    def _ready(
+        self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
+    ) -> tuple[KeptLink, bool, bool]:
+        """Take what was ordered, or another; say whether it was kept, and whether it is being dressed already."""
+        link, wanted = self._ordered.pop(name, (None, settings))
+        if link is not None and wanted == settings:
+            link.attend(stop, notice)
+            return link, True, True
+        if link is not None:
+            link.shut()
+        return *self._take(name, stop, notice, again, KeptLink), False
+
     def _take(self, name: str, stop: Stop, notice: Notice | None, again: bool, kind: type[K]) -> tuple[K, bool]:
         """Take a kept connection, or make one; say whether it was kept."""
         assert self.sandbox.shelf is not None, "of a database that keeps connections"
-        kept = self.sandbox.shelf.take(_use(name))
+        kept = self.sandbox.shelf.take(use_of(name))
         if isinstance(kept, kind):
             kept.attend(stop, notice)
             return kept, True
         conninfo = self.sandbox.shelf.conninfo
         new = link_again(conninfo, stop, notice, kind=kind) if again else kind(conninfo, stop, notice)
         return new, False
-
-
-def _use(name: str) -> str:
-    return "session" if "[" in name else name

@@ -56,7 +56,6 @@ class Link:
         notice: Callable[[pq.abc.PGresult], None] | None = None,
         connect_timeout: float = 30.0,
     ) -> None:
-        self._stop = stop
         self._deadline: float | None = None
         self._given_up: float | None = None
         self._dup: socket.socket | None = None
@@ -71,7 +70,8 @@ class Link:
         self._fd = self._pg.socket
         self._poll = select.poll()
         self._poll.register(self._fd, _READ)
-        self._poll.register(stop.fileno(), select.POLLIN)
+        self._heeded: int | None = stop.fileno()
+        self._poll.register(self._heeded, select.POLLIN)
         self.pid = self._pg.backend_pid
 
     @property
@@ -80,9 +80,21 @@ class Link:
         return self._pg.transaction_status
 
     @property
+    def version(self) -> int:
+        """The server's version, as 180006."""
+        return self._pg.server_version
+
+    @property
     def alive(self) -> bool:
         """Say whether the connection stands, as far as libpq knows."""
         return self._pg.status == pq.ConnStatus.OK
+
+    def stands(self) -> bool:
+        """Say whether it can be asked something, by what has come in; the server itself is not asked."""
+        with contextlib.suppress(OperationalError):
+            self._pg.consume_input()
+            self._pg.is_busy()  # reads what is there: the server's last words come before the end of the connection
+        return self.alive and self._farewell is None and self.status != pq.TransactionStatus.ACTIVE
 
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
         """Send a query by the simple protocol and take all of its answer.
@@ -108,7 +120,49 @@ class Link:
         except OperationalError as error:
             self._last_words(answer)
             self._lost(answer, str(error))
-        answer.after = pg.transaction_status
+        return self._ended(answer)
+
+    def say(self, query: str, deadline: float) -> Answer:
+        """Send a query and do not wait for its answer; nothing else may be asked before `hear` was called.
+
+        Args:
+            query: as for `ask`.
+            deadline: on `time.monotonic()`, for the sending.
+
+        Returns:
+            What `hear` takes.
+        """
+        self._deadline, self._given_up = deadline, None
+        answer = Answer(before=self._pg.transaction_status)
+        try:
+            self._pg.send_query(query.encode())
+            self._flush(answer)
+        except OperationalError as error:
+            self._last_words(answer)
+            self._lost(answer, str(error))
+        return answer
+
+    def hear(self, answer: Answer, deadline: float) -> Answer:
+        """Take the answer to what was said.
+
+        Args:
+            answer: of `say`.
+            deadline: as for `ask`.
+
+        Returns:
+            The same, whole.
+        """
+        self._deadline = deadline
+        try:
+            if answer.error is None:
+                self._results(answer, None)
+        except OperationalError as error:
+            self._last_words(answer)
+            self._lost(answer, str(error))
+        return self._ended(answer)
+
+    def _ended(self, answer: Answer) -> Answer:
+        answer.after = self._pg.transaction_status
         # which libpq says of every connection that is bad
         if answer.after == pq.TransactionStatus.UNKNOWN and answer.error is None:
             self._lost(answer, "server closed the connection unexpectedly")
@@ -209,8 +263,9 @@ class Link:
 
     def deafen(self) -> None:
         """Heed the stop no more: for what is still to be said after it (a stop stays readable for ever)."""
-        with contextlib.suppress(KeyError):  # it was deaf already
-            self._poll.unregister(self._stop.fileno())
+        heeded, self._heeded = self._heeded, None
+        if heeded is not None:
+            self._poll.unregister(heeded)
 
     def attend(self, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None) -> None:
         """Serve another run, after `deafen`.
@@ -219,8 +274,8 @@ class Link:
             stop: to be heeded from now on.
             notice: called with each notice from now on.
         """
-        self._stop, self._notice, self._farewell = stop, notice, None
-        self._poll.register(stop.fileno(), select.POLLIN)
+        self._notice, self._farewell, self._heeded = notice, None, stop.fileno()
+        self._poll.register(self._heeded, select.POLLIN)
 
     def cancel(self) -> None:
         """Ask the server to cancel what runs here; at most 3 seconds, and no error when it cannot be asked."""

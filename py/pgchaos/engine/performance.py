@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.conductor import Conductor
 from pgchaos.engine.door import Door
 from pgchaos.engine.faults.faulting import Faulting
-from pgchaos.engine.judging.ledger import Ledger
 from pgchaos.engine.leaks import Leak
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
@@ -30,6 +30,9 @@ from pgchaos.schedule.board import Board
 from pgchaos.schedule.orders import Order
 from pgchaos.schedule.permutations import actors
 from pgchaos.server import ServerError
+
+if TYPE_CHECKING:
+    from pgchaos.engine.judging.ledger import Ledger
 
 _TO_END = 15.0
 """Seconds that stopped sessions have to end; a cancel has 5 of them."""
@@ -57,6 +60,7 @@ class Performance:
         pids: every backend that this opens is put in.
         result: takes everything else.
         calm: a stop for what goes on when the sessions are stopped.
+        link: gives a connection of the run's own to watch by; a new one where the last is lost.
         order: of the steps; None where the sessions are free.
         ledger: takes what each transaction was told, where an oracle asks for it.
     """
@@ -72,11 +76,12 @@ class Performance:
         pids: set[int],
         result: RunResult,
         calm: Stop,
+        link: Callable[[], Link],
         order: Order | None = None,
         ledger: Ledger | None = None,
     ) -> None:
         self._scenario, self._variables, self._door, self._result = scenario, variables, door, result
-        self._calm = calm
+        self._watch_by = link
         self._stop = Stop()
         calm.call(self._stop.set)
         self._order = order
@@ -123,7 +128,7 @@ class Performance:
         """
         observer = None
         try:
-            watcher = Watcher(lambda: self._link("watcher", {}, self._calm), self._stage)
+            watcher = Watcher(self._watch_by, self._stage)
         except LinkError as refused:
             self._give_up(error_failure(refused.error, None, "watcher"))
             return
@@ -136,7 +141,7 @@ class Performance:
         except LinkError as refused:
             self._give_up(error_failure(refused.error, None, "invariant"))
         finally:
-            self._bring_to_end(watcher, observer)
+            self._bring_to_end(observer)
 
     def _give_up(self, failure: Failure) -> None:
         self._cast.fail(failure)
@@ -147,7 +152,7 @@ class Performance:
         if not invariants:
             return None
         observer = Observer(
-            lambda: self._link("invariant", SETTINGS, self._stop),
+            self._link,
             invariants,
             self._variables,
             self._result,
@@ -161,23 +166,23 @@ class Performance:
             raise
         return observer
 
-    def _link(self, name: str, settings: Mapping[str, str], stop: Stop) -> Link:
-        link = self._door.open(name, stop, settings)
+    def _link(self) -> Link:
+        link = self._door.open("invariant", self._stop, SETTINGS)
         self._cast.pids.add(link.pid)
         return link
 
     def _run(self, watcher: Watcher, observer: Observer | None, seconds: float) -> None:
         self._stage.expect(len(self._players))
-        self._stage.patient = not mentions(self._scenario, _TIMEOUTS) and watcher.patient()
-        if self._steps is None:
-            watcher.start()
-        elif self._cast.hurries:
-            self._cast.hurries = watcher.may_set_deadlock_timeout()
+        quiet = not mentions(self._scenario, _TIMEOUTS)
+        if quiet or self._cast.hurries:
+            patient, may_hurry = watcher.settings()
+            self._stage.patient = quiet and patient
+            self._cast.hurries = self._cast.hurries and may_hurry
         for player in self._players:
             thread = threading.Thread(target=player.play, name=str(player.actor), daemon=True)
             thread.start()
             self._threads.append(thread)
-        ended = self._stage.await_end(seconds) if self._steps is None else self._conduct(watcher, observer, seconds)
+        ended = watcher.watch(seconds) if self._steps is None else self._conduct(watcher, observer, seconds)
         if not ended:
             self._time_out(watcher, seconds)
         self._join()
@@ -208,7 +213,6 @@ class Performance:
         return Conductor(self._steps, self._order, watcher.look, after_step, self._result, place).conduct(seconds)
 
     def _time_out(self, watcher: Watcher, seconds: float) -> None:
-        watcher.close()
         watcher.look()
         self._result.standings = self._stage.standings(watcher.describe)
         text = f"the sessions did not end within {seconds:g}s"
@@ -227,14 +231,12 @@ class Performance:
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _bring_to_end(self, watcher: Watcher, observer: Observer | None) -> None:
+    def _bring_to_end(self, observer: Observer | None) -> None:
         if any(thread.is_alive() for thread in self._threads):
             # an exception came between, Ctrl-C say
             self._stop.set()
             self._join()
         self._restore()
-        watcher.close()
-        watcher.disconnect()
         if observer is not None:
             observer.close()
 

@@ -7,22 +7,20 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.answer import LOST
 from pgchaos.engine.corruption import corruptions
-from pgchaos.engine.door import LASTING, LOOKS_FOR_SESSIONS, Door
-from pgchaos.engine.judging.facts import Catalog
-from pgchaos.engine.judging.ledger import Ledger
+from pgchaos.engine.door import LOOKS_FOR_SESSIONS, Door
+from pgchaos.engine.keeping import LASTING
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
-from pgchaos.engine.performance import Performance
 from pgchaos.engine.section import Hear, Section
 from pgchaos.engine.settings import Settings
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.visit import MARKS, Visit
-from pgchaos.engine.voice import Voices
+from pgchaos.engine.voice import Voices, session_settings
 from pgchaos.engine.wording import error_failure
 from pgchaos.faults.kinds import disks_of
 from pgchaos.history import Failure, RunResult
@@ -30,11 +28,17 @@ from pgchaos.scenario.model import CHOICE, Item, Place, Scenario, Statement, hol
 from pgchaos.scenario.model import Section as Part
 from pgchaos.schedule.board import in_force
 from pgchaos.schedule.orders import Order
+from pgchaos.schedule.permutations import actors
 from pgchaos.server import Sandbox, Server, ServerError
 from pgchaos.server.settings import NoDisk
 from pgchaos.tap import TapParser, failure_of, failures_of
 
+if TYPE_CHECKING:
+    from pgchaos.engine.judging.facts import Catalog
+    from pgchaos.engine.judging.ledger import Ledger
+
 Lend = Callable[[], AbstractContextManager[Sandbox]]
+T = TypeVar("T")
 
 
 class Look(Protocol):
@@ -52,6 +56,7 @@ class Look(Protocol):
 _CRASH = 0.5
 """Seconds in which a crash of the server is noticed."""
 _RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
+_NO_PLAN = "SELECT no_plan()"
 _PLAN = re.compile(r"\b(?:no_)?plan\s*\(", re.IGNORECASE)
 _FINISH = re.compile(r"\bfinish\s*\(", re.IGNORECASE)
 
@@ -159,6 +164,7 @@ class _Run:
         finally:
             if self._own is not None:
                 self._own.close()
+            self._door.close()
             if self._settings.stop is not None:
                 # a search makes thousands of runs, and its stop outlives them all
                 self._settings.stop.call_no_more(self._calm_set)
@@ -170,14 +176,29 @@ class _Run:
         return failure is not None
 
     def _link(self) -> Link:
-        """Give the link for history and leak checks; a new one where the sessions made the server crash."""
-        if self._own is not None and self._own.ask("").error is not None:
+        """Give the run's own link, for looks, history and leaks; a new one where the sessions made the server crash."""
+        if self._own is not None and not self._stands(self._own):
             self._own.close()
             self._own = None
         if self._own is None:
-            self._own = self._door.open("leaks", self._calm, again=True)
+            self._own = self._door.open("looks", self._calm, again=True)
             self._pids.add(self._own.pid)
         return self._own
+
+    def _stands(self, own: Link) -> bool:
+        return own.stands() and not (self._was_lost() and own.ask("").error is not None)
+
+    def _was_lost(self) -> bool:
+        return any(record.sqlstate == LOST for record in self._result.records)
+
+    def _ask_all(self, look: Callable[[Link], T]) -> T:
+        """Look by the run's own link; once more where only that shows that it is lost."""
+        try:
+            return look(self._link())
+        except LinkError as broken:
+            if not broken.error.lost:
+                raise
+        return look(self._link())
 
     def _section(self, who: str, hear: Hear | None = None) -> Section:
         seed = self._settings.seed
@@ -185,13 +206,15 @@ class _Run:
 
     def _all(self) -> None:
         alone = not self._sandbox.shared
-        shared = leaks.rows(self._link(), leaks.SHARED) if alone else []
-        objects = leaks.rows(self._link(), leaks.OBJECTS) if self._sandbox.in_place else []
+        shared = self._ask_all(lambda link: leaks.rows(link, leaks.SHARED)) if alone else []
+        objects = self._ask_all(lambda link: leaks.rows(link, leaks.OBJECTS)) if self._sandbox.in_place else []
         if self._ledger is not None:
             self._ledger.start = self._catalog().clock()
         if self._look is not None:
             self._look.before(self._link())
         setup = self._section("setup")
+        if not alone:
+            self._order_links(setup)
         found: list[leaks.Leak] = []
         complete = False
         try:
@@ -206,15 +229,15 @@ class _Run:
             finally:
                 self._take_assertions()
                 if alone:
-                    found += leaks.in_database(self._link())
-                    found += leaks.shared(self._link(), shared, self._scenario.source)
+                    found += self._ask_all(leaks.in_database)
+                    found += self._ask_all(lambda link: leaks.shared(link, shared, self._scenario.source))
                 else:
-                    found += leaks.in_schema(self._link())
+                    found += self._ask_all(leaks.in_schema)
         if complete:
             if self._sandbox.in_place:
-                found += leaks.objects(self._link(), objects)
+                found += self._ask_all(lambda link: leaks.objects(link, objects))
             elif alone:
-                found += leaks.sessions(self._link(), self._pids)
+                found += self._ask_all(lambda link: leaks.sessions(link, self._pids))
             in_force_ = [w for w in self._scenario.leaves if holds(w.when, self._variables)]
             self._result.failures += leaks.judge(found, in_force_)
 
@@ -225,6 +248,16 @@ class _Run:
             failures, notes = corruptions(self._link(), self._scenario, self._sandbox, asked=asked)
             self._result.failures += failures
             self._result.notes += notes
+
+    def _order_links(self, setup: Section) -> None:
+        """Have the connections of a shared database made ready side by side, in the order in which they are used."""
+        if self._items(self._scenario.setup):
+            setup.order()
+        self._door.order("looks")
+        for session, worker in actors(self._scenario.sessions):
+            self._door.order(f"{session}[{worker}]", session_settings(session, worker, self._settings.seed))
+        if self._items(self._scenario.checks):
+            self._section("check").order()
 
     def _visit(self) -> None:
         """Run a plain file, on one connection, and look for leaks only where it is not proven that there are none."""
@@ -243,10 +276,10 @@ class _Run:
                 self._judge_visit(visit, complete)
 
     def _judge_visit(self, visit: Visit, complete: bool) -> None:
-        found = leaks.in_database(self._link())
-        found += leaks.shared(self._link(), visit.shared, self._scenario.source)
+        found = self._ask_all(leaks.in_database)
+        found += self._ask_all(lambda link: leaks.shared(link, visit.shared, self._scenario.source))
         if complete:
-            found += leaks.sessions(self._link(), self._pids)
+            found += self._ask_all(lambda link: leaks.sessions(link, self._pids))
             self._result.failures += leaks.judge(found, ())
 
     def _set_up(self, setup: Section) -> bool:
@@ -263,6 +296,9 @@ class _Run:
 
     def _play(self, found: list[leaks.Leak]) -> bool:
         """Play the sessions and check; say whether all of it was done."""
+        # files without sessions, and without an oracle, do not wait until these are loaded
+        from pgchaos.engine.performance import Performance
+
         show = Performance(
             self._scenario,
             self._variables,
@@ -273,10 +309,16 @@ class _Run:
             self._pids,
             self._result,
             self._calm,
+            self._link,
             self._order,
             self._ledger,
         )
+        tap = TapParser()
+        check, items = self._section("check", tap.feed), self._items(self._scenario.checks)
         try:
+            if self._sandbox.shared and items and not _says(items, _PLAN):
+                # others are about in this database anyway: the server makes pgTAP's tables while the sessions play
+                check.begin(_NO_PLAN)
             if self._scenario.sessions or self._scenario.invariants:
                 show.play(self._share)
             self._settle()
@@ -286,12 +328,13 @@ class _Run:
             if show.stopped:
                 return False
             show.take_notifications()
-            done = self._fill() and self._check()
+            done = self._fill() and (not items or self._check_by(check, tap, items))
             found += show.open_transactions()
-            found += leaks.advisory_locks(self._link(), show.pids())
+            found += self._ask_all(lambda link: leaks.advisory_locks(link, show.pids()))
             return done
         finally:
             show.close()
+            check.close()
 
     def _close_ledger(self) -> None:
         """Read what the sessions left behind, before a check can change it."""
@@ -308,6 +351,8 @@ class _Run:
             self._ledger.close(*read)
 
     def _catalog(self) -> Catalog:
+        from pgchaos.engine.judging.facts import Catalog
+
         return Catalog(self._link(), self._sandbox.schema, self._variables)
 
     def _settle(self) -> None:
@@ -316,7 +361,7 @@ class _Run:
         The postmaster needs a moment to notice that a backend was killed; then all connections break, ours too.
         """
         until = time.monotonic() + _CRASH
-        broken = any(record.sqlstate == LOST for record in self._result.records)
+        broken = self._was_lost()
         while broken and time.monotonic() < until and self._own is not None and self._own.ask("").error is None:
             self._calm.wait(0.005)
 
@@ -329,13 +374,6 @@ class _Run:
         if mentions(self._scenario, _RECORDED):
             return not self._fail(tables.fill(self._link(), self._result))
         return True
-
-    def _check(self) -> bool:
-        items = self._items(self._scenario.checks)
-        if not items:
-            return True
-        tap = TapParser()
-        return self._check_by(self._section("check", tap.feed), tap, items)
 
     def _check_by(self, check: Section, tap: TapParser, items: list[Item]) -> bool:
         try:
@@ -352,7 +390,7 @@ class _Run:
     def _checked(self, check: Section, items: list[Item]) -> Failure | None:
         """Run the check, with a plan of our own where it has none."""
         own = not self._scenario.plain and not _says(items, _PLAN)
-        failure = check.ask("SELECT no_plan()", None, self._share) if own else None
+        failure = check.ask(_NO_PLAN, None, self._share) if own else None
         failure = failure or check.run(items, self._share)
         if failure is None and not self._scenario.plain and not _says(items, _FINISH):
             failure = check.ask("SELECT * FROM finish()", _last_place(items), self._share)

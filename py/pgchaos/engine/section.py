@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -19,6 +20,8 @@ from pgchaos.history import Failure
 from pgchaos.scenario.model import Item, Meta, Place, Send, Statement
 
 Hear = Callable[[str, Place], None]
+_PATIENCE = 10.0
+"""Seconds for what takes none on a server that answers."""
 
 
 class Section:
@@ -55,6 +58,7 @@ class Section:
         self._place: Place | None = None
         self._about: About | None = None
         self._deadline = 0.0
+        self._begun: Answer | None = None
         self._aside = False  # what is echoed goes where psql sends errors, so that pg_prove does not read it
 
     def run(self, items: Iterable[Item], seconds: float) -> Failure | None:
@@ -85,6 +89,32 @@ class Section:
             pass
         return None
 
+    def order(self) -> None:
+        """Have its connection made ready: it will be used soon."""
+        self._door.order(self._who, self._settings)
+
+    def begin(self, query: str) -> None:
+        """Send a query of the engine's own ahead; the next `ask` is for the same and takes its answer.
+
+        Args:
+            query: SQL.
+        """
+        # what goes wrong here goes wrong there, and is told then
+        with contextlib.suppress(LinkError):
+            self._begun = self._connected().say(query, time.monotonic() + _PATIENCE)
+
+    def _heard(self) -> Answer | None:
+        """Take the answer to what was begun; None where nothing was, or it has to be asked again."""
+        begun, self._begun = self._begun, None
+        if begun is None or self._link is None:
+            return None
+        answer = self._link.hear(begun, self._deadline)
+        if answer.error is None and not answer.interrupted and self._link.stands():
+            return answer
+        # the sessions may have ended this connection, or the server, since
+        self._doubted = True
+        return None
+
     def ask(self, query: str, place: Place | None, seconds: float) -> Failure | None:
         """Send a query of the engine's own; its rows are heard at a place.
 
@@ -98,7 +128,8 @@ class Section:
         """
         self._place, self._about, self._deadline = place, None, time.monotonic() + seconds
         try:
-            return self._after(self._connected().ask(query, deadline=self._deadline), place, seconds)
+            answer = self._heard() or self._connected().ask(query, deadline=self._deadline)
+            return self._after(answer, place, seconds)
         except LinkError as refused:
             return error_failure(refused.error, place, self._who)
 
@@ -137,6 +168,8 @@ class Section:
 
     def close(self) -> None:
         """End the connection."""
+        self._deadline = time.monotonic() + _PATIENCE
+        self._heard()
         if self._link is not None:
             self._link.close()
             self._link = None

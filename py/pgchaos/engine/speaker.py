@@ -10,7 +10,7 @@ from psycopg import pq
 from pgchaos.engine.answer import BLOCK, FORGETS, SUCCESS, Answer
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.link import Link, LinkError
-from pgchaos.engine.voice import vars_literal
+from pgchaos.engine.voice import session_settings, vars_literal
 from pgchaos.history import Notification, Record, Transaction
 from pgchaos.scenario.model import Place, Statement
 from pgchaos.scenario.statements import closes_block, opens_block
@@ -55,8 +55,7 @@ class Speaker:
         again = self._link is not None and self._cast.faulting.outage.await_server()
         self.close()
         actor = self._actor
-        settings = {"chaos.session": actor.session, "chaos.worker": str(actor.worker), "chaos.iteration": "1"}
-        settings["chaos.seed"] = str(self._cast.seed)
+        settings = session_settings(actor.session, actor.worker, self._cast.seed)
         patience = 0.0 if self._cast.faulting.hand.full else None
         link = self._cast.door.open(str(actor), self._cast.stop, settings, self._hear, again=again, patience=patience)
         self._link, self._told, self._hurried = link, None, False

@@ -253,16 +253,20 @@ class Stage:
         with self._news:
             return self._board.needs_looks()
 
-    def rest(self, seconds: float, over: threading.Event) -> None:
-        """Wait for news, or for some time, unless it is over; who says that must `wake` then."""
+    def is_over(self) -> bool:
+        """Say whether all sessions have ended or the run is stopped."""
+        return self._running == 0 or self.stop.is_set()
+
+    def rest(self, seconds: float) -> None:
+        """Wait for news, or for some time, unless it is over or somebody waits for others to be blocked."""
         with self._news:
-            if not self._board.needs_looks() and not over.is_set():
+            if not self._board.needs_looks() and not self.is_over():
                 self._news.wait(seconds)
 
-    def wake(self) -> None:
-        """Have those who rest go on."""
+    def pause(self, seconds: float) -> None:
+        """Wait for some time, or until it is over."""
         with self._news:
-            self._news.notify_all()
+            self._news.wait_for(self.is_over, seconds)
 
     def see(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]], asked: float) -> None:
         """Take a look at the server.
@@ -333,18 +337,6 @@ class Stage:
         return error if hint == error.hint else replace(error, hint=hint)
 
     # what the run asks
-
-    def await_end(self, seconds: float) -> bool:
-        """Wait until all sessions have ended or the run is stopped.
-
-        Args:
-            seconds: at most.
-
-        Returns:
-            False where the time was over.
-        """
-        with self._news:
-            return self._news.wait_for(lambda: self._running == 0 or self.stop.is_set(), seconds)
 
     def standings(self, describe: Callable[[int], str]) -> list[Standing]:
         """Tell how every session stands now.

@@ -167,7 +167,7 @@ class SteppedStage(Stage):
         pause, looked = _FIRST, False
         while True:
             with self._news:
-                if not self._quiet() and (looked or fresh in self._moving() or not self._all_in_statements()):
+                if not self._quiet() and (looked or self._is_moving(fresh) or not self._all_in_statements()):
                     self._await_change(pause)
                 if self._quiet():
                     return True
@@ -181,23 +181,32 @@ class SteppedStage(Stage):
                 looked = True
             pause = min(pause * 1.5, _LONGEST)
 
+    # asked many times for each step, by who has the lock
+
     def _quiet(self) -> bool:
-        return self.stop.is_set() or not (self._moving() or self._strikes)
+        return self.stop.is_set() or not (self._strikes or any(map(self._is_moving, self._locks)))
 
     def _moving(self) -> list[Actor]:
         """List those who do something, or are about to."""
         with self._news:
             return [actor for actor in self._locks if not self._is_idle(actor)]
 
+    def _is_moving(self, actor: Actor | None) -> bool:
+        return actor is not None and not self._is_idle(actor)
+
     def _is_idle(self, actor: Actor) -> bool:
         return actor in self._gates or actor in self._over or self._board.stands(actor)
 
     def _all_in_statements(self) -> bool:
-        return all((now := self._doing.get(a)) is not None and now.record is not None for a in self._moving())
+        doing, idle = self._doing, self._is_idle
+        return all(
+            (now := doing.get(actor)) is not None and now.record is not None for actor in self._locks if not idle(actor)
+        )
 
     def _await_change(self, seconds: float) -> None:
-        before = self._change
-        self._news.wait_for(lambda: self._change != before or self._quiet(), seconds)
+        before, until = self._change, time.monotonic() + seconds
+        while self._change == before and not self.stop.is_set() and (left := until - time.monotonic()) > 0:
+            self._news.wait(left)
 
     def await_news(self, seconds: float) -> None:
         """Wait until who is blocked goes on by himself, or some time has gone by."""

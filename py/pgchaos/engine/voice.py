@@ -35,6 +35,17 @@ def session_conninfo(conninfo: str, name: str, settings: Mapping[str, str]) -> s
     return make_conninfo(conninfo, application_name=name, options=f"{options} {more}".strip())
 
 
+def session_settings(session: str, worker: int, seed: int) -> dict[str, str]:
+    """Tell what a connection of a session begins with.
+
+    Args:
+        session: its name.
+        worker: which of its connections.
+        seed: of everything random.
+    """
+    return {"chaos.session": session, "chaos.worker": str(worker), "chaos.iteration": "1", "chaos.seed": str(seed)}
+
+
 def vars_literal(variables: Mapping[str, str]) -> str:
     """Give variables as the literal that chaos.var reads (toolkit.sql)."""
     return " E'" + json.dumps(dict(variables)).replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,4 +1,4 @@
-"""Looks at the server to see who waits for whom; one thread, on a connection of its own.
+"""Looks at the server to see who waits for whom, while nobody else uses the connection for that.
 
 `pg_blocking_pids` sees heavyweight locks, and a prepared transaction as pid 0; who waits for a safe snapshot is told by
 `pg_safe_snapshot_blocking_pids` (PostgreSQL docs, "Session Information Functions").
@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -23,13 +22,15 @@ _LONG = 0.005
 """Seconds that a statement may take before it is looked at without being asked for."""
 _PATIENCE = 10.0
 """Seconds for one look."""
+_MAY_SET = 150000
+"""The first version whose roles other than superusers may be allowed a setting of theirs (GRANT SET ON PARAMETER)."""
 
 
 class Watcher:
-    """Watches a stage until it is closed.
+    """Watches a stage.
 
     Args:
-        connect: opens a connection for looks alone; again where it was lost.
+        connect: gives a connection that nobody else uses meanwhile; a new one where the last is lost.
         stage: whose sessions are watched.
 
     Raises:
@@ -39,49 +40,49 @@ class Watcher:
     def __init__(self, connect: Callable[[], Link], stage: Stage) -> None:
         self._connect, self._stage = connect, stage
         self._link: Link | None = connect()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="pgchaos watcher", daemon=True)
 
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Watch no more; single looks are possible still."""
-        self._over.set()
-        self._stage.wake()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def disconnect(self) -> None:
-        """End the connection."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-
-    def _ask(self, query: str) -> Answer:
+    def _ask(self, query: str, patience: float = _PATIENCE) -> Answer:
         if self._link is None or not self._link.alive:
-            self.disconnect()
             try:
                 self._link = self._connect()
             except LinkError as refused:
+                self._link = None
                 return Answer(pq.TransactionStatus.UNKNOWN, error=refused.error)
-        return self._link.ask(query, deadline=time.monotonic() + _PATIENCE)
+        answer = self._link.ask(query, deadline=time.monotonic() + patience)
+        if answer.interrupted:
+            # a cancel that comes late must not meet what is asked next
+            self._link.abort()
+            self._link = None
+        return answer
 
-    def _watch(self) -> None:
-        while not self._over.is_set():
-            asked = self._stage.needs_looks()
-            self.look(0.0 if asked else _LONG)
+    def watch(self, seconds: float) -> bool:
+        """Watch until all sessions have ended or the run is stopped.
+
+        Args:
+            seconds: at most.
+
+        Returns:
+            False where the time was over.
+        """
+        stage, until = self._stage, time.monotonic() + seconds
+        while not stage.is_over():
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            asked = stage.needs_looks()
+            self.look(0.0 if asked else _LONG, min(_PATIENCE, left + _LOOSE))
             if asked or self._link is None:
-                self._over.wait(_TIGHT if self._link is not None else _LOOSE)
+                stage.pause(_TIGHT if self._link is not None else _LOOSE)
             else:
-                self._stage.rest(_LOOSE, self._over)
+                stage.rest(min(_LOOSE, left))
+        return True
 
-    def look(self, longer_than: float = 0.0) -> None:
+    def look(self, longer_than: float = 0.0, patience: float = _PATIENCE) -> None:
         """Look once, and tell the stage.
 
         Args:
             longer_than: leave out statements that have not run so many seconds.
+            patience: seconds that the server has to answer.
         """
         asked, tickets = time.time(), self._stage.busy(longer_than)
         if not tickets:
@@ -92,7 +93,8 @@ class Watcher:
             "SELECT pid, array_to_string(CASE wait_event WHEN 'SafeSnapshot'"
             " THEN pg_catalog.pg_safe_snapshot_blocking_pids(pid) ELSE pg_catalog.pg_blocking_pids(pid) END, ',')"
             " FROM pg_catalog.pg_stat_get_activity(NULL)"
-            f" WHERE pid = ANY ('{{{pids}}}') AND wait_event_type IN ('Lock', 'IPC')"
+            f" WHERE pid = ANY ('{{{pids}}}') AND wait_event_type IN ('Lock', 'IPC')",
+            patience,
         )
         blockers = {
             int(pid): tuple(map(int, by.split(",")))
@@ -102,18 +104,25 @@ class Watcher:
         }
         self._stage.see(tickets, blockers, asked)
 
-    def patient(self) -> bool:
-        """Say whether sessions wait for locks without limit, by the settings that every session begins with."""
+    def settings(self) -> tuple[bool, bool]:
+        """Tell what every session begins with.
+
+        Returns:
+            Whether sessions wait for locks without limit, and whether our role may set deadlock_timeout.
+        """
+        if self._link is None:
+            return False, False
+        may = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+        if self._link.version >= _MAY_SET:
+            may = "SELECT pg_catalog.has_parameter_privilege('deadlock_timeout', 'SET')"
         # this session has none of its own; the view of all settings would take ten times as long
         answer = self._ask(
             "SELECT count(*) FROM unnest(ARRAY['lock_timeout', 'statement_timeout', 'transaction_timeout',"
-            " 'idle_in_transaction_session_timeout']) name WHERE pg_catalog.current_setting(name, true) <> '0'"
+            " 'idle_in_transaction_session_timeout']) name"
+            f" WHERE pg_catalog.current_setting(name, true) <> '0'; {may}"
         )
-        return any(row == ("0",) for result in answer.results for row in result.rows())
-
-    def may_set_deadlock_timeout(self) -> bool:
-        """Say whether our role may set deadlock_timeout, which changes nothing here."""
-        return self._ask("SET deadlock_timeout = DEFAULT").error is None
+        said = [row for result in answer.results for row in result.rows()]
+        return ("0",) in said[:1], ("t",) in said[1:]
 
     def describe(self, pid: int) -> str:
         """Tell what a backend is that is none of ours.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from pgchaos.history import RunResult
-from pgchaos.scenario.model import Scenario
+if TYPE_CHECKING:
+    from pgchaos.history import RunResult
+    from pgchaos.scenario.model import Scenario
 
 LEVEL = "level"
 """The name of the matrix whose values are the columns."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from pgchaos.scenario.model import Scenario
 from pgchaos.schedule.token import Token
+
+if TYPE_CHECKING:
+    from pgchaos.scenario.model import Scenario
 
 MAKE = "make installcheck-chaos"
 

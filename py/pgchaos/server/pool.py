@@ -21,6 +21,10 @@ _SOON = 0.02
 """Seconds in which a database that is lent is likely to come back unchanged: about what it takes to make one."""
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class _Make:
     extensions: tuple[str, ...]
@@ -38,10 +42,11 @@ class Pool:
         maker: makes them; from now on only the pool's thread uses it. Where several are waited for, a second thread
             helps: making one is mostly waiting, for checkpoints and the disk.
         ahead: clones that are kept ready for each set that was asked for.
+        before: called by the thread before it makes the first database; what it raises is told to those who wait.
     """
 
-    def __init__(self, maker: Maker, ahead: int) -> None:
-        self._maker = maker
+    def __init__(self, maker: Maker, ahead: int, before: Callable[[], None] = _nothing) -> None:
+        self._maker, self._before = maker, before
         self._ahead = ahead
         self._changed = threading.Condition()
         self._templates: dict[tuple[str, ...], str] = {}
@@ -194,20 +199,28 @@ class Pool:
             self._used.append(name)
             self._changed.notify_all()
 
+    def end(self, drop: bool) -> None:
+        """Make no more databases; `close` waits for what is being done.
+
+        Args:
+            drop: drop all that were made; else they go with their server.
+        """
+        with self._changed:
+            if not self._closing:
+                self._closing, self._drop_all = True, drop
+                self._changed.notify_all()
+
     def close(self, drop: bool, limit: float = 30.0) -> bool:
         """Stop making databases.
 
         Args:
-            drop: drop all that were made; else they go with their server.
+            drop: as for `end`.
             limit: seconds to wait for that.
 
         Returns:
             True if nothing is left to do.
         """
-        with self._changed:
-            self._closing = True
-            self._drop_all = drop
-            self._changed.notify_all()
+        self.end(drop)
         if self._thread.is_alive():
             self._thread.join(limit)
         return not self._thread.is_alive() and not self._maker.ledger.made
@@ -312,6 +325,7 @@ class Pool:
             return
         template = self._templates.get(job.extensions)
         if template is None:
+            self._before()
             template = maker.template(job.extensions)
             with self._changed:
                 self._templates[job.extensions] = template

@@ -79,12 +79,18 @@ class Server(Reached):
         self._requirements = Requirements(self)
         self._guard = Guard(self.conninfo(), self.run)
         self._named = NamedDatabase(self)
-        self._pool = Pool(Maker(self.conninfo(), self.run, self.ours, settings.pgtap, Ledger()), settings.clones)
+        maker = Maker(self.conninfo(), self.run, self.ours, settings.pgtap, Ledger())
+        self._pool = Pool(maker, settings.clones, self.watch_over)
         self._lending = Lending(self, self._pool, self.spare)
         if self.ours:
             self._pool.expect(())
         else:
             self._remove_dead_runs()
+
+    def prepare(self) -> None:
+        """Begin to make what most scenarios will ask for, while their first is being read."""
+        if not self.in_place:
+            self._pool.expect(())
 
     def missing(self, requirement: Requirement) -> str:
         """Say why a requirement is not met.
@@ -204,9 +210,18 @@ class Server(Reached):
         except psycopg.Error as error:
             raise ServerError(f"cannot look for databases of earlier runs: {str(error).strip()}") from error
 
+    def end(self) -> None:
+        """Begin to drop what the run made: nobody asks for a sandbox any more. `close` waits for it."""
+        if not self.ours:
+            self._close_lending()
+            self._pool.end(drop=True)
+
+    def _close_lending(self) -> None:
+        self._lending.close(limit=0.5 if self.ours else 5.0)
+
     def close(self) -> None:
         """Drop what the run made and stop a private server; more than once does no harm, nor does a dead server."""
-        self._lending.close(limit=0.5 if self.ours else 5.0)
+        self._close_lending()
         self._own.close()
         if self.private is not None:
             self._pool.close(drop=False, limit=0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
@@ -13,13 +14,20 @@ from pgchaos.server.maker import connect_for_long
 from pgchaos.server.settings import ServerError
 from pgchaos.server.shelf import Shelf
 
+if TYPE_CHECKING:
+    from typing_extensions import LiteralString
+
 A_SCHEMA = "chaos_some_schema"
 """Stands for the name of a schema."""
 
-_AHEAD = 4
-"""Empty schemas kept ready."""
+_AHEAD = 8
+"""Empty schemas made ready at a time, when half of them are gone: to make or drop several takes one round trip."""
 _PILE = 16
 """Used schemas that may wait for their end while new ones are asked for."""
+_TOGETHER = 8
+"""Used schemas that are dropped at a time."""
+_LINGER = 0.05
+"""Seconds that a used schema waits for others to be dropped with."""
 _TAKE_LIMIT = 60.0
 _AGAIN = 1.0
 """Seconds until a schema that somebody holds is tried again."""
@@ -62,8 +70,9 @@ class SharedDatabase:
         """
         end = time.monotonic() + limit
         with self._changed:
-            self._broken = ""
-            self._changed.notify_all()
+            if self._broken:
+                self._broken = ""
+                self._changed.notify_all()
             while not self._ready:
                 if self._broken or self._closing:
                     raise ServerError(self._broken or "the server is being closed")
@@ -71,7 +80,8 @@ class SharedDatabase:
                     raise ServerError(f"no schema was made within {limit:g} s")
                 self._changed.wait(end - time.monotonic())
             name = self._ready.popleft()
-            self._changed.notify_all()
+            if self._lacks():
+                self._changed.notify_all()
             return name
 
     def conninfo_of(self, schema: str) -> str:
@@ -90,8 +100,10 @@ class SharedDatabase:
             schema: taken here.
         """
         with self._changed:
-            self._used.append((0.0, schema))
-            self._changed.notify_all()
+            self._used.append((time.monotonic(), schema))
+            if len(self._used) in (1, _TOGETHER):
+                # the worker sleeps until there is one, and then until its time has come or there are enough
+                self._changed.notify_all()
 
     def close(self, limit: float = 5.0) -> None:
         """Make no more schemas, and end all connections.
@@ -113,41 +125,54 @@ class SharedDatabase:
             if self._conn is not None:
                 self._conn.close()
 
-    def _wait(self) -> str | None:
-        """Wait for something to do: a schema to drop, '' to make some, None for the end."""
+    def _lacks(self) -> bool:
+        return len(self._ready) <= _AHEAD // 2 and not self._broken
+
+    def _wait(self) -> list[str] | None:
+        """Wait for something to do: schemas to drop, none of them to make some, None for the end."""
         with self._changed:
             while not self._closing:
                 now = time.monotonic()
-                due = [one for one in self._used if one[0] <= now]
-                lacking = len(self._ready) < _AHEAD and not self._broken
-                if due and (not lacking or len(due) > _PILE):
-                    self._used.remove(due[0])
-                    return due[0][1]
-                if lacking:
-                    return ""
-                self._changed.wait(min((one[0] for one in self._used), default=now + 60) - now)
+                due = [(since, schema) for since, schema in self._used if since <= now]
+                lacks = self._lacks()
+                if len(due) > _PILE or (due and not lacks and (len(due) >= _TOGETHER or due[0][0] + _LINGER <= now)):
+                    due = due[:_TOGETHER]
+                    for one in due:
+                        self._used.remove(one)
+                    return [schema for _, schema in due]
+                if lacks:
+                    return []
+                self._changed.wait(min((since for since, _ in self._used), default=now + 60) + _LINGER - now)
             return None
 
-    def _do(self, schema: str) -> None:
+    def _do(self, schemas: list[str]) -> None:
         try:
             try:
-                self._perform(schema)
+                self._perform(schemas)
             except psycopg.OperationalError:
                 if self._conn is not None and not self._conn.closed:
                     raise
-                self._perform(schema)  # once more: the server may only have been restarted
+                self._perform(schemas)  # once more: the server may only have been restarted
         except psycopg.Error as error:
-            with self._changed:
-                if schema:
-                    # a straggler holds it, or the server restarts; in the end the database goes with it
-                    self._used.append((time.monotonic() + _AGAIN, schema))
-                else:
-                    self._broken = f"the server can make no schema: {str(error).strip()}"
-                self._changed.notify_all()
+            self._fail(schemas, error)
 
-    def _perform(self, schema: str) -> None:
-        if schema:
-            self._drop(schema)
+    def _fail(self, schemas: list[str], error: psycopg.Error) -> None:
+        if len(schemas) > 1:
+            # one of them holds up the others
+            for schema in schemas:
+                self._do([schema])
+            return
+        with self._changed:
+            if schemas:
+                # a straggler holds it, or the server restarts; in the end the database goes with it
+                self._used.append((time.monotonic() + _AGAIN, schemas[0]))
+            else:
+                self._broken = f"the server can make no schema: {str(error).strip()}"
+            self._changed.notify_all()
+
+    def _perform(self, schemas: list[str]) -> None:
+        if schemas:
+            self._drop(schemas)
         else:
             self._make()
 
@@ -156,20 +181,22 @@ class SharedDatabase:
             lacking = _AHEAD - len(self._ready)
         names = [f"chaos_s{self._number + n}" for n in range(1, lacking + 1)]
         self._number += lacking
-        create = sql.SQL("; ").join(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)) for name in names)
-        self._connection().execute(create)
+        self._connection().execute(_each("CREATE SCHEMA {name}", names))
         with self._changed:
             self._ready += names
             self._changed.notify_all()
 
-    def _drop(self, schema: str) -> None:
-        name = sql.Identifier(schema)
-        with self._connection().transaction():
-            self._connection().execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(name))
-            self._connection().execute("SELECT chaos._forget(%s)", [schema])
+    def _drop(self, schemas: list[str]) -> None:
+        # what goes in one message is one transaction (PostgreSQL docs, "Multiple Statements in a Simple Query")
+        self._connection().execute(_each("DROP SCHEMA IF EXISTS {name} CASCADE; SELECT chaos._forget({text})", schemas))
 
     def _connection(self) -> psycopg.Connection[tuple[object, ...]]:
         if self._conn is None or self._conn.closed:
             self._conn = connect_for_long(self.shelf.conninfo, "pgchaos schemas")
             self._conn.execute("SET lock_timeout = '200ms'; SET client_min_messages = 'warning'")
         return self._conn
+
+
+def _each(statement: LiteralString, schemas: list[str]) -> sql.Composed:
+    template = sql.SQL(statement)
+    return sql.SQL("; ").join(template.format(name=sql.Identifier(one), text=sql.Literal(one)) for one in schemas)

@@ -9,15 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from pgchaos.engine.faults.telling import never_struck
-from pgchaos.engine.judging.oracle import Oracle
 from pgchaos.engine.run import Lend, Look, run_once
 from pgchaos.engine.search.gathering import key_of
 from pgchaos.engine.search.kept import Kept
-from pgchaos.engine.search.searching import Searching
-from pgchaos.engine.search.touching import Touching
-from pgchaos.engine.search.trials import Trials
 from pgchaos.engine.settings import Replay, Settings
 from pgchaos.faults.kinds import of_server
 from pgchaos.history import Failure, Record, RunResult
@@ -26,15 +22,19 @@ from pgchaos.scenario.model import Fault, Requirement, Scenario
 from pgchaos.scenario.rehearsal import fits_schema
 from pgchaos.scenario.schedules import MOST, interleavings
 from pgchaos.schedule.board import Actor
-from pgchaos.schedule.explore import Explore
-from pgchaos.schedule.footprint import Dependence
 from pgchaos.schedule.orders import Exact, Follow, Order
-from pgchaos.schedule.pct import Pct
 from pgchaos.schedule.permutations import actors, taken
 from pgchaos.schedule.same import difference
 from pgchaos.schedule.swapped import commuting
 from pgchaos.schedule.token import Token
 from pgchaos.server import Server
+
+if TYPE_CHECKING:
+    from pgchaos.engine.judging.oracle import Oracle
+    from pgchaos.engine.search.searching import Searching
+    from pgchaos.schedule.explore import Explore
+    from pgchaos.schedule.footprint import Dependence
+    from pgchaos.schedule.pct import Pct
 
 
 def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settings: Settings) -> RunResult:
@@ -142,7 +142,12 @@ class _Runs:
         self._look: Look | None = None
         self._dependence: Dependence | None = None
         self._actors = actors(scenario.sessions)
-        self.oracle = Oracle(scenario, server, settings) if scenario.oracle is not None else None
+        self.oracle: Oracle | None = None
+        if scenario.oracle is not None:
+            # what takes long to load is loaded by those who need it, here and below
+            from pgchaos.engine.judging.oracle import Oracle
+
+            self.oracle = Oracle(scenario, server, settings)
 
     def go(self) -> RunResult:
         replay = self._settings.replay
@@ -273,9 +278,14 @@ class _Runs:
         return result
 
     def _searching(self) -> Searching:
+        from pgchaos.engine.search.searching import Searching
+
         return Searching(self._checked, self._actors, self._settings.found, self._stopped)
 
     def _explore(self, limit: int) -> Explore:
+        from pgchaos.engine.search.touching import Touching
+        from pgchaos.schedule.explore import Explore
+
         variables = {**self._matrix, **self._values}
         self._look = touching = Touching(self._scenario, variables, theirs=self._server.in_place)
         self._dependence = touching.dependence
@@ -313,7 +323,9 @@ class _Runs:
     def _given(self) -> RunResult:
         """Draw values until some fail; then the smallest, and of these the easiest interleaving."""
         # only here: who draws nothing needs no hypothesis
+        from pgchaos.engine.faults.telling import never_struck
         from pgchaos.engine.search.drawing import draw
+        from pgchaos.engine.search.trials import Trials
 
         schedule, settings = self._scenario.schedule, self._settings
         examples = max(1, round(math.sqrt(schedule.limit or MOST) / 2)) if schedule.kind == "explore" else None
