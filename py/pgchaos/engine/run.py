@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from pgchaos.engine import leaks, tables
-from pgchaos.engine.answer import LOST
+from pgchaos.engine.checking import Check
 from pgchaos.engine.corruption import corruptions
 from pgchaos.engine.door import LOOKS_FOR_SESSIONS, Door
 from pgchaos.engine.keeping import LASTING
 from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.looks import NAME, Looks
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.section import Hear, Section
 from pgchaos.engine.settings import Settings
@@ -24,21 +25,20 @@ from pgchaos.engine.voice import Voices, session_settings
 from pgchaos.engine.wording import error_failure
 from pgchaos.faults.kinds import disks_of
 from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.model import CHOICE, Item, Place, Scenario, Statement, holds
+from pgchaos.scenario.model import CHOICE, Item, Scenario, holds
 from pgchaos.scenario.model import Section as Part
 from pgchaos.schedule.board import in_force
 from pgchaos.schedule.orders import Order
 from pgchaos.schedule.permutations import actors
 from pgchaos.server import Sandbox, Server, ServerError
 from pgchaos.server.settings import NoDisk
-from pgchaos.tap import TapParser, failure_of, failures_of
+from pgchaos.tap import failure_of
 
 if TYPE_CHECKING:
     from pgchaos.engine.judging.facts import Catalog
     from pgchaos.engine.judging.ledger import Ledger
 
 Lend = Callable[[], AbstractContextManager[Sandbox]]
-T = TypeVar("T")
 
 
 class Look(Protocol):
@@ -53,12 +53,7 @@ class Look(Protocol):
         ...
 
 
-_CRASH = 0.5
-"""Seconds in which a crash of the server is noticed."""
 _RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
-_NO_PLAN = "SELECT no_plan()"
-_PLAN = re.compile(r"\b(?:no_)?plan\s*\(", re.IGNORECASE)
-_FINISH = re.compile(r"\bfinish\s*\(", re.IGNORECASE)
 
 
 def run_once(
@@ -151,7 +146,7 @@ class _Run:
         if settings.stop is not None:
             settings.stop.call(self._calm_set)
         self._pids: set[int] = set()
-        self._own: Link | None = None
+        self._looks = Looks(self._door, self._calm, self._pids, result.records)
 
     def go(self) -> None:
         try:
@@ -162,8 +157,7 @@ class _Run:
         except LinkError as refused:
             self._fail(error_failure(refused.error, None, "before setup and after the sessions"))
         finally:
-            if self._own is not None:
-                self._own.close()
+            self._looks.close()
             self._door.close()
             if self._settings.stop is not None:
                 # a search makes thousands of runs, and its stop outlives them all
@@ -175,43 +169,27 @@ class _Run:
             self._result.failures.append(failure)
         return failure is not None
 
-    def _link(self) -> Link:
-        """Give the run's own link, for looks, history and leaks; a new one where the sessions made the server crash."""
-        if self._own is not None and not self._stands(self._own):
-            self._own.close()
-            self._own = None
-        if self._own is None:
-            self._own = self._door.open("looks", self._calm, again=True)
-            self._pids.add(self._own.pid)
-        return self._own
-
-    def _stands(self, own: Link) -> bool:
-        return own.stands() and not (self._was_lost() and own.ask("").error is not None)
-
-    def _was_lost(self) -> bool:
-        return any(record.sqlstate == LOST for record in self._result.records)
-
-    def _ask_all(self, look: Callable[[Link], T]) -> T:
-        """Look by the run's own link; once more where only that shows that it is lost."""
-        try:
-            return look(self._link())
-        except LinkError as broken:
-            if not broken.error.lost:
-                raise
-        return look(self._link())
-
     def _section(self, who: str, hear: Hear | None = None) -> Section:
         seed = self._settings.seed
         return Section(self._door, who, self._calm, self._voices, self._pids, self._variables, seed, hear)
 
+    def _check(self) -> Check:
+        return Check(
+            lambda hear: self._section("check", hear),
+            self._items(self._scenario.checks),
+            plain=self._scenario.plain,
+            share=self._share,
+            result=self._result,
+        )
+
     def _all(self) -> None:
         alone = not self._sandbox.shared
-        shared = self._ask_all(lambda link: leaks.rows(link, leaks.SHARED)) if alone else []
-        objects = self._ask_all(lambda link: leaks.rows(link, leaks.OBJECTS)) if self._sandbox.in_place else []
+        shared = self._looks.ask(lambda link: leaks.rows(link, leaks.SHARED)) if alone else []
+        objects = self._looks.ask(lambda link: leaks.rows(link, leaks.OBJECTS)) if self._sandbox.in_place else []
         if self._ledger is not None:
             self._ledger.start = self._catalog().clock()
         if self._look is not None:
-            self._look.before(self._link())
+            self._look.before(self._looks.link())
         setup = self._section("setup")
         if not alone:
             self._order_links(setup)
@@ -220,7 +198,7 @@ class _Run:
         try:
             if self._set_up(setup):
                 if self._look is not None:
-                    self._look.after(self._link())
+                    self._look.after(self._looks.link())
                 complete = self._play(found)
                 self._look_for_corruption()
         finally:
@@ -229,15 +207,15 @@ class _Run:
             finally:
                 self._take_assertions()
                 if alone:
-                    found += self._ask_all(leaks.in_database)
-                    found += self._ask_all(lambda link: leaks.shared(link, shared, self._scenario.source))
+                    found += self._looks.ask(leaks.in_database)
+                    found += self._looks.ask(lambda link: leaks.shared(link, shared, self._scenario.source))
                 else:
-                    found += self._ask_all(leaks.in_schema)
+                    found += self._looks.ask(leaks.in_schema)
         if complete:
             if self._sandbox.in_place:
-                found += self._ask_all(lambda link: leaks.objects(link, objects))
+                found += self._looks.ask(lambda link: leaks.objects(link, objects))
             elif alone:
-                found += self._ask_all(lambda link: leaks.sessions(link, self._pids))
+                found += self._looks.ask(lambda link: leaks.sessions(link, self._pids))
             in_force_ = [w for w in self._scenario.leaves if holds(w.when, self._variables)]
             self._result.failures += leaks.judge(found, in_force_)
 
@@ -245,7 +223,7 @@ class _Run:
         """Look before teardown, which takes away what there is to see; after a failure too: it may be the cause."""
         if not self._scenario.plain:
             asked = self._settings.amcheck
-            failures, notes = corruptions(self._link(), self._scenario, self._sandbox, asked=asked)
+            failures, notes = corruptions(self._looks.link(), self._scenario, self._sandbox, asked=asked)
             self._result.failures += failures
             self._result.notes += notes
 
@@ -253,7 +231,7 @@ class _Run:
         """Have the connections of a shared database made ready side by side, in the order in which they are used."""
         if self._items(self._scenario.setup):
             setup.order()
-        self._door.order("looks")
+        self._door.order(NAME)
         for session, worker in actors(self._scenario.sessions):
             self._door.order(f"{session}[{worker}]", session_settings(session, worker, self._settings.seed))
         if self._items(self._scenario.checks):
@@ -261,13 +239,12 @@ class _Run:
 
     def _visit(self) -> None:
         """Run a plain file, on one connection, and look for leaks only where it is not proven that there are none."""
-        tap = TapParser()
-        check = self._section("check", tap.feed)
-        visit = Visit(self._door, self._calm, check.notice)
-        check.adopt(visit.link)
+        check = self._check()
+        visit = Visit(self._door, self._calm, check.section.notice)
+        check.section.adopt(visit.link)
         unchanged = complete = False
         try:
-            complete = self._check_by(check, tap, self._items(self._scenario.checks))
+            complete = check.run()
             unchanged = complete and visit.unchanged()
         finally:
             visit.end(unchanged)
@@ -276,10 +253,10 @@ class _Run:
                 self._judge_visit(visit, complete)
 
     def _judge_visit(self, visit: Visit, complete: bool) -> None:
-        found = self._ask_all(leaks.in_database)
-        found += self._ask_all(lambda link: leaks.shared(link, visit.shared, self._scenario.source))
+        found = self._looks.ask(leaks.in_database)
+        found += self._looks.ask(lambda link: leaks.shared(link, visit.shared, self._scenario.source))
         if complete:
-            found += self._ask_all(lambda link: leaks.sessions(link, self._pids))
+            found += self._looks.ask(lambda link: leaks.sessions(link, self._pids))
             self._result.failures += leaks.judge(found, ())
 
     def _set_up(self, setup: Section) -> bool:
@@ -309,28 +286,27 @@ class _Run:
             self._pids,
             self._result,
             self._calm,
-            self._link,
+            self._looks.link,
             self._order,
             self._ledger,
         )
-        tap = TapParser()
-        check, items = self._section("check", tap.feed), self._items(self._scenario.checks)
+        check = self._check()
         try:
-            if self._sandbox.shared and items and not _says(items, _PLAN):
-                # others are about in this database anyway: the server makes pgTAP's tables while the sessions play
-                check.begin(_NO_PLAN)
+            if self._sandbox.shared:
+                # others are about in this database anyway, so that the sessions may meet it
+                check.begin()
             if self._scenario.sessions or self._scenario.invariants:
                 show.play(self._share)
-            self._settle()
+            self._looks.settle()
             if self._ledger is not None:
                 self._ledger.cut_short = show.stopped
             self._close_ledger()
             if show.stopped:
                 return False
             show.take_notifications()
-            done = self._fill() and (not items or self._check_by(check, tap, items))
+            done = self._fill() and (not check.items or check.run())
             found += show.open_transactions()
-            found += self._ask_all(lambda link: leaks.advisory_locks(link, show.pids()))
+            found += self._looks.ask(lambda link: leaks.advisory_locks(link, show.pids()))
             return done
         finally:
             show.close()
@@ -353,17 +329,7 @@ class _Run:
     def _catalog(self) -> Catalog:
         from pgchaos.engine.judging.facts import Catalog
 
-        return Catalog(self._link(), self._sandbox.schema, self._variables)
-
-    def _settle(self) -> None:
-        """Where a connection broke, a crash may be on its way: wait until it has come, or it seems there is none.
-
-        The postmaster needs a moment to notice that a backend was killed; then all connections break, ours too.
-        """
-        until = time.monotonic() + _CRASH
-        broken = self._was_lost()
-        while broken and time.monotonic() < until and self._own is not None and self._own.ask("").error is None:
-            self._calm.wait(0.005)
+        return Catalog(self._looks.link(), self._sandbox.schema, self._variables)
 
     def _take_assertions(self) -> None:
         for assertion in self._voices.assertions():
@@ -372,29 +338,8 @@ class _Run:
 
     def _fill(self) -> bool:
         if mentions(self._scenario, _RECORDED):
-            return not self._fail(tables.fill(self._link(), self._result))
+            return not self._fail(tables.fill(self._looks.link(), self._result))
         return True
-
-    def _check_by(self, check: Section, tap: TapParser, items: list[Item]) -> bool:
-        try:
-            failure = self._checked(check, items)
-        finally:
-            check.close()
-        report = tap.close(stopped=failure is not None)
-        if self._scenario.plain:
-            self._result.skipped = report.skipped
-        self._result.assertions += report.assertions
-        self._result.failures += failures_of(report)
-        return not self._fail(failure)
-
-    def _checked(self, check: Section, items: list[Item]) -> Failure | None:
-        """Run the check, with a plan of our own where it has none."""
-        own = not self._scenario.plain and not _says(items, _PLAN)
-        failure = check.ask(_NO_PLAN, None, self._share) if own else None
-        failure = failure or check.run(items, self._share)
-        if failure is None and not self._scenario.plain and not _says(items, _FINISH):
-            failure = check.ask("SELECT * FROM finish()", _last_place(items), self._share)
-        return failure
 
     def _tear_down(self, setup: Section) -> None:
         setup.doubt()
@@ -404,11 +349,3 @@ class _Run:
             self._fail(setup.run(self._items(self._scenario.teardown), self._share))
         finally:
             setup.close()
-
-
-def _says(items: list[Item], what: re.Pattern[str]) -> bool:
-    return any(isinstance(item, Statement) and what.search(item.text) for item in items)
-
-
-def _last_place(items: list[Item]) -> Place:
-    return items[-1].place
