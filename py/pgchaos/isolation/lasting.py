@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _STATEMENTS = re.compile(
     r"(?:\A|[;{]|\$\w*\$|\bBEGIN\b|\bTHEN\b|\bELSE\b|\bLOOP\b)(?:\s|--[^\n]*\n)*"
@@ -27,6 +28,12 @@ def lasts(sql: str | None, source: str) -> bool:
     """
     if sql is None:
         return False
-    if _WORDS.search(source) or _STATEMENTS.search(sql):
+    return _anything_lasts(source) or _STATEMENTS.search(sql) is not None
+
+
+@lru_cache(maxsize=64)
+def _anything_lasts(source: str) -> bool:
+    """Say whether what a file holds may be called out of sight."""
+    if _WORDS.search(source):
         return True
     return _ROUTINES.search(source) is not None and _STATEMENTS.search(source) is not None

@@ -28,6 +28,7 @@ from pgchaos.server.reached import Reached
 from pgchaos.server.requirements import Requirements
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.settings import ServerError, ServerSettings
+from pgchaos.server.shelf import Shelf
 
 
 def open_server(settings: ServerSettings, environ: Mapping[str, str] = os.environ) -> Server:
@@ -81,6 +82,8 @@ class Server(Reached):
         self._named = NamedDatabase(self)
         self._pool = Pool(Maker(self.conninfo(), self.run, self.ours, settings.pgtap, Ledger()), settings.clones)
         self._lending = Lending(self, self._pool, self.spare)
+        self.watches = Shelf(self.conninfo())
+        """Where connections that look at the sessions of isolation specs wait for the next spec."""
         if self.ours:
             self._pool.expect(())
         else:
@@ -186,6 +189,7 @@ class Server(Reached):
 
     def spare(self) -> None:
         """Close the connections that are kept from one scenario to the next."""
+        self.watches.clear()
         self._lending.clear()
 
     def watch_over(self) -> None:
@@ -206,6 +210,7 @@ class Server(Reached):
 
     def close(self) -> None:
         """Drop what the run made and stop a private server; more than once does no harm, nor does a dead server."""
+        self.watches.close()
         self._lending.close(limit=0.5 if self.ours else 5.0)
         self._own.close()
         if self.private is not None:
