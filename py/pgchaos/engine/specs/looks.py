@@ -11,7 +11,11 @@ from pgchaos.engine.specs.watch import Watch
 from pgchaos.isolation.blocked import settled
 
 _SOON, _LATE = 0.0005, 0.005
-"""Seconds to the first look at a step that runs, and at most between later ones."""
+"""Seconds to the first look at a step that runs, and at most between later ones, on a machine that is not busy."""
+_LATEST = 0.01
+"""Seconds to the first look at most: isolationtester's."""
+_SURE = 2
+"""A step that runs as many times as long as it did before, or as a look, is worth a look."""
 _TRANSIENT = 0.1
 """Seconds after which a wait for a session that runs itself is taken for lasting; isolationtester takes 10 ms."""
 _PREPARED = 1.0
@@ -41,10 +45,13 @@ class Looks:
 
     def __init__(self, waiting: Waiting, watch: Watch, limit: float) -> None:
         self._waiting, self._watch, self._limit = waiting, watch, limit
+        self._usual: dict[str, float] = {}
+        self._asked = self._answered = 0.0
 
     def wait(
         self,
         connection: Connection,
+        step: str,
         *,
         locks: bool,
         first: bool,
@@ -55,6 +62,7 @@ class Looks:
 
         Args:
             connection: of the step.
+            step: its name.
             locks: be content where it is blocked.
             first: it was launched just now.
             heard: called when something may have come in.
@@ -65,7 +73,7 @@ class Looks:
             Interrupted: stopped, or the time of the whole run is over.
         """
         began = time.monotonic()
-        pause, cancelled, looking = _SOON, False, False
+        pause, cancelled, looking, blocked = self._pause(step), False, False, False
         due = began + pause
         if not first:
             # others have gone on meanwhile: what they let go, the server knows at once
@@ -75,13 +83,14 @@ class Looks:
             now = time.monotonic()
             free = locks and not looking and not self._watch.connection.busy
             if looking and not self._watch.connection.busy:
-                if self._blocked(connection, now - began):
+                self._answered = (self._answered + now - self._asked) / 2
+                if blocked := self._blocked(connection, now - began):
                     break
-                looking, due, pause = False, now + pause, min(_LATE, 2 * pause)
+                looking, due, pause = False, now + pause, min(max(_LATE, pause), 2 * pause)
             elif free and now >= due:
                 # not waited for alone: the step may be over before
                 self._waiting.add(self._watch.begin(other.pid for other in self._busy()))
-                looking = True
+                looking, self._asked = True, now
             elif now - began > 2 * self._limit:
                 raise TooLong(now - began)
             elif now - began > self._limit and not cancelled:
@@ -92,6 +101,13 @@ class Looks:
                 self._waiting.news((min(due, end) if free else end) - now)
             heard()
         heard()
+        if first and not blocked:
+            took = time.monotonic() - began
+            self._usual[step] = (self._usual.get(step, took) + took) / 2
+
+    def _pause(self, step: str) -> float:
+        """Say how long to leave a step alone: nobody asks of one that goes as usual, nor more of a busy machine."""
+        return min(_LATEST, max(_SOON, _SURE * self._usual.get(step, 0.0), _SURE * self._answered))
 
     def _busy(self) -> list[Connection]:
         return [connection for connection in self._waiting.busy() if connection is not self._watch.connection]

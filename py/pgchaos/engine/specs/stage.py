@@ -165,6 +165,7 @@ class Stage:
         try:
             self._looks.wait(
                 connection,
+                step.name,
                 locks=act.locks,
                 first=act.first,
                 heard=lambda: self._heard(step.session, connection),
