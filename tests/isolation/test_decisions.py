@@ -6,6 +6,9 @@ from pgchaos.isolation.blocked import Seen, settled
 from pgchaos.isolation.expected import differences, expected_of, nearest, place_of
 from pgchaos.isolation.lasting import lasts
 from pgchaos.isolation.needs import Need, needs, roles
+from pgchaos.isolation.reader import read
+from pgchaos.jobs import Job
+from pgchaos.spec_jobs import in_order, spec_job
 
 OUTPUT = (
     "Parsed test spec with 1 sessions\n"
@@ -50,6 +53,23 @@ def test_what_specs_share_on_a_server() -> None:
     assert roles(source) == ["Bob B", "ada"]
     assert needs("BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE") == [Need("serializable")]
     assert needs("SELECT 1") == []
+
+
+def test_long_specs_begin_first_and_before_them_what_many_wait_for(tmp_path: Path) -> None:
+    steps = "setup { SELECT 1; } session a step a1 { SELECT 1; } step a2 { SELECT 2; } session b step b1 { SELECT 3; } "
+    texts = {
+        "short": steps + "permutation a1 a2 b1",
+        "long": steps.replace("SELECT 1; }", "SELECT generate_series(1, 90000); }", 1),
+        "all": steps,
+        "alone": steps + "permutation a1 # READ ONLY DEFERRABLE, SERIALIZABLE",
+    }
+    jobs: dict[str, Job] = {}
+    for name, text in texts.items():
+        path = tmp_path / f"{name}.spec"
+        path.write_text(text, encoding="utf-8")
+        jobs[name] = spec_job(read(path), None, accept=False)
+    other = Job(Path("other.sql"), "other")
+    assert list(in_order({"other": other, **jobs})) == ["other", "alone", "long", "all", "short"]
 
 
 def test_where_expected_output_lies(tmp_path: Path) -> None:

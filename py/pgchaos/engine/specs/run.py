@@ -37,6 +37,7 @@ class SpecResult:
         duration: seconds, from the first connection to the last permutation.
         server: the server in one line.
         reset: sessions were brought back to what they began with, between permutations.
+        cut: it was ended early: see `SpecSettings.useful`.
         notes: what the output does not tell, such as whom a step waited for that was cancelled.
     """
 
@@ -45,6 +46,7 @@ class SpecResult:
     duration: float = 0.0
     server: str = ""
     reset: bool = False
+    cut: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -121,7 +123,7 @@ class _Run:
     def _tell(self, stage: Stage, paper: Paper) -> None:
         self._result.output = paper.output
         self._result.problems += stage.problems
-        self._result.reset = stage.reset
+        self._result.reset, self._result.cut = stage.reset, stage.cut
         self._result.notes += stage.notes
 
     def _connect(self, name: str) -> Connection:

@@ -42,11 +42,13 @@ class Stage:
         self, spec: Spec, company: Company, watch: Watch, waiting: Waiting, settings: SpecSettings, paper: Paper
     ) -> None:
         self._spec, self._company, self._watch, self._waiting, self._paper = spec, company, watch, waiting, paper
-        self._limit, self._leaks = settings.step_timeout, settings.leaks
+        self._limit, self._leaks, self._useful = settings.step_timeout, settings.leaks, settings.useful
         self._looks = Looks(waiting, watch, settings.step_timeout)
         self._play = Play(())
         self.reset = False
         """Something was taken back that a permutation had left in a session."""
+        self.cut = False
+        """It was ended early, since what was printed is of no use."""
         self.problems: list[str] = []
         """Why the output cannot be what it should, whatever it is; a line each."""
         self.notes: list[str] = []
@@ -75,6 +77,14 @@ class Stage:
                 self.problems.append(f"permutation {steps}: {ended}")
                 self._company.calm()
             self._tear_down()
+            if self._is_useless():
+                self.cut = True
+                return
+
+    def _is_useless(self) -> bool:
+        if not self.reset or self.problems or self._useful is None:
+            return False
+        return not self._useful(self._paper.output)
 
     # blocks outside the steps
 
