@@ -17,6 +17,7 @@ from typing import TypeVar
 from psycopg import pq, sql
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
+from pgchaos.engine.connecting import TOO_MANY_CONNECTIONS
 from pgchaos.engine.link import Link, LinkError, link_again
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import session_conninfo
@@ -39,7 +40,6 @@ put together); the seed of random(); libraries, those of extensions too; the int
 LOOKS_FOR_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|blocked_by|no_leaks)\b", re.IGNORECASE)
 """Functions of the toolkit that find the sessions of a run."""
 
-TOO_MANY_CONNECTIONS = "53300"
 _PATIENCE = 10.0
 """Seconds for what takes none on a server that answers."""
 _ROOM = 2.0

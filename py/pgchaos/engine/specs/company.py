@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from psycopg import sql
 from psycopg.errors import OperationalError
 
 from pgchaos.engine.specs.connection import Connection
+from pgchaos.engine.specs.keeping import Kept
 from pgchaos.engine.specs.waiting import Waiting
 from pgchaos.isolation.lasting import lasts
 from pgchaos.isolation.model import Spec
@@ -14,6 +16,7 @@ from pgchaos.isolation.model import Spec
 CONTROL = 0
 """The number of the connection that does what is the spec's and no session's."""
 
+_NAMED = sql.SQL("SET application_name = {}")
 _END = 5.0
 """Seconds in which a session obeys a cancel, or goes back to what it began with."""
 
@@ -24,11 +27,21 @@ class Company:
     Args:
         spec: whose they are.
         connect: opens the connection of a session, by its name.
+        name: says the application_name of a session, by its name.
         waiting: of the run.
+        kept: sessions of other specs, which will do as well.
     """
 
-    def __init__(self, spec: Spec, connect: Callable[[str], Connection], waiting: Waiting) -> None:
-        self._connect, self._waiting, self._source = connect, waiting, spec.source
+    def __init__(
+        self,
+        spec: Spec,
+        connect: Callable[[str], Connection],
+        name: Callable[[str], str],
+        waiting: Waiting,
+        kept: Kept,
+    ) -> None:
+        self._connect, self._name, self._waiting, self._kept = connect, name, waiting, kept
+        self._source = spec.source
         self._names = ("control connection", *(session.name for session in spec.sessions))
         self._connections: list[Connection | None] = [None] * len(self._names)
         self._changed: set[int] = set()
@@ -65,18 +78,33 @@ class Company:
         Raises:
             pgchaos.engine.connecting.LinkError: the server refuses a connection.
         """
+        self._fetch([number for number in range(len(self._names)) if not self._stands(number)])
         for number, name in enumerate(self._names):
-            connection = self._connections[number]
-            if connection is not None and not connection.alive:
-                connection.close()
-                connection = None
-            if connection is None:
+            if not self._stands(number):
                 self._connections[number] = self._connect(name)
                 self._changed.discard(number)
         changed = sorted(self._changed) if reset else []
         self._changed.clear()
-        self._ask([self[number] for number in changed], "DISCARD ALL")
+        self._ask((self[number], "DISCARD ALL") for number in changed)
         return bool(changed)
+
+    def _stands(self, number: int) -> bool:
+        connection = self._connections[number]
+        if connection is not None and not connection.alive:
+            connection.close()
+            connection = self._connections[number] = None
+        return connection is not None
+
+    def _fetch(self, numbers: Iterable[int]) -> None:
+        """Take sessions of other specs, and give them their new names."""
+        fetched = []
+        for number in numbers:
+            connection = self._kept.take(number)
+            if connection is not None:
+                self._connections[number] = connection
+                self._changed.discard(number)
+                fetched.append((connection, _NAMED.format(sql.Literal(self._name(self._names[number])))))
+        self._ask((connection, query.as_string(None)) for connection, query in fetched)
 
     def send(self, number: int, query: str) -> Connection:
         """Send a query of the spec, and have it waited for.
@@ -107,13 +135,13 @@ class Company:
     def roll_back(self) -> bool:
         """End the sessions' transactions that are open, and say whether there were any."""
         open_ = [one for one in self._connections[1:] if one is not None and one.alive and one.in_transaction]
-        self._ask(open_, "ROLLBACK")
+        self._ask((one, "ROLLBACK") for one in open_)
         return bool(open_)
 
-    def _ask(self, connections: Iterable[Connection], query: str) -> None:
+    def _ask(self, queries: Iterable[tuple[Connection, str]]) -> None:
         """Have something done that is not of the spec; who does not obey is closed, and opened anew when needed."""
         asked = []
-        for connection in connections:
+        for connection, query in queries:
             try:
                 connection.send(query)
             except OperationalError:
@@ -147,19 +175,26 @@ class Company:
         connection.close()
 
     def alone(self) -> Connection | None:
-        """Close the sessions, and bring the control connection back to the start.
+        """Close the sessions that serve no other spec, and bring the control connection back to the start.
 
         Returns:
             It; None where it is gone.
         """
-        for connection in list(self)[1:]:
-            self.drop(connection)
+        for number, connection in enumerate(self._connections):
+            if connection is not None and number != CONTROL and not self._kept.fits(number):
+                self.drop(connection)
         control = self[CONTROL]
         if control.alive and control.in_transaction:
-            self._ask([control], "ROLLBACK")
+            self._ask([(control, "ROLLBACK")])
         if control.alive and CONTROL in self._changed:
-            self._ask([control], "DISCARD ALL")
+            self._ask([(control, "DISCARD ALL")])
         return control if control.alive else None
+
+    def keep(self) -> None:
+        """Leave sessions that are as new to the next spec."""
+        for number, connection in enumerate(self._connections):
+            if connection is not None and self._kept.put(number, connection):
+                self._connections[number] = None
 
     def close(self) -> None:
         """End all connections, and what runs on them."""

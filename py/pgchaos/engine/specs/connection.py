@@ -71,6 +71,11 @@ class Connection:
         return self._pg.transaction_status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
 
     @property
+    def idle(self) -> bool:
+        """Say whether it has nothing to do, and no transaction is open."""
+        return not self.busy and self._pg.transaction_status == pq.TransactionStatus.IDLE
+
+    @property
     def wants(self) -> int:
         """What to poll the socket for."""
         return select.POLLIN | (select.POLLOUT if self._unsent else 0)

@@ -11,7 +11,7 @@ from psycopg import sql
 from pgchaos.engine.connecting import LinkError
 from pgchaos.engine.specs.company import Company
 from pgchaos.engine.specs.connection import Connection, Interrupted
-from pgchaos.engine.specs.keeping import watching
+from pgchaos.engine.specs.keeping import Kept, connected, watching
 from pgchaos.engine.specs.paper import Paper
 from pgchaos.engine.specs.settings import SpecSettings, conninfo_of
 from pgchaos.engine.specs.stage import Stage
@@ -103,7 +103,8 @@ class _Run:
         own = self._lent.sandbox.database if _REGRESSION in self._spec.source else ""
         paper = Paper((_REGRESSION, own) if own else ("", ""))
         waiting = Waiting(self._calm, deadline)
-        company = Company(self._spec, self._connect, waiting)
+        kept = Kept(None if self._settings.leaks else self._lent.shelf, self._spec)
+        company = Company(self._spec, self._connect, self._name, waiting, kept)
         stage = Stage(self._spec, company, self._watch, waiting, self._settings, paper)
         try:
             try:
@@ -116,6 +117,8 @@ class _Run:
                 control = company.alone()
                 self._drop(mine)
                 self._lent.clean = self._is_clean(control)
+            if self._lent.clean:
+                company.keep()
         finally:
             company.close()
             self._drop(mine)
@@ -126,10 +129,12 @@ class _Run:
         self._result.reset, self._result.cut = stage.reset, stage.cut
         self._result.notes += stage.notes
 
-    def _connect(self, name: str) -> Connection:
-        application = f"isolation/{self._spec.name}/{name}"
-        conninfo = conninfo_of(self._lent.sandbox.conninfo, application, superuser=self._server.superuser)
-        return Connection(conninfo, self._calm)
+    def _name(self, session: str) -> str:
+        return f"isolation/{self._spec.name}/{session}"
+
+    def _connect(self, session: str) -> Connection:
+        conninfo = conninfo_of(self._lent.sandbox.conninfo, self._name(session), superuser=self._server.superuser)
+        return connected(self._server, conninfo, self._calm)
 
     def _strangers(self, named: list[str]) -> list[str]:
         """Tell which of these roles are not there: those that the spec makes are to go with it."""
