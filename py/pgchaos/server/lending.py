@@ -136,7 +136,8 @@ class Lending:
         with self._lock:
             lent = self._plain.pop() if self._plain else None
         if lent is None:
-            name = self._pool.take(BARE)
+            # most come back clean
+            name = self._pool.take(BARE, ahead=1)
             conninfo = self._server.conninfo(name)
             lent = Lent(Sandbox(name, conninfo, spare=self._spare), Shelf(conninfo))
         lent.clean = False
