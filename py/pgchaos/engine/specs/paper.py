@@ -20,10 +20,12 @@ class Paper:
     def __init__(self, renamed: tuple[str, str] = ("", "")) -> None:
         self._ours, self._theirs = renamed
         self._lines: list[str] = []
+        self._later: list[str | pq.abc.PGresult] = []
 
     @property
     def output(self) -> str:
         """What isolationtester would have printed so far."""
+        self.catch_up()
         text = "".join(f"{line}\n" for line in self._lines)
         return text.replace(self._theirs, self._ours) if self._ours else text
 
@@ -33,28 +35,34 @@ class Paper:
 
     def print(self, text: str) -> None:
         """Print one or more lines."""
-        self._lines.append(text)
+        self._later.append(text)
 
     def result(self, raw: pq.abc.PGresult) -> None:
-        """Print a result of a step."""
+        """Print a result."""
+        self._later.append(raw)
+
+    def catch_up(self) -> None:
+        """Write out what was printed: best done while the server is at work on the next query."""
+        for thing in self._later:
+            text = thing if isinstance(thing, str) else self._text(thing)
+            if text is not None:
+                self._lines.append(text)
+        self._later.clear()
+
+    def _text(self, raw: pq.abc.PGresult) -> str | None:
         if raw.status == pq.ExecStatus.TUPLES_OK:
-            self.table(raw)
-        elif raw.status == pq.ExecStatus.FATAL_ERROR:
+            columns = [decoded(raw.fname(i) or b"") for i in range(raw.nfields)]
+            rows = [[self._cell(raw.get_value(i, j)) for j in range(raw.nfields)] for i in range(raw.ntuples)]
+            return printer.table(columns, rows) if columns else None
+        if raw.status == pq.ExecStatus.FATAL_ERROR:
             severity = raw.error_field(pq.DiagnosticField.SEVERITY)
             message = raw.error_field(pq.DiagnosticField.MESSAGE_PRIMARY)
             if severity is not None and message is not None:
-                self.print(f"{decoded(severity)}:  {decoded(message)}")
-            else:
-                self.print(decoded(raw.error_message))
-        elif raw.status not in _DONE:
-            self.print(f"unexpected result status: PGRES_{pq.ExecStatus(raw.status).name}")
-
-    def table(self, raw: pq.abc.PGresult) -> None:
-        """Print rows."""
-        columns = [decoded(raw.fname(i) or b"") for i in range(raw.nfields)]
-        rows = [[self._cell(raw.get_value(i, j)) for j in range(raw.nfields)] for i in range(raw.ntuples)]
-        if columns:
-            self.print(printer.table(columns, rows))
+                return f"{decoded(severity)}:  {decoded(message)}"
+            return decoded(raw.error_message)
+        if raw.status not in _DONE:
+            return f"unexpected result status: PGRES_{pq.ExecStatus(raw.status).name}"
+        return None
 
     def _cell(self, value: bytes | None) -> str | None:
         if value is None:

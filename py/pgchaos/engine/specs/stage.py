@@ -15,6 +15,7 @@ from pgchaos.engine.specs.settings import SpecSettings
 from pgchaos.engine.specs.waiting import Waiting
 from pgchaos.engine.specs.watch import Watch
 from pgchaos.isolation import printer
+from pgchaos.isolation.early import early
 from pgchaos.isolation.model import Permutation, Spec, Step, decoded
 from pgchaos.isolation.order import Act, Launch, Look, Play, Report, Rest, Stalled
 
@@ -45,6 +46,7 @@ class Stage:
         self._limit, self._leaks, self._useful = settings.step_timeout, settings.leaks, settings.useful
         self._looks = Looks(waiting, watch, settings.step_timeout)
         self._play = Play(())
+        self._early = () if self._leaks else tuple(number for number, is_early in enumerate(early(spec), 1) if is_early)
         self.reset = False
         """Something was taken back that a permutation had left in a session."""
         self.cut = False
@@ -89,11 +91,28 @@ class Stage:
     # blocks outside the steps
 
     def _set_up(self) -> None:
-        for sql in self._spec.setups:
-            self._block(CONTROL, sql, "setup failed: ")
+        failed = [f"setup of session {session.name} failed: " for session in self._spec.sessions]
+        begun = [self._send(number, failed[number - 1]) for number in self._early]
+        try:
+            for sql in self._spec.setups:
+                self._block(CONTROL, sql, "setup failed: ")
+        finally:
+            # none may be taken for one that hangs
+            self._waiting.until_over(begun, self._limit)
         for number, session in enumerate(self._spec.sessions, 1):
-            if session.setup is not None:
-                self._block(number, session.setup, f"setup of session {session.name} failed: ")
+            if number in self._early:
+                self._finish(number, failed[number - 1])
+            elif session.setup is not None:
+                self._block(number, session.setup, failed[number - 1])
+
+    def _send(self, number: int, failed: str, sql: str | None = None) -> Connection:
+        """Send a block, or the setup of a session."""
+        block = self._spec.sessions[number - 1].setup if sql is None else sql
+        assert block is not None, "only what there is is sent"
+        try:
+            return self._company.send(number, self._paper.sent(block))
+        except OperationalError as error:
+            raise Ended(failed + str(error)) from error
 
     def _tear_down(self) -> None:
         for number, session in enumerate(self._spec.sessions, 1):
@@ -116,11 +135,14 @@ class Stage:
             self._paper.print(str(ended))
 
     def _block(self, number: int, sql: str, failed: str) -> None:
-        """Have a block done; as with PQexec, only its last result counts."""
-        try:
-            connection = self._company.send(number, self._paper.sent(sql))
-        except OperationalError as error:
-            raise Ended(failed + str(error)) from error
+        """Have a block done."""
+        self._send(number, failed, sql)
+        self._finish(number, failed)
+
+    def _finish(self, number: int, failed: str) -> None:
+        """Wait for the end of a block; as with PQexec, only its last result counts."""
+        connection = self._company[number]
+        self._paper.catch_up()
         if not self._waiting.until_over([connection], self._limit):
             self._company.drop(connection)
             raise Ended(f"{failed}it did not end within {self._limit:g} s")
@@ -132,7 +154,7 @@ class Stage:
             elif number:
                 self._hear(number - 1, event)
         if last is not None and last.status == pq.ExecStatus.TUPLES_OK:
-            self._paper.table(last)
+            self._paper.result(last)
         elif last is None or last.status != pq.ExecStatus.COMMAND_OK:
             raise Ended(failed + ("" if last is None else decoded(last.error_message).rstrip("\n")))
 
@@ -168,6 +190,7 @@ class Stage:
             self._company.send(step.session + 1, self._paper.sent(step.sql))
         except OperationalError as error:
             raise Ended(f"failed to send query for step {step.name}: {error}") from error
+        self._paper.catch_up()
 
     def _look(self, act: Look) -> bool:
         """Wait until a step is over or, where that is enough, blocked; say whether it is over."""

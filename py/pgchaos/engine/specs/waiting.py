@@ -89,9 +89,10 @@ class Waiting:
             Interrupted: as for `news`.
         """
         end = time.monotonic() + seconds
-        while any(connection.busy for connection in connections):
-            left = end - time.monotonic()
-            if left <= 0:
-                return False
-            self.news(left)
+        for connection in connections:
+            while connection.busy:
+                left = end - time.monotonic()
+                if left <= 0:
+                    return False
+                self.news(left)
         return True
