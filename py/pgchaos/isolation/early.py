@@ -17,7 +17,7 @@ _TIME = re.compile(
 )
 
 
-def early(spec: Spec) -> tuple[bool, ...]:
+def early(spec: Spec) -> tuple[int, ...]:
     """Say which sessions may be set up together, as soon as the spec's own setup begins.
 
     To begin a transaction takes no snapshot, no lock and no id, so nobody sees when it happens, but by the clock.
@@ -26,9 +26,10 @@ def early(spec: Spec) -> tuple[bool, ...]:
         spec: the file.
 
     Returns:
-        For each session, whether its setup only begins a transaction, or sets what its queries alone notice; False for
-        all where the spec may tell when a transaction began.
+        The indexes of those whose setup only begins a transaction, or sets what its queries alone notice; none where
+        the spec may tell when a transaction began.
     """
     if _TIME.search(spec.source):
-        return (False,) * len(spec.sessions)
-    return tuple(session.setup is not None and _EARLY.fullmatch(session.setup) is not None for session in spec.sessions)
+        return ()
+    setups = [session.setup for session in spec.sessions]
+    return tuple(index for index, setup in enumerate(setups) if setup is not None and _EARLY.fullmatch(setup))

@@ -46,7 +46,7 @@ class Stage:
         self._limit, self._leaks, self._useful = settings.step_timeout, settings.leaks, settings.useful
         self._looks = Looks(waiting, watch, settings.step_timeout)
         self._play = Play(())
-        self._early = () if self._leaks else tuple(number for number, is_early in enumerate(early(spec), 1) if is_early)
+        self._early = () if self._leaks else early(spec)
         self.reset = False
         """Something was taken back that a permutation had left in a session."""
         self.cut = False
@@ -88,31 +88,22 @@ class Stage:
             return False
         return not self._useful(self._paper.output)
 
-    # blocks outside the steps
-
     def _set_up(self) -> None:
+        setups = [session.setup for session in self._spec.sessions]
         failed = [f"setup of session {session.name} failed: " for session in self._spec.sessions]
-        begun = [self._send(number, failed[number - 1]) for number in self._early]
         try:
+            for session in self._early:
+                self._send(1 + session, setups[session] or "", failed[session])
             for sql in self._spec.setups:
                 self._block(CONTROL, sql, "setup failed: ")
         finally:
             # none may be taken for one that hangs
-            self._waiting.until_over(begun, self._limit)
-        for number, session in enumerate(self._spec.sessions, 1):
-            if number in self._early:
-                self._finish(number, failed[number - 1])
-            elif session.setup is not None:
-                self._block(number, session.setup, failed[number - 1])
-
-    def _send(self, number: int, failed: str, sql: str | None = None) -> Connection:
-        """Send a block, or the setup of a session."""
-        block = self._spec.sessions[number - 1].setup if sql is None else sql
-        assert block is not None, "only what there is is sent"
-        try:
-            return self._company.send(number, self._paper.sent(block))
-        except OperationalError as error:
-            raise Ended(failed + str(error)) from error
+            self._waiting.until_over([self._company[1 + session] for session in self._early], self._limit)
+        for session, setup in enumerate(setups):
+            if session in self._early:
+                self._finish(1 + session, failed[session])
+            elif setup is not None:
+                self._block(1 + session, setup, failed[session])
 
     def _tear_down(self) -> None:
         for number, session in enumerate(self._spec.sessions, 1):
@@ -136,8 +127,14 @@ class Stage:
 
     def _block(self, number: int, sql: str, failed: str) -> None:
         """Have a block done."""
-        self._send(number, failed, sql)
+        self._send(number, sql, failed)
         self._finish(number, failed)
+
+    def _send(self, number: int, sql: str, failed: str) -> None:
+        try:
+            self._company.send(number, self._paper.sent(sql))
+        except OperationalError as error:
+            raise Ended(failed + str(error)) from error
 
     def _finish(self, number: int, failed: str) -> None:
         """Wait for the end of a block; as with PQexec, only its last result counts."""
@@ -157,8 +154,6 @@ class Stage:
             self._paper.result(last)
         elif last is None or last.status != pq.ExecStatus.COMMAND_OK:
             raise Ended(failed + ("" if last is None else decoded(last.error_message).rstrip("\n")))
-
-    # steps
 
     def _steps(self, permutation: Permutation) -> None:
         self._play = Play(permutation)
@@ -186,10 +181,7 @@ class Stage:
         return None
 
     def _launch(self, step: Step) -> None:
-        try:
-            self._company.send(step.session + 1, self._paper.sent(step.sql))
-        except OperationalError as error:
-            raise Ended(f"failed to send query for step {step.name}: {error}") from error
+        self._send(step.session + 1, step.sql, f"failed to send query for step {step.name}: ")
         self._paper.catch_up()
 
     def _look(self, act: Look) -> bool:
