@@ -27,7 +27,7 @@ class Ahead(Generic[Job, Result]):
         """Begin to run jobs.
 
         Args:
-            jobs: by their keys, in the order in which they will be asked for.
+            jobs: by their keys, in the order in which they begin.
         """
         for key, job in jobs.items():
             self._futures[key] = self._pool.submit(self._run, job)

@@ -24,6 +24,7 @@ from pgchaos.server.settings import ServerError
 from pgchaos.stash import OPTIONS, RUNNER
 
 _BANNERS = pytest.StashKey[dict[str, str]]()
+_ASKED = pytest.StashKey[dict[Path, list[pytest.Collector]]]()
 _NOTHING_IS_RUN = ("collectonly", "setuponly", "setupplan")
 
 
@@ -130,6 +131,14 @@ def pytest_collect_file(
 
 
 def _spec_files(path: Path, parent: pytest.Collector) -> list[pytest.Collector]:
+    # pytest asks for all files of a folder again for each file of it that is named on the command line
+    asked = parent.stash.setdefault(_ASKED, {})
+    if path not in asked:
+        asked[path] = _new_spec_files(path, parent)
+    return asked[path]
+
+
+def _new_spec_files(path: Path, parent: pytest.Collector) -> list[pytest.Collector]:
     from pgchaos.collecting import is_wanted_spec
 
     options = parent.config.stash[OPTIONS]

@@ -14,7 +14,7 @@ from pgchaos.report.live import Live
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError, ServerSettings
 from pgchaos.slots import Slots
-from pgchaos.spec_jobs import SpecDone, SpecJob, run_spec_job
+from pgchaos.spec_jobs import SpecDone, SpecJob, in_order, run_spec_job
 
 if TYPE_CHECKING:
     from pgchaos.engine import Stop
@@ -109,6 +109,7 @@ class Runner:
 
         Args:
             jobs: by their keys, in the order in which they will be asked for; those that must be alone are left out.
+                Of isolation specs the longest begin first.
             at_once: how many run at once; None to choose by processors and free connection slots.
 
         Raises:
@@ -123,7 +124,7 @@ class Runner:
             return
         self._slots, self._stop = Slots(free), Stop()
         self._ahead = Ahead(self._shared, at_once)
-        self._ahead.start(shared)
+        self._ahead.start(in_order(shared))
 
     def result_of(self, key: str, job: Job) -> Done | SpecDone:
         """Bring what a job came to, or run it now.

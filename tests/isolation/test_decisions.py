@@ -3,9 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from pgchaos.isolation.blocked import Seen, settled
+from pgchaos.isolation.early import early
 from pgchaos.isolation.expected import differences, expected_of, nearest, place_of
-from pgchaos.isolation.lasting import lasts
+from pgchaos.isolation.lasting import lasts, sees_others, unworn
+from pgchaos.isolation.model import Spec
 from pgchaos.isolation.needs import Need, needs, roles
+from pgchaos.isolation.reader import read
+from pgchaos.jobs import Job
+from pgchaos.spec_jobs import in_order, spec_job
 
 OUTPUT = (
     "Parsed test spec with 1 sessions\n"
@@ -50,6 +55,62 @@ def test_what_specs_share_on_a_server() -> None:
     assert roles(source) == ["Bob B", "ada"]
     assert needs("BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE") == [Need("serializable")]
     assert needs("SELECT 1") == []
+
+
+def test_long_specs_begin_first_and_before_them_what_many_wait_for(tmp_path: Path) -> None:
+    steps = "setup { SELECT 1; } session a step a1 { SELECT 1; } step a2 { SELECT 2; } session b step b1 { SELECT 3; } "
+    texts = {
+        "short": steps + "permutation a1 a2 b1",
+        "long": steps.replace("SELECT 1; }", "SELECT generate_series(1, 90000); }", 1),
+        "all": steps,
+        "alone": steps + "permutation a1 # READ ONLY DEFERRABLE, SERIALIZABLE",
+    }
+    jobs: dict[str, Job] = {}
+    for name, text in texts.items():
+        path = tmp_path / f"{name}.spec"
+        path.write_text(text, encoding="utf-8")
+        jobs[name] = spec_job(read(path), None, accept=False)
+    other = Job(Path("other.sql"), "other")
+    assert list(in_order({"other": other, **jobs})) == ["other", "alone", "long", "all", "short"]
+
+
+def _spec(folder: Path, text: str) -> Spec:
+    path = folder / "x.spec"
+    path.write_text(text, encoding="utf-8")
+    return read(path)
+
+
+def test_sessions_that_leave_nothing_behind_serve_another_spec(tmp_path: Path) -> None:
+    spec = (
+        "setup {{ CREATE TABLE t (); }} session a step a1 {{ {0} }} session b setup {{ BEGIN; }} step b1 {{ COMMIT; }}"
+    )
+    assert unworn(_spec(tmp_path, spec.format("SELECT 1;"))) == (True, True, True)
+    assert unworn(_spec(tmp_path, spec.format("SET a = 1;"))) == (True, False, True)
+    assert unworn(_spec(tmp_path, spec.format("SELECT pg_advisory_lock(1);"))) == (False, False, False)
+    for source in ("SELECT FROM pg_stat_activity", "CREATE EXTENSION x", "ALTER DATABASE x SET y = 1"):
+        assert sees_others(source), source
+    assert not sees_others("SELECT FROM t")
+
+
+def test_sessions_that_only_begin_are_set_up_early(tmp_path: Path) -> None:
+    spec = "session a setup {{ {0} }} step a1 {{ {1} }} session b step b1 {{ SELECT; }}"
+    for setup in (
+        "BEGIN;",
+        "begin isolation level serializable, read only deferrable",
+        "START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ WRITE; SET deadlock_timeout = '10ms';",
+        "SET LOCAL enable_seqscan TO off; SET enable_sort=on",
+    ):
+        assert early(_spec(tmp_path, spec.format(setup, "SELECT 1;"))) == (0,), setup
+        assert early(_spec(tmp_path, spec.format(setup, "SELECT now();"))) == (), setup
+    for setup in (
+        "SELECT 1;",
+        "BEGIN; SELECT 1;",
+        "BEGIN; SET ROLE x;",
+        "SET search_path = x;",
+        "BEGINNING;",
+        "LOCK t;",
+    ):
+        assert early(_spec(tmp_path, spec.format(setup, "SELECT 1;"))) == (), setup
 
 
 def test_where_expected_output_lies(tmp_path: Path) -> None:

@@ -133,6 +133,33 @@ def test_a_failed_setup_ends_its_permutation(play: Play) -> None:
     assert "away" in result.output
 
 
+def test_a_failed_setup_ends_what_sessions_have_begun_meanwhile(play: Play) -> None:
+    result = play(
+        "setup { SELECT pg_sleep(0.05); SELECT 1/0; }\nteardown { SELECT 'away' AS teardown; }\n"
+        "session a setup { BEGIN; } step a1 { SELECT; } teardown { SELECT 'ended' AS a; }\n"
+        "permutation a1\npermutation a1"
+    )
+    assert result.problems == ["permutation a1: setup failed: ERROR:  division by zero"] * 2
+    assert result.output.count("\nended\n") == 2
+    assert result.output.count("\naway    \n") == 2
+
+
+def test_a_session_may_have_served_another_spec_and_has_the_name_of_this(play: Play) -> None:
+    text = 'session "it\'s" step a1 { SELECT pg_backend_pid() AS pid; } session b step b1 { SELECT 1; }\npermutation a1'
+    pids = [play(text).output.split("\n---")[1].split("\n")[1] for _ in range(2)]
+    worn = play(text.replace("SELECT 1;", "LISTEN x;").replace("permutation a1", "permutation a1 b1"))
+    named = play(text.replace("pg_backend_pid() AS pid", "current_setting($$application_name$$) AS name"))
+    assert pids[0] == pids[1]
+    assert worn.problems == []
+    assert "isolation/x/it's\n" in named.output
+
+
+def test_what_was_changed_in_a_session_is_not_there_for_the_next_spec(play: Play) -> None:
+    text = "session a step a1 {{ {0} SELECT current_setting('my.own', true) IS NULL AS fresh; }}"
+    for sql in ("", "SET my.own = 1;", ""):
+        assert ("\nt    \n" in play(text.format(sql)).output) is not bool(sql)
+
+
 def test_copy_does_not_loop(play: Play) -> None:
     result = play(
         "session a step a1 { COPY (SELECT 1, 'x') TO STDOUT; } "

@@ -127,6 +127,15 @@ def test_it_is_told_where_settings_had_to_leak(project: Project) -> None:
     result.stdout.fnmatch_lines(["note: specs/x.spec: permutation a2 is as expected only with what earlier *"])
 
 
+def test_what_differs_with_and_without_leaks_is_told_in_full(project: Project) -> None:
+    spec = "session a\nstep a1 { SET my.x = 1; }\nstep a2 { SELECT current_setting('my.x', true) AS x; }\n"
+    project.file("specs/x.spec", spec + "permutation a1\npermutation a2\npermutation a1 a2\n")
+    project.file("expected/x.out", "Parsed test spec with 1 sessions\n\nstarting permutation: a1\nstep a1: SET;\n")
+    result = project.run("specs/x.spec")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*: 3 of 3 permutations are not as in expected/x.out", "Permutation 3: a1 a2 *"])
+
+
 def test_too_few_prepared_transactions_skip_it(project: Project) -> None:
     steps = "\n".join(f"step a{n} {{ BEGIN; PREPARE TRANSACTION 'spec_{n}'; }}" for n in range(25))
     ends = "\n".join(f"step b{n} {{ ROLLBACK PREPARED 'spec_{n}'; }}" for n in range(25))

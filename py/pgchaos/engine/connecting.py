@@ -12,6 +12,8 @@ from pgchaos.engine.stop import Stop
 
 CANNOT_CONNECT_NOW = "57P03"
 """The server starts, recovers or shuts down."""
+TOO_MANY_CONNECTIONS = "53300"
+"""The server has no slot left for one more."""
 
 
 class LinkError(Exception):
@@ -81,9 +83,9 @@ def _why_not(pg: pq.abc.PGconn) -> tuple[str, str]:
 
 
 _REFUSALS = {
-    "sorry, too many clients already": "53300",
-    "remaining connection slots are reserved": "53300",
-    "too many connections for": "53300",
+    "sorry, too many clients already": TOO_MANY_CONNECTIONS,
+    "remaining connection slots are reserved": TOO_MANY_CONNECTIONS,
+    "too many connections for": TOO_MANY_CONNECTIONS,
     "the database system is starting up": "57P03",
     "the database system is shutting down": "57P03",
     "the database system is in recovery mode": "57P03",

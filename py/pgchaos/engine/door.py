@@ -12,6 +12,7 @@ from typing import TypeVar
 from psycopg import pq
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
+from pgchaos.engine.connecting import TOO_MANY_CONNECTIONS
 from pgchaos.engine.keeping import NOT_AS_NEW, VISITOR, KeptLink, use_of
 from pgchaos.engine.link import Link, LinkError, link_again
 from pgchaos.engine.stop import Stop
@@ -25,7 +26,6 @@ K = TypeVar("K", bound="KeptLink")
 LOOKS_FOR_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|blocked_by|no_leaks)\b", re.IGNORECASE)
 """Functions of the toolkit that find the sessions of a run."""
 
-TOO_MANY_CONNECTIONS = "53300"
 _ROOM = 2.0
 """Seconds in which backends end whose connections were closed."""
 

@@ -1,8 +1,11 @@
-"""Does SQL leave something in its session that the next permutation would find? Pure."""
+"""Does SQL leave something in its session that the next permutation, or the next spec, would find? Pure."""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+
+from pgchaos.isolation.model import Spec
 
 _STATEMENTS = re.compile(
     r"(?:\A|[;{]|\$\w*\$|\bBEGIN\b|\bTHEN\b|\bELSE\b|\bLOOP\b)(?:\s|--[^\n]*\n)*"
@@ -11,6 +14,7 @@ _STATEMENTS = re.compile(
     re.IGNORECASE,
 )
 _WORDS = re.compile(r"\bset_config\b|advisory|\bpg_temp|\btemp(?:orary)?\b|\bcurrval\b|\blastval\b", re.IGNORECASE)
+_OTHERS = re.compile(r"\bpg_stat_|\bDATABASE\b|\bEXTENSION\b|\bapplication_name\b", re.IGNORECASE)
 _ROUTINES = re.compile(r"\b(?:FUNCTION|PROCEDURE|EXTENSION)\b", re.IGNORECASE)
 
 
@@ -27,6 +31,34 @@ def lasts(sql: str | None, source: str) -> bool:
     """
     if sql is None:
         return False
-    if _WORDS.search(source) or _STATEMENTS.search(sql):
+    return _anything_lasts(source) or _STATEMENTS.search(sql) is not None
+
+
+@lru_cache(maxsize=64)
+def _anything_lasts(source: str) -> bool:
+    """Say whether what a file holds may be called out of sight."""
+    if _WORDS.search(source):
         return True
     return _ROUTINES.search(source) is not None and _STATEMENTS.search(source) is not None
+
+
+def sees_others(source: str) -> bool:
+    """Say whether a spec may see who else is in its database, or loads what nobody can take back.
+
+    Args:
+        source: of the file.
+    """
+    return _OTHERS.search(source) is not None
+
+
+def unworn(spec: Spec) -> tuple[bool, ...]:
+    """Say which connections of a spec are as new when it is over, and may have served another one before.
+
+    Args:
+        spec: the file.
+
+    Returns:
+        For the control connection and for each session, whether none of its queries leaves anything in it.
+    """
+    own = [(*spec.setups, spec.teardown), *((s.setup, s.teardown, *(t.sql for t in s.steps)) for s in spec.sessions)]
+    return tuple(not any(lasts(query, spec.source) for query in queries) for queries in own)

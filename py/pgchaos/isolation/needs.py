@@ -15,6 +15,7 @@ _SERIALIZABLE = re.compile(r"\bserializable\b", re.IGNORECASE)
 _DEFERRABLE = re.compile(r"\bREAD\s+ONLY\s*,?\s+DEFERRABLE\b|\bDEFERRABLE\s*,?\s+READ\s+ONLY\b", re.IGNORECASE)
 _PARALLEL = re.compile(r"\bmax_parallel_workers_per_gather\b|\b(?:force_parallel_mode|debug_parallel_query)\b")
 _ROLES = ("role", "user", "group")
+_MANY = "serializable"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,8 +48,17 @@ def needs(source: str) -> list[Need]:
     needed = [Need(what) for what in found]
     if _SERIALIZABLE.search(source):
         # a safe snapshot is waited for in all databases (GetSafeSnapshot in predicate.c)
-        needed.append(Need("serializable", shared=not _DEFERRABLE.search(source)))
+        needed.append(Need(_MANY, shared=not _DEFERRABLE.search(source)))
     return sorted(needed)
+
+
+def holds_up_many(source: str) -> bool:
+    """Say whether a spec needs for itself what many share.
+
+    Args:
+        source: of the file.
+    """
+    return Need(_MANY) in needs(source)
 
 
 def roles(source: str) -> list[str]:

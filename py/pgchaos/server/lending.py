@@ -38,7 +38,7 @@ class Lending:
         self._sharing = threading.Lock()
         self._shared: dict[Extensions, SharedDatabase] = {}
         self._shelves: dict[str, Shelf] = {}
-        self._plain: list[str] = []
+        self._plain: list[Lent] = []
 
     @contextmanager
     def database(self, extensions: Extensions) -> Iterator[Sandbox]:
@@ -134,22 +134,33 @@ class Lending:
             The database, which serves another spec afterwards if it is found clean.
         """
         with self._lock:
-            name = self._plain.pop() if self._plain else ""
-        name = name or self._pool.take(BARE)
-        lent = Lent(Sandbox(name, self._server.conninfo(name), spare=self._spare))
+            lent = self._plain.pop() if self._plain else None
+        if lent is None:
+            # most come back clean
+            name = self._pool.take(BARE, ahead=1)
+            conninfo = self._server.conninfo(name)
+            lent = Lent(Sandbox(name, conninfo, spare=self._spare), Shelf(conninfo))
+        lent.clean = False
         try:
             yield lent
         finally:
             if lent.clean:
                 with self._lock:
-                    self._plain.append(name)
+                    self._plain.append(lent)
             else:
-                self._pool.give_back(name)
+                assert lent.shelf is not None, "made with it"
+                lent.shelf.close()
+                self._pool.give_back(lent.sandbox.database)
 
     def clear(self) -> None:
         """Close the connections that are kept from one scenario to the next."""
-        for shelf in (*(shared.shelf for shared in list(self._shared.values())), *list(self._shelves.values())):
+        shared = (shared.shelf for shared in list(self._shared.values()))
+        for shelf in (*shared, *list(self._shelves.values()), *self._of_specs()):
             shelf.clear()
+
+    def _of_specs(self) -> list[Shelf]:
+        with self._lock:
+            return [lent.shelf for lent in self._plain if lent.shelf is not None]
 
     def close(self, limit: float) -> None:
         """Lend no more, and close all connections; the databases go by the pool.
@@ -159,7 +170,7 @@ class Lending:
         """
         for shared in self._shared.values():
             shared.close(limit)
-        for shelf in list(self._shelves.values()):
+        for shelf in (*list(self._shelves.values()), *self._of_specs()):
             shelf.close()
 
     def _shared_database(self, name: str) -> SharedDatabase:

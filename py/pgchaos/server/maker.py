@@ -21,6 +21,8 @@ from pgchaos.server.settings import ServerError
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
+_BARE = "template0"
+"""Nobody can be connected to it, and nothing strange is in it."""
 _RECOVERY_LIMIT = 20.0
 _THERE = """
     SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()),
@@ -79,19 +81,19 @@ class Maker:
             extensions: to create in it; BARE for none of what others get.
 
         Returns:
-            Its name.
+            Its name; for BARE that of PostgreSQL's own.
 
         Raises:
             ServerError: something cannot be brought into it.
             psycopg.Error: it cannot be made.
         """
-        # template0: nobody can be connected to it, and nothing strange is in it
-        name = self._create("template0", template=True)
+        if extensions == BARE:
+            return _BARE
+        name = self._create(_BARE, template=True)
         try:
             with psycopg.connect(make_conninfo(self._conninfo, dbname=name), autocommit=True) as conn:
                 conn.execute("SET client_min_messages = 'warning'")
-                if extensions != BARE:
-                    furnish(conn, extensions, self._pgtap_from)
+                furnish(conn, extensions, self._pgtap_from)
             self._wait_until_left(name)
             self._execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
         except ServerError:

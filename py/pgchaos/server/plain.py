@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pgchaos.server.sandbox import Sandbox
+from pgchaos.server.shelf import Shelf
 
 BARE = ("",)
 """Stands for the extensions of a database that has none, not even pgTAP and the toolkit."""
@@ -36,8 +37,10 @@ class Lent:
 
     Args:
         sandbox: which.
+        shelf: where sessions of it wait for the next spec; None where it serves no other.
         clean: set by who found nothing in it at the end.
     """
 
     sandbox: Sandbox
+    shelf: Shelf | None = None
     clean: bool = False

@@ -76,12 +76,13 @@ class Pool:
             self._start()
             self._changed.notify_all()
 
-    def take(self, extensions: tuple[str, ...], limit: float = _TAKE_LIMIT) -> str:
+    def take(self, extensions: tuple[str, ...], limit: float = _TAKE_LIMIT, ahead: int | None = None) -> str:
         """Take a fresh database.
 
         Args:
             extensions: what it must have.
             limit: seconds to wait.
+            ahead: how many others to make before they are asked for; None for as many as usual.
 
         Returns:
             Its name.
@@ -90,7 +91,7 @@ class Pool:
             ServerError: none can be made; the message says why.
         """
         with self._changed:
-            self._spares[extensions] = self._ahead
+            self._spares[extensions] = self._ahead if ahead is None else min(ahead, self._ahead)
             return self._taken(extensions, limit, lambda: self._look(extensions))
 
     def _taken(self, extensions: tuple[str, ...], limit: float, look: Callable[[], str]) -> str:

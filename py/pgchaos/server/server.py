@@ -28,6 +28,7 @@ from pgchaos.server.reached import Reached
 from pgchaos.server.requirements import Requirements
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.settings import ServerError, ServerSettings
+from pgchaos.server.shelf import Shelf
 
 
 def open_server(settings: ServerSettings, environ: Mapping[str, str] = os.environ) -> Server:
@@ -82,6 +83,8 @@ class Server(Reached):
         maker = Maker(self.conninfo(), self.run, self.ours, settings.pgtap, Ledger())
         self._pool = Pool(maker, settings.clones, self.watch_over)
         self._lending = Lending(self, self._pool, self.spare)
+        self.watches = Shelf(self.conninfo())
+        """Where connections that look at the sessions of isolation specs wait for the next spec."""
         if self.ours:
             self._pool.expect(())
         else:
@@ -192,6 +195,7 @@ class Server(Reached):
 
     def spare(self) -> None:
         """Close the connections that are kept from one scenario to the next."""
+        self.watches.clear()
         self._lending.clear()
 
     def watch_over(self) -> None:
@@ -217,6 +221,7 @@ class Server(Reached):
             self._pool.end(drop=True)
 
     def _close_lending(self) -> None:
+        self.watches.close()
         self._lending.close(limit=0.5 if self.ours else 5.0)
 
     def close(self) -> None:

@@ -6,8 +6,8 @@ import contextlib
 import threading
 import time
 
-from pgchaos.engine.connecting import recovers
-from pgchaos.engine.door import TOO_MANY_CONNECTIONS, Door
+from pgchaos.engine.connecting import TOO_MANY_CONNECTIONS, recovers
+from pgchaos.engine.door import Door
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.stop import Stop
 from pgchaos.faults.carrying import Row, Undelivered

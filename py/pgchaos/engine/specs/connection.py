@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import select
-import time
 from collections import deque
 from typing import TypeAlias
 
@@ -20,8 +19,6 @@ from pgchaos.engine.stop import Stop
 from pgchaos.isolation.model import decoded, encoded
 
 _COPY_FROM_STDIN = b"a spec has no data for COPY FROM STDIN"
-_END = 1.0
-"""Seconds in which a backend ends a query that was cancelled because its connection is closed."""
 
 Event: TypeAlias = "str | pq.abc.PGresult"
 """A notice, as libpq words it, or a result."""
@@ -72,6 +69,11 @@ class Connection:
     def in_transaction(self) -> bool:
         """Say whether a transaction block is open, failed or not."""
         return self._pg.transaction_status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
+
+    @property
+    def idle(self) -> bool:
+        """Say whether it has nothing to do, and no transaction is open."""
+        return not self.busy and self._pg.transaction_status == pq.TransactionStatus.IDLE
 
     @property
     def wants(self) -> int:
@@ -150,6 +152,13 @@ class Connection:
         """Ask the server to cancel what runs here; at most 3 seconds, and no error when it cannot be asked."""
         cancel(self._pg)
 
+    @property
+    def silent(self) -> bool:
+        """Say whether nothing has come in that was not asked for: not even the end of the connection."""
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return not poll.poll(0)
+
     def close(self) -> None:
         """End the connection, and what still runs on it."""
         if self.busy and self.alive:
@@ -158,89 +167,6 @@ class Connection:
         self._pg.finish()
         self.busy = False
 
-
-class Waiting:
-    """Waits for connections, for a limit of time, and for a stop.
-
-    Args:
-        stop: that ends every wait.
-        deadline: on `time.monotonic()`, of the whole run; None for no limit.
-    """
-
-    def __init__(self, stop: Stop, deadline: float | None) -> None:
-        self.stop, self._deadline = stop, deadline
-        self._poll = select.poll()
-        self._poll.register(stop.fileno(), select.POLLIN)
-        self._polled: dict[int, tuple[Connection, int]] = {}
-
-    def add(self, connection: Connection) -> None:
-        """Have a busy connection polled until its query is over."""
-        fd, wants = connection.fileno(), connection.wants
-        self._poll.register(fd, wants)
-        self._polled[fd] = connection, wants
-
-    def busy(self) -> list[Connection]:
-        """List the connections that were added and are not over."""
-        return [connection for connection, _ in self._polled.values()]
-
-    def news(self, seconds: float) -> bool:
-        """Wait until a connection has news, and take what has come in on all.
-
-        Args:
-            seconds: at most; 0 to look only.
-
-        Returns:
-            False where the time went by.
-
-        Raises:
-            Interrupted: stopped, or the time of the whole run is over.
-        """
-        if self._deadline is not None:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                raise Interrupted("its time is over")
-            seconds = min(seconds, left)
-        ready = self._poll.poll(seconds * 1000)
-        for fd, _ in ready:
-            if fd not in self._polled:
-                raise Interrupted("the run was stopped")
-            self._pump(fd)
-        return bool(ready)
-
-    def _pump(self, fd: int) -> None:
-        connection, wanted = self._polled[fd]
-        connection.pump()
-        if not connection.busy:
-            self._poll.unregister(fd)
-            del self._polled[fd]
-        elif connection.wants != wanted:
-            self._poll.modify(fd, connection.wants)
-            self._polled[fd] = connection, connection.wants
-
-    def drop(self, connection: Connection) -> None:
-        """Have a connection polled no more."""
-        fd = next((fd for fd, (polled, _) in self._polled.items() if polled is connection), None)
-        if fd is not None:
-            self._poll.unregister(fd)
-            del self._polled[fd]
-
-    def until_over(self, connections: list[Connection], seconds: float) -> bool:
-        """Wait until connections are over.
-
-        Args:
-            connections: that were added.
-            seconds: at most.
-
-        Returns:
-            False where the time went by.
-
-        Raises:
-            Interrupted: as for `news`.
-        """
-        end = time.monotonic() + seconds
-        while any(connection.busy for connection in connections):
-            left = end - time.monotonic()
-            if left <= 0:
-                return False
-            self.news(left)
-        return True
+    def shut(self) -> None:
+        """End it for good: it was kept for somebody who does not need it any more."""
+        self.close()

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from psycopg import sql
 
 from pgchaos.engine.connecting import LinkError
-from pgchaos.engine.specs.connection import Connection, Interrupted, Waiting
+from pgchaos.engine.specs.company import Company
+from pgchaos.engine.specs.connection import Connection, Interrupted
+from pgchaos.engine.specs.keeping import Kept, connected, watching
+from pgchaos.engine.specs.paper import Paper
 from pgchaos.engine.specs.settings import SpecSettings, conninfo_of
 from pgchaos.engine.specs.stage import Stage
+from pgchaos.engine.specs.waiting import Waiting
 from pgchaos.engine.specs.watch import Watch
 from pgchaos.engine.stop import Stop
 from pgchaos.isolation.model import Spec
-from pgchaos.isolation.needs import Need, needs, roles
+from pgchaos.isolation.needs import needs, roles
 from pgchaos.server import Server
 from pgchaos.server.plain import CLEAN, Lent
 
 _REGRESSION = "isolation_regression"
 """The database of pg_isolation_regress, which specs may name."""
-_LOCKS = 0x70677370
-"""The first key of our advisory locks, taken in the database from which the server is administered."""
-_TURN = 3600.0
-"""Seconds to wait for what another spec uses."""
 
 
 @dataclass(slots=True)
@@ -38,6 +37,7 @@ class SpecResult:
         duration: seconds, from the first connection to the last permutation.
         server: the server in one line.
         reset: sessions were brought back to what they began with, between permutations.
+        cut: it was ended early: see `SpecSettings.useful`.
         notes: what the output does not tell, such as whom a step waited for that was cancelled.
     """
 
@@ -46,6 +46,7 @@ class SpecResult:
     duration: float = 0.0
     server: str = ""
     reset: bool = False
+    cut: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -68,9 +69,10 @@ def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
     if settings.stop is not None:
         settings.stop.call(calm.set)
     try:
-        with server.plain() as lent, ExitStack() as stack:
+        with server.plain() as lent:
             try:
-                _Run(spec, server, settings, lent, calm, stack, result).go()
+                with watching(server, calm) as watch:
+                    _Run(spec, server, settings, lent, calm, watch, result).go()
             except (Interrupted, LinkError) as error:
                 result.problems.append(str(error))
     finally:
@@ -86,55 +88,53 @@ class _Run:
         settings: SpecSettings,
         lent: Lent,
         calm: Stop,
-        stack: ExitStack,
+        watch: Watch,
         result: SpecResult,
     ) -> None:
         self._spec, self._server, self._settings, self._lent = spec, server, settings, lent
-        self._calm, self._result = calm, result
-        self._watch = Watch(server.conninfo() + " application_name='pgchaos watch'", calm)
-        stack.callback(self._watch.close)
+        self._calm, self._watch, self._result = calm, watch, result
 
     def go(self) -> None:
-        self._take_turns(needs(self._spec.source))
+        for need in needs(self._spec.source):
+            self._watch.take_turn(need.what, shared=need.shared)
         mine = self._strangers(roles(self._spec.source))
         begun = time.monotonic()
         deadline = None if self._settings.limit is None else begun + self._settings.limit
         own = self._lent.sandbox.database if _REGRESSION in self._spec.source else ""
-        stage = Stage(
-            self._spec,
-            self._connect,
-            self._watch,
-            Waiting(self._calm, deadline),
-            self._settings,
-            (_REGRESSION, own) if own else ("", ""),
-        )
-        whole = False
+        paper = Paper((_REGRESSION, own) if own else ("", ""))
+        waiting = Waiting(self._calm, deadline)
+        kept = Kept(None if self._settings.leaks else self._lent.shelf, self._spec)
+        company = Company(self._spec, self._connect, self._name, waiting, kept)
+        stage = Stage(self._spec, company, self._watch, waiting, self._settings, paper)
         try:
-            stage.play_all()
-            whole = True
-        finally:
-            self._result.duration = time.monotonic() - begun
-            self._result.output = stage.output
-            self._result.problems += stage.problems
-            self._result.reset = stage.reset
-            self._result.notes += stage.notes
-            stage.close()
-            if mine:
+            try:
+                stage.play_all()
+            finally:
+                self._result.duration = time.monotonic() - begun
+                self._tell(stage, paper)
+                waiting.drop(self._watch.connection)
+            if not stage.problems:
+                control = company.alone()
                 self._drop(mine)
-        if whole and not stage.problems:
-            self._lent.clean = self._is_clean()
+                self._lent.clean = self._is_clean(control)
+            if self._lent.clean:
+                company.keep()
+        finally:
+            company.close()
+            self._drop(mine)
 
-    def _connect(self, name: str) -> Connection:
-        application = f"isolation/{self._spec.name}/{name}"
-        conninfo = conninfo_of(self._lent.sandbox.conninfo, application, superuser=self._server.superuser)
-        return Connection(conninfo, self._calm)
+    def _tell(self, stage: Stage, paper: Paper) -> None:
+        self._result.output = paper.output
+        self._result.problems += stage.problems
+        self._result.reset, self._result.cut = stage.reset, stage.cut
+        self._result.notes += stage.notes
 
-    def _take_turns(self, needed: Sequence[Need]) -> None:
-        """Wait for what other specs use; it is given back when the watch's connection ends, however it ends."""
-        for need in needed:
-            shared = "_shared" if need.shared else ""
-            key = sql.Literal(need.what).as_string(None)
-            self._watch.ask(f"SELECT pg_catalog.pg_advisory_lock{shared}({_LOCKS}, pg_catalog.hashtext({key}))", _TURN)
+    def _name(self, session: str) -> str:
+        return f"isolation/{self._spec.name}/{session}"
+
+    def _connect(self, session: str) -> Connection:
+        conninfo = conninfo_of(self._lent.sandbox.conninfo, self._name(session), superuser=self._server.superuser)
+        return connected(self._server, conninfo, self._calm)
 
     def _strangers(self, named: list[str]) -> list[str]:
         """Tell which of these roles are not there: those that the spec makes are to go with it."""
@@ -145,16 +145,21 @@ class _Run:
 
     def _drop(self, mine: list[str]) -> None:
         """Drop the roles that the spec has made and not dropped; after a stop too."""
+        if not mine:
+            return
         with self._server.connect(self._lent.sandbox.database) as conn:
             rows = conn.execute("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)", [mine]).fetchall()
             for (name,) in rows:
                 role = sql.Identifier(str(name))
                 conn.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(role))
                 conn.execute(sql.SQL("DROP ROLE {}").format(role))
+        mine.clear()
 
-    def _is_clean(self) -> bool:
-        watch = Watch(self._lent.sandbox.conninfo, self._calm)
-        try:
-            return watch.ask(CLEAN) == [("t",)]
-        finally:
-            watch.close()
+    def _is_clean(self, control: Connection | None) -> bool:
+        """Say whether the spec has left nothing in its database: then it serves another one."""
+        if control is None:
+            return False
+        # what it has done to its own connection is no reason to fail it
+        with suppress(Interrupted):
+            return Watch(control, self._calm).ask(CLEAN) == [("t",)]
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -31,12 +32,15 @@ class SpecSettings:
         limit: seconds for the whole file (a test runner's own time-out), or None.
         stop: when it is set, the run is brought to an end; or None.
         leaks: let permutations leave settings, open transactions and all else in the sessions, as isolationtester does.
+        useful: asked after a permutation, with all that was printed, once something was taken back that one has left;
+            False ends the run there. None: it goes on.
     """
 
     step_timeout: float = STEP_TIMEOUT
     limit: float | None = None
     stop: Stop | None = None
     leaks: bool = False
+    useful: Callable[[str], bool] | None = None
 
 
 def step_timeout(said: float | None) -> float:

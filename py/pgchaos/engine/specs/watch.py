@@ -10,7 +10,7 @@ import select
 import time
 from collections.abc import Iterable, Sequence
 
-from psycopg import pq
+from psycopg import pq, sql
 from psycopg.errors import OperationalError
 
 from pgchaos.engine.specs.connection import Connection, Interrupted
@@ -20,13 +20,17 @@ from pgchaos.isolation.model import decoded
 
 _PATIENCE = 10.0
 """Seconds for one look."""
+_TURN = 3600.0
+"""Seconds to wait for what another spec uses."""
+_LOCKS = 0x70677370
+"""The first key of our advisory locks, taken in the database from which the server is administered."""
 
 _PREPARE = """
-    PREPARE look_{number} (int[]) AS
+    PREPARE look (int[], int[]) AS
     SELECT p, pg_catalog.array_to_string(pg_catalog.pg_blocking_pids(p)
                                          || pg_catalog.pg_safe_snapshot_blocking_pids(p), ',')
     FROM pg_catalog.unnest($1) p
-    WHERE pg_catalog.pg_isolation_test_session_is_blocked(p, '{{{pids}}}')
+    WHERE pg_catalog.pg_isolation_test_session_is_blocked(p, $2)
 """
 """What isolationtester asks, for all that are busy; only they have to be looked at who are blocked."""
 
@@ -35,19 +39,17 @@ class Watch:
     """Looks at the sessions of a spec.
 
     Args:
-        conninfo: to a database that is not the spec's.
+        connection: to a database that is not the spec's; nobody else uses it.
         stop: ends every wait.
-
-    Raises:
-        pgchaos.engine.connecting.LinkError: the server refused the connection.
     """
 
-    def __init__(self, conninfo: str, stop: Stop) -> None:
-        self._connection, self._stop = Connection(conninfo, stop), stop
+    def __init__(self, connection: Connection, stop: Stop) -> None:
+        self._connection, self._stop = connection, stop
         self._poll = select.poll()
-        self._poll.register(self._connection.fileno(), select.POLLIN)
+        self._poll.register(connection.fileno(), select.POLLIN)
         self._poll.register(stop.fileno(), select.POLLIN)
-        self._number = 0
+        self._pids = ""
+        self._turns = False
         self._asked: list[int] = []
         self.looks = 0
         """How many were begun."""
@@ -57,14 +59,45 @@ class Watch:
         """The connection, busy while a look is not over."""
         return self._connection
 
+    def prepare(self) -> None:
+        """Make a new connection ready for looks.
+
+        Raises:
+            Interrupted: the run is stopped, or there is no answer.
+        """
+        self.ask(_PREPARE)
+
+    def take_turn(self, what: str, *, shared: bool) -> None:
+        """Wait for something that only one spec may use at a time; it is given back by `rest`.
+
+        Args:
+            what: its name.
+            shared: others that share it do no harm.
+
+        Raises:
+            Interrupted: the run is stopped, or it was not to be had in an hour.
+        """
+        self._turns = True
+        key = sql.Literal(what).as_string(None)
+        how = "_shared" if shared else ""
+        self.ask(f"SELECT pg_catalog.pg_advisory_lock{how}({_LOCKS}, pg_catalog.hashtext({key}))", _TURN)
+
+    def rest(self) -> None:
+        """Give back all that was taken, and have no look under way.
+
+        Raises:
+            Interrupted: the run is stopped, or there is no answer.
+        """
+        if self._turns or self._connection.busy:
+            self.ask("SELECT pg_catalog.pg_advisory_unlock_all()")
+
     def attend(self, pids: Sequence[int]) -> None:
         """Watch these sessions from now on.
 
         Args:
             pids: of all the sessions of the spec: whom else they wait for does not count.
         """
-        self._number += 1
-        self.ask(_PREPARE.format(number=self._number, pids=",".join(map(str, pids))))
+        self._pids = ",".join(map(str, pids))
 
     def begin(self, pids: Iterable[int]) -> Connection:
         """Begin to look; the answer is there when the connection is not busy any more.
@@ -81,7 +114,8 @@ class Watch:
         self._asked = list(pids)
         self.looks += 1
         self._connection.events.clear()
-        self._send(f"EXECUTE look_{self._number} ('{{{','.join(map(str, self._asked))}}}')")
+        asked = ",".join(map(str, self._asked))
+        self._send(f"EXECUTE look ('{{{asked}}}', '{{{self._pids}}}')")
         return self._connection
 
     def seen(self) -> dict[int, Seen]:
@@ -144,7 +178,3 @@ class Watch:
                 raise Interrupted(f"who is blocked cannot be told: {decoded(result.error_message).strip()}")
         last = results[-1]
         return [tuple(decoded(last.get_value(i, j) or b"") for j in range(last.nfields)) for i in range(last.ntuples)]
-
-    def close(self) -> None:
-        """End the connection, and the advisory locks that it holds."""
-        self._connection.close()
