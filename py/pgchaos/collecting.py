@@ -21,7 +21,7 @@ from pgchaos.kept import kept_in
 from pgchaos.options import MARKERS, Options
 from pgchaos.report import item_name
 from pgchaos.runner import Runner
-from pgchaos.scenario.model import ScenarioError
+from pgchaos.scenario.place import ScenarioError
 from pgchaos.scenario.reader import is_scenario
 
 _PGTAP = re.compile(r"\b(?:no_plan|plan|finish|runtests|do_tap)\s*\(", re.IGNORECASE)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 
 
 @dataclass(slots=True)

@@ -111,7 +111,7 @@ def result_of(runner: Runner, item: ScenarioItem) -> Done | SpecDone:
         runner: of the run.
         item: with a job.
     """
-    from pgchaos.scenario.model import ScenarioError
+    from pgchaos.scenario.place import ScenarioError
 
     assert item.job is not None, "an item without a job has another function"
     try:

@@ -230,7 +230,8 @@ class Runner:
 
     def _harmless(self, scenario: Scenario) -> str:
         """Say why a scenario may not be run on this server, or ''."""
-        from pgchaos.scenario.model import Place, Requirement
+        from pgchaos.scenario.place import Place
+        from pgchaos.scenario.terms import Requirement
 
         if "destructive" not in scenario.tags or scenario.sandbox == "server":
             return ""

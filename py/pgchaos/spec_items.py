@@ -14,7 +14,7 @@ from pgchaos.items import NOTE, Call, ScenarioItem, broken_call, result_of
 from pgchaos.options import Options
 from pgchaos.report.spec import leak_note, spec_text
 from pgchaos.runner import Runner
-from pgchaos.scenario.model import ScenarioError
+from pgchaos.scenario.place import ScenarioError
 from pgchaos.spec_jobs import SpecDone, spec_job
 
 _TITLE = re.compile(r"\A(?:#?[ \t]*\n)*#[ \t]*(\S[^\n]*)")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pgchaos.history import Failure, FailureKind, RunResult
-from pgchaos.scenario.model import Mutant, Scenario, Xfail, holds
+from pgchaos.scenario.condition import holds
+from pgchaos.scenario.model import Mutant, Scenario
+from pgchaos.scenario.terms import Xfail
 
 _WORDS = frozenset({"invariant", "oracle", "wait", "leak", "timeout", "fault", "amcheck"})
 _ASSERTIONS: frozenset[FailureKind] = frozenset({"assertion", "expect"})

@@ -18,7 +18,7 @@ from pgchaos.engine.stage import Stage
 from pgchaos.engine.stop import Stop
 from pgchaos.faults.kinds import disks_of
 from pgchaos.history import RunResult
-from pgchaos.scenario.model import Fault
+from pgchaos.scenario.items import Fault
 from pgchaos.scenario.reader import read
 from pgchaos.schedule.board import Board
 from pgchaos.server import PrivateServer

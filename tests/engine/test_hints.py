@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pgchaos.engine.answer import ServerError
 from pgchaos.engine.hints import About, located
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 
 HERE = Place("x.sql", 10)
 

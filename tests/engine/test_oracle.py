@@ -6,7 +6,7 @@ import pytest
 
 from pgchaos.engine import Settings, run
 from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 from pgchaos.scenario.reader import read
 from pgchaos.server import ServerSettings, open_server
 from tests.conftest import ForeignServer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 from tests.engine.playing import Play, only
 
 SHOP = """-- chaos:schedule {order}

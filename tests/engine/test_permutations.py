@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from pgchaos.engine import Replay, Settings, pinned, run
-from pgchaos.scenario.model import Schedule
 from pgchaos.scenario.mutation import mutated
 from pgchaos.scenario.reader import read
+from pgchaos.scenario.terms import Schedule
 from pgchaos.verdict import judge, judge_mutant
 from tests.engine.playing import Play, held, only
 

@@ -6,7 +6,7 @@ import pytest
 
 from pgchaos.isolation.model import Blocker, encoded
 from pgchaos.isolation.reader import is_spec, read
-from pgchaos.scenario.model import ScenarioError
+from pgchaos.scenario.place import ScenarioError
 
 SESSIONS = 'session a step a1 { A } step a2 { B } session b step b1 { C } step "b 2" { D }\n'
 WRONG = {

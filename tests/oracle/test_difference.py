@@ -6,7 +6,7 @@ import pytest
 
 from pgchaos.oracle.difference import adds_or_removes, differences, nearest, order_text, unit_text, written
 from pgchaos.oracle.model import Got, Heard, Outcome, Row, SerialRun, Table
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 from tests.oracle.toy import A, B, state, unit
 
 AT = Place("t.sql", 3)

@@ -3,7 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pgchaos.oracle.serial import OneByOne, is_local, numbers, one_by_one
-from pgchaos.scenario.model import Place, Scenario, Statement
+from pgchaos.scenario.items import Statement
+from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.place import Place
 from pgchaos.scenario.reader import read
 from pgchaos.schedule.gates import Gate
 from pgchaos.schedule.orders import Blocked

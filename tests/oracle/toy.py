@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pgchaos.oracle.model import Got, Heard, Outcome, SerialRun, Table, Unit
 from pgchaos.oracle.search import Known, Wanted, find
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 from pgchaos.schedule.board import Actor
 
 Rows = dict[str, int]

@@ -6,7 +6,9 @@ import pytest
 
 from pgchaos.history import Explored, Judged, Permutations, RunResult
 from pgchaos.report.levels import Told, cell, level_table, told
-from pgchaos.scenario.model import Matrix, Place, Scenario, Schedule
+from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.place import Place
+from pgchaos.scenario.terms import Matrix, Schedule
 
 AT = Place("t.sql", 1)
 LEVELS = Matrix(AT, "level", ("low", "high"))

@@ -9,7 +9,9 @@ import pytest
 from pgchaos.history import Assertion, Failure, Record, RunResult, Standing
 from pgchaos.report import MAKE, failure_text, item_name, replay_line
 from pgchaos.report.table import shorten, statement_table
-from pgchaos.scenario.model import Place, Scenario, Schedule
+from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.place import Place
+from pgchaos.scenario.terms import Schedule
 from pgchaos.verdict import judge
 
 FILE = "sql/concurrency/ticket.sql"

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from pgchaos.history import Assertion, Failure, FailureKind, RunResult
-from pgchaos.scenario.model import Place, Scenario, When, Xfail
+from pgchaos.scenario.condition import When
+from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.place import Place
+from pgchaos.scenario.terms import Xfail
 from pgchaos.verdict import Verdict, is_named, judge
 
 HERE = Place("sql/x.sql", 9)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from pgchaos.scenario.items import Parts
 from pgchaos.scenario.lexemes import Command, Comment, Mistake, Sql
 from pgchaos.scenario.lexer import scan
-from pgchaos.scenario.model import Parts
 
 L = TypeVar("L", Sql, Command, Comment, Mistake)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pgchaos.scenario.choices import drawn, roams
-from pgchaos.scenario.model import Fault, Scenario
+from pgchaos.scenario.items import Fault
+from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.mutation import mutated, sessions_of
 from pgchaos.scenario.reader import read
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from pgchaos.scenario.items import Form, Variable
 from pgchaos.scenario.lexemes import Command, Sql
 from pgchaos.scenario.lexer import scan
-from pgchaos.scenario.model import Form, Place, Variable
+from pgchaos.scenario.place import Place
 from tests.scenario.lexing import found, mistakes, statements
 
 V = Variable("v", Form.PLAIN, ":v")

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from pgchaos.scenario.items import Form, Send, Variable
 from pgchaos.scenario.lexemes import Comment, Sql
 from pgchaos.scenario.lexer import scan
-from pgchaos.scenario.model import Form, Place, Send, Variable
+from pgchaos.scenario.place import Place
 from tests.scenario.lexing import found, mistakes, only, statements, written
 
 ONE_STATEMENT = [

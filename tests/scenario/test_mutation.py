@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.scenario.model import Scenario, Send, Session, Statement
+from pgchaos.scenario.items import Send, Statement
+from pgchaos.scenario.model import Scenario, Session
 from pgchaos.scenario.mutation import mutants_in_force, mutated, slug
 from pgchaos.scenario.reader import read
 

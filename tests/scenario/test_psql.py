@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgchaos.scenario.items import Form, Parts, Variable
 from pgchaos.scenario.lexemes import Command
-from pgchaos.scenario.model import Form, Parts, Variable
 from pgchaos.scenario.psql import assignment, echoed, evaluate, literal, render, texts, truth, valid_name
 from tests.scenario.lexing import found, only
 

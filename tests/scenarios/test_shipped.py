@@ -12,7 +12,9 @@ from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine import Settings, run
 from pgchaos.history import RunResult
-from pgchaos.scenario.model import Mutant, Scenario, Session, Statement, holds
+from pgchaos.scenario.condition import holds
+from pgchaos.scenario.items import Statement
+from pgchaos.scenario.model import Mutant, Scenario, Session
 from pgchaos.scenario.mutation import mutants_in_force, mutated
 from pgchaos.scenario.reader import read, variants
 from pgchaos.server import Server, ServerSettings, open_server, start_private

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from pgchaos.scenario.model import Barrier, Item, Place, Session, Signal, WaitBlocked, WaitFor, When
+from pgchaos.scenario.condition import When
+from pgchaos.scenario.items import Barrier, Item, Signal, WaitBlocked, WaitFor
+from pgchaos.scenario.model import Session
+from pgchaos.scenario.place import Place
 from pgchaos.schedule.board import Actor, Board
 
 HERE = Place("x.sql", 1)

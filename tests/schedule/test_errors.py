@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.scenario.model import Allow, Code, Expect, Place, Retry, Session
+from pgchaos.scenario.items import Allow, Code, Expect
+from pgchaos.scenario.model import Retry, Session
+from pgchaos.scenario.place import Place
 from pgchaos.schedule.errors import Meaning, meaning
 
 HERE = Place("x.sql", 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pgchaos.scenario.model import Place, Session, StepName
+from pgchaos.scenario.model import Session
+from pgchaos.scenario.place import Place
+from pgchaos.scenario.terms import StepName
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.gates import Choice, Gate
 from pgchaos.schedule.orders import Blocked, Exact, Follow

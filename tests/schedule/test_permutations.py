@@ -8,7 +8,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgchaos.scenario.model import Place, Session
+from pgchaos.scenario.model import Session
+from pgchaos.scenario.place import Place
 from pgchaos.scenario.schedules import interleavings
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.orders import Follow

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pgchaos.history import Record
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 from pgchaos.schedule.same import difference
 
 HERE = Place("x.sql", 7)

@@ -14,7 +14,8 @@ import psutil
 import psycopg
 import pytest
 
-from pgchaos.scenario.model import Place, Requirement
+from pgchaos.scenario.place import Place
+from pgchaos.scenario.terms import Requirement
 from pgchaos.server import ServerError, supervisor
 from pgchaos.server.own import OwnServers
 from pgchaos.server.settings import NoDisk

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pgchaos.scenario.items import Parts, Send
 from pgchaos.scenario.lexemes import Command, Lexeme, Mistake, Sql
-from pgchaos.scenario.model import Parts, Send
 from pgchaos.scenario.psql import evaluate, texts
 from tests.scenario.psql_log import bare
 

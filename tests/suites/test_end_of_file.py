@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.scenario.model import Statement
+from pgchaos.scenario.items import Statement
 from pgchaos.scenario.reader import read
 from tests.scenario.psql_log import Psql, bare, start
 

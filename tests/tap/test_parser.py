@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgchaos.history import Assertion
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 from pgchaos.tap import TapParser, TapReport, failures_of
 
 HERE = Place("sql/x.sql", 7)

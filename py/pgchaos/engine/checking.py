@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pgchaos.engine.section import Hear, Section
 from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.model import Item, Statement
+from pgchaos.scenario.items import Item, Statement
 from pgchaos.tap import TapParser, failures_of
 
 _NO_PLAN = "SELECT no_plan()"

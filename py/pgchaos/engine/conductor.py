@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from pgchaos.engine.stepping import SteppedStage
 from pgchaos.history import Failure, Launch, RunResult
-from pgchaos.scenario.model import Place, StepName
+from pgchaos.scenario.place import Place
+from pgchaos.scenario.terms import StepName
 from pgchaos.schedule.gates import Gate
 from pgchaos.schedule.orders import Blocked, Order
 

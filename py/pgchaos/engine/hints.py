@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pgchaos.engine.answer import ServerError
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 
 _BEGINS_A_STATEMENT = re.compile(
     r"(?:SELECT|WITH|INSERT|UPDATE|DELETE|MERGE|BEGIN|COMMIT|ROLLBACK|CREATE|ALTER|DROP|LOCK|SET|CALL|DO|COPY)\b",

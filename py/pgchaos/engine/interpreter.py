@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.hints import About
 from pgchaos.scenario.branches import Branches
-from pgchaos.scenario.model import Form, Meta, Parts, Send, Statement, Variable
+from pgchaos.scenario.items import Form, Meta, Parts, Send, Statement, Variable
 from pgchaos.scenario.names import meant
 from pgchaos.scenario.psql import assignment, echoed, evaluate, render, texts, truth
 

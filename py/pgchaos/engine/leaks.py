@@ -16,7 +16,7 @@ from psycopg import sql
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.history import Failure
-from pgchaos.scenario.model import Leave
+from pgchaos.scenario.terms import Leave
 
 SHARED = """
     SELECT 'role', rolname::text FROM pg_catalog.pg_roles

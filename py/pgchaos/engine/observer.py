@@ -11,7 +11,8 @@ from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.wording import error_failure
 from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.model import Invariant, Statement
+from pgchaos.scenario.items import Statement
+from pgchaos.scenario.model import Invariant
 from pgchaos.scenario.psql import render
 
 _MISSED = ("57014", "55P03")

@@ -18,7 +18,7 @@ from pgchaos.engine.stepping import SteppedStage
 from pgchaos.engine.wording import error_failure, expect_failure, plain_failure, retries_failure
 from pgchaos.history import Record
 from pgchaos.scenario.branches import Branches
-from pgchaos.scenario.model import (
+from pgchaos.scenario.items import (
     Allow,
     Barrier,
     Delay,
@@ -26,13 +26,13 @@ from pgchaos.scenario.model import (
     Fault,
     Item,
     Meta,
-    Place,
-    Session,
     Signal,
     Statement,
     WaitBlocked,
     WaitFor,
 )
+from pgchaos.scenario.model import Session
+from pgchaos.scenario.place import Place
 from pgchaos.scenario.statements import closes_block, opens_block
 from pgchaos.schedule.board import Actor, Wait, in_force, waits_text
 from pgchaos.schedule.errors import Meaning, meaning

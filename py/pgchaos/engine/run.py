@@ -25,7 +25,9 @@ from pgchaos.engine.voice import Voices, session_settings
 from pgchaos.engine.wording import error_failure
 from pgchaos.faults.kinds import disks_of
 from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.model import CHOICE, Item, Scenario, holds
+from pgchaos.scenario.condition import holds
+from pgchaos.scenario.items import CHOICE, Item
+from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.model import Section as Part
 from pgchaos.schedule.board import in_force
 from pgchaos.schedule.orders import Order

@@ -17,7 +17,8 @@ from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import Voices, vars_literal
 from pgchaos.engine.wording import error_failure, plain_failure
 from pgchaos.history import Failure
-from pgchaos.scenario.model import Item, Meta, Place, Send, Statement
+from pgchaos.scenario.items import Item, Meta, Send, Statement
+from pgchaos.scenario.place import Place
 
 Hear = Callable[[str, Place], None]
 _PATIENCE = 10.0

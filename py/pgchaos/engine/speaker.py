@@ -12,7 +12,8 @@ from pgchaos.engine.cast import Cast
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.voice import session_settings, vars_literal
 from pgchaos.history import Notification, Record, Transaction
-from pgchaos.scenario.model import Place, Statement
+from pgchaos.scenario.items import Statement
+from pgchaos.scenario.place import Place
 from pgchaos.scenario.statements import closes_block, opens_block
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.transactions import Ended, Told, Tracker

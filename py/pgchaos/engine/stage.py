@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pgchaos.engine.answer import ServerError
 from pgchaos.engine.stop import Stop
 from pgchaos.history import Failure, Record, RunResult, Standing
-from pgchaos.scenario.model import Barrier, Place
+from pgchaos.scenario.items import Barrier
+from pgchaos.scenario.place import Place
 from pgchaos.schedule.board import Actor, Board, Wait, waits_text
 from pgchaos.schedule.looks import Looks, Seen
 

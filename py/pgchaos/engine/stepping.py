@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pgchaos.engine.stage import Doing, Halted, Stage, stuck_failure
 from pgchaos.engine.stop import Stop
 from pgchaos.history import Failure, Record, RunResult
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 from pgchaos.schedule.board import Actor, Board, Wait
 from pgchaos.schedule.gates import Gate, held, reached
 

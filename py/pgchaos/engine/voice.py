@@ -11,7 +11,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgchaos.history import Assertion, RunResult
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 
 ASSERT = "CH001"
 """The SQLSTATE of the INFO by which chaos.assert reports (toolkit.sql)."""

@@ -8,7 +8,8 @@ from pgchaos.engine.answer import ServerError
 from pgchaos.engine.hints import About, located
 from pgchaos.history import Failure
 from pgchaos.scenario.codes import conditions
-from pgchaos.scenario.model import Code, Place
+from pgchaos.scenario.items import Code
+from pgchaos.scenario.place import Place
 
 
 @functools.lru_cache(maxsize=256)

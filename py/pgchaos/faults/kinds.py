@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pgchaos.scenario.model import Fault, Scenario
+from pgchaos.scenario.items import Fault
+from pgchaos.scenario.model import Scenario
 
 RUN = frozenset({"cancel", "terminate", "kill", "crash", "stop", "restart", "fill"})
 """The kinds that are carried out; the others of the language are read only."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pgchaos.isolation.model import Blocker, Permutation, Session, Spec, Step, Turn, decoded
-from pgchaos.scenario.model import Place, Problem, ScenarioError
+from pgchaos.scenario.place import Place, Problem, ScenarioError
 
 _KEYWORDS = frozenset({"notices", "permutation", "session", "setup", "step", "teardown"})
 _TOKEN = re.compile(

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pgchaos.oracle.model import Heard, Named, Unit
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 
 UNNAMED = "not serializable"
 

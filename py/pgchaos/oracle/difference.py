@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pgchaos.oracle.model import Got, Heard, Outcome, Row, SerialRun, State, Table, Unit
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 
 _SHOWN = 60
 _MOST = 5

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 from pgchaos.schedule.board import Actor
 
 Cell: TypeAlias = "str | None"

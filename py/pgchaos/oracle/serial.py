@@ -10,19 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pgchaos.oracle.model import Named
-from pgchaos.scenario.model import (
-    Barrier,
-    Delay,
-    Fault,
-    Item,
-    Scenario,
-    Session,
-    Signal,
-    Statement,
-    StepName,
-    WaitBlocked,
-    WaitFor,
-)
+from pgchaos.scenario.items import Barrier, Delay, Fault, Item, Signal, Statement, WaitBlocked, WaitFor
+from pgchaos.scenario.model import Scenario, Session
+from pgchaos.scenario.terms import StepName
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.gates import Gate
 from pgchaos.schedule.orders import Blocked

@@ -5,8 +5,9 @@ from __future__ import annotations
 import textwrap
 
 from pgchaos.history import Explored, Launch, RunResult
-from pgchaos.scenario.model import Scenario, StepName
+from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.schedules import shown
+from pgchaos.scenario.terms import StepName
 
 _INDENT = "    "
 

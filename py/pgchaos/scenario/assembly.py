@@ -17,24 +17,17 @@ from pgchaos.scenario.checks import (
 )
 from pgchaos.scenario.choices import told_apart
 from pgchaos.scenario.file import Reading
+from pgchaos.scenario.items import Fault, Statement
 from pgchaos.scenario.lexemes import Comment
-from pgchaos.scenario.model import (
-    Fault,
-    Invariant,
-    Place,
-    Retry,
-    Scenario,
-    Schedule,
-    Section,
-    Session,
-    Statement,
-)
+from pgchaos.scenario.model import Invariant, Retry, Scenario, Section, Session
 from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
 from pgchaos.scenario.oracle_rules import check_oracle
+from pgchaos.scenario.place import Place
 from pgchaos.scenario.schedules import held_by, schedule, settled, too_many, waits
 from pgchaos.scenario.schema_sandbox import check_schema_sandbox
 from pgchaos.scenario.snapshots import snapshot_notes
+from pgchaos.scenario.terms import Schedule
 from pgchaos.scenario.title import title_of
 
 

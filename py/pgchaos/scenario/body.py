@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from pgchaos.scenario.arguments import Args, Wrong
+from pgchaos.scenario.items import Allow, Expect, Fault, Item, Meta, Send, Statement
 from pgchaos.scenario.lexemes import Command, Sql
-from pgchaos.scenario.model import Allow, Expect, Fault, Item, Meta, Place, Section, Send, Statement
+from pgchaos.scenario.model import Section
+from pgchaos.scenario.place import Place
 
 Kind: TypeAlias = Literal["setup", "teardown", "session", "invariant", "check", "state", "mutant"]
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from pgchaos.faults.kinds import PROCESSES, needs_own_server, of_server
 from pgchaos.scenario.body import Body
+from pgchaos.scenario.items import Barrier, Fault, Signal, WaitBlocked, WaitFor
 from pgchaos.scenario.lexemes import Sql
-from pgchaos.scenario.model import Barrier, Fault, Place, Scenario, Session, Signal, WaitBlocked, WaitFor
+from pgchaos.scenario.model import Scenario, Session
 from pgchaos.scenario.names import SESSION_VARIABLES, meant, nearest
 from pgchaos.scenario.pgtap import called, own_functions
+from pgchaos.scenario.place import Place
 
 Complain = Callable[[Place, str], None]
 

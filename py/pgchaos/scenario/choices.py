@@ -9,7 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from pgchaos.scenario.model import Fault, Given, Item, Place, Scenario, Session, Statement, holds
+from pgchaos.scenario.condition import holds
+from pgchaos.scenario.items import Fault, Item, Statement
+from pgchaos.scenario.model import Scenario, Session
+from pgchaos.scenario.place import Place
+from pgchaos.scenario.terms import Given
 
 _ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 

@@ -10,7 +10,7 @@ import functools
 import re
 
 from pgchaos.scenario.arguments import Args, Wrong
-from pgchaos.scenario.model import Code
+from pgchaos.scenario.items import Code
 from pgchaos.scenario.names import nearest
 
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 
-from pgchaos.scenario.model import Parts
+from pgchaos.scenario.items import Parts
 
 TERMINATORS = frozenset({"g", "gset", "gexec"})
 DISPLAY = frozenset({"pset", "t", "a", "x"})

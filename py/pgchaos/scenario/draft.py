@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pgchaos.scenario.items import Form, Parts, Send, Variable
 from pgchaos.scenario.lexemes import Sql
-from pgchaos.scenario.model import Form, Parts, Place, Send, Variable
+from pgchaos.scenario.place import Place
 from pgchaos.scenario.skeleton import GROUP, Body, copies_in, is_routine, named_in_dollars, slices
 from pgchaos.scenario.slash import merged
 from pgchaos.scenario.tokens import SPACES, WORD

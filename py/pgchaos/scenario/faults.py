@@ -7,8 +7,10 @@ from typing import Literal, TypeAlias
 
 from pgchaos.faults.kinds import PROCESSES
 from pgchaos.scenario.arguments import Args, Wrong
+from pgchaos.scenario.condition import When
 from pgchaos.scenario.fault_words import WORDS, in_order, meant, twice
-from pgchaos.scenario.model import Fault, Place, When
+from pgchaos.scenario.items import Fault
+from pgchaos.scenario.place import Place
 
 USAGE = (
     "fault KIND [of SESSION, server or PROCESS] [before, during or after] [when blocked, after 20ms, on 3rd execution"

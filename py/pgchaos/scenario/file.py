@@ -11,10 +11,11 @@ from pgchaos.scenario.directives import WORDS, Directive, directive
 from pgchaos.scenario.found import PLAIN_SECTIONS, Found
 from pgchaos.scenario.head import Head
 from pgchaos.scenario.inside import item
+from pgchaos.scenario.items import Fault
 from pgchaos.scenario.lexemes import Command, Comment, Mistake, Sql
-from pgchaos.scenario.model import Fault, Place, Problem
 from pgchaos.scenario.mutants import Planted, caught_by, mutant_line, replace, same_item
 from pgchaos.scenario.options import InvariantOptions, SessionOptions, invariant_options, session_options
+from pgchaos.scenario.place import Place, Problem
 from pgchaos.scenario.source import Source
 from pgchaos.scenario.unended import Unended
 from pgchaos.scenario.when import WrongCondition, split_when

@@ -11,19 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pgchaos.scenario.inner_sql import Plain, outer
-from pgchaos.scenario.model import (
-    Barrier,
-    Fault,
-    Item,
-    Meta,
-    Parts,
-    Send,
-    Session,
-    Signal,
-    Statement,
-    WaitBlocked,
-    WaitFor,
-)
+from pgchaos.scenario.items import Barrier, Fault, Item, Meta, Parts, Send, Signal, Statement, WaitBlocked, WaitFor
+from pgchaos.scenario.model import Session
 from pgchaos.scenario.psql import render
 from pgchaos.scenario.touched import TIME, Known, touched
 from pgchaos.schedule.board import in_force

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pgchaos.scenario.body import Body, Kind
-from pgchaos.scenario.model import Place
 from pgchaos.scenario.mutants import Planted
 from pgchaos.scenario.options import InvariantOptions, SessionOptions
+from pgchaos.scenario.place import Place
 
 PLAIN_SECTIONS: dict[str, Kind] = {"setup": "setup", "teardown": "teardown", "check": "check", "state": "state"}
 """The sections whose line says nothing but their kind."""

@@ -6,7 +6,8 @@ import re
 from datetime import datetime
 
 from pgchaos.scenario.arguments import Args
-from pgchaos.scenario.model import Given, Place
+from pgchaos.scenario.place import Place
+from pgchaos.scenario.terms import Given
 
 USAGE = (
     "given NAME in 2..20 (or 0.5..2.5, boolean, text 0..20, timestamp '2024-01-01'..'2024-12-31', a, 'b c',"

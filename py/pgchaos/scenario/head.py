@@ -11,18 +11,9 @@ from typing import Literal, get_args
 from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.given import USAGE as GIVEN
 from pgchaos.scenario.given import take_list, take_values
-from pgchaos.scenario.model import (
-    Given,
-    LeakKind,
-    Leave,
-    Matrix,
-    Place,
-    Problem,
-    Requirement,
-    ServerSetting,
-    Xfail,
-)
 from pgchaos.scenario.names import SESSION_VARIABLES, TAGS, VARIABLE, meant, nearest
+from pgchaos.scenario.place import Place, Problem
+from pgchaos.scenario.terms import Given, LeakKind, Leave, Matrix, Requirement, ServerSetting, Xfail
 from pgchaos.scenario.when import split_when, take_when
 
 MOST_ITEMS = 64

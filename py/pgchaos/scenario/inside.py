@@ -6,23 +6,13 @@ from collections.abc import Callable, Mapping
 
 from pgchaos.scenario.arguments import Args
 from pgchaos.scenario.codes import take_codes
+from pgchaos.scenario.condition import When
 from pgchaos.scenario.faults import USAGE as FAULT
 from pgchaos.scenario.faults import fault, take_target
-from pgchaos.scenario.model import (
-    Allow,
-    Barrier,
-    Delay,
-    Expect,
-    Fault,
-    Item,
-    Matrix,
-    Place,
-    Signal,
-    WaitBlocked,
-    WaitFor,
-    When,
-)
+from pgchaos.scenario.items import Allow, Barrier, Delay, Expect, Fault, Item, Signal, WaitBlocked, WaitFor
 from pgchaos.scenario.names import meant
+from pgchaos.scenario.place import Place
+from pgchaos.scenario.terms import Matrix
 from pgchaos.scenario.when import take_when
 
 _WHEN = " [when NAME = value]"

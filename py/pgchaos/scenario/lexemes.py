@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pgchaos.scenario.model import Parts, Place, Send
+from pgchaos.scenario.items import Parts, Send
+from pgchaos.scenario.place import Place
 from pgchaos.scenario.skeleton import called
 
 

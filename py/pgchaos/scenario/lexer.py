@@ -21,9 +21,10 @@ from pgchaos.scenario.commands import (
     wrong_terminator,
 )
 from pgchaos.scenario.draft import Draft
+from pgchaos.scenario.items import Parts, Send
 from pgchaos.scenario.lexemes import Command, Comment, Lexeme, Mistake, Sql
 from pgchaos.scenario.lines import Lines
-from pgchaos.scenario.model import Parts, Place, Send
+from pgchaos.scenario.place import Place
 from pgchaos.scenario.slash import Arguments, arguments, line_end, without_semicolons
 from pgchaos.scenario.tokens import (
     BETWEEN,

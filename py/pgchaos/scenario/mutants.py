@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 
 from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.body import Body
-from pgchaos.scenario.model import Mutant, Place, Replace, Retry, Session, Statement, When
+from pgchaos.scenario.condition import When
+from pgchaos.scenario.items import Statement
+from pgchaos.scenario.model import Mutant, Replace, Retry, Session
 from pgchaos.scenario.names import meant
 from pgchaos.scenario.options import SessionOptions
+from pgchaos.scenario.place import Place
 
 _REPLACE = "replace 'text' with 'text' in SESSION, or in setup"
 _NO_LETTERS = re.compile(r"\W+")

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from pgchaos.scenario.condition import holds
+from pgchaos.scenario.items import Item, Parts, Send, Statement
 from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.lexer import scan
-from pgchaos.scenario.model import Item, Mutant, Parts, Replace, Scenario, Section, Send, Session, Statement, holds
+from pgchaos.scenario.model import Mutant, Replace, Scenario, Section, Session
 
 
 def mutants_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Mutant, ...]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.codes import take_codes
-from pgchaos.scenario.model import Code, Retry
+from pgchaos.scenario.items import Code
+from pgchaos.scenario.model import Retry
 from pgchaos.scenario.names import RESERVED_SESSIONS
 
 SESSION = "session NAME [x N] [repeat M] [retry CODE… [up to 10] [backoff 5ms]] [allow CODE…]"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pgchaos.scenario.body import Body
 from pgchaos.scenario.inner_sql import statements
 from pgchaos.scenario.lexemes import Sql
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 from pgchaos.scenario.statements import goes_on_behind_end, prepares_transaction
 
 _ENDS = re.compile("commit|rollback", re.IGNORECASE)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from pgchaos.scenario.items import Statement
 from pgchaos.scenario.lexemes import Sql
-from pgchaos.scenario.model import Statement
 
 FUNCTIONS = frozenset(
     """

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from pgchaos.scenario.branches import Branches
+from pgchaos.scenario.items import Form, Parts, Variable
 from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.lexer import scan
-from pgchaos.scenario.model import Form, Parts, Variable
 from pgchaos.scenario.tokens import NAME, VALUE, variable
 
 __all__ = ["Branches", "assignment", "echoed", "evaluate", "literal", "render", "texts", "truth", "valid_name"]

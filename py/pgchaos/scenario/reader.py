@@ -13,7 +13,8 @@ from pgchaos.scenario.directives import directive
 from pgchaos.scenario.file import Reading
 from pgchaos.scenario.lexemes import Command, Comment, Mistake, Sql
 from pgchaos.scenario.lexer import scan
-from pgchaos.scenario.model import Place, Problem, Scenario, ScenarioError
+from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.place import Place, Problem, ScenarioError
 from pgchaos.scenario.source import Source, Unreadable, text_of
 from pgchaos.scenario.title import title_of
 

@@ -7,8 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import factorial, prod
 
 from pgchaos.scenario.arguments import Args
-from pgchaos.scenario.model import Barrier, Place, Problem, Schedule, Session, StepName, WaitBlocked, WaitFor
+from pgchaos.scenario.items import Barrier, WaitBlocked, WaitFor
+from pgchaos.scenario.model import Session
 from pgchaos.scenario.names import meant
+from pgchaos.scenario.place import Place, Problem
+from pgchaos.scenario.terms import Schedule, StepName
 
 MOST = 5000
 """Interleavings that a file may ask for without `up to` (LANGUAGE.md, Head)."""

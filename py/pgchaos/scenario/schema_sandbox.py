@@ -13,16 +13,19 @@ from dataclasses import dataclass
 
 from pgchaos.scenario.body import Body
 from pgchaos.scenario.inner_sql import Plain, statements
+from pgchaos.scenario.items import Variable
 from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.lexer import scan
-from pgchaos.scenario.model import Matrix, Place, Replace, Variable
+from pgchaos.scenario.model import Replace
 from pgchaos.scenario.mutants import Planted
 from pgchaos.scenario.pgtap import own_functions
 from pgchaos.scenario.pieces import NOTHING, Piece
+from pgchaos.scenario.place import Place
 from pgchaos.scenario.psql import render
 from pgchaos.scenario.schema_names import Qualified, qualified
 from pgchaos.scenario.schema_rules import FUNCTIONS, STATEMENTS, TOOLKIT, Rule
 from pgchaos.scenario.skeleton import NOT_CALLED_AFTER
+from pgchaos.scenario.terms import Matrix
 
 _WAY_OUT = "leave the directive out to get a database of its own"
 _LONGEST = 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pgchaos.scenario.model import Parts, Variable
+from pgchaos.scenario.items import Parts, Variable
 from pgchaos.scenario.tokens import NAME, SPACE, VARIABLE, variable
 
 PIECE = re.compile(

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from pgchaos.scenario.body import Body
 from pgchaos.scenario.inner_sql import Plain, outer
-from pgchaos.scenario.model import Matrix, Place, Problem, Variable
+from pgchaos.scenario.items import Variable
 from pgchaos.scenario.pieces import Piece
+from pgchaos.scenario.place import Place, Problem
 from pgchaos.scenario.psql import render
+from pgchaos.scenario.terms import Matrix
 
 _DIRECTIVES = {
     "barrier": "barrier NAME",

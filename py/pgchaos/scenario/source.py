@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from pgchaos.scenario.items import Parts
 from pgchaos.scenario.lexemes import Command, Lexeme
 from pgchaos.scenario.lexer import scan
-from pgchaos.scenario.model import Parts, Place
+from pgchaos.scenario.place import Place
 
 LARGEST = 16 * 1024 * 1024
 DEEPEST = 50

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pgchaos.scenario.model import Form, Variable
+from pgchaos.scenario.items import Form, Variable
 
 SPACES = " \t\n\r\f\v"
 """White space to psql; to Python more characters are some, but those are letters of identifiers there."""

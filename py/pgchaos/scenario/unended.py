@@ -13,7 +13,7 @@ from pgchaos.scenario.commands import terminators
 from pgchaos.scenario.directives import WORDS, Directive
 from pgchaos.scenario.lexemes import Mistake, Sql
 from pgchaos.scenario.lexer import OPEN_NAME, OPEN_QUOTE
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 from pgchaos.scenario.unclosed import MARK, NOT_CLOSED, Swallowed, open_parenthesis, swallowed
 
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 
 from pgchaos.scenario.arguments import Args, Wrong, cut
-from pgchaos.scenario.model import Matrix, When
+from pgchaos.scenario.condition import When
 from pgchaos.scenario.names import meant, nearest
+from pgchaos.scenario.terms import Matrix
 
 _FIRST_WORD = re.compile(r"\s*(\w+)\s*(=?)")
 

@@ -10,7 +10,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from pgchaos.scenario.model import Barrier, Item, Meta, Session, Signal, Statement, WaitBlocked, WaitFor, holds
+from pgchaos.scenario.condition import holds
+from pgchaos.scenario.items import Barrier, Item, Meta, Signal, Statement, WaitBlocked, WaitFor
+from pgchaos.scenario.model import Session
 from pgchaos.schedule.stuck import stuck
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-from pgchaos.scenario.model import Allow, Code, Expect, Session
+from pgchaos.scenario.items import Allow, Code, Expect
+from pgchaos.scenario.model import Session
 
 UNKNOWN = "unknown"
 """The word for a transaction whose COMMIT was sent and never answered."""

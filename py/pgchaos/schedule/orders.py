@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pgchaos.scenario.model import Session, StepName
+from pgchaos.scenario.model import Session
+from pgchaos.scenario.terms import StepName
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.gates import Choice, Gate
 from pgchaos.schedule.sleep import NOBODY, Asleep, Sleep, awake

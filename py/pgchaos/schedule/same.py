@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pgchaos.history import Record
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 
 _Told = tuple[object, ...]
 

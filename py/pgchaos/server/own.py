@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.scenario.model import Requirement
+from pgchaos.scenario.terms import Requirement
 from pgchaos.server import requirements
 from pgchaos.server.private import PrivateServer, start_private
 from pgchaos.server.sandbox import Sandbox, furnish

@@ -7,7 +7,7 @@ import threading
 
 import psycopg
 
-from pgchaos.scenario.model import Requirement
+from pgchaos.scenario.terms import Requirement
 from pgchaos.server import pgtap
 from pgchaos.server.reached import Reached
 

@@ -10,7 +10,7 @@ from types import TracebackType
 
 import psycopg
 
-from pgchaos.scenario.model import Requirement
+from pgchaos.scenario.terms import Requirement
 from pgchaos.server import pgtap
 from pgchaos.server.choice import Choice, choose
 from pgchaos.server.databases import remove_dead_runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pgchaos.history import Assertion
-from pgchaos.scenario.model import Place
+from pgchaos.scenario.place import Place
 from pgchaos.tap.lines import HEADING, BailOut, Comment, Line, Nested, Noise, Plan, Point, Version, classify
 
 _YAML_SINCE = 13

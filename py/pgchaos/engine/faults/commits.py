@@ -13,7 +13,7 @@ from pgchaos.engine.faults.hand import Hand
 from pgchaos.engine.faults.probe import Probe
 from pgchaos.engine.stop import Stop
 from pgchaos.faults.carrying import Undelivered
-from pgchaos.scenario.model import Statement
+from pgchaos.scenario.items import Statement
 from pgchaos.scenario.statements import closes_block
 
 _NOBODY = "pgchaos_nobody"

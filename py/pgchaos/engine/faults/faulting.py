@@ -17,7 +17,8 @@ from pgchaos.engine.faults.timing import Timing
 from pgchaos.engine.stage import Stage
 from pgchaos.engine.stop import Stop
 from pgchaos.faults.carrying import Undelivered, carry_out
-from pgchaos.scenario.model import Fault, Scenario
+from pgchaos.scenario.items import Fault
+from pgchaos.scenario.model import Scenario
 from pgchaos.schedule.board import Actor
 from pgchaos.server import ServerError
 

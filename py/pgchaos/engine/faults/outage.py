@@ -12,7 +12,7 @@ from pgchaos.engine.faults.hand import Hand
 from pgchaos.engine.stop import Stop
 from pgchaos.faults import carrying
 from pgchaos.faults.kinds import of_server
-from pgchaos.scenario.model import Fault
+from pgchaos.scenario.items import Fault
 from pgchaos.server import PrivateServer
 
 _LOOK = 0.001

@@ -17,7 +17,8 @@ from pgchaos.engine.stage import Halted, SessionFailed
 from pgchaos.faults.carrying import OVER, Missed, Undelivered
 from pgchaos.faults.kinds import told, waits_for_own
 from pgchaos.history import Record
-from pgchaos.scenario.model import Fault, Place, Statement
+from pgchaos.scenario.items import Fault, Statement
+from pgchaos.scenario.place import Place
 from pgchaos.schedule.board import Actor
 from pgchaos.server import ServerError
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from pgchaos.engine.faults.telling import failure
 from pgchaos.history import Failure
-from pgchaos.scenario.model import Fault, Scenario
+from pgchaos.scenario.items import Fault
+from pgchaos.scenario.model import Scenario
 from pgchaos.schedule.board import Actor, in_force
 
 

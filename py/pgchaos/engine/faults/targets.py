@@ -8,7 +8,7 @@ from pgchaos.engine.faults.hand import Hand
 from pgchaos.faults import carrying
 from pgchaos.faults.carrying import Missed
 from pgchaos.faults.kinds import PROCESSES, waits_for_own
-from pgchaos.scenario.model import Fault
+from pgchaos.scenario.items import Fault
 from pgchaos.schedule.board import Actor
 
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from pgchaos.faults.kinds import told
 from pgchaos.history import Failure
-from pgchaos.scenario.model import Fault, Scenario
+from pgchaos.scenario.items import Fault
+from pgchaos.scenario.model import Scenario
 from pgchaos.schedule.board import in_force
 
 _REASONS = 3

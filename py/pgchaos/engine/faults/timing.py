@@ -12,7 +12,7 @@ from pgchaos.engine.faults.targets import Targets
 from pgchaos.engine.stage import Halted, Stage
 from pgchaos.engine.stop import Stop
 from pgchaos.faults.carrying import OVER, Missed
-from pgchaos.scenario.model import Fault
+from pgchaos.scenario.items import Fault
 from pgchaos.schedule.board import Actor
 
 _LOOK = 0.001

@@ -18,7 +18,9 @@ from pgchaos.history import Failure
 from pgchaos.oracle.model import State, Table, sortable
 from pgchaos.oracle.outputs import changes_by_itself, written
 from pgchaos.oracle.stamps import NOW, Window
-from pgchaos.scenario.model import Item, Meta, Place, Section, Statement
+from pgchaos.scenario.items import Item, Meta, Statement
+from pgchaos.scenario.model import Section
+from pgchaos.scenario.place import Place
 from pgchaos.schedule.board import in_force
 
 TRANSIENT = frozenset({26, 27, 28, 29, 2970, 3220, 5038, 5069})

@@ -12,7 +12,8 @@ from pgchaos.oracle.model import Fate, Got, Heard, Named, Outcome, Position, Sta
 from pgchaos.oracle.outputs import Written, written
 from pgchaos.oracle.serial import is_local, numbers
 from pgchaos.oracle.stamps import NOW
-from pgchaos.scenario.model import Session, Statement
+from pgchaos.scenario.items import Statement
+from pgchaos.scenario.model import Session
 from pgchaos.schedule.board import Actor
 
 _OUT = frozenset({"40001", "40P01"})

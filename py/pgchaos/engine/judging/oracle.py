@@ -17,7 +17,8 @@ from pgchaos.oracle.naming import name
 from pgchaos.oracle.search import Known, LeftOut, Node, Wanted, choices, contexts, find
 from pgchaos.oracle.serial import OneByOne, one_by_one
 from pgchaos.oracle.sights import Context
-from pgchaos.scenario.model import Place, Scenario
+from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.place import Place
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.orders import Order
 from pgchaos.schedule.permutations import actors

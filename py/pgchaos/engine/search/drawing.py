@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 from hypothesis.database import ExampleDatabase
 
-from pgchaos.scenario.model import Given
+from pgchaos.scenario.terms import Given
 
 Values = Mapping[str, str]
 

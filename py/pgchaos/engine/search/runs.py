@@ -18,9 +18,11 @@ from pgchaos.engine.settings import Replay, Settings
 from pgchaos.faults.kinds import of_server
 from pgchaos.history import Failure, Record, RunResult
 from pgchaos.scenario.choices import drawn
-from pgchaos.scenario.model import Fault, Requirement, Scenario
+from pgchaos.scenario.items import Fault
+from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.rehearsal import fits_schema
 from pgchaos.scenario.schedules import MOST, interleavings
+from pgchaos.scenario.terms import Requirement
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.orders import Exact, Follow, Order
 from pgchaos.schedule.permutations import actors, taken

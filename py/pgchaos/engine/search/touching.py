@@ -12,7 +12,8 @@ from pgchaos.engine.answer import Row
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.mentions import mentions
 from pgchaos.scenario.footprints import Unknowable, footprints
-from pgchaos.scenario.model import Fault, Scenario
+from pgchaos.scenario.items import Fault
+from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.pieces import pieces
 from pgchaos.scenario.touched import Known, Relation, calls
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Dependence, Footprint
