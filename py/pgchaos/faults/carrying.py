@@ -152,7 +152,8 @@ def _kill_one(reach: Reach, pid: int) -> None:
         _kill_child(reach.power, pid)
         return
     # on another machine, or in a container, the number is another process's here: let the server's machine do it
-    reach.ask(f"COPY (SELECT 1) TO PROGRAM 'kill -9 {pid}'")
+    # no row: the program reads none, and one that it left in the pipe would be an error
+    reach.ask(f"COPY (SELECT WHERE false) TO PROGRAM 'kill -9 {pid}'")
 
 
 def _kill_child(power: PrivateServer, pid: int) -> None:
