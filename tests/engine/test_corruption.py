@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from pgchaos.engine import Settings, run
+from pgchaos.engine import Settings, Stop, run
+from pgchaos.engine.corruption import corruptions
+from pgchaos.engine.link import Link
 from pgchaos.scenario.reader import read
 from pgchaos.server import Server
 from tests.engine.playing import Play, held, only
@@ -130,3 +134,18 @@ def test_what_is_locked_is_told_and_no_failure(play: Play) -> None:
     )
     assert held(result) == ["checked"]
     assert result.notes == ["amcheck could not look at table held: canceling statement due to lock timeout (55P03)"]
+
+
+def test_relations_that_cannot_be_listed_are_told(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "scenario.sql"
+    path.write_text(LYING.format(tags="recovery") + CHECKED, encoding="utf-8")
+    scenario = read(path, "scenario.sql")
+    with server.sandbox() as sandbox, closing(Stop()) as stop, closing(Link(sandbox.conninfo, stop)) as link:
+        with psycopg.connect(sandbox.conninfo) as other:
+            other.execute("LOCK TABLE pg_catalog.pg_am")
+            failures, notes = corruptions(link, scenario, sandbox, asked=False)
+            assert failures == []
+            assert notes == ["amcheck could not be used: canceling statement due to lock timeout (55P03)"]
+            (failure,), _ = corruptions(link, scenario, sandbox, asked=True)
+            assert failure.kind == "error"
+        assert corruptions(link, scenario, sandbox, asked=True) == ([], [])

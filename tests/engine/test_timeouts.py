@@ -11,8 +11,8 @@ from functools import partial
 import psycopg
 import pytest
 
-from pgchaos.engine import link
-from tests.engine.playing import Play, only, stranger
+from pgchaos.engine import link, observer
+from tests.engine.playing import Play, held, only, stranger
 from tests.waiting import until, until_sql
 
 CHECKED = """
@@ -194,3 +194,40 @@ SELECT pass('checked');
                 os.kill(pid, signal.SIGCONT)
     assert [f.names for f in result.failures] == [("open transaction",)]
     assert time.monotonic() - began < 6
+
+
+def test_a_frozen_invariant_does_not_hold_up_the_run(play_own: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_ANSWER_TO_CANCEL", 0.2)
+    monkeypatch.setattr(observer, "_PATIENCE", 0.3)
+    pids: list[int] = []
+
+    def at_session(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
+        query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 's[1]' AND query LIKE 'DO %'"
+        row = conn.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'invariant'").fetchone()
+        if conn.execute(query).fetchone() is None or row is None:
+            return False
+        pids.append(int(str(row[0])))
+        os.kill(pids[0], signal.SIGSTOP)
+        conn.execute("SET application_name = 'has frozen it'")
+        return True
+
+    began = time.monotonic()
+    with play_own.server.connect() as conn:
+        thread = threading.Thread(target=partial(until, partial(at_session, conn), "the session waits"))
+        thread.start()
+        try:
+            result = play_own(f"""
+-- chaos:invariant every 10ms
+SELECT true AS "it holds";
+-- chaos:session s
+{until_sql("EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'has frozen it')")}
+-- chaos:check
+SELECT pass('checked');
+""")
+        finally:
+            thread.join(30)
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+    assert held(result) == ["checked"]
+    assert result.missed >= 1
+    assert time.monotonic() - began < 10

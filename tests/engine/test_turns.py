@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine.turns import Turns
 from pgchaos.server import Server
@@ -90,3 +91,31 @@ def test_a_turn_goes_with_its_connection(server: Server, make: Callable[[], Turn
         one.close()
         with other.take(alone=True):
             assert waiting(server) == 0
+
+
+@pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
+def test_time_outs_of_the_role_take_no_turn_away(server: Server, setting: str) -> None:
+    impatient = make_conninfo(server.conninfo(), options=f"-c {setting}=20ms")
+    one, other = Turns(server.conninfo()), Turns(impatient)
+    with closing(one), closing(other):
+        with one.take(alone=True):
+            thread, inside = begun(other, alone=True)
+            until(lambda: waiting(server) == 1, "the other waits")
+            assert not inside.wait(0.2)  # ten times as long as its own patience
+        thread.join(30)
+        assert inside.is_set()
+
+
+def test_who_loses_the_connection_by_which_he_waits_waits_again(server: Server, make: Callable[[], Turns]) -> None:
+    one, other = make(), make()
+    with one.take(alone=True):
+        thread, inside = begun(other, alone=True)
+        until(lambda: waiting(server) == 1, "the other waits")
+        with server.connect() as conn:
+            conn.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            )
+        until(lambda: waiting(server) == 1, "the other waits again")
+        assert not inside.is_set()
+    thread.join(30)
+    assert inside.is_set()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -73,19 +72,24 @@ def corruptions(link: Link, scenario: Scenario, sandbox: Sandbox, *, asked: bool
     """
     if not asked and _TAGS.isdisjoint(scenario.tags):
         return [], []
-    begun = link.ask(_BEGIN, deadline=time.monotonic() + _PATIENCE)
+    query = f"{_BEGIN}{_relations(scenario, sandbox)}"
+    begun = link.ask(query, deadline=time.monotonic() + _PATIENCE)
     try:
         if begun.error is not None:
             text = f"amcheck could not be used: {_said(begun)}"
+            if begun.error.sqlstate in _CORRUPTED:
+                return [Failure("amcheck", (), text)], []
             return ([Failure("error", ("amcheck",), text)], []) if asked else ([], [text])
-        schema, arguments = (str(cell) for cell in next(begun.results[-1].rows()))
-        return _look(link, list(_relations(link, scenario, sandbox)), schema, int(arguments))
+        *_, which, there = begun.results
+        schema, arguments = (str(cell) for cell in next(which.rows()))
+        relations = [_Relation(str(oid), str(name), kind == "i") for oid, name, kind in there.rows()]
+        return _look(link, relations, schema, int(arguments))
     finally:
-        link.ask("ROLLBACK")
+        link.ask("ROLLBACK", deadline=time.monotonic() + _PATIENCE)
 
 
-def _relations(link: Link, scenario: Scenario, sandbox: Sandbox) -> Iterator[_Relation]:
-    """Give the tables that are the scenario's, and their indexes.
+def _relations(scenario: Scenario, sandbox: Sandbox) -> str:
+    """Ask for the tables that are the scenario's, and their indexes.
 
     In a database of the scenario's own these are all. In the user's own they are those of the scenario's schema, and
     those whose name is a word of its file: what else it wrote, through functions of the user's, is not known.
@@ -96,10 +100,7 @@ def _relations(link: Link, scenario: Scenario, sandbox: Sandbox) -> Iterator[_Re
         schema=sql.Literal(sandbox.schema or "chaos_sandbox"),
         names=sql.Literal(words if sandbox.in_place else []),
     )
-    answer = link.ask(query.as_string(None), deadline=time.monotonic() + _PATIENCE)
-    for result in answer.results:
-        for oid, name, kind in result.rows():
-            yield _Relation(str(oid), str(name), kind == "i")
+    return query.as_string(None)
 
 
 def _look(link: Link, relations: list[_Relation], schema: str, arguments: int) -> tuple[list[Failure], list[str]]:
@@ -108,7 +109,7 @@ def _look(link: Link, relations: list[_Relation], schema: str, arguments: int) -
     for relation in relations:
         query = f"SAVEPOINT pgchaos; {_query(relation, schema, arguments)}"
         answer = link.ask(query, deadline=time.monotonic() + _PATIENCE)
-        link.ask("ROLLBACK TO pgchaos")
+        link.ask("ROLLBACK TO pgchaos", deadline=time.monotonic() + _PATIENCE)
         found = [str(row[0]) for result in answer.results for row in result.rows() if row[0] is not None]
         what = f"{'index' if relation.is_index else 'table'} {relation.name}"
         if answer.error is not None and answer.error.sqlstate in _CORRUPTED:

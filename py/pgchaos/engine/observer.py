@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.wording import error_failure
+from pgchaos.engine.worker import Worker
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.items import Statement
 from pgchaos.scenario.model import Invariant
@@ -17,6 +18,8 @@ from pgchaos.scenario.psql import render
 
 _MISSED = ("57014", "55P03")
 """query_canceled (by statement_timeout) and lock_not_available."""
+_PATIENCE = 10.0
+"""Seconds for one look: statement_timeout ends it sooner where the server answers."""
 _BOOLEAN = 16
 """The OID of type boolean (pg_type.dat)."""
 _NO_NAMES = ("?column?", "bool")
@@ -74,7 +77,7 @@ class Observer:
         self._over = threading.Event()
         self._before = True
         self._wrong = False
-        self._thread = threading.Thread(target=self._observe, name="pgchaos observer", daemon=True)
+        self._worker = Worker(self._observe, "pgchaos observer")
 
     def start(self, *, at_intervals: bool = True) -> None:
         """Look once, then at intervals.
@@ -89,7 +92,7 @@ class Observer:
         self._look_at([w for w in self._watched if not w.invariant.at_end])
         self._before = False
         if at_intervals and any(not w.invariant.at_end for w in self._watched):
-            self._thread.start()
+            self._worker.start()
 
     def look(self) -> None:
         """Look once more, where nobody does so at intervals."""
@@ -119,8 +122,7 @@ class Observer:
 
     def _stand_down(self) -> None:
         self._over.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._worker.ends()
 
     def _observe(self) -> None:
         running = [w for w in self._watched if not w.invariant.at_end]
@@ -169,7 +171,7 @@ class Observer:
                 self._link = self._connect()
         except LinkError:
             return None
-        return self._link.ask(query)
+        return self._link.ask(query, deadline=time.monotonic() + _PATIENCE)
 
     def _stop(self, failure: Failure) -> None:
         self._wrong = True

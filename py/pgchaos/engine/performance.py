@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -21,8 +20,9 @@ from pgchaos.engine.stage import Stage
 from pgchaos.engine.stepping import SteppedStage
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import Voices
-from pgchaos.engine.watcher import Watcher
+from pgchaos.engine.watcher import Watcher, pid_text
 from pgchaos.engine.wording import error_failure
+from pgchaos.engine.worker import Worker
 from pgchaos.faults.carrying import Undelivered
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.model import Scenario
@@ -92,28 +92,28 @@ class Performance:
         hurries = order is not None and not mentions(scenario, _DEADLOCK_TIMEOUT)
         self._faulting = Faulting(scenario, values, door, self._stage, self._stop, calm, pids)
         self._cast = Cast(
-            door,
-            variables,
-            seed,
-            tells,
-            mentions(scenario, _KEEPS),
-            listens,
-            pids,
-            self._stage,
-            self._stop,
-            voices,
-            result,
-            self._faulting,
-            self._steps,
-            hurries,
+            door=door,
+            variables=variables,
+            seed=seed,
+            tells=tells,
+            keeps=mentions(scenario, _KEEPS),
+            listens=listens,
+            pids=pids,
+            stage=self._stage,
+            stop=self._stop,
+            voices=voices,
+            result=result,
+            faulting=self._faulting,
+            steps=self._steps,
+            hurries=hurries,
+            ledger=ledger,
         )
-        self._cast.ledger = ledger
         self._players = [
             Player(self._cast, session, worker)
             for session in scenario.sessions
             for worker in range(1, session.count + 1)
         ]
-        self._threads: list[threading.Thread] = []
+        self._workers: list[Worker] = []
 
     @property
     def stopped(self) -> bool:
@@ -140,6 +140,9 @@ class Performance:
                 observer.finish()
         except LinkError as refused:
             self._give_up(error_failure(refused.error, None, "invariant"))
+        except BaseException:  # Ctrl-C: nobody is waited for who is not told to stop
+            self._stop.set()
+            raise
         finally:
             self._bring_to_end(observer)
 
@@ -179,9 +182,9 @@ class Performance:
             self._stage.patient = quiet and patient
             self._cast.hurries = self._cast.hurries and may_hurry
         for player in self._players:
-            thread = threading.Thread(target=player.play, name=str(player.actor), daemon=True)
-            thread.start()
-            self._threads.append(thread)
+            worker = Worker(player.play, str(player.actor))
+            self._workers.append(worker)
+            worker.start()
         ended = watcher.watch(seconds) if self._steps is None else self._conduct(watcher, observer, seconds)
         if not ended:
             self._time_out(watcher, seconds)
@@ -213,8 +216,10 @@ class Performance:
         return Conductor(self._steps, self._order, watcher.look, after_step, self._result, place).conduct(seconds)
 
     def _time_out(self, watcher: Watcher, seconds: float) -> None:
-        watcher.look()
-        self._result.standings = self._stage.standings(watcher.describe)
+        # where the server cannot be asked any more the sessions are stopped first of all
+        if watcher.stands:
+            watcher.look()
+        self._result.standings = self._stage.standings(watcher.describe if watcher.stands else pid_text)
         text = f"the sessions did not end within {seconds:g}s"
         self._give_up(Failure("timeout", (), text, self._scenario.sessions[0].place))
 
@@ -227,12 +232,10 @@ class Performance:
 
     def _ended(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        return all(worker.ends(max(0.0, end - time.monotonic())) for worker in self._workers)
 
     def _bring_to_end(self, observer: Observer | None) -> None:
-        if any(thread.is_alive() for thread in self._threads):
+        if any(worker.alive for worker in self._workers):
             # an exception came between, Ctrl-C say
             self._stop.set()
             self._join()

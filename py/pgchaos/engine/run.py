@@ -279,18 +279,18 @@ class _Run:
         from pgchaos.engine.performance import Performance
 
         show = Performance(
-            self._scenario,
-            self._variables,
-            self._values,
-            self._door,
-            self._settings.seed,
-            self._voices,
-            self._pids,
-            self._result,
-            self._calm,
-            self._looks.link,
-            self._order,
-            self._ledger,
+            scenario=self._scenario,
+            variables=self._variables,
+            values=self._values,
+            door=self._door,
+            seed=self._settings.seed,
+            voices=self._voices,
+            pids=self._pids,
+            result=self._result,
+            calm=self._calm,
+            link=self._looks.link,
+            order=self._order,
+            ledger=self._ledger,
         )
         check = self._check()
         try:

@@ -14,10 +14,16 @@ from pgchaos.engine.stop import Stop
 
 KEY = "1885823848, 0"
 """Of the advisory lock: `pgch` in ASCII, and nothing."""
+_PATIENT = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0"
+"""A turn may be long in coming, and is had for long: whatever the role's or the database's time-outs are."""
+_ATTEMPTS = 5
+"""Connections that may be lost while a turn is waited for."""
 
 
 class Turns:
     """The turns of one process: an advisory lock, on a connection of their own, shared but by who must be alone.
+
+    A crash of the server takes every lock with it: who has a turn then is not alone any more.
 
     Args:
         conninfo: of the database in which runs meet.
@@ -40,7 +46,7 @@ class Turns:
         with self._door:
             # who is inside holds the lock for all of this process, and needs the door to leave
             if not self._inside:
-                self._ask(f"SELECT pg_catalog.pg_advisory_lock{'' if alone else '_shared'}({KEY})")
+                self._wait(f"SELECT pg_catalog.pg_advisory_lock{'' if alone else '_shared'}({KEY})")
             self._inside += 1
         try:
             yield
@@ -50,17 +56,28 @@ class Turns:
                 if not self._inside:
                     self._ask("SELECT pg_catalog.pg_advisory_unlock_all()")
 
-    def _ask(self, query: str) -> None:
-        """Ask; without a connection there are no turns: what is the matter the run itself will be told."""
+    def _wait(self, query: str) -> None:
+        """Ask for a turn; once more where the connection is lost meanwhile, by a crash of the server say."""
+        for _ in range(_ATTEMPTS):
+            if self._ask(query):
+                return
+
+    def _ask(self, query: str) -> bool:
+        """Ask, and say whether no more is to be done.
+
+        Without a server there are no turns: what is the matter the run itself will be told.
+        """
         if self._stop.is_set():
-            return
+            return True
         try:
             if self._link is None or not self._link.alive:
                 self._shut()
                 self._link = Link(self._conninfo, self._stop)
+                self._link.ask(_PATIENT)
         except LinkError:
-            return
-        self._link.ask(query)
+            return True
+        answer = self._link.ask(query)
+        return answer.error is None or not answer.error.lost
 
     def _shut(self) -> None:
         if self._link is not None:

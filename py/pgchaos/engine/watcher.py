@@ -14,6 +14,7 @@ from psycopg import pq
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.stage import Stage
+from pgchaos.schedule.gates import PREPARED
 
 _TIGHT = 0.001
 _LOOSE = 0.02
@@ -124,17 +125,31 @@ class Watcher:
         said = [row for result in answer.results for row in result.rows()]
         return ("0",) in said[:1], ("t",) in said[1:]
 
+    @property
+    def stands(self) -> bool:
+        """Whether the server can be asked, as far as is known: no look is waited for that takes a new connection."""
+        return self._link is not None and self._link.stands()
+
     def describe(self, pid: int) -> str:
         """Tell what a backend is that is none of ours.
 
         Args:
             pid: as `pg_blocking_pids` gave it.
         """
-        if pid == 0:
-            return "a prepared transaction"
+        if pid == PREPARED:
+            return pid_text(pid)
         answer = self._ask(
             "SELECT backend_type || coalesce(' ' || nullif(application_name, ''), '') || coalesce(', ' || state, '')"
             f" FROM pg_catalog.pg_stat_activity WHERE pid = {pid}"
         )
         told = [row[0] for result in answer.results for row in result.rows()]
-        return f"pid {pid} ({told[0]})" if told and told[0] else f"pid {pid}"
+        return f"{pid_text(pid)} ({told[0]})" if told and told[0] else pid_text(pid)
+
+
+def pid_text(pid: int) -> str:
+    """Name a backend that is none of ours, of which nothing is known.
+
+    Args:
+        pid: as `pg_blocking_pids` gave it.
+    """
+    return "a prepared transaction" if pid == PREPARED else f"pid {pid}"

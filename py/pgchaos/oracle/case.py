@@ -78,6 +78,12 @@ class Case:
         earlier = {unit.name for unit in self.evidence.units[:last]}
         return bool(self._unknown & earlier - {unit.name for unit in ring})
 
+    def silent(self, ring: Sequence[Unit]) -> frozenset[Named]:
+        """Name those besides who wrote what is seen nowhere, what was there before say: with it they hide another's."""
+        last = max(self.evidence.units.index(unit) for unit in ring)
+        others = (unit for unit in self.evidence.units[:last] if unit not in ring)
+        return frozenset(unit.name for unit in others if self.effects.writes_more(unit))
+
     def text(self, unit: Unit) -> str:
         """Name a transaction for people."""
         return unit_text(unit, self.evidence.units)

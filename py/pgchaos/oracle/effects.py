@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pgchaos.oracle.difference import adds_or_removes, written
 from pgchaos.oracle.model import Named, Row, State, Unit
-from pgchaos.oracle.sights import Context, is_torn, within, writing
+from pgchaos.oracle.sights import Context, is_torn, within, writing, written_rows
 
 Key = tuple[str, Row]
 """A row: the name of its table, and its key."""
@@ -134,6 +134,14 @@ class Effects:
             if without is not None and state is not None and left(without, key) != left(state, key):
                 return True
         return False
+
+    def writes_more(self, unit: Unit) -> bool:
+        """Say whether a transaction may have written more than is known: what was there before, say.
+
+        Args:
+            unit: as it went in the run that is judged.
+        """
+        return written_rows(unit) > len(self.may_write(unit))
 
     def may_write_unknown(self, unit: Unit) -> bool:
         """Say whether nobody knows what a transaction wrote: it was told what it is told in no serial order.

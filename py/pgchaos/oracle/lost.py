@@ -9,7 +9,7 @@ from pgchaos.oracle.anomaly import UNNAMED, Anomaly, anomaly, lines_of
 from pgchaos.oracle.case import Among, Case
 from pgchaos.oracle.effects import Key, left
 from pgchaos.oracle.model import Heard, Unit, sortable
-from pgchaos.oracle.sights import writing
+from pgchaos.oracle.sights import Sight, writing
 
 
 def lost_update(pair: Sequence[Unit], case: Case, among: Among) -> Anomaly | None:
@@ -25,7 +25,7 @@ def lost_update(pair: Sequence[Unit], case: Case, among: Among) -> Anomaly | Non
     """
     one, other = pair
     mine = case.sight(one, other, among)
-    if not mine.unseen or mine.seen:
+    if not _is_unseen(mine):
         return None
     both = case.effects.rows(one) & case.effects.rows(other)
     differs = case.evidence.differs
@@ -65,6 +65,10 @@ def _lost(one: Unit, other: Unit, key: Key, case: Case, among: Among) -> Anomaly
         told += [(other.name, heard) for heard in theirs]
         return anomaly("lost update", why, place, (one, other), (one, other), told)
     return None
+
+
+def _is_unseen(sight: Sight) -> bool:
+    return bool(sight.unseen) and not sight.seen
 
 
 def _write_of(unit: Unit, read: Heard, key: Key) -> Heard:

@@ -59,8 +59,11 @@ def _smallest(claim: Anomaly, rule: _Rule, ring: Sequence[Unit], case: Case) -> 
     """Find out whom else it takes; up to two are tried, then all others."""
     own = frozenset(unit.name for unit in ring)
     others = [unit for unit in case.evidence.units if unit.name not in own]
+    silent = case.silent(ring)
     for size in range(min(3, len(others))):
         for given in itertools.combinations(others, size):
+            if not silent <= {unit.name for unit in given}:
+                continue
             found = rule(ring, case, own | {unit.name for unit in given})
             if found is not None and found.name == claim.name:
                 return _given(found, given, case)

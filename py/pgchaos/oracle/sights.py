@@ -128,6 +128,15 @@ def writing(unit: Unit) -> Iterator[Heard]:
             yield heard
 
 
+def written_rows(unit: Unit) -> int:
+    """Count the rows that a transaction wrote, as often as it did, by what the server said.
+
+    Args:
+        unit: a transaction as it went.
+    """
+    return sum(_count(got.tag) for heard in unit.heard for got in heard.results)
+
+
 def _count(tag: str) -> int:
     verb, *rest = tag.split()[:3] or [""]
     return int(rest[-1]) if verb in _WRITES and rest and rest[-1].isdigit() else 0

@@ -66,8 +66,9 @@ def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
     """
     result = SpecResult(server=server.banner)
     calm = Stop()
+    stop = calm.set  # one bound method, to be found again when it is taken back
     if settings.stop is not None:
-        settings.stop.call(calm.set)
+        settings.stop.call(stop)
     try:
         with server.plain() as lent:
             try:
@@ -76,6 +77,8 @@ def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
             except (Interrupted, LinkError) as error:
                 result.problems.append(str(error))
     finally:
+        if settings.stop is not None:
+            settings.stop.call_no_more(stop)
         calm.close()
     return result
 

@@ -1,0 +1,51 @@
+"""A thread whose end is known for sure, also to who was interrupted while waiting for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class Worker:
+    """A thread that says itself when it has ended.
+
+    Up to Python 3.12 a `Thread.join` that Ctrl-C interrupts takes the thread for ended (bpo-45274), and what it uses
+    would be closed under it.
+
+    Args:
+        work: what it does.
+        name: of the thread.
+    """
+
+    def __init__(self, work: Callable[[], None], name: str) -> None:
+        self._work = work
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._do, name=name, daemon=True)
+        self._begun = False
+
+    def _do(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._over.set()
+
+    def start(self) -> None:
+        """Begin."""
+        self._begun = True
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._begun and not self._over.is_set()
+
+    def ends(self, within: float | None = None) -> bool:
+        """Wait for its end.
+
+        Args:
+            within: seconds; None for as long as it takes.
+
+        Returns:
+            False where it has not ended by then.
+        """
+        return not self._begun or self._over.wait(within)

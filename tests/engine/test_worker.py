@@ -1,0 +1,52 @@
+"""A thread's end is known, also to who was interrupted while waiting for it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+import pytest
+
+from pgchaos.engine.worker import Worker
+
+
+def test_an_interrupted_wait_does_not_take_it_for_ended() -> None:
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    def wait() -> None:
+        go.wait(30)
+
+    go = threading.Event()
+    worker = Worker(wait, "waits")
+    worker.start()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(KeyboardInterrupt):
+            worker.ends(30)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert worker.alive
+    assert not worker.ends(0)
+    go.set()
+    assert worker.ends(30)
+    assert not worker.alive
+
+
+def test_what_has_not_begun_is_not_waited_for() -> None:
+    worker = Worker(lambda: None, "nothing")
+    assert worker.ends()
+    assert not worker.alive
+
+
+def test_it_has_ended_when_its_work_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    worker = Worker(fail, "fails")
+    worker.start()
+    assert worker.ends(30)
