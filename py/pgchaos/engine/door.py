@@ -13,7 +13,7 @@ from psycopg import pq
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
 from pgchaos.engine.connecting import TOO_MANY_CONNECTIONS
-from pgchaos.engine.keeping import NOT_AS_NEW, VISITOR, KeptLink, use_of
+from pgchaos.engine.keeping import VISITOR, KeptLink, use_of
 from pgchaos.engine.link import Link, LinkError, link_again
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import session_conninfo
@@ -136,33 +136,40 @@ class Door:
         if not self.sandbox.shared:
             conninfo = session_conninfo(self.sandbox.conninfo, name, settings)
             return link_again(conninfo, stop, notice) if again else Link(conninfo, stop, notice)
-        settings, kept = self._all_settings(name, settings), True
-        while kept and not stop.is_set():
-            link, kept, dressed = self._ready(name, stop, settings, notice, again)
+        settings = self._all_settings(name, settings)
+        while not stop.is_set():
+            link, kept = self._ready(name, stop, settings, notice, again)
             try:
-                refusal = link.refusal() if dressed or link.begin_dress(settings, join=self.join) else NOT_AS_NEW
-            except BaseException:
+                refusal = link.refusal()
+            except BaseException:  # Ctrl-C too: it is not left open
                 link.shut()
                 raise
             if refusal is None:
                 link.lend(self.sandbox.shelf if self.keep else None, name)
                 return link
             link.shut()
-            if not kept and not stop.is_set():
+            if not (kept or stop.is_set()):
                 raise LinkError(refusal)
         raise LinkError(ServerError(NOT_CONNECTED, "the run was stopped", said=False))
 
     def _ready(
         self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
-    ) -> tuple[KeptLink, bool, bool]:
-        """Take what was ordered, or another; say whether it was kept, and whether it is being dressed already."""
+    ) -> tuple[KeptLink, bool]:
+        """Take what was ordered, or another that is dressed now; say whether it was kept."""
         link, wanted = self._ordered.pop(name, (None, settings))
         if link is not None and wanted == settings:
             link.attend(stop, notice)
-            return link, True, True
+            return link, True
         if link is not None:
             link.shut()
-        return *self._take(name, stop, notice, again, KeptLink), False
+        link, kept = self._take(name, stop, notice, again, KeptLink)
+        try:
+            # where that cannot be done, the link refuses
+            link.begin_dress(settings, join=self.join)
+        except BaseException:  # Ctrl-C too: it is not left open
+            link.shut()
+            raise
+        return link, kept
 
     def _take(self, name: str, stop: Stop, notice: Notice | None, again: bool, kind: type[K]) -> tuple[K, bool]:
         """Take a kept connection, or make one; say whether it was kept."""
