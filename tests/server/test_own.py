@@ -9,11 +9,13 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import psycopg
 import pytest
 
+from pgchaos.faults import carrying
 from pgchaos.scenario.place import Place
 from pgchaos.scenario.terms import Requirement
 from pgchaos.server import ServerError, supervisor
@@ -130,6 +132,22 @@ def test_disks_can_be_filled_by_root(own: OwnServers) -> None:
             with pytest.raises(psycopg.errors.DiskFull):
                 conn.execute("INSERT INTO t SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
     assert place not in Path("/proc/self/mounts").read_text()
+
+
+@needs_root
+def test_a_disk_has_room_again_though_somebody_still_holds_what_filled_it(own: OwnServers) -> None:
+    with own.sandbox(disks={"disk": 8 << 20}) as sandbox:
+        assert sandbox.power is not None
+        disk = sandbox.power.folder / "disk"
+        before = os.statvfs(disk).f_bavail
+        carrying.fill(SimpleNamespace(power=sandbox.power), "disk")
+        assert os.statvfs(disk).f_bavail == 0
+        (ballast,) = (path for path in disk.iterdir() if path.is_file())
+        # as a process does that is being started just then
+        with ballast.open("rb"):
+            carrying.empty(sandbox.power)
+            assert os.statvfs(disk).f_bavail == before
+        assert not ballast.exists()
 
 
 def test_nobody_else_is_given_a_disk(own: OwnServers, monkeypatch: pytest.MonkeyPatch) -> None:

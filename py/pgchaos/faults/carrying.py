@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -232,7 +233,11 @@ def empty(power: PrivateServer) -> None:
         power: the server.
     """
     for folder, _ in DISKS.values():
-        (power.folder / folder / _BALLAST).unlink(missing_ok=True)
+        path = power.folder / folder / _BALLAST
+        with contextlib.suppress(FileNotFoundError):
+            # the room is there at once, though a process just being started holds the file that was open meanwhile
+            os.truncate(path, 0)
+            path.unlink()
 
 
 def _await(state: Callable[[], bool], what: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 
 from pgchaos.server import binaries
+from pgchaos.server.environment import environment
 from pgchaos.server.settings import ServerError
 
 _FILE = re.compile(r"pgtap--(\d+(?:\.\d+)+)\.sql")
@@ -143,7 +144,7 @@ def places() -> Iterator[Path]:
     yield own_place()
     pg_config = shutil.which("pg_config")
     if pg_config:
-        done = subprocess.run([pg_config, "--sharedir"], capture_output=True, text=True, check=False)
+        done = subprocess.run([pg_config, "--sharedir"], capture_output=True, text=True, check=False, env=environment())
         if done.returncode == 0:
             yield Path(done.stdout.strip(), "extension")
     yield from sorted(Path("/usr/share/postgresql").glob("*/extension"), reverse=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pgchaos.server.environment import environment
 from pgchaos.server.settings import ServerError
 
 _SCRIPT = Path(__file__).with_name("supervisor.py")
@@ -37,6 +38,7 @@ class Watch:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                env=environment(),
                 bufsize=0,
             )
         except OSError as error:
