@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from pgchaos.engine import link, observer
+from pgchaos.history import RunResult
 from tests.engine.playing import Play, held, only, stranger
 from tests.waiting import until, until_sql
 
@@ -154,6 +155,37 @@ def test_a_backend_that_does_not_answer_a_cancel_loses_its_socket(
     assert time.monotonic() - began < 5
 
 
+HAS_FROZEN = until_sql("EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'has frozen it')")
+"""Waits until `frozen` has done so."""
+
+
+def frozen(play: Play, who: str, waits: str, text: str) -> RunResult:
+    """Play a scenario in which the backend of one connection is frozen while another waits for that by HAS_FROZEN."""
+    pids: list[int] = []
+
+    def freeze(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND query LIKE 'DO %%'"
+        row = conn.execute("SELECT pid FROM pg_stat_activity WHERE application_name = %s", [who]).fetchone()
+        if conn.execute(waiting, [waits]).fetchone() is None or row is None:
+            return False
+        pids.append(int(str(row[0])))
+        os.kill(pids[0], signal.SIGSTOP)
+        conn.execute("SET application_name = 'has frozen it'")
+        return True
+
+    with play.server.connect() as conn:
+        thread = threading.Thread(target=partial(until, partial(freeze, conn), f"{waits} waits"))
+        thread.start()
+        try:
+            result = play(text)
+        finally:
+            thread.join(30)
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+    assert pids
+    return result
+
+
 def test_a_backend_frozen_at_the_end_of_its_session_does_not_hold_up_the_run(
     play_own: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,36 +194,20 @@ def test_a_backend_frozen_at_the_end_of_its_session_does_not_hold_up_the_run(
 
     monkeypatch.setattr(link, "_ANSWER_TO_CANCEL", 0.2)
     monkeypatch.setattr(speaker, "_SHORT", 0.2)
-    pids: list[int] = []
-
-    def at_check(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
-        query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'check' AND query LIKE 'DO %'"
-        if conn.execute(query).fetchone() is None:
-            return False
-        row = conn.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'frozen[1]'").fetchone()
-        assert row is not None
-        pids.append(int(str(row[0])))
-        os.kill(pids[0], signal.SIGSTOP)
-        conn.execute("SET application_name = 'has frozen it'")
-        return True
-
     began = time.monotonic()
-    with play_own.server.connect() as conn:
-        thread = threading.Thread(target=partial(until, partial(at_check, conn), "the check waits"))
-        thread.start()
-        try:
-            result = play_own(f"""
+    result = frozen(
+        play_own,
+        "frozen[1]",
+        "check",
+        f"""
 -- chaos:session frozen
 BEGIN;
 SELECT 1;
 -- chaos:check
-{until_sql("EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'has frozen it')")}
+{HAS_FROZEN}
 SELECT pass('checked');
-""")
-        finally:
-            thread.join(30)
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+""",
+    )
     assert [f.names for f in result.failures] == [("open transaction",)]
     assert time.monotonic() - began < 6
 
@@ -199,35 +215,19 @@ SELECT pass('checked');
 def test_a_frozen_invariant_does_not_hold_up_the_run(play_own: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "_ANSWER_TO_CANCEL", 0.2)
     monkeypatch.setattr(observer, "_PATIENCE", 0.3)
-    pids: list[int] = []
-
-    def at_session(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
-        query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 's[1]' AND query LIKE 'DO %'"
-        row = conn.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'invariant'").fetchone()
-        if conn.execute(query).fetchone() is None or row is None:
-            return False
-        pids.append(int(str(row[0])))
-        os.kill(pids[0], signal.SIGSTOP)
-        conn.execute("SET application_name = 'has frozen it'")
-        return True
-
     began = time.monotonic()
-    with play_own.server.connect() as conn:
-        thread = threading.Thread(target=partial(until, partial(at_session, conn), "the session waits"))
-        thread.start()
-        try:
-            result = play_own(f"""
+    result = frozen(
+        play_own,
+        "invariant",
+        "s[1]",
+        f"""
 -- chaos:invariant every 10ms
 SELECT true AS "it holds";
 -- chaos:session s
-{until_sql("EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'has frozen it')")}
+{HAS_FROZEN}
 -- chaos:check
 SELECT pass('checked');
-""")
-        finally:
-            thread.join(30)
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+""",
+    )
     assert held(result) == ["checked"]
-    assert pids
     assert time.monotonic() - began < 10

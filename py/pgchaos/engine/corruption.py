@@ -72,7 +72,7 @@ def corruptions(link: Link, scenario: Scenario, sandbox: Sandbox, *, asked: bool
     """
     if not asked and _TAGS.isdisjoint(scenario.tags):
         return [], []
-    query = f"{_BEGIN}{_relations(scenario, sandbox)}"
+    query = f"{_BEGIN}SAVEPOINT pgchaos; {_relations(scenario, sandbox)}"
     begun = link.ask(query, deadline=time.monotonic() + _PATIENCE)
     try:
         if begun.error is not None:
@@ -80,7 +80,7 @@ def corruptions(link: Link, scenario: Scenario, sandbox: Sandbox, *, asked: bool
             if begun.error.sqlstate in _CORRUPTED:
                 return [Failure("amcheck", (), text)], []
             return ([Failure("error", ("amcheck",), text)], []) if asked else ([], [text])
-        *_, which, there = begun.results
+        *_, which, _, there = begun.results
         schema, arguments = (str(cell) for cell in next(which.rows()))
         relations = [_Relation(str(oid), str(name), kind == "i") for oid, name, kind in there.rows()]
         return _look(link, relations, schema, int(arguments))
@@ -107,9 +107,9 @@ def _look(link: Link, relations: list[_Relation], schema: str, arguments: int) -
     failures: list[Failure] = []
     notes: list[str] = []
     for relation in relations:
-        query = f"SAVEPOINT pgchaos; {_query(relation, schema, arguments)}"
+        # what the one before it came to may be an error
+        query = f"ROLLBACK TO pgchaos; {_query(relation, schema, arguments)}"
         answer = link.ask(query, deadline=time.monotonic() + _PATIENCE)
-        link.ask("ROLLBACK TO pgchaos", deadline=time.monotonic() + _PATIENCE)
         found = [str(row[0]) for result in answer.results for row in result.rows() if row[0] is not None]
         what = f"{'index' if relation.is_index else 'table'} {relation.name}"
         if answer.error is not None and answer.error.sqlstate in _CORRUPTED:
@@ -117,7 +117,7 @@ def _look(link: Link, relations: list[_Relation], schema: str, arguments: int) -
         elif answer.error is not None:
             notes.append(f"amcheck could not look at {what}: {_said(answer)}")
             continue
-        if any(found):
+        if found:
             failures.append(Failure("amcheck", (), f"amcheck: {what} is corrupt", None, tuple(_few(found))))
     return failures, notes
 
