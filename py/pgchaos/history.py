@@ -164,9 +164,9 @@ class Standing:
 
     Args:
         session: `session[worker]`.
-        place: the statement or directive where it stood.
-        doing: 'ended', 'runs', 'is blocked', 'waits at barrier looked', …
-        since: when that began.
+        place: the statement or directive where it stood; None where it has ended or has not begun.
+        doing: 'ended', 'has not begun', 'runs', 'is blocked', 'waits at barrier looked', …
+        since: when that began; None where it has not begun.
         waits_for: the connections that it waits for, and foreign backends by pid and kind.
     """
 

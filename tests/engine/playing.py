@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import textwrap
 import threading
-from collections.abc import Iterator
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+import pytest
 
-from pgchaos.engine import Settings, run
+from pgchaos.engine import Settings, run, watcher
+from pgchaos.engine.watcher import Watcher
 from pgchaos.history import Failure, Record, RunResult
 from pgchaos.scenario.reader import read
 from pgchaos.server import Server
 from tests.waiting import until
+
+_FAR = 3600.0
+"""Seconds, longer than any time-out in these tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,46 @@ def outcomes(result: RunResult, session: str) -> list[tuple[int, int, bool, str,
 def texts(records: list[Record]) -> list[str]:
     """Give their statements."""
     return [record.statement for record in records]
+
+
+class Clock:
+    """The time of a watcher, which jumps to its end once a state is there: a time-out that no load brings early.
+
+    Args:
+        state: is asked each time.
+    """
+
+    def __init__(self, state: Callable[[], bool]) -> None:
+        self._state, self._over = state, 0.0
+
+    def monotonic(self) -> float:
+        """Tell the time in seconds."""
+        self._over = self._over or (_FAR if self._state() else 0.0)
+        return time.monotonic() + self._over
+
+    def time(self) -> float:
+        """Tell the wall's time."""
+        return time.time()
+
+
+def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]], bool]) -> None:
+    """Have the time of the sessions be over as soon as they stand so.
+
+    Args:
+        monkeypatch: of the test.
+        state: is told what each session does, by its name; '' before it is connected.
+    """
+    real = Watcher.watch
+
+    def watch(of: Watcher, seconds: float) -> bool:
+        def stands() -> bool:
+            doing = {standing.session: standing.doing for standing in of._stage.standings(watcher.pid_text)}
+            return state(defaultdict(str, doing))
+
+        monkeypatch.setattr(watcher, "time", Clock(stands))
+        return real(of, seconds)
+
+    monkeypatch.setattr(Watcher, "watch", watch)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 
 from pgchaos.engine import link, observer
 from pgchaos.history import RunResult
-from tests.engine.playing import Play, held, only, stranger
+from tests.engine.playing import Play, held, only, over_once, stranger
 from tests.waiting import until, until_sql
 
 CHECKED = """
@@ -34,10 +34,12 @@ def test_sessions_that_do_not_end_are_stopped(play: Play) -> None:
     assert result.output == ["setup: NOTICE: teardown ran"]
 
 
-def test_standings_say_who_waited_for_whom(play: Play) -> None:
+def test_standings_say_who_waited_for_whom(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    stood = {"holder[1]": "runs", "late[1]": "is blocked", "over[1]": "waits at barrier never"}
+    over_once(monkeypatch, lambda told: all(told[who] == doing for who, doing in stood.items()))
     result = play(
         """
-        -- chaos:timeout 400ms
+        -- chaos:timeout 10min
         -- chaos:session holder
         BEGIN;
         SELECT pg_advisory_xact_lock(1);
@@ -69,10 +71,11 @@ def test_standings_say_who_waited_for_whom(play: Play) -> None:
     assert told["over[1]"] == ("waits at barrier never", ("last[1]",))
 
 
-def test_standings_name_a_prepared_transaction(play: Play) -> None:
+def test_standings_name_a_prepared_transaction(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    over_once(monkeypatch, lambda told: told["s[1]"] == "is blocked")
     result = play(
         """
-        -- chaos:timeout 300ms
+        -- chaos:timeout 10min
         -- chaos:setup
         CREATE TABLE t (id int PRIMARY KEY);
         BEGIN;
@@ -88,11 +91,12 @@ def test_standings_name_a_prepared_transaction(play: Play) -> None:
     assert (standing.doing, standing.waits_for) == ("is blocked", ("a prepared transaction",))
 
 
-def test_standings_name_a_foreign_backend(play: Play) -> None:
+def test_standings_name_a_foreign_backend(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    over_once(monkeypatch, lambda told: told["ready[1]"] == "is blocked")
     with stranger(play.server, 7):
         result = play(
             """
-            -- chaos:timeout 1500ms
+            -- chaos:timeout 10min
             -- chaos:session ready
             -- chaos:allow query_canceled
             SELECT pg_sleep(100);

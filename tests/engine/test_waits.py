@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
+from pgchaos.engine.stage import Stage
+from pgchaos.schedule.board import Actor
 from tests.engine.playing import Play, held, only, said
+from tests.waiting import until
 
 CHECKED = """
 -- chaos:check
 SELECT pass('checked');
 """
+
+
+def hold_back(monkeypatch: pytest.MonkeyPatch, what: str, session: str, state: Callable[[Stage], bool]) -> None:
+    """Have a session tell the stage of something only once the stage is in a state."""
+    real = getattr(Stage, what)
+
+    def told(stage: Stage, actor: Actor, *args: object) -> None:
+        if actor.session == session:
+            until(lambda: state(stage), f"the stage stands as {session} waits for")
+        real(stage, actor, *args)
+
+    monkeypatch.setattr(Stage, what, told)
 
 
 def test_each_iteration_has_its_own_barrier(play: Play) -> None:
@@ -170,7 +186,9 @@ def test_a_wait_that_can_never_open_fails_at_once(play: Play, waits: str, other:
     assert standing.doing.startswith("waits at ")
 
 
-def test_a_wait_that_can_never_open_tells_how_the_others_stood(play: Play) -> None:
+def test_a_wait_that_can_never_open_tells_how_the_others_stood(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    doing = {Actor("busy", 1): "runs", Actor("pauses", 1): "is in a delay"}
+    hold_back(monkeypatch, "end", "gone", lambda stage: all(stage.does(who) == what for who, what in doing.items()))
     result = play(
         """
         -- chaos:session s
@@ -195,6 +213,27 @@ def test_a_wait_that_can_never_open_tells_how_the_others_stood(play: Play) -> No
     assert told["gone[1]"][0] == "ended"
     assert told["busy[1]"] == ("runs", 11)
     assert told["pauses[1]"] == ("is in a delay", 13)
+
+
+def test_who_has_not_begun_stands_there_too(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold_back(monkeypatch, "begin", "late", lambda stage: stage.stop.is_set())
+    result = play(
+        """
+        -- chaos:session s
+        -- chaos:barrier met
+        SELECT 1;
+        -- chaos:session gone
+        \\quit
+        -- chaos:barrier met
+        -- chaos:session late
+        SELECT 1;
+        """
+        + CHECKED
+    )
+    assert only(result).kind == "wait"
+    told = {s.session: (s.doing, s.place, s.since) for s in result.standings}
+    assert told["late[1]"] == ("has not begun", None, None)
+    assert sorted(told) == ["gone[1]", "late[1]", "s[1]"]
 
 
 def test_a_signal_stays_given_to_the_end(play: Play) -> None:

@@ -20,6 +20,8 @@ from pgchaos.schedule.looks import Looks, Seen
 
 _PROCESS = re.compile(r"\b[Pp]rocess ([0-9]+)")
 """How DETAIL of a deadlock names a backend (deadlock.c)."""
+_NOT_BEGUN = "has not begun"
+"""What a session does that is connected and has come to nothing yet."""
 
 
 class Halted(Exception):
@@ -153,7 +155,7 @@ class Stage:
     def does(self, actor: Actor) -> str:
         """Tell what a connection does now."""
         with self._news:
-            return self._doing[actor].doing if actor in self._doing else "has not begun"
+            return self._doing[actor].doing if actor in self._doing else _NOT_BEGUN
 
     def _struck(self) -> None:
         """Take note that a fault has struck: what was seen before it says nothing any more."""
@@ -349,9 +351,12 @@ class Stage:
             return self._stand(describe)
 
     def _stand(self, describe: Callable[[int], str]) -> list[Standing]:
-        return [self._standing(actor, now, describe) for actor, now in sorted(self._doing.items())]
+        return [self._standing(actor, describe) for actor in sorted({*self._actors.values(), *self._doing})]
 
-    def _standing(self, actor: Actor, now: Doing, describe: Callable[[int], str]) -> Standing:
+    def _standing(self, actor: Actor, describe: Callable[[int], str]) -> Standing:
+        now = self._doing.get(actor)
+        if now is None:
+            return Standing(str(actor), None, _NOT_BEGUN)
         whom = tuple(str(self._actors[pid]) if pid in self._actors else describe(pid) for pid in now.blockers)
         doing = "is blocked" if whom else now.doing
         if now.doing.startswith("waits at"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from typing import TextIO
@@ -24,7 +25,7 @@ class Live:
         self._terminal = terminal
         self._lock = threading.Lock()
         self._counts: dict[str, str] = {}
-        self._said = 0.0
+        self._said = -math.inf
 
     def tell(self, name: str, runs: int, limit: int) -> None:
         """Say how far one has come.
