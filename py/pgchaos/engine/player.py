@@ -165,7 +165,7 @@ class Player:
             self._act(f"signal {item.name}", item.place)
             self._cast.stage.give(item.name)
         elif isinstance(item, Delay):
-            self._cast.stage.idle(self.actor, item.place, "is in a delay")
+            self._cast.stage.doings.idle(self.actor, item.place, "is in a delay")
             act = self._act("jitter" if item.jitter else "delay", item.place)
             self._delay(item.seconds * self._random.random() if item.jitter else item.seconds)
             act.ended_at = time.time()
@@ -238,7 +238,7 @@ class Player:
     def _send_struck(self, item: Statement, expect: Expect | None) -> Answer:
         """Send a statement with what strikes around it."""
         faults, self._faults = self._faults, ()
-        self._cast.stage.idle(self.actor, item.place, "is struck by a fault")
+        self._cast.stage.doings.idle(self.actor, item.place, "is struck by a fault")
         strikes = Strikes(self._cast.faulting, faults, self.actor, self.speaker, self._act)
         strikes.before(item)
         self._last = None
@@ -327,7 +327,7 @@ class Player:
 
     def _again(self) -> None:
         """Go back to where the transaction began, with everything as it stood there, after a pause that doubles."""
-        self._cast.stage.idle(self.actor, self.speaker.place(), "waits to retry")
+        self._cast.stage.doings.idle(self.actor, self.speaker.place(), "waits to retry")
         self._delay(self._pause())
         self._retries += 1
         begun = self._begun

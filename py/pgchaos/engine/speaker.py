@@ -61,7 +61,7 @@ class Speaker:
         link = self._cast.door.open(str(actor), self._cast.stop, settings, self._hear, again=again, patience=patience)
         self._link, self._told, self._hurried = link, None, False
         self._cast.pids.add(link.pid)
-        self._cast.stage.join(actor, link.pid)
+        self._cast.stage.doings.join(actor, link.pid)
 
     def _hear(self, raw: pq.abc.PGresult) -> None:
         self._cast.voices.hear(str(self._actor), self._record.place if self._record else None, raw)
@@ -99,7 +99,7 @@ class Speaker:
         self._cast.stage.begin(self._actor, record)
         answer = self._ask(text, item.copy, record.iteration, variables)
         if answer.error is not None:
-            answer.error = self._cast.stage.with_names(answer.error)
+            answer.error = self._cast.stage.doings.with_names(answer.error)
         record.ended_at = now = time.time()
         self._cast.stage.finish(self._actor, now)
         self._note(record, answer)

@@ -1,27 +1,18 @@
-"""Where the sessions of one run meet: who is in which statement, who waits, and what has been seen."""
+"""Where the sessions of one run meet: who waits for whom, whether a wait opens, and whether anybody can go on."""
 
 from __future__ import annotations
 
-import itertools
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
-from pgchaos.engine.answer import ServerError
+from pgchaos.engine.doings import BETWEEN, Doing, Doings
 from pgchaos.engine.stop import Stop
 from pgchaos.history import Failure, Record, RunResult, Standing
 from pgchaos.scenario.items import Barrier
-from pgchaos.scenario.place import Place
 from pgchaos.schedule.board import Actor, Board, Wait, waits_text
-from pgchaos.schedule.looks import Looks, Seen
-
-_PROCESS = re.compile(r"\b[Pp]rocess ([0-9]+)")
-"""How DETAIL of a deadlock names a backend (deadlock.c)."""
-_NOT_BEGUN = "has not begun"
-"""What a session does that is connected and has come to nothing yet."""
+from pgchaos.schedule.looks import Looks
 
 
 class Halted(Exception):
@@ -34,18 +25,6 @@ class SessionFailed(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.text)
         self.failure = failure
-
-
-@dataclass(slots=True)
-class Doing:
-    """What a connection does now."""
-
-    place: Place | None
-    doing: str
-    since: float
-    record: Record | None = None
-    ticket: int = 0
-    blockers: tuple[int, ...] = ()
 
 
 class Stage:
@@ -61,10 +40,8 @@ class Stage:
         self._board = board
         self._result = result
         self._news = threading.Condition()
-        self._doing: dict[Actor, Doing] = {}
-        self._tickets = itertools.count(1)
-        self._actors: dict[int, Actor] = {}
-        self._looks = Looks(self._actors)
+        self.doings = Doings()
+        self._looks = Looks(self.doings.actors)
         self._running = self._unready = 0
         self._asked = (0.0, 0.0)
         self._strikes = 0
@@ -80,22 +57,13 @@ class Stage:
 
     # what sessions tell
 
-    def join(self, actor: Actor, pid: int) -> None:
-        """Note the backend of a connection, again after it reconnected."""
-        self._actors[pid] = actor
-
-    def idle(self, actor: Actor, place: Place | None, doing: str) -> None:
-        """Note what a connection does that is no statement and no wait: a delay."""
-        self._doing[actor] = Doing(place, doing, time.time())
-
     def begin(self, actor: Actor, record: Record) -> None:
         """Note that a connection sends a statement."""
-        self._doing[actor] = Doing(record.place, "runs", record.started_at or time.time(), record, next(self._tickets))
+        self.doings.begin(actor, record)
 
     def finish(self, actor: Actor, now: float) -> None:
         """Note that its answer came at a time."""
-        doing = self._doing[actor]
-        doing.record, doing.doing, doing.since, doing.blockers = None, "is between statements", now, ()
+        self.doings.finish(actor, now)
 
     def arrive(self, actor: Actor, barrier: str, iteration: int) -> None:
         """Note that a connection passed a barrier by."""
@@ -141,21 +109,16 @@ class Stage:
             asked: when the server was asked for these.
         """
         with self._news:
-            blocked = {self._actors[pid]: [self._actors.get(one) for one in by] for pid, by in blockers.items()}
+            actors = self.doings.actors
+            blocked = {actors[pid]: [actors.get(one) for one in by] for pid, by in blockers.items()}
             if blocked and not self.patient:
                 return False
-            idle = [now.since for actor, now in self._doing.items() if actor not in blocked]
             # who came to stand since then may have let go of a lock before that
-            return max(idle, default=0.0) < asked and self._board.stands_still(self._waiting(), blocked)
+            return self.doings.last_change(blocked) < asked and self._board.stands_still(self._waiting(), blocked)
 
     def _waiting(self) -> set[Actor]:
         """List those who wait for others, and do not stand at a wait."""
         return set(self._held_up)
-
-    def does(self, actor: Actor) -> str:
-        """Tell what a connection does now."""
-        with self._news:
-            return self._doing[actor].doing if actor in self._doing else _NOT_BEGUN
 
     def _struck(self) -> None:
         """Take note that a fault has struck: what was seen before it says nothing any more."""
@@ -201,7 +164,7 @@ class Stage:
             self._board.end(actor)
             if not self.stop.is_set():
                 how = "ended, its transaction still open" if in_block else "ended"
-                self._doing[actor] = Doing(None, how, time.time())
+                self.doings.idle(actor, None, how)
             self._running -= 1
             self._news.notify_all()
 
@@ -219,7 +182,7 @@ class Stage:
         """
         with self._news:
             self._board.stand(actor, wait, iteration)
-            self._doing[actor] = Doing(wait.place, f"waits at {waits_text(wait)}", time.time())
+            self.doings.wait(actor, wait.place, waits_text(wait))
             self._news.notify_all()
             while not (decision := self._board.decide(actor)).open:
                 if self.stop.is_set():
@@ -228,7 +191,7 @@ class Stage:
                     raise SessionFailed(_cannot_open(actor, wait, decision.never))
                 self._news.wait()
             self._board.leave(actor)
-            self._doing[actor].doing = "is between statements"
+            self.doings[actor].doing = BETWEEN
             if isinstance(wait, Barrier):
                 self._news.notify_all()
 
@@ -243,13 +206,7 @@ class Stage:
         Returns:
             The ticket of the statement for each pid.
         """
-        before = time.time() - longer_than
-        doing = self._doing
-        return {
-            pid: now.ticket
-            for pid, actor in list(self._actors.items())
-            if (now := doing.get(actor)) is not None and now.record is not None and now.since <= before
-        }
+        return self.doings.busy(longer_than)
 
     def needs_looks(self) -> bool:
         """Say whether somebody waits for others to be blocked."""
@@ -280,64 +237,24 @@ class Stage:
             blockers: for each pid that waits, the pids that it waits for.
         """
         with self._news:
-            look = self._take(tickets, blockers)
+            look = self.doings.take(tickets, blockers)
             if self._board.see_blocked(*self._looks.add(look)):
                 self._news.notify_all()
             self._asked = (self._asked[1], asked)
             self._find_stuck()
-
-    def _take(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]]) -> dict[Actor, Seen]:
-        """Note who waits for whom; leave out who meanwhile is in another statement."""
-        look: dict[Actor, Seen] = {}
-        for pid, by in blockers.items():
-            actor = self._actors[pid]
-            now = self._doing[actor]
-            record = now.record  # its session takes it away when the answer has come
-            if record is not None and now.ticket == tickets[pid]:
-                look[actor] = Seen(now.ticket, by)
-                now.blockers = by
-                self._remember(record, by)
-        for actor, now in list(self._doing.items()):
-            if actor not in look:
-                now.blockers = ()
-        return look
-
-    def note_blockers(self, pid: int, blockers: tuple[int, ...]) -> None:
-        """Note whom a connection was seen waiting for, where somebody else has looked."""
-        with self._news:
-            now = self._doing.get(self._actors[pid])
-            if now is not None and now.record is not None:
-                self._remember(now.record, blockers)
 
     def _find_stuck(self) -> None:
         """Stop the run where nobody can go on any more, instead of waiting for its time to be over."""
         confirmed = self._looks.confirmed
         if not confirmed or not self.patient or self._strikes or self.stop.is_set():
             return
-        idle = [now.since for actor, now in self._doing.items() if actor not in confirmed]
         # a look from before somebody came to stand may show a lock that he has since let go
-        if max(idle, default=0.0) >= self._asked[0]:
+        if self.doings.last_change(confirmed) >= self._asked[0]:
             return
-        found = self._board.stuck({a: [self._actors.get(pid) for pid in by] for a, by in confirmed.items()})
+        found = self._board.stuck({a: [self.doings.actors.get(pid) for pid in by] for a, by in confirmed.items()})
         if found is not None:
             actor, why = found
-            self.fail(stuck_failure(actor, self._doing[actor], why))
-
-    def _remember(self, record: Record, blockers: tuple[int, ...]) -> None:
-        for pid in blockers:
-            who = str(self._actors[pid]) if pid in self._actors else ""
-            if who and who not in record.waited_on:
-                record.waited_on += (who,)
-
-    def with_names(self, error: ServerError) -> ServerError:
-        """Name the sessions of this scenario where the server names backends: "Process 27821 waits for …"."""
-
-        def named(found: re.Match[str]) -> str:
-            actor = self._actors.get(int(found[1]))
-            return f"{actor} (pid {found[1]})" if actor is not None else found[0]
-
-        hint = tuple(_PROCESS.sub(named, line) for line in error.hint)
-        return error if hint == error.hint else replace(error, hint=hint)
+            self.fail(stuck_failure(actor, self.doings[actor], why))
 
     # what the run asks
 
@@ -351,17 +268,7 @@ class Stage:
             return self._stand(describe)
 
     def _stand(self, describe: Callable[[int], str]) -> list[Standing]:
-        return [self._standing(actor, describe) for actor in sorted({*self._actors.values(), *self._doing})]
-
-    def _standing(self, actor: Actor, describe: Callable[[int], str]) -> Standing:
-        now = self._doing.get(actor)
-        if now is None:
-            return Standing(str(actor), None, _NOT_BEGUN)
-        whom = tuple(str(self._actors[pid]) if pid in self._actors else describe(pid) for pid in now.blockers)
-        doing = "is blocked" if whom else now.doing
-        if now.doing.startswith("waits at"):
-            whom = tuple(map(str, self._board.decide(actor).missing))
-        return Standing(str(actor), now.place, doing, now.since, whom)
+        return self.doings.standings(lambda actor: self._board.decide(actor).missing, describe)
 
 
 def stuck_failure(actor: Actor, now: Doing, why: str) -> Failure:
@@ -376,8 +283,7 @@ def stuck_failure(actor: Actor, now: Doing, why: str) -> Failure:
         A wait that can never open; or, where only locks are in it, what would else be a time-out, at once.
     """
     if now.record is None:
-        where = now.doing.removeprefix("waits at ")
-        return Failure("wait", (), f"{where} of {actor} can never open: {why}", now.place, session=str(actor))
+        return Failure("wait", (), f"{now.waits_at} of {actor} can never open: {why}", now.place, session=str(actor))
     return Failure("timeout", (), f"the sessions cannot end: {why}: is a COMMIT missing?", now.place)
 
 

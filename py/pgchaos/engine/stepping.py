@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from pgchaos.engine.stage import Doing, Halted, Stage, stuck_failure
+from pgchaos.engine.stage import Halted, Stage, stuck_failure
 from pgchaos.engine.stop import Stop
 from pgchaos.history import Failure, Record, RunResult
 from pgchaos.scenario.place import Place
@@ -87,7 +87,7 @@ class SteppedStage(Stage):
             if self.stop.is_set():
                 raise Halted
             self._gates[actor] = gate
-            self._doing[actor] = Doing(place, f"stands before step {gate.step}", time.time())
+            self.doings.idle(actor, place, f"stands before step {gate.step}")
             self._change = next(self._changes)
             self._news.notify_all()
         self._locks[actor].acquire()
@@ -198,10 +198,7 @@ class SteppedStage(Stage):
         return actor in self._gates or actor in self._over or self._board.stands(actor)
 
     def _all_in_statements(self) -> bool:
-        doing, idle = self._doing, self._is_idle
-        return all(
-            (now := doing.get(actor)) is not None and now.record is not None for actor in self._locks if not idle(actor)
-        )
+        return all(self.doings.in_statement(actor) for actor in self._locks if not self._is_idle(actor))
 
     def _await_change(self, seconds: float) -> None:
         before, until = self._change, time.monotonic() + seconds
@@ -228,8 +225,9 @@ class SteppedStage(Stage):
     ) -> None:
         """Take a look at the server: one is enough where nobody moves."""
         with self._news:
-            look = self._take(tickets, blockers)
-            waits = {a: tuple(self._actors.get(pid, pid) for pid in seen.blockers) for a, seen in look.items()}
+            look = self.doings.take(tickets, blockers)
+            actors = self.doings.actors
+            waits = {a: tuple(actors.get(pid, pid) for pid in seen.blockers) for a, seen in look.items()}
             idle = [actor for actor in self._locks if self._is_idle(actor)]
             firm, here = held(waits, idle)
             if self._change != self._stamp:
@@ -254,10 +252,10 @@ class SteppedStage(Stage):
                 return None
             found = self._board.stuck(blocked)
             if found is not None:
-                return stuck_failure(found[0], self._doing[found[0]], found[1])
+                return stuck_failure(found[0], self.doings[found[0]], found[1])
             first = min(blocked)
             text = f"the sessions cannot end: {first} waits for a lock that {self.whom(first)} holds"
-            return Failure("timeout", (), text, self._doing[first].place)
+            return Failure("timeout", (), text, self.doings[first].place)
 
 
 def _stranger(pid: int) -> str:

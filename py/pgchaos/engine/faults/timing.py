@@ -99,7 +99,7 @@ class Timing:
         blocked = {pid: by for pid, by in active.items() if by}
         there = blocked if state == _BLOCKED else active
         for pid in pids.keys() & blocked.keys():
-            self._stage.note_blockers(pid, blocked[pid])
+            self._stage.doings.note_blockers(pid, blocked[pid])
         lacking = [one for pid, one in pids.items() if pid not in there]
         if lacking and vainly:
             self._check_whether_in_vain(lacking, state, blocked, asked)
@@ -120,7 +120,7 @@ class Timing:
         if gone:
             raise Missed(f"{' and '.join(map(str, gone))} came to the end without being {state}")
         if self._stage.stands_still(blocked, asked):
-            doing = " and ".join(f"{one} {self._stage.does(one)}" for one in lacking)
+            doing = " and ".join(f"{one} {self._stage.doings.does(one)}" for one in lacking)
             raise Missed(f"{doing}, and does not come to be {state}: nobody goes on before this fault has struck")
 
     def _go_on_waiting(self, over: Over | None) -> None:

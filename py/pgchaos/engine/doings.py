@@ -1,0 +1,199 @@
+"""Who does what in a run: each connection's statement, wait or delay, and whom it was last seen waiting for.
+
+Each connection tells of itself, in its own thread; what is asked of several at once is asked under the stage's lock.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+from pgchaos.engine.answer import ServerError
+from pgchaos.history import Record, Standing
+from pgchaos.scenario.place import Place
+from pgchaos.schedule.board import Actor
+from pgchaos.schedule.looks import Seen
+
+BETWEEN = "is between statements"
+_NOT_BEGUN = "has not begun"
+"""What a session does that is connected and has come to nothing yet."""
+_WAITS = "waits at "
+_PROCESS = re.compile(r"\b[Pp]rocess ([0-9]+)")
+"""How DETAIL of a deadlock names a backend (deadlock.c)."""
+
+
+@dataclass(slots=True)
+class Doing:
+    """What a connection does now.
+
+    Args:
+        place: where in the file.
+        doing: in words.
+        since: when it began, on `time.time()`.
+        record: of the statement that runs; None between statements.
+        ticket: of that statement, different for each.
+        blockers: the backends that it was seen waiting for, by pid.
+    """
+
+    place: Place | None
+    doing: str
+    since: float
+    record: Record | None = None
+    ticket: int = 0
+    blockers: tuple[int, ...] = ()
+
+    @property
+    def waits_at(self) -> str:
+        """The wait at which it stands, or ''."""
+        return self.doing.removeprefix(_WAITS) if self.doing.startswith(_WAITS) else ""
+
+
+class Doings:
+    """What all connections of a run do."""
+
+    def __init__(self) -> None:
+        self.actors: dict[int, Actor] = {}
+        """Whose a backend is or was, by pid."""
+        self._now: dict[Actor, Doing] = {}
+        self._tickets = itertools.count(1)
+
+    def __getitem__(self, actor: Actor) -> Doing:
+        """Give what a connection does that has begun something."""
+        return self._now[actor]
+
+    # what connections tell
+
+    def join(self, actor: Actor, pid: int) -> None:
+        """Note the backend of a connection, again after it reconnected."""
+        self.actors[pid] = actor
+
+    def idle(self, actor: Actor, place: Place | None, doing: str) -> None:
+        """Note what a connection does that is no statement: a delay, or that it has ended."""
+        self._now[actor] = Doing(place, doing, time.time())
+
+    def wait(self, actor: Actor, place: Place | None, what: str) -> None:
+        """Note that a connection stands at a wait.
+
+        Args:
+            actor: the connection.
+            place: of the directive.
+            what: the wait in words.
+        """
+        self.idle(actor, place, _WAITS + what)
+
+    def begin(self, actor: Actor, record: Record) -> None:
+        """Note that a connection sends a statement."""
+        self._now[actor] = Doing(record.place, "runs", record.started_at or time.time(), record, next(self._tickets))
+
+    def finish(self, actor: Actor, now: float) -> None:
+        """Note that its answer came at a time."""
+        doing = self._now[actor]
+        doing.record, doing.doing, doing.since, doing.blockers = None, BETWEEN, now, ()
+
+    # what is asked
+
+    def does(self, actor: Actor) -> str:
+        """Tell what a connection does, in words."""
+        now = self._now.get(actor)
+        return _NOT_BEGUN if now is None else now.doing
+
+    def in_statement(self, actor: Actor) -> bool:
+        """Say whether a connection has sent a statement, and has no answer yet."""
+        return (now := self._now.get(actor)) is not None and now.record is not None
+
+    def busy(self, longer_than: float) -> dict[int, int]:
+        """Tell which backends are in a statement.
+
+        Args:
+            longer_than: seconds.
+
+        Returns:
+            The ticket of the statement for each pid.
+        """
+        before = time.time() - longer_than
+        doing = self._now
+        return {
+            pid: now.ticket
+            for pid, actor in list(self.actors.items())
+            if (now := doing.get(actor)) is not None and now.record is not None and now.since <= before
+        }
+
+    def last_change(self, but: Collection[Actor]) -> float:
+        """Tell when one of the connections last came to what it does now.
+
+        Args:
+            but: leave these out.
+        """
+        return max((now.since for actor, now in self._now.items() if actor not in but), default=0.0)
+
+    # what was seen on the server
+
+    def take(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]]) -> dict[Actor, Seen]:
+        """Note who waits for whom; leave out who meanwhile is in another statement.
+
+        Args:
+            tickets: what `busy` said before the server was asked.
+            blockers: for each pid that waits, the pids that it waits for.
+        """
+        look: dict[Actor, Seen] = {}
+        for pid, by in blockers.items():
+            actor = self.actors[pid]
+            now = self._now[actor]
+            record = now.record  # its session takes it away when the answer has come
+            if record is not None and now.ticket == tickets[pid]:
+                look[actor] = Seen(now.ticket, by)
+                now.blockers = by
+                self._remember(record, by)
+        for actor, now in list(self._now.items()):
+            if actor not in look:
+                now.blockers = ()
+        return look
+
+    def note_blockers(self, pid: int, blockers: tuple[int, ...]) -> None:
+        """Note whom a connection was seen waiting for, where somebody else has looked."""
+        now = self._now.get(self.actors[pid])
+        if now is not None and now.record is not None:
+            self._remember(now.record, blockers)
+
+    def _remember(self, record: Record, blockers: tuple[int, ...]) -> None:
+        for pid in blockers:
+            who = str(self.actors[pid]) if pid in self.actors else ""
+            if who and who not in record.waited_on:
+                record.waited_on += (who,)
+
+    def with_names(self, error: ServerError) -> ServerError:
+        """Name the sessions of this scenario where the server names backends: "Process 27821 waits for …"."""
+
+        def named(found: re.Match[str]) -> str:
+            actor = self.actors.get(int(found[1]))
+            return f"{actor} (pid {found[1]})" if actor is not None else found[0]
+
+        hint = tuple(_PROCESS.sub(named, line) for line in error.hint)
+        return error if hint == error.hint else replace(error, hint=hint)
+
+    # for the report
+
+    def standings(
+        self, missing: Callable[[Actor], tuple[Actor, ...]], describe: Callable[[int], str]
+    ) -> list[Standing]:
+        """Tell how every session stands now.
+
+        Args:
+            missing: tells whom one waits for that stands at a wait.
+            describe: tells what a foreign backend is, by its pid.
+        """
+        return [self._standing(one, missing, describe) for one in sorted({*self.actors.values(), *self._now})]
+
+    def _standing(
+        self, actor: Actor, missing: Callable[[Actor], tuple[Actor, ...]], describe: Callable[[int], str]
+    ) -> Standing:
+        now = self._now.get(actor)
+        if now is None:
+            return Standing(str(actor), None, _NOT_BEGUN)
+        if now.waits_at:
+            return Standing(str(actor), now.place, now.doing, now.since, tuple(map(str, missing(actor))))
+        whom = tuple(str(self.actors[pid]) if pid in self.actors else describe(pid) for pid in now.blockers)
+        return Standing(str(actor), now.place, "is blocked" if whom else now.doing, now.since, whom)
