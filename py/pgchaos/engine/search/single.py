@@ -1,0 +1,160 @@
+"""One run of an item after the other, and what they have in common: the values, the place, the oracle, the counts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pgchaos.engine.run import Lend, Look, run_once
+from pgchaos.engine.search.gathering import key_of
+from pgchaos.engine.settings import Settings
+from pgchaos.history import Failure, RunResult
+from pgchaos.scenario.choices import drawn
+from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.schedules import MOST, interleavings
+from pgchaos.schedule.board import Actor
+from pgchaos.schedule.orders import Follow, Order
+from pgchaos.schedule.permutations import actors, taken
+from pgchaos.schedule.same import difference
+from pgchaos.schedule.swapped import commuting
+from pgchaos.server import Server
+
+if TYPE_CHECKING:
+    from pgchaos.engine.judging.oracle import Oracle
+    from pgchaos.schedule.footprint import Dependence
+    from pgchaos.schedule.pct import Pct
+
+
+class Single:
+    """Makes single runs.
+
+    Args:
+        scenario: what to run.
+        variables: the values of its matrix.
+        server: where.
+        settings: how.
+    """
+
+    def __init__(self, scenario: Scenario, variables: Mapping[str, str], server: Server, settings: Settings) -> None:
+        self.scenario, self.matrix, self.server, self.settings = scenario, variables, server, settings
+        self.actors = actors(scenario.sessions)
+        self.drawn = drawn(scenario, variables)
+        self.values: Mapping[str, str] = {}
+        """That were drawn for the next run."""
+        self.lend: Lend | None = None
+        """Lends the place for all of them; None to ask the server for one each time."""
+        self.look: Look | None = None
+        self.dependence: Dependence | None = None
+        """Tells which steps touch no common table, where that is known."""
+        self.struck: set[str] = set()
+        self.passed_by: dict[str, list[str]] = {}
+        """The chosen faults that were delivered in one of the runs, and why others were not."""
+        self.oracle: Oracle | None = None
+        self._made = 0
+        if scenario.oracle is not None:
+            # what takes long to load is loaded by those who need it, here and elsewhere
+            from pgchaos.engine.judging.oracle import Oracle
+
+            self.oracle = Oracle(scenario, server, settings)
+
+    def seeded(self, seed: int) -> Single:
+        """Make runs of the same with another seed, as if none had been made.
+
+        Args:
+            seed: of delays, and of what is drawn by chance.
+        """
+        return Single(self.scenario, self.matrix, self.server, replace(self.settings, seed=seed))
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the next run is made with."""
+        return {**self.matrix, **self.values}
+
+    def stopped(self) -> bool:
+        """Say whether the user has had enough."""
+        return self.settings.stop is not None and self.settings.stop.is_set()
+
+    def once(self, order: Order | None) -> RunResult:
+        """Make one run, judged by the oracle where there is one.
+
+        Args:
+            order: of its steps; None to let the sessions go freely.
+        """
+        result = self._run(order) if self.oracle is None else self._judged(self.oracle, order)
+        result.values = self.values
+        self.struck |= result.struck
+        for choice, why in result.passed_by.items():
+            self.passed_by.setdefault(choice, []).extend(why)
+        self._made += 1
+        if self.lend is not None or self._made > 1:
+            self.settings.progress(self._made, self._most())
+        if order is not None:
+            result.decisions = tuple(self.actors.index(Actor(step.session, step.worker)) for step in result.order)
+        elif self.values:
+            result.decisions = ()
+        return result
+
+    def _run(self, order: Order | None) -> RunResult:
+        return run_once(self.scenario, self.variables, self.server, self.settings, order, self.lend, look=self.look)
+
+    def _judged(self, oracle: Oracle, order: Order | None) -> RunResult:
+        return oracle.run(self.variables, order, self.lend, self.look)
+
+    def _most(self) -> int:
+        """Tell how many runs a search may make, without those that make a failure easier to read."""
+        schedule = self.scenario.schedule
+        limit = schedule.limit or MOST
+        if schedule.kind == "all":
+            limit = min(limit, interleavings(self.scenario.sessions))
+        elif schedule.kind != "explore":
+            limit = 1
+        if self.drawn and schedule.kind != "explore":
+            # as many values as hypothesis draws
+            from pgchaos.engine.search.drawing import most
+
+            limit *= most()
+        return max(limit, self._made)
+
+    # the same twice
+
+    def checked(self, order: Follow | Pct) -> RunResult:
+        """Make one run and, where that is asked for, another that must come to the same.
+
+        Args:
+            order: of its steps.
+        """
+        result = self.once(order)
+        if self.settings.selfcheck:
+            self.compare(result, Follow(taken(order.trace), self.actors))
+            self._compare_swapped(result, order)
+        return result
+
+    def compare(self, first: RunResult, order: Order, how: str = "by the same schedule") -> None:
+        """Make a run that shall go the same way, and say in the first where it went another.
+
+        Args:
+            first: what the first run brought.
+            order: of the steps of the second.
+            how: the second was made, in words.
+        """
+        second = run_once(self.scenario, self.variables, self.server, self.settings, order, self.lend)
+        found = difference(first.records, second.records, how)
+        if found is None and {*map(key_of, first.failures)} != {*map(key_of, second.failures)}:
+            failed = first.failures or second.failures
+            found = f"not deterministic: {failed[0].text}; but not so, {how}", failed[0].place
+        if found is not None:
+            first.failures.append(Failure("error", (), *found))
+
+    def _compare_swapped(self, first: RunResult, order: Follow | Pct) -> None:
+        """Have two steps change places that are taken for independent, and say where that made a difference."""
+        if self.dependence is None or first.failures:
+            return
+        at = commuting(order.trace, self.dependence, random.Random(f"swapped/{self.settings.seed}/{self._made}"))
+        if at is None:
+            return
+        went = list(taken(order.trace))
+        went[at], went[at + 1] = went[at + 1], went[at]
+        one, other = (f"{step.session}[{step.worker}].{step.step}" for step in first.order[at : at + 2])
+        self.compare(first, Follow(went, self.actors), f"with {one} and {other} swapped, which touch no common table")
