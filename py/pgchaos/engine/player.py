@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 from pgchaos.engine.answer import BLOCK, Answer, ServerError
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.faults.striking import Strikes
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
 from pgchaos.engine.link import LinkError
+from pgchaos.engine.position import Ahead, Position
 from pgchaos.engine.speaker import Speaker
 from pgchaos.engine.stage import Halted, SessionFailed
 from pgchaos.engine.stepping import SteppedStage
 from pgchaos.engine.wording import error_failure, expect_failure, plain_failure, retries_failure
 from pgchaos.history import Record
-from pgchaos.scenario.branches import Branches
 from pgchaos.scenario.items import (
     Allow,
     Barrier,
@@ -37,25 +35,6 @@ from pgchaos.scenario.statements import closes_block, opens_block
 from pgchaos.schedule.board import Actor, Wait, in_force, waits_text
 from pgchaos.schedule.errors import Meaning, meaning
 from pgchaos.schedule.gates import Gate
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """Where a transaction began, and how things stood there."""
-
-    index: int
-    variables: Mapping[str, str]
-    branches: Branches
-    expect: Expect | None = None
-    allow: Allow | None = None
-    faults: tuple[Fault, ...] = ()
-
-
-_LONGEST = 5.0
-"""Seconds that the pause before a retry grows to."""
-
-_CHAINED = _Start(-2, {}, Branches())
-"""A block that COMMIT AND CHAIN opened: there is no BEGIN to go back to."""
 
 
 class Player:
@@ -78,26 +57,14 @@ class Player:
         self._reached = (0, 0)
         self._last: Record | None = None
         self._anywhere = tuple(item for item in self._items if isinstance(item, Fault) and item.anywhere)
-        self._new_iteration(1)
+        self._at = self._position(1)
 
-    def _new_iteration(self, iteration: int) -> None:
-        actor = self.actor
-        numbers = {"worker": str(actor.worker), "iteration": str(iteration)}
-        self._iteration, self._index, self._retries = iteration, 0, 0
-        self._drawn: random.Random | None = None
-        self._state = Interpreter({**self._cast.variables, **numbers}, self._echo)
-        self._begun = _Start(-1, {}, self._state.branches)
-        self._expect: Expect | None = None
-        self._allow: Allow | None = None
-        self._faults: tuple[Fault, ...] = ()
-
-    @property
-    def _random(self) -> random.Random:
-        """What is random in this iteration; made when it is first asked for, since most ask for nothing."""
-        if self._drawn is None:
-            who = self.actor
-            self._drawn = random.Random(f"{self._cast.seed}/{who.session}/{who.worker}/{self._iteration}")
-        return self._drawn
+    def _position(self, iteration: int) -> Position:
+        """Stand at the beginning of an iteration."""
+        who, cast = self.actor, self._cast
+        numbers = {"worker": str(who.worker), "iteration": str(iteration)}
+        state = Interpreter({**cast.variables, **numbers}, self._echo)
+        return Position(self._items, state, iteration, f"{cast.seed}/{who.session}/{who.worker}/{iteration}")
 
     def _echo(self, line: str) -> None:
         self._cast.voices.say(f"{self._who}: {line}")
@@ -107,7 +74,7 @@ class Player:
         try:
             self._come()
             for iteration in range(1, self._session.repeat + 1):
-                self._new_iteration(iteration)
+                self._at = self._position(iteration)
                 self._iterate()
         except (Quit, Halted):
             pass
@@ -133,19 +100,17 @@ class Player:
         self._cast.stage.ready()
 
     def _iterate(self) -> None:
-        while self._index < len(self._items):
-            item = self._items[self._index]
-            self._index += 1
+        for item in self._at.rest():
             if self._cast.stop.is_set():
                 raise Halted
             self._perform(item)
         for name in self._barriers:
-            self._cast.stage.arrive(self.actor, name, self._iteration)
+            self._cast.stage.arrive(self.actor, name, self._at.iteration)
 
     def _perform(self, item: Item) -> None:
         if isinstance(item, Meta):
             self._meta(item)
-        elif not self._state.branches.active():
+        elif not self._at.state.branches.active():
             self._pass(item)
         elif isinstance(item, Statement) and self._is_left_out(item):
             self._leave_out(item)
@@ -154,11 +119,12 @@ class Player:
                 self._come_to(item, self._cast.steps)
             self._statement(item)
         elif isinstance(item, Expect):
-            self._expect = item
+            self._at.ahead = replace(self._at.ahead, expect=item)
         elif isinstance(item, Allow):
-            self._allow = item
+            self._at.ahead = replace(self._at.ahead, allow=item)
         elif isinstance(item, Fault):
-            self._faults += () if item.anywhere else (item,)
+            if not item.anywhere:
+                self._at.ahead = replace(self._at.ahead, faults=(*self._at.ahead.faults, item))
         elif isinstance(item, Barrier | WaitBlocked | WaitFor):
             self._stand(item)
         elif isinstance(item, Signal):
@@ -167,22 +133,24 @@ class Player:
         elif isinstance(item, Delay):
             self._cast.stage.doings.idle(self.actor, item.place, "is in a delay")
             act = self._act("jitter" if item.jitter else "delay", item.place)
-            self._delay(item.seconds * self._random.random() if item.jitter else item.seconds)
+            self._delay(item.seconds * self._at.random() if item.jitter else item.seconds)
             act.ended_at = time.time()
 
     def _is_left_out(self, item: Statement) -> bool:
         """Say whether a transaction begins here that a serial run goes without."""
         ledger = self._cast.ledger
-        return ledger is not None and not self.speaker.in_block and ledger.leaves_out(self.actor, self._iteration, item)
+        return (
+            ledger is not None and not self.speaker.in_block and ledger.leaves_out(self.actor, self._at.iteration, item)
+        )
 
     def _leave_out(self, item: Statement) -> None:
-        self._expect = self._allow = None
+        self._at.take_ahead()
         if opens_block(item.verb, item.text) and not closes_block(item.verb, item.text):
             self._skip_rest()
 
     def _come_to(self, item: Statement, stage: SteppedStage) -> None:
         """Stand before a step until it is time; what a retry sends again belongs to the step that failed."""
-        position = self._iteration, self._ordinals[item.step]
+        position = self._at.iteration, self._ordinals[item.step]
         if position > self._reached:
             self._reached = position
             gate = Gate(self.actor, item.step, *position, begins=not self.speaker.in_block)
@@ -191,13 +159,13 @@ class Player:
     def _stand(self, wait: Wait) -> None:
         act = self._act(waits_text(wait), wait.place)
         act.ended_at = None
-        self._cast.stage.wait(self.actor, wait, self._iteration)
+        self._cast.stage.wait(self.actor, wait, self._at.iteration)
         act.ended_at = time.time()
 
     def _act(self, what: str, place: Place) -> Record:
         """Note for the report what is done between statements."""
         now, who = time.time(), self.actor
-        act = Record(who.session, who.worker, self._iteration, self._retries + 1, "", place, f"-- {what}")
+        act = Record(who.session, who.worker, self._at.iteration, self._at.retries + 1, "", place, f"-- {what}")
         act.started_at = act.ended_at = now
         self._cast.result.acts.append(act)
         return act
@@ -205,11 +173,11 @@ class Player:
     def _pass(self, item: Item) -> None:
         """Go past an item that is not carried out: at a barrier that counts as arrived."""
         if isinstance(item, Barrier):
-            self._cast.stage.arrive(self.actor, item.name, self._iteration)
+            self._cast.stage.arrive(self.actor, item.name, self._at.iteration)
 
     def _meta(self, item: Meta) -> None:
         try:
-            self._state.meta(item)
+            self._at.state.meta(item)
         except Wrong as wrong:
             raise SessionFailed(plain_failure(str(wrong), item.place, self._who)) from None
 
@@ -218,32 +186,26 @@ class Player:
             raise Halted
 
     def _statement(self, item: Statement) -> None:
-        if not self.speaker.in_block and self._begun.index != self._index - 1:
-            state = self._state
-            self._begun = _Start(
-                self._index - 1, dict(state.variables), state.branches.copy(), self._expect, self._allow, self._faults
-            )
-            self._retries = 0
-        expect, allow = self._expect, self._allow
-        self._expect = self._allow = None
-        self._faults += self._anywhere
-        answer = self._send(item, expect) if not self._faults else self._send_struck(item, expect)
+        if not self.speaker.in_block:
+            self._at.begin()
+        ahead = self._at.take_ahead()
+        faults = ahead.faults + self._anywhere
+        answer = self._send_struck(item, ahead, faults) if faults else self._send(item, ahead.expect)
         if self._cast.keeps:
-            self.speaker.note_variables(self._state.variables)
+            self.speaker.note_variables(self._at.state.variables)
         if answer.error is not None:
-            self._fail(item, answer, answer.error, expect, allow)
+            self._fail(item, answer, answer.error, ahead)
         elif closes_block(item.verb, item.text) and self.speaker.in_block:
-            self._begun = _CHAINED
+            self._at.chain()
 
-    def _send_struck(self, item: Statement, expect: Expect | None) -> Answer:
+    def _send_struck(self, item: Statement, ahead: Ahead, faults: tuple[Fault, ...]) -> Answer:
         """Send a statement with what strikes around it."""
-        faults, self._faults = self._faults, ()
         self._cast.stage.doings.idle(self.actor, item.place, "is struck by a fault")
         strikes = Strikes(self._cast.faulting, faults, self.actor, self.speaker, self._act)
         strikes.before(item)
         self._last = None
         try:
-            answer = self._send(item, expect)
+            answer = self._send(item, ahead.expect)
         except BaseException:  # a stop too: no thread of a fault is left waiting
             strikes.abandon()
             raise
@@ -254,7 +216,7 @@ class Player:
 
     def _send(self, item: Statement, expect: Expect | None) -> Answer:
         r"""Send a statement, and what `\gexec` makes of it; stop at the first error."""
-        *before, last = self._state.texts(item.parts)
+        *before, last = self._at.state.texts(item.parts)
         for text in before:
             answer = self._say(item, text, self._new_record(item, text))
             if answer.error is not None:
@@ -262,7 +224,7 @@ class Player:
         record = self._new_record(item, last if before else item.text)
         answer = self._say(item, last, record)
         generated = self._take(item, answer)
-        record.notes = self._state.noted if answer.error is None else ()
+        record.notes = self._at.state.noted if answer.error is None else ()
         for text in generated:
             record = self._new_record(item, text)
             answer = self._say(item, text, record)
@@ -276,13 +238,13 @@ class Player:
         if answer.error is not None:
             return []
         try:
-            return self._state.take(item, answer)
+            return self._at.state.take(item, answer)
         except Wrong as wrong:
             raise SessionFailed(plain_failure(str(wrong), item.place, self._who)) from None
 
     def _say(self, item: Statement, text: str, record: Record) -> Answer:
         self._last = record
-        answer = self.speaker.say(item, text, record, self._state.variables)
+        answer = self.speaker.say(item, text, record, self._at.state.variables)
         if answer.interrupted:
             raise Halted
         for line in answer.copied:
@@ -290,25 +252,18 @@ class Player:
         return answer
 
     def _new_record(self, item: Statement, text: str) -> Record:
-        who = self.actor
-        attempt = self._retries + 1
-        return Record(who.session, who.worker, self._iteration, attempt, item.step, item.place, text)
+        who, at = self.actor, self._at
+        return Record(who.session, who.worker, at.iteration, at.retries + 1, item.step, item.place, text)
 
     # errors
 
-    def _fail(
-        self,
-        item: Statement,
-        answer: Answer,
-        error: ServerError,
-        expect: Expect | None,
-        allow: Allow | None,
-    ) -> None:
-        what = meaning(error.sqlstate, self.speaker.unknown, self._session, self._retries, expect, allow)
+    def _fail(self, item: Statement, answer: Answer, error: ServerError, ahead: Ahead) -> None:
+        at, expect = self._at, ahead.expect
+        what = meaning(error.sqlstate, self.speaker.unknown, self._session, at.retries, expect, ahead.allow)
         if what is Meaning.EXPECTED:
             return
         in_block = answer.before in BLOCK or self.speaker.in_block or opens_block(item.verb, item.text)
-        if what is Meaning.RETRY and self._begun.index >= 0:
+        if what is Meaning.RETRY and at.can_go_back:
             self.speaker.rollback()
             self._act("ROLLBACK by pgchaos, then again", item.place)
             self._again()
@@ -321,35 +276,23 @@ class Player:
             if in_block and not closes_block(item.verb, item.text):
                 self._skip_rest()
         elif what is Meaning.EXHAUSTED:
-            raise SessionFailed(retries_failure(error, item.place, self._who, self._retries))
+            raise SessionFailed(retries_failure(error, item.place, self._who, at.retries))
         else:
-            raise SessionFailed(error_failure(error, item.place, self._who, self._state.about(item)))
+            raise SessionFailed(error_failure(error, item.place, self._who, at.state.about(item)))
 
     def _again(self) -> None:
-        """Go back to where the transaction began, with everything as it stood there, after a pause that doubles."""
+        """Send the transaction again, after a pause."""
         self._cast.stage.doings.idle(self.actor, self.speaker.place(), "waits to retry")
-        self._delay(self._pause())
-        self._retries += 1
-        begun = self._begun
-        self._index = begun.index
-        self._state.variables = dict(begun.variables)
-        self._state.branches = begun.branches.copy()
-        self._expect, self._allow, self._faults = begun.expect, begun.allow, begun.faults
-
-    def _pause(self) -> float:
-        backoff = self._session.retry.backoff
-        pause: float = min(backoff * 2**self._retries, max(backoff, _LONGEST))
-        return pause * (0.5 + self._random.random() / 2)
+        self._delay(self._at.pause(self._session.retry.backoff))
+        self._at.go_back()
 
     def _skip_rest(self) -> None:
         """Go past the rest of a block that has ended early, up to and with the statement that would close it."""
-        while self._index < len(self._items):
-            item = self._items[self._index]
-            self._index += 1
+        for item in self._at.rest():
             if isinstance(item, Meta):
                 if item.name in ("if", "elif", "else", "endif"):
-                    self._state.pass_branch(item)
-            elif isinstance(item, Statement) and self._state.branches.active():
+                    self._at.state.pass_branch(item)
+            elif isinstance(item, Statement) and self._at.state.branches.active():
                 record = self._new_record(item, item.text)
                 record.skipped = True
                 self._cast.result.records.append(record)

@@ -1,0 +1,126 @@
+"""Where a connection stands in its session: what comes next, what was said of it, and where to go back to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pgchaos.engine.interpreter import Interpreter
+from pgchaos.scenario.branches import Branches
+from pgchaos.scenario.items import Allow, Expect, Fault, Item
+
+_LONGEST = 5.0
+"""Seconds that the pause before a retry grows to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What the directives before a statement say of it.
+
+    Args:
+        expect, allow: of its error.
+        faults: that strike around it.
+    """
+
+    expect: Expect | None = None
+    allow: Allow | None = None
+    faults: tuple[Fault, ...] = ()
+
+
+_NOTHING = Ahead()
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a transaction began, and how things stood there."""
+
+    index: int
+    variables: dict[str, str]
+    branches: Branches
+    ahead: Ahead
+
+
+class Position:
+    """A place in one iteration of a session.
+
+    Args:
+        items: of the session, in order.
+        state: psql's variables and branches.
+        iteration: from 1.
+        seed: of all that is random in it.
+    """
+
+    def __init__(self, items: Sequence[Item], state: Interpreter, iteration: int, seed: str) -> None:
+        self.state, self.iteration = state, iteration
+        self.retries = 0
+        """How often the transaction was sent again."""
+        self.ahead = _NOTHING
+        """What was said of the next statement."""
+        self._items, self._index = items, 0
+        self._begun: _Start | None = None
+        self._seed = seed
+        self._drawn: random.Random | None = None
+
+    def next(self) -> Item | None:
+        """Go past an item.
+
+        Returns:
+            It; None at the end.
+        """
+        if self._index == len(self._items):
+            return None
+        self._index += 1
+        return self._items[self._index - 1]
+
+    def rest(self) -> Iterator[Item]:
+        """Go past one item after the other."""
+        while (item := self.next()) is not None:
+            yield item
+
+    def random(self) -> float:
+        """Draw a number from 0 up to but not 1."""
+        if self._drawn is None:
+            # not before: most ask for nothing
+            self._drawn = random.Random(self._seed)
+        return self._drawn.random()
+
+    def take_ahead(self) -> Ahead:
+        """Take what was said of the statement that is sent now."""
+        ahead, self.ahead = self.ahead, _NOTHING
+        return ahead
+
+    # to and fro
+
+    def begin(self) -> None:
+        """Note that a transaction begins with the item that was gone past last, unless it is the same one again."""
+        index = self._index - 1
+        if self._begun is None or self._begun.index != index:
+            self._begun = _Start(index, dict(self.state.variables), self.state.branches.copy(), self.ahead)
+            self.retries = 0
+
+    def chain(self) -> None:
+        """Note that COMMIT AND CHAIN has opened a block: there is no BEGIN to go back to."""
+        self._begun = None
+
+    @property
+    def can_go_back(self) -> bool:
+        """Say whether the transaction began with a statement of the file."""
+        return self._begun is not None
+
+    def go_back(self) -> None:
+        """Go back to where the transaction began, with everything as it stood there."""
+        begun = self._begun
+        assert begun is not None, "asked before"
+        self.retries += 1
+        self._index, self.ahead = begun.index, begun.ahead
+        self.state.variables, self.state.branches = dict(begun.variables), begun.branches.copy()
+
+    def pause(self, backoff: float) -> float:
+        """Tell the seconds to wait before going back: they double each time, and are half chance.
+
+        Args:
+            backoff: the first ones.
+        """
+        longest: float = min(backoff * 2**self.retries, max(backoff, _LONGEST))
+        return longest * (0.5 + self.random() / 2)
