@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
 import psycopg
 
 from pgchaos.server.maker import Maker
 from pgchaos.server.settings import ServerError
+from pgchaos.server.stock import Drop, Make, Stock, first_lacking
 
 _TAKE_LIMIT = 60.0
 _PILE = 8
@@ -23,16 +23,6 @@ _SOON = 0.02
 
 def _nothing() -> None:
     pass
-
-
-@dataclass(frozen=True, slots=True)
-class _Make:
-    extensions: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Drop:
-    name: str
 
 
 class Pool:
@@ -49,21 +39,17 @@ class Pool:
         self._maker, self._before = maker, before
         self._ahead = ahead
         self._changed = threading.Condition()
-        self._templates: dict[tuple[str, ...], str] = {}
-        self._ready: dict[tuple[str, ...], deque[str]] = defaultdict(deque)
-        self._waiting: dict[tuple[str, ...], int] = defaultdict(int)
-        self._spares: dict[tuple[str, ...], int] = defaultdict(int)  # how many shall be ready
-        self._unchanged: dict[tuple[str, ...], list[str]] = defaultdict(list)
-        self._out: dict[tuple[str, ...], int] = defaultdict(int)  # lent, and perhaps coming back unchanged
+        self._stocks: dict[tuple[str, ...], Stock] = {}
         self._used: deque[str] = deque()
-        self._refused: dict[tuple[str, ...], str] = {}
         self._broken = ""
         self._closing = False
         self._drop_all = False
-        self._making: dict[tuple[str, ...], int] = defaultdict(int)
-        self._running: list[_Make | _Drop] = []
+        self._running: list[Make | Drop] = []
         self._thread = threading.Thread(target=self._work, name="pgchaos databases", daemon=True)
         self._helper = threading.Thread(target=self._help, name="pgchaos more databases", daemon=True)
+
+    def _stock(self, extensions: tuple[str, ...]) -> Stock:
+        return self._stocks.setdefault(extensions, Stock(extensions))
 
     def expect(self, extensions: tuple[str, ...]) -> None:
         """Begin to make databases before the first is asked for.
@@ -72,7 +58,7 @@ class Pool:
             extensions: of the template.
         """
         with self._changed:
-            self._spares[extensions] = self._ahead
+            self._stock(extensions).spares = self._ahead
             self._start()
             self._changed.notify_all()
 
@@ -91,21 +77,22 @@ class Pool:
             ServerError: none can be made; the message says why.
         """
         with self._changed:
-            self._spares[extensions] = self._ahead if ahead is None else min(ahead, self._ahead)
-            return self._taken(extensions, limit, lambda: self._look(extensions))
+            stock = self._stock(extensions)
+            stock.spares = self._ahead if ahead is None else min(ahead, self._ahead)
+            return self._taken(stock, limit, self._look)
 
-    def _taken(self, extensions: tuple[str, ...], limit: float, look: Callable[[], str]) -> str:
+    def _taken(self, stock: Stock, limit: float, look: Callable[[Stock], str]) -> str:
         end = time.monotonic() + limit
         self._start()
-        self._waiting[extensions] += 1
+        stock.waiting += 1
         self._changed.notify_all()
         try:
-            while not (name := look()):
+            while not (name := look(stock)):
                 if time.monotonic() > end:
                     raise ServerError(f"no database was made within {limit:g} s")
                 self._changed.wait(end - time.monotonic())
         finally:
-            self._waiting[extensions] -= 1
+            stock.waiting -= 1
             self._changed.notify_all()
         return name
 
@@ -123,18 +110,18 @@ class Pool:
             ServerError: none can be made; the message says why.
         """
         with self._changed:
-            soon = time.monotonic() + _SOON
-            while self._out[extensions] and not self._unchanged[extensions] and time.monotonic() < soon:
+            stock, soon = self._stock(extensions), time.monotonic() + _SOON
+            while stock.out and not stock.unchanged and time.monotonic() < soon:
                 self._changed.wait(soon - time.monotonic())
-            name = self._look_again(extensions) or self._taken(extensions, limit, lambda: self._look_again(extensions))
-            self._out[extensions] += 1
+            name = self._look_again(stock) or self._taken(stock, limit, self._look_again)
+            stock.out += 1
             return name
 
-    def _look_again(self, extensions: tuple[str, ...]) -> str:
-        if self._unchanged[extensions] and not self._closing:
-            return self._unchanged[extensions].pop()
-        if name := self._look(extensions):
-            self._spares[extensions] = max(0, self._spares[extensions] - 1)
+    def _look_again(self, stock: Stock) -> str:
+        if stock.unchanged and not self._closing:
+            return stock.unchanged.pop()
+        if name := self._look(stock):
+            stock.spares = max(0, stock.spares - 1)
         return name
 
     def keep(self, extensions: tuple[str, ...], name: str) -> None:
@@ -145,8 +132,9 @@ class Pool:
             name: taken by `take_again`.
         """
         with self._changed:
-            self._out[extensions] -= 1
-            self._unchanged[extensions].append(name)
+            stock = self._stock(extensions)
+            stock.out -= 1
+            stock.unchanged.append(name)
             self._changed.notify_all()
 
     def explains(self, transactions: Collection[int]) -> bool:
@@ -157,13 +145,9 @@ class Pool:
         """
         with self._changed:
             # what is being done just now may have been committed already, and is told of when it is done
-            running = {id(job): job for job in self._running}
+            running = set(self._running)
             self._changed.wait_for(
-                lambda: (
-                    self._maker.ledger.explains(transactions)
-                    or self._closing
-                    or not any(running.get(id(job)) is job for job in self._running)
-                ),
+                lambda: self._maker.ledger.explains(transactions) or self._closing or running.isdisjoint(self._running),
                 5.0,
             )
             return self._maker.ledger.explains(transactions)
@@ -176,19 +160,20 @@ class Pool:
             name: taken by `take_again`.
         """
         with self._changed:
-            self._out[extensions] -= 1
-            self._spares[extensions] = self._ahead
+            stock = self._stock(extensions)
+            stock.out -= 1
+            stock.spares = self._ahead
         self.give_back(name)
 
-    def _look(self, extensions: tuple[str, ...]) -> str:
+    def _look(self, stock: Stock) -> str:
         if self._closing:
             raise ServerError("the server is being closed")
-        if extensions in self._refused:
-            raise ServerError(self._refused[extensions])
+        if stock.refused:
+            raise ServerError(stock.refused)
         if self._broken:
             reason, self._broken = self._broken, ""
             raise ServerError(reason)
-        return self._ready[extensions].popleft() if self._ready[extensions] else ""
+        return stock.ready.popleft() if stock.ready else ""
 
     def give_back(self, name: str) -> None:
         """Have a database dropped, some time soon.
@@ -230,9 +215,8 @@ class Pool:
         if self._thread.ident is None and not self._closing:
             self._thread.start()
 
-    def _get_help(self, extensions: tuple[str, ...]) -> None:
-        lacking = self._waiting[extensions] - len(self._ready[extensions])
-        if lacking > 1 and extensions in self._templates and self._helper.ident is None and not self._closing:
+    def _get_help(self, stock: Stock) -> None:
+        if stock.is_slow() and self._helper.ident is None and not self._closing:
             self._helper.start()
 
     def _work(self) -> None:
@@ -257,55 +241,46 @@ class Pool:
         finally:
             maker.close()
 
-    def _wait(self) -> _Make | _Drop | None:
+    def _wait(self) -> Make | Drop | None:
         with self._changed:
             while not self._closing and (job := self._next()) is None:
                 self._changed.wait()
             if self._closing or job is None:
                 return None
             self._running.append(job)
-            if isinstance(job, _Drop):
+            if isinstance(job, Drop):
                 self._used.popleft()
             else:
-                self._making[job.extensions] += 1
-                self._get_help(job.extensions)
+                job.stock.making += 1
+                self._get_help(job.stock)
             return job
 
-    def _done(self, job: _Make | _Drop) -> None:
+    def _done(self, job: Make | Drop) -> None:
         with self._changed:
-            self._running = [other for other in self._running if other is not job]
-            if isinstance(job, _Make):
-                self._making[job.extensions] -= 1
+            self._running.remove(job)
+            if isinstance(job, Make):
+                job.stock.making -= 1
             self._changed.notify_all()
 
-    def _next(self) -> _Make | _Drop | None:
+    def _next(self) -> Make | Drop | None:
         """Choose: who waits is served first, then what is ahead, then what is behind, unless that piles up."""
         # one at a time: see Ledger.note_among
-        dropping = any(isinstance(job, _Drop) for job in self._running)
-        drop = _Drop(self._used[0]) if self._used and not dropping else None
+        dropping = any(isinstance(job, Drop) for job in self._running)
+        drop = Drop(self._used[0]) if self._used and not dropping else None
         if self._broken:
             return None  # until somebody has been told
         if len(self._used) > _PILE and drop is not None:
             return drop
-        for wanted in (self._waiting, self._spares):
-            for extensions, number in wanted.items():
-                if self._lacks(extensions, number):
-                    return _Make(extensions)
-        return drop
+        stock = first_lacking(self._stocks.values())
+        return drop if stock is None else Make(stock)
 
-    def _lacks(self, extensions: tuple[str, ...], number: int) -> bool:
-        making = self._making[extensions]
-        if extensions in self._refused or (making and extensions not in self._templates):
-            return False
-        return len(self._ready[extensions]) + making < number
-
-    def _do(self, job: _Make | _Drop, maker: Maker) -> None:
+    def _do(self, job: Make | Drop, maker: Maker) -> None:
         try:
             self._try(job, maker)
         finally:
             self._done(job)
 
-    def _try(self, job: _Make | _Drop, maker: Maker) -> None:
+    def _try(self, job: Make | Drop, maker: Maker) -> None:
         try:
             try:
                 self._perform(job, maker)
@@ -313,31 +288,31 @@ class Pool:
                 maker.check()
                 self._perform(job, maker)  # once more: the server may only have been restarted
         except ServerError as error:
-            assert isinstance(job, _Make)
+            assert isinstance(job, Make)
             with self._changed:
-                self._refused[job.extensions] = str(error)
+                job.stock.refused = str(error)
                 self._changed.notify_all()
         except Exception as error:  # whatever it is, those who wait must hear of it
             self._fail(job, error, maker)
 
-    def _perform(self, job: _Make | _Drop, maker: Maker) -> None:
-        if isinstance(job, _Drop):
+    def _perform(self, job: Make | Drop, maker: Maker) -> None:
+        if isinstance(job, Drop):
             maker.drop(job.name)
             return
-        template = self._templates.get(job.extensions)
-        if template is None:
+        stock = job.stock
+        if not stock.template:
             self._before()
-            template = maker.template(job.extensions)
+            template = maker.template(stock.extensions)
             with self._changed:
-                self._templates[job.extensions] = template
-        name = maker.clone(template)
+                stock.template = template
+        name = maker.clone(stock.template)
         with self._changed:
-            self._ready[job.extensions].append(name)
+            stock.ready.append(name)
             self._changed.notify_all()
 
-    def _fail(self, job: _Make | _Drop, error: Exception, maker: Maker) -> None:
+    def _fail(self, job: Make | Drop, error: Exception, maker: Maker) -> None:
         """A database that cannot be dropped now is tried again when all is closed; all else must be told."""
-        if isinstance(job, _Drop) and maker.alive():
+        if isinstance(job, Drop) and maker.alive():
             return
         with self._changed:
             self._broken = f"the server can make no database: {str(error).strip()}"
