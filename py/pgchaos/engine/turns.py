@@ -14,7 +14,7 @@ from pgchaos.engine.stop import Stop
 
 KEY = "1885823848, 0"
 """Of the advisory lock: `pgch` in ASCII, and nothing."""
-_PATIENT = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0"
+PATIENT = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0"
 """A turn may be long in coming, and is had for long: whatever the role's or the database's time-outs are."""
 _ATTEMPTS = 5
 """Connections that may be lost while a turn is waited for."""
@@ -73,7 +73,7 @@ class Turns:
             if self._link is None or not self._link.alive:
                 self._shut()
                 self._link = Link(self._conninfo, self._stop)
-                self._link.ask(_PATIENT)
+                self._link.ask(PATIENT)
         except LinkError:
             return True
         answer = self._link.ask(query)

@@ -15,6 +15,7 @@ from psycopg.errors import OperationalError
 
 from pgchaos.engine.specs.connection import Connection, Interrupted
 from pgchaos.engine.stop import Stop
+from pgchaos.engine.turns import PATIENT
 from pgchaos.isolation.blocked import Seen
 from pgchaos.isolation.model import decoded
 
@@ -65,7 +66,7 @@ class Watch:
         Raises:
             Interrupted: the run is stopped, or there is no answer.
         """
-        self.ask(_PREPARE)
+        self.ask(f"{PATIENT}; {_PREPARE}")
 
     def take_turn(self, what: str, *, shared: bool) -> None:
         """Wait for something that only one spec may use at a time; it is given back by `rest`.

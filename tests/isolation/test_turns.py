@@ -1,0 +1,48 @@
+"""What only one spec may use at a time is waited for, as long as it takes."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+
+import pytest
+
+from pgchaos.engine.specs.connection import Connection
+from pgchaos.engine.specs.watch import Watch
+from pgchaos.engine.stop import Stop
+from pgchaos.server import Server
+from tests.waiting import until
+
+_WAITS = """
+    SELECT 1 FROM pg_stat_activity
+     WHERE application_name = 'impatient' AND wait_event = 'advisory'
+       AND clock_timestamp() > query_start + interval '0.2s'
+"""
+"""Ten times as long as its own patience."""
+
+
+@pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
+def test_time_outs_of_the_role_take_no_turn_away(private_server: Server, setting: str) -> None:
+    stop = Stop()
+    base = private_server.conninfo()
+    options = f" application_name=impatient options='-c {setting}=20ms'"
+    with closing(stop), closing(Connection(base, stop)) as first, closing(Connection(base + options, stop)) as second:
+        one, other = Watch(first, stop), Watch(second, stop)
+        one.prepare()
+        other.prepare()
+        one.take_turn("a role", shared=False)
+        had = threading.Event()
+
+        def take() -> None:
+            other.take_turn("a role", shared=False)
+            had.set()
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        with private_server.connect() as conn:
+            until(lambda: conn.execute(_WAITS).fetchone(), "the other waits")
+        assert not had.is_set()
+        one.rest()
+        assert had.wait(30)
+        thread.join(30)
+        other.rest()
