@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from pgchaos.engine import Settings
-from pgchaos.engine.run import run_once
+from pgchaos.engine.once import run_once
 from pgchaos.scenario.reader import read
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.bench.measure import Line, alone

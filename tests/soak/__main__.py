@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from pgchaos.engine import Settings
-from pgchaos.engine.run import run_once
+from pgchaos.engine.once import run_once
 from pgchaos.history import RunResult
 from pgchaos.scenario.reader import read
 from pgchaos.server import Sandbox, Server, ServerSettings, open_server

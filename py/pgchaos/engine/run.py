@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from pgchaos.engine import leaks, tables
@@ -20,10 +17,9 @@ from pgchaos.engine.mentions import mentions
 from pgchaos.engine.section import Hear, Section
 from pgchaos.engine.settings import Settings
 from pgchaos.engine.stop import Stop
-from pgchaos.engine.visit import MARKS, Visit
+from pgchaos.engine.visit import Visit
 from pgchaos.engine.voice import Voices, session_settings
 from pgchaos.engine.wording import error_failure
-from pgchaos.faults.kinds import disks_of
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.condition import holds
 from pgchaos.scenario.items import CHOICE, Item
@@ -32,15 +28,15 @@ from pgchaos.scenario.model import Section as Part
 from pgchaos.schedule.board import in_force
 from pgchaos.schedule.orders import Order
 from pgchaos.schedule.permutations import actors
-from pgchaos.server import Sandbox, Server, ServerError
-from pgchaos.server.settings import NoDisk
+from pgchaos.server import Sandbox
 from pgchaos.tap import failure_of
 
 if TYPE_CHECKING:
     from pgchaos.engine.judging.facts import Catalog
     from pgchaos.engine.judging.ledger import Ledger
 
-Lend = Callable[[], AbstractContextManager[Sandbox]]
+
+_RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
 
 
 class Look(Protocol):
@@ -55,74 +51,20 @@ class Look(Protocol):
         ...
 
 
-_RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
-
-
-def run_once(
-    scenario: Scenario,
-    variables: Mapping[str, str],
-    server: Server,
-    settings: Settings,
-    order: Order | None = None,
-    lend: Lend | None = None,
-    ledger: Ledger | None = None,
-    look: Look | None = None,
-) -> RunResult:
-    """Run a scenario once.
+class Run:
+    """One run in the place that it was lent.
 
     Args:
         scenario: what to run.
-        variables: the values of its matrix for this item.
-        server: where.
+        variables: the values of its matrix and choices.
+        sandbox: the place.
         settings: how.
+        result: takes all that it brings.
         order: of the steps; None to let the sessions go freely.
-        lend: lends the place to work in; None to ask the server for it.
         ledger: takes what an oracle needs to know; None where there is none.
         look: looks at the database before and after setup.
-
-    Returns:
-        All that it brought. Failures of the scenario are in it, never raised.
-
-    Raises:
-        pgchaos.server.ServerError: there is no server, or no database to work in.
     """
-    result = RunResult(settings.seed, started_at=time.time(), server=server.banner)
-    with ExitStack() as stack:
-        try:
-            sandbox = stack.enter_context(lend() if lend else _sandbox(scenario, variables, server))
-        except NoDisk as error:
-            result.skipped = f"`fault fill` cannot be delivered here: {error}"
-            return result
-        except ServerError as error:
-            if scenario.sandbox != "server":
-                raise
-            # of this scenario's making, by a parameter that its server does not take
-            place = scenario.server[0].place if scenario.server else None
-            result.failures.append(Failure("error", (), str(error), place))
-            return result
-        result.server = sandbox.banner or result.server
-        if not (scenario.alone or scenario.sandbox == "server"):
-            # others are on the same server
-            sandbox = replace(sandbox, power=None)
-        if scenario.alone:
-            sandbox.spare()
-        result.started_at = time.time()
-        _Run(scenario, variables, sandbox, settings, result, order, ledger, look).go()
-        result.duration = time.time() - result.started_at
-        if result.failures and scenario.sandbox == "server" and sandbox.power is not None:
-            result.log = sandbox.power.last_lines()
-    return result
 
-
-def _sandbox(scenario: Scenario, variables: Mapping[str, str], server: Server) -> AbstractContextManager[Sandbox]:
-    if scenario.sandbox != "server":
-        schema, again = scenario.sandbox == "schema", scenario.plain and not mentions(scenario, MARKS)
-        return server.sandbox(scenario.extensions, schema=schema, again=again)
-    settings = {one.name: one.value for one in scenario.server if holds(one.when, variables)}
-    return server.own_sandbox(scenario.extensions, settings, disks_of(scenario))
-
-
-class _Run:
     def __init__(
         self,
         scenario: Scenario,
@@ -151,6 +93,7 @@ class _Run:
         self._looks = Looks(self._door, self._calm, self._pids, result.records)
 
     def go(self) -> None:
+        """Make it; failures of the scenario are in the result, never raised."""
         try:
             if self._scenario.plain and self._sandbox.shelf is not None:
                 self._visit()

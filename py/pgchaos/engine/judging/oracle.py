@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from pgchaos.engine.judging.ledger import Ledger
-from pgchaos.engine.run import Lend, Look, run_once
+from pgchaos.engine.once import Lend, run_once
+from pgchaos.engine.run import Look
 from pgchaos.engine.settings import Settings
 from pgchaos.history import Failure, Judged, RunResult
 from pgchaos.oracle.anomaly import UNNAMED, Anomaly

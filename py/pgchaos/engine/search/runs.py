@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from pgchaos.engine.run import Lend
+from pgchaos.engine.once import Lend
 from pgchaos.engine.search.kept import Kept
 from pgchaos.engine.search.single import Single
 from pgchaos.engine.settings import Replay, Settings

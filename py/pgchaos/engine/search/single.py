@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pgchaos.engine.run import Lend, Look, run_once
+from pgchaos.engine.once import Lend, run_once
+from pgchaos.engine.run import Look
 from pgchaos.engine.search.gathering import key_of
 from pgchaos.engine.settings import Settings
 from pgchaos.history import Failure, RunResult

@@ -1,0 +1,90 @@
+"""Runs a scenario once: has a place lent to it, and tells what the run brought."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pgchaos.engine.mentions import mentions
+from pgchaos.engine.run import Look, Run
+from pgchaos.engine.settings import Settings
+from pgchaos.engine.visit import MARKS
+from pgchaos.faults.kinds import disks_of
+from pgchaos.history import Failure, RunResult
+from pgchaos.scenario.condition import holds
+from pgchaos.scenario.model import Scenario
+from pgchaos.schedule.orders import Order
+from pgchaos.server import Sandbox, Server, ServerError
+from pgchaos.server.settings import NoDisk
+
+if TYPE_CHECKING:
+    from pgchaos.engine.judging.ledger import Ledger
+
+Lend = Callable[[], AbstractContextManager[Sandbox]]
+
+
+def run_once(
+    scenario: Scenario,
+    variables: Mapping[str, str],
+    server: Server,
+    settings: Settings,
+    order: Order | None = None,
+    lend: Lend | None = None,
+    ledger: Ledger | None = None,
+    look: Look | None = None,
+) -> RunResult:
+    """Run a scenario once.
+
+    Args:
+        scenario: what to run.
+        variables: the values of its matrix for this item.
+        server: where.
+        settings: how.
+        order: of the steps; None to let the sessions go freely.
+        lend: lends the place to work in; None to ask the server for it.
+        ledger: takes what an oracle needs to know; None where there is none.
+        look: looks at the database before and after setup.
+
+    Returns:
+        All that it brought. Failures of the scenario are in it, never raised.
+
+    Raises:
+        pgchaos.server.ServerError: there is no server, or no database to work in.
+    """
+    result = RunResult(settings.seed, started_at=time.time(), server=server.banner)
+    with ExitStack() as stack:
+        try:
+            sandbox = stack.enter_context(lend() if lend else _sandbox(scenario, variables, server))
+        except NoDisk as error:
+            result.skipped = f"`fault fill` cannot be delivered here: {error}"
+            return result
+        except ServerError as error:
+            if scenario.sandbox != "server":
+                raise
+            # of this scenario's making, by a parameter that its server does not take
+            place = scenario.server[0].place if scenario.server else None
+            result.failures.append(Failure("error", (), str(error), place))
+            return result
+        result.server = sandbox.banner or result.server
+        if not (scenario.alone or scenario.sandbox == "server"):
+            # others are on the same server
+            sandbox = replace(sandbox, power=None)
+        if scenario.alone:
+            sandbox.spare()
+        result.started_at = time.time()
+        Run(scenario, variables, sandbox, settings, result, order, ledger, look).go()
+        result.duration = time.time() - result.started_at
+        if result.failures and scenario.sandbox == "server" and sandbox.power is not None:
+            result.log = sandbox.power.last_lines()
+    return result
+
+
+def _sandbox(scenario: Scenario, variables: Mapping[str, str], server: Server) -> AbstractContextManager[Sandbox]:
+    if scenario.sandbox != "server":
+        schema, again = scenario.sandbox == "schema", scenario.plain and not mentions(scenario, MARKS)
+        return server.sandbox(scenario.extensions, schema=schema, again=again)
+    settings = {one.name: one.value for one in scenario.server if holds(one.when, variables)}
+    return server.own_sandbox(scenario.extensions, settings, disks_of(scenario))
