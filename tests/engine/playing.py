@@ -14,7 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgchaos.engine import Settings, run, watcher
+from pgchaos.engine import Settings, conductor, run, stepping, watcher
+from pgchaos.engine.conductor import Conductor
+from pgchaos.engine.stage import Stage
 from pgchaos.engine.watcher import Watcher
 from pgchaos.history import Failure, Record, RunResult
 from pgchaos.scenario.reader import read
@@ -79,7 +81,7 @@ def texts(records: list[Record]) -> list[str]:
 
 
 class Clock:
-    """The time of a watcher, which jumps to its end once a state is there: a time-out that no load brings early.
+    """The time of who limits the sessions: it is over once a state is there, and not before, whatever the load.
 
     Args:
         state: is asked each time.
@@ -105,17 +107,27 @@ def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]],
         monkeypatch: of the test.
         state: is told what each session does, by its name; '' before it is connected.
     """
-    real = Watcher.watch
+    watch, conduct = Watcher.watch, Conductor.conduct
 
-    def watch(of: Watcher, seconds: float) -> bool:
+    def clock(stage: Stage) -> Clock:
         def stands() -> bool:
-            doing = {standing.session: standing.doing for standing in of._stage.standings(watcher.pid_text)}
-            return state(defaultdict(str, doing))
+            standings = stage.standings(watcher.pid_text)
+            return state(defaultdict(str, {standing.session: standing.doing for standing in standings}))
 
-        monkeypatch.setattr(watcher, "time", Clock(stands))
-        return real(of, seconds)
+        return Clock(stands)
 
-    monkeypatch.setattr(Watcher, "watch", watch)
+    def watching(self: Watcher, seconds: float) -> bool:
+        monkeypatch.setattr(watcher, "time", clock(self._stage))
+        return watch(self, seconds)
+
+    def conducting(self: Conductor, seconds: float) -> bool:
+        one = clock(self._stage)
+        monkeypatch.setattr(conductor, "time", one)
+        monkeypatch.setattr(stepping, "time", one)
+        return conduct(self, seconds)
+
+    monkeypatch.setattr(Watcher, "watch", watching)
+    monkeypatch.setattr(Conductor, "conduct", conducting)
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def test_a_prepared_transaction_is_rolled_back_and_the_database_dropped(play: Pl
         with play.server.connect() as conn:
             return conn.execute("SELECT FROM pg_prepared_xacts").fetchone() is None
 
-    until(gone, "the prepared transaction is gone", limit=1)
+    until(gone, "the prepared transaction is gone")
 
 
 def test_a_session_that_is_not_the_engines_is_a_leak(play: Play) -> None:

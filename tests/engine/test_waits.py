@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -172,15 +171,15 @@ NEVER = {
 
 @pytest.mark.parametrize(("waits", "other", "why"), NEVER.values(), ids=NEVER.keys())
 def test_a_wait_that_can_never_open_fails_at_once(play: Play, waits: str, other: str, why: str) -> None:
-    began = time.monotonic()
     result = play(
-        f"-- chaos:session s\nSELECT 1;\n{waits}\nSELECT 1;\n-- chaos:session other\n{other}\nSELECT 2;\n{CHECKED}"
+        f"-- chaos:session s\nSELECT 1;\n{waits}\nSELECT 1;\n-- chaos:session other\n{other}\nSELECT 2;\n{CHECKED}",
+        timeout=600,
     )
     failure = only(result)
     assert failure.kind == "wait"
     assert why in failure.text
     assert failure.place is not None
-    assert time.monotonic() - began < 5
+    assert result.duration < 60
     assert result.assertions == []
     standing = next(s for s in result.standings if s.session == failure.session)
     assert standing.doing.startswith("waits at ")

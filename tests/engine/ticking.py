@@ -29,7 +29,7 @@ LOCK = """
     SELECT pg_advisory_lock(1);
     -- chaos:signal held
     -- chaos:wait blocked waiter
-    SELECT pg_sleep(1);
+    SELECT pg_sleep(2);
     SELECT pg_advisory_unlock(1);
     -- chaos:session waiter x 20
     -- chaos:wait for held
@@ -38,7 +38,7 @@ LOCK = """
     SELECT pass('checked');
 """
 CANCEL = """
-    -- chaos:timeout 500ms
+    -- chaos:timeout 2s
     -- chaos:session s x 20
     SELECT pg_sleep(100);
     -- chaos:check
@@ -64,13 +64,13 @@ def largest_gap(work: Callable[[], None]) -> tuple[float, float]:
 
 
 def black_hole() -> None:
-    """Connect to a socket that listens and never answers, for 0.7 seconds."""
+    """Connect to a socket that listens and never answers, for 2 seconds."""
     stop = Stop()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         conninfo = f"host=127.0.0.1 port={listening.getsockname()[1]} sslmode=disable gssencmode=disable dbname=x"
         try:
             with pytest.raises(LinkError, match="timed out"):
-                Link(conninfo, stop, connect_timeout=0.7)
+                Link(conninfo, stop, connect_timeout=2.0)
         finally:
             stop.close()
 
