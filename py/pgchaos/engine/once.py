@@ -73,7 +73,7 @@ def run_once(
             # others are on the same server
             sandbox = replace(sandbox, power=None)
         if scenario.alone:
-            sandbox.spare()
+            server.settle()
         result.started_at = time.time()
         Run(scenario, variables, sandbox, settings, result, order, ledger, look).go()
         result.duration = time.time() - result.started_at

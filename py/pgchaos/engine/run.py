@@ -16,6 +16,7 @@ from pgchaos.engine.looks import NAME, Looks
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.section import Hear, Section
 from pgchaos.engine.settings import Settings
+from pgchaos.engine.settling import await_end_of_others
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.visit import Visit
 from pgchaos.engine.voice import Voices, session_settings
@@ -29,6 +30,7 @@ from pgchaos.schedule.board import in_force
 from pgchaos.schedule.orders import Order
 from pgchaos.schedule.permutations import actors
 from pgchaos.server import Sandbox
+from pgchaos.server.databases import siblings
 from pgchaos.tap import failure_of
 
 if TYPE_CHECKING:
@@ -128,6 +130,8 @@ class Run:
         )
 
     def _all(self) -> None:
+        if self._scenario.alone:
+            await_end_of_others(self._looks.link(), siblings(self._sandbox.database), self._calm)
         alone = not self._sandbox.shared
         shared = self._looks.ask(lambda link: leaks.rows(link, leaks.SHARED)) if alone else []
         objects = self._looks.ask(lambda link: leaks.rows(link, leaks.OBJECTS)) if self._sandbox.in_place else []

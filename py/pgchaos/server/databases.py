@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 
@@ -15,7 +16,7 @@ from pgchaos.server.runs import Run
 
 PREFIX = "pgchaos_"
 APPLICATION = "pgchaos "
-"""A live run keeps a connection whose application_name is this and its id."""
+"""Begins the application_name of connections that last as long as a run; its main one's ends with its id."""
 
 NAMED = "pggit_chaos_test"
 """What the database of chaos tests in Python is called, and its name begins with."""
@@ -51,6 +52,18 @@ def database_name(run: str, number: int, template: bool = False) -> str:
         The name.
     """
     return f"{PREFIX}{run}_{'t' if template else ''}{number}"
+
+
+def siblings(database: str) -> str:
+    """Tell how the names of all databases of a run begin.
+
+    Args:
+        database: one of a run, or another.
+
+    Returns:
+        The beginning; '' where it is none of a run's.
+    """
+    return database[: database.rindex("_") + 1] if re.search(_NAMES, database) else ""
 
 
 def own_databases(conn: psycopg.Connection[tuple[object, ...]]) -> Iterator[tuple[str, Run | None, bool]]:

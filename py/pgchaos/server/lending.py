@@ -158,6 +158,15 @@ class Lending:
         for shelf in (*shared, *list(self._shelves.values()), *self._of_specs()):
             shelf.clear()
 
+    def rest(self, limit: float) -> None:
+        """Wait until no schema is made or dropped, in databases that scenarios share.
+
+        Args:
+            limit: seconds to wait for each.
+        """
+        for shared in list(self._shared.values()):
+            shared.rest(limit)
+
     def _of_specs(self) -> list[Shelf]:
         with self._lock:
             return [lent.shelf for lent in self._plain if lent.shelf is not None]

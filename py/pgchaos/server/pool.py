@@ -185,6 +185,16 @@ class Pool:
             self._used.append(name)
             self._changed.notify_all()
 
+    def rest(self, limit: float) -> None:
+        """Wait until no database is being made or dropped, nor is to be.
+
+        Args:
+            limit: seconds to wait.
+        """
+        with self._changed:
+            if self._thread.is_alive():
+                self._changed.wait_for(lambda: self._closing or not (self._running or self._next()), limit)
+
     def end(self, drop: bool) -> None:
         """Make no more databases; `close` waits for what is being done.
 

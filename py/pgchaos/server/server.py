@@ -30,6 +30,9 @@ from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.settings import ServerError, ServerSettings
 from pgchaos.server.shelf import Shelf
 
+_SETTLED = 10.0
+"""Seconds in which they do so."""
+
 
 def open_server(settings: ServerSettings, environ: Mapping[str, str] = os.environ) -> Server:
     """Open the server that a run shall use.
@@ -197,6 +200,12 @@ class Server(Reached):
         """Close the connections that are kept from one scenario to the next."""
         self.watches.clear()
         self._lending.clear()
+
+    def settle(self) -> None:
+        """Close what is kept, and wait until databases and schemas neither come nor go."""
+        self.spare()
+        self._lending.rest(_SETTLED)
+        self._pool.rest(_SETTLED)
 
     def watch_over(self) -> None:
         """Before anything is made on a server not ours: see that it goes even if this process is killed.

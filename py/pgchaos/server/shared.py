@@ -52,7 +52,7 @@ class SharedDatabase:
         self._ready: deque[str] = deque()
         self._used: deque[tuple[float, str]] = deque()
         self._broken = ""
-        self._closing = False
+        self._busy = self._hurry = self._closing = False
         self._thread = threading.Thread(target=self._work, name="pgchaos schemas", daemon=True)
         self._thread.start()
 
@@ -105,6 +105,20 @@ class SharedDatabase:
                 # the worker sleeps until there is one, and then until its time has come or there are enough
                 self._changed.notify_all()
 
+    def rest(self, limit: float) -> None:
+        """Wait until no schema is being made or dropped, nor is to be.
+
+        Args:
+            limit: seconds to wait. What a straggler holds up is tried again later, and not waited for.
+        """
+        with self._changed:
+            self._hurry = True
+            self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: self._closing or self._broken or not (self._busy or self._due() or self._lacks()), limit
+            )
+            self._hurry = False
+
     def close(self, limit: float = 5.0) -> None:
         """Make no more schemas, and end all connections.
 
@@ -131,19 +145,29 @@ class SharedDatabase:
     def _wait(self) -> list[str] | None:
         """Wait for something to do: schemas to drop, none of them to make some, None for the end."""
         with self._changed:
+            self._busy = False
+            self._changed.notify_all()
             while not self._closing:
-                now = time.monotonic()
-                due = [(since, schema) for since, schema in self._used if since <= now]
+                now, due = time.monotonic(), self._due()
                 lacks = self._lacks()
-                if len(due) > _PILE or (due and not lacks and (len(due) >= _TOGETHER or due[0][0] + _LINGER <= now)):
+                if len(due) > _PILE or (due and not lacks and self._is_time(due, now)):
                     due = due[:_TOGETHER]
                     for one in due:
                         self._used.remove(one)
+                    self._busy = True
                     return [schema for _, schema in due]
                 if lacks:
+                    self._busy = True
                     return []
                 self._changed.wait(min((since for since, _ in self._used), default=now + 60) + _LINGER - now)
             return None
+
+    def _due(self) -> list[tuple[float, str]]:
+        now = time.monotonic()
+        return [(since, schema) for since, schema in self._used if since <= now]
+
+    def _is_time(self, due: list[tuple[float, str]], now: float) -> bool:
+        return self._hurry or len(due) >= _TOGETHER or due[0][0] + _LINGER <= now
 
     def _do(self, schemas: list[str]) -> None:
         try:
