@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(state: Callable[[], T], what: str, limit: float = 15.0) -> T:
+def until(state: Callable[[], T], what: str, limit: float = 60.0) -> T:
     """Look again and again until a state is there.
 
     Args:

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.concurrent]
 
 
 def test_twenty_threads_meet(concurrent_executor: ChaosExecutor) -> None:
-    meeting = threading.Barrier(20, timeout=10)
+    meeting = threading.Barrier(20, timeout=60)
     met = [concurrent_executor.submit(meeting.wait) for _ in range(20)]
     assert sorted(future.result() for future in met) == list(range(20))
 
@@ -24,17 +24,17 @@ def test_a_twenty_first_waits(concurrent_executor: ChaosExecutor) -> None:
     meeting, over = threading.Barrier(21), threading.Event()
 
     def hold() -> None:
-        meeting.wait(10)
-        over.wait(10)
+        meeting.wait(60)
+        over.wait(60)
 
     held = [concurrent_executor.submit(hold) for _ in range(20)]
     late = concurrent_executor.submit(lambda: "late")
-    meeting.wait(10)
+    meeting.wait(60)
     assert not late.running()
     assert not late.done()
     over.set()
-    assert late.result(10) == "late"
-    assert all(future.result(10) is None for future in held)
+    assert late.result(60) == "late"
+    assert all(future.result(60) is None for future in held)
 
 
 def test_a_task_that_outlives_its_test_is_told_and_ended(project: Project) -> None:

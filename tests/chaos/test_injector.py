@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import threading
 
 import pytest
@@ -84,8 +85,8 @@ def test_measuring_changes_nothing_but_what_is_printed(capsys: pytest.CaptureFix
         divide(1, 0)
     assert [measurement.failed for measurement in divide.measurements] == [False, True]
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("divide took 0.")
-    assert second.startswith("divide failed after 0.")
+    assert re.match(r"divide took \d+\.\d{4}s$", first)
+    assert re.match(r"divide failed after \d+\.\d{4}s$", second)
 
 
 async def test_a_coroutine_function_stays_one() -> None:
@@ -100,7 +101,7 @@ async def test_a_coroutine_function_stays_one() -> None:
 
 def test_tasks_draw_by_the_order_of_submission_and_not_of_running(concurrent_executor: ChaosExecutor) -> None:
     def draw(turn: threading.Event, then: threading.Event) -> list[bool]:
-        turn.wait(10)
+        turn.wait(60)
         found = failures(20)
         then.set()
         return found
@@ -112,7 +113,7 @@ def test_tasks_draw_by_the_order_of_submission_and_not_of_running(concurrent_exe
         with seeded("the same"):
             futures = [concurrent_executor.submit(draw, turn[number], follower[number]) for number in range(len(order))]
         events[0].set()
-        return [future.result(10) for future in futures]
+        return [future.result(60) for future in futures]
 
     forwards = drawn([0, 1, 2])
     assert drawn([2, 0, 1]) == forwards

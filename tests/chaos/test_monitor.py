@@ -47,7 +47,7 @@ def test_a_lock_wait_is_seen(
     assert locks[waiter]["blocked_by"] == [holder]
 
     conn_pool[0].rollback()
-    assert reading.result(10).fetchone() == (1,)
+    assert reading.result(60).fetchone() == (1,)
     conn_pool[1].rollback()
     assert transaction_monitor.transactions() == []
 

@@ -34,7 +34,7 @@ def test_transfers_that_meet_lose_no_money(
     account = sql.Identifier(isolated_schema, "account")
     read = sql.SQL("SELECT balance FROM {} WHERE id = %s").format(account)
     write = sql.SQL("UPDATE {} SET balance = %s WHERE id = %s").format(account)
-    meeting = threading.Barrier(len(amounts), timeout=10)
+    meeting = threading.Barrier(len(amounts), timeout=60)
 
     def transfer(conn: psycopg.Connection, amount: int) -> None:
         def once() -> None:

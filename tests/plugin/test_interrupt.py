@@ -14,7 +14,8 @@ from tests.plugin.conftest import FINE, Project
 from tests.plugin.test_running import HANGS
 from tests.waiting import until
 
-PROMPT = 10
+PROMPT = 60
+"""Seconds, while the scenario would go on for 5 minutes."""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from tests.engine.playing import over_once
 from tests.plugin.conftest import BAD, BROKEN, FINE, INI, Project
 
 MIXED = """\
@@ -251,24 +252,28 @@ def test_workers_of_xdist_collect_what_one_process_would(project: Project) -> No
 
 
 @pytest.mark.parametrize("how", ["option", "ini", "marker"])
-def test_the_limit_of_pytest_timeout_counts_where_it_is_smaller(project: Project, how: str) -> None:
-    project.write(hangs=HANGS)
+def test_the_limit_of_pytest_timeout_counts_where_it_is_smaller(
+    project: Project, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand = {"holder[1]": "is in a delay", "waiter[1]": "waits at wait for never", "giver[1]": "is in a delay"}
+    over_once(monkeypatch, lambda told: all(told[who] == doing for who, doing in stand.items()))
+    project.write(hangs="-- chaos:timeout 20min\n" + HANGS)
     args = ["-p", "pytest_timeout"]
     if how == "option":
-        args.append("--timeout=0.5")
+        args.append("--timeout=600")
     elif how == "ini":
-        project.pytester.makeini(INI + "timeout = 0.5\n")
+        project.pytester.makeini(INI + "timeout = 600\n")
     else:
         project.pytester.makeconftest(
             "import pytest\n"
             "def pytest_collection_modifyitems(items):\n"
-            "    for item in items: item.add_marker(pytest.mark.timeout(0.5))\n"
+            "    for item in items: item.add_marker(pytest.mark.timeout(600))\n"
         )
     result = project.run(*args)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "sql/hangs.sql:* within 0.5s",
+            "sql/hangs.sql:* within 600s",
             "How the sessions stood when the run was stopped:",
             "    holder[[]1]*",
             "    waiter[[]1]*waits for giver[[]1]*",
