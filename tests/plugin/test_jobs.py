@@ -48,13 +48,9 @@ def test_they_do_so_beside_a_plugin_that_gives_every_item_a_fixture(project: Pro
 
 @pytest.mark.parametrize("args", [["--chaos-jobs=1"], ["-s"], ["--setup-show"], ["--pdb"]])
 def test_one_at_a_time_where_it_was_asked_for_or_somebody_looks_on(project: Project, args: list[str]) -> None:
-    # each lasts a while on purpose: the others could come in that time
-    alone = MEET.format(
-        wait="SET application_name = 'there';\n"
-        "SELECT 1 / (count(*) = 1)::int FROM pg_stat_activity WHERE application_name = 'there';\n"
-        "SELECT pg_sleep(0.05);\n"
-        "SELECT 1 / (count(*) = 1)::int FROM pg_stat_activity WHERE application_name = 'there';"
-    )
+    # each lasts a while on purpose: the others could come in that time; a backend whose client has gone is idle
+    there = "SELECT 1 / (count(*) = 1)::int FROM pg_stat_activity WHERE application_name = 'there' AND state <> 'idle';"
+    alone = MEET.format(wait=f"SET application_name = 'there';\n{there}\nSELECT pg_sleep(0.05);\n{there}")
     project.write(a=alone, b=alone, c=alone)
     project.run(*args).assert_outcomes(passed=3)
 

@@ -59,7 +59,7 @@ def test_a_schema_that_somebody_holds_is_dropped_later_and_holds_up_nobody(share
         straggler.commit()
         straggler.execute(f"LOCK TABLE {name}.t".encode())
         shared.give_back(name)
-        others = [shared.take(limit=5.0) for _ in range(20)]
+        others = [shared.take() for _ in range(20)]
         for other in others:
             shared.give_back(other)
         until(lambda: not schemas(shared) & set(others), "the others are dropped")
