@@ -14,6 +14,8 @@ from pgchaos.schedule.orders import Blocked, Order
 
 _LOOKED = 0.03
 """Seconds after which a backend has looked for a deadlock that shall do so after 1 ms (speaker.py)."""
+_LATE = 10
+"""How often that is waited for on a machine that is too busy to keep to time."""
 _REST = 0.02
 """Seconds between looks at a run in which all who are left are blocked, and a time-out of the server's may end that."""
 
@@ -58,7 +60,7 @@ class Conductor:
                 last.tell(stage)
                 if last.hurried and last.gate.actor in stage.blocked:
                     # it has closed no circle; its own look for one must be over before the next step can close one
-                    stage.stop.wait(_LOOKED)
+                    self._let_look()
                 self._after_step()
             if stage.stop.is_set() or stage.all_ended:
                 return True
@@ -70,6 +72,13 @@ class Conductor:
                 self._is_over(found)
                 stage.await_news(min(_REST, max(0.0, deadline - time.monotonic())))
         return False
+
+    def _let_look(self) -> None:
+        """Wait until a backend has looked for a deadlock: longer where this thread, too, is late to be woken."""
+        for _ in range(_LATE):
+            began = time.monotonic()
+            if self._stage.stop.wait(_LOOKED) or time.monotonic() - began < 2 * _LOOKED:
+                return
 
     def _open(self, gate: Gate) -> _Opened:
         launch = Launch(gate.actor.session, gate.actor.worker, gate.step, gate.iteration)
