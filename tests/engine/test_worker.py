@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType
 
 import pytest
 
 from pgchaos.engine.worker import Worker
+from tests.waiting import until
 
 
 def test_an_interrupted_wait_does_not_take_it_for_ended() -> None:
@@ -16,18 +18,28 @@ def test_an_interrupted_wait_does_not_take_it_for_ended() -> None:
         raise KeyboardInterrupt
 
     def wait() -> None:
-        go.wait(30)
+        go.wait(120)
 
-    go = threading.Event()
-    worker = Worker(wait, "waits")
+    def waits() -> bool:
+        frame = sys._current_frames()[main]
+        return frame.f_code.co_filename == threading.__file__ and frame.f_code.co_name == "wait"
+
+    def alarm() -> None:
+        assert ready.wait(60)
+        until(waits, "the main thread waits")
+        signal.pthread_kill(main, signal.SIGALRM)
+
+    go, ready, main = threading.Event(), threading.Event(), threading.get_ident()
+    worker, alarming = Worker(wait, "waits"), threading.Thread(target=alarm)
     worker.start()
+    alarming.start()
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        ready.set()
         with pytest.raises(KeyboardInterrupt):
-            worker.ends(30)
+            worker.ends(120)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        alarming.join(60)
         signal.signal(signal.SIGALRM, before)
     assert worker.alive
     assert not worker.ends(0)
