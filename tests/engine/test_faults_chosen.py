@@ -5,11 +5,16 @@ from __future__ import annotations
 import pytest
 
 from pgchaos.engine import Replay, Settings, run
-from pgchaos.history import RunResult
+from pgchaos.engine.faults.tally import Tally
+from pgchaos.engine.stage import Stage
+from pgchaos.history import Record, RunResult
 from pgchaos.scenario.choices import drawn
+from pgchaos.scenario.items import Fault
 from pgchaos.scenario.mutation import mutated
 from pgchaos.scenario.reader import read
+from pgchaos.schedule.board import Actor
 from tests.engine.playing import Play, held, only
+from tests.waiting import until
 
 ACCOUNT = """
 -- chaos:setup
@@ -140,7 +145,33 @@ def test_a_step_that_is_over_too_soon_is_passed_by(play: Play) -> None:
     assert result.drawn == 2
 
 
-def test_the_step_that_lasts_is_cancelled(play: Play) -> None:
+def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    # it lasts until the fault has struck that was chosen for it, or was found to be for another
+    is_due, struck_, passed_by, begin = Tally.is_due, Tally.struck, Tally.passed_by, Stage.begin
+    due: set[Fault] = set()
+
+    def coming(self: Tally, fault: Fault, actor: Actor) -> bool:
+        comes = is_due(self, fault, actor)
+        due.update([fault] if comes else [])
+        return comes
+
+    def strikes(self: Tally, fault: Fault) -> None:
+        struck_(self, fault)
+        due.discard(fault)
+
+    def passes(self: Tally, fault: Fault, why: str) -> None:
+        passed_by(self, fault, why)
+        due.discard(fault)
+
+    def unlocks(self: Stage, actor: Actor, record: Record) -> None:
+        if "unlock" in record.statement and actor.session == "two":
+            until(lambda: not due, "the fault has struck")
+        begin(self, actor, record)
+
+    monkeypatch.setattr(Tally, "is_due", coming)
+    monkeypatch.setattr(Tally, "struck", strikes)
+    monkeypatch.setattr(Tally, "passed_by", passes)
+    monkeypatch.setattr(Stage, "begin", unlocks)
     result = play(
         """
         -- chaos:session one
@@ -153,7 +184,6 @@ def test_the_step_that_lasts_is_cancelled(play: Play) -> None:
         SELECT pg_advisory_lock(1);
         -- chaos:signal locked
         -- chaos:wait blocked one
-        SELECT pg_sleep(2);
         SELECT pg_advisory_unlock(1);
         -- chaos:check
         SELECT pass('checked');

@@ -176,12 +176,13 @@ def test_who_is_in_a_statement_at_some_step_is_cancelled_there(play: Play) -> No
         """
         -- chaos:session a
         -- chaos:fault cancel of b at any step
-        SELECT 'b waits for the signal';
+        SELECT pg_advisory_lock(1);
         -- chaos:signal go
-        SELECT 'b sleeps';
+        SELECT 'b cannot come to its end';
+        SELECT pg_advisory_unlock(1);
         -- chaos:session b
         -- chaos:wait for go
-        SELECT pg_sleep(2);
+        SELECT pg_advisory_xact_lock(1);
         -- chaos:check
         SELECT pass('checked');
         """
