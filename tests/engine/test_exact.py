@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from pgchaos.engine import observer
 from pgchaos.engine.stepping import SteppedStage
 from pgchaos.history import RunResult
 from tests.engine.playing import Play, held, only, outcomes, over_once, said
@@ -176,8 +177,15 @@ def cycle(first: str, second: str) -> str:
 
 @pytest.mark.parametrize(("first", "second"), ["ab", "ba"])
 def test_who_closes_a_circle_is_the_victim_every_time(play: Play, first: str, second: str) -> None:
+    # the other looks for a deadlock, too, once it has waited as long as the database says: not while it is awaited here
+    patient = """
+-- chaos:setup
+DO $$ BEGIN
+    EXECUTE format('ALTER DATABASE %I SET %I = %L', current_database(), 'deadlock' || '_timeout', '10min');
+END $$;
+"""
     for _ in range(10):
-        result = play(cycle(first, second) + CHECKED)
+        result = play(cycle(first, second) + patient + CHECKED)
         assert held(result) == ["checked"]
         assert outcomes(result, second) == [(1, 1, True, "rolled back", "40P01")]
         assert outcomes(result, first) == [(1, 1, True, "committed", "00000")]
@@ -281,22 +289,21 @@ def test_a_retry_belongs_to_the_step_that_failed(play: Play) -> None:
 
 def test_a_wait_that_the_servers_time_out_ends_is_waited_for(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     # the test is the time-out: the server's own might end the wait before it is seen
-    real, seen = SteppedStage.see, threading.Event()
+    real, waited = SteppedStage.await_news, threading.Event()
 
-    def see(self: SteppedStage, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]], asked: float) -> None:
-        real(self, tickets, blockers, asked)
-        if self.blocked:
-            seen.set()
+    def await_news(self: SteppedStage, seconds: float) -> None:
+        waited.set()
+        real(self, seconds)
 
     def cancel() -> None:
-        assert seen.wait(30)
+        assert waited.wait(60)
         with play.server.connect() as conn:
             conn.execute(
                 "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'b[1]' AND wait_event_type = 'Lock'"
             )
 
-    monkeypatch.setattr(SteppedStage, "see", see)
+    monkeypatch.setattr(SteppedStage, "await_news", await_news)
     thread = threading.Thread(target=cancel)
     thread.start()
     result = play(
@@ -321,7 +328,8 @@ def test_a_wait_that_the_servers_time_out_ends_is_waited_for(play: Play, monkeyp
     assert order(result) == ["a.1", "a.2", "b.1", "b.2 <a[1]", "b.3", "a.3"]
 
 
-def test_an_invariant_is_looked_at_after_every_step(play: Play) -> None:
+def test_an_invariant_is_looked_at_after_every_step(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(observer.SETTINGS, "statement_timeout", "10min")
     result = play(
         """
         -- chaos:schedule a.1 b.1 a.2

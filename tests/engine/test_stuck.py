@@ -111,8 +111,10 @@ def test_with_a_time_out_of_the_servers_it_may_yet_end(play: Play) -> None:
 
 
 def test_a_deadlock_is_the_servers_to_resolve(play: Play) -> None:
+    # only who closes the circle looks for one, after the usual second: the other until then has long been seen waiting
     sessions = """
     -- chaos:session ab allow deadlock_detected
+    SET deadlock_timeout = '10min';
     BEGIN;
     UPDATE t SET v = 1 WHERE id = 1;
     -- chaos:barrier one_locked
@@ -122,10 +124,12 @@ def test_a_deadlock_is_the_servers_to_resolve(play: Play) -> None:
     BEGIN;
     UPDATE t SET v = 2 WHERE id = 2;
     -- chaos:barrier one_locked
+    -- chaos:wait for seen
     UPDATE t SET v = 2 WHERE id = 1;
     COMMIT;
     -- chaos:session looks_on
     -- chaos:wait blocked ab
     SELECT 1;
+    -- chaos:signal seen
     """
     assert held(play(SETUP + sessions.replace("\n    ", "\n") + CHECK)) == ["checked"]
