@@ -49,5 +49,6 @@ def test_it_ends_promptly_and_leaves_nothing(play: Play, text: str) -> None:
     ended = time.monotonic()
     thread.join(30)
     assert ended - pressed[0] < 60
-    assert {t.name for t in set(threading.enumerate()) - before} <= {"pgchaos databases"}
+    # one that has done its work may still be ending
+    until(lambda: {t.name for t in set(threading.enumerate()) - before} <= {"pgchaos databases"}, "no thread is left")
     until(lambda: backends(play.server, "true") == 0, "no connection is left")

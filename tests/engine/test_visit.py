@@ -52,6 +52,8 @@ def server() -> Iterator[Server]:
         with server.connect() as conn:
             conn.execute("ALTER SYSTEM SET autovacuum = off")
             conn.execute("SELECT pg_reload_conf()")
+            query = "SELECT FROM pg_stat_activity WHERE backend_type LIKE 'autovacuum%'"
+            until(lambda: conn.execute(query).fetchone() is None, "autovacuum has ended")
         yield server
 
 
@@ -305,7 +307,7 @@ def test_a_connection_with_something_that_lasts_is_not_handed_on(play: Play, wha
 def test_a_connection_that_somebody_ended_meanwhile_is_passed_over(play: Play, server: Server) -> None:
     before = at(play(block()))
     with server.connect() as conn:
-        conn.execute("SELECT pg_terminate_backend(%s, 10000)", [before.pid])
+        conn.execute("SELECT pg_terminate_backend(%s, 60000)", [before.pid])
     after = at(play(block()))
     assert after.database == before.database
     assert after.pid != before.pid
