@@ -31,7 +31,7 @@ def until(state: Callable[[], T], what: str, limit: float = 60.0) -> T:
 
 
 def until_sql(condition: str) -> str:
-    """Write a statement that waits on the server until a state is there, with a limit of at least 10 s.
+    """Write a statement that waits on the server until a state is there, with a limit of at least 60 s.
 
     Args:
         condition: in SQL; what pg_stat_activity shows is looked at anew each time.
@@ -40,7 +40,7 @@ def until_sql(condition: str) -> str:
         The statement, a DO block; it fails where the state does not come in time.
     """
     return (
-        "DO $$ BEGIN FOR i IN 1..10000 LOOP PERFORM pg_stat_clear_snapshot();\n"
+        "DO $$ BEGIN FOR i IN 1..60000 LOOP PERFORM pg_stat_clear_snapshot();\n"
         f"  IF {condition} THEN RETURN; END IF;\n"
         "  PERFORM pg_sleep(0.001); END LOOP; RAISE 'it did not come'; END $$;"
     )

@@ -39,7 +39,7 @@ class Play:
     server: Server
     folder: Path
 
-    def __call__(self, text: str, seed: int = 1, timeout: float = 30.0, **variables: str) -> RunResult:
+    def __call__(self, text: str, seed: int = 1, timeout: float = 120.0, **variables: str) -> RunResult:
         """Play a scenario.
 
         Args:
@@ -151,7 +151,7 @@ def stranger(server: Server, key: int) -> Iterator[None]:
                 "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'ready[1]' AND wait_event = 'PgSleep'"
             )
-            over.wait(30)
+            over.wait(300)
 
     thread = threading.Thread(target=hold)
     thread.start()

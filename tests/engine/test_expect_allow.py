@@ -138,8 +138,7 @@ def test_barriers_in_the_skipped_rest_count_as_arrived_and_its_signals_are_not_g
         -- chaos:wait for go
         SELECT 'never';
         """
-        + CHECKED,
-        timeout=20,
+        + CHECKED
     )
     failure = only(result)
     assert failure.kind == "wait"
@@ -222,7 +221,7 @@ TERMINATED = """
     SELECT 'after', {tells};
     -- chaos:session killer
     -- chaos:wait for there
-    SELECT chaos.assert(pg_terminate_backend(pid, 10000), 'the victim is gone')
+    SELECT chaos.assert(pg_terminate_backend(pid, 60000), 'the victim is gone')
       FROM pg_stat_activity WHERE application_name = 'victim[1]' AND datname = current_database();
     -- chaos:signal gone
 """

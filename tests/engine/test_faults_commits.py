@@ -120,12 +120,11 @@ SPOILT = """
 
 def test_settings_that_cannot_be_put_back_fail_the_run_and_nothing_else(play: Play) -> None:
     result = play(SPOILT)
+    # commits wait for nobody all the same: that of teardown would be stopped, and be another failure
     failure = only(result)
     assert failure.kind == "error"
     assert failure.text.startswith("the server could not be brought back after the faults: could not open file")
     assert [record.fault for record in result.records if record.step == "3"] == ["terminate"]
-    # commits wait for nobody all the same, that of teardown neither
-    assert result.duration < 10
 
 
 def test_a_server_that_refuses_to_hold_commits_is_told_as_a_fault(play: Play) -> None:
@@ -173,7 +172,7 @@ def test_who_waits_for_the_server_is_let_go_by_a_stop(play: Play, stop: Stop) ->
         waiting.start()
         until(lambda: _waits(waiting), "somebody waits for the server")
         stop.set()
-        waiting.join(10)
+        waiting.join(30)
         assert not waiting.is_alive()
         faulting.outage.restore()
 

@@ -13,7 +13,7 @@ def test_who_is_terminated_while_idle_learns_why_even_if_it_was_read_before(serv
     stop = Stop()
     with server.sandbox() as sandbox, closing(Link(sandbox.conninfo, stop)) as link:
         with server.connect() as conn:
-            conn.execute("SELECT pg_terminate_backend(%s, 15000)", [link.pid])
+            conn.execute("SELECT pg_terminate_backend(%s, 60000)", [link.pid])
         # no query runs: libpq takes the server's last words for a notice
         assert link.notifications() == []
         error = link.ask("SELECT 1").error
