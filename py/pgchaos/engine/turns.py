@@ -9,12 +9,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.stop import Stop
 
 KEY = "1885823848, 0"
 """Of the advisory lock: `pgch` in ASCII, and nothing."""
-PATIENT = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0"
+_TIME_OUTS = ("statement_timeout", "lock_timeout", "idle_session_timeout")
+_OPTIONS = " ".join(f"-c {name}=0" for name in _TIME_OUTS)
+PATIENT = "; ".join(f"SET {name} = 0" for name in _TIME_OUTS)
 """A turn may be long in coming, and is had for long: whatever the role's or the database's time-outs are."""
 _ATTEMPTS = 5
 """Connections that may be lost while a turn is waited for."""
@@ -30,7 +34,9 @@ class Turns:
     """
 
     def __init__(self, conninfo: str) -> None:
-        self._conninfo = conninfo
+        # not by SET, which the time-outs themselves could end
+        options = conninfo_to_dict(conninfo).get("options") or ""
+        self._conninfo = make_conninfo(conninfo, options=f"{options} {_OPTIONS}".strip())
         self._stop = Stop()
         self._door = threading.Lock()
         self._link: Link | None = None
@@ -73,7 +79,6 @@ class Turns:
             if self._link is None or not self._link.alive:
                 self._shut()
                 self._link = Link(self._conninfo, self._stop)
-                self._link.ask(PATIENT)
         except LinkError:
             return True
         answer = self._link.ask(query)
