@@ -15,8 +15,11 @@ from pgchaos.server import PrivateServer, ServerError
 
 _RECOVERED_WITHIN = 60.0
 """Seconds for a crash recovery."""
+_STARTED_WITHIN = 10.0
+"""Seconds in which a server that takes connections already has started its processes."""
 _ENDED_WITHIN = 10_000
 """Milliseconds in which a backend ends that is terminated."""
+_NO_AUTOVACUUM = "SELECT WHERE '{}' LIKE 'autovacuum%' AND pg_catalog.current_setting('autovacuum') = 'off'"
 _BALLAST = "pgchaos.ballast"
 _LOOK = 0.002
 
@@ -141,6 +144,9 @@ def _kill(reach: Reach, pids: Collection[int]) -> None:
     before = born(reach)
     if not before and reach.ask("") is None:
         raise Missed("the server does not answer")
+    if not before and reach.power is not None:
+        process(reach, "checkpointer")
+        before = born(reach)
     if not before:
         raise Undelivered("the server does not say when its checkpointer was started: it takes a superuser to see that")
     for pid in pids:
@@ -196,9 +202,12 @@ def process(reach: Reach, name: str) -> int:
         Missed: there is none.
     """
     kind = PROCESSES[name]
-    rows = reach.ask(f"SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = '{kind}'")
-    if not rows:
-        raise Missed(f"the server has no {kind}")
+    until = time.monotonic() + _STARTED_WITHIN
+    while not (rows := reach.ask(f"SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = '{kind}'")):
+        # a server that was just started takes connections a moment before all of them show
+        if rows is None or reach.power is None or time.monotonic() > until or reach.ask(_NO_AUTOVACUUM.format(kind)):
+            raise Missed(f"the server has no {kind}")
+        time.sleep(_LOOK)
     return int(str(rows[0][0]))
 
 
