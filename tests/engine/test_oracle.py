@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from pgchaos.engine import Settings, run
+from pgchaos.engine.judging.facts import Catalog
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.place import Place
 from pgchaos.scenario.reader import read
 from pgchaos.server import ServerSettings, open_server
 from tests.conftest import ForeignServer
-from tests.engine.playing import Play, only
+from tests.engine.playing import Play, only, over_once
 
 COUNTER = "CREATE TABLE counter (id int PRIMARY KEY, value int NOT NULL); INSERT INTO counter VALUES (1, 0), (2, 0);"
 
@@ -378,7 +379,19 @@ def test_in_a_schema_of_its_own_it_judges_as_well(play: Play) -> None:
     assert is_safe(play(scenario(adds("one", "FOR UPDATE"), adds("two", "FOR UPDATE"), head=head)))
 
 
-def test_serial_orders_that_take_too_long_are_not_tried_one_after_the_other(play: Play) -> None:
+def test_serial_orders_that_take_too_long_are_not_tried_one_after_the_other(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the time of the first run, in which both are there, is not over
+    serial: list[bool] = []
+    over_once(monkeypatch, lambda told: bool(serial) and told["waits[1]"] == "runs")
+    read_ = Catalog.read
+
+    def read_after(self: Catalog, start: object, state: object) -> object:
+        serial.append(True)
+        return read_(self, start, state)  # type: ignore[arg-type]  # as it was called
+
+    monkeypatch.setattr(Catalog, "read", read_after)
     # it looks before the row is there and waits for it: after the other it would have seen it, and before it waits on
     waits = """waits
 BEGIN;
@@ -387,9 +400,9 @@ SELECT count(*) FROM counter WHERE id = 3;
 DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM counter WHERE id = 3) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
 COMMIT;"""
     comes = "comes\n-- chaos:wait for looked\nINSERT INTO counter VALUES (3, 0);"
-    failure = only(play(scenario(waits, comes, head="-- chaos:schedule free\n-- chaos:timeout 3s")))
+    failure = only(play(scenario(waits, comes, head="-- chaos:schedule free\n-- chaos:timeout 10min")))
     assert failure.kind == "error"
-    assert "the transactions could not be run one after the other: the sessions did not end within 3s" in failure.text
+    assert "the transactions could not be run one after the other: the sessions did not end within 600s" in failure.text
 
 
 def test_in_place_the_file_must_say_what_is_compared(foreign_server: ForeignServer, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def soak(faults: int, seed: int, say: Callable[[str], None] = print) -> list[str
             if number % _EACH == 0 or number == faults:
                 say(f"  {number} done in {time.monotonic() - begun:.0f} s, {len(wrong)} wrong; {count()}")
         after = settled(before)
-    at_last = count()
+    at_last = settled(at_first)
     say(f"kinds: {', '.join(f'{kind} {number}' for kind, number in sorted(kinds.items()))}")
     for when, held in (
         (f"after {min(_WARM, faults)}", before),

@@ -60,7 +60,7 @@ def count() -> Count:
     )
 
 
-def settled(before: Count, limit: float = 10.0) -> Count:
+def settled(before: Count, limit: float = 60.0) -> Count:
     """Count when what is ending has ended: the processes of a server that was just killed.
 
     Args:
