@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,9 +39,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     No index is asked. The toolkit's SQL is a link to the extension's.
     """
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
-    for name in ("pyproject.toml", "README.md", "LICENSE", "py", "pgtap"):
-        done = call("cp", "-r", ROOT / name, source, cwd=ROOT)
-        assert done.returncode == 0, done.stderr
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    # bytecode comes and goes while others run
+    bytecode = shutil.ignore_patterns("__pycache__")
+    for name in ("py", "pgtap"):
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=bytecode)
     done = call(sys.executable, "-m", "build", "--no-isolation", "--outdir", built, source, cwd=source)
     assert done.returncode == 0, done.stdout + done.stderr
     (made,) = built.glob("pgchaos-*.whl")

@@ -16,7 +16,7 @@ from tests.waiting import until, until_sql
 
 MEET = """\
 -- Two scenarios meet on the server
--- chaos:timeout 10s
+-- chaos:timeout 10min
 -- chaos:session one
 {wait}
 -- chaos:check
@@ -76,18 +76,18 @@ def test_verdicts_are_told_in_order_and_each_is_its_own(project: Project) -> Non
 
 
 def test_what_runs_ahead_is_stopped_when_pytest_stops(project: Project) -> None:
-    endless = MEET.format(wait="SELECT pg_sleep(60);").replace("10s", "60s")
+    endless = MEET.format(wait="SELECT pg_sleep(600);")
     project.write(a=BAD, b=endless, c=endless)
     result = project.run("--chaos-jobs=3", "-x")
     result.assert_outcomes(failed=1)
-    assert float(re.findall(r"in ([0-9.]+)s", result.outlines[-1])[0]) < 30
+    assert float(re.findall(r"in ([0-9.]+)s", result.outlines[-1])[0]) < 120
 
 
 def test_a_scenario_that_harms_itself_leaves_its_neighbours_alone(project: Project) -> None:
     harmful = (
         MEET.format(wait="SELECT pg_terminate_backend(pg_backend_pid());"),
         MEET.format(wait="BEGIN;\nLOCK TABLE pg_class IN ACCESS EXCLUSIVE MODE;\nSELECT pg_sleep(60);").replace(
-            "10s", "500ms"
+            "10min", "500ms"
         ),
         MEET.format(wait="SELECT pg_advisory_lock(1);"),
         MEET.format(wait="SELECT 'no semicolon';\nSELECT 1 / 0;"),

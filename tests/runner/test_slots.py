@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 from pgchaos.slots import Slots
 
-LIMIT = 10.0
+LIMIT = 60.0
 """Seconds that nothing here may take."""
 
 
