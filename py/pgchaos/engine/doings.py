@@ -127,7 +127,8 @@ class Doings:
         Args:
             but: leave these out.
         """
-        return max((now.since for actor, now in self._now.items() if actor not in but), default=0.0)
+        # a copy: others begin meanwhile
+        return max((now.since for actor, now in list(self._now.items()) if actor not in but), default=0.0)
 
     # what was seen on the server
 

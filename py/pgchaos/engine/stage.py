@@ -116,6 +116,11 @@ class Stage:
             # who came to stand since then may have let go of a lock before that
             return self.doings.last_change(blocked) < asked and self._board.stands_still(self._waiting(), blocked)
 
+    def note_blockers(self, pid: int, blockers: tuple[int, ...]) -> None:
+        """Note whom a connection was seen waiting for, where somebody else has looked."""
+        with self._news:
+            self.doings.note_blockers(pid, blockers)
+
     def _waiting(self) -> set[Actor]:
         """List those who wait for others, and do not stand at a wait."""
         return set(self._held_up)

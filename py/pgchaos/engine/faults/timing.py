@@ -99,7 +99,7 @@ class Timing:
         blocked = {pid: by for pid, by in active.items() if by}
         there = blocked if state == _BLOCKED else active
         for pid in pids.keys() & blocked.keys():
-            self._stage.doings.note_blockers(pid, blocked[pid])
+            self._stage.note_blockers(pid, blocked[pid])
         lacking = [one for pid, one in pids.items() if pid not in there]
         if lacking and vainly:
             self._check_whether_in_vain(lacking, state, blocked, asked)
