@@ -6,8 +6,10 @@ import threading
 from contextlib import closing
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine.specs.connection import Connection
+from pgchaos.engine.specs.keeping import watch_conninfo
 from pgchaos.engine.specs.watch import Watch
 from pgchaos.engine.stop import Stop
 from pgchaos.server import Server
@@ -25,8 +27,8 @@ _WAITS = """
 def test_time_outs_of_the_role_take_no_turn_away(private_server: Server, setting: str) -> None:
     stop = Stop()
     base = private_server.conninfo()
-    options = f" application_name=impatient options='-c {setting}=20ms'"
-    with closing(stop), closing(Connection(base, stop)) as first, closing(Connection(base + options, stop)) as second:
+    impatient = make_conninfo(watch_conninfo(f"{base} options='-c {setting}=20ms'"), application_name="impatient")
+    with closing(stop), closing(Connection(base, stop)) as first, closing(Connection(impatient, stop)) as second:
         one, other = Watch(first, stop), Watch(second, stop)
         one.prepare()
         other.prepare()

@@ -9,17 +9,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.stop import Stop
+from pgchaos.server.conninfo import PATIENT, with_settings
 
 KEY = "1885823848, 0"
 """Of the advisory lock: `pgch` in ASCII, and nothing."""
-_TIME_OUTS = ("statement_timeout", "lock_timeout", "idle_session_timeout")
-_OPTIONS = " ".join(f"-c {name}=0" for name in _TIME_OUTS)
-PATIENT = "; ".join(f"SET {name} = 0" for name in _TIME_OUTS)
-"""A turn may be long in coming, and is had for long: whatever the role's or the database's time-outs are."""
 _ATTEMPTS = 5
 """Connections that may be lost while a turn is waited for."""
 
@@ -34,9 +29,8 @@ class Turns:
     """
 
     def __init__(self, conninfo: str) -> None:
-        # not by SET, which the time-outs themselves could end
-        options = conninfo_to_dict(conninfo).get("options") or ""
-        self._conninfo = make_conninfo(conninfo, options=f"{options} {_OPTIONS}".strip())
+        # a turn may be long in coming, and is had for long
+        self._conninfo = with_settings(conninfo, PATIENT)
         self._stop = Stop()
         self._door = threading.Lock()
         self._link: Link | None = None

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgchaos.history import Assertion, RunResult
 from pgchaos.scenario.place import Place
+from pgchaos.server.conninfo import with_settings
 
 ASSERT = "CH001"
 """The SQLSTATE of the INFO by which chaos.assert reports (toolkit.sql)."""
@@ -30,9 +30,7 @@ def session_conninfo(conninfo: str, name: str, settings: Mapping[str, str]) -> s
     Returns:
         The connection string.
     """
-    options = str(conninfo_to_dict(conninfo).get("options") or "")
-    more = " ".join(f"-c {key}={_escape(value)}" for key, value in settings.items())
-    return make_conninfo(conninfo, application_name=name, options=f"{options} {more}".strip())
+    return with_settings(conninfo, settings, application_name=name)
 
 
 def session_settings(session: str, worker: int, seed: int) -> dict[str, str]:
@@ -49,11 +47,6 @@ def session_settings(session: str, worker: int, seed: int) -> dict[str, str]:
 def vars_literal(variables: Mapping[str, str]) -> str:
     """Give variables as the literal that chaos.var reads (toolkit.sql)."""
     return " E'" + json.dumps(dict(variables)).replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _escape(value: str) -> str:
-    # the server splits `options` at white space, and takes a backslash as its escape
-    return "".join("\\" + c if c.isspace() or c == "\\" else c for c in value)
 
 
 @dataclass(slots=True)

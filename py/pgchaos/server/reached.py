@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from pgchaos.server.choice import Choice
+from pgchaos.server.conninfo import with_settings
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.probe import free_slots, probe
 from pgchaos.server.runs import Run
@@ -162,8 +163,4 @@ class Reached:
         Returns:
             A connection string for libpq; it may hold a password.
         """
-        options = [str(conninfo_to_dict(self._probe.conninfo).get("options") or "")]
-        for name, value in parameters.items():
-            escaped = value.replace("\\", "\\\\").replace(" ", "\\ ")
-            options.append(f"-c {name}={escaped}")
-        return make_conninfo(self.conninfo(database), options=" ".join(options).strip())
+        return with_settings(self.conninfo(database), parameters)

@@ -13,6 +13,7 @@ from pgchaos.engine.stop import Stop
 from pgchaos.isolation.lasting import sees_others, unworn
 from pgchaos.isolation.model import Spec
 from pgchaos.server import Server
+from pgchaos.server.conninfo import PATIENT, with_settings
 from pgchaos.server.shelf import Shelf
 
 _ROOM, _AGAIN = 2.0, 0.01
@@ -46,6 +47,15 @@ def connected(server: Server, conninfo: str, stop: Stop) -> Connection:
                 raise
 
 
+def watch_conninfo(base: str) -> str:
+    """Say how a watch is connected: it may wait long for what another spec uses.
+
+    Args:
+        base: libpq's connection string to the database from which the server is administered.
+    """
+    return with_settings(base, PATIENT, application_name="pgchaos watch")
+
+
 @contextmanager
 def watching(server: Server, stop: Stop) -> Iterator[Watch]:
     """Lend a watch, on a connection to the database from which the server is administered.
@@ -64,7 +74,7 @@ def watching(server: Server, stop: Stop) -> Iterator[Watch]:
     connection = _taken(server.watches, _WATCH)
     fresh = connection is None
     if connection is None:
-        connection = connected(server, server.conninfo() + " application_name='pgchaos watch'", stop)
+        connection = connected(server, watch_conninfo(server.conninfo()), stop)
     try:
         watch = Watch(connection, stop)
         if fresh:

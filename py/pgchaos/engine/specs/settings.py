@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgchaos.engine.stop import Stop
+from pgchaos.server.conninfo import with_settings
 
 STEP_TIMEOUT = 300.0
 """Seconds, isolationtester's own (PostgreSQL 15; 360 in 18)."""
@@ -74,5 +75,4 @@ def conninfo_of(base: str, name: str, *, superuser: bool) -> str:
     """
     settings = {**_SETTINGS, **(_FOR_SUPERUSERS if superuser else {})}
     said = str(conninfo_to_dict(base).get("options") or os.environ.get("PGOPTIONS") or "")
-    options = [said, *(f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in settings.items())]
-    return make_conninfo(base, application_name=name, options=" ".join(options).strip())
+    return with_settings(make_conninfo(base, options=said), settings, application_name=name)

@@ -15,7 +15,6 @@ from psycopg.errors import OperationalError
 
 from pgchaos.engine.specs.connection import Connection, Interrupted
 from pgchaos.engine.stop import Stop
-from pgchaos.engine.turns import PATIENT
 from pgchaos.isolation.blocked import Seen
 from pgchaos.isolation.model import decoded
 
@@ -66,7 +65,7 @@ class Watch:
         Raises:
             Interrupted: the run is stopped, or there is no answer.
         """
-        self.ask(f"{PATIENT}; {_PREPARE}")
+        self.ask(_PREPARE)
 
     def take_turn(self, what: str, *, shared: bool) -> None:
         """Wait for something that only one spec may use at a time; it is given back by `rest`.
