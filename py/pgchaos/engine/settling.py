@@ -14,8 +14,9 @@ _AGAIN = 0.005
 """Seconds between looks: backends end without a word."""
 _OTHERS = (
     "SELECT count(*) FROM pg_catalog.pg_stat_get_activity(NULL) a JOIN pg_catalog.pg_database d ON d.oid = a.datid"
-    " WHERE d.datname LIKE '{}%' AND a.pid <> pg_catalog.pg_backend_pid() AND a.backend_type = 'client backend'"
-    " AND a.application_name NOT LIKE '{}%'"
+    " WHERE pg_catalog.starts_with(d.datname, '{}') AND a.pid <> pg_catalog.pg_backend_pid()"
+    " AND a.backend_type = 'client backend'"
+    " AND NOT pg_catalog.starts_with(a.application_name, '{}')"
 )
 """Those that last as long as the run are not waited for."""
 
@@ -31,7 +32,7 @@ def await_end_of_others(link: Link, databases: str, stop: Stop) -> None:
         stop: of the run.
     """
     end = time.monotonic() + _LIMIT
-    query = _OTHERS.format(databases.replace("_", r"\_"), APPLICATION)
+    query = _OTHERS.format(databases, APPLICATION)
     while databases and time.monotonic() < end:
         answer = link.ask(query, deadline=end)
         # a server that does not answer is told of by who asks it next

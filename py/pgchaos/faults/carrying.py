@@ -207,7 +207,7 @@ def process(reach: Reach, name: str) -> int:
         # a server that was just started takes connections a moment before all of them show
         if rows is None or reach.power is None or time.monotonic() > until or reach.ask(_NO_AUTOVACUUM.format(kind)):
             raise Missed(f"the server has no {kind}")
-        time.sleep(_LOOK)
+        time.sleep(_LOOK)  # polled: processes start without a word
     return int(str(rows[0][0]))
 
 

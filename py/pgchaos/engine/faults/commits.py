@@ -112,7 +112,7 @@ class CommitHold:
         self._taken = False
         try:
             while not self._gone() and self._comes_back():
-                time.sleep(_LOOK)
+                time.sleep(_LOOK)  # polled: the server tells nobody that it is back
             self._probe.end()
         finally:
             self._hand.holding.release()

@@ -121,7 +121,7 @@ class Hand:
             query = f"SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{pids}}}')"
             with contextlib.suppress(Undelivered):
                 while taken and (rows := self.ask(query)) and rows[0][0] != "0" and not self.calm.is_set():
-                    time.sleep(_LOOK)
+                    time.sleep(_LOOK)  # polled: backends end without a word
 
     def close(self) -> None:
         """End all connections."""

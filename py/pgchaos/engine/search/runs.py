@@ -22,7 +22,7 @@ from pgchaos.scenario.rehearsal import fits_schema
 from pgchaos.scenario.schedules import MOST, interleavings
 from pgchaos.scenario.terms import Requirement
 from pgchaos.schedule.board import Actor
-from pgchaos.schedule.orders import Exact, Follow
+from pgchaos.schedule.orders import Exact
 from pgchaos.schedule.token import Token
 from pgchaos.server import Server
 
@@ -139,7 +139,7 @@ class _Runs:
             text = f"the token names connection {max(numbers)}, and the scenario has {len(everybody)}, from 0"
             result.failures.append(Failure("error", (), text))
             return result
-        order = Follow([everybody[number] for number in numbers], everybody)
+        order = self._single.following(numbers)
         result = self._single.checked(order)
         if order.strayed is not None:
             who, at = everybody[numbers[order.strayed]], order.strayed + 1
@@ -215,6 +215,5 @@ class _Runs:
         """Run with values: one interleaving where it is known; else a share of those to explore, or by the schedule."""
         self._single.values = values
         if decisions:
-            everybody = self._single.actors
-            return self._single.once(Follow([everybody[number] for number in decisions], everybody, lenient=True))
+            return self._single.once(self._single.following(decisions, lenient=True))
         return self._searching().explore(self._explore(share)) if share else self._by_schedule()

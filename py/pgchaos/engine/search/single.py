@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,15 @@ class Single:
         """
         return Single(self.scenario, self.matrix, self.server, replace(self.settings, seed=seed))
 
+    def following(self, decisions: Iterable[int], *, lenient: bool = False) -> Follow:
+        """Make an order of decisions.
+
+        Args:
+            decisions: by the numbers of the connections.
+            lenient: go on by itself where it cannot be followed.
+        """
+        return Follow([self.actors[number] for number in decisions], self.actors, lenient=lenient)
+
     @property
     def variables(self) -> dict[str, str]:
         """What the next run is made with."""
@@ -83,7 +92,10 @@ class Single:
         Args:
             order: of its steps; None to let the sessions go freely.
         """
-        result = self._run(order) if self.oracle is None else self._judged(self.oracle, order)
+        if self.oracle is not None:
+            result = self.oracle.run(self.variables, order, self.lend, self.look)
+        else:
+            result = self._run(order, self.look)
         result.values = self.values
         self.struck |= result.struck
         for choice, why in result.passed_by.items():
@@ -97,11 +109,8 @@ class Single:
             result.decisions = ()
         return result
 
-    def _run(self, order: Order | None) -> RunResult:
-        return run_once(self.scenario, self.variables, self.server, self.settings, order, self.lend, look=self.look)
-
-    def _judged(self, oracle: Oracle, order: Order | None) -> RunResult:
-        return oracle.run(self.variables, order, self.lend, self.look)
+    def _run(self, order: Order | None, look: Look | None = None) -> RunResult:
+        return run_once(self.scenario, self.variables, self.server, self.settings, order, self.lend, look=look)
 
     def _most(self) -> int:
         """Tell how many runs a search may make, without those that make a failure easier to read."""
@@ -140,7 +149,7 @@ class Single:
             order: of the steps of the second.
             how: the second was made, in words.
         """
-        second = run_once(self.scenario, self.variables, self.server, self.settings, order, self.lend)
+        second = self._run(order)
         found = difference(first.records, second.records, how)
         if found is None and {*map(key_of, first.failures)} != {*map(key_of, second.failures)}:
             failed = first.failures or second.failures
