@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -28,6 +30,16 @@ def until(state: Callable[[], T], what: str, limit: float = 60.0) -> T:
         assert time.monotonic() < end, f"not within {limit:g} s: {what}"
         time.sleep(0.005)  # the one place where tests wait by looking
     return seen
+
+
+def stands_waiting(thread: int | None) -> bool:
+    """Say whether a thread has come to where it waits on a condition.
+
+    Args:
+        thread: by its ident; None where it has not begun.
+    """
+    frame = sys._current_frames().get(thread or 0)
+    return frame is not None and frame.f_code.co_filename == threading.__file__ and frame.f_code.co_name == "wait"
 
 
 def until_sql(condition: str) -> str:

@@ -1,32 +1,33 @@
-"""Processes of a server that faults strike, which may be only just starting."""
+"""Processes of a real server that faults strike, which may be only just starting."""
 
 from __future__ import annotations
 
-from typing import cast
+import os
+import signal
+import threading
 
+import psycopg
 import pytest
 
 from pgchaos.faults.carrying import Missed, Row, process
-from pgchaos.server import PrivateServer
+from pgchaos.server import PrivateServer, Server
+from tests.waiting import until
 
 
-class Starting:
-    """A server that shows a process from the third look on.
+class Reached:
+    """A server, reached over one connection.
 
     Args:
-        autovacuum: is on.
+        power: the server itself.
+        conn: to it.
     """
 
-    power = cast("PrivateServer", object())
-
-    def __init__(self, *, autovacuum: bool = True) -> None:
-        self.looks, self._autovacuum = 0, autovacuum
+    def __init__(self, power: PrivateServer | None, conn: psycopg.Connection[tuple[object, ...]]) -> None:
+        self.power, self._conn, self.looks = power, conn, 0
 
     def ask(self, query: str) -> list[Row] | None:
-        if "current_setting" in query:
-            return [] if self._autovacuum else [()]
-        self.looks += 1
-        return [("7",)] if self.looks > 2 else []
+        self.looks += "backend_type" in query
+        return [tuple(map(str, row)) for row in self._conn.execute(query.encode())]
 
     def refused(self) -> bool:
         return False
@@ -35,12 +36,38 @@ class Starting:
         raise NotImplementedError
 
 
-def test_a_process_that_does_not_show_yet_is_waited_for() -> None:
-    assert process(Starting(), "autovacuum") == 7
+def test_a_process_that_does_not_show_yet_is_waited_for(own_server: Server) -> None:
+    assert own_server.private is not None
+    postmaster = own_server.private.pid
+    with own_server.connect() as conn, own_server.connect() as other:
+        reached = Reached(own_server.private, conn)
+        before = process(reached, "autovacuum")
+        # stopped, it starts no other in its place
+        os.kill(postmaster, signal.SIGSTOP)
+        try:
+            os.kill(before, signal.SIGTERM)
+            gone = "SELECT FROM pg_stat_activity WHERE backend_type = 'autovacuum launcher'"
+            until(lambda: other.execute(gone).fetchone() is None, "the launcher has ended")
+            reached.looks = 0
+
+            def go_on() -> None:
+                until(lambda: reached.looks > 2, "it is looked for again and again")
+                os.kill(postmaster, signal.SIGCONT)
+
+            thread = threading.Thread(target=go_on)
+            thread.start()
+            assert process(reached, "autovacuum") != before
+            thread.join(60)
+        finally:
+            os.kill(postmaster, signal.SIGCONT)
 
 
-def test_a_process_that_will_not_come_is_not() -> None:
-    server = Starting(autovacuum=False)
-    with pytest.raises(Missed, match="no autovacuum launcher"):
-        process(server, "autovacuum")
-    assert server.looks == 1
+def test_a_process_that_will_not_come_is_not(own_server: Server) -> None:
+    with (
+        own_server.own_sandbox((), {"autovacuum": "off"}, {}) as sandbox,
+        psycopg.connect(sandbox.conninfo, autocommit=True) as conn,
+    ):
+        reached = Reached(sandbox.power, conn)
+        with pytest.raises(Missed, match="no autovacuum launcher"):
+            process(reached, "autovacuum")
+        assert reached.looks == 1

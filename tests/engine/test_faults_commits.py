@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -24,7 +23,7 @@ from pgchaos.schedule.board import Board
 from pgchaos.server import PrivateServer
 from pgchaos.server.settings import NoDisk
 from tests.engine.playing import Play, only
-from tests.waiting import until
+from tests.waiting import stands_waiting, until
 
 SET = "ALTER SYSTEM SET synchronous_standby_names = 'pgchaos_nobody'"
 """As it stands where the server went down before it took the setting back."""
@@ -120,11 +119,12 @@ SPOILT = """
 
 def test_settings_that_cannot_be_put_back_fail_the_run_and_nothing_else(play: Play) -> None:
     result = play(SPOILT)
-    # commits wait for nobody all the same: that of teardown would be stopped, and be another failure
     failure = only(result)
     assert failure.kind == "error"
     assert failure.text.startswith("the server could not be brought back after the faults: could not open file")
     assert [record.fault for record in result.records if record.step == "3"] == ["terminate"]
+    # commits wait for nobody all the same: that of teardown would be stopped after 120 s, and be another failure
+    assert result.duration < 60
 
 
 def test_a_server_that_refuses_to_hold_commits_is_told_as_a_fault(play: Play) -> None:
@@ -170,14 +170,8 @@ def test_who_waits_for_the_server_is_let_go_by_a_stop(play: Play, stop: Stop) ->
         faulting.carry_out(fault, ())
         waiting = threading.Thread(target=faulting.outage.await_server, daemon=True)
         waiting.start()
-        until(lambda: _waits(waiting), "somebody waits for the server")
+        until(lambda: stands_waiting(waiting.ident), "somebody waits for the server")
         stop.set()
         waiting.join(30)
         assert not waiting.is_alive()
         faulting.outage.restore()
-
-
-def _waits(thread: threading.Thread) -> bool:
-    """Say whether a thread has come to where it waits on a condition."""
-    frame = sys._current_frames().get(thread.ident or 0)
-    return frame is not None and frame.f_code.co_filename == threading.__file__ and frame.f_code.co_name == "wait"

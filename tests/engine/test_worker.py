@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from types import FrameType
 
 import pytest
 
 from pgchaos.engine.worker import Worker
-from tests.waiting import until
+from tests.waiting import stands_waiting, until
 
 
 def test_an_interrupted_wait_does_not_take_it_for_ended() -> None:
@@ -20,13 +19,9 @@ def test_an_interrupted_wait_does_not_take_it_for_ended() -> None:
     def wait() -> None:
         go.wait(120)
 
-    def waits() -> bool:
-        frame = sys._current_frames()[main]
-        return frame.f_code.co_filename == threading.__file__ and frame.f_code.co_name == "wait"
-
     def alarm() -> None:
         assert ready.wait(60)
-        until(waits, "the main thread waits")
+        until(lambda: stands_waiting(main), "the main thread waits")
         signal.pthread_kill(main, signal.SIGALRM)
 
     go, ready, main = threading.Event(), threading.Event(), threading.get_ident()

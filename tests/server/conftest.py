@@ -15,6 +15,7 @@ import pytest
 
 import pgchaos
 from pgchaos.server.place import parents
+from tests.conftest import ForeignServer
 from tests.waiting import until
 
 RUNNER = """
@@ -63,6 +64,18 @@ def interpreter(user: str) -> str:
             if done.returncode == 0:
                 return python
     pytest.skip(f"no Python with our packages that user {user} may run")
+
+
+def connections(server: ForeignServer, run: str) -> int:
+    """Count the backends by which a run is known to be alive.
+
+    Args:
+        server: where.
+        run: its id.
+    """
+    with server.connect() as conn:
+        rows = conn.execute("SELECT FROM pg_stat_activity WHERE application_name = %s", [f"pgchaos {run}"])
+        return len(rows.fetchall())
 
 
 class Runner:

@@ -12,7 +12,7 @@ import pytest
 from pgchaos.server import ServerSettings, open_server
 from pgchaos.server.leftovers import remove_dead_servers
 from tests.conftest import ForeignServer
-from tests.server.conftest import Runner, alive, folders_of, living_in, needs_root
+from tests.server.conftest import Runner, alive, connections, folders_of, living_in, needs_root
 from tests.waiting import until
 
 Start = Callable[..., Runner]
@@ -29,14 +29,6 @@ WAYS: dict[str, Callable[[Runner], object]] = {
 
 def nothing_left(runner: Runner) -> bool:
     return not (alive(runner.postmaster) or living_in(runner.folder) or folders_of(runner.process.pid))
-
-
-def is_connected(server: ForeignServer, runner: Runner) -> bool:
-    """Say whether the server takes a run for alive: it has a backend by which the run says so."""
-    run = runner.database.split("_")[1]
-    with server.connect() as conn:
-        query = "SELECT 1 FROM pg_stat_activity WHERE application_name = %s"
-        return conn.execute(query, [f"pgchaos {run}"]).fetchone() is not None
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -119,7 +111,8 @@ def test_next_run_drops_databases_whose_supervisor_was_killed_too(
     runner.kill_supervisor()
     runner.process.kill()
     runner.process.wait()
-    until(lambda: not is_connected(foreign_server, runner), "its backend has noticed")
+    run = runner.database.split("_")[1]
+    until(lambda: connections(foreign_server, run) == 0, "its backend has noticed")
     with open_server(ServerSettings(dsn=foreign_server.dsn)):
         left = foreign_server.databases() - before
         assert live.database in left

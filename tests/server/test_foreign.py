@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 from pgchaos.server import ServerError, ServerSettings, open_server, start_private
 from pgchaos.server.runs import Run
 from tests.conftest import ForeignServer
-from tests.server.conftest import Runner
+from tests.server.conftest import Runner, connections
 from tests.waiting import until
 
 DEAD = Run("0badcafe", "elsewhere", 1, 0.0)
@@ -109,15 +109,9 @@ def test_run_on_another_host_lives_while_it_is_connected(foreign_server: Foreign
         open_server(ServerSettings(dsn=foreign_server.dsn)),
     ):
         assert "pgchaos_0badcafe_1" in foreign_server.databases()
-    until(lambda: _connections(foreign_server, DEAD.id) == 0, "its connection gone")
+    until(lambda: connections(foreign_server, DEAD.id) == 0, "its connection gone")
     with open_server(ServerSettings(dsn=foreign_server.dsn)):
         assert "pgchaos_0badcafe_1" not in foreign_server.databases()
-
-
-def _connections(foreign_server: ForeignServer, run: str) -> int:
-    with foreign_server.connect() as conn:
-        rows = conn.execute("SELECT FROM pg_stat_activity WHERE application_name = %s", [f"pgchaos {run}"])
-        return len(rows.fetchall())
 
 
 def test_in_place_leaves_nothing(foreign_server: ForeignServer, named: str) -> None:
