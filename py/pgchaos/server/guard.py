@@ -34,7 +34,11 @@ class Guard:
         with self._lock:
             if self._watch is None:
                 watch = Watch()
-                watch.ask("watch", conninfo=self._conninfo, run=self._run.id, path=sys.path)
+                try:
+                    watch.ask("watch", conninfo=self._conninfo, run=self._run.id, path=sys.path)
+                except BaseException:  # Ctrl-C too: it is not left behind
+                    watch.close()
+                    raise
                 self._watch = watch
 
     def end(self, *, clean: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -12,7 +11,7 @@ from typing import Any, Literal
 from pgchaos.server import binaries
 from pgchaos.server.place import make_folder
 from pgchaos.server.settings import NoDisk, ServerError
-from pgchaos.server.supervisor import LOG, remove_server, tail
+from pgchaos.server.supervisor import LOG, READY_LIMIT, remove_server, tail
 from pgchaos.server.watch import Watch
 
 _SETTINGS = {
@@ -33,6 +32,10 @@ _SETTINGS = {
 _SIGNS = {"smart": "SIGTERM", "fast": "SIGINT", "immediate": "SIGQUIT"}
 """How a postmaster is told to stop (PostgreSQL docs, "Shutting Down the Server")."""
 _STOPPED_WITHIN = 60.0
+_START_LIMIT = READY_LIMIT + 30.0
+"""Seconds to start the server, initdb among it."""
+_ORDER_LIMIT = 30.0
+"""Seconds for what takes the supervisor a moment; to kill all of a server's processes, on a busy machine, some."""
 
 WAL = "data/pg_wal"
 """Where in its folder a server writes its WAL."""
@@ -55,7 +58,6 @@ class PrivateServer:
         self.programs = programs or bindir
         self.pid = pid
         self._watch = watch
-        self._lock = threading.Lock()
 
     def stop(self, mode: Literal["smart", "fast", "immediate"], limit: float = _STOPPED_WITHIN) -> bool:
         """Have the server shut down.
@@ -70,7 +72,7 @@ class PrivateServer:
         Raises:
             ServerError: the supervisor is gone.
         """
-        return bool(self._ask("stop", limit=limit + 30, arguments={"sign": _SIGNS[mode], "within": limit})["ended"])
+        return bool(self._ask("stop", limit + 15, sign=_SIGNS[mode], within=limit)["ended"])
 
     @property
     def supervisor(self) -> int:
@@ -96,16 +98,16 @@ class PrivateServer:
         Raises:
             ServerError: it does not start; the message holds the end of its log.
         """
-        answer = self._ask("again")
+        answer = self._watch.ask("again", _START_LIMIT)
         if "error" in answer:
             raise ServerError(f"the server does not start again: {answer['error']}\n{answer.get('log', '')}".rstrip())
         self.pid = int(answer["pid"])
 
-    def _ask(
-        self, order: str, limit: float = 90.0, arguments: Mapping[str, object] = MappingProxyType({})
-    ) -> dict[str, Any]:
-        with self._lock:
-            return self._watch.ask(order, limit, **arguments)
+    def _ask(self, order: str, limit: float = _ORDER_LIMIT, **arguments: object) -> dict[str, Any]:
+        answer = self._watch.ask(order, limit, **arguments)
+        if "error" in answer:
+            raise ServerError(f"the supervisor of the server could not do `{order}`: {answer['error']}")
+        return answer
 
     @property
     def log(self) -> Path:
@@ -213,6 +215,7 @@ def _start(
 ) -> int:
     answer = watch.ask(
         "start",
+        _START_LIMIT,
         folder=str(folder),
         make=make,
         postgres=[str(programs / "postgres"), "-D", str(folder / "data")],

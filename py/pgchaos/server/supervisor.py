@@ -2,7 +2,8 @@
 
 It is started by file, isolated (`python -I supervisor.py`), so that neither the working folder nor PYTHONPATH can put
 another module in place of the standard library's; it imports nothing else until it has to talk to a server. Orders come
-as lines of JSON on standard input, each is answered by a line on standard output:
+as lines of JSON on standard input, each is answered by a line on standard output that bears the order's id, so that an
+answer that came too late is never taken for another's:
 
 - `start`: make the data directory of a private server and start it; this process becomes the postmaster's parent.
 - `stop`, `crash`, `again`, `look`: end that server, gently or not, start it once more, say whether it runs.
@@ -22,6 +23,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +49,9 @@ def main() -> None:
     supervisor = Supervisor()
     try:
         for line in sys.stdin.buffer:
-            reply = supervisor.obey(json.loads(line))
-            sys.stdout.write(json.dumps(reply) + "\n")
+            order = json.loads(line)
+            number = order.pop("id")
+            sys.stdout.write(json.dumps({**supervisor.obey(order), "id": number}) + "\n")
             sys.stdout.flush()
     except (BrokenPipeError, Gone):
         pass
@@ -89,6 +92,10 @@ class Supervisor:
             answer: dict[str, Any] = getattr(self, f"do_{order.pop('order')}")(**order)
         except OSError as error:
             return {"error": str(error)}
+        except Gone:
+            raise
+        except Exception:  # a bug of ours: the run shows it, and the server is still watched
+            return {"error": traceback.format_exc()}
         return answer
 
     def do_start(
@@ -136,8 +143,7 @@ class Supervisor:
             os.kill(self.server.pid, getattr(signal, sign))
         until = time.monotonic() + within
         while self.server.poll() is None and time.monotonic() < until:
-            if select.select([0], [], [], 0.002)[0]:
-                raise Gone
+            wait_for_end_of_runner(0.002)
         return {"ended": self.server.poll() is not None}
 
     def do_look(self) -> dict[str, Any]:
@@ -176,9 +182,7 @@ class Supervisor:
             # the file may be that of a postmaster who was killed
             if len(lines) >= 8 and lines[7].strip() == "ready" and lines[0].strip() == str(self.server.pid):
                 return {"pid": self.server.pid}
-            # the runner says nothing while it waits: a readable pipe is a closed one
-            if select.select([0], [], [], 0.003)[0]:
-                raise Gone
+            wait_for_end_of_runner(0.003)
         return {"error": f"postgres was not ready after {READY_LIMIT:g} s", "log": tail(log)}
 
     def do_watch(self, **watched: object) -> dict[str, Any]:
@@ -201,6 +205,18 @@ class Supervisor:
             from pgchaos.server.databases import remove_run
 
             remove_run(self.watched["conninfo"], self.watched["run"])
+
+
+def wait_for_end_of_runner(seconds: float) -> None:
+    """Wait for some time, or until the runner's end of the pipe is closed.
+
+    Raises:
+        Gone: it is. An order that waits to be read, sent after one that took too long, is no end.
+    """
+    pipe = select.poll()
+    pipe.register(0, 0)  # POLLHUP is always reported
+    if pipe.poll(seconds * 1000):
+        raise Gone
 
 
 def remove_server(folder: str, server: subprocess.Popen[bytes] | None = None) -> None:

@@ -1,0 +1,90 @@
+"""The protocol between a run and its supervisor, and what becomes of a supervisor that answers no more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from pgchaos.server import ServerError
+from pgchaos.server.private import start_private
+from pgchaos.server.watch import Watch
+from tests.server.conftest import alive, living_in
+from tests.waiting import until
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "the supervisor stopped")
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_late_answer_is_not_taken_for_that_of_the_next_order() -> None:
+    with Watch() as watch:
+        assert watch.ask("look") == {"running": False}
+        with stopped(watch.pid), pytest.raises(ServerError, match=r"did not answer `look` within 0\.2 s"):
+            watch.ask("look", 0.2)
+        assert watch.ask("forget") == {}
+        assert watch.ask("look") == {"running": False}
+
+
+def test_order_sent_while_another_is_obeyed_is_no_end_of_the_run() -> None:
+    with start_private() as server:
+        watch = server._watch
+        # SIGCONT ends nothing, so the supervisor waits for all of that time
+        with pytest.raises(ServerError, match="did not answer `stop`"):
+            watch.ask("stop", 0.2, sign="SIGCONT", within=2.0)
+        assert watch.ask("look") == {"running": True}
+        assert alive(server.pid)
+
+
+def test_order_that_does_not_fit_into_the_pipe_ends_in_time_and_is_sent_whole_later() -> None:
+    with Watch() as watch:
+        assert watch.ask("look") == {"running": False}
+        began = time.monotonic()
+        with stopped(watch.pid), pytest.raises(ServerError, match="did not answer `watch`"):
+            watch.ask("watch", 0.2, conninfo="x" * 1_000_000)
+        assert time.monotonic() - began < 10
+        assert watch.ask("look") == {"running": False}
+        assert watch.ask("forget") == {}
+
+
+def test_error_in_the_supervisor_is_told_with_its_traceback_and_the_server_is_still_watched() -> None:
+    with Watch() as watch:
+        error = watch.ask("nonsense")["error"]
+        assert "Traceback" in error
+        assert "do_nonsense" in error
+        assert watch.ask("look") == {"running": False}
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_supervisor_that_cannot_answer_ends_and_its_server_with_it(how: signal.Signals) -> None:
+    with start_private() as server:
+        supervisor, folder = server.supervisor, server.folder
+        os.kill(supervisor, how)
+        with pytest.raises(ServerError, match="the supervisor of the server"):
+            server._watch.ask("look", 1.0)
+        began = time.monotonic()
+        server.close()
+        assert time.monotonic() - began < 15
+    assert not alive(supervisor)
+    assert not alive(server.pid)
+    assert not folder.exists()
+    assert living_in(folder) == []
+
+
+def test_several_threads_ask_at_once() -> None:
+    with Watch() as watch, ThreadPoolExecutor(8) as pool:
+        orders = ["look", "forget"] * 50
+        answers = list(pool.map(watch.ask, orders))
+    assert answers == [{"running": False}, {}] * 50
