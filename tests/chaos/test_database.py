@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from pgchaos.server.runs import Run
 from tests.chaos.projects import INI, Project
 from tests.waiting import until
 
@@ -25,6 +27,21 @@ def test_it(db_config, sync_conn):
 """
 
 
+DEAD = Run("0badcafe", "elsewhere", 1, 0.0)
+STATE = """
+    SELECT oid, datdba, datallowconn, datacl, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s
+"""
+
+
+@contextmanager
+def named_database(project: Project) -> Iterator[str]:
+    """A database that the user has made and names."""
+    with project.connect() as conn:
+        conn.execute("CREATE DATABASE shop")
+        yield make_conninfo(project.foreign.dsn, dbname="shop")
+        conn.execute("DROP DATABASE shop WITH (FORCE)")
+
+
 @pytest.fixture
 def theirs(project: Project) -> Iterator[None]:
     """A database of that name which somebody else has made, with something in it."""
@@ -34,31 +51,47 @@ def theirs(project: Project) -> Iterator[None]:
         conn.execute(f"DROP DATABASE {NAME}".encode())
 
 
-def test_a_database_that_is_missing_is_made_and_dropped(project: Project) -> None:
+def test_on_a_server_that_is_not_ours_the_database_is_the_runs_own(project: Project) -> None:
     before = project.databases()
-    assert NAME not in before
     result = project.run(SAYS, "-rP")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["server: PostgreSQL * (not ours: works only in databases pgchaos_*", f"in {NAME}"])
+    result.stdout.fnmatch_lines(["server: PostgreSQL * (not ours: works only in databases pgchaos_*", "in pgchaos_*"])
     assert project.databases() == before
 
 
+def test_on_a_private_server_it_has_its_own_name(project: Project) -> None:
+    result = project.run_apart(SAYS, "-rP")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["server: PostgreSQL * (ours)", f"in {NAME}"])
+
+
 @pytest.mark.usefixtures("theirs")
-def test_a_database_that_is_there_is_used_and_stays(project: Project) -> None:
-    result = project.run(
-        SAYS
-        + """
+def test_a_database_of_that_name_on_a_server_that_is_not_ours_is_not_touched(project: Project) -> None:
+    with project.connect() as conn:
+        # of a run that is long over, by what is written there
+        conn.execute(f"COMMENT ON DATABASE {NAME} IS '{DEAD.dumps()}'".encode())
+        with project.connect(NAME) as theirs:
+            theirs.execute("CREATE TABLE precious AS SELECT 1 AS id")
+        before = conn.execute(STATE, [NAME]).fetchall()
+        result = project.run(
+            SAYS
+            + """
 def test_schema(isolated_schema, sync_conn):
     sync_conn.execute("CREATE TABLE t ()")
     sync_conn.commit()
 """,
-        "-rP",
-    )
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines([f"in {NAME}"])
+            "-rP",
+            "--chaos-extensions=ltree",
+        )
+        result.assert_outcomes(passed=2)
+        result.stdout.fnmatch_lines(["in pgchaos_*"])
+        assert conn.execute(STATE, [NAME]).fetchall() == before
     with project.connect(NAME) as conn:
-        assert conn.execute("SELECT relname FROM pg_class WHERE relname = 't'").fetchall() == [("t",)]
+        assert conn.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace").fetchall() == [
+            ("precious",)
+        ]
         assert conn.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ 'chaos'").fetchall() == []
+        assert conn.execute("SELECT extname FROM pg_extension").fetchall() == [("plpgsql",)]
 
 
 def test_workers_on_one_server_have_a_database_each(project: Project) -> None:
@@ -68,32 +101,35 @@ def test_workers_on_one_server_have_a_database_each(project: Project) -> None:
 import pytest
 
 @pytest.mark.parametrize("n", range(6))
-def test_it(n, db_config, sync_conn, isolated_schema):
-    sync_conn.execute("CREATE TABLE t AS SELECT 1")
+def test_it(n, db_config, sync_conn, isolated_schema, worker_id):
+    sync_conn.execute(f"CREATE TABLE IF NOT EXISTS {worker_id} ()")
     sync_conn.commit()
+    assert sync_conn.execute("SELECT tablename FROM pg_tables WHERE tablename ~ '^gw'").fetchall() == [
+        {"tablename": worker_id}]
     with open(f"in-{n}", "w") as file:
-        file.write(db_config["dbname"])
+        file.write(worker_id + " " + db_config["dbname"])
 """
     result = project.run_apart(source, f"--chaos-dsn={project.foreign.dsn}", "-n2")
     result.assert_outcomes(passed=6)
-    names = {path.read_text() for path in project.pytester.path.glob("in-*")}
-    assert names
-    assert names <= {f"{NAME}_gw0", f"{NAME}_gw1"}
+    used = {tuple(path.read_text().split()) for path in project.pytester.path.glob("in-*")}
+    assert {worker for worker, _ in used} == {"gw0", "gw1"}
+    assert len({name for _, name in used}) == len(used)
+    assert all(name.startswith("pgchaos_") for _, name in used)
     assert project.databases() == before
 
 
 class Held:
     """A run that stays in its test until it is told to end, or is killed."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, *args: str, dsn: str | None = None) -> None:
         project.write("""
         def test_it(db_config, isolated_schema):
             print("in", db_config["dbname"], flush=True)
             input()
         """)
-        args = ["-s", "-q", "-p", "no:cacheprovider", f"--chaos-dsn={project.foreign.dsn}"]
+        dsn = project.foreign.dsn if dsn is None else dsn
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *args],
+            [sys.executable, "-m", "pytest", "-s", "-q", "-p", "no:cacheprovider", f"--chaos-dsn={dsn}", *args],
             cwd=project.pytester.path,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -123,11 +159,12 @@ def test_two_runs_on_one_server_at_once_have_a_database_each(project: Project) -
     try:
         second = Held(project)
         try:
-            assert first.name == NAME
-            assert second.name.startswith(f"{NAME}_")
+            assert first.name.startswith("pgchaos_")
+            assert second.name.startswith("pgchaos_")
+            assert first.name != second.name
         finally:
             second.end()
-        assert NAME in project.databases()
+        assert first.name in project.databases()
     finally:
         first.end()
     assert project.databases() == before
@@ -136,30 +173,39 @@ def test_two_runs_on_one_server_at_once_have_a_database_each(project: Project) -
 def test_a_run_that_is_killed_leaves_no_database(project: Project) -> None:
     before = project.databases()
     run = Held(project)
-    assert NAME in project.databases()
+    assert run.name in project.databases()
     run.kill()
     until(lambda: project.databases() == before, "the database gone")
 
 
-@pytest.mark.usefixtures("theirs")
+def test_a_run_that_is_stopped_ends_its_tests_before_their_database_goes(project: Project) -> None:
+    before = project.databases()
+    run = Held(project)
+    run.process.send_signal(signal.SIGINT)
+    said, _ = run.process.communicate(timeout=30)
+    assert "KeyboardInterrupt" in said
+    assert "OperationalError" not in said
+    assert project.databases() == before
+
+
 def test_what_a_killed_run_left_in_a_database_that_stays_goes_with_the_next(project: Project) -> None:
     schemas = "SELECT nspname FROM pg_namespace WHERE nspname ~ 'chaos'"
-    Held(project).kill()
-    with project.connect(NAME) as conn:
-        assert len(conn.execute(schemas).fetchall()) == 1
-        project.run(SAYS).assert_outcomes(passed=1)
-        assert conn.execute(schemas).fetchall() == []
+    with named_database(project) as dsn:
+        Held(project, "--chaos-in-place", dsn=dsn).kill()
+        with project.connect("shop") as conn:
+            assert len(conn.execute(schemas).fetchall()) == 1
+            project.run(SAYS, "--chaos-in-place", dsn=dsn).assert_outcomes(passed=1)
+            assert conn.execute(schemas).fetchall() == []
 
 
 def test_in_place_the_named_database_is_the_one(project: Project) -> None:
     before = project.databases()
-    with project.connect() as conn:
-        conn.execute("CREATE DATABASE shop")
-        dsn = make_conninfo(project.foreign.dsn, dbname="shop")
+    with named_database(project) as dsn:
         result = project.run(SAYS, "-rP", "--chaos-in-place", dsn=dsn)
         result.assert_outcomes(passed=1)
-        result.stdout.fnmatch_lines(["in shop"])
-        conn.execute("DROP DATABASE shop")
+        result.stdout.fnmatch_lines(["server: * (not ours: works in place in database shop)", "in shop"])
+        with project.connect("shop") as conn:
+            assert conn.execute("SELECT FROM t").fetchall() == []
     assert project.databases() == before
 
 
@@ -180,7 +226,7 @@ def test_the_environment_of_libpq_names_the_server(project: Project, monkeypatch
     expected = {
         "host": parameters["host"],
         "port": 5432,
-        "dbname": NAME,
+        "dbname": "pgchaos_*",
         "user": "postgres",
         "password": "of the environment",
     }
@@ -238,7 +284,7 @@ def test_beside_the_fixture_of_pytest_postgresql(project: Project) -> None:
             postgresql.execute("CREATE TABLE t ()")
             sync_conn.execute("CREATE TABLE t ()")
             assert postgresql.info.dbname == "tests"
-            assert sync_conn.info.dbname == db_config["dbname"] == "pggit_chaos_test"
+            assert sync_conn.info.dbname == db_config["dbname"] != "tests"
             assert postgresql.info.host == sync_conn.info.host
 
         def test_the_other_way_round(sync_conn, postgresql):
@@ -263,30 +309,24 @@ def test_does_not(sync_conn):
 """
 
 
-@pytest.mark.usefixtures("theirs")
-@pytest.mark.parametrize("there", [False, True])
-def test_an_extension_is_created_and_goes_again(project: Project, there: bool) -> None:
-    if not there:
-        with project.connect() as conn:
-            conn.execute(f"ALTER DATABASE {NAME} RENAME TO somebody_elses".encode())
-    try:
-        result = project.run(EXTENSION.format(name="ltree"), "--chaos-extensions=ltree")
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_extension_is_created_and_goes_again(project: Project, in_place: bool) -> None:
+    with named_database(project) as dsn:
+        args = ["--chaos-in-place"] if in_place else []
+        result = project.run(EXTENSION.format(name="ltree"), "--chaos-extensions=ltree", *args, dsn=dsn)
         result.assert_outcomes(passed=2)
-    finally:
-        if not there:
-            with project.connect() as conn:
-                conn.execute(f"ALTER DATABASE somebody_elses RENAME TO {NAME}".encode())
-    with project.connect(NAME) as conn:
-        assert conn.execute("SELECT extname FROM pg_extension").fetchall() == [("plpgsql",)]
+        with project.connect("shop") as conn:
+            assert conn.execute("SELECT extname FROM pg_extension").fetchall() == [("plpgsql",)]
 
 
-@pytest.mark.usefixtures("theirs")
 def test_an_extension_that_was_there_stays(project: Project) -> None:
-    with project.connect(NAME) as conn:
-        conn.execute("CREATE EXTENSION ltree")
-    project.run(EXTENSION.format(name="ltree"), "--chaos-extensions=ltree").assert_outcomes(passed=2)
-    with project.connect(NAME) as conn:
-        assert ("ltree",) in conn.execute("SELECT extname FROM pg_extension").fetchall()
+    with named_database(project) as dsn:
+        with project.connect("shop") as conn:
+            conn.execute("CREATE EXTENSION ltree")
+        source = EXTENSION.format(name="ltree")
+        project.run(source, "--chaos-extensions=ltree", "--chaos-in-place", dsn=dsn).assert_outcomes(passed=2)
+        with project.connect("shop") as conn:
+            assert ("ltree",) in conn.execute("SELECT extname FROM pg_extension").fetchall()
 
 
 @pytest.mark.parametrize(

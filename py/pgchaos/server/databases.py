@@ -19,24 +19,18 @@ APPLICATION = "pgchaos "
 """Begins the application_name of connections that last as long as a run; its main one's ends with its id."""
 
 NAMED = "pggit_chaos_test"
-"""What the database of chaos tests in Python is called, and its name begins with."""
+"""What the database of chaos tests in Python is called on a private server."""
 
 _NAMES = "^pgchaos_[0-9a-f]{8}_t?[0-9]+$"
-_RECORD = '"id": "([0-9a-f]{8})"'
-"""Where the id of a run stands in its record."""
 _DROP_LIMIT = 10.0
 
 _OWN = """
     SELECT d.datname, d.comment,
            EXISTS (SELECT FROM pg_catalog.pg_stat_activity a
-                   WHERE a.application_name = %(application)s
-                       || CASE WHEN d.datname ~ %(names)s THEN pg_catalog.substr(d.datname, 9, 8)
-                               ELSE pg_catalog.substring(d.comment, %(record)s) END)
+                   WHERE a.application_name = %(application)s || pg_catalog.substr(d.datname, 9, 8))
     FROM (SELECT datname, pg_catalog.shobj_description(oid, 'pg_database') AS comment
           FROM pg_catalog.pg_database WHERE pg_catalog.pg_get_userbyid(datdba) = CURRENT_USER) d
     WHERE d.datname ~ %(names)s
-       -- one of that name without the record of a run is the user's
-       OR (pg_catalog.starts_with(d.datname, %(named)s) AND d.comment ~ %(record)s)
 """
 
 
@@ -78,7 +72,7 @@ def own_databases(conn: psycopg.Connection[tuple[object, ...]]) -> Iterator[tupl
     Returns:
         Name, the run as recorded, and whether that run holds a connection.
     """
-    values = {"application": APPLICATION, "names": _NAMES, "named": NAMED, "record": _RECORD}
+    values = {"application": APPLICATION, "names": _NAMES}
     rows = conn.execute(_OWN, values).fetchall()
     for name, comment, connected in rows:
         yield str(name), Run.loads(str(comment)), bool(connected)
@@ -142,8 +136,8 @@ def remove_run(conninfo: str, run: str) -> None:
         psycopg.Error: the server cannot be reached.
     """
     with psycopg.connect(conninfo, autocommit=True) as conn:
-        for name, owner, _ in own_databases(conn):
-            if name.startswith(f"{PREFIX}{run}_") or (owner is not None and owner.id == run):
+        for name, _, _ in own_databases(conn):
+            if name.startswith(f"{PREFIX}{run}_"):
                 with contextlib.suppress(psycopg.Error):  # of the others none is left for it
                     drop_database(conn, conninfo, name)
         in_place.remove(conn, run)

@@ -21,7 +21,7 @@ from pgchaos.server.lending import Lending
 from pgchaos.server.maker import Maker
 from pgchaos.server.named import NamedDatabase
 from pgchaos.server.own import OwnServers
-from pgchaos.server.plain import Lent
+from pgchaos.server.plain import BARE, Lent
 from pgchaos.server.pool import Pool
 from pgchaos.server.private import PrivateServer, start_private
 from pgchaos.server.reached import Reached
@@ -86,6 +86,7 @@ class Server(Reached):
         maker = Maker(self.conninfo(), self.run, self.ours, settings.pgtap, Ledger())
         self._pool = Pool(maker, settings.clones, self.watch_over)
         self._lending = Lending(self, self._pool, self.spare)
+        self._in_use = 0
         self.watches = Shelf(self.conninfo())
         """Where connections that look at the sessions of isolation specs wait for the next spec."""
         if self.ours:
@@ -196,6 +197,25 @@ class Server(Reached):
             with self._lending.plain() as lent:
                 yield lent
 
+    @contextmanager
+    def bare_database(self) -> Iterator[str]:
+        """Lend a new database with nothing in it, for all of a run; it is dropped when the context ends.
+
+        Yields:
+            Its name.
+
+        Raises:
+            ServerError: none can be made.
+        """
+        self.watch_over()
+        name = self._pool.take(BARE, ahead=0)
+        self._in_use += 1
+        try:
+            yield name
+        finally:
+            self._in_use -= 1
+            self._pool.give_back(name)
+
     def spare(self) -> None:
         """Close the connections that are kept from one scenario to the next."""
         self.watches.clear()
@@ -225,7 +245,8 @@ class Server(Reached):
 
     def end(self) -> None:
         """Begin to drop what the run made: nobody asks for a sandbox any more. `close` waits for it."""
-        if not self.ours:
+        # what tests in Python use is torn down after this where pytest is stopped
+        if not self.ours and not self._in_use:
             self._close_lending()
             self._pool.end(drop=True)
 
