@@ -56,12 +56,17 @@ check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all s
 bench: $(PGTAP) $(DEV) ## measure against peers, into tests/bench/RESULTS.md; BENCH=name measures some, and writes nothing
 	$(VENV)/bin/python -m tests.bench $(BENCH)
 
-# The oldest versions that pyproject.toml allows, of all that it names, in a place of their own.
-.PHONY: oldest
+# All that pyproject.toml names, in its oldest version that is allowed, or in the newest that there is, in a place of
+# their own.
+.PHONY: oldest newest
+oldest: RESOLUTION := lowest-direct
 oldest: $(DEV) ## run tests and scenarios with the oldest versions that pyproject.toml allows
+newest: RESOLUTION := highest
+newest: $(DEV) ## run tests and scenarios with the newest versions that the index has
+oldest newest:
 	@set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; trap 'exit 130' HUP INT TERM; chmod 755 "$$folder"; \
 	$(VENV)/bin/uv venv --quiet --python $(VENV)/bin/python "$$folder/venv"; \
-	$(VENV)/bin/uv pip install --quiet --python "$$folder/venv/bin/python" --resolution lowest-direct --editable '.[dev]'; \
+	$(VENV)/bin/uv pip install --quiet --python "$$folder/venv/bin/python" --resolution $(RESOLUTION) --editable '.[dev]'; \
 	$(VENV)/bin/uv pip freeze --python "$$folder/venv/bin/python"; \
 	"$$folder/venv/bin/python" -m pgchaos.server.get_pgtap; \
 	"$$folder/venv/bin/pytest" -n logical -p no:cacheprovider tests; \

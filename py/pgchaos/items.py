@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -53,6 +53,17 @@ class ScenarioItem(pytest.Function):
     line: int = 1
     took: float | None = None
     in_subtest: bool = False
+
+    if hasattr(pytest.Function, "id"):
+
+        @property
+        def id(self) -> Any:  # noqa: ANN401 the type has no public name
+            """The structured node id, as pytest (9.2 and newer) reads it from the cache.
+
+            pytest keeps `x[level=a]` as a mere name where an item was not made by parametrize, and takes it for a name
+            with parameters where it reads it from a string: the two differ, and --lf, --ff, --nf and --sw find nothing.
+            """
+            return type(super().id).parse(self.nodeid)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Say where the item stands, and head its failure with the title of the scenario."""

@@ -201,9 +201,6 @@ def pytest_runtest_makereport(
     report = yield
     if not isinstance(item, ScenarioItem):
         return report
-    # pytest takes `x[level=a]` for a name with parameters where it reads an id, as it does for subtests and workers,
-    # and for a mere name where it made it: read always, the ids of one item are equal
-    report.nodeid = str(report.nodeid)
     if call.when == "call":
         if item.in_subtest:
             report.duration = 0.0

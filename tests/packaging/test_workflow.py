@@ -35,3 +35,12 @@ def test_what_must_pass_holds_up_and_what_searches_does_not() -> None:
     assert full["needs"] == "chaos-smoke"
     assert full["continue-on-error"] is True
     assert full["strategy"]["matrix"]["postgresql"] == [15, 16, 17, 18]
+
+
+@pytest.mark.parametrize("job", ["oldest", "newest"])
+def test_the_oldest_and_the_newest_pytest_must_pass(job: str) -> None:
+    assert "continue-on-error" not in JOBS[job]
+    assert [step["run"] for step in JOBS[job]["steps"] if "run" in step] == [f"make {job}"]
+    recipe = call("make", "--dry-run", job, cwd=ROOT).stdout
+    assert f"--resolution {'lowest-direct' if job == 'oldest' else 'highest'}" in recipe
+    assert re.search(r'/pytest" .* tests;', recipe)
