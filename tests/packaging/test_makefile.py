@@ -101,7 +101,7 @@ def test_on_programs_that_are_named_what_is_skipped_is_said(author: Author) -> N
 
 def test_an_existing_server_is_used_as_by_installcheck(installed: Author) -> None:
     with start_private(installed.pg_config.parent) as private:
-        named = {"PGHOST": str(private.folder), "PGPORT": "5432", "PGUSER": "postgres"}
+        named = {"PGHOST": private.parameters["host"], "PGPORT": "5432", "PGUSER": "postgres"}
         done = installed.make("installcheck-chaos", f"PG_CONFIG={installed.pg_config}", **named)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "1 passed" in done.stdout

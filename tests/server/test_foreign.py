@@ -153,7 +153,7 @@ def test_in_place_refuses_a_schema_that_is_not_ours(named: str) -> None:
 
 
 def test_in_place_needs_a_database_that_is_named(foreign_server: ForeignServer) -> None:
-    dsn = make_conninfo("", host=str(foreign_server.private.folder), user="postgres")
+    dsn = make_conninfo("", host=foreign_server.private.parameters["host"], user="postgres")
     with pytest.raises(ServerError, match="needs a database that is named"):
         open_server(ServerSettings(dsn=dsn, in_place=True))
     with pytest.raises(ServerError, match="needs a database that is named"):
@@ -212,7 +212,7 @@ def test_harm_is_permitted_by_the_name_of_the_database(named: str) -> None:
 
 
 def test_libpq_environment_names_the_server(foreign_server: ForeignServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PGHOST", str(foreign_server.private.folder))
+    monkeypatch.setenv("PGHOST", foreign_server.private.parameters["host"])
     monkeypatch.setenv("PGUSER", "postgres")
     monkeypatch.delenv("PG_BINDIR", raising=False)
     monkeypatch.setenv("PGOPTIONS", "-c work_mem=1234kB")

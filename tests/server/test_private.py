@@ -29,7 +29,7 @@ def test_settings_log_and_identity() -> None:
                 conn.execute("SELECT 1/0")
         assert rows == ("4321kB", "it's \\ ours", "", "200", "UTF8", "postgres")
         assert "division by zero" in server.log.read_text()
-        assert server.folder.stat().st_mode & 0o777 == 0o700
+        assert server.folder.stat().st_mode & 0o027 == 0
     assert not server.folder.exists()
 
 

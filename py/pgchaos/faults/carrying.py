@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from collections.abc import Callable, Collection, Sequence
+from signal import SIGKILL
 from typing import Protocol
 
-import psutil
-
 from pgchaos.faults.kinds import DISKS, PROCESSES
+from pgchaos.posix import processes
 from pgchaos.server import PrivateServer, ServerError
 
 _RECOVERED_WITHIN = 60.0
@@ -20,7 +18,6 @@ _STARTED_WITHIN = 10.0
 _ENDED_WITHIN = 10_000
 """Milliseconds in which a backend ends that is terminated."""
 _NO_AUTOVACUUM = "SELECT WHERE '{}' LIKE 'autovacuum%' AND pg_catalog.current_setting('autovacuum') = 'off'"
-_BALLAST = "pgchaos.ballast"
 _LOOK = 0.002
 
 Row = Sequence["str | None"]
@@ -164,14 +161,11 @@ def _kill_one(reach: Reach, pid: int) -> None:
 
 
 def _kill_child(power: PrivateServer, pid: int) -> None:
-    """Kill a process of a server of ours: a number alone may be another process's by now."""
-    try:
-        process = psutil.Process(pid)
-        if process.ppid() == power.pid:
-            process.kill()
-            return
-    except psutil.NoSuchProcess:
-        pass
+    """Kill a process of a server of ours: a number alone may be another process's by now, or a lie of the server's."""
+    process = processes.look_up(pid)
+    # the parent still runs, or its number too might be another's
+    if process is not None and process.parent == power.pid and power.running and processes.send(process, SIGKILL):
+        return
     raise Missed(f"the server has no process {pid} any more")
 
 
@@ -226,27 +220,7 @@ def fill(reach: Reach, what: str) -> None:
         return
     if reach.power is None:
         raise Undelivered("this server was not started by pgchaos, which gave it no disk to fill")
-    path = reach.power.folder / DISKS[what][0] / _BALLAST
-    with path.open("ab", buffering=0) as file:
-        for size in (1 << 20, 4096):
-            # a short write is followed by ENOSPC
-            with contextlib.suppress(OSError):
-                while file.write(b"\0" * size) == size:
-                    pass
-
-
-def empty(power: PrivateServer) -> None:
-    """Take away what `fill` put onto the disks of a server.
-
-    Args:
-        power: the server.
-    """
-    for folder, _ in DISKS.values():
-        path = power.folder / folder / _BALLAST
-        with contextlib.suppress(FileNotFoundError):
-            # the room is there at once, though a process just being started holds the file that was open meanwhile
-            os.truncate(path, 0)
-            path.unlink()
+    reach.power.fill(DISKS[what][0])
 
 
 def _await(state: Callable[[], bool], what: str) -> None:

@@ -17,7 +17,7 @@ PROCESSES = {
 """Processes of a server that a fault may name, and their backend_type in pg_stat_activity."""
 
 _MIB = 1 << 20
-DISKS = {"disk": ("disk", 24 * _MIB), "wal": ("data/pg_wal", 96 * _MIB)}
+DISKS = {"disk": ("disk", 24 * _MIB), "wal": ("wal", 96 * _MIB)}
 """What can be filled: the folder of the server that gets a file system of its own, and its size in bytes."""
 
 

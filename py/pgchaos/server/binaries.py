@@ -96,17 +96,27 @@ def check_bindir(bindir: Path) -> None:
         )
 
 
-def environment(bindir: Path, environ: Mapping[str, str]) -> dict[str, str]:
+_PASSED_ON = ("PATH", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
+_OF_THE_USER = ("HOME", "USER", "LOGNAME", "TMPDIR")
+
+
+def environment(bindir: Path, environ: Mapping[str, str], who: Account | None = None) -> dict[str, str]:
     """Make the environment that a private server runs in.
+
+    `COPY … FROM PROGRAM 'env'` shows it to any scenario: so it has none of the runner's variables but those that are
+    known to hold no secret.
 
     Args:
         bindir: its programs.
         environ: the runner's.
+        who: the account that runs them, None for the runner's own.
 
     Returns:
-        The runner's without libpq's variables, in English, with the libraries beside the programs found first.
+        Where programs and libraries are found, those beside the programs first, and the time zone; in English.
     """
-    result = {name: value for name, value in environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    own = who is None or not who.switch
+    names = (*_PASSED_ON, *(_OF_THE_USER if own else ()))
+    result = {name: environ[name] for name in names if name in environ}
     result["LC_ALL"] = "C"
     libdir = bindir.parent / "lib"
     if any(libdir.glob("libpq.*")):
@@ -149,13 +159,12 @@ def reachable(bindir: Path, who: Account, environ: Mapping[str, str]) -> bool:
     return done.returncode == 0
 
 
-def copy_programs(bindir: Path, folder: Path, who: Account) -> Path:
-    """Copy a server's programs to where its account can reach them.
+def copy_programs(bindir: Path, folder: Path) -> Path:
+    """Copy a server's programs to where its account can read them, and cannot write them.
 
     Args:
         bindir: their folder.
-        folder: a folder that the account owns.
-        who: the account.
+        folder: a folder that only this user can write, and that the account can pass through.
 
     Returns:
         The copy's folder of programs.
@@ -172,6 +181,6 @@ def copy_programs(bindir: Path, folder: Path, who: Account) -> Path:
     for root, _, names in os.walk(folder / "programs"):
         for path in (Path(root), *(Path(root, name) for name in names)):
             if not path.is_symlink():
-                os.chown(path, who.uid, who.gid)
-                path.chmod(path.stat().st_mode | 0o500 if path.is_dir() else path.stat().st_mode | 0o400)
+                mode = path.stat().st_mode
+                path.chmod((mode & ~0o022) | (0o555 if mode & 0o111 else 0o444))
     return target / bindir.name

@@ -14,3 +14,18 @@ def environment() -> dict[str, str]:
     """
     values = ((name, os.environ.get(name)) for name in list(os.environ))
     return {name: value for name, value in values if value is not None}
+
+
+_PLAIN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_CONNECTING = ("PG", "KRB5", "SSL_CERT_", "OPENSSL_", "LDAP", "XDG_")
+"""With these begin the variables that a connection may need: libpq's, and those of the libraries that it uses."""
+
+
+def environment_for(*, connecting: bool) -> dict[str, str]:
+    """Choose what a supervisor needs of the process's environment: secrets of others are not passed on.
+
+    Args:
+        connecting: it will connect to a server that is not ours, and may need a password.
+    """
+    prefixes = _CONNECTING if connecting else ()
+    return {name: value for name, value in environment().items() if name in _PLAIN or name.startswith(prefixes)}

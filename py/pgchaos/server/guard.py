@@ -33,7 +33,7 @@ class Guard:
         """
         with self._lock:
             if self._watch is None:
-                watch = Watch()
+                watch = Watch(connecting=True)
                 try:
                     watch.ask("watch", conninfo=self._conninfo, run=self._run.id, path=sys.path)
                 except BaseException:  # Ctrl-C too: it is not left behind

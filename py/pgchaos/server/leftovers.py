@@ -9,7 +9,6 @@ import re
 import stat
 from pathlib import Path
 
-from pgchaos.server import binaries
 from pgchaos.server.place import parents
 from pgchaos.server.runs import Run, process_lives
 from pgchaos.server.supervisor import MARKER, remove_server
@@ -20,8 +19,8 @@ _NAME = re.compile(r"pgchaos-(\d+)-(\d+)-\w+")
 def remove_dead_servers() -> list[Path]:
     """Stop and remove the private servers of runs that are over.
 
-    Only folders of this user are touched (as root: of the account that root's servers run as), none whose marker is
-    locked by a supervisor, and none whose run still lives.
+    Only folders of this user are touched, none whose marker is locked by a supervisor, and none whose run still lives.
+    As root too: one that belongs to the servers' account was not made by root, whatever its name says.
 
     Returns:
         The folders removed.
@@ -42,10 +41,8 @@ def _ours(folder: Path) -> bool:
         state = folder.lstat()
     except OSError:
         return False
-    owners = {os.geteuid(), binaries.account().uid}
-    return (
-        match is not None and int(match[1]) == os.geteuid() and stat.S_ISDIR(state.st_mode) and state.st_uid in owners
-    )
+    mine = state.st_uid == os.geteuid()
+    return match is not None and int(match[1]) == os.geteuid() and stat.S_ISDIR(state.st_mode) and mine
 
 
 def _dead(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from pgchaos.posix.files import untrusted
 from pgchaos.server.binaries import Account
 from pgchaos.server.runs import Run
 from pgchaos.server.settings import ServerError
@@ -18,7 +19,9 @@ from pgchaos.server.supervisor import MARKER
 _SOCKET_LIMIT = 107
 """Bytes of a socket's path (sun_path of unix(7), without its final zero)."""
 
-_SOCKET = ".s.PGSQL.5432"
+DATA = "data"
+SOCKET = "socket"
+_SOCKET = f"{SOCKET}/.s.PGSQL.5432"
 _MEMORY = Path("/dev/shm")
 _ROOM = 2 << 30
 _SPARE = 4 << 30
@@ -55,12 +58,15 @@ def roomy(parent: str) -> bool:
 def make_folder(who: Account, programs: bool = False) -> Path:
     """Make the folder of a private server, marked as this process's.
 
+    It belongs to whoever runs this, so that the server's account cannot put links in place of what lies there. The
+    account owns two folders in it: `data`, and `socket`.
+
     Args:
-        who: the account that will own it.
+        who: the account of the server.
         programs: programs shall run from it.
 
     Returns:
-        A folder, mode 0700, short enough for a socket.
+        A folder that no one else can look into, short enough for a socket.
 
     Raises:
         ServerError: no temporary place can be written and is short enough.
@@ -72,20 +78,25 @@ def make_folder(who: Account, programs: bool = False) -> Path:
         barred = programs and os.statvfs(parent).f_flag & os.ST_NOEXEC
         if too_long or barred or not roomy(parent) or not os.access(parent, os.W_OK | os.X_OK):
             continue
-        if not _open_to(parent, who):
+        if not _open_to(parent, who) or _replaceable(parent, who):
             continue
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         try:
             (folder / MARKER).write_text(Run.new().dumps(), encoding="utf-8")
+            for name in (DATA, SOCKET):
+                (folder / name).mkdir(mode=0o700)
+                if who.switch:
+                    os.chown(folder / name, who.uid, who.gid)
             if who.switch:
-                os.chown(folder, who.uid, who.gid)
+                os.chown(folder, -1, who.gid)
+                folder.chmod(0o710)
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return folder
     raise ServerError(
         f"no place for a private server: neither {tempfile.gettempdir()} nor /tmp can be written, is open to the "
-        f"server's user and short enough for a socket; set TMPDIR"
+        f"server's user, belongs to root or has the sticky bit, and is short enough for a socket; set TMPDIR"
     )
 
 
@@ -101,3 +112,8 @@ def _open_to(parent: str, who: Account) -> bool:
         if not state.st_mode & bit:
             return False
     return True
+
+
+def _replaceable(parent: str, who: Account) -> bool:
+    """Say whether others than root could put another folder in place of one that is made here."""
+    return who.switch and untrusted(Path(parent, "server"), frozenset({0, os.geteuid()})) != ""

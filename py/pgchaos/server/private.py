@@ -8,8 +8,9 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal
 
+from pgchaos.posix.disks import Ballast
 from pgchaos.server import binaries
-from pgchaos.server.place import make_folder
+from pgchaos.server.place import DATA, SOCKET, make_folder
 from pgchaos.server.settings import NoDisk, ServerError
 from pgchaos.server.supervisor import LOG, READY_LIMIT, remove_server, tail
 from pgchaos.server.watch import Watch
@@ -37,15 +38,12 @@ _START_LIMIT = READY_LIMIT + 30.0
 _ORDER_LIMIT = 30.0
 """Seconds for what takes the supervisor a moment; to kill all of a server's processes, on a busy machine, some."""
 
-WAL = "data/pg_wal"
-"""Where in its folder a server writes its WAL."""
-
 
 class PrivateServer:
     """A server of our own.
 
     Args:
-        folder: its temporary folder, with socket, data and log.
+        folder: its temporary folder, with folders for sockets and data, and its log.
         bindir: its programs, as the user knows them.
         watch: its supervisor.
         pid: the postmaster's process.
@@ -58,6 +56,7 @@ class PrivateServer:
         self.programs = programs or bindir
         self.pid = pid
         self._watch = watch
+        self._ballast = Ballast()
 
     def stop(self, mode: Literal["smart", "fast", "immediate"], limit: float = _STOPPED_WITHIN) -> bool:
         """Have the server shut down.
@@ -126,8 +125,11 @@ class PrivateServer:
     def parameters(self) -> dict[str, str]:
         """The parameters of libpq to reach it; they override whatever the environment says of another server."""
         result = {
-            "host": str(self.folder),
+            "host": str(self.folder / SOCKET),
             "hostaddr": "",
+            # the environment's are another server's, and this one could ask for them
+            "password": "",
+            "passfile": str(self.folder / "no passwords"),
             "port": "5432",
             "user": "postgres",
             "dbname": "postgres",
@@ -138,8 +140,21 @@ class PrivateServer:
             result["require_auth"] = ""
         return result
 
+    def fill(self, disk: str) -> None:
+        """Take all room that is left on one of its disks.
+
+        Args:
+            disk: the folder that has a file system of its own.
+        """
+        self._ballast.fill(self.folder / disk)
+
+    def empty(self) -> None:
+        """Give back the room that was taken; more than once does no harm."""
+        self._ballast.empty()
+
     def close(self) -> None:
         """Stop and remove it; more than once does no harm."""
+        self.empty()
         if not self._watch.close() or self.folder.exists():
             remove_server(str(self.folder))
 
@@ -182,14 +197,14 @@ def start_private(
     watch = Watch()  # its interpreter starts while the folder is made
     folder: Path | None = None
     try:
-        env = binaries.environment(programs, os.environ)
+        env = binaries.environment(programs, os.environ, who)
         reachable = binaries.reachable(programs, who, env)
         folder = make_folder(who, programs=not reachable)
         if not reachable:
-            programs = binaries.copy_programs(programs, folder, who)
-            env = binaries.environment(programs, os.environ)
-        data = str(folder / "data")
-        make = _initdb(programs, data) if copy_of is None else ["cp", "-a", str(copy_of), data]
+            programs = binaries.copy_programs(programs, folder)
+            env = binaries.environment(programs, os.environ, who)
+        data = str(folder / DATA)
+        make = _initdb(programs, data) if copy_of is None else ["cp", "-a", f"{copy_of}/.", data]
         pid = _start(watch, folder, programs, who, env, settings or {}, make, disks)
     except BaseException:  # Ctrl-C too: neither process nor folder is left
         watch.close()
@@ -218,8 +233,8 @@ def _start(
         _START_LIMIT,
         folder=str(folder),
         make=make,
-        postgres=[str(programs / "postgres"), "-D", str(folder / "data")],
-        conf=_conf({"unix_socket_directories": str(folder), **_SETTINGS, **settings}),
+        postgres=[str(programs / "postgres"), "-D", str(folder / DATA)],
+        conf=_conf({"unix_socket_directories": str(folder / SOCKET), **_SETTINGS, **settings}),
         account=who.popen(),
         env=dict(env),
         disks=dict(disks),

@@ -1,9 +1,11 @@
 """The process that outlives a run: when its pipe to the runner closes, it stops the server and removes what is left.
 
 It is started by file, isolated (`python -I supervisor.py`), so that neither the working folder nor PYTHONPATH can put
-another module in place of the standard library's; it imports nothing else until it has to talk to a server. Orders come
-as lines of JSON on standard input, each is answered by a line on standard output that bears the order's id, so that an
-answer that came too late is never taken for another's:
+another module in place of the standard library's; beside that it imports pgchaos.posix alone, until it has to talk to a
+server. It may be root, and the server's account is not trusted: the server's folder is root's, and what lies below
+`data` and `socket` in it, which are the account's, is read without following links, and written as the account.
+Orders come as lines of JSON on standard input, each is answered by a line on standard output that bears the order's id,
+so that an answer that came too late is never taken for another's:
 
 - `start`: make the data directory of a private server and start it; this process becomes the postmaster's parent.
 - `stop`, `crash`, `again`, `look`: end that server, gently or not, start it once more, say whether it runs.
@@ -25,7 +27,16 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+# started by file, so the package is not on the path yet; what stands there first must not hide the standard library's
+sys.path.insert(0, str(Path(__file__).parents[2]))
+try:
+    from pgchaos.posix.disks import WAL, mount, move_wal, unmount
+    from pgchaos.posix.files import read_below
+    from pgchaos.posix.processes import children, look_up, send, working_in
+finally:
+    del sys.path[0]
 
 MARKER = "run.json"
 """The file in a server's folder that says whose it is; locked by the supervisor as long as it lives."""
@@ -110,20 +121,25 @@ class Supervisor:
     ) -> dict[str, Any]:
         """Make a data directory in `folder` and start a server; the answer comes when it accepts connections."""
         self.folder = folder
-        self.lock = os.open(Path(folder, MARKER), os.O_RDWR)
+        self.lock = os.open(Path(folder, MARKER), os.O_RDWR | os.O_NOFOLLOW)
         # who looks whether this run lives holds it for a moment (leftovers.py)
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         path = Path(folder, LOG)
         self.command = postgres
         self.how = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL, "umask": 0o077, **account}
-        with path.open("ab") as log:
-            code = subprocess.run(make, stdout=log, stderr=log, check=False, **self.how).returncode
-        if code:
-            return {"error": f"{Path(make[0]).name} ended with {code}", "log": tail(path)}
-        with Path(folder, "data", "postgresql.conf").open("a", encoding="utf-8") as file:
-            file.write(conf)
+        # as the account: of what it can write, anything may be a link
+        write = ["tee", "-a", str(Path(folder, "data", "postgresql.conf"))]
+        with open_log(path) as log:
+            for command, text in ((make, ""), (write, conf)):
+                out = log if command is make else subprocess.DEVNULL
+                how = {**self.how, "stdin": None, "input": text.encode()}
+                code = subprocess.run(command, stdout=out, stderr=log, check=False, **how).returncode
+                if code:
+                    return {"error": f"{Path(command[0]).name} ended with {code}", "log": tail(path)}
         for name, size in disks.items():
             problem = mount(Path(folder, name), size, account)
+            if not problem and name == WAL:
+                problem = move_wal(Path(folder, "data"), Path(folder, name), self.how)
             if problem:
                 return {"error": problem, "disk": name}
         return self.do_again()
@@ -132,7 +148,7 @@ class Supervisor:
         """Start the server, the first time or once more; the answer comes when it accepts connections."""
         assert self.folder is not None
         path = Path(self.folder, LOG)
-        with path.open("ab") as log:
+        with open_log(path) as log:
             self.server = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True, **self.how)
         return self.wait_until_ready(path)
 
@@ -158,9 +174,9 @@ class Supervisor:
         if self.server.poll() is None:
             # stopped, it tells nobody anything, and the others die before they can tell their clients that it is dead
             os.kill(self.server.pid, signal.SIGSTOP)
-            for pid in (living(data) or children(self.server.pid)) - {self.server.pid}:
-                with contextlib.suppress(ProcessLookupError):  # gone meanwhile
-                    os.kill(pid, signal.SIGKILL)
+            for process in working_in(data) or children(self.server.pid):
+                if process.pid != self.server.pid:
+                    send(process, signal.SIGKILL)
             self.server.kill()
             self.server.wait()
         kill_living(data)
@@ -230,9 +246,11 @@ def remove_server(folder: str, server: subprocess.Popen[bytes] | None = None) ->
     lines = pid_file(folder)
     stop_postmaster(data, lines, server)
     kill_living(data)
+    if server is not None:
+        kill_adopted(folder)
     unmount(folder)
     if pid_file(folder):  # it did not end by itself
-        release_shared_memory(lines)
+        release_shared_memory(data, lines)
     import shutil  # it costs a quarter of this process's start
 
     for _ in range(3):  # a server that is dying may still make a file in a folder being removed
@@ -244,90 +262,44 @@ def remove_server(folder: str, server: subprocess.Popen[bytes] | None = None) ->
 def kill_living(data: Path) -> None:
     """Kill a server's processes, and wait until they are gone."""
     limit = time.monotonic() + 10.0
-    while (left := living(data)) and time.monotonic() < limit:
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):  # gone meanwhile
-                os.kill(pid, signal.SIGKILL)
+    while (left := working_in(data)) and time.monotonic() < limit:
+        for process in left:
+            send(process, signal.SIGKILL)
         reap()
         time.sleep(0.002)  # polled: those that are not our children are waited for by nobody
     reap()
 
 
-def mount(place: Path, size: int, account: dict[str, Any]) -> str:
-    """Put a small file system in memory at a place, with all that lies there already, for its disk to be filled.
-
-    Args:
-        place: a folder, made where there is none.
-        size: bytes.
-        account: the user that it belongs to, as subprocess.Popen takes it.
-
-    Returns:
-        What went wrong, or ''.
-    """
-    kept = place.with_name(f"{place.name}.kept")
-    if place.is_dir():
-        place.rename(kept)
-    place.mkdir(mode=0o700)
-    options = f"size={size},mode=0700" + (f",uid={account['user']},gid={account['group']}" if account else "")
-    command = ["mount", "-t", "tmpfs", "-o", options, "pgchaos", str(place)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 0 and kept.is_dir():
-        copy = ["cp", "-a", f"{kept}/.", str(place)]
-        done = subprocess.run(copy, capture_output=True, text=True, check=False, **account)
-        subprocess.run(["rm", "-rf", str(kept)], check=False)
-    return f"{command[0]}: {done.stderr.strip()}" if done.returncode else ""
-
-
-def unmount(folder: str) -> None:
-    """Take away the file systems that were mounted below a folder, the last first."""
-    with contextlib.suppress(OSError):  # where there is no /proc nothing was mounted
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
-        for line in reversed(mounts):
-            place = line.split(" ")[1]
-            if place.startswith(f"{folder}/"):
-                subprocess.run(["umount", "-l", place], capture_output=True, check=False)
-
-
 def stop_postmaster(data: Path, lines: list[str], server: subprocess.Popen[bytes] | None) -> None:
     """Immediate shutdown: nothing of a private server is worth a checkpoint."""
-    if server is None:
-        pid = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
-        # a number in a file may be another process's by now: only one that lives in this data directory is signalled
-        if pid not in living(data):
-            return
-    else:
-        pid = server.pid
-        if server.poll() is not None:
-            return
-    with contextlib.suppress(ProcessLookupError):  # gone meanwhile
-        os.kill(pid, signal.SIGQUIT)
+    if server is not None and server.poll() is not None:
+        return
+    # a number in a file may be another process's by now, or written there by the account: it is one of the server's
+    said = lines[0].strip() if lines else ""
+    pid = server.pid if server is not None else int(said) if said.isdigit() else 0
+    postmaster = look_up(pid) if server is not None else {one.pid: one for one in working_in(data)}.get(pid)
+    if postmaster is None or not send(postmaster, signal.SIGQUIT):
+        return
     limit = time.monotonic() + STOP_LIMIT
     while time.monotonic() < limit:
-        if server is not None and server.poll() is not None:
-            return
-        if server is None and pid not in living(data):
+        if server.poll() is not None if server is not None else look_up(pid) != postmaster:
             return
         time.sleep(0.002)  # polled: it may be a process that is not our child
-    with contextlib.suppress(ProcessLookupError):  # gone at the last moment
-        os.kill(pid, signal.SIGKILL)
+    send(postmaster, signal.SIGKILL)
 
 
-def living(data: Path) -> set[int]:
-    """Find the processes of a server: all of them work in its data directory (where there is /proc)."""
-    found = set()
-    with contextlib.suppress(OSError):  # the folder is gone, and so is who worked in it
-        wanted = data.stat()
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):  # gone meanwhile, or another user's
-                if os.path.samestat((process / "cwd").stat(), wanted):
-                    found.add(int(process.name))
-    return found
-
-
-def children(pid: int) -> set[int]:
-    """Find the children of a process (where there is no /proc)."""
-    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
-    return {int(child) for child, parent in (line.split() for line in table.splitlines()) if parent == str(pid)}
+def kill_adopted(folder: str) -> None:
+    """Kill what the server's account has started, programs of COPY among it: those whose parents died are ours now."""
+    with contextlib.suppress(OSError):  # the server was never made
+        user = Path(folder, "data").lstat().st_uid
+        limit = time.monotonic() + STOP_LIMIT
+        while left := {one for one in children(os.getpid()) if one.user == user}:
+            for process in left:
+                send(process, signal.SIGKILL)
+            reap()
+            if time.monotonic() > limit:
+                return
+            time.sleep(0.002)  # polled: waitpid has no limit of time
 
 
 def reap() -> bool:
@@ -342,17 +314,34 @@ def reap() -> bool:
 def pid_file(folder: str) -> list[str]:
     """Read postmaster.pid: pid, data directory, start, port, socket folder, address, shared memory, state."""
     try:
-        return Path(folder, "data", "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
+        return read_below(Path(folder), "data", "postmaster.pid").splitlines()
     except OSError:
         return []
 
 
-def release_shared_memory(lines: list[str]) -> None:
-    """Remove the System V segment that a killed postmaster leaves; its id is the second number of line 7."""
+def release_shared_memory(data: Path, lines: list[str]) -> None:
+    """Remove the System V segment that a killed postmaster leaves; its id is the second number of line 7.
+
+    The account may have written another's: so it is removed as the account.
+    """
     words = lines[6].split() if len(lines) > 6 else []
-    if len(words) == 2 and words[1].isdigit():
-        with contextlib.suppress(OSError, AttributeError):  # no such call in this libc
-            ctypes.CDLL(None).shmctl(int(words[1]), 0, None)  # IPC_RMID
+    if len(words) != 2 or not words[1].isdigit():
+        return
+    with contextlib.suppress(OSError):  # no such program here
+        owner = data.lstat()
+        if os.geteuid() and owner.st_uid == os.geteuid():
+            switch: dict[str, Any] = {}
+        elif owner.st_uid:
+            switch = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+        else:
+            return
+        command = ["ipcrm", "-m", words[1]]
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, cwd="/", **switch)
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """Open the server's log to add to it, only for whoever runs this to read."""
+    return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600))
 
 
 def tail(path: Path, size: int = 2000) -> str:

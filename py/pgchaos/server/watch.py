@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pgchaos.server.environment import environment
+from pgchaos.server.environment import environment_for
 from pgchaos.server.settings import ServerError
 
 _SCRIPT = Path(__file__).with_name("supervisor.py")
@@ -35,11 +35,14 @@ class Watch:
 
     The pipe is close-on-exec, and a child made by a bare fork closes it: no child keeps a dead run's server alive.
 
+    Args:
+        connecting: it will connect to a server that is not ours.
+
     Raises:
         ServerError: it could not be started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, connecting: bool = False) -> None:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", str(_SCRIPT)],
@@ -47,7 +50,7 @@ class Watch:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                env=environment(),
+                env=environment_for(connecting=connecting),
                 bufsize=0,
             )
         except OSError as error:

@@ -126,7 +126,7 @@ class Outage:
         power = self._hand.power
         if power is None or not self._filled_disk:
             return
-        carrying.empty(power)
+        power.empty()
         self._filled_disk = False
         try:
             self._await_birth(power, ("", self._born) if crashed else ("",))

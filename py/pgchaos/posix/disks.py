@@ -1,0 +1,96 @@
+"""Small file systems in memory, which stand for a disk that can be filled. Only root can mount one.
+
+They are mounted in a folder that only root can write: below one of the server's account, it could put a link in place
+of the mount point.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+WAL = "wal"
+"""The folder, beside the data directory, where the WAL lies that has a file system of its own."""
+
+
+def mount(place: Path, size: int, account: dict[str, Any]) -> str:
+    """Mount a small file system.
+
+    Args:
+        place: a folder that is not there yet, in one that only root can write.
+        size: bytes.
+        account: the user that it belongs to, as subprocess.Popen takes it.
+
+    Returns:
+        What went wrong, or ''.
+    """
+    place.mkdir(mode=0o700)
+    options = f"nosuid,nodev,size={size},mode=0700"
+    if account:
+        options += f",uid={account['user']},gid={account['group']}"
+    command = ["mount", "-t", "tmpfs", "-o", options, "pgchaos", str(place)]
+    return _run(command, {})
+
+
+def move_wal(data: Path, place: Path, how: dict[str, Any]) -> str:
+    """Move a server's WAL to a place of its own, which a link then leads to; all of it as the server's account.
+
+    Args:
+        data: the data directory.
+        place: where to.
+        how: further arguments of subprocess.run, which switch to the account.
+
+    Returns:
+        What went wrong, or ''.
+    """
+    script = 'cp -a "$1/." "$2" && rm -rf "$1" && ln -s "$2" "$1"'
+    return _run(["sh", "-c", script, "sh", str(data / "pg_wal"), str(place)], how)
+
+
+def _run(command: list[str], how: dict[str, Any]) -> str:
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False, **how)
+    return f"{command[0]}: {done.stderr.strip()}" if done.returncode else ""
+
+
+def unmount(folder: str) -> None:
+    """Take away the file systems that were mounted below a folder, the last first."""
+    if os.geteuid():
+        return
+    with contextlib.suppress(OSError):  # where there is no /proc nothing was mounted
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in reversed(mounts):
+            place = line.split(" ")[1]
+            if place.startswith(f"{folder}/"):
+                subprocess.run(["umount", "-l", place], capture_output=True, check=False)
+
+
+class Ballast:
+    """Files without a name, which take up the room of a disk: in a folder of another account a name may be a link."""
+
+    def __init__(self) -> None:
+        self._files: list[int] = []
+
+    def fill(self, place: Path) -> None:
+        """Take all room that is left.
+
+        Args:
+            place: a mounted file system, in a folder that only root can write.
+        """
+        file = os.open(place, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        self._files.append(file)
+        for size in (1 << 20, 4096):
+            # a short write is followed by ENOSPC
+            with contextlib.suppress(OSError):
+                while os.write(file, b"\0" * size) == size:
+                    pass
+
+    def empty(self) -> None:
+        """Give the room back; more than once does no harm."""
+        files, self._files = self._files, []
+        for file in files:
+            # at once, though a process that is just being started holds the file, too
+            os.truncate(file, 0)
+            os.close(file)

@@ -1,0 +1,104 @@
+"""Reads files below a folder that another account can write: it may put a link, a pipe or another's file there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+_MOST = 65536
+
+
+def read_below(folder: Path, *names: str, most: int = _MOST) -> str:
+    """Read a file without following a symbolic link on the way, and only if it belongs to who owns its folder.
+
+    Args:
+        folder: where to begin; no one else may be able to replace it.
+        names: of the folders below it, then of the file.
+        most: bytes to read.
+
+    Returns:
+        The text; bytes that are no UTF-8 are replaced.
+
+    Raises:
+        OSError: there is no such file, or it is a link, no regular file, or somebody else's.
+    """
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        for name in names[:-1]:
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            os.close(at)
+            at = below
+        # without O_NONBLOCK a named pipe would block
+        file = os.open(names[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=at)
+        try:
+            state = os.fstat(file)
+            if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1 or state.st_uid != os.fstat(at).st_uid:
+                raise OSError(f"{'/'.join(names)} in {folder} is not a plain file of its folder's owner")
+            return os.read(file, most).decode(errors="replace")
+        finally:
+            os.close(file)
+    finally:
+        os.close(at)
+
+
+def untrusted(path: Path, trusted: frozenset[int]) -> str:
+    """Say why a folder cannot be trusted: somebody else may replace it, or what lies in it.
+
+    Args:
+        path: of the folder, which need not be there.
+        trusted: the numbers of the users who may own it and the folders above it.
+
+    Returns:
+        The reason, or ''. A folder that others can write, and that is sticky, is right as one above: no one can
+        rename there what is not his.
+    """
+    path = path.absolute()
+    reason = ""
+    for folder in (path, *path.parents):
+        try:
+            state = folder.lstat()
+        except FileNotFoundError:
+            continue
+        if stat.S_ISLNK(state.st_mode):
+            if state.st_uid not in trusted:
+                return f"{folder} is a link that belongs to user {state.st_uid}"
+            reason = untrusted(folder.resolve(), trusted)
+        else:
+            reason = _loose(folder, state, trusted, sticky=folder != path)
+        if reason:
+            return reason
+    return ""
+
+
+def untrusted_tree(root: Path, trusted: frozenset[int]) -> str:
+    """Say why the files below a folder cannot be trusted, or it itself.
+
+    Args:
+        root: the folder.
+        trusted: the numbers of the users who may own them.
+
+    Returns:
+        The reason, or ''. Symbolic links must stay below the folder.
+    """
+    reason = untrusted(root, trusted)
+    if reason:
+        return reason
+    top = root.resolve()
+    for folder, folders, files in os.walk(root):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            state = path.lstat()
+            if stat.S_ISLNK(state.st_mode):
+                if state.st_uid not in trusted or not path.resolve().is_relative_to(top):
+                    return f"{path} is a link that leads out, or somebody else's"
+            elif reason := _loose(path, state, trusted, sticky=False):
+                return reason
+    return ""
+
+
+def _loose(path: Path, state: os.stat_result, trusted: frozenset[int], *, sticky: bool) -> str:
+    if state.st_uid not in trusted:
+        return f"{path} belongs to user {state.st_uid}"
+    if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not (sticky and state.st_mode & stat.S_ISVTX):
+        return f"{path} can be written by others (mode {stat.S_IMODE(state.st_mode):04o})"
+    return ""

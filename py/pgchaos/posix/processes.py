@@ -1,0 +1,142 @@
+"""Processes by number and start: a number alone may be another process's by now, or be told by somebody hostile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Process(NamedTuple):
+    """One process, and no other that gets its number later.
+
+    Args:
+        pid: its number.
+        started: when it began, as the system writes it.
+        user: its real user.
+        parent: the number of its parent.
+    """
+
+    pid: int
+    started: str
+    user: int
+    parent: int
+
+
+def look_up(pid: int) -> Process | None:
+    """Look a process up.
+
+    Args:
+        pid: its number.
+
+    Returns:
+        The process; None where it has ended, a zombie too.
+    """
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None if _has_proc() else _ask_ps(pid)
+    # the name stands in parentheses, and may hold some itself (proc(5))
+    fields = state.rpartition(")")[2].split()
+    users = next((line.split()[1] for line in status.splitlines() if line.startswith("Uid:")), None)
+    if len(fields) < 20 or users is None or fields[0] in "ZX":
+        return None
+    return Process(pid, fields[19], int(users), int(fields[1]))
+
+
+def _has_proc() -> bool:
+    return Path("/proc/self/stat").exists()
+
+
+def _ask_ps(pid: int) -> Process | None:
+    command = ["ps", "-p", str(pid), "-o", "ruid=,ppid=,state=,lstart="]
+    words = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split(None, 3)
+    if len(words) < 4 or words[2].startswith("Z"):
+        return None
+    return Process(pid, words[3].strip(), int(words[0]), int(words[1]))
+
+
+def send(process: Process, number: int) -> bool:
+    """Send a signal to a process, and to no other that has got its number since.
+
+    Args:
+        process: as it was looked up.
+        number: of the signal.
+
+    Returns:
+        False where it has ended.
+    """
+    handle = _open(process.pid)
+    try:
+        # the handle stays with the process that it was opened for, so the look comes after it
+        now = look_up(process.pid)
+        if now is None or (now.started, now.user) != (process.started, process.user):
+            return False
+        if handle is None:
+            os.kill(process.pid, number)
+        else:
+            signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        if handle is not None:
+            os.close(handle)
+    return True
+
+
+def _open(pid: int) -> int | None:
+    """Open a process; None where the kernel cannot (before Linux 5.3, and other systems), or it has ended."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    with contextlib.suppress(OSError):
+        return os.pidfd_open(pid)
+    return None
+
+
+def working_in(folder: Path) -> set[Process]:
+    """Find the processes whose working folder this is, of the user that owns it (where there is /proc).
+
+    Args:
+        folder: such as a server's data directory.
+
+    Returns:
+        The processes. As root, none for a folder of root's: all of a server's are another account's.
+    """
+    found: set[Process] = set()
+    with contextlib.suppress(OSError):  # the folder is gone, and so is who worked in it
+        wanted = folder.lstat()
+        if os.geteuid() == 0 and wanted.st_uid == 0:
+            return found
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # gone meanwhile, or another user's
+                if os.path.samestat((entry / "cwd").stat(), wanted):
+                    process = look_up(int(entry.name))
+                    if process is not None and process.user == wanted.st_uid:
+                        found.add(process)
+    return found
+
+
+def children(pid: int) -> set[Process]:
+    """Find the children of a process.
+
+    Args:
+        pid: of the parent, which has one thread.
+
+    Returns:
+        The processes.
+    """
+    try:
+        numbers = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN, or no /proc
+        numbers = _ask_ps_for_children(pid)
+    found = (look_up(int(number)) for number in numbers)
+    return {process for process in found if process is not None and process.parent == pid}
+
+
+def _ask_ps_for_children(pid: int) -> list[str]:
+    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
+    return [line.split()[0] for line in table.splitlines() if line.split()[1:] == [str(pid)]]
