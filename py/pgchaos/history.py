@@ -1,6 +1,6 @@
 """What a run leaves behind: who did what when, what was asserted, and what failed. Plain data.
 
-Times are seconds since the epoch (`time.time()`), counts begin at 1. The columns are those of chaos.history,
+Times are seconds since the epoch (`clock.now()`), counts begin at 1. The columns are those of chaos.history,
 chaos.transactions and chaos.notifications.
 """
 

@@ -120,3 +120,29 @@ async def test_errors_among_the_results(async_task_pool: AsyncTaskPool) -> None:
 async def test_a_bound_that_is_none_is_refused(async_task_pool: AsyncTaskPool) -> None:
     with pytest.raises(ValueError, match="max_concurrent=0"):
         await async_task_pool([asyncio.sleep(0)], max_concurrent=0)
+
+
+def test_an_error_in_a_task_whose_result_nobody_asks_for_fails_the_test(project: Project) -> None:
+    result = project.run(
+        """
+        import pytest
+
+        def breaks():
+            raise ZeroDivisionError("nobody looks")
+
+        def test_does_not_ask(concurrent_executor):
+            concurrent_executor.submit(breaks)
+
+        def test_asks(concurrent_executor):
+            with pytest.raises(ZeroDivisionError):
+                concurrent_executor.submit(breaks).result(60)
+
+        def test_asks_many(concurrent_executor):
+            with pytest.raises(ZeroDivisionError):
+                list(concurrent_executor.map(lambda _: breaks(), range(1)))
+        """
+    )
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*error in a task of concurrent_executor*breaks*", "*ZeroDivisionError: nobody looks*"]
+    )

@@ -387,9 +387,9 @@ def test_serial_orders_that_take_too_long_are_not_tried_one_after_the_other(
     over_once(monkeypatch, lambda told: bool(serial) and told["waits[1]"] == "runs")
     read_ = Catalog.read
 
-    def read_after(self: Catalog, start: object, state: object) -> object:
+    def read_after(self: Catalog, start: object, elapsed: object, state: object) -> object:
         serial.append(True)
-        return read_(self, start, state)  # type: ignore[arg-type]  # as it was called
+        return read_(self, start, elapsed, state)  # type: ignore[arg-type]  # as it was called
 
     monkeypatch.setattr(Catalog, "read", read_after)
     # it looks before the row is there and waits for it: after the other it would have seen it, and before it waits on

@@ -33,3 +33,8 @@ INTEGER = 23
 )
 def test_a_time_within_the_run_is_one_that_the_run_made(cell: str | None, type_: int, within: bool) -> None:
     assert WINDOW.holds(cell, type_) is within
+
+
+@pytest.mark.parametrize(("end", "earliest", "latest"), [(5, 0, 5), (9, 0, 9), (-3, -8, 5), (3, -2, 5)])
+def test_a_clock_that_is_set_during_the_run_makes_the_window_wider(end: float, earliest: float, latest: float) -> None:
+    assert Window.of(START, START + end, elapsed=5) == Window(START + earliest, START + latest)

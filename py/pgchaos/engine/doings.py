@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import itertools
 import re
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
+from pgchaos import clock
 from pgchaos.engine.answer import ServerError
 from pgchaos.history import Record, Standing
 from pgchaos.scenario.place import Place
@@ -32,7 +32,7 @@ class Doing:
     Args:
         place: where in the file.
         doing: in words.
-        since: when it began, on `time.time()`.
+        since: when it began, on `clock.now()`.
         record: of the statement that runs; None between statements.
         ticket: of that statement, different for each.
         blockers: the backends that it was seen waiting for, by pid.
@@ -72,7 +72,7 @@ class Doings:
 
     def idle(self, actor: Actor, place: Place | None, doing: str) -> None:
         """Note what a connection does that is no statement: a delay, or that it has ended."""
-        self._now[actor] = Doing(place, doing, time.time())
+        self._now[actor] = Doing(place, doing, clock.now())
 
     def wait(self, actor: Actor, place: Place | None, what: str) -> None:
         """Note that a connection stands at a wait.
@@ -86,7 +86,7 @@ class Doings:
 
     def begin(self, actor: Actor, record: Record) -> None:
         """Note that a connection sends a statement."""
-        self._now[actor] = Doing(record.place, "runs", record.started_at or time.time(), record, next(self._tickets))
+        self._now[actor] = Doing(record.place, "runs", record.started_at or clock.now(), record, next(self._tickets))
 
     def finish(self, actor: Actor, now: float) -> None:
         """Note that its answer came at a time."""
@@ -113,7 +113,7 @@ class Doings:
         Returns:
             The ticket of the statement for each pid.
         """
-        before = time.time() - longer_than
+        before = clock.now() - longer_than
         doing = self._now
         return {
             pid: now.ticket

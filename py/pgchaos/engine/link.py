@@ -64,6 +64,7 @@ class Link:
         self._pg = connected(conninfo, stop, connect_timeout)
         self._notice = notice
         self._farewell: ServerError | None = None
+        self._broke: Exception | None = None
         self._pg.notice_handler = self._hear
         self._pg.nonblocking = 1
         self._dup = socket.socket(fileno=os.dup(self._pg.socket))
@@ -162,6 +163,9 @@ class Link:
         return self._ended(answer)
 
     def _ended(self, answer: Answer) -> Answer:
+        if self._broke is not None:
+            broke, self._broke = self._broke, None
+            raise broke
         answer.after = self._pg.transaction_status
         # which libpq says of every connection that is bad
         if answer.after == pq.TransactionStatus.UNKNOWN and answer.error is None:
@@ -301,7 +305,11 @@ class Link:
         if raw.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in (b"FATAL", b"PANIC"):
             self._farewell = server_error(raw, lost=True)
         elif self._notice is not None:
-            self._notice(raw)
+            try:
+                self._notice(raw)
+            except Exception as error:
+                # psycopg would only log it: raised to who waits for the answer
+                self._broke = self._broke or error
 
     def _lost(self, answer: Answer, message: str) -> None:
         if answer.error is None:

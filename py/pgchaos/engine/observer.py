@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pgchaos import clock
 from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.link import Link, LinkError
-from pgchaos.engine.wording import error_failure
+from pgchaos.engine.wording import error_failure, internal_failure
 from pgchaos.engine.worker import Worker
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.items import Statement
@@ -77,7 +78,7 @@ class Observer:
         self._over = threading.Event()
         self._before = True
         self._wrong = False
-        self._worker = Worker(self._observe, "pgchaos observer")
+        self._worker = Worker(self._observe, "pgchaos observer", self._break_off)
 
     def start(self, *, at_intervals: bool = True) -> None:
         """Look once, then at intervals.
@@ -178,6 +179,10 @@ class Observer:
         self._fail(failure)
         self._broke()
 
+    def _break_off(self, error: BaseException) -> None:
+        """Stop the run for an error of ours: nobody looks at the invariants any more."""
+        self._stop(internal_failure(error, self._watched[0].item.place, "invariant"))
+
     def _judge(self, watched: _Watched, result: Result) -> None:
         columns = result.columns()
         for column, kind in zip(columns, result.types(), strict=True):
@@ -196,7 +201,7 @@ class Observer:
     def _break(self, watched: _Watched, column: str, how: str) -> None:
         if column in watched.broken:
             return
-        after = (time.time() - self._result.started_at) * 1000
+        after = (clock.now() - self._result.started_at) * 1000
         seen = "false already before the sessions began" if self._before else f"first seen at {after:.1f} ms"
         name = ' (name it: SELECT … AS "what must hold")' if column in _NO_NAMES else ""
         text = f"invariant {column!r} {how}{name}"

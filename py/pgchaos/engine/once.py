@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pgchaos import clock
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.run import Look, Run
 from pgchaos.engine.settings import Settings
@@ -54,7 +54,7 @@ def run_once(
     Raises:
         pgchaos.server.ServerError: there is no server, or no database to work in.
     """
-    result = RunResult(settings.seed, started_at=time.time(), server=server.banner)
+    result = RunResult(settings.seed, started_at=clock.now(), server=server.banner)
     with ExitStack() as stack:
         try:
             sandbox = stack.enter_context(lend() if lend else _sandbox(scenario, variables, server))
@@ -74,9 +74,9 @@ def run_once(
             sandbox = replace(sandbox, power=None)
         if scenario.alone:
             server.settle()
-        result.started_at = time.time()
+        result.started_at = clock.now()
         Run(scenario, variables, sandbox, settings, result, order, ledger, look).go()
-        result.duration = time.time() - result.started_at
+        result.duration = clock.now() - result.started_at
         if result.failures and scenario.sandbox == "server" and sandbox.power is not None:
             result.log = sandbox.power.last_lines()
     return result

@@ -140,6 +140,8 @@ class Performance:
                 observer.finish()
         except LinkError as refused:
             self._give_up(error_failure(refused.error, None, "invariant"))
+        except ServerError as no_thread:
+            self._give_up(Failure("error", (), str(no_thread), self._scenario.sessions[0].place))
         except BaseException:  # Ctrl-C: nobody is waited for who is not told to stop
             self._stop.set()
             raise

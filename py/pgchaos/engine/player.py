@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
+from pgchaos import clock
 from pgchaos.engine.answer import BLOCK, Answer, ServerError
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.faults.striking import Strikes
@@ -14,7 +14,7 @@ from pgchaos.engine.position import Ahead, Position
 from pgchaos.engine.speaker import Speaker
 from pgchaos.engine.stage import Halted, SessionFailed
 from pgchaos.engine.stepping import SteppedStage
-from pgchaos.engine.wording import error_failure, expect_failure, plain_failure, retries_failure
+from pgchaos.engine.wording import error_failure, expect_failure, internal_failure, plain_failure, retries_failure
 from pgchaos.history import Record
 from pgchaos.scenario.items import (
     Allow,
@@ -84,8 +84,7 @@ class Player:
             self.speaker.rollback()
         except Exception as error:
             # a bug of ours must stop the run and be told, never hang it
-            text = f"internal error of pgchaos: {error!r}"
-            self._cast.stage.fail(plain_failure(text, self.speaker.place(), self._who))
+            self._cast.stage.broke(internal_failure(error, self.speaker.place(), self._who))
         finally:
             self._cast.faulting.targets.leave(self.actor)
             self._cast.stage.end(self.actor, self.speaker.in_block)
@@ -134,7 +133,7 @@ class Player:
             self._cast.stage.doings.idle(self.actor, item.place, "is in a delay")
             act = self._act("jitter" if item.jitter else "delay", item.place)
             self._delay(item.seconds * self._at.random() if item.jitter else item.seconds)
-            act.ended_at = time.time()
+            act.ended_at = clock.now()
 
     def _is_left_out(self, item: Statement) -> bool:
         """Say whether a transaction begins here that a serial run goes without."""
@@ -160,11 +159,11 @@ class Player:
         act = self._act(waits_text(wait), wait.place)
         act.ended_at = None
         self._cast.stage.wait(self.actor, wait, self._at.iteration)
-        act.ended_at = time.time()
+        act.ended_at = clock.now()
 
     def _act(self, what: str, place: Place) -> Record:
         """Note for the report what is done between statements."""
-        now, who = time.time(), self.actor
+        now, who = clock.now(), self.actor
         act = Record(who.session, who.worker, self._at.iteration, self._at.retries + 1, "", place, f"-- {what}")
         act.started_at = act.ended_at = now
         self._cast.result.acts.append(act)

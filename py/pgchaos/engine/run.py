@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from pgchaos import clock
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.checking import Check
 from pgchaos.engine.corruption import corruptions
@@ -136,7 +137,7 @@ class Run:
         shared = self._looks.ask(lambda link: leaks.rows(link, leaks.SHARED)) if alone else []
         objects = self._looks.ask(lambda link: leaks.rows(link, leaks.OBJECTS)) if self._sandbox.in_place else []
         if self._ledger is not None:
-            self._ledger.start = self._catalog().clock()
+            self._ledger.start, self._ledger.began = self._catalog().clock(), clock.now()
         if self._look is not None:
             self._look.before(self._looks.link())
         setup = self._section("setup")
@@ -269,7 +270,8 @@ class Run:
             text = "oracle: in place a `state` section must say what is compared: the tables there are not ours alone"
             self._ledger.failure = Failure("error", (), text)
             return
-        read = self._catalog().read(self._ledger.start, self._scenario.state)
+        elapsed = clock.now() - self._ledger.began
+        read = self._catalog().read(self._ledger.start, elapsed, self._scenario.state)
         if isinstance(read, Failure):
             self._ledger.failure = read
         else:

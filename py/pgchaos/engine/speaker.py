@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from psycopg import pq
 
+from pgchaos import clock
 from pgchaos.engine.answer import BLOCK, FORGETS, SUCCESS, Answer
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.link import Link, LinkError
@@ -94,13 +95,13 @@ class Speaker:
             The answer, an error in it.
         """
         self._record = record
-        record.started_at = time.time()
+        record.started_at = clock.now()
         self._cast.result.records.append(record)
         self._cast.stage.begin(self._actor, record)
         answer = self._ask(text, item.copy, record.iteration, variables)
         if answer.error is not None:
             answer.error = self._cast.stage.doings.with_names(answer.error)
-        record.ended_at = now = time.time()
+        record.ended_at = now = clock.now()
         self._cast.stage.finish(self._actor, now)
         self._note(record, answer)
         if self._cast.ledger is not None:
@@ -240,7 +241,7 @@ class Speaker:
             self._link.deafen()
             self._link.ask("", deadline=time.monotonic() + _SHORT)
         for channel, payload in self._link.notifications():
-            row = Notification(self._actor.session, self._actor.worker, channel, payload, time.time())
+            row = Notification(self._actor.session, self._actor.worker, channel, payload, clock.now())
             self._cast.result.notifications.append(row)
             self._note_notification(row)
 

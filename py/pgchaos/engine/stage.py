@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from pgchaos import clock
 from pgchaos.engine.doings import BETWEEN, Doing, Doings
 from pgchaos.engine.stop import Stop
 from pgchaos.history import Failure, Record, RunResult, Standing
@@ -127,7 +127,7 @@ class Stage:
 
     def _struck(self) -> None:
         """Take note that a fault has struck: what was seen before it says nothing any more."""
-        self._asked = (time.time(), time.time())
+        self._asked = (clock.now(), clock.now())
 
     def expect(self, players: int) -> None:
         """Say how many connections will play."""
@@ -156,6 +156,12 @@ class Stage:
             if failure.kind in ("wait", "timeout"):
                 # now: once the run is stopped nobody stands where he stood
                 self._result.standings = self._stand(lambda pid: f"pid {pid}")
+            self.stop.set()
+
+    def broke(self, failure: Failure) -> None:
+        """Stop the run for an error of ours; it is told also where the run is stopped already."""
+        with self._news:
+            self._result.failures.append(failure)
             self.stop.set()
 
     def end(self, actor: Actor, in_block: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 
 class Stop:
@@ -58,8 +58,10 @@ class Stop:
             self._event.set()
             self._writer.send(b"x")
             callbacks = self._callbacks[:]
-        for callback in callbacks:
-            callback()
+        with ExitStack() as stack:
+            # all of them, the first first, even where one raises
+            for callback in reversed(callbacks):
+                stack.callback(callback)
 
     def wait(self, seconds: float) -> bool:
         """Wait until it is set, or some time has gone by.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from psycopg import pq
 
+from pgchaos import clock
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.stage import Stage
@@ -85,7 +86,7 @@ class Watcher:
             longer_than: leave out statements that have not run so many seconds.
             patience: seconds that the server has to answer.
         """
-        asked, tickets = time.time(), self._stage.busy(longer_than)
+        asked, tickets = clock.now(), self._stage.busy(longer_than)
         if not tickets:
             self._stage.see({}, {}, asked)
             return

@@ -10,6 +10,7 @@ from pgchaos.history import Failure
 from pgchaos.scenario.codes import conditions
 from pgchaos.scenario.items import Code
 from pgchaos.scenario.place import Place
+from pgchaos.server.threads import traceback_lines
 
 
 @functools.lru_cache(maxsize=256)
@@ -50,6 +51,18 @@ def retries_failure(error: ServerError, place: Place | None, who: str, retries: 
 def plain_failure(text: str, place: Place | None, who: str) -> Failure:
     """Make a failure of an error that psql, not the server, would have told."""
     return Failure("error", (), f"{who}: {text}", place, session=who)
+
+
+def internal_failure(error: BaseException, place: Place | None, who: str) -> Failure:
+    """Make a failure of an error of ours, so that it stops the run and is told, whichever thread it came up in.
+
+    Args:
+        error: that was caught.
+        place: of the statement, where there is one.
+        who: `session[worker]`, or what the thread was for.
+    """
+    text = f"{who}: internal error of pgchaos: {error!r}"
+    return Failure("error", (), text, place, traceback_lines(error), who)
 
 
 def expect_failure(codes: tuple[Code, ...], error: ServerError | None, place: Place, who: str) -> Failure:

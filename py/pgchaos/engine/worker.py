@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from pgchaos.server import threads
+
 
 class Worker:
     """A thread that says itself when it has ended.
@@ -15,10 +17,17 @@ class Worker:
     Args:
         work: what it does.
         name: of the thread.
+        broke: called in the thread with what the work raised: an error of ours. None: `error` is looked at.
+
+    Attributes:
+        error: what the work raised, or None.
     """
 
-    def __init__(self, work: Callable[[], None], name: str) -> None:
-        self._work = work
+    def __init__(
+        self, work: Callable[[], None], name: str, broke: Callable[[BaseException], None] | None = None
+    ) -> None:
+        self._work, self._broke = work, broke
+        self.error: BaseException | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._do, name=name, daemon=True)
         self._begun = False
@@ -26,13 +35,21 @@ class Worker:
     def _do(self) -> None:
         try:
             self._work()
+        except BaseException as error:
+            self.error = error
+            if self._broke is not None:
+                self._broke(error)
         finally:
             self._over.set()
 
     def start(self) -> None:
-        """Begin."""
+        """Begin.
+
+        Raises:
+            ServerError: the system has no room for one more thread.
+        """
+        threads.start(self._thread)
         self._begun = True
-        self._thread.start()
 
     @property
     def alive(self) -> bool:
@@ -49,3 +66,8 @@ class Worker:
             False where it has not ended by then.
         """
         return not self._begun or self._over.wait(within)
+
+    def check(self) -> None:
+        """Raise here what the work raised there, if anything; its traceback is kept."""
+        if self.error is not None:
+            raise self.error

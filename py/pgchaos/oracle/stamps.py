@@ -29,6 +29,20 @@ class Window:
     start: float
     end: float
 
+    @classmethod
+    def of(cls, start: float, end: float, elapsed: float) -> Window:
+        """Make the window of a run in which the server's clock may have been set back.
+
+        Args:
+            start: what the server's clock said when the run began.
+            end: what it said at the end.
+            elapsed: seconds that the run took at least, by a clock that cannot be set.
+
+        Returns:
+            From the earliest to the latest that the server's clock can have said meanwhile.
+        """
+        return cls(min(start, end - elapsed), max(end, start + elapsed))
+
     def holds(self, cell: str | None, type_: int) -> bool:
         """Say whether a value is a point in time within the run.
 

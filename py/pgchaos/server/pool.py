@@ -13,6 +13,7 @@ import psycopg
 from pgchaos.server.maker import Maker
 from pgchaos.server.settings import ServerError
 from pgchaos.server.stock import Drop, Make, Stock, first_lacking
+from pgchaos.server.threads import start, traceback_lines
 
 _TAKE_LIMIT = 60.0
 _PILE = 8
@@ -41,7 +42,7 @@ class Pool:
         self._changed = threading.Condition()
         self._stocks: dict[tuple[str, ...], Stock] = {}
         self._used: deque[str] = deque()
-        self._broken = ""
+        self._broken = self._dead = ""
         self._closing = False
         self._drop_all = False
         self._running: list[Make | Drop] = []
@@ -168,6 +169,8 @@ class Pool:
     def _look(self, stock: Stock) -> str:
         if self._closing:
             raise ServerError("the server is being closed")
+        if self._dead:
+            raise ServerError(self._dead)
         if stock.refused:
             raise ServerError(stock.refused)
         if self._broken:
@@ -223,13 +226,22 @@ class Pool:
 
     def _start(self) -> None:
         if self._thread.ident is None and not self._closing:
-            self._thread.start()
+            start(self._thread)
 
     def _get_help(self, stock: Stock) -> None:
         if stock.is_slow() and self._helper.ident is None and not self._closing:
-            self._helper.start()
+            # where there is no room for one more thread, the first goes on alone
+            with contextlib.suppress(ServerError):
+                start(self._helper)
 
     def _work(self) -> None:
+        try:
+            self._work_on()
+        except Exception as error:  # a bug of ours: those who wait must hear of it
+            self._break(error)
+            raise
+
+    def _work_on(self) -> None:
         try:
             while (job := self._wait()) is not None:
                 self._do(job, self._maker)
@@ -248,6 +260,9 @@ class Pool:
                 maker.open()
             while maker.alive() and (job := self._wait()) is not None:
                 self._do(job, maker)
+        except Exception as error:  # as above
+            self._break(error)
+            raise
         finally:
             maker.close()
 
@@ -277,7 +292,7 @@ class Pool:
         # one at a time: see Ledger.note_among
         dropping = any(isinstance(job, Drop) for job in self._running)
         drop = Drop(self._used[0]) if self._used and not dropping else None
-        if self._broken:
+        if self._broken or self._dead:
             return None  # until somebody has been told
         if len(self._used) > _PILE and drop is not None:
             return drop
@@ -322,8 +337,17 @@ class Pool:
 
     def _fail(self, job: Make | Drop, error: Exception, maker: Maker) -> None:
         """A database that cannot be dropped now is tried again when all is closed; all else must be told."""
+        if not isinstance(error, psycopg.Error):
+            self._break(error)
+            return
         if isinstance(job, Drop) and maker.alive():
             return
         with self._changed:
             self._broken = f"the server can make no database: {str(error).strip()}"
+            self._changed.notify_all()
+
+    def _break(self, error: Exception) -> None:
+        """Make no more databases: an error of ours came up in a thread of the pool."""
+        with self._changed:
+            self._dead = "\n".join(("internal error of pgchaos where databases are made:", *traceback_lines(error)))
             self._changed.notify_all()

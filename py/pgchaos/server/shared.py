@@ -13,6 +13,7 @@ from psycopg import sql
 from pgchaos.server.maker import connect_for_long
 from pgchaos.server.settings import ServerError
 from pgchaos.server.shelf import Shelf
+from pgchaos.server.threads import start, traceback_lines
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -51,10 +52,10 @@ class SharedDatabase:
         self._number = 0
         self._ready: deque[str] = deque()
         self._used: deque[tuple[float, str]] = deque()
-        self._broken = ""
+        self._broken = self._dead = ""
         self._busy = self._hurry = self._closing = False
         self._thread = threading.Thread(target=self._work, name="pgchaos schemas", daemon=True)
-        self._thread.start()
+        start(self._thread)
 
     def take(self, limit: float = _TAKE_LIMIT) -> str:
         """Take an empty schema.
@@ -74,8 +75,8 @@ class SharedDatabase:
                 self._broken = ""
                 self._changed.notify_all()
             while not self._ready:
-                if self._broken or self._closing:
-                    raise ServerError(self._broken or "the server is being closed")
+                if self._dead or self._broken or self._closing:
+                    raise ServerError(self._dead or self._broken or "the server is being closed")
                 if time.monotonic() > end:
                     raise ServerError(f"no schema was made within {limit:g} s")
                 self._changed.wait(end - time.monotonic())
@@ -115,7 +116,8 @@ class SharedDatabase:
             self._hurry = True
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: self._closing or self._broken or not (self._busy or self._due() or self._lacks()), limit
+                lambda: self._closing or self._broken or self._dead or not (self._busy or self._due() or self._lacks()),
+                limit,
             )
             self._hurry = False
 
@@ -132,6 +134,15 @@ class SharedDatabase:
         self._thread.join(limit)
 
     def _work(self) -> None:
+        try:
+            self._work_on()
+        except Exception as error:  # a bug of ours: those who wait must hear of it
+            with self._changed:
+                self._dead = "\n".join(("internal error of pgchaos where schemas are made:", *traceback_lines(error)))
+                self._changed.notify_all()
+            raise
+
+    def _work_on(self) -> None:
         try:
             while (todo := self._wait()) is not None:
                 self._do(todo)

@@ -6,12 +6,29 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from random import Random
+from traceback import format_exception
 from typing import Any, ParamSpec, TypeVar
 
 from pgchaos.randomness import branch, drawing_from
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+
+class ChaosFuture(Future[_T]):
+    """A future that knows whether anybody asked what came of it."""
+
+    asked = False
+
+    def result(self, timeout: float | None = None) -> _T:
+        """See `concurrent.futures.Future.result`."""
+        self.asked = True
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """See `concurrent.futures.Future.exception`."""
+        self.asked = True
+        return super().exception(timeout)
 
 
 class ChaosExecutor(ThreadPoolExecutor):
@@ -23,9 +40,9 @@ class ChaosExecutor(ThreadPoolExecutor):
 
     def __init__(self, max_workers: int = 20) -> None:
         super().__init__(max_workers, thread_name_prefix="chaos")
-        self._submitted: dict[Future[Any], str] = {}
+        self._submitted: dict[ChaosFuture[Any], str] = {}
 
-    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> ChaosFuture[_T]:
         """Have a function called in a thread.
 
         Args:
@@ -40,6 +57,8 @@ class ChaosExecutor(ThreadPoolExecutor):
             RuntimeError: the test is over, and no tasks are taken any more.
         """
         future = super().submit(_run, branch(), fn, *args, **kwargs)
+        future.__class__ = ChaosFuture  # the base class makes its own
+        assert isinstance(future, ChaosFuture)
         self._submitted[future] = getattr(fn, "__qualname__", repr(fn)).rpartition("<locals>.")[2]
         return future
 
@@ -56,6 +75,23 @@ class ChaosExecutor(ThreadPoolExecutor):
         end = time.monotonic() + limit
         left = wait(self._submitted, max(0.0, end - time.monotonic())).not_done
         return sorted(name for future, name in self._submitted.items() if future in left)
+
+    def unheard(self) -> list[str]:
+        """Tell the errors of tasks whose results nobody asked for.
+
+        Returns:
+            For each of them the function's name and the traceback.
+        """
+        errors = (
+            (name, future, Future.exception(future))
+            for future, name in self._submitted.items()
+            if future.done() and not future.cancelled()
+        )
+        return [
+            f"{name}: {''.join(format_exception(error)).rstrip()}"
+            for name, future, error in errors
+            if error is not None and not future.asked
+        ]
 
 
 def _run(source: Random, fn: Callable[..., _T], /, *args: object, **kwargs: object) -> _T:

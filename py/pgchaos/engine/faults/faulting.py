@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
+from pgchaos import clock
 from pgchaos.engine.door import Door
 from pgchaos.engine.faults.commits import CommitHold
 from pgchaos.engine.faults.hand import Hand
@@ -16,6 +16,7 @@ from pgchaos.engine.faults.targets import Targets
 from pgchaos.engine.faults.timing import Timing
 from pgchaos.engine.stage import Stage
 from pgchaos.engine.stop import Stop
+from pgchaos.engine.wording import internal_failure
 from pgchaos.faults.carrying import Undelivered, carry_out
 from pgchaos.scenario.items import Fault
 from pgchaos.scenario.model import Scenario
@@ -85,7 +86,7 @@ class Faulting:
                 self._timing.await_commit(hold, actor, over)
             self._timing.await_time(fault, actor, over if hold is None else None)
             with self._one:
-                pids, now = self.targets.pids(fault, actor), time.time()
+                pids, now = self.targets.pids(fault, actor), clock.now()
                 self.carry_out(fault, pids)
         return now
 
@@ -105,6 +106,16 @@ class Faulting:
         except ServerError as error:
             raise Undelivered(str(error)) from None
         self.tally.struck(fault)
+
+    def broke(self, error: BaseException, fault: Fault, actor: Actor) -> None:
+        """Stop the run for an error of ours in the thread of a fault: what it was to strike may wait for it.
+
+        Args:
+            error: that was caught.
+            fault: that was to strike.
+            actor: the connection in which it stands.
+        """
+        self._stage.broke(internal_failure(error, fault.place, f"fault of {actor}"))
 
     def close(self) -> None:
         """End the connections."""

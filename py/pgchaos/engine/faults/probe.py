@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 from pgchaos.engine.faults.hand import Hand
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.stop import Stop
+from pgchaos.engine.worker import Worker
 
 _LET_GO_WITHIN = 2.0
 """Seconds in which a commit ends that waits for nobody any more: the checkpointer has to read the settings first."""
@@ -22,12 +22,12 @@ class _Running:
 
     Args:
         link: that it runs on.
-        thread: that waits for its answer.
+        worker: waits for its answer.
         over: set, the link cancels it, and breaks off where that is not answered.
     """
 
     link: Link
-    thread: threading.Thread
+    worker: Worker
     over: Stop
 
 
@@ -51,7 +51,7 @@ class Probe:
             return False
         self._running = running
         query = f"SELECT FROM pg_catalog.pg_stat_activity WHERE pid = {running.link.pid} AND wait_event = 'SyncRep'"
-        while running.thread.is_alive() and not self._stop.is_set():
+        while running.worker.alive and not self._stop.is_set():
             if self._hand.ask(query):
                 return True
         return False
@@ -64,25 +64,38 @@ class Probe:
         except LinkError:
             self._forget(over)
             return None
-        thread = threading.Thread(target=link.ask, args=(_COMMIT,), name="pgchaos probe", daemon=True)
-        thread.start()
-        return _Running(link, thread, over)
+        worker = Worker(lambda: _commit(link), "pgchaos probe")
+        try:
+            worker.start()
+        except BaseException:  # no room for a thread, and Ctrl-C too: its connection is not left open
+            link.close()
+            self._forget(over)
+            raise
+        return _Running(link, worker, over)
 
     def end(self) -> None:
-        """See that the commit is over; where it still waits though commits were let go, cancel it."""
+        """See that the commit is over; where it still waits though commits were let go, cancel it.
+
+        An error of ours in its thread is raised here.
+        """
         if self._running is None:
             return
         running, self._running = self._running, None
-        running.thread.join(_LET_GO_WITHIN)
+        running.worker.ends(_LET_GO_WITHIN)
         running.over.set()
-        running.thread.join(_ENDED_WITHIN)
-        if running.thread.is_alive():
+        if not running.worker.ends(_ENDED_WITHIN):
             # whatever it does there: nobody waits for it
             running.link.abort()
             return
         running.link.close()
         self._forget(running.over)
+        running.worker.check()
 
     def _forget(self, over: Stop) -> None:
         self._hand.calm.call_no_more(over.set)
         over.close()
+
+
+def _commit(link: Link) -> None:
+    # an error of the server's is in the answer: it may be cancelled, or lose its connection, at any time
+    link.ask(_COMMIT)

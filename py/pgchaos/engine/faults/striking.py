@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from pgchaos import clock
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.faults.commits import CommitHold, ends_in_commit
 from pgchaos.engine.faults.faulting import Faulting
@@ -14,6 +14,7 @@ from pgchaos.engine.faults.telling import failure
 from pgchaos.engine.link import LinkError
 from pgchaos.engine.speaker import Speaker
 from pgchaos.engine.stage import Halted, SessionFailed
+from pgchaos.engine.worker import Worker
 from pgchaos.faults.carrying import OVER, Missed, Undelivered
 from pgchaos.faults.kinds import told, waits_for_own
 from pgchaos.history import Record
@@ -50,7 +51,7 @@ class Strikes:
         self._done: list[Fault] = []
         self._missed: list[tuple[Fault, Undelivered]] = []
         self._over = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
         self._hold: CommitHold | None = None
 
     def told(self) -> str | None:
@@ -90,9 +91,18 @@ class Strikes:
     def _make_ready(self, strikers: list[Fault], item: Statement) -> None:
         if ends_in_commit(item, self._speaker.in_block) and any(map(self._can_hold, strikers)):
             self._hold = self._held(next(filter(self._can_hold, strikers)))
-        work = threading.Thread(target=self._strike_during, args=(strikers,), name=f"{self._actor} fault", daemon=True)
-        self._thread = work
-        work.start()
+        work = Worker(
+            lambda: self._strike_during(strikers),
+            f"{self._actor} fault",
+            lambda error: self._faulting.broke(error, strikers[0], self._actor),
+        )
+        try:
+            work.start()
+        except ServerError as why:
+            if self._hold is not None:
+                self._hold.give()
+            raise SessionFailed(failure(strikers[0], str(why), str(self._actor))) from None
+        self._worker = work
 
     def _held(self, fault: Fault) -> CommitHold | None:
         hold = CommitHold(self._faulting.hand, self._faulting.stop)
@@ -157,9 +167,9 @@ class Strikes:
             answer: to it, where one came.
         """
         self._over.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        if self._worker is not None:
+            self._worker.ends()
+            self._worker = None
         if any(fault.kind == "fill" and fault.moment == "during" for fault in self._done):
             # where it does not start, that is told when it is tried at the end again
             with suppress(ServerError, Undelivered):
@@ -192,7 +202,7 @@ class Strikes:
         try:
             act.ended_at = self._faulting.strike(fault, self._actor, over, hold)
         except Undelivered as why:
-            act.statement, act.ended_at = f"{act.statement}: not delivered", time.time()
+            act.statement, act.ended_at = f"{act.statement}: not delivered", clock.now()
             return why
         self._done.append(fault)
         return None

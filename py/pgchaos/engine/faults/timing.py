@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 
+from pgchaos import clock
 from pgchaos.engine.faults.commits import CommitHold
 from pgchaos.engine.faults.hand import Hand
 from pgchaos.engine.faults.targets import Targets
@@ -93,7 +94,7 @@ class Timing:
 
     def _are(self, who: list[Actor], state: str, *, vainly: bool) -> bool:
         """Say whether connections are in a state; where that may be waited for in vain, see whether it still can be."""
-        asked = time.time()
+        asked = clock.now()
         pids = {self._targets.pid(one): one for one in who}
         active = self._active(self._targets.connected() if vainly else pids)
         blocked = {pid: by for pid, by in active.items() if by}

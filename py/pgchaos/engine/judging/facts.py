@@ -105,11 +105,12 @@ class Catalog:
         answer = self._link.ask("SELECT extract(epoch FROM pg_catalog.clock_timestamp())", deadline=self._until)
         return 0.0 if answer.error is not None else float(_cell(next(answer.results[0].rows())))
 
-    def read(self, start: float, sections: Sequence[Section]) -> tuple[Facts, State] | Failure:
+    def read(self, start: float, elapsed: float, sections: Sequence[Section]) -> tuple[Facts, State] | Failure:
         """Read all that the oracle asks the server for.
 
         Args:
             start: when the run began, by the server's clock.
+            elapsed: seconds since then, by ours.
             sections: the `state` sections of the scenario; where there are none, all of its tables are read.
 
         Returns:
@@ -124,7 +125,7 @@ class Catalog:
             *_, clock, columns, references = answer.results
             left_out, tables = _sort_out(list(columns.rows()), list(references.rows()))
             names = frozenset(name for column, name in _names(columns.rows()) if column in left_out)
-            facts = Facts(left_out, names, Window(start, float(_cell(next(clock.rows())))))
+            facts = Facts(left_out, names, Window.of(start, float(_cell(next(clock.rows()))), elapsed))
             state = self._queries(sections, facts) if sections else self._tables(tables, facts)
             return state if isinstance(state, Failure) else (facts, state)
         finally:

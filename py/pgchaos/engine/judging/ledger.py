@@ -57,7 +57,7 @@ class Ledger:
         self._left_out = left_out
         self._open: dict[Actor, list[_Said]] = {}
         self._ended: list[_Ended] = []
-        self.start = 0.0
+        self.start = self.began = 0.0
         """When setup began, by the clock of the server, in seconds since the epoch."""
         self.outcome: Outcome | None = None
         """What the run came to; None where it did not come to its end."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from pgchaos import clock
 from pgchaos.engine.once import Lend
 from pgchaos.engine.search.kept import Kept
 from pgchaos.engine.search.single import Single
@@ -47,7 +47,7 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
     Raises:
         pgchaos.server.ServerError: there is no server, or no database to work in.
     """
-    result = RunResult(settings.seed, started_at=time.time(), server=server.banner)
+    result = RunResult(settings.seed, started_at=clock.now(), server=server.banner)
     if scenario.unsupported:
         result.failures += [Failure("error", (), problem.text, problem.place) for problem in scenario.unsupported]
         return result

@@ -1,0 +1,184 @@
+"""An error of ours in any thread of a run fails the scenario, soon, and with its traceback."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+import pgchaos
+from pgchaos.engine.conductor import Conductor
+from pgchaos.engine.faults import probe
+from pgchaos.engine.faults.timing import Timing
+from pgchaos.engine.observer import Observer
+from pgchaos.engine.player import Player
+from pgchaos.engine.voice import Voices
+from pgchaos.engine.watcher import Watcher
+from pgchaos.history import RunResult
+from pgchaos.server import Server, ServerError, ServerSettings, open_server
+from pgchaos.server.maker import Maker
+from pgchaos.server.pool import Pool
+from pgchaos.server.shared import SharedDatabase
+from tests.engine.playing import Play, only
+
+
+class PlantedError(Exception):
+    pass
+
+
+def planted(*_: object, **__: object) -> NoReturn:
+    raise PlantedError
+
+
+def check_told(result: RunResult, who: str) -> None:
+    failure = only(result)
+    assert failure.text == f"{who}: internal error of pgchaos: PlantedError()"
+    assert failure.details[0] == "Traceback (most recent call last):"
+    assert "in planted" in "\n".join(failure.details)
+
+
+SLEEPS = """
+    -- chaos:setup
+    CREATE TABLE t (id int);
+    -- chaos:session one
+    INSERT INTO t VALUES (1);
+    {fault}
+    SELECT pg_sleep(600);
+    -- chaos:check
+    SELECT pass('never');
+"""
+
+
+TWO = """
+    -- chaos:session one
+    SELECT 1;
+    -- chaos:session other
+    SELECT 1;
+    -- chaos:check
+    SELECT pass('never');
+"""
+
+
+def test_in_a_session(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Player, "_perform", planted)
+    check_told(play(SLEEPS.format(fault="")), "one[1]")
+
+
+def test_in_the_thread_of_a_fault(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Timing, "await_time", planted)
+    check_told(play(SLEEPS.format(fault="-- chaos:fault terminate during")), "fault of one[1]")
+
+
+def test_in_a_fault_before_a_statement(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Timing, "await_time", planted)
+    check_told(play(SLEEPS.format(fault="-- chaos:fault terminate before")), "one[1]")
+
+
+def test_in_the_thread_that_commits_to_see_commits_held(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_commit", planted)
+    result = play(
+        """
+        -- chaos:sandbox server
+        -- chaos:setup
+        CREATE TABLE t (id int);
+        -- chaos:session one
+        BEGIN;
+        INSERT INTO t VALUES (1);
+        -- chaos:fault kill during
+        COMMIT;
+        -- chaos:check
+        SELECT pass('never');
+        """
+    )
+    check_told(result, "one[1]")
+
+
+def test_in_the_thread_of_an_observer(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Observer, "_until", planted)
+    text = SLEEPS.format(fault="").replace(
+        "-- chaos:session", "-- chaos:invariant\n    SELECT true AS x;\n    -- chaos:session", 1
+    )
+    check_told(play(text), "invariant")
+
+
+def test_in_what_takes_notices_of_a_session(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Voices, "hear", planted)
+    text = SLEEPS.format(fault="DO $$ BEGIN RAISE NOTICE 'x'; END $$;")
+    check_told(play(text), "one[1]")
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "schedule"), [(Watcher, "look", ""), (Conductor, "conduct", "-- chaos:schedule all")]
+)
+def test_where_sessions_are_watched_it_is_raised(
+    play: Play, monkeypatch: pytest.MonkeyPatch, place: type, name: str, schedule: str
+) -> None:
+    monkeypatch.setattr(place, name, planted)
+    with pytest.raises(PlantedError):
+        play(f"    {schedule}{TWO}")
+
+
+def test_in_what_takes_notices_of_a_section_it_is_raised(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Voices, "hear", planted)
+    with pytest.raises(PlantedError):
+        play("-- chaos:setup\nDO $$ BEGIN RAISE NOTICE 'x'; END $$;\n-- chaos:check\nSELECT pass('never');")
+
+
+@pytest.fixture
+def own() -> Server:
+    return open_server(ServerSettings())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(("place", "name"), [(Maker, "clone"), (Pool, "_next"), (Pool, "_done")])
+def test_where_databases_are_made(own: Server, monkeypatch: pytest.MonkeyPatch, place: type, name: str) -> None:
+    with own:
+        monkeypatch.setattr(place, name, planted)
+        for _ in range(2):  # the second does not wait for a thread that is gone
+            with (
+                pytest.raises(ServerError, match=r"(?s)internal error of pgchaos.*Traceback.*in planted"),
+                own.sandbox(),
+            ):
+                pass
+        monkeypatch.undo()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_where_schemas_are_made(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with own:
+        monkeypatch.setattr(SharedDatabase, "_perform", planted)
+        for _ in range(2):
+            with (
+                pytest.raises(ServerError, match=r"(?s)internal error of pgchaos.*Traceback.*in planted"),
+                own.sandbox(schema=True),
+            ):
+                pass
+
+
+def test_no_thread_is_started_that_would_lose_an_error() -> None:
+    """Threads are made where an error in them is kept; a new place needs a look, and a test above."""
+    kept = {"engine/worker.py", "server/pool.py", "server/shared.py"}
+    root = Path(pgchaos.__file__).parent
+    made = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if re.search(r"\bThread\(|_thread\.start|to_thread\(|run_in_executor\(", path.read_text(encoding="utf-8"))
+    }
+    assert made == kept
+
+
+def test_a_thread_that_cannot_be_started_is_told(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    def refuse(start: Callable[..., object]) -> None:
+        monkeypatch.setattr("threading.Thread.start", start)
+
+    play("-- chaos:check\nSELECT pass('the pool has its threads');")
+    refuse(full)
+    failure = only(play(SLEEPS.format(fault="")))
+    assert failure.text.startswith("cannot start a thread for one[1], with ")
+    assert "ulimit -u" in failure.text
