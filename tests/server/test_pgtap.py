@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import tarfile
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgchaos.server import ServerError, ServerSettings, get_pgtap, open_server, pgtap
+from pgchaos.server import ServerError, ServerSettings, get_pgtap, open_server, pgtap, pins
 from tests.conftest import ForeignServer
 
 
@@ -120,12 +122,20 @@ def test_npm_package_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         tar.add(sources(tmp_path / "content", "1.3.5"), "share/postgresql/extension")
     with tarfile.open(package, "w:gz") as tar:
         tar.add(inner, "package/dist/pgtap.tar.gz")
-    command(bindir, "npm", f'/bin/cp {package} "$5"')
+    command(bindir, "npm", f'/bin/cp {package} "$6"')
+    digest = hashlib.sha512(package.read_bytes()).digest()
+    pinned = pins.PGTAP._replace(integrity=f"sha512-{base64.b64encode(digest).decode()}")
     monkeypatch.setenv("PATH", str(bindir))
     monkeypatch.setattr(get_pgtap, "target", lambda: target)
-    work = tmp_path / "work"
-    work.mkdir()
-    assert get_pgtap.bring(work, lambda _: None) == 0
+    said: list[str] = []
+    (tmp_path / "other").mkdir()
+    assert get_pgtap.bring(tmp_path / "other", said.append) == 1
+    assert f"package.tgz is not {pinned.name} {pinned.version}: its checksum is {pinned.integrity}, and" in said[0]
+    assert not target.exists()
+    assert list((tmp_path / "other").rglob("*.tgz")) == []
+    monkeypatch.setattr(get_pgtap, "PGTAP", pinned)
+    (tmp_path / "work").mkdir()
+    assert get_pgtap.bring(tmp_path / "work", said.append) == 0
     assert pgtap.find(target).name == "pgtap--1.3.5.sql"
 
 

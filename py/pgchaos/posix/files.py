@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -99,6 +101,28 @@ def untrusted_tree(root: Path, trusted: frozenset[int]) -> str:
 def _loose(path: Path, state: os.stat_result, trusted: frozenset[int], *, sticky: bool) -> str:
     if state.st_uid not in trusted:
         return f"{path} belongs to user {state.st_uid}"
-    if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not (sticky and state.st_mode & stat.S_ISVTX):
+    others = stat.S_IWOTH if _private(state) else stat.S_IWGRP | stat.S_IWOTH
+    if state.st_mode & others and not (sticky and state.st_mode & stat.S_ISVTX):
         return f"{path} can be written by others (mode {stat.S_IMODE(state.st_mode):04o})"
     return ""
+
+
+def _private(state: os.stat_result) -> bool:
+    """Say whether a file's group is its owner's own, of which no one else is a member: many systems have such."""
+    try:
+        group, owner = grp.getgrgid(state.st_gid), pwd.getpwuid(state.st_uid)
+    except KeyError:
+        return False
+    return group.gr_name == owner.pw_name and owner.pw_gid == state.st_gid and not set(group.gr_mem) - {owner.pw_name}
+
+
+def protect(root: Path) -> None:
+    """Take the right to write from all but the owner.
+
+    Args:
+        root: a folder of this user's, which no one else has had access to; with all that is below it.
+    """
+    for folder, _, files in os.walk(root):
+        for path in (Path(folder), *(Path(folder, name) for name in files)):
+            if not path.is_symlink():
+                path.chmod(stat.S_IMODE(path.stat().st_mode) & ~(stat.S_IWGRP | stat.S_IWOTH))

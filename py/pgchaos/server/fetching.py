@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import subprocess
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from pgchaos.server.pins import Package
 
 _LIMIT = 60.0
 
@@ -47,6 +51,47 @@ def run(command: Sequence[str], folder: Path, limit: float = _LIMIT) -> str:
         last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
         raise SourceError(f"`{command[0]}` ended with {done.returncode}: {last}")
     return done.stdout
+
+
+def pack(package: Package, folder: Path) -> Path:
+    """Fetch a package by npm, and make sure that it is the one that is meant.
+
+    Args:
+        package: with its version and checksum.
+        folder: an empty one, where to.
+
+    Returns:
+        Its archive.
+
+    Raises:
+        SourceError: npm is missing or fails, or brings another file; then none is left.
+    """
+    named = f"{package.name}@{package.version}"
+    run(["npm", "pack", "--ignore-scripts", "--loglevel", "error", "--pack-destination", str(folder), named], folder)
+    archives = sorted(folder.glob("*.tgz"))
+    if len(archives) != 1:
+        raise SourceError(f"npm brought {len(archives)} files for {named}, and not one")
+    check(archives[0], package)
+    return archives[0]
+
+
+def check(archive: Path, package: Package) -> None:
+    """Compare a file with the checksum that it must have; another file is removed.
+
+    Args:
+        archive: the file.
+        package: whose it should be.
+
+    Raises:
+        SourceError: it is another file.
+    """
+    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    if f"sha512-{digest}" != package.integrity:
+        archive.unlink()
+        raise SourceError(
+            f"{archive.name} is not {package.name} {package.version}: its checksum is sha512-{digest}, and should be "
+            f"{package.integrity}; it was removed"
+        )
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -15,10 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pgchaos.server import pgtap
-from pgchaos.server.fetching import SourceError, run, unpack
+from pgchaos.server.fetching import SourceError, pack, run, unpack
+from pgchaos.server.pins import PGTAP
 from pgchaos.server.settings import ServerError
-
-NPM_PACKAGE = "@electric-sql/pglite-pgtap"
 
 
 def main() -> int:
@@ -74,14 +73,12 @@ def from_npm(folder: Path) -> Path:
         The folder of the extension's files.
 
     Raises:
-        SourceError: npm is missing or fails.
+        SourceError: npm is missing or fails, or brings another file than the one that is meant.
     """
-    run(["npm", "pack", "--loglevel", "error", "--pack-destination", str(folder), NPM_PACKAGE], folder)
-    for package in folder.glob("*.tgz"):
-        unpack(package, folder)
+    unpack(pack(PGTAP, folder), folder)
     for inner in folder.glob("package/dist/pgtap.tar.gz"):
         unpack(inner, folder)
-    return _extension_folder(folder, NPM_PACKAGE)
+    return _extension_folder(folder, PGTAP.name)
 
 
 def from_debian(folder: Path) -> Path:
@@ -143,16 +140,21 @@ def put(source: Path) -> Path:
 
     Returns:
         The folder where they are now.
+
+    Raises:
+        OSError: it cannot be written.
     """
     place = target()
     place.mkdir(parents=True, exist_ok=True)
     # the control file last: with it the server offers the extension, which must be whole by then
     files = sorted(source.glob("pgtap--*.sql"))
     for path in (*files, source / "pgtap.control"):
-        copied = place / f".{path.name}.{os.getpid()}"
-        shutil.copyfile(path, copied)
-        copied.chmod(0o644)
-        copied.replace(place / path.name)
+        # a new file, under a name that nobody can foresee
+        number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=place)
+        with open(number, "wb") as copied, path.open("rb") as file:  # noqa: PTH123  # a number
+            os.fchmod(number, 0o644)
+            shutil.copyfileobj(file, copied)
+        Path(name).replace(place / path.name)
     return place
 
 

