@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgchaos.jobs import OWN_CONNECTIONS, Job
+from pgchaos.jobs import OWN_CONNECTIONS, Job, Part
 from pgchaos.scenario.choices import roams
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.mutation import mutants_in_force, sessions_of, slug
 from pgchaos.scenario.reader import variants
 from pgchaos.scenario.schedules import MOST, interleavings
 from pgchaos.schedule.token import fingerprint
+
+_DRAWING: tuple[Part, ...] = ("drawing", "searching")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Facts:
         connections: that an item takes at most.
         alone: nothing else may run on the server meanwhile.
         permutations: how many interleavings an item runs at most, where the file says all of them; else 0.
+        parts: of the engine that every item needs beside what all need.
         items: the values of the matrix for each item; '' and the slugs of the mutants that are run beside it; and of
             each of these the fingerprint, and whether values are drawn for it.
     """
@@ -39,6 +42,7 @@ class Facts:
     connections: int
     alone: bool
     permutations: int
+    parts: tuple[Part, ...]
     items: tuple[tuple[Mapping[str, str], tuple[tuple[str, str, bool], ...]], ...]
 
     def jobs(self, path: Path, shown: str, tags: tuple[str, ...] = (), *, mutants: bool = False) -> Iterator[Job]:
@@ -55,7 +59,10 @@ class Facts:
         """
         for values, names in self.items:
             for name, of, draws in names if mutants else names[:1]:
-                yield Job(path, shown, tags, values, name, self.connections, self.alone, of, self.permutations, draws)
+                parts = (*self.parts, *_DRAWING) if draws else self.parts
+                yield Job(
+                    path, shown, tags, values, name, self.connections, self.alone, of, self.permutations, draws, parts
+                )
 
     def packed(self) -> str:
         """Write them in one line, for `unpacked`."""
@@ -90,8 +97,16 @@ def facts_of(scenario: Scenario) -> Facts:
         # on a server of its own it is alone anyway
         alone=(scenario.alone or "destructive" in scenario.tags) and scenario.sandbox != "server",
         permutations=permutations,
+        parts=tuple(_parts(scenario)),
         items=tuple(items),
     )
+
+
+def _parts(scenario: Scenario) -> Iterator[Part]:
+    if scenario.oracle is not None:
+        yield "oracle"
+    if scenario.schedule.kind in ("all", "explore"):
+        yield "searching"
 
 
 def unpacked(text: str) -> Facts:
@@ -103,6 +118,6 @@ def unpacked(text: str) -> Facts:
     Raises:
         ValueError: the text is none of its own.
     """
-    title, tags, line, notes, connections, alone, permutations, items = json.loads(text)
+    title, tags, line, notes, connections, alone, permutations, parts, items = json.loads(text)
     taken = tuple((values, tuple((name, of, draws) for name, of, draws in names)) for values, names in items)
-    return Facts(title, tuple(tags), line, tuple(notes), connections, alone, permutations, taken)
+    return Facts(title, tuple(tags), line, tuple(notes), connections, alone, permutations, tuple(parts), taken)

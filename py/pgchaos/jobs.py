@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pgchaos.history import RunResult
     from pgchaos.scenario.model import Mutant, Scenario
+
+Part = Literal["drawing", "oracle", "searching", "spec"]
+"""A part of the engine that only some items need."""
 
 OWN_CONNECTIONS = 5
 """Connections of the engine's own beside the sessions: setup, check, observer, faults, looks and leak checks."""
@@ -30,6 +33,7 @@ class Job:
         fingerprint: that a token must have to replay this.
         draws: values are drawn for it.
         permutations: how many interleavings it runs at most, where the file says all of them; else 0.
+        parts: of the engine that it needs beside what all need.
         limit: the most that its sessions may take in seconds, whatever the scenario says; None for no such limit.
     """
 
@@ -43,6 +47,7 @@ class Job:
     fingerprint: str = ""
     permutations: int = 0
     draws: bool = False
+    parts: tuple[Part, ...] = ()
     limit: float | None = None
 
     def read(self) -> tuple[Scenario, Mutant | None]:

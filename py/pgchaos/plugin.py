@@ -16,10 +16,11 @@ import pgchaos
 from pgchaos import fixtures
 from pgchaos.items import NOTE, ORACLE, SEARCHED, ScenarioItem
 from pgchaos.options import MARKERS, add_options, read_options
+from pgchaos.preload import preload
 from pgchaos.report.levels import level_table, told
 from pgchaos.report.live import live
 from pgchaos.runner import Runner
-from pgchaos.running import is_of, is_scenario, jobs_ahead, may_run_ahead, permutations_told, set_limits
+from pgchaos.running import is_of, is_scenario, jobs_ahead, jobs_of, may_run_ahead, permutations_told, set_limits
 from pgchaos.server.settings import ServerError
 from pgchaos.stash import OPTIONS, RUNNER
 
@@ -181,6 +182,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
         with suppress(ServerError):
             if any(map(is_scenario, session.items)):
                 runner.prepare()
+            preload(jobs_of(session.items))
             if may_run_ahead(config) and len(jobs := jobs_ahead(session.items)) > 1:
                 runner.start(jobs, options.jobs)
     try:

@@ -44,6 +44,15 @@ def is_scenario(item: pytest.Item) -> bool:
     return isinstance(item, ScenarioItem) and item.job is not None and not isinstance(item.job, SpecJob)
 
 
+def jobs_of(items: Iterable[pytest.Item]) -> list[Job]:
+    """List what items will run.
+
+    Args:
+        items: all that will be run, tests in Python among them.
+    """
+    return [item.job for item in items if isinstance(item, ScenarioItem) and item.job is not None]
+
+
 def jobs_ahead(items: Iterable[pytest.Item]) -> dict[str, Job]:
     """Tell what may be run ahead.
 

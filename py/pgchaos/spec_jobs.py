@@ -91,6 +91,7 @@ def spec_job(spec: Spec, step_timeout: float | None, *, accept: bool) -> SpecJob
         spec.path,
         spec.shown,
         connections=_OWN + len(spec.sessions),
+        parts=("spec",),
         step_timeout=step_timeout,
         accept=accept,
         effort=math.inf if holds_up_many(spec.source) else effort(spec),

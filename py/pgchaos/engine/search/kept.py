@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pgchaos.engine.search.optional import no_hypothesis
 from pgchaos.schedule.token import Token, parse
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ class Kept:
 
 
 def _database(key: str) -> ExampleDatabase | None:
-    try:
+    if no_hypothesis():
         # who has not installed it keeps nothing
-        from pgchaos.engine.search.drawing import database_of
-    except ModuleNotFoundError:
         return None
+    from pgchaos.engine.search.drawing import database_of
+
     return database_of(key)

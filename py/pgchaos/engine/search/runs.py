@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from pgchaos import clock
 from pgchaos.engine.once import Lend
 from pgchaos.engine.search.kept import Kept
+from pgchaos.engine.search.optional import NOT_INSTALLED, no_hypothesis
 from pgchaos.engine.search.single import Single
 from pgchaos.engine.settings import Replay, Settings
 from pgchaos.faults.kinds import of_server
@@ -53,9 +53,13 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         return result
     missing = server.own_missing if scenario.sandbox == "server" else server.missing
     result.skipped = "; ".join(filter(None, map(missing, (*scenario.requires, *_harm(scenario)))))
-    if drawn(scenario, variables) and find_spec("hypothesis") is None:
-        result.skipped = "`given` draws values by hypothesis, which is not installed: pip install 'pgchaos[chaos]'"
-    if result.skipped:
+    if drawn(scenario, variables) and (reason := no_hypothesis()):
+        text = f"`given` draws values by {reason}"
+        if reason == NOT_INSTALLED:
+            result.skipped = text
+        elif not result.skipped:
+            result.failures.append(Failure("error", (), text))
+    if result.skipped or result.failures:
         return result
     runs = _Runs(Single(scenario, variables, server, settings))
     result = runs.go()
