@@ -103,6 +103,9 @@ class KeptLink(Link):
         lent, self._lent = self._lent, False
         kept = False
         try:
+            if lent and self._shelf is None:
+                # `shut` waits for it: a backend may outlive its connection, and nobody shall meet its locks
+                self.begin_reset()
             kept = lent and self._shelf is not None and self.begin_reset() and self._shelf.put(self._use, self)
         finally:
             if lent and not kept:

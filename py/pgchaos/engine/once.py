@@ -77,6 +77,9 @@ def run_once(
         result.started_at = clock.now()
         Run(scenario, variables, sandbox, settings, result, order, ledger, look).go()
         result.duration = clock.now() - result.started_at
+        result.outside = result.outside or sandbox.spoiled()
+        if result.outside:
+            sandbox.spoil(result.outside)
         if result.failures and scenario.sandbox == "server" and sandbox.power is not None:
             result.log = sandbox.power.last_lines()
     return result

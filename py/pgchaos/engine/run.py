@@ -15,6 +15,7 @@ from pgchaos.engine.keeping import LASTING
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.looks import NAME, Looks
 from pgchaos.engine.mentions import mentions
+from pgchaos.engine.outside import changed_outside
 from pgchaos.engine.section import Hear, Section
 from pgchaos.engine.settings import Settings
 from pgchaos.engine.settling import await_end_of_others
@@ -84,6 +85,8 @@ class Run:
         self._variables = {name: value for name, value in variables.items() if not name.startswith(CHOICE)}
         self._settings, self._result = settings, result
         lasting, looks = mentions(scenario, LASTING), mentions(scenario, LOOKS_FOR_SESSIONS)
+        if sandbox.outside is not None and sandbox.outside.lasts:
+            lasting = True
         self._door = Door(sandbox, keep=not lasting, join=looks)
         self._share = settings.share(scenario.timeout)
         self._voices = Voices(result)
@@ -161,6 +164,8 @@ class Run:
                     found += self._looks.ask(lambda link: leaks.shared(link, shared, self._scenario.source))
                 else:
                     found += self._looks.ask(leaks.in_schema)
+                    look = self._looks.ask
+                    self._result.outside = look(lambda link: changed_outside(link, self._scenario, self._sandbox))
         if complete:
             if self._sandbox.in_place:
                 found += self._looks.ask(lambda link: leaks.objects(link, objects))

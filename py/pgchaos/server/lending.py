@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 
+import psycopg
 from psycopg.conninfo import make_conninfo
 
+from pgchaos.server.outside import Outside, look_outside
 from pgchaos.server.plain import BARE, Lent
 from pgchaos.server.pool import Pool
 from pgchaos.server.reached import Reached
 from pgchaos.server.sandbox import Sandbox
+from pgchaos.server.settings import ServerError
 from pgchaos.server.shared import A_SCHEMA, SharedDatabase
 from pgchaos.server.shelf import Shelf
 
 Extensions = tuple[str, ...]
 """That a database has beside pgTAP and the toolkit, sorted: those of the same may serve one another's scenarios."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsals:
+    """A database for the many runs of one scenario.
+
+    Args:
+        lend: lends each run an empty schema in it.
+        changed: names what has changed outside these schemas since the database was made.
+        provable: false where our role may not read all that lies outside: then nothing is known to be unchanged.
+    """
+
+    lend: Callable[[], AbstractContextManager[Sandbox]]
+    changed: Callable[[], list[str]]
+    provable: bool
 
 
 class Lending:
@@ -37,6 +56,11 @@ class Lending:
         self._lock = threading.Lock()
         self._sharing = threading.Lock()
         self._shared: dict[Extensions, SharedDatabase] = {}
+        self._users: dict[SharedDatabase, int] = {}
+        self._outside: dict[Extensions, Outside] = {}
+        self._looking = threading.Lock()
+        self._keeps_data: set[Extensions] = set()
+        """Those of which an extension has written to tables or sequences of its own."""
         self._shelves: dict[str, Shelf] = {}
         self._plain: list[Lent] = []
 
@@ -99,15 +123,67 @@ class Lending:
             The schema, empty; it is dropped afterwards.
         """
         with self._sharing:
-            shared = self._shared.get(extensions)
-            if shared is None:
-                # never given back: it goes with all that the run made
-                shared = self._shared[extensions] = self._shared_database(self._pool.take(extensions))
-        with self._schema_in(shared) as sandbox:
-            yield sandbox
+            shared = None if extensions in self._keeps_data else self._shared.get(extensions)
+            if shared is None and extensions not in self._keeps_data:
+                # given back when it is spoiled; else it goes with all that the run made
+                shared = self._shared[extensions] = self._new_shared(extensions)
+            if shared is not None:
+                self._users[shared] = self._users.get(shared, 0) + 1
+        if shared is None:
+            with self.rehearsal(extensions) as sandbox:
+                yield sandbox
+            return
+        try:
+            with self._schema_in(shared) as sandbox:
+                yield replace(
+                    sandbox,
+                    outside=self._outside[extensions],
+                    spoil=lambda what: self._spoil(extensions, shared, what),
+                    spoiled=lambda: shared.spoiled,
+                )
+        finally:
+            self._leave(extensions, shared)
+
+    def _new_shared(self, extensions: Extensions) -> SharedDatabase:
+        name = self._pool.take(extensions)
+        # before schemas are made in it
+        if self._outside_of(extensions, name).unreadable:
+            self._keeps_data.add(extensions)
+        return self._shared_database(name)
+
+    def _spoil(self, extensions: Extensions, shared: SharedDatabase, what: Collection[str]) -> None:
+        """Lend no more schemas in a shared database."""
+        members = self._outside[extensions].members
+        shared.spoiled = tuple(what)
+        with self._sharing:
+            if self._shared.get(extensions) is shared:
+                del self._shared[extensions]
+            if members.intersection(what):
+                self._keeps_data.add(extensions)
+
+    def _leave(self, extensions: Extensions, shared: SharedDatabase) -> None:
+        with self._sharing:
+            self._users[shared] -= 1
+            done = not self._users[shared] and self._shared.get(extensions) is not shared
+            if done:
+                del self._users[shared]
+        if done:
+            shared.close()
+            self._pool.give_back(shared.name)
+
+    def _outside_of(self, extensions: Extensions, name: str) -> Outside:
+        """See how things are in a new database; the first of its kind tells of all."""
+        with self._looking:
+            if extensions not in self._outside:
+                try:
+                    with psycopg.connect(self._server.conninfo(name), autocommit=True) as conn:
+                        self._outside[extensions] = look_outside(conn)
+                except psycopg.Error as error:
+                    raise ServerError(f"cannot look at database {name}: {str(error).strip()}") from error
+            return self._outside[extensions]
 
     @contextmanager
-    def rehearsals(self, extensions: Extensions) -> Iterator[Callable[[], AbstractContextManager[Sandbox]]]:
+    def rehearsals(self, extensions: Extensions) -> Iterator[Rehearsals]:
         """Lend a database of its own to the many runs of one scenario.
 
         Args:
@@ -116,15 +192,53 @@ class Lending:
         Yields:
             What lends each run an empty schema in it.
         """
+        with self._one_database(extensions) as own:
+            outside = self._outside[extensions]
+            yield Rehearsals(
+                lambda: self._searched(own, outside),
+                lambda: self._changed(outside, own),
+                not outside.unreadable and extensions not in self._keeps_data,
+            )
+
+    @contextmanager
+    def rehearsal(self, extensions: Extensions) -> Iterator[Sandbox]:
+        """Lend a schema in a new database to one run, which may change all of it.
+
+        Args:
+            extensions: that it has.
+
+        Yields:
+            The schema, first on the search_path; the database is dropped afterwards.
+        """
+        with self._one_database(extensions) as own, self._schema_in(own) as sandbox:
+            yield sandbox
+
+    @contextmanager
+    def _one_database(self, extensions: Extensions) -> Iterator[SharedDatabase]:
         name = self._pool.take(extensions)
         try:
+            # before schemas are made in it
+            self._outside_of(extensions, name)
             own = self._shared_database(name)
             try:
-                yield lambda: self._schema_in(own)
+                yield own
             finally:
                 own.close()
         finally:
             self._pool.give_back(name)
+
+    @contextmanager
+    def _searched(self, own: SharedDatabase, outside: Outside) -> Iterator[Sandbox]:
+        with self._schema_in(own) as sandbox:
+            yield replace(sandbox, outside=outside, searched=True)
+
+    def _changed(self, outside: Outside, own: SharedDatabase) -> list[str]:
+        try:
+            with psycopg.connect(self._server.conninfo(own.name), autocommit=True) as conn:
+                rows = conn.execute(outside.catalogs.query.encode()).fetchall()
+        except psycopg.Error as error:
+            raise ServerError(f"cannot look at database {own.name}: {str(error).strip()}") from error
+        return outside.catalogs.changed((str(name), str(state)) for name, state in rows)
 
     @contextmanager
     def plain(self) -> Iterator[Lent]:
@@ -177,7 +291,8 @@ class Lending:
         Args:
             limit: seconds to wait for what is being done in a shared database.
         """
-        for shared in self._shared.values():
+        # those in use that are spoiled, too
+        for shared in {*self._users, *self._shared.values()}:
             shared.close(limit)
         for shelf in (*list(self._shelves.values()), *self._of_specs()):
             shelf.close()

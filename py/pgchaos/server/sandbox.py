@@ -12,12 +12,21 @@ import psycopg
 from psycopg import sql
 
 from pgchaos.server import pgtap
+from pgchaos.server.outside import Outside
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.settings import ServerError
 from pgchaos.server.shelf import Shelf
 
 
 def _nothing() -> None:
+    pass
+
+
+def _unspoiled() -> tuple[str, ...]:
+    return ()
+
+
+def _no_matter(_: Collection[str]) -> None:
     pass
 
 
@@ -34,6 +43,10 @@ class Sandbox:
         spare: closes all the connections that wait so on the server.
         keep: says that the database is as it was lent, so that it may be lent again; for one that was asked for so.
         explains: says whether transactions, by their ids, are all of the run's own that makes and drops databases.
+        outside: what lies outside the schema in a database that serves several runs; None where it serves one.
+        searched: the runs are those of one search, which looks at the catalogs by itself now and then.
+        spoil: says that something outside the schema has changed, and what, so that the database serves no other run.
+        spoiled: tells what another run has found to be changed so, since this one began.
         power: the server itself, where it may be stopped, killed and started again: it is the scenario's own, or a
             private one that nobody else uses meanwhile.
         banner: one line on that server where it is the scenario's own, else ''.
@@ -47,6 +60,10 @@ class Sandbox:
     spare: Callable[[], None] = _nothing
     keep: Callable[[], None] = _nothing
     explains: Callable[[Collection[int]], bool] = operator.not_
+    outside: Outside | None = None
+    searched: bool = False
+    spoil: Callable[[Collection[str]], None] = _no_matter
+    spoiled: Callable[[], tuple[str, ...]] = _unspoiled
     power: PrivateServer | None = None
     banner: str = ""
 

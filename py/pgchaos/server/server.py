@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from pgchaos.server.databases import remove_dead_runs
 from pgchaos.server.guard import Guard
 from pgchaos.server.ledger import Ledger
 from pgchaos.server.leftovers import remove_dead_servers
-from pgchaos.server.lending import Lending
+from pgchaos.server.lending import Lending, Rehearsals
 from pgchaos.server.maker import Maker
 from pgchaos.server.named import NamedDatabase
 from pgchaos.server.own import OwnServers
@@ -143,9 +143,7 @@ class Server(Reached):
             return self._lending.schema(known)
         return self._lending.database_again(known) if again else self._lending.database(known)
 
-    def rehearsals(
-        self, extensions: tuple[str, ...] = ()
-    ) -> AbstractContextManager[Callable[[], AbstractContextManager[Sandbox]]]:
+    def rehearsals(self, extensions: tuple[str, ...] = ()) -> AbstractContextManager[Rehearsals]:
         """Lend a database of its own to the many runs of one scenario.
 
         Args:
@@ -159,6 +157,21 @@ class Server(Reached):
         """
         self.watch_over()
         return self._lending.rehearsals(tuple(sorted(set(extensions))))
+
+    def rehearsal(self, extensions: tuple[str, ...] = ()) -> AbstractContextManager[Sandbox]:
+        """Lend a schema in a new database to one run, which may change all of it.
+
+        Args:
+            extensions: to create beside pgTAP and the toolkit.
+
+        Returns:
+            A context with the schema, empty and first on the search_path; the database is dropped afterwards.
+
+        Raises:
+            ServerError: there is none to be had.
+        """
+        self.watch_over()
+        return self._lending.rehearsal(tuple(sorted(set(extensions))))
 
     def own_sandbox(
         self, extensions: tuple[str, ...], settings: Mapping[str, str], disks: Mapping[str, int]

@@ -46,6 +46,8 @@ class SharedDatabase:
     def __init__(self, name: str, conninfo: str, inside: str) -> None:
         self.name = name
         self._inside = inside
+        self.spoiled: tuple[str, ...] = ()
+        """What has been found to be changed in it outside its schemas."""
         self.shelf = Shelf(conninfo)
         self._conn: psycopg.Connection[tuple[object, ...]] | None = None
         self._changed = threading.Condition()

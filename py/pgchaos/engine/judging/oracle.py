@@ -55,6 +55,8 @@ class Oracle:
         self._variants: dict[tuple[tuple[str, str], ...], _Variant] = {}
         self.judged: Judged | None = None
         """What it says of all runs so far together."""
+        self.outside: tuple[str, ...] = ()
+        """What a serial run has changed outside its schema: then none of these runs counts."""
 
     def run(
         self,
@@ -106,6 +108,7 @@ class Oracle:
         ledger = Ledger(self._serial.sessions, wanted.left_out)
         order = OneByOne((*wanted.prefix, *wanted.rest), self._actors)
         result = run_once(self._serial, variables, self._server, self._settings, order, self._lend, ledger)
+        self.outside = self.outside or result.outside
         cut_short = [one for one in result.failures if ledger.cut_short or one.kind in _CUT_SHORT]
         late = any(failure.kind == "timeout" for failure in cut_short)
         if ledger.outcome is None:
@@ -121,7 +124,7 @@ class Oracle:
     @property
     def stopped(self) -> bool:
         """Whether the run is to be brought to an end."""
-        return self._settings.stop is not None and self._settings.stop.is_set()
+        return bool(self.outside) or (self._settings.stop is not None and self._settings.stop.is_set())
 
 
 def _told(outcome: Outcome, order: OneByOne, problem: str, late: bool) -> SerialRun:

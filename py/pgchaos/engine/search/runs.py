@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pgchaos import clock
-from pgchaos.engine.once import Lend
+from pgchaos.engine.outside import told
 from pgchaos.engine.search.kept import Kept
 from pgchaos.engine.search.optional import NOT_INSTALLED, no_hypothesis
 from pgchaos.engine.search.single import Single
@@ -63,6 +63,14 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         return result
     runs = _Runs(Single(scenario, variables, server, settings))
     result = runs.go()
+    if runs.outside and not (settings.stop is not None and settings.stop.is_set()):
+        # from the beginning: what came of it may be due to what runs found of others
+        outside = runs.outside
+        single = Single(scenario, variables, server, settings)
+        single.lend = lambda: server.rehearsal(scenario.extensions)
+        runs = _Runs(single)
+        result = runs.go()
+        result.notes.append(told(outside))
     result.judged = runs.oracle.judged if runs.oracle is not None else None
     return result
 
@@ -91,31 +99,45 @@ class _Runs:
         self.oracle = single.oracle
         """Of the run that is told of."""
 
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """What a run has changed outside its schema: then the result does not count."""
+        return self._single.outside
+
     def go(self) -> RunResult:
         replay = self._settings.replay
         if replay is not None:
             return self.replayed(replay)
         shelf = Kept(self._settings.key) if self._scenario.schedule.kind == "explore" else Kept("")
-        with self._place() as self._single.lend:
-            return self._from(shelf)
+        with self._place():
+            result = self._from(shelf)
+            self._single.look_outside()
+            return result
 
     @contextmanager
-    def _place(self) -> Iterator[Lend | None]:
-        """Lend many runs one database, where they leave nothing in it."""
+    def _place(self) -> Iterator[None]:
+        """Lend many runs one database, where the text shows that they leave nothing in it."""
+        if self._single.lend is not None:
+            yield
+            return
         scenario, server = self._scenario, self._single.server
         many = scenario.schedule.kind in ("all", "explore") or bool(self._single.drawn)
         own = scenario.sandbox == "database" and not scenario.alone and not server.in_place
         if many and own and self._settings.replay is None and fits_schema(scenario, self._single.matrix):
-            with server.rehearsals(scenario.extensions) as lend:
-                yield lend
+            with server.rehearsals(scenario.extensions) as place:
+                if place.provable:
+                    self._single.lend, self._single.changed = place.lend, place.changed
+                yield
         else:
-            yield None
+            yield
 
     def _from(self, shelf: Kept) -> RunResult:
         for token in shelf.all():
             # by the seed that it failed with: delays and what is drawn by chance are part of it
-            again = _Runs(self._single.seeded(token.seed))
+            single = self._single.seeded(token.seed)
+            again = _Runs(single)
             result = again.replayed(Replay(token.decisions, token.values))
+            self._single.outside = single.outside
             if self._single.stopped():
                 return result
             if self._settings.found(result):

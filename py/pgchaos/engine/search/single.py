@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from pgchaos.schedule.footprint import Dependence
     from pgchaos.schedule.pct import Pct
 
+_LOOKS_GROW = 10
+"""Times as many runs as at the last look at definitions until there is another; the last is at the end."""
+
 
 class Single:
     """Makes single runs.
@@ -49,11 +52,15 @@ class Single:
         self.look: Look | None = None
         self.dependence: Dependence | None = None
         """Tells which steps touch no common table, where that is known."""
+        self.changed: Callable[[], list[str]] | None = None
+        """Names definitions that have changed outside the schemas of runs; None where nobody needs to know."""
+        self.outside: tuple[str, ...] = ()
+        """What a run has changed outside its schema: then none of these runs counts, and there are no more."""
         self.struck: set[str] = set()
         self.passed_by: dict[str, list[str]] = {}
         """The chosen faults that were delivered in one of the runs, and why others were not."""
         self.oracle: Oracle | None = None
-        self._made = 0
+        self._made, self._look_at = 0, 1
         if scenario.oracle is not None:
             # what takes long to load is loaded by those who need it, here and elsewhere
             from pgchaos.engine.judging.oracle import Oracle
@@ -66,7 +73,9 @@ class Single:
         Args:
             seed: of delays, and of what is drawn by chance.
         """
-        return Single(self.scenario, self.matrix, self.server, replace(self.settings, seed=seed))
+        single = Single(self.scenario, self.matrix, self.server, replace(self.settings, seed=seed))
+        single.lend = self.lend
+        return single
 
     def following(self, decisions: Iterable[int], *, lenient: bool = False) -> Follow:
         """Make an order of decisions.
@@ -83,7 +92,10 @@ class Single:
         return {**self.matrix, **self.values}
 
     def stopped(self) -> bool:
-        """Say whether the user has had enough."""
+        """Say whether the user has had enough, or what was run does not count."""
+        return bool(self.outside) or self._stopped_by_user()
+
+    def _stopped_by_user(self) -> bool:
         return self.settings.stop is not None and self.settings.stop.is_set()
 
     def once(self, order: Order | None) -> RunResult:
@@ -101,6 +113,10 @@ class Single:
         for choice, why in result.passed_by.items():
             self.passed_by.setdefault(choice, []).extend(why)
         self._made += 1
+        self.outside = self.outside or result.outside or (self.oracle.outside if self.oracle is not None else ())
+        if self._made == self._look_at:
+            self._look_at *= _LOOKS_GROW
+            self.look_outside()
         if self.lend is not None or self._made > 1:
             self.settings.progress(self._made, self._most())
         if order is not None:
@@ -109,8 +125,15 @@ class Single:
             result.decisions = ()
         return result
 
+    def look_outside(self) -> None:
+        """See whether definitions have changed outside the schemas of runs, where these have one database."""
+        if self.changed is not None and not self.outside:
+            self.outside = tuple(self.changed())
+
     def _run(self, order: Order | None, look: Look | None = None) -> RunResult:
-        return run_once(self.scenario, self.variables, self.server, self.settings, order, self.lend, look=look)
+        result = run_once(self.scenario, self.variables, self.server, self.settings, order, self.lend, look=look)
+        self.outside = self.outside or result.outside
+        return result
 
     def _most(self) -> int:
         """Tell how many runs a search may make, without those that make a failure easier to read."""

@@ -1,0 +1,82 @@
+"""Whether a run has changed anything outside its schema, in a database that serves other runs too."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pgchaos.engine import leaks
+from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.mentions import mentions
+from pgchaos.scenario.items import Send, Statement
+from pgchaos.scenario.model import Scenario
+from pgchaos.server import Sandbox
+
+if TYPE_CHECKING:
+    from pgchaos.server.outside import Look
+
+_HIDDEN = re.compile(
+    r"\bexecute\b(?!\s+(?:function|procedure)\b)|\blanguage\s+'?(?!sql\b|plpgsql\b)\w|\b\w+_to_xml\w*|\bts_(?:stat|rewrite)\b"
+    r"|\b(?:lives_ok|throws_\w+|performs_\w+|results_\w+|set_\w+|bag_\w+|is_empty|isnt_empty)\s*\(\s*(?!['$e])"
+    r"|\b(?:alter|drop|grant|revoke)\b|\bcomment\s+on\b|\bpg_catalog\b|^\s*:"
+    r"|\b(?:insert\s+into|update|delete\s+from|merge\s+into)\s+(?:only\s+)?\"?pg_\w+|\bcopy\s+pg_\w+",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""By which a statement may define something outside its schema, though its text names nothing there: SQL that is put
+together at run time, and what alters something by a name that may be one of the server's."""
+
+
+def may_define(scenario: Scenario) -> bool:
+    r"""Say whether a scenario may change definitions outside its schema: by functions of an extension, \gexec or so.
+
+    Args:
+        scenario: as read, a mutant in it.
+    """
+    if scenario.extensions or mentions(scenario, _HIDDEN):
+        return True
+    return any(isinstance(one, Statement) and one.send is Send.GEXEC for one in scenario.statements())
+
+
+def changed_outside(link: Link, scenario: Scenario, sandbox: Sandbox) -> tuple[str, ...]:
+    """Name what has changed outside the schema of a run since its database was made.
+
+    Args:
+        link: to it, when all sessions and teardown are done.
+        scenario: that was run.
+        sandbox: where it ran.
+
+    Returns:
+        The tables, sequences and catalogs; none where the next run would begin as this one did.
+
+    Raises:
+        LinkError: the connection is lost.
+    """
+    outside = sandbox.outside
+    if outside is None:
+        return ()
+    looks = [outside.data]
+    if not sandbox.searched and may_define(scenario):
+        looks.append(outside.catalogs)
+    return tuple(name for look in looks for name in _changed(link, look))
+
+
+def _changed(link: Link, look: Look) -> list[str]:
+    try:
+        return look.changed(leaks.rows(link, look.query))
+    except LinkError as refused:
+        if refused.error.lost:
+            raise
+        return [f"what cannot be looked at any more ({refused.error})"]
+
+
+def told(outside: tuple[str, ...]) -> str:
+    """Say in a note what was changed, and what was done about it.
+
+    Args:
+        outside: what `changed_outside` named.
+    """
+    names = ", ".join(outside[:5]) + (f" and {len(outside) - 5} more" if len(outside) > 5 else "")
+    return (
+        f"outside the schema of a run, {names} changed, so that the next run would not begin as the first did:"
+        " each run has a new database, which takes longer"
+    )

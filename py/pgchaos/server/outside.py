@@ -1,0 +1,236 @@
+"""What lies outside the schemas of a database that serves several runs, and whether it still is as it was made.
+
+The proof is the server's. A row that somebody writes has an xmin that is not older than the database; a row that
+somebody updates or deletes is missing among the older ones (PostgreSQL docs, "System Columns"). Sequences go on
+without a transaction, so their values are compared. Each database is a clone of its template, so what is true of the
+first is true of all with the same extensions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import starmap
+
+import psycopg
+from psycopg import sql
+
+Connection = psycopg.Connection[tuple[object, ...]]
+Row = tuple[str, str]
+"""The name of a thing, and its state as text."""
+
+_SANDBOXES = "^(chaos_s[0-9]+$|pg_toast$|pg_(toast_)?temp_)"
+"""The schemas of runs, and those that hold parts of what is in them or belong to one session."""
+
+_BASE = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) % 4294967296"
+
+# What a scenario is meant to write to: the toolkit clears its tables of records itself, by run.
+_RELATIONS = """
+    SELECT c.oid::regclass::text, c.relkind::text,
+           pg_catalog.has_table_privilege(c.oid, 'SELECT') AND NOT pg_catalog.row_security_active(c.oid),
+           EXISTS (SELECT FROM pg_catalog.pg_depend
+                    WHERE classid = 'pg_catalog.pg_class'::regclass AND objid = c.oid AND deptype = 'e')
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+     WHERE relkind IN ('r', 'm', 'S') AND nspname NOT IN ('pg_catalog', 'information_schema')
+       AND NOT (nspname = 'chaos' AND relname IN ('_history', '_transactions', '_acknowledged', '_notifications'))
+       AND nspname !~ %s
+     ORDER BY 1
+"""
+_LARGE_OBJECTS = """
+    SELECT oid::regclass::text FROM pg_catalog.pg_class
+     WHERE oid IN ('pg_catalog.pg_largeobject'::regclass, 'pg_catalog.pg_largeobject_metadata'::regclass)
+       AND pg_catalog.has_table_privilege(oid, 'SELECT')
+"""
+
+# Statistics are the server's own doing, and large objects are looked at with the tables.
+_CATALOGS = """
+    SELECT c.relname::text,
+           pg_catalog.array_agg(a.attname::text ORDER BY attnum) FILTER (WHERE atttypid IN (26, 24)),
+           (SELECT pg_catalog.max(a.attname::text) FROM pg_catalog.pg_attribute a
+             WHERE a.attrelid = c.oid AND a.attname ~ '^[a-z]+namespace$' AND atttypid = 26)
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND attnum > 0
+     WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r' AND NOT relisshared
+       AND relname NOT IN ('pg_statistic', 'pg_statistic_ext_data', 'pg_largeobject', 'pg_largeobject_metadata')
+       AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+     GROUP BY c.oid, c.relname ORDER BY 1
+"""
+_OWNERS = {
+    "pg_cast": "castsource",
+    "pg_constraint": "CASE WHEN conrelid <> 0 THEN conrelid ELSE contypid END",
+    "pg_inherits": "LEAST(inhrelid, inhparent)",
+    "pg_trigger": "tgrelid",
+    "pg_rewrite": "ev_class",
+    "pg_policy": "polrelid",
+    "pg_attrdef": "adrelid",
+    "pg_enum": "enumtypid",
+    "pg_statistic_ext": "stxrelid",
+    "pg_amop": "amopfamily",
+    "pg_amproc": "amprocfamily",
+    "pg_index": "indrelid",
+    "pg_depend": "objid",
+    "pg_description": "objoid",
+    "pg_seclabel": "objoid",
+    "pg_init_privs": "objoid",
+}
+"""The object that a row of a catalog belongs to, where that is not the row's own oid or its first column."""
+
+_GLOBAL = re.split(
+    r"\s+",
+    """pg_language pg_extension pg_foreign_data_wrapper pg_foreign_server pg_user_mapping pg_publication
+    pg_publication_rel pg_publication_namespace pg_event_trigger pg_am pg_transform""",
+)
+"""Catalogs of what belongs to no schema."""
+
+_OF_DATABASE = """
+    SELECT 'settings of the database', coalesce(pg_catalog.string_agg(s::text, ' ' ORDER BY s::text), '')
+      FROM pg_catalog.pg_db_role_setting s WHERE setdatabase = {own}
+    UNION ALL SELECT 'privileges of the database', coalesce(datacl::text, '') || ' ' || datconnlimit
+      FROM pg_catalog.pg_database WHERE oid = {own}
+    UNION ALL SELECT 'prepared transactions', count(*)::text FROM pg_catalog.pg_prepared_xact() WHERE dbid = {own}
+    UNION ALL SELECT 'replication slots', count(*)::text FROM pg_catalog.pg_replication_slots
+               WHERE database = pg_catalog.current_database()
+"""
+_OWN = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+
+_STATELESS = re.split(
+    r"\s+",
+    """amcheck bloom btree_gin btree_gist citext cube dict_int dict_xsyn earthdistance fuzzystrmatch hstore intarray isn
+    lo ltree pageinspect pg_buffercache pg_freespacemap pg_trgm pg_visibility pgcrypto pgrowlocks pgstattuple seg
+    tablefunc tcn unaccent uuid-ossp pgtap pgchaos plpgsql""",
+)
+"""Extensions that keep nothing in a session that DISCARD ALL leaves: PostgreSQL's own, and what every database has."""
+_LASTS = """
+    SELECT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+          JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+          JOIN pg_catalog.pg_proc p ON p.oid = d.objid
+          JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+         WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.refclassid = 'pg_catalog.pg_extension'::regclass
+           AND d.deptype = 'e' AND e.extname <> ALL (%s)
+           AND (lanname NOT IN ('sql', 'plpgsql') OR prosrc ~* %s))
+"""
+_SETS = r"\mset_config\M|\msetseed\M|\mset\s|\mload\M|\mexecute\M"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A query for the state of things, and what it answered when the database was new.
+
+    Args:
+        query: of two columns of text.
+        expected: its rows; things that are not named in them are not there.
+    """
+
+    query: str
+    expected: frozenset[Row]
+
+    def changed(self, rows: Iterable[Row]) -> list[str]:
+        """Tell what is not as it was.
+
+        Args:
+            rows: that the query answers now.
+
+        Returns:
+            The names of the things, in order; none where all is as it was.
+        """
+        return sorted({name for name, _ in self.expected.symmetric_difference(rows)})
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What lies outside the schemas of runs, in databases of the same extensions.
+
+    Args:
+        data: looks at tables, sequences and large objects; takes next to no time.
+        catalogs: looks at everything that is defined in the database besides; takes some milliseconds.
+        unreadable: the tables and sequences that our role may not read, so that nothing is proven of them.
+        members: the tables and sequences that belong to an extension.
+        lasts: functions of an extension may do to a session what its reset leaves.
+    """
+
+    data: Look
+    catalogs: Look
+    unreadable: tuple[str, ...] = ()
+    members: frozenset[str] = frozenset()
+    lasts: bool = False
+
+
+def look_outside(conn: Connection) -> Outside:
+    """See how things are in a database that nobody has used yet.
+
+    Args:
+        conn: to it, autocommit.
+
+    Raises:
+        psycopg.Error: it cannot be asked.
+    """
+    ((base,),) = conn.execute(_BASE)
+    relations = conn.execute(_RELATIONS, [_SANDBOXES]).fetchall()
+    readable = [(str(name), str(kind)) for name, kind, may, _ in relations if may]
+    large = [(str(name), "r") for (name,) in conn.execute(_LARGE_OBJECTS)]
+    ((lasts,),) = conn.execute(_LASTS, [_STATELESS, _SETS])
+    # once for all rows: age() of a constant is no constant
+    old = f"pg_catalog.age(xmin) > (SELECT pg_catalog.age('{base}'::xid))"
+    return Outside(
+        _look(conn, _data([*readable, *large], old)),
+        _look(conn, _catalogs(conn, old)),
+        tuple(str(name) for name, _, may, _ in relations if not may),
+        frozenset(str(name) for name, _, _, member in relations if member),
+        bool(lasts),
+    )
+
+
+def _look(conn: Connection, query: str) -> Look:
+    rows = conn.execute(query.encode()).fetchall()
+    return Look(query, frozenset((str(name), str(state)) for name, state in rows))
+
+
+def _data(relations: Sequence[tuple[str, str]], old: str) -> str:
+    # the names are regclass's own spelling, which quotes them
+    return "\nUNION ALL ".join(starmap(lambda name, kind: _of_relation(name, kind, old), relations)) or "SELECT '', ''"
+
+
+def _of_relation(name: str, kind: str, old: str) -> str:
+    text = sql.Literal(name).as_string(None)
+    if kind == "S":
+        return f"SELECT {text}, last_value || ' ' || is_called FROM {name}"
+    return f"SELECT {text}, {_counted(old, 'true')} FROM {name}"
+
+
+def _counted(old: str, outside: str) -> str:
+    """Write a sum that counts the rows that were there, and is larger by far where others have come."""
+    return f"coalesce(sum(CASE WHEN {old} THEN 1 WHEN {outside} THEN 1000000000 ELSE 0 END), 0)::text"
+
+
+def _catalogs(conn: Connection, old: str) -> str:
+    ((mark,),) = conn.execute(_mark(conn))
+    looks = [_OF_DATABASE.format(own=_OWN)]
+    for name, columns, namespace in conn.execute(_CATALOGS).fetchall():
+        assert isinstance(columns, list)
+        outside = _is_outside(str(name), [str(one) for one in columns], str(namespace or ""), str(mark))
+        looks.append(f"SELECT '{name}', {_counted(old, outside)} FROM pg_catalog.{name}")
+    inside = f"SELECT oid FROM pg_catalog.pg_namespace WHERE nspname ~ '{_SANDBOXES}'"
+    return f"WITH inside AS MATERIALIZED ({inside})\n" + "\nUNION ALL ".join(looks)
+
+
+def _is_outside(catalog: str, columns: Sequence[str], namespace: str, mark: str) -> str:
+    """Write the condition that a new row of a catalog is about something outside the schemas of runs."""
+    if catalog in _GLOBAL:
+        return "true"
+    if catalog == "pg_namespace":
+        return "oid NOT IN (SELECT oid FROM inside)"
+    owner = _OWNERS.get(catalog) or ("oid" if "oid" in columns else columns[0])
+    about = f"({owner})::oid <= {mark}"
+    return f"({about} OR {namespace} NOT IN (SELECT oid FROM inside))" if namespace else about
+
+
+def _mark(conn: Connection) -> bytes:
+    """Write the query for the largest oid: what is made from now on has a larger one."""
+    query = """
+        SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+         WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r' AND NOT relisshared AND a.attname = 'oid'
+           AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+    """
+    each = (f"SELECT max(oid) AS oid FROM pg_catalog.{name}" for (name,) in conn.execute(query).fetchall())
+    return f"SELECT max(oid) FROM ({' UNION ALL '.join(each)}) every".encode()
