@@ -93,7 +93,8 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     if nothing:
         return told
     try:
-        return [f"server: {config.stash[RUNNER].server.banner}", *told]
+        server = config.stash[RUNNER].server
+        return [f"server: {server.banner}", *server.notes, *told]
     except ServerError as error:
         if not scenarios:
             return []  # the tests that need it say so, and others may not

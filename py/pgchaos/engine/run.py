@@ -32,7 +32,7 @@ from pgchaos.schedule.board import in_force
 from pgchaos.schedule.orders import Order
 from pgchaos.schedule.permutations import actors
 from pgchaos.server import Sandbox
-from pgchaos.server.databases import siblings
+from pgchaos.server.database_names import siblings
 from pgchaos.tap import failure_of
 
 if TYPE_CHECKING:

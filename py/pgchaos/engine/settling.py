@@ -6,7 +6,7 @@ import time
 
 from pgchaos.engine.link import Link
 from pgchaos.engine.stop import Stop
-from pgchaos.server.databases import APPLICATION
+from pgchaos.server.records import APPLICATION
 
 _LIMIT = 10.0
 """Seconds; whoever is there then will stay."""

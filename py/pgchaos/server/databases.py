@@ -3,84 +3,103 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import psycopg
-from psycopg import sql
+from psycopg import pq, sql
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import in_place
+from pgchaos.server.database_names import PREFIX, is_named_so, run_of
+from pgchaos.server.records import APPLICATION, Connection, clock
 from pgchaos.server.runs import Run
 
-PREFIX = "pgchaos_"
-APPLICATION = "pgchaos "
-"""Begins the application_name of connections that last as long as a run; its main one's ends with its id."""
-
-NAMED = "pggit_chaos_test"
-"""What the database of chaos tests in Python is called on a private server."""
-
-_NAMES = "^pgchaos_[0-9a-f]{8}_t?[0-9]+$"
 _DROP_LIMIT = 10.0
+_END_LIMIT = 30.0
+"""Seconds for backends to end that were terminated: one may be copying a large template."""
+_LINGER = 5.0
+"""Seconds in which the server notices that the process of a run has ended."""
+_REACH_LIMIT = 20.0
+"""Seconds in which a killed run's connections end, that may have been all there were."""
 
-_OWN = """
-    SELECT d.datname, d.comment,
-           EXISTS (SELECT FROM pg_catalog.pg_stat_activity a
-                   WHERE a.application_name = %(application)s || pg_catalog.substr(d.datname, 9, 8))
+# One statement, whose snapshot of pg_database is older than its look at pg_stat_activity: a run that makes a database
+# meanwhile is either not listed or seen alive.
+_LIST = """
+    SELECT d.datname, d.comment, pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())::bigint,
+           ARRAY(SELECT a.application_name FROM pg_catalog.pg_stat_activity a
+                 WHERE pg_catalog.starts_with(a.application_name, %(application)s))
     FROM (SELECT datname, pg_catalog.shobj_description(oid, 'pg_database') AS comment
           FROM pg_catalog.pg_database WHERE pg_catalog.pg_get_userbyid(datdba) = CURRENT_USER) d
-    WHERE d.datname ~ %(names)s
+    WHERE pg_catalog.starts_with(d.datname, %(prefix)s)
+    ORDER BY d.datname
+"""
+_MAKERS = """
+    SELECT query FROM pg_catalog.pg_stat_activity
+    WHERE pg_catalog.starts_with(application_name, %(application)s) AND usename = CURRENT_USER
+      AND state = 'active' AND pg_catalog.starts_with(query, 'CREATE DATABASE "')
+"""
+_END = """
+    SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+    WHERE application_name = %(application)s AND usename = CURRENT_USER AND pid <> pg_catalog.pg_backend_pid()
 """
 
 
-def database_name(run: str, number: int, template: bool = False) -> str:
-    """Name a database of a run.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A database that a run made, or that is called like one.
 
     Args:
-        run: its id.
-        number: counted through the run.
-        template: it is one to clone from.
-
-    Returns:
-        The name.
+        name: of it.
+        run: as its record says, or its name while it has none; None where neither names a run.
+        connected: the run is connected to the server.
+        now: seconds since the epoch by the server's clock.
     """
-    return f"{PREFIX}{run}_{'t' if template else ''}{number}"
+
+    name: str
+    run: Run | None
+    connected: bool
+    now: int
+
+    @property
+    def over(self) -> bool:
+        """Whether its run is known to be over."""
+        return self.run is not None and not self.connected and self.run.is_over(self.now)
+
+    @property
+    def lives(self) -> bool:
+        """Whether its run is known to live."""
+        return self.connected or (self.run is not None and self.run.visible and not self.run.is_over(self.now))
 
 
-def siblings(database: str) -> str:
-    """Tell how the names of all databases of a run begin.
-
-    Args:
-        database: one of a run, or another.
-
-    Returns:
-        The beginning; '' where it is none of a run's.
-    """
-    return database[: database.rindex("_") + 1] if re.search(_NAMES, database) else ""
-
-
-def own_databases(conn: psycopg.Connection[tuple[object, ...]]) -> Iterator[tuple[str, Run | None, bool]]:
-    """List the databases that runs made as our role.
-
-    One statement, whose snapshot of pg_database is older than its look at pg_stat_activity: a run that makes a database
-    meanwhile is either not listed or seen alive.
+def own_databases(conn: Connection) -> list[Found]:
+    """List the databases that runs made as our role, and those of our role that are called so.
 
     Args:
         conn: to the server.
 
     Returns:
-        Name, the run as recorded, and whether that run holds a connection.
+        The databases. What one of a run's says of its last sign of life counts for all of them.
     """
-    values = {"application": APPLICATION, "names": _NAMES}
-    rows = conn.execute(_OWN, values).fetchall()
-    for name, comment, connected in rows:
-        yield str(name), Run.loads(str(comment)), bool(connected)
+    values = {"application": APPLICATION, "prefix": PREFIX}
+    listed = []
+    renewed: dict[str, int] = {}
+    for name, comment, now, applications in conn.execute(_LIST, values).fetchall():
+        run = run_of(str(name), str(comment))
+        if run is None and not is_named_so(str(name)):
+            continue
+        assert isinstance(now, int)
+        assert isinstance(applications, list)
+        if run is not None:
+            renewed[run.id] = max(run.renewed, renewed.get(run.id, 0))
+        listed.append(Found(str(name), run, run is not None and APPLICATION + run.id in applications, now))
+    return [
+        replace(found, run=found.run.at(renewed[found.run.id])) if found.run is not None else found for found in listed
+    ]
 
 
-def drop_database(
-    conn: psycopg.Connection[tuple[object, ...]], conninfo: str, name: str, limit: float = _DROP_LIMIT
-) -> None:
+def drop_database(conn: Connection, conninfo: str, name: str, limit: float = _DROP_LIMIT) -> None:
     """Drop a database of ours with all that holds it: sessions, prepared transactions, replication slots.
 
     Args:
@@ -101,7 +120,7 @@ def drop_database(
         time.sleep(0.02)  # polled: sessions that were ended go without a word
 
 
-def _try_drop(conn: psycopg.Connection[tuple[object, ...]], name: str) -> psycopg.Error | None:
+def _try_drop(conn: Connection, name: str) -> psycopg.Error | None:
     try:
         conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
     except (psycopg.errors.ObjectInUse, psycopg.errors.InsufficientPrivilege) as error:
@@ -130,37 +149,107 @@ def remove_run(conninfo: str, run: str) -> None:
 
     Args:
         conninfo: of the database that the run administered from.
-        run: its id.
+        run: its id, known from the run itself.
 
     Raises:
         psycopg.Error: the server cannot be reached.
     """
-    with psycopg.connect(conninfo, autocommit=True) as conn:
-        for name, _, _ in own_databases(conn):
-            if name.startswith(f"{PREFIX}{run}_"):
+    with _reached(conninfo) as conn:
+        _end_backends(conn, run)
+        for found in own_databases(conn):
+            if found.name.startswith(f"{PREFIX}{run}_"):
                 with contextlib.suppress(psycopg.Error):  # of the others none is left for it
-                    drop_database(conn, conninfo, name)
+                    drop_database(conn, conninfo, found.name)
         in_place.remove(conn, run)
 
 
-def remove_dead_runs(conn: psycopg.Connection[tuple[object, ...]], conninfo: str) -> list[str]:
-    """Drop the databases of runs that are over.
+def _reached(conninfo: str) -> Connection:
+    """Connect; wait where a killed run still has all connections, or has made the server restart."""
+    end = time.monotonic() + _REACH_LIMIT
+    while True:
+        try:
+            return psycopg.connect(conninfo, autocommit=True)
+        except psycopg.OperationalError:  # noqa: PERF203  # it tries again
+            answers = pq.PGconn.ping(conninfo.encode()) in (pq.Ping.OK, pq.Ping.REJECT)
+            if not answers or time.monotonic() > end:
+                raise
+            time.sleep(0.1)  # polled: a server does not say when it has room
 
-    A run lives while it holds its connection, or while its process runs on this host.
+
+def _end_backends(conn: Connection, run: str) -> None:
+    """End the backends that make the databases of a run, and wait until they are gone.
+
+    One whose client was killed goes on with what it was sent: its database would appear after all others were dropped.
+    """
+    end = time.monotonic() + _END_LIMIT
+    while conn.execute(_END, {"application": APPLICATION + run}).fetchall() and time.monotonic() < end:
+        time.sleep(0.02)  # polled: a backend goes without a word
+
+
+def remove_dead_runs(conn: Connection, conninfo: str) -> tuple[list[str], list[Found]]:
+    """Drop the databases of runs that are known to be over.
+
+    A run of this system is over when its process has ended; another when it has given no sign of life for the time of
+    the lease. That a run is not connected proves nothing: its connection may have been cut.
 
     Args:
         conn: to the server, autocommit.
         conninfo: of the same.
 
     Returns:
-        The names of the databases dropped.
+        The names of the databases dropped, and those left of which it is not known that their run lives.
     """
-    removed = []
-    for name, run, connected in own_databases(conn):
-        if connected or (run is not None and run.alive()):
+    removed, left = [], []
+    for found in _settled(conn):
+        if not found.over:
+            left += [] if found.lives else [found]
             continue
         # somebody else may be removing the same
         with contextlib.suppress(psycopg.Error):
-            drop_database(conn, conninfo, name)
-            removed.append(name)
-    return removed
+            drop_database(conn, conninfo, found.name)
+            removed.append(found.name)
+    return removed, left
+
+
+def notes_on(left: Iterable[Found]) -> list[str]:
+    """Say which databases were left, and how to remove them.
+
+    Args:
+        left: those of which it is not known that their run is over.
+
+    Returns:
+        A line for each run, and for each database that no run is known of.
+    """
+    names: dict[str, list[str]] = {}
+    for found in left:
+        names.setdefault(_owner(found), []).append(found.name)
+    return [
+        f"left alone, {owner}: {', '.join(of)}. If that is over: "
+        + "; ".join(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)).as_string(None) for name in of)
+        for owner, of in names.items()
+    ]
+
+
+def _owner(found: Found) -> str:
+    run = found.run
+    if run is None:
+        return "no record says which run made it"
+    text = f"run {run.id}, process {run.pid} on {run.host or 'an unknown host'}, is not known to be over"
+    if run.renewed:
+        text += f" (last sign of life {max(0, found.now - run.renewed) // 60} min ago)"
+    return text
+
+
+def _settled(conn: Connection) -> list[Found]:
+    """List our databases, once the server has noticed the end of processes that have ended."""
+    end = time.monotonic() + _LINGER
+    while True:
+        now = clock(conn)
+        making = conn.execute(_MAKERS, {"application": APPLICATION}).fetchall()
+        listed = own_databases(conn)
+        runs = [run_of(str(query).split('"')[1], "") for (query,) in making]
+        runs += [found.run for found in listed if found.connected]
+        lingering = [run for run in runs if run is not None and run.visible and run.is_over(now)]
+        if not lingering or time.monotonic() > end:
+            return listed
+        time.sleep(0.02)  # polled: a backend notices the end of its client without a word

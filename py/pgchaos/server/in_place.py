@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from pgchaos.server.records import is_over, record
 from pgchaos.server.runs import Run
 from pgchaos.server.sandbox import furnish
 from pgchaos.server.settings import ServerError
@@ -70,12 +71,12 @@ def _bring(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: 
         conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
     conn.execute(sql.SQL("SET LOCAL search_path = {}, public").format(sql.Identifier(PGTAP_SCHEMA)))
     furnish(conn, extensions, pgtap_from)
-    record = sql.Literal(run.dumps())
+    mark = sql.Literal(record(conn, run))
     for name in sorted(_extensions(conn) - before):
-        conn.execute(sql.SQL("COMMENT ON EXTENSION {} IS {}").format(sql.Identifier(name), record))
+        conn.execute(sql.SQL("COMMENT ON EXTENSION {} IS {}").format(sql.Identifier(name), mark))
     for kind, name, _ in _marked(conn):
         if kind == "SCHEMA":
-            conn.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(name), record))
+            conn.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(name), mark))
 
 
 def _extensions(conn: Connection) -> set[str]:
@@ -93,8 +94,8 @@ def clear(conn: Connection, own: Run) -> None:
         ServerError: a schema of the user's, or of a run that still lives, is in the way.
     """
     for kind, name, run in _marked(conn):
-        if run is not None and run.id != own.id and _lives(conn, run):
-            raise ServerError(f"database {conn.info.dbname} is in use by another run, process {run.pid} on {run.host}")
+        if run is not None and run.id != own.id and not is_over(conn, run):
+            raise ServerError(_in_use(conn.info.dbname, run))
         if run is not None:
             remove(conn, run.id)
         elif kind == "SCHEMA":
@@ -104,9 +105,13 @@ def clear(conn: Connection, own: Run) -> None:
             )
 
 
-def _lives(conn: Connection, run: Run) -> bool:
-    query = "SELECT 1 FROM pg_catalog.pg_stat_activity WHERE application_name = %s"
-    return run.alive() or conn.execute(query, [f"pgchaos {run.id}"]).fetchone() is not None
+def _in_use(database: str, run: Run) -> str:
+    text = f"database {database} is in use by another run, process {run.pid} on {run.host}"
+    if run.visible:
+        return text
+    # which cannot be looked at from here
+    schemas = ", ".join(_SCHEMAS)
+    return f"{text}; if that run is over, remove what it left: DROP SCHEMA IF EXISTS {schemas} CASCADE"
 
 
 def _marked(conn: Connection) -> list[tuple[str, str, Run | None]]:

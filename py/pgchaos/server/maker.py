@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.server.databases import APPLICATION, database_name, drop_database
+from pgchaos.server.database_names import database_name, name_while_made
+from pgchaos.server.databases import drop_database
 from pgchaos.server.ledger import Ledger
 from pgchaos.server.plain import BARE
+from pgchaos.server.records import APPLICATION, Connection, clock
 from pgchaos.server.runs import Run
 from pgchaos.server.sandbox import furnish
 from pgchaos.server.settings import ServerError
@@ -60,7 +63,7 @@ class Maker:
         self._ours = ours
         self._pgtap_from = pgtap_from
         self.ledger = ledger
-        self._conn: psycopg.Connection[tuple[object, ...]] | None = None
+        self._conn: Connection | None = None
 
     def another(self) -> Maker:
         """Make a maker that another thread can use at the same time."""
@@ -156,21 +159,66 @@ class Maker:
 
     def _create(self, source: str, template: bool = False) -> str:
         name = database_name(self._run.id, next(self.ledger.numbers), template)
+        if self._ours:
+            self._copy(source, name)
+            return name
+        run = self._run.at(clock(self._connection()))
+        half = name_while_made(run, name)
+        self._copy(source, half)
+        return self._record(run, half, name)
+
+    def _copy(self, source: str, name: str) -> None:
         self.ledger.made.add(name)  # before it is: the answer may be lost
         # Measured with pgTAP loaded, fsync off: 17 ms by FILE_COPY, 31 ms by WAL_LOG. But FILE_COPY forces checkpoints,
         # which others on a shared server would feel.
         strategy = " STRATEGY FILE_COPY" if self._ours and self._connection().info.server_version >= 150000 else ""
-        self._execute("CREATE DATABASE {} TEMPLATE {}" + strategy, name, source)
+        try:
+            self._execute("CREATE DATABASE {} TEMPLATE {}" + strategy, name, source)
+        except psycopg.errors.DuplicateDatabase:
+            self.ledger.made.discard(name)  # it is somebody else's
+            raise
         (own,) = self._one(_MADE_BY, name)
         self.ledger.note(int(str(own)))
-        if not self._ours:
-            comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
-            record = sql.Literal(self._run.dumps())
-            with self._connection().transaction():
-                self._connection().execute(comment.format(sql.Identifier(name), record))
-                (own,) = self._one("SELECT pg_catalog.txid_current()")
-                self.ledger.note(int(str(own)))
+
+    def _record(self, run: Run, half: str, name: str) -> str:
+        """Say on a database whose it is, and give it the name for use, both at once; return its name."""
+        self.ledger.made.add(name)
+        try:
+            with self._noted() as conn:
+                _comment(conn, half, run)
+                conn.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*map(sql.Identifier, (half, name))))
+        except psycopg.errors.DuplicateDatabase:
+            self.ledger.made.discard(name)  # it is somebody else's
+            raise
+        except psycopg.errors.ObjectInUse:
+            # a monitor, for instance, that connects to every database: then it keeps the name that it has
+            self.ledger.made.discard(name)
+            with self._noted() as conn:
+                _comment(conn, half, run)
+            return half
+        self.ledger.made.discard(half)
         return name
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[Connection]:
+        """A transaction that the ledger explains."""
+        with self._connection().transaction():
+            yield self._connection()
+            (own,) = self._one("SELECT pg_catalog.txid_current()")
+        self.ledger.note(int(str(own)))
+
+    def renew(self) -> None:
+        """Say on the run's databases that it lives.
+
+        Raises:
+            psycopg.Error: the server cannot be asked.
+        """
+        run = self._run.at(clock(self._connection()))
+        for name in sorted(self.ledger.made.copy()):
+            # it may just be coming or going
+            with contextlib.suppress(psycopg.errors.InvalidCatalogName), self._noted() as conn:
+                conn.execute("SET LOCAL lock_timeout = '10s'")
+                _comment(conn, name, run)
 
     def _one(self, query: LiteralString, *values: str) -> tuple[object, ...]:
         row = self._connection().execute(query, values).fetchone()
@@ -187,16 +235,21 @@ class Maker:
         while time.monotonic() < end and self._connection().execute(query, [name]).fetchone():
             time.sleep(0.001)  # polled: a backend goes without a word
 
-    def _connection(self) -> psycopg.Connection[tuple[object, ...]]:
+    def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
             self._conn = self._connect()
         return self._conn
 
-    def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
+    def _connect(self) -> Connection:
         return connect_for_long(self._conninfo, APPLICATION + self._run.id)
 
 
-def connect_for_long(conninfo: str, name: str) -> psycopg.Connection[tuple[object, ...]]:
+def _comment(conn: Connection, name: str, run: Run) -> None:
+    record = sql.Literal(run.dumps())
+    conn.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), record))
+
+
+def connect_for_long(conninfo: str, name: str) -> Connection:
     """Connect to a server that may be restarting, with a connection that lasts as long as the run.
 
     Args:
@@ -218,7 +271,7 @@ def connect_for_long(conninfo: str, name: str) -> psycopg.Connection[tuple[objec
     return conn
 
 
-def _try_connect(conninfo: str, patient: bool) -> psycopg.Connection[tuple[object, ...]] | None:
+def _try_connect(conninfo: str, patient: bool) -> Connection | None:
     try:
         return psycopg.connect(conninfo, autocommit=True)
     except psycopg.OperationalError as error:

@@ -10,8 +10,8 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import in_place
-from pgchaos.server.databases import APPLICATION
 from pgchaos.server.reached import Reached
+from pgchaos.server.records import APPLICATION
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.settings import ServerError
 

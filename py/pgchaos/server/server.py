@@ -13,8 +13,9 @@ import psycopg
 from pgchaos.scenario.terms import Requirement
 from pgchaos.server import pgtap
 from pgchaos.server.choice import Choice, choose
-from pgchaos.server.databases import remove_dead_runs
+from pgchaos.server.databases import notes_on, remove_dead_runs
 from pgchaos.server.guard import Guard
+from pgchaos.server.lease import Lease
 from pgchaos.server.ledger import Ledger
 from pgchaos.server.leftovers import remove_dead_servers
 from pgchaos.server.lending import Lending, Rehearsals
@@ -84,9 +85,12 @@ class Server(Reached):
         self._guard = Guard(self.conninfo(), self.run)
         self._named = NamedDatabase(self)
         maker = Maker(self.conninfo(), self.run, self.ours, settings.pgtap, Ledger())
+        self._lease = Lease(maker.another())
         self._pool = Pool(maker, settings.clones, self.watch_over)
         self._lending = Lending(self, self._pool, self.spare)
         self._in_use = 0
+        self.notes: list[str] = []
+        """What the user should know of the server, a line each."""
         self.watches = Shelf(self.conninfo())
         """Where connections that look at the sessions of isolation specs wait for the next spec."""
         if self.ours:
@@ -248,13 +252,15 @@ class Server(Reached):
         """
         if not self.ours:
             self._guard.begin()
+            self._lease.begin()
 
     def _remove_dead_runs(self) -> None:
         try:
             with self.connect() as conn:
-                remove_dead_runs(conn, self.conninfo())
+                _, left = remove_dead_runs(conn, self.conninfo())
         except psycopg.Error as error:
             raise ServerError(f"cannot look for databases of earlier runs: {str(error).strip()}") from error
+        self.notes = notes_on(left)
 
     def end(self) -> None:
         """Begin to drop what the run made: nobody asks for a sandbox any more. `close` waits for it."""
@@ -275,6 +281,7 @@ class Server(Reached):
             self._pool.close(drop=False, limit=0.5)
             self.private.close()
             return
+        self._lease.end()
         dropped = self._pool.close(drop=True)
         self._guard.end(clean=dropped and self._named.clean)
 
