@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from pgchaos.scenario.assertions import Evaluated
 from pgchaos.scenario.place import Place
 
 
@@ -131,10 +132,22 @@ class Assertion:
 
 
 FailureKind: TypeAlias = Literal[
-    "assertion", "expect", "error", "invariant", "oracle", "wait", "leak", "timeout", "fault", "amcheck", "tap"
+    "assertion",
+    "expect",
+    "error",
+    "invariant",
+    "oracle",
+    "wait",
+    "leak",
+    "timeout",
+    "fault",
+    "amcheck",
+    "tap",
+    "not run",
 ]
 """`fault`: one that could not be delivered; `amcheck`: a table or index that is corrupt;
-`tap`: the stream itself is broken (plan not kept, bail out); `error`: an unexpected error of a statement."""
+`tap`: the stream itself is broken (plan not kept, bail out); `error`: an unexpected error of a statement;
+`not run`: an assertion that was never evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +217,7 @@ class Explored:
         by_chance: runs of probabilistic concurrency testing.
         missed: the probability that these missed a bug of depth 2, at most; None where there were none.
         of: interleavings that there can be at most, where some were left out for they equal others; else 0.
+        found: it ended with what it was for.
     """
 
     runs: int
@@ -213,6 +227,7 @@ class Explored:
     by_chance: int = 0
     missed: float | None = None
     of: int = 0
+    found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +273,10 @@ class RunResult:
         outside: what has changed outside the run's schema in a database that other runs use, so that the next would not
             begin as this one did; else empty.
         notes: what the user should know besides (a retry in the tool itself, a toolkit wait that takes a snapshot).
+        remarks: what the user is told of, where the run passed too.
+        evaluated: the assertions that were evaluated: what kind, the place, and of chaos.assert the description.
+        complete: sessions and check came to their end, so that what was not evaluated by then never was.
+        check: whether the check was run; '' where the scenario has none, or where it is a plain pgTAP file.
     """
 
     seed: int
@@ -287,4 +306,8 @@ class RunResult:
     passed_by: dict[str, list[str]] = field(default_factory=dict)
     outside: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    evaluated: set[Evaluated] = field(default_factory=set)
+    complete: bool = False
+    check: Literal["", "skipped", "run"] = ""
     server: str = ""

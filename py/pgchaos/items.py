@@ -92,6 +92,7 @@ def scenario_call(runner: Runner, options: Options) -> Call:
         told = searched(done.result) if done.mutant is None and not done.result.failures else ""
         if told:
             item.user_properties.append((SEARCHED, f"{item.nodeid}: {told}"))
+        item.user_properties += [(NOTE, remark) for remark in done.result.remarks]
         for line in done.result.output:
             print(line)
         _tell(item, subtests, done, options)

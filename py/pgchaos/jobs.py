@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pgchaos.history import RunResult
     from pgchaos.scenario.model import Mutant, Scenario
+    from pgchaos.scenario.place import ScenarioError
 
 Part = Literal["drawing", "oracle", "searching", "spec"]
 """A part of the engine that only some items need."""
@@ -57,17 +58,29 @@ class Job:
             The scenario that is to be run, and the mutant in it.
 
         Raises:
-            ScenarioError: the file is no scenario (any more).
+            ScenarioError: the file is no scenario (any more), or has no such mutant or value of a matrix any more.
         """
         # projects without scenarios do not pay for loading these
-        from pgchaos.scenario.mutation import mutated, slug
-        from pgchaos.scenario.reader import read
+        from pgchaos.scenario.mutation import mutants_in_force, mutated, slug
+        from pgchaos.scenario.reader import read, variants
 
         scenario = read(self.path, self.shown, extra_tags=self.tags)
-        for mutant in scenario.mutants:
+        if dict(self.variables) not in [dict(values) for values in variants(scenario)]:
+            raise self._gone(
+                ", ".join(f"{name} = {value}" for name, value in self.variables.items()) or "a run by itself"
+            )
+        if not self.mutant:
+            return scenario, None
+        for mutant in mutants_in_force(scenario, self.variables):
             if slug(mutant) == self.mutant:
                 return mutated(scenario, mutant), mutant
-        return scenario, None
+        raise self._gone(f"the mutant `{self.mutant}`")
+
+    def _gone(self, what: str) -> ScenarioError:
+        from pgchaos.scenario.place import Place, Problem, ScenarioError
+
+        text = f"the file was changed after it was collected: {what} is no longer in it; run pytest again"
+        return ScenarioError((Problem(Place(self.shown, 1), text),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from pgchaos.scenario.condition import holds
 from pgchaos.scenario.model import Mutant, Scenario
 from pgchaos.scenario.terms import Xfail
 
-_WORDS = frozenset({"invariant", "oracle", "wait", "leak", "timeout", "fault", "amcheck"})
+_WORDS = frozenset({"invariant", "oracle", "wait", "leak", "timeout", "fault", "amcheck", "not run"})
 _ASSERTIONS: frozenset[FailureKind] = frozenset({"assertion", "expect"})
-_ENDED_EARLY: frozenset[FailureKind] = frozenset({"error", "wait", "timeout", "fault", "tap"})
+_ENDED_EARLY: frozenset[FailureKind] = frozenset({"error", "wait", "timeout", "fault", "tap", "not run"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,11 @@ def is_named(failure: Failure, name: str | None) -> bool:
     Args:
         failure: of a run.
         name: a description, the column of an invariant, a SQLSTATE, a condition name, or one of the words invariant,
-            oracle, wait, leak, timeout, fault and amcheck for all of that kind; None for any assertion.
+            oracle, wait, leak, timeout, fault, amcheck and `not run` for all of that kind; None for any assertion.
 
     Returns:
-        True where it does. A failed `expect` is an assertion; what is wrong with the TAP itself has no name.
+        True where it does. A failed `expect` is an assertion; one that was not run has failed in no way that its
+        description names; what is wrong with the TAP itself has no name.
     """
     if name is None:
         return failure.kind in _ASSERTIONS

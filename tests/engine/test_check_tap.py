@@ -68,7 +68,7 @@ HEARD = {
     "warn is for the eye": ("SELECT plan(1);\n\\warn not ok 1 - aside\nSELECT pass('a');", ["a"]),
     "an untaken branch": ("SELECT plan(1);\n\\if no\n\\echo not ok 1\n\\endif\nSELECT pass('a');", ["a"]),
     "copy": ("SELECT plan(2);\nSELECT pass('a');\nCOPY (SELECT pass('b')) TO STDOUT;", ["a", "b"]),
-    "gset takes its row": ("SELECT plan(1);\nSELECT fail('a') AS line \\gset\nSELECT 'ok 1 - read';", ["read"]),
+    "gset takes its row": ("SELECT plan(1);\nSELECT 'not ok 1' AS line \\gset\nSELECT pass('read');", ["read"]),
     "gset takes the last of a group": ("SELECT plan(1) \\; SELECT pass('a') \\; SELECT 'not ok 2' AS l \\gset", ["a"]),
     "gexec sends its rows": ("SELECT plan(1);\nSELECT 'SELECT pass(''not ok'')' \\gexec", ["not ok"]),
 }

@@ -428,3 +428,59 @@ def test_a_run_is_judged_where_a_fault_never_struck_in_it(play: Play) -> None:
     struck = adds("two").replace("SELECT value", "-- chaos:fault terminate on 2nd execution\nSELECT value")
     result = play(scenario(adds("one"), struck, head="-- chaos:schedule one.looks two.looks one.writes two.writes"))
     assert [failure.kind for failure in result.failures] == ["fault", "oracle"], result.failures
+
+
+ALL_ROLL_BACK = """
+-- chaos:schedule all
+-- chaos:oracle serializable
+-- chaos:setup
+CREATE TABLE t (v int);
+INSERT INTO t VALUES (1);
+-- chaos:session a x 2 allow 42P01
+BEGIN;
+UPDATE t SET v = v + 1;
+TABLE nosuch;
+COMMIT;
+"""
+
+
+def test_an_oracle_for_which_nothing_commits_was_not_run(play: Play) -> None:
+    failure = only(play(ALL_ROLL_BACK))
+    assert (failure.kind, failure.names) == ("not run", ())
+    assert failure.text.startswith("oracle was not run: no transaction committed")
+    assert failure.place is not None
+    assert failure.place.line == 3
+
+
+def test_one_that_commits_in_one_permutation_is_enough(play: Play) -> None:
+    text = ALL_ROLL_BACK + "-- chaos:session b\nUPDATE t SET v = v + 1;\n"
+    assert play(text.replace("x 2", "")).failures == []
+
+
+UNCHANGED = """
+-- chaos:oracle serializable
+-- chaos:setup
+CREATE TABLE t (v int);
+CREATE TABLE other (v int);
+INSERT INTO t VALUES (1);
+-- chaos:session a x 2
+{statement};
+"""
+
+
+def test_a_state_that_leaves_out_what_is_written_was_not_run(play: Play) -> None:
+    written = UNCHANGED.format(statement="UPDATE t SET v = v + 1")
+    failure = only(play(written + "-- chaos:state\nTABLE other;\n"))
+    assert failure.kind == "not run"
+    assert "nothing that `state` compares" in failure.text
+    fine = play(written + "-- chaos:state\nTABLE t;\n")
+    assert (fine.failures, fine.remarks) == ([], [])
+
+
+@pytest.mark.parametrize("state", ["", "-- chaos:state\nTABLE t;\n"])
+def test_who_only_reads_is_told_that_nothing_changed(play: Play, state: str) -> None:
+    result = play(UNCHANGED.format(statement="TABLE t") + state)
+    assert result.failures == []
+    assert result.remarks == [
+        "scenario.sql:2: oracle: nothing that it compares was changed, and every order told the same"
+    ]

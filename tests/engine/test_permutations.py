@@ -69,10 +69,29 @@ def test_the_clearest_failure_is_shown_and_all_are_counted(play: Play) -> None:
     taken = [(step.session, step.step) for step in result.order]
     assert taken == [("a", "look"), ("b", "look"), ("b", "write"), ("b", "end"), ("a", "write"), ("a", "end")]
     assert result.decisions == (0, 1, 1, 1, 0, 0)
-    assert [a.count for a in result.assertions] == [
-        f"in 2 of {counts.run} permutations",
-        f"in {counts.run} of {counts.run} permutations",
+    # these are of the one that is shown
+    assert [(a.name, a.ok, a.count) for a in result.assertions] == [
+        ("both additions count", False, ""),
+        ("checked", True, ""),
     ]
+
+
+def test_where_none_failed_the_assertions_of_all_are_counted(play: Play) -> None:
+    result = play(lost(lock="FOR UPDATE"))
+    assert result.permutations is not None
+    run = result.permutations.run
+    assert [a.count for a in result.assertions] == [f"in {run} of {run} permutations"] * 2
+    assert result.decisions is None
+
+
+def test_notices_are_those_of_the_permutation_that_is_shown(play: Play) -> None:
+    text = lost().replace(
+        "-- chaos:check\n", "-- chaos:check\nDO $$ BEGIN RAISE NOTICE '%', (SELECT balance FROM account); END $$;\n"
+    )
+    result = play(text)
+    assert result.permutations is not None
+    assert result.permutations.failed
+    assert len(result.output) == 1
 
 
 def test_up_to_stops_there_and_says_that_there_are_more(play: Play) -> None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pgchaos.jobs import Job
+from pgchaos.scenario.place import ScenarioError
 from tests.plugin.conftest import Project
 
 BASE = """\
@@ -72,3 +79,30 @@ def test_every_name_must_be_among_what_fails(project: Project) -> None:
     result = project.run("--chaos-mutants")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*was not caught by 'another'", "    failed instead: one was added"])
+
+
+def test_a_mutant_that_is_gone_is_an_error_and_not_the_scenario(tmp_path: Path) -> None:
+    path = tmp_path / "sum.sql"
+    path.write_text(BASE + CAUGHT)
+    job = Job(path, "sum.sql", mutant="mutant-nothing-is-added")
+    assert job.read()[1] is not None
+    path.write_text(BASE + CAUGHT.replace("nothing is added", "another"))
+    with pytest.raises(ScenarioError, match=r"sum.sql:1: .* the mutant `mutant-nothing-is-added` is no longer in it"):
+        job.read()
+    path.write_text(BASE + CAUGHT.replace("a + 1", "a + 2"))
+    with pytest.raises(ScenarioError, match="'a \\+ 2' is not found"):
+        job.read()
+
+
+def test_a_mutant_that_holds_for_other_values_now_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "sum.sql"
+    matrix = "-- chaos:matrix size in 1, 2\n"
+    path.write_text(matrix + BASE + CAUGHT)
+    job = Job(path, "sum.sql", variables={"size": "2"}, mutant="mutant-nothing-is-added")
+    assert job.read()[1] is not None
+    path.write_text(matrix + BASE + CAUGHT.replace("added\n", "added when size = 1\n", 1))
+    with pytest.raises(ScenarioError, match="no longer in it"):
+        job.read()
+    path.write_text(matrix.replace("1, 2", "1, 3") + BASE)
+    with pytest.raises(ScenarioError, match="size = 2 is no longer in it"):
+        replace(job, mutant="").read()

@@ -14,6 +14,7 @@ from pgchaos.engine.stepping import SteppedStage
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import Voices
 from pgchaos.history import Failure, RunResult
+from pgchaos.scenario.items import Expect
 
 if TYPE_CHECKING:
     from pgchaos.engine.judging.ledger import Ledger
@@ -58,3 +59,8 @@ class Cast:
         """Note a failure that does not stop the run."""
         with self._lock:
             self.result.failures.append(failure)
+
+    def evaluated(self, expect: Expect) -> None:
+        """Note that an `expect` was held against what became of its statement."""
+        with self._lock:
+            self.result.evaluated.add(("expect", expect.place, ""))

@@ -5,10 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from pgchaos.engine.section import Hear, Section
+from pgchaos.engine.answer import Answer
+from pgchaos.engine.section import Done, Hear, Section
+from pgchaos.engine.unheard import Unheard
 from pgchaos.history import Failure, RunResult
+from pgchaos.scenario.assertions import excuses
 from pgchaos.scenario.items import Item, Statement
-from pgchaos.tap import TapParser, failures_of
+from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.place import Place
+from pgchaos.tap import TapParser, TapReport, failures_of
+from pgchaos.tap.lines import COUNTS
 
 _NO_PLAN = "SELECT no_plan()"
 _PLAN = re.compile(r"\b(?:no_)?plan\s*\(", re.IGNORECASE)
@@ -19,20 +25,42 @@ class Check:
     """The check of one run.
 
     Args:
-        section: makes its section, which gives what it hears to the function that it is given.
+        section: makes its section, which tells what it hears, and each statement that it has carried out.
+        scenario: whose check.
         items: of the file, those that are in force.
-        plain: the file has no directives: what it does not say is not said for it, and it may skip itself.
         share: seconds that it may take.
         result: takes its assertions, and what failed.
     """
 
     def __init__(
-        self, section: Callable[[Hear], Section], items: list[Item], *, plain: bool, share: float, result: RunResult
+        self,
+        section: Callable[[Hear, Done], Section],
+        scenario: Scenario,
+        items: list[Item],
+        *,
+        share: float,
+        result: RunResult,
     ) -> None:
-        self._tap = TapParser()
-        self.section = section(self._tap.feed)
-        self.items, self._plain, self._share, self._result = items, plain, share, result
-        self._plans = plain or _says(items, _PLAN)
+        self._plain = scenario.plain
+        self._tap = TapParser(None if scenario.plain else excuses(scenario))
+        self.section = section(self._hear, self._done)
+        self.items, self._share, self._result = items, share, result
+        self._plans = self._plain or _says(items, _PLAN)
+        self._unheard = Unheard(scenario)
+
+    def _hear(self, line: str, place: Place) -> None:
+        self._unheard.hear(line)
+        self._tap.feed(line, place)
+
+    def _done(self, statement: Statement, answer: Answer) -> None:
+        failures, printed = self._unheard.done(statement, answer)
+        if self._plain:
+            # pg_prove says nothing of it either, and its verdict stays
+            self._result.remarks += [f"{failure.place}: {failure.text}" for failure in failures]
+            return
+        self._result.failures += failures
+        if printed or failures:
+            self._result.evaluated.add(("tap", statement.place, ""))
 
     def begin(self) -> None:
         """Send our plan ahead, where there is to be one: the server makes pgTAP's tables meanwhile."""
@@ -41,23 +69,40 @@ class Check:
 
     def run(self) -> bool:
         """Run it, and say whether it came to its end."""
+        if not self._plain:
+            self._result.check = "run"
         try:
             failure = self._run()
         finally:
             self.close()
-        report = self._tap.close(stopped=failure is not None)
+        # pgTAP's own end would be an error where nothing was asserted, and tell of no line
+        report = self._tap.close(stopped=failure is not None or self._is_empty())
         if self._plain:
             self._result.skipped = report.skipped
+            self._result.remarks += _excused(report)
         self._result.assertions += report.assertions
         self._result.failures += failures_of(report)
         if failure is not None:
             self._result.failures.append(failure)
+        elif self._is_empty() and not self._asserted():
+            text = "check was not run: no statement of it asserts anything"
+            hint = "write SELECT is(…), ok(…) or another assertion of pgTAP"
+            self._result.failures.append(Failure("not run", (), text, self.items[0].place, (hint,)))
         return failure is None
+
+    def _is_empty(self) -> bool:
+        """Say whether it has printed nothing of TAP but the plan that is ours."""
+        return not (self._plans or self._tap.tests)
+
+    def _asserted(self) -> bool:
+        """Say whether a statement of it has called chaos.assert, or is told of by itself as not run."""
+        places = {item.place for item in self.items}
+        return any(place in places for _, place, _ in self._result.evaluated)
 
     def _run(self) -> Failure | None:
         failure = None if self._plans else self.section.ask(_NO_PLAN, None, self._share)
         failure = failure or self.section.run(self.items, self._share)
-        if failure is None and not (self._plain or _says(self.items, _FINISH)):
+        if failure is None and not (self._plain or _says(self.items, _FINISH) or self._is_empty()):
             failure = self.section.ask("SELECT * FROM finish()", self.items[-1].place, self._share)
         return failure
 
@@ -68,3 +113,12 @@ class Check:
 
 def _says(items: list[Item], what: re.Pattern[str]) -> bool:
     return any(isinstance(item, Statement) and what.search(item.text) for item in items)
+
+
+def _excused(report: TapReport) -> list[str]:
+    """Tell of failing tests that `# TODO` in a description excuses, though they are in no todo()."""
+    return [
+        f"{assertion.place}: {assertion.name!r} failed, and `# TODO` in its description excuses it, as with pg_prove"
+        for assertion in report.assertions
+        if not assertion.ok and assertion.directive == "todo" and any(map(COUNTS.match, assertion.diagnostics))
+    ]

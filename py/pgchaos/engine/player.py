@@ -192,6 +192,8 @@ class Player:
         answer = self._send_struck(item, ahead, faults) if faults else self._send(item, ahead.expect)
         if self._cast.keeps:
             self.speaker.note_variables(self._at.state.variables)
+        if ahead.expect is not None:
+            self._cast.evaluated(ahead.expect)
         if answer.error is not None:
             self._fail(item, answer, answer.error, ahead)
         elif closes_block(item.verb, item.text) and self.speaker.in_block:

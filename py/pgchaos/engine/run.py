@@ -16,7 +16,7 @@ from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.looks import NAME, Looks
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.outside import changed_outside
-from pgchaos.engine.section import Hear, Section
+from pgchaos.engine.section import Done, Hear, Section
 from pgchaos.engine.settings import Settings
 from pgchaos.engine.settling import await_end_of_others
 from pgchaos.engine.stop import Stop
@@ -38,6 +38,7 @@ from pgchaos.tap import failure_of
 if TYPE_CHECKING:
     from pgchaos.engine.judging.facts import Catalog
     from pgchaos.engine.judging.ledger import Ledger
+    from pgchaos.oracle.model import State
 
 
 _RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
@@ -120,15 +121,15 @@ class Run:
             self._result.failures.append(failure)
         return failure is not None
 
-    def _section(self, who: str, hear: Hear | None = None) -> Section:
+    def _section(self, who: str, hear: Hear | None = None, done: Done | None = None) -> Section:
         seed = self._settings.seed
-        return Section(self._door, who, self._calm, self._voices, self._pids, self._variables, seed, hear)
+        return Section(self._door, who, self._calm, self._voices, self._pids, self._variables, seed, hear, done)
 
     def _check(self) -> Check:
         return Check(
-            lambda hear: self._section("check", hear),
+            lambda hear, done: self._section("check", hear, done),
+            self._scenario,
             self._items(self._scenario.checks),
-            plain=self._scenario.plain,
             share=self._share,
             result=self._result,
         )
@@ -148,10 +149,13 @@ class Run:
             self._order_links(setup)
         found: list[leaks.Leak] = []
         complete = False
+        if self._scenario.checks and not self._scenario.plain:
+            self._result.check = "skipped"
         try:
             if self._set_up(setup):
                 if self._look is not None:
                     self._look.after(self._looks.link())
+                self._look_before_sessions()
                 complete = self._play(found)
                 self._look_for_corruption()
         finally:
@@ -166,6 +170,7 @@ class Run:
                     found += self._looks.ask(leaks.in_schema)
                     look = self._looks.ask
                     self._result.outside = look(lambda link: changed_outside(link, self._scenario, self._sandbox))
+        self._result.complete = complete
         if complete:
             if self._sandbox.in_place:
                 found += self._looks.ask(lambda link: leaks.objects(link, objects))
@@ -281,6 +286,32 @@ class Run:
             self._ledger.failure = read
         else:
             self._ledger.close(*read)
+            self._note_changes(self._ledger)
+
+    def _look_before_sessions(self) -> None:
+        if self._ledger is not None and self._ledger.looks:
+            self._ledger.before = self._whole_state()
+
+    def _whole_state(self) -> tuple[State, State] | None:
+        """Read what the oracle compares, and all tables; None where that cannot be read yet, or is not ours alone."""
+        assert self._ledger is not None, "of a run with an oracle"
+        if self._sandbox.in_place:
+            return None
+        start, sections = self._ledger.start, self._scenario.state
+        compared = self._catalog().read(start, sections)
+        tables = self._catalog().read(start, ()) if sections else compared
+        if isinstance(compared, Failure) or isinstance(tables, Failure):
+            return None
+        return compared[1], tables[1]
+
+    def _note_changes(self, ledger: Ledger) -> None:
+        """Note what the sessions have changed, where that was asked for."""
+        from pgchaos.engine.judging.ledger import Changed
+
+        after = self._whole_state() if ledger.before is not None else None
+        if ledger.before is not None and after is not None:
+            compared, tables = (one != other for one, other in zip(ledger.before, after, strict=True))
+            ledger.changed = Changed(compared, tables)
 
     def _catalog(self) -> Catalog:
         from pgchaos.engine.judging.facts import Catalog

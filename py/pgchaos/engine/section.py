@@ -21,6 +21,7 @@ from pgchaos.scenario.items import Item, Meta, Send, Statement
 from pgchaos.scenario.place import Place
 
 Hear = Callable[[str, Place], None]
+Done = Callable[[Statement, Answer], None]
 _PATIENCE = 10.0
 """Seconds for what takes none on a server that answers."""
 
@@ -37,6 +38,7 @@ class Section:
         variables: of the matrix; what the section sets is kept for its next run.
         seed: of everything random.
         hear: takes every line that psql -At would print, with the place of its statement.
+        done: is told of every statement that was carried out, once all that it printed was heard.
     """
 
     def __init__(
@@ -49,9 +51,11 @@ class Section:
         variables: Mapping[str, str],
         seed: int,
         hear: Hear | None = None,
+        done: Done | None = None,
     ) -> None:
         self._door, self._settings = door, {"chaos.seed": str(seed)}
         self._who, self._stop, self._voices, self._pids, self._hear = who, stop, voices, pids, hear
+        self._done = done
         self._state = Interpreter(variables, self._echo)
         self._told: dict[str, str] | None = None
         self._link: Link | None = None
@@ -202,6 +206,8 @@ class Section:
                 failure = self._after(link.ask(text, deadline=self._deadline), item.place, seconds)
                 if failure is not None:
                     return failure
+            if self._done is not None:
+                self._done(item, answer)
         return None
 
     def _tell(self, link: Link) -> None:

@@ -93,6 +93,7 @@ class Voices:
 
     def _assert(self, who: str, place: Place | None, description: str, value: str) -> None:
         with self._lock:
+            self.result.evaluated.add(("assert", place, description))
             tally = self._asserts.setdefault(description, _Tally(place))
             tally.all += 1
             if value == "true":

@@ -26,6 +26,8 @@ def permutation(scenario: Scenario, result: RunResult, width: int) -> list[str]:
     """
     if not result.order:
         return []
+    if none_failed(result):
+        return [_none(result)]
     sessions = {session.name: session for session in scenario.sessions}
     steps = [_step(launch, shown(_name(launch), sessions[launch.session])) for launch in result.order]
     # what is marked must not be parted from its mark
@@ -40,8 +42,31 @@ def permutation(scenario: Scenario, result: RunResult, width: int) -> list[str]:
     return [_title(result), *(line.replace("\0", " ") for line in folded)]
 
 
+def none_failed(result: RunResult) -> bool:
+    """Say whether many interleavings were run and none of them failed, so that there is no one to be told of.
+
+    Args:
+        result: of a search.
+    """
+    return result.permutations is not None and not result.permutations.failed
+
+
+def _none(result: RunResult) -> str:
+    explored, counts = result.explored, result.permutations
+    assert counts is not None, "the caller has looked"
+    if explored is not None:
+        every = f"all {_interleavings(explored.runs)}" if explored.exhausted else _interleavings(explored.runs)
+        return f"{every} were run, none failed"
+    rest = "there are no others" if counts.exhausted else "there are more"
+    every = f"all {counts.run:,} permutations" if counts.exhausted else f"{counts.run:,} permutations"
+    return f"{every} were run, none failed ({rest})"
+
+
 def _title(result: RunResult) -> str:
     counts = result.permutations
+    if result.explored is not None and not result.explored.found:
+        runs = _interleavings(result.explored.runs)
+        return f"{runs} were run, and what should fail did not; the steps of one that failed otherwise:"
     if result.explored is not None:
         return f"Found after {_interleavings(result.explored.runs)}; the steps of its easiest form:"
     if counts is None:

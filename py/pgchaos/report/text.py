@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from pgchaos.history import Failure, RunResult, Standing
-from pgchaos.report.permutation import permutation
+from pgchaos.report.permutation import none_failed, permutation
 from pgchaos.report.replay import what_it_fixes
 from pgchaos.report.table import statement_table
 from pgchaos.scenario.model import Scenario
@@ -51,7 +51,9 @@ def failure_text(
         _titled("How the sessions stood when the run was stopped:", _standings(result)),
         _titled(
             f"Who ran what in {scenario.shown} (times in ms):",
-            statement_table(
+            []
+            if none_failed(result)
+            else statement_table(
                 result.records + result.acts, result.started_at, width=width - len(_INDENT), everything=everything
             ),
         ),
@@ -91,16 +93,31 @@ def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResul
         lines.append(f"Values: {result.drawn} different ones were tried; {found}")
     if result.server:
         lines.append(f"Server: {result.server}")
-    if result.assertions:
-        failed = sum(failure_of(assertion) is not None for assertion in result.assertions)
-        early = any(failure.kind == "error" and failure.session == "check" for failure in result.failures)
-        ended = ", then an error ended the check" if early else ""
-        told = f"{failed} of {len(result.assertions)} failed" if failed else f"all {len(result.assertions)} held"
-        lines.append(f"Assertions: {told}{ended}")
-    if result.looks:
+    if asserted := _asserted(result):
+        lines.append(f"Assertions: {asserted}")
+    if result.looks and not none_failed(result):
         missed = f", {result.missed} of them in vain" if result.missed else ""
         lines.append(f"Invariants: looked at {result.looks} times{missed}")
     return lines
+
+
+def _asserted(result: RunResult) -> str:
+    """Tell what became of the assertions of the run that is shown."""
+    if none_failed(result):
+        return ""
+    skipped = "check was skipped" if result.check == "skipped" else ""
+    if not result.assertions:
+        return skipped
+    failed = sum(failure_of(assertion) is not None for assertion in result.assertions)
+    early = any(failure.kind == "error" and failure.session == "check" for failure in result.failures)
+    missing = sum(failure.kind == "not run" for failure in result.failures)
+    told = f"{failed} of {len(result.assertions)} failed" if failed else f"all {len(result.assertions)} held"
+    return ", ".join(
+        filter(
+            None,
+            (told, f"{missing} not run" if missing else "", skipped, "then an error ended the check" if early else ""),
+        )
+    )
 
 
 def _standings(result: RunResult) -> list[str]:

@@ -11,6 +11,7 @@ from pgchaos.scenario.items import Item, Parts, Send, Statement
 from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.lexer import scan
 from pgchaos.scenario.model import Mutant, Replace, Scenario, Section, Session
+from pgchaos.scenario.place import Problem, ScenarioError
 
 
 def mutants_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Mutant, ...]:
@@ -46,7 +47,13 @@ def mutated(scenario: Scenario, mutant: Mutant) -> Scenario:
 
     Returns:
         The scenario with the mutant's sessions and replacements, and its SQL after setup.
+
+    Raises:
+        ScenarioError: a text that it replaces is not there: it would be run without the bug.
     """
+    gone = [one for one in mutant.replaces if not _is_there(scenario, one)]
+    if gone:
+        raise ScenarioError(tuple(Problem(one.place, f"`replace`: '{one.old}' is not found") for one in gone))
     setup = tuple(replace(part, items=_replaced(part.items, mutant.replaces, None)) for part in scenario.setup)
     if mutant.items:
         setup += (Section(mutant.place, mutant.items),)
@@ -63,6 +70,13 @@ def sessions_of(scenario: Scenario, mutant: Mutant) -> tuple[Session, ...]:
     """
     own = {session.name: session for session in mutant.sessions}
     return tuple(own.get(session.name, session) for session in scenario.sessions)
+
+
+def _is_there(scenario: Scenario, one: Replace) -> bool:
+    parts: tuple[Section | Session, ...] = scenario.setup
+    if one.session is not None:
+        parts = tuple(session for session in scenario.sessions if session.name == one.session)
+    return any(isinstance(item, Statement) and one.old in item.text for part in parts for item in part.items)
 
 
 def _changed(session: Session, replaces: Iterable[Replace]) -> Session:

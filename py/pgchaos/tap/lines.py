@@ -8,7 +8,7 @@ everything, and an indented line is of no account.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 _TEST = re.compile(r"(not )?ok\b\s*([0-9]+)?\s*(.*)\Z", re.DOTALL)
@@ -21,17 +21,29 @@ _LONGEST_NUMBER = 18
 
 HEADING = re.compile(r"Failed (?:\(TODO\) )?test [0-9]+(?:$|: \")")
 """The diagnostic that pgTAP repeats the description of a failing test in."""
+COUNTS = re.compile(r"Failed test [0-9]+(?:$|: \")")
+"""The same, of a test that was in no todo()."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """`ok 1 - name # TODO reason`; number None where there is none."""
+    """`ok 1 - name # TODO reason`; number None where there is none.
+
+    Args:
+        ok: whether it held, before its directive is looked at.
+        number: of the test.
+        name: its description.
+        directive: that stands behind the description, or in it.
+        reason: of the directive.
+        whole: the description with the directive.
+    """
 
     ok: bool
     number: int | None
     name: str
     directive: Literal["", "todo", "skip"] = ""
     reason: str = ""
+    whole: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +118,24 @@ def classify(line: str) -> Line:
     return Noise(line)
 
 
+def points(text: str) -> int:
+    """Count the tests in what a query returned.
+
+    Args:
+        text: a line, or a cell that holds several.
+    """
+    return sum(isinstance(classify(line), Point) for line in text.splitlines())
+
+
 def _test(match: re.Match[str]) -> Point:
     description, directive, reason = match[3], "", ""
+    whole = _unescape(description.strip().removeprefix("-").strip())
     if found := _DIRECTIVE.match(description):
         description, directive, reason = found[1], found[2].lower(), found[3].strip()
     number = int(match[2]) if match[2] and len(match[2]) <= _LONGEST_NUMBER else None
     name = _unescape(description.strip().removeprefix("-").strip())
     kind: Literal["", "todo", "skip"] = "todo" if directive == "todo" else "skip" if directive == "skip" else ""
-    return Point(match[1] is None, number, name, kind, reason)
+    return Point(match[1] is None, number, name, kind, reason, whole)
 
 
 def _plan(line: str, match: re.Match[str]) -> Plan | Noise:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pgchaos.history import Assertion
+from pgchaos.scenario.assertions import Excuses
 from pgchaos.scenario.place import Place
-from pgchaos.tap.lines import HEADING, BailOut, Comment, Line, Nested, Noise, Plan, Point, Version, classify
+from pgchaos.tap.lines import COUNTS, HEADING, BailOut, Comment, Line, Nested, Noise, Plan, Point, Version, classify
 
 _YAML_SINCE = 13
 _TOTALS = ("Looks like you failed ", "Looks like you planned ")
@@ -49,9 +50,15 @@ class _Result:
 
 
 class TapParser:
-    """Reads TAP as it comes. `feed` every line or cell, then `close`; no input makes it raise."""
+    """Reads TAP as it comes. `feed` every line or cell, then `close`; no input makes it raise.
 
-    def __init__(self) -> None:
+    Args:
+        excuses: what the author of the stream calls to excuse a test, so that a `# TODO` or `# SKIP` that came with
+            data is a part of its description; None to take every one of them, as pg_prove does.
+    """
+
+    def __init__(self, excuses: Excuses | None = None) -> None:
+        self._excuses = excuses
         self._results: list[_Result] = []
         self._problems: list[TapProblem] = []
         self._remarks: list[str] = []
@@ -74,6 +81,11 @@ class TapParser:
             if not self._over:
                 self._take(classify(line), line, place)
 
+    @property
+    def tests(self) -> int:
+        """How many tests it has read."""
+        return len(self._results)
+
     def close(self, *, stopped: bool = False) -> TapReport:
         """End the stream.
 
@@ -88,7 +100,7 @@ class TapParser:
         plan = self._plan
         skipped = "" if plan is None or plan.skip is None else plan.skip or "no reason given"
         return TapReport(
-            tuple(map(_assertion, self._results)),
+            tuple(_assertion(result, self._excuses) for result in self._results),
             tuple(self._problems),
             skipped,
             None if plan is None else plan.count,
@@ -186,8 +198,17 @@ def _told(nested: list[str]) -> list[str]:
     return told
 
 
-def _assertion(result: _Result) -> Assertion:
-    test = result.test
-    return Assertion(
-        test.name, test.ok, result.place, test.directive, test.reason, diagnostics=tuple(result.diagnostics)
-    )
+def _assertion(result: _Result, excuses: Excuses | None) -> Assertion:
+    test, diagnostics = result.test, tuple(result.diagnostics)
+    if excuses is not None and not _is_meant(test, diagnostics, excuses):
+        return Assertion(test.whole, test.ok, result.place, diagnostics=diagnostics)
+    return Assertion(test.name, test.ok, result.place, test.directive, test.reason, diagnostics=diagnostics)
+
+
+def _is_meant(test: Point, diagnostics: tuple[str, ...], excuses: Excuses) -> bool:
+    """Say whether a directive is the author's: pgTAP skips without a description, and heads what fails in a todo()."""
+    if test.directive == "skip":
+        return excuses.skip and not test.name
+    if test.directive == "todo":
+        return excuses.todo and not any(map(COUNTS.match, diagnostics))
+    return True

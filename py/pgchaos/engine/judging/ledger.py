@@ -44,6 +44,19 @@ class _Ended:
         return self.said[0].record.iteration, self.said[0].number
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What the sessions of a run changed; None where that is not known.
+
+    Args:
+        compared: what the oracle compares.
+        tables: any table.
+    """
+
+    compared: bool | None = None
+    tables: bool | None = None
+
+
 class Ledger:
     """What the transactions of one run were told.
 
@@ -63,6 +76,11 @@ class Ledger:
         """What the run came to; None where it did not come to its end."""
         self.failure: Failure | None = None
         """Why there is no outcome, where it is not the run itself that failed."""
+        self.looks = False
+        """Whether it shall be found out what the sessions change."""
+        self.before: tuple[State, State] | None = None
+        """What is compared, and what all tables hold, before the sessions; None where nobody looked."""
+        self.changed = Changed()
         self.cut_short = False
         """The sessions were stopped before their end: the outcome is that of a part."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from pgchaos.engine.judging.ledger import Ledger
+from pgchaos.engine.judging.worth import Worth
 from pgchaos.engine.once import Lend, run_once
 from pgchaos.engine.run import Look
 from pgchaos.engine.settings import Settings
@@ -53,6 +54,7 @@ class Oracle:
         self._actors = actors(scenario.sessions)
         self._lend: Lend | None = None
         self._variants: dict[tuple[tuple[str, str], ...], _Variant] = {}
+        self.worth = Worth()
         self.judged: Judged | None = None
         """What it says of all runs so far together."""
         self.outside: tuple[str, ...] = ()
@@ -78,12 +80,15 @@ class Oracle:
         """
         self._lend = lend
         ledger = Ledger(self._scenario.sessions)
+        ledger.looks = self.worth.looks
         result = run_once(self._scenario, variables, self._server, self._settings, order, lend, ledger, look)
         judged, failure = None, None
         # a fault that is told after the sessions' end cuts nothing short
         if not ledger.cut_short and not any(failure.kind in _CUT_SHORT for failure in result.failures):
             failure = ledger.failure
+            self.worth.take(ledger)
             if failure is None and ledger.outcome is not None:
+                self.worth.compare(tuple(sorted(variables.items())), ledger.outcome.units)
                 judged, failure = self._variant(variables).judge(ledger.outcome)
         result.failures += [failure] if failure is not None else []
         result.judged = judged or Judged(decided=False)
@@ -114,6 +119,8 @@ class Oracle:
         if ledger.outcome is None:
             why = ledger.failure.text if ledger.failure is not None else "it did not come to its end"
             return SerialRun((), (), {}, cut_short[0].text if cut_short else why, late)
+        if not wanted.left_out:
+            self.worth.compare(tuple(sorted(variables.items())), ledger.outcome.units)
         return _told(ledger.outcome, order, cut_short[0].text if cut_short else "", late)
 
     @property

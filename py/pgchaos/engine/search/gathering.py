@@ -14,8 +14,9 @@ _Key = tuple[str, tuple[str, ...], str]
 
 
 def key_of(failure: Failure) -> _Key:
-    """Tell failures apart: by their names, or else by what they say."""
-    return failure.kind, failure.names, "" if failure.names else failure.text
+    """Tell failures apart: by their names, or else by what they say; what was not run, by its line."""
+    told = f"{failure.place}: {failure.text}" if failure.kind == "not run" else failure.text
+    return failure.kind, failure.names, "" if failure.names else told
 
 
 class Gathering:
@@ -27,8 +28,6 @@ class Gathering:
         self._best: RunResult | None = None
         self._others: dict[_Key, Failure] = {}
         self._asserted: dict[str, list[Assertion]] = {}
-        self._output: dict[str, None] = {}
-        self._looks = self._missed = 0
         self._duration = 0.0
 
     def add(self, result: RunResult) -> None:
@@ -39,9 +38,6 @@ class Gathering:
         """
         self.count += 1
         self._duration += result.duration
-        self._looks += result.looks
-        self._missed += result.missed
-        self._output.update(dict.fromkeys(result.output))
         for number, assertion in enumerate(result.assertions, 1):
             self._asserted.setdefault(assertion.name or f"test {number}", []).append(assertion)
         self._failed += bool(result.failures)
@@ -66,8 +62,9 @@ class Gathering:
             best: the one to tell of, where it is known; it need not be one of those that were added.
 
         Returns:
-            The result of the permutation that failed with the fewest context switches, or of the first where none
-            failed; with what failed in others only behind its own failures, and all assertions counted.
+            The result of the permutation that failed with the fewest context switches, its assertions, notices and
+            counts its own, with what failed in others only behind its own failures. Where none failed that of the
+            first, with the assertions of all of them counted, and no decisions: no token shall single it out.
 
         Raises:
             ValueError: nothing was run.
@@ -81,9 +78,10 @@ class Gathering:
             for key, failure in self._others.items()
             if key not in own
         ]
-        best.assertions = [_counted(name, told) for name, told in self._asserted.items()]
-        best.looks, best.missed, best.duration = self._looks, self._missed, self._duration
-        best.output = list(self._output)
+        if not best.failures:
+            best.assertions = [_counted(name, told) for name, told in self._asserted.items()]
+            best.decisions = None
+        best.duration = self._duration
         best.permutations = Permutations(self.count, self._failed, exhausted)
         return best
 

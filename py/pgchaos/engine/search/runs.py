@@ -71,6 +71,7 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         runs = _Runs(single)
         result = runs.go()
         result.notes.append(told(outside))
+    result.failures += runs.never_run(result)
     result.judged = runs.oracle.judged if runs.oracle is not None else None
     return result
 
@@ -113,6 +114,28 @@ class _Runs:
             result = self._from(shelf)
             self._single.look_outside()
             return result
+
+    def never_run(self, result: RunResult) -> list[Failure]:
+        """Say what no run has evaluated, where all of them were made.
+
+        Args:
+            result: what they come to.
+        """
+        from pgchaos.engine.unheard import not_run
+
+        single, settings = self._single, self._settings
+        if self._scenario.plain or settings.replay is not None or single.stopped() or not single.complete:
+            return []
+        if (self._scenario.schedule.kind == "explore" or single.drawn) and settings.found(result):
+            # the search ended there: others might have
+            return []
+        failures = not_run(self._scenario, single.matrix, frozenset(single.evaluated))
+        if single.oracle is not None and not result.failures:
+            place = single.oracle.place
+            failure = single.oracle.worth.failure(place)
+            failures += [failure] if failure is not None else []
+            result.remarks += [] if failure is not None else single.oracle.worth.remark(place)
+        return failures
 
     @contextmanager
     def _place(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pgchaos.engine.search.gathering import Gathering, key_of
 from pgchaos.history import RunResult
@@ -74,7 +75,7 @@ class Searching:
                 found = self.shrunk(taken(order.trace), result)
         explored = search.explored()
         result = gathering.result(exhausted=explored.exhausted, best=found)
-        result.explored = explored
+        result.explored = replace(explored, found=found is not None)
         return result
 
     def shrunk(self, failing: Taken, result: RunResult) -> RunResult:

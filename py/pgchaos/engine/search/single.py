@@ -12,6 +12,7 @@ from pgchaos.engine.run import Look
 from pgchaos.engine.search.gathering import key_of
 from pgchaos.engine.settings import Settings
 from pgchaos.history import Failure, RunResult
+from pgchaos.scenario.assertions import Evaluated
 from pgchaos.scenario.choices import drawn
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.schedules import MOST, interleavings
@@ -59,6 +60,10 @@ class Single:
         self.struck: set[str] = set()
         self.passed_by: dict[str, list[str]] = {}
         """The chosen faults that were delivered in one of the runs, and why others were not."""
+        self.evaluated: set[Evaluated] = set()
+        """The assertions that were evaluated in one of the runs."""
+        self.complete = False
+        """One of the runs came to its end."""
         self.oracle: Oracle | None = None
         self._made, self._look_at = 0, 1
         if scenario.oracle is not None:
@@ -110,6 +115,8 @@ class Single:
             result = self._run(order, self.look)
         result.values = self.values
         self.struck |= result.struck
+        self.evaluated |= result.evaluated
+        self.complete = self.complete or result.complete
         for choice, why in result.passed_by.items():
             self.passed_by.setdefault(choice, []).extend(why)
         self._made += 1

@@ -1,0 +1,371 @@
+r"""Which assertions a scenario holds, by its text, so that one that was never evaluated can be named.
+
+A statement asserts where it calls an assertion of pgTAP or of the toolkit, chaos.assert, or a function of the file's
+own that does. What only defines (CREATE FUNCTION, PREPARE) asserts nothing by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
+from typing import Literal, TypeAlias
+
+from pgchaos.scenario.condition import holds
+from pgchaos.scenario.inner_sql import statements
+from pgchaos.scenario.items import Expect, Item, Meta, Send, Statement
+from pgchaos.scenario.model import Scenario, Section, Session
+from pgchaos.scenario.pgtap import FUNCTIONS, own_functions
+from pgchaos.scenario.pieces import NOTHING, Piece, pieces
+from pgchaos.scenario.place import Place
+
+Kind: TypeAlias = Literal["tap", "assert", "expect"]
+"""A TAP line of a check's statement, chaos.assert, or an `expect`."""
+
+Evaluated: TypeAlias = tuple[Kind, Place | None, str]
+"""An assertion that was evaluated: what kind, the place, and the description of a chaos.assert."""
+
+Branch: TypeAlias = tuple[tuple[int, int], ...]
+r"""Where an item stands: for each \if around it, its number in the scenario and which of its branches."""
+
+_NO_ASSERTIONS = frozenset(
+    "add_result collect_tap diag finish no_plan plan skip todo todo_end todo_start".split()  # noqa: SIM905 read better so
+)
+_ASSERTIONS = FUNCTIONS - _NO_ASSERTIONS
+_OF_TOOLKIT = frozenset({"unchanged", "eventually", "no_leaks", "blocked_by"})
+"""Assertions of schema chaos that print TAP."""
+_HOMES = frozenset({"public", "pgtap", "tap", "chaos_pgtap"})
+"""Schemas in which pgTAP is found."""
+_NO_CALL_AFTER = ("into", "table", "exists", "references", "with", "recursive", "index", "view", "as", "constraint")
+_RUNS = frozenset(
+    "select with values table do call execute fetch copy insert update delete merge explain".split()  # noqa: SIM905
+)
+"""First words of statements that call the functions in them; CREATE TABLE AS does so too."""
+_TWO = "is_empty isnt_empty lives_ok ok"
+_THREE = """
+    alike bag_eq bag_has bag_hasnt bag_ne doesnt_imatch doesnt_match ialike imatches is isa_ok isnt matches results_eq
+    results_ne row_eq set_eq set_has set_hasnt set_ne throws_like throws_matching unalike unialike
+"""
+_DESCRIBED = {
+    "pass": 1,
+    "fail": 1,
+    **dict.fromkeys(_TWO.split(), 2),
+    **dict.fromkeys(_THREE.split(), 3),
+    "cmp_ok": 4,
+}
+"""Assertions whose last argument is the description, if they have so many."""
+_SET_OPERATIONS = ("union", "except", "intersect")
+_CHOOSES = ("if", "case", "when", "exception", "loop", "while", "coalesce")
+_TODO = re.compile(r"\btodo(?:_start)?\s*\(", re.IGNORECASE)
+_SKIP = re.compile(r"\bskip\s*\(", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of an assertion.
+
+    Args:
+        name: of the function.
+        description: where it is written out, else None.
+        certain: it is evaluated for each row: it stands in no CASE and the like.
+        part: which part of a UNION it stands in, from 0.
+    """
+
+    name: str
+    description: str | None
+    certain: bool
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    r"""An assertion as the file has it.
+
+    Args:
+        kind: of it.
+        place: of its statement, or of the directive.
+        descriptions: of a chaos.assert, of which one at least must have been evaluated; None for one that is only
+            known when it is evaluated.
+        anywhere: it stands in a function, so that any statement may evaluate it.
+        branch: the \if around it.
+        needed: it must have been evaluated; else it only counts for the branch that it stands in.
+    """
+
+    kind: Kind
+    place: Place
+    descriptions: tuple[str | None, ...] = (None,)
+    anywhere: bool = False
+    branch: Branch = ()
+    needed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Excuses:
+    """Which directives of TAP excuse an assertion of a check.
+
+    Args:
+        todo: the file calls pgTAP's todo() or todo_start().
+        skip: it calls skip().
+    """
+
+    todo: bool = False
+    skip: bool = False
+
+
+def excuses(scenario: Scenario) -> Excuses:
+    """Say what a check's own text calls that excuses an assertion.
+
+    Args:
+        scenario: the file.
+    """
+    texts = [item.text for item in scenario.statements() if item.verb == "CREATE"]
+    texts += [item.text for part in scenario.checks for item in part.items if isinstance(item, Statement)]
+    return Excuses(any(map(_TODO.search, texts)), any(map(_SKIP.search, texts)))
+
+
+def asserting_functions(scenario: Scenario) -> frozenset[str]:
+    """Find the functions and prepared statements of a file that call an assertion, by others of these too.
+
+    Args:
+        scenario: the file.
+
+    Returns:
+        Their names in small letters.
+    """
+    made = [item for item in scenario.statements() if item.verb in ("CREATE", "PREPARE")]
+    bodies = {name: item.text for item in made for name in own_functions([item])}
+    bodies |= {name: item.text for item in made if item.verb == "PREPARE" and (name := _prepared(item.text))}
+    own = frozenset(bodies)
+    found: set[str] = set()
+    while more := {
+        name
+        for name, text in bodies.items()
+        if name not in found and any(_calls(list(one.pieces), frozenset(found), own) for one in statements(text))
+    }:
+        found |= more
+    return frozenset(found)
+
+
+def _prepared(text: str) -> str:
+    cut = pieces(text[:200])
+    return cut[1].text.lower() if len(cut) > 1 and cut[1].identifier else ""
+
+
+def tap_calls(statement: Statement, asserting: frozenset[str], own: frozenset[str]) -> tuple[Call, ...]:
+    r"""Find the assertions that a statement of a check calls, and that print TAP.
+
+    Args:
+        statement: of a check.
+        asserting: what `asserting_functions` found.
+        own: all functions that the file makes.
+
+    Returns:
+        The calls; of what \gexec will send, what its text says.
+    """
+    return _tap_calls(statement.text, statement.send is Send.GEXEC, asserting, own)
+
+
+# a search runs the same check thousands of times
+@lru_cache(maxsize=512)
+def _tap_calls(text: str, generates: bool, asserting: frozenset[str], own: frozenset[str]) -> tuple[Call, ...]:
+    cut = pieces(text)
+    if not _runs(cut):
+        return ()
+    calls = _calls(cut, asserting, own)
+    inner = [piece for piece in cut if piece.kind == "string"] if generates or cut[0].says("do") else []
+    for piece in inner:
+        calls += [Call(one.name, None, False, 0) for one in _calls(pieces(piece.text), asserting, own)]
+    return tuple(calls)
+
+
+def _runs(cut: list[Piece]) -> bool:
+    first = next((piece for piece in cut if not piece.sign("(")), NOTHING)
+    if first.says("create"):
+        return any(piece.says("table", "temp", "temporary", "materialized") for piece in cut[1:4]) and any(
+            piece.says("as") for piece in cut
+        )
+    return first.kind == "word" and first.text in _RUNS
+
+
+def _calls(cut: list[Piece], asserting: frozenset[str], own: frozenset[str]) -> list[Call]:
+    found: list[Call] = []
+    depth = part = cases = 0
+    for at, piece in enumerate(cut):
+        after = cut[at + 1] if at + 1 < len(cut) else NOTHING
+        before = cut[at - 1] if at else NOTHING
+        depth += piece.sign("(") - piece.sign(")")
+        part += depth == 0 and piece.says(*_SET_OPERATIONS)
+        cases += piece.says("case", "coalesce") - (cases > 0 and piece.says("end"))
+        if before.says("execute") and piece.identifier and piece.text.lower() in asserting:
+            found.append(Call(piece.text, None, False, part))
+        elif piece.identifier and after.sign("(") and _is_assertion(cut, at, asserting, own):
+            found.append(Call(piece.text, _description(cut, at), cases == 0, part))
+    return found
+
+
+def _is_assertion(cut: list[Piece], at: int, asserting: frozenset[str], own: frozenset[str]) -> bool:
+    name = cut[at].text.lower()
+    before = cut[at - 1] if at else NOTHING
+    if name in asserting:
+        return not before.says(*_NO_CALL_AFTER, "function", "procedure")
+    home = cut[at - 2].text.lower() if before.sign(".") and at > 1 else ""
+    if home == "chaos":
+        return name in _OF_TOOLKIT
+    if name in own or name not in _ASSERTIONS or before.says(*_NO_CALL_AFTER):
+        return False
+    return home in _HOMES if before.sign(".") else True
+
+
+def _arguments(cut: list[Piece], at: int) -> list[list[Piece]]:
+    """Give the arguments of the call whose name stands at a place."""
+    depth, found = 0, [list[Piece]()]
+    for piece in cut[at + 1 :]:
+        depth += piece.sign("(", "[") - piece.sign(")", "]")
+        if depth == 0:
+            break
+        if depth == 1 and piece.sign(","):
+            found.append([])
+        elif not (depth == 1 and piece.sign("(") and not found[0] and len(found) == 1):
+            found[-1].append(piece)
+    return found
+
+
+def _literal(argument: list[Piece]) -> str | None:
+    if len(argument) == 3 and argument[1].sign("::") and argument[2].says("text"):
+        argument = argument[:1]
+    return argument[0].text if len(argument) == 1 and argument[0].kind == "string" else None
+
+
+def _description(cut: list[Piece], at: int) -> str | None:
+    arguments = _arguments(cut, at)
+    return _literal(arguments[-1]) if _DESCRIBED.get(cut[at].text.lower()) == len(arguments) else None
+
+
+# all that a scenario holds
+
+
+def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Written, ...]:
+    """List what must be evaluated once at least in all runs of an item together.
+
+    Args:
+        scenario: as it is run, a mutant in it.
+        variables: the values of its matrix.
+
+    Returns:
+        Its assertions in order of the file; those of invariants are none of these: the observer tells of them.
+    """
+    asserting = asserting_functions(scenario)
+    own = own_functions(scenario.statements())
+    found: list[Written] = []
+    checks = {id(part) for part in scenario.checks}
+    numbers = count(1)
+    parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions, *scenario.checks)
+    for section in (*parts, *scenario.teardown):
+        for item, branch in _branches(section.items, numbers):
+            if isinstance(item, Expect) and holds(item.when, variables):
+                found.append(Written("expect", item.place, branch=branch))
+            elif isinstance(item, Statement):
+                if id(section) in checks:
+                    found += _of_check(item, branch, asserting, own)
+                found += _asserts(item, branch, scenario.shown)
+    return tuple(found)
+
+
+def _branches(items: Iterable[Item], numbers: Iterator[int]) -> Iterator[tuple[Item, Branch]]:
+    branch: Branch = ()
+    for item in items:
+        if isinstance(item, Meta) and item.name == "if":
+            branch = (*branch, (next(numbers), 0))
+        elif isinstance(item, Meta) and item.name in ("elif", "else") and branch:
+            branch = (*branch[:-1], (branch[-1][0], branch[-1][1] + 1))
+        elif isinstance(item, Meta) and item.name == "endif":
+            branch = branch[:-1]
+        else:
+            yield item, branch
+
+
+def _of_check(item: Statement, branch: Branch, asserting: frozenset[str], own: frozenset[str]) -> Iterator[Written]:
+    needed = bool(tap_calls(item, asserting, own))
+    if needed or _SKIP.search(item.text):
+        yield Written("tap", item.place, branch=branch, needed=needed)
+
+
+def _asserts(item: Statement, branch: Branch, shown: str) -> Iterator[Written]:
+    """Find calls of chaos.assert; in functions only those of the file itself: what it includes may be a library."""
+    if "assert" not in item.text.lower():
+        return
+    defines = not _runs(pieces(item.text))
+    if defines and item.place.path != shown:
+        return
+    for descriptions in _descriptions(item):
+        yield Written("assert", item.place, descriptions, defines, branch)
+
+
+def _descriptions(item: Statement) -> list[tuple[str | None, ...]]:
+    """Give what is asserted: each by itself, but of those among which the statement chooses one is enough."""
+    found: list[str | None] = []
+    chooses = False
+    for one in statements(item.text):
+        cut = list(one.pieces)
+        chooses = chooses or any(piece.says(*_CHOOSES) for piece in cut)
+        found += [_assert_description(cut, at) for at in range(len(cut)) if _is_assert(cut, at)]
+    if item.send is Send.GEXEC and not found and re.search(r"chaos\s*\.\s*assert\s*\(", item.text, re.IGNORECASE):
+        found = [None]
+    if chooses:
+        return [tuple(found)] if found else []
+    return [(one,) for one in found]
+
+
+def _is_assert(cut: list[Piece], at: int) -> bool:
+    after = cut[at + 1] if at + 1 < len(cut) else NOTHING
+    if cut[at].text.lower() != "assert" or not cut[at].identifier or not after.sign("("):
+        return False
+    return at > 1 and cut[at - 1].sign(".") and cut[at - 2].text.lower() == "chaos"
+
+
+def _assert_description(cut: list[Piece], at: int) -> str | None:
+    arguments = _arguments(cut, at)
+    if len(arguments) != 2 or any(piece.sign("=>", ":=") for piece in arguments[1]):
+        return None
+    found = _literal(arguments[1])
+    # a string with escapes is known only to the server
+    return None if found is None or "\\" in found else found or "chaos.assert"
+
+
+def never_evaluated(written: Iterable[Written], evaluated: frozenset[Evaluated]) -> list[Written]:
+    r"""Find the assertions that were never evaluated.
+
+    Args:
+        written: all that must be, of one item.
+        evaluated: in any of its runs.
+
+    Returns:
+        Those that were not; without those in a branch of an \if of which another branch evaluated one.
+    """
+    written = list(written)
+    places = {(kind, place) for kind, place, _ in evaluated}
+    said = {text for kind, _, text in evaluated if kind == "assert"}
+    literal = {one for item in written for one in item.descriptions if one is not None}
+    beside = said - literal
+
+    def was(one: Written) -> bool:
+        if one.kind != "assert":
+            return (one.kind, one.place) in places
+        for description in one.descriptions:
+            if description is None:
+                held = bool(beside) if one.anywhere else ("assert", one.place) in places
+            else:
+                held = description in said if one.anywhere else ("assert", one.place, description) in evaluated
+            if held:
+                return True
+        return False
+
+    taken = {step for one in written if was(one) for step in one.branch}
+    return [one for one in written if one.needed and not was(one) and not _passed_by(one.branch, taken)]
+
+
+def _passed_by(branch: Branch, taken: set[tuple[int, int]]) -> bool:
+    r"""Say whether another branch of an \if was taken instead, and something was evaluated there."""
+    return any(step not in taken and any(number == step[0] for number, _ in taken) for step in branch)

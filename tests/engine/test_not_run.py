@@ -1,0 +1,272 @@
+"""An assertion that was never evaluated is a failure of its own, named `not run`, with its line."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgchaos.history import Failure
+from tests.engine.playing import Play, held, only
+
+EMPTY = """-- chaos:setup
+CREATE TABLE job (id int PRIMARY KEY, state text);
+CREATE FUNCTION is_done() RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN
+  IF EXISTS (SELECT FROM job) THEN RETURN NEXT ok(true, 'inside'); END IF; END $$;
+CREATE FUNCTION by_way_of() RETURNS SETOF text LANGUAGE sql AS 'SELECT * FROM is_done()';
+-- chaos:session s
+SELECT 1;
+-- chaos:check
+SELECT pass('beside');
+"""
+LINE = 11
+"""Of what a test writes below EMPTY."""
+
+SILENT = {
+    "no row": "SELECT is(state, 'done', 'done') FROM job;",
+    "never true": "SELECT is(1, 1, 'one') WHERE false;",
+    "schema of pgTAP": "SELECT public.is(state, 'done', 'done') FROM job;",
+    "quoted": "SELECT \"is\"(state, 'done', 'done') FROM job;",
+    "lateral": "SELECT t.* FROM job, LATERAL is(job.state, 'done') t;",
+    "with": "WITH told AS (SELECT is(state, 'done') FROM job) SELECT * FROM told;",
+    "a CTE that nobody reads": "WITH told AS (SELECT is(1, 1)) SELECT 1;",
+    "limit": "SELECT is(1, 1) LIMIT 0;",
+    "intersect": "SELECT is(1, 1) INTERSECT SELECT 'no';",
+    "case": "SELECT CASE WHEN false THEN is(1, 2) END;",
+    "own function": "SELECT * FROM is_done();",
+    "function of functions": "SELECT by_way_of();",
+    "prepared": "PREPARE p AS SELECT is(state, 'done') FROM job;\nEXECUTE p;",
+    "generated": "SELECT format('SELECT is(%L, 1)', id) FROM job \\gexec",
+    "toolkit": "SELECT chaos.no_leaks('clean') FROM job;",
+}
+
+
+def not_run(failures: list[Failure]) -> list[Failure]:
+    return [failure for failure in failures if failure.kind == "not run"]
+
+
+@pytest.mark.parametrize("statement", SILENT.values(), ids=SILENT.keys())
+def test_an_assertion_of_a_check_that_prints_nothing_fails(play: Play, statement: str) -> None:
+    failures = not_run(play(EMPTY + "\n" + statement).failures)
+    assert len(failures) == 1
+    assert failures[0].text.startswith("assertion was not run: its query returned no")
+    assert failures[0].place is not None
+    assert failures[0].place.line == LINE + statement.count("\n")
+    assert failures[0].names == ()
+
+
+UNREAD = {
+    "gset": "SELECT is(1, 2) AS told \\gset",
+    "DO": "DO $$ BEGIN PERFORM is(1, 2); END $$;",
+    "table": "CREATE TEMP TABLE told AS SELECT is(1, 2);",
+    "insert": "INSERT INTO job SELECT 1, is(1, 2);",
+}
+
+
+@pytest.mark.parametrize("statement", UNREAD.values(), ids=UNREAD.keys())
+def test_an_assertion_whose_result_goes_elsewhere_fails(play: Play, statement: str) -> None:
+    failures = not_run(play(EMPTY + "\n" + statement).failures)
+    assert [failure.place.line for failure in failures if failure.place] == [LINE]
+    assert "was not run where it is read" in failures[0].text
+
+
+PARTS = {
+    "union": "SELECT is(1, 1, 'one') UNION ALL SELECT is(state, 'done', 'two') FROM job;",
+    "union without descriptions": "SELECT is(1, 1) UNION ALL SELECT is(state, 'done') FROM job;",
+    "more rows than parts": "SELECT is(1, 1, 'one') FROM generate_series(1, 3)"
+    " UNION ALL SELECT ok(false, 'two') FROM job;",
+}
+
+
+@pytest.mark.parametrize("statement", PARTS.values(), ids=PARTS.keys())
+def test_a_part_of_a_union_that_prints_nothing_fails(play: Play, statement: str) -> None:
+    failure = only(play(EMPTY + "\n" + statement))
+    assert (failure.kind, failure.text) == ("not run", "assertion was not run: its part of the query returned no row")
+
+
+FINE = {
+    "plan and finish": "SELECT no_plan();\nSELECT pass('a');\nSELECT * FROM finish();",
+    "diag": "SELECT pass('a');\nSELECT diag('told') WHERE false;\nSELECT diag('told');",
+    "a query": "SELECT pass('a');\nSELECT * FROM job;",
+    "definitions": "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$SELECT is(1, 1)$$;\n"
+    "PREPARE p AS SELECT is(1, 1);\nSELECT pass('a');",
+    "a choice": "SELECT CASE WHEN true THEN pass('a') ELSE fail('b') END;",
+    "several in one cell": "SELECT collect_tap(ARRAY[is(1, 1, 'a'), ok(true, 'b')]);",
+    "names that are tables": "SELECT pass('a');\nCREATE TABLE alike (id int);\nINSERT INTO alike (id) SELECT 1;",
+    "a function of that name": "CREATE FUNCTION alike(int) RETURNS int LANGUAGE sql AS 'SELECT 1';\nSELECT pass('a');\n"
+    "SELECT alike(1) WHERE false;",
+    "copy": "COPY (SELECT pass('b')) TO STDOUT;",
+    "in a string": "SELECT results_eq('SELECT 1', 'SELECT 1', 'is(1, 1)');",
+    "skip": "SELECT skip('not here', 2);",
+    "dropped": "SELECT pass('a');\nCREATE FUNCTION ok(int) RETURNS int LANGUAGE sql AS 'SELECT 1';\n"
+    "DROP FUNCTION ok(int);",
+}
+
+
+@pytest.mark.parametrize("check", FINE.values(), ids=FINE.keys())
+def test_what_asserts_nothing_may_print_nothing(play: Play, check: str) -> None:
+    assert play(EMPTY.replace("SELECT pass('beside');\n", "") + check).failures == []
+
+
+def test_a_check_without_an_assertion_fails_by_name(play: Play) -> None:
+    failure = only(play("-- chaos:session s\nSELECT 1;\n-- chaos:check\nSELECT 2;"))
+    assert (failure.kind, failure.text) == ("not run", "check was not run: no statement of it asserts anything")
+    assert failure.place is not None
+    assert failure.place.line == 4
+
+
+def test_a_check_may_assert_by_the_toolkit_alone(play: Play) -> None:
+    assert held(play("-- chaos:session s\nSELECT 1;\n-- chaos:check\nSELECT chaos.assert(true, 'held');")) == ["held"]
+
+
+IF = "-- chaos:setup\nCREATE TABLE t ();\n-- chaos:session s\nSELECT 1;\n-- chaos:check\nSELECT pass('beside');\n"
+
+
+def test_a_branch_that_is_never_taken_fails(play: Play) -> None:
+    failure = only(play(IF + "\\if 0\nSELECT pass('never');\n\\endif"))
+    assert (failure.kind, failure.text) == ("not run", "assertion was not run: its \\if branch was never taken")
+    assert failure.place is not None
+    assert failure.place.line == 8
+
+
+@pytest.mark.parametrize("other", ["SELECT pass('other');", "SELECT skip('not on this server');"])
+def test_another_branch_may_assert_instead(play: Play, other: str) -> None:
+    assert play(IF + f"\\if 0\nSELECT pass('never');\n\\else\n{other}\n\\endif").failures == []
+
+
+def test_another_branch_that_asserts_nothing_is_no_excuse(play: Play) -> None:
+    result = play(IF + "\\if 0\nSELECT pass('never');\n\\else\nSELECT 1;\n\\endif")
+    assert only(result).kind == "not run"
+
+
+def test_what_stands_behind_quit_fails(play: Play) -> None:
+    assert only(play(IF + "\\quit\nSELECT pass('never');")).text == "assertion was not run: the check ended before it"
+
+
+GIVEN_UP = "BEGIN;\n-- chaos:allow 42P01\nTABLE nosuch;\n"
+NEVER = {
+    "untaken expect": "\\if 0\n-- chaos:expect 23505\nSELECT 1;\n\\endif",
+    "expect behind an allowed error": GIVEN_UP + "-- chaos:expect 23505\nSELECT 1;\nCOMMIT;",
+    "untaken assert": "\\if 0\nSELECT chaos.assert(false, 'never');\n\\endif",
+    "assert over no row": "SELECT chaos.assert(false, 'never') FROM job;",
+    "assert behind an allowed error": GIVEN_UP + "SELECT chaos.assert(false, 'never');\nCOMMIT;",
+    "assert in DO": "DO $$ BEGIN IF false THEN PERFORM chaos.assert(false, 'never'); END IF; END $$;",
+    "assert of one of two": "SELECT chaos.assert(true, 'one');\nSELECT chaos.assert(true, 'two') WHERE false;",
+    "computed description": "SELECT chaos.assert(true, 'no ' || state) FROM job;",
+    "trigger that never fires": """CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  PERFORM chaos.assert(NEW.id > 0, 'positive'); RETURN NEW; END $$;
+CREATE TRIGGER look BEFORE INSERT ON job FOR EACH ROW EXECUTE FUNCTION look();""",
+}
+
+
+@pytest.mark.parametrize("session", NEVER.values(), ids=NEVER.keys())
+def test_what_no_session_evaluates_fails(play: Play, session: str) -> None:
+    failure = only(play(EMPTY.replace("SELECT 1;\n--", f"{session}\n--", 1)))
+    assert failure.kind == "not run"
+    assert failure.text.startswith(("expect was not run: ", "chaos.assert was not run: "))
+    assert failure.place is not None
+
+
+SESSION = "-- chaos:session s\n"
+EVALUATED = {
+    "by one of two": "-- chaos:session s x 2\nSELECT :worker = 1 AS first \\gset\n\\if :first\n"
+    "-- chaos:expect 22012\nSELECT 1/0;\n\\else\nSELECT chaos.assert(true, 'two');\n\\endif",
+    "in one of three rounds": "-- chaos:session s repeat 3\nSELECT :iteration = 3 AS last \\gset\n\\if :last\n"
+    "SELECT chaos.assert(true, 'the last');\n\\endif",
+    "when": "-- chaos:session s\n-- chaos:expect 22012 when level = high\nSELECT 1;\nSELECT chaos.assert(true, 'a');",
+    "a choice": SESSION + "SELECT CASE 1 WHEN 1 THEN chaos.assert(true, 'a') ELSE chaos.assert(1 = 2, 'b') END;",
+    "same description": "-- chaos:session s\nSELECT chaos.assert(true, 'a');\nSELECT chaos.assert(true, 'a');",
+    "odd description": "-- chaos:session s\nSELECT chaos.assert(true, 'it''s # odd');\nSELECT chaos.assert(true, '');",
+    "retried": "-- chaos:session s retry 22012\n-- chaos:expect 23505\nINSERT INTO one VALUES (1);\n",
+}
+
+
+@pytest.mark.parametrize("session", EVALUATED.values(), ids=EVALUATED.keys())
+def test_once_in_the_whole_run_is_enough(play: Play, session: str) -> None:
+    head = "-- chaos:matrix level in low, high\n-- chaos:setup\nCREATE TABLE one (id int PRIMARY KEY);\n"
+    head += "INSERT INTO one VALUES (1);\n"
+    assert play(head + session, level="low").failures == []
+
+
+def test_once_in_a_whole_search_is_enough(play: Play) -> None:
+    text = """
+        -- chaos:schedule all
+        -- chaos:setup
+        CREATE TABLE t (id int);
+        -- chaos:session a
+        INSERT INTO t VALUES (1);
+        -- chaos:session b
+        SELECT count(*) = 0 AS first FROM t \\gset
+        \\if :first
+        SELECT chaos.assert(true, 'b came first');
+        \\endif
+    """
+    assert play(text).failures == []
+    failure = only(play(text.replace("= 0 AS", "= 7 AS")))
+    assert (failure.kind, failure.place and failure.place.line) == ("not run", 10)
+
+
+def test_a_permutation_whose_check_prints_nothing_fails(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:schedule explore 10
+        -- chaos:setup
+        CREATE TABLE t (id int);
+        -- chaos:session a
+        INSERT INTO t VALUES (1);
+        -- chaos:session b
+        DELETE FROM t;
+        -- chaos:check
+        SELECT is(id, 1, 'it is there') FROM t;
+        """
+    )
+    assert only(result).kind == "not run"
+    assert [(step.session, step.step) for step in result.order] == [("a", "1"), ("b", "1")]
+
+
+def test_a_run_that_was_cut_short_says_nothing_of_what_it_did_not_reach(play: Play) -> None:
+    result = play(
+        "-- chaos:session s\nTABLE nosuch;\n-- chaos:expect 23505\nSELECT 1;\n-- chaos:check\nSELECT pass('a');"
+    )
+    assert only(result).kind == "error"
+    assert result.check == "skipped"
+
+
+PLAIN = "SELECT no_plan();\nCREATE TABLE t (name text);\nINSERT INTO t VALUES ('bob # TODO');\n"
+
+
+def test_a_plain_file_is_read_as_pg_prove_reads_it_and_noted(play: Play) -> None:
+    result = play(
+        PLAIN
+        + "SELECT pass('a');\nSELECT is(1, 2, name) FROM t;\nSELECT is(1, 2) WHERE false;\nSELECT * FROM finish();"
+    )
+    assert result.failures == []
+    assert len(result.remarks) == 2
+    assert any("scenario.sql:6" in remark and "no row" in remark for remark in result.remarks)
+    assert any("scenario.sql:5" in remark and "# TODO" in remark for remark in result.remarks)
+
+
+DATA = (
+    "-- chaos:setup\nCREATE TABLE t (name text);\nINSERT INTO t VALUES ('bob # TODO'), ('eve # SKIP');\n"
+    "-- chaos:session s\nSELECT 1;\n"
+)
+
+
+@pytest.mark.parametrize("before", ["", "SELECT todo('later', 1);\nSELECT fail('known');\n"])
+def test_todo_in_data_excuses_nothing(play: Play, before: str) -> None:
+    failures = play(DATA + f"-- chaos:check\n{before}SELECT is(1, 2, 'of ' || name) FROM t ORDER BY name;").failures
+    assert [failure.names for failure in failures] == [("of bob # TODO",), ("of eve # SKIP",)]
+
+
+def test_todo_that_is_called_excuses(play: Play) -> None:
+    result = play(
+        DATA
+        + "-- chaos:check\nSELECT todo_start('later');\nSELECT fail('a');\nSELECT * FROM todo_end();\nSELECT pass('b');"
+    )
+    assert result.failures == []
+    assert [(a.name, a.directive) for a in result.assertions] == [("a", "todo"), ("b", "")]
+
+
+def test_what_held_is_not_called_skipped_by_data(play: Play) -> None:
+    result = play(
+        DATA + "-- chaos:check\nSELECT skip('not here');\nSELECT is(1, 1, name) FROM t WHERE name LIKE 'eve%';"
+    )
+    assert [(a.name, a.directive) for a in result.assertions] == [("", "skip"), ("eve # SKIP", "")]
