@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from pgchaos.engine import Settings, run
-from pgchaos.engine.judging.facts import Catalog
+from pgchaos.engine.judging.oracle import Oracle
 from pgchaos.history import Failure, RunResult
+from pgchaos.oracle.model import SerialRun
+from pgchaos.oracle.search import Wanted
 from pgchaos.scenario.place import Place
 from pgchaos.scenario.reader import read
 from pgchaos.server import ServerSettings, open_server
@@ -385,13 +388,13 @@ def test_serial_orders_that_take_too_long_are_not_tried_one_after_the_other(
     # the time of the first run, in which both are there, is not over
     serial: list[bool] = []
     over_once(monkeypatch, lambda told: bool(serial) and told["waits[1]"] == "runs")
-    read_ = Catalog.read
+    serial_ = Oracle.serial
 
-    def read_after(self: Catalog, start: object, elapsed: object, state: object) -> object:
+    def one_by_one(self: Oracle, variables: Mapping[str, str], wanted: Wanted) -> SerialRun:
         serial.append(True)
-        return read_(self, start, elapsed, state)  # type: ignore[arg-type]  # as it was called
+        return serial_(self, variables, wanted)
 
-    monkeypatch.setattr(Catalog, "read", read_after)
+    monkeypatch.setattr(Oracle, "serial", one_by_one)
     # it looks before the row is there and waits for it: after the other it would have seen it, and before it waits on
     waits = """waits
 BEGIN;

@@ -297,9 +297,9 @@ class Run:
         assert self._ledger is not None, "of a run with an oracle"
         if self._sandbox.in_place:
             return None
-        start, sections = self._ledger.start, self._scenario.state
-        compared = self._catalog().read(start, sections)
-        tables = self._catalog().read(start, ()) if sections else compared
+        start, elapsed, sections = self._ledger.start, clock.now() - self._ledger.began, self._scenario.state
+        compared = self._catalog().read(start, elapsed, sections)
+        tables = self._catalog().read(start, elapsed, ()) if sections else compared
         if isinstance(compared, Failure) or isinstance(tables, Failure):
             return None
         return compared[1], tables[1]
