@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote
 
 import pytest
 
@@ -25,7 +26,7 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min)")
 _TAG = re.compile(r"[a-z][a-z0-9_]*")
 EXTENSION = re.compile(r"(?P<name>[\w-]+)(?:\s*(?P<operator>>=|<=|>|<|=)\s*(?P<version>[0-9][\w.-]*))?")
 """An extension under test, and its version where one is required."""
-_PASSWORD = re.compile(r"password|://[^/@]*:[^/@]*@", re.IGNORECASE)
+_PASSWORD = re.compile(r"password\s*=(?!\s*''(?:\s|$))|://[^/@]*:[^/@]*@", re.IGNORECASE)
 _SEED_BITS = 31
 _LEAST_TIMEOUT = 0.001
 _TIMEOUT = 60.0
@@ -301,7 +302,7 @@ _REPLAYED = ("pg_bindir", "timeout", "in_place", "allow_destructive", "pgtap", "
 def _replay(config: pytest.Config) -> tuple[str, ...]:
     dsn = config.getoption("chaos_dsn")
     # a password is not printed: who gave it gives it again
-    said = [] if dsn is None or _PASSWORD.search(dsn) else [f"--chaos-dsn={dsn}"]
+    said = [] if dsn is None or any(map(_PASSWORD.search, (dsn, unquote(dsn)))) else [f"--chaos-dsn={dsn}"]
     for name in (*_REPLAYED, "mutants", "selfcheck", "amcheck"):
         flag, value = "--chaos-" + name.replace("_", "-"), config.getoption(f"chaos_{name}")
         if value is True:

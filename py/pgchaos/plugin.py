@@ -76,29 +76,43 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
-    """Open the server, if something will use it, and say which it is and whether it is ours.
+    """Say how many interleavings would be run, where nothing is.
 
     Returns:
-        The lines, none where no server is used.
+        The lines.
+    """
+    return _permutations(config, items) if _nothing_is_run(config) else []
+
+
+def _nothing_is_run(config: pytest.Config) -> bool:
+    return any(config.getoption(name) for name in _NOTHING_IS_RUN)
+
+
+def _permutations(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    return [] if config.stash[OPTIONS].token is not None else permutations_told(items)
+
+
+def _open_server(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Open the server, if something will use it, and say which it is and whether it is ours.
 
     Raises:
         pytest.UsageError: there is none to be had, and scenarios need one.
     """
-    nothing = any(config.getoption(name) for name in _NOTHING_IS_RUN)
     scenarios = any(isinstance(item, ScenarioItem) for item in items)
     # a worker of pytest-xdist shows nothing, and would be lost with all that it has to say
     if hasattr(config, "workerinput") or not (scenarios or any(map(fixtures.uses_database, items))):
-        return []
-    told = [] if config.stash[OPTIONS].token is not None else permutations_told(items)
-    if nothing:
-        return told
+        return
     try:
         server = config.stash[RUNNER].server
-        return [f"server: {server.banner}", *server.notes, *told]
+        lines = [f"server: {server.banner}", *server.notes, *_permutations(config, items)]
     except ServerError as error:
         if not scenarios:
-            return []  # the tests that need it say so, and others may not
+            return  # the tests that need it say so, and others may not
         raise pytest.UsageError(str(error)) from None
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        for line in lines:
+            reporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -178,7 +192,9 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     config = session.config
     runner, options = config.stash[RUNNER], config.stash[OPTIONS]
     set_limits(session.items)
-    if not config.option.collectonly and not session.testsfailed:
+    if not _nothing_is_run(config) and not session.testsfailed:
+        # here, and not where items are counted: --fixtures and the like collect too, and run nothing
+        _open_server(config, session.items)
         # without a server each item says so
         with suppress(ServerError):
             if any(map(is_scenario, session.items)):
