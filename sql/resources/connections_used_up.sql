@@ -15,8 +15,7 @@ CREATE TABLE visit (visitor text PRIMARY KEY);
 -- chaos:session hog
 -- chaos:wait for broken
 -- chaos:fault fill connections during
-SELECT chaos.signal('full') \;
-SELECT chaos.wait_for('refused');
+SELECT chaos.signal('full'), chaos.wait_for('refused');
 -- chaos:signal freed
 
 -- chaos:session keeper
@@ -46,8 +45,7 @@ SELECT results_eq(
 -- chaos:mutant nothing is used up
 -- chaos:session hog
 -- chaos:wait for broken
-SELECT chaos.signal('full') \;
-SELECT chaos.wait_for('refused');
+SELECT chaos.signal('full'), chaos.wait_for('refused');
 -- chaos:signal freed
 -- chaos:caught by 'too_many_connections'
 

@@ -165,3 +165,11 @@ def test_the_data_of_a_refused_copy_is_no_sql(data: str) -> None:
     text = f"\\copy t from STDIN\n{data}SELECT 1;"
     assert [mistake.partition(" is not")[0] for mistake in mistakes(text)] == ["1: \\copy"]
     assert statements(text) == ["SELECT 1"]
+
+
+@pytest.mark.parametrize(
+    "line", [r"\endif -- chaos:session two", r"\endif --chaos:check", r"\echo hello -- chaos:mutant m"]
+)
+def test_a_directive_behind_a_command_is_a_mistake_and_not_lost(line: str) -> None:
+    told = rf"2: psql takes the directive behind {line.split()[0]} for its arguments; put it on a line of its own"
+    assert told in mistakes(f"\\if true\n{line}\n")

@@ -8,6 +8,7 @@ from pgchaos.scenario.items import Send, Statement
 from pgchaos.scenario.model import Scenario, Session
 from pgchaos.scenario.mutation import mutants_in_force, mutated, slug
 from pgchaos.scenario.reader import read
+from pgchaos.scenario.text_match import text_match
 
 BASE = """\
 -- chaos:setup
@@ -109,3 +110,72 @@ def test_a_mutant_may_be_of_one_value_only(tmp_path: Path) -> None:
     path.write_text(f"{head}{BASE}-- chaos:mutant odd when level = low\nSELECT 1;\n-- chaos:caught by 'fine'\n")
     found = read(path)
     assert [len(mutants_in_force(found, {"level": level})) for level in ("low", "high")] == [1, 0]
+
+
+FORMATTED = """\
+-- chaos:setup
+CREATE TABLE t (
+    a int
+);
+-- chaos:session one
+SELECT
+    a
+FROM
+    t
+WHERE
+    a=1
+FOR UPDATE;
+UPDATE
+    t
+SET
+    a = 2;
+-- chaos:check
+SELECT ok(true, 'fine');
+"""
+
+
+@pytest.mark.parametrize(
+    "replace",
+    [
+        "'FROM t WHERE a = 1 FOR UPDATE' with 'FROM t' in one",  # line breaks, and none around the sign
+        "'from T where A = 1 for update' with 'FROM t' in one",  # a formatter writes keywords in capitals
+        "'FROM t WHERE a=1 FOR UPDATE;' with 'FROM t;' in one",  # the end of the statement
+    ],
+)
+def test_a_replacement_is_found_however_the_statement_is_laid_out(tmp_path: Path, replace: str) -> None:
+    found = scenario(tmp_path, f"-- chaos:replace {replace}", FORMATTED)
+    (session,) = mutated(found, found.mutants[0]).sessions
+    assert texts(session) == ["SELECT\n    a\nFROM t", "UPDATE\n    t\nSET\n    a = 2"]
+
+
+def test_white_space_in_setup_does_not_matter_either(tmp_path: Path) -> None:
+    found = scenario(
+        tmp_path, "-- chaos:replace 'CREATE TABLE t (a int);' with 'CREATE TABLE t (b int)' in setup", FORMATTED
+    )
+    (setup,) = mutated(found, found.mutants[0]).setup
+    assert [item.text for item in setup.items if isinstance(item, Statement)] == ["CREATE TABLE t (b int)"]
+
+
+def test_a_text_that_is_there_to_the_letter_is_that_one_alone(tmp_path: Path) -> None:
+    base = "-- chaos:session one\nSELECT A;\nSELECT  a;\n-- chaos:check\nSELECT ok(true, 'fine');\n"
+    found = scenario(tmp_path, "-- chaos:replace 'SELECT A' with 'SELECT 2' in one", base)
+    assert texts(mutated(found, found.mutants[0]).sessions[0]) == ["SELECT 2", "SELECT  a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "count"),
+    [
+        ("SELECT 'a  b'", "'a b'", 0),  # quoted: its white space is part of it
+        ("SELECT 'A'", "'a'", 0),
+        ('SELECT "A"', '"a"', 0),
+        ("SELECT ab", "a b", 0),
+        ("SELECT a b", "ab", 0),
+        ("SELECT a\n  b", "a b", 1),
+        ("f ( a,b )", "f(a, b)", 1),
+        ("SELECT :'level'", ":'LEVEL'", 0),
+        ("SELECT 1", "SELECT 1;", 1),
+        ("SELECT 1, 2", "SELECT 1;", 0),
+    ],
+)
+def test_what_counts_as_the_same_text(text: str, old: str, count: int) -> None:
+    assert text_match([text], old).count(text) == count

@@ -24,6 +24,7 @@ ENDING = frozenset({"gx", "gdesc", "crosstabview", "watch", "r", "reset"})
 FROM_STDIN = re.compile(r"\bfrom\s+stdin\b", re.I)
 r"""In a \copy whose data follows it, up to a line `\.`."""
 
+_DIRECTIVE = re.compile(r"(?:^|\s)--\s*chaos:", re.I)
 _GIVES_ROWS = re.compile(
     r"\W*(?:SELECT|WITH|VALUES|TABLE|SHOW|FETCH|EXECUTE|CALL|EXPLAIN)\b|.*\bRETURNING\b", re.I | re.S
 )
@@ -70,6 +71,21 @@ def wrong_terminator(name: str, args: tuple[Parts, ...]) -> str:
     if len(args) > (name == "gset"):
         return rf"\{name} has too many arguments; what follows on its line belongs behind \\ or on the next"
     return ""
+
+
+def directive_behind(name: str, written: str) -> str:
+    r"""Say what is wrong where a directive stands behind a meta-command, which takes it for its arguments.
+
+    Args:
+        name: of the command.
+        written: its arguments as they are written.
+
+    Returns:
+        The text of the mistake, or ''.
+    """
+    if _DIRECTIVE.search(written) is None:
+        return ""
+    return rf"psql takes the directive behind \{name} for its arguments; put it on a line of its own"
 
 
 def terminators(sql: str) -> str:

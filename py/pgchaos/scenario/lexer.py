@@ -16,6 +16,7 @@ from pgchaos.scenario.commands import (
     RUN,
     SAME,
     TERMINATORS,
+    directive_behind,
     terminators,
     unsupported,
     wrong_terminator,
@@ -210,6 +211,8 @@ class _Scanner:
         self._at = given.end
         if given.wrong:
             self._mistake(start, rf"\{written}: {given.wrong}")
+        elif name not in TERMINATORS and (wrong := directive_behind(written, text[name_end : given.end])):
+            self._mistake(start, wrong)
         if name in TERMINATORS:
             self._terminator(start, name, given)
         elif name in RUN:

@@ -14,6 +14,7 @@ from pgchaos.scenario.model import Mutant, Replace, Retry, Session
 from pgchaos.scenario.names import meant
 from pgchaos.scenario.options import SessionOptions
 from pgchaos.scenario.place import Place
+from pgchaos.scenario.text_match import text_match
 
 _REPLACE = "replace 'text' with 'text' in SESSION, or in setup"
 _NO_LETTERS = re.compile(r"\W+")
@@ -174,7 +175,9 @@ def _check_replace(
     one: Replace, sessions: dict[str, Session], setup: Iterable[Statement], complain: Callable[[Place, str], None]
 ) -> None:
     inside = setup if one.session is None else sessions[one.session].items
-    count = sum(item.text.count(one.old) for item in inside if isinstance(item, Statement))
+    texts = [item.text for item in inside if isinstance(item, Statement)]
+    match = text_match(texts, one.old)
+    count = sum(map(match.count, texts))
     if count != 1:
         where = "setup" if one.session is None else f"session `{one.session}`"
         found = "is not found" if count == 0 else f"is found {count} times"

@@ -12,6 +12,7 @@ from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.lexer import scan
 from pgchaos.scenario.model import Mutant, Replace, Scenario, Section, Session
 from pgchaos.scenario.place import Problem, ScenarioError
+from pgchaos.scenario.text_match import TextMatch, text_match
 
 
 def mutants_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Mutant, ...]:
@@ -54,7 +55,8 @@ def mutated(scenario: Scenario, mutant: Mutant) -> Scenario:
     gone = [one for one in mutant.replaces if not _is_there(scenario, one)]
     if gone:
         raise ScenarioError(tuple(Problem(one.place, f"`replace`: '{one.old}' is not found") for one in gone))
-    setup = tuple(replace(part, items=_replaced(part.items, mutant.replaces, None)) for part in scenario.setup)
+    bodies = _replaced([part.items for part in scenario.setup], mutant.replaces, None)
+    setup = tuple(replace(part, items=items) for part, items in zip(scenario.setup, bodies, strict=True))
     if mutant.items:
         setup += (Section(mutant.place, mutant.items),)
     sessions = tuple(_changed(session, mutant.replaces) for session in sessions_of(scenario, mutant))
@@ -76,25 +78,32 @@ def _is_there(scenario: Scenario, one: Replace) -> bool:
     parts: tuple[Section | Session, ...] = scenario.setup
     if one.session is not None:
         parts = tuple(session for session in scenario.sessions if session.name == one.session)
-    return any(isinstance(item, Statement) and one.old in item.text for part in parts for item in part.items)
+    texts = [item.text for part in parts for item in part.items if isinstance(item, Statement)]
+    return any(map(text_match(texts, one.old).count, texts))
 
 
 def _changed(session: Session, replaces: Iterable[Replace]) -> Session:
-    return replace(session, items=_replaced(session.items, replaces, session.name))
+    (items,) = _replaced([session.items], replaces, session.name)
+    return replace(session, items=items)
 
 
-def _replaced(items: tuple[Item, ...], replaces: Iterable[Replace], session: str | None) -> tuple[Item, ...]:
+def _replaced(
+    bodies: list[tuple[Item, ...]], replaces: Iterable[Replace], session: str | None
+) -> list[tuple[Item, ...]]:
     for one in replaces:
         if one.session == session:
-            items = tuple(new for item in items for new in _with(item, one))
-    return items
+            match = text_match(
+                [item.text for items in bodies for item in items if isinstance(item, Statement)], one.old
+            )
+            bodies = [tuple(new for item in items for new in _with(item, match, one.new)) for items in bodies]
+    return bodies
 
 
-def _with(item: Item, one: Replace) -> tuple[Item, ...]:
+def _with(item: Item, match: TextMatch, new_text: str) -> tuple[Item, ...]:
     """Replace in one item; a statement of which nothing is left goes, one that becomes several is several."""
-    if not isinstance(item, Statement) or one.old not in item.text:
+    if not isinstance(item, Statement) or not match.count(item.text):
         return (item,)
-    found = _statements(item, item.text.replace(one.old, one.new))
+    found = _statements(item, match.replace(item.text, new_text))
     if len(_statements(item, item.text)) > 1:
         # a `\;` group: it stays one statement
         return (_group(item, found),)

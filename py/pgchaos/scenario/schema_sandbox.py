@@ -26,6 +26,7 @@ from pgchaos.scenario.schema_names import Qualified, qualified
 from pgchaos.scenario.schema_rules import FUNCTIONS, STATEMENTS, TOOLKIT, Rule
 from pgchaos.scenario.skeleton import NOT_CALLED_AFTER
 from pgchaos.scenario.terms import Matrix
+from pgchaos.scenario.text_match import text_match
 
 _WAY_OUT = "leave the directive out to get a database of its own"
 _LONGEST = 40
@@ -103,13 +104,17 @@ def _of_statement(sql: Sql, own: frozenset[str], matrix: Mapping[str, Matrix]) -
 
 def _planted(one: Replace, bodies: Iterable[Body], own: frozenset[str], matrix: Mapping[str, Matrix]) -> set[str]:
     """Give what a replacement brings in."""
+    texts = [
+        sql.text
+        for body in bodies
+        if (body.kind == "setup" if one.session is None else (body.kind, body.name) == ("session", one.session))
+        for sql in body.sources
+    ]
+    match = text_match(texts, one.old)
     found = set()
-    for body in bodies:
-        if body.kind == "setup" if one.session is None else (body.kind, body.name) == ("session", one.session):
-            for sql in body.sources:
-                if one.old in sql.text:
-                    new = _texts(f"{sql.text.replace(one.old, one.new)}\n;", own, matrix)
-                    found |= new - _texts(f"{sql.text}\n;", own, matrix)
+    for text in filter(match.count, texts):
+        new = _texts(f"{match.replace(text, one.new)}\n;", own, matrix)
+        found |= new - _texts(f"{text}\n;", own, matrix)
     return found
 
 
