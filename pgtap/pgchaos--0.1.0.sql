@@ -53,7 +53,7 @@ CREATE VIEW chaos.transactions AS
 SELECT session, worker, iteration, attempt, block, outcome, sqlstate
   FROM chaos._transactions WHERE run = coalesce(current_setting('chaos.run', true), '');
 COMMENT ON VIEW chaos.transactions IS
-'One row for each BEGIN … COMMIT block (block is true) and each statement outside one that the sessions ended. unknown: the connection was lost after COMMIT was sent.';
+'One row for each BEGIN ... COMMIT block (block is true) and each statement outside one that the sessions ended. unknown: the connection was lost after COMMIT was sent.';
 
 CREATE TABLE chaos._acknowledged (
     run text NOT NULL DEFAULT coalesce(current_setting('chaos.run', true), ''),
@@ -459,7 +459,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION chaos.inject_error(regclass, text, text, double precision) IS
-'Makes statements on a table fail, by a trigger BEFORE … FOR EACH STATEMENT: in all sessions, from the commit of the transaction that injects it. relation: the table or view. operation: INSERT, UPDATE, DELETE or TRUNCATE, or several joined by OR. sqlstate: as for chaos.fail. probability: for each statement, from 0 to 1, drawn by chaos.random(). A second call for the same table and operation replaces the first. Errors: 22023 for a wrong argument, 42501 without the TRIGGER privilege.
+'Makes statements on a table fail, by a trigger BEFORE ... FOR EACH STATEMENT: in all sessions, from the commit of the transaction that injects it. relation: the table or view. operation: INSERT, UPDATE, DELETE or TRUNCATE, or several joined by OR. sqlstate: as for chaos.fail. probability: for each statement, from 0 to 1, drawn by chaos.random(). A second call for the same table and operation replaces the first. Errors: 22023 for a wrong argument, 42501 without the TRIGGER privilege.
 Example: SELECT chaos.inject_error(''orders'', ''INSERT OR UPDATE'', ''disk_full'', 0.2);';
 
 CREATE FUNCTION chaos.inject_delay(relation regclass, operation text, delay interval, moment text DEFAULT 'before')

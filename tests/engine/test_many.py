@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -104,3 +107,32 @@ SELECT true;
     # one that has done its work may still be ending, and databases are made in the background
     until(lambda: threading.active_count() <= threads, "no thread is left")
     until(lambda: descriptors() <= before, "no descriptor is left")
+
+
+@contextmanager
+def room_for(more: int) -> Iterator[None]:
+    """Let this process open so many files more."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() + more, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+_MEET = "-- chaos:session s x 60\nSELECT 1;\n-- chaos:barrier all\nSELECT 2;\n" + CHECKED
+_OF_THE_RUN = 20
+"""Descriptors that a run takes beside its sessions: its stops, who watches, and who makes databases."""
+
+
+def test_a_session_takes_one_descriptor(play: Play) -> None:
+    with room_for(60 + _OF_THE_RUN):
+        assert held(play(_MEET)) == ["checked"]
+
+
+def test_too_few_descriptors_are_told(play: Play) -> None:
+    with room_for(40):
+        failure = only(play(_MEET))
+    assert "file descriptors of this process are in use" in failure.text
+    assert "ulimit -n" in failure.text
+    assert held(play(_MEET)) == ["checked"]

@@ -38,12 +38,6 @@ def test_dsn_names_the_database(dsn: str) -> None:
     assert choose(ServerSettings(dsn=dsn), {}).database
 
 
-def test_options_of_the_environment_are_kept_unless_the_dsn_has_its_own() -> None:
-    environ = {"PGOPTIONS": "-c a=b"}
-    assert choose(ServerSettings(dsn="host=h"), environ).options == "-c a=b"
-    assert choose(ServerSettings(dsn="host=h options='-c x=y'"), environ).options == ""
-
-
 def test_what_is_no_connection_string_is_said() -> None:
     with pytest.raises(ServerError, match="--chaos-dsn is no connection string"):
         choose(ServerSettings(dsn="hots=h"), {})

@@ -41,6 +41,7 @@ class ServerError:
         lost: the connection is gone.
         said: the server itself gave the SQLSTATE.
         position: the character of the query that it points to, from 1; 0 where it points to none.
+        broken: the server took a new connection and ended it without a word.
     """
 
     sqlstate: str
@@ -49,6 +50,7 @@ class ServerError:
     lost: bool = False
     said: bool = True
     position: int = 0
+    broken: bool = False
 
 
 @dataclass(slots=True)  # not frozen: every statement has one, and to make a frozen one takes four times as long

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
 import select
+import socket
 import time
 
 from psycopg import pq
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
+from pgchaos.engine.states import state_of, telling_states
 from pgchaos.engine.stop import Stop
 
 CANNOT_CONNECT_NOW = "57P03"
@@ -40,7 +45,8 @@ def connected(conninfo: str, stop: Stop, seconds: float) -> pq.abc.PGconn:
     """
     pg = pq.PGconn.connect_start(conninfo.encode())
     try:
-        _connect(pg, stop, time.monotonic() + seconds)
+        with telling_states(pg):
+            _connect(pg, stop, time.monotonic() + seconds)
     except BaseException:  # a stop and Ctrl-C too: no connection is left half made
         pg.finish()
         raise
@@ -48,14 +54,15 @@ def connected(conninfo: str, stop: Stop, seconds: float) -> pq.abc.PGconn:
 
 
 def _connect(pg: pq.abc.PGconn, stop: Stop, deadline: float) -> None:
+    broken = False
     while True:
         if pg.status == pq.ConnStatus.BAD:
-            raise LinkError(ServerError(*_why_not(pg)))
+            raise LinkError(_refusal(pg, stop, broken=broken))
         state = pg.connect_poll()
         if state == pq.PollingStatus.OK:
             return
         if state == pq.PollingStatus.FAILED:
-            raise LinkError(ServerError(*_why_not(pg)))
+            raise LinkError(_refusal(pg, stop, broken=broken))
         # libpq may open another socket between two polls (several hosts): register anew each time
         poll = select.poll()
         poll.register(pg.socket, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT)
@@ -63,36 +70,49 @@ def _connect(pg: pq.abc.PGconn, stop: Stop, deadline: float) -> None:
         left = deadline - time.monotonic()
         ready = poll.poll(left * 1000) if left > 0 else []
         if not ready or stop.is_set():
-            why = "the run was stopped" if ready else "connection timed out"
+            why = "the run was stopped" if ready else "connection timed out: the server does not answer"
             raise LinkError(ServerError(NOT_CONNECTED, why, said=False))
+        broken = state == pq.PollingStatus.READING and _has_ended(pg.socket)
+
+
+def _has_ended(descriptor: int) -> bool:
+    """Say whether the server ended a connection and nothing that it said is left to be read."""
+    peer = socket.socket(fileno=descriptor)
+    try:
+        return not peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:  # reset
+        return True
+    finally:
+        peer.detach()  # it is libpq's
 
 
 def recovers(error: ServerError) -> bool:
     """Say whether a refusal is that of a server that recovers from a crash, or is about to."""
     # a postmaster that has not noticed the crash takes a connection and breaks it a moment later
-    return error.sqlstate == CANNOT_CONNECT_NOW or "server closed the connection unexpectedly" in error.message
+    return error.sqlstate == CANNOT_CONNECT_NOW or error.broken
 
 
-def _why_not(pg: pq.abc.PGconn) -> tuple[str, str]:
-    """Tell SQLSTATE and message of a refusal: libpq gives no SQLSTATE, so match the message (lc_messages=C)."""
-    message = pg.get_error_message().strip()
-    for part, state in _REFUSALS.items():
-        if part in message:
-            return state, message
-    return NOT_CONNECTED, message
+def _refusal(pg: pq.abc.PGconn, stop: Stop, *, broken: bool) -> ServerError:
+    """Tell why there is no connection."""
+    state, message = state_of(pg.get_error_message().strip())
+    if state is None:
+        lack = _lack_of_descriptors(stop)
+        return ServerError(NOT_CONNECTED, lack or message, (message,) if lack else (), broken=broken)
+    return ServerError(state, message)
 
 
-_REFUSALS = {
-    "sorry, too many clients already": TOO_MANY_CONNECTIONS,
-    "remaining connection slots are reserved": TOO_MANY_CONNECTIONS,
-    "too many connections for": TOO_MANY_CONNECTIONS,
-    "the database system is starting up": "57P03",
-    "the database system is shutting down": "57P03",
-    "the database system is in recovery mode": "57P03",
-    "the database system is not yet accepting connections": "57P03",
-    "the database system is not accepting connections": "57P03",
-    "is not permitted to log in": "28000",
-    "password authentication failed": "28P01",
-    "no pg_hba.conf entry": "28000",
-}
-"""Refusals by postmaster.c, postinit.c and auth.c, and their SQLSTATEs."""
+def _lack_of_descriptors(stop: Stop) -> str:
+    """Say so where no file can be opened any more."""
+    try:
+        os.close(os.dup(stop.fileno()))
+    except OSError as error:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if error.errno == errno.EMFILE:
+            return (
+                f"all {limit} file descriptors of this process are in use, of which each session takes one: "
+                "raise the limit (ulimit -n), or run less at once (--chaos-jobs, sessions `x N`)"
+            )
+        return error.strerror or str(error)
+    return ""

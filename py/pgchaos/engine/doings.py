@@ -23,6 +23,8 @@ _NOT_BEGUN = "has not begun"
 _WAITS = "waits at "
 _PROCESS = re.compile(r"\b[Pp]rocess ([0-9]+)")
 """How DETAIL of a deadlock names a backend (deadlock.c)."""
+_DEADLOCK = "40P01"
+_NUMBER = re.compile(r"[0-9]+")
 
 
 @dataclass(slots=True)
@@ -173,7 +175,18 @@ class Doings:
             return f"{actor} (pid {found[1]})" if actor is not None else found[0]
 
         hint = tuple(_PROCESS.sub(named, line) for line in error.hint)
+        if error.sqlstate == _DEADLOCK and hint == error.hint:
+            hint = tuple("\n".join(map(self._with_names_of_any_language, line.split("\n"))) for line in hint)
         return error if hint == error.hint else replace(error, hint=hint)
+
+    def _with_names_of_any_language(self, line: str) -> str:
+        """Name who waits, and who holds: the first and the last number; what is locked stands between."""
+        numbers = list(_NUMBER.finditer(line))
+        for found in {numbers[-1], numbers[0]} if numbers else ():
+            actor = self.actors.get(int(found[0]))
+            if actor is not None:
+                line = line.replace(found[0], f"{actor} (pid {found[0]})")
+        return line
 
     # for the report
 

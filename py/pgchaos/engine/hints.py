@@ -13,7 +13,7 @@ _BEGINS_A_STATEMENT = re.compile(
     r"(?:SELECT|WITH|INSERT|UPDATE|DELETE|MERGE|BEGIN|COMMIT|ROLLBACK|CREATE|ALTER|DROP|LOCK|SET|CALL|DO|COPY)\b",
     re.IGNORECASE,
 )
-_TAKES_ONE_TYPE = re.compile(r"function (is|isnt|cmp_ok)\((.*)\) does not exist")
+_TAKES_ONE_TYPE = re.compile(r"\b(is|isnt|cmp_ok)\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,6 @@ def located(error: ServerError, place: Place | None, about: About) -> tuple[Plac
 
 
 def _pgtap(error: ServerError) -> Iterator[str]:
-    found = _TAKES_ONE_TYPE.match(error.message) if error.sqlstate == "42883" else None
+    found = _TAKES_ONE_TYPE.search(error.message) if error.sqlstate == "42883" else None
     if found is not None:
         yield f"pgTAP's {found[1]}() takes values of one type: write 1::bigint beside count(*), 'a'::text beside text"

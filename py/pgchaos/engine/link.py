@@ -7,7 +7,6 @@ take a result only when it is there. `PQgetResult` while busy, and `PQcancel`, h
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import socket
 import time
@@ -58,7 +57,7 @@ class Link:
     ) -> None:
         self._deadline: float | None = None
         self._given_up: float | None = None
-        self._dup: socket.socket | None = None
+        self._doomed = False
         self.disturbed = False
         """It was cancelled or broken off, and the server may act on that at any time."""
         self._pg = connected(conninfo, stop, connect_timeout)
@@ -67,7 +66,6 @@ class Link:
         self._broke: Exception | None = None
         self._pg.notice_handler = self._hear
         self._pg.nonblocking = 1
-        self._dup = socket.socket(fileno=os.dup(self._pg.socket))
         self._fd = self._pg.socket
         self._poll = select.poll()
         self._poll.register(self._fd, _READ)
@@ -259,7 +257,7 @@ class Link:
             answer.interrupted = True
             self._given_up = time.monotonic() + _ANSWER_TO_CANCEL
             self.deafen()
-        elif time.monotonic() >= self._given_up:
+        elif self._doomed or time.monotonic() >= self._given_up:
             self.abort()
             return
         self.cancel()
@@ -287,11 +285,18 @@ class Link:
         cancel(self._pg)
 
     def abort(self) -> None:
-        """End the connection under whoever waits on it; from any thread."""
+        """End the connection; only in the thread that it belongs to, for another would do it to a stranger's socket."""
         self.disturbed = True
-        if self._dup is not None:
-            with contextlib.suppress(OSError):  # the other end has hung up already
-                self._dup.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OperationalError, OSError):  # libpq has closed it, or the other end has hung up
+            own = socket.socket(fileno=self._pg.socket)
+            try:
+                own.shutdown(socket.SHUT_RDWR)
+            finally:
+                own.detach()  # it is libpq's
+
+    def abort_soon(self) -> None:
+        """Have the thread that waits on it, and has been told to stop, end the connection; from any thread."""
+        self.disturbed = self._doomed = True
 
     def _last_words(self, answer: Answer) -> None:
         """Take what the server said before the connection broke; libpq does not wait on a connection that is bad."""
@@ -329,9 +334,6 @@ class Link:
         if self._pg.transaction_status == pq.TransactionStatus.ACTIVE:
             # Ctrl-C came between: a backend notices the end of its client only when it next reads
             self.cancel()
-        if self._dup is not None:
-            self._dup.close()
-            self._dup = None
         self._pg.finish()
 
 

@@ -229,7 +229,7 @@ class Performance:
         """Wait until all players have ended; break the connections of those who do not."""
         if not self._ended(_TO_END):
             for player in self._players:
-                player.speaker.abort()
+                player.speaker.abort_soon()
             self._ended(_TO_END)
 
     def _ended(self, seconds: float) -> bool:

@@ -257,10 +257,10 @@ class Speaker:
         """Tell the last statement's place."""
         return self._record.place if self._record else None
 
-    def abort(self) -> None:
-        """End the connection under whoever waits on it; from any thread."""
+    def abort_soon(self) -> None:
+        """Have the connection ended by the thread that waits on it, which was told to stop; from any thread."""
         if self._link is not None:
-            self._link.abort()
+            self._link.abort_soon()
 
     def close(self) -> None:
         """End the connection, if there is one."""

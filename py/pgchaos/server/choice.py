@@ -24,7 +24,6 @@ class Choice:
         conninfo: a connection string of an existing server, None for a private one.
         bindir: the programs of a private one, None for the embedded ones.
         database: the user named the database.
-        options: of PGOPTIONS.
         beside: the programs of private servers beside an existing one, None for the embedded ones.
     """
 
@@ -32,7 +31,6 @@ class Choice:
     conninfo: str | None = None
     bindir: Path | None = None
     database: bool = False
-    options: str = ""
     beside: Path | None = None
 
 
@@ -51,15 +49,14 @@ def choose(settings: ServerSettings, environ: Mapping[str, str]) -> Choice:
     """
     if settings.dsn is not None:
         return _existing(settings.dsn, "--chaos-dsn", environ)
-    options = environ.get("PGOPTIONS", "")  # how sessions begin, on any server
     if settings.pg_bindir is not None:
-        return Choice("--chaos-pg-bindir", bindir=settings.pg_bindir, options=options)
+        return Choice("--chaos-pg-bindir", bindir=settings.pg_bindir)
     if environ.get("PG_BINDIR"):
-        return Choice("PG_BINDIR", bindir=Path(environ["PG_BINDIR"]), options=options)
+        return Choice("PG_BINDIR", bindir=Path(environ["PG_BINDIR"]))
     said = [name for name in LIBPQ if environ.get(name)]
     if said:
         return _existing("", " ".join(said), environ)
-    return Choice("nothing", options=options)
+    return Choice("nothing")
 
 
 def _existing(dsn: str, said: str, environ: Mapping[str, str]) -> Choice:
@@ -69,6 +66,5 @@ def _existing(dsn: str, said: str, environ: Mapping[str, str]) -> Choice:
         raise ServerError(f"{said} is no connection string: {str(error).strip()}") from error
     # a service usually names its database; where it does not, libpq takes the role's name, as psql does
     named = any((given.get("dbname"), given.get("service"), environ.get("PGDATABASE"), environ.get("PGSERVICE")))
-    options = "" if given.get("options") else environ.get("PGOPTIONS", "")
     beside = Path(environ["PG_BINDIR"]) if environ.get("PG_BINDIR") else None
-    return Choice(said, conninfo=dsn, database=named, options=options, beside=beside)
+    return Choice(said, conninfo=dsn, database=named, beside=beside)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import sql
+from psycopg import pq, sql
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server.database_names import database_name, name_while_made
@@ -42,8 +42,6 @@ _MADE_BY = """
     FROM pg_catalog.pg_database d, pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) e (n)
     WHERE d.datname = %s
 """
-_RESTARTING = ("the database system is", "server closed the connection unexpectedly", "Connection reset by peer")
-"""What a server says that a killed session has made start again: then it is worth waiting."""
 
 
 class Maker:
@@ -265,16 +263,21 @@ def connect_for_long(conninfo: str, name: str) -> Connection:
     end = time.monotonic() + _RECOVERY_LIMIT
     # a network that swallows everything must not hold the thread for good
     conninfo = make_conninfo(conninfo, application_name=name, tcp_user_timeout=20000)
-    while (conn := _try_connect(conninfo, time.monotonic() < end)) is None:
+    refused = False
+    while isinstance(conn := _try_connect(conninfo), psycopg.OperationalError):
+        state = pq.PGconn.ping(conninfo.encode())
+        # one that is up by now may have been starting: another refusal is for another reason
+        restarts = state == pq.Ping.REJECT or (state == pq.Ping.OK and not refused)
+        if not restarts or time.monotonic() > end:
+            raise conn
+        refused = state == pq.Ping.OK
         time.sleep(0.02)  # polled: a server says only to who asks that it has recovered
     conn.execute("SET statement_timeout = '60s'; SET idle_session_timeout = 0")
     return conn
 
 
-def _try_connect(conninfo: str, patient: bool) -> Connection | None:
+def _try_connect(conninfo: str) -> Connection | psycopg.OperationalError:
     try:
         return psycopg.connect(conninfo, autocommit=True)
     except psycopg.OperationalError as error:
-        if patient and any(text in str(error) for text in _RESTARTING):
-            return None
-        raise
+        return error

@@ -142,6 +142,9 @@ class OwnServers:
             prepared.close()
 
 
+_PARAMETERS = {"connect_timeout": "10", "client_encoding": "UTF8"}
+
+
 def _await_checkpointer(server: PrivateServer) -> None:
     """Wait until the checkpointer shows, a moment after the server is ready: a recovery is known by another one."""
     query = "SELECT FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer' AND backend_start IS NOT NULL"
@@ -154,4 +157,4 @@ def _await_checkpointer(server: PrivateServer) -> None:
 
 
 def _conninfo(server: PrivateServer, database: str) -> str:
-    return make_conninfo(**{**server.parameters, "dbname": database}, application_name="pgchaos", connect_timeout="10")
+    return make_conninfo(**{**server.parameters, "dbname": database}, application_name="pgchaos", **_PARAMETERS)

@@ -40,6 +40,7 @@ class Probe:
         database: where we are.
         place: host and port, or the socket's folder and port.
         embedded: a private server from the embedded binaries.
+        options: the user says how sessions begin: by PGOPTIONS, a service, or the connection string.
     """
 
     conninfo: str
@@ -50,6 +51,7 @@ class Probe:
     database: str
     place: str
     embedded: bool
+    options: bool
 
 
 def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
@@ -78,6 +80,7 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
             shown, superuser, createdb, role, standby = row
             place = f"{info.host or info.hostaddr}:{info.port}"
             database, version = info.dbname, info.server_version
+            options = _options(conn)
     except psycopg.OperationalError as error:
         if ours:
             raise ServerError(f"the private server refuses the first connection: {str(error).strip()}") from error
@@ -86,7 +89,7 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
             f"start it, or take {choice.said} away and a private server is started"
         ) from error
     result = Probe(
-        _speaking_english(conninfo, choice) if superuser else conninfo,
+        _with_options(conninfo, f"{options} -c lc_messages=C" if superuser else options),
         version,
         str(shown).split()[0],
         bool(superuser),
@@ -94,6 +97,7 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
         database,
         place,
         ours and choice.bindir is None,
+        bool(options),
     )
     _check(result, bool(createdb or superuser), bool(standby), in_place)
     return result
@@ -128,7 +132,8 @@ def _check(server: Probe, createdb: bool, standby: bool, in_place: bool) -> None
 
 def _complete(base: str, choice: Choice, ours: bool) -> str:
     given = conninfo_to_dict(base)
-    missing = {"application_name": "pgchaos"}
+    # whatever PGCLIENTENCODING, a service, a role or the database's own encoding says
+    missing = {"application_name": "pgchaos", "client_encoding": "UTF8"}
     if "connect_timeout" not in given:
         missing["connect_timeout"] = "10"
     if not ours and not choice.database:
@@ -137,7 +142,12 @@ def _complete(base: str, choice: Choice, ours: bool) -> str:
     return make_conninfo(base, **missing)
 
 
-def _speaking_english(conninfo: str, choice: Choice) -> str:
-    """Messages are matched where there is no SQLSTATE. Only a superuser may set their language."""
-    options = str(conninfo_to_dict(conninfo).get("options") or choice.options)
-    return make_conninfo(conninfo, options=f"{options} -c lc_messages=C".strip())
+def _options(conn: psycopg.Connection[tuple[object, ...]]) -> str:
+    """Tell how the user wants sessions to begin, wherever libpq has it from."""
+    values = {one.keyword: one.val for one in conn.pgconn.info}
+    return (values.get(b"options") or b"").decode()
+
+
+def _with_options(conninfo: str, options: str) -> str:
+    """Write down how sessions begin, so that settings of ours are added to it. Only a superuser sets lc_messages."""
+    return make_conninfo(conninfo, options=options.strip()) if options.strip() else conninfo

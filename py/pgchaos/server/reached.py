@@ -9,7 +9,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server.choice import Choice
-from pgchaos.server.conninfo import with_settings
+from pgchaos.server.conninfo import ADMINISTRATIVE, with_settings
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.probe import free_slots, probe
 from pgchaos.server.runs import Run
@@ -111,6 +111,18 @@ class Reached:
         """
         return make_conninfo(self._probe.conninfo, **({} if database is None else {"dbname": database}))
 
+    def administrative(self, database: str | None = None) -> str:
+        """Say how to connect for administration: what the user wants sessions to begin with does not break that.
+
+        Args:
+            database: its name, None for the one to administer from.
+
+        Returns:
+            A connection string for libpq; it may hold a password.
+        """
+        # poolers take no settings at the start of a session unless told to: none are sent where none were
+        return with_settings(self.conninfo(database), ADMINISTRATIVE if self._probe.options else {})
+
     def connect(self, database: str | None = None) -> psycopg.Connection[tuple[object, ...]]:
         """Connect, for administration.
 
@@ -123,7 +135,7 @@ class Reached:
         Raises:
             psycopg.OperationalError: the server cannot be reached.
         """
-        return psycopg.connect(self.conninfo(database), autocommit=True)
+        return psycopg.connect(self.administrative(database), autocommit=True)
 
     def free_slots(self) -> int:
         """Count the connections that may still be made.

@@ -79,19 +79,19 @@ class Server(Reached):
 
     def __init__(self, settings: ServerSettings, choice: Choice, private: PrivateServer | None) -> None:
         super().__init__(settings, choice, private)
-        pgtap.demand(self.conninfo(), settings.pgtap)
+        pgtap.demand(self.administrative(), settings.pgtap)
         self._own = OwnServers(_programs(private, settings, choice), settings.pgtap)
         self._requirements = Requirements(self)
-        self._guard = Guard(self.conninfo(), self.run)
+        self._guard = Guard(self.administrative(), self.run)
         self._named = NamedDatabase(self)
-        maker = Maker(self.conninfo(), self.run, self.ours, settings.pgtap, Ledger())
+        maker = Maker(self.administrative(), self.run, self.ours, settings.pgtap, Ledger())
         self._lease = Lease(maker.another())
         self._pool = Pool(maker, settings.clones, self.watch_over)
         self._lending = Lending(self, self._pool, self.spare)
         self._in_use = 0
         self.notes: list[str] = []
         """What the user should know of the server, a line each."""
-        self.watches = Shelf(self.conninfo())
+        self.watches = Shelf(self.administrative())
         """Where connections that look at the sessions of isolation specs wait for the next spec."""
         if self.ours:
             self._pool.expect(())
@@ -257,7 +257,7 @@ class Server(Reached):
     def _remove_dead_runs(self) -> None:
         try:
             with self.connect() as conn:
-                _, left = remove_dead_runs(conn, self.conninfo())
+                _, left = remove_dead_runs(conn, self.administrative())
         except psycopg.Error as error:
             raise ServerError(f"cannot look for databases of earlier runs: {str(error).strip()}") from error
         self.notes = notes_on(left)

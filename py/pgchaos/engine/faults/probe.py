@@ -85,7 +85,7 @@ class Probe:
         running.over.set()
         if not running.worker.ends(_ENDED_WITHIN):
             # whatever it does there: nobody waits for it
-            running.link.abort()
+            running.link.abort_soon()
             return
         running.link.close()
         self._forget(running.over)

@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
 from pgchaos.engine.stop import Stop
 from pgchaos.server.conninfo import with_settings
 
@@ -74,5 +72,4 @@ def conninfo_of(base: str, name: str, *, superuser: bool) -> str:
         A connection string; its settings are those that RESET brings back.
     """
     settings = {**_SETTINGS, **(_FOR_SUPERUSERS if superuser else {})}
-    said = str(conninfo_to_dict(base).get("options") or os.environ.get("PGOPTIONS") or "")
-    return with_settings(make_conninfo(base, options=said), settings, application_name=name)
+    return with_settings(base, settings, application_name=name)

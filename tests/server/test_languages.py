@@ -1,0 +1,236 @@
+"""Servers that speak another language or another encoding, and sessions that begin as the user wants."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL
+
+from pgchaos.engine.answer import ServerError
+from pgchaos.engine.connecting import LinkError, connected, recovers
+from pgchaos.engine.stop import Stop
+from pgchaos.server import ServerSettings, binaries, open_server
+from pgchaos.server.maker import connect_for_long
+from tests.engine.playing import Play, held, only
+
+GERMAN = Path("/usr/share/locale/de/LC_MESSAGES/postgres-15.mo")
+FIFTEEN = Path("/usr/lib/postgresql/15/bin")
+
+LOOKS_AT_ITS_SETTINGS = """
+    -- chaos:setup
+    CREATE TABLE t (word text);
+    -- chaos:session one x 2
+    INSERT INTO t VALUES ('{word}');
+    SELECT chaos.assert(current_setting('client_encoding') = 'UTF8', 'encoding of a session');
+    SELECT chaos.assert(current_setting('statement_timeout') = '{timeout}', 'PGOPTIONS in a session');
+    -- chaos:check
+    SELECT is((SELECT max(word) FROM t), '{word}', '{word}');
+    SELECT is(current_setting('client_encoding'), 'UTF8', 'encoding of a check');
+    SELECT is(current_setting('statement_timeout'), '{timeout}', 'PGOPTIONS in a check');
+"""
+ALL_HELD = {"encoding of a session", "PGOPTIONS in a session", "encoding of a check", "PGOPTIONS in a check"}
+
+
+@contextmanager
+def started(bindir: Path, conf: str, *initdb: str, **env: str) -> Iterator[str]:
+    """Start somebody's server, and say how its superuser reaches it."""
+    who = binaries.account()
+    folder = Path(tempfile.mkdtemp(prefix="pgc-", dir="/tmp"))
+    data = str(folder / "data")
+    if who.switch:
+        shutil.chown(folder, who.uid, who.gid)
+    how = {"cwd": folder, "check": True, "capture_output": True, "env": {**os.environ, **env}, **who.popen()}
+    try:
+        subprocess.run([bindir / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", *initdb], **how)
+        with Path(data, "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(f"\nlisten_addresses = ''\nunix_socket_directories = '{folder}'\nfsync = off\n{conf}\n")
+        log = str(folder / "log")
+        subprocess.run([bindir / "pg_ctl", "-D", data, "-l", log, "-w", "start"], **{**how, "capture_output": False})
+        try:
+            yield make_conninfo(host=str(folder), user="postgres", dbname="postgres")
+        finally:
+            subprocess.run([bindir / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], **how)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def german() -> Iterator[str]:
+    """A server whose messages are German; its role `guest` may make databases and nothing else."""
+    if not GERMAN.exists() or not FIFTEEN.exists() or shutil.which("localedef") is None:
+        pytest.skip("no German messages of PostgreSQL 15 here")
+    locales = Path(tempfile.mkdtemp(prefix="pgc-", dir="/tmp"))
+    locales.chmod(0o755)
+    try:
+        made = subprocess.run(
+            ["localedef", "-i", "de_DE", "-f", "UTF-8", locales / "de_DE.UTF-8"], capture_output=True, check=False
+        )
+        if made.returncode:
+            pytest.skip("the locale de_DE cannot be made here")
+        conf = "lc_messages = 'de_DE.UTF-8'\nmax_connections = 25"
+        with started(FIFTEEN, conf, "--locale=C", "-E", "UTF8", LOCPATH=str(locales)) as dsn:
+            with psycopg.connect(dsn, autocommit=True) as conn:
+                conn.execute("CREATE ROLE guest LOGIN CREATEDB; CREATE ROLE barred NOLOGIN")
+                conn.execute("CREATE ROLE one LOGIN CONNECTION LIMIT 0")
+                with pytest.raises(psycopg.errors.UndefinedTable, match="existiert nicht"):
+                    conn.execute("TABLE nowhere")
+            yield dsn
+    finally:
+        shutil.rmtree(locales)
+
+
+@pytest.fixture
+def stop() -> Iterator[Stop]:
+    made = Stop()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "state", "words"),
+    [
+        ({"user": "barred"}, "28000", "keine Berechtigung zum Einloggen"),
+        ({"user": "one"}, "53300", "zu viele Verbindungen"),
+        ({"dbname": "nowhere"}, "3D000", "Datenbank »nowhere« existiert nicht"),
+    ],
+)
+def test_a_refusal_is_known_by_its_state(
+    german: str, stop: Stop, parameters: dict[str, str], state: str, words: str
+) -> None:
+    with pytest.raises(LinkError) as refused:
+        connected(make_conninfo(german, **parameters), stop, 30)
+    error = refused.value.error
+    assert error.sqlstate == state
+    assert words in error.message
+    assert state not in error.message
+    assert ".c:" not in error.message
+
+
+def test_a_german_server_without_room_is_known(german: str, stop: Stop) -> None:
+    with ExitStack() as stack:
+
+        def take_all() -> None:
+            for _ in range(100):
+                stack.callback(connected(german, stop, 30).finish)
+
+        with pytest.raises(LinkError) as refused:
+            take_all()
+    assert refused.value.error.sqlstate == "53300"
+
+
+def test_a_server_that_recovers_is_known_and_waited_for(german: str, stop: Stop) -> None:
+    def refusal() -> ServerError | None:
+        try:
+            connected(german, stop, 30).finish()
+        except LinkError as refused:
+            return refused.error
+        return None
+
+    def crash() -> None:
+        with closing(psycopg.connect(german, autocommit=True)) as conn:
+            os.kill(conn.info.backend_pid, signal.SIGKILL)
+
+    crash()
+    while (error := refusal()) is None:
+        pass
+    seen = [error]
+    while (error := refusal()) is not None:
+        seen.append(error)
+    assert all(map(recovers, seen)), seen
+    crash()
+    connect_for_long(german, "patient").close()
+
+
+@pytest.mark.parametrize("user", ["postgres", "guest"])
+def test_scenarios_run_on_a_german_server(
+    german: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: str
+) -> None:
+    for name in ("LANG", "LC_ALL", "LANGUAGE"):
+        monkeypatch.setenv(name, "de_DE.UTF-8")
+    with open_server(ServerSettings(dsn=make_conninfo(german, user=user))) as server:
+        play = Play(server, tmp_path)
+        assert set(held(play(LOOKS_AT_ITS_SETTINGS.format(word="wörter", timeout="0")))) == {"wörter", *ALL_HELD}
+        deadlock = play(
+            """
+            -- chaos:setup
+            SELECT 1;
+            -- chaos:session one
+            SELECT pg_advisory_lock(1);
+            -- chaos:barrier both
+            SELECT pg_advisory_lock(2);
+            -- chaos:session other
+            SELECT pg_advisory_lock(2);
+            -- chaos:barrier both
+            SELECT pg_advisory_lock(1);
+            -- chaos:check
+            SELECT pass('never');
+            """
+        )
+    details = "\n".join(only(deadlock).details)
+    assert only(deadlock).names[0] == "40P01"
+    assert details.count("one[1] (pid ") == 2
+    assert details.count("other[1] (pid ") == 2
+
+
+@pytest.mark.parametrize(
+    ("encoding", "of_role", "word"),
+    [("LATIN1", "LATIN1", "été"), ("EUC_JP", "SJIS", "日本"), ("SQL_ASCII", "LATIN1", "日本é")],
+)
+def test_client_encoding_is_utf8_whatever_anybody_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, of_role: str, word: str
+) -> None:
+    bindir = Path(os.environ["PG_BINDIR"]) if os.environ.get("PG_BINDIR") else binaries.embedded_bindir()
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    service = tmp_path / "services"
+    with started(bindir, "", "-E", encoding, "--locale=C") as dsn:
+        service.write_text(
+            f"[mine]\n{dsn.replace(' ', chr(10))}\nclient_encoding=LATIN1\noptions=-c statement_timeout=7s\n"
+        )
+        monkeypatch.setenv("PGSERVICEFILE", str(service))
+        with psycopg.connect(dsn, autocommit=True, client_encoding="UTF8") as conn:
+            conn.execute(SQL("ALTER ROLE postgres SET client_encoding = {}").format(of_role))
+        with open_server(ServerSettings(dsn="service=mine")) as server:
+            result = Play(server, tmp_path)(LOOKS_AT_ITS_SETTINGS.format(word=word, timeout="7s"))
+    assert set(held(result)) == {word, *ALL_HELD}
+
+
+SANDBOXES = ["", "-- chaos:sandbox schema", "-- chaos:sandbox server", "-- chaos:schedule all"]
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+def test_pgoptions_count_in_every_session_and_disturb_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: str
+) -> None:
+    monkeypatch.setenv(
+        "PGOPTIONS",
+        "-c statement_timeout=9s -c lock_timeout=8s -c default_transaction_isolation=serializable"
+        " -c idle_session_timeout=600s",
+    )
+    with open_server(ServerSettings()) as server:
+        result = Play(server, tmp_path)(sandbox + LOOKS_AT_ITS_SETTINGS.format(word="x", timeout="9s"))
+    assert set(held(result)) == {"x", *ALL_HELD}
+
+
+def test_pgoptions_that_let_nobody_write_count_for_sessions_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c default_transaction_read_only=on")
+    with open_server(ServerSettings()) as server:
+        result = Play(server, tmp_path)(
+            """
+            -- chaos:session one
+            -- chaos:expect read_only_sql_transaction
+            CREATE TABLE t ();
+            """
+        )
+    assert not result.failures
