@@ -19,10 +19,12 @@ from pgchaos.engine.voice import Voices
 from pgchaos.engine.watcher import Watcher
 from pgchaos.history import RunResult
 from pgchaos.server import Server, ServerError, ServerSettings, open_server
+from pgchaos.server.lease import Lease
 from pgchaos.server.maker import Maker
 from pgchaos.server.pool import Pool
 from pgchaos.server.shared import SharedDatabase
 from tests.engine.playing import Play, only
+from tests.waiting import until
 
 
 class PlantedError(Exception):
@@ -158,9 +160,20 @@ def test_where_schemas_are_made(own: Server, monkeypatch: pytest.MonkeyPatch) ->
                 pass
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_where_a_lease_is_renewed(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Maker, "renew", planted)
+    with own:
+        lease = Lease(own._pool._maker.another(), every=0.001)
+        lease.begin()
+        until(lambda: not lease._thread.is_alive(), "the thread has ended")
+        with pytest.raises(ServerError, match=r"(?s)internal error of pgchaos.*Traceback.*in planted"):
+            lease.begin()
+
+
 def test_no_thread_is_started_that_would_lose_an_error() -> None:
     """Threads are made where an error in them is kept; a new place needs a look, and a test above."""
-    kept = {"engine/worker.py", "server/pool.py", "server/shared.py"}
+    kept = {"engine/worker.py", "server/lease.py", "server/pool.py", "server/shared.py"}
     root = Path(pgchaos.__file__).parent
     made = {
         path.relative_to(root).as_posix()

@@ -148,6 +148,8 @@ def test_a_server_that_recovers_is_known_and_waited_for(german: str, stop: Stop)
         seen.append(error)
     assert all(map(recovers, seen)), seen
     crash()
+    while refusal() is None:
+        pass
     connect_for_long(german, "patient").close()
 
 

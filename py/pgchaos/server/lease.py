@@ -7,7 +7,9 @@ from contextlib import suppress
 
 import psycopg
 
+from pgchaos.server import threads
 from pgchaos.server.maker import Maker
+from pgchaos.server.settings import ServerError
 
 EVERY = 300.0
 """Seconds from one renewal to the next; `runs.LEASE` is many times that."""
@@ -27,13 +29,20 @@ class Lease:
         self._maker, self._every = maker, every
         self._over = threading.Event()
         self._lock = threading.Lock()
+        self._error = ""
         self._thread = threading.Thread(target=self._work, name="pgchaos lease", daemon=True)
 
     def begin(self) -> None:
-        """Begin; more than once does no harm."""
+        """Begin; more than once does no harm.
+
+        Raises:
+            ServerError: an error of ours ended it, or the system has no room for its thread.
+        """
         with self._lock:
+            if self._error:
+                raise ServerError(self._error)
             if self._thread.ident is None and not self._over.is_set():
-                self._thread.start()
+                threads.start(self._thread)
 
     def end(self, limit: float = 5.0) -> None:
         """End; more than once does no harm.
@@ -46,6 +55,13 @@ class Lease:
             self._thread.join(limit)
 
     def _work(self) -> None:
+        try:
+            self._renew_again_and_again()
+        except Exception as error:  # a bug of ours: told to who makes the next database
+            self._error = "\n".join(("internal error of pgchaos in the lease:", *threads.traceback_lines(error)))
+            raise
+
+    def _renew_again_and_again(self) -> None:
         pause = self._every
         while not self._over.wait(pause):
             pause = min(_AGAIN, self._every)
