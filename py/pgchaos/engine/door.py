@@ -13,6 +13,7 @@ from psycopg import pq
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
 from pgchaos.engine.connecting import TOO_MANY_CONNECTIONS
+from pgchaos.engine.created import Created
 from pgchaos.engine.keeping import VISITOR, KeptLink, use_of
 from pgchaos.engine.link import Link, LinkError, link_again
 from pgchaos.engine.stop import Stop
@@ -38,11 +39,13 @@ class Door:
         sandbox: of the run.
         keep: false where the scenario does what lasts as long as a session: then no other shall have it.
         join: the scenario looks for its sessions by functions of the toolkit.
+        created: takes what the sessions create; None on a server of ours.
     """
 
     sandbox: Sandbox
     keep: bool = True
     join: bool = False
+    created: Created | None = None
     _ordered: dict[str, tuple[KeptLink, Mapping[str, str]]] = field(default_factory=dict)
 
     def order(self, name: str, settings: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -100,7 +103,9 @@ class Door:
         Raises:
             LinkError: the server could not be reached or refused.
         """
-        return self._with_room(stop, lambda: self._open(name, stop, settings, notice, again), patience)
+        link = self._with_room(stop, lambda: self._open(name, stop, settings, notice, again), patience)
+        link.created = self.created
+        return link
 
     def visitor(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
         """Open the connection of a plain file, to a database that keeps connections.
@@ -116,7 +121,9 @@ class Door:
         Raises:
             LinkError: the server could not be reached or refused.
         """
-        return self._with_room(stop, lambda: self._take(VISITOR, stop, notice, True, kind))
+        link, kept = self._with_room(stop, lambda: self._take(VISITOR, stop, notice, True, kind))
+        link.created = self.created
+        return link, kept
 
     def _with_room(self, stop: Stop, opened: Callable[[], T], patience: float | None = None) -> T:
         until = time.monotonic() + (_ROOM if patience is None else patience)

@@ -1,7 +1,8 @@
 """What a scenario left behind, and its removal.
 
-Attributed to the scenario by its database and its pids; what belongs to the whole server (roles, tablespaces,
-databases, physical slots) by being new and made by the file, so that nobody else's is ever touched.
+Attributed to the scenario by its database and its pids. What belongs to the whole server (roles, tablespaces,
+databases, physical slots), or to a database of the user's, is removed only where the server told a session of the run
+that it was created there (created.py); on a server of ours it is enough that it is new and that the file makes it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from psycopg import sql
-
-from pgchaos.engine.answer import Answer
+from pgchaos.engine.answer import Answer, Row
+from pgchaos.engine.created import Created, Refused, Thing
 from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.removal import UNPROVEN, how_to_remove, remove
 from pgchaos.history import Failure
 from pgchaos.scenario.terms import Leave
 
@@ -37,7 +38,7 @@ OBJECTS = """
       FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
      WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'chaos', 'chaos_sandbox')
 """
-_LEFT = """
+LEFT = """
     SELECT 'prepared transaction', gid FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()
     UNION ALL
     SELECT 'invalid index', indexrelid::regclass::text
@@ -68,9 +69,6 @@ _SESSIONS = """
 _NO_LOCKS = "53200"
 """out_of_memory: of the lock table, "out of shared memory" (lock.c)."""
 
-Thing = tuple[str, str]
-"""A kind and a name."""
-
 
 @dataclass(frozen=True, slots=True)
 class Leak:
@@ -79,10 +77,49 @@ class Leak:
     Args:
         kind: as in `leaves`, or 'session'.
         text: which one.
+        left: why it was not removed, and how to do that; '' where it is gone.
     """
 
     kind: str
     text: str
+    left: str = ""
+
+    def __str__(self) -> str:
+        return f"left behind: {self.kind}: {self.text}" + (f"; {self.left}" if self.left else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Tells what is the scenario's of all that is new on a server.
+
+    Args:
+        source: the file's text.
+        created: what the sessions are proven to have created; None on a server of ours, where the text of the file
+            decides: nobody else is there but other scenarios.
+        in_place: the database is the user's.
+        before: what `rows(link, SHARED)` said at the beginning.
+        here: what `rows(link, LEFT)` said at the beginning, in a database of the user's.
+    """
+
+    source: str
+    created: Created | None
+    in_place: bool = False
+    before: Collection[Thing] = ()
+    here: Collection[Thing] = ()
+
+    def proven(self, link: Link, kinds: Sequence[str]) -> list[Thing]:
+        """Name what the scenario is proven to have created, and is still there."""
+        if self.created is None:
+            return []
+        try:
+            return self.created.still_there(lambda query: _rows(link, query), kinds)
+        except Refused:
+            return []
+
+    def doubtful(self, new: Iterable[Thing], ours: Collection[Thing]) -> list[Leak]:
+        """Name what is new and may be the scenario's, by the text of its file; it is left."""
+        found = [thing for thing in new if thing not in ours and makes(self.source, thing[1])]
+        return [_leak(thing, f"{UNPROVEN}; {how_to_remove(thing)}") for thing in found]
 
 
 _PATIENCE = 10.0
@@ -155,19 +192,20 @@ def sessions(link: Link, known: Collection[int]) -> list[Leak]:
         time.sleep(0.01)  # polled: a backend goes without a word
 
 
-def in_database(link: Link) -> list[Leak]:
+def in_database(link: Link, whose: Whose) -> list[Leak]:
     """Find and remove what may not stay in a database: prepared transactions and slots; name its invalid indexes.
 
     Args:
         link: to the scenario's database.
+        whose: tells what is the scenario's; in a database of ours all is.
     """
-    found = [Leak(kind, name) for kind, name in rows(link, _LEFT)]
-    for leak in found:
-        if leak.kind == "prepared transaction":
-            _ask(link, sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(leak.text)).as_string(None))
-        elif leak.kind == "slot":
-            _ask(link, sql.SQL("SELECT pg_drop_replication_slot({})").format(sql.Literal(leak.text)).as_string(None))
-    return found
+    found = [thing for thing in rows(link, LEFT) if thing not in whose.here]
+    indexes = [Leak(kind, name) for kind, name in found if kind == "invalid index"]
+    found = [thing for thing in found if thing[0] != "invalid index"]
+    if not whose.in_place:
+        return indexes + [_removed(link, thing, whose) for thing in found]
+    ours = [thing for thing in whose.proven(link, ("prepared transaction", "slot")) if thing in found]
+    return indexes + [_removed(link, thing, whose) for thing in ours] + whose.doubtful(found, ours)
 
 
 def in_schema(link: Link) -> list[Leak]:
@@ -182,27 +220,39 @@ def in_schema(link: Link) -> list[Leak]:
     return [Leak(kind, name) for kind, name in rows(link, _LEFT_IN_SCHEMA)]
 
 
-def shared(link: Link, before: Collection[Thing], source: str) -> list[Leak]:
-    """Find and remove what is new on the whole server and made by the file.
+def shared(link: Link, whose: Whose) -> list[Leak]:
+    """Find and remove what the scenario has left on the whole server.
 
     Args:
         link: to the scenario's database.
-        before: what `rows(link, SHARED)` said at the beginning.
-        source: the file's text.
+        whose: tells what is the scenario's.
     """
-    new = [thing for thing in rows(link, SHARED) if thing not in before and makes(source, thing[1])]
-    for kind, name in new:
-        for statement in _REMOVE[kind]:
-            _ask(link, sql.SQL(statement).format(sql.Identifier(name), sql.Literal(name)).as_string(None))
-    return [Leak(kind if kind in ("role", "slot") else "object", f"{kind} {name}") for kind, name in new]
+    new = [thing for thing in rows(link, SHARED) if thing not in whose.before]
+    if whose.created is None:
+        return [_removed(link, thing, whose) for thing in new if makes(whose.source, thing[1])]
+    ours = whose.proven(link, ("database", "tablespace", "role"))
+    ours += [thing for thing in whose.proven(link, ("slot",)) if thing in new]
+    return [_removed(link, thing, whose) for thing in ours] + whose.doubtful(new, ours)
 
 
-_REMOVE: Mapping[str, Sequence[str]] = {
-    "role": ("DROP OWNED BY {0} CASCADE", "DROP ROLE {0}"),
-    "tablespace": ("DROP TABLESPACE {0}",),
-    "database": ("DROP DATABASE {0}",),
-    "slot": ("SELECT pg_drop_replication_slot({1})",),
-}
+def _removed(link: Link, thing: Thing, whose: Whose) -> Leak:
+    return _leak(thing, remove(lambda query: _rows(link, query), thing, in_place=whose.in_place))
+
+
+def _leak(thing: Thing, left: str) -> Leak:
+    kind, name = thing
+    if kind == "prepared transaction":
+        return Leak(kind, name, left)
+    if kind == "slot":
+        return Leak(kind, f"slot {name}", left)
+    return Leak(kind if kind == "role" else "object", f"{kind} {name}", left)
+
+
+def _rows(link: Link, query: str) -> list[Row]:
+    answer = _ask(link, query)
+    if answer.error is not None:
+        raise Refused(answer.error.message)
+    return [row for result in answer.results for row in result.rows()]
 
 
 def objects(link: Link, before: Collection[Thing]) -> list[Leak]:
@@ -213,6 +263,15 @@ def objects(link: Link, before: Collection[Thing]) -> list[Leak]:
         before: what `rows(link, OBJECTS)` said at the beginning.
     """
     return [Leak("object", f"{kind} {name}") for kind, name in rows(link, OBJECTS) if (kind, name) not in before]
+
+
+def left(found: Iterable[Leak]) -> list[str]:
+    """Say what was not removed, for a note where it is no failure.
+
+    Args:
+        found: all leaks.
+    """
+    return [str(leak) for leak in found if leak.left]
 
 
 def judge(found: Iterable[Leak], leaves: Iterable[Leave]) -> list[Failure]:
@@ -226,11 +285,7 @@ def judge(found: Iterable[Leak], leaves: Iterable[Leave]) -> list[Failure]:
         A failure for each.
     """
     found, meant = list(found), {leave.kind: leave for leave in leaves}
-    failures = [
-        Failure("leak", (leak.kind,), f"left behind: {leak.kind}: {leak.text}")
-        for leak in found
-        if leak.kind not in meant
-    ]
+    failures = [Failure("leak", (leak.kind,), str(leak)) for leak in found if leak.kind not in meant]
     kinds = {leak.kind for leak in found}
     for kind, leave in meant.items():
         if kind not in kinds:

@@ -10,15 +10,16 @@ import contextlib
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from psycopg import pq
 from psycopg.errors import OperationalError
 
-from pgchaos.engine.answer import LOST, Answer, Result, ServerError, server_error
+from pgchaos.engine.answer import LOST, Answer, Result, Row, ServerError, server_error
 from pgchaos.engine.cancelling import cancel
 from pgchaos.engine.connecting import LinkError, connected, recovers
+from pgchaos.engine.created import Created, Refused, heard
 from pgchaos.engine.stop import Stop
 
 __all__ = ["Link", "LinkError", "link_again"]
@@ -28,6 +29,8 @@ _ANSWER_TO_CANCEL = 5.0
 _CANCEL_AGAIN = 0.2
 """Seconds after which it is sent again: one that comes before the query has begun is ignored (ProcessInterrupts)."""
 
+_LOOK_UP = 10.0
+"""Seconds to look up what a statement created; that takes none on a server that answers."""
 _RECOVERING = 0.02
 """Seconds between two attempts to connect to such a server."""
 
@@ -58,6 +61,8 @@ class Link:
         self._deadline: float | None = None
         self._given_up: float | None = None
         self._doomed = False
+        self.created: Created | None = None
+        """What the sessions of the run created, on a server that is not ours."""
         self.disturbed = False
         """It was cancelled or broken off, and the server may act on that at any time."""
         self._pg = connected(conninfo, stop, connect_timeout)
@@ -119,7 +124,17 @@ class Link:
         except OperationalError as error:
             self._last_words(answer)
             self._lost(answer, str(error))
-        return self._ended(answer)
+        answer = self._ended(answer)
+        if self.created is not None:
+            heard(self.created, query, answer, self._look_up)
+        return answer
+
+    def _look_up(self, query: str) -> Sequence[Row]:
+        """Ask something of the engine's own, between two statements of a session."""
+        answer = Link.ask(self, query, deadline=time.monotonic() + _LOOK_UP)
+        if answer.error is not None or answer.interrupted:
+            raise Refused("" if answer.error is None else answer.error.message)
+        return [row for result in answer.results for row in result.rows()]
 
     def say(self, query: str, deadline: float) -> Answer:
         """Send a query and do not wait for its answer; nothing else may be asked before `hear` was called.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from pgchaos import clock
 from pgchaos.engine import leaks, tables
 from pgchaos.engine.checking import Check
 from pgchaos.engine.corruption import corruptions
+from pgchaos.engine.created import Created, Thing
 from pgchaos.engine.door import LOOKS_FOR_SESSIONS, Door
 from pgchaos.engine.keeping import LASTING
 from pgchaos.engine.link import Link, LinkError
@@ -28,6 +29,7 @@ from pgchaos.scenario.condition import holds
 from pgchaos.scenario.items import CHOICE, Item
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.model import Section as Part
+from pgchaos.scenario.terms import Leave
 from pgchaos.schedule.board import in_force
 from pgchaos.schedule.orders import Order
 from pgchaos.schedule.permutations import actors
@@ -88,7 +90,8 @@ class Run:
         lasting, looks = mentions(scenario, LASTING), mentions(scenario, LOOKS_FOR_SESSIONS)
         if sandbox.outside is not None and sandbox.outside.lasts:
             lasting = True
-        self._door = Door(sandbox, keep=not lasting, join=looks)
+        self._created = None if sandbox.ours else Created()
+        self._door = Door(sandbox, keep=not lasting, join=looks, created=self._created)
         self._share = settings.share(scenario.timeout)
         self._voices = Voices(result)
         self._calm = Stop()
@@ -138,8 +141,9 @@ class Run:
         if self._scenario.alone:
             await_end_of_others(self._looks.link(), siblings(self._sandbox.database), self._calm)
         alone = not self._sandbox.shared
-        shared = self._looks.ask(lambda link: leaks.rows(link, leaks.SHARED)) if alone else []
-        objects = self._looks.ask(lambda link: leaks.rows(link, leaks.OBJECTS)) if self._sandbox.in_place else []
+        shared = self._rows(leaks.SHARED) if alone else []
+        here = self._rows(leaks.LEFT) if self._sandbox.in_place else []
+        objects = self._rows(leaks.OBJECTS) if self._sandbox.in_place else []
         if self._ledger is not None:
             self._ledger.start, self._ledger.began = self._catalog().clock(), clock.now()
         if self._look is not None:
@@ -164,8 +168,7 @@ class Run:
             finally:
                 self._take_assertions()
                 if alone:
-                    found += self._looks.ask(leaks.in_database)
-                    found += self._looks.ask(lambda link: leaks.shared(link, shared, self._scenario.source))
+                    found += self._remove_leaks(shared, here)
                 else:
                     found += self._looks.ask(leaks.in_schema)
                     look = self._looks.ask
@@ -176,8 +179,24 @@ class Run:
                 found += self._looks.ask(lambda link: leaks.objects(link, objects))
             elif alone:
                 found += self._looks.ask(lambda link: leaks.sessions(link, self._pids))
-            in_force_ = [w for w in self._scenario.leaves if holds(w.when, self._variables)]
-            self._result.failures += leaks.judge(found, in_force_)
+        leaves = [w for w in self._scenario.leaves if holds(w.when, self._variables)]
+        self._judge_leaks(found, leaves, complete=complete)
+
+    def _rows(self, query: str) -> list[Thing]:
+        return self._looks.ask(lambda link: leaks.rows(link, query))
+
+    def _remove_leaks(self, before: Collection[Thing], here: Collection[Thing] = ()) -> list[leaks.Leak]:
+        """Remove what is the scenario's, and note what had to be left."""
+        whose = leaks.Whose(self._scenario.source, self._created, self._sandbox.in_place, before, here)
+        found = self._looks.ask(lambda link: leaks.in_database(link, whose))
+        found += self._looks.ask(lambda link: leaks.shared(link, whose))
+        return found
+
+    def _judge_leaks(self, found: list[leaks.Leak], leaves: Iterable[Leave], *, complete: bool) -> None:
+        failures = leaks.judge(found, leaves) if complete else []
+        self._result.failures += failures
+        told = {failure.text for failure in failures}
+        self._result.notes += [text for text in leaks.left(found) if text not in told]
 
     def _look_for_corruption(self) -> None:
         """Look before teardown, which takes away what there is to see; after a failure too: it may be the cause."""
@@ -213,11 +232,10 @@ class Run:
                 self._judge_visit(visit, complete)
 
     def _judge_visit(self, visit: Visit, complete: bool) -> None:
-        found = self._looks.ask(leaks.in_database)
-        found += self._looks.ask(lambda link: leaks.shared(link, visit.shared, self._scenario.source))
+        found = self._remove_leaks(visit.shared)
         if complete:
             found += self._looks.ask(lambda link: leaks.sessions(link, self._pids))
-            self._result.failures += leaks.judge(found, ())
+        self._judge_leaks(found, (), complete=complete)
 
     def _set_up(self, setup: Section) -> bool:
         if self._fail(setup.run(self._items(self._scenario.setup), self._share)):

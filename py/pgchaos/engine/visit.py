@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pgchaos.engine.answer import Answer, Result, Row
+from pgchaos.engine.created import Thing
 from pgchaos.engine.door import Door, Notice
 from pgchaos.engine.keeping import AS_NEW, LASTING, NOT_AS_NEW, VISITOR, KeptLink
-from pgchaos.engine.leaks import SHARED, Thing
+from pgchaos.engine.leaks import SHARED
 from pgchaos.engine.link import LinkError
 from pgchaos.engine.stop import Stop
 from pgchaos.server import Sandbox

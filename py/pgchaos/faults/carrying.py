@@ -18,6 +18,12 @@ _STARTED_WITHIN = 10.0
 _ENDED_WITHIN = 10_000
 """Milliseconds in which a backend ends that is terminated."""
 _NO_AUTOVACUUM = "SELECT WHERE '{}' LIKE 'autovacuum%' AND pg_catalog.current_setting('autovacuum') = 'off'"
+_OURS = "FROM pg_catalog.pg_stat_activity WHERE pid = {} AND datname = pg_catalog.current_database()"
+"""A backend of the scenario's database: the number alone may be another's by now, who works in another database."""
+_OURS_TO_KILL = (
+    "FROM pg_catalog.pg_stat_activity WHERE pid = {}"
+    " AND (datname = pg_catalog.current_database() OR backend_type <> 'client backend')"
+)
 _LOOK = 0.002
 
 Row = Sequence["str | None"]
@@ -90,12 +96,12 @@ def carry_out(reach: Reach, kind: str, argument: str, pids: Collection[int]) -> 
 
 
 def _signal(reach: Reach, call: str, pid: int) -> None:
-    rows = reach.ask(f"SELECT pg_catalog.{call}")
+    rows = reach.ask(f"SELECT pg_catalog.{call} {_OURS.format(pid)}")
     if rows is None:
         raise Missed("the server does not answer")
-    if rows[0][0] == "t":
+    if rows and rows[0][0] == "t":
         return
-    if reach.ask(f"SELECT FROM pg_catalog.pg_stat_activity WHERE pid = {pid}"):
+    if reach.ask(f"SELECT {_OURS.format(pid)}"):
         raise Undelivered(f"backend {pid} did not end within {_ENDED_WITHIN // 1000} s")
     raise Missed(f"the server has no backend {pid} any more")
 
@@ -157,7 +163,10 @@ def _kill_one(reach: Reach, pid: int) -> None:
         return
     # on another machine, or in a container, the number is another process's here: let the server's machine do it
     # no row: the program reads none, and one that it left in the pipe would be an error
-    reach.ask(f"COPY (SELECT WHERE false) TO PROGRAM 'kill -9 {pid}'")
+    if reach.ask(f"SELECT {_OURS_TO_KILL.format(pid)}"):
+        reach.ask(f"COPY (SELECT WHERE false) TO PROGRAM 'kill -9 {pid}'")
+        return
+    raise Missed(f"the server has no process {pid} any more")
 
 
 def _kill_child(power: PrivateServer, pid: int) -> None:

@@ -76,7 +76,13 @@ class Lending:
         """
         name = self._pool.take(extensions)
         try:
-            yield Sandbox(name, self._server.conninfo(name), spare=self._spare, power=self._server.private)
+            yield Sandbox(
+                name,
+                self._server.conninfo(name),
+                ours=self._server.ours,
+                spare=self._spare,
+                power=self._server.private,
+            )
         finally:
             self._pool.give_back(name)
 
@@ -100,6 +106,7 @@ class Lending:
             yield Sandbox(
                 name,
                 shelf.conninfo,
+                ours=self._server.ours,
                 shelf=shelf,
                 spare=self._spare,
                 keep=lambda: kept.append(True),
@@ -253,7 +260,7 @@ class Lending:
             # most come back clean
             name = self._pool.take(BARE, ahead=1)
             conninfo = self._server.conninfo(name)
-            lent = Lent(Sandbox(name, conninfo, spare=self._spare), Shelf(conninfo))
+            lent = Lent(Sandbox(name, conninfo, ours=self._server.ours, spare=self._spare), Shelf(conninfo))
         lent.clean = False
         try:
             yield lent

@@ -77,7 +77,7 @@ class OwnServers:
                     place = sql.Literal(str(server.folder / DISK))
                     conn.execute(sql.SQL("CREATE TABLESPACE {} LOCATION {}").format(sql.Identifier(TABLESPACE), place))
             banner = f"PostgreSQL {self.version}, a private server of the scenario's own"
-            yield Sandbox(_DATABASE, _conninfo(server, _DATABASE), power=server, banner=banner)
+            yield Sandbox(_DATABASE, _conninfo(server, _DATABASE), ours=True, power=server, banner=banner)
 
     def missing(self, requirement: Requirement) -> str:
         """Say why a server of this kind does not meet a requirement.

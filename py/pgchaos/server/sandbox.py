@@ -38,6 +38,7 @@ class Sandbox:
         database: its name.
         conninfo: how to connect to it.
         in_place: the user's own database, not one of ours.
+        ours: the server was started by this run, and all that is on it is ours.
         schema: the scenario's own in a database that others use too, else ''.
         shelf: where that database's connections wait from one scenario to the next; None where none are kept.
         spare: closes all the connections that wait so on the server.
@@ -55,6 +56,7 @@ class Sandbox:
     database: str
     conninfo: str
     in_place: bool = False
+    ours: bool = False
     schema: str = ""
     shelf: Shelf | None = None
     spare: Callable[[], None] = _nothing

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from psycopg import sql
 from psycopg.errors import OperationalError
 
+from pgchaos.engine.created import Created
 from pgchaos.engine.specs.connection import Connection
 from pgchaos.engine.specs.keeping import Kept
 from pgchaos.engine.specs.waiting import Waiting
@@ -43,6 +44,8 @@ class Company:
         self._connect, self._name, self._waiting, self._kept = connect, name, waiting, kept
         self._source = spec.source
         self._names = ("control connection", *(session.name for session in spec.sessions))
+        self.created: Created | None = None
+        """Takes what the sessions create, on a server that is not ours."""
         self._connections: list[Connection | None] = [None] * len(self._names)
         self._changed: set[int] = set()
         self._lasting: dict[str, bool] = {}
@@ -83,6 +86,8 @@ class Company:
             if not self._stands(number):
                 self._connections[number] = self._connect(name)
                 self._changed.discard(number)
+        for connection in self:
+            connection.created = self.created
         changed = sorted(self._changed) if reset else []
         self._changed.clear()
         self._ask((self[number], "DISCARD ALL") for number in changed)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import select
+import time
 from collections import deque
 from typing import TypeAlias
 
@@ -15,10 +16,14 @@ from psycopg.errors import OperationalError
 
 from pgchaos.engine.cancelling import cancel
 from pgchaos.engine.connecting import connected
+from pgchaos.engine.created import Created, Refused
 from pgchaos.engine.stop import Stop
 from pgchaos.isolation.model import decoded, encoded
 
 _COPY_FROM_STDIN = b"a spec has no data for COPY FROM STDIN"
+
+_LOOK_UP = 10.0
+"""Seconds to look up what a statement created."""
 
 Event: TypeAlias = "str | pq.abc.PGresult"
 """A notice, as libpq words it, or a result."""
@@ -52,6 +57,11 @@ class Connection:
         self.busy = False
         """It has a query that is not over, as far as it was pumped."""
         self.pid = self._pg.backend_pid
+        self.created: Created | None = None
+        """What the sessions of the spec created, on a server that is not ours."""
+        self._query = ""
+        self._tags: list[str] = []
+        self._failed = False
 
     def fileno(self) -> int:
         """Return the socket to poll; it changes never, and is -1 when the connection is gone."""
@@ -94,6 +104,7 @@ class Connection:
         """
         self.copied.clear()
         self._pg.send_query(encoded(query))
+        self._query, self._tags, self._failed = query, [], False
         self.busy = True
         self._unsent = bool(self._pg.flush())
 
@@ -117,6 +128,8 @@ class Connection:
         raw = self._pg.get_result()
         if raw is None:
             self.busy = False
+            if self.created is not None and not self._failed:
+                self.created.hear(self._query, self._tags, self._look_up)
         elif raw.status == pq.ExecStatus.COPY_IN:
             self._pg.put_copy_end(_COPY_FROM_STDIN)
             self._unsent = bool(self._pg.flush())
@@ -124,8 +137,35 @@ class Connection:
             self._copy_out()
         else:
             self.events.append(raw)
+            self._tags.append((raw.command_status or b"").decode())
+            self._failed = self._failed or raw.status == pq.ExecStatus.FATAL_ERROR
             severity = raw.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED)
             self._fatal = severity in (b"FATAL", b"PANIC")
+
+    def _look_up(self, query: str) -> list[tuple[str, ...]]:
+        """Ask something of the engine's own, between two queries of the spec; it takes no time to speak of."""
+        end = time.monotonic() + _LOOK_UP
+        rows: list[tuple[str, ...]] = []
+        refused = b""
+        try:
+            self._pg.send_query(query.encode())
+            while True:
+                while self._pg.flush() or self._pg.is_busy():
+                    select.select([self._pg.socket], [], [], max(0.0, end - time.monotonic()))
+                    if time.monotonic() > end:
+                        cancel(self._pg)
+                        end = time.monotonic() + _LOOK_UP
+                    self._pg.consume_input()
+                raw = self._pg.get_result()
+                if raw is None:
+                    break
+                refused = refused or (raw.error_message if raw.status == pq.ExecStatus.FATAL_ERROR else b"")
+                rows += [(decoded(raw.get_value(number, 0) or b""),) for number in range(raw.ntuples)]
+        except OperationalError as error:
+            raise Refused(str(error)) from error
+        if refused:
+            raise Refused(decoded(refused))
+        return rows
 
     def _copy_out(self) -> None:
         size, data = self._pg.get_copy_data(1)

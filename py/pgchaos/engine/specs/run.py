@@ -6,9 +6,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from psycopg import sql
+import psycopg
 
 from pgchaos.engine.connecting import LinkError
+from pgchaos.engine.created import KINDS, Ask, Created, Refused, Row, Thing
+from pgchaos.engine.removal import UNPROVEN, how_to_remove, remove
 from pgchaos.engine.specs.company import Company
 from pgchaos.engine.specs.connection import Connection, Interrupted
 from pgchaos.engine.specs.keeping import Kept, connected, watching
@@ -96,11 +98,12 @@ class _Run:
     ) -> None:
         self._spec, self._server, self._settings, self._lent = spec, server, settings, lent
         self._calm, self._watch, self._result = calm, watch, result
+        self._created = None if server.ours else Created()
 
     def go(self) -> None:
         for need in needs(self._spec.source):
             self._watch.take_turn(need.what, shared=need.shared)
-        mine = self._strangers(roles(self._spec.source))
+        mine = self._strangers()
         begun = time.monotonic()
         deadline = None if self._settings.limit is None else begun + self._settings.limit
         own = self._lent.sandbox.database if _REGRESSION in self._spec.source else ""
@@ -108,6 +111,7 @@ class _Run:
         waiting = Waiting(self._calm, deadline)
         kept = Kept(None if self._settings.leaks else self._lent.shelf, self._spec)
         company = Company(self._spec, self._connect, self._name, waiting, kept)
+        company.created = self._created
         stage = Stage(self._spec, company, self._watch, waiting, self._settings, paper)
         try:
             try:
@@ -139,24 +143,37 @@ class _Run:
         conninfo = conninfo_of(self._lent.sandbox.conninfo, self._name(session), superuser=self._server.superuser)
         return connected(self._server, conninfo, self._calm)
 
-    def _strangers(self, named: list[str]) -> list[str]:
-        """Tell which of these roles are not there: those that the spec makes are to go with it."""
-        if not named:
-            return []
-        there = {name for (name,) in self._watch.ask("SELECT rolname FROM pg_catalog.pg_roles")}
-        return [name for name in named if name not in there]
+    def _strangers(self) -> list[str]:
+        """Tell which roles that the spec names are not there: they may become the spec's."""
+        named = roles(self._spec.source)
+        there = self._watch.ask("SELECT rolname FROM pg_catalog.pg_roles") if named else []
+        return [name for name in named if (name,) not in there]
 
     def _drop(self, mine: list[str]) -> None:
-        """Drop the roles that the spec has made and not dropped; after a stop too."""
-        if not mine:
+        """Drop the roles that the spec has made and not dropped, after a stop too; on others' servers what is proven.
+
+        Args:
+            mine: roles that it names, and that were not there; emptied.
+        """
+        if not mine and (self._created is None or self._created.empty):
             return
         with self._server.connect(self._lent.sandbox.database) as conn:
-            rows = conn.execute("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)", [mine]).fetchall()
-            for (name,) in rows:
-                role = sql.Identifier(str(name))
-                conn.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(role))
-                conn.execute(sql.SQL("DROP ROLE {}").format(role))
+
+            def ask(query: str) -> list[Row]:
+                try:
+                    cursor = conn.execute(query.encode())
+                    return cursor.fetchall() if cursor.description else []
+                except psycopg.Error as error:
+                    raise Refused(str(error).strip()) from error
+
+            new = _roles_there(ask, mine)
+            ours = new if self._created is None else self._created.still_there(ask, KINDS)
+            in_place = self._lent.sandbox.in_place
+            left = [(thing, remove(ask, thing, in_place=in_place)) for thing in ours]
+            left += [(thing, f"{UNPROVEN}; {how_to_remove(thing)}") for thing in new if thing not in ours]
+            self._result.notes += [f"left behind: {kind} {name}; {why}" for (kind, name), why in left if why]
         mine.clear()
+        self._created = None
 
     def _is_clean(self, control: Connection | None) -> bool:
         """Say whether the spec has left nothing in its database: then it serves another one."""
@@ -166,3 +183,8 @@ class _Run:
         with suppress(Interrupted):
             return Watch(control, self._calm).ask(CLEAN) == [("t",)]
         return False
+
+
+def _roles_there(ask: Ask, names: list[str]) -> list[Thing]:
+    there = ask("SELECT rolname FROM pg_catalog.pg_roles") if names else []
+    return [("role", name) for name in names if (name,) in there]

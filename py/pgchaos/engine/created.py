@@ -1,0 +1,241 @@
+"""What the sessions of a run created on a server that others use too: only that may be removed there.
+
+The proof is what the server told such a session: the command tag of a statement that creates the thing, and then,
+asked at once on the same connection, the oid of what has that name. A thing is known by its oid from then on, so that
+another one of the same name is not taken for it. A name that stands in the file, or in SQL that a function runs, proves
+nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Sequence
+
+from psycopg import sql
+
+from pgchaos.engine.answer import Answer
+from pgchaos.scenario.inner_sql import Plain, outer
+from pgchaos.scenario.pieces import Piece
+
+Thing = tuple[str, str]
+"""A kind and a name."""
+Row = tuple[object, ...]
+Ask = Callable[[str], Sequence[Row]]
+"""Asks the server one query; raises Refused."""
+
+_WORDS = {
+    "CREATE ROLE": ("create", ("role", "user", "group"), "role"),
+    "CREATE DATABASE": ("create", ("database",), "database"),
+    "CREATE TABLESPACE": ("create", ("tablespace",), "tablespace"),
+    "PREPARE TRANSACTION": ("prepare", ("transaction",), "prepared transaction"),
+}
+"""By command tag: how such a statement begins, and what it creates."""
+_SLOT = re.compile(r"\bpg_(?:create|copy)_(?:physical|logical)_replication_slot\b", re.IGNORECASE)
+_DROPS_SLOT = re.compile(r"\bpg_drop_replication_slot\b", re.IGNORECASE)
+_SLOT_MADE = {
+    "pg_create_physical_replication_slot": (0, 2),
+    "pg_create_logical_replication_slot": (0, 2),
+    "pg_copy_physical_replication_slot": (1, 2),
+    "pg_copy_logical_replication_slot": (1, 2),
+}
+"""Functions that create a slot: where its name stands among the arguments, and where it may be said to be temporary."""
+_ONE_ROW = "SELECT 1"
+
+_FIND = {
+    "role": "SELECT oid FROM pg_catalog.pg_roles WHERE rolname = {}::pg_catalog.name",
+    "database": "SELECT oid FROM pg_catalog.pg_database WHERE datname = {}::pg_catalog.name",
+    "tablespace": "SELECT oid FROM pg_catalog.pg_tablespace WHERE spcname = {}::pg_catalog.name",
+    "prepared transaction": "SELECT transaction FROM pg_catalog.pg_prepared_xacts WHERE gid = {}",
+    "slot": "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_name = {}::pg_catalog.name",
+}
+_STILL = {
+    "slot": "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_name = {}::pg_catalog.name",
+    "prepared transaction": "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE transaction::text = {}"
+    " AND database = pg_catalog.current_database()",
+    "database": "SELECT datname FROM pg_catalog.pg_database WHERE oid = {}::pg_catalog.oid",
+    "tablespace": "SELECT spcname FROM pg_catalog.pg_tablespace WHERE oid = {}::pg_catalog.oid",
+    "role": "SELECT rolname FROM pg_catalog.pg_roles WHERE oid = {}::pg_catalog.oid",
+}
+"""In the order in which things can be removed: a role may own the others."""
+
+
+KINDS = tuple(_STILL)
+"""All kinds of things, in that order."""
+
+
+class Refused(Exception):
+    """The server refused what it was asked; the message is the server's."""
+
+
+class Created:
+    """What the sessions of one run created. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: set[Thing] = set()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was created that may have to be removed."""
+        with self._lock:
+            return not self._known
+
+    def hear(self, query: str, tags: Sequence[str], ask: Ask) -> None:
+        """Take what the server answered to a query of a session, none of whose statements failed.
+
+        Args:
+            query: as it was sent.
+            tags: of its statements.
+            ask: asks the same session.
+        """
+        if _DROPS_SLOT.search(query):
+            # a slot has no oid: one that is made anew by somebody else could not be told from it
+            self._forget_slots()
+        for kind, name in creations(query, tags):
+            try:
+                found = ask(_with(_FIND[kind], name))
+            except Refused:
+                continue  # it cannot be known any more, and so is not proven
+            with self._lock:
+                self._known.update((kind, str(identity)) for (identity,) in found)
+
+    def _forget_slots(self) -> None:
+        with self._lock:
+            self._known = {(kind, identity) for kind, identity in self._known if kind != "slot"}
+
+    def still_there(self, ask: Ask, kinds: Sequence[str]) -> list[Thing]:
+        """Tell what of it is there now, under the name that it has now.
+
+        Args:
+            ask: asks the server.
+            kinds: which to look for.
+
+        Returns:
+            The things, in the order in which they can be removed.
+
+        Raises:
+            Refused: the server cannot be asked.
+        """
+        with self._lock:
+            known = sorted(self._known)
+        wanted = [(kind, identity) for kind in _STILL for of, identity in known if of == kind and kind in kinds]
+        return [(kind, str(name)) for kind, identity in wanted for (name,) in ask(_with(_STILL[kind], identity))]
+
+
+def heard(created: Created, query: str, answer: Answer, ask: Ask) -> None:
+    """Take an answer, if all of it is good.
+
+    Args:
+        created: of the run.
+        query: as it was sent.
+        answer: to it; where a statement failed, it may have taken the others back.
+        ask: asks the same session.
+    """
+    if answer.error is None and not answer.interrupted:
+        created.hear(query, [result.tag for result in answer.results], ask)
+
+
+def _with(query: str, value: str) -> str:
+    return query.replace("{}", sql.Literal(value).as_string(None))
+
+
+def creations(query: str, tags: Sequence[str]) -> list[Thing]:
+    """Tell what statements created, by their command tags.
+
+    Args:
+        query: one statement, or several that were sent together.
+        tags: that the server answered, one for each.
+
+    Returns:
+        Kinds and names. What is in doubt is left out.
+    """
+    if not (any(tag in _WORDS for tag in tags) or _SLOT.search(query)):
+        return []
+    statements = outer(query)
+    if len(statements) != len(tags):
+        return []
+    found = (_creation(query, plain, tag) for plain, tag in zip(statements, tags, strict=True))
+    return [thing for thing in found if thing is not None]
+
+
+def _creation(query: str, plain: Plain, tag: str) -> Thing | None:
+    if tag == _ONE_ROW:
+        name = _slot(query, list(plain.pieces))
+        return ("slot", name) if name else None
+    if tag not in _WORDS or len(plain.pieces) < 3:
+        return None
+    verb, nouns, kind = _WORDS[tag]
+    first, second, third = plain.pieces[:3]
+    if not (first.says(verb) and second.says(*nouns)):
+        return None
+    name = _string(query, third) if kind == "prepared transaction" else _identifier(query, third)
+    return (kind, name) if name else None
+
+
+def _identifier(query: str, piece: Piece) -> str:
+    """Read a name as the server does, which folds ASCII letters only; '' where that is in doubt."""
+    if piece.kind == "name":
+        return piece.text if query[piece.start] == '"' else ""  # not U&"…"
+    raw = query[piece.start : piece.start + len(piece.text)]
+    return piece.text if piece.kind == "word" and raw.isascii() else ""
+
+
+def _string(query: str, piece: Piece) -> str:
+    """Read a string that has no escapes, whatever the settings of the session; '' where that is in doubt."""
+    plain = piece.kind == "string" and query[piece.start] in "'$" and "\\" not in piece.text
+    return piece.text if plain else ""
+
+
+def _slot(query: str, pieces: list[Piece]) -> str:
+    """Tell which slot SELECT has created: nothing but one call with constants proves that it was called.
+
+    Taken are `SELECT f('slot', …)` and `SELECT a, b FROM f('slot', …)`, each with an alias or without.
+    """
+    if not pieces or not pieces[0].says("select"):
+        return ""
+    start = next((at for at, piece in enumerate(pieces) if piece.text in _SLOT_MADE and piece.kind == "word"), 0)
+    end = next((at for at in range(start, len(pieces)) if pieces[at].sign(")")), 0)
+    before, call, behind = pieces[1:start], pieces[start : end + 1], pieces[end + 1 :]
+    if len(before) > 1 and before[-1].sign(".") and before[-2].says("pg_catalog"):
+        before = before[:-2]
+    if not start or not end or not (_is_alias(behind) and _is_plain_list(before)):
+        return ""
+    where, temporary = _SLOT_MADE[call[0].text]
+    arguments = _arguments(call[1:])
+    if len(arguments) <= where or (len(arguments) > temporary and not arguments[temporary][0].says("false")):
+        return ""
+    argument = arguments[where]
+    return _string(query, argument[0]) if len(argument) == 1 else ""
+
+
+def _is_alias(behind: list[Piece]) -> bool:
+    if behind and behind[0].says("as"):
+        behind = behind[1:]
+    reserved = behind and behind[0].says("where", "limit", "offset", "group", "having", "order", "union", "for", "from")
+    return not reserved and (not behind or (len(behind) == 1 and behind[0].identifier))
+
+
+def _is_plain_list(before: list[Piece]) -> bool:
+    """Nothing, or columns and constants before FROM."""
+    if not before:
+        return True
+    return before[-1].says("from") and all(
+        piece.kind in ("name", "string", "number") or piece.sign("*", ",", ".") or piece.kind == "word"
+        for piece in before[:-1]
+    )
+
+
+def _arguments(call: list[Piece]) -> list[list[Piece]]:
+    """Cut `(a, b)` into arguments; none where one is not a constant."""
+    if not call or not call[0].sign("("):
+        return []
+    arguments: list[list[Piece]] = [[]]
+    for piece in call[1:-1]:
+        if piece.sign(","):
+            arguments.append([])
+        elif piece.kind in ("string", "number") or piece.says("true", "false"):
+            arguments[-1].append(piece)
+        else:
+            return []
+    return arguments if all(arguments) else []
