@@ -68,8 +68,11 @@ def test_a_lost_update_is_found_named_and_shown_beside_the_nearest_serial_order(
     )
     assert failure.place == Place("scenario.sql", 10)
     assert nearest.startswith("the nearest serial order is ")
-    assert any(": there (value = 1), here (value = 0)" in line and "SELECT value FROM counter" in line for line in told)
-    assert "  table counter: there (id = 1, value = 2), here (id = 1, value = 1)" in told
+    assert any(
+        ": a serial order gives (value = 1), this run gave (value = 0)" in line and "SELECT value FROM counter" in line
+        for line in told
+    )
+    assert "  table counter: a serial order gives (id = 1, value = 2), this run gave (id = 1, value = 1)" in told
     assert result.permutations is not None
     assert result.permutations.failed == 4
 
@@ -182,7 +185,7 @@ def test_the_state_alone_can_tell(play: Play) -> None:
     one = copies.format("one", "INSERT INTO counter SELECT 3, count(*) FROM counter;")
     two = copies.format("two", "INSERT INTO counter SELECT 4, count(*) FROM counter;")
     failure = oracle(play(scenario(one, two)))
-    assert failure.details[-1].strip().startswith("table counter: there ")
+    assert failure.details[-1].strip().startswith("table counter: a serial order gives ")
 
 
 # who is in the order
@@ -319,7 +322,7 @@ def test_a_state_section_replaces_the_tables(play: Play) -> None:
     assert is_safe(play(scenario(*sessions, rest="-- chaos:state\nSELECT count(*) FROM counter;")))
     told = oracle(play(scenario(*sessions, rest="-- chaos:state\nSELECT sum(value) FROM counter;"))).details[-1]
     assert "state query in line " in told
-    assert "there (sum = 5), here (sum = 4)" in told
+    assert "a serial order gives (sum = 5), this run gave (sum = 4)" in told
 
 
 def test_variables_of_the_matrix_are_set_in_a_state_section(play: Play) -> None:

@@ -187,3 +187,105 @@ COMMIT;
     assert failure.names == ("lost update",)
     assert failure.details[0].startswith("two[1] and one[1] both wrote pair (1); what two[1] wrote was made of ")
     assert failure.details[0].endswith(" (given what opens[1] did)")
+
+
+BOTH = """
+-- chaos:session one
+-- chaos:step looks
+BEGIN;
+{0}
+-- chaos:step writes
+{1}
+COMMIT;
+-- chaos:session two
+-- chaos:step looks
+BEGIN;
+{0}
+-- chaos:step writes
+{2}
+COMMIT;
+"""
+STALE = {
+    "a row without a key": (
+        "CREATE TABLE c (v int); INSERT INTO c VALUES (0);",
+        "SELECT v AS was FROM c \\gset",
+        "UPDATE c SET v = :was + {who};",
+    ),
+    "what is subtracted after a look": (
+        "CREATE TABLE c (id int PRIMARY KEY, v int); INSERT INTO c VALUES (1, 100);",
+        "SELECT v >= 60 AS enough FROM c WHERE id = 1 \\gset",
+        "\\if :enough\nUPDATE c SET v = v - 60 WHERE id = 1;\n\\endif",
+    ),
+    "what is subtracted, with a row beside it": (
+        "CREATE TABLE c (id int PRIMARY KEY, v int); CREATE TABLE paid (who int PRIMARY KEY);"
+        " INSERT INTO c VALUES (1, 100);",
+        "SELECT v >= 60 AS enough FROM c WHERE id = 1 \\gset",
+        "\\if :enough\nUPDATE c SET v = v - 60 WHERE id = 1;\nINSERT INTO paid VALUES ({who});\n\\endif",
+    ),
+    "the same written twice": (
+        "CREATE TABLE c (id int PRIMARY KEY, v int); CREATE TABLE paid (who int PRIMARY KEY, v int);"
+        " INSERT INTO c VALUES (1, 100);",
+        "SELECT v AS was FROM c WHERE id = 1 \\gset",
+        "UPDATE c SET v = 0 WHERE id = 1;\nINSERT INTO paid VALUES ({who}, :was);",
+    ),
+}
+APART = {
+    "rows of their own, and a count of both": (
+        "CREATE TABLE c (id int PRIMARY KEY, v int); CREATE TABLE n (id int PRIMARY KEY, v int);"
+        " INSERT INTO c VALUES (1, 1), (2, 1); INSERT INTO n VALUES (1, 0);",
+        "SELECT sum(v) = 2 AS both FROM c \\gset",
+        "\\if :both\nUPDATE c SET v = 0 WHERE id = {who};\nUPDATE n SET v = v + 1 WHERE id = 1;\n\\endif",
+    ),
+    "new rows, and a count of both": (
+        "CREATE TABLE c (id int PRIMARY KEY); CREATE TABLE n (id int PRIMARY KEY, v int); INSERT INTO n VALUES (1, 0);",
+        "SELECT count(*) = 0 AS free FROM c \\gset",
+        "\\if :free\nINSERT INTO c VALUES ({who});\nUPDATE n SET v = v + 1 WHERE id = 1;\n\\endif",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"), [(what, "lost update" if what in STALE else "write skew") for what in (*STALE, *APART)]
+)
+def test_who_writes_a_row_that_both_had_read_loses_an_update_and_skews_nothing(
+    what: str, expected: str, play: Play
+) -> None:
+    setup, looks, writes = {**STALE, **APART}[what]
+    head = "-- chaos:schedule one.looks two.looks one.writes two.writes\n-- chaos:oracle serializable\n-- chaos:setup\n"
+    text = BOTH.format(looks, writes.replace("{who}", "1"), writes.replace("{who}", "2"))
+    failure = told(play(head + setup + text))
+    assert failure.names == (expected,)
+    if expected == "lost update":
+        assert failure.details[0].startswith("two[1] and one[1] both wrote c ")
+
+
+TAKES = {
+    "SKIP LOCKED": "SELECT id FROM job ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED;",
+    "pg_try_advisory_xact_lock()": "SELECT pg_try_advisory_xact_lock(9);",
+}
+
+
+@pytest.mark.parametrize("what", TAKES)
+def test_what_gives_way_to_a_lock_is_named_as_what_no_serial_order_has(what: str, play: Play) -> None:
+    takes = TAKES[what]
+    text = f"""\
+-- chaos:schedule one.takes two.takes one.ends two.ends
+-- chaos:oracle serializable
+-- chaos:setup
+CREATE TABLE job (id int PRIMARY KEY); INSERT INTO job VALUES (1), (2);
+-- chaos:session one
+-- chaos:step takes
+BEGIN;
+{takes}
+-- chaos:step ends
+COMMIT;
+-- chaos:session two
+-- chaos:step takes
+BEGIN;
+{takes}
+-- chaos:step ends
+COMMIT;
+"""
+    failure = told(play(text))
+    assert "so no serial order does what a session does that gives way" in failure.details[-2]
+    assert f"gives way to who holds a lock: {what} in lines 8, 14." in failure.details[-2]

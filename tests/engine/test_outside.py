@@ -168,7 +168,7 @@ def test_every_run_of_a_search_begins_as_the_first_did(what: str, stay: Play) ->
     assert result.failures == []
     assert result.permutations is not None
     assert result.permutations.run == 2
-    assert any("changed, so that" in note for note in result.notes) == (what not in OF_A_SESSION)
+    assert any("changed, so that" in note for note in result.remarks) == (what not in OF_A_SESSION)
     assert len(states(result)) == 1
 
 
@@ -201,8 +201,8 @@ def test_a_schema_scenario_that_defines_something_elsewhere_spoils_nothing(play:
     for _ in range(2):
         result = play(text)
         assert result.failures == []
-        (note,) = result.notes
-        assert note.startswith("outside the schema of a run, pg_class, pg_type changed")
+        (note,) = result.remarks
+        assert note.startswith("scenario.sql: outside the schema of a run, pg_class, pg_type changed")
 
 
 def test_what_a_schema_holds_is_not_taken_for_a_change_elsewhere(play: Play) -> None:
@@ -241,7 +241,7 @@ def test_what_a_schema_holds_is_not_taken_for_a_change_elsewhere(play: Play) -> 
         -- chaos:check
         SELECT pass('checked');
     """)
-    assert (result.failures, result.notes) == ([], [])
+    assert (result.failures, result.remarks) == ([], [])
 
 
 def test_a_search_that_leaves_nothing_has_one_database(play: Play) -> None:
@@ -261,7 +261,7 @@ def test_a_search_that_leaves_nothing_has_one_database(play: Play) -> None:
         -- chaos:check
         SELECT is(count(*), 3::bigint, 'all stay') FROM stay;
     """)
-    assert (result.failures, result.notes) == ([], [])
+    assert (result.failures, result.remarks) == ([], [])
     assert len({line for line in result.output if "place " in line}) == 1
 
 

@@ -28,18 +28,26 @@ def texts(here: Heard, there: Heard) -> list[str]:
     ("here", "there", "told"),
     [
         (said(("1",)), said(("1",)), []),
-        (said(("1",), ("2",)), said(("2",), ("3",)), ["there (x = 3), here (x = 1)"]),
-        (said(("1",)), said(), ["there no such row, here (x = 1)"]),
-        (said((None,)), said(("",)), ["there (x = ), here (x = NULL)"]),
-        (said(("1",), ("2",)), said(("2",), ("1",)), ["there (x = 2) and (x = 1), here (x = 1) and (x = 2)"]),
-        (said(tag="UPDATE 1"), said(tag="UPDATE 0"), ["there UPDATE 0, here UPDATE 1"]),
-        (said(sqlstate="23505"), said(), ["there it succeeded, here it failed with 23505"]),
-        (said(columns=("x", "y")), said(), ["there the columns x, here the columns x, y"]),
-        (said(("y" * 99,)), said(), [f"there no such row, here (x = {'y' * 59}…)"]),
+        (said(("1",), ("2",)), said(("2",), ("3",)), ["a serial order gives (x = 3), this run gave (x = 1)"]),
+        (said(("1",)), said(), ["a serial order gives no such row, this run gave (x = 1)"]),
+        (said((None,)), said(("",)), ["a serial order gives (x = ), this run gave (x = NULL)"]),
+        (
+            said(("1",), ("2",)),
+            said(("2",), ("1",)),
+            ["a serial order gives (x = 2) and (x = 1), this run gave (x = 1) and (x = 2)"],
+        ),
+        (said(tag="UPDATE 1"), said(tag="UPDATE 0"), ["a serial order gives UPDATE 0, this run gave UPDATE 1"]),
+        (said(sqlstate="23505"), said(), ["a serial order gives success, this run gave error 23505"]),
+        (said(columns=("x", "y")), said(), ["a serial order gives the columns x, this run gave the columns x, y"]),
+        (said(("y" * 99,)), said(), [f"a serial order gives no such row, this run gave (x = {'y' * 59}…)"]),
         (
             said(*MANY),
             said(),
-            ["there no such row, here " + " and ".join(f"(x = {n})" for n in range(5)) + " and 2 more"],
+            [
+                "a serial order gives no such row, this run gave "
+                + " and ".join(f"(x = {n})" for n in range(5))
+                + " and 2 more"
+            ],
         ),
     ],
 )
@@ -51,31 +59,37 @@ def test_what_a_statement_was_told_is_shown_on_both_sides(here: Heard, there: He
 def test_a_transaction_that_went_another_way_is_told() -> None:
     one = unit(A, 0, ["1", "2"])
     run = SerialRun((A,), (replace(one, heard=one.heard[:1]),), {})
-    assert [d.text for d in differences(Outcome((one,), {}), run)] == ["a[1] only here came to line 2, step 1"]
+    assert [d.text for d in differences(Outcome((one,), {}), run)] == ["a[1]: only this run comes to line 2, step 1"]
     gone = SerialRun((), (), {})
-    assert [d.text for d in differences(Outcome((one,), {}), gone)] == ["a[1] there did not come to line 1, step 0"]
+    assert [d.text for d in differences(Outcome((one,), {}), gone)] == [
+        "a[1]: a serial order does not come to line 1, step 0"
+    ]
     failed = SerialRun((A,), (replace(one, fate="other"),), {})
-    assert [d.text for d in differences(Outcome((one,), {}), failed)] == ["a[1] there did not commit, but rolled back"]
+    assert [d.text for d in differences(Outcome((one,), {}), failed)] == [
+        "a[1]: in a serial order it does not commit: it rolled back"
+    ]
     elsewhere = SerialRun((A,), (replace(one, heard=(replace(one.heard[1], number=5),)),), {})
-    assert "a[1] there came to line 2, step 1 instead of line 1, step 0" in [
+    assert "a[1]: a serial order comes to line 2, step 1, this run came to line 1, step 0" in [
         d.text for d in differences(Outcome((one,), {}), elsewhere)
     ]
 
 
 def test_a_table_is_told_with_the_rows_that_differ_and_the_column() -> None:
     found = differences(Outcome((), state({"x": 1, "y": 2})), SerialRun((), (), state({"x": 1, "y": 3})))
-    assert [d.text for d in found] == ["table row: there (id = y, value = 3), here (id = y, value = 2)"]
+    assert [d.text for d in found] == [
+        "table row: a serial order gives (id = y, value = 3), this run gave (id = y, value = 2)"
+    ]
     assert [d.column for d in found] == ["row, column value"]
     more = differences(Outcome((), state({"x": 1})), SerialRun((), (), state({})))
-    assert [d.text for d in more] == ["table row: there no such row, here (id = x, value = 1)"]
+    assert [d.text for d in more] == ["table row: a serial order gives no such row, this run gave (id = x, value = 1)"]
     fewer = differences(Outcome((), state({})), SerialRun((), (), state({"x": 1})))
-    assert [d.text for d in fewer] == ["table row: there (id = x, value = 1), here no such row"]
+    assert [d.text for d in fewer] == ["table row: a serial order gives (id = x, value = 1), this run gave no such row"]
     alone = differences(Outcome((), state({})), SerialRun((), (), {}))
-    assert [d.text for d in alone] == ["table row is here alone"]
+    assert [d.text for d in alone] == ["table row: only this run has it"]
     query = {"state query in line 9": Table(("sum",), (("1",),))}
     other = {"state query in line 9": Table(("sum",), (("2",),))}
     told = differences(Outcome((), query), SerialRun((), (), other))
-    assert [d.text for d in told] == ["state query in line 9: there (sum = 2), here (sum = 1)"]
+    assert [d.text for d in told] == ["state query in line 9: a serial order gives (sum = 2), this run gave (sum = 1)"]
 
 
 def test_the_nearest_order_is_the_one_with_the_fewest_differences() -> None:

@@ -70,7 +70,7 @@ def _changed(link: Link, look: Look) -> list[str]:
 
 
 def told(outside: tuple[str, ...]) -> str:
-    """Say in a note what was changed, and what was done about it.
+    """Say in a remark what was changed, and what was done about it.
 
     Args:
         outside: what `changed_outside` named.

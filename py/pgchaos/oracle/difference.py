@@ -81,19 +81,30 @@ def unit_text(unit: Unit, among: Sequence[Unit]) -> str:
     return f"{unit.actor}{line}{f', iteration {unit.position[0]}' if again else ''}"
 
 
+def both(serial: str, here: str, words: tuple[str, str] = ("a serial order gives", "this run gave")) -> str:
+    """Say what something is on both sides.
+
+    Args:
+        serial: what it is in a serial order.
+        here: what it is in the run that is judged.
+        words: that stand before each.
+    """
+    return f"{words[0]} {serial}, {words[1]} {here}"
+
+
 def _of_unit(unit: Unit, serial: Unit | None) -> Iterator[Difference]:
     if serial is None:
-        yield Difference(f"{unit.actor} there did not come to {_said(unit.heard[0])}", 1 + len(unit.heard))
+        yield Difference(f"{unit.actor}: a serial order does not come to {_said(unit.heard[0])}", 1 + len(unit.heard))
         return
     if serial.fate != "committed":
-        yield Difference(f"{unit.actor} there did not commit, but {_ended(serial)}", 1)
+        yield Difference(f"{unit.actor}: in a serial order it does not commit: it {_ended(serial)}", 1)
     for one, other in zip(unit.heard, serial.heard, strict=False):
         if one != other:
             yield _of_heard(unit, one, other)
     if len(unit.heard) != len(serial.heard):
-        longer, where = (unit, "here") if len(unit.heard) > len(serial.heard) else (serial, "there")
+        longer, where = (unit, "this run") if len(unit.heard) > len(serial.heard) else (serial, "a serial order")
         extra = longer.heard[min(len(unit.heard), len(serial.heard))]
-        yield Difference(f"{unit.actor} only {where} came to {_said(extra)}", 1, _column(extra, None), extra.place)
+        yield Difference(f"{unit.actor}: only {where} comes to {_said(extra)}", 1, _column(extra, None), extra.place)
 
 
 def _ended(unit: Unit) -> str:
@@ -103,21 +114,22 @@ def _ended(unit: Unit) -> str:
 
 def _of_heard(unit: Unit, one: Heard, other: Heard) -> Difference:
     if one.number != other.number:
-        return Difference(f"{unit.actor} there came to {_said(other)} instead of {_said(one)}", 1, "", one.place)
+        text = f"{unit.actor}: a serial order comes to {_said(other)}, this run came to {_said(one)}"
+        return Difference(text, 1, "", one.place)
     if one.sqlstate != other.sqlstate:
         here, there = (_outcome(heard.sqlstate) for heard in (one, other))
-        return Difference(f"{unit.actor} {_said(one)}: there it {there}, here it {here}", 1, "", one.place)
+        return Difference(f"{unit.actor} {_said(one)}: {both(there, here)}", 1, "", one.place)
     there, here = "", ""
     for got, expected in zip(one.results, other.results, strict=False):
         if got != expected:
             here, there = _results(got, expected)
             break
-    text = f"{unit.actor} {_said(one)}: there {there}, here {here}"
+    text = f"{unit.actor} {_said(one)}: {both(there, here)}"
     return Difference(text, 1, _column(one, other), one.place)
 
 
 def _outcome(sqlstate: str) -> str:
-    return "succeeded" if sqlstate == "00000" else f"failed with {sqlstate}"
+    return "success" if sqlstate == "00000" else f"error {sqlstate}"
 
 
 def _said(heard: Heard) -> str:
@@ -163,8 +175,8 @@ def _of(name: str, outcome: Outcome, run: SerialRun) -> Iterator[Difference]:
     one, other = outcome.state.get(name), run.state.get(name)
     what = name if name.startswith("state query") else f"table {name}"
     if one is None or other is None:
-        where = "here" if other is None else "there"
-        yield Difference(f"{what} is {where} alone", 1, name)
+        where = "this run" if other is None else "a serial order"
+        yield Difference(f"{what}: only {where} has it", 1, name)
     elif one != other:
         more, fewer = _apart(one.rows, other.rows)
         here, there = _rows(one.columns, more or one.rows), _rows(other.columns, fewer or other.rows)
@@ -172,7 +184,7 @@ def _of(name: str, outcome: Outcome, run: SerialRun) -> Iterator[Difference]:
             there = "no such row"
         if fewer and not more:
             here = "no such row"
-        text = f"{what}: there {there}, here {here}"
+        text = f"{what}: {both(there, here)}"
         yield Difference(text, max(1, len(more) + len(fewer)), f"{name}{_columns(one, other)}")
 
 

@@ -67,6 +67,51 @@ def _lost(one: Unit, other: Unit, key: Key, case: Case, among: Among) -> Anomaly
     return None
 
 
+def written_over(pair: Sequence[Unit], case: Case, among: Among) -> Anomaly | None:
+    """Find out whether two that did not see each other wrote one row, which who wrote last had read before.
+
+    That both wrote it is found by experiment, as all else. That it was this row which was read is told by the table
+    that the statement names, where nothing else that the other wrote is in a table that it names.
+
+    Args:
+        pair: of transactions of which neither saw what the other did.
+        case: what is known of them.
+        among: in whose company.
+
+    Returns:
+        The lost update; None where there is none.
+    """
+    ended = [unit for unit in case.evidence.units if unit in pair]
+    other, one = ended
+    rows, mine = case.effects.rows(other), case.effects.rows(one)
+    for key in sorted(rows & mine, key=lambda row: (row[0], sortable(row[1]))):
+        table = key[0]
+        # another row of this table may be what was read, unless it has come in the place of this one
+        apart = {row for row in rows - mine if row[0] == table}
+        if apart and not _has_no_key(table, case):
+            continue
+        reads = [
+            heard
+            for heard in case.sight(one, other, among).unseen
+            if _names(heard, table) and not any(_names(heard, name) for name, _ in rows if name != table)
+        ]
+        if reads:
+            a, b = case.text(one), case.text(other)
+            why = f"{a} and {b} both wrote {_row_text(key)}; {a} had read it before {b} wrote: {lines_of(reads)}"
+            place = _write_of(one, reads[0], key).place
+            return anomaly("lost update", why, place, (one, other), (one, other), [(one.name, h) for h in reads])
+    return None
+
+
+def _has_no_key(table: str, case: Case) -> bool:
+    left_behind = case.evidence.state.get(table)
+    return left_behind is not None and left_behind.keys == left_behind.rows
+
+
+def _names(heard: Heard, table: str) -> bool:
+    return re.search(rf"\b{re.escape(table.rpartition('.')[2])}\b", heard.text, re.IGNORECASE) is not None
+
+
 def _is_unseen(sight: Sight) -> bool:
     return bool(sight.unseen) and not sight.seen
 

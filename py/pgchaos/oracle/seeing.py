@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pgchaos.oracle.anomaly import UNNAMED, Anomaly, anomaly, lines_of
 from pgchaos.oracle.case import Among, Case
+from pgchaos.oracle.lost import written_over
 from pgchaos.oracle.model import Heard, Unit
 from pgchaos.oracle.sights import Context, Sight
 
@@ -58,7 +59,8 @@ def write_skew(pair: Sequence[Unit], case: Case, among: Among) -> Anomaly | None
         among: in whose company.
 
     Returns:
-        The write skew, without its name where one may have written over the other; None where there is none.
+        The write skew, without its name where one may have written over the other; the lost update where one has;
+        None where there is none.
     """
     one, other = pair
     mine, theirs = case.sight(one, other, among), case.sight(other, one, among)
@@ -68,9 +70,13 @@ def write_skew(pair: Sequence[Unit], case: Case, among: Among) -> Anomaly | None
     mine_not = f"{a} did not see what {b} did: {lines_of(mine.unseen)}"
     why = f"{mine_not}; and {b} did not see what {a} did: {lines_of(theirs.unseen)}"
     told = [(one.name, heard) for heard in mine.unseen] + [(other.name, heard) for heard in theirs.unseen]
-    # where it is not known what they wrote, one may have written over the other
-    kind = "write skew" if all(map(case.effects.known, pair)) else UNNAMED
-    return anomaly(kind, why, mine.unseen[0].place, pair, pair, told)
+    if not all(map(case.effects.known, pair)):
+        # one may have written over the other
+        return anomaly(UNNAMED, why, mine.unseen[0].place, pair, pair, told)
+    over = written_over(pair, case, among)
+    if over is not None:
+        return over
+    return anomaly("write skew", why, mine.unseen[0].place, pair, pair, told)
 
 
 @dataclass(frozen=True, slots=True)

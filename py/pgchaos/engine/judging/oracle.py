@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 
 from pgchaos.engine.judging.ledger import Ledger
 from pgchaos.engine.judging.worth import Worth
@@ -19,6 +20,7 @@ from pgchaos.oracle.naming import name
 from pgchaos.oracle.search import Known, LeftOut, Node, Wanted, choices, contexts, find
 from pgchaos.oracle.serial import OneByOne, one_by_one
 from pgchaos.oracle.sights import Context
+from pgchaos.scenario.gives_way import advice, gives_way
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.place import Place
 from pgchaos.schedule.board import Actor
@@ -123,6 +125,11 @@ class Oracle:
             self.worth.compare(tuple(sorted(variables.items())), ledger.outcome.units)
         return _told(ledger.outcome, order, cut_short[0].text if cut_short else "", late)
 
+    @cached_property
+    def advice(self) -> tuple[str, ...]:
+        """What to think of where a run differs from every serial order, by what the file says."""
+        return advice(gives_way(self._scenario))
+
     @property
     def place(self) -> Place | None:
         """The line that asks for it."""
@@ -204,8 +211,9 @@ class _Variant:
         without = "".join(f" (without {actor}, which did not commit)" for actor, _ in sorted(left_out))
         details = [
             *filter(None, [anomaly.why]),
-            f"the nearest serial order is {order_text(run)}{without}; there and here differ:",
+            f"the nearest serial order is {order_text(run)}{without}; what differs:",
             *(f"  {line}" for line in (*told[:_SHOWN], *more)),
+            *self._oracle.advice,
         ]
         judged = Judged((anomaly.name,), serial=self._known.runs)
         place = anomaly.place or self._oracle.place
@@ -273,7 +281,9 @@ def _refusal(run: SerialRun, again: SerialRun) -> Failure | None:
     told = again.problem
     place = None
     for one in differences(Outcome(run.units, run.state), again):
-        told = told or f"{one.text.replace(': there ', ': once ').replace(', here ', ', once ')}"
+        told = (
+            told or f"{one.text.replace(': a serial order gives ', ': once ').replace(', this run gave ', ', once ')}"
+        )
         told += f" [{one.column}]" if one.column else ""
         place = one.place
         break

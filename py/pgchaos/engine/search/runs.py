@@ -70,7 +70,7 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         single.lend = lambda: server.rehearsal(scenario.extensions)
         runs = _Runs(single)
         result = runs.go()
-        result.notes.append(told(outside))
+        result.remarks.append(f"{scenario.shown}: {told(outside)}")
     result.failures += runs.never_run(result)
     result.judged = runs.oracle.judged if runs.oracle is not None else None
     return result
