@@ -101,6 +101,22 @@ class Interpreter:
             raise Wrong(f'unrecognized value "{value}" for "\\{item.name} expression": Boolean expected{unset}')
         return held is not False
 
+    def is_true(self, name: str) -> bool:
+        """Say whether a variable is true, as psql reads a boolean.
+
+        Args:
+            name: of the variable.
+
+        Raises:
+            Wrong: it is not set, or it is no boolean.
+        """
+        if name not in self.variables:
+            raise Wrong(f"the variable {name} is not set{meant(name, self.variables)}")
+        held = truth(self.variables[name])
+        if held is None:
+            raise Wrong(f'the variable {name} is "{self.variables[name]}", not a boolean (true, false, on, off, 1, 0),')
+        return held
+
     def about(self, statement: Statement) -> About:
         """Tell what helps to understand an error of a statement."""
         return About(statement.text, tuple(self._unset(statement.parts)))

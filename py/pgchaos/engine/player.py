@@ -76,6 +76,8 @@ class Player:
             for iteration in range(1, self._session.repeat + 1):
                 self._at = self._position(iteration)
                 self._iterate()
+                if not self._goes_on():
+                    break
         except (Quit, Halted):
             pass
         except SessionFailed as stopped:
@@ -105,6 +107,23 @@ class Player:
             self._perform(item)
         for name in self._barriers:
             self._cast.stage.arrive(self.actor, name, self._at.iteration)
+
+    def _goes_on(self) -> bool:
+        """Say whether the next iteration is to be made, at the end of one."""
+        session = self._session
+        if session.beside:
+            return not self._cast.stage.has_ended(session.beside)
+        if not session.until:
+            return True
+        try:
+            done = self._at.state.is_true(session.until)
+        except Wrong as wrong:
+            text = f"`until {session.until}`: {wrong} at the end of iteration {self._at.iteration}"
+            raise SessionFailed(plain_failure(text, session.place, self._who)) from None
+        if not done and self._at.iteration == session.repeat:
+            text = f"`until {session.until}`: it was not true after {session.repeat} iterations"
+            raise SessionFailed(plain_failure(text, session.place, self._who))
+        return not done
 
     def _perform(self, item: Item) -> None:
         if isinstance(item, Meta):

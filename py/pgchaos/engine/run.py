@@ -15,6 +15,7 @@ from pgchaos.engine.door import LOOKS_FOR_SESSIONS, Door
 from pgchaos.engine.keeping import LASTING
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.looks import NAME, Looks
+from pgchaos.engine.meeting import meeting_notes
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.outside import changed_outside
 from pgchaos.engine.section import Done, Hear, Section
@@ -174,6 +175,8 @@ class Run:
                     look = self._looks.ask
                     self._result.outside = look(lambda link: changed_outside(link, self._scenario, self._sandbox))
         self._result.complete = complete
+        if self._order is None and complete and not self._result.failures:
+            self._result.remarks += meeting_notes(self._scenario, self._variables, self._result.records)
         if complete:
             if self._sandbox.in_place:
                 found += self._looks.ask(lambda link: leaks.objects(link, objects))

@@ -164,6 +164,11 @@ class Stage:
             self._result.failures.append(failure)
             self.stop.set()
 
+    def has_ended(self, session: str) -> bool:
+        """Say whether all connections of a session have come to their end."""
+        with self._news:
+            return self._board.has_ended(session)
+
     def end(self, actor: Actor, in_block: bool = False) -> None:
         """Note that a session has come to its end, whichever it was.
 

@@ -19,11 +19,12 @@ from pgchaos.scenario.choices import told_apart
 from pgchaos.scenario.file import Reading
 from pgchaos.scenario.items import Fault, Statement
 from pgchaos.scenario.lexemes import Comment
-from pgchaos.scenario.model import Invariant, Retry, Scenario, Section, Session
+from pgchaos.scenario.model import Invariant, Repeat, Retry, Scenario, Section, Session
 from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
 from pgchaos.scenario.oracle_rules import check_oracle
 from pgchaos.scenario.place import Place
+from pgchaos.scenario.repeats import check_repeats
 from pgchaos.scenario.schedules import held_by, schedule, settled, too_many, waits
 from pgchaos.scenario.schema_sandbox import check_schema_sandbox
 from pgchaos.scenario.snapshots import snapshot_notes
@@ -97,15 +98,18 @@ def _sections(reading: Reading, kind: str) -> tuple[Section, ...]:
 
 
 def _session(options: SessionOptions, body: Body) -> Session:
+    repeat = options.repeat or Repeat()
     return Session(
         place=body.place,
         name=options.name,
         items=tuple(body.items),
         steps=tuple(body.steps),
         count=options.count or 1,
-        repeat=options.repeat or 1,
+        repeat=repeat.count,
         retry=options.retry or Retry(),
         allow=options.allow or (),
+        until=repeat.until,
+        beside=repeat.beside,
     )
 
 
@@ -148,6 +152,7 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
     _check_sections(reading, bodies)
     check_oracle(bodies, reading.head.oracle is not None, reading.complain)
     _check_sessions(reading, scenario, sessions)
+    check_repeats(scenario, reading.complain)
     _check_mutants(reading, scenario, sessions)
 
 

@@ -69,7 +69,7 @@ _SHAPES = {
     "oracle": r"serializable",
     "xfail": r"'.*' .*",
     "leaves": r"(?:open transaction|prepared transaction|advisory lock|invalid index|object|role|slot)\b.*",
-    "session": rf"{_NAME}(?: (?:x \d|repeat \d|retry {_CODES}|allow {_CODES}).*)?",
+    "session": rf"{_NAME}(?: (?:x \d|repeat (?:\d|while\b)|retry {_CODES}|allow {_CODES}).*)?",
     "invariant": r"(?:(?:every \S+|may be empty|at end) ?)*",
     "step": _NAME,
     "expect": _CODES,

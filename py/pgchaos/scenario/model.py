@@ -35,9 +35,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`session NAME x N repeat M retry … allow …` and what it does.
+    """`session NAME x N repeat M until VARIABLE retry … allow …` and what it does.
 
-    `steps` are the names of its steps in order, without the session.
+    `steps` are the names of its steps in order, without the session. With `repeat while OTHER`, `beside` names the
+    other session, and `repeat` is a number that is never reached.
     """
 
     place: Place
@@ -48,6 +49,17 @@ class Session:
     repeat: int = 1
     retry: Retry = field(default_factory=Retry)
     allow: tuple[Code, ...] = ()
+    until: str = ""
+    beside: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """How often a session does all of it: `repeat M`, `repeat M until VARIABLE` or `repeat while OTHER`."""
+
+    count: int = 1
+    until: str = ""
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True)

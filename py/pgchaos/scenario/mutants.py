@@ -10,7 +10,7 @@ from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.body import Body
 from pgchaos.scenario.condition import When
 from pgchaos.scenario.items import Statement
-from pgchaos.scenario.model import Mutant, Replace, Retry, Session
+from pgchaos.scenario.model import Mutant, Repeat, Replace, Retry, Session
 from pgchaos.scenario.names import meant
 from pgchaos.scenario.options import SessionOptions
 from pgchaos.scenario.place import Place
@@ -107,6 +107,8 @@ def grown(planted: Planted, sessions: dict[str, Session]) -> Mutant:
         base = sessions.get(options.name)
         if base is None:
             continue
+        inherited = Repeat(base.repeat, base.until, base.beside)
+        repeat = inherited if options.repeat is None else options.repeat
         made.append(
             Session(
                 place=body.place,
@@ -114,9 +116,11 @@ def grown(planted: Planted, sessions: dict[str, Session]) -> Mutant:
                 items=tuple(body.items),
                 steps=tuple(body.steps),
                 count=base.count if options.count is None else options.count,
-                repeat=base.repeat if options.repeat is None else options.repeat,
+                repeat=repeat.count,
                 retry=_inherited(base.retry, options.retry),
                 allow=base.allow if options.allow is None else options.allow,
+                until=repeat.until,
+                beside=repeat.beside,
             )
         )
     return Mutant(

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.codes import take_codes
 from pgchaos.scenario.items import Code
-from pgchaos.scenario.model import Retry
+from pgchaos.scenario.model import Repeat, Retry
 from pgchaos.scenario.names import RESERVED_SESSIONS
 
-SESSION = "session NAME [x N] [repeat M] [retry CODE… [up to 10] [backoff 5ms]] [allow CODE…]"
+SESSION = (
+    "session NAME [x N] [repeat M [until VARIABLE] | repeat while SESSION] [retry CODE… [up to 10] [backoff 5ms]]"
+    " [allow CODE…]"
+)
 _INVARIANT = "invariant [every 10ms] [may be empty] [at end]"
+_WITHOUT_END = 1_000_000_000
+"""Iterations of a session that is repeated while another one runs: the time-out ends it long before."""
+_VARIABLE = re.compile(r"[A-Za-z_]\w*")
 _COUNT = re.compile(r"x[0-9]+")
 _STOPS = ("x", "repeat", "retry", "allow", "up", "backoff")
 
@@ -23,7 +29,7 @@ class SessionOptions:
 
     name: str = ""
     count: int | None = None
-    repeat: int | None = None
+    repeat: Repeat | None = None
     retry: Retry | None = None
     allow: tuple[Code, ...] | None = None
 
@@ -46,7 +52,7 @@ def session_options(text: str, options: SessionOptions) -> None:
         if options.count is None and args.took("x"):
             options.count = args.count("the number of connections")
         elif options.repeat is None and args.took("repeat"):
-            options.repeat = args.count("the number of iterations")
+            options.repeat = _repeat(args)
         elif options.retry is None and args.took("retry"):
             options.retry = _retry(args)
         elif options.allow is None and args.took("allow"):
@@ -56,6 +62,16 @@ def session_options(text: str, options: SessionOptions) -> None:
             if _COUNT.fullmatch(word):
                 raise Wrong(f"`session`: `{word}` is not understood, did you mean `x {word[1:]}`?")
             args.end()
+
+
+def _repeat(args: Args) -> Repeat:
+    if args.took("while"):
+        return Repeat(_WITHOUT_END, beside=args.name("the session that it is repeated beside"))
+    count = args.count("the number of iterations, or `while` and a session,")
+    until = args.take("the variable that is true at the end").text if args.took("until") else ""
+    if until and not _VARIABLE.fullmatch(until):
+        raise args.wrong(f"`until` takes the name of a psql variable, not `{until}`")
+    return Repeat(count, until)
 
 
 def _retry(args: Args) -> Retry:

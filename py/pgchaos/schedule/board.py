@@ -124,6 +124,10 @@ class Board:
         """Give a signal; it stays given."""
         self._given.add(signal)
 
+    def has_ended(self, session: str) -> bool:
+        """Say whether all connections of a session have come to their end."""
+        return all(part.ended for actor, part in self._parts.items() if actor.session == session)
+
     def end(self, actor: Actor) -> None:
         """Note that a connection has come to its end, whichever it was."""
         self._parts[actor].ended = True
