@@ -133,10 +133,19 @@ def result_of(runner: Runner, item: ScenarioItem) -> Done | SpecDone:
         text, lost = str(error), False
     except ServerError as error:
         text, lost = str(error), not runner.usable
-    if lost:
+    if lost and _none_but_scenarios_follow(item):
         # the next items could but say the same
         item.session.shouldstop = "the scenarios have no server"
     pytest.fail(text, pytrace=False)
+
+
+def _none_but_scenarios_follow(item: ScenarioItem) -> bool:
+    for other in reversed(item.session.items):
+        if other is item:
+            return True
+        if not isinstance(other, ScenarioItem):
+            return False
+    return True
 
 
 def _tell(item: ScenarioItem, subtests: pytest.Subtests, done: Done, options: Options) -> None:

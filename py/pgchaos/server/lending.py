@@ -130,6 +130,7 @@ class Lending:
             The schema, empty; it is dropped afterwards.
         """
         with self._sharing:
+            self._forget_lost(extensions)
             shared = None if extensions in self._keeps_data else self._shared.get(extensions)
             if shared is None and extensions not in self._keeps_data:
                 # given back when it is spoiled; else it goes with all that the run made
@@ -150,6 +151,16 @@ class Lending:
                 )
         finally:
             self._leave(extensions, shared)
+
+    def _forget_lost(self, extensions: Extensions) -> None:
+        """Lend no more schemas in a database that somebody dropped."""
+        shared = self._shared.get(extensions)
+        if shared is not None and shared.lost():
+            del self._shared[extensions]
+            if not self._users.get(shared):
+                self._users.pop(shared, None)
+                shared.close()
+                self._pool.give_back(shared.name)
 
     def _new_shared(self, extensions: Extensions) -> SharedDatabase:
         name = self._pool.take(extensions)

@@ -14,6 +14,7 @@ import psycopg
 
 from pgchaos.server import binaries
 from pgchaos.server.environment import environment
+from pgchaos.server.offers import offer
 from pgchaos.server.settings import ServerError
 
 _FILE = re.compile(r"pgtap--(\d+(?:\.\d+)+)\.sql")
@@ -30,7 +31,7 @@ def install(conn: psycopg.Connection[tuple[object, ...]], given: Path | None) ->
         ServerError: it is neither offered by the server nor found.
         psycopg.Error: its SQL fails here.
     """
-    if given is None and _offered(conn):
+    if given is None and (found := offer(conn, "pgtap")) and not found.broken:
         conn.execute("CREATE EXTENSION IF NOT EXISTS pgtap")
         return
     conn.execute(script(find(given)).encode())
@@ -52,13 +53,9 @@ def demand(conninfo: str, given: Path | None) -> None:
     except ServerError:
         if given is not None:
             raise
-        with psycopg.connect(conninfo) as conn:
-            if not _offered(conn):
+        with psycopg.connect(conninfo, autocommit=True) as conn:
+            if offer(conn, "pgtap") is None:
                 raise
-
-
-def _offered(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
-    return conn.execute("SELECT FROM pg_available_extensions WHERE name = 'pgtap'").fetchone() is not None
 
 
 def version(given: Path | None = None) -> str | None:

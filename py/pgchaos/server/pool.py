@@ -309,9 +309,10 @@ class Pool:
         try:
             try:
                 self._perform(job, maker)
-            except psycopg.OperationalError:
+            except (psycopg.OperationalError, psycopg.errors.InvalidCatalogName):
                 maker.check()
-                self._perform(job, maker)  # once more: the server may only have been restarted
+                # once more: the server may only have been restarted, or somebody dropped the template
+                self._perform(job, maker)
         except ServerError as error:
             assert isinstance(job, Make)
             with self._changed:
@@ -330,7 +331,13 @@ class Pool:
             template = maker.template(stock.extensions)
             with self._changed:
                 stock.template = template
-        name = maker.clone(stock.template)
+        try:
+            name = maker.clone(stock.template)
+        except psycopg.errors.InvalidCatalogName:
+            # somebody dropped the template: another is made
+            with self._changed:
+                stock.template = ""
+            raise
         with self._changed:
             stock.ready.append(name)
             self._changed.notify_all()

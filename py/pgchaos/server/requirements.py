@@ -9,16 +9,12 @@ import psycopg
 
 from pgchaos.scenario.terms import Requirement
 from pgchaos.server import pgtap
+from pgchaos.server.offers import Offer, offer
 from pgchaos.server.reached import Reached
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
-_EXTENSION = """
-    SELECT e.default_version, v.superuser AND NOT v.trusted
-    FROM pg_catalog.pg_available_extensions e
-    JOIN pg_catalog.pg_available_extension_versions v ON v.name = e.name AND v.version = e.default_version
-    WHERE e.name = %s
-"""
+_BROKEN = "a control file in its extension folder is broken (SELECT * FROM pg_available_extensions names it)"
 
 CAPABILITIES = {
     "injection_points": (
@@ -140,15 +136,19 @@ def missing_extension(conn: Connection, requirement: Requirement, superuser: boo
     """
     name = requirement.name
     wanted = f"{name} {requirement.operator} {requirement.version}".strip() if requirement.version else name
-    row = conn.execute(_EXTENSION, [name]).fetchone()
-    if row is None and name == "pgtap":
-        row = (pgtap.version() or "0", False)
-    if row is None:
+    offered = offer(conn, name)
+    if offered is None and name == "pgtap":
+        offered = Offer(pgtap.version() or "0")
+    if offered is None:
         return f"requires extension {wanted}, which this server does not offer: install it beside the server"
-    version, restricted = str(row[0]), bool(row[1])
-    if not satisfies(version, requirement.operator, requirement.version):
+    version = offered.version
+    if offered.broken:
+        return f"requires extension {wanted}, whose control file the server cannot read: {offered.broken}"
+    if not version and requirement.version:
+        return f"requires extension {wanted}, and this server cannot say which version it offers: {_BROKEN}"
+    if not satisfies(version, requirement.operator, requirement.version) and version:
         return f"requires extension {wanted}, and this server offers {version}: install that version beside the server"
-    if restricted and not superuser:
+    if offered.restricted and not superuser:
         return f"requires extension {name}, which only a superuser can create: run as one, or on a private server"
     return ""
 
@@ -167,5 +167,11 @@ def missing_capability(conn: Connection, requirement: Requirement) -> str:
     if name not in CAPABILITIES:
         return f"requires capability {requirement.name}, which is not known; known are {', '.join(CAPABILITIES)}"
     query, way = CAPABILITIES[name]
-    row = conn.execute(query.encode()).fetchone()
+    try:
+        row = conn.execute(query.encode()).fetchone()
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        # a broken control file ends the list of extensions
+        return f"requires capability {requirement.name}, and the server cannot say whether it has it: {error}".rstrip()
     return "" if row and row[0] else f"requires capability {requirement.name}: it takes {way}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 import time
 from collections import deque
@@ -86,6 +87,20 @@ class SharedDatabase:
             if self._lacks():
                 self._changed.notify_all()
             return name
+
+    def lost(self) -> bool:
+        """Say whether the server has ended our connection: it was restarted, or somebody dropped the database.
+
+        Asks nothing: a server that ends a connection says so on it, where nothing was asked.
+        """
+        with self._changed:
+            if self._busy or self._conn is None:
+                return False
+            if self._conn.closed:
+                return True
+            heard = select.poll()
+            heard.register(self._conn.fileno(), select.POLLIN)
+            return bool(heard.poll(0))
 
     def conninfo_of(self, schema: str) -> str:
         """Say how a session of a scenario connects.
