@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,6 +157,41 @@ def test_values_are_drawn_and_the_smallest_that_fail_are_shown(play: Play, sched
     assert result.values == {"amount": "500"}
     assert result.drawn > 1
     assert bool(result.decisions) == (schedule != "free")
+
+
+@pytest.mark.parametrize(
+    ("written", "given", "values", "runs"),
+    [
+        ("explore 12 with 6 values", "1..1000", 6, 12),
+        # there are but two, so that each has its half
+        ("explore 12 with 6 values", "boolean", 2, 12),
+        # more than hypothesis draws by itself
+        ("explore 120 with 120 values", "1..1000", 120, 120),
+    ],
+)
+def test_the_file_says_among_how_many_values_interleavings_are_shared_out(
+    written: str, given: str, values: int, runs: int, play: Play
+) -> None:
+    made: list[int] = []
+    text = f"""
+        -- chaos:schedule {written}
+        -- chaos:given amount in {given}
+        -- chaos:setup
+        CREATE TABLE t (a int);
+        INSERT INTO t VALUES (1);
+        -- chaos:session one
+        UPDATE t SET a = a + 1;
+        UPDATE t SET a = a + 2;
+        -- chaos:session two
+        UPDATE t SET a = a + 3;
+        UPDATE t SET a = a + 4;
+        -- chaos:check
+        SELECT ok(:'amount' <> '', 'something is drawn');
+    """
+    known = scenario(play, textwrap.dedent(text))
+    result = run(known, {}, play.server, Settings(1, progress=lambda number, _: made.append(number)))
+    assert result.failures == []
+    assert (result.drawn, len(made)) == (values, runs)
 
 
 def test_values_alone_replay_a_run_by_the_files_schedule(play: Play) -> None:

@@ -346,6 +346,12 @@ def test_a_schedule_says_how_steps_interleave(scenario: Reader, written: str, ma
     assert not found.unsupported
 
 
+def test_a_search_says_among_how_many_values_it_is_shared_out(scenario: Reader) -> None:
+    head = "-- chaos:schedule explore 500 with 20 values\n-- chaos:given amount in 1..9\n"
+    found = scenario(f"{head}-- chaos:session a\nSELECT :amount;\n{CHECK}")
+    assert found.schedule == Schedule("explore", limit=500, place=at(1), values=20)
+
+
 def test_a_schedule_names_iterations(scenario: Reader) -> None:
     found = scenario(f"-- chaos:schedule a.1#1 a.1#2\n-- chaos:session a repeat 2\nSELECT 1;\n{CHECK}")
     assert found.schedule.steps == (StepName("a", 1, "1", 1), StepName("a", 1, "1", 2))

@@ -125,9 +125,15 @@ def _schedule(reading: Reading, sessions: dict[str, Session]) -> Schedule:
         return Schedule()
     if reading.lost:
         return plan
+    if plan.values is not None and not (reading.head.given or any(map(_roams, sessions.values()))):
+        reading.complain(place, f"`schedule`: `with {plan.values} values`: nothing is drawn, for there is no `given`")
     plan, problems = settled(plan, sessions)
     reading.problems.extend(problems)
     return plan
+
+
+def _roams(session: Session) -> bool:
+    return any(isinstance(item, Fault) and item.anywhere for item in session.items)
 
 
 def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -> None:

@@ -5,6 +5,7 @@ It is made of the sessions that run, and not kept with the file: a mutant's may 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -29,6 +30,25 @@ def drawn(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Given, ...]
         The variables of `given`; and of each fault `at any step` at which of the statements that its session sends.
     """
     return (*scenario.given, *_choices(scenario.sessions, variables))
+
+
+def possible_values(given: Given) -> float:
+    """Count the values that a variable may be drawn from.
+
+    Args:
+        given: of the variable.
+
+    Returns:
+        Their number; infinity where they are more than anybody draws.
+    """
+    match given.kind:
+        case "integer":
+            return int(given.high or 0) - int(given.low or 0) + 1
+        case "boolean":
+            return 2
+        case "choice":
+            return len(given.choices)
+    return math.inf
 
 
 def roams(sessions: Iterable[Session], variables: Mapping[str, str]) -> bool:

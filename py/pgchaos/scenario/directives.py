@@ -65,7 +65,7 @@ _SHAPES = {
     "server": r"[a-z_.]+ ?= ?\S.*",
     "matrix": r"\w+ in .+",
     "given": r"\w+ in .+",
-    "schedule": rf"free|all|all up to \d+|explore \d+|{_STEP}(?: {_STEP})*",
+    "schedule": rf"free|all|all up to \d+|explore \d+(?: with \d+ values)?|{_STEP}(?: {_STEP})*",
     "oracle": r"serializable",
     "xfail": r"'.*' .*",
     "leaves": r"(?:open transaction|prepared transaction|advisory lock|invalid index|object|role|slot)\b.*",

@@ -16,7 +16,7 @@ from pgchaos.scenario.terms import Schedule, StepName
 MOST = 5000
 """Interleavings that a file may ask for without `up to` (LANGUAGE.md, Head)."""
 
-USAGE = "schedule free, schedule a.1 b.1 a.2, schedule all [up to N], or schedule explore N"
+USAGE = "schedule free, schedule a.1 b.1 a.2, schedule all [up to N], or schedule explore N [with M values]"
 _STEP = re.compile(r"([^\W\d][\w-]*)(?:\[([1-9][0-9]{0,8})\])?\.([\w-]+)(?:#([1-9][0-9]{0,8}))?")
 
 
@@ -60,9 +60,14 @@ def schedule(text: str, place: Place) -> Schedule:
         args.end()
         return Schedule("all", limit=limit, place=place)
     if args.took("explore"):
-        limit = args.count("the number of runs")
+        limit, values = args.count("the number of runs"), None
+        if args.took("with"):
+            values = args.count("the number of values")
+            args.need("values")
         args.end()
-        return Schedule("explore", limit=limit, place=place)
+        if values is not None and values > limit:
+            raise args.wrong(f"{limit} runs are too few for {values} values, of which each takes at least one")
+        return Schedule("explore", limit=limit, place=place, values=values)
     steps = tuple(_step(args) for _ in range(len(args.tokens)))
     if not steps:
         raise args.wrong("the steps are missing")

@@ -85,12 +85,21 @@ class StepName:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`schedule free`, an exact list of steps, `all [up to N]` or `explore N` (limit None: not written)."""
+    """`schedule free`, an exact list of steps, `all [up to N]` or `explore N [with M values]`.
+
+    Args:
+        kind: which of these.
+        steps: of an exact one.
+        limit: the most interleavings; None where not written.
+        place: its line.
+        values: among how many drawn values they are shared out; None where not written.
+    """
 
     kind: Literal["free", "exact", "all", "explore"] = "free"
     steps: tuple[StepName, ...] = ()
     limit: int | None = None
     place: Place | None = None
+    values: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ def draw(
     seed: int,
     key: str = "",
     examples: int | None = None,
+    exactly: bool = False,
 ) -> Values | None:
     """Look for values that fail, and for the smallest of these.
 
@@ -39,6 +40,7 @@ def draw(
         seed: of hypothesis.
         key: of its database, under which it keeps values that failed; '' to keep none.
         examples: how many values to try at most; None for what the profile of hypothesis says.
+        exactly: the user has said how many, whatever the profile says.
 
     Returns:
         The smallest values found that fail, or None.
@@ -52,6 +54,8 @@ def draw(
 
     profile = hypothesis.settings()
     number = profile.max_examples if examples is None else min(examples, profile.max_examples)
+    if exactly and examples is not None:
+        number = examples
     configured = hypothesis.settings(
         profile,
         max_examples=number,

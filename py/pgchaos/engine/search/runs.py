@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,12 @@ from pgchaos.engine.search.single import Single
 from pgchaos.engine.settings import Replay, Settings
 from pgchaos.faults.kinds import of_server
 from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.choices import drawn
+from pgchaos.scenario.choices import drawn, possible_values
 from pgchaos.scenario.items import Fault
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.rehearsal import fits_schema
 from pgchaos.scenario.schedules import MOST, interleavings
-from pgchaos.scenario.terms import Requirement
+from pgchaos.scenario.terms import Given, Requirement, Schedule
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.orders import Exact
 from pgchaos.schedule.token import Token
@@ -85,6 +85,25 @@ def _harm(scenario: Scenario) -> Iterator[Requirement]:
             if isinstance(item, Fault) and of_server(item):
                 yield Requirement(item.place, "own server")
                 return
+
+
+def examples_of(schedule: Schedule, drawn: Sequence[Given]) -> int | None:
+    """Say among how many values the interleavings of a search are shared out.
+
+    Args:
+        schedule: of the file.
+        drawn: what is drawn.
+
+    Returns:
+        As many as the file says, or as there are; where it says nothing, half the root of the number of runs. None
+        where nothing is explored.
+    """
+    if schedule.kind != "explore":
+        return None
+    if schedule.values is None:
+        return max(1, round(math.sqrt(schedule.limit or MOST) / 2))
+    there_are = math.prod(map(possible_values, drawn))
+    return max(1, int(min(schedule.values, there_are)))
 
 
 class _Runs:
@@ -240,7 +259,7 @@ class _Runs:
         from pgchaos.engine.search.trials import Trials
 
         single, schedule, settings = self._single, self._scenario.schedule, self._settings
-        examples = max(1, round(math.sqrt(schedule.limit or MOST) / 2)) if schedule.kind == "explore" else None
+        examples = examples_of(schedule, single.drawn)
         share = (schedule.limit or MOST) // examples if examples else 0
         trials = Trials(
             lambda values, decisions: self._with(values, decisions, share),
@@ -249,7 +268,14 @@ class _Runs:
             follows=schedule.kind in ("all", "explore"),
         )
         seed = settings.seed if settings.draw_seed is None else settings.draw_seed
-        values = draw(single.drawn, trials.fails, seed=seed, key=settings.key, examples=examples)
+        values = draw(
+            single.drawn,
+            trials.fails,
+            seed=seed,
+            key=settings.key,
+            examples=examples,
+            exactly=schedule.values is not None,
+        )
         result = trials.result(values)
         if values is None and not (result.skipped or single.stopped()):
             result.failures += never_struck(self._scenario, single.matrix, single.struck, single.passed_by)
