@@ -13,6 +13,14 @@ _BEGINS_A_STATEMENT = re.compile(
     r"(?:SELECT|WITH|INSERT|UPDATE|DELETE|MERGE|BEGIN|COMMIT|ROLLBACK|CREATE|ALTER|DROP|LOCK|SET|CALL|DO|COPY)\b",
     re.IGNORECASE,
 )
+_EMPTIES_SEARCH_PATH = re.compile(
+    r"\bset_config\s*\(\s*'search_path'\s*,\s*''\s*,\s*(?:false|'f(?:alse)?')|\bSET\s+search_path\s*(?:=|TO)\s*''\s*\Z",
+    re.I,
+)
+_SETS_SEARCH_PATH = re.compile(r"\bsearch_path\b|^\s*(?:RESET|DISCARD)\s+ALL\b", re.IGNORECASE)
+_NOT_FOUND = frozenset({"42P01", "42883", "42704", "3F000"})
+"""SQLSTATEs of a table, function or type that is not found, and of no schema to create in."""
+_TO_A_ROLE = re.compile(r"\b(?:OWNER\s+TO|GRANT\b.*\bTO|REVOKE\b.*\bFROM|FOR\s+ROLE)\b", re.IGNORECASE | re.DOTALL)
 _TAKES_ONE_TYPE = re.compile(r"\b(is|isnt|cmp_ok)\(")
 
 
@@ -23,10 +31,28 @@ class About:
     Args:
         text: as written.
         hints: what is known to be odd about it.
+        emptied: the statement on the same connection that has emptied search_path, or None.
     """
 
     text: str = ""
     hints: tuple[str, ...] = ()
+    emptied: Place | None = None
+
+
+def emptied_search_path(statement: str, place: Place, before: Place | None) -> Place | None:
+    """Keep note of what leaves search_path empty, as the files of pg_dump do.
+
+    Args:
+        statement: that was carried out.
+        place: of it.
+        before: what was noted before it on the same connection.
+
+    Returns:
+        The place of the statement that has emptied it; None where it is not empty.
+    """
+    if _EMPTIES_SEARCH_PATH.search(statement):
+        return place
+    return None if before is None or _SETS_SEARCH_PATH.search(statement) else before
 
 
 def located(error: ServerError, place: Place | None, about: About) -> tuple[Place | None, tuple[str, ...]]:
@@ -51,6 +77,7 @@ def located(error: ServerError, place: Place | None, about: About) -> tuple[Plac
             more.append(f"the statement begins in line {place.line}")
         place = Place(place.path, place.line + lines)
     more += _pgtap(error)
+    more += _of_a_dump(error, about)
     return place, (*error.hint, *more)
 
 
@@ -58,3 +85,16 @@ def _pgtap(error: ServerError) -> Iterator[str]:
     found = _TAKES_ONE_TYPE.search(error.message) if error.sqlstate == "42883" else None
     if found is not None:
         yield f"pgTAP's {found[1]}() takes values of one type: write 1::bigint beside count(*), 'a'::text beside text"
+
+
+def _of_a_dump(error: ServerError, about: About) -> Iterator[str]:
+    if about.emptied is not None and error.sqlstate in _NOT_FOUND:
+        yield (
+            f"search_path is empty since {about.emptied} (pg_dump writes it so): write `RESET search_path;` behind the "
+            "file, or name the schema"
+        )
+    if error.sqlstate == "42704" and _TO_A_ROLE.search(about.text):
+        yield (
+            "the role is not on this server: dump by `pg_dump --no-owner --no-privileges`, or write CREATE ROLE before "
+            "the file (and `-- chaos:leaves role REASON` at the head: it is dropped in the end)"
+        )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pgchaos.engine.answer import Answer
-from pgchaos.engine.hints import About
+from pgchaos.engine.hints import About, emptied_search_path
 from pgchaos.scenario.branches import Branches
 from pgchaos.scenario.items import Form, Meta, Parts, Send, Statement, Variable
 from pgchaos.scenario.names import meant
+from pgchaos.scenario.place import Place
 from pgchaos.scenario.psql import assignment, echoed, evaluate, render, texts, truth
 
 _SHOWN = 60
@@ -36,6 +37,7 @@ class Interpreter:
         self.branches = Branches()
         self._say = say
         self._passing = False
+        self._emptied: Place | None = None
         self.noted: tuple[str, ...] = ()
         """The variables that the last statement set, for the report."""
 
@@ -119,7 +121,7 @@ class Interpreter:
 
     def about(self, statement: Statement) -> About:
         """Tell what helps to understand an error of a statement."""
-        return About(statement.text, tuple(self._unset(statement.parts)))
+        return About(statement.text, tuple(self._unset(statement.parts)), self._emptied)
 
     def _unset(self, parts: Iterable[str | Variable]) -> Iterator[str]:
         for part in parts:
@@ -148,6 +150,7 @@ class Interpreter:
             Wrong: \gset did not get one row.
         """
         self.noted = ()
+        self._emptied = emptied_search_path(statement.text, statement.place, self._emptied)
         if statement.send is Send.GSET:
             self._gset(self.render(statement.prefix), answer)
         elif statement.send is Send.GEXEC and answer.results:

@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from pgchaos.scenario.items import Parts
 
 TERMINATORS = frozenset({"g", "gset", "gexec"})
-DISPLAY = frozenset({"pset", "t", "a", "x"})
-"""Settings of psql's output, accepted and without effect."""
+DISPLAY = frozenset({"pset", "t", "a", "x", "restrict", "unrestrict"})
+"""Settings of psql's output, and what pg_dump writes around a dump: accepted and without effect."""
 
 SAME = {"include": "i", "include_relative": "ir", "q": "quit"}
 """Longer or shorter names of the same command."""
