@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pgchaos.scenario.assertions import Evaluated
 from pgchaos.scenario.place import Place
+
+if TYPE_CHECKING:
+    from pgchaos.scenario.assertions import Evaluated
 
 
 @dataclass(slots=True)

@@ -19,6 +19,8 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no look missed because the machine is busy: those that a lock holds up are missed all the same."""
     monkeypatch.setitem(observer.SETTINGS, "statement_timeout", "10min")
     monkeypatch.setattr(observer, "_PATIENCE", 60.0)
+    # a lock that the last look waits for in these tests is never given back
+    monkeypatch.setattr(observer, "_FOR_THE_LAST", 0.0)
 
 
 TORN = f"""
@@ -153,8 +155,18 @@ def test_an_invariant_that_could_never_be_looked_at_is_a_failure(play: Play) -> 
     result = play(text + CHECKED)
     failure = only(result)
     assert failure.kind == "invariant"
-    assert "could not be looked at" in failure.text
+    assert "could not be looked at:" in failure.text
     assert result.missed == result.looks == 1
+
+
+def test_an_invariant_that_cannot_be_looked_at_in_the_end_is_a_failure(play: Play) -> None:
+    # it was looked at before the sessions, when nothing could have broken it yet
+    text = LOCKED.format(when="every 1h", then="INSERT INTO t VALUES (1);").replace(
+        "-- chaos:setup", "-- chaos:leaves open transaction meant\n-- chaos:setup"
+    )
+    result = play(text + CHECKED)
+    assert "could not be looked at after the sessions" in only(result).text
+    assert result.looks > result.missed
 
 
 def test_the_observer_reads_committed_whatever_the_database_says(play: Play) -> None:

@@ -21,6 +21,10 @@ _MISSED = ("57014", "55P03")
 """query_canceled (by statement_timeout) and lock_not_available."""
 _PATIENCE = 10.0
 """Seconds for one look: statement_timeout ends it sooner where the server answers."""
+_FOR_THE_LAST = 5.0
+"""Seconds in which the look after the sessions is tried again: the server may still recover."""
+_BETWEEN = 0.02
+"""Seconds between two of these."""
 _BOOLEAN = 16
 """The OID of type boolean (pg_type.dat)."""
 _NO_NAMES = ("?column?", "bool")
@@ -36,12 +40,22 @@ SETTINGS = {
 
 @dataclass(slots=True)
 class _Watched:
-    """One query of an invariant, and what became of it."""
+    """One query of an invariant, and what became of it.
+
+    Args:
+        invariant: it belongs to.
+        item: the query.
+        due: when it is looked at next.
+        held: looks that were answered.
+        last: so was one after the sessions.
+        broken: its failures by column.
+    """
 
     invariant: Invariant
     item: Statement
     due: float = 0.0
     held: int = 0
+    last: bool = False
     broken: dict[str, Failure] = field(default_factory=dict)
 
 
@@ -77,6 +91,7 @@ class Observer:
         ]
         self._over = threading.Event()
         self._before = True
+        self._finishes = False
         self._wrong = False
         self._worker = Worker(self._observe, "pgchaos observer", self._break_off)
 
@@ -100,14 +115,22 @@ class Observer:
         self._look_at([w for w in self._watched if not w.invariant.at_end])
 
     def finish(self) -> None:
-        """Look at everything once more; say so where something could never be looked at."""
+        """Look at everything once more, again where that is missed; say so where it could not be looked at."""
         self._stand_down()
         if self._wrong:
             return
-        self._look_at(self._watched)
+        self._finishes = True
+        until = time.monotonic() + _FOR_THE_LAST
+        # what the last look would have seen, no other has
+        while left := [watched for watched in self._watched if not watched.last]:
+            self._look_at(left)
+            if self._wrong or time.monotonic() > until:
+                break
+            time.sleep(_BETWEEN if any(not watched.last for watched in left) else 0.0)
         for watched in self._watched:
-            if not watched.held and not watched.broken and not self._wrong:
-                text = f"invariant could not be looked at: {' '.join(watched.item.text.split())}"
+            if not (watched.last or watched.broken or self._wrong):
+                when = " after the sessions" if watched.held else ""
+                text = f"invariant could not be looked at{when}: {' '.join(watched.item.text.split())}"
                 details = ("every look ran into lock_timeout or statement_timeout, or lost its connection",)
                 self._fail(Failure("invariant", (), text, watched.item.place, details))
 
@@ -196,6 +219,7 @@ class Observer:
         for column, value in wrong.items():
             self._break(watched, column, "is NULL" if value is None else "is false")
         watched.held += 1
+        watched.last = self._finishes
         return None
 
     def _break(self, watched: _Watched, column: str, how: str) -> None:

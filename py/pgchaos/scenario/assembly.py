@@ -13,6 +13,7 @@ from pgchaos.scenario.checks import (
     check_faults,
     check_signals,
     check_targets,
+    check_unread,
     check_variables,
 )
 from pgchaos.scenario.choices import told_apart
@@ -145,6 +146,7 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
     everything = [sql for body in bodies for sql in body.sources]
     unclear = reading.unended.unclear(everything)
     check_calls(in_sessions, everything, unclear, reading.complain)
+    check_unread(bodies, everything, unclear, reading.complain)
     if scenario.sandbox == "schema":
         check_schema_sandbox(bodies, reading.found.planted, reading.head.matrix, unclear, reading.complain)
     reading.unended.tell_of_the_last(unclear)

@@ -167,6 +167,20 @@ def tap_calls(statement: Statement, asserting: frozenset[str], own: frozenset[st
     return _tap_calls(statement.text, statement.send is Send.GEXEC, asserting, own)
 
 
+def first_call(text: str, own: frozenset[str]) -> str | None:
+    """Find the first assertion of pgTAP or the toolkit that a statement calls.
+
+    Args:
+        text: of the statement.
+        own: functions that the file makes.
+
+    Returns:
+        Its name, or None.
+    """
+    calls = _tap_calls(text, False, frozenset(), own)
+    return calls[0].name if calls else None
+
+
 # a search runs the same check thousands of times
 @lru_cache(maxsize=512)
 def _tap_calls(text: str, generates: bool, asserting: frozenset[str], own: frozenset[str]) -> tuple[Call, ...]:

@@ -51,6 +51,39 @@ def check_calls(
                 )
 
 
+def check_unread(
+    sections: Iterable[Body], everything: Iterable[Sql], skip: frozenset[Place], complain: Complain
+) -> None:
+    """Complain of assertions of pgTAP in setup, teardown, state and the SQL of mutants, where nobody reads TAP.
+
+    Args:
+        sections: all of the file.
+        everything: all statements of the file.
+        skip: statements that a missing `;` has run together with others.
+        complain: called with the place and text of each problem.
+    """
+    own: frozenset[str] | None = None
+    for body in sections:
+        if body.kind not in ("setup", "teardown", "state", "mutant"):
+            continue
+        for sql in body.sources:
+            # the skeleton does not hold what stands in the quotes of DO, and the toolkit's names are none of pgTAP's
+            may = sql.verb == "DO" or "chaos" in sql.text.lower() or called(sql, frozenset()) is not None
+            if sql.place in skip or not may:
+                continue
+            # files without such a call are collected without loading this
+            from pgchaos.scenario.assertions import first_call
+
+            own = own_functions(everything) if own is None else own
+            name = first_call(sql.text, own)
+            if name is not None:
+                complain(
+                    sql.place,
+                    f"pgTAP's {name}() in `{body.kind}` would go unheard: assert in a check section, or, but for state,"
+                    " here by SELECT chaos.assert(bool, 'description')",
+                )
+
+
 def check_variables(body: Body, declared: frozenset[str], complain: Complain) -> None:
     """Complain of variables of ours where psql sets none, or sets one that was not meant.
 
