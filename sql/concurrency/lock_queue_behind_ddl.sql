@@ -28,10 +28,12 @@ ALTER TABLE orders ADD COLUMN note text;
 SELECT count(*) FROM orders;
 
 -- chaos:check
-SELECT is(waited_on, 'report[1]', 'the migration waits for the report')
-  FROM chaos.history WHERE session = 'migration';
-SELECT is(waited_on, 'migration[1]', 'the reader waits for the migration, not for the report')
-  FROM chaos.history WHERE session = 'reader';
+SELECT results_eq(
+    $$SELECT waited_on FROM chaos.history WHERE session = 'migration'$$,
+    ARRAY['report[1]'], 'the migration waits for the report');
+SELECT results_eq(
+    $$SELECT waited_on FROM chaos.history WHERE session = 'reader'$$,
+    ARRAY['migration[1]'], 'the reader waits for the migration, not for the report');
 SELECT has_column('orders', 'note', 'the migration came through in the end');
 
 -- chaos:mutant the migration takes a weaker lock

@@ -38,7 +38,7 @@ WITH claimed AS (
 UPDATE job SET state = 'done' FROM claimed WHERE job.id = claimed.id;
 
 -- chaos:check
-SELECT is(state, 'done', 'the job was done') FROM job;
+SELECT results_eq('SELECT id, state FROM job', $$VALUES (1, 'done')$$, 'the job was done');
 SELECT results_eq('SELECT job_id, worker FROM execution', $$VALUES (1, 'heir')$$, 'once, by the heir');
 SELECT is(count(*), 1::bigint, 'the doomed worker lost its connection')
   FROM chaos.history WHERE session = 'doomed' AND sqlstate = '57P01';
@@ -61,3 +61,7 @@ INSERT INTO execution VALUES (1, 'doomed');
 -- chaos:wait for terminated
 UPDATE job SET state = 'done' WHERE id = 1;
 -- chaos:caught by 'once, by the heir'
+
+-- chaos:mutant the heir deletes the job
+-- chaos:replace 'UPDATE job SET state = ''done'' FROM claimed' with 'DELETE FROM job USING claimed' in heir
+-- chaos:caught by 'the job was done'

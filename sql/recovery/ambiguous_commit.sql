@@ -40,7 +40,8 @@ COMMIT;
 SELECT results_eq(
     'SELECT outcome, sqlstate FROM chaos.transactions ORDER BY attempt',
     $$VALUES ('unknown', '08006'), ('committed', '00000')$$, 'the first answer was lost');
-SELECT is(balance, 90, 'the order was paid once') FROM account;
+SELECT is((SELECT balance FROM account), 90, 'the order was paid once');
+SELECT results_eq('SELECT key, amount FROM payment', $$VALUES ('order 1', 10)$$, 'and was written down once');
 
 -- chaos:mutant nothing is killed when done = yes
 -- chaos:session client

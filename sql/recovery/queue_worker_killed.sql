@@ -37,7 +37,7 @@ UPDATE job SET state = 'done' FROM claimed WHERE job.id = claimed.id;
 COMMIT;
 
 -- chaos:check
-SELECT is(state, 'done', 'the job was done') FROM job;
+SELECT results_eq('SELECT id, state FROM job', $$VALUES (1, 'done')$$, 'the job was done');
 SELECT results_eq(
     'SELECT job_id, worker FROM execution',
     format('VALUES (1, %L)', CASE :'killed' WHEN 'before' THEN 'heir' ELSE 'doomed' END), 'once, by whom it should');
@@ -68,3 +68,7 @@ COMMIT;
 -- chaos:mutant the heir does not look at the state when killed = after
 -- chaos:replace 'WHERE state = ''waiting''' with '' in heir
 -- chaos:caught by 'once, by whom it should'
+
+-- chaos:mutant the heir deletes the job when killed = before
+-- chaos:replace 'UPDATE job SET state = ''done'' FROM claimed' with 'DELETE FROM job USING claimed' in heir
+-- chaos:caught by 'the job was done'

@@ -35,6 +35,7 @@ ALTER TABLE price ADD COLUMN currency text;
 -- chaos:check
 SELECT is(count(*), 1::bigint, 'the server ended the idle transaction')
   FROM chaos.history WHERE session = 'forgotten' AND sqlstate = '25P03';
+SELECT has_column('price', 'currency', 'who waited for its lock came through');
 VACUUM event;
 SELECT is(pg_relation_size('event'), 0::bigint, 'after that VACUUM gives the space back');
 

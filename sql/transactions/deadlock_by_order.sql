@@ -31,6 +31,9 @@ SELECT sum(balance) = 200 AS "no money is lost" FROM account;
 -- chaos:check
 SELECT is(count(*), 1::bigint, 'exactly one transfer committed')
   FROM chaos.transactions WHERE outcome = 'committed';
+SELECT ok(
+    (SELECT array_agg(balance ORDER BY id) FROM account) IN ('{90, 110}', '{120, 80}'),
+    'its transfer was made, and nothing of the other');
 SELECT is(count(*), 1::bigint, 'exactly one was the victim')
   FROM chaos.transactions WHERE sqlstate = '40P01';
 

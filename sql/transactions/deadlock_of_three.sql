@@ -51,8 +51,12 @@ SELECT results_eq(
     'two transfers were made, and the third was not'
 );
 SELECT is(count(*), 1::bigint, 'exactly one was the victim') FROM chaos.transactions WHERE sqlstate = '40P01';
-SELECT is(waited_on, 'two[1]', 'one waited for two') FROM chaos.history WHERE session = 'one' AND step = 'gives';
-SELECT is(waited_on, 'three[1]', 'two waited for three') FROM chaos.history WHERE session = 'two' AND step = 'gives';
+SELECT results_eq(
+    $$SELECT waited_on FROM chaos.history WHERE session = 'one' AND step = 'gives'$$,
+    ARRAY['two[1]'], 'one waited for two');
+SELECT results_eq(
+    $$SELECT waited_on FROM chaos.history WHERE session = 'two' AND step = 'gives'$$,
+    ARRAY['three[1]'], 'two waited for three');
 
 -- chaos:mutant nobody closes the ring
 -- chaos:replace 'balance + 10 WHERE id = 1' with 'balance + 10 WHERE id = 3' in three

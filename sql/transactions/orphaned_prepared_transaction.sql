@@ -32,7 +32,7 @@ SELECT gid FROM pg_prepared_xacts WHERE database = current_database() \gset
 ROLLBACK PREPARED :'gid';
 
 -- chaos:check
-SELECT is(balance, 101, 'the waiter came through, and the transfer was not made') FROM account;
+SELECT is((SELECT balance FROM account), 101, 'the waiter came through, and the transfer was not made');
 SELECT is(count(*), 0::bigint, 'no prepared transaction is left')
   FROM pg_prepared_xacts WHERE database = current_database();
 

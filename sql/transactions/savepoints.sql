@@ -37,10 +37,12 @@ COMMIT;
 
 -- chaos:check
 SELECT results_eq('SELECT * FROM item ORDER BY id', 'VALUES (1, 10), (2, 99), (4, 40)', 'the good lines are in');
-SELECT is(tag, 'COMMIT', 'what the import committed is committed')
-  FROM chaos.history WHERE session = 'import' AND statement = 'COMMIT';
-SELECT is(waited_on, 'other[1]', 'the duplicate waited for the other import')
-  FROM chaos.history WHERE session = 'import' AND sqlstate = '23505';
+SELECT results_eq(
+    $$SELECT tag FROM chaos.history WHERE session = 'import' AND statement = 'COMMIT'$$,
+    ARRAY['COMMIT'], 'what the import committed is committed');
+SELECT results_eq(
+    $$SELECT waited_on FROM chaos.history WHERE session = 'import' AND sqlstate = '23505'$$,
+    ARRAY['other[1]'], 'the duplicate waited for the other import');
 
 -- chaos:mutant there is no way back
 -- chaos:replace 'ROLLBACK TO SAVEPOINT two' with '' in import

@@ -47,12 +47,14 @@ UPDATE stock SET amount = amount - 1 WHERE id = 1;
 COMMIT;
 
 -- chaos:check
-SELECT is(amount, 13, 'each sale was taken from stock once') FROM stock;
+SELECT is((SELECT amount FROM stock), 13, 'each sale was taken from stock once');
 SELECT bag_eq('TABLE sale', $$VALUES ('buyer'), ('broker')$$, 'each sale was written down once');
-SELECT is(sqlstate, '55P03', 'the buyer gave way first') FROM chaos.transactions
- WHERE session = 'buyer' AND attempt = 1;
-SELECT is(sqlstate, '57014', 'the broker gave way first') FROM chaos.transactions
- WHERE session = 'broker' AND attempt = 1;
+SELECT results_eq(
+    $$SELECT sqlstate FROM chaos.transactions WHERE session = 'buyer' AND attempt = 1$$,
+    ARRAY['55P03'], 'the buyer gave way first');
+SELECT results_eq(
+    $$SELECT sqlstate FROM chaos.transactions WHERE session = 'broker' AND attempt = 1$$,
+    ARRAY['57014'], 'the broker gave way first');
 
 -- chaos:mutant the buyer does not try again
 -- chaos:session buyer retry none
