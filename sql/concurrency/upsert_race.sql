@@ -18,7 +18,7 @@ INSERT INTO member VALUES ('ann@example.org', 1)
 COMMIT;
 
 -- chaos:check
-SELECT is(count(*), 1::bigint, 'there is one row of the member') FROM member;
+SELECT results_eq('SELECT email FROM member', ARRAY['ann@example.org'], 'there is one row of the member');
 SELECT is(sum(logins), 2::bigint, 'both logins were counted') FROM member;
 SELECT is(count(*), 1::bigint, 'the second login waited for the first')
   FROM chaos.history WHERE waited_on LIKE 'login[_]';

@@ -68,3 +68,7 @@ UPDATE account SET balance = balance - amount FROM paid;
 -- chaos:fault kill during
 COMMIT;
 -- chaos:caught by 'the order was paid once'
+
+-- chaos:mutant the payment is not written down as asked for
+-- chaos:replace '''order 1'', 10)' with '''order 1'', 20)' in client
+-- chaos:caught by 'and was written down once'

@@ -54,3 +54,7 @@ WITH todo AS (
 UPDATE item SET price = price * 100 FROM todo WHERE (id + 9) / 10 = batch;
 COMMIT;
 -- chaos:caught by 'all batches are done'
+
+-- chaos:mutant converted items are deleted
+-- chaos:replace 'UPDATE item SET price = price * 100 FROM todo' with 'DELETE FROM item USING todo' in migration
+-- chaos:caught by 'each price was converted once'

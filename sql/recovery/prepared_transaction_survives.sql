@@ -44,3 +44,7 @@ BEGIN;
 UPDATE account SET balance = balance - 30 WHERE id = 1;
 -- chaos:caught by 'the transfer waits for its second phase'
 -- chaos:caught by 'its row is locked'
+
+-- chaos:mutant the transfer deletes the account
+-- chaos:replace 'UPDATE account SET balance = balance - 30' with 'DELETE FROM account' in coordinator
+-- chaos:caught by 'the second phase can be done after the crash'

@@ -44,3 +44,7 @@ COMMIT;
 -- chaos:mutant the products are unlogged when end = crash or immediate
 -- chaos:replace 'CREATE TABLE product' with 'CREATE UNLOGGED TABLE product' in setup
 -- chaos:caught by 'the products are all there'
+
+-- chaos:mutant a price changes on the way
+-- chaos:replace 'SELECT count(*) AS cached FROM cache' with 'UPDATE product SET price = 11 WHERE id = 1; SELECT count(*) AS cached FROM cache' in shop
+-- chaos:caught by 'the products are all there'

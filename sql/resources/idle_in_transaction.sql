@@ -47,3 +47,7 @@ SELECT sum(amount) FROM price;
 -- chaos:replace 'ALTER TABLE price ADD COLUMN currency text' with '' in cleaner
 -- chaos:caught by 'after that VACUUM gives the space back'
 -- chaos:caught by 'leak'
+
+-- chaos:mutant who waited for the lock gives up
+-- chaos:replace 'ALTER TABLE price ADD COLUMN currency text' with 'SELECT pg_sleep(0)' in cleaner
+-- chaos:caught by 'who waited for its lock came through'

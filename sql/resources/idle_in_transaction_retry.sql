@@ -44,3 +44,7 @@ COMMIT;
 -- chaos:mutant nothing limits the talk
 -- chaos:replace '''50ms''' with '0' in cashier
 -- chaos:caught by 'timeout'
+
+-- chaos:mutant the delivery takes the shelf away
+-- chaos:replace 'UPDATE stock SET quantity = quantity + 5' with 'DELETE FROM stock' in delivery
+-- chaos:caught by 'sold once, delivered once'

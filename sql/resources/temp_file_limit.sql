@@ -11,11 +11,13 @@
 -- chaos:timeout 30s
 
 -- chaos:setup
+CREATE TABLE request (who text PRIMARY KEY);
 CREATE TABLE sale (id int PRIMARY KEY, note text NOT NULL);
 INSERT INTO sale SELECT id, md5(id::text) || repeat('x', 200) FROM generate_series(1, 20000) AS id;
 
 -- chaos:session report
 BEGIN;
+INSERT INTO request VALUES ('report');
 SAVEPOINT before_report;
 -- chaos:expect configuration_limit_exceeded
 SELECT note FROM sale ORDER BY note OFFSET 19999;
@@ -30,6 +32,7 @@ INSERT INTO sale VALUES (0, 'sold meanwhile');
 
 -- chaos:check
 SELECT is(count(*), 20001::bigint, 'the seller was not disturbed') FROM sale;
+SELECT results_eq('SELECT who FROM request', ARRAY['report'], 'what the report did before is committed');
 SELECT is(count(*), 1::bigint, 'the report went on after its savepoint')
   FROM chaos.transactions WHERE session = 'report' AND outcome = 'committed';
 
@@ -44,3 +47,7 @@ BEGIN;
 SELECT note FROM sale ORDER BY note OFFSET 19999;
 COMMIT;
 -- chaos:caught by 'the report went on after its savepoint'
+
+-- chaos:mutant the report begins anew
+-- chaos:replace 'ROLLBACK TO before_report' with 'ROLLBACK; BEGIN' in report
+-- chaos:caught by 'what the report did before is committed'

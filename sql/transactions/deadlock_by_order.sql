@@ -50,3 +50,10 @@ COMMIT;
 -- chaos:replace 'balance - 10' with 'balance' in upward
 -- chaos:replace 'balance - 20' with 'balance' in downward
 -- chaos:caught by 'no money is lost'
+
+-- chaos:mutant nobody moves anything
+-- chaos:replace 'balance - 10' with 'balance' in upward
+-- chaos:replace 'balance + 10' with 'balance' in upward
+-- chaos:replace 'balance - 20' with 'balance' in downward
+-- chaos:replace 'balance + 20' with 'balance' in downward
+-- chaos:caught by 'its transfer was made, and nothing of the other'

@@ -56,3 +56,7 @@ UPDATE account SET balance = :balance + 10 WHERE id = 1;
 -- chaos:step ends
 COMMIT;
 -- chaos:caught by 'no deposit is lost'
+
+-- chaos:mutant a deposit is paid in twice
+-- chaos:replace ':balance + 10' with ':balance + 20' in teller
+-- chaos:caught by 'no deposit is lost'

@@ -57,3 +57,7 @@ SELECT pg_terminate_backend(pid)
   FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%';
 -- chaos:caught by 'no prepared transaction is left'
 -- chaos:caught by 'leak'
+
+-- chaos:mutant the waiter deletes the account
+-- chaos:replace 'UPDATE account SET balance = balance + 1' with 'DELETE FROM account' in waiter
+-- chaos:caught by 'the waiter came through, and the transfer was not made'

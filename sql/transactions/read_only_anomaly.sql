@@ -53,3 +53,7 @@ BEGIN ISOLATION LEVEL :level;
 UPDATE account SET balance = balance - 10 - :fee WHERE name = 'checking';
 COMMIT;
 -- chaos:caught by 'no fee where the report saw the deposit first'
+
+-- chaos:mutant the account is closed
+-- chaos:replace 'UPDATE account SET balance = balance - 10 - :fee' with 'DELETE FROM account' in withdrawal
+-- chaos:caught by 'no fee where the report saw the deposit first'

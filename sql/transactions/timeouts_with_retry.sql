@@ -80,3 +80,7 @@ COMMIT;
 -- chaos:mutant the broker does not know which time-out it has set
 -- chaos:replace 'statement_timeout' with 'lock_timeout' in broker
 -- chaos:caught by 'lock_not_available'
+
+-- chaos:mutant the holder takes the stock away
+-- chaos:replace 'UPDATE stock SET amount = amount + 5' with 'DELETE FROM stock' in holder
+-- chaos:caught by 'each sale was taken from stock once'

@@ -29,6 +29,7 @@ COMMIT;
 SELECT count(*) > 0 AS "somebody is on call" FROM doctor WHERE on_call;
 
 -- chaos:check
+SELECT results_eq('SELECT id FROM doctor ORDER BY id', ARRAY[1, 2], 'both are doctors still');
 SELECT is(count(*), 2::bigint, 'both doctors got an answer')
   FROM chaos.transactions WHERE outcome = 'committed';
 SELECT is(count(*) > 0, :'level' = 'serializable', 'one had to look again, at serializable only')
@@ -63,3 +64,7 @@ UPDATE doctor SET on_call = false WHERE id = :worker;
 -- chaos:step ends
 COMMIT;
 -- chaos:caught by 'somebody is on call'
+
+-- chaos:mutant who leaves is deleted when level = serializable
+-- chaos:replace 'UPDATE doctor SET on_call = false' with 'DELETE FROM doctor' in doctor
+-- chaos:caught by 'both are doctors still'
