@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pgchaos.jobs import OWN_CONNECTIONS, Job, Part
 from pgchaos.scenario.choices import roams
-from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.mutation import mutants_in_force, sessions_of, slug
+from pgchaos.scenario.model import Mutant, Scenario
+from pgchaos.scenario.mutation import mutants_in_force, slug
 from pgchaos.scenario.reader import variants
 from pgchaos.scenario.schedules import MOST, interleavings
-from pgchaos.schedule.token import fingerprint
+from pgchaos.schedule.token import Fingerprints
 
 _DRAWING: tuple[Part, ...] = ("drawing", "searching")
 
@@ -76,18 +76,20 @@ def facts_of(scenario: Scenario) -> Facts:
         scenario: as read.
     """
     texts = [scenario.source, *(path.read_text(encoding="utf-8", errors="replace") for path in scenario.includes)]
+    fingerprints = Fingerprints(texts)
     items = []
     for values in variants(scenario):
-        played = [("", scenario.sessions)]
-        played += [(slug(mutant), sessions_of(scenario, mutant)) for mutant in mutants_in_force(scenario, values)]
-        names = [
-            (name, fingerprint(texts, values, name), bool(scenario.given) or roams(sessions, values))
-            for name, sessions in played
-        ]
+        roaming = frozenset(session.name for session in scenario.sessions if roams((session,), values))
+        names = [("", fingerprints.of(values), bool(scenario.given or roaming))]
+        for mutant in mutants_in_force(scenario, values):
+            name = slug(mutant)
+            draws = scenario.given or _roams_with(mutant, roaming, values)
+            names.append((name, fingerprints.of(values, name), bool(draws)))
         items.append((values, tuple(names)))
     permutations = 0
     if scenario.schedule.kind == "all":
-        permutations = min(interleavings(scenario.sessions), scenario.schedule.limit or MOST)
+        most = scenario.schedule.limit or MOST
+        permutations = min(interleavings(scenario.sessions, most), most)
     return Facts(
         title=scenario.title,
         tags=tuple(sorted(scenario.tags)),
@@ -107,6 +109,14 @@ def _parts(scenario: Scenario) -> Iterator[Part]:
         yield "oracle"
     if scenario.schedule.kind in ("all", "explore"):
         yield "searching"
+
+
+def _roams_with(mutant: Mutant, roaming: frozenset[str], values: Mapping[str, str]) -> bool:
+    """Say whether a fault `at any step` is among the sessions that run with a mutant."""
+    own = {session.name for session in mutant.sessions}
+    # most mutants have no body of their own
+    left = roaming - own if own else roaming
+    return bool(left) or roams(mutant.sessions, values)
 
 
 def unpacked(text: str) -> Facts:

@@ -17,7 +17,8 @@ from pgchaos.runner import Runner
 from pgchaos.scenario.place import ScenarioError
 from pgchaos.spec_jobs import SpecDone, spec_job
 
-_TITLE = re.compile(r"\A(?:#?[ \t]*\n)*#[ \t]*(\S[^\n]*)")
+_FIRST = re.compile(r"^(?!#?[ \t]*$)[^\n]*", re.MULTILINE)
+"""The first line that holds anything."""
 
 
 class SpecFile(pytest.Module):
@@ -47,8 +48,8 @@ class SpecFile(pytest.Module):
             return
         item: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=_call(self.runner))
         item.job = spec_job(spec, self.options.spec_timeout, accept=self.options.accept)
-        title = _TITLE.match(spec.source)
-        item.title = title[1] if title else ""
+        first = _FIRST.search(spec.source)
+        item.title = first[0][1:].lstrip(" \t") if first and first[0].startswith("#") else ""
         item.add_marker("chaos")
         yield item
 

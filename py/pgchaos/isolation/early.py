@@ -7,9 +7,9 @@ import re
 from pgchaos.isolation.model import Spec
 
 _MODE = r"(?:ISOLATION\s+LEVEL\s+\w+(?:\s+(?:READ|COMMITTED|UNCOMMITTED))?|READ\s+(?:ONLY|WRITE)|(?:NOT\s+)?DEFERRABLE)"
-_BEGIN = rf"(?:BEGIN(?:\s+(?:TRANSACTION|WORK))?|START\s+TRANSACTION)(?:\s+{_MODE}(?:\s*,?\s*{_MODE})*)?"
+_BEGIN = rf"(?:BEGIN(?:\s+(?:TRANSACTION|WORK))?|START\s+TRANSACTION)(?:\s+{_MODE}(?:(?:\s*,)?\s*{_MODE})*)?"
 _SET = r"SET\s+(?:LOCAL\s+|SESSION\s+)?(?:enable_\w+|deadlock_timeout)\s*(?:=|TO)\s*(?:'\w+'|\w+)"
-_EARLY = re.compile(rf"\s*(?:(?:{_BEGIN}|{_SET})\s*;\s*)*(?:{_BEGIN}|{_SET})\s*;?\s*", re.IGNORECASE)
+_EARLY = re.compile(rf"\s*(?:(?:{_BEGIN}|{_SET})\s*;\s*)*(?:{_BEGIN}|{_SET})(?:\s*;)?\s*", re.IGNORECASE)
 _TIME = re.compile(
     r"\bnow\b|\bcurrent_(?:date|time)|\blocaltime|\btransaction_timestamp|\b(?:today|tomorrow|yesterday)\b|xact_start"
     r"|\b(?:idle_in_transaction_session|idle_session|transaction|statement)_timeout\b",

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pgchaos.isolation.model import Spec
 
 _STATEMENTS = re.compile(
-    r"(?:\A|[;{]|\$\w*\$|\bBEGIN\b|\bTHEN\b|\bELSE\b|\bLOOP\b)(?:\s|--[^\n]*\n)*"
+    r"(?:\A|[;{]|\$\w*\$|\bBEGIN\b|\bTHEN\b|\bELSE\b|\bLOOP\b)\s*(?:--[^\n]*\n\s*)*"
     r"(?:SET\b(?!\s+(?:LOCAL|TRANSACTION|CONSTRAINTS)\b)"
     r"|LISTEN|PREPARE\b(?!\s+TRANSACTION\b)|LOAD|DECLARE|DO|CALL|EXECUTE|RESET|DISCARD)\b",
     re.IGNORECASE,

@@ -117,15 +117,22 @@ class Spec:
         if self.written:
             yield from self.written
         else:
-            yield from _interleaved([tuple(map(Turn, session.steps)) for session in self.sessions], ())
+            yield from _interleaved([tuple(map(Turn, session.steps)) for session in self.sessions])
 
 
-def _interleaved(piles: list[tuple[Turn, ...]], begun: Permutation) -> Iterator[Permutation]:
-    if not any(piles):
-        yield begun
-    for number, pile in enumerate(piles):
-        if pile:
-            yield from _interleaved([*piles[:number], pile[1:], *piles[number + 1 :]], (*begun, pile[0]))
+def _interleaved(piles: list[tuple[Turn, ...]]) -> Iterator[Permutation]:
+    """Give all interleavings in order, without a call for each step: there may be thousands."""
+    choices = [number for number, pile in enumerate(piles) for _ in pile]
+    while True:
+        given = list(map(iter, piles))
+        yield tuple(next(given[number]) for number in choices)
+        # the next in order: the last choice that can be a greater one, then the rest from the smallest
+        at = next((at for at in range(len(choices) - 1, 0, -1) if choices[at - 1] < choices[at]), 0)
+        if not at:
+            return
+        greater = next(i for i in range(len(choices) - 1, at - 1, -1) if choices[i] > choices[at - 1])
+        choices[at - 1], choices[greater] = choices[greater], choices[at - 1]
+        choices[at:] = reversed(choices[at:])
 
 
 def encoded(text: str) -> bytes:

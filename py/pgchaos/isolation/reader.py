@@ -10,19 +10,19 @@ from typing import NoReturn
 
 from pgchaos.isolation.model import Blocker, Permutation, Session, Spec, Step, Turn, decoded
 from pgchaos.scenario.place import Place, Problem, ScenarioError
+from pgchaos.scenario.source import LARGEST
 
 _KEYWORDS = frozenset({"notices", "permutation", "session", "setup", "step", "teardown"})
 _TOKEN = re.compile(
     r"(?P<blank>[ \t\r\f\n]+|\#[^\n\r]*)"
     r"|(?P<word>[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)"
-    r'|"(?P<quoted>(?:[^"\n]|"")*)"'
-    r"|\{[ \t\r\f]*(?P<block>[^}]*?)[ \t\r\f]*\}"
+    r'|"(?P<quoted>[^"\n]*(?:""[^"\n]*)*)"'
+    r"|\{(?P<block>[^}]*)\}"
     r"|(?P<number>[0-9]+)"
     r"|(?P<sign>[,()*])"
 )
-_SHAPE = re.compile(
-    r'^[ \t]*session[ \t]+["A-Za-z_\u0080-\U0010ffff][^\n]*\s(?:.*\n)*?[ \t]*step[ \t]+[^\s{]+\s*\{', re.MULTILINE
-)
+_SESSION = re.compile(r'^[ \t]*session[ \t]+["A-Za-z_\u0080-\U0010ffff]', re.MULTILINE)
+_STEP = re.compile(r"(?:^[ \t]*|[ \t])step[ \t]+[^\s{]+\s*\{", re.MULTILINE)
 
 
 def is_spec(text: str) -> bool:
@@ -31,7 +31,8 @@ def is_spec(text: str) -> bool:
     Args:
         text: of a file.
     """
-    return _SHAPE.search(text) is not None
+    session = _SESSION.search(text)
+    return session is not None and _STEP.search(text, session.end()) is not None
 
 
 def read(path: Path, shown: str | None = None) -> Spec:
@@ -49,6 +50,8 @@ def read(path: Path, shown: str | None = None) -> Spec:
     """
     shown = str(path) if shown is None else shown
     try:
+        if path.stat().st_size > LARGEST:
+            raise ScenarioError((Problem(Place(shown, 1), f"the file is larger than {LARGEST >> 20} MiB"),))
         text = decoded(path.read_bytes())
     except OSError as error:
         raise ScenarioError((Problem(Place(shown, 1), f"the file cannot be read: {error.strerror}"),)) from error
@@ -106,7 +109,9 @@ class _Parser:
                 yield _Token(text if text in _KEYWORDS else "name", text, line)
             elif kind == "quoted":
                 yield _Token("name", text.replace('""', '"'), line)
-            elif kind in ("block", "number"):
+            elif kind == "block":
+                yield _Token(kind, text.strip(" \t\r\f"), line)
+            elif kind == "number":
                 yield _Token(kind, text, line)
             elif kind == "sign":
                 yield _Token(text, text, line)

@@ -6,7 +6,7 @@ import textwrap
 
 from pgchaos.history import Explored, Launch, RunResult
 from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.schedules import shown
+from pgchaos.scenario.schedules import COUNTED, shown
 from pgchaos.scenario.terms import StepName
 
 _INDENT = "    "
@@ -95,7 +95,8 @@ def _explored(explored: Explored) -> str:
     if explored.exhausted and explored.of:
         # waits may forbid some of the others
         those = "1 interleaving" if explored.runs == 1 else f"all {_interleavings(explored.runs)} that differ"
-        others = f"the others, of at most {explored.of:,}, only swap steps that touch no common table"
+        most = f"at most {explored.of:,}" if explored.of <= COUNTED else f"more than {COUNTED:,}"
+        others = f"the others, of {most}, only swap steps that touch no common table"
         return f"{those}: {others}"
     if explored.exhausted:
         return f"all {_interleavings(explored.runs)}: there are no others"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pgchaos.scenario.names import NAME, keyword, meant
 
-_TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|(,|>=|<=|[=<>])|([^\s,'=<>]+)|('))")
+_TOKEN = re.compile(r"\s*(?:'([^']*(?:''[^']*)*)'|(,|>=|<=|[=<>])|([^\s,'=<>]+)|('))")
 _SIGN = re.compile(r"[',=<>]")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|min|h)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pgchaos.scenario.arguments import Wrong
@@ -15,18 +16,20 @@ from pgchaos.scenario.checks import (
     check_targets,
     check_unread,
     check_variables,
+    signals_of,
 )
 from pgchaos.scenario.choices import told_apart
 from pgchaos.scenario.file import Reading
-from pgchaos.scenario.items import Fault, Statement
+from pgchaos.scenario.items import Fault
 from pgchaos.scenario.lexemes import Comment
-from pgchaos.scenario.model import Invariant, Repeat, Retry, Scenario, Section, Session
+from pgchaos.scenario.model import Invariant, Repeat, Replace, Retry, Scenario, Section, Session
 from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
 from pgchaos.scenario.oracle_rules import check_oracle
 from pgchaos.scenario.place import Place
 from pgchaos.scenario.repeats import check_repeats
-from pgchaos.scenario.schedules import held_by, schedule, settled, too_many, waits
+from pgchaos.scenario.replaceable import Replaceable
+from pgchaos.scenario.schedules import by_session, held_by, schedule, settled, too_many, waits
 from pgchaos.scenario.schema_sandbox import check_schema_sandbox
 from pgchaos.scenario.snapshots import snapshot_notes
 from pgchaos.scenario.terms import Schedule
@@ -148,7 +151,7 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
     check_calls(in_sessions, everything, unclear, reading.complain)
     check_unread(bodies, everything, unclear, reading.complain)
     if scenario.sandbox == "schema":
-        check_schema_sandbox(bodies, reading.found.planted, reading.head.matrix, unclear, reading.complain)
+        check_schema_sandbox(bodies, _replaced(reading), reading.head.matrix, unclear, reading.complain)
     reading.unended.tell_of_the_last(unclear)
     if reading.stray is not None and not reading.lost:
         _stray(reading, reading.stray)
@@ -162,6 +165,25 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
     _check_sessions(reading, scenario, sessions)
     check_repeats(scenario, reading.complain)
     _check_mutants(reading, scenario, sessions)
+
+
+def _replaceable(reading: Reading) -> Replaceable:
+    found = reading.found
+    statements: dict[str | None, list[str]] = {
+        name: [sql.text for sql in body.sources] for name, (_, body) in found.sessions.items()
+    }
+    statements[None] = [sql.text for body in found.sections["setup"] for sql in body.sources]
+    return Replaceable(statements, (one for planted in found.planted for one in planted.replaces))
+
+
+def _replaced(reading: Reading) -> Iterator[tuple[Replace, str]]:
+    """Give each replacement of a mutant with the statement that it changes."""
+    replaceable = _replaceable(reading)
+    for planted in reading.found.planted:
+        for one in planted.replaces:
+            text = replaceable.statement(one)
+            if text is not None:
+                yield one, text
 
 
 def _stray(reading: Reading, stray: Place) -> None:
@@ -194,29 +216,32 @@ def _check_sessions(reading: Reading, scenario: Scenario, sessions: dict[str, Se
         check_targets(name, session, sessions, reading.complain)
     free = scenario.schedule.kind != "exact"  # an exact schedule refuses the waits themselves
     if free:
-        check_signals(sessions.values(), sessions.values(), reading.complain)
+        check_signals(sessions.values(), frozenset(), reading.complain)
         check_barriers(sessions.values(), reading.complain)
+    given = signals_of(sessions.values())
     for mutant in scenario.mutants:
         for session in mutant.sessions:
             check_targets(session.name, session, sessions, reading.complain)
         if free:
-            check_signals(mutant.sessions, [*sessions.values(), *mutant.sessions], reading.complain)
+            check_signals(mutant.sessions, given, reading.complain)
 
 
 def _check_mutants(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -> None:
-    setup = [item for section in scenario.setup for item in section.items if isinstance(item, Statement)]
+    replaceable = _replaceable(reading)
     for planted in reading.found.planted:
-        check_mutant(planted, sessions, setup, reading.complain)
-    for mutant in scenario.mutants:
-        changed = {**sessions, **{session.name: session for session in mutant.sessions}}
-        text = too_many(scenario.schedule, changed.values())
-        if text and not too_many(scenario.schedule, sessions.values()):
-            reading.complain(mutant.place, f"`mutant`: with it, {text}")
+        check_mutant(planted, sessions, replaceable, reading.complain)
+    if not too_many(scenario.schedule, sessions.values()):
+        for mutant in scenario.mutants:
+            changed = {**sessions, **{session.name: session for session in mutant.sessions}} if mutant.sessions else {}
+            text = too_many(scenario.schedule, changed.values())
+            if text:
+                reading.complain(mutant.place, f"`mutant`: with it, {text}")
     if scenario.schedule.kind != "exact":
         return
+    steps = by_session(scenario.schedule.steps)
     for mutant in scenario.mutants:
         reading.problems.extend(waits(mutant.sessions))
         for session in mutant.sessions:
-            misfit = held_by(scenario.schedule.steps, session)
+            misfit = held_by(steps.get(session.name, ()), session)
             if misfit:
                 reading.complain(session.place, f"`session`: {misfit}")

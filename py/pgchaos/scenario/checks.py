@@ -10,7 +10,7 @@ from pgchaos.scenario.body import Body
 from pgchaos.scenario.items import Barrier, Fault, Signal, WaitBlocked, WaitFor
 from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.model import Scenario, Session
-from pgchaos.scenario.names import SESSION_VARIABLES, meant, nearest
+from pgchaos.scenario.names import MOST_COMPARED, SESSION_VARIABLES, meant, nearest
 from pgchaos.scenario.pgtap import called, own_functions
 from pgchaos.scenario.place import Place
 
@@ -129,7 +129,7 @@ def check_targets(name: str, session: Session, sessions: Mapping[str, Session], 
             continue
         other = sessions.get(target)
         if other is None and isinstance(item, Fault) and item.kind == "kill":
-            known = meant(target, [*sessions, *PROCESSES])
+            known = meant(target, sessions, *PROCESSES)
             complain(item.place, f"`fault`: there is no session and no process `{target}`{known}")
         elif other is None:
             complain(item.place, f"`{word}`: there is no session `{target}`{meant(target, sessions)}")
@@ -183,15 +183,23 @@ def check_faults(scenario: Scenario, complain: Complain) -> None:
             )
 
 
-def check_signals(waiting: Iterable[Session], giving: Iterable[Session], complain: Complain) -> None:
+def signals_of(sessions: Iterable[Session]) -> frozenset[str]:
+    """Name the signals that sessions give."""
+    return frozenset(item.name for session in sessions for item in session.items if isinstance(item, Signal))
+
+
+def check_signals(waiting: Iterable[Session], given: frozenset[str], complain: Complain) -> None:
     """Complain of signals that are waited for and that nobody gives.
 
     Args:
-        waiting: the sessions whose waits are looked at.
-        giving: the sessions that may give a signal.
+        waiting: the sessions whose waits are looked at; what they give themselves counts too.
+        given: the signals that others give.
         complain: called with the place and text of each problem.
     """
-    given = {item.name for session in giving for item in session.items if isinstance(item, Signal)}
+    waiting = tuple(waiting)
+    own = signals_of(waiting)
+    if not own <= given:
+        given |= own
     for session in waiting:
         for item in session.items:
             if isinstance(item, WaitFor) and item.name not in given:
@@ -214,9 +222,10 @@ def check_barriers(sessions: Iterable[Session], complain: Complain) -> None:
             first.setdefault(barrier.name, barrier.place)
         for name in {barrier.name for barrier in barriers}:
             count[name] = count.get(name, 0) + session.count
-    lone = [name for name in first if count[name] == 1]
+    lone = {name: None for name in first if count[name] == 1}
+    many = len(first) > MOST_COMPARED
     for name in lone:
-        near = nearest(name, first.keys() - {name}, _BARRIER_LIKE)
+        near = None if many else nearest(name, first.keys() - {name}, _BARRIER_LIKE)
         if near is None:
             complain(
                 first[name],

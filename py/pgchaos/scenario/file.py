@@ -13,13 +13,14 @@ from pgchaos.scenario.head import Head
 from pgchaos.scenario.inside import item
 from pgchaos.scenario.items import Fault
 from pgchaos.scenario.lexemes import Command, Comment, Mistake, Sql
-from pgchaos.scenario.mutants import Planted, caught_by, mutant_line, replace, same_item
+from pgchaos.scenario.mutants import Planted, caught_by, letters, mutant_line, replace
 from pgchaos.scenario.options import InvariantOptions, SessionOptions, invariant_options, session_options
 from pgchaos.scenario.place import Place, Problem
 from pgchaos.scenario.source import Source
 from pgchaos.scenario.unended import Unended
 from pgchaos.scenario.when import WrongCondition, split_when
 
+LONGEST_DIRECTIVE = 1_000_000
 _MISSED = frozenset({"signal", "step", "barrier"})
 _PSQL_SETTINGS = frozenset({"QUIET", "ON_ERROR_STOP", "ON_ERROR_ROLLBACK", "ECHO", "VERBOSITY", "SHOW_CONTEXT"})
 
@@ -104,6 +105,10 @@ class Reading:
 
     def _directive(self, found: Directive, comment: Comment) -> None:
         place = comment.place
+        if len(comment.text) > LONGEST_DIRECTIVE:
+            self.lost = True
+            self.complain(place, f"`{found.word}`: a directive is no longer than {LONGEST_DIRECTIVE:,} characters")
+            return
         if found.slip:
             self.complain(place, found.slip)
         if found.word not in WORDS:
@@ -235,9 +240,9 @@ class Reading:
         self.found.planted.append(self.mutant)
         text, self.mutant.when = split_when("mutant", text, "mutant NAME [when NAME = value]", self.head.matrix)
         self.mutant.name = mutant_line(text)
-        for other in self.found.planted[:-1]:
-            if same_item(other.name, text):
-                raise Wrong(f"`mutant`: `{text}` is there twice, first in line {other.body.place.line}")
+        first = self.found.mutants.setdefault(letters(text), place)
+        if first is not place:
+            raise Wrong(f"`mutant`: `{text}` is there twice, first in line {first.line}")
 
     def _close(self) -> None:
         if self.body is not None:

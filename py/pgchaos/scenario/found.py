@@ -24,6 +24,7 @@ class Found:
         sessions: by name.
         spare: sessions whose name another has: looked at for mistakes, no more.
         planted: the mutants.
+        mutants: where each stands first, by what its name comes to in the id of its item.
     """
 
     sections: dict[str, list[Body]] = field(default_factory=lambda: {kind: [] for kind in PLAIN_SECTIONS})
@@ -31,6 +32,7 @@ class Found:
     sessions: dict[str, tuple[SessionOptions, Body]] = field(default_factory=dict)
     spare: list[Body] = field(default_factory=list)
     planted: list[Planted] = field(default_factory=list)
+    mutants: dict[str, Place] = field(default_factory=dict)
 
     def keep(self, options: SessionOptions, body: Body, mutant: Planted | None) -> Place | None:
         """Keep a session, of the file or of a mutant.
@@ -44,9 +46,9 @@ class Found:
             The place of a session of the same name that was there before, or None.
         """
         if mutant is not None:
-            before = [other.place for line, other in mutant.sessions if line.name == options.name]
             mutant.sessions.append((options, body))
-            return before[0] if before else None
+            first = mutant.named.setdefault(options.name, body.place)
+            return None if first is body.place else first
         if options.name in self.sessions:
             self.spare.append(body)
             return self.sessions[options.name][1].place

@@ -13,7 +13,8 @@ USAGE = (
     "given NAME in 2..20 (or 0.5..2.5, boolean, text 0..20, timestamp '2024-01-01'..'2024-12-31', a, 'b c',"
     " list 0..5 of …)"
 )
-_RANGE = re.compile(r"([+-]?[0-9][0-9.eE+-]*?|)\.\.([+-]?[0-9][0-9.eE+-]*|)")
+_RANGE = re.compile(r"([+-]?[0-9][0-9.eE+-]*?|)\.\.(?=[+-]?[0-9]|\Z)")
+_RANGE_END = re.compile(r"[0-9.eE+-]*")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,3})?")
 
@@ -85,8 +86,7 @@ def take_list(args: Args, what: str) -> tuple[str, ...]:
 
 def _numbers(args: Args, place: Place, name: str) -> Given:
     token = args.take("a range")
-    found = None if token.quoted else _RANGE.fullmatch(token.text)
-    low, high = (found[1], found[2]) if found else ("", "")
+    low, high = ("", "") if token.quoted else _range(token.text)
     if _INTEGER.fullmatch(low) and _INTEGER.fullmatch(high):
         return _ordered(args, Given(place, name, "integer", low, high), int(low) <= int(high))
     if _FLOAT.fullmatch(low) and _FLOAT.fullmatch(high):
@@ -99,12 +99,20 @@ def _lengths(args: Args) -> tuple[str | None, str | None]:
     if word is None or ".." not in word:
         return None, None
     token = args.take("a range")
-    found = _RANGE.fullmatch(token.text)
-    if not found or not re.fullmatch("[0-9]{1,6}", found[1]) or not re.fullmatch("[0-9]{1,6}", found[2]):
+    low, high = _range(token.text)
+    if not re.fullmatch("[0-9]{1,6}", low) or not re.fullmatch("[0-9]{1,6}", high):
         raise args.wrong(f"`{token}` is no range of lengths such as 0..20")
-    if int(found[1]) > int(found[2]):
+    if int(low) > int(high):
         raise args.wrong(f"`{token}` is empty: its first number is the greater")
-    return found[1], found[2]
+    return low, high
+
+
+def _range(text: str) -> tuple[str, str]:
+    """Part a range into its ends, '' where it has none."""
+    found = _RANGE.match(text)
+    if found is None or not _RANGE_END.fullmatch(text, found.end()):
+        return "", ""
+    return found[1], text[found.end() :]
 
 
 def _timestamps(args: Args) -> tuple[str | None, str | None]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from math import prod
 from typing import Literal, get_args
 
 from pgchaos.scenario.arguments import Args, Wrong
+from pgchaos.scenario.condition import When
 from pgchaos.scenario.given import USAGE as GIVEN
 from pgchaos.scenario.given import take_list, take_values
 from pgchaos.scenario.names import SESSION_VARIABLES, TAGS, VARIABLE, meant, nearest
@@ -37,7 +37,7 @@ _ENGINES = frozenset(
     }
 )
 """Parameters by which the engine finds and understands a server."""
-_QUOTED_FIRST = re.compile(r"'((?:[^']|'')*)'\s*(.*)")
+_QUOTED_FIRST = re.compile(r"'([^']*(?:''[^']*)*)'\s*(.*)")
 _VERSION = re.compile(r"[0-9][\w.+~-]*")
 
 
@@ -65,6 +65,9 @@ class Head:
     leaves: list[Leave] = field(default_factory=list)
     unsupported: list[Problem] = field(default_factory=list)
     seen: dict[str, Place] = field(default_factory=dict)
+    _items: int = 1  # that the matrix makes so far; no more is counted once they are too many
+    _set: dict[str, ServerSetting] = field(default_factory=dict)  # the first of each name
+    _set_always: dict[str, ServerSetting] = field(default_factory=dict)  # the first that has no condition
 
     def read(self, word: str, text: str, place: Place) -> None:
         """Read one directive of the head.
@@ -85,6 +88,25 @@ class Head:
     def not_yet(self, place: Place, what: str) -> None:
         """Remember something that is read but not run yet."""
         self.unsupported.append(Problem(place, f"{what} is not supported yet"))
+
+    def count_items(self, values: int) -> None:
+        """Multiply the items by the number of a matrix' values; more than anybody can have meant is told once."""
+        if self._items > MOST_ITEMS:
+            return
+        self._items *= values
+        if self._items > MOST_ITEMS:
+            raise Wrong(f"`matrix`: with this line the file makes {self._items} items, more than {MOST_ITEMS}")
+
+    def set_before(self, name: str, when: When | None) -> ServerSetting | None:
+        """Give the parameter of that name which is set already, under no condition or where this has none."""
+        return self._set.get(name) if when is None else self._set_always.get(name)
+
+    def add_setting(self, setting: ServerSetting) -> None:
+        """Add a parameter of the server."""
+        self.server.append(setting)
+        self._set.setdefault(setting.name, setting)
+        if setting.when is None:
+            self._set_always.setdefault(setting.name, setting)
 
     def variable(self, word: str, args: Args) -> str:
         """Take the name of a variable that a matrix or given declares."""
@@ -190,10 +212,10 @@ def _server(head: Head, text: str, place: Place) -> None:
         value += str(token) if str(token) == "," else f" {token}"
     if name.lower() in _ENGINES:
         raise Wrong(f"`server`: `{name}` is set by the engine, which could not reach the server otherwise")
-    first = next((one for one in head.server if one.name == name and None in (one.when, when)), None)
+    first = head.set_before(name, when)
     if first is not None:
         raise Wrong(f"`server`: `{name}` is set twice, first in line {first.place.line}")
-    head.server.append(ServerSetting(place, name, value, when))
+    head.add_setting(ServerSetting(place, name, value, when))
 
 
 def _alone(head: Head, text: str, _: Place) -> None:
@@ -205,11 +227,9 @@ def _matrix(head: Head, text: str, place: Place) -> None:
     args = Args("matrix", text, "matrix NAME in a, 'b c'")
     name = head.variable("matrix", args)
     args.need("in")
-    before = prod(len(one.values) for one in head.matrix.values())
-    head.matrix[name] = Matrix(place, name, take_list(args, f"a value of `{name}`"))
-    items = before * len(head.matrix[name].values)
-    if before <= MOST_ITEMS < items:
-        raise Wrong(f"`matrix`: with this line the file makes {items} items, more than {MOST_ITEMS}")
+    values = take_list(args, f"a value of `{name}`")
+    head.matrix[name] = Matrix(place, name, values)
+    head.count_items(len(values))
 
 
 def _given(head: Head, text: str, place: Place) -> None:

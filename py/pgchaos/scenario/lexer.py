@@ -47,6 +47,11 @@ from pgchaos.scenario.unclosed import NOT_CLOSED, open_parenthesis
 OPEN_QUOTE = "unterminated quoted string: the closing ' is missing"
 OPEN_NAME = 'unterminated quoted identifier: the closing " is missing'
 COPY_OPEN = r"the data of this COPY … FROM STDIN does not end: a line \. is missing"
+MOST_CUTS = 500
+COPY_CROWDED = (
+    f"more than {MOST_CUTS} times in this file something stands behind COPY … FROM STDIN; in the same line:"
+    " begin a new line for it, below the data"
+)
 
 
 def scan(text: str, shown: str) -> list[Lexeme]:
@@ -64,13 +69,14 @@ def scan(text: str, shown: str) -> list[Lexeme]:
 
 
 class _Scanner:
-    __slots__ = ("_at", "_draft", "_found", "_held", "_lines", "_shown", "_text")
+    __slots__ = ("_at", "_cuts", "_draft", "_found", "_held", "_lines", "_shown", "_text")
 
     def __init__(self, text: str, shown: str) -> None:
         self._text = text
         self._shown = shown
         self._lines = Lines(text)
         self._at = 0
+        self._cuts = 0
         self._found: list[Lexeme] = []
         self._held: list[Lexeme] = []  # what stands inside the unfinished statement and is told after it
         self._draft: Draft | None = None
@@ -142,7 +148,7 @@ class _Scanner:
                 draft.hide(found.start(kind), at, '""')
             elif kind == "forced":
                 draft.force(found.start(kind), at)
-            elif kind != "colon":
+            elif kind not in ("colon", "more"):
                 break
         self._at = at
         start = found.start(kind or "end")
@@ -264,9 +270,7 @@ class _Scanner:
                 data = self._copy(draft)
             case several:
                 self._mistake(self._at, r"more than one COPY … FROM STDIN in one \; group is not supported")
-                for _ in range(several):
-                    if data_end(self._text, self._at)[0] >= 0:
-                        self._copy(draft)
+                self._copies(several)
         self._close(draft, send, end, prefix, data)
 
     def _close(
@@ -280,16 +284,46 @@ class _Scanner:
         return sql
 
     def _copy(self, draft: Draft) -> str:
+        """Take the data of a COPY, which stands below the line of its terminator."""
         text = self._text
         begin = min(line_end(text, self._at) + 1, len(text))
         end, after = data_end(text, begin)
         if end < 0:
             self._held.insert(0, Mistake(draft.place, COPY_OPEN))
             end = after = len(text)
-        # the data is cut out, for the rest of the line of the terminator goes on behind it, as in psql
+        self._leave_out(begin, after)
+        return text[begin:end]
+
+    def _copies(self, number: int) -> None:
+        """Leave out the data of several, as far as it is there."""
+        begin = after = min(line_end(self._text, self._at) + 1, len(self._text))
+        for _ in range(number):
+            end, below = data_end(self._text, after)
+            if end < 0:
+                break
+            after = below
+        self._leave_out(begin, after)
+
+    def _leave_out(self, begin: int, after: int) -> None:
+        text = self._text
+        rest = text[self._at : begin].strip(SPACES)
+        if not rest:
+            # nothing else stands in the line of the terminator, as in nearly all files
+            self._at = after
+            return
+        if rest.startswith("--") and "\r" not in rest:
+            start = text.index("--", self._at)
+            self._held.append(Comment(self._place(start), text[start : line_end(text, start)], None, False))
+            self._at = after
+            return
+        # the data is cut out, for the rest of the line goes on behind it, as in psql; each time the text is copied
+        self._cuts += 1
+        if self._cuts > MOST_CUTS:
+            self._held.append(Mistake(self._place(self._at), COPY_CROWDED))
+            self._at = len(text)
+            return
         self._text = text[:begin] + text[after:]
         self._lines.cut(self._text, begin, text.count("\n", begin, after))
-        return text[begin:end]
 
 
 def _end(found: re.Match[str] | None, otherwise: int) -> int:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.body import Body
 from pgchaos.scenario.condition import When
-from pgchaos.scenario.items import Statement
 from pgchaos.scenario.model import Mutant, Repeat, Replace, Retry, Session
 from pgchaos.scenario.names import meant
 from pgchaos.scenario.options import SessionOptions
 from pgchaos.scenario.place import Place
-from pgchaos.scenario.text_match import text_match
+from pgchaos.scenario.replaceable import Replaceable
 
 _REPLACE = "replace 'text' with 'text' in SESSION, or in setup"
 _NO_LETTERS = re.compile(r"\W+")
@@ -30,6 +29,7 @@ class Planted:
         body: its SQL.
         when: the values of a matrix that it counts for.
         sessions: the new bodies with their lines.
+        named: the first of the new bodies of each name.
         replaces: what it replaces.
         caught_by: what must fail.
         broken: whether part of it could not be read, so that what is missing is not told of.
@@ -39,6 +39,7 @@ class Planted:
     body: Body
     when: When | None = None
     sessions: list[tuple[SessionOptions, Body]] = field(default_factory=list)
+    named: dict[str, Place] = field(default_factory=dict)
     replaces: list[Replace] = field(default_factory=list)
     caught_by: list[str] = field(default_factory=list)
     broken: bool = False
@@ -140,8 +141,8 @@ def _inherited(base: Retry, own: Retry | None) -> Retry:
 
 def check_mutant(
     planted: Planted,
-    sessions: dict[str, Session],
-    setup: Iterable[Statement],
+    sessions: Mapping[str, Session],
+    replaceable: Replaceable,
     complain: Callable[[Place, str], None],
 ) -> None:
     """Say what cannot be about a mutant.
@@ -149,7 +150,7 @@ def check_mutant(
     Args:
         planted: the mutant.
         sessions: those of the file, by name.
-        setup: the statements of all setup sections.
+        replaceable: the statements of the file.
         complain: called with the place and text of each problem.
     """
     place = planted.body.place
@@ -165,36 +166,31 @@ def check_mutant(
             complain(at, _unknown("session", name, sessions))
     for one in planted.replaces:
         if one.session is not None and one.session not in sessions:
-            complain(one.place, _unknown("replace", one.session, [*sessions, "setup"]))
+            complain(one.place, _unknown("replace", one.session, sessions, "setup"))
         elif one.session in replaced:
             complain(
                 one.place,
                 f"`replace`: this mutant gives `{one.session}` a new body in line {replaced[one.session].line}",
             )
         else:
-            _check_replace(one, sessions, setup, complain)
+            _check_replace(one, replaceable, complain)
 
 
-def _check_replace(
-    one: Replace, sessions: dict[str, Session], setup: Iterable[Statement], complain: Callable[[Place, str], None]
-) -> None:
-    inside = setup if one.session is None else sessions[one.session].items
-    texts = [item.text for item in inside if isinstance(item, Statement)]
-    match = text_match(texts, one.old)
-    count = sum(map(match.count, texts))
+def _check_replace(one: Replace, replaceable: Replaceable, complain: Callable[[Place, str], None]) -> None:
+    count = replaceable.spot(one).times
     if count != 1:
         where = "setup" if one.session is None else f"session `{one.session}`"
         found = "is not found" if count == 0 else f"is found {count} times"
         complain(one.place, f"`replace`: '{one.old}' {found} in the statements of {where}, it must be there once")
 
 
-def _unknown(word: str, name: str, known: Iterable[str]) -> str:
-    return f"`{word}`: there is no session `{name}`{meant(name, known)}"
+def _unknown(word: str, name: str, known: Collection[str], *more: str) -> str:
+    return f"`{word}`: there is no session `{name}`{meant(name, known, *more)}"
 
 
-def same_item(one: str, other: str) -> bool:
-    """Say whether two mutants' names differ in no letter, so that their items would have the same id."""
-    return _NO_LETTERS.sub(" ", one).strip().lower() == _NO_LETTERS.sub(" ", other).strip().lower()
+def letters(name: str) -> str:
+    """Give a mutant's name as its item's id has it: two that have the same would be one."""
+    return _NO_LETTERS.sub(" ", name).strip().lower()
 
 
 def mutant_line(text: str) -> str:

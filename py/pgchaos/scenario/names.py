@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 NAME = re.compile(r"[^\W\d][\w-]*")
 """Of a session, step, barrier or signal: a letter or underscore, then letters, digits, underscores, hyphens."""
@@ -27,9 +27,11 @@ RESERVED_SESSIONS = {
 }
 _JOINTS = re.compile(r"[\s_-]+")
 _KEYWORD_LIKE = 0.75
+MOST_COMPARED = 300
+"""Names that a word is compared with: each misspelt name of a file costs that much, not all that the file holds."""
 
 
-def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str | None:
     """Give the known name that a word is most like.
 
     Args:
@@ -38,25 +40,30 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
         cutoff: how alike, from 0 to 1, by difflib's measure.
 
     Returns:
-        The nearest name, or None where none is near.
+        The nearest name, or None where none is near, or where there are too many to look at each.
     """
+    if len(known) > MOST_COMPARED:
+        return None
     by_case = {name.lower(): name for name in sorted(known)}
     found = difflib.get_close_matches(word.lower(), by_case, n=1, cutoff=cutoff)
     return by_case[found[0]] if found else None
 
 
-def meant(word: str, known: Iterable[str], *, none: str = "") -> str:
+def meant(word: str, known: Collection[str], *more: str, none: str = "") -> str:
     """End a message about an unknown name: the nearest one, or all there are.
 
     Args:
         word: as written.
         known: the names that there are.
+        more: further names.
         none: what to say where there are none at all.
 
     Returns:
         Text that begins with its own separator, or ''.
     """
-    names = sorted(known)
+    if len(known) > MOST_COMPARED:
+        return f"; there are {len(known) + len(more):,} others"
+    names = sorted([*known, *more])
     if not names:
         return none
     near = nearest(word, names)

@@ -18,7 +18,7 @@ _PIECE = re.compile(
     rf"""(?P<space>[{SPACE}]+|--[^\n\r]*)
       | (?P<block>/\*)
       | (?P<quote>(?:[eEnNbBxX]|[uU]&)?')
-      | (?:[uU]&)?"(?P<name>(?:[^"]|"")*)"?
+      | (?:[uU]&)?"(?P<name>[^"]*(?:""[^"]*)*)"?
       | (?P<tag>\$(?:{LETTER}{WORDLIKE}*)?\$)
       | (?P<long>::|:=|\.\.)
       | (?P<variable>{VARIABLE})

@@ -19,7 +19,8 @@ from pgchaos.scenario.source import Source, Unreadable, text_of
 from pgchaos.scenario.title import title_of
 
 _COMMENT = re.compile(r"--[^\n\r]*")
-_COMMENTS_ONLY = re.compile(r"\ufeff?(?:[ \t]*(?:--[^\n]*)?\r?\n)*[ \t]*")
+_CODE = re.compile(r"^[ \t\r\ufeff]*(?!--)[^ \t\r\n\ufeff]", re.MULTILINE)
+"""A line that is neither blank nor a comment."""
 
 
 def read(
@@ -71,8 +72,7 @@ def is_scenario(text: str) -> bool:
     found = next((match for match in _COMMENT.finditer(text) if directive(match[0].rstrip())), None)
     if found is None:
         return False
-    head = _COMMENTS_ONLY.match(text)
-    if head is not None and found.start() <= head.end():
+    if _CODE.search(text, 0, found.start()) is None:
         return True
     return any(type(lexeme) is Comment and directive(lexeme.text) for lexeme in scan(text, ""))
 

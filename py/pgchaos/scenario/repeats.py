@@ -19,7 +19,10 @@ def check_repeats(scenario: Scenario, complain: Callable[[Place, str], None]) ->
         complain: called with the place and text of each problem, once for each.
     """
     found: dict[tuple[Place, str], None] = {}
-    for sessions in (scenario.sessions, *(sessions_of(scenario, mutant) for mutant in scenario.mutants)):
+    changed = [mutant for mutant in scenario.mutants if mutant.sessions]
+    if not any(session.beside for part in (scenario, *changed) for session in part.sessions):
+        return
+    for sessions in (scenario.sessions, *(sessions_of(scenario, mutant) for mutant in changed)):
         by_name = {session.name: session for session in sessions}
         for session in sessions:
             if session.beside:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from math import factorial, prod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from pgchaos.scenario.arguments import Args
+from pgchaos.scenario.counting import interleaved
 from pgchaos.scenario.items import Barrier, WaitBlocked, WaitFor
 from pgchaos.scenario.model import Session
 from pgchaos.scenario.names import meant
@@ -15,6 +17,10 @@ from pgchaos.scenario.terms import Schedule, StepName
 
 MOST = 5000
 """Interleavings that a file may ask for without `up to` (LANGUAGE.md, Head)."""
+COUNTED = 10**12
+"""How far interleavings are counted for a message."""
+
+_Places: TypeAlias = Mapping[str, Mapping[str, int]]
 
 USAGE = "schedule free, schedule a.1 b.1 a.2, schedule all [up to N], or schedule explore N [with M values]"
 _STEP = re.compile(r"([^\W\d][\w-]*)(?:\[([1-9][0-9]{0,8})\])?\.([\w-]+)(?:#([1-9][0-9]{0,8}))?")
@@ -84,17 +90,22 @@ def _step(args: Args) -> StepName:
     return StepName(found[1], int(found[2] or 0), found[3], int(found[4] or 0))
 
 
-def interleavings(sessions: Iterable[Session]) -> int:
+def interleavings(sessions: Iterable[Session], most: int) -> int:
     """Count the interleavings that the steps of sessions could have if none ever waited.
 
     Args:
         sessions: of a scenario.
+        most: how far to count; the number itself has thousands of digits where a session repeats.
 
     Returns:
-        The multinomial coefficient of the numbers of steps of all connections.
+        The multinomial coefficient of the numbers of steps of all connections, or a number greater than `most`.
     """
-    lengths = [len(session.steps) * session.repeat for session in sessions for _ in range(session.count)]
-    return factorial(sum(lengths)) // prod(map(factorial, lengths))
+    return interleaved((length for session in sessions for length in _lengths(session)), most)
+
+
+def _lengths(session: Session) -> Iterable[int]:
+    length = len(session.steps) * session.repeat
+    return itertools.repeat(length, session.count) if length else ()
 
 
 def too_many(plan: Schedule, sessions: Iterable[Session]) -> str | None:
@@ -109,11 +120,12 @@ def too_many(plan: Schedule, sessions: Iterable[Session]) -> str | None:
     """
     if plan.kind != "all" or plan.limit is not None:
         return None
-    number = interleavings(sessions)
+    number = interleavings(sessions, COUNTED)
     if number <= MOST:
         return None
+    many = f"{number:,}" if number <= COUNTED else f"more than {COUNTED:,}"
     return (
-        f"`schedule`: the steps have {number:,} interleavings, more than {MOST:,}: write `schedule all up to {MOST}`,"
+        f"`schedule`: the steps have {many} interleavings, more than {MOST:,}: write `schedule all up to {MOST}`,"
         " or put statements that need not be parted under one `step NAME`"
     )
 
@@ -133,41 +145,56 @@ def settled(plan: Schedule, sessions: Mapping[str, Session]) -> tuple[Schedule, 
     if plan.kind != "exact":
         text = too_many(plan, sessions.values())
         return plan, [] if text is None else [Problem(plan.place, text)]
-    wrong = [text for text in (_misfit(step, sessions) for step in plan.steps) if text is not None]
+    places = {name: _places(session) for name, session in sessions.items()}
+    wrong = [text for text in (_misfit(step, sessions, places) for step in plan.steps) if text is not None]
     steps = tuple(StepName(one.session, one.worker or 1, one.step, one.iteration or 1) for one in plan.steps)
     if not wrong:
-        wrong = list(_order(steps, sessions))
+        wrong = list(_order(steps, sessions, places))
     problems = [Problem(plan.place, f"`schedule`: {text}") for text in dict.fromkeys(wrong)]
     problems += waits(sessions.values())
     return Schedule("exact", steps, None, plan.place), problems
 
 
-def held_by(steps: tuple[StepName, ...], session: Session) -> str | None:
+def by_session(steps: Iterable[StepName]) -> dict[str, list[StepName]]:
+    """Part the steps of a schedule by their sessions."""
+    parted: dict[str, list[StepName]] = {}
+    for step in steps:
+        parted.setdefault(step.session, []).append(step)
+    return parted
+
+
+def held_by(own: Sequence[StepName], session: Session) -> str | None:
     """Hold a mutant's session against the exact schedule of its file.
 
     Args:
-        steps: of the schedule.
+        own: the steps of the schedule that are of this session.
         session: of the mutant.
 
     Returns:
         What does not fit, or None.
     """
-    own = [step for step in steps if step.session == session.name]
+    places = {session.name: _places(session)}
     for step in own:
-        if _misfit(step, {session.name: session}) is not None:
+        if _misfit(step, {session.name: session}, places) is not None:
             return f"the schedule's step `{shown(step, session)}` is not in this body"
+    listed = frozenset(own)
     for step in _steps(session):
-        if step not in own:
+        if step not in listed:
             return f"its step `{shown(step, session)}` is not in the schedule"
     return None
 
 
-def _misfit(step: StepName, sessions: Mapping[str, Session]) -> str | None:
+def _places(session: Session) -> dict[str, int]:
+    """Number the steps of a session."""
+    return {step: at for at, step in enumerate(session.steps)}
+
+
+def _misfit(step: StepName, sessions: Mapping[str, Session], places: _Places) -> str | None:
     name = step.session
     session = sessions.get(name)
     if session is None:
         return f"there is no session `{name}`{meant(name, sessions)}"
-    if step.step not in session.steps:
+    if step.step not in places[name]:
         return f"session `{name}` has no step `{step.step}`{meant(step.step, session.steps)}"
     if not step.worker and session.count > 1:
         return f"`{name}` has {session.count} connections: write `{name}[1].{step.step}`, `{name}[2].{step.step}` …"
@@ -180,7 +207,7 @@ def _misfit(step: StepName, sessions: Mapping[str, Session]) -> str | None:
     return None
 
 
-def _order(steps: Iterable[StepName], sessions: Mapping[str, Session]) -> Iterator[str]:
+def _order(steps: Iterable[StepName], sessions: Mapping[str, Session], places: _Places) -> Iterator[str]:
     seen: set[StepName] = set()
     last: dict[tuple[str, int], tuple[tuple[int, int], StepName]] = {}
     for step in steps:
@@ -189,7 +216,7 @@ def _order(steps: Iterable[StepName], sessions: Mapping[str, Session]) -> Iterat
             yield f"`{shown(step, session)}` is listed twice"
             return
         seen.add(step)
-        at = (step.iteration, session.steps.index(step.step))
+        at = (step.iteration, places[step.session][step.step])
         before, earlier = last.get((step.session, step.worker), (at, step))
         if before > at:
             yield f"`{shown(step, session)}` comes before `{shown(earlier, session)}` in its session, not after it"

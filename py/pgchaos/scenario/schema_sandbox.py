@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pgchaos.scenario.body import Body
 from pgchaos.scenario.inner_sql import Plain, statements
@@ -17,7 +18,6 @@ from pgchaos.scenario.items import Variable
 from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.lexer import scan
 from pgchaos.scenario.model import Replace
-from pgchaos.scenario.mutants import Planted
 from pgchaos.scenario.pgtap import own_functions
 from pgchaos.scenario.pieces import NOTHING, Piece
 from pgchaos.scenario.place import Place
@@ -67,7 +67,7 @@ def refusals(text: str, own: frozenset[str] = frozenset()) -> list[Refusal]:
 
 def check_schema_sandbox(
     bodies: Sequence[Body],
-    planted: Iterable[Planted],
+    replaced: Iterable[tuple[Replace, str]],
     matrix: Mapping[str, Matrix],
     skip: frozenset[Place],
     complain: Callable[[Place, str], None],
@@ -76,7 +76,7 @@ def check_schema_sandbox(
 
     Args:
         bodies: all sections, those of mutants too.
-        planted: the mutants, whose replacements are looked at as well.
+        replaced: what mutants replace, each with the statement that it changes; looked at as well.
         matrix: by name; a statement is looked at with each of the values that it uses.
         skip: statements that a missing `;` has run together with others.
         complain: called with the place and text of each problem.
@@ -86,10 +86,12 @@ def check_schema_sandbox(
     for sql in everything:
         for refusal in _of_statement(sql, own, matrix):
             complain(Place(sql.place.path, sql.place.line + refusal.line), refusal.text)
-    for mutant in planted:
-        for one in mutant.replaces:
-            for text in sorted(_planted(one, bodies, own, matrix)):
-                complain(one.place, text)
+    before = lru_cache(maxsize=None)(lambda text: _texts(f"{text}\n;", own, matrix))
+    for one, changed in replaced:
+        put = text_match([changed], one.old).replace(changed, one.new)
+        new = _texts(f"{put}\n;", own, matrix) - before(changed)
+        for text in sorted(new):
+            complain(one.place, text)
 
 
 def _of_statement(sql: Sql, own: frozenset[str], matrix: Mapping[str, Matrix]) -> set[Refusal]:
@@ -100,22 +102,6 @@ def _of_statement(sql: Sql, own: frozenset[str], matrix: Mapping[str, Matrix]) -
         for chosen in values
         for refusal in refusals(render(sql.parts, dict(zip(names, chosen, strict=True))), own)
     }
-
-
-def _planted(one: Replace, bodies: Iterable[Body], own: frozenset[str], matrix: Mapping[str, Matrix]) -> set[str]:
-    """Give what a replacement brings in."""
-    texts = [
-        sql.text
-        for body in bodies
-        if (body.kind == "setup" if one.session is None else (body.kind, body.name) == ("session", one.session))
-        for sql in body.sources
-    ]
-    match = text_match(texts, one.old)
-    found = set()
-    for text in filter(match.count, texts):
-        new = _texts(f"{match.replace(text, one.new)}\n;", own, matrix)
-        found |= new - _texts(f"{text}\n;", own, matrix)
-    return found
 
 
 def _texts(text: str, own: frozenset[str], matrix: Mapping[str, Matrix]) -> set[str]:

@@ -11,7 +11,7 @@ from pgchaos.scenario.tokens import NAME, SPACE, VARIABLE, variable
 PIECE = re.compile(
     rf"""(?P<plain>(?:[^{SPACE}\\'"`:]|:(?!{NAME}|'{NAME}'|"{NAME}"|\{{\?{NAME}\}}))+)
       | (?P<space>[ \t\r\f\v]+)
-      | (?P<quoted>'(?:[^'\\\n]|''|\\[^\n])*')
+      | (?P<quoted>'[^'\\\n]*(?:(?:''|\\[^\n])[^'\\\n]*)*')
       | (?P<name>"[^"\n]*")
       | (?P<variable>{VARIABLE})
       | (?P<end>\\\\?|\n|\Z)

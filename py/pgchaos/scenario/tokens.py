@@ -39,7 +39,7 @@ BETWEEN = re.compile(
 """What stands between statements; matches with no group where a statement begins."""
 
 WITHIN = re.compile(
-    rf"""(?:[^'"$/\-();\\:]+|-(?!-)|/(?!\*)|::|:=)*(?:
+    rf"""(?:[^'"$/\-();\\:]+|-(?!-)|/(?!\*)|::|:=){{0,1000}}(?:
         (?P<semicolon>;)
       | (?P<open>\()
       | (?P<close>\))
@@ -54,13 +54,17 @@ WITHIN = re.compile(
       | (?P<colon>:)
       | (?P<open_name>")
       | (?P<end>\Z)
+      | (?P<more>)
     )""",
     re.VERBOSE,
 )
-"""The next thing within a statement that psql does not simply pass on; always matches."""
+"""The next thing within a statement that psql does not simply pass on; always matches.
 
-ESCAPED = re.compile(r"'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'", re.DOTALL)
-"""E'…': a backslash takes the next character with it."""
+Repetitions are bounded, and go on behind `more`: Python keeps a hundred bytes for each.
+"""
+
+ESCAPED = re.compile(r"[^'\\]*(?:(?:\\.|'')[^'\\]*){0,1000}", re.DOTALL)
+"""Some of the inside of E'…': a backslash takes the next character with it, and two quotes are one."""
 
 VALUE = re.compile(
     rf"""::
@@ -139,9 +143,20 @@ def quoted_end(text: str, start: int, escapes: bool) -> int:
         The position after its closing quote, or -1 where it has none.
     """
     if escapes:
-        found = ESCAPED.match(text, start)
-        return found.end() if found else -1
+        return _escaped_end(text, start + 1)
     return text.find("'", start + 1) + 1 or -1
+
+
+def _escaped_end(text: str, at: int) -> int:
+    while True:
+        found = ESCAPED.match(text, at)
+        assert found  # all of it may be empty
+        end = found.end()
+        if text.startswith("'", end) and not text.startswith("''", end):
+            return end + 1
+        if end == at:
+            return -1
+        at = end
 
 
 def in_identifier(text: str, start: int, at: int) -> bool:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -82,12 +82,34 @@ def fingerprint(texts: Iterable[str], variables: Mapping[str, str], mutant: str 
     Returns:
         Eight hexadecimal digits that change with anything that a run depends on.
     """
-    told: Sequence[str] = [*texts, *(f"{name}={value}" for name, value in variables.items()), mutant]
-    digest = hashlib.sha256()
-    for text in told:
-        data = text.encode()
-        digest.update(f"{len(data)}:".encode() + data)
-    return digest.hexdigest()[:8]
+    return Fingerprints(texts).of(variables, mutant)
+
+
+class Fingerprints:
+    """The fingerprints of all items of a file, whose text is read once for all of them.
+
+    Args:
+        texts: of the file, and of those that it includes.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._digest = hashlib.sha256()
+        for text in texts:
+            _add(self._digest, text)
+
+    def of(self, variables: Mapping[str, str], mutant: str = "") -> str:
+        """Give one; see `fingerprint`."""
+        digest = self._digest.copy()
+        for name, value in variables.items():
+            _add(digest, f"{name}={value}")
+        _add(digest, mutant)
+        return digest.hexdigest()[:8]
+
+
+def _add(digest: hashlib._Hash, text: str) -> None:
+    data = text.encode()
+    digest.update(f"{len(data)}:".encode())
+    digest.update(data)
 
 
 def _packed(values: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from pgchaos.scenario.choices import drawn, possible_values
 from pgchaos.scenario.items import Fault
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.rehearsal import fits_schema
-from pgchaos.scenario.schedules import MOST, interleavings
+from pgchaos.scenario.schedules import COUNTED, MOST, interleavings
 from pgchaos.scenario.terms import Given, Requirement, Schedule
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.orders import Exact
@@ -246,7 +246,7 @@ class _Runs:
         single = self._single
         single.look = touching = Touching(self._scenario, single.variables, theirs=single.server.in_place)
         single.dependence = touching.dependence
-        possible = interleavings(self._scenario.sessions)
+        possible = interleavings(self._scenario.sessions, max(limit, COUNTED))
         return Explore(single.actors, limit, possible, self._settings.seed, touching.dependence)
 
     # with values that are drawn

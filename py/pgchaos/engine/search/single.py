@@ -147,7 +147,7 @@ class Single:
         schedule = self.scenario.schedule
         limit = schedule.limit or MOST
         if schedule.kind == "all":
-            limit = min(limit, interleavings(self.scenario.sessions))
+            limit = min(limit, interleavings(self.scenario.sessions, limit))
         elif schedule.kind != "explore":
             limit = 1
         if self.drawn and schedule.kind != "explore":

@@ -1,0 +1,38 @@
+"""How much longer something takes when what it is given is eight times as large."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+TIMES = 8
+MOST = 20
+"""Linear work takes 8 times as long and n log n some 10 times, quadratic work 64 times."""
+
+
+def times_longer(make: Callable[[int], T], work: Callable[[T], object], size: int) -> float:
+    """Compare the processor time of work on something with that on something eight times as large.
+
+    Args:
+        make: makes what is worked on, of a size.
+        work: what is measured.
+        size: of the smaller one.
+
+    Returns:
+        The smallest of some ratios, for a busy machine only adds to them.
+    """
+    small, large = make(size), make(size * TIMES)
+    ratios: list[float] = []
+    while len(ratios) < 4 and (not ratios or min(ratios) > MOST / 2):
+        base = min(_seconds(work, small) for _ in range(3))
+        ratios.append(_seconds(work, large) / max(base, 1e-4))
+    return min(ratios)
+
+
+def _seconds(work: Callable[[T], object], what: T) -> float:
+    began = time.process_time()
+    work(what)
+    return time.process_time() - began
