@@ -20,7 +20,8 @@ def check_repeats(scenario: Scenario, complain: Callable[[Place, str], None]) ->
     """
     found: dict[tuple[Place, str], None] = {}
     changed = [mutant for mutant in scenario.mutants if mutant.sessions]
-    if not any(session.beside for part in (scenario, *changed) for session in part.sessions):
+    own = [scenario.sessions, *(mutant.sessions for mutant in changed)]
+    if not any(session.beside for sessions in own for session in sessions):
         return
     for sessions in (scenario.sessions, *(sessions_of(scenario, mutant) for mutant in changed)):
         by_name = {session.name: session for session in sessions}
