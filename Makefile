@@ -103,10 +103,11 @@ matrix: $(PGTAP) $(DEV) ## run scenarios and tests on each version of PG="14 15 
 	$(VENV)/bin/python -m tests.matrix $(PG)
 
 # SEED=7 makes the faults of an earlier run again.
-# The tests that kill runs kill two each; here it is 50.
+# `make check` kills two runs in each such way, and tries once on what others create.
 .PHONY: kills
-kills: $(PGTAP) $(DEV) ## kill runs while they make databases on another's server, KILLS=50 times each: none is left
-	PGCHAOS_TEST_KILLS=$(or $(KILLS),50) $(VENV)/bin/pytest -n logical tests/server/test_killed_runs.py
+kills: $(PGTAP) $(DEV) ## on another's server, kill runs that make databases, KILLS=50 times each way: none is left
+	PGCHAOS_TEST_KILLS=$(or $(KILLS),50) PGCHAOS_TEST_OTHERS=20 $(VENV)/bin/pytest -n logical \
+		tests/server/test_killed_runs.py tests/engine/test_created.py
 
 .PHONY: soak
 soak: $(PGTAP) $(DEV) ## random faults over one server that moves money, FAULTS=500 of them: nothing lost, nothing left

@@ -12,6 +12,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import ServerError, ServerSettings, open_server, start_private
+from pgchaos.server.in_place import drop_extensions
 from tests.conftest import ForeignServer
 from tests.server.conftest import Runner
 from tests.waiting import until
@@ -110,6 +111,21 @@ def test_in_place_leaves_nothing(foreign_server: ForeignServer, named: str) -> N
                 conn.execute("SELECT no_plan(), chaos.worker(), id, 'a=>1'::hstore FROM orders")
         assert foreign_server.databases() == databases
         assert contents(named) == before
+
+
+def test_extension_stays_that_something_of_the_user_s_depends_on(foreign_server: ForeignServer, named: str) -> None:
+    with foreign_server.connect(dbname="shop") as shop:
+        for name in ("hstore", "cube", "earthdistance"):
+            shop.execute(f"CREATE EXTENSION {name}; COMMENT ON EXTENSION {name} IS 'of the run'".encode())
+        shop.execute("CREATE TABLE theirs (h hstore)")
+        with pytest.raises(psycopg.errors.DependentObjectsStillExist):
+            drop_extensions(shop, ["cube", "earthdistance", "hstore"])
+        shop.execute("SELECT h FROM theirs")
+        assert [comment for kind, _, comment in contents(named) if comment == "of the run"] == []
+        drop_extensions(shop, ["cube", "earthdistance"])
+        shop.execute("DROP TABLE theirs")
+        drop_extensions(shop, ["hstore"])
+        assert not [name for kind, name, _ in contents(named) if kind == "extension" and name != "plpgsql"]
 
 
 def test_in_place_needs_no_createdb(foreign_server: ForeignServer, named: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from pgchaos.server.settings import ServerError
 
 PGTAP_SCHEMA = "chaos_pgtap"
 SANDBOX_SCHEMA = "chaos_sandbox"
+_QUIETLY = "SET LOCAL client_min_messages = 'warning'; SET LOCAL lock_timeout = '10s'"
 _SCHEMAS = ("chaos", PGTAP_SCHEMA, SANDBOX_SCHEMA)
 
 _COMMENTED = """
@@ -129,14 +130,36 @@ def remove(conn: Connection, run: str) -> None:
     Raises:
         psycopg.Error: something holds it.
     """
+    ours = [(kind, name) for kind, name, owner in _marked(conn) if owner is not None and owner.id == run]
     with conn.transaction():
-        conn.execute("SET LOCAL client_min_messages = 'warning'; SET LOCAL lock_timeout = '10s'")
-        for kind, name, owner in _marked(conn):
-            if owner is not None and owner.id == run:
-                statement = sql.SQL("DROP {} IF EXISTS {} CASCADE")
-                conn.execute(
-                    statement.format(sql.SQL("SCHEMA" if kind == "SCHEMA" else "EXTENSION"), sql.Identifier(name))
-                )
+        conn.execute(_QUIETLY)
+        for kind, name in ours:
+            if kind == "SCHEMA":
+                conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
+    drop_extensions(conn, [name for kind, name in ours if kind == "EXTENSION"])
+
+
+def drop_extensions(conn: Connection, names: Sequence[str]) -> None:
+    """Drop extensions that a run brought into a database of the user's, and nothing that depends on them.
+
+    Args:
+        conn: to it, autocommit.
+        names: of the extensions.
+
+    Raises:
+        psycopg.Error: something depends on one: they stay, and are the user's from now on.
+    """
+    if not names:
+        return
+    try:
+        with conn.transaction():
+            conn.execute(_QUIETLY)
+            which = sql.SQL(", ").join(map(sql.Identifier, names))
+            conn.execute(sql.SQL("DROP EXTENSION IF EXISTS {}").format(which))
+    except psycopg.errors.DependentObjectsStillExist:
+        for name in names:
+            conn.execute(sql.SQL("COMMENT ON EXTENSION {} IS NULL").format(sql.Identifier(name)))
+        raise
 
 
 def _remove_or_say(conn: Connection, run: Run) -> None:
@@ -144,5 +167,5 @@ def _remove_or_say(conn: Connection, run: Run) -> None:
         remove(conn, run.id)
     except psycopg.Error as error:
         raise ServerError(
-            f"could not remove schemas {', '.join(_SCHEMAS)} from database {conn.info.dbname}: {str(error).strip()}"
+            f"could not remove all that was brought into database {conn.info.dbname}: {str(error).strip()}"
         ) from error
