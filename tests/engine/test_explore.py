@@ -335,3 +335,66 @@ def test_progress_is_told_with_the_most_that_may_come(play: Play) -> None:
     known = scenario(play, counter("explore 4", "pass()"))
     run(known, {}, play.server, Settings(1, progress=lambda made, most: told.append((made, most))))
     assert [most for _, most in told] == [4] * len(told)
+
+
+INSIDE = """
+    -- chaos:schedule {schedule}
+    -- chaos:setup
+    CREATE TABLE t (a int);
+    CREATE TABLE log (a int);
+    CREATE FUNCTION twice() RETURNS void LANGUAGE plpgsql AS 'BEGIN UPDATE t SET a = 1; UPDATE t SET a = 2; END';
+    CREATE FUNCTION double(a int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 2 * a';
+    CREATE FUNCTION notes() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log VALUES (1); RETURN new; END';
+    CREATE FUNCTION raises() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.a := 3; RETURN new; END';
+    {more}
+    -- chaos:session one
+    {sql}
+    -- chaos:session two
+    SELECT count(*) FROM t;
+    -- chaos:check
+    SELECT pass('checked');
+"""
+
+
+@pytest.mark.parametrize("schedule", ["all", "explore 10"])
+@pytest.mark.parametrize(
+    ("more", "sql", "told"),
+    [
+        ("", "SELECT twice();", "line 12 calls twice(), a volatile function"),
+        (
+            "CREATE TRIGGER audit AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION notes();",
+            "INSERT INTO t VALUES (1);",
+            "line 12 fires trigger audit of t, which may write",
+        ),
+        ("", "SELECT 1 FROM log WHERE pg_try_advisory_lock(a);", "line 12 takes an advisory lock in WHERE"),
+    ],
+)
+def test_what_happens_inside_a_statement_is_said_not_to_be_interleaved(
+    schedule: str, more: str, sql: str, told: str, play: Play
+) -> None:
+    result = play(INSIDE.format(schedule=schedule, more=more, sql=sql))
+    assert result.failures == []
+    (remark,) = result.remarks
+    assert f"what happens inside one was not interleaved ({told})" in remark
+    assert "chaos.jitter()" in remark
+    assert "chaos.inject_delay()" in remark
+
+
+@pytest.mark.parametrize(
+    ("more", "sql"),
+    [
+        ("", "SELECT double(a), random(), now() FROM t;"),
+        ("", "SELECT pg_advisory_xact_lock(1);"),
+        (
+            "CREATE TRIGGER sets BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION raises();",
+            "INSERT INTO t VALUES (1);",
+        ),
+        (
+            "CREATE TRIGGER audit AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION notes();",
+            "SELECT a FROM t WHERE a > 0;",
+        ),
+    ],
+)
+def test_a_statement_that_is_one_thing_needs_no_remark(more: str, sql: str, play: Play) -> None:
+    result = play(INSIDE.format(schedule="all", more=more, sql=sql))
+    assert (result.failures, result.remarks) == ([], [])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,18 +14,20 @@ from pgchaos.engine.search.single import Single
 from pgchaos.engine.settings import Replay, Settings
 from pgchaos.faults.kinds import of_server
 from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.choices import drawn, possible_values
+from pgchaos.scenario.choices import drawn
 from pgchaos.scenario.items import Fault
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.rehearsal import fits_schema
 from pgchaos.scenario.schedules import COUNTED, MOST, interleavings
-from pgchaos.scenario.terms import Given, Requirement, Schedule
+from pgchaos.scenario.terms import Requirement
 from pgchaos.schedule.board import Actor
 from pgchaos.schedule.orders import Exact
 from pgchaos.schedule.token import Token
 from pgchaos.server import Server
 
 if TYPE_CHECKING:
+    from pgchaos.engine.run import Look
+    from pgchaos.engine.search.inside import Inside
     from pgchaos.engine.search.searching import Searching
     from pgchaos.schedule.explore import Explore
 
@@ -87,25 +88,6 @@ def _harm(scenario: Scenario) -> Iterator[Requirement]:
                 return
 
 
-def examples_of(schedule: Schedule, drawn: Sequence[Given]) -> int | None:
-    """Say among how many values the interleavings of a search are shared out.
-
-    Args:
-        schedule: of the file.
-        drawn: what is drawn.
-
-    Returns:
-        As many as the file says, or as there are; where it says nothing, half the root of the number of runs. None
-        where nothing is explored.
-    """
-    if schedule.kind != "explore":
-        return None
-    if schedule.values is None:
-        return max(1, round(math.sqrt(schedule.limit or MOST) / 2))
-    there_are = math.prod(map(possible_values, drawn))
-    return max(1, int(min(schedule.values, there_are)))
-
-
 class _Runs:
     """The runs of one item.
 
@@ -118,6 +100,7 @@ class _Runs:
         self._scenario, self._settings = single.scenario, single.settings
         self.oracle = single.oracle
         """Of the run that is told of."""
+        self._inside: Inside | None = None
 
     @property
     def outside(self) -> tuple[str, ...]:
@@ -132,6 +115,8 @@ class _Runs:
         with self._place():
             result = self._from(shelf)
             self._single.look_outside()
+            if self._inside is not None and not result.failures:
+                result.remarks += self._inside.remarks()
             return result
 
     def never_run(self, result: RunResult) -> list[Failure]:
@@ -221,6 +206,7 @@ class _Runs:
         if schedule.kind == "exact":
             return self._exact()
         if schedule.kind == "all":
+            self._look_inside(None)
             return self._searching().all(schedule.limit or MOST)
         if schedule.kind == "explore":
             return self._searching().explore(self._explore(schedule.limit or MOST))
@@ -239,12 +225,22 @@ class _Runs:
         single = self._single
         return Searching(single.checked, single.actors, self._settings.found, single.stopped)
 
+    def _look_inside(self, other: Look | None) -> None:
+        """Have the database looked at for what happens inside statements, beside another look."""
+        from pgchaos.engine.search.inside import Inside
+
+        if self._inside is None:
+            self._inside = Inside(self._scenario)
+        self._inside.other = other
+        self._single.look = self._inside
+
     def _explore(self, limit: int) -> Explore:
         from pgchaos.engine.search.touching import Touching
         from pgchaos.schedule.explore import Explore
 
         single = self._single
-        single.look = touching = Touching(self._scenario, single.variables, theirs=single.server.in_place)
+        touching = Touching(self._scenario, single.variables, theirs=single.server.in_place)
+        self._look_inside(touching)
         single.dependence = touching.dependence
         possible = interleavings(self._scenario.sessions, max(limit, COUNTED))
         return Explore(single.actors, limit, possible, self._settings.seed, touching.dependence)
@@ -256,7 +252,7 @@ class _Runs:
         # only here: who draws nothing needs no hypothesis
         from pgchaos.engine.faults.telling import never_struck
         from pgchaos.engine.search.drawing import draw
-        from pgchaos.engine.search.trials import Trials
+        from pgchaos.engine.search.trials import Trials, examples_of
 
         single, schedule, settings = self._single, self._scenario.schedule, self._settings
         examples = examples_of(schedule, single.drawn)

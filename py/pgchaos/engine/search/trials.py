@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 from pgchaos.engine.search.gathering import Gathering
 from pgchaos.history import Explored, RunResult
+from pgchaos.scenario.choices import possible_values
+from pgchaos.scenario.schedules import MOST
+from pgchaos.scenario.terms import Given, Schedule
 
 Values = Mapping[str, str]
 _Key = tuple[tuple[str, str], ...]
+
+
+def examples_of(schedule: Schedule, drawn: Sequence[Given]) -> int | None:
+    """Say among how many values the interleavings of a search are shared out.
+
+    Args:
+        schedule: of the file.
+        drawn: what is drawn.
+
+    Returns:
+        As many as the file says, or as there are; where it says nothing, half the root of the number of runs. None
+        where nothing is explored.
+    """
+    if schedule.kind != "explore":
+        return None
+    if schedule.values is None:
+        return max(1, round(math.sqrt(schedule.limit or MOST) / 2))
+    there_are = math.prod(map(possible_values, drawn))
+    return max(1, int(min(schedule.values, there_are)))
 
 
 class Trials:
