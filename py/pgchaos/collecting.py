@@ -19,6 +19,7 @@ from pgchaos.items import NOTE, ScenarioItem, broken_call, scenario_call
 from pgchaos.jobs import Job
 from pgchaos.kept import kept_in
 from pgchaos.options import MARKERS, Options
+from pgchaos.output import one_line, printable
 from pgchaos.report import item_name
 from pgchaos.runner import Runner
 from pgchaos.scenario.place import ScenarioError
@@ -65,14 +66,14 @@ class ScenarioFile(pytest.Module):
         item: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=call)
         item.job = job
         item.title = facts.title
-        item.user_properties += [(NOTE, note) for note in facts.notes]
+        item.user_properties += [(NOTE, one_line(note)) for note in facts.notes]
         item.line = facts.line
         _mark(item, facts.tags)
         return item
 
     def _broken(self, text: str, raw: bytes | None) -> ScenarioItem:
         if self.config.getoption("collectonly"):
-            raise self.CollectError(text)
+            raise self.CollectError(printable(text))
         item: ScenarioItem = ScenarioItem.from_parent(self, name=self.path.stem, callobj=broken_call(text))
         # its tags as far as they can be told, so that -m finds it too
         words = {word for line in _TAGS.findall(_text(raw)) for word in line.split()}

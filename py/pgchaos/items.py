@@ -12,6 +12,7 @@ import pytest
 
 from pgchaos.jobs import Done, Job
 from pgchaos.options import Options
+from pgchaos.output import one_line, printable
 from pgchaos.runner import Runner
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError
@@ -67,7 +68,7 @@ class ScenarioItem(pytest.Function):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Say where the item stands, and head its failure with the title of the scenario."""
-        return self.path, 0, f"{self.name}: {self.title or self.path.name}"
+        return self.path, 0, one_line(f"{self.name}: {self.title or self.path.name}")
 
 
 def scenario_call(runner: Runner, options: Options) -> Call:
@@ -91,10 +92,10 @@ def scenario_call(runner: Runner, options: Options) -> Call:
 
         told = searched(done.result) if done.mutant is None and not done.result.failures else ""
         if told:
-            item.user_properties.append((SEARCHED, f"{item.nodeid}: {told}"))
-        item.user_properties += [(NOTE, remark) for remark in done.result.remarks]
+            item.user_properties.append((SEARCHED, one_line(f"{item.nodeid}: {told}")))
+        item.user_properties += [(NOTE, one_line(remark)) for remark in done.result.remarks]
         for line in done.result.output:
-            print(line)
+            print(printable(line))
         _tell(item, subtests, done, options)
 
     return run_scenario
@@ -111,7 +112,7 @@ def broken_call(text: str) -> Call:
     """
 
     def fail(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:  # noqa: ARG001 the same as the others'
-        pytest.fail(text, pytrace=False)
+        pytest.fail(printable(text), pytrace=False)
 
     return fail
 
@@ -136,7 +137,7 @@ def result_of(runner: Runner, item: ScenarioItem) -> Done | SpecDone:
     if lost and _none_but_scenarios_follow(item):
         # the next items could but say the same
         item.session.shouldstop = "the scenarios have no server"
-    pytest.fail(text, pytrace=False)
+    pytest.fail(printable(text), pytrace=False)
 
 
 def _none_but_scenarios_follow(item: ScenarioItem) -> bool:
@@ -160,16 +161,16 @@ def _tell(item: ScenarioItem, subtests: pytest.Subtests, done: Done, options: Op
     item.user_properties += [(ORACLE, str(told))] if told is not None else []
     verdict = judge(done.scenario, variables, done.result)
     if verdict.outcome == "skipped":
-        pytest.skip(verdict.reason)
+        pytest.skip(printable(verdict.reason))
     # a failing subtest would make an xfail a strict failure, and a passing one says nothing of it
     if not xfails_in_force(done.scenario, variables):
         _tell_assertions(item, subtests, done.result.assertions)
     if verdict.outcome == "xfailed":
-        pytest.xfail(verdict.reason)
+        pytest.xfail(printable(verdict.reason))
         # only --runxfail comes to here: what was expected counts after all
         verdict = replace(verdict, failures=tuple(f for _, failures in verdict.expected for f in failures), expected=())
     if verdict.failures:
-        pytest.fail(_text(item, done, verdict, options), pytrace=False)
+        pytest.fail(printable(_text(item, done, verdict, options)), pytrace=False)
 
 
 def _tell_mutant(item: ScenarioItem, done: Done, mutant: Mutant, options: Options) -> None:
@@ -177,9 +178,9 @@ def _tell_mutant(item: ScenarioItem, done: Done, mutant: Mutant, options: Option
 
     verdict = judge_mutant(mutant, done.result)
     if verdict.outcome == "skipped":
-        pytest.skip(verdict.reason)
+        pytest.skip(printable(verdict.reason))
     if verdict.failures:
-        pytest.fail(_text(item, done, verdict, options), pytrace=False)
+        pytest.fail(printable(_text(item, done, verdict, options)), pytrace=False)
 
 
 def _tell_assertions(item: ScenarioItem, subtests: pytest.Subtests, assertions: Sequence[Assertion]) -> None:
@@ -203,11 +204,11 @@ def _tell_assertion(item: ScenarioItem, subtests: pytest.Subtests, assertion: As
     # JUnit's file takes a skipped part for a skipped file
     if marked and item.config.getoption("xmlpath", None):
         name, marked = f"{name} # {assertion.directive.upper()} {assertion.reason}".rstrip(), False
-    with subtests.test(name):
+    with subtests.test(one_line(name)):
         if marked and assertion.directive == "skip":
-            pytest.skip(assertion.reason)
+            pytest.skip(printable(assertion.reason))
         elif marked:
-            pytest.xfail(assertion.reason)
+            pytest.xfail(printable(assertion.reason))
 
 
 def _text(item: ScenarioItem, done: Done, verdict: Verdict, options: Options) -> str:

@@ -13,20 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote
 
 import pytest
 
 from pgchaos.report import MAKE
 from pgchaos.schedule.token import Token, parse
-from pgchaos.server.settings import ServerSettings
+from pgchaos.server.settings import Conninfo, ServerSettings
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min)")
 _TAG = re.compile(r"[a-z][a-z0-9_]*")
 EXTENSION = re.compile(r"(?P<name>[\w-]+)(?:\s*(?P<operator>>=|<=|>|<|=)\s*(?P<version>[0-9][\w.-]*))?")
 """An extension under test, and its version where one is required."""
-_PASSWORD = re.compile(r"password\s*=(?!\s*''(?:\s|$))|://[^/@]*:[^/@]*@", re.IGNORECASE)
 _SEED_BITS = 31
 _LEAST_TIMEOUT = 0.001
 _TIMEOUT = 60.0
@@ -151,7 +149,7 @@ def read_options(config: pytest.Config) -> Options:
     clones = _value(config, "clones", _count)
     jobs = _value(config, "jobs", _jobs)
     server = ServerSettings(
-        dsn=_value(config, "dsn", str),
+        dsn=_value(config, "dsn", Conninfo),
         pg_bindir=_path(config, "pg_bindir"),
         in_place=bool(_raw(config, "in_place")[1]),
         allow_destructive=_list(config, "allow_destructive"),
@@ -302,7 +300,8 @@ _REPLAYED = ("pg_bindir", "timeout", "in_place", "allow_destructive", "pgtap", "
 def _replay(config: pytest.Config) -> tuple[str, ...]:
     dsn = config.getoption("chaos_dsn")
     # a password is not printed: who gave it gives it again
-    said = [] if dsn is None or any(map(_PASSWORD.search, (dsn, unquote(dsn)))) else [f"--chaos-dsn={dsn}"]
+    shown = dsn is not None and _may_be_shown(dsn)
+    said = [f"--chaos-dsn={dsn}"] if shown else []
     for name in (*_REPLAYED, "mutants", "selfcheck", "amcheck"):
         flag, value = "--chaos-" + name.replace("_", "-"), config.getoption(f"chaos_{name}")
         if value is True:
@@ -311,3 +310,10 @@ def _replay(config: pytest.Config) -> tuple[str, ...]:
             said += [f"{flag}={one}" for one in (value if isinstance(value, list) else [value])]
     draws = config.getoption("hypothesis_seed", None)
     return tuple(said if draws is None else [*said, f"--hypothesis-seed={draws}"])
+
+
+def _may_be_shown(dsn: str) -> bool:
+    # psycopg is loaded by those who name a server
+    from pgchaos.server.conninfo import may_be_shown
+
+    return may_be_shown(dsn)

@@ -16,9 +16,11 @@ import pgchaos
 from pgchaos import fixtures
 from pgchaos.items import NOTE, ORACLE, SEARCHED, ScenarioItem
 from pgchaos.options import MARKERS, add_options, read_options
+from pgchaos.output import one_line, printable
 from pgchaos.preload import preload
 from pgchaos.report.levels import level_table, told
 from pgchaos.report.live import live
+from pgchaos.report.masking import mask
 from pgchaos.runner import Runner
 from pgchaos.running import is_of, is_scenario, jobs_ahead, jobs_of, may_run_ahead, permutations_told, set_limits
 from pgchaos.server.settings import ServerError
@@ -108,11 +110,11 @@ def _open_server(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     except ServerError as error:
         if not scenarios:
             return  # the tests that need it say so, and others may not
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(printable(str(error))) from None
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
         for line in lines:
-            reporter.write_line(line)
+            reporter.write_line(one_line(line))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -218,6 +220,7 @@ def pytest_runtest_makereport(
         The report, its duration in seconds.
     """
     report = yield
+    mask(report)
     if not isinstance(item, ScenarioItem):
         return report
     if call.when == "call":
@@ -227,6 +230,18 @@ def pytest_runtest_makereport(
             report.duration = item.took
         if isinstance(report.longrepr, tuple):
             report.longrepr = (str(item.path), item.line, report.longrepr[2])
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Take passwords out of what is said of a file that cannot be collected.
+
+    Returns:
+        The report.
+    """
+    report = yield
+    mask(report)
     return report
 
 
@@ -268,15 +283,15 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 pytest-xdist's own t
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say which servers the workers of pytest-xdist used, and what of the scenarios may surprise."""
     for worker, banner in sorted(config.stash[_BANNERS].items()):
-        terminalreporter.write_line(f"server of {worker}: {banner}")
+        terminalreporter.write_line(one_line(f"server of {worker}: {banner}"))
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
     said = [said for report in reports for said in getattr(report, "user_properties", ())]
     for line in level_table(told(text) for name, text in said if name == ORACLE):
-        terminalreporter.write_line(line)
+        terminalreporter.write_line(one_line(line))
     if config.get_verbosity() >= 0:
         notes = dict.fromkeys(text for name, text in said if name == NOTE)
         searched = dict.fromkeys(text for name, text in said if name == SEARCHED)
         for text in searched:
-            terminalreporter.write_line(f"explored: {text}")
+            terminalreporter.write_line(one_line(f"explored: {text}"))
         for text in notes:
-            terminalreporter.write_line(f"note: {text}")
+            terminalreporter.write_line(one_line(f"note: {text}"))

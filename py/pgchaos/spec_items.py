@@ -12,6 +12,7 @@ from pgchaos.collecting import shown_of
 from pgchaos.isolation.reader import read
 from pgchaos.items import NOTE, Call, ScenarioItem, broken_call, result_of
 from pgchaos.options import Options
+from pgchaos.output import one_line, printable
 from pgchaos.report.spec import leak_note, spec_text
 from pgchaos.runner import Runner
 from pgchaos.scenario.place import ScenarioError
@@ -41,7 +42,7 @@ class SpecFile(pytest.Module):
             spec = read(self.path, shown_of(self.path, self.config))
         except ScenarioError as error:
             if self.config.getoption("collectonly"):
-                raise self.CollectError(str(error)) from None
+                raise self.CollectError(printable(str(error))) from None
             broken: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=broken_call(str(error)))
             broken.add_marker("chaos")
             yield broken
@@ -68,11 +69,11 @@ def _call(runner: Runner) -> Call:
 
 def _tell(item: ScenarioItem, done: SpecDone) -> None:
     if done.wrote is not None:
-        item.user_properties.append((NOTE, f"{done.spec.shown}: wrote {os.path.relpath(done.wrote)}"))
+        item.user_properties.append((NOTE, one_line(f"{done.spec.shown}: wrote {os.path.relpath(done.wrote)}")))
     if done.leaked:
-        item.user_properties.append((NOTE, leak_note(done)))
+        item.user_properties.append((NOTE, one_line(leak_note(done))))
     if done.passed:
         return
     if done.skipped:
-        pytest.skip(done.skipped)
-    pytest.fail(spec_text(done, everything=item.config.get_verbosity() > 0), pytrace=False)
+        pytest.skip(printable(done.skipped))
+    pytest.fail(printable(spec_text(done, everything=item.config.get_verbosity() > 0)), pytrace=False)

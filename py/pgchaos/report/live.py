@@ -8,6 +8,8 @@ import threading
 import time
 from typing import TextIO
 
+from pgchaos.output import one_line
+
 _PAUSE = 0.1
 """Seconds between two lines."""
 _CLEAR = "\r\x1b[K"
@@ -38,7 +40,7 @@ class Live:
         if self._terminal is None:
             return
         with self._lock:
-            self._counts[name] = f"{name} {runs}/{limit}"
+            self._counts[name] = one_line(f"{name} {runs}/{limit}")
             now = time.monotonic()
             if now - self._said >= _PAUSE:
                 self._said = now

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
-
-from pgchaos.server.settings import ServerError, ServerSettings
+from pgchaos.server.conninfo import read_conninfo
+from pgchaos.server.settings import Conninfo, ServerSettings
 
 LIBPQ = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE")
 """Variables of libpq that name a server; PGPASSWORD, PGSSLMODE and their like do not."""
@@ -28,7 +26,7 @@ class Choice:
     """
 
     said: str
-    conninfo: str | None = None
+    conninfo: Conninfo | None = None
     bindir: Path | None = None
     database: bool = False
     beside: Path | None = None
@@ -60,11 +58,8 @@ def choose(settings: ServerSettings, environ: Mapping[str, str]) -> Choice:
 
 
 def _existing(dsn: str, said: str, environ: Mapping[str, str]) -> Choice:
-    try:
-        given = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError as error:
-        raise ServerError(f"{said} is no connection string: {str(error).strip()}") from error
+    given = read_conninfo(dsn, said)
     # a service usually names its database; where it does not, libpq takes the role's name, as psql does
     named = any((given.get("dbname"), given.get("service"), environ.get("PGDATABASE"), environ.get("PGSERVICE")))
     beside = Path(environ["PG_BINDIR"]) if environ.get("PG_BINDIR") else None
-    return Choice(said, conninfo=dsn, database=named, beside=beside)
+    return Choice(said, conninfo=Conninfo(dsn), database=named, beside=beside)

@@ -1,18 +1,23 @@
-"""Connection strings whose sessions begin with settings of their own."""
+"""Connection strings: read, written and shown in one way, which shows no password."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+import psycopg
+from psycopg import conninfo as psycopg_conninfo
+
+from pgchaos.output import hide
+from pgchaos.server.settings import Conninfo, ServerError
 
 PATIENT: Mapping[str, str] = MappingProxyType(
     {"statement_timeout": "0", "lock_timeout": "0", "idle_session_timeout": "0"}
 )
 """For who waits long, whatever the role's or the database's time-outs are; by SET, those could end the SET itself."""
-
 
 ADMINISTRATIVE: Mapping[str, str] = MappingProxyType(
     {
@@ -25,8 +30,106 @@ ADMINISTRATIVE: Mapping[str, str] = MappingProxyType(
 )
 """For who makes and drops databases, whatever the user wants sessions to begin with (PGOPTIONS)."""
 
+_PASSWORDS = ("password", "sslpassword", "oauth_client_secret")
+_NAMES = ("user", "dbname", "host", "hostaddr", "port", "service", "application_name")
+_SHOWN = frozenset({*_NAMES, "sslmode", "channel_binding", "gssencmode", "require_auth", "passfile"})
+_NAMED = ("PGUSER", "PGDATABASE", "PGHOST", "PGSERVICE")
+_URI = re.compile(r"postgres(?:ql)?://", re.IGNORECASE)
+_REASONS = {
+    "invalid percent-encoded token": "a % in it begins no percent-encoded character; write % itself as %25",
+    "forbidden value %00": "%00 cannot be in it",
+    'end of string reached when looking for matching "]"': "an IPv6 address in it has no closing ]",
+    "IPv6 host address may not be empty": "an IPv6 address in it is empty",
+    "unexpected character": "after the host stands what is neither a port nor a database",
+    "unexpected spaces": "a blank in a URI is written as %20",
+    "unterminated quoted string": "a quote is not closed",
+    "invalid connection option": "an option in it is not one of libpq's",
+    "invalid URI query parameter": "a parameter in it is not one of libpq's",
+    "extra key/value separator": "a parameter in it has two =",
+    "missing key/value separator": "a parameter in it has no =",
+    'missing "="': "an option in it has no =, or it is no URI that begins with postgresql://",
+}
+"""What libpq says of a connection string that it cannot read, by how it begins, and what we say: it quotes the text."""
 
-def with_settings(conninfo: str, settings: Mapping[str, str], **parameters: str) -> str:
+
+class Parameters(dict[str, Any]):
+    """The parameters of a connection, whose repr shows no password."""
+
+    def __repr__(self) -> str:
+        shown = {name: value if name in _SHOWN or not value else "********" for name, value in self.items()}
+        return repr(shown)
+
+
+def read_conninfo(conninfo: str, said: str = "the connection string") -> Parameters:
+    """Take a connection string apart.
+
+    Args:
+        conninfo: libpq's.
+        said: what it is called in messages.
+
+    Returns:
+        Its parameters.
+
+    Raises:
+        ServerError: it is none, or only looks like one; the message shows nothing of it, as a password may be anywhere.
+    """
+    try:
+        given = psycopg_conninfo.conninfo_to_dict(conninfo)
+        why = _misread(conninfo, given)
+    except psycopg.Error as error:
+        why = next((ours for theirs, ours in _REASONS.items() if str(error).startswith(theirs)), "libpq cannot read it")
+    except ValueError:  # a null character, or half of a surrogate
+        why = "a character in it cannot be in one"
+    if why:
+        raise ServerError(f"{said} is no connection string: {why} (it is not shown, as it may hold a password)")
+    names = (*(given.get(name) for name in _NAMES), *(os.environ.get(name) for name in _NAMED))
+    known = frozenset(str(name) for name in names if name)
+    for name in _PASSWORDS:
+        hide(str(given.get(name) or ""), known)
+    hide(os.environ.get("PGPASSWORD", ""), known)
+    return Parameters(given)
+
+
+def _misread(conninfo: str, given: Mapping[str, Any]) -> str:
+    """Say why what libpq has read is hardly what was meant: parts of a password would be shown as host or port."""
+    if any(part and not part.isdigit() for part in str(given.get("port") or "").split(",")):
+        return "its port is no number; in a user or password : / ? # @ and % are percent-encoded"
+    match = _URI.match(conninfo)
+    if match is None:
+        return ""
+    before, _, _ = conninfo[match.end() :].partition("?")
+    authority, _, path = before.partition("/")
+    if authority.count("@") > 1 or "@" in path or "#" in before:
+        return "in a user, password or database : / ? # @ and % are percent-encoded: @ is %40"
+    return ""
+
+
+def make_conninfo(conninfo: str = "", **parameters: Any) -> Conninfo:  # noqa: ANN401  as psycopg takes them
+    """Make a connection string, or change one.
+
+    Args:
+        conninfo: libpq's, one that can be read.
+        parameters: of libpq, which go before.
+
+    Returns:
+        The connection string.
+    """
+    return Conninfo(psycopg_conninfo.make_conninfo(conninfo, **parameters))
+
+
+def may_be_shown(conninfo: str) -> bool:
+    """Say whether a connection string holds nothing but names and modes.
+
+    Args:
+        conninfo: any text.
+    """
+    try:
+        return {name for name, value in read_conninfo(conninfo).items() if value} <= _SHOWN
+    except ServerError:
+        return False
+
+
+def with_settings(conninfo: str, settings: Mapping[str, str], **parameters: str) -> Conninfo:
     """Put settings into a connection string, so that RESET ALL and DISCARD ALL keep them.
 
     Args:
@@ -38,7 +141,7 @@ def with_settings(conninfo: str, settings: Mapping[str, str], **parameters: str)
         The connection string.
     """
     # the parameter takes the place of the variable, and does not add to it
-    said = str(conninfo_to_dict(conninfo).get("options") or os.environ.get("PGOPTIONS") or "")
+    said = str(read_conninfo(conninfo).get("options") or os.environ.get("PGOPTIONS") or "")
     options = [said, *(f"-c {name}={_escaped(value)}" for name, value in settings.items())]
     return make_conninfo(conninfo, options=" ".join(options).strip(), **parameters)
 

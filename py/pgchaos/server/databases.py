@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import pq, sql
-from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import in_place
+from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.database_names import PREFIX, is_named_so, run_of
 from pgchaos.server.records import APPLICATION, Connection, clock
 from pgchaos.server.runs import Run

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
+from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.outside import Outside, look_outside
 from pgchaos.server.plain import BARE, Lent
 from pgchaos.server.pool import Pool

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import pq, sql
-from psycopg.conninfo import make_conninfo
 
+from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.database_names import database_name, name_while_made
 from pgchaos.server.databases import drop_database
 from pgchaos.server.ledger import Ledger

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import in_place
+from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.reached import Reached
 from pgchaos.server.records import APPLICATION
 from pgchaos.server.sandbox import Sandbox

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from pgchaos.scenario.terms import Requirement
 from pgchaos.server import requirements
+from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.private import PrivateServer, start_private
 from pgchaos.server.sandbox import Sandbox, furnish
 from pgchaos.server.settings import ServerError

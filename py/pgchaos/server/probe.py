@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from pgchaos.output import hide
 from pgchaos.server.choice import Choice
+from pgchaos.server.conninfo import make_conninfo, read_conninfo
 from pgchaos.server.settings import ServerError
 
 OLDEST = 14
@@ -76,18 +77,21 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
         with psycopg.connect(conninfo, autocommit=True) as conn:
             row = conn.execute(_QUESTION).fetchone()
             info = conn.info
+            hide(info.password or "", frozenset({info.user, info.dbname, info.host}))
             assert row is not None
             shown, superuser, createdb, role, standby = row
             place = f"{info.host or info.hostaddr}:{info.port}"
             database, version = info.dbname, info.server_version
             options = _options(conn)
+    except psycopg.ProgrammingError:  # psycopg's own look at a parameter, whose value it quotes
+        raise ServerError(f"a parameter of {choice.said} has a value that cannot be") from None
     except psycopg.OperationalError as error:
         if ours:
-            raise ServerError(f"the private server refuses the first connection: {str(error).strip()}") from error
+            raise ServerError(f"the private server refuses the first connection: {str(error).strip()}") from None
         raise ServerError(
             f"cannot connect to the server named by {choice.said}: {str(error).strip()}\n"
             f"start it, or take {choice.said} away and a private server is started"
-        ) from error
+        ) from None
     result = Probe(
         _with_options(conninfo, f"{options} -c lc_messages=C" if superuser else options),
         version,
@@ -131,7 +135,7 @@ def _check(server: Probe, createdb: bool, standby: bool, in_place: bool) -> None
 
 
 def _complete(base: str, choice: Choice, ours: bool) -> str:
-    given = conninfo_to_dict(base)
+    given = read_conninfo(base)
     # whatever PGCLIENTENCODING, a service, a role or the database's own encoding says
     missing = {"application_name": "pgchaos", "client_encoding": "UTF8"}
     if "connect_timeout" not in given:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
+from pgchaos.output import one_line
 from pgchaos.server.choice import Choice
-from pgchaos.server.conninfo import ADMINISTRATIVE, with_settings
+from pgchaos.server.conninfo import ADMINISTRATIVE, make_conninfo, with_settings
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.probe import free_slots, probe
 from pgchaos.server.runs import Run
@@ -82,12 +82,13 @@ class Reached:
             of = "" if self._probe.embedded else f" of {self._private.bindir}"
             return f"PostgreSQL {self._probe.shown}, private server{of} (ours)"
         works = (
-            f"in place in database {self._probe.database}"
+            f"in place in database {one_line(self._probe.database)}"
             if self.settings.in_place
             else ("only in databases pgchaos_…")
         )
         return (
-            f"PostgreSQL {self._probe.shown} at {self._probe.place}, role {self._probe.role} (not ours: works {works})"
+            f"PostgreSQL {self._probe.shown} at {one_line(self._probe.place)}, role {one_line(self._probe.role)} "
+            f"(not ours: works {works})"
         )
 
     @property

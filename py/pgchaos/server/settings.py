@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+
+class Conninfo(str):
+    """A connection string; its repr, which tracebacks and `pytest -l` show, shows nothing of it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Conninfo('********')" if self else "Conninfo('')"
 
 
 class ServerError(Exception):
@@ -27,7 +36,7 @@ class ServerSettings:
         clones: databases made ahead of use.
     """
 
-    dsn: str | None = None
+    dsn: str | None = field(default=None, repr=False)
     pg_bindir: Path | None = None
     in_place: bool = False
     allow_destructive: tuple[str, ...] = ()
