@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.hints import About, emptied_search_path
+from pgchaos.engine.psql_variables import NAMES, PsqlVariables
 from pgchaos.scenario.branches import Branches
 from pgchaos.scenario.items import Form, Meta, Parts, Send, Statement, Variable
 from pgchaos.scenario.names import meant
@@ -30,10 +31,14 @@ class Interpreter:
     Args:
         variables: set at the beginning; later changes stay here.
         say: takes the lines of \\echo.
+        psql: the variables that psql sets itself, of the connection.
     """
 
-    def __init__(self, variables: Mapping[str, str], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, variables: Mapping[str, str], say: Callable[[str], None], psql: PsqlVariables | None = None
+    ) -> None:
         self.variables = dict(variables)
+        self.psql = PsqlVariables() if psql is None else psql
         self.branches = Branches()
         self._say = say
         self._passing = False
@@ -53,14 +58,27 @@ class Interpreter:
         elif not self.branches.active():
             return
         elif item.name == "set":
-            self._set(evaluate(item.args, self.variables))
+            self._set(self._evaluate(item))
         elif item.name == "unset":
-            for name in evaluate(item.args, self.variables):
+            for name in self._evaluate(item):
                 self.variables.pop(name, None)
         elif item.name == "quit":
             raise Quit
         else:
-            self._say(echoed(evaluate(item.args, self.variables)).rstrip("\n"))
+            self._say(echoed(self._evaluate(item)).rstrip("\n"))
+
+    def _evaluate(self, item: Meta) -> tuple[str, ...]:
+        return evaluate(item.args, self._known(part for arg in item.args for part in arg))
+
+    def _known(self, parts: Iterable[str | Variable]) -> Mapping[str, str]:
+        """Give the variables, with those of psql's own that are used and not set otherwise."""
+        own = {
+            part.name: value
+            for part in parts
+            if isinstance(part, Variable) and part.name in NAMES and part.name not in self.variables
+            if (value := self.psql.value(part.name)) is not None
+        }
+        return {**self.variables, **own} if own else self.variables
 
     def _set(self, words: tuple[str, ...]) -> None:
         if not words:
@@ -96,12 +114,20 @@ class Interpreter:
             raise Wrong(str(error)) from None
 
     def _truth(self, item: Meta) -> bool:
-        value = " ".join(evaluate(item.args, self.variables))
+        value = " ".join(self._evaluate(item))
         held = truth(value)
         if held is None and not self._passing:
             unset = "".join(f"; {hint}" for hint in self._unset(part for arg in item.args for part in arg))
             raise Wrong(f'unrecognized value "{value}" for "\\{item.name} expression": Boolean expected{unset}')
         return held is not False
+
+    def is_on(self, name: str) -> bool:
+        """Say whether one of psql's own settings is on; a value that is no boolean counts as on.
+
+        Args:
+            name: such as ON_ERROR_STOP.
+        """
+        return truth(self.variables.get(name, self.psql.value(name) or "off")) is not False
 
     def is_true(self, name: str) -> bool:
         """Say whether a variable is true, as psql reads a boolean.
@@ -125,16 +151,16 @@ class Interpreter:
 
     def _unset(self, parts: Iterable[str | Variable]) -> Iterator[str]:
         for part in parts:
-            if isinstance(part, Variable) and part.form is not Form.TEST and part.name not in self.variables:
+            if isinstance(part, Variable) and part.form is not Form.TEST and part.name not in {*self.variables, *NAMES}:
                 yield f"the variable {part.name} is not set{meant(part.name, self.variables)}"
 
     def render(self, parts: Parts) -> str:
         """Put the variables into a text."""
-        return render(parts, self.variables)
+        return render(parts, self._known(parts))
 
     def texts(self, parts: Parts) -> list[str]:
         """Give what is sent for a statement: more than one where the value of a variable holds a `;`."""
-        return texts(parts, self.variables)
+        return texts(parts, self._known(parts))
 
     def take(self, statement: Statement, answer: Answer) -> list[str]:
         r"""Take what \gset and \gexec want of an answer.

@@ -88,6 +88,20 @@ class Link:
         """The server's version, as 180006."""
         return self._pg.server_version
 
+    def psql_variables(self) -> dict[str, str]:
+        """Give what psql sets of a connection: DBNAME, USER, HOST, PORT, ENCODING and SERVER_VERSION_…."""
+        pg = self._pg
+        told = {
+            "DBNAME": pg.db,
+            "USER": pg.user,
+            "HOST": pg.host,
+            "PORT": pg.port,
+            "ENCODING": pg.parameter_status(b"client_encoding") or b"UTF8",
+            "SERVER_VERSION_NAME": pg.parameter_status(b"server_version") or b"",
+        }
+        number = {"SERVER_VERSION_NUM": str(pg.server_version)}
+        return number | {name: value.decode("utf-8", "replace") for name, value in told.items()}
+
     @property
     def alive(self) -> bool:
         """Say whether the connection stands, as far as libpq knows."""

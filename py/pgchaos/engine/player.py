@@ -63,7 +63,7 @@ class Player:
         """Stand at the beginning of an iteration."""
         who, cast = self.actor, self._cast
         numbers = {"worker": str(who.worker), "iteration": str(iteration)}
-        state = Interpreter({**cast.variables, **numbers}, self._echo)
+        state = Interpreter({**cast.variables, **numbers}, self._echo, self.speaker.psql)
         return Position(self._items, state, iteration, f"{cast.seed}/{who.session}/{who.worker}/{iteration}")
 
     def _echo(self, line: str) -> None:

@@ -22,6 +22,9 @@ from pgchaos.scenario.place import Place
 
 Hear = Callable[[str, Place], None]
 Done = Callable[[Statement, Answer], None]
+_SAVEPOINT = "pg_psql_temporary_savepoint"
+"""psql's own name for it."""
+_OF_SAVEPOINTS = frozenset({"SAVEPOINT", "RELEASE", "ROLLBACK"})
 _PATIENCE = 10.0
 """Seconds for what takes none on a server that answers."""
 
@@ -159,6 +162,7 @@ class Section:
             link: its notices come to `notice`; `close` closes it.
         """
         self._link, self._told, self._doubted = link, None, False
+        self._state.psql.connected(link)
         self._pids.add(link.pid)
 
     @property
@@ -189,26 +193,43 @@ class Section:
             self._aside = item.name == "warn"
             self._state.meta(item)
         elif isinstance(item, Statement) and self._state.branches.active():
-            self._about = self._state.about(item)
-            self._tell(link)
-            *before, last = self._state.texts(item.parts)
-            for text in before:
-                failure = self._after(link.ask(text, deadline=self._deadline), item.place, seconds)
-                if failure is not None:
-                    return failure
-            answer = link.ask(last, item.copy, self._deadline)
-            if not FORGETS.isdisjoint(result.tag for result in answer.results):
-                self._told = None
-            failure = self._after(answer, item.place, seconds, item.send)
+            return self._statement(link, item, seconds)
+        return None
+
+    def _statement(self, link: Link, item: Statement, seconds: float) -> Failure | None:
+        self._about = self._state.about(item)
+        self._tell(link)
+        *before, last = self._state.texts(item.parts)
+        for text in before:
+            failure = self._after(self._send(link, text), item.place, seconds)
             if failure is not None:
                 return failure
-            for text in self._state.take(item, answer):
-                failure = self._after(link.ask(text, deadline=self._deadline), item.place, seconds)
-                if failure is not None:
-                    return failure
-            if self._done is not None:
-                self._done(item, answer)
+        answer = self._send(link, last, item.copy)
+        if not FORGETS.isdisjoint(result.tag for result in answer.results):
+            self._told = None
+        failure = self._after(answer, item.place, seconds, item.send)
+        if failure is not None or answer.error is not None:
+            return failure
+        for text in self._state.take(item, answer):
+            failure = self._after(self._send(link, text), item.place, seconds)
+            if failure is not None:
+                return failure
+        if self._done is not None:
+            self._done(item, answer)
         return None
+
+    def _send(self, link: Link, text: str, copy: str | None = None) -> Answer:
+        """Send a statement of the file, with ON_ERROR_ROLLBACK as psql's SendQuery does."""
+        saved = link.status == pq.TransactionStatus.INTRANS and self._state.is_on("ON_ERROR_ROLLBACK")
+        if saved:
+            link.ask(f"SAVEPOINT {_SAVEPOINT}", deadline=self._deadline)
+        answer = link.ask(text, copy, self._deadline)
+        if saved and link.status == pq.TransactionStatus.INERROR:
+            link.ask(f"ROLLBACK TO {_SAVEPOINT}", deadline=self._deadline)
+        elif saved and link.status == pq.TransactionStatus.INTRANS and answer.tag not in _OF_SAVEPOINTS:
+            link.ask(f"RELEASE {_SAVEPOINT}", deadline=self._deadline)
+        self._state.psql.answered(answer)
+        return answer
 
     def _tell(self, link: Link) -> None:
         """Tell the server the variables, once they have changed, for chaos.var."""
@@ -232,7 +253,13 @@ class Section:
             self._read(self._hear, answer, place, send)
         for line in answer.copied:
             self._voices.say(f"{self._who}: {line}")
-        return error_failure(answer.error, place, self._who, self._about) if answer.error is not None else None
+        if answer.error is None:
+            return None
+        failure = error_failure(answer.error, place, self._who, self._about)
+        if answer.error.lost or self._state.is_on("ON_ERROR_STOP"):
+            return failure
+        self._voices.say(f"{failure.place}: {failure.text} (ON_ERROR_STOP is off)")
+        return None
 
     def _read(self, hear: Hear, answer: Answer, place: Place, send: Send) -> None:
         r"""Hear what psql would print: not the result that \gset or \gexec takes, but what COPY … TO STDOUT sends."""

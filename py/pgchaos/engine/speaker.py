@@ -11,6 +11,7 @@ from pgchaos import clock
 from pgchaos.engine.answer import BLOCK, FORGETS, SUCCESS, Answer
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.psql_variables import PsqlVariables
 from pgchaos.engine.voice import session_settings, vars_literal
 from pgchaos.history import Notification, Record, Transaction
 from pgchaos.scenario.items import Statement
@@ -41,6 +42,7 @@ class Speaker:
         self._record: Record | None = None
         self._ended: Transaction | None = None
         self._hurried = False
+        self.psql = PsqlVariables()
         self.hurry = False
         """The next statement may close a circle of lock waits: then its session shall be the one whom that costs."""
         self.unknown = False
@@ -63,6 +65,7 @@ class Speaker:
         self._link, self._told, self._hurried = link, None, False
         self._cast.pids.add(link.pid)
         self._cast.stage.doings.join(actor, link.pid)
+        self.psql.connected(link)
 
     def _hear(self, raw: pq.abc.PGresult) -> None:
         self._cast.voices.hear(str(self._actor), self._record.place if self._record else None, raw)
@@ -103,6 +106,7 @@ class Speaker:
             answer.error = self._cast.stage.doings.with_names(answer.error)
         record.ended_at = now = clock.now()
         self._cast.stage.finish(self._actor, now)
+        self.psql.answered(answer)
         self._note(record, answer)
         if self._cast.ledger is not None:
             self._cast.ledger.hear(self._actor, item, text, record, answer)

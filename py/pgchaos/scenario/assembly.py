@@ -11,6 +11,7 @@ from pgchaos.scenario.checks import (
     asserts,
     check_barriers,
     check_calls,
+    check_error_stop,
     check_faults,
     check_signals,
     check_targets,
@@ -145,6 +146,7 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
     declared = frozenset([*reading.head.matrix, *reading.head.given])
     for body in bodies:
         check_variables(body, declared, reading.complain)
+    check_error_stop(bodies, reading.complain)
     in_sessions = (body for body in bodies if body.kind == "session")
     everything = [sql for body in bodies for sql in body.sources]
     unclear = reading.unended.unclear(everything)

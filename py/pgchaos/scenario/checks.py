@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from pgchaos.faults.kinds import PROCESSES, needs_own_server, of_server
 from pgchaos.scenario.body import Body
-from pgchaos.scenario.items import Barrier, Fault, Signal, WaitBlocked, WaitFor
+from pgchaos.scenario.items import Barrier, Fault, Meta, Signal, WaitBlocked, WaitFor
 from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.model import Scenario, Session
 from pgchaos.scenario.names import MOST_COMPARED, SESSION_VARIABLES, meant, nearest
 from pgchaos.scenario.pgtap import called, own_functions
 from pgchaos.scenario.place import Place
+from pgchaos.scenario.psql import truth
 
 Complain = Callable[[Place, str], None]
 
@@ -81,6 +82,26 @@ def check_unread(
                     sql.place,
                     f"pgTAP's {name}() in `{body.kind}` would go unheard: assert in a check section, or, but for state,"
                     " here by SELECT chaos.assert(bool, 'description')",
+                )
+
+
+def check_error_stop(bodies: Iterable[Body], complain: Complain) -> None:
+    r"""Complain of `\set ON_ERROR_STOP 0` in a scenario, where an error that nobody expects is a failure.
+
+    Args:
+        bodies: its sections and sessions.
+        complain: called with the place and text of each problem.
+    """
+    for body in bodies:
+        for item in body.items:
+            words = (
+                ["".join(map(str, arg)) for arg in item.args] if isinstance(item, Meta) and item.name == "set" else []
+            )
+            if words[:1] == ["ON_ERROR_STOP"] and truth("".join(words[1:])) is False:
+                complain(
+                    item.place,
+                    r"\set ON_ERROR_STOP off counts in plain pgTAP files only; in a scenario, say which error may come:"
+                    " `-- chaos:allow CODE` or `-- chaos:expect CODE` in a session, throws_ok() in a check",
                 )
 
 

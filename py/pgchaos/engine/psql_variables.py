@@ -1,0 +1,70 @@
+"""Variables that psql sets itself: of the connection, and of the last statement."""
+
+from __future__ import annotations
+
+from pgchaos.engine.answer import SUCCESS, Answer, ServerError
+from pgchaos.engine.link import Link
+
+_FIXED = {"AUTOCOMMIT": "on", "ON_ERROR_ROLLBACK": "off", "ON_ERROR_STOP": "on", "QUIET": "on", "ECHO": "none"}
+"""As pg_prove calls psql."""
+_NO_ERROR = ServerError(SUCCESS, "")
+
+NAMES = frozenset(
+    {
+        *_FIXED,
+        *("DBNAME", "ENCODING", "HOST", "PORT", "SERVER_VERSION_NAME", "SERVER_VERSION_NUM", "USER"),
+        *("ERROR", "LAST_ERROR_MESSAGE", "LAST_ERROR_SQLSTATE", "ROW_COUNT", "SQLSTATE"),
+    }
+)
+"""The variables that are known here; their values are asked for only where a statement uses one."""
+
+
+class PsqlVariables:
+    """What psql would know of one connection. Source: psql's manual, "Variables"; SetResultVariables in common.c."""
+
+    def __init__(self) -> None:
+        self._connection: dict[str, str] = {}
+        self._answer: Answer | None = None
+        self._last_error = _NO_ERROR
+
+    def connected(self, link: Link) -> None:
+        """Take note of the connection.
+
+        Args:
+            link: the connection that statements are sent on.
+        """
+        self._connection = link.psql_variables()
+
+    def answered(self, answer: Answer) -> None:
+        """Take note of what came of a statement.
+
+        Args:
+            answer: to it.
+        """
+        self._answer = answer
+        if answer.error is not None:
+            self._last_error = answer.error
+
+    def value(self, name: str) -> str | None:
+        """Give the value of a variable.
+
+        Args:
+            name: one of NAMES.
+
+        Returns:
+            The value; None where it is not known, before there is a connection.
+        """
+        answer = self._answer
+        error = None if answer is None else answer.error
+        match name:
+            case "ERROR":
+                return "false" if error is None else "true"
+            case "SQLSTATE":
+                return SUCCESS if error is None else error.sqlstate
+            case "ROW_COUNT":
+                return str((0 if answer is None or error is not None else answer.rows) or 0)
+            case "LAST_ERROR_SQLSTATE":
+                return self._last_error.sqlstate
+            case "LAST_ERROR_MESSAGE":
+                return self._last_error.message
+        return self._connection.get(name, _FIXED.get(name))

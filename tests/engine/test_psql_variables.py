@@ -1,0 +1,100 @@
+"""Variables that psql sets itself, and its ON_ERROR_STOP and ON_ERROR_ROLLBACK, in plain files and in sessions."""
+
+from __future__ import annotations
+
+from tests.engine.playing import Play, only
+
+
+def test_a_plain_file_knows_its_connection(play: Play) -> None:
+    result = play(
+        r"""BEGIN;
+SELECT plan(5);
+SELECT is(:'DBNAME'::text, current_database()::text, 'DBNAME');
+SELECT is(:'USER'::text, session_user::text, 'USER');
+SELECT is(:SERVER_VERSION_NUM, current_setting('server_version_num')::int, 'SERVER_VERSION_NUM');
+SELECT is(:'SERVER_VERSION_NAME'::text, current_setting('server_version'), 'SERVER_VERSION_NAME');
+SELECT :SERVER_VERSION_NUM >= 140000 AS new \gset
+\if :new
+SELECT is(:'ENCODING'::text, 'UTF8', 'ENCODING');
+\endif
+SELECT * FROM finish();
+ROLLBACK;
+"""
+    )
+    assert result.failures == []
+    assert len(result.assertions) == 5
+
+
+def test_the_last_statement_is_known_until_the_next(play: Play) -> None:
+    result = play(
+        r"""\set ON_ERROR_STOP off
+SELECT plan(6);
+SELECT generate_series(1, 3);
+SELECT is(:ROW_COUNT::int, 3, 'ROW_COUNT');
+SELECT 1 / 0;
+SELECT is(:'LAST_ERROR_SQLSTATE'::text, '22012', 'LAST_ERROR_SQLSTATE');
+SELECT is(:'LAST_ERROR_MESSAGE'::text, 'division by zero', 'LAST_ERROR_MESSAGE');
+SELECT is(:'SQLSTATE'::text, '00000', 'SQLSTATE of what went well');
+SELECT 1 / 0;
+SELECT is(:'SQLSTATE' || ' ' || :'ERROR', '22012 true', 'SQLSTATE of what did not');
+\if :ERROR
+SELECT fail('ERROR is of the last statement');
+\else
+SELECT pass('ERROR is of the last statement');
+\endif
+SELECT * FROM finish();
+"""
+    )
+    assert [failure.text for failure in result.failures] == []
+    assert len(result.assertions) == 6
+    assert sum("ON_ERROR_STOP is off" in line for line in result.output) == 2, "what went wrong is told"
+
+
+def test_a_variable_that_the_file_sets_is_its_own(play: Play) -> None:
+    result = play(r"""\set DBNAME mine
+SELECT plan(1);
+SELECT is(:'DBNAME'::text, 'mine');
+SELECT * FROM finish();
+""")
+    assert result.failures == []
+
+
+def test_a_session_knows_them_too(play: Play) -> None:
+    result = play(
+        r"""-- chaos:setup
+CREATE TABLE t (n int);
+CREATE TABLE seen (state text, rows int);
+-- chaos:session s
+INSERT INTO t VALUES (1), (2);
+INSERT INTO seen VALUES (:'SQLSTATE', :ROW_COUNT);
+-- chaos:allow 22012
+SELECT 1 / 0;
+INSERT INTO seen VALUES (:'LAST_ERROR_SQLSTATE', NULL);
+-- chaos:check
+SELECT results_eq('SELECT state, rows FROM seen', $$VALUES ('00000', 2), ('22012', NULL)$$, 'as in psql');
+"""
+    )
+    assert result.failures == []
+
+
+def test_an_error_ends_a_plain_file_unless_it_says_otherwise(play: Play) -> None:
+    failure = only(play("SELECT plan(1);\nSELECT 1 / 0;\nSELECT pass('never');\nSELECT * FROM finish();\n"))
+    assert "22012" in failure.names
+
+
+def test_a_savepoint_keeps_a_transaction_from_an_error_in_it(play: Play) -> None:
+    text = r"""\set ON_ERROR_STOP 0
+{}BEGIN;
+SELECT plan(2);
+SELECT pass('before the error');
+SELECT 1 / 0;
+SELECT pass('after it');
+SAVEPOINT own;
+ROLLBACK TO own;
+SELECT * FROM finish();
+ROLLBACK;
+"""
+    result = play(text.format("\\set ON_ERROR_ROLLBACK on\n"))
+    assert result.failures == []
+    assert len(result.assertions) == 2
+    assert play(text.format("")).failures, "without it the transaction is lost"
