@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 _HIDDEN = re.compile(
     r"\bexecute\b(?!\s+(?:function|procedure)\b)|\blanguage\s+'?(?!sql\b|plpgsql\b)\w|\b\w+_to_xml\w*|\bts_(?:stat|rewrite)\b"
     r"|\b(?:lives_ok|throws_\w+|performs_\w+|results_\w+|set_\w+|bag_\w+|is_empty|isnt_empty)\s*\(\s*(?!['$e])"
-    r"|\b(?:alter|drop|grant|revoke)\b|\bcomment\s+on\b|\bpg_catalog\b|^\s*:"
+    r"|\b(?:alter|drop)\s+(?!(?:table|index|sequence|trigger|policy|rule|column|constraint|default|not)\b)"
+    r"|\b(?:grant|revoke)\b.*\bon\s+(?:all\s+)?(?:function|procedure|routine|type|domain|language)|\bpg_catalog\b|^\s*:"
+    r"|\bcomment\s+on\s+(?!(?:table|column|index|sequence|trigger|policy|constraint)\b)"
     r"|\b(?:insert\s+into|update|delete\s+from|merge\s+into)\s+(?:only\s+)?\"?pg_\w+|\bcopy\s+pg_\w+",
     re.IGNORECASE | re.MULTILINE,
 )
 """By which a statement may define something outside its schema, though its text names nothing there: SQL that is put
-together at run time, and what alters something by a name that may be one of the server's."""
+together at run time, and what alters something by a name that may be one of the server's or of pgTAP's. These have no
+tables; extensions may."""
 
 
 def may_define(scenario: Scenario) -> bool:

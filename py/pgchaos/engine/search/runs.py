@@ -149,8 +149,9 @@ class _Runs:
             return
         scenario, server = self._scenario, self._single.server
         many = scenario.schedule.kind in ("all", "explore") or bool(self._single.drawn)
-        own = scenario.sandbox == "database" and not scenario.alone and not server.in_place
-        if many and own and self._settings.replay is None and fits_schema(scenario, self._single.matrix):
+        own = scenario.sandbox in ("database", "schema") and not scenario.alone and not server.in_place
+        fits = scenario.sandbox == "schema" or fits_schema(scenario, self._single.matrix)
+        if many and own and self._settings.replay is None and fits:
             with server.rehearsals(scenario.extensions) as place:
                 if place.provable:
                     self._single.lend, self._single.changed = place.lend, place.changed
