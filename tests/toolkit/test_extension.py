@@ -72,7 +72,7 @@ def test_in_place_an_installed_extension_is_used_and_stays(bare: Connection) -> 
     bare.execute("INSERT INTO chaos.notifications VALUES ('earlier', 1, 'channel', 'payload', now())")
     with furnished(bare, Run.new(), (), None):
         assert one(bare, "SELECT count(*) FROM chaos.notifications") == 0
-        assert one(bare, "SELECT count(*) FROM pg_namespace WHERE nspname = 'chaos_pgtap'") == 1
+        assert one(bare, "SELECT count(*) FROM pg_proc WHERE proname = 'no_plan'") == 1
     assert one(bare, "SELECT extversion FROM pg_extension WHERE extname = 'pgchaos'") == "0.1.0"
     assert one(bare, "SELECT count(*) FROM pg_namespace WHERE nspname = 'chaos_pgtap'") == 0
 

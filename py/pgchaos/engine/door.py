@@ -19,6 +19,7 @@ from pgchaos.engine.link import Link, LinkError, link_again
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import session_conninfo
 from pgchaos.server import Sandbox
+from pgchaos.server.effect import difference, question
 
 Notice = Callable[[pq.abc.PGresult], None]
 T = TypeVar("T")
@@ -27,6 +28,8 @@ K = TypeVar("K", bound="KeptLink")
 LOOKS_FOR_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|blocked_by|no_leaks)\b", re.IGNORECASE)
 """Functions of the toolkit that find the sessions of a run."""
 
+_PATIENCE = 10.0
+"""Seconds for what takes none on a server that answers."""
 _ROOM = 2.0
 """Seconds in which backends end whose connections were closed."""
 
@@ -142,7 +145,10 @@ class Door:
     def _open(self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool) -> Link:
         if not self.sandbox.shared:
             conninfo = session_conninfo(self.sandbox.conninfo, name, settings)
-            return link_again(conninfo, stop, notice) if again else Link(conninfo, stop, notice)
+            link = link_again(conninfo, stop, notice) if again else Link(conninfo, stop, notice)
+            if self.sandbox.in_place:
+                _verify(link, {**self.sandbox.begins, **settings})
+            return link
         settings = self._all_settings(name, settings)
         while not stop.is_set():
             link, kept = self._ready(name, stop, settings, notice, again)
@@ -188,3 +194,16 @@ class Door:
         conninfo = self.sandbox.shelf.conninfo
         new = link_again(conninfo, stop, notice, kind=kind) if again else kind(conninfo, stop, notice)
         return new, False
+
+
+def _verify(link: Link, settings: Mapping[str, str]) -> None:
+    """Make sure that a session in a database of the user's is what was asked for, before anything is done in it."""
+    answer = link.ask(question(settings), deadline=time.monotonic() + _PATIENCE)
+    wrong = answer.error
+    if wrong is None:
+        (row,) = answer.results[0].rows()
+        text = difference(settings, row, link.pid)
+        wrong = ServerError(NOT_CONNECTED, text, said=False) if text else None
+    if wrong is not None:
+        link.close()
+        raise LinkError(wrong)

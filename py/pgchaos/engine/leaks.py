@@ -33,10 +33,15 @@ OBJECTS = """
            c.oid::regclass::text
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
      WHERE nspname !~ '^pg_(toast|temp)' AND nspname NOT IN ('chaos', 'chaos_sandbox') AND relkind <> 'c'
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend
+                        WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
     UNION ALL
     SELECT 'function', p.oid::regprocedure::text
       FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
      WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'chaos', 'chaos_sandbox')
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend
+                        WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
+    UNION ALL SELECT 'extension', quote_ident(extname) FROM pg_catalog.pg_extension
 """
 LEFT = """
     SELECT 'prepared transaction', gid FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()
@@ -66,6 +71,8 @@ _SESSIONS = """
      WHERE datname = current_database() AND backend_type = 'client backend'
 """
 
+_MOST_NAMES = 10
+"""Objects that are named in a note."""
 _NO_LOCKS = "53200"
 """out_of_memory: of the lock table, "out of shared memory" (lock.c)."""
 
@@ -272,6 +279,22 @@ def left(found: Iterable[Leak]) -> list[str]:
         found: all leaks.
     """
     return [str(leak) for leak in found if leak.left]
+
+
+def told(new: Sequence[Leak], database: str) -> list[str]:
+    """Word what a plain file has left in a database of the user's: no failure, for pg_prove leaves it there too.
+
+    Args:
+        new: of `objects`.
+        database: its name.
+
+    Returns:
+        A note, where there is anything.
+    """
+    if not new:
+        return []
+    more = f" and {len(new) - _MOST_NAMES} more" if len(new) > _MOST_NAMES else ""
+    return [f"the file left in database {database}: {', '.join(one.text for one in new[:_MOST_NAMES])}{more}"]
 
 
 def judge(found: Iterable[Leak], leaves: Iterable[Leave]) -> list[Failure]:

@@ -179,7 +179,11 @@ class Run:
             self._result.remarks += meeting_notes(self._scenario, self._variables, self._result.records)
         if complete:
             if self._sandbox.in_place:
-                found += self._looks.ask(lambda link: leaks.objects(link, objects))
+                new = self._looks.ask(lambda link: leaks.objects(link, objects))
+                if self._scenario.plain:
+                    self._result.notes += leaks.told(new, self._sandbox.database)
+                else:
+                    found += new
             elif alone:
                 found += self._looks.ask(lambda link: leaks.sessions(link, self._pids))
         leaves = [w for w in self._scenario.leaves if holds(w.when, self._variables)]
@@ -345,7 +349,8 @@ class Run:
             self._fail(failure_of(assertion))
 
     def _fill(self) -> bool:
-        if mentions(self._scenario, _RECORDED):
+        # a plain file has no sessions, and mostly no toolkit either
+        if not self._scenario.plain and mentions(self._scenario, _RECORDED):
             return not self._fail(tables.fill(self._looks.link(), self._result))
         return True
 

@@ -9,9 +9,12 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from pgchaos.scenario.plain import Contents
+from pgchaos.server import pgtap
+from pgchaos.server.event_triggers import silence, silence_no_more
 from pgchaos.server.records import is_over, record
 from pgchaos.server.runs import Run
-from pgchaos.server.sandbox import furnish
+from pgchaos.server.sandbox import create_extensions, install_pgtap, install_toolkit
 from pgchaos.server.settings import ServerError
 
 PGTAP_SCHEMA = "chaos_pgtap"
@@ -29,12 +32,27 @@ _COMMENTED = """
     SELECT 'EXTENSION', extname, pg_catalog.obj_description(oid, 'pg_extension') FROM pg_catalog.pg_extension
 """
 
+_PGTAP = """
+    SELECT quote_ident(nspname) FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = extnamespace
+    WHERE extname = 'pgtap'
+"""
+_FINDS_PGTAP = """
+    SELECT to_regprocedure('plan(integer)') IS NOT NULL AND to_regprocedure('no_plan()') IS NOT NULL
+       AND to_regprocedure('is(anyelement, anyelement, text)') IS NOT NULL
+"""
+
 Connection = psycopg.Connection[tuple[object, ...]]
 
 
 @contextmanager
-def furnished(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None) -> Iterator[None]:
-    """Bring pgTAP, toolkit and extensions into a database for as long as the context lasts.
+def furnished(
+    conn: Connection,
+    run: Run,
+    extensions: tuple[str, ...],
+    pgtap_from: Path | None,
+    contents: Contents = Contents.TOOLKIT,
+) -> Iterator[str]:
+    """Bring what a file needs into a database for as long as the context lasts.
 
     Everything comes in one transaction, marked with the run, so that a run killed at any moment leaves either nothing
     or what `remove` finds.
@@ -44,14 +62,21 @@ def furnished(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_fro
         run: whose they are.
         extensions: to create where missing.
         pgtap_from: where to load pgTAP from, None to look for it.
+        contents: what it needs beside these.
+
+    Yields:
+        The schema that pgTAP is in, quoted, where the search path does not lead there; else ''.
 
     Raises:
         ServerError: they cannot be brought in, or a schema of that name is there and not ours.
     """
     clear(conn, run)
+    if contents is Contents.NOTHING:
+        yield ""
+        return
     try:
         with conn.transaction():
-            _bring(conn, run, extensions, pgtap_from)
+            where = _bring(conn, run, extensions, pgtap_from, contents)
     except psycopg.errors.InsufficientPrivilege as error:
         raise ServerError(
             f"in place, the role needs to make schemas: {str(error).strip()} "
@@ -60,23 +85,74 @@ def furnished(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_fro
     except psycopg.Error as error:
         raise ServerError(f"cannot work in database {conn.info.dbname}: {str(error).strip()}") from error
     try:
-        yield
+        yield where
     finally:
         _remove_or_say(conn, run)
 
 
-def _bring(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None) -> None:
+def _bring(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None, contents: Contents) -> str:
     conn.execute("SET LOCAL client_min_messages = 'warning'")
     before = _extensions(conn)
-    for name in (PGTAP_SCHEMA, SANDBOX_SCHEMA):
-        conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
-    conn.execute(sql.SQL("SET LOCAL search_path = {}, public").format(sql.Identifier(PGTAP_SCHEMA)))
-    furnish(conn, extensions, pgtap_from)
+    silence(conn)
+    where = _bring_pgtap(conn, pgtap_from, contents)
+    if contents is Contents.TOOLKIT:
+        conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SANDBOX_SCHEMA)))
+        if where:
+            conn.execute(sql.SQL("SET LOCAL search_path = {}, public").format(sql.SQL(where)))
+        install_toolkit(conn, extensions)
+    _mark(conn, run, before)
+    if extensions:
+        # the file asks for these: they come as they would for anybody
+        silence_no_more(conn)
+        before = _extensions(conn)
+        create_extensions(conn, extensions)
+        _mark(conn, run, before)
+    return where
+
+
+def _bring_pgtap(conn: Connection, pgtap_from: Path | None, contents: Contents) -> str:
+    """Bring pgTAP, and say in which schema it is where the search path does not lead there."""
+    if _finds_pgtap(conn):
+        return ""
+    row = conn.execute(_PGTAP).fetchone()
+    if row is not None:
+        # the user's own: a plain file finds it only by a search path of its own, as it does under pg_prove
+        return str(row[0]) if contents is Contents.TOOLKIT else ""
+    if pgtap_from is None and pgtap.offered(conn) and _create_in_public(conn):
+        # a file may set a search path of its own: public is what most have
+        return "" if _finds_pgtap(conn) else "public"
+    name = sql.Identifier(PGTAP_SCHEMA)
+    (path,) = conn.execute("SELECT pg_catalog.current_setting('search_path')").fetchone() or ("",)
+    conn.execute(sql.SQL("CREATE SCHEMA {}").format(name))
+    conn.execute(sql.SQL("SET LOCAL search_path = {}, public").format(name))
+    install_pgtap(conn, pgtap_from)
+    conn.execute("SELECT pg_catalog.set_config('search_path', %s, true)", [path])
+    return PGTAP_SCHEMA
+
+
+def _finds_pgtap(conn: Connection) -> bool:
+    return conn.execute(_FINDS_PGTAP).fetchone() == (True,)
+
+
+def _create_in_public(conn: Connection) -> bool:
+    """Say whether pgTAP could be created there: the role may not, or functions of such names may be there."""
+    try:
+        with conn.transaction():
+            conn.execute("CREATE EXTENSION pgtap SCHEMA public")
+    except psycopg.Error:
+        if conn.closed:
+            raise
+        return False
+    return True
+
+
+def _mark(conn: Connection, run: Run, before: set[str]) -> None:
+    """Write the run beside what is new, so that it is known as the run's."""
     mark = sql.Literal(record(conn, run))
     for name in sorted(_extensions(conn) - before):
         conn.execute(sql.SQL("COMMENT ON EXTENSION {} IS {}").format(sql.Identifier(name), mark))
-    for kind, name, _ in _marked(conn):
-        if kind == "SCHEMA":
+    for kind, name, owner in _marked(conn):
+        if kind == "SCHEMA" and owner is None:
             conn.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(name), mark))
 
 
@@ -133,18 +209,22 @@ def remove(conn: Connection, run: str) -> None:
     ours = [(kind, name) for kind, name, owner in _marked(conn) if owner is not None and owner.id == run]
     with conn.transaction():
         conn.execute(_QUIETLY)
+        silence(conn)
         for kind, name in ours:
             if kind == "SCHEMA":
                 conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
-    drop_extensions(conn, [name for kind, name in ours if kind == "EXTENSION"])
+    extensions = [name for kind, name in ours if kind == "EXTENSION"]
+    drop_extensions(conn, [name for name in extensions if name != "pgtap"])
+    drop_extensions(conn, [name for name in extensions if name == "pgtap"], silently=True)
 
 
-def drop_extensions(conn: Connection, names: Sequence[str]) -> None:
+def drop_extensions(conn: Connection, names: Sequence[str], *, silently: bool = False) -> None:
     """Drop extensions that a run brought into a database of the user's, and nothing that depends on them.
 
     Args:
         conn: to it, autocommit.
         names: of the extensions.
+        silently: event triggers are not to fire; what a file asked for goes as it would for anybody.
 
     Raises:
         psycopg.Error: something depends on one: they stay, and are the user's from now on.
@@ -154,6 +234,8 @@ def drop_extensions(conn: Connection, names: Sequence[str]) -> None:
     try:
         with conn.transaction():
             conn.execute(_QUIETLY)
+            if silently:
+                silence(conn)
             which = sql.SQL(", ").join(map(sql.Identifier, names))
             conn.execute(sql.SQL("DROP EXTENSION IF EXISTS {}").format(which))
     except psycopg.errors.DependentObjectsStillExist:

@@ -15,10 +15,10 @@ from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.database_names import database_name, name_while_made
 from pgchaos.server.databases import drop_database
 from pgchaos.server.ledger import Ledger
-from pgchaos.server.plain import BARE
+from pgchaos.server.plain import BARE, WITH_PGTAP
 from pgchaos.server.records import APPLICATION, Connection, clock
 from pgchaos.server.runs import Run
-from pgchaos.server.sandbox import furnish
+from pgchaos.server.sandbox import furnish, install_pgtap
 from pgchaos.server.settings import ServerError
 
 if TYPE_CHECKING:
@@ -94,7 +94,10 @@ class Maker:
         try:
             with psycopg.connect(make_conninfo(self._conninfo, dbname=name), autocommit=True) as conn:
                 conn.execute("SET client_min_messages = 'warning'")
-                furnish(conn, extensions, self._pgtap_from)
+                if extensions == WITH_PGTAP:
+                    install_pgtap(conn, self._pgtap_from)
+                else:
+                    furnish(conn, extensions, self._pgtap_from)
             self._wait_until_left(name)
             self._execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
         except ServerError:

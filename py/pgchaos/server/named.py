@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import psycopg
 
+from pgchaos.scenario.plain import Contents
 from pgchaos.server import in_place
 from pgchaos.server.conninfo import make_conninfo
+from pgchaos.server.effect import difference, question
 from pgchaos.server.reached import Reached
 from pgchaos.server.records import APPLICATION
 from pgchaos.server.sandbox import Sandbox
@@ -30,14 +32,15 @@ class NamedDatabase:
         """Whether all that was brought in has gone again."""
 
     @contextmanager
-    def sandbox(self, extensions: tuple[str, ...]) -> Iterator[Sandbox]:
-        """Lend it to one scenario; others wait.
+    def sandbox(self, extensions: tuple[str, ...], contents: Contents = Contents.TOOLKIT) -> Iterator[Sandbox]:
+        """Lend it to one file; others wait.
 
         Args:
             extensions: to create beside pgTAP and the toolkit, where they are missing.
+            contents: what it needs. A plain pgTAP file finds the database as pg_prove does, with pgTAP in it.
 
         Yields:
-            The database, with a schema of the scenario's own first on the search_path.
+            The database; with the toolkit there is a schema of the scenario's own, first on the search_path.
 
         Raises:
             ServerError: the server does not answer, or what is needed cannot be brought in or out.
@@ -50,11 +53,29 @@ class NamedDatabase:
                 conn = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
             except psycopg.OperationalError as error:
                 raise ServerError(f"the server does not answer: {str(error).strip()}") from error
-            self.clean = False
-            stack.enter_context(in_place.furnished(conn, server.run, extensions, server.settings.pgtap))
             (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
             # what a scenario makes without saying where goes with the run, as it would in a database of its own
-            own = in_place.SANDBOX_SCHEMA
-            inside = server.conninfo_with({"search_path": f"{own}, {path}, {in_place.PGTAP_SCHEMA}"})
-            yield Sandbox(server.database, inside, in_place=True, schema=own)
+            own = in_place.SANDBOX_SCHEMA if contents is Contents.TOOLKIT else ""
+            self._verify({"search_path": ", ".join(filter(None, (own, str(path))))})
+            self.clean = False
+            brought = in_place.furnished(conn, server.run, extensions, server.settings.pgtap, contents)
+            where = stack.enter_context(brought)
+            begins = {"search_path": ", ".join(filter(None, (own, str(path), where)))} if own or where else {}
+            inside = server.conninfo_with(begins)
+            yield Sandbox(server.database, inside, in_place=True, schema=own, begins=begins)
         self.clean = True
+
+    def _verify(self, settings: Mapping[str, str]) -> None:
+        """Make sure, before anything is made, that sessions begin as they are asked to."""
+        try:
+            with psycopg.connect(self._server.conninfo_with(settings), autocommit=True) as conn:
+                row = conn.execute(question(settings).encode()).fetchone()
+                assert row is not None
+                wrong = difference(settings, row, conn.info.backend_pid)
+        except psycopg.Error as error:
+            raise ServerError(
+                f"a session that begins with {', '.join(settings)} is refused, and in place each scenario needs one: "
+                f"{str(error).strip()}"
+            ) from error
+        if wrong:
+            raise ServerError(f"nothing was made in database {self._server.database}: {wrong}")

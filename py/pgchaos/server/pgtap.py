@@ -31,7 +31,7 @@ def install(conn: psycopg.Connection[tuple[object, ...]], given: Path | None) ->
         ServerError: it is neither offered by the server nor found.
         psycopg.Error: its SQL fails here.
     """
-    if given is None and (found := offer(conn, "pgtap")) and not found.broken:
+    if given is None and offered(conn):
         conn.execute("CREATE EXTENSION IF NOT EXISTS pgtap")
         return
     conn.execute(script(find(given)).encode())
@@ -56,6 +56,16 @@ def demand(conninfo: str, given: Path | None) -> None:
         with psycopg.connect(conninfo, autocommit=True) as conn:
             if offer(conn, "pgtap") is None:
                 raise
+
+
+def offered(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
+    """Say whether the server has pgTAP as an extension that can be created.
+
+    Args:
+        conn: to any database of it.
+    """
+    found = offer(conn, "pgtap")
+    return found is not None and not found.broken
 
 
 def version(given: Path | None = None) -> str | None:

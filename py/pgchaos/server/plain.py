@@ -9,6 +9,8 @@ from pgchaos.server.shelf import Shelf
 
 BARE = ("",)
 """Stands for the extensions of a database that has none, not even pgTAP and the toolkit."""
+WITH_PGTAP = ("", "pgtap")
+"""Stands for those of a database that has pgTAP and not the toolkit."""
 
 CLEAN = """
     SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE objid >= 16384)

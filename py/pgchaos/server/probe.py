@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import psycopg
@@ -9,13 +10,15 @@ import psycopg
 from pgchaos.output import hide
 from pgchaos.server.choice import Choice
 from pgchaos.server.conninfo import make_conninfo, read_conninfo
+from pgchaos.server.effect import behind_pooler, pooler
+from pgchaos.server.event_triggers import silence
 from pgchaos.server.settings import ServerError
 
 OLDEST = 14
 
 _QUESTION = """
     SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_setting('is_superuser') = 'on',
-           r.rolcreatedb, r.rolname, pg_catalog.pg_is_in_recovery()
+           r.rolcreatedb, r.rolname, pg_catalog.pg_is_in_recovery(), pg_catalog.pg_backend_pid()
     FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER
 """
 _FREE = """
@@ -42,6 +45,7 @@ class Probe:
         place: host and port, or the socket's folder and port.
         embedded: a private server from the embedded binaries.
         options: the user says how sessions begin: by PGOPTIONS, a service, or the connection string.
+        loud: event triggers of the database to work in that fire for what is brought in and taken out.
     """
 
     conninfo: str
@@ -53,6 +57,7 @@ class Probe:
     place: str
     embedded: bool
     options: bool
+    loud: tuple[str, ...] = ()
 
 
 def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
@@ -79,15 +84,18 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
             info = conn.info
             hide(info.password or "", frozenset({info.user, info.dbname, info.host}))
             assert row is not None
-            shown, superuser, createdb, role, standby = row
+            shown, superuser, createdb, role, standby, backend = row
+            _refuse_pooler(conninfo, info.backend_pid, backend)
             place = f"{info.host or info.hostaddr}:{info.port}"
             database, version = info.dbname, info.server_version
             options = _options(conn)
+            loud = _loud(conn) if in_place and not standby else ()
     except psycopg.ProgrammingError:  # psycopg's own look at a parameter, whose value it quotes
         raise ServerError(f"a parameter of {choice.said} has a value that cannot be") from None
     except psycopg.OperationalError as error:
         if ours:
             raise ServerError(f"the private server refuses the first connection: {str(error).strip()}") from None
+        _look_without_options(conninfo)
         raise ServerError(
             f"cannot connect to the server named by {choice.said}: {str(error).strip()}\n"
             f"start it, or take {choice.said} away and a private server is started"
@@ -102,9 +110,29 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
         place,
         ours and choice.bindir is None,
         bool(options),
+        loud,
     )
     _check(result, bool(createdb or superuser), bool(standby), in_place)
     return result
+
+
+def _loud(conn: psycopg.Connection[tuple[object, ...]]) -> tuple[str, ...]:
+    with conn.transaction(force_rollback=True):
+        return silence(conn)
+
+
+def _refuse_pooler(conninfo: str, announced: int, backend: object) -> None:
+    if backend != announced:
+        raise ServerError(f"{behind_pooler(announced, backend, pooler(conninfo))}. Name the server's own host and port")
+
+
+def _look_without_options(conninfo: str) -> None:
+    """Look whether it was a pooler that refused a connection: PgBouncer takes no startup options."""
+    bare = make_conninfo(conninfo, options="")
+    with contextlib.suppress(psycopg.Error), psycopg.connect(bare, autocommit=True) as conn:
+        row = conn.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+        assert row is not None
+        _refuse_pooler(bare, conn.info.backend_pid, row[0])
 
 
 def free_slots(conn: psycopg.Connection[tuple[object, ...]]) -> int:

@@ -81,11 +81,11 @@ class Reached:
         if self._private is not None:
             of = "" if self._probe.embedded else f" of {self._private.bindir}"
             return f"PostgreSQL {self._probe.shown}, private server{of} (ours)"
-        works = (
-            f"in place in database {one_line(self._probe.database)}"
-            if self.settings.in_place
-            else ("only in databases pgchaos_…")
-        )
+        place = f"in place in database {one_line(self._probe.database)}"
+        works = place if self.in_place else "only in databases pgchaos_…"
+        if self._probe.loud:
+            loud = one_line(", ".join(self._probe.loud))
+            works += f"; event triggers that fire for what is brought in: {loud}"
         return (
             f"PostgreSQL {self._probe.shown} at {one_line(self._probe.place)}, role {one_line(self._probe.role)} "
             f"(not ours: works {works})"

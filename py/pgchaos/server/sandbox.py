@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -51,6 +51,7 @@ class Sandbox:
         power: the server itself, where it may be stopped, killed and started again: it is the scenario's own, or a
             private one that nobody else uses meanwhile.
         banner: one line on that server where it is the scenario's own, else ''.
+        begins: what each session must begin with, where that is looked at: in a database of the user's.
     """
 
     database: str
@@ -68,6 +69,7 @@ class Sandbox:
     spoiled: Callable[[], tuple[str, ...]] = _unspoiled
     power: PrivateServer | None = None
     banner: str = ""
+    begins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shared(self) -> bool:
@@ -105,17 +107,59 @@ def furnish(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str,
         ServerError: one of them cannot be had; the message says which and why.
         psycopg.Error: the server is gone.
     """
-    with _naming("pgTAP"):
-        pgtap.install(conn, pgtap_from)
+    install_pgtap(conn, pgtap_from)
+    install_toolkit(conn, extensions)
+    create_extensions(conn, extensions)
+
+
+def install_toolkit(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str, ...]) -> None:
+    """Bring the toolkit into a database.
+
+    Args:
+        conn: to it.
+        extensions: that will be created in it: the toolkit is one too.
+
+    Raises:
+        ServerError: it cannot be had.
+        psycopg.Error: the server is gone.
+    """
     with _naming("the toolkit"):
         # the extension is the same SQL: where it is installed, or will be, that is the one
         if _has_extension(conn):
             conn.execute("TRUNCATE chaos._history, chaos._transactions, chaos._acknowledged, chaos._notifications")
         elif "pgchaos" not in extensions:
             conn.execute(toolkit().encode())
+
+
+def create_extensions(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str, ...]) -> None:
+    """Create extensions where they are missing.
+
+    Args:
+        conn: to the database.
+        extensions: their names.
+
+    Raises:
+        ServerError: one of them cannot be had; the message says which and why.
+        psycopg.Error: the server is gone.
+    """
     for name in extensions:
         with _naming(f"extension {name}"):
             conn.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {} CASCADE").format(sql.Identifier(name)))
+
+
+def install_pgtap(conn: psycopg.Connection[tuple[object, ...]], pgtap_from: Path | None) -> None:
+    """Bring pgTAP into a database, into the first schema of the search path.
+
+    Args:
+        conn: to it.
+        pgtap_from: where to load it from, None to look for it.
+
+    Raises:
+        ServerError: it cannot be had; the message says why.
+        psycopg.Error: the server is gone.
+    """
+    with _naming("pgTAP"):
+        pgtap.install(conn, pgtap_from)
 
 
 def _has_extension(conn: psycopg.Connection[tuple[object, ...]]) -> bool:

@@ -10,6 +10,7 @@ from types import TracebackType
 
 import psycopg
 
+from pgchaos.scenario.plain import Contents
 from pgchaos.scenario.terms import Requirement
 from pgchaos.server import pgtap
 from pgchaos.server.choice import Choice, choose
@@ -22,7 +23,7 @@ from pgchaos.server.lending import Lending, Rehearsals
 from pgchaos.server.maker import Maker
 from pgchaos.server.named import NamedDatabase
 from pgchaos.server.own import OwnServers
-from pgchaos.server.plain import BARE, Lent
+from pgchaos.server.plain import BARE, WITH_PGTAP, Lent
 from pgchaos.server.pool import Pool
 from pgchaos.server.private import PrivateServer, start_private
 from pgchaos.server.reached import Reached
@@ -31,6 +32,7 @@ from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.settings import ServerError, ServerSettings
 from pgchaos.server.shelf import Shelf
 
+_CONTENTS = {Contents.NOTHING: BARE, Contents.PGTAP: WITH_PGTAP}
 _SETTLED = 10.0
 """Seconds in which they do so."""
 
@@ -123,7 +125,12 @@ class Server(Reached):
         return self.missing(requirement) if self.ours else self._own.missing(requirement)
 
     def sandbox(
-        self, extensions: tuple[str, ...] = (), *, schema: bool = False, again: bool = False
+        self,
+        extensions: tuple[str, ...] = (),
+        *,
+        schema: bool = False,
+        again: bool = False,
+        contents: Contents = Contents.TOOLKIT,
     ) -> AbstractContextManager[Sandbox]:
         """Lend a place to one scenario, with pgTAP, the toolkit and extensions in it.
 
@@ -131,6 +138,7 @@ class Server(Reached):
             extensions: to create beside them.
             schema: a schema will do.
             again: a database will do that was lent before and is as it was then, as its `keep` said.
+            contents: less than that; then there are no extensions either.
 
         Returns:
             A context with a database of its own, or with `in_place` the named one; with `schema` an empty schema, first
@@ -140,9 +148,9 @@ class Server(Reached):
             ServerError: there is none to be had.
         """
         self.watch_over()
-        known = tuple(sorted(set(extensions)))
+        known = _CONTENTS.get(contents, tuple(sorted(set(extensions))))
         if self.in_place:
-            return self._named.sandbox(extensions)
+            return self._named.sandbox(extensions, contents)
         if schema:
             return self._lending.schema(known)
         return self._lending.database_again(known) if again else self._lending.database(known)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from pgchaos.engine.answer import NOT_CONNECTED, ServerError
 from pgchaos.engine.connecting import LinkError
 from pgchaos.engine.created import KINDS, Ask, Created, Refused, Row, Thing
 from pgchaos.engine.removal import UNPROVEN, how_to_remove, remove
@@ -23,6 +24,7 @@ from pgchaos.engine.stop import Stop
 from pgchaos.isolation.model import Spec
 from pgchaos.isolation.needs import needs, roles
 from pgchaos.server import Server
+from pgchaos.server.effect import difference, question
 from pgchaos.server.plain import CLEAN, Lent
 
 _REGRESSION = "isolation_regression"
@@ -141,7 +143,14 @@ class _Run:
 
     def _connect(self, session: str) -> Connection:
         conninfo = conninfo_of(self._lent.sandbox.conninfo, self._name(session), superuser=self._server.superuser)
-        return connected(self._server, conninfo, self._calm)
+        connection = connected(self._server, conninfo, self._calm)
+        if self._lent.sandbox.in_place:
+            begins = self._lent.sandbox.begins
+            (row,) = Watch(connection, self._calm).ask(question(begins))
+            if text := difference(begins, row, connection.pid):
+                connection.close()
+                raise LinkError(ServerError(NOT_CONNECTED, text, said=False))
+        return connection
 
     def _strangers(self) -> list[str]:
         """Tell which roles that the spec names are not there: they may become the spec's."""

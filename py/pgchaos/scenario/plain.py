@@ -1,0 +1,54 @@
+"""What a plain pgTAP file expects to find in its database, by its text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import Enum
+
+from pgchaos.scenario.items import Statement
+from pgchaos.scenario.pgtap import FUNCTIONS, own_functions
+from pgchaos.scenario.skeleton import called
+
+_CREATES_PGTAP = re.compile(r"\bcreate\s+extension\s+(?P<there>if\s+not\s+exists\s+)?\"?pgtap\b", re.IGNORECASE)
+_CREATES_TOOLKIT = re.compile(r"\bcreate\s+extension\s+(?:if\s+not\s+exists\s+)?\"?pgchaos\b", re.IGNORECASE)
+_WHERE = re.compile(r"\b(?:schema|version)\b", re.IGNORECASE)
+_TOOLKIT = re.compile(r"\bchaos\"?\s*\.|\bsearch_path\b.*\bchaos\b", re.IGNORECASE | re.DOTALL)
+_TEXT = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+class Contents(Enum):
+    """What is in a database before a file begins."""
+
+    NOTHING = "nothing"
+    PGTAP = "pgTAP"
+    TOOLKIT = "pgTAP and the toolkit"
+
+
+def contents_for(statements: Iterable[Statement]) -> Contents:
+    """Say what a plain pgTAP file expects in its database: pg_prove brings nothing, and a file may bring pgTAP itself.
+
+    Args:
+        statements: of the file.
+
+    Returns:
+        Nothing where the file creates the extension pgTAP, or where it makes all of pgTAP's functions that it calls;
+        the toolkit only where it uses that.
+    """
+    statements = list(statements)
+    if any(_creates(one.text) for one in statements):
+        return Contents.NOTHING
+    own = own_functions(statements) & FUNCTIONS
+    if own:
+        calls = (called(_TEXT.sub("''", one.text)) for one in statements if one.verb != "CREATE")
+        if frozenset().union(*calls) & FUNCTIONS <= own:
+            return Contents.NOTHING
+    uses = any(_TOOLKIT.search(one.text) for one in statements)
+    makes = any(_CREATES_TOOLKIT.search(one.text) for one in statements)
+    return Contents.TOOLKIT if uses and not makes else Contents.PGTAP
+
+
+def _creates(text: str) -> bool:
+    """Say whether a statement creates pgTAP so that it may not be there: `IF NOT EXISTS` alone does nothing then."""
+    found = _CREATES_PGTAP.search(text)
+    return found is not None and (found["there"] is None or _WHERE.search(text, found.end()) is not None)

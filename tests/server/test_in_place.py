@@ -1,0 +1,202 @@
+"""In a database of the user's: plain files run as under pg_prove, and event triggers see nothing of what we bring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from pgchaos.engine import Settings, run
+from pgchaos.history import RunResult
+from pgchaos.scenario.reader import read
+from pgchaos.server import Server, ServerSettings, open_server
+from tests.conftest import ForeignServer
+from tests.engine.playing import held
+
+PLAIN = "BEGIN; SELECT plan(1); SELECT {}; SELECT * FROM finish(); ROLLBACK;"
+CHECK = "-- One\n-- chaos:check\nSELECT ok(true, 'it runs');\n"
+TABLE = "CREATE TABLE public.seen (name text, tag text); GRANT INSERT ON public.seen TO public"
+
+
+@pytest.fixture
+def shop(foreign_server: ForeignServer) -> Iterator[str]:
+    """A database of the user's."""
+    with foreign_server.connect() as conn:
+        conn.execute("CREATE DATABASE shop")
+        yield make_conninfo(foreign_server.dsn, dbname="shop")
+        conn.execute("DROP DATABASE shop WITH (FORCE)")
+
+
+@pytest.fixture
+def reader(foreign_server: ForeignServer, shop: str) -> str:
+    """The same as a role that has rights in it, and no others."""
+    foreign_server.role("reader", "LOGIN")
+    with psycopg.connect(shop, autocommit=True) as conn:
+        conn.execute("GRANT CREATE ON DATABASE shop TO reader")
+    return make_conninfo(shop, user="reader")
+
+
+def play(server: Server, folder: Path, text: str) -> RunResult:
+    path = folder / "file.sql"
+    path.write_text(text)
+    return run(read(path), {}, server, Settings(1, 60.0))
+
+
+def names(dsn: str) -> list[str]:
+    """Name the schemas and extensions of a database."""
+    with psycopg.connect(dsn) as conn:
+        rows = conn.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+            " UNION ALL SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1"
+        )
+        return [str(name) for (name,) in rows]
+
+
+def offers_pgtap(dsn: str) -> bool:
+    with psycopg.connect(dsn) as conn:
+        return conn.execute("SELECT FROM pg_available_extensions WHERE name = 'pgtap'").fetchone() is not None
+
+
+def test_a_plain_file_finds_the_database_as_it_is(shop: str, tmp_path: Path) -> None:
+    if not offers_pgtap(shop):
+        pytest.skip("needs the extension pgTAP on the server")
+    with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        result = play(server, tmp_path, PLAIN.format("schemas_are(ARRAY['public'])"))
+        assert held(result) == ["There should be the correct schemas"]
+        assert result.notes == []
+        result = play(server, tmp_path, PLAIN.format("is(current_setting('search_path'), '\"$user\", public')"))
+        assert len(held(result)) == 1
+    assert names(shop) == ["public"]
+
+
+def test_a_plain_file_may_set_its_search_path_and_leave_what_it_commits(shop: str, tmp_path: Path) -> None:
+    if not offers_pgtap(shop):
+        pytest.skip("needs the extension pgTAP on the server")
+    text = "CREATE SCHEMA app CREATE TABLE t (); SET search_path TO app, public; " + PLAIN.format(
+        "has_table('t'::name)"
+    )
+    with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        result = play(server, tmp_path, text)
+        assert held(result) == ["Table t should exist"]
+        assert result.notes == ["the file left in database shop: schema app, table app.t"]
+        assert names(shop) == ["app", "public"]
+        result = play(server, tmp_path, "CREATE EXTENSION pgtap; " + PLAIN.format("pass('its own')"))
+        assert held(result) == ["its own"]
+        assert result.notes == ["the file left in database shop: extension pgtap"]
+    assert names(shop) == ["app", "pgtap", "public"]
+
+
+def test_a_scenario_may_set_its_search_path(shop: str, tmp_path: Path) -> None:
+    if not offers_pgtap(shop):
+        pytest.skip("needs the extension pgTAP on the server")
+    with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        assert held(play(server, tmp_path, CHECK.replace("SELECT", "SET search_path = public; SELECT"))) == ["it runs"]
+    assert names(shop) == ["public"]
+
+
+@pytest.mark.parametrize("text", [PLAIN.format("pass('it runs')"), CHECK])
+def test_a_role_that_may_not_make_anything_in_public(reader: str, tmp_path: Path, text: str) -> None:
+    with psycopg.connect(make_conninfo(reader, user="postgres"), autocommit=True) as conn:
+        conn.execute("REVOKE CREATE ON SCHEMA public FROM public")
+    with open_server(ServerSettings(dsn=reader, in_place=True)) as server:
+        assert held(play(server, tmp_path, text)) == ["it runs"]
+    assert names(reader) == ["public"]
+
+
+def test_functions_of_the_user_that_are_called_as_pgtaps_stay(shop: str, tmp_path: Path) -> None:
+    with psycopg.connect(shop, autocommit=True) as conn:
+        conn.execute("CREATE FUNCTION public.pass(text) RETURNS text LANGUAGE sql AS $$ SELECT 'mine' $$")
+        with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+            assert held(play(server, tmp_path, CHECK)) == ["it runs"]
+        assert conn.execute("SELECT public.pass('x')").fetchone() == ("mine",)
+    assert names(shop) == ["public"]
+
+
+def watched(dsn: str, *modes: str) -> None:
+    """Put an event trigger for each mode of firing into a database."""
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(TABLE)
+        for mode in modes:
+            conn.execute(
+                f"CREATE FUNCTION public.see_{mode}() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
+                # what a file's own sessions make, such as the tables of pgTAP's plan, is the file's
+                f" IF current_setting('application_name') LIKE 'pgchaos%' THEN"
+                f" INSERT INTO public.seen VALUES ('{mode}', TG_TAG); END IF; END $$".encode()
+            )
+        for event in ("ddl_command_end", "sql_drop"):
+            for mode in modes:
+                name = f"{mode}_{event}"
+                conn.execute(f"CREATE EVENT TRIGGER {name} ON {event} EXECUTE FUNCTION public.see_{mode}()".encode())
+                if mode != "origin":
+                    conn.execute(f"ALTER EVENT TRIGGER {name} ENABLE {mode}".encode())
+        conn.execute("TRUNCATE public.seen")
+
+
+def seen(dsn: str) -> set[str]:
+    """Name the modes whose triggers have seen something of ours."""
+    with psycopg.connect(dsn) as conn:
+        return {str(mode) for (mode,) in conn.execute("SELECT name FROM public.seen")}
+
+
+def test_no_event_trigger_fires_for_what_a_superuser_brings_in(shop: str, tmp_path: Path) -> None:
+    watched(shop, "origin")
+    with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        assert server.banner.endswith("(not ours: works in place in database shop)")
+        for text in (CHECK, PLAIN.format("pass('it runs')")):
+            assert held(play(server, tmp_path, text)) == ["it runs"]
+    assert seen(shop) == set()
+
+
+@pytest.mark.parametrize("modes", [("origin", "always"), ("origin", "replica"), ("replica",), ("always",)])
+def test_one_that_cannot_be_kept_silent_is_named(shop: str, tmp_path: Path, modes: tuple[str, ...]) -> None:
+    watched(shop, *modes)
+    with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        assert held(play(server, tmp_path, CHECK)) == ["it runs"]
+        loud = set()
+        if server.version < 170000:
+            # never those that would not fire for anybody else
+            loud = {"always"} if "always" in modes else set(modes) - {"replica"}
+        for mode in ("origin", "always", "replica"):
+            assert (f"{mode}_sql_drop" in server.banner) is (mode in loud)
+    assert seen(shop) == loud
+
+
+def test_an_ordinary_role_is_told_and_one_that_was_granted_the_setting_silences(
+    foreign_server: ForeignServer, shop: str, reader: str, tmp_path: Path
+) -> None:
+    watched(shop, "origin")
+    with open_server(ServerSettings(dsn=reader, in_place=True)) as server:
+        assert (
+            "event triggers that fire for what is brought in: origin_ddl_command_end, origin_sql_drop" in server.banner
+        )
+        assert held(play(server, tmp_path, CHECK)) == ["it runs"]
+        version = server.version
+    assert seen(shop) == {"origin"}
+    if version < 150000:
+        return
+    setting = "event_triggers" if version >= 170000 else "session_replication_role"
+    with psycopg.connect(shop, autocommit=True) as conn:
+        conn.execute("TRUNCATE public.seen")
+        conn.execute(f"GRANT SET ON PARAMETER {setting} TO reader".encode())
+    try:
+        with open_server(ServerSettings(dsn=reader, in_place=True)) as server:
+            assert server.banner.endswith("(not ours: works in place in database shop)")
+            assert held(play(server, tmp_path, CHECK)) == ["it runs"]
+        assert seen(shop) == set()
+    finally:
+        with foreign_server.connect() as conn:
+            conn.execute(f"REVOKE SET ON PARAMETER {setting} FROM reader".encode())
+
+
+def test_an_extension_that_a_file_requires_comes_as_for_anybody(shop: str, tmp_path: Path) -> None:
+    watched(shop, "origin")
+    with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        text = CHECK.replace("-- chaos:check", "-- chaos:requires extension ltree\n-- chaos:check")
+        assert held(play(server, tmp_path, text)) == ["it runs"]
+    with psycopg.connect(shop) as conn:
+        tags = {str(tag) for (tag,) in conn.execute("SELECT DISTINCT tag FROM public.seen")}
+    assert {"CREATE EXTENSION", "COMMENT", "DROP EXTENSION"} <= tags
+    assert not {"CREATE SCHEMA", "CREATE TABLE", "DROP SCHEMA"} & tags

@@ -1,0 +1,115 @@
+"""A pooler between here and the server is recognised before anything is made, whatever mode it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from pgchaos.engine import Settings, run
+from pgchaos.scenario.reader import read
+from pgchaos.server import ServerError, ServerSettings, open_server
+from tests.conftest import ForeignServer
+from tests.engine.playing import held
+from tests.server.pooling import pgbouncer
+
+SCENARIO = """
+-- One session
+-- chaos:setup
+CREATE TABLE t (id int);
+-- chaos:session one
+INSERT INTO t VALUES (1);
+-- chaos:check
+SELECT is(count(*), 1::bigint, 'inserted') FROM t;
+"""
+OBJECTS = """
+    SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' UNION ALL SELECT extname FROM pg_extension
+    UNION ALL SELECT relname FROM pg_class WHERE oid >= 16384 UNION ALL SELECT datname FROM pg_database ORDER BY 1
+"""
+
+
+@pytest.fixture
+def shop(foreign_server: ForeignServer) -> Iterator[str]:
+    """A database of the user's."""
+    with foreign_server.connect() as conn:
+        conn.execute("CREATE DATABASE shop")
+        yield make_conninfo(foreign_server.dsn, dbname="shop")
+        conn.execute("DROP DATABASE shop WITH (FORCE)")
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("ignored", ["extra_float_digits", "options"])
+@pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
+def test_it_is_named_and_nothing_is_made(
+    foreign_server: ForeignServer, shop: str, mode: str, ignored: str, in_place: bool
+) -> None:
+    with psycopg.connect(shop, autocommit=True) as conn:
+        before = conn.execute(OBJECTS).fetchall()
+        with (
+            pgbouncer(foreign_server, shop, mode, ignored) as dsn,
+            pytest.raises(
+                ServerError, match=r"a connection pooler is between .* \(PgBouncer 1\.\S+\): .* own host and"
+            ),
+        ):
+            open_server(ServerSettings(dsn=dsn, in_place=in_place))
+        assert conn.execute(OBJECTS).fetchall() == before
+
+
+def test_who_may_not_ask_for_its_name_is_told_too(foreign_server: ForeignServer, shop: str) -> None:
+    foreign_server.role("reader", "LOGIN")
+    with (
+        pgbouncer(foreign_server, shop, "session") as dsn,
+        pytest.raises(ServerError, match=r"a connection pooler is between .* \(PgBouncer, or one like it\)"),
+    ):
+        open_server(ServerSettings(dsn=make_conninfo(dsn, user="reader"), in_place=True))
+
+
+def test_one_that_refuses_the_options_of_the_user_is_recognised(foreign_server: ForeignServer, shop: str) -> None:
+    with (
+        pgbouncer(foreign_server, shop, "session") as dsn,
+        pytest.raises(ServerError, match="a connection pooler is between"),
+    ):
+        open_server(ServerSettings(dsn=make_conninfo(dsn, options="-c work_mem=1MB"), in_place=True))
+
+
+def test_a_session_that_does_not_begin_as_asked_stops_the_scenario(shop: str) -> None:
+    """What a pooler does to one of several routes, a login event trigger does here, for want of a pooler that hides."""
+    with psycopg.connect(shop, autocommit=True) as conn, open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        if server.version < 170000:
+            pytest.skip("login event triggers came with PostgreSQL 17")
+        conn.execute("""
+            CREATE FUNCTION public.login() RETURNS event_trigger LANGUAGE plpgsql AS
+                $$ BEGIN PERFORM set_config('search_path', 'elsewhere', false); END $$;
+            CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION public.login();
+        """)
+        before = conn.execute(OBJECTS).fetchall()
+        with (
+            pytest.raises(ServerError, match=r"nothing was made .* search_path = .* began with elsewhere"),
+            server.sandbox(),
+        ):
+            pass
+        assert conn.execute(OBJECTS).fetchall() == before
+
+
+def test_each_connection_is_looked_at(shop: str, tmp_path: Path) -> None:
+    path = tmp_path / "one.sql"
+    path.write_text(SCENARIO)
+    with psycopg.connect(shop, autocommit=True) as conn, open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        assert held(run(read(path), {}, server, Settings(1, 60.0))) == ["inserted"]
+        if server.version < 170000:
+            pytest.skip("login event triggers came with PostgreSQL 17")
+        # only sessions of scenarios: what is looked at before anything is made is as it should be
+        conn.execute("""
+            CREATE FUNCTION public.login() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF current_setting('application_name') ~ '^one' THEN
+                    PERFORM set_config('search_path', 'public', false);
+                END IF;
+            END $$;
+            CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION public.login();
+        """)
+        result = run(read(path), {}, server, Settings(1, 60.0))
+        assert any("began with public" in failure.text for failure in result.failures), result.failures
+        assert conn.execute("SELECT to_regclass('public.t')").fetchone() == (None,)
