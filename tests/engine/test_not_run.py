@@ -34,6 +34,9 @@ SILENT = {
     "own function": "SELECT * FROM is_done();",
     "function of functions": "SELECT by_way_of();",
     "prepared": "PREPARE p AS SELECT is(state, 'done') FROM job;\nEXECUTE p;",
+    "prepared with a value": "PREPARE p(int) AS SELECT is(id, $1) FROM job;\nEXECUTE p(1);",
+    "cursor": "BEGIN;\nDECLARE c CURSOR FOR SELECT is(state, 'done') FROM job;\nFETCH ALL FROM c;",
+    "view": "CREATE TEMP VIEW done AS SELECT is(state, 'done') FROM job;\nSELECT * FROM done;",
     "generated": "SELECT format('SELECT is(%L, 1)', id) FROM job \\gexec",
     "toolkit": "SELECT chaos.no_leaks('clean') FROM job;",
 }

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.history import Assertion, Failure, Record, RunResult, Standing
+from pgchaos.history import Assertion, Explored, Failure, Launch, Permutations, Record, RunResult, Standing
 from pgchaos.report import MAKE, failure_text, item_name, replay_line
 from pgchaos.report.table import shorten, statement_table
-from pgchaos.scenario.model import Scenario
+from pgchaos.scenario.model import Mutant, Scenario, Session
 from pgchaos.scenario.place import Place
 from pgchaos.scenario.terms import Schedule
-from pgchaos.verdict import judge
+from pgchaos.verdict import judge, judge_mutant
 
 FILE = "sql/concurrency/ticket.sql"
 SCENARIO = Scenario(Path(FILE), FILE, "ticket", "Two cashiers sell the last ticket once", "")
@@ -231,3 +231,52 @@ def test_an_error_that_ended_the_check_is_told_beside_the_count() -> None:
     failure = Failure("error", ("42601",), "check: ERROR 42601: syntax error", Place(FILE, 25), session="check")
     text = told(replace(SOLD_TWICE, failures=[failure], assertions=[Assertion("held", True, None)]))
     assert "Assertions: all 1 held, then an error ended the check" in text
+
+
+def test_a_check_that_was_skipped_is_called_so() -> None:
+    failure = Failure("error", ("23505",), "a[1]: ERROR 23505: duplicate", at(15))
+    result = replace(SOLD_TWICE, failures=[failure], check="skipped")
+    assert "Assertions: check was skipped" in told(result).splitlines()
+    held = replace(result, assertions=[Assertion("never negative", True, at(3), count="2 of 2")])
+    assert "Assertions: all 1 held, check was skipped" in told(held).splitlines()
+
+
+def test_what_was_not_run_is_counted_beside_what_held() -> None:
+    failure = Failure("not run", (), "assertion was not run: its query returned no row", at(19))
+    result = replace(SOLD_TWICE, failures=[failure], assertions=[Assertion("a", True, at(20))], check="run")
+    lines = told(result).splitlines()
+    assert lines[0] == f"{FILE}:19: assertion was not run: its query returned no row"
+    assert "Assertions: all 1 held, 1 not run" in lines
+
+
+MUTANT = Mutant(at(30), "nobody locks", (), (), (), ("the seat was sold once",))
+STEPS = [Launch("cashier", 1, "14", 1), Launch("cashier", 2, "14", 1)]
+
+
+def not_caught(result: RunResult) -> str:
+    return failure_text(SCENARIO, {}, result, judge_mutant(MUTANT, result))
+
+
+def test_a_search_in_which_nothing_failed_shows_no_steps() -> None:
+    explored = Explored(13, 13, exhausted=True, preemptions=3)
+    searched = replace(
+        SOLD_TWICE, failures=[], order=STEPS, permutations=Permutations(13, 0, True), explored=explored, check="run"
+    )
+    text = not_caught(searched)
+    assert "all 13 interleavings were run, none failed" in text.splitlines()
+    assert "cashier.14" not in text
+    assert "Who ran what" not in text
+    assert "Assertions" not in text
+    every = not_caught(replace(searched, explored=None))
+    assert "all 13 permutations were run, none failed (there are no others)" in every.splitlines()
+
+
+def test_a_search_that_failed_otherwise_has_found_nothing() -> None:
+    explored = Explored(13, 13, exhausted=True, preemptions=3)
+    other = Failure("assertion", ("other",), "other", at(25))
+    counts = Permutations(13, 2, True)
+    scenario = replace(SCENARIO, sessions=(Session(at(12), "cashier", (), ("14",), count=2),))
+    result = replace(SOLD_TWICE, failures=[other], order=STEPS, permutations=counts, explored=explored)
+    text = failure_text(scenario, {}, result, judge_mutant(MUTANT, result))
+    assert "13 interleavings were run, and what should fail did not; the steps of one that failed otherwise:" in text
+    assert "Found" not in text

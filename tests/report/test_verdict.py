@@ -132,3 +132,10 @@ def test_todo_never_fails_and_is_no_xfail() -> None:
     todo = Assertion("later", ok=False, place=HERE, directive="todo")
     assert judge(scenario(), {}, RunResult(seed=1, assertions=[todo])).outcome == "passed"
     assert judge(scenario(xfail("later")), {}, RunResult(seed=1, assertions=[todo])).outcome == "failed"
+
+
+def test_what_was_not_run_is_named_by_that_word_alone() -> None:
+    failure = Failure("not run", (), "assertion was not run: its query returned no row", None, ("it is 'sold once'",))
+    assert is_named(failure, "not run")
+    assert not is_named(failure, "sold once")
+    assert not is_named(failure, None)

@@ -56,8 +56,14 @@ _DESCRIBED = {
     "cmp_ok": 4,
 }
 """Assertions whose last argument is the description, if they have so many."""
+_READS = ("execute", "from", "in", "join", "table")
+"""Words before a prepared statement, a view or a cursor."""
 _SET_OPERATIONS = ("union", "except", "intersect")
 _CHOOSES = ("if", "case", "when", "exception", "loop", "while", "coalesce")
+_NAMES = re.compile(
+    r"(?:prepare|declare|create\s+(?:or\s+replace\s+)?(?:temp\s+|temporary\s+)?view)\s+(?:\w+\s*\.\s*)?\"?(\w+)",
+    re.IGNORECASE,
+)
 _TODO = re.compile(r"\btodo(?:_start)?\s*\(", re.IGNORECASE)
 _SKIP = re.compile(r"\bskip\s*\(", re.IGNORECASE)
 
@@ -126,17 +132,17 @@ def excuses(scenario: Scenario) -> Excuses:
 
 
 def asserting_functions(scenario: Scenario) -> frozenset[str]:
-    """Find the functions and prepared statements of a file that call an assertion, by others of these too.
+    """Find what a file defines that calls an assertion, by others of these too.
 
     Args:
         scenario: the file.
 
     Returns:
-        Their names in small letters.
+        The names, in small letters, of functions, views, cursors and prepared statements.
     """
-    made = [item for item in scenario.statements() if item.verb in ("CREATE", "PREPARE")]
+    made = [item for item in scenario.statements() if item.verb in ("CREATE", "PREPARE", "DECLARE")]
     bodies = {name: item.text for item in made for name in own_functions([item])}
-    bodies |= {name: item.text for item in made if item.verb == "PREPARE" and (name := _prepared(item.text))}
+    bodies |= {name: item.text for item in made if (name := _named(item.text))}
     own = frozenset(bodies)
     found: set[str] = set()
     while more := {
@@ -148,9 +154,10 @@ def asserting_functions(scenario: Scenario) -> frozenset[str]:
     return frozenset(found)
 
 
-def _prepared(text: str) -> str:
-    cut = pieces(text[:200])
-    return cut[1].text.lower() if len(cut) > 1 and cut[1].identifier else ""
+def _named(text: str) -> str:
+    """Give the name that PREPARE, DECLARE or CREATE VIEW gives, or ''."""
+    found = _NAMES.match(text)
+    return found[1].lower() if found else ""
 
 
 def tap_calls(statement: Statement, asserting: frozenset[str], own: frozenset[str]) -> tuple[Call, ...]:
@@ -197,9 +204,8 @@ def _tap_calls(text: str, generates: bool, asserting: frozenset[str], own: froze
 def _runs(cut: list[Piece]) -> bool:
     first = next((piece for piece in cut if not piece.sign("(")), NOTHING)
     if first.says("create"):
-        return any(piece.says("table", "temp", "temporary", "materialized") for piece in cut[1:4]) and any(
-            piece.says("as") for piece in cut
-        )
+        kinds = [piece for piece in cut[1:5] if piece.says("table", "view", "function", "materialized")]
+        return bool(kinds) and kinds[0].says("table", "materialized") and any(piece.says("as") for piece in cut)
     return first.kind == "word" and first.text in _RUNS
 
 
@@ -212,11 +218,16 @@ def _calls(cut: list[Piece], asserting: frozenset[str], own: frozenset[str]) -> 
         depth += piece.sign("(") - piece.sign(")")
         part += depth == 0 and piece.says(*_SET_OPERATIONS)
         cases += piece.says("case", "coalesce") - (cases > 0 and piece.says("end"))
-        if before.says("execute") and piece.identifier and piece.text.lower() in asserting:
+        if _reads(before, piece, after) and piece.text.lower() in asserting:
             found.append(Call(piece.text, None, False, part))
         elif piece.identifier and after.sign("(") and _is_assertion(cut, at, asserting, own):
             found.append(Call(piece.text, _description(cut, at), cases == 0, part))
     return found
+
+
+def _reads(before: Piece, piece: Piece, after: Piece) -> bool:
+    """Say whether what an earlier statement defined is read here."""
+    return piece.identifier and before.says(*_READS) and (before.says("execute") or not after.sign("("))
 
 
 def _is_assertion(cut: list[Piece], at: int, asserting: frozenset[str], own: frozenset[str]) -> bool:
