@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pgchaos.anchor import columns
 from pgchaos.jobs import Done, Job
 from pgchaos.options import Options
 from pgchaos.output import one_line, printable
@@ -46,6 +46,7 @@ class ScenarioItem(pytest.Function):
         title: of the scenario.
         line: that a skip is shown at.
         took: how long the scenario itself took, in seconds; None while it was not run.
+        failed_at: the line that its failure points to, from 1; None where it did not fail.
         in_subtest: one of its assertions is just being reported.
     """
 
@@ -53,6 +54,7 @@ class ScenarioItem(pytest.Function):
     title: str = ""
     line: int = 1
     took: float | None = None
+    failed_at: int | None = None
     in_subtest: bool = False
 
     if hasattr(pytest.Function, "id"):
@@ -162,6 +164,10 @@ def _tell(item: ScenarioItem, subtests: pytest.Subtests, done: Done, options: Op
     verdict = judge(done.scenario, variables, done.result)
     if verdict.outcome == "skipped":
         pytest.skip(printable(verdict.reason))
+    place = verdict.failures[0].place if verdict.failures else None
+    if place is not None and item.job is not None and place.path == item.job.shown:
+        # JUnit's file has the line of the first report, and those of the assertions that held come before
+        item.failed_at = place.line
     # a failing subtest would make an xfail a strict failure, and a passing one says nothing of it
     if not xfails_in_force(done.scenario, variables):
         _tell_assertions(item, subtests, done.result.assertions)
@@ -219,7 +225,7 @@ def _text(item: ScenarioItem, done: Done, verdict: Verdict, options: Options) ->
         {**(item.job.variables if item.job else {}), **done.result.values},
         done.result,
         verdict,
-        width=max(_LEAST_WIDTH, shutil.get_terminal_size().columns),
+        width=max(_LEAST_WIDTH, columns()),
         everything=item.config.get_verbosity() > 0,
         again=replay_line(_target(item), done.result.seed, options.replay, options.command),
         token=_token_line(item, done, options),

@@ -14,6 +14,7 @@ import pytest
 
 import pgchaos
 from pgchaos import fixtures
+from pgchaos.anchor import anchor, columns, point_to
 from pgchaos.items import NOTE, ORACLE, SEARCHED, ScenarioItem
 from pgchaos.options import MARKERS, add_options, read_options
 from pgchaos.output import one_line, printable
@@ -113,6 +114,8 @@ def _open_server(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         raise pytest.UsageError(printable(str(error))) from None
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
+        # without a terminal pytest takes 80 columns, and cuts off what failed in its summary
+        config.get_terminal_writer().fullwidth = columns()
         for line in lines:
             reporter.write_line(one_line(line))
 
@@ -223,6 +226,8 @@ def pytest_runtest_makereport(
     mask(report)
     if not isinstance(item, ScenarioItem):
         return report
+    from pgchaos.collecting import shown_of
+
     if call.when == "call":
         if item.in_subtest:
             report.duration = 0.0
@@ -230,6 +235,10 @@ def pytest_runtest_makereport(
             report.duration = item.took
         if isinstance(report.longrepr, tuple):
             report.longrepr = (str(item.path), item.line, report.longrepr[2])
+        elif report.failed:
+            item.failed_at = anchor(report, item, shown_of(item.path, item.config))
+    if item.failed_at is not None:
+        point_to(report, item.failed_at)
     return report
 
 

@@ -95,7 +95,7 @@ def test_all_that_fails_is_one_failure(project: Project) -> None:
             "Server: PostgreSQL *",
             "Seed *. To run it again:",
             "    pytest sql/bad.sql::bad --chaos-seed=*",
-            "FAILED sql/bad.sql::bad - Failed: sql/bad.sql:3: sums are wrong",
+            "FAILED sql/bad.sql::bad - sql/bad.sql:3 sums are wrong: have 2, want 3",
         ]
     )
     # no word of Python
