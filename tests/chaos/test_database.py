@@ -241,12 +241,10 @@ def test_scenarios_and_tests_share_one_private_server(project: Project) -> None:
         """
         import os, psutil
 
-        def test_it(db_config, request):
+        def test_it(db_config):
             process = psutil.Process()
             watched = [child for child in process.children() if "supervisor.py" in " ".join(child.cmdline())]
             assert len(watched) == 1
-            assert "server: " in request.config.pluginmanager.hook.pytest_report_collectionfinish(
-                config=request.config, start_path=None, items=request.session.items)[0][0]
         """,
         "sql",
         "test_it.py",
