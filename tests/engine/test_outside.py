@@ -273,3 +273,29 @@ def test_a_table_that_our_role_may_not_read_is_proven_nothing_of(server: Server)
             assert look_outside(conn).unreadable == ("closed",)
         finally:
             conn.execute("RESET ROLE; DROP ROLE pgchaos_reader")
+
+
+@pytest.mark.parametrize("puts_back", [False, True])
+def test_in_place_a_search_whose_runs_do_not_begin_alike_is_refused(
+    puts_back: bool, server: Server, tmp_path: Path
+) -> None:
+    back = "-- chaos:teardown\nDELETE FROM public.guests WHERE name <> 'ann';\n"
+    text = """\
+-- chaos:schedule all
+-- chaos:session one
+INSERT INTO public.guests VALUES ('bob');
+-- chaos:session two
+SELECT count(*) FROM public.guests;
+-- chaos:check
+SELECT pass('checked');
+"""
+    with server.sandbox() as sandbox:
+        with psycopg.connect(sandbox.conninfo, autocommit=True) as conn:
+            conn.execute("DROP SCHEMA chaos CASCADE; CREATE TABLE public.guests (name text)")
+            conn.execute("INSERT INTO public.guests VALUES ('ann')")
+        with open_server(ServerSettings(dsn=sandbox.conninfo, in_place=True)) as place:
+            result = Play(place, tmp_path)(text + back * puts_back)
+    if puts_back:
+        assert result.failures == []
+    else:
+        assert "would not begin as the first did: guests changed, and in place" in only(result).text

@@ -83,3 +83,16 @@ def told(outside: tuple[str, ...]) -> str:
         f"outside the schema of a run, {names} changed, so that the next run would not begin as the first did:"
         " each run has a new database, which takes longer"
     )
+
+
+def told_in_place(outside: tuple[str, ...]) -> str:
+    """Say that a search cannot go on in a database that is the user's own.
+
+    Args:
+        outside: the tables and sequences that hold something else than before.
+    """
+    return (
+        f"the next run of this search would not begin as the first did: {', '.join(outside[:5])} changed, and in place"
+        " nothing is put back: put it back in teardown (a sequence by setval), make it in setup, or run without"
+        " --chaos-in-place"
+    )

@@ -23,6 +23,10 @@ Row = tuple[str, str]
 _SANDBOXES = "^(chaos_s[0-9]+$|pg_toast$|pg_(toast_)?temp_)"
 """The schemas of runs, and those that hold parts of what is in them or belong to one session."""
 
+_OURS = "^(chaos|chaos_pgtap|chaos_sandbox|pg_toast|pg_(toast_)?temp_.*)$"
+"""The schemas that a run brings into a database in place, and those that belong to one session."""
+_MOST_BYTES = 16 * 1024 * 1024
+
 _BASE = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) % 4294967296"
 
 # What a scenario is meant to write to: the toolkit clears its tables of records itself, by run.
@@ -178,6 +182,37 @@ def look_outside(conn: Connection) -> Outside:
         tuple(str(name) for name, _, may, _ in relations if not may),
         frozenset(str(name) for name, _, _, member in relations if member),
         bool(lasts),
+    )
+
+
+def look_at_contents(conn: Connection) -> Look:
+    """See what is in the tables and sequences of a database that is the user's own.
+
+    By content, for a teardown may put back what was there. Tables beyond `_MOST_BYTES` are left out: to read them after
+    each run would take too long.
+
+    Args:
+        conn: to it, autocommit.
+
+    Raises:
+        psycopg.Error: it cannot be asked.
+    """
+    relations = conn.execute(_RELATIONS, [_OURS]).fetchall()
+    looks = []
+    for name, kind, may, _ in relations:
+        ((size,),) = conn.execute("SELECT pg_catalog.pg_relation_size(%s::regclass)", [name])
+        if may and int(str(size)) <= _MOST_BYTES:
+            looks.append(_content(str(name), str(kind)))
+    return _look(conn, "\nUNION ALL ".join(looks) or "SELECT '', ''")
+
+
+def _content(name: str, kind: str) -> str:
+    text = sql.Literal(name).as_string(None)
+    if kind == "S":
+        return f"SELECT {text}, last_value || ' ' || is_called FROM {name}"
+    return (
+        f"SELECT {text}, count(*) || ' ' || coalesce(sum(pg_catalog.hashtextextended(every::text, 0)), 0)"
+        f" FROM {name} every"
     )
 
 

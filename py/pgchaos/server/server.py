@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from pgchaos.server.leftovers import remove_dead_servers
 from pgchaos.server.lending import Lending, Rehearsals
 from pgchaos.server.maker import Maker
 from pgchaos.server.named import NamedDatabase
+from pgchaos.server.outside import look_at_contents
 from pgchaos.server.own import OwnServers
 from pgchaos.server.plain import BARE, WITH_PGTAP, Lent
 from pgchaos.server.pool import Pool
@@ -184,6 +185,31 @@ class Server(Reached):
         """
         self.watch_over()
         return self._lending.rehearsal(tuple(sorted(set(extensions))))
+
+    def contents(self) -> Callable[[], list[str]]:
+        """See what is in the tables and sequences of the named database, before the runs of a search.
+
+        Returns:
+            What names those that hold something else by now.
+
+        Raises:
+            ServerError: it cannot be looked at.
+        """
+        try:
+            with self.connect() as conn:
+                look = look_at_contents(conn)
+        except psycopg.Error as error:
+            raise ServerError(f"cannot look at database {self.database}: {str(error).strip()}") from error
+
+        def changed() -> list[str]:
+            try:
+                with self.connect() as conn:
+                    rows = conn.execute(look.query.encode()).fetchall()
+            except psycopg.Error as error:
+                return [f"what cannot be looked at any more ({str(error).strip()})"]
+            return look.changed((str(name), str(state)) for name, state in rows)
+
+        return changed
 
     def own_sandbox(
         self, extensions: tuple[str, ...], settings: Mapping[str, str], disks: Mapping[str, int]

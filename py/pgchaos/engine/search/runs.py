@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pgchaos import clock
-from pgchaos.engine.outside import told
+from pgchaos.engine.outside import told, told_in_place
 from pgchaos.engine.search.kept import Kept
 from pgchaos.engine.search.optional import NOT_INSTALLED, no_hypothesis
 from pgchaos.engine.search.single import Single
@@ -64,7 +64,9 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         return result
     runs = _Runs(Single(scenario, variables, server, settings))
     result = runs.go()
-    if runs.outside and not (settings.stop is not None and settings.stop.is_set()):
+    if runs.outside and server.in_place:
+        result.failures.append(Failure("error", (), told_in_place(runs.outside), scenario.schedule.place))
+    elif runs.outside and not (settings.stop is not None and settings.stop.is_set()):
         # from the beginning: what came of it may be due to what runs found of others
         outside = runs.outside
         single = Single(scenario, variables, server, settings)
@@ -157,6 +159,8 @@ class _Runs:
                     self._single.lend, self._single.changed = place.lend, place.changed
                 yield
         else:
+            if many and server.in_place:
+                self._single.changed = server.contents()
             yield
 
     def _from(self, shelf: Kept) -> RunResult:
