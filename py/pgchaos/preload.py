@@ -36,6 +36,7 @@ _PARTS: dict[Part, tuple[str, ...]] = {
     "drawing": ("pgchaos.engine.faults.telling", "pgchaos.engine.search.trials"),
     "oracle": ("pgchaos.engine.judging.facts", "pgchaos.engine.judging.ledger", "pgchaos.engine.judging.oracle"),
     "searching": (
+        "pgchaos.engine.search.inside",
         "pgchaos.engine.search.searching",
         "pgchaos.engine.search.touching",
         "pgchaos.schedule.explore",
