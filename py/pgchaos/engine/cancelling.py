@@ -9,15 +9,16 @@ import time
 from psycopg import pq
 from psycopg.errors import OperationalError
 
-_SECONDS = 3.0
+CANCEL_LIMIT = 3.0
 """To get a cancel request through."""
 
 
-def cancel(pg: pq.abc.PGconn) -> None:
+def cancel(pg: pq.abc.PGconn, seconds: float = CANCEL_LIMIT) -> None:
     """Ask the server to cancel what runs on a connection.
 
     Args:
         pg: the connection. It is no error when the server cannot be asked.
+        seconds: to get the request through.
     """
     with contextlib.suppress(OperationalError):
         if pq.version() < 170000:
@@ -27,7 +28,7 @@ def cancel(pg: pq.abc.PGconn) -> None:
         request = pg.cancel_conn()
         try:
             request.start()
-            deadline = time.monotonic() + _SECONDS
+            deadline = time.monotonic() + seconds
             while (state := request.poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
                 poll = select.poll()
                 poll.register(request.socket, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT)

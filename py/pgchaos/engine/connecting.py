@@ -21,6 +21,10 @@ TOO_MANY_CONNECTIONS = "53300"
 """The server has no slot left for one more."""
 
 
+STOPPED = ServerError(NOT_CONNECTED, "the run was stopped", said=False)
+TIMED_OUT = ServerError(NOT_CONNECTED, "connection timed out: the server does not answer", said=False)
+
+
 class LinkError(Exception):
     """No connection: `error` says why, with SQLSTATE 08001 or the server's own."""
 
@@ -70,8 +74,7 @@ def _connect(pg: pq.abc.PGconn, stop: Stop, deadline: float) -> None:
         left = deadline - time.monotonic()
         ready = poll.poll(left * 1000) if left > 0 else []
         if not ready or stop.is_set():
-            why = "the run was stopped" if ready else "connection timed out: the server does not answer"
-            raise LinkError(ServerError(NOT_CONNECTED, why, said=False))
+            raise LinkError(STOPPED if stop.is_set() else TIMED_OUT)
         broken = state == pq.PollingStatus.READING and _has_ended(pg.socket)
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from psycopg import pq
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
-from pgchaos.engine.connecting import TOO_MANY_CONNECTIONS
+from pgchaos.engine.connecting import TIMED_OUT, TOO_MANY_CONNECTIONS
 from pgchaos.engine.created import Created
 from pgchaos.engine.keeping import VISITOR, KeptLink, use_of
 from pgchaos.engine.link import Link, LinkError, link_again
@@ -24,12 +24,16 @@ from pgchaos.server.effect import difference, question
 Notice = Callable[[pq.abc.PGresult], None]
 T = TypeVar("T")
 K = TypeVar("K", bound="KeptLink")
+L = TypeVar("L", bound="Link")
 
 LOOKS_FOR_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|blocked_by|no_leaks)\b", re.IGNORECASE)
 """Functions of the toolkit that find the sessions of a run."""
 
 _PATIENCE = 10.0
 """Seconds for what takes none on a server that answers."""
+SILENT_LIMIT = 1.0
+"""Seconds for a server that has not answered once."""
+SILENT = ServerError(NOT_CONNECTED, "the server does not answer", said=False)
 _ROOM = 2.0
 """Seconds in which backends end whose connections were closed."""
 
@@ -43,13 +47,29 @@ class Door:
         keep: false where the scenario does what lasts as long as a session: then no other shall have it.
         join: the scenario looks for its sessions by functions of the toolkit.
         created: takes what the sessions create; None on a server of ours.
+        limit: seconds to connect in.
     """
 
     sandbox: Sandbox
     keep: bool = True
     join: bool = False
     created: Created | None = None
+    limit: float = 30.0
+    _silent: set[str] = field(default_factory=set)
     _ordered: dict[str, tuple[KeptLink, Mapping[str, str]]] = field(default_factory=dict)
+
+    @property
+    def silent(self) -> bool:
+        """Whether the server, or a backend, did not even answer a cancel: nobody waits for it long any more."""
+        return bool(self._silent)
+
+    def note_silence(self) -> None:
+        """Note that it did not."""
+        self._silent.add("once")
+
+    def note_end(self) -> None:
+        """Note that the server, known to be silent, has not answered once more: nothing is asked any more."""
+        self._silent.add("twice")
 
     def order(self, name: str, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         """Have a connection made ready that will be opened soon, where one is kept: the server is not waited for.
@@ -145,7 +165,7 @@ class Door:
     def _open(self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool) -> Link:
         if not self.sandbox.shared:
             conninfo = session_conninfo(self.sandbox.conninfo, name, settings)
-            link = link_again(conninfo, stop, notice) if again else Link(conninfo, stop, notice)
+            link = self._made(conninfo, stop, notice, again, Link)
             if self.sandbox.in_place:
                 _verify(link, {**self.sandbox.begins, **settings})
             return link
@@ -192,8 +212,20 @@ class Door:
             kept.attend(stop, notice)
             return kept, True
         conninfo = self.sandbox.shelf.conninfo
-        new = link_again(conninfo, stop, notice, kind=kind) if again else kind(conninfo, stop, notice)
-        return new, False
+        return self._made(conninfo, stop, notice, again, kind), False
+
+    def _made(self, conninfo: str, stop: Stop, notice: Notice | None, again: bool, kind: type[L]) -> L:
+        if "twice" in self._silent:
+            raise LinkError(SILENT)
+        limit = SILENT_LIMIT if self.silent else self.limit
+        try:
+            if again:
+                return link_again(conninfo, stop, notice, limit, kind)
+            return kind(conninfo, stop, notice, limit)
+        except LinkError as refused:
+            if refused.error is TIMED_OUT:
+                self._silent.add("twice" if self.silent else "once")
+            raise
 
 
 def _verify(link: Link, settings: Mapping[str, str]) -> None:

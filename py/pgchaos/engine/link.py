@@ -17,14 +17,14 @@ from psycopg import pq
 from psycopg.errors import OperationalError
 
 from pgchaos.engine.answer import LOST, Answer, Result, Row, ServerError, server_error
-from pgchaos.engine.cancelling import cancel
+from pgchaos.engine.cancelling import CANCEL_LIMIT, cancel
 from pgchaos.engine.connecting import LinkError, connected, recovers
 from pgchaos.engine.created import Created, Refused, heard
 from pgchaos.engine.stop import Stop
 
 __all__ = ["Link", "LinkError", "link_again"]
 
-_ANSWER_TO_CANCEL = 5.0
+_ANSWER_TO_CANCEL = 2.5
 """Seconds a server has to answer a cancel before its socket is shut down."""
 _CANCEL_AGAIN = 0.2
 """Seconds after which it is sent again: one that comes before the query has begun is ignored (ProcessInterrupts)."""
@@ -61,6 +61,10 @@ class Link:
         self._deadline: float | None = None
         self._given_up: float | None = None
         self._doomed = False
+        self.silent = False
+        """The server did not even answer a cancel in time."""
+        self.impatient = False
+        """What is late is not cancelled: the connection is ended at once."""
         self.created: Created | None = None
         """What the sessions of the run created, on a server that is not ours."""
         self.disturbed = False
@@ -282,14 +286,19 @@ class Link:
 
     def _interrupt(self, answer: Answer) -> None:
         """Cancel what runs; when the server does not answer that either, end the connection."""
+        if self.impatient:
+            answer.interrupted = self.silent = True
+            self.abort()
+            return
         if self._given_up is None:
             answer.interrupted = True
             self._given_up = time.monotonic() + _ANSWER_TO_CANCEL
             self.deafen()
         elif self._doomed or time.monotonic() >= self._given_up:
+            self.silent = True
             self.abort()
             return
-        self.cancel()
+        self.cancel(self._given_up - time.monotonic())
         self._deadline = min(time.monotonic() + _CANCEL_AGAIN, self._given_up)
 
     def deafen(self) -> None:
@@ -308,10 +317,14 @@ class Link:
         self._notice, self._farewell, self._heeded = notice, None, stop.fileno()
         self._poll.register(self._heeded, select.POLLIN)
 
-    def cancel(self) -> None:
-        """Ask the server to cancel what runs here; at most 3 seconds, and no error when it cannot be asked."""
+    def cancel(self, seconds: float = CANCEL_LIMIT) -> None:
+        """Ask the server to cancel what runs here, and no error when it cannot be asked.
+
+        Args:
+            seconds: to get that through.
+        """
         self.disturbed = True
-        cancel(self._pg)
+        cancel(self._pg, seconds)
 
     def abort(self) -> None:
         """End the connection; only in the thread that it belongs to, for another would do it to a stranger's socket."""
@@ -360,7 +373,7 @@ class Link:
 
     def close(self) -> None:
         """End the connection, and what still runs on it; doing so again does nothing."""
-        if self._pg.transaction_status == pq.TransactionStatus.ACTIVE:
+        if self._pg.transaction_status == pq.TransactionStatus.ACTIVE and not self.silent:
             # Ctrl-C came between: a backend notices the end of its client only when it next reads
             self.cancel()
         self._pg.finish()
@@ -392,16 +405,16 @@ def link_again(
         LinkError: as for Link; 57P03 where it still recovers.
     """
     deadline = time.monotonic() + seconds
-    while isinstance(link := _link_or_not(conninfo, stop, notice, kind), LinkError):
+    while isinstance(link := _link_or_not(conninfo, stop, notice, seconds, kind), LinkError):
         if not recovers(link.error) or time.monotonic() > deadline or stop.wait(_RECOVERING):
             raise link
     return link
 
 
 def _link_or_not(
-    conninfo: str, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None, kind: type[L]
+    conninfo: str, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None, seconds: float, kind: type[L]
 ) -> L | LinkError:
     try:
-        return kind(conninfo, stop, notice)
+        return kind(conninfo, stop, notice, seconds)
     except LinkError as refused:
         return refused

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from pgchaos.engine.answer import LOST
-from pgchaos.engine.door import Door
+from pgchaos.engine.door import SILENT_LIMIT, Door
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.stop import Stop
 from pgchaos.history import Record
@@ -40,14 +40,19 @@ class Looks:
             LinkError: the server could not be reached or refused.
         """
         if self._link is not None and not self._stands(self._link):
+            if self._link.silent:
+                self._door.note_end() if self._door.silent else self._door.note_silence()
             self.close()
         if self._link is None:
             self._link = self._door.open(NAME, self._calm, again=True)
+            # who waits for this one waits for nothing but a look
+            self._link.impatient = True
             self._pids.add(self._link.pid)
         return self._link
 
     def _stands(self, link: Link) -> bool:
-        return link.stands() and not (self._was_lost() and link.ask("").error is not None)
+        doubted = self._door.silent or self._was_lost()
+        return link.stands() and not (doubted and not _answers(link))
 
     def _was_lost(self) -> bool:
         return any(record.sqlstate == LOST for record in self._records)
@@ -78,7 +83,7 @@ class Looks:
         """
         until = time.monotonic() + _CRASH
         broken = self._was_lost()
-        while broken and time.monotonic() < until and self._link is not None and self._link.ask("").error is None:
+        while broken and time.monotonic() < until and self._link is not None and _answers(self._link):
             self._calm.wait(0.005)
 
     def close(self) -> None:
@@ -86,3 +91,7 @@ class Looks:
         if self._link is not None:
             self._link.close()
             self._link = None
+
+
+def _answers(link: Link) -> bool:
+    return link.ask("", deadline=time.monotonic() + SILENT_LIMIT).error is None

@@ -47,6 +47,10 @@ if TYPE_CHECKING:
 _RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
 
 
+_CONNECT_LIMIT = 30.0
+"""Seconds to connect in, where the scenario's own limit is not smaller."""
+
+
 class Look(Protocol):
     """Looks at the database before and after setup."""
 
@@ -92,8 +96,9 @@ class Run:
         if sandbox.outside is not None and sandbox.outside.lasts:
             lasting = True
         self._created = None if sandbox.ours else Created()
-        self._door = Door(sandbox, keep=not lasting, join=looks, created=self._created)
         self._share = settings.share(scenario.timeout)
+        limit = min(_CONNECT_LIMIT, self._share)
+        self._door = Door(sandbox, keep=not lasting, join=looks, created=self._created, limit=limit)
         self._voices = Voices(result)
         self._calm = Stop()
         # one bound method, to be found again when it is taken back

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from psycopg import pq
 
 from pgchaos.engine.answer import BLOCK, FORGETS, Answer
-from pgchaos.engine.door import Door
+from pgchaos.engine.door import SILENT, SILENT_LIMIT, Door
 from pgchaos.engine.hints import About
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
 from pgchaos.engine.link import Link, LinkError
@@ -143,13 +143,26 @@ class Section:
 
     def _connected(self) -> Link:
         """Connect, again where a crash of the server between two sections took the connection away."""
-        if self._link is not None and self._doubted and self._link.ask("", deadline=self._deadline).error is not None:
+        known = self._link is not None and self._link.silent
+        if self._link is not None and self._doubted and not self._answers(self._link):
+            silent = self._link.silent and not known
             self.close()
+            if silent:
+                self._door.note_end()
+                raise LinkError(SILENT)
         if self._link is None:
             self.adopt(self._door.open(self._who, self._stop, self._settings, self.notice, again=True))
         assert self._link is not None, "adopted just now"
         self._doubted = False
         return self._link
+
+    def _answers(self, link: Link) -> bool:
+        deadline = self._deadline
+        if self._door.silent:
+            link.impatient, deadline = True, min(deadline, time.monotonic() + SILENT_LIMIT)
+        answered = link.ask("", deadline=deadline).error is None
+        link.impatient = False
+        return answered
 
     def doubt(self) -> None:
         """Have the connection tried before it is used again: the server may have crashed meanwhile."""
@@ -245,6 +258,8 @@ class Section:
 
     def _after(self, answer: Answer, place: Place | None, seconds: float, send: Send = Send.PLAIN) -> Failure | None:
         if answer.interrupted:
+            if self._link is not None and self._link.silent:
+                self._door.note_silence()
             text = f"{self._who} was stopped: it did not end within {seconds:g}s"
             if self._stop.is_set():
                 text = f"{self._who} was stopped with the run"

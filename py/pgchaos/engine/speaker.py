@@ -10,6 +10,7 @@ from psycopg import pq
 from pgchaos import clock
 from pgchaos.engine.answer import BLOCK, FORGETS, SUCCESS, Answer
 from pgchaos.engine.cast import Cast
+from pgchaos.engine.door import SILENT_LIMIT
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.psql_variables import PsqlVariables
 from pgchaos.engine.voice import session_settings, vars_literal
@@ -132,7 +133,11 @@ class Speaker:
             status = pq.TransactionStatus.UNKNOWN
             return Answer(status, status, error=refused.error, interrupted=self._cast.stop.is_set())
         assert self._link is not None, "connect() opens it or raises"
-        return self._tell(self._link, iteration, variables) or self._set_hurry(self._link) or self._link.ask(text, copy)
+        link = self._link
+        answer = self._tell(link, iteration, variables) or self._set_hurry(link) or link.ask(text, copy)
+        if link.silent:
+            self._cast.door.note_silence()
+        return answer
 
     def _tell(self, link: Link, iteration: int, variables: Mapping[str, str]) -> Answer | None:
         """Tell the server the iteration and the variables, where the file asks for them and they have changed.
@@ -231,7 +236,9 @@ class Speaker:
         """Roll back a transaction that was left open at the end; it is no row of chaos.transactions."""
         if self._link is not None:
             self._link.deafen()
-            self._link.ask("ROLLBACK", deadline=time.monotonic() + _SHORT)
+            self._link.impatient = self._cast.door.silent
+            short = SILENT_LIMIT if self._cast.door.silent else _SHORT
+            self._link.ask("ROLLBACK", deadline=time.monotonic() + short)
 
     def take_notifications(self, last: bool = False) -> None:
         """Take what notifications have come in.
