@@ -44,13 +44,20 @@ installcheck-chaos: $(PGTAP) $(if $(filter check,$(MAKECMDGOALS)),$(DEV)) ## run
 	CHAOS_MAKE=1 $(VENV)/bin/pytest $(CHAOS_TESTS) $(CHAOS_OPTS)
 
 .PHONY: check
-check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all scenarios
-	$(VENV)/bin/ruff check
-	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/mypy
-	$(VENV)/bin/yamllint --strict -d '{extends: default, rules: {line-length: {max: 120}}}' .github
-	$(VENV)/bin/pytest -n logical tests
-	CHAOS_MAKE=1 $(VENV)/bin/pytest sql $(CHAOS_OPTS)
+check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all scenarios; says how long each takes
+	@began=$$(date +%s); \
+	stage() { \
+		name=$$1; shift; echo "$$*"; from=$$(date +%s); \
+		"$$@" || { status=$$?; echo "make check: $$name failed after $$(($$(date +%s) - from)) s"; exit $$status; }; \
+		took="$$took, $$name $$(($$(date +%s) - from)) s"; \
+	}; \
+	stage lint $(VENV)/bin/ruff check; \
+	stage format $(VENV)/bin/ruff format --check; \
+	stage types $(VENV)/bin/mypy; \
+	stage workflows $(VENV)/bin/yamllint --strict -d '{extends: default, rules: {line-length: {max: 120}}}' .github; \
+	stage tests $(VENV)/bin/pytest -n logical --dist worksteal tests; \
+	stage scenarios env CHAOS_MAKE=1 $(VENV)/bin/pytest sql $(CHAOS_OPTS); \
+	echo "make check: all is well after $$(($$(date +%s) - began)) s ($${took#, })"
 
 # BENCH="collecting start" measures some of it; see tests/bench/__main__.py.
 .PHONY: bench

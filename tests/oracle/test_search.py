@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgchaos.oracle.model import Outcome, SerialRun, Unit
-from pgchaos.oracle.search import Known, Wanted, choices, contexts, find
+from pgchaos.oracle.search import MOST_VISITS, UNDECIDED, Known, Wanted, choices, contexts, find
 from pgchaos.schedule.board import Actor
 from tests.oracle.toy import A, B, C, Toy, Transaction, outcome_of, read, state, write
 
@@ -208,3 +208,31 @@ def test_each_connection_keeps_its_order_in_contexts() -> None:
         mine = [position for actor, position in (*before, name) if actor == B]
         assert mine == [(1, 0), (1, 10)][: len(mine)]
     assert len(found) == len(set(found)) == 8
+
+
+def test_thousands_of_transactions_are_gone_through() -> None:
+    # more than Python's calls can be nested
+    toy, known = Toy({A: [LOOK] * 1500, B: [LOOK] * 1500}, {"x": 0, "y": 0}), Known(9)
+    outcome = outcome_of(toy.serial(Wanted(frozenset(), (A, B) * 1500)))
+    assert toy.judge(outcome, known) is not None
+    assert known.runs == 1
+
+
+def test_a_search_among_too_many_orders_is_not_decided() -> None:
+    # of transactions that only look each order is told the same, and none of them leaves what was found
+    toy, known = Toy({A: [LOOK] * 2, B: [LOOK] * 2}, {"x": 0, "y": 0}), Known(9)
+    outcome = replace(outcome_of(toy.serial(Wanted(frozenset(), (A, B, A, B)))), state=state({"x": 9, "y": 0}))
+    assert toy.judge(outcome, known) is None
+    known.visits = MOST_VISITS
+    assert find(outcome, known) is UNDECIDED
+
+
+def test_too_many_transactions_that_may_have_committed_are_not_decided() -> None:
+    # two to the power of forty ways to leave them out; what is left out never ran
+    units = tuple(Unit(A, (1, number), "other") for number in range(40))
+    outcome, known = Outcome(units, state({"x": 9})), Known(99_999)
+    known.visits = MOST_VISITS * 9 // 10
+    while isinstance(found := find(outcome, known), Wanted):
+        known.learn(found, SerialRun((A,), (Unit(A, (1, 0), "out"),), {}, "it stopped"))
+    assert found is UNDECIDED
+    assert known.runs < 9_999

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pgchaos.oracle.model import Got, Heard, Outcome, SerialRun, Table, Unit
-from pgchaos.oracle.search import Known, Wanted, find
+from pgchaos.oracle.search import Known, Undecided, Wanted, find
 from pgchaos.scenario.place import Place
 from pgchaos.schedule.board import Actor
 
@@ -160,6 +160,7 @@ class Toy:
         """Find a serial order as the engine does."""
         while isinstance(found := find(outcome, known), Wanted):
             known.learn(found, self.serial(found))
+        assert not isinstance(found, Undecided)
         return found
 
 

@@ -7,6 +7,7 @@ goes on from there needs to be run.
 
 from __future__ import annotations
 
+import enum
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,20 @@ from pgchaos.oracle.model import Named, Outcome, SerialRun, State, Unit
 from pgchaos.schedule.board import Actor
 
 LeftOut = frozenset[Named]
+
+MOST_VISITS = 2_000_000
+"""Turns that are looked at for one outcome: some seconds."""
+MOST_CHOICES = 4096
+"""Ways to leave out what may have committed or not: all of twelve such transactions."""
+
+
+class Undecided(enum.Enum):
+    """There is more to search than can be searched."""
+
+    UNDECIDED = enum.auto()
+
+
+UNDECIDED = Undecided.UNDECIDED
 
 
 @dataclass(slots=True)
@@ -66,11 +81,13 @@ class Known:
         most: runs at most.
         roots: what is known, by what is left out.
         runs: how many were made.
+        visits: turns that the search for one outcome has looked at so far.
     """
 
     most: int
     roots: dict[LeftOut, Node] = field(default_factory=dict)
     runs: int = 0
+    visits: int = 0
 
     def learn(self, wanted: Wanted, run: SerialRun) -> None:
         """Take a serial run.
@@ -113,7 +130,7 @@ class Known:
             stack += [child for child in node.children.values() if child is not None]
 
 
-def find(outcome: Outcome, known: Known) -> SerialRun | Wanted | None:
+def find(outcome: Outcome, known: Known) -> SerialRun | Wanted | Undecided | None:
     """Look for a serial order that comes to the same.
 
     Args:
@@ -121,9 +138,13 @@ def find(outcome: Outcome, known: Known) -> SerialRun | Wanted | None:
         known: serial runs made so far.
 
     Returns:
-        The serial run that did; a run that must be made first; None where there is no such order.
+        The serial run that did; a run that must be made first; None where there is no such order. UNDECIDED where
+        there are too many orders to go through, or too many transactions that may have committed or not.
     """
-    for left_out in choices(outcome):
+    for number, left_out in enumerate(choices(outcome)):
+        known.visits += len(outcome.units)
+        if number == MOST_CHOICES or known.visits > MOST_VISITS:
+            return UNDECIDED
         found = _Walk(outcome, known, left_out).go()
         if found is not None:
             return found
@@ -156,45 +177,57 @@ class _Walk:
             for actor in outcome.actors()
         }
         self._state = outcome.state
-        self._path: list[Actor] = []
+        self._known = known
 
-    def go(self) -> SerialRun | Wanted | None:
-        return self._from(self._root, dict.fromkeys(self._todo, 0))
-
-    def _from(self, node: Node, done: dict[Actor, int]) -> SerialRun | Wanted | None:
-        left = {actor: todo[done[actor] :] for actor, todo in self._todo.items() if done[actor] < len(todo)}
-        if not left and not self._path and node.run is None and not node.problem:
-            return Wanted(self._left_out, ())
-        if not left:
-            return node.run if node.state == self._state else None
-        for actor in sorted(left, key=lambda one: left[one][0][0]):
-            found = self._turn(node, actor, left[actor][0][1], done, left)
-            if found is not None:
-                return found
+    def go(self) -> SerialRun | Wanted | Undecided | None:
+        """Go through the tree, without a call for each transaction: there may be thousands."""
+        done = dict.fromkeys(self._todo, 0)
+        if not any(self._todo.values()):
+            root = self._root
+            unknown = root.run is None and not root.problem
+            return Wanted(self._left_out, ()) if unknown else self._end(root)
+        path: list[Actor] = []
+        stack = [(self._root, iter(self._turns(done)))]
+        while stack:
+            node, turns = stack[-1]
+            actor = next(turns, None)
+            # where the node has a state this order has ended, and the outcome goes on
+            if actor is None or node.state is not None:
+                stack.pop()
+                if path:
+                    done[path.pop()] -= 1
+                continue
+            self._known.visits += 1
+            if self._known.visits > MOST_VISITS:
+                return UNDECIDED
+            if actor not in node.children:
+                return self._wanted(path, actor, done)
+            child = node.children[actor]
+            unit = self._todo[actor][done[actor]][1]
+            if child is None or child.problem or child.unit is None or not agree(child.unit, unit):
+                continue
+            path.append(actor)
+            done[actor] += 1
+            next_turns = self._turns(done)
+            stack.append((child, iter(next_turns)))
+            if not next_turns:
+                found = self._end(child)
+                if found is not None:
+                    return found
         return None
 
-    def _turn(
-        self,
-        node: Node,
-        actor: Actor,
-        unit: Unit,
-        done: dict[Actor, int],
-        left: dict[Actor, list[tuple[int, Unit]]],
-    ) -> SerialRun | Wanted | None:
-        if node.state is not None:
-            # this order has ended where the outcome goes on
-            return None
-        if actor not in node.children:
-            rest = sorted(one for who, todo in left.items() for one in (todo[1:] if who == actor else todo))
-            prefix = (*self._path, actor)
-            return Wanted(self._left_out, prefix, tuple(one.actor for _, one in rest))
-        child = node.children[actor]
-        if child is None or child.problem or child.unit is None or not agree(child.unit, unit):
-            return None
-        self._path.append(actor)
-        found = self._from(child, {**done, actor: done[actor] + 1})
-        self._path.pop()
-        return found
+    def _turns(self, done: dict[Actor, int]) -> list[Actor]:
+        """List who has a transaction left, by when that ended."""
+        left = (actor for actor, todo in self._todo.items() if done[actor] < len(todo))
+        return sorted(left, key=lambda actor: self._todo[actor][done[actor]][0])
+
+    def _end(self, node: Node) -> SerialRun | None:
+        return node.run if node.state == self._state else None
+
+    def _wanted(self, path: list[Actor], actor: Actor, done: dict[Actor, int]) -> Wanted:
+        left = (one for who, todo in self._todo.items() for one in todo[done[who] + (who == actor) :])
+        rest = sorted(left, key=lambda one: one[0])
+        return Wanted(self._left_out, (*path, actor), tuple(unit.actor for _, unit in rest))
 
 
 def agree(serial: Unit, unit: Unit) -> bool:

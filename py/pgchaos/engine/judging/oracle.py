@@ -17,7 +17,7 @@ from pgchaos.oracle.case import Evidence
 from pgchaos.oracle.difference import differences, nearest, order_text, written
 from pgchaos.oracle.model import MOST_ORDERS, Named, Outcome, SerialRun, State, Unit
 from pgchaos.oracle.naming import name
-from pgchaos.oracle.search import Known, LeftOut, Node, Wanted, choices, contexts, find
+from pgchaos.oracle.search import Known, LeftOut, Node, Undecided, Wanted, choices, contexts, find
 from pgchaos.oracle.serial import OneByOne, one_by_one
 from pgchaos.oracle.sights import Context
 from pgchaos.scenario.gives_way import advice, gives_way
@@ -168,6 +168,7 @@ class _Variant:
 
     def judge(self, outcome: Outcome) -> tuple[Judged | None, Failure | None]:
         """Say whether some serial order comes to an outcome."""
+        self._known.visits = 0
         while True:
             found = find(outcome, self._known)
             if isinstance(found, SerialRun):
@@ -176,7 +177,7 @@ class _Variant:
                 return self._none(outcome)
             if self._oracle.stopped:
                 return None, None
-            if self._known.runs >= self._known.most:
+            if isinstance(found, Undecided) or self._known.runs >= self._known.most:
                 return self._undecided(outcome)
             run = self._run(found)
             if run.problem and (run.late or not run.path):
