@@ -24,6 +24,14 @@ def test_a_check_passes(play: Play, check: str, names: list[str]) -> None:
     assert [a.name for a in result.assertions if not a.directive] == [name for name in names if name]
 
 
+def test_a_check_may_run_the_tests_of_a_schema(play: Play) -> None:
+    one = "CREATE FUNCTION tests.test_one() RETURNS SETOF text LANGUAGE sql AS $$SELECT pass('inside')$$;\n"
+    setup = "-- chaos:setup\nCREATE SCHEMA tests;\n" + one
+    assert held(play(setup + SESSION + "SELECT * FROM runtests('tests'::name);")) == ["tests.test_one"]
+    empty = play(setup.replace(one, "") + SESSION + "SELECT * FROM runtests('tests'::name);")
+    assert "not run" in {failure.kind for failure in empty.failures}
+
+
 def test_a_plan_that_is_not_kept_is_a_failure(play: Play) -> None:
     failure = only(play(SESSION + "SELECT plan(3);\nSELECT pass('a');\nSELECT * FROM finish();"))
     assert failure.kind == "tap"

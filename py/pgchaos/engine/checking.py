@@ -17,8 +17,9 @@ from pgchaos.tap import TapParser, TapReport, failures_of
 from pgchaos.tap.lines import COUNTS
 
 _NO_PLAN = "SELECT no_plan()"
-_PLAN = re.compile(r"\b(?:no_)?plan\s*\(", re.IGNORECASE)
-_FINISH = re.compile(r"\bfinish\s*\(", re.IGNORECASE)
+# runtests() has a plan and an end of its own
+_PLAN = re.compile(r"\b(?:(?:no_)?plan|runtests)\s*\(", re.IGNORECASE)
+_FINISH = re.compile(r"\b(?:finish|runtests)\s*\(", re.IGNORECASE)
 
 
 class Check:
