@@ -70,9 +70,9 @@ def test_a_failure_tells_the_order_the_difference_and_how_to_run_it_again(projec
         [
             "sql/race.sql:13: oracle: lost update: no serial order of the transactions comes to this (*",
             "    * both wrote pair (1); what *[[]1] wrote was made of what it had read before *[[]1] wrote: line *",
-            "    the nearest serial order is *; there and here differ:",
-            "      * line *, SELECT value FROM pair WHERE id = 1*: there (value = 1), here (value = 0)",
-            "      table pair: there (id = 1, value = 2), here (id = 1, value = 1)",
+            "    the nearest serial order is *; what differs:",
+            "      * line *, SELECT value FROM pair*: a serial order gives (value = 1), this run gave (value = 0)",
+            "      table pair: a serial order gives (id = 1, value = 2), this run gave (id = 1, value = 1)",
             "4 of 6 permutations failed (there are no others); the one with the fewest context switches:",
             "*--chaos-replay=*",
         ]
