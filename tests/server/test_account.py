@@ -34,7 +34,7 @@ def test_root_without_a_capability_is_told_which(capability: str) -> None:
 
 
 def test_a_user_without_a_name_is_told_what_initdb_wants() -> None:
-    with pytest.raises(ServerError, match="user ID 4000000 has no entry in /etc/passwd.*run as a user that has one"):
+    with pytest.raises(ServerError, match=r"user ID 4000000 has no entry in /etc/passwd.*run as a user that has one"):
         check_account(Account(4_000_000, 4_000_000))
 
 

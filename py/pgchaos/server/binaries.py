@@ -77,8 +77,8 @@ def check_account(who: Account) -> None:
         except KeyError:
             raise ServerError(
                 f"no private server: user ID {who.uid} has no entry in /etc/passwd, and initdb asks for the name of "
-                f"its user: add one (echo chaos:x:{who.uid}:{who.gid}::/tmp:/bin/sh >>/etc/passwd), run as a user that has "
-                "one, or set PGHOST to an existing server's"
+                f"its user: add one (echo chaos:x:{who.uid}:{who.gid}::/tmp:/bin/sh >>/etc/passwd), run as a user "
+                "that has one, or set PGHOST to an existing server's"
             ) from None
         return
     lacking = [name for name, bit in _CAPABILITIES.items() if not _capabilities() >> bit & 1]
