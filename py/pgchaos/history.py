@@ -272,6 +272,8 @@ class RunResult:
         log: the end of the log of the scenario's own server.
         struck: the faults `at any step` that were delivered, by the names of their choices.
         passed_by: those that were not where a search had chosen to, by the same names, and why not.
+        without_fault: how the run failed that a search made once more without its faults `at any step`; '' where it
+            passed, or none was made.
         outside: what has changed outside the run's schema in a database that other runs use, so that the next would not
             begin as this one did; else empty.
         notes: what the user should know besides (a retry in the tool itself, a toolkit wait that takes a snapshot).
@@ -306,6 +308,7 @@ class RunResult:
     log: list[str] = field(default_factory=list)
     struck: set[str] = field(default_factory=set)
     passed_by: dict[str, list[str]] = field(default_factory=dict)
+    without_fault: str = ""
     outside: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)

@@ -60,6 +60,38 @@ def test_the_earliest_point_that_fails_is_found(play: Play) -> None:
     # the first statement of the first transaction that is lost as a whole
     assert chosen(result) == "3"
     assert struck(result) == ["3"]
+    assert not result.without_fault
+
+
+WRONG = CHECK.replace("200::bigint", "300::bigint")
+
+
+@pytest.mark.parametrize("head", ["", "-- chaos:schedule explore 20\n", "-- chaos:schedule a.1 a.2 a.3\n"])
+def test_what_fails_without_the_fault_too_is_said(play: Play, head: str) -> None:
+    body = "BEGIN;\nUPDATE account SET balance = 0 WHERE id = 1;\nROLLBACK;\n"
+    session = f"-- chaos:session a retry 57P01 08006 unknown\n-- chaos:fault terminate at any step\n{body}"
+    result = play(head + ACCOUNT + session.replace("retry 57P01 08006 unknown", "allow 57P01") + WRONG)
+    assert only(result).names == ("no money is lost",)
+    assert chosen(result) == "1"
+    assert result.without_fault == "fails without the fault too"
+
+
+def test_what_fails_in_another_way_without_the_fault_is_said(play: Play) -> None:
+    body = "-- chaos:session a\n-- chaos:fault terminate at any step\nUPDATE account SET balance = 0 WHERE id = 1;\n"
+    result = play(ACCOUNT + body + CHECK)
+    assert "57P01" in str(result.failures[0].names)
+    assert result.without_fault == "fails without the fault too, in another way: no money is lost"
+
+
+def test_a_failure_that_was_kept_is_tried_without_the_fault_too(play: Play) -> None:
+    text = "-- chaos:schedule explore 20\n" + ACCOUNT
+    text += "-- chaos:session a allow 57P01\n-- chaos:fault terminate at any step\nSELECT 1;\nSELECT 2;\n" + WRONG
+    play(text)
+    scenario = read(play.folder / "scenario.sql", "scenario.sql")
+    first, second = (run(scenario, {}, play.server, Settings(1, key="0fa17ed0")) for _ in range(2))
+    assert not first.notes
+    assert second.notes == ["this failed before: the interleaving was kept, and not searched for again"]
+    assert [one.without_fault for one in (first, second)] == ["fails without the fault too"] * 2
 
 
 def test_a_retry_brings_it_through_wherever_it_strikes(play: Play) -> None:

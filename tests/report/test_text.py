@@ -280,3 +280,9 @@ def test_a_search_that_failed_otherwise_has_found_nothing() -> None:
     text = failure_text(scenario, {}, result, judge_mutant(MUTANT, result))
     assert "13 interleavings were run, and what should fail did not; the steps of one that failed otherwise:" in text
     assert "Found" not in text
+
+
+def test_it_is_told_that_it_fails_without_the_fault_too() -> None:
+    result = replace(SOLD_TWICE, without_fault="fails without the fault too")
+    assert "\nIt fails without the fault too\n" in told(result)
+    assert "without the fault" not in told(SOLD_TWICE)

@@ -87,6 +87,8 @@ def _expected(verdict: Verdict) -> list[str]:
 def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -> list[str]:
     lines = [f"Scenario: {scenario.title or scenario.name}"]
     lines += [f"With {name} = {value}" for name, value in variables.items()]
+    if result.without_fault:
+        lines.append(f"It {result.without_fault}")
     if result.drawn:
         shown = "shown is the smallest of these that failed" if result.shrunk else "shown is one of these"
         found = shown if result.values else "none of them failed"

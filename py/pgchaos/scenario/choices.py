@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from pgchaos.scenario.condition import holds
-from pgchaos.scenario.items import Fault, Item, Statement
+from pgchaos.scenario.items import CHOICE, Fault, Item, Statement
 from pgchaos.scenario.model import Scenario, Session
 from pgchaos.scenario.place import Place
 from pgchaos.scenario.terms import Given
@@ -69,6 +69,16 @@ def _choices(sessions: Iterable[Session], variables: Mapping[str, str]) -> Itera
                 steps = sum(isinstance(item, Statement) for item in session.items)
                 most = max(1, steps * session.count * session.repeat)
                 yield Given(fault.place, fault.choice, "integer", "1", str(most))
+
+
+def without_faults(values: Mapping[str, str]) -> dict[str, str]:
+    """Give drawn values with which no fault `at any step` strikes.
+
+    Args:
+        values: that were drawn.
+    """
+    # statements are counted from 1
+    return {name: "0" if name.startswith(CHOICE) else value for name, value in values.items()}
 
 
 def told_apart(scenario: Scenario) -> Scenario:

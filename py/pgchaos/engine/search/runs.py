@@ -11,6 +11,7 @@ from pgchaos.engine.outside import told, told_in_place
 from pgchaos.engine.search.kept import Kept
 from pgchaos.engine.search.optional import NOT_INSTALLED, no_hypothesis
 from pgchaos.engine.search.single import Single
+from pgchaos.engine.search.without_fault import tried_without_fault
 from pgchaos.engine.settings import Replay, Settings
 from pgchaos.faults.kinds import of_server
 from pgchaos.history import Failure, RunResult
@@ -116,6 +117,8 @@ class _Runs:
         shelf = Kept(self._settings.key) if self._scenario.schedule.kind == "explore" else Kept("")
         with self._place():
             result = self._from(shelf)
+            if not self._single.stopped() and self._settings.found(result):
+                result.without_fault = tried_without_fault(self._single, result)
             self._single.look_outside()
             if self._inside is not None and not result.failures:
                 result.remarks += self._inside.remarks()
