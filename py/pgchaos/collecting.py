@@ -23,9 +23,11 @@ from pgchaos.output import one_line, printable
 from pgchaos.report import item_name
 from pgchaos.runner import Runner
 from pgchaos.scenario.place import ScenarioError
+from pgchaos.scenario.prints_tap import prints_tap
 from pgchaos.scenario.reader import is_scenario
 
-_PGTAP = re.compile(r"\b(?:no_plan|plan|finish|runtests|do_tap)\s*\(", re.IGNORECASE)
+_SQL = frozenset({".sql", ".pg", ".pgsql", ".psql"})
+"""What files of SQL are called: one that is named is run, whatever it says."""
 _TAGS = re.compile(r"^\s*-- chaos:tags\s+(.*)$", re.MULTILINE)
 
 
@@ -40,6 +42,8 @@ class ScenarioFile(pytest.Module):
     runner: Runner
     raw: bytes | None = None
     """What it holds, until it is collected."""
+    prints: bool = True
+    """It has directives, or seems to print TAP."""
 
     def collect(self) -> Iterator[ScenarioItem]:
         """Read the file.
@@ -52,6 +56,11 @@ class ScenarioFile(pytest.Module):
         """
         shown = shown_of(self.path, self.config)
         raw, self.raw = self.raw, None
+        if not self.prints and self.options.server.in_place:
+            # in a database of the user's nothing is tried out
+            what = "holds no `-- chaos:` directive and nothing that prints TAP: it is not run in a database of yours"
+            yield self._broken(f"{shown}:1: the file {what}", raw)
+            return
         try:
             facts = kept_in(self.config, self.options.tags).facts(self.path, shown, raw)
         except ScenarioError as error:
@@ -62,7 +71,7 @@ class ScenarioFile(pytest.Module):
 
     def _item(self, facts: Facts, job: Job) -> ScenarioItem:
         call = scenario_call(self.runner, self.options)
-        name = item_name(self.path.name.removesuffix(".sql"), job.variables, job.mutant)
+        name = item_name(self.path.stem, job.variables, job.mutant)
         item: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=call)
         item.job = job
         item.title = facts.title
@@ -87,10 +96,12 @@ class Wanted(NamedTuple):
     Args:
         kind: what it is collected as.
         raw: what it holds; None where it cannot be read.
+        prints: it seems to print TAP.
     """
 
     kind: Literal["scenario", "pgtap"]
     raw: bytes | None
+    prints: bool = True
 
 
 def is_wanted_spec(path: Path, session: pytest.Session, options: Options) -> bool:
@@ -120,8 +131,8 @@ def wanted(path: Path, session: pytest.Session, options: Options) -> Wanted | No
     """Say whether a file is to be collected.
 
     A file with a directive is, if it lies under `chaos_paths`, or is named on the command line or below a folder that
-    is. A pgTAP file without directive is, if it is named itself, or with --chaos-pgtap wherever one with a directive
-    would be. Nothing else is.
+    is. A file of SQL without directive is, if it is named itself, whether or not it seems to print TAP; one that seems
+    to is with --chaos-pgtap too, wherever one with a directive would be. Nothing else is.
 
     Args:
         path: of a file of SQL.
@@ -142,7 +153,8 @@ def wanted(path: Path, session: pytest.Session, options: Options) -> Wanted | No
     text = _text(raw)
     if is_scenario(text):
         return Wanted("scenario", raw)
-    return Wanted("pgtap", raw) if (named or options.pgtap_files) and _PGTAP.search(text) else None
+    prints = (named or options.pgtap_files) and prints_tap(path, text)
+    return Wanted("pgtap", raw, prints) if prints or (named and path.suffix in _SQL) else None
 
 
 def _below(path: Path, folders: tuple[Path, ...]) -> bool:

@@ -64,7 +64,8 @@ class Options:
         amcheck: look for corruption after every scenario.
         draw_seed: of the values of `given`, where --hypothesis-seed says another than the seed.
         replay: options of the command line that a replay needs as well.
-        spec_timeout: of a step of an isolation spec in seconds, None for isolationtester's own.
+        spec_timeout: as asked for, in seconds: of a step of an isolation spec, and of a plain pgTAP file; None for no
+            more than isolationtester and pg_prove have.
         accept: take what isolation specs print for what is expected of them.
         command: how pytest was called, for the line that runs an item again.
     """

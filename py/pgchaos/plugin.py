@@ -50,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
         options.server,
         options.seed,
         options.timeout,
+        plain_timeout=options.spec_timeout,
         token=options.token,
         selfcheck=options.selfcheck,
         amcheck=options.amcheck,
@@ -132,7 +133,8 @@ def pytest_collect_file(
     others = yield
     if file_path.suffix == ".spec":
         return [*others, *_spec_files(file_path, parent)]
-    if file_path.suffix != ".sql":
+    named = file_path.suffix != ".py" and parent.session.isinitpath(file_path)
+    if file_path.suffix != ".sql" and not (named and not others):
         return others
     # the reader takes a while to load; projects without SQL do not pay for it
     from pgchaos.collecting import ScenarioFile, wanted
@@ -143,10 +145,10 @@ def pytest_collect_file(
     if what is None:
         return others
     theirs = [other for other in others if type(other).__module__.partition(".")[0] == "pytest_pgtap"]
-    if what.kind == "pgtap" and theirs and not options.pgtap_files:
+    if what.kind == "pgtap" and ((theirs and not options.pgtap_files) or (others and not what.prints)):
         return others
     file: ScenarioFile = ScenarioFile.from_parent(parent, path=file_path)
-    file.options, file.runner, file.raw = options, stash[RUNNER], what.raw
+    file.options, file.runner, file.raw, file.prints = options, stash[RUNNER], what.raw, what.prints
     file.obj = ModuleType(file_path.stem)
     return [*(other for other in others if other not in theirs), file]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -36,6 +37,7 @@ class Runner:
         settings: which server.
         seed: of everything random.
         timeout: of the sessions of a scenario that says none, in seconds.
+        plain_timeout: of a plain pgTAP file, in seconds; None for no limit, as pg_prove has none.
         token: of the run that is to be made again; None to go by the file's schedule.
         selfcheck: run each schedule twice.
         amcheck: look for corruption after every scenario.
@@ -49,6 +51,7 @@ class Runner:
         seed: int,
         timeout: float,
         *,
+        plain_timeout: float | None = None,
         token: Token | None = None,
         selfcheck: bool = False,
         amcheck: bool = False,
@@ -61,6 +64,7 @@ class Runner:
         self._settings = settings
         self._seed = seed
         self._timeout = timeout
+        self._plain_timeout = math.inf if plain_timeout is None else plain_timeout
         self._server: Server | None = None
         self._broken: ServerError | None = None
         self._ran = False
@@ -192,7 +196,7 @@ class Runner:
         name = item_name(scenario.name, job.variables, job.mutant)
         settings = Settings(
             seed=self._seed,
-            timeout=self._timeout,
+            timeout=self._plain_timeout if scenario.plain else self._timeout,
             limit=job.limit,
             stop=self._stop,
             replay=None if self._token is None else Replay(self._token.decisions, self._token.values),

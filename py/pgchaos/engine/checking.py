@@ -77,7 +77,8 @@ class Check:
         finally:
             self.close()
         # pgTAP's own end would be an error where nothing was asserted, and tell of no line
-        report = self._tap.close(stopped=failure is not None or self._is_empty())
+        silent = self._plain and failure is None and self._tap.silent
+        report = self._tap.close(stopped=failure is not None or self._is_empty() or silent)
         if self._plain:
             self._result.skipped = report.skipped
             self._result.remarks += _excused(report)
@@ -85,6 +86,10 @@ class Check:
         self._result.failures += failures_of(report)
         if failure is not None:
             self._result.failures.append(failure)
+        elif silent:
+            text = "the file holds no `-- chaos:` directive and printed no TAP"
+            hint = "begin it with SELECT plan(N), or take it for a scenario with `-- chaos:check`"
+            self._result.failures.append(Failure("tap", (), text, self.items[0].place, (hint,)))
         elif self._is_empty() and not self._asserted():
             text = "check was not run: no statement of it asserts anything"
             hint = "write SELECT is(…), ok(…) or another assertion of pgTAP"

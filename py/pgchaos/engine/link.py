@@ -7,6 +7,7 @@ take a result only when it is there. `PQgetResult` while busy, and `PQcancel`, h
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 import time
@@ -124,12 +125,12 @@ class Link:
         Args:
             query: what psql would send.
             copy: data for COPY … FROM STDIN.
-            deadline: on `time.monotonic()`; then the query is cancelled. None: when the run stops.
+            deadline: on `time.monotonic()`; then the query is cancelled. None or infinity: when the run stops.
 
         Returns:
             The answer; an error is in it and never raised.
         """
-        pg, self._deadline, self._given_up = self._pg, deadline, None
+        pg, self._deadline, self._given_up = self._pg, None if deadline == math.inf else deadline, None
         answer = Answer(before=pg.transaction_status)
         try:
             pg.send_query(query.encode())
@@ -184,7 +185,7 @@ class Link:
         Returns:
             The same, whole.
         """
-        self._deadline = deadline
+        self._deadline = None if deadline == math.inf else deadline
         try:
             if answer.error is None:
                 self._results(answer, None)

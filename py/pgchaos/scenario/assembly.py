@@ -53,7 +53,7 @@ def assembled(path: Path, reading: Reading) -> Scenario:
     scenario = Scenario(
         path=path,
         shown=reading.shown,
-        name=path.name.removesuffix(".sql"),
+        name=path.stem,
         title=head.title or _title(reading),
         source=source.texts[reading.shown],
         tags=frozenset(head.tags),

@@ -107,7 +107,7 @@ def _plain(path: Path, shown: str, source: Source, problems: list[Problem]) -> S
     return Scenario(
         path=path,
         shown=shown,
-        name=path.name.removesuffix(".sql"),
+        name=path.stem,
         title=title_of(c for c in source.lexemes if isinstance(c, Comment) and c.place.path == shown),
         source=source.texts[shown],
         plain=True,

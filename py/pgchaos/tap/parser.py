@@ -86,6 +86,11 @@ class TapParser:
         """How many tests it has read."""
         return len(self._results)
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has come that TAP knows: no test, no plan, nothing wrong with it."""
+        return not (self._results or self._problems) and self._plan is None
+
     def close(self, *, stopped: bool = False) -> TapReport:
         """End the stream.
 
