@@ -35,6 +35,7 @@ class Record:
         skipped: it belongs to the rest of a block that an allowed error ended.
         hint: the error's detail, hint and context lines for the report.
         notes: what a reader of the report wants to know of it: the variables that it set.
+        sent: its text with the variables put in, where that is another than `statement`; else ''.
     """
 
     session: str
@@ -55,6 +56,7 @@ class Record:
     skipped: bool = False
     hint: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    sent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,3 +109,50 @@ def test_an_invariant_that_was_broken_from_the_beginning_says_so(play: Play) -> 
     failure = only(play(text.format(name="it holds")))
     assert "false already before the sessions began" in failure.details
     assert "name it: SELECT" in only(play(text.replace(' AS "{name}"', ""))).text
+
+
+def test_what_was_sent_is_kept_where_it_differs(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:session s x 2
+        SELECT :worker + 1;
+        SELECT 1;
+        -- chaos:check
+        SELECT pass('done');
+        """
+    )
+    assert held(result) == ["done"]
+    assert [record.sent for record in said(result, "s", 2)] == ["SELECT 2 + 1", ""]
+
+
+def test_a_value_that_makes_a_comment_of_the_rest_is_an_error(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:session s
+        SELECT -5 AS delta \\gset
+        SELECT 1,
+          100 -:delta, 2
+          FROM generate_series(1, 2);
+        -- chaos:check
+        SELECT pass('done');
+        """
+    )
+    failure = only(result)
+    assert failure.text == (
+        "s[1]: the value of delta (-5) makes a comment of the rest of the line: write 100 - :delta or 100 - (:delta)"
+    )
+    assert str(failure.place) == "scenario.sql:5"
+    assert [record.statement for record in said(result, "s")] == ["SELECT -5 AS delta"]
+
+
+def test_such_a_value_is_an_error_in_every_section(play: Play) -> None:
+    for section in ("setup", "check", "teardown", "invariant", "state"):
+        asserts = "" if section == "state" else "-- chaos:check\nSELECT pass('done');\n"
+        text = (
+            ("-- chaos:oracle serializable\n" if section == "state" else "")
+            + "-- chaos:matrix delta in 5, '-5'\n-- chaos:setup\nCREATE TABLE t (a int);\n"
+            + "-- chaos:session s\nINSERT INTO t VALUES (1);\n"
+            + f"-- chaos:{section}\nSELECT 100 -:delta > 1 AS holds;\n{asserts}"
+        )
+        failures = [failure.text for failure in play(text, delta="-5").failures]
+        assert any("the value of delta (-5) makes a comment" in failure for failure in failures), (section, failures)

@@ -73,6 +73,9 @@ def _timeless(line: str) -> str:
     row = _ROW.fullmatch(line)
     if row is None:
         # the heading of the table, and what stands below a statement, are moved by the width of the times
-        return " ".join(line.split()) if re.match(" +(ms +took|->) ", line) else line
+        folded = " ".join(line.split())
+        if folded.startswith("sent: "):
+            return "sent: …"  # where it is cut depends on them too
+        return folded if re.match(" +(ms +took|->) ", line) else line
     sql = row["sql"] if len(row["sql"]) < _CUT else row["sql"][: _CUT - 1] + "…"
     return f"{row['who']} {row['line']} {sql}{row['rows'] or ''}"

@@ -30,7 +30,7 @@ def order_left_out(text: str) -> tuple[list[str], dict[str, list[str]]]:
             mine.append(line.removeprefix(found[0]))
         elif line.startswith("-> waited for "):
             pass
-        elif line.startswith("-> "):
+        elif line.startswith(("-> ", "sent: ")):
             mine.append(line)
         else:
             around.append(line)

@@ -100,14 +100,15 @@ def test_only_the_last_statements_of_each_session_are_shown() -> None:
     many = [record(1, line, f"SELECT {line}", line / 1000) for line in range(1, 41)]
     few = [record(2, 1, "BEGIN", 0.0)]
     table = statement_table(many + few, START, width=100)
-    assert [line.split()[-1] for line in table[1:-1]] == ["BEGIN", *map(str, range(26, 41))]
-    assert table[-1] == "(25 earlier statements not shown; -v shows all)"
-    assert len(statement_table(many + few, START, width=100, everything=True)) == 42
+    assert [line.split()[-1] for line in table[1:] if "cashier[" in line] == ["BEGIN", *map(str, range(26, 41))]
+    assert table[2].strip() == "… 25 statements not shown …"
+    assert len(statement_table(many + few, START, width=100, everything=True)) == 1 + 41 + 1
 
 
 def test_many_sessions_do_not_flood_the_terminal() -> None:
     records = [record(worker, line, "SELECT 1", line / 1000) for worker in range(1, 41) for line in range(1, 11)]
-    assert len(statement_table(records, START, width=100)) == 2 + 40 * 3
+    table = statement_table(records, START, width=100)
+    assert len([line for line in table if "cashier[" in line]) == 40 * 3
 
 
 def test_what_was_never_sent_stays_behind_what_its_session_sent_before() -> None:

@@ -12,6 +12,7 @@ from pgchaos.scenario.items import Form, Meta, Parts, Send, Statement, Variable
 from pgchaos.scenario.names import meant
 from pgchaos.scenario.place import Place
 from pgchaos.scenario.psql import assignment, echoed, evaluate, render, texts, truth
+from pgchaos.scenario.substitution import misread
 
 _SHOWN = 60
 """Characters of a variable's value that the report shows."""
@@ -22,7 +23,16 @@ class Quit(Exception):
 
 
 class Wrong(Exception):
-    """Something psql itself would refuse, in its words."""
+    """Something that is not sent: psql itself would refuse it, or it would be read otherwise than it is written.
+
+    Args:
+        text: what is wrong.
+        place: where, if that is known better than by the item.
+    """
+
+    def __init__(self, text: str, place: Place | None = None) -> None:
+        super().__init__(text)
+        self.place = place
 
 
 class Interpreter:
@@ -32,11 +42,18 @@ class Interpreter:
         variables: set at the beginning; later changes stay here.
         say: takes the lines of \\echo.
         psql: the variables that psql sets itself, of the connection.
+        as_psql: send also what the value of a variable makes read otherwise than it is written.
     """
 
     def __init__(
-        self, variables: Mapping[str, str], say: Callable[[str], None], psql: PsqlVariables | None = None
+        self,
+        variables: Mapping[str, str],
+        say: Callable[[str], None],
+        psql: PsqlVariables | None = None,
+        *,
+        as_psql: bool = False,
     ) -> None:
+        self._as_psql = as_psql
         self.variables = dict(variables)
         self.psql = PsqlVariables() if psql is None else psql
         self.branches = Branches()
@@ -158,9 +175,18 @@ class Interpreter:
         """Put the variables into a text."""
         return render(parts, self._known(parts))
 
-    def texts(self, parts: Parts) -> list[str]:
-        """Give what is sent for a statement: more than one where the value of a variable holds a `;`."""
-        return texts(parts, self._known(parts))
+    def texts(self, statement: Statement) -> list[str]:
+        """Give what is sent for a statement: more than one where the value of a variable holds a `;`.
+
+        Raises:
+            Wrong: the value of a variable changes how the text around it is read.
+        """
+        if len(statement.parts) == 1 and isinstance(statement.parts[0], str):
+            return [statement.parts[0]]
+        known = self._known(statement.parts)
+        if not self._as_psql and (found := misread(statement.parts, known)) is not None:
+            raise Wrong(found.text, found.place(statement.place))
+        return texts(statement.parts, known)
 
     def take(self, statement: Statement, answer: Answer) -> list[str]:
         r"""Take what \gset and \gexec want of an answer.

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pgchaos import clock
 from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.link import Link, LinkError
-from pgchaos.engine.wording import error_failure, internal_failure
+from pgchaos.engine.wording import error_failure, internal_failure, plain_failure
 from pgchaos.engine.worker import Worker
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.items import Statement
 from pgchaos.scenario.model import Invariant
 from pgchaos.scenario.psql import render
+from pgchaos.scenario.substitution import misread
 
 _MISSED = ("57014", "55P03")
 """query_canceled (by statement_timeout) and lock_not_available."""
@@ -164,6 +165,8 @@ class Observer:
             watched.due = time.monotonic() + watched.invariant.every
 
     def _look(self, watched: _Watched) -> None:
+        if (found := misread(watched.item.parts, self._variables)) is not None:
+            return self._stop(plain_failure(found.text, found.place(watched.item.place), "invariant"))
         self._result.looks += 1
         answer = self._ask(render(watched.item.parts, self._variables))
         if answer is None:
@@ -173,6 +176,7 @@ class Observer:
         else:
             for result in answer.results:
                 self._judge(watched, result)
+        return None
 
     def _ask(self, query: str) -> Answer | None:
         """Ask; None where this look is missed: by a time-out, or because somebody took the server away.

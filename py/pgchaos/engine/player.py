@@ -236,12 +236,16 @@ class Player:
 
     def _send(self, item: Statement, expect: Expect | None) -> Answer:
         r"""Send a statement, and what `\gexec` makes of it; stop at the first error."""
-        *before, last = self._at.state.texts(item.parts)
+        try:
+            *before, last = self._at.state.texts(item)
+        except Wrong as wrong:
+            raise SessionFailed(plain_failure(str(wrong), wrong.place, self._who)) from None
         for text in before:
             answer = self._say(item, text, self._new_record(item, text))
             if answer.error is not None:
                 return answer
         record = self._new_record(item, last if before else item.text)
+        record.sent = "" if last == record.statement else last
         answer = self._say(item, last, record)
         generated = self._take(item, answer)
         record.notes = self._at.state.noted if answer.error is None else ()

@@ -132,7 +132,8 @@ class Run:
 
     def _section(self, who: str, hear: Hear | None = None, done: Done | None = None) -> Section:
         seed = self._settings.seed
-        return Section(self._door, who, self._calm, self._voices, self._pids, self._variables, seed, hear, done)
+        variables, plain = self._variables, self._scenario.plain
+        return Section(self._door, who, self._calm, self._voices, self._pids, variables, seed, hear, done, plain=plain)
 
     def _check(self) -> Check:
         return Check(

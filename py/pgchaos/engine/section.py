@@ -42,6 +42,7 @@ class Section:
         seed: of everything random.
         hear: takes every line that psql -At would print, with the place of its statement.
         done: is told of every statement that was carried out, once all that it printed was heard.
+        plain: the file is psql's as it is, without anything of ours.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class Section:
         seed: int,
         hear: Hear | None = None,
         done: Done | None = None,
+        *,
+        plain: bool = False,
     ) -> None:
         self._door, self._settings = door, {"chaos.seed": str(seed)}
         self._who, self._stop, self._voices, self._pids, self._hear = who, stop, voices, pids, hear
         self._done = done
-        self._state = Interpreter(variables, self._echo)
+        self._state = Interpreter(variables, self._echo, as_psql=plain)
         self._told: dict[str, str] | None = None
         self._link: Link | None = None
         self._doubted = False
@@ -92,7 +95,7 @@ class Section:
         except LinkError as refused:
             return error_failure(refused.error, None, self._who)
         except Wrong as wrong:
-            return plain_failure(str(wrong), self._place, self._who)
+            return plain_failure(str(wrong), wrong.place or self._place, self._who)
         except Quit:
             pass
         return None
@@ -212,7 +215,7 @@ class Section:
     def _statement(self, link: Link, item: Statement, seconds: float) -> Failure | None:
         self._about = self._state.about(item)
         self._tell(link)
-        *before, last = self._state.texts(item.parts)
+        *before, last = self._state.texts(item)
         for text in before:
             failure = self._after(self._send(link, text), item.place, seconds)
             if failure is not None:

@@ -1,4 +1,4 @@
-"""The last statements of every session in order of time, as a table."""
+"""What the sessions did in order of time, as a table."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
 from pgchaos.history import Record
+from pgchaos.report.rows import connection, is_act, session_lines, shown_rows, statements
 
-_STATEMENTS_PER_SESSION = 15
-_STATEMENTS_IN_ALL = 120
-_LEAST_PER_SESSION = 3
 _LEAST_SQL = 24
+_SENT = "sent: "
 _HEAD = ("ms", "took", "step", "line", "statement")
 
 
-def statement_table(records: Sequence[Record], started_at: float, *, width: int, everything: bool = False) -> list[str]:
+def statement_table(
+    records: Sequence[Record], started_at: float, *, width: int, everything: bool = False, summary: bool = False
+) -> list[str]:
     """Show who ran what, in order of time.
 
     Args:
@@ -23,29 +24,61 @@ def statement_table(records: Sequence[Record], started_at: float, *, width: int,
         started_at: when the run began, in seconds since the epoch; the table counts from there.
         width: of the terminal in columns.
         everything: show all statements, each whole.
+        summary: sum up each session below the table, where no statement is left out of it too.
 
     Returns:
-        The lines of the table, its heading first; none where there are no records.
+        The lines of the table, its heading first; none where there are no records. Where rows are left out, how many
+        stands in their place, and each session is summed up below.
     """
     ordered = _in_order(records)
-    shown = ordered if everything else _last_of_each(ordered)
-    if not shown:
+    if not ordered:
         return []
+    numbers: Sequence[int] = shown_rows(ordered)
+    summary = summary or len(numbers) < len(ordered)
+    numbers = range(len(ordered)) if everything else numbers
+    shown = [ordered[number] for number in numbers]
     one_file = len({record.place.path for record in shown}) == 1
     cells = [_cells(record, started_at, one_file=one_file) for record in shown]
     widths = [max(len(row[at]) for row in (*cells, _HEAD)) for at in range(4)]
-    sql_width = max(_LEAST_SQL, width - sum(widths) - 2 * len(widths))
-    lines = [_line(_HEAD, widths)]
-    for record, row in zip(shown, cells, strict=True):
+    room = max(_LEAST_SQL, width - sum(widths) - 2 * len(widths))
+    margin = " " * (sum(widths) + 2 * len(widths))
+    lines, last = [_line(_HEAD, widths)], -1
+    for number, record, row in zip(numbers, shown, cells, strict=True):
+        lines += _left_out(ordered[last + 1 : number], margin)
+        last = number
         behind = _behind(record)
-        sql = " ".join(row[4].split()) if everything else shorten(row[4], sql_width - len(behind))
+        sql = " ".join(row[4].split()) if everything else shorten(row[4], room - len(behind))
         lines.append(_line((*row[:4], f"{sql}{behind}"), widths))
-        margin = " " * (sum(widths) + 2 * len(widths))
-        lines += [f"{margin}{text}" for text in _answer(record)]
-    left_out = len(ordered) - len(shown)
-    if left_out:
-        lines.append(f"({left_out} earlier {_statements(left_out)} not shown; -v shows all)")
-    return lines
+        lines += [f"{margin}{text}" for text in (*_sent(record, 0 if everything else room), *_answer(record))]
+    lines += _left_out(ordered[last + 1 :], margin)
+    if len(shown) < len(ordered):
+        lines.append("(-v shows all)")
+    return [*lines, *(session_lines(ordered) if summary else [])]
+
+
+def _left_out(rows: Sequence[Record], margin: str) -> list[str]:
+    """Say in the place of rows how many they are."""
+    count = sum(not is_act(record) for record in rows)
+    return [f"{margin}… {count} {statements(count)} not shown …"] if count else []
+
+
+def _sent(record: Record, room: int) -> list[str]:
+    """Show what was sent, where variables have made it another text than the file's.
+
+    Args:
+        record: of the statement.
+        room: columns that there are; 0 to show all of it.
+    """
+    if not record.sent:
+        return []
+    written, sent = (" ".join(text.split()) for text in (record.statement, record.sent))
+    room -= len(_SENT)
+    if 0 < room < len(sent):
+        first = next((at for at, (a, b) in enumerate(zip(written, sent)) if a != b), 0)  # noqa: B905 one is longer
+        # what differs is to be seen, with some of what stands before it
+        begin = max(0, min(first - room // 3, len(sent) - room + 1))
+        sent = shorten(f"…{sent[begin:]}" if begin else sent, room)
+    return [f"{_SENT}{sent}"]
 
 
 def shorten(text: str, width: int) -> str:
@@ -62,11 +95,6 @@ def shorten(text: str, width: int) -> str:
     return folded if len(folded) <= width else folded[: max(width - 1, 0)] + "…"
 
 
-def connection(record: Record) -> str:
-    """Name the connection of a record, as `session[worker]`."""
-    return f"{record.session}[{record.worker}]"
-
-
 def _in_order(records: Iterable[Record]) -> list[Record]:
     # a statement that was never sent has no time: it stays behind the one before it in its own connection
     latest: dict[str, float] = defaultdict(float)
@@ -76,20 +104,6 @@ def _in_order(records: Iterable[Record]) -> list[Record]:
         latest[who] = latest[who] if record.started_at is None else record.started_at
         keyed.append((latest[who], record))
     return [record for _, record in sorted(keyed, key=lambda pair: pair[0])]
-
-
-def _last_of_each(ordered: Sequence[Record]) -> list[Record]:
-    sessions = {connection(record) for record in ordered}
-    limit = _STATEMENTS_PER_SESSION
-    if sessions:
-        limit = max(_LEAST_PER_SESSION, min(limit, _STATEMENTS_IN_ALL // len(sessions)))
-    seen: dict[str, int] = defaultdict(int)
-    kept: list[Record] = []
-    for record in reversed(ordered):
-        seen[connection(record)] += 1
-        if seen[connection(record)] <= limit:
-            kept.append(record)
-    return kept[::-1]
 
 
 def _cells(record: Record, started_at: float, *, one_file: bool) -> tuple[str, str, str, str, str]:
@@ -138,7 +152,3 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     at, took, who, line, sql = cells
     text = f"{at:>{widths[0]}}  {took:>{widths[1]}}  {who:<{widths[2]}}  {line:>{widths[3]}}  {sql}"
     return text.rstrip()
-
-
-def _statements(count: int) -> str:
-    return "statement" if count == 1 else "statements"

@@ -163,7 +163,11 @@ class Catalog:
             return plain_failure(str(wrong), item.place, "state")
         if not isinstance(item, Statement) or not reader.branches.active():
             return None
-        for text in reader.texts(item.parts):
+        try:
+            texts = reader.texts(item)
+        except Wrong as wrong:
+            return plain_failure(str(wrong), wrong.place, "state")
+        for text in texts:
             answer = self._ask(text)
             if answer.error is not None:
                 return error_failure(answer.error, item.place, "state", reader.about(item))
