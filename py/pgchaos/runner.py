@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pgchaos.ahead import Ahead
 from pgchaos.jobs import Done, Job
-from pgchaos.report.live import Live
+from pgchaos.report.live import PINNING, Live
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError, ServerSettings
 from pgchaos.slots import Slots
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pgchaos.scenario.model import Scenario
     from pgchaos.server import Server
 
-_LONG = 10.0
-"""Seconds of a run that its time-out ended which are not spent once more."""
 _OF_A_JOB = 10
 """Connection slots reckoned for one scenario where a number of jobs is chosen."""
 
@@ -213,7 +211,10 @@ class Runner:
                 found = None
                 # what failed is told, whatever becomes of the second run
                 with suppress(ServerError):
-                    found = pinned(scenario, {**job.variables, **result.values}, self.server, settings, result)
+                    variables = {**job.variables, **result.values}
+                    found = pinned(
+                        scenario, variables, self.server, settings, result, lambda: self._live.say(name, PINNING)
+                    )
                 result.decisions = found or result.decisions
         except ServerError:
             # what only some scenarios ask for says nothing of the others
@@ -230,8 +231,7 @@ class Runner:
 
         if scenario.schedule.kind != "free" or self._token is not None or not result.failures:
             return False
-        late = result.duration > _LONG and any(failure.kind == "timeout" for failure in result.failures)
-        return not late and judge(scenario, job.variables, result).outcome == "failed"
+        return judge(scenario, job.variables, result).outcome == "failed"
 
     def _harmless(self, scenario: Scenario) -> str:
         """Say why a scenario may not be run on this server, or ''."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from pgchaos.engine import Replay, Settings, pinned, run
+from pgchaos.engine import Replay, Settings, run
 from pgchaos.scenario.mutation import mutated
 from pgchaos.scenario.reader import read
-from pgchaos.scenario.terms import Schedule
 from pgchaos.verdict import judge, judge_mutant
 from tests.engine.playing import Play, held, only
 
@@ -257,56 +254,3 @@ def test_selfcheck_finds_nothing_where_there_is_nothing(play: Play, schedule: st
     play(SELFCHECK.format(schedule=schedule, more="", value="nextval('counted')"))
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
     assert not run(scenario, {}, play.server, Settings(1, selfcheck=True)).failures
-
-
-FREE = """
--- chaos:setup
-CREATE TABLE seat (id int PRIMARY KEY, buyer int);
-CREATE TABLE receipt (buyer int);
-INSERT INTO seat VALUES (1, NULL);
--- chaos:session s x 2
-BEGIN;
-SELECT buyer IS NULL AS free FROM seat WHERE id = 1 \\gset
--- chaos:barrier looked unless blocked
-\\if :free
-UPDATE seat SET buyer = :worker WHERE id = 1;
-INSERT INTO receipt VALUES (:worker);
-\\endif
-COMMIT;
--- chaos:check
-SELECT is(count(*), 1::bigint, 'sold once') FROM receipt;
-"""
-
-
-def test_a_free_run_that_failed_is_pinned_to_an_order_of_steps(play: Play) -> None:
-    failed = play(FREE)
-    assert only(failed).names == ("sold once",)
-    scenario = read(play.folder / "scenario.sql", "scenario.sql")
-    decisions = pinned(scenario, {}, play.server, Settings(1), failed)
-    assert decisions is not None
-    for _ in range(3):
-        again = run(scenario, {}, play.server, Settings(1, replay=Replay(decisions)))
-        assert only(again).names == ("sold once",)
-        assert again.decisions == decisions
-
-
-def test_a_failure_that_no_order_of_steps_brings_again_is_not(play: Play) -> None:
-    failed = play(
-        """
-        -- chaos:schedule b.1 a.1 b.2
-        -- chaos:setup
-        CREATE TABLE t (id int);
-        -- chaos:session a
-        INSERT INTO t VALUES (1);
-        -- chaos:session b
-        SELECT count(*) AS before FROM t \\gset
-        SELECT chaos.assert(:before = 1, 'it is there');
-        """
-    )
-    assert only(failed).names == ("it is there",)
-    # as if it had run freely, and its clock had told them in another order
-    scenario = replace(read(play.folder / "scenario.sql", "scenario.sql"), schedule=Schedule())
-    failed.records.sort(key=lambda record: (record.session != "a", record.step))
-    for number, record in enumerate(failed.records):
-        record.started_at = float(number)
-    assert pinned(scenario, {}, play.server, Settings(1), failed) is None

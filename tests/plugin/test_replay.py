@@ -128,6 +128,15 @@ def test_a_failed_free_run_gives_a_token_only_where_it_fails_again(project: Proj
     # what fails without any session's doing has no order
     project.write(free="-- chaos:check\nSELECT is(1, 2, 'never');\n")
     project.run().stdout.no_fnmatch_line("*--chaos-replay*")
+    project.write(free=FREE.replace("UPDATE", "SELECT pg_sleep(0.3);\nUPDATE"))
+    result = project.run()
+    result.stdout.fnmatch_lines(
+        [
+            "Besides:",
+            "    no order of steps that replays it was looked for: it would wait again, * for pg_sleep in line 8 alone",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*--chaos-replay*")
 
 
 def test_a_token_of_a_mutant_needs_the_mutants(project: Project) -> None:

@@ -33,6 +33,14 @@ def test_each_line_is_written_over_the_one_before(terminal: io.StringIO) -> None
     assert terminal.getvalue().split("\r\x1b[K")[1:] == ["a 1/500", "a 1/500, b 1/20", "a 2/500, b 1/20", "", ""]
 
 
+def test_what_is_being_done_is_said_at_once() -> None:
+    written = io.StringIO()
+    line = Live(written)
+    line.tell("a", 1, 500)
+    line.say("a", module.PINNING)
+    assert written.getvalue().split("\r\x1b[K")[1:] == ["a 1/500", "a: looking for an order of steps that replays it"]
+
+
 def test_who_was_never_told_of_leaves_nothing(terminal: io.StringIO) -> None:
     Live(terminal).end("a")
     assert terminal.getvalue() == ""

@@ -12,6 +12,8 @@ from pgchaos.output import one_line
 
 _PAUSE = 0.1
 """Seconds between two lines."""
+PINNING = "looking for an order of steps that replays it"
+"""What is said while a free run that failed is run again, one step at a time."""
 _CLEAR = "\r\x1b[K"
 """To the beginning of the line, and erase it (ECMA-48, EL)."""
 
@@ -37,12 +39,24 @@ class Live:
             runs: that it has made.
             limit: runs at most.
         """
+        self._say(f"{name} {runs}/{limit}", name, pause=_PAUSE)
+
+    def say(self, name: str, text: str) -> None:
+        """Say what is being done for one.
+
+        Args:
+            name: of the scenario.
+            text: what, in a few words.
+        """
+        self._say(f"{name}: {text}", name)
+
+    def _say(self, line: str, name: str, pause: float = 0.0) -> None:
         if self._terminal is None:
             return
         with self._lock:
-            self._counts[name] = one_line(f"{name} {runs}/{limit}")
+            self._counts[name] = one_line(line)
             now = time.monotonic()
-            if now - self._said >= _PAUSE:
+            if now - self._said >= pause:
                 self._said = now
                 self._write(_CLEAR + ", ".join(self._counts.values()))
 
