@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.engine.playing import Play, only
 
 
@@ -98,3 +100,28 @@ ROLLBACK;
     assert result.failures == []
     assert len(result.assertions) == 2
     assert play(text.format("")).failures, "without it the transaction is lost"
+
+
+_DOUBLING = "".join(f"\\set v{n} ':v{n + 1}:v{n + 1}'\n" for n in range(40))
+_TOO_MANY = "the variable v0 stands for more than 200,000 texts and variables, by values within values"
+
+
+@pytest.mark.parametrize("phase", ["setup", "session a", "check", "state", "teardown"])
+def test_variables_that_double_in_one_another_are_told_where_they_are_used(play: Play, phase: str) -> None:
+    says = {"setup": "CREATE TABLE t (id int);", "session a": "SELECT 1;", "check": "SELECT pass('checked');"}
+    says |= {phase: f"{_DOUBLING}SELECT :v0;"}
+    head = "-- chaos:oracle serializable\n" if phase == "state" else ""
+    text = head + "".join(f"-- chaos:{name}\n{said}\n" for name, said in says.items())
+    failure = play(text).failures[0]
+    assert _TOO_MANY in failure.text
+    assert failure.place is not None
+    assert text.splitlines()[failure.place.line - 1] == "SELECT :v0;"
+
+
+def test_a_variable_that_is_set_to_itself_twice_does_not_grow_for_ever(play: Play) -> None:
+    longer = "\\set a :a:a\n" * 40
+    result = play(
+        f"-- chaos:setup\n\\set a x\n{longer}-- chaos:session a\nSELECT 1;\n-- chaos:check\nSELECT ok(true, 'y');\n"
+    )
+    assert [str(f.place).rpartition(":")[2] for f in result.failures] == ["28"]
+    assert "the variable a stands for a text of more than 64,000,000 characters" in result.failures[0].text

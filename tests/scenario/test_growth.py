@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from pgchaos.facts import facts_of
+from pgchaos.scenario import lexer, slash
 from pgchaos.scenario.file import LONGEST_DIRECTIVE
-from pgchaos.scenario.lexer import COPY_CROWDED, MOST_CUTS, scan
+from pgchaos.scenario.lexer import COPY_CROWDED, MOST_CUTS, MOST_VARIABLES, scan
 from pgchaos.scenario.place import ScenarioError
 from pgchaos.scenario.reader import is_scenario, read
 from pgchaos.scenario.replaceable import spots
+from pgchaos.scenario.slash import MOST_ESCAPES, MOST_PIECES
 from tests.scaling import MOST, times_longer
 from tests.scenario.lexing import mistakes, statements
 
@@ -93,6 +95,9 @@ LARGE: dict[str, tuple[int, Callable[[int], str]]] = {
     ),
     "blocks of COPY": (1500, lambda n: scenario(setup="COPY t FROM STDIN; -- data\n1\n\\.\n" * n)),
     "statements": (800, lambda n: scenario("SELECT 1;\n" * n)),
+    "statements of one group": (2000, lambda n: scenario("SELECT 1\\;" * n + "SELECT 1;\n")),
+    "variables of one statement": (2000, lambda n: scenario("SELECT " + ":a" * n + ";\n")),
+    "words of one command": (2000, lambda n: scenario("\\set a " + "b " * n + "\n")),
 }
 
 
@@ -136,8 +141,9 @@ def test_a_text_with_many_replaces_is_gone_through_once() -> None:
         "-- a comment\n" * 30_000,
         "SELECT 1" + "-1" * 200_000 + ";\n",
         "SELECT E'" + "\\n''" * 100_000 + "';\n",
+        "\\set a '" + "\\n''" * 100_000 + "'\n",
     ],
-    ids=["blank lines", "comments", "signs", "escapes"],
+    ids=["blank lines", "comments", "signs", "escapes", "escapes of an argument"],
 )
 def test_a_file_takes_little_memory_beside_its_text(text: str) -> None:
     # once before: what is compiled and kept counts for nothing
@@ -166,6 +172,24 @@ def test_a_directive_is_not_longer_than_anybody_can_have_meant(tmp_path: Path) -
     path.write_text(scenario(head=f"-- chaos:title {'x' * LONGEST_DIRECTIVE}\n"))
     with pytest.raises(ScenarioError, match=r"^t\.sql:1: `title`: a directive is no longer than 1,000,000 characters$"):
         read(path, "t.sql")
+
+
+@pytest.mark.parametrize(
+    ("many_times", "most", "wrong"),
+    [
+        ("SELECT {}1;", (":a", MOST_VARIABLES), f"1: {lexer.CROWDED}"),
+        ("\\set a {}", ("b ", MOST_PIECES), rf"1: \set: {slash.CROWDED}"),
+        ("\\echo {}", ("'b'\"c\":d", MOST_PIECES // 3), rf"1: \echo: {slash.CROWDED}"),
+        ("\\set a '{}'", ("\\n", MOST_ESCAPES), rf"1: \set: {slash.ESCAPES}"),
+        ("\\set a '{}'", ("''", MOST_ESCAPES), rf"1: \set: {slash.ESCAPES}"),
+    ],
+)
+def test_more_than_anybody_can_have_meant_is_refused(many_times: str, most: tuple[str, int], wrong: str) -> None:
+    text, number = most
+    behind = "\nSELECT 1;\n"
+    room = number - (number % 3 if text == "b " else 1)
+    assert mistakes(many_times.format(text * room) + behind) == []
+    assert mistakes(many_times.format(text * (number + 1)) + behind) == [wrong]
 
 
 def test_a_schedule_of_all_tells_a_number_that_can_be_read(tmp_path: Path) -> None:

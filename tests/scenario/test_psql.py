@@ -1,12 +1,25 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pgchaos.scenario.items import Form, Parts, Variable
 from pgchaos.scenario.lexemes import Command
-from pgchaos.scenario.psql import assignment, echoed, evaluate, literal, render, texts, truth, valid_name
+from pgchaos.scenario.psql import (
+    LONGEST,
+    TooLong,
+    assignment,
+    echoed,
+    evaluate,
+    literal,
+    render,
+    texts,
+    truth,
+    valid_name,
+)
 from tests.scenario.lexing import found, only
 
 VARIABLES = {"a": "1", "q": "it's", "b": "x\\y", "i": 'a"b', "e": "", "z": ":a", "loop": ":loop", "s": "':a' :a::int"}
@@ -114,3 +127,51 @@ def test_any_value_can_be_put_in(pieces: list[str]) -> None:
     value = "".join(pieces)
     rendered = render((Variable("v", Form.PLAIN, ":v"),), {"v": value, "a": value, "b": "2"})
     assert (rendered == value) or ":" in value
+
+
+# variables in one another
+
+
+def doubled(levels: int, last: str) -> dict[str, str]:
+    """Each holds the next twice."""
+    return {**{f"v{n}": f":v{n + 1}:v{n + 1}" for n in range(levels)}, f"v{levels}": last}
+
+
+V0 = (Variable("v0", Form.PLAIN, ":v0"),)
+
+
+def test_variables_in_one_another_as_deep_as_anybody_likes() -> None:
+    chain = {**{f"v{n}": f" :v{n + 1}" for n in range(20_000)}, "v20000": "end"}
+    assert render(V0, chain) == " " * 20_000 + "end"
+    assert render(V0, {"v0": "a :v1", "v1": "b :v0"}) == "a b :v0"
+
+
+@pytest.mark.parametrize("last", ["", "x", ":v0"])
+def test_values_that_double_with_each_variable_are_refused(last: str) -> None:
+    assert render(V0, doubled(10, "x")) == "x" * 1024
+    with pytest.raises(TooLong, match=r"^the variable v0 stands for more than 200,000 texts and variables"):
+        render(V0, doubled(40, last))
+    with pytest.raises(TooLong, match=r"^the variable v0 stands for more than 200,000"):
+        texts((*V0, ";"), doubled(40, last))
+
+
+def test_a_text_that_variables_make_too_long_is_refused() -> None:
+    variables = {"a": "x" * (LONGEST // 4), "b": ":a"}
+    a, b = (Variable(name, Form.PLAIN, f":{name}") for name in "ab")
+    assert len(render((a, a, b, b), variables)) == LONGEST
+    for name, parts in {"a": (a,) * 5, "b": (a, a, a, a, b)}.items():
+        with pytest.raises(TooLong, match=rf"^the variable {name} stands for a text of more than 64,000,000"):
+            render(parts, variables)
+    with pytest.raises(TooLong, match=r"^the variable a stands for a text of more"):
+        evaluate(((a,) * 5,), variables)
+
+
+def test_escapes_in_a_value_take_little_memory() -> None:
+    value = "E'" + "\\n" * 100_000 + "' :v"
+    tracemalloc.start()
+    try:
+        assert render((Variable("w", Form.PLAIN, ":w"),), {"w": value, "v": "1"}) == value.replace(":v", "1")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * len(value)

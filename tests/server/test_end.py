@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 import psutil
 import pytest
 
 from pgchaos.server import ServerSettings, open_server
 from pgchaos.server.leftovers import remove_dead_servers
+from pgchaos.server.runs import Run
+from pgchaos.server.supervisor import MARKER
 from tests.conftest import ForeignServer
 from tests.server.conftest import Runner, alive, connections, folders_of, living_in, needs_root
 from tests.waiting import until
@@ -100,6 +103,22 @@ def test_server_of_a_live_run_is_left_alone(start_runner: Start) -> None:
     runner.process.wait()
     remove_dead_servers()
     until(lambda: nothing_left(runner), "the leftover gone")
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["the clock was set", "another process has its number"])
+def test_a_process_is_known_by_its_start_since_the_boot_and_not_by_the_clock(start_runner: Start, same: bool) -> None:
+    runner = start_runner()
+    runner.kill_supervisor()
+    marker = runner.folder / MARKER
+    run = Run.loads(marker.read_text())
+    assert run is not None
+    owner = marker.stat()
+    # one tick is what a number that was given out again at once would show
+    other = replace(run, started=run.started - 3600) if same else replace(run, start=run.start - 1)
+    marker.write_text(other.dumps())
+    assert (marker.stat().st_uid, marker.stat().st_ino) == (owner.st_uid, owner.st_ino)
+    assert (runner.folder in remove_dead_servers()) is not same
+    assert alive(runner.postmaster) is same
 
 
 def test_next_run_drops_databases_whose_supervisor_was_killed_too(

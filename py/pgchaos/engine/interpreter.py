@@ -11,7 +11,7 @@ from pgchaos.scenario.branches import Branches
 from pgchaos.scenario.items import Form, Meta, Parts, Send, Statement, Variable
 from pgchaos.scenario.names import meant
 from pgchaos.scenario.place import Place
-from pgchaos.scenario.psql import assignment, echoed, evaluate, render, texts, truth
+from pgchaos.scenario.psql import TooLong, assignment, echoed, evaluate, render, texts, truth
 from pgchaos.scenario.substitution import misread
 
 _SHOWN = 60
@@ -85,7 +85,10 @@ class Interpreter:
             self._say(echoed(self._evaluate(item)).rstrip("\n"))
 
     def _evaluate(self, item: Meta) -> tuple[str, ...]:
-        return evaluate(item.args, self._known(part for arg in item.args for part in arg))
+        try:
+            return evaluate(item.args, self._known(part for arg in item.args for part in arg))
+        except TooLong as error:
+            raise Wrong(str(error)) from None
 
     def _known(self, parts: Iterable[str | Variable]) -> Mapping[str, str]:
         """Give the variables, with those of psql's own that are used and not set otherwise."""
@@ -172,21 +175,31 @@ class Interpreter:
                 yield f"the variable {part.name} is not set{meant(part.name, self.variables)}"
 
     def render(self, parts: Parts) -> str:
-        """Put the variables into a text."""
-        return render(parts, self._known(parts))
+        """Put the variables into a text.
+
+        Raises:
+            Wrong: they make too much of it.
+        """
+        try:
+            return render(parts, self._known(parts))
+        except TooLong as error:
+            raise Wrong(str(error)) from None
 
     def texts(self, statement: Statement) -> list[str]:
         """Give what is sent for a statement: more than one where the value of a variable holds a `;`.
 
         Raises:
-            Wrong: the value of a variable changes how the text around it is read.
+            Wrong: the value of a variable changes how the text around it is read, or makes too much of it.
         """
         if len(statement.parts) == 1 and isinstance(statement.parts[0], str):
             return [statement.parts[0]]
         known = self._known(statement.parts)
-        if not self._as_psql and (found := misread(statement.parts, known)) is not None:
-            raise Wrong(found.text, found.place(statement.place))
-        return texts(statement.parts, known)
+        try:
+            if not self._as_psql and (found := misread(statement.parts, known)) is not None:
+                raise Wrong(found.text, found.place(statement.place))
+            return texts(statement.parts, known)
+        except TooLong as error:
+            raise Wrong(str(error), statement.place) from None
 
     def take(self, statement: Statement, answer: Answer) -> list[str]:
         r"""Take what \gset and \gexec want of an answer.

@@ -15,7 +15,7 @@ from pgchaos.engine.worker import Worker
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.items import Statement
 from pgchaos.scenario.model import Invariant
-from pgchaos.scenario.psql import render
+from pgchaos.scenario.psql import TooLong, render
 from pgchaos.scenario.substitution import misread
 
 _MISSED = ("57014", "55P03")
@@ -165,10 +165,14 @@ class Observer:
             watched.due = time.monotonic() + watched.invariant.every
 
     def _look(self, watched: _Watched) -> None:
-        if (found := misread(watched.item.parts, self._variables)) is not None:
-            return self._stop(plain_failure(found.text, found.place(watched.item.place), "invariant"))
+        try:
+            if (found := misread(watched.item.parts, self._variables)) is not None:
+                return self._stop(plain_failure(found.text, found.place(watched.item.place), "invariant"))
+            query = render(watched.item.parts, self._variables)
+        except TooLong as error:
+            return self._stop(plain_failure(str(error), watched.item.place, "invariant"))
         self._result.looks += 1
-        answer = self._ask(render(watched.item.parts, self._variables))
+        answer = self._ask(query)
         if answer is None:
             self._result.missed += 1
         elif answer.error is not None:

@@ -34,12 +34,14 @@ class Draft:
         "_told",
         "depth",
         "place",
+        "variables",
         "verb",
     )
 
     def __init__(self, place: Place, text: str, start: int) -> None:
         self.place = place
         self.depth = 0
+        self.variables = 0
         first = WORD.match(text, start)
         self.verb = first[0].upper() if first else ""
         self._text = text
@@ -55,6 +57,7 @@ class Draft:
 
     def variable(self, start: int, end: int, variable: Variable) -> None:
         """Note a psql variable from one position to another."""
+        self.variables += 1
         self._parts += (self._text[self._cut : start], variable)
         self._cut = end
         self._plain |= variable.form is Form.PLAIN

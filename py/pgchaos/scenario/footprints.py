@@ -13,7 +13,7 @@ from typing import Literal
 from pgchaos.scenario.inner_sql import Plain, outer
 from pgchaos.scenario.items import Barrier, Fault, Item, Meta, Parts, Send, Signal, Statement, WaitBlocked, WaitFor
 from pgchaos.scenario.model import Session
-from pgchaos.scenario.psql import render
+from pgchaos.scenario.psql import TooLong, render
 from pgchaos.scenario.touched import TIME, Known, touched
 from pgchaos.schedule.board import in_force
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Footprint, union
@@ -70,8 +70,12 @@ def footprints(session: Session, variables: Mapping[str, str], known: Known, lev
         Unknowable: it may do what changes what the others touch.
     """
     items = [item for item in session.items if in_force(item, variables)]
-    acts = list(_acts(items, variables, known))
-    if any(isinstance(item, _BOUND) for item in items) or _is_wild(items, variables):
+    try:
+        acts = list(_acts(items, variables, known))
+        wild = _is_wild(items, variables)
+    except TooLong as error:  # the run will tell
+        raise Unknowable(str(error)) from None
+    if wild or any(isinstance(item, _BOUND) for item in items):
         return (ANYTHING,) * len(session.steps)
     found: dict[str, Footprint] = dict.fromkeys(session.steps, NOTHING)
     try:

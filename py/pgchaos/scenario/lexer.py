@@ -48,6 +48,8 @@ OPEN_QUOTE = "unterminated quoted string: the closing ' is missing"
 OPEN_NAME = 'unterminated quoted identifier: the closing " is missing'
 COPY_OPEN = r"the data of this COPY … FROM STDIN does not end: a line \. is missing"
 MOST_CUTS = 500
+MOST_VARIABLES = 100_000
+CROWDED = f"more than {MOST_VARIABLES:,} variables of psql in one statement"
 COPY_CROWDED = (
     f"more than {MOST_CUTS} times in this file something stands behind COPY … FROM STDIN; in the same line:"
     " begin a new line for it, below the data"
@@ -142,7 +144,7 @@ class _Scanner:
                 draft.depth += 1
             elif kind == "close":
                 draft.depth -= draft.depth > 0
-            elif kind == "variable":
+            elif kind == "variable" and draft.variables < MOST_VARIABLES:
                 draft.variable(found.start(kind), at, variable(found[kind]))
             elif kind == "name":
                 draft.hide(found.start(kind), at, '""')
@@ -167,6 +169,10 @@ class _Scanner:
                 self._block(start)
             case "slash":
                 self._command(start)
+            case "variable":
+                self._mistake(start, CROWDED)
+                self._close(draft, Send.PLAIN, start)
+                self._at = len(text)
             case "open_name":
                 self._unterminated(start, OPEN_NAME)
             case _:

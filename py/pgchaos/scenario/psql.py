@@ -7,15 +7,35 @@ conditional.c of psql, fe-exec.c of libpq.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pgchaos.scenario.branches import Branches
 from pgchaos.scenario.items import Form, Parts, Variable
 from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.lexer import scan
-from pgchaos.scenario.tokens import NAME, VALUE, variable
+from pgchaos.scenario.tokens import NAME, VALUE, quoted_end, variable
 
-__all__ = ["Branches", "assignment", "echoed", "evaluate", "literal", "render", "texts", "truth", "valid_name"]
+__all__ = [
+    "Branches",
+    "TooLong",
+    "assignment",
+    "echoed",
+    "evaluate",
+    "literal",
+    "render",
+    "texts",
+    "truth",
+    "valid_name",
+]
+
+LONGEST = 64_000_000
+"""Characters that a text may have once the values of variables stand in it."""
+MOST_PARTS = 200_000
+"""Variables, and texts between them, that the values of variables may bring into one text."""
+
+
+class TooLong(ValueError):
+    """Variables make more of a text than anybody can mean: each may hold the one before it twice."""
 
 
 def render(parts: Parts, variables: Mapping[str, str]) -> str:
@@ -29,10 +49,30 @@ def render(parts: Parts, variables: Mapping[str, str]) -> str:
 
     Returns:
         The text to send; what stands for a variable that is not set stays as it was written.
+
+    Raises:
+        TooLong: variables make too much of it.
     """
     if len(parts) == 1 and isinstance(parts[0], str):
         return parts[0]
-    return _render(parts, variables, frozenset())
+    return "".join(_Growing(variables).render(parts))
+
+
+def values_of(parts: Parts, variables: Mapping[str, str]) -> list[str]:
+    """Give what `render` joins.
+
+    Args:
+        parts: the statement, cut at its variables.
+        variables: those that are set.
+
+    Returns:
+        The text of each part, in order.
+
+    Raises:
+        TooLong: variables make too much of it.
+    """
+    growing = _Growing(variables)
+    return ["".join(growing.render((part,))) for part in parts]
 
 
 def texts(parts: Parts, variables: Mapping[str, str]) -> list[str]:
@@ -46,12 +86,16 @@ def texts(parts: Parts, variables: Mapping[str, str]) -> list[str]:
 
     Returns:
         The texts to send, one after the other. A `\;` group, or a statement that holds a `;` of its own, stays one.
+
+    Raises:
+        TooLong: variables make too much of it.
     """
     if len(parts) == 1 and isinstance(parts[0], str):
         return [parts[0]]
     text = render(parts, variables)
     # every statement comes through here: the common case first
-    if ";" not in text or not any(_holds_semicolon(part, variables) for part in parts):
+    # the value may hold another variable, hence all of them
+    if ";" not in text or not (_has_plain(parts) and any(";" in value for value in variables.values())):
         return [text]
     found = scan(text, "")
     if any(isinstance(part, str) and ";" in part for part in parts) or not all(isinstance(x, Sql) for x in found):
@@ -59,31 +103,74 @@ def texts(parts: Parts, variables: Mapping[str, str]) -> list[str]:
     return [sql.text for sql in found if isinstance(sql, Sql)] or [text]
 
 
-def _holds_semicolon(part: str | Variable, variables: Mapping[str, str]) -> bool:
-    # the value may hold another variable, hence all of them
-    return isinstance(part, Variable) and part.form is Form.PLAIN and any(";" in value for value in variables.values())
+def _has_plain(parts: Parts) -> bool:
+    return any(isinstance(part, Variable) and part.form is Form.PLAIN for part in parts)
 
 
-def _render(parts: Iterable[str | Variable], variables: Mapping[str, str], within: frozenset[str]) -> str:
-    return "".join([part if isinstance(part, str) else _value(part, variables, within) for part in parts])
+class _Growing:
+    """What is made of a text by the values of variables, within its limits."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self._length = 0
+        self._parts = 0
+
+    def render(self, parts: Iterable[str | Variable]) -> Iterator[str]:
+        """Give the pieces of the text, those of values that stand in values too."""
+        # values within values may be more than Python nests calls
+        within: dict[str, None] = {}
+        open_: list[Iterator[str | Variable]] = [iter(parts)]
+        while open_:
+            part = next(open_[-1], None)
+            if part is None:
+                open_.pop()
+                if open_:
+                    within.popitem()
+                continue
+            self._count(within)
+            if isinstance(part, str):
+                yield self._counted(part, within)
+                continue
+            value = self._variables.get(part.name)
+            if value is None or part.form is not Form.PLAIN or ":" not in value:
+                yield self.put(part, within)
+            elif part.name in within:
+                yield self._counted(part.raw, within)
+            else:
+                within[part.name] = None
+                open_.append(_cut(value))
+
+    def put(self, wanted: Variable, within: Iterable[str] = ()) -> str:
+        """Give what stands for a variable, without a look into its value."""
+        return self._counted(_put(wanted, self._variables.get(wanted.name)), within or (wanted.name,))
+
+    def _count(self, within: Iterable[str]) -> None:
+        self._parts += bool(within)
+        if self._parts > MOST_PARTS:
+            raise TooLong(f"{_leads(within)} more than {MOST_PARTS:,} texts and variables, by values within values")
+
+    def _counted(self, text: str, within: Iterable[str]) -> str:
+        self._length += len(text)
+        if self._length > LONGEST and within:
+            raise TooLong(f"{_leads(within)} a text of more than {LONGEST:,} characters")
+        return text
 
 
-def _value(wanted: Variable, variables: Mapping[str, str], within: frozenset[str]) -> str:
-    value = variables.get(wanted.name)
-    if value is not None and wanted.form is Form.PLAIN and ":" in value:
-        if wanted.name in within:
-            return wanted.raw
-        return _render(_cut(value), variables, within | {wanted.name})
-    return _put(wanted, value)
+def _leads(within: Iterable[str]) -> str:
+    return f"the variable {next(iter(within))} stands for"
 
 
-def _cut(value: str) -> Iterable[str | Variable]:
-    done = 0
-    for found in VALUE.finditer(value):
+def _cut(value: str) -> Iterator[str | Variable]:
+    done = at = 0
+    while found := VALUE.search(value, at):
+        at = found.end()
         if found["variable"]:
             yield value[done : found.start()]
             yield variable(found[0])
-            done = found.end()
+            done = at
+        elif found["escaped"]:
+            end = quoted_end(value, at - 1, escapes=True)
+            at = len(value) if end < 0 else end
     yield value[done:]
 
 
@@ -123,10 +210,12 @@ def evaluate(args: tuple[Parts, ...], variables: Mapping[str, str]) -> tuple[str
 
     Returns:
         The arguments; here, other than in a statement, a value is not looked into.
+
+    Raises:
+        TooLong: variables make too much of them.
     """
-    return tuple(
-        ["".join([p if isinstance(p, str) else _put(p, variables.get(p.name)) for p in parts]) for parts in args]
-    )
+    growing = _Growing(variables)
+    return tuple(["".join([p if isinstance(p, str) else growing.put(p) for p in parts]) for parts in args])
 
 
 def assignment(words: tuple[str, ...]) -> tuple[str, str]:

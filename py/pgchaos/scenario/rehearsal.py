@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.pgtap import own_functions
-from pgchaos.scenario.psql import render
+from pgchaos.scenario.psql import TooLong, render
 from pgchaos.scenario.schema_sandbox import refusals
 
 _LOOKS_AROUND = re.compile(
@@ -32,8 +32,11 @@ def fits_schema(scenario: Scenario, variables: Mapping[str, str]) -> bool:
     """
     statements = list(scenario.statements())
     own = own_functions(statements)
-    return not any(
-        _LOOKS_AROUND.search(one.text)
-        or any(not refusal.neighbours for refusal in refusals(render(one.parts, variables), own))
-        for one in statements
-    )
+    try:
+        return not any(
+            _LOOKS_AROUND.search(one.text)
+            or any(not refusal.neighbours for refusal in refusals(render(one.parts, variables), own))
+            for one in statements
+        )
+    except TooLong:  # the run will tell
+        return False

@@ -21,7 +21,7 @@ from pgchaos.scenario.model import Replace
 from pgchaos.scenario.pgtap import own_functions
 from pgchaos.scenario.pieces import NOTHING, Piece
 from pgchaos.scenario.place import Place
-from pgchaos.scenario.psql import render
+from pgchaos.scenario.psql import TooLong, render
 from pgchaos.scenario.schema_names import Qualified, qualified
 from pgchaos.scenario.schema_rules import FUNCTIONS, STATEMENTS, TOOLKIT, Rule
 from pgchaos.scenario.skeleton import NOT_CALLED_AFTER
@@ -97,11 +97,14 @@ def check_schema_sandbox(
 def _of_statement(sql: Sql, own: frozenset[str], matrix: Mapping[str, Matrix]) -> set[Refusal]:
     names = sorted({part.name for part in sql.parts if isinstance(part, Variable) and part.name in matrix})
     values = itertools.product(*(matrix[name].values for name in names))
-    return {
-        refusal
-        for chosen in values
-        for refusal in refusals(render(sql.parts, dict(zip(names, chosen, strict=True))), own)
-    }
+    try:
+        return {
+            refusal
+            for chosen in values
+            for refusal in refusals(render(sql.parts, dict(zip(names, chosen, strict=True))), own)
+        }
+    except TooLong as error:
+        return {Refusal(0, str(error))}
 
 
 def _texts(text: str, own: frozenset[str], matrix: Mapping[str, Matrix]) -> set[str]:

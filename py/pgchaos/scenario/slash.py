@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import groupby
 
 from pgchaos.scenario.items import Parts, Variable
 from pgchaos.scenario.tokens import NAME, SPACE, VARIABLE, variable
@@ -11,14 +12,21 @@ from pgchaos.scenario.tokens import NAME, SPACE, VARIABLE, variable
 PIECE = re.compile(
     rf"""(?P<plain>(?:[^{SPACE}\\'"`:]|:(?!{NAME}|'{NAME}'|"{NAME}"|\{{\?{NAME}\}}))+)
       | (?P<space>[ \t\r\f\v]+)
-      | (?P<quoted>'[^'\\\n]*(?:(?:''|\\[^\n])[^'\\\n]*)*')
+      | (?P<quoted>')
       | (?P<name>"[^"\n]*")
       | (?P<variable>{VARIABLE})
       | (?P<end>\\\\?|\n|\Z)
       | (?P<wrong>.)""",
     re.VERBOSE,
 )
+INSIDE = re.compile(r"[^'\\\n]*(?:(?:''|\\[^\n])[^'\\\n]*){0,1000}")
+"""Some of the inside of '…'. Repetitions are bounded, for Python keeps a hundred bytes for each."""
 ESCAPE = re.compile(r"''|\\(?:[0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.DOTALL)
+MOST_PIECES = 100_000
+"""Words, quoted texts and variables that the arguments of one command may have."""
+MOST_ESCAPES = 1_000_000
+CROWDED = f"its arguments have more than {MOST_PIECES:,} words, quoted texts and variables"
+ESCAPES = f"a quoted text has more than {MOST_ESCAPES:,} escapes"
 CONTROL = {"n": b"\n", "t": b"\t", "b": b"\b", "r": b"\r", "f": b"\f"}
 
 
@@ -49,9 +57,14 @@ def arguments(text: str, start: int) -> Arguments:
     """
     args: list[Parts] = []
     current: list[str | Variable] | None = None
-    at = start
+    at, pieces = start, 0
     while found := PIECE.match(text, at):
         kind, raw, at = found.lastgroup, found[0], found.end()
+        if kind == "quoted" and (end := _quoted_end(text, at)) > 0:
+            raw, at = text[at - 1 : end], end
+        elif kind == "quoted":
+            kind = "wrong"
+        pieces += kind not in ("space", "end")
         if kind in ("space", "end"):
             if current is not None:
                 args.append(merged(current))
@@ -61,6 +74,10 @@ def arguments(text: str, start: int) -> Arguments:
             continue
         if kind == "wrong":
             return Arguments(tuple(args), line_end(text, start), _wrong(raw))
+        if pieces > MOST_PIECES:
+            return Arguments((), line_end(text, start), CROWDED)
+        if kind == "quoted" and raw.count("\\") + raw.count("''") > MOST_ESCAPES:
+            return Arguments((), line_end(text, start), ESCAPES)
         current = current or []
         if kind == "variable":
             current.append(variable(raw))
@@ -68,6 +85,19 @@ def arguments(text: str, start: int) -> Arguments:
             current.append(_unescape(raw[1:-1]) if kind == "quoted" else raw)
     # only a character that PIECE does not know (none is known) can end the loop: give up on the line
     return Arguments(tuple(args), line_end(text, start), "an argument that cannot be read")
+
+
+def _quoted_end(text: str, at: int) -> int:
+    """Find where a quoted text ends whose inside begins here; -1 where its line ends first."""
+    while True:
+        found = INSIDE.match(text, at)
+        assert found  # all of it may be empty
+        end = found.end()
+        if text.startswith("'", end) and not text.startswith("''", end):
+            return end + 1
+        if end == at:
+            return -1
+        at = end
 
 
 def merged(pieces: list[str | Variable]) -> Parts:
@@ -80,11 +110,11 @@ def merged(pieces: list[str | Variable]) -> Parts:
         The same, with no empty text and no two texts side by side.
     """
     parts: list[str | Variable] = []
-    for piece in pieces:
-        if isinstance(piece, str) and parts and isinstance(last := parts[-1], str):
-            parts[-1] = last + piece
-        elif piece:
-            parts.append(piece)
+    for is_variable, some in groupby(pieces, lambda piece: isinstance(piece, Variable)):
+        if is_variable:
+            parts += some
+        elif text := "".join(str(piece) for piece in some):
+            parts.append(text)
     return tuple(parts)
 
 
@@ -122,8 +152,8 @@ def _wrong(raw: str) -> str:
 
 
 def _unescape(inside: str) -> str:
-    if "'" not in inside and "\\" not in inside:
-        return inside
+    if "\\" not in inside:
+        return inside.replace("''", "'")
     out = bytearray()
     done = 0
     for found in ESCAPE.finditer(inside):

@@ -15,7 +15,7 @@ from pgchaos.scenario.inner_sql import Plain, outer
 from pgchaos.scenario.items import Variable
 from pgchaos.scenario.pieces import Piece
 from pgchaos.scenario.place import Place, Problem
-from pgchaos.scenario.psql import render
+from pgchaos.scenario.psql import TooLong, render
 from pgchaos.scenario.terms import Matrix
 
 _DIRECTIVES = {
@@ -74,7 +74,11 @@ def _of_body(body: Body, matrix: Mapping[str, Matrix]) -> Iterator[Problem]:
         connection = _Connection()
         variables = dict(zip(names, chosen, strict=True))
         for sql in body.sources:
-            for plain in outer(render(sql.parts, variables)):
+            try:
+                text = render(sql.parts, variables)
+            except TooLong:  # the run will tell
+                continue
+            for plain in outer(text):
                 wait = _went(connection, plain)
                 if wait is not None:
                     line = sql.place.line + wait.line

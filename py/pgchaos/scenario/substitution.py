@@ -8,19 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 from pgchaos.scenario.items import Form, Parts, Variable
 from pgchaos.scenario.place import Place
-from pgchaos.scenario.psql import render
-from pgchaos.scenario.tokens import LETTER, WITHIN_NAME, WORDLIKE, block_comment_end
+from pgchaos.scenario.psql import values_of
+from pgchaos.scenario.tokens import LETTER, WITHIN_NAME, WORDLIKE, block_comment_end, quoted_end
 
 _MAY = re.compile(r"['\"$*/-]")
 """What a value must hold, or stand beside, to be read together with what is around it."""
 _OPENS = re.compile(
     rf"""(?P<line>--[^\n\r]*)
       | (?P<block>/\*)
-      | (?P<string>(?<!{WITHIN_NAME})[eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*(?:'|\Z) | '[^']*(?:''[^']*)*(?:'|\Z))
-      | (?P<name>"[^"]*(?:""[^"]*)*(?:"|\Z))
+      | (?P<escaped>(?<!{WITHIN_NAME})[eE]')
+      | (?P<quote>['"])
       | (?P<dollar>(?<!{WITHIN_NAME})\$(?P<tag>(?:{LETTER}{WORDLIKE}*)?)\$(?:.*?\$(?P=tag)\$|.*\Z))""",
     re.VERBOSE | re.DOTALL,
 )
@@ -60,26 +61,39 @@ def misread(parts: Parts, variables: Mapping[str, str]) -> Misread | None:
         The variable, where a comment or a quoted text begins inside its value and ends outside of it, or the other way
         round; None where there is none, as for `E:'name'` (an escape string on purpose). A `;` in a value is psql's: it
         sends two statements then.
+
+    Raises:
+        pgchaos.scenario.psql.TooLong: variables make too much of it.
     """
     if not _may(parts, variables):
         return None
-    whole, ends, values = "", [], []
-    for part in parts:
-        values.append(part if isinstance(part, str) else render((part,), variables))
-        whole += values[-1]
-        ends.append(len(whole))
+    values = values_of(parts, variables)
+    whole, ends = "".join(values), list(accumulate(map(len, values)))
     at, number = 0, 0
     while (opened := _OPENS.search(whole, at)) is not None:
-        begin, at = opened.start(), opened.end()
-        if opened["block"]:
-            at = block_comment_end(whole, begin)
-            at = len(whole) if at < 0 else at
+        begin, at = opened.start(), _end(whole, opened)
         while ends[number] <= begin:
             number += 1
         own = _escape_prefix(whole, begin, ends[number])
         if at > ends[number] and own < ends[number] and whole[ends[number] : at].strip():
             return _told(parts, values, number, opened)
     return None
+
+
+def _end(whole: str, opened: re.Match[str]) -> int:
+    """Find where a comment or a quoted text ends; the end of the text where it does not."""
+    if opened["block"]:
+        end = block_comment_end(whole, opened.start())
+    elif opened["escaped"]:
+        end = quoted_end(whole, opened.end() - 1, escapes=True)
+    elif quote := opened["quote"]:
+        end = whole.find(quote, opened.end()) + 1
+        while end and whole.startswith(quote, end):
+            end = whole.find(quote, end + 1) + 1
+        end = end or -1
+    else:
+        end = opened.end()
+    return len(whole) if end < 0 else end
 
 
 def _may(parts: Parts, variables: Mapping[str, str]) -> bool:

@@ -10,7 +10,8 @@ import stat
 from pathlib import Path
 
 from pgchaos.server.place import parents
-from pgchaos.server.runs import Run, process_lives
+from pgchaos.server.processes import has_ended, system_id
+from pgchaos.server.runs import Run
 from pgchaos.server.supervisor import MARKER, remove_server
 
 _NAME = re.compile(r"pgchaos-(\d+)-(\d+)-\w+")
@@ -46,13 +47,13 @@ def _ours(folder: Path) -> bool:
 
 
 def _dead(folder: Path) -> bool:
-    """Judge by the lock, which holds in other containers too, then by the process."""
+    """Judge by the lock, which holds in other containers too, then by the process where this system counts it."""
     try:
         file = os.open(folder / MARKER, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
-        # killed between making the folder and marking it; a start of zero is nobody's, so ask for the number alone
+        # killed between making the folder and marking it: nothing but the number is known
         match = _NAME.fullmatch(folder.name)
-        return match is not None and not _number_in_use(int(match[2]))
+        return match is not None and has_ended(int(match[2]), 0)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         run = Run.loads(os.read(file, 4096).decode(errors="replace"))
@@ -60,14 +61,4 @@ def _dead(folder: Path) -> bool:
         return False
     finally:
         os.close(file)
-    return run is None or not process_lives(run.pid, run.started)
-
-
-def _number_in_use(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return run is None or run.system != system_id() or has_ended(run.pid, run.start)

@@ -16,9 +16,6 @@ LEASE = 24 * 3600
 """Seconds by the server's clock after which a run that this system cannot look at is taken for over, where it has
 neither renewed its record nor is connected. It renews it every few minutes (lease.py)."""
 
-_TOLERANCE = 2.0
-"""Seconds by which two readings of one process's start may differ: the clock can be set in between."""
-
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -28,7 +25,8 @@ class Run:
         id: eight hexadecimal digits, part of the names of its databases.
         host: where it runs.
         pid: its process.
-        started: when that process began, in seconds since the epoch.
+        started: when that process began, in seconds since the epoch; only earlier versions read it, for the clock can
+            be set.
         system: that the pid counts in, as `processes.system_id` names it; '' for unknown.
         start: when the process began, as `processes.start_of` says it; 0 for unknown.
         renewed: when it last said that it lives, in seconds since the epoch by the server's clock; 0 for unknown.
@@ -106,21 +104,3 @@ class Run:
         if self.visible:
             return has_ended(self.pid, self.start)
         return 0 < self.renewed < now - LEASE
-
-
-def process_lives(pid: int, started: float) -> bool:
-    """Say whether a process runs here, and is not another one that got its number.
-
-    Args:
-        pid: its number.
-        started: when it began, in seconds since the epoch.
-
-    Returns:
-        False for a zombie too: it has ended.
-    """
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started) < _TOLERANCE
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
