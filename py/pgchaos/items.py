@@ -17,6 +17,7 @@ from pgchaos.runner import Runner
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError
 from pgchaos.spec_jobs import SpecDone
+from pgchaos.token_file import stored
 
 # projects without scenarios load nothing of what judges and tells of them
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def _token_line(item: ScenarioItem, done: Done, options: Options) -> str:
         return ""
     result = done.result
     token = Token(item.job.fingerprint, result.seed, result.decisions or (), result.values)
-    return replay_line(_target(item), token, options.replay, options.command)
+    return replay_line(_target(item), stored(token, item.config), options.replay, options.command)
 
 
 def _target(item: ScenarioItem) -> str:

@@ -17,8 +17,9 @@ from typing import TypeVar
 import pytest
 
 from pgchaos.report import MAKE
-from pgchaos.schedule.token import Token, parse
+from pgchaos.schedule.token import Token
 from pgchaos.server.settings import Conninfo, ServerSettings
+from pgchaos.token_file import read_token
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min)")
@@ -124,7 +125,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("extensions", "an extension under test, created for tests in Python where the server has it", "NAME", many=True)
     add("jobs", "scenarios run side by side (default: by processors and free connection slots)", "N")
     add("mutants", "run each scenario's mutants too: an item each, which passes when the scenario fails for it")
-    add("replay", "run again, alone, the interleaving that the report of a failure gave a token for", "TOKEN")
+    add("replay", "run again, alone, the interleaving that the report of a failure gave a token for", "TOKEN or @FILE")
     add("selfcheck", "run each schedule twice, and fail where it does not go the same way: free runs are left out")
     add("amcheck", "look for corruption after every scenario, not only those tagged corruption or recovery")
     add("clones", "databases that are made ahead of use (default: 2, or as many as --chaos-jobs says)", "N")
@@ -142,7 +143,7 @@ def read_options(config: pytest.Config) -> Options:
     Raises:
         pytest.UsageError: an option or ini key has no sensible value.
     """
-    token = _value(config, "replay", parse)
+    token = _value(config, "replay", lambda text: read_token(text, _folder(config, "replay")))
     seed = _value(config, "seed", _seed)
     if seed is None and token is not None:
         seed = token.seed
@@ -251,11 +252,16 @@ def _path(config: pytest.Config, name: str) -> Path | None:
     source, raw = _raw(config, name)
     if raw is None:
         return None
-    folder = config.invocation_params.dir if source.startswith("--") else _ini_folder(config)
-    path = folder / Path(str(raw)).expanduser()
+    path = _folder(config, name) / Path(str(raw)).expanduser()
     if not path.exists():
         raise pytest.UsageError(f"{source}: there is no '{path}'")
     return path
+
+
+def _folder(config: pytest.Config, name: str) -> Path:
+    """Tell what a path is relative to that an option or its ini key holds."""
+    given = config.getoption(f"chaos_{name}") is not None
+    return config.invocation_params.dir if given else _ini_folder(config)
 
 
 def _folders(config: pytest.Config) -> tuple[Path, ...]:

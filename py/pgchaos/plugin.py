@@ -24,6 +24,7 @@ from pgchaos.report.live import live
 from pgchaos.report.masking import mask
 from pgchaos.runner import Runner
 from pgchaos.running import is_of, is_scenario, jobs_ahead, jobs_of, may_run_ahead, permutations_told, set_limits
+from pgchaos.schedule.token import shown
 from pgchaos.server.settings import ServerError
 from pgchaos.stash import OPTIONS, RUNNER
 
@@ -188,8 +189,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=others)
         if not items:
             raise pytest.UsageError(
-                f"--chaos-replay: '{token}' is of none of the scenarios here: the file has changed since, or it was"
-                " another one, another value of its matrix or a mutant of it (then --chaos-mutants is needed too)"
+                f"--chaos-replay: '{shown(str(token))}' is of none of the scenarios here: the file has changed since,"
+                " or it was another one, another value of its matrix or a mutant of it (then --chaos-mutants is needed"
+                " too)"
             )
 
 

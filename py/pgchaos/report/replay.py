@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pgchaos.schedule.token import Token
@@ -37,20 +38,20 @@ def item_name(name: str, variables: Mapping[str, str], mutant: str = "") -> str:
     return f"{name}[{','.join(inside)}]" if inside else name
 
 
-def replay_line(target: str, what: int | Token, options: Sequence[str] = (), command: str = "pytest") -> str:
+def replay_line(target: str, what: int | Token | Path, options: Sequence[str] = (), command: str = "pytest") -> str:
     """Write the command that runs an item again.
 
     Args:
         target: the id of the item.
-        what: the seed of the run, or the token of an interleaving.
+        what: the seed of the run, the token of an interleaving, or a file that holds the token.
         options: further ones that the run was given and that matter.
         command: how pytest was called; it ends in MAKE where that was by `make installcheck-chaos`.
 
     Returns:
         A line for a POSIX shell, to be typed in the folder where the run was started.
     """
-    option = f"--chaos-replay={what}" if isinstance(what, Token) else f"--chaos-seed={what}"
-    said = [shlex.quote(target), option, *map(shlex.quote, options)]
+    option = f"--chaos-seed={what}" if isinstance(what, int) else f"--chaos-replay={'@' * isinstance(what, Path)}{what}"
+    said = [shlex.quote(target), *map(shlex.quote, (option, *options))]
     if not command.endswith(MAKE):
         return " ".join([command, *said])
     # make hands both on to a shell, and takes a dollar for its own

@@ -16,6 +16,8 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+_SHOWN = 60
+"""Characters of a token that a message shows."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _TOKEN = re.compile(r"([0-9a-f]{8})-([0-9a-z]{1,12})-([0-9a-z.]*)(?:-([0-9A-Za-z_~]+))?")
 
@@ -59,6 +61,7 @@ def parse(text: str) -> Token:
         ValueError: it is none.
     """
     found = _TOKEN.fullmatch(text.strip())
+    text = shown(text)
     if found is None:
         raise ValueError(f"'{text}' is no token: copy it from the report of a failure, such as c3f09a1b-g4x2k-0110")
     said = found[3].removesuffix(".").split(".") if "." in found[3] else list(found[3])
@@ -69,6 +72,16 @@ def parse(text: str) -> Token:
     except ValueError:
         raise ValueError(f"'{text}' is no token: its last part, the values, is not whole") from None
     return Token(found[1], int(found[2], 36), tuple(int(one, 36) for one in said), values)
+
+
+def shown(text: str) -> str:
+    """Give a token as a message shows it: cut where it is long.
+
+    Args:
+        text: of the token, or what is taken for one.
+    """
+    text = text.strip()
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def fingerprint(texts: Iterable[str], variables: Mapping[str, str], mutant: str = "") -> str:
