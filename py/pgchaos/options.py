@@ -26,6 +26,7 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min)")
 _TAG = re.compile(r"[a-z][a-z0-9_]*")
 EXTENSION = re.compile(r"(?P<name>[\w-]+)(?:\s*(?P<operator>>=|<=|>|<|=)\s*(?P<version>[0-9][\w.-]*))?")
 """An extension under test, and its version where one is required."""
+_LOADED = re.compile(r"[\w-]+")
 _SEED_BITS = 31
 _LEAST_TIMEOUT = 0.001
 _TIMEOUT = 60.0
@@ -68,6 +69,7 @@ class Options:
         spec_timeout: as asked for, in seconds: of a step of an isolation spec, and of a plain pgTAP file; None for no
             more than isolationtester and pg_prove have.
         accept: take what isolation specs print for what is expected of them.
+        load_extensions: created in the database of each isolation spec before it runs.
         command: how pytest was called, for the line that runs an item again.
     """
 
@@ -89,6 +91,7 @@ class Options:
     command: str = "pytest"
     spec_timeout: float | None = None
     accept: bool = False
+    load_extensions: tuple[str, ...] = ()
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -119,6 +122,12 @@ def add_options(parser: pytest.Parser) -> None:
     add("allow_destructive", "a database whose server may be harmed as a whole", "DBNAME", many=True)
     add("pgtap", "collect pgTAP files without directives, and isolation specs, too")
     add("accept", "write what isolation specs print as their expected output, instead of comparing it")
+    add(
+        "load_extension",
+        "create this extension before each isolation spec, as pg_isolation_regress does",
+        "NAME",
+        many=True,
+    )
     add("pgtap_sql", "load pgTAP from this file or folder, whatever the server offers", "PATH")
     add("paths", "a folder whose scenarios are collected without being named (default: sql)", "DIR", many=True)
     add("tags", "a further tag of scenarios, registered as a marker", "TAG", many=True)
@@ -177,6 +186,7 @@ def read_options(config: pytest.Config) -> Options:
         command=_command(),
         spec_timeout=timeout,
         accept=bool(_raw(config, "accept")[1]),
+        load_extensions=_each(config, "load_extension", _LOADED, "no name of an extension"),
     )
 
 
@@ -300,7 +310,7 @@ def _command() -> str:
     return os.path.relpath(program)
 
 
-_REPLAYED = ("pg_bindir", "timeout", "in_place", "allow_destructive", "pgtap", "pgtap_sql", "tags")
+_REPLAYED = ("pg_bindir", "timeout", "in_place", "allow_destructive", "pgtap", "pgtap_sql", "load_extension", "tags")
 """Options that say where and how a scenario is run."""
 
 

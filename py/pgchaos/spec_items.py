@@ -48,7 +48,8 @@ class SpecFile(pytest.Module):
             yield broken
             return
         item: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=_call(self.runner))
-        item.job = spec_job(spec, self.options.spec_timeout, accept=self.options.accept)
+        options = self.options
+        item.job = spec_job(spec, options.spec_timeout, accept=options.accept, load_extensions=options.load_extensions)
         first = _FIRST.search(spec.source)
         item.title = first[0][1:].lstrip(" \t") if first and first[0].startswith("#") else ""
         item.add_marker("chaos")

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 _OWN = 4
 """Connections beside the sessions: control, the look at who is blocked, the look at what was left, a reserve."""
 
-_UNPREPARED = (
-    "ERROR:  prepared transactions are disabled\n",
-    "ERROR:  maximum number of prepared transactions reached\n",
-)
-"""Messages of twophase.c, PostgreSQL 14 to 18."""
+_PREPARED = "requires more prepared transactions than this server has: raise max_prepared_transactions"
+_LOGICAL = "requires wal_level = logical, which this server has not"
+_LACKING = {
+    "ERROR:  prepared transactions are disabled\n": _PREPARED,
+    "ERROR:  maximum number of prepared transactions reached\n": _PREPARED,
+    "ERROR:  logical decoding requires wal_level >= logical\n": _LOGICAL,
+    'ERROR:  logical decoding requires "wal_level" >= "logical"\n': _LOGICAL,
+}
+"""Messages of twophase.c and logical.c, PostgreSQL 14 to 18, and what the server lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +39,13 @@ class SpecJob(Job):
         step_timeout: seconds for a step; None for isolationtester's own.
         accept: take what is printed for what is expected.
         effort: how long it will take, in seconds as they were guessed; infinite where many others wait meanwhile.
+        load_extensions: created in its database before it runs, in this order.
     """
 
     step_timeout: float | None = None
     accept: bool = False
     effort: float = 0.0
+    load_extensions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,30 +77,31 @@ class SpecDone:
     @property
     def skipped(self) -> str:
         """Say what of the server's it is that a spec cannot do without, or ''."""
-        if any(line in self.result.output for line in _UNPREPARED):
-            return "requires more prepared transactions than this server has: raise max_prepared_transactions"
-        return ""
+        return next((lack for line, lack in _LACKING.items() if line in self.result.output), "")
 
 
-def spec_job(spec: Spec, step_timeout: float | None, *, accept: bool) -> SpecJob:
+def spec_job(spec: Spec, step_timeout: float | None, *, accept: bool, load_extensions: tuple[str, ...] = ()) -> SpecJob:
     """Make the job of a spec.
 
     Args:
         spec: the file.
         step_timeout: as in `SpecJob`.
         accept: as in `SpecJob`.
+        load_extensions: as in `SpecJob`.
     """
     from pgchaos.isolation.effort import effort
-    from pgchaos.isolation.needs import holds_up_many
+    from pgchaos.isolation.needs import holds_up_many, sees_the_server
 
     return SpecJob(
         spec.path,
         spec.shown,
         connections=_OWN + len(spec.sessions),
+        alone=sees_the_server(spec.source),
         parts=("spec",),
         step_timeout=step_timeout,
         accept=accept,
         effort=math.inf if holds_up_many(spec.source) else effort(spec),
+        load_extensions=load_extensions,
     )
 
 
@@ -134,7 +141,8 @@ def run_spec_job(job: SpecJob, server: Server, stop: Stop | None) -> SpecDone:
 
     spec = read(job.path, job.shown)
     expected = expected_of(job.path)
-    settings = SpecSettings(step_timeout(job.step_timeout), job.limit, stop)
+    limit = step_timeout(job.step_timeout)
+    settings = SpecSettings(limit, job.limit, stop, load_extensions=job.load_extensions, alone=job.alone)
     # what differs although nothing leaked may be as expected where it does: that is tried at once
     useful = (lambda output: any(one.text.startswith(output) for one in expected)) if expected else None
     done = _compared(spec, run_spec(spec, server, replace(settings, useful=useful)), expected)

@@ -7,7 +7,7 @@ from pgchaos.isolation.early import early
 from pgchaos.isolation.expected import differences, expected_of, nearest, place_of
 from pgchaos.isolation.lasting import lasts, sees_others, unworn
 from pgchaos.isolation.model import Spec
-from pgchaos.isolation.needs import Need, needs, roles
+from pgchaos.isolation.needs import Need, names_database, needs, roles, sees_the_server
 from pgchaos.isolation.reader import read
 from pgchaos.jobs import Job
 from pgchaos.spec_jobs import in_order, spec_job
@@ -55,6 +55,30 @@ def test_what_specs_share_on_a_server() -> None:
     assert roles(source) == ["Bob B", "ada"]
     assert needs("BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE") == [Need("serializable")]
     assert needs("SELECT 1") == []
+
+
+def test_what_looks_at_the_whole_server_is_alone(tmp_path: Path) -> None:
+    for source in (
+        "SELECT FROM pg_stat_activity",
+        "SELECT count(*) FROM pg_catalog.PG_LOCKS;",
+        "SELECT xact_commit FROM pg_stat_database",
+        "SELECT gid FROM pg_prepared_xacts",
+        "SELECT slot_name FROM pg_replication_slots",
+        "SELECT pg_stat_get_activity(NULL)",
+    ):
+        assert sees_the_server(source), source
+    for source in ("SELECT FROM pg_stat_user_tables", "SELECT my_pg_locks", "SELECT pg_stat_get_numscans(1)"):
+        assert not sees_the_server(source), source
+    steps = "session a step a1 {{ SELECT 1; }} step a2 {{ SELECT count(*) FROM {0}; }}"
+    assert spec_job(_spec(tmp_path, steps.format("pg_locks")), None, accept=False).alone
+    assert not spec_job(_spec(tmp_path, steps.format("t")), None, accept=False).alone
+
+
+def test_what_names_its_database() -> None:
+    for source in ("isolation_regression", "SELECT current_database()", "SELECT CURRENT_CATALOG", "FROM pg_database"):
+        assert names_database(source), source
+    for source in ("SELECT FROM pg_catalog.pg_class", "SELECT current_user"):
+        assert not names_database(source), source
 
 
 def test_long_specs_begin_first_and_before_them_what_many_wait_for(tmp_path: Path) -> None:

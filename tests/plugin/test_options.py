@@ -17,7 +17,7 @@ TABLE = {
     )
 }
 """The options as the language reference lists them."""
-FIELDS = {"pgtap": "pgtap_files", "pgtap-sql": "pgtap", "replay": "token"}
+FIELDS = {"load-extension": "load_extensions", "pgtap": "pgtap_files", "pgtap-sql": "pgtap", "replay": "token"}
 """Those whose field has another name."""
 
 
@@ -86,6 +86,7 @@ def test_every_option_and_the_ini_key_that_mirrors_it(project: Project) -> None:
         "seed": "7",
         "timeout": "1500ms",
         "allow_destructive": "db1",
+        "load_extension": "citext",
         "pgtap_sql": "pgtap.sql",
         "paths": "scenarios",
         "tags": "nightly",
@@ -106,6 +107,7 @@ def test_every_option_and_the_ini_key_that_mirrors_it(project: Project) -> None:
     for got in (by_option, by_ini):
         assert (got.seed, got.timeout, got.pgtap_files, got.tags) == (7, 1.5, True, ("nightly",))
         assert got.paths == (project.pytester.path / "scenarios",)
+        assert got.load_extensions == ("citext",)
         assert got.server.dsn == "host=db dbname=x"
         assert got.server.pg_bindir == project.pytester.path / "bin"
         assert got.server.pgtap == project.pytester.path / "pgtap.sql"
@@ -119,6 +121,7 @@ def test_every_option_and_the_ini_key_that_mirrors_it(project: Project) -> None:
         "--chaos-allow-destructive=db1",
         "--chaos-pgtap",
         "--chaos-pgtap-sql=pgtap.sql",
+        "--chaos-load-extension=citext",
         "--chaos-tags=nightly",
     )
     assert by_ini.replay == ()

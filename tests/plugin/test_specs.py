@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plugin.conftest import Project
+from tests.plugin.conftest import FINE, INI, Project
 
 SPEC = """\
 # A sum
@@ -157,3 +157,68 @@ def test_specs_run_beside_scenarios(project: Project, jobs: str) -> None:
     project.write(fine="-- Fine\n-- chaos:check\nSELECT ok(true, 'fine');\n")
     names = [f"specs/s{number}.spec" for number in range(3)]
     project.run(f"--chaos-jobs={jobs}", "sql", *names).assert_outcomes(passed=4)
+
+
+LOADED = "session a\nstep a1 { SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY oid; }\n"
+LOADED_OUT = """\
+Parsed test spec with 1 sessions
+
+starting permutation: a1
+step a1: SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY oid;
+extname
+-------
+pg_trgm
+citext{pad}
+(2 rows)
+
+""".replace("{pad}", " ")
+
+
+def test_extensions_are_loaded_by_option_and_by_ini_file(project: Project) -> None:
+    project.file("specs/loaded.spec", LOADED)
+    project.file("expected/loaded.out", LOADED_OUT)
+    options = ("--chaos-load-extension=pg_trgm", "--chaos-load-extension", "citext")
+    project.run("specs/loaded.spec", *options).assert_outcomes(passed=1)
+    project.file("pytest.ini", INI + "chaos_load_extension =\n    pg_trgm\n    citext\n")
+    project.run("specs/loaded.spec").assert_outcomes(passed=1)
+    project.run("specs/loaded.spec", "--chaos-load-extension=citext").assert_outcomes(failed=1)
+
+
+def test_an_extension_that_cannot_be_loaded_fails_each_spec_and_no_scenario(project: Project) -> None:
+    project.file("specs/loaded.spec", LOADED)
+    project.file("expected/loaded.out", LOADED_OUT)
+    project.write(fine=FINE)
+    result = project.run("specs/loaded.spec", "sql/fine.sql", "--chaos-load-extension=not_there")
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["extension not_there cannot be created: *"])
+
+
+def test_what_is_no_name_of_an_extension_is_refused(project: Project) -> None:
+    result = project.look("--chaos-load-extension=a; b")
+    result.stderr.fnmatch_lines(["*--chaos-load-extension: 'a; b' is no name of an extension*"])
+
+
+def test_a_spec_that_looks_at_all_sessions_sees_its_own_alone(project: Project) -> None:
+    query = "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'isolation%' ORDER BY 1;"
+    rows = "isolation/who/a                 \nisolation/who/control connection\n(2 rows)\n"
+    head = "application_name                \n--------------------------------\n"
+    project.file("specs/who.spec", f"session a\nstep a1 {{ {query} }}\n")
+    project.file(
+        "expected/who.out",
+        f"Parsed test spec with 1 sessions\n\nstarting permutation: a1\nstep a1: {query}\n{head}{rows}\n",
+    )
+    # before it in the order of files, and behind it
+    for name in ("sum", "t1", "t2", "zum"):
+        project.file(f"specs/{name}.spec", SPEC.replace("SELECT 3 AS", "SELECT 3 + 0 * length(pg_sleep(0.1)::text) AS"))
+        out = OUT.replace("SELECT 3 AS", "SELECT 3 + 0 * length(pg_sleep(0.1)::text) AS")
+        project.file(f"expected/{name}.out", out)
+    names = [f"specs/{name}.spec" for name in ("sum", "t1", "who", "t2", "zum")]
+    project.run(*names, "--chaos-jobs=4").assert_outcomes(passed=5)
+
+
+def test_a_server_without_logical_decoding_skips_it(project: Project) -> None:
+    step = "step a1 { SELECT FROM pg_create_logical_replication_slot('spec_slot', 'pgoutput'); }"
+    project.file("specs/slot.spec", f"session a\n{step}\n")
+    result = project.run("specs/slot.spec", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*requires wal_level = logical*"])

@@ -14,6 +14,18 @@ _SLOT = re.compile(r"\bpg_create_\w+_replication_slot\s*\(\s*'([^']+)'", re.IGNO
 _SERIALIZABLE = re.compile(r"\bserializable\b", re.IGNORECASE)
 _DEFERRABLE = re.compile(r"\bREAD\s+ONLY(?:\s*,)?\s+DEFERRABLE\b|\bDEFERRABLE(?:\s*,)?\s+READ\s+ONLY\b", re.IGNORECASE)
 _PARALLEL = re.compile(r"\bmax_parallel_workers_per_gather\b|\b(?:force_parallel_mode|debug_parallel_query)\b")
+_SERVER_WIDE = re.compile(
+    r"\bpg_stat_(?:activity|replication|wal|ssl|gssapi|database|archiver|bgwriter|checkpointer|io|slru|progress|recovery"
+    r"|subscription|statements|get_(?:activity|backend|db|progress|wal|slru|io|checkpointer|bgwriter|buf))\w*"
+    r"|\bpg_(?:locks|lock_status|prepared_xacts?|replication_slots|get_replication_slots|replication_origin\w*"
+    r"|shmem_allocations\w*|buffercache\w*)\b",
+    re.IGNORECASE,
+)
+_DATABASE_NAME = re.compile(
+    r"\bisolation_regression\b|\bcurrent_(?:database|catalog)\b|\binformation_schema\b|\bdatname\b"
+    r"|\bpg_database\b",
+    re.IGNORECASE,
+)
 _ROLES = ("role", "user", "group")
 _MANY = "serializable"
 
@@ -59,6 +71,24 @@ def holds_up_many(source: str) -> bool:
         source: of the file.
     """
     return Need(_MANY) in needs(source)
+
+
+def sees_the_server(source: str) -> bool:
+    """Say whether a spec looks at what others do on the server: it is to be alone there, as with isolationtester.
+
+    Args:
+        source: of the file.
+    """
+    return _SERVER_WIDE.search(source) is not None
+
+
+def names_database(source: str) -> bool:
+    """Say whether a spec may name its database or ask for its name.
+
+    Args:
+        source: of the file.
+    """
+    return _DATABASE_NAME.search(source) is not None
 
 
 def roles(source: str) -> list[str]:

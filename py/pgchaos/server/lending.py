@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,8 @@ import psycopg
 
 from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.outside import Outside, look_outside
-from pgchaos.server.plain import BARE, Lent
+from pgchaos.server.plain import Lent
+from pgchaos.server.plain_databases import PlainDatabases
 from pgchaos.server.pool import Pool
 from pgchaos.server.reached import Reached
 from pgchaos.server.sandbox import Sandbox
@@ -53,7 +54,6 @@ class Lending:
         self._server = server
         self._pool = pool
         self._spare = spare
-        self._lock = threading.Lock()
         self._sharing = threading.Lock()
         self._shared: dict[Extensions, SharedDatabase] = {}
         self._users: dict[SharedDatabase, int] = {}
@@ -62,7 +62,7 @@ class Lending:
         self._keeps_data: set[Extensions] = set()
         """Those of which an extension has written to tables or sequences of its own."""
         self._shelves: dict[str, Shelf] = {}
-        self._plain: list[Lent] = []
+        self._plain = PlainDatabases(server, pool, spare)
 
     @contextmanager
     def database(self, extensions: Extensions) -> Iterator[Sandbox]:
@@ -258,36 +258,14 @@ class Lending:
             raise ServerError(f"cannot look at database {own.name}: {str(error).strip()}") from error
         return outside.catalogs.changed((str(name), str(state)) for name, state in rows)
 
-    @contextmanager
-    def plain(self) -> Iterator[Lent]:
-        """Lend a database without pgTAP and toolkit to one spec.
-
-        Yields:
-            The database, which serves another spec afterwards if it is found clean.
-        """
-        with self._lock:
-            lent = self._plain.pop() if self._plain else None
-        if lent is None:
-            # most come back clean
-            name = self._pool.take(BARE, ahead=1)
-            conninfo = self._server.conninfo(name)
-            lent = Lent(Sandbox(name, conninfo, ours=self._server.ours, spare=self._spare), Shelf(conninfo))
-        lent.clean = False
-        try:
-            yield lent
-        finally:
-            if lent.clean:
-                with self._lock:
-                    self._plain.append(lent)
-            else:
-                assert lent.shelf is not None, "made with it"
-                lent.shelf.close()
-                self._pool.give_back(lent.sandbox.database)
+    def plain(self, extensions: Sequence[str] = (), *, named: bool = False) -> AbstractContextManager[Lent]:
+        """Lend a database without pgTAP and toolkit to one spec; see `PlainDatabases.lend`."""
+        return self._plain.lend(extensions, named=named)
 
     def clear(self) -> None:
         """Close the connections that are kept from one scenario to the next."""
         shared = (shared.shelf for shared in list(self._shared.values()))
-        for shelf in (*shared, *list(self._shelves.values()), *self._of_specs()):
+        for shelf in (*shared, *list(self._shelves.values()), *self._plain.shelves()):
             shelf.clear()
 
     def rest(self, limit: float) -> None:
@@ -299,10 +277,6 @@ class Lending:
         for shared in list(self._shared.values()):
             shared.rest(limit)
 
-    def _of_specs(self) -> list[Shelf]:
-        with self._lock:
-            return [lent.shelf for lent in self._plain if lent.shelf is not None]
-
     def close(self, limit: float) -> None:
         """Lend no more, and close all connections; the databases go by the pool.
 
@@ -312,7 +286,7 @@ class Lending:
         # those in use that are spoiled, too
         for shared in {*self._users, *self._shared.values()}:
             shared.close(limit)
-        for shelf in (*list(self._shelves.values()), *self._of_specs()):
+        for shelf in (*list(self._shelves.values()), *self._plain.shelves()):
             shelf.close()
 
     def _shared_database(self, name: str) -> SharedDatabase:

@@ -15,10 +15,10 @@ from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.database_names import database_name, name_while_made
 from pgchaos.server.databases import drop_database
 from pgchaos.server.ledger import Ledger
-from pgchaos.server.plain import BARE, WITH_PGTAP
+from pgchaos.server.plain import BARE, WITH_PGTAP, loaded
 from pgchaos.server.records import APPLICATION, Connection, clock
 from pgchaos.server.runs import Run
-from pgchaos.server.sandbox import furnish, install_pgtap
+from pgchaos.server.sandbox import create_extensions, furnish, install_pgtap
 from pgchaos.server.settings import ServerError
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ class Maker:
                 conn.execute("SET client_min_messages = 'warning'")
                 if extensions == WITH_PGTAP:
                     install_pgtap(conn, self._pgtap_from)
+                elif (alone := loaded(extensions)) is not None:
+                    create_extensions(conn, alone)
                 else:
                     furnish(conn, extensions, self._pgtap_from)
             self._wait_until_left(name)

@@ -30,6 +30,9 @@ _SETTINGS = {
 }
 
 
+_HOME = {"PGPORT": "5432", "PGUSER": "postgres"}
+"""For connections from inside, by dblink and postgres_fdw, that name no server: as pg_regress gives them to its own."""
+
 _SIGNS = {"smart": "SIGTERM", "fast": "SIGINT", "immediate": "SIGQUIT"}
 """How a postmaster is told to stop (PostgreSQL docs, "Shutting Down the Server")."""
 _STOPPED_WITHIN = 60.0
@@ -237,7 +240,7 @@ def _start(
         postgres=[str(programs / "postgres"), "-D", str(folder / DATA)],
         conf=_conf({"unix_socket_directories": str(folder / SOCKET), **_SETTINGS, **settings}),
         account=who.popen(),
-        env=dict(env),
+        env={**env, **_HOME, "PGHOST": str(folder / SOCKET)},
         disks=dict(disks),
     )
     if "disk" in answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -230,8 +230,12 @@ class Server(Reached):
         return self._own.sandbox(extensions, settings, disks)
 
     @contextmanager
-    def plain(self) -> Iterator[Lent]:
+    def plain(self, extensions: Sequence[str] = (), *, named: bool = False) -> Iterator[Lent]:
         """Lend a database without pgTAP and toolkit to one spec.
+
+        Args:
+            extensions: to create in it, in this order.
+            named: it is called isolation_regression, if the server is ours.
 
         Yields:
             A database of its own, which serves another spec afterwards if it is found clean; with `in_place` a schema
@@ -242,10 +246,10 @@ class Server(Reached):
         """
         self.watch_over()
         if self.in_place:
-            with self._named.sandbox(()) as sandbox:
+            with self._named.sandbox(tuple(extensions)) as sandbox:
                 yield Lent(sandbox)
         else:
-            with self._lending.plain() as lent:
+            with self._lending.plain(extensions, named=named) as lent:
                 yield lent
 
     @contextmanager

@@ -18,6 +18,7 @@ CONTROL = 0
 """The number of the connection that does what is the spec's and no session's."""
 
 _NAMED = sql.SQL("SET application_name = {}")
+_SPARE = "SET application_name = 'pgchaos spare'"
 _END = 5.0
 """Seconds in which a session obeys a cancel, or goes back to what it began with."""
 
@@ -197,8 +198,12 @@ class Company:
 
     def keep(self) -> None:
         """Leave sessions that are as new to the next spec."""
-        for number, connection in enumerate(self._connections):
-            if connection is not None and self._kept.put(number, connection):
+        fit = [(number, one) for number, one in enumerate(self._connections) if one is not None and one.idle]
+        fit = [(number, one) for number, one in fit if self._kept.fits(number)]
+        # who looks for sessions of specs is not to find one that waits
+        self._ask((one, _SPARE) for _, one in fit)
+        for number, connection in fit:
+            if self._kept.put(number, connection):
                 self._connections[number] = None
 
     def close(self) -> None:

@@ -22,13 +22,22 @@ from pgchaos.engine.specs.waiting import Waiting
 from pgchaos.engine.specs.watch import Watch
 from pgchaos.engine.stop import Stop
 from pgchaos.isolation.model import Spec
-from pgchaos.isolation.needs import needs, roles
+from pgchaos.isolation.needs import names_database, needs, roles
 from pgchaos.server import Server
+from pgchaos.server.database_names import PREFIX
 from pgchaos.server.effect import difference, question
 from pgchaos.server.plain import CLEAN, Lent
+from pgchaos.server.records import APPLICATION
 
-_REGRESSION = "isolation_regression"
-"""The database of pg_isolation_regress, which specs may name."""
+_LEFT_WITHIN, _AGAIN = 10.0, 0.005
+"""Seconds in which those have left who ran before, and between looks."""
+_OTHERS = (
+    "SELECT count(*) FROM pg_catalog.pg_stat_activity"
+    f" WHERE pg_catalog.starts_with(datname, '{PREFIX}') AND backend_type = 'client backend'"
+    " AND (pg_catalog.starts_with(application_name, 'isolation/')"
+    f" OR pg_catalog.starts_with(datname, '{{}}') AND NOT pg_catalog.starts_with(application_name, '{APPLICATION}'))"
+)
+"""Specs of other runs that take turns with this one (pytest-xdist's workers), and all that this one ran."""
 
 
 @dataclass(slots=True)
@@ -74,7 +83,9 @@ def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
     if settings.stop is not None:
         settings.stop.call(stop)
     try:
-        with server.plain() as lent:
+        if settings.alone:
+            server.settle()
+        with server.plain(settings.load_extensions, named=names_database(spec.source)) as lent:
             try:
                 with watching(server, calm) as watch:
                     _Run(spec, server, settings, lent, calm, watch, result).go()
@@ -103,13 +114,15 @@ class _Run:
         self._created = None if server.ours else Created()
 
     def go(self) -> None:
+        if self._settings.alone:
+            self._await_end_of_others()
         for need in needs(self._spec.source):
             self._watch.take_turn(need.what, shared=need.shared)
         mine = self._strangers()
         begun = time.monotonic()
         deadline = None if self._settings.limit is None else begun + self._settings.limit
-        own = self._lent.sandbox.database if _REGRESSION in self._spec.source else ""
-        paper = Paper((_REGRESSION, own) if own else ("", ""))
+        sandbox = self._lent.sandbox
+        paper = Paper(sandbox.database, unique=not sandbox.in_place, asked=names_database(self._spec.source))
         waiting = Waiting(self._calm, deadline)
         kept = Kept(None if self._settings.leaks else self._lent.shelf, self._spec)
         company = Company(self._spec, self._connect, self._name, waiting, kept)
@@ -132,6 +145,13 @@ class _Run:
             company.close()
             self._drop(mine)
 
+    def _await_end_of_others(self) -> None:
+        """Wait for the backends of what ran before: a connection that was closed leaves its own for a moment."""
+        query = _OTHERS.format(f"{PREFIX}{self._server.run.id}_")
+        end = time.monotonic() + _LEFT_WITHIN
+        while self._watch.ask(query) != [("0",)] and time.monotonic() < end:
+            self._calm.wait(_AGAIN)
+
     def _tell(self, stage: Stage, paper: Paper) -> None:
         self._result.output = paper.output
         self._result.problems += stage.problems
@@ -150,6 +170,8 @@ class _Run:
             if text := difference(begins, row, connection.pid):
                 connection.close()
                 raise LinkError(ServerError(NOT_CONNECTED, text, said=False))
+            # the spec's own results begin behind this one
+            connection.events.clear()
         return connection
 
     def _strangers(self) -> list[str]:

@@ -33,6 +33,8 @@ class SpecSettings:
         leaks: let permutations leave settings, open transactions and all else in the sessions, as isolationtester does.
         useful: asked after a permutation, with all that was printed, once something was taken back that one has left;
             False ends the run there. None: it goes on.
+        load_extensions: created in its database before it runs, in this order.
+        alone: nothing else of ours runs on the server: wait until what ran before has left it.
     """
 
     step_timeout: float = STEP_TIMEOUT
@@ -40,6 +42,8 @@ class SpecSettings:
     stop: Stop | None = None
     leaks: bool = False
     useful: Callable[[str], bool] | None = None
+    load_extensions: tuple[str, ...] = ()
+    alone: bool = False
 
 
 def step_timeout(said: float | None) -> float:

@@ -223,7 +223,7 @@ class Stage:
             self._hear(session, str(connection.events.popleft()))
 
     def _hear(self, session: int, notice: str) -> None:
-        self._paper.print(f"{self._spec.sessions[session].name}: {notice}".removesuffix("\n"))
+        self._paper.print(self._paper.message(f"{self._spec.sessions[session].name}: {notice}".removesuffix("\n")))
         self._play.heard(session)
 
     def _report(self, report: Report) -> None:
