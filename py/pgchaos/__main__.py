@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: of the command line, without the program's name; None for those of the process.
 
     Returns:
-        The exit code: 0.
+        The exit code: 0; 1 where --lint found something.
 
     Raises:
         SystemExit: by argparse, for unknown arguments (2), `--help` and `--version` (0).
@@ -31,12 +31,44 @@ def main(arguments: list[str] | None = None) -> int:
         description="pgchaos: chaos testing for PostgreSQL. Scenarios are run by pytest: pytest sql/",
     )
     asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument(
+        "--lint",
+        nargs="+",
+        metavar="FILE",
+        help="read scenarios, run nothing, and print what is wrong with them, a line each; exit code 1 where there is "
+        "something. Files without a directive are left out. --tag names further tags",
+    )
+    parser.add_argument(
+        "--tag", action="append", default=[], help="a further tag that scenarios may have (ini chaos_tags)"
+    )
     for option, (_, text) in _ANSWERS.items():
         asked.add_argument(option, dest="option", action="store_const", const=option, help=text)
     asked.add_argument("--version", action="version", version=f"pgchaos {__version__}")
-    answer, _ = _ANSWERS[parser.parse_args(arguments).option]
+    given = parser.parse_args(arguments)
+    if given.lint:
+        problems = [line for path in given.lint for line in _problems(Path(path), given.tag)]
+        print("".join(f"{line}\n" for line in problems), end="")
+        return 1 if problems else 0
+    answer, _ = _ANSWERS[given.option]
     print(answer())
     return 0
+
+
+def _problems(path: Path, tags: list[str]) -> list[str]:
+    # make asks for the fragment's path each time it reads a Makefile, and needs nothing of this
+    from pgchaos.output import one_line
+    from pgchaos.scenario.place import ScenarioError
+    from pgchaos.scenario.reader import is_scenario, read
+    from pgchaos.scenario.source import Unreadable, text_of
+
+    try:
+        if is_scenario(text_of(path)):
+            read(path, extra_tags=tags)
+    except Unreadable as error:
+        return [f"{path}:{error.line}: the file {error}"]
+    except ScenarioError as error:
+        return [one_line(str(problem)) for problem in error.problems]
+    return []
 
 
 def _makefile() -> str:

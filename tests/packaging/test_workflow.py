@@ -44,3 +44,9 @@ def test_the_oldest_and_the_newest_pytest_must_pass(job: str) -> None:
     recipe = call("make", "--dry-run", job, cwd=ROOT).stdout
     assert f"--resolution {'lowest-direct' if job == 'oldest' else 'highest'}" in recipe
     assert re.search(r'/pytest" .* tests;', recipe)
+
+
+def test_each_python_that_is_promised_is_tried() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    promised = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text)
+    assert JOBS["newest"]["strategy"]["matrix"]["python"] == promised
