@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from pgchaos.scenario.assertions import Evaluated
 
 
+STOPPED = "cancelled, because the run was stopped"
+"""The message of a statement that ran when something else had failed: that is no error of its own."""
+
+
 @dataclass(slots=True)
 class Record:
     """One row of chaos.history: one statement of a session, sent or skipped.
@@ -36,6 +40,7 @@ class Record:
         hint: the error's detail, hint and context lines for the report.
         notes: what a reader of the report wants to know of it: the variables that it set.
         sent: its text with the variables put in, where that is another than `statement`; else ''.
+        ended_by: who has cancelled it or terminated its connection, in words; '' where that is not known.
     """
 
     session: str
@@ -57,6 +62,7 @@ class Record:
     hint: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sent: str = ""
+    ended_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +286,7 @@ class RunResult:
             begin as this one did; else empty.
         notes: what the user should know besides (a retry in the tool itself, a toolkit wait that takes a snapshot).
         remarks: what the user is told of, where the run passed too.
+        diagnostics: what diag() said in the check; of an assertion that failed they stand there.
         evaluated: the assertions that were evaluated: what kind, the place, and of chaos.assert the description.
         complete: sessions and check came to their end, so that what was not evaluated by then never was.
         check: whether the check was run; '' where the scenario has none, or where it is a plain pgTAP file.
@@ -314,6 +321,7 @@ class RunResult:
     outside: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    diagnostics: list[str] = field(default_factory=list)
     evaluated: set[Evaluated] = field(default_factory=set)
     complete: bool = False
     check: Literal["", "skipped", "run"] = ""

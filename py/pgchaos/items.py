@@ -36,6 +36,9 @@ ORACLE = "chaos_oracle"
 
 _LEAST_WIDTH = 80
 
+RUN = "chaos run"
+"""The section of a report that holds what a passing run did."""
+
 Call = Callable[[pytest.FixtureRequest, pytest.Subtests], None]
 
 
@@ -172,6 +175,8 @@ def _tell(item: ScenarioItem, subtests: pytest.Subtests, done: Done, options: Op
     # a failing subtest would make an xfail a strict failure, and a passing one says nothing of it
     if not xfails_in_force(done.scenario, variables):
         _tell_assertions(item, subtests, done.result.assertions)
+    if not verdict.failures:
+        _show(item, done, options)
     if verdict.outcome == "xfailed":
         pytest.xfail(printable(verdict.reason))
         # only --runxfail comes to here: what was expected counts after all
@@ -188,6 +193,27 @@ def _tell_mutant(item: ScenarioItem, done: Done, mutant: Mutant, options: Option
         pytest.skip(printable(verdict.reason))
     if verdict.failures:
         pytest.fail(printable(_text(item, done, verdict, options)), pytrace=False)
+    _show(item, done, options)
+
+
+def _show(item: ScenarioItem, done: Done, options: Options) -> None:
+    """Add to the item's report what a run did that passed, where that is asked for."""
+    if options.show:
+        from pgchaos.report import run_text
+
+        text = run_text(
+            done.scenario,
+            _values(item, done),
+            done.result,
+            width=max(_LEAST_WIDTH, columns()),
+            everything=item.config.get_verbosity() > 0,
+            output=item.config.getoption("capture") != "no",
+        )
+        item.add_report_section("call", RUN, printable(text))
+
+
+def _values(item: ScenarioItem, done: Done) -> dict[str, str]:
+    return {**(item.job.variables if item.job else {}), **done.result.values}
 
 
 def _tell_assertions(item: ScenarioItem, subtests: pytest.Subtests, assertions: Sequence[Assertion]) -> None:
@@ -223,7 +249,7 @@ def _text(item: ScenarioItem, done: Done, verdict: Verdict, options: Options) ->
 
     return failure_text(
         done.scenario,
-        {**(item.job.variables if item.job else {}), **done.result.values},
+        _values(item, done),
         done.result,
         verdict,
         width=max(_LEAST_WIDTH, columns()),

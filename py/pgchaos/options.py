@@ -64,6 +64,7 @@ class Options:
         token: of the interleaving that shall be run again, and nothing else; or None.
         selfcheck: run each schedule twice.
         amcheck: look for corruption after every scenario.
+        show: tell of passing runs what they did, too.
         draw_seed: of the values of `given`, where --hypothesis-seed says another than the seed.
         replay: options of the command line that a replay needs as well.
         spec_timeout: as asked for, in seconds: of a step of an isolation spec, and of a plain pgTAP file; None for no
@@ -86,6 +87,7 @@ class Options:
     token: Token | None = None
     selfcheck: bool = False
     amcheck: bool = False
+    show: bool = False
     draw_seed: int | None = None
     replay: tuple[str, ...] = ()
     command: str = "pytest"
@@ -137,6 +139,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("replay", "run again, alone, the interleaving that the report of a failure gave a token for", "TOKEN or @FILE")
     add("selfcheck", "run each schedule twice, and fail where it does not go the same way: free runs are left out")
     add("amcheck", "look for corruption after every scenario, not only those tagged corruption or recovery")
+    add("show", "show what passing scenarios did, too: who ran what, in order of time")
     add("clones", "databases that are made ahead of use (default: 2, or as many as --chaos-jobs says)", "N")
 
 
@@ -181,6 +184,7 @@ def read_options(config: pytest.Config) -> Options:
         token=token,
         selfcheck=bool(_raw(config, "selfcheck")[1]),
         amcheck=bool(_raw(config, "amcheck")[1]),
+        show=bool(_raw(config, "show")[1]),
         draw_seed=_draw_seed(config),
         replay=_replay(config),
         command=_command(),

@@ -15,7 +15,7 @@ import pytest
 import pgchaos
 from pgchaos import fixtures
 from pgchaos.anchor import anchor, columns, point_to
-from pgchaos.items import NOTE, ORACLE, SEARCHED, ScenarioItem
+from pgchaos.items import NOTE, ORACLE, RUN, SEARCHED, ScenarioItem
 from pgchaos.options import MARKERS, add_options, read_options
 from pgchaos.output import one_line, printable
 from pgchaos.preload import preload
@@ -297,6 +297,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say which servers the workers of pytest-xdist used, and what of the scenarios may surprise."""
     for worker, banner in sorted(config.stash[_BANNERS].items()):
         terminalreporter.write_line(one_line(f"server of {worker}: {banner}"))
+    _show_passed(terminalreporter)
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
     said = [said for report in reports for said in getattr(report, "user_properties", ())]
     for line in level_table(told(text) for name, text in said if name == ORACLE):
@@ -308,3 +309,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(one_line(f"explored: {text}"))
         for text in notes:
             terminalreporter.write_line(one_line(f"note: {text}"))
+
+
+def _show_passed(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what passing runs did, where that was asked for: their reports hold it then."""
+    if "P" in terminalreporter.reportchars:
+        return  # pytest prints all of these reports itself
+    reports = [report for outcome in ("passed", "xfailed") for report in terminalreporter.stats.get(outcome, ())]
+    shown = [(report, text) for report in reports for name, text in report.sections if name == f"Captured {RUN} call"]
+    if shown:
+        terminalreporter.write_sep("=", "SCENARIOS THAT PASSED")
+    for report, text in shown:
+        terminalreporter.write_sep("_", one_line(report.head_line or report.nodeid))
+        terminalreporter.write_line(text)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.history import Assertion, Explored, Failure, Launch, Permutations, Record, RunResult, Standing
-from pgchaos.report import MAKE, failure_text, item_name, replay_line
+from pgchaos.history import STOPPED, Assertion, Explored, Failure, Launch, Permutations, Record, RunResult, Standing
+from pgchaos.report import MAKE, failure_text, item_name, replay_line, run_text
 from pgchaos.report.table import shorten, statement_table
 from pgchaos.scenario.model import Mutant, Scenario, Session
 from pgchaos.scenario.place import Place
@@ -287,3 +287,41 @@ def test_it_is_told_that_it_fails_without_the_fault_too() -> None:
     result = replace(SOLD_TWICE, without_fault="fails without the fault too")
     assert "\nIt fails without the fault too\n" in told(result)
     assert "without the fault" not in told(SOLD_TWICE)
+
+
+@pytest.mark.parametrize(
+    ("failure", "replayed"),
+    [
+        (Failure("error", ("42P07",), "setup: ERROR 42P07: exists", at(3), session="setup"), False),
+        (Failure("error", ("42601",), "a[1]: ERROR 42601: syntax error", at(15), session="a[1]"), False),
+        (Failure("leak", ("role",), "left behind: role: clerk"), False),
+        (Failure("leak", ("open transaction",), "left behind: open transaction: a[1]"), True),
+        (Failure("error", ("40001",), "a[1]: ERROR 40001: could not serialize", at(15), session="a[1]"), True),
+        (Failure("assertion", (), "sold once", at(24)), True),
+    ],
+)
+def test_how_to_replay_a_run_is_told_where_another_could_come_out_otherwise(failure: Failure, replayed: bool) -> None:
+    text = told(replace(SOLD_TWICE, failures=[failure]), token="pytest x --chaos-replay=t")
+    assert ("To run it again:" in text) == replayed
+    assert ("--chaos-replay=" in text) == replayed
+    assert ("Seed 1234" in text) == replayed
+
+
+def test_what_the_stop_of_the_run_cancelled_shows_no_error_of_its_own() -> None:
+    running = record(1, 15, "SELECT pg_sleep(9)", 0.01, sqlstate="57014", message=STOPPED)
+    by = record(2, 15, "SELECT pg_sleep(9)", 0.01, sqlstate="57014", message="x", ended_by="cancelled by admin[1]")
+    text = told(replace(SOLD_TWICE, records=[running, by]))
+    assert f"-> {STOPPED}\n" in text
+    assert "-> cancelled by admin[1]\n" in text
+    assert "57014" not in text
+
+
+def test_what_diag_said_stands_in_both_texts() -> None:
+    result = replace(SOLD_TWICE, diagnostics=["there are 2"], failures=[], output=["a[1]: NOTICE: x"])
+    assert "What diag() said:\n    there are 2\n" in told(result)
+    text = run_text(SCENARIO, {}, result)
+    assert "What diag() said:\n    there are 2\n" in text
+    assert "It printed:\n    a[1]: NOTICE: x\n" in text
+    assert "    cashier: 6 statements, longest 237 ms (waited for cashier[1]), 1 waited, 1 failed" in text
+    assert "Seed" not in text
+    assert "NOTICE" not in run_text(SCENARIO, {}, result, output=False)

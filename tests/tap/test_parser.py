@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pgchaos.history import Assertion
 from pgchaos.scenario.place import Place
-from pgchaos.tap import TapParser, TapReport, failures_of
+from pgchaos.tap import TapParser, TapReport, diagnostics_of, failures_of
 
 HERE = Place("sql/x.sql", 7)
 
@@ -227,3 +227,11 @@ def test_what_is_printed_is_what_is_read(meant: list[Assertion], plan_first: boo
     assert list(report.assertions) == meant
     counting = [a for a in meant if not a.ok and a.directive != "todo"]
     assert len(failures_of(report)) == len(counting)
+
+
+def test_what_diag_said_is_told_apart_from_what_failed() -> None:
+    parser = TapParser()
+    for line in ("# before", "ok 1 - a", "# after a", "not ok 2 - b", '# Failed test 2: "b"', "# of b", "1..2"):
+        parser.feed(line)
+    parser.feed("# Looks like you failed 1 test of 2")
+    assert diagnostics_of(parser.close()) == ["before", "after a"]

@@ -13,7 +13,7 @@ from pgchaos.scenario.assertions import excuses
 from pgchaos.scenario.items import Item, Statement
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.place import Place
-from pgchaos.tap import TapParser, TapReport, failures_of
+from pgchaos.tap import TapParser, TapReport, diagnostics_of, failures_of
 from pgchaos.tap.lines import COUNTS
 
 _NO_PLAN = "SELECT no_plan()"
@@ -83,6 +83,7 @@ class Check:
             self._result.skipped = report.skipped
             self._result.remarks += _excused(report)
         self._result.assertions += report.assertions
+        self._result.diagnostics += diagnostics_of(report)
         self._result.failures += failures_of(report)
         if failure is not None:
             self._result.failures.append(failure)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pgchaos import clock
 from pgchaos.engine.answer import BLOCK, Answer, ServerError
+from pgchaos.engine.cancelled_by import cancelled_by
 from pgchaos.engine.cast import Cast
 from pgchaos.engine.faults.striking import Strikes
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
@@ -283,6 +284,9 @@ class Player:
 
     def _fail(self, item: Statement, answer: Answer, error: ServerError, ahead: Ahead) -> None:
         at, expect = self._at, ahead.expect
+        if self._last is not None:
+            result = self._cast.result
+            self._last.ended_by = cancelled_by(self._last, error.message, result.records, result.acts)
         what = meaning(error.sqlstate, self.speaker.unknown, self._session, at.retries, expect, ahead.allow)
         if what is Meaning.EXPECTED:
             return
@@ -302,7 +306,8 @@ class Player:
         elif what is Meaning.EXHAUSTED:
             raise SessionFailed(retries_failure(error, item.place, self._who, at.retries))
         else:
-            raise SessionFailed(error_failure(error, item.place, self._who, at.state.about(item)))
+            by = "" if self._last is None else self._last.ended_by
+            raise SessionFailed(error_failure(error, item.place, self._who, at.state.about(item), by))
 
     def _again(self) -> None:
         """Send the transaction again, after a pause."""

@@ -14,7 +14,7 @@ from pgchaos.engine.door import SILENT_LIMIT
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.psql_variables import PsqlVariables
 from pgchaos.engine.voice import session_settings, vars_literal
-from pgchaos.history import Notification, Record, Transaction
+from pgchaos.history import STOPPED, Notification, Record, Transaction
 from pgchaos.scenario.items import Statement
 from pgchaos.scenario.place import Place
 from pgchaos.scenario.statements import closes_block, opens_block
@@ -124,7 +124,7 @@ class Speaker:
             return
         record.sqlstate, record.message, record.hint = error.sqlstate, error.message, error.hint
         if answer.interrupted:
-            record.message = "cancelled, because the run was stopped"
+            record.message = STOPPED
 
     def _ask(self, text: str, copy: str | None, iteration: int, variables: Mapping[str, str]) -> Answer:
         try:

@@ -26,7 +26,9 @@ def condition_names(sqlstate: str) -> tuple[str, ...]:
     return tuple(name for name, states in conditions().items() if sqlstate in states)
 
 
-def error_failure(error: ServerError, place: Place | None, who: str, about: About | None = None) -> Failure:
+def error_failure(
+    error: ServerError, place: Place | None, who: str, about: About | None = None, by: str = ""
+) -> Failure:
     """Make a failure of an unexpected error.
 
     Args:
@@ -34,10 +36,14 @@ def error_failure(error: ServerError, place: Place | None, who: str, about: Abou
         place: of the statement.
         who: `session[worker]`, or the name of a section.
         about: the statement, where there is one.
+        by: who has cancelled it, where that is known: then the server's words come after that.
     """
     place, more = located(error, place, about or About())
     conditions = condition_names(error.sqlstate)
     text = f"{who}: ERROR {error.sqlstate}{_in_brackets(conditions)}: {error.message}"
+    if by:
+        more = (f"the server said: {error.message}", *more)
+        text = f"{who}: {by}"
     return Failure("error", (error.sqlstate, *conditions), text, place, more, who)
 
 

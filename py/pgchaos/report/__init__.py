@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pgchaos.report.permutation import searched
     from pgchaos.report.replay import MAKE, item_name, replay_line
-    from pgchaos.report.text import failure_text
+    from pgchaos.report.text import failure_text, run_text
 
-__all__ = ["MAKE", "failure_text", "item_name", "replay_line", "searched"]
+__all__ = ["MAKE", "failure_text", "item_name", "replay_line", "run_text", "searched"]
 
 _HOMES = {
     "MAKE": "replay",
     "failure_text": "text",
     "item_name": "replay",
     "replay_line": "replay",
+    "run_text": "text",
     "searched": "permutation",
 }
 

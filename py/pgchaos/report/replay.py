@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pgchaos.schedule.token import Token
 
 if TYPE_CHECKING:
+    from pgchaos.history import Failure
     from pgchaos.scenario.model import Scenario
+
+_SYNTAX = "42601"
+_BEFORE_SESSIONS = ("setup", "before setup and after the sessions")
+_MADE_BY_THE_FILE = frozenset({"role", "tablespace", "database", "slot", "object"})
+"""Kinds of leaks that no interleaving brings about."""
 
 MAKE = "make installcheck-chaos"
 
@@ -69,6 +75,25 @@ def what_it_fixes(scenario: Scenario) -> str:
         One sentence.
     """
     return _FIXED[scenario.schedule.kind]
+
+
+def may_differ(failures: Iterable[Failure]) -> bool:
+    """Say whether another run of the same file could have come out otherwise, so that it is worth to replay this one.
+
+    Args:
+        failures: of the run that count.
+
+    Returns:
+        False where all that is wrong is the file's: setup failed, a statement has a syntax error, or something was left
+        behind that it makes for the whole server.
+    """
+    return not all(map(_of_the_file, failures))
+
+
+def _of_the_file(failure: Failure) -> bool:
+    if failure.kind == "leak":
+        return bool(_MADE_BY_THE_FILE.intersection(failure.names)) and failure.text.startswith("left behind")
+    return failure.kind == "error" and (failure.session in _BEFORE_SESSIONS or _SYNTAX in failure.names)
 
 
 def _printable(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from pgchaos.history import Record
+from pgchaos.history import STOPPED, Record
 
 SLOW = 0.1
 """Seconds from which a statement counts as slow."""
@@ -35,7 +35,7 @@ def took(record: Record) -> float:
 
 def failed(record: Record) -> bool:
     """Say whether a statement brought an error, or no answer."""
-    if record.skipped or is_act(record):
+    if record.skipped or is_act(record) or record.message == STOPPED:
         return False
     return record.sqlstate not in (None, "00000") or (record.started_at is not None and record.ended_at is None)
 

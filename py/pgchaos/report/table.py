@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
-from pgchaos.history import Record
+from pgchaos.history import STOPPED, Record
 from pgchaos.report.rows import connection, is_act, session_lines, shown_rows, statements
 
 _LEAST_SQL = 24
@@ -139,6 +139,8 @@ def _answer(record: Record) -> list[str]:
         told.append(f"fault: {record.fault}")
     if record.skipped:
         told.append("not sent: an error had ended its transaction")
+    elif record.message == STOPPED or record.ended_by:
+        told.append(record.ended_by or STOPPED)
     elif record.sqlstate not in (None, "00000"):
         told.append(f"ERROR {record.sqlstate}: {shorten(record.message or '', 200)}".rstrip(": "))
     elif record.step and record.sqlstate is None and record.started_at is not None and record.ended_at is None:

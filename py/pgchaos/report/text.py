@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pgchaos.history import Failure, RunResult, Standing
 from pgchaos.report.permutation import none_failed, permutation
-from pgchaos.report.replay import what_it_fixes
+from pgchaos.report.replay import may_differ, what_it_fixes
 from pgchaos.report.table import statement_table
 from pgchaos.scenario.model import Scenario
 from pgchaos.tap import failure_of
@@ -48,20 +48,57 @@ def failure_text(
         _expected(verdict),
         _what_ran(scenario, variables, result),
         permutation(scenario, result, width),
+        _titled("What diag() said:", result.diagnostics),
         _titled("How the sessions stood when the run was stopped:", _standings(result)),
-        _titled(
-            f"Who ran what in {scenario.shown} (times in ms):",
-            []
-            if none_failed(result)
-            else statement_table(
-                result.records + result.acts, result.started_at, width=width - len(_INDENT), everything=everything
-            ),
-        ),
+        [] if none_failed(result) else _who_ran_what(scenario, result, width, everything=everything),
         _titled("The log of its server ended so:", result.log),
         _titled("Besides:", [*result.notes, *map(str, scenario.notes)]),
-        _again(scenario, result, width, again, token),
+        _again(scenario, result, width, again, token) if may_differ(verdict.failures) else [],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def run_text(
+    scenario: Scenario,
+    variables: Mapping[str, str],
+    result: RunResult,
+    *,
+    width: int = 80,
+    everything: bool = False,
+    output: bool = True,
+) -> str:
+    """Write what happened in a run that passed, for those who want to look at it.
+
+    Args:
+        scenario: what was run.
+        variables: the values of its matrix.
+        result: what the run left behind; of a search that found nothing, what its first run did.
+        width: of the terminal in columns.
+        everything: all statements, each whole.
+        output: what was echoed, and notices, too.
+
+    Returns:
+        The text.
+    """
+    blocks = [
+        _what_ran(scenario, variables, result),
+        [line for failure in result.failures for line in _failure(failure)],
+        permutation(scenario, result, width),
+        _titled("It printed:", result.output if output else []),
+        _titled("What diag() said:", result.diagnostics),
+        _who_ran_what(scenario, result, width, everything=everything, summary=True),
+        _titled("Besides:", [*result.notes, *map(str, scenario.notes)]),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _who_ran_what(
+    scenario: Scenario, result: RunResult, width: int, *, everything: bool, summary: bool = False
+) -> list[str]:
+    rows, width = result.records + result.acts, width - len(_INDENT)
+    table = statement_table(rows, result.started_at, width=width, everything=everything, summary=summary)
+    which = " in the first of these" if none_failed(result) else ""
+    return _titled(f"Who ran what in {scenario.shown}{which} (times in ms):", table)
 
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:

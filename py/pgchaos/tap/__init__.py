@@ -1,6 +1,6 @@
 """TAP as pgTAP prints it: from lines to assertions and problems. Knows no database."""
 
-from pgchaos.tap.failures import failure_of, failures_of
+from pgchaos.tap.failures import diagnostics_of, failure_of, failures_of
 from pgchaos.tap.parser import TapParser, TapProblem, TapReport
 
-__all__ = ["TapParser", "TapProblem", "TapReport", "failure_of", "failures_of"]
+__all__ = ["TapParser", "TapProblem", "TapReport", "diagnostics_of", "failure_of", "failures_of"]

@@ -6,7 +6,7 @@ import textwrap
 
 from pgchaos.history import Assertion, Failure
 from pgchaos.tap.lines import HEADING
-from pgchaos.tap.parser import TapReport
+from pgchaos.tap.parser import TOTALS, TapReport
 
 
 def failure_of(assertion: Assertion, number: int | None = None) -> Failure | None:
@@ -60,3 +60,16 @@ def _end_of_heading(lines: list[str], start: int) -> int:
         return start + 1
     closing = (at for at in range(start + 1, len(lines)) if lines[at].endswith('"'))
     return next(closing, start) + 1
+
+
+def diagnostics_of(report: TapReport) -> list[str]:
+    """List what a stream said by diag(), but for what stands with an assertion that failed.
+
+    Args:
+        report: of a closed stream.
+
+    Returns:
+        Lines, without pgTAP's own count of what failed.
+    """
+    said = [line for line in report.remarks if not line.startswith(TOTALS)]
+    return said + [line for assertion in report.assertions if assertion.ok for line in assertion.diagnostics]

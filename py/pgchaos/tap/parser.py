@@ -10,7 +10,7 @@ from pgchaos.scenario.place import Place
 from pgchaos.tap.lines import COUNTS, HEADING, BailOut, Comment, Line, Nested, Noise, Plan, Point, Version, classify
 
 _YAML_SINCE = 13
-_TOTALS = ("Looks like you failed ", "Looks like you planned ")
+TOTALS = ("Looks like you failed ", "Looks like you planned ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class TapParser:
     def _take_comment(self, text: str) -> None:
         if text.startswith("Subtest: "):
             return
-        if self._results and not text.startswith(_TOTALS):
+        if self._results and not text.startswith(TOTALS):
             self._results[-1].diagnostics.append(text)
         else:
             self._remarks.append(text)
@@ -196,7 +196,7 @@ def _told(nested: list[str]) -> list[str]:
         match classify(line):
             case Point(ok=False, directive=""):
                 told.append(line)
-            case Comment(text) if not (text.startswith(("Subtest: ", *_TOTALS)) or HEADING.match(text)):
+            case Comment(text) if not (text.startswith(("Subtest: ", *TOTALS)) or HEADING.match(text)):
                 told.append(text)
             case _:
                 pass
