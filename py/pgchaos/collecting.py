@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -73,7 +74,7 @@ class ScenarioFile(pytest.Module):
         call = scenario_call(self.runner, self.options)
         name = item_name(self.path.stem, job.variables, job.mutant)
         item: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=call)
-        item.job = job
+        item.job = replace(job, root=self.config.rootpath)
         item.title = facts.title
         item.user_properties += [(NOTE, one_line(note)) for note in facts.notes]
         item.line = facts.line

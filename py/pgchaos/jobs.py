@@ -21,7 +21,7 @@ OWN_CONNECTIONS = 5
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one item runs.
+    r"""What one item runs.
 
     Args:
         path: the file.
@@ -35,6 +35,7 @@ class Job:
         draws: values are drawn for it.
         permutations: how many interleavings it runs at most, where the file says all of them; else 0.
         parts: of the engine that it needs beside what all need.
+        root: of the project, below which the files lie that `\copy` reads; None for the current directory.
         limit: the most that its sessions may take in seconds, whatever the scenario says; None for no such limit.
     """
 
@@ -50,6 +51,7 @@ class Job:
     draws: bool = False
     parts: tuple[Part, ...] = ()
     limit: float | None = None
+    root: Path | None = None
 
     def read(self) -> tuple[Scenario, Mutant | None]:
         """Read the file, and plant its mutant.
@@ -64,7 +66,7 @@ class Job:
         from pgchaos.scenario.mutation import mutants_in_force, mutated, slug
         from pgchaos.scenario.reader import read, variants
 
-        scenario = read(self.path, self.shown, extra_tags=self.tags)
+        scenario = read(self.path, self.shown, extra_tags=self.tags, root=self.root)
         if dict(self.variables) not in [dict(values) for values in variants(scenario)]:
             raise self._gone(
                 ", ".join(f"{name} = {value}" for name, value in self.variables.items()) or "a run by itself"

@@ -50,7 +50,7 @@ class Kept:
     def __init__(self, config: pytest.Config, tags: tuple[str, ...]) -> None:
         self._cache: pytest.Cache | None = getattr(config, "cache", None)
         self._writes = getattr(config, "workerinput", {}).get("workerid", _WRITER) == _WRITER
-        self._tags = tags
+        self._tags, self._root = tags, config.rootpath
         self._by = "" if self._cache is None else _reader(tags)
         self._folders: dict[tuple[str, str], _Folder] = {}
 
@@ -66,7 +66,7 @@ class Kept:
             ScenarioError: with everything that is wrong with it.
         """
         if self._cache is None or raw is None:
-            return facts_of(read(path, shown, extra_tags=self._tags, raw=raw))
+            return facts_of(read(path, shown, extra_tags=self._tags, raw=raw, root=self._root))
         name = path.name
         folder = self._folder(self._cache, str(path).removesuffix(name), shown.removesuffix(name))
         digest = blake2b(raw, digest_size=16).hexdigest()
@@ -76,7 +76,7 @@ class Kept:
                 facts = unpacked(was.removeprefix(digest))
                 folder.now[name] = was
                 return facts
-        scenario = read(path, shown, extra_tags=self._tags, raw=raw)
+        scenario = read(path, shown, extra_tags=self._tags, raw=raw, root=self._root)
         facts = facts_of(scenario)
         if not scenario.includes:
             folder.now[name] = digest + facts.packed()

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.scenario.items import Form, Variable
+from pgchaos.scenario.client_copy import ClientCopy, client_copy
+from pgchaos.scenario.items import Form, Send, Variable
 from pgchaos.scenario.lexemes import Command, Sql
 from pgchaos.scenario.lexer import scan
 from pgchaos.scenario.place import Place
-from tests.scenario.lexing import found, mistakes, statements
+from tests.scenario.lexing import found, mistakes, only, statements
 
 V = Variable("v", Form.PLAIN, ":v")
 
@@ -66,7 +67,13 @@ def test_quit_by_either_name() -> None:
     assert [command.name for command in found(Command, "\\q\n\\quit")] == ["quit", "quit"]
 
 
-@pytest.mark.parametrize("text", ["\\pset null '-'", "\\t", "\\a", "\\x on", "\\t\\a \\x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("\\pset null '-'", "\\t", "\\a", "\\x on", "\\t\\a \\x", "\\timing off", "\\d", "\\d+ app.t", "\\dt+ *.*"),
+        *("\\dS+", "\\dFp", "\\df+ f", "\\drds", "\\l", "\\l+", "\\list", "\\z t", "\\sf+ f", "\\conninfo"),
+    ],
+)
 def test_display_settings_do_nothing(text: str) -> None:
     assert scan(text, "x.sql") == []
     assert [sql.text for sql in found(Sql, f"SELECT 1\n{text}\n;")] == ["SELECT 1"]
@@ -78,9 +85,28 @@ def test_display_settings_do_nothing(text: str) -> None:
         (r"\gest p", r"\gest is not supported; did you mean \gset?"),
         (r"\sett a 1", r"\sett is not supported; did you mean \set?"),
         (r"\endfi", r"\endfi is not supported; did you mean \endif?"),
-        (r"\connect other", r"\connect is not supported"),
-        (r"\! rm 'x", r"\! is not supported"),
-        (r"\copy t FROM 'f'", r"\copy is not supported; use COPY … FROM STDIN with its data inline up to \."),
+        (r"\! rm 'x", r"\! is not supported; no command of the shell is run: do it before pytest, or in a fixture"),
+        (r"\getenv a B", r"\getenv is not supported; set the variable by \set"),
+        (r"\bind 1 \g", r"\bind is not supported; use PREPARE and EXECUTE"),
+        (r"\prompt a", r"\prompt is not supported; it is for a person at the terminal: set the variable by \set"),
+        (r"\drop t", r"\drop is not supported"),
+        (r"\copy t TO 'f'", r"\copy … TO writes a file, which pgchaos does not; COPY … TO STDOUT prints the rows"),
+        (
+            r"\copy (SELECT 1) TO f",
+            r"\copy … TO writes a file, which pgchaos does not; COPY … TO STDOUT prints the rows",
+        ),
+        (
+            r"\copy t FROM PROGRAM 'ls'",
+            r"\copy … FROM PROGRAM runs a program, which pgchaos does not; put its output into a file",
+        ),
+        (r"\copy t FROM 'f' (FORMAT binary)", r"\copy … BINARY is not supported; use text or CSV"),
+        (r"\copy t", r"\copy is not understood; write \copy TABLE [(COLUMNS)] FROM 'FILE' [OPTIONS]"),
+        (
+            r"\o out.txt",
+            r"\o out.txt: no file is written; \o /dev/null hides what follows, and \o shows it again",
+        ),
+        (r"\o | cat", r"\o | cat: no file is written; \o /dev/null hides what follows, and \o shows it again"),
+        (r"\encoding KLINGON", r"\encoding KLINGON: no such encoding is known here"),
         (r"\.", r"\. without COPY … FROM STDIN before it"),
         ("\\", "a backslash without a command; inside a string it belongs between quotes"),
         (r"\endif;", r"\endif; is no command of psql; a meta-command ends with its line: \endif"),
@@ -100,11 +126,13 @@ def test_unsupported_commands_take_their_line_with_them(text: str, mistake: str)
         (r"\g", r"\g with nothing before it; take away the `;` that ends the statement before"),
         (
             r"SELECT 2 \g out.txt",
-            r"arguments of \g (options, files and pipes) are not supported; plain \g sends the statement like `;`",
+            r"\g out.txt: no file is written and nothing is piped; plain \g sends the statement like `;`, and"
+            r" \g /dev/null hides its rows",
         ),
         (
             r"SELECT 2 \g | cat",
-            r"arguments of \g (options, files and pipes) are not supported; plain \g sends the statement like `;`",
+            r"\g | cat: no file is written and nothing is piped; plain \g sends the statement like `;`, and"
+            r" \g /dev/null hides its rows",
         ),
         (
             r"SELECT 2 \gset -- looks",
@@ -160,11 +188,33 @@ def test_a_refused_command_that_ends_a_statement_is_told_alone(name: str) -> Non
     assert statements(text) == ["SELECT 1", "SELECT 2"]
 
 
-@pytest.mark.parametrize("data", ["it's; one\n\\.\n", "\\.\n"])
-def test_the_data_of_a_refused_copy_is_no_sql(data: str) -> None:
-    text = f"\\copy t from STDIN\n{data}SELECT 1;"
-    assert [mistake.partition(" is not")[0] for mistake in mistakes(text)] == ["1: \\copy"]
-    assert statements(text) == ["SELECT 1"]
+@pytest.mark.parametrize(("data", "sent"), [("it's; one\n\\.\n", "it's; one\n"), ("\\.\n", "")])
+def test_the_data_of_a_client_copy_is_no_sql(data: str, sent: str) -> None:
+    copy, after = found(Sql, f"\\copy t (a, b) from STDIN CSV;\n{data}SELECT 1;")
+    assert (copy.text, copy.verb, copy.copy) == ("COPY t (a, b) FROM STDIN CSV", "COPY", sent)
+    assert after.text == "SELECT 1"
+
+
+@pytest.mark.parametrize(
+    ("written", "statement", "file"),
+    [
+        ("t from 'f.csv'", "COPY t FROM STDIN", "f.csv"),
+        (' "My t" ( a, "b" ) FROM d/f.csv CSV HEADER;', 'COPY "My t" ( a, "b" ) FROM STDIN CSV HEADER', "d/f.csv"),
+        (
+            "app.t From 'it''s' WITH (FORMAT csv) WHERE a > 1",
+            "COPY app.t FROM STDIN WITH (FORMAT csv) WHERE a > 1",
+            "it's",
+        ),
+        ("t(a)from f", "COPY t(a) FROM STDIN", "f"),
+    ],
+)
+def test_a_client_copy_names_its_file(written: str, statement: str, file: str) -> None:
+    assert client_copy(written) == ClientCopy(statement, file)
+
+
+def test_a_hidden_statement() -> None:
+    assert only("SELECT 1 \\g /dev/null").send is Send.HIDDEN
+    assert only("SELECT 1 \\g").send is Send.PLAIN
 
 
 @pytest.mark.parametrize(

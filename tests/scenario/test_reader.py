@@ -539,4 +539,6 @@ def test_an_included_file_that_is_no_text_is_told_where_it_is_named(scenario: Re
     (scenario.folder / "raw.sql").write_bytes(b"SELECT 1;\nSELECT '\xff';\n")
     with pytest.raises(ScenarioError) as caught:
         scenario("-- chaos:setup\n\\i raw.sql\n" + CHECK)
-    assert str(caught.value) == "sql/t.sql:2: \\i raw.sql: is not UTF-8 (byte 0xff in this line) (line 2)"
+    assert str(caught.value) == (
+        "sql/t.sql:2: \\i raw.sql: is not UTF-8 (byte 0xff in this line; \\encoding says what it is in) (line 2)"
+    )

@@ -66,7 +66,7 @@ def unreadable(tmp_path: Path, kind: str) -> Path:
     [
         ("missing", "1: the file cannot be read: there is no such file"),
         ("folder", "1: the file cannot be read: it is no plain file"),
-        ("not UTF-8", "2: the file is not UTF-8 (byte 0xe9 in this line)"),
+        ("not UTF-8", "2: the file is not UTF-8 (byte 0xe9 in this line; \\encoding says what it is in)"),
         ("NUL", "3: the file holds a NUL byte, so it is no text"),
         ("huge", "1: the file is larger than 16 MiB; load large data from files of the server"),
         ("empty", "1: the file holds no statement"),

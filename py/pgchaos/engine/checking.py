@@ -55,6 +55,8 @@ class Check:
 
     def _done(self, statement: Statement, answer: Answer) -> None:
         failures, printed = self._unheard.done(statement, answer)
+        if self._plain and self.section.hides:
+            return
         if self._plain:
             # pg_prove says nothing of it either, and its verdict stays
             self._result.remarks += [f"{failure.place}: {failure.text}" for failure in failures]

@@ -8,6 +8,7 @@ from pgchaos.engine.answer import Answer
 from pgchaos.engine.hints import About, emptied_search_path
 from pgchaos.engine.psql_variables import NAMES, PsqlVariables
 from pgchaos.scenario.branches import Branches
+from pgchaos.scenario.encodings import encoding_named
 from pgchaos.scenario.items import Form, Meta, Parts, Send, Statement, Variable
 from pgchaos.scenario.names import meant
 from pgchaos.scenario.place import Place
@@ -75,16 +76,25 @@ class Interpreter:
         elif not self.branches.active():
             return
         elif item.name == "set":
-            self._set(self._evaluate(item))
+            self._set(self.evaluate(item))
         elif item.name == "unset":
-            for name in self._evaluate(item):
+            for name in self.evaluate(item):
                 self.variables.pop(name, None)
         elif item.name == "quit":
             raise Quit
+        elif item.name == "encoding":
+            # the reader has read the file so; what is sent is UTF-8
+            for named in filter(None, map(encoding_named, self.evaluate(item)[:1])):
+                self.psql.encodes(named)
         else:
-            self._say(echoed(self._evaluate(item)).rstrip("\n"))
+            self._say(echoed(self.evaluate(item)).rstrip("\n"))
 
-    def _evaluate(self, item: Meta) -> tuple[str, ...]:
+    def evaluate(self, item: Meta) -> tuple[str, ...]:
+        """Put the variables into the arguments of a meta-command.
+
+        Raises:
+            Wrong: the text would be too long.
+        """
         try:
             return evaluate(item.args, self._known(part for arg in item.args for part in arg))
         except TooLong as error:
@@ -134,7 +144,7 @@ class Interpreter:
             raise Wrong(str(error)) from None
 
     def _truth(self, item: Meta) -> bool:
-        value = " ".join(self._evaluate(item))
+        value = " ".join(self.evaluate(item))
         held = truth(value)
         if held is None and not self._passing:
             unset = "".join(f"; {hint}" for hint in self._unset(part for arg in item.args for part in arg))

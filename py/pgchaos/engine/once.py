@@ -16,7 +16,7 @@ from pgchaos.faults.kinds import disks_of
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.condition import holds
 from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.plain import Contents, contents_for
+from pgchaos.scenario.plain import Contents, connects_again, contents_for
 from pgchaos.schedule.orders import Order
 from pgchaos.server import Sandbox, Server, ServerError
 from pgchaos.server.settings import NoDisk
@@ -88,7 +88,8 @@ def run_once(
 
 def _sandbox(scenario: Scenario, variables: Mapping[str, str], server: Server) -> AbstractContextManager[Sandbox]:
     if scenario.sandbox != "server":
-        schema, again = scenario.sandbox == "schema", scenario.plain and not mentions(scenario, MARKS)
+        schema = scenario.sandbox == "schema"
+        again = scenario.plain and not mentions(scenario, MARKS) and not connects_again(scenario)
         contents = contents_for(scenario.statements()) if scenario.plain else Contents.TOOLKIT
         return server.sandbox(scenario.extensions, schema=schema, again=again, contents=contents)
     settings = {one.name: one.value for one in scenario.server if holds(one.when, variables)}

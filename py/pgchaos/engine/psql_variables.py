@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pgchaos.engine.answer import SUCCESS, Answer, ServerError
 from pgchaos.engine.link import Link
 
@@ -34,6 +36,14 @@ class PsqlVariables:
             link: the connection that statements are sent on.
         """
         self._connection = link.psql_variables()
+
+    def encodes(self, encoding: str) -> None:
+        r"""Take note of an \encoding.
+
+        Args:
+            encoding: that the file is in from here on.
+        """
+        self._connection["ENCODING"] = encoding
 
     def answered(self, answer: Answer) -> None:
         """Take note of what came of a statement.
@@ -68,3 +78,30 @@ class PsqlVariables:
             case "LAST_ERROR_MESSAGE":
                 return self._last_error.message
         return self._connection.get(name, _FIXED.get(name))
+
+
+_PARTS = ("DBNAME", "USER", "HOST", "PORT")
+_OTHERWISE = {
+    "DBNAME": "a plain pgTAP file has one database",
+    "USER": "SET ROLE or SET SESSION AUTHORIZATION acts as another role",
+    "HOST": "a plain pgTAP file has one server",
+    "PORT": "a plain pgTAP file has one server",
+}
+
+
+def not_here(words: Sequence[str], psql: PsqlVariables) -> str:
+    r"""Say why a \c leads elsewhere than to where the connection is already.
+
+    Args:
+        words: its arguments: database, role, host and port; `-` or none for the same.
+        psql: of the connection.
+
+    Returns:
+        The reason, and what to do; '' where it connects to the same again.
+    """
+    for name, word in zip(_PARTS, words, strict=False):
+        have = psql.value(name)
+        if word not in ("", "-", have):
+            written = " ".join(("\\c", *words))
+            return f"{written}: it connects again to {name} {have} only, by \\c - ; {_OTHERWISE[name]}"
+    return ""

@@ -13,6 +13,7 @@ from pgchaos.engine.door import SILENT, SILENT_LIMIT, Door
 from pgchaos.engine.hints import About
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
 from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.psql_variables import not_here
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import Voices, vars_literal
 from pgchaos.engine.wording import error_failure, plain_failure
@@ -70,6 +71,7 @@ class Section:
         self._about: About | None = None
         self._deadline = 0.0
         self._begun: Answer | None = None
+        self._hidden = False  # by \o /dev/null
         self._aside = False  # what is echoed goes where psql sends errors, so that pg_prove does not read it
 
     def run(self, items: Iterable[Item], seconds: float) -> Failure | None:
@@ -87,9 +89,9 @@ class Section:
         if not items:
             return None
         try:
-            link = self._connected()
+            self._connected()
             for item in items:
-                failure = self._perform(link, item, seconds)
+                failure = self._perform(item, seconds)
                 if failure is not None:
                     return failure
         except LinkError as refused:
@@ -187,6 +189,11 @@ class Section:
         return self._link is not None and self._link.status in BLOCK
 
     @property
+    def hides(self) -> bool:
+        r"""Whether \o hides what it prints."""
+        return self._hidden
+
+    @property
     def place(self) -> Place | None:
         """The last statement or meta-command."""
         return self._place
@@ -203,14 +210,29 @@ class Section:
         """Take a notice of the server."""
         self._voices.hear(self._who, self._place, raw)
 
-    def _perform(self, link: Link, item: Item, seconds: float) -> Failure | None:
+    def _perform(self, item: Item, seconds: float) -> Failure | None:
         self._place = item.place
         if isinstance(item, Meta):
-            self._aside = item.name == "warn"
-            self._state.meta(item)
+            self._meta(item)
         elif isinstance(item, Statement) and self._state.branches.active():
-            return self._statement(link, item, seconds)
+            assert self._link is not None, "connected before the first item"
+            return self._statement(self._link, item, seconds)
         return None
+
+    def _meta(self, item: Meta) -> None:
+        if item.name not in ("o", "c"):
+            self._aside = item.name == "warn" or (item.name == "qecho" and self._hidden)
+            self._state.meta(item)
+        elif not self._state.branches.active():
+            return
+        elif item.name == "o":
+            self._hidden = bool(item.args)
+        else:
+            wrong = not_here(self._state.evaluate(item), self._state.psql)
+            if wrong:
+                raise Wrong(wrong)
+            self.close()
+            self._connected()
 
     def _statement(self, link: Link, item: Statement, seconds: float) -> Failure | None:
         self._about = self._state.about(item)
@@ -281,6 +303,8 @@ class Section:
 
     def _read(self, hear: Hear, answer: Answer, place: Place, send: Send) -> None:
         r"""Hear what psql would print: not the result that \gset or \gexec takes, but what COPY … TO STDOUT sends."""
+        if self._hidden or send is Send.HIDDEN:
+            return
         taken = send is not Send.PLAIN and answer.error is None
         for result in answer.results[:-1] if taken else answer.results:
             for row in result.rows():

@@ -76,6 +76,8 @@ def _why(statement: Statement, answer: Answer) -> str:
     if statement.send is Send.GSET or (answer.results and not _returns(answer)):
         how = "\\gset takes it" if statement.send is Send.GSET else f"{statement.verb or 'this'} returns no rows"
         return f"assertion was not run where it is read: {how}, so call it by a SELECT that prints its TAP line"
+    if statement.send is Send.HIDDEN:
+        return r"assertion was not run where it is read: \g /dev/null hides what it prints"
     if any(result.height for result in answer.results):
         return "assertion was not run: its query returned no TAP line"
     return "assertion was not run: its query returned no row"

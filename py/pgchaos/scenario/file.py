@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pgchaos.faults.kinds import RUN
 from pgchaos.scenario.arguments import Args, Wrong
 from pgchaos.scenario.body import Body
+from pgchaos.scenario.commands import PLAIN_ONLY
 from pgchaos.scenario.directives import WORDS, Directive, directive
 from pgchaos.scenario.found import PLAIN_SECTIONS, Found
 from pgchaos.scenario.head import Head
@@ -89,7 +90,10 @@ class Reading:
             self.stray = sql.place
 
     def _command(self, command: Command) -> None:
-        if self.body is not None:
+        if command.name in PLAIN_ONLY:
+            what = f"\\{command.name} is for plain pgTAP files only: {PLAIN_ONLY[command.name]}"
+            self.complain(command.place, what)
+        elif self.body is not None:
             self.body.command(command)
         elif self.mutant is not None:
             self._outside_mutant(command.place)
@@ -253,4 +257,5 @@ class Reading:
 def _sets_psql(command: Command) -> bool:
     """Say whether it is a setting of psql itself, as the heads of pgTAP files have."""
     name = command.args[0] if command.args else ()
-    return command.name in ("set", "unset") and len(name) == 1 and name[0] in _PSQL_SETTINGS
+    sets = command.name in ("set", "unset") and len(name) == 1 and name[0] in _PSQL_SETTINGS
+    return sets or command.name == "encoding"

@@ -41,6 +41,7 @@ class Send(Enum):
     PLAIN = ";"
     GSET = "\\gset"
     GEXEC = "\\gexec"
+    HIDDEN = "\\g /dev/null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,9 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    r"""A psql meta-command that has an effect at run time: \set \unset \echo \qecho \warn \if \elif \else \endif \quit.
+    r"""A psql meta-command that has an effect at run time.
+
+    They are \set \unset \echo \qecho \warn \if \elif \else \endif \quit \encoding, and in plain files \o \c.
 
     Args:
         place: its line.

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 
+from pgchaos.scenario.client_copy import WrongCopy, client_copy
 from pgchaos.scenario.commands import (
-    DISPLAY,
     ENDING,
     FILES,
-    FROM_STDIN,
     RUN,
     SAME,
     TERMINATORS,
     directive_behind,
+    is_display,
     terminators,
     unsupported,
+    wrong_arguments,
     wrong_terminator,
 )
 from pgchaos.scenario.draft import Draft
@@ -68,6 +69,18 @@ def scan(text: str, shown: str) -> list[Lexeme]:
     """
     text = text.removeprefix("\ufeff")
     return _Scanner(text.replace("\r\n", "\n") if "\r" in text else text, shown).scan()
+
+
+def copy_statement(place: Place, statement: str, data: str) -> Sql:
+    r"""Make the statement that a \copy sends.
+
+    Args:
+        place: of the command.
+        statement: COPY … FROM STDIN.
+        data: that it sends.
+    """
+    bones = next((found.skeleton for found in scan(f"{statement};\n\\.\n", "") if isinstance(found, Sql)), statement)
+    return Sql(place, statement, (statement,), "COPY", copy=data, skeleton=bones)
 
 
 class _Scanner:
@@ -216,15 +229,20 @@ class _Scanner:
         name_end = _end(SLASH_NAME.match(text, start + 1), start + 1)
         written = text[start + 1 : name_end]
         name = SAME.get(written, written)
-        if name not in RUN and name not in TERMINATORS and name not in DISPLAY:
+        if name == "copy":
+            self._client_copy(start, name_end)
+            return
+        if name not in RUN and name not in TERMINATORS and not is_display(name):
             self._refuse(start, written)
             return
         given = arguments(text, name_end)
         self._at = given.end
         if given.wrong:
             self._mistake(start, rf"\{written}: {given.wrong}")
-        elif name not in TERMINATORS and (wrong := directive_behind(written, text[name_end : given.end])):
-            self._mistake(start, wrong)
+        elif name not in TERMINATORS:
+            wrong = directive_behind(written, text[name_end : given.end]) or wrong_arguments(name, given.args)
+            if wrong:
+                self._mistake(start, wrong)
         if name in TERMINATORS:
             self._terminator(start, name, given)
         elif name in RUN:
@@ -239,19 +257,45 @@ class _Scanner:
         self._at = line_end(text, start)
         if self._draft and name in ENDING:
             self._close(self._draft, Send.PLAIN, start)
-        elif name == "copy" and FROM_STDIN.search(text, start, self._at):
-            end, after = data_end(text, min(self._at + 1, len(text)))
-            self._at = self._at if end < 0 else after
+
+    def _client_copy(self, start: int, begin: int) -> None:
+        r"""Take a \copy, which has all of its line, and the data below it where that is not in a file."""
+        text = self._text
+        self._at = line_end(text, begin)
+        written = text[begin : self._at]
+        self._end_draft(start, "copy")
+        try:
+            copy = client_copy(written)
+        except WrongCopy as wrong:
+            self._mistake(start, directive_behind("copy", written) or str(wrong))
+            return
+        if wrong_behind := directive_behind("copy", written):
+            self._mistake(start, wrong_behind)
+        if copy.file is not None:
+            self._found.append(Command(self._place(start), "copy", ((written,),)))
+            return
+        below = min(self._at + 1, len(text))
+        end, after = data_end(text, below)
+        if end < 0:
+            self._mistake(start, COPY_OPEN)
+            end = after = len(text)
+        self._at = after
+        self._found.append(copy_statement(self._place(start), copy.statement, text[below:end]))
+
+    def _end_draft(self, start: int, name: str) -> None:
+        """End the statement in which a command stands, if there is one, and say that this is a mistake."""
+        if self._draft is None:
+            return
+        # psql would obey it at once and go on with the statement; nearly always its end was forgotten
+        begun = self._draft.place
+        sql = self._close(self._draft, Send.PLAIN, start)
+        opened = open_parenthesis(sql)
+        cause = f"missing {terminators(sql.text)}?" if opened is None else NOT_CLOSED.format(opened)
+        text = rf"\{name} inside the statement that begins in line {begun.line}; {cause}"
+        self._found.append(Mistake(self._place(start), text, begun))
 
     def _run(self, start: int, name: str, args: tuple[Parts, ...]) -> None:
-        if self._draft:
-            # psql would obey it at once and go on with the statement; nearly always its end was forgotten
-            begun = self._draft.place
-            sql = self._close(self._draft, Send.PLAIN, start)
-            opened = open_parenthesis(sql)
-            cause = f"missing {terminators(sql.text)}?" if opened is None else NOT_CLOSED.format(opened)
-            text = rf"\{name} inside the statement that begins in line {begun.line}; {cause}"
-            self._found.append(Mistake(self._place(start), text, begun))
+        self._end_draft(start, name)
         if name in FILES:
             args = without_semicolons(args)
         self._found.append(Command(self._place(start), name, args))
@@ -264,7 +308,8 @@ class _Scanner:
         elif not given.wrong and (wrong := wrong_terminator(name, args)):
             self._mistake(start, wrong)
         if draft:
-            send = {"gset": Send.GSET, "gexec": Send.GEXEC}.get(name, Send.PLAIN)
+            hidden = Send.HIDDEN if args else Send.PLAIN
+            send = {"gset": Send.GSET, "gexec": Send.GEXEC}.get(name, hidden)
             self._finish(draft, send, start, args[0] if name == "gset" and args else ())
 
     def _finish(self, draft: Draft, send: Send, end: int, prefix: Parts = ()) -> None:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from enum import Enum
 
-from pgchaos.scenario.items import Statement
+from pgchaos.scenario.items import Meta, Statement
+from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.pgtap import FUNCTIONS, own_functions
 from pgchaos.scenario.skeleton import called
 
@@ -52,3 +53,13 @@ def _creates(text: str) -> bool:
     """Say whether a statement creates pgTAP so that it may not be there: `IF NOT EXISTS` alone does nothing then."""
     found = _CREATES_PGTAP.search(text)
     return found is not None and (found["there"] is None or _WHERE.search(text, found.end()) is not None)
+
+
+def connects_again(scenario: Scenario) -> bool:
+    r"""Say whether a plain pgTAP file ends its connection by `\c` and begins another.
+
+    Args:
+        scenario: the file.
+    """
+    items = (item for part in scenario.checks for item in part.items)
+    return any(isinstance(item, Meta) and item.name == "c" for item in items)

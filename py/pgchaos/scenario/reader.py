@@ -24,7 +24,12 @@ _CODE = re.compile(r"^[ \t\r\ufeff]*(?!--)[^ \t\r\n\ufeff]", re.MULTILINE)
 
 
 def read(
-    path: Path, shown: str | None = None, *, extra_tags: Collection[str] = (), raw: bytes | None = None
+    path: Path,
+    shown: str | None = None,
+    *,
+    extra_tags: Collection[str] = (),
+    raw: bytes | None = None,
+    root: Path | None = None,
 ) -> Scenario:
     r"""Read a file and the files that it includes.
 
@@ -33,6 +38,8 @@ def read(
         shown: the path as users are told of it; without it, `path`.
         extra_tags: tags that are allowed beside slow, concurrent, destructive and smoke.
         raw: what the file holds, where that was read before.
+        root: of the project, below which the files lie that \copy reads; None for the current directory, and the folder
+            of each file.
 
     Returns:
         What it says. A file without a directive is a plain pgTAP file: all of it is one check section.
@@ -46,7 +53,7 @@ def read(
     except Unreadable as error:
         raise ScenarioError((Problem(Place(shown, error.line), f"the file {error}"),)) from error
     problems: list[Problem] = []
-    source = Source(lambda place, what: problems.append(Problem(place, what)))
+    source = Source(lambda place, what: problems.append(Problem(place, what)), root)
     source.add(path, shown, text)
     comments = [lexeme for lexeme in source.lexemes if type(lexeme) is Comment]
     if any(directive(comment.text) for comment in comments):

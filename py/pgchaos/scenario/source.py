@@ -2,18 +2,22 @@ r"""A file and the files that it includes, as one run of lexemes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from pgchaos.scenario.client_copy import WrongCopy, client_copy, data_file
+from pgchaos.scenario.encodings import UTF8, codec_of, encoding_named
 from pgchaos.scenario.items import Parts
 from pgchaos.scenario.lexemes import Command, Lexeme
-from pgchaos.scenario.lexer import scan
+from pgchaos.scenario.lexer import copy_statement, scan
 from pgchaos.scenario.place import Place
 
+_NEWLINE = ord("\n")
 LARGEST = 16 * 1024 * 1024
 DEEPEST = 50
 MOST_FILES = 500
+_READ_HERE = ("\\i", "\\q", "\\copy", "\\encoding")
 _INCLUDES = {"i": False, "include": False, "ir": True, "include_relative": True}
 
 
@@ -25,18 +29,20 @@ class Unreadable(Exception):
         self.line = line
 
 
-def text_of(path: Path, raw: bytes | None = None) -> str:
-    """Read a file.
+def text_of(path: Path, raw: bytes | None = None, encoding: str = UTF8, *, commands: bool = True) -> str:
+    r"""Read a file.
 
     Args:
         path: where it lies.
         raw: what it holds, where that was read before.
+        encoding: that it is in, by PostgreSQL's name.
+        commands: it holds commands, of which \encoding says what the lines below are in.
 
     Returns:
         Its text; line ends and a byte order mark as they are.
 
     Raises:
-        Unreadable: it is no plain file, larger than 16 MiB, not UTF-8, or holds a NUL byte.
+        Unreadable: it is no plain file, larger than 16 MiB, not in its encoding, or holds a NUL byte.
     """
     raw = _bytes_of(path) if raw is None else raw
     if len(raw) > LARGEST:
@@ -44,11 +50,33 @@ def text_of(path: Path, raw: bytes | None = None) -> str:
     nul = raw.find(b"\0")
     if nul >= 0:
         raise Unreadable("holds a NUL byte, so it is no text", raw.count(b"\n", 0, nul) + 1)
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise Unreadable(f"is not UTF-8 (byte 0x{raw[error.start]:02x} in this line)", line) from error
+    texts, done = [], 0
+    for end, following in [*(_encodings(raw) if commands and b"\\encoding" in raw else ()), (len(raw), UTF8)]:
+        try:
+            texts.append(raw[done:end].decode(codec_of(encoding)))
+        except UnicodeDecodeError as error:
+            at = done + error.start
+            name, hint = ("UTF-8", "; \\encoding says what it is in") if encoding == UTF8 else (encoding, "")
+            what = f"is not {name} (byte 0x{raw[at]:02x} in this line{hint})"
+            raise Unreadable(what, raw.count(b"\n", 0, at) + 1) from error
+        done, encoding = end, following
+    return "".join(texts)
+
+
+def _encodings(raw: bytes) -> Iterator[tuple[int, str]]:
+    r"""Find each \encoding of a file: where the line below it begins, and the encoding from there on."""
+    ends = [at + 1 for at, byte in enumerate(raw) if byte == _NEWLINE]
+    # what stands outside ASCII is no part of a command, in any encoding
+    for lexeme in scan(raw.decode("latin-1"), ""):
+        named = _encoding_of(lexeme)
+        if named and lexeme.place.line <= len(ends):
+            yield ends[lexeme.place.line - 1], named
+
+
+def _encoding_of(lexeme: Lexeme) -> str | None:
+    if not (isinstance(lexeme, Command) and lexeme.name == "encoding" and lexeme.args):
+        return None
+    return encoding_named(_plain(lexeme.args[0]) or "")
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -71,20 +99,23 @@ def _too_large() -> Unreadable:
 
 @dataclass(slots=True)
 class Source:
-    """A file with what it includes.
+    r"""A file with what it includes.
 
     Args:
         complain: called with the place and text of each problem.
+        root: of the project, below which files of `\copy` lie; None for the current directory, and each file's folder.
         texts: the text of each file, by the name that it is shown with.
         included: the files that were read besides, in order.
         lexemes: of all, in the order in which psql would meet them.
     """
 
     complain: Callable[[Place, str], None]
+    root: Path | None = None
     texts: dict[str, str] = field(default_factory=dict)
     included: list[Path] = field(default_factory=list)
     lexemes: list[Lexeme] = field(default_factory=list)
     _open: list[Path] = field(default_factory=list)
+    _encoding: str = UTF8
 
     def add(self, path: Path, shown: str, text: str) -> None:
         """Cut a file's text into lexemes, and put those of the files that it includes in their place.
@@ -96,22 +127,41 @@ class Source:
         """
         self.texts[shown] = text
         cut = scan(text, shown)
-        if "\\i" not in text and "\\q" not in text:
+        if not any(command in text for command in _READ_HERE):
             self.lexemes += cut
             return
         self._open.append(path)
-        branches = 0
+        branches, outside = 0, self._encoding
         for lexeme in cut:
             if isinstance(lexeme, Command):
                 if lexeme.name in _INCLUDES:
                     self._include(path, shown, lexeme)
                     continue
+                if lexeme.name == "copy":
+                    self._copy(path, lexeme)
+                    continue
+                self._encoding = _encoding_of(lexeme) or self._encoding
                 branches += {"if": 1, "endif": -1}.get(lexeme.name, 0)
                 # psql ends this file only, not the one that includes it
                 if lexeme.name == "quit" and len(self._open) > 1 and branches <= 0:
                     break
             self.lexemes.append(lexeme)
         self._open.pop()
+        self._encoding = outside
+
+    def _copy(self, path: Path, command: Command) -> None:
+        copy = client_copy("".join(map(str, command.args[0])))
+        name = copy.file or ""
+        try:
+            found = data_file(name, path.parent, self.root)
+            data = text_of(found, encoding=self._encoding, commands=False)
+        except (WrongCopy, Unreadable) as error:
+            at = f" (line {error.line})" if isinstance(error, Unreadable) and error.line > 1 else ""
+            what = str(error) if isinstance(error, WrongCopy) else f"the file {error}"
+            self.complain(command.place, f"\\copy … FROM '{name}': {what}{at}")
+            return
+        self.included.append(found)
+        self.lexemes.append(copy_statement(command.place, copy.statement, data))
 
     def _include(self, path: Path, shown: str, command: Command) -> None:
         name = _plain(command.args[0]) if len(command.args) == 1 else None
@@ -127,7 +177,7 @@ class Source:
             self.complain(command.place, f"\\{command.name} {name}: too many files are included")
             return
         try:
-            text = text_of(inner)
+            text = text_of(inner, encoding=self._encoding)
         except Unreadable as error:
             at = f" (line {error.line})" if error.line > 1 else ""
             self.complain(command.place, f"\\{command.name} {name}: {error}{at}")

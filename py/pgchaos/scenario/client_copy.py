@@ -1,0 +1,100 @@
+r"""psql's `\copy … FROM`: which statement it sends, and which file it reads.
+
+Source: parse_slash_copy and do_copy in psql's copy.c. The line is taken as it stands: variables are not put in.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_NAME = r'(?:"[^"]*(?:""[^"]*)*"|[^\s".,()]+)'
+_COPY = re.compile(
+    rf"""\s*(?P<binary>binary\s+)?
+        (?P<table>{_NAME}(?:\s*\.\s*{_NAME})*\s*(?:\([^)]*\))?)\s*
+        \b(?P<way>from|to)\b\s*
+        (?P<program>program\b)?\s*
+        (?P<source>'[^']*(?:''[^']*)*'|\S+)
+        (?P<rest>.*)""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+_QUERY_TO = re.compile(r"\s*\(.*\)\s*to\b", re.IGNORECASE | re.DOTALL)
+_BINARY = re.compile(r"\bbinary\b", re.IGNORECASE)
+
+WRITES = r"\copy … TO writes a file, which pgchaos does not; COPY … TO STDOUT prints the rows"
+FORM = r"\copy is not understood; write \copy TABLE [(COLUMNS)] FROM 'FILE' [OPTIONS]"
+
+
+class WrongCopy(Exception):
+    r"""A \copy that is not run; the text says why, and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCopy:
+    r"""What a \copy says.
+
+    Args:
+        statement: that is sent to the server.
+        file: that its data is in; None where it stands below the line.
+    """
+
+    statement: str
+    file: str | None
+
+
+def client_copy(written: str) -> ClientCopy:
+    r"""Read a \copy.
+
+    Args:
+        written: what stands behind its name, to the end of the line.
+
+    Raises:
+        WrongCopy: it is none that is run.
+    """
+    found = _COPY.match(written)
+    if found is None:
+        raise WrongCopy(WRITES if _QUERY_TO.match(written) else FORM)
+    source, rest = found["source"], found["rest"].strip()
+    if found["way"].lower() == "to":
+        raise WrongCopy(WRITES)
+    if found["program"]:
+        raise WrongCopy(r"\copy … FROM PROGRAM runs a program, which pgchaos does not; put its output into a file")
+    if source.lower() == "pstdin":
+        raise WrongCopy(r"\copy … FROM PSTDIN reads psql's own input, which there is none of; name a file")
+    if found["binary"] or _BINARY.search(rest):
+        raise WrongCopy(r"\copy … BINARY is not supported; use text or CSV")
+    statement = " ".join(filter(None, ("COPY", found["table"].strip(), "FROM STDIN", rest.rstrip("; \t"))))
+    if source.lower() == "stdin":
+        return ClientCopy(statement, None)
+    name = source[1:-1].replace("''", "'") if source.startswith("'") else source
+    return ClientCopy(statement, name)
+
+
+def data_file(name: str, beside: Path, root: Path | None) -> Path:
+    r"""Find the file that a \copy reads.
+
+    Args:
+        name: as written; a relative one is looked for in the current directory, as psql does, and then beside the file.
+        beside: the folder of the file that holds the command.
+        root: of the project; None for the current directory, or that folder.
+
+    Returns:
+        Where it lies, all links followed.
+
+    Raises:
+        WrongCopy: there is none, or it lies outside the project.
+    """
+    roots = [root] if root is not None else [Path.cwd(), beside]
+    try:
+        given = Path(name).expanduser()
+        here = Path.cwd() / given
+        found = (here if here.is_file() else beside / given).resolve()
+        if not found.exists():
+            where = "" if given.is_absolute() else "; it is looked for in the current directory and beside this file"
+            raise WrongCopy(f"there is no such file{where}")
+        if not any(found.is_relative_to(one.resolve()) for one in roots):
+            raise WrongCopy(f"the file lies outside the project, {roots[0]}: copy it into the project")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise WrongCopy(f"the file cannot be read: {error}") from error
+    return found

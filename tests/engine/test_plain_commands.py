@@ -1,0 +1,106 @@
+r"""psql's commands in plain pgTAP files: hidden output, connecting again, files of `\copy`, encodings."""
+
+from __future__ import annotations
+
+from tests.engine.playing import Play, held, only
+
+
+def test_hidden_rows_are_not_read(play: Play) -> None:
+    result = play(
+        r"""BEGIN;
+SELECT plan(3);
+SELECT 'not ok 7' \g /dev/null
+SELECT is(:ROW_COUNT::int, 1, 'ROW_COUNT is of the hidden statement');
+\o /dev/null
+SELECT 'not ok 8';
+COPY (SELECT 'not ok 9') TO STDOUT;
+\qecho not ok 10
+\echo ok 2 - echoed all the same
+\o
+SELECT 'ok 3 - shown again';
+ROLLBACK;
+"""
+    )
+    assert held(result) == ["ROW_COUNT is of the hidden statement", "echoed all the same", "shown again"]
+    assert result.remarks == []
+
+
+def test_an_assertion_that_is_hidden_is_missed_by_the_plan(play: Play) -> None:
+    result = play("SELECT plan(1);\nSELECT pass('a') \\g /dev/null\n")
+    assert only(result).text == "planned 1 test, ran 0"
+    (remark,) = result.remarks
+    assert "\\g /dev/null hides what it prints" in remark
+
+
+def test_an_error_is_none_the_less_told(play: Play) -> None:
+    assert "22012" in only(play("SELECT plan(1);\n\\o /dev/null\nSELECT 1 / 0;\n\\o\n")).names
+    assert "22012" in only(play("SELECT plan(1);\nSELECT 1 / 0 \\g /dev/null\n")).names
+
+
+def test_a_new_connection_forgets_what_the_session_had(play: Play) -> None:
+    for again in (r"\c", r"\c -", r"\connect :DBNAME", r"\c - - - -", r"\c :db"):
+        result = play(
+            rf"""SELECT current_database() AS db, pg_backend_pid() AS before \gset
+CREATE TABLE stays (n int);
+CREATE TEMP TABLE goes (n int);
+SET application_name = 'other';
+BEGIN;
+CREATE TABLE rolled_back (n int);
+{again}
+SELECT plan(6);
+SELECT isnt(pg_backend_pid(), :before, 'another session');
+SELECT is(current_database()::text, :'db', 'the same database');
+SELECT has_table('stays');
+SELECT hasnt_table('goes');
+SELECT hasnt_table('rolled_back');
+SELECT isnt(current_setting('application_name'), 'other', 'settings are as at the beginning');
+SELECT * FROM finish();
+"""
+        )
+        assert len(held(result)) == 6, again
+
+
+def test_another_database_or_role_is_refused(play: Play) -> None:
+    begin = "SELECT plan(1);\nSELECT pass('before');\n"
+    assert "\\c postgres: it connects again to DBNAME " in only(play(begin + "\\c postgres\n")).text
+    failure = only(play(begin + "\\c - somebody\n"))
+    assert "\\c - somebody: it connects again to USER " in failure.text
+    assert "SET ROLE" in failure.text
+    assert failure.place is not None
+    assert failure.place.line == 3
+
+
+def test_what_is_in_a_branch_not_taken_is_not_done(play: Play) -> None:
+    text = "SELECT plan(1);\n\\if 0\n\\c elsewhere\n\\o /dev/null\n\\endif\nSELECT pass('shown');\n"
+    assert held(play(text)) == ["shown"]
+
+
+def test_what_shows_a_catalog_is_read_over(play: Play) -> None:
+    text = "BEGIN;\nSELECT plan(1);\n\\d pg_class\n\\dt+ *\n\\l\n\\timing on\nSELECT pass('after');\nROLLBACK;\n"
+    assert held(play(text)) == ["after"]
+
+
+def test_rows_come_from_a_file(play: Play) -> None:
+    (play.folder / "rows.csv").write_text('n,t\n1,one\n2,"two\r\nlines"\n', newline="")
+    result = play(
+        r"""BEGIN;
+SELECT plan(2);
+CREATE TEMP TABLE r (n int, t text);
+\copy r FROM 'rows.csv' WITH (FORMAT csv, HEADER)
+SELECT is(:ROW_COUNT::int, 2, 'rows');
+\copy r (n) FROM STDIN
+3
+\.
+SELECT results_eq('SELECT n, t FROM r', $$VALUES (1, 'one'), (2, E'two\r\nlines'), (3, NULL)$$, 'as in the file');
+SELECT * FROM finish();
+ROLLBACK;
+"""
+    )
+    assert held(result) == ["rows", "as in the file"]
+
+
+def test_a_file_in_another_encoding(play: Play) -> None:
+    path = play.folder / "part.sql"
+    path.write_bytes(b"SELECT is('\xe9'::text, U&'\\00E9', 'caf\xe9');\nSELECT is(:'ENCODING'::text, 'LATIN1');\n")
+    result = play("SELECT plan(2);\n\\encoding latin-1\n\\ir part.sql\nSELECT * FROM finish();\n")
+    assert held(result) == ["café", ""]
