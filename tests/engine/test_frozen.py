@@ -33,7 +33,8 @@ def sleeping(server: Server) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(server.private.pid).children():
         with suppress(psutil.Error):
-            if process.cmdline()[0].endswith("SELECT"):
+            # one that has just ended, or is being started, has no words
+            if (process.cmdline() or [""])[0].endswith("SELECT"):
                 found.append(process)
     with server.connect() as conn:
         rows = conn.execute("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchall()

@@ -470,6 +470,7 @@ CREATE TABLE t (v int);
 CREATE TABLE other (v int);
 INSERT INTO t VALUES (1);
 -- chaos:session a x 2
+-- chaos:barrier both
 {statement};
 """
 

@@ -34,6 +34,8 @@ OWN = """
         ),
         ("SELECT plan(1); SELECT chaos.no_leaks();", Contents.TOOLKIT),
         ("SELECT plan(1); SET search_path = public, chaos;", Contents.TOOLKIT),
+        ("SELECT plan(1); SELECT count(*) FROM pg_proc WHERE pronamespace = 'chaos'::regnamespace;", Contents.TOOLKIT),
+        ("SELECT plan(1); SELECT is(to_regnamespace('chaos'), NULL);", Contents.PGTAP),
         ("SELECT plan(1); SELECT pass('chaos reigns');", Contents.PGTAP),
         ("CREATE EXTENSION pgchaos; SELECT plan(1); SELECT chaos.no_leaks();", Contents.PGTAP),
     ],

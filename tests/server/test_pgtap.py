@@ -3,12 +3,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
 import tarfile
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from pgchaos.scenario.place import Place
+from pgchaos.scenario.terms import Requirement
 from pgchaos.server import ServerError, ServerSettings, get_pgtap, open_server, pgtap, pins
 from tests.conftest import ForeignServer
 
@@ -51,19 +56,69 @@ def test_file_is_loaded_by_an_ordinary_role(foreign_server: ForeignServer) -> No
         assert conn.execute("SELECT is(1, 1, 'equal')").fetchone() == ("ok 1 - equal",)
 
 
-def test_file_that_is_named_wins_over_the_servers_extension(foreign_server: ForeignServer, tmp_path: Path) -> None:
-    with foreign_server.connect() as conn:
-        offered = conn.execute("SELECT FROM pg_available_extensions WHERE name = 'pgtap'").fetchone()
-    assert offered is not None or "PG_BINDIR" in os.environ  # which may name a server without it
+@pytest.fixture(params=[True, False], ids=["offered", "not offered"])
+def offering(request: pytest.FixtureRequest, foreign_server: ForeignServer) -> Iterator[str]:
+    """Connect as a superuser to whom the server offers pgTAP as an extension, or does not, whatever is installed."""
+    dsn = foreign_server.role("offering", "LOGIN SUPERUSER")
+    found = pgtap.find()
+    # the server's user must be able to read it, which a folder of pytest's does not let him
+    with tempfile.TemporaryDirectory() as folder, foreign_server.connect() as conn:
+        if conn.info.server_version < 180000:
+            pytest.skip("an extension is found outside the server's own folder (extension_control_path) from 18 on")
+        extensions = Path(folder) / "extension"
+        extensions.mkdir()
+        if request.param:
+            shutil.copy(found, extensions)
+            version = found.name.removeprefix("pgtap--").removesuffix(".sql")
+            (extensions / "pgtap.control").write_text(f"default_version = '{version}'\n")
+        for path in (Path(folder), extensions):
+            path.chmod(0o755)
+        for file in extensions.iterdir():
+            file.chmod(0o644)
+        # without $system nothing of the server's own is offered
+        conn.execute(f"ALTER ROLE offering SET extension_control_path = '{folder}'".encode())
+        with psycopg.connect(dsn) as other:
+            offered = other.execute("SELECT FROM pg_available_extensions WHERE name = 'pgtap'").fetchone()
+        assert (offered is not None) is request.param
+        yield dsn
+
+
+def test_file_that_is_named_wins_over_the_servers_extension(offering: str, tmp_path: Path) -> None:
     sources(tmp_path, "0.0.1")
     (tmp_path / "pgtap--0.0.1.sql").write_text("CREATE FUNCTION pgtap_version() RETURNS text RETURN 'mine';\n")
     with (
-        open_server(ServerSettings(dsn=foreign_server.dsn, pgtap=tmp_path)) as server,
+        open_server(ServerSettings(dsn=offering, pgtap=tmp_path)) as server,
         server.sandbox() as sandbox,
         psycopg.connect(sandbox.conninfo) as conn,
     ):
         assert conn.execute("SELECT FROM pg_extension WHERE extname = 'pgtap'").fetchone() is None
         assert conn.execute("SELECT pgtap_version()").fetchone() == ("mine",)
+
+
+def versioned(operator: str, version: str) -> Requirement:
+    return Requirement(Place("any.sql", 1), "extension", "pgtap", operator, version)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_one_that_is_required_is_there_once_and_as_it_is_loaded(offering: str, tmp_path: Path, named: bool) -> None:
+    folder = tmp_path if named else None
+    if named:
+        shutil.copy(pgtap.find(), tmp_path / "pgtap--7.0.1.sql")
+    with open_server(ServerSettings(dsn=offering, pgtap=folder)) as server:
+        assert server.missing(versioned("", "")) == ""
+        too_new = server.missing(versioned(">", "7.0.1"))
+        assert too_new.startswith("requires extension pgtap > 7.0.1, ")
+        assert (f"pgTAP 7.0.1 is loaded from {tmp_path / 'pgtap--7.0.1.sql'}" in too_new) is named
+        assert (server.missing(versioned("=", "7.0.1")) == "") is named
+        with server.sandbox(("pgtap",)) as sandbox, psycopg.connect(sandbox.conninfo) as conn:
+            assert conn.execute("SELECT count(*) FROM pg_proc WHERE proname = 'no_plan'").fetchone() == (1,)
+
+
+def test_a_name_that_tells_no_version_is_told(foreign_server: ForeignServer, tmp_path: Path) -> None:
+    file = Path(shutil.copy(pgtap.find(), tmp_path / "mine.sql"))
+    with open_server(ServerSettings(dsn=foreign_server.dsn, pgtap=file)) as server:
+        assert server.missing(versioned("", "")) == ""
+        assert f"the name of {file} does not tell its version" in server.missing(versioned(">=", "1.0"))
 
 
 def test_file_that_does_not_load_is_named(foreign_server: ForeignServer, tmp_path: Path) -> None:
@@ -137,6 +192,27 @@ def test_npm_package_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "work").mkdir()
     assert get_pgtap.bring(tmp_path / "work", said.append) == 0
     assert pgtap.find(target).name == "pgtap--1.3.5.sql"
+
+
+def test_what_another_server_has_is_copied_to_the_embedded_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, embedded = sources(tmp_path / "other", "1.1.0", "1.2.0"), tmp_path / "embedded"
+    embedded.mkdir()
+    monkeypatch.setattr(pgtap, "embedded_place", lambda: embedded)
+    monkeypatch.setattr(pgtap, "places", lambda: iter([embedded, other]))
+    assert get_pgtap.main() == 0
+    assert pgtap.find() == embedded / "pgtap--1.2.0.sql"
+    assert (embedded / "pgtap.control").read_text() == "default_version = '1.3.5'\n"
+    (other / "pgtap--1.3.0.sql").write_text("-- 1.3.0\n")
+    assert get_pgtap.main() == 0
+    assert not (embedded / "pgtap--1.3.0.sql").exists()
+
+
+def test_what_cannot_be_copied_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = sources(tmp_path / "other", "1.2.0")
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(pgtap, "embedded_place", lambda: tmp_path / "file" / "embedded")
+    monkeypatch.setattr(pgtap, "places", lambda: iter([other]))
+    assert get_pgtap.main() == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="to root every folder is writable")

@@ -18,9 +18,12 @@ from tests.toolkit.conftest import Connection, one
 PGTAP = Path(__file__).parents[2] / "pgtap"
 
 
-@pytest.fixture
-def bare(private_server: Server) -> Iterator[Connection]:
-    """An empty database of an ordinary role, connected as that role; the server finds our extension."""
+@pytest.fixture(params=["$system:", ""], ids=["with all the server has", "alone"])
+def bare(request: pytest.FixtureRequest, private_server: Server) -> Iterator[Connection]:
+    """An empty database of an ordinary role, connected as that role; the server finds our extension.
+
+    It finds those of its own too, among which pgTAP may be, or no other: then pgTAP comes from a file.
+    """
     if private_server.version < 180000:
         pytest.skip("an extension is found outside the server's own folder (extension_control_path) from 18 on")
     conninfo = private_server.conninfo()
@@ -33,7 +36,7 @@ def bare(private_server: Server) -> Iterator[Connection]:
         admin.execute("CREATE ROLE toolkit_owner LOGIN")
         admin.execute("CREATE DATABASE toolkit_bare OWNER toolkit_owner TEMPLATE template0")
         # only a superuser may set it, for others too
-        admin.execute(f"ALTER ROLE toolkit_owner SET extension_control_path = '$system:{folder}'".encode())
+        admin.execute(f"ALTER ROLE toolkit_owner SET extension_control_path = '{request.param}{folder}'".encode())
         try:
             with psycopg.connect(
                 make_conninfo(conninfo, dbname="toolkit_bare", user="toolkit_owner", options=""), autocommit=True

@@ -14,7 +14,11 @@ from pgchaos.scenario.skeleton import called
 _CREATES_PGTAP = re.compile(r"\bcreate\s+extension\s+(?P<there>if\s+not\s+exists\s+)?\"?pgtap\b", re.IGNORECASE)
 _CREATES_TOOLKIT = re.compile(r"\bcreate\s+extension\s+(?:if\s+not\s+exists\s+)?\"?pgchaos\b", re.IGNORECASE)
 _WHERE = re.compile(r"\b(?:schema|version)\b", re.IGNORECASE)
-_TOOLKIT = re.compile(r"\bchaos\"?\s*\.|\bsearch_path\b.*\bchaos\b", re.IGNORECASE | re.DOTALL)
+_TOOLKIT = re.compile(
+    # a name cast to regnamespace is an error where there is no such schema
+    r"\bchaos\"?\s*\.|\bsearch_path\b.*\bchaos\b|'chaos'\s*::\s*(?:pg_catalog\s*\.\s*)?regnamespace\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _TEXT = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 

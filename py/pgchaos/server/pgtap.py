@@ -18,6 +18,10 @@ from pgchaos.server.offers import offer
 from pgchaos.server.settings import ServerError
 
 _FILE = re.compile(r"pgtap--(\d+(?:\.\d+)+)\.sql")
+_FINDS = """
+    SELECT to_regprocedure('plan(integer)') IS NOT NULL AND to_regprocedure('no_plan()') IS NOT NULL
+       AND to_regprocedure('is(anyelement, anyelement, text)') IS NOT NULL
+"""
 
 
 def install(conn: psycopg.Connection[tuple[object, ...]], given: Path | None) -> None:
@@ -25,16 +29,27 @@ def install(conn: psycopg.Connection[tuple[object, ...]], given: Path | None) ->
 
     Args:
         conn: to the database.
-        given: a file or folder to load it from, None to look for it.
+        given: a file or folder to load it from; None to look for it, where it is not there already.
 
     Raises:
         ServerError: it is neither offered by the server nor found.
         psycopg.Error: its SQL fails here.
     """
+    if given is None and finds(conn):
+        return
     if given is None and offered(conn):
         conn.execute("CREATE EXTENSION IF NOT EXISTS pgtap")
         return
     conn.execute(script(find(given)).encode())
+
+
+def finds(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
+    """Say whether the search path leads to pgTAP, as an extension or loaded from a file.
+
+    Args:
+        conn: to the database.
+    """
+    return conn.execute(_FINDS).fetchone() == (True,)
 
 
 def demand(conninfo: str, given: Path | None) -> None:

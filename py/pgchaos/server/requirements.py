@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
+from pathlib import Path
 
 import psycopg
 
 from pgchaos.scenario.terms import Requirement
 from pgchaos.server import pgtap
-from pgchaos.server.offers import Offer, offer
+from pgchaos.server.offers import offer
 from pgchaos.server.reached import Reached
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -83,7 +84,7 @@ class Requirements:
             return "" if server.may_be_harmed else _NOT_OURS.format(database=server.database)
         with server.asking() as conn:
             if requirement.kind == "extension":
-                return missing_extension(conn, requirement, server.superuser)
+                return missing_extension(conn, requirement, server.superuser, server.settings.pgtap)
             return missing_capability(conn, requirement)
 
 
@@ -123,13 +124,16 @@ def satisfies(version: str, operator: str, wanted: str) -> bool:
     }.get(operator, have == want)
 
 
-def missing_extension(conn: Connection, requirement: Requirement, superuser: bool) -> str:
+def missing_extension(
+    conn: Connection, requirement: Requirement, superuser: bool, pgtap_from: Path | None = None
+) -> str:
     """Say why an extension cannot be had.
 
     Args:
         conn: to any database of the server.
         requirement: of kind extension.
         superuser: whether our role is one.
+        pgtap_from: the file or folder that the user named for pgTAP, if any.
 
     Returns:
         The reason, '' if it can.
@@ -137,8 +141,8 @@ def missing_extension(conn: Connection, requirement: Requirement, superuser: boo
     name = requirement.name
     wanted = f"{name} {requirement.operator} {requirement.version}".strip() if requirement.version else name
     offered = offer(conn, name)
-    if offered is None and name == "pgtap":
-        offered = Offer(pgtap.version() or "0")
+    if name == "pgtap" and (pgtap_from is not None or offered is None or offered.broken):
+        return _missing_from_file(requirement, wanted, pgtap_from)
     if offered is None:
         return f"requires extension {wanted}, which this server does not offer: install it beside the server"
     version = offered.version
@@ -151,6 +155,19 @@ def missing_extension(conn: Connection, requirement: Requirement, superuser: boo
     if offered.restricted and not superuser:
         return f"requires extension {name}, which only a superuser can create: run as one, or on a private server"
     return ""
+
+
+def _missing_from_file(requirement: Requirement, wanted: str, pgtap_from: Path | None) -> str:
+    """Say why pgTAP as it is loaded from a file is not what a scenario requires."""
+    file, version = pgtap.find(pgtap_from), pgtap.version(pgtap_from)
+    wanted = f"requires extension {wanted}"
+    if not requirement.version or (version and satisfies(version, requirement.operator, requirement.version)):
+        return ""
+    if version is None:
+        return f"{wanted}, and the name of {file} does not tell its version: call it pgtap--X.Y.Z.sql"
+    return (
+        f"{wanted}, and pgTAP {version} is loaded from {file}: name the file of such a version with --chaos-pgtap-sql"
+    )
 
 
 def missing_capability(conn: Connection, requirement: Requirement) -> str:
