@@ -184,8 +184,8 @@ EVALUATED = {
 
 @pytest.mark.parametrize("session", EVALUATED.values(), ids=EVALUATED.keys())
 def test_once_in_the_whole_run_is_enough(play: Play, session: str) -> None:
-    head = "-- chaos:matrix level in low, high\n-- chaos:setup\nCREATE TABLE one (id int PRIMARY KEY);\n"
-    head += "INSERT INTO one VALUES (1);\n"
+    head = "-- chaos:matrix level in low, high\n-- chaos:setup\n\\set used :level\n"
+    head += "CREATE TABLE one (id int PRIMARY KEY);\nINSERT INTO one VALUES (1);\n"
     assert play(head + session, level="low").failures == []
 
 

@@ -86,7 +86,7 @@ def test_beside_pytest_pgtap_nothing_is_collected_twice(project: Project) -> Non
 
 def test_a_matrix_makes_items(project: Project) -> None:
     levels = "-- chaos:matrix level in 'read committed', serializable\n-- chaos:matrix rows in 1, 2\n"
-    project.write(x=levels + FINE)
+    project.write(x=levels + FINE + "\\set used :'level' :rows\n")
     assert project.collected() == [
         "sql/x.sql::x[level=read committed,rows=1]",
         "sql/x.sql::x[level=read committed,rows=2]",

@@ -86,7 +86,7 @@ def test_all_that_is_said_of_a_file_is_kept(project: Project) -> None:
     )
     matrix = "-- chaos:matrix level in 'a b', \"ü\"\n-- chaos:requires extension nowhere\n"
     mutant = "-- chaos:mutant it's ü\nSELECT 1;\n-- chaos:caught by 'x'\n"
-    project.write(x=matrix + FINE + mutant, y=FINE + wait)
+    project.write(x=matrix + FINE + "\\set used :'level'\n" + mutant, y=FINE + wait)
     # both skips and notes; the one server that all tests have is needed for neither to be told of
     said = [project.run("-rs", "--chaos-mutants", "-v") for _ in range(3)]
     wordings = [[line for line in result.outlines if line.startswith(("SKIPPED", "note: ", "sql/"))] for result in said]
@@ -102,7 +102,7 @@ def test_facts_come_back_as_they_were(path: Path) -> None:
 
 
 def test_a_token_finds_its_scenario_by_what_was_kept(project: Project) -> None:
-    project.write(x="-- chaos:matrix level in 1, 2\n" + FINE, y=FINE)
+    project.write(x="-- chaos:matrix level in 1, 2\n" + FINE + "\\set used :level\n", y=FINE)
     items = facts_of(read(project.pytester.path / "sql/x.sql")).items
     token = f"{items[1][1][0][1]}-1-"
     for _ in range(2):

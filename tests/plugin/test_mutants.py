@@ -97,12 +97,12 @@ def test_a_mutant_that_is_gone_is_an_error_and_not_the_scenario(tmp_path: Path) 
 def test_a_mutant_that_holds_for_other_values_now_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "sum.sql"
     matrix = "-- chaos:matrix size in 1, 2\n"
-    path.write_text(matrix + BASE + CAUGHT)
+    path.write_text(matrix + BASE + "\\set used :size\n" + CAUGHT)
     job = Job(path, "sum.sql", variables={"size": "2"}, mutant="mutant-nothing-is-added")
     assert job.read()[1] is not None
     path.write_text(matrix + BASE + CAUGHT.replace("added\n", "added when size = 1\n", 1))
     with pytest.raises(ScenarioError, match="no longer in it"):
         job.read()
-    path.write_text(matrix.replace("1, 2", "1, 3") + BASE)
+    path.write_text(matrix.replace("1, 2", "1, 3") + BASE + "\\set used :size\n")
     with pytest.raises(ScenarioError, match="size = 2 is no longer in it"):
         replace(job, mutant="").read()

@@ -103,7 +103,7 @@ def test_all_that_fails_is_one_failure(project: Project) -> None:
 
 
 def test_the_line_that_it_prints_runs_it_again(project: Project) -> None:
-    project.write(bad="-- chaos:matrix level in 'read committed', serializable\n" + BAD)
+    project.write(bad="-- chaos:matrix level in 'read committed', serializable\n" + BAD + "\\set used :'level'\n")
     result = project.run("--chaos-seed=99")
     # where CI is set pytest's summary repeats the whole text
     first, second = dict.fromkeys(lines(result.stdout, r"^    pytest "))
@@ -206,7 +206,7 @@ def test_junit_has_one_case_for_each_item(project: Project) -> None:
     project.write(
         bad=BAD,
         broken=BROKEN,
-        fine="-- chaos:matrix level in a, 'b c'\n" + FINE,
+        fine="-- chaos:matrix level in a, 'b c'\n" + FINE + "\\set used :'level'\n",
         mixed=MIXED,
         needy="-- chaos:requires extension nosuch\n" + FINE,
     )
@@ -228,14 +228,14 @@ def test_junit_has_one_case_for_each_item(project: Project) -> None:
 
 
 def test_progress_ends_at_a_hundred(project: Project) -> None:
-    project.write(mixed="-- chaos:matrix level in a, 'b c'\n" + MIXED)
+    project.write(mixed="-- chaos:matrix level in a, 'b c'\n" + MIXED + "\\set used :'level'\n")
     result = project.run("-v")
     shown = [int(match[1]) for line in result.outlines if (match := re.search(r"\[ *([0-9]+)%\]", line))]
     assert (shown[0], max(shown)) == (50, 100)
 
 
 def test_workers_of_xdist(project: Project) -> None:
-    project.write(bad=BAD, worse=BAD, fine="-- chaos:matrix level in a, 'b c', d\n" + FINE)
+    project.write(bad=BAD, worse=BAD, fine="-- chaos:matrix level in a, 'b c', d\n" + FINE + "\\set used :'level'\n")
     result = project.run("-p", "xdist", "-n2", "-rA")
     result.assert_outcomes(failed=2, passed=3)
     (head,) = lines(result.stdout, "^pgchaos .*, seed ")
@@ -384,7 +384,10 @@ def test_the_line_that_runs_it_again_begins_as_pytest_was_called(
 
 
 def test_fixtures_that_a_project_has_for_every_module_are_set_up_for_scenarios(project: Project) -> None:
-    project.write(fine=FINE, more=FINE.replace("-- chaos:tags", "-- chaos:matrix kind in a, b\n-- chaos:tags"))
+    project.write(
+        fine=FINE,
+        more=FINE.replace("-- chaos:tags", "-- chaos:matrix kind in a, b\n-- chaos:tags") + "\\set used :kind\n",
+    )
     project.file(
         "conftest.py",
         """

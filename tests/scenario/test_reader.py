@@ -170,14 +170,18 @@ def test_the_head_says_what_is_needed_and_expected(scenario: Reader) -> None:
 def test_a_condition_in_quotes_or_of_no_matrix_is_text(scenario: Reader) -> None:
     found = scenario(
         "-- chaos:matrix level in low, high\n-- chaos:xfail 'sold when level = low' known when it = rains\n"
-        "-- chaos:leaves role it goes when the level is low\n" + CHECK
+        "-- chaos:leaves role it goes when the level is low\n" + CHECK + "\\set used :level\n"
     )
     assert found.xfails == (Xfail(at(2), "sold when level = low", "known when it = rains"),)
     assert found.leaves == (Leave(at(3), "role", "it goes when the level is low"),)
 
 
 def test_a_matrix_makes_an_item_of_every_combination(scenario: Reader) -> None:
-    found = scenario("-- chaos:matrix level in low, 'very, ''high'''\n-- chaos:matrix size in 1, 2\n" + CHECK)
+    found = scenario(
+        "-- chaos:matrix level in low, 'very, ''high'''\n-- chaos:matrix size in 1, 2\n"
+        + CHECK
+        + "SELECT chaos.var('size'), :'level';\n"
+    )
     assert found.matrix == (Matrix(at(1), "level", ("low", "very, 'high'")), Matrix(at(2), "size", ("1", "2")))
     assert variants(found) == (
         {"level": "low", "size": "1"},
@@ -186,6 +190,50 @@ def test_a_matrix_makes_an_item_of_every_combination(scenario: Reader) -> None:
         {"level": "very, 'high'", "size": "2"},
     )
     assert variants(scenario(CHECK)) == ({},)
+
+
+USES = (
+    "SELECT :level;",
+    "SELECT :'level';",
+    'SELECT :"level";',
+    "\\if :{?level}\n\\endif",
+    "SELECT 1 AS a \\gset :level",
+    "\\echo :level",
+    "\\set statement 'SELECT :level'",
+    "SELECT chaos.var('level');",
+    "DO $$ BEGIN PERFORM chaos . var ( 'level' ); END $$;",
+    "SELECT chaos.var(name) FROM (VALUES ('level')) v(name);",
+    "SELECT current_setting('chaos.vars');",
+)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_whatever_asks_for_the_value_uses_a_matrix(scenario: Reader, use: str) -> None:
+    matrix = "-- chaos:matrix level in low, high\n"
+    mutant = "-- chaos:mutant m\n{}\n-- chaos:replace '1' with '2' in one\n-- chaos:caught by 'x'\n"
+    body = "-- chaos:session one\nSELECT 1;\n"
+    assert scenario(f"{matrix}-- chaos:setup\n{use}\n{CHECK}").matrix
+    assert scenario(matrix + body + CHECK + mutant.format(use)).matrix
+
+
+def test_a_condition_and_what_a_mutant_puts_in_use_a_matrix_too(scenario: Reader) -> None:
+    matrix, body = "-- chaos:matrix level in low, high\n", "-- chaos:session one\n{}SELECT 1;\n" + CHECK
+    for before in ("-- chaos:leaves role so it is when level = low\n", "-- chaos:xfail known when level = low\n"):
+        assert scenario(before + matrix + body.format("")).matrix
+    assert scenario(matrix + body.format("-- chaos:delay 1ms when level = low\n")).matrix
+    for mutant in (
+        "-- chaos:mutant m\n-- chaos:replace '1' with ':level' in one\n",
+        "-- chaos:mutant m when level = low\n-- chaos:replace '1' with '2' in one\n",
+        "-- chaos:mutant m\n-- chaos:session one\n-- chaos:delay 1ms when level = low\nSELECT 2;\n",
+    ):
+        assert scenario(matrix + body.format("") + mutant + "-- chaos:caught by 'x'\n").matrix
+
+
+def test_a_file_that_is_included_uses_a_matrix_too(tmp_path: Path) -> None:
+    (tmp_path / "more.sql").write_text("BEGIN ISOLATION LEVEL :level;\nCOMMIT;\n")
+    path = tmp_path / "x.sql"
+    path.write_text("-- chaos:matrix level in low, high\n-- chaos:session one\n\\ir more.sql\n" + CHECK)
+    assert read(path, "x.sql").matrix
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from pgchaos.scenario.rehearsal import fits_schema
 def fits(tmp_path: Path, setup: str, session: str = "SELECT 1;", check: str = "SELECT pass('checked');") -> bool:
     path = tmp_path / "x.sql"
     path.write_text(
-        f"-- chaos:matrix kind in TABLE, ROLE\n-- chaos:setup\n{setup}\n-- chaos:session one\n{session}\n"
-        f"-- chaos:check\n{check}\n",
+        f"-- chaos:matrix kind in TABLE, ROLE\n-- chaos:setup\n\\set used :kind\n{setup}\n"
+        f"-- chaos:session one\n{session}\n-- chaos:check\n{check}\n",
         encoding="utf-8",
     )
     return fits_schema(read(path, "x.sql"), {"kind": "ROLE"})

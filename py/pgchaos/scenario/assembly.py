@@ -35,6 +35,7 @@ from pgchaos.scenario.schema_sandbox import check_schema_sandbox
 from pgchaos.scenario.snapshots import snapshot_notes
 from pgchaos.scenario.terms import Schedule
 from pgchaos.scenario.title import title_of
+from pgchaos.scenario.unused_matrix import check_matrix_used
 
 
 def assembled(path: Path, reading: Reading) -> Scenario:
@@ -167,6 +168,9 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
     _check_sessions(reading, scenario, sessions)
     check_repeats(scenario, reading.complain)
     _check_mutants(reading, scenario, sessions)
+    if not reading.problems:
+        # what could not be read may be what uses them
+        check_matrix_used(scenario, bodies, reading.head.matrix, reading.complain)
 
 
 def _replaceable(reading: Reading) -> Replaceable:
