@@ -43,6 +43,8 @@ class ScenarioFile(pytest.Module):
     runner: Runner
     raw: bytes | None = None
     """What it holds, until it is collected."""
+    plain: bool = False
+    """It has no directives."""
     prints: bool = True
     """It has directives, or seems to print TAP."""
 
@@ -74,7 +76,7 @@ class ScenarioFile(pytest.Module):
         call = scenario_call(self.runner, self.options)
         name = item_name(self.path.stem, job.variables, job.mutant)
         item: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=call)
-        item.job = replace(job, root=self.config.rootpath)
+        item.job = replace(job, root=self.config.rootpath, kept=self.plain and self.options.pgtap_keep)
         item.title = facts.title
         item.user_properties += [(NOTE, one_line(note)) for note in facts.notes]
         item.line = facts.line

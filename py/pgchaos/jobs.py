@@ -36,6 +36,7 @@ class Job:
         permutations: how many interleavings it runs at most, where the file says all of them; else 0.
         parts: of the engine that it needs beside what all need.
         root: of the project, below which the files lie that `\copy` reads; None for the current directory.
+        kept: it runs in the one database of all such files, in their order.
         limit: the most that its sessions may take in seconds, whatever the scenario says; None for no such limit.
     """
 
@@ -52,6 +53,7 @@ class Job:
     parts: tuple[Part, ...] = ()
     limit: float | None = None
     root: Path | None = None
+    kept: bool = False
 
     def read(self) -> tuple[Scenario, Mutant | None]:
         """Read the file, and plant its mutant.

@@ -69,6 +69,7 @@ class Options:
         replay: options of the command line that a replay needs as well.
         spec_timeout: as asked for, in seconds: of a step of an isolation spec, and of a plain pgTAP file; None for no
             more than isolationtester and pg_prove have.
+        pgtap_keep: plain pgTAP files build on each other: all of them have one database.
         accept: take what isolation specs print for what is expected of them.
         load_extensions: created in the database of each isolation spec before it runs.
         command: how pytest was called, for the line that runs an item again.
@@ -93,6 +94,7 @@ class Options:
     command: str = "pytest"
     spec_timeout: float | None = None
     accept: bool = False
+    pgtap_keep: bool = False
     load_extensions: tuple[str, ...] = ()
 
 
@@ -123,6 +125,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("in_place", "work in the named database instead of databases of our own")
     add("allow_destructive", "a database whose server may be harmed as a whole", "DBNAME", many=True)
     add("pgtap", "collect pgTAP files without directives, and isolation specs, too")
+    add("pgtap_keep", "run plain pgTAP files in one database, in order: what one commits is there for the next")
     add("accept", "write what isolation specs print as their expected output, instead of comparing it")
     add(
         "load_extension",
@@ -190,6 +193,7 @@ def read_options(config: pytest.Config) -> Options:
         command=_command(),
         spec_timeout=timeout,
         accept=bool(_raw(config, "accept")[1]),
+        pgtap_keep=_keeps(config),
         load_extensions=_each(config, "load_extension", _LOADED, "no name of an extension"),
     )
 
@@ -262,6 +266,13 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
+def _keeps(config: pytest.Config) -> bool:
+    source, raw = _raw(config, "pgtap_keep")
+    if raw and (hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None)):
+        raise pytest.UsageError(f"{source}: these files are run one after the other, in one database: leave out -n")
+    return bool(raw)
+
+
 def _path(config: pytest.Config, name: str) -> Path | None:
     source, raw = _raw(config, name)
     if raw is None:
@@ -314,7 +325,17 @@ def _command() -> str:
     return os.path.relpath(program)
 
 
-_REPLAYED = ("pg_bindir", "timeout", "in_place", "allow_destructive", "pgtap", "pgtap_sql", "load_extension", "tags")
+_REPLAYED = (
+    "pg_bindir",
+    "timeout",
+    "in_place",
+    "allow_destructive",
+    "pgtap",
+    "pgtap_keep",
+    "pgtap_sql",
+    "load_extension",
+    "tags",
+)
 """Options that say where and how a scenario is run."""
 
 

@@ -23,7 +23,17 @@ from pgchaos.report.levels import level_table, told
 from pgchaos.report.live import live
 from pgchaos.report.masking import mask
 from pgchaos.runner import Runner
-from pgchaos.running import is_of, is_scenario, jobs_ahead, jobs_of, may_run_ahead, permutations_told, set_limits
+from pgchaos.running import (
+    is_of,
+    is_scenario,
+    jobs_ahead,
+    jobs_kept,
+    jobs_of,
+    keeping_told,
+    may_run_ahead,
+    permutations_told,
+    set_limits,
+)
 from pgchaos.schedule.token import shown
 from pgchaos.server.settings import ServerError
 from pgchaos.stash import OPTIONS, RUNNER
@@ -109,7 +119,7 @@ def _open_server(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         return
     try:
         server = config.stash[RUNNER].server
-        lines = [f"server: {server.banner}", *server.notes, *_permutations(config, items)]
+        lines = [f"server: {server.banner}", *server.notes, *keeping_told(items), *_permutations(config, items)]
     except ServerError as error:
         if not scenarios:
             return  # the tests that need it say so, and others may not
@@ -149,7 +159,8 @@ def pytest_collect_file(
     if what.kind == "pgtap" and ((theirs and not options.pgtap_files) or (others and not what.prints)):
         return others
     file: ScenarioFile = ScenarioFile.from_parent(parent, path=file_path)
-    file.options, file.runner, file.raw, file.prints = options, stash[RUNNER], what.raw, what.prints
+    file.options, file.runner, file.raw = options, stash[RUNNER], what.raw
+    file.plain, file.prints = what.kind == "pgtap", what.prints
     file.obj = ModuleType(file_path.stem)
     return [*(other for other in others if other not in theirs), file]
 
@@ -204,6 +215,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     if not _nothing_is_run(config) and not session.testsfailed:
         # here, and not where items are counted: --fixtures and the like collect too, and run nothing
         _open_server(config, session.items)
+        runner.keep(jobs_kept(session.items))
         # without a server each item says so
         with suppress(ServerError):
             if any(map(is_scenario, session.items)):

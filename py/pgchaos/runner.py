@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pgchaos.ahead import Ahead
 from pgchaos.jobs import Done, Job
+from pgchaos.one_database import OneDatabase
 from pgchaos.report.live import PINNING, Live
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError, ServerSettings
@@ -72,6 +73,7 @@ class Runner:
         self._stop: Stop | None = None
         self._turns: Turns | None = None
         self._making = Lock()
+        self._kept = OneDatabase({})
 
     @property
     def server(self) -> Server:
@@ -127,6 +129,14 @@ class Runner:
         self._slots, self._stop = Slots(free), Stop()
         self._ahead = Ahead(self._shared, at_once)
         self._ahead.start(in_order(shared))
+
+    def keep(self, jobs: Mapping[str, Job]) -> None:
+        """Have plain pgTAP files run in one database; in place all do.
+
+        Args:
+            jobs: of these files, by their keys.
+        """
+        self._kept = OneDatabase(jobs)
 
     def result_of(self, key: str, job: Job) -> Done | SpecDone:
         """Bring what a job came to, or run it now.
@@ -204,7 +214,9 @@ class Runner:
             key=job.fingerprint,
             draw_seed=self._draw_seed,
             progress=lambda runs, limit: self._live.tell(name, runs, limit),
+            suite=self._kept.suite(self.server) if job.kept and not self._settings.in_place else None,
         )
+        before = settings.suite.files if settings.suite is not None else 0
         try:
             result = run(scenario, job.variables, self.server, settings)
             if mutant is None and self._may_be_pinned(scenario, job, result):
@@ -222,6 +234,8 @@ class Runner:
             raise
         finally:
             self._live.end(name)
+        if settings.suite is not None:
+            self._kept.ran(result, before)
         self._ran = self._ran or not result.skipped
         return Done(scenario, mutant, result)
 
@@ -272,12 +286,14 @@ class Runner:
     def end(self) -> None:
         """Run nothing more; what the runs made is dropped while other things go on."""
         self.stop()
+        self._kept.close()
         if self._server is not None:
             self._server.end()
 
     def close(self) -> None:
         """Give the server back. Further calls do nothing."""
         self.stop()
+        self._kept.close()
         self._live.close()
         server, self._server = self._server, None
         if server is not None:

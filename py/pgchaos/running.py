@@ -61,7 +61,7 @@ def jobs_ahead(items: Iterable[pytest.Item]) -> dict[str, Job]:
 
     Returns:
         The jobs by the ids of their items; not of those for which something else is set up first, nor of those that
-        hypothesis draws values for, which is at home in the main thread.
+        hypothesis draws values for, which is at home in the main thread, nor of those that build on each other.
     """
     return {
         item.nodeid: item.job
@@ -69,8 +69,35 @@ def jobs_ahead(items: Iterable[pytest.Item]) -> dict[str, Job]:
         if isinstance(item, ScenarioItem)
         and item.job is not None
         and not item.job.draws
+        and not item.job.kept
         and _OURS.issuperset(item.fixturenames)
     }
+
+
+def jobs_kept(items: Iterable[pytest.Item]) -> dict[str, Job]:
+    """Tell what is run in the one database of plain pgTAP files that build on each other.
+
+    Args:
+        items: all that will be run, in order.
+
+    Returns:
+        The jobs by the ids of their items.
+    """
+    return {i.nodeid: i.job for i in items if isinstance(i, ScenarioItem) and i.job is not None and i.job.kept}
+
+
+def keeping_told(items: Iterable[pytest.Item]) -> list[str]:
+    """Say which files are going to build on each other.
+
+    Args:
+        items: all that will be run, in order.
+
+    Returns:
+        A line, where there are any.
+    """
+    count = len(jobs_kept(items))
+    files = "1 plain pgTAP file" if count == 1 else f"{count} plain pgTAP files"
+    return [f"one database for {files}, one after the other (--chaos-pgtap-keep)"] if count else []
 
 
 def permutations_told(items: Iterable[pytest.Item]) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from pgchaos import options
-from tests.plugin.conftest import INI, Project
+from tests.plugin.conftest import FINE, INI, Project
 
 PLAIN = "BEGIN;\nSELECT plan(1);\nSELECT pass('{}');\nSELECT * FROM finish();\nROLLBACK;\n"
 BY_HAND = "SELECT '1..2';\nSELECT 'ok 1 - by hand';\nSELECT 'not ok 2 - known # TODO later';\n"
@@ -80,3 +81,74 @@ def test_a_plain_file_has_the_limit_that_is_asked_for(project: Project, where: s
     result = project.run("sql/slow.sql", *(["--chaos-timeout=300ms"] if where == "option" else []))
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*check was stopped: it did not end within 0.3s*"])
+
+
+FIRST = """\
+CREATE TABLE shelf (id int);
+INSERT INTO shelf VALUES (1);
+CREATE ROLE reader_of_shelves;
+SELECT plan(1);
+SELECT has_table('shelf');
+SELECT * FROM finish();
+"""
+SECOND = """\
+BEGIN;
+SELECT plan(2);
+SELECT is(count(*), 1::bigint, 'the row of the first file') FROM shelf;
+SELECT has_role('reader_of_shelves');
+SELECT * FROM finish();
+ROLLBACK;
+"""
+KEPT = "*one database for 2 plain pgTAP files, one after the other (--chaos-pgtap-keep)*"
+
+
+def shared(project: Project) -> set[tuple[str]]:
+    """Name the databases and roles of the tests' server."""
+    with psycopg.connect(project.connect()) as conn:
+        return set(conn.execute("SELECT datname FROM pg_database UNION ALL SELECT rolname FROM pg_roles").fetchall())
+
+
+@pytest.mark.parametrize("where", ["option", "ini"])
+def test_files_that_build_on_each_other_have_one_database(project: Project, where: str) -> None:
+    project.write(a=FIRST, b=SECOND, between=FINE)
+    before = shared(project)
+    args = ["--chaos-pgtap", "--chaos-jobs=4"]
+    project.pytester.makeini(INI + ("chaos_pgtap_keep = true\n" if where == "ini" else ""))
+    result = project.run(*args, *(["--chaos-pgtap-keep"] if where == "option" else []))
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines([KEPT])
+    assert shared(project) == before, "what the files left goes after the last"
+
+
+def test_without_the_option_each_file_is_alone(project: Project) -> None:
+    project.write(a=FIRST.replace("CREATE ROLE reader_of_shelves;\n", ""), b=SECOND)
+    result = project.run("--chaos-pgtap")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.no_fnmatch_line("*one database for*")
+
+
+def test_what_a_stopped_run_has_kept_goes_too(project: Project) -> None:
+    project.write(a=FIRST, b="SELECT plan(1);\nSELECT fail('here it ends');\n", c=SECOND)
+    before = shared(project)
+    result = project.run("--chaos-pgtap", "--chaos-pgtap-keep", "-x")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*1 file had run before it in the same database (--chaos-pgtap-keep): name them too*"])
+    assert shared(project) == before
+
+
+def test_the_first_file_may_bring_what_all_use(project: Project) -> None:
+    project.write(
+        a="CREATE FUNCTION plan(integer) RETURNS text LANGUAGE sql AS $$ SELECT '1..' || $1 $$;\n"
+        "CREATE FUNCTION pass(text) RETURNS text LANGUAGE sql AS $$ SELECT 'ok 1 - ' || $1 $$;\n"
+        "SELECT plan(1);\nSELECT pass('its own');\n",
+        b="SELECT plan(1);\nSELECT pass('by the first file');\n",
+    )
+    project.run("--chaos-pgtap", "--chaos-pgtap-keep").assert_outcomes(passed=2)
+
+
+def test_files_that_build_on_each_other_are_not_spread_over_workers(project: Project) -> None:
+    pytest.importorskip("xdist")
+    project.write(a=FIRST, b=SECOND)
+    result = project.look("-p", "xdist", "-n2", "--chaos-pgtap", "--chaos-pgtap-keep")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--chaos-pgtap-keep: these files are run one after the other*leave out -n*"])

@@ -58,7 +58,10 @@ def run_once(
     result = RunResult(settings.seed, started_at=clock.now(), server=server.banner)
     with ExitStack() as stack:
         try:
-            sandbox = stack.enter_context(lend() if lend else _sandbox(scenario, variables, server))
+            if settings.suite is not None:
+                sandbox = settings.suite.sandbox
+            else:
+                sandbox = stack.enter_context(lend() if lend else _sandbox(scenario, variables, server))
         except NoDisk as error:
             result.skipped = f"`fault fill` cannot be delivered here: {error}"
             return result

@@ -95,7 +95,8 @@ class Run:
         lasting, looks = mentions(scenario, LASTING), mentions(scenario, LOOKS_FOR_SESSIONS)
         if sandbox.outside is not None and sandbox.outside.lasts:
             lasting = True
-        self._created = None if sandbox.ours else Created()
+        self._suite = settings.suite
+        self._created = None if sandbox.ours else self._suite.created if self._suite else Created()
         self._share = settings.share(scenario.timeout)
         limit = min(_CONNECT_LIMIT, self._share)
         self._door = Door(sandbox, keep=not lasting, join=looks, created=self._created, limit=limit)
@@ -174,7 +175,10 @@ class Run:
                 self._tear_down(setup)
             finally:
                 self._take_assertions()
-                if alone:
+                if self._suite is not None:
+                    # the next file may build on it
+                    self._suite.took(self._scenario.source, shared)
+                elif alone:
                     found += self._remove_leaks(shared, here)
                 else:
                     found += self._looks.ask(leaks.in_schema)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pgchaos.engine.stop import Stop
 from pgchaos.history import RunResult
+
+if TYPE_CHECKING:
+    from pgchaos.engine.suite import Suite
 
 
 def _nobody_looks(runs: int, limit: int) -> None:
@@ -46,6 +50,7 @@ class Settings:
         found: says of a run whether it is what a search is for: then the search ends.
         key: under which a search keeps what it found, for the next time; '' to keep nothing.
         draw_seed: of the values that are drawn, where it is not `seed`.
+        suite: the one database of plain files that build on each other, for one of these; or None.
         progress: called with the number of runs that a search has made, and the most that it will make.
     """
 
@@ -60,6 +65,7 @@ class Settings:
     key: str = ""
     draw_seed: int | None = None
     progress: Callable[[int, int], None] = _nobody_looks
+    suite: Suite | None = None
 
     def share(self, written: float | None) -> float:
         """Tell the seconds of one part of the run.
