@@ -40,6 +40,7 @@ class Record:
         hint: the error's detail, hint and context lines for the report.
         notes: what a reader of the report wants to know of it: the variables that it set.
         sent: its text with the variables put in, where that is another than `statement`; else ''.
+        blocked_by: backends that are no sessions and that it was seen waiting for; for the report alone.
         ended_by: who has cancelled it or terminated its connection, in words; '' where that is not known.
     """
 
@@ -62,6 +63,7 @@ class Record:
     hint: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sent: str = ""
+    blocked_by: tuple[str, ...] = ()
     ended_by: str = ""
 
 
@@ -186,7 +188,7 @@ class Standing:
     """How a session stood when the run was stopped: for the report of a time-out or a wait that cannot open.
 
     Args:
-        session: `session[worker]`.
+        session: `session[worker]`; or a backend that is no session of the scenario, and waits for a lock.
         place: the statement or directive where it stood; None where it has ended or has not begun.
         doing: 'ended', 'has not begun', 'runs', 'is blocked', 'waits at barrier looked', …
         since: when that began; None where it has not begun.

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgchaos.engine import Settings, conductor, run, stepping, watcher
+from pgchaos.engine import Settings, conductor, run, stepping, strangers, watcher
 from pgchaos.engine.conductor import Conductor
 from pgchaos.engine.stage import Stage
 from pgchaos.engine.watcher import Watcher
@@ -111,7 +111,7 @@ def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]],
 
     def clock(stage: Stage) -> Clock:
         def stands() -> bool:
-            standings = stage.standings(watcher.pid_text)
+            standings = stage.standings(strangers.pid_text)
             return state(defaultdict(str, {standing.session: standing.doing for standing in standings}))
 
         return Clock(stands)

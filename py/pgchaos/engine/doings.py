@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from pgchaos import clock
 from pgchaos.engine.answer import ServerError
+from pgchaos.engine.strangers import calls_out, pid_text
 from pgchaos.history import Record, Standing
 from pgchaos.scenario.place import Place
 from pgchaos.schedule.board import Actor
@@ -59,6 +60,8 @@ class Doings:
     def __init__(self) -> None:
         self.actors: dict[int, Actor] = {}
         """Whose a backend is or was, by pid."""
+        self.strangers: dict[int, str] = {}
+        """What a backend is that was seen and is no session's, by pid; of one that waits, whom for, too."""
         self._now: dict[Actor, Doing] = {}
         self._tickets = itertools.count(1)
 
@@ -163,9 +166,30 @@ class Doings:
 
     def _remember(self, record: Record, blockers: tuple[int, ...]) -> None:
         for pid in blockers:
-            who = str(self.actors[pid]) if pid in self.actors else ""
-            if who and who not in record.waited_on:
+            if pid not in self.actors:
+                # once looked at, it has a longer name
+                if not any(f"{known} ".startswith(f"{pid_text(pid)} ") for known in record.blocked_by):
+                    record.blocked_by += (self.name(pid),)
+            elif (who := str(self.actors[pid])) not in record.waited_on:
                 record.waited_on += (who,)
+
+    def name(self, pid: int) -> str:
+        """Name a backend: a session of the scenario, or what is known of another."""
+        return str(self.actors[pid]) if pid in self.actors else self.strangers.get(pid, pid_text(pid))
+
+    def callers(self, tickets: Mapping[int, int], events: Mapping[int, str | None]) -> list[Record]:
+        """List the statements that may wait for a backend which they have called themselves, by dblink say.
+
+        Args:
+            tickets: what `busy` said before the server was asked.
+            events: the type of wait event of each pid, as far as it waits.
+        """
+        found = [(self._now[self.actors[pid]], ticket, events.get(pid)) for pid, ticket in tickets.items()]
+        return [
+            record
+            for now, ticket, event in found
+            if (record := now.record) is not None and now.ticket == ticket and calls_out(record.statement, event)
+        ]
 
     def with_names(self, error: ServerError) -> ServerError:
         """Name the sessions of this scenario where the server names backends: "Process 27821 waits for …"."""
@@ -209,5 +233,6 @@ class Doings:
             return Standing(str(actor), None, _NOT_BEGUN)
         if now.waits_at:
             return Standing(str(actor), now.place, now.doing, now.since, tuple(map(str, missing(actor))))
-        whom = tuple(str(self.actors[pid]) if pid in self.actors else describe(pid) for pid in now.blockers)
+        known = {*self.actors, *self.strangers}
+        whom = tuple(self.name(pid) if pid in known else describe(pid) for pid in now.blockers)
         return Standing(str(actor), now.place, "is blocked" if whom else now.doing, now.since, whom)

@@ -19,8 +19,9 @@ from pgchaos.engine.player import Player
 from pgchaos.engine.stage import Stage
 from pgchaos.engine.stepping import SteppedStage
 from pgchaos.engine.stop import Stop
+from pgchaos.engine.strangers import pid_text
 from pgchaos.engine.voice import Voices
-from pgchaos.engine.watcher import Watcher, pid_text
+from pgchaos.engine.watcher import Watcher
 from pgchaos.engine.wording import error_failure
 from pgchaos.engine.worker import Worker
 from pgchaos.faults.carrying import Undelivered
@@ -222,6 +223,8 @@ class Performance:
         if watcher.stands:
             watcher.look()
         self._result.standings = self._stage.standings(watcher.describe if watcher.stands else pid_text)
+        if watcher.stands:
+            self._result.standings += watcher.waiting_strangers()
         text = f"the sessions did not end within {seconds:g}s"
         self._give_up(Failure("timeout", (), text, self._scenario.sessions[0].place))
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pgchaos import clock
 from pgchaos.engine.doings import BETWEEN, Doing, Doings
 from pgchaos.engine.stop import Stop
+from pgchaos.engine.strangers import pid_text
 from pgchaos.history import Failure, Record, RunResult, Standing
 from pgchaos.scenario.items import Barrier
 from pgchaos.schedule.board import Actor, Board, Wait, waits_text
@@ -155,7 +156,7 @@ class Stage:
             self._result.failures.append(failure)
             if failure.kind in ("wait", "timeout"):
                 # now: once the run is stopped nobody stands where he stood
-                self._result.standings = self._stand(lambda pid: f"pid {pid}")
+                self._result.standings = self._stand(pid_text)
             self.stop.set()
 
     def broke(self, failure: Failure) -> None:

@@ -241,7 +241,7 @@ class SteppedStage(Stage):
 
     def whom(self, actor: Actor) -> str:
         """Tell whom a blocked connection waits for."""
-        told = [str(by) if isinstance(by, Actor) else _stranger(by) for by in self._waits.get(actor, ())]
+        told = [str(by) if isinstance(by, Actor) else self.doings.name(by) for by in self._waits.get(actor, ())]
         return ", ".join(told) or "nobody known"
 
     def find_end(self) -> Failure | None:
@@ -256,7 +256,3 @@ class SteppedStage(Stage):
             first = min(blocked)
             text = f"the sessions cannot end: {first} waits for a lock that {self.whom(first)} holds"
             return Failure("timeout", (), text, self.doings[first].place)
-
-
-def _stranger(pid: int) -> str:
-    return "a prepared transaction" if pid == 0 else f"pid {pid}"

@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from psycopg import pq
 
 from pgchaos import clock
+from pgchaos.engine import strangers
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.stage import Stage
+from pgchaos.history import Standing
 from pgchaos.schedule.gates import PREPARED
 
 _TIGHT = 0.001
@@ -92,19 +94,38 @@ class Watcher:
             return
         pids = ",".join(map(str, tickets))
         answer = self._ask(
-            "SELECT pid, array_to_string(CASE wait_event WHEN 'SafeSnapshot'"
+            "SELECT pid, wait_event_type, array_to_string(CASE wait_event WHEN 'SafeSnapshot'"
             " THEN pg_catalog.pg_safe_snapshot_blocking_pids(pid) ELSE pg_catalog.pg_blocking_pids(pid) END, ',')"
             " FROM pg_catalog.pg_stat_get_activity(NULL)"
-            f" WHERE pid = ANY ('{{{pids}}}') AND wait_event_type IN ('Lock', 'IPC')",
+            f" WHERE pid = ANY ('{{{pids}}}') AND wait_event_type IN ('Lock', 'IPC', 'Extension')"
+            # what a session has called by dblink waits in a backend of its own
+            " OR wait_event_type = 'Lock' AND datid = (SELECT oid FROM pg_catalog.pg_database"
+            " WHERE datname = pg_catalog.current_database())",
             patience,
         )
-        blockers = {
-            int(pid): tuple(map(int, by.split(",")))
-            for result in answer.results
-            for pid, by in result.rows()
-            if pid and by
-        }
-        self._stage.see(tickets, blockers, asked)
+        rows = [row for result in answer.results for row in result.rows()]
+        waits = {int(pid): tuple(map(int, by.split(","))) for pid, _, by in rows if pid and by}
+        self._look_at_strangers(tickets, waits, {int(pid): event for pid, event, _ in rows if pid})
+        self._stage.see(tickets, {pid: by for pid, by in waits.items() if pid in tickets}, asked)
+
+    def _look_at_strangers(
+        self, tickets: Mapping[int, int], waits: Mapping[int, tuple[int, ...]], events: Mapping[int, str | None]
+    ) -> None:
+        """Name the backends that are no sessions, where one of them waits or is waited for."""
+        doings = self._stage.doings
+        callers = doings.callers(tickets, events)
+        waiting = [pid for pid in waits if pid not in doings.actors] if callers else []
+        unknown = {*waiting, *(by for pid, others in waits.items() if pid in tickets for by in others)}
+        unknown -= {PREPARED, *doings.actors, *doings.strangers}
+        if unknown:
+            answer = self._ask(strangers.query(unknown))
+            rows = [row for result in answer.results for row in result.rows()]
+            doings.strangers |= strangers.names(rows, doings.actors)
+        for pid in waiting:
+            told = f"{doings.name(pid)}, which waits for {', '.join(map(doings.name, waits[pid]))}"
+            for record in callers:
+                if told not in record.blocked_by:
+                    record.blocked_by += (told,)
 
     def settings(self) -> tuple[bool, bool]:
         """Tell what every session begins with.
@@ -138,19 +159,22 @@ class Watcher:
             pid: as `pg_blocking_pids` gave it.
         """
         if pid == PREPARED:
-            return pid_text(pid)
+            return strangers.pid_text(pid)
+        answer = self._ask(strangers.query((pid,)))
+        rows = [row for result in answer.results for row in result.rows()]
+        return strangers.names(rows, self._stage.doings.actors).get(pid, strangers.pid_text(pid))
+
+    def waiting_strangers(self) -> list[Standing]:
+        """Tell of the backends of this database that are no sessions, and wait for a lock of one."""
         answer = self._ask(
-            "SELECT backend_type || coalesce(' ' || nullif(application_name, ''), '') || coalesce(', ' || state, '')"
-            f" FROM pg_catalog.pg_stat_activity WHERE pid = {pid}"
+            "SELECT pid, array_to_string(pg_catalog.pg_blocking_pids(pid), ',') FROM pg_catalog.pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = pg_catalog.current_database()"
         )
-        told = [row[0] for result in answer.results for row in result.rows()]
-        return f"{pid_text(pid)} ({told[0]})" if told and told[0] else pid_text(pid)
-
-
-def pid_text(pid: int) -> str:
-    """Name a backend that is none of ours, of which nothing is known.
-
-    Args:
-        pid: as `pg_blocking_pids` gave it.
-    """
-    return "a prepared transaction" if pid == PREPARED else f"pid {pid}"
+        doings = self._stage.doings
+        rows = [row for result in answer.results for row in result.rows()]
+        waits = {int(pid): tuple(map(int, by.split(","))) for pid, by in rows if pid and by}
+        return [
+            Standing(self.describe(pid), None, "is blocked", None, tuple(map(doings.name, by)))
+            for pid, by in waits.items()
+            if pid not in doings.actors and not doings.actors.keys().isdisjoint(by)
+        ]

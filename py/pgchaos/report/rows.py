@@ -85,7 +85,7 @@ def _rank(record: Record, longest: bool) -> int | None:
         return 0 if record.ended_at is None else None
     if longest and took(record) >= _LONGEST:
         return 1
-    if record.waited_on:
+    if record.waited_on or record.blocked_by:
         return 2
     return 3 if took(record) >= SLOW else None
 
@@ -138,10 +138,11 @@ def _summary(own: Sequence[Record]) -> str:
     parts = [f"{len(own)} {statements(len(own))}"]
     longest = max(own, key=took)
     if took(longest):
-        whom = f" (waited for {', '.join(longest.waited_on)})" if longest.waited_on else ""
+        waited = longest.waited_on + longest.blocked_by
+        whom = f" (waited for {', '.join(waited)})" if waited else ""
         parts.append(f"longest {_milliseconds(took(longest))} ms{whom}")
     counts = {
-        "waited": sum(bool(record.waited_on) for record in own),
+        "waited": sum(bool(record.waited_on or record.blocked_by) for record in own),
         "failed": sum(map(failed, own)),
         "struck by a fault": sum(bool(record.fault) for record in own),
         "not sent": sum(record.skipped for record in own),

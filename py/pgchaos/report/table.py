@@ -133,8 +133,8 @@ def _behind(record: Record) -> str:
 def _answer(record: Record) -> list[str]:
     """Say below a statement what became of it, where that is not plain success."""
     told = list(record.notes)
-    if record.waited_on:
-        told.append("waited for " + ", ".join(record.waited_on))
+    if record.waited_on or record.blocked_by:
+        told.append("waited for " + ", ".join(record.waited_on + record.blocked_by))
     if record.fault:
         told.append(f"fault: {record.fault}")
     if record.skipped:

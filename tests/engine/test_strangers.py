@@ -1,0 +1,95 @@
+"""Backends that are no sessions of the scenario are named where they wait or block."""
+
+from __future__ import annotations
+
+from pgchaos.engine.strangers import names
+from pgchaos.schedule.board import Actor
+from tests.engine.playing import Play, held, said
+
+TABLE = """
+-- chaos:requires extension dblink
+-- chaos:setup
+CREATE TABLE t (id int PRIMARY KEY, v int);
+INSERT INTO t VALUES (1, 0);
+CREATE FUNCTION here() RETURNS text LANGUAGE sql AS $$
+    SELECT format('dbname=%s port=%s host=%s user=%s', current_database(), current_setting('port'),
+        split_part(current_setting('unix_socket_directories'), ',', 1), current_user)
+$$;
+"""
+OUTSIDE_WAITS = """
+-- chaos:session holder
+BEGIN;
+UPDATE t SET v = 1 WHERE id = 1;
+-- chaos:signal held
+{until}
+COMMIT;
+-- chaos:session caller
+-- chaos:wait for held
+SELECT dblink_exec(here(), 'UPDATE t SET v = 2 WHERE id = 1');
+-- chaos:check
+SELECT pass('done');
+"""
+UNTIL_IT_WAITS = """
+DO $$ BEGIN
+    WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted) LOOP
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END $$;
+SELECT pg_sleep(0.3);
+"""
+
+
+def test_a_backend_of_dblink_that_blocks_is_named(play: Play) -> None:
+    result = play(
+        TABLE
+        + """
+-- chaos:session keeper
+SELECT dblink_connect('other', here());
+SELECT dblink_exec('other', 'BEGIN');
+SELECT dblink_exec('other', 'UPDATE t SET v = 1 WHERE id = 1');
+-- chaos:signal held
+-- chaos:wait blocked waiter
+SELECT dblink_exec('other', 'COMMIT');
+-- chaos:session waiter
+-- chaos:wait for held
+UPDATE t SET v = 2 WHERE id = 1;
+-- chaos:check
+SELECT pass('done');
+"""
+    )
+    assert held(result) == ["done"]
+    (waited,) = said(result, "waiter")
+    assert waited.waited_on == ()
+    (who,) = waited.blocked_by
+    assert who.startswith("pid ")
+    assert "(client backend, idle in transaction: UPDATE t SET v = 1 WHERE id = 1)" in who
+
+
+def test_a_backend_of_dblink_that_waits_is_named_at_its_caller(play: Play) -> None:
+    result = play(TABLE + OUTSIDE_WAITS.format(until=UNTIL_IT_WAITS))
+    assert held(result) == ["done"]
+    (called,) = said(result, "caller")
+    (who,) = called.blocked_by
+    assert who.endswith(", which waits for holder[1]")
+    assert "client backend" in who
+    assert "UPDATE t SET v = 2 WHERE id = 1" in who
+
+
+def test_it_is_named_among_those_who_stood_when_the_time_was_over(play: Play) -> None:
+    result = play(TABLE + OUTSIDE_WAITS.format(until="-- chaos:delay 60s"), timeout=3)
+    standings = {standing.session: standing for standing in result.standings}
+    (stranger,) = (one for name, one in standings.items() if name.startswith("pid "))
+    assert (stranger.doing, stranger.waits_for) == ("is blocked", ("holder[1]",))
+
+
+def test_names_tell_what_a_backend_does() -> None:
+    rows = [
+        ("7", "autovacuum worker", "", "active", None, "autovacuum: VACUUM public.t"),
+        ("8", "parallel worker", "a[1]", "active", "3", "SELECT 1"),
+        ("9", "client backend", "psql", "idle in transaction", None, "UPDATE  t\nSET " + "x" * 90),
+    ]
+    assert names(rows, {3: Actor("a", 1)}) == {
+        7: "pid 7 (autovacuum worker, active: autovacuum: VACUUM public.t)",
+        8: "pid 8 (parallel worker of a[1], active: SELECT 1)",
+        9: f"pid 9 (client backend psql, idle in transaction: UPDATE t SET {'x' * 46}…)",
+    }
