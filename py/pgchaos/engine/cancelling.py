@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import select
+import threading
 import time
 
 from psycopg import pq
@@ -13,18 +14,23 @@ CANCEL_LIMIT = 3.0
 """To get a cancel request through."""
 
 
-def cancel(pg: pq.abc.PGconn, seconds: float = CANCEL_LIMIT) -> None:
+def cancel(pg: pq.abc.PGconn, seconds: float = CANCEL_LIMIT) -> bool:
     """Ask the server to cancel what runs on a connection.
 
     Args:
         pg: the connection. It is no error when the server cannot be asked.
         seconds: to get the request through.
+
+    Returns:
+        False where it did not get through in that time: the server does not answer.
     """
+    if pq.version() < 170000:
+        # psycopg's binary build brings a newer libpq; ctypes, which this is, lets go of the GIL
+        thread = threading.Thread(target=_cancel_blocking, args=(pg.get_cancel(),), daemon=True)
+        thread.start()
+        thread.join(seconds)
+        return not thread.is_alive()
     with contextlib.suppress(OperationalError):
-        if pq.version() < 170000:
-            # psycopg's binary build brings a newer libpq; ctypes, which this is, lets go of the GIL
-            pg.get_cancel().cancel()
-            return
         request = pg.cancel_conn()
         try:
             request.start()
@@ -33,6 +39,12 @@ def cancel(pg: pq.abc.PGconn, seconds: float = CANCEL_LIMIT) -> None:
                 poll = select.poll()
                 poll.register(request.socket, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT)
                 if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                    return
+                    return False
         finally:
             request.finish()
+    return True
+
+
+def _cancel_blocking(request: pq.abc.PGcancel) -> None:
+    with contextlib.suppress(OperationalError):
+        request.cancel()

@@ -8,7 +8,7 @@ from psycopg import sql
 from psycopg.errors import OperationalError
 
 from pgchaos.engine.created import Created
-from pgchaos.engine.specs.connection import Connection
+from pgchaos.engine.specs.connection import Connection, Interrupted
 from pgchaos.engine.specs.keeping import Kept
 from pgchaos.engine.specs.waiting import Waiting
 from pgchaos.isolation.lasting import lasts
@@ -20,7 +20,10 @@ CONTROL = 0
 _NAMED = sql.SQL("SET application_name = {}")
 _SPARE = "SET application_name = 'pgchaos spare'"
 _END = 5.0
-"""Seconds in which a session obeys a cancel, or goes back to what it began with."""
+"""Seconds in which a session goes back to what it began with."""
+_OBEYS = 2.0
+"""Seconds in which a session obeys a cancel."""
+SILENT = "the server does not answer"
 
 
 class Company:
@@ -45,6 +48,8 @@ class Company:
         self._connect, self._name, self._waiting, self._kept = connect, name, waiting, kept
         self._source = spec.source
         self._names = ("control connection", *(session.name for session in spec.sessions))
+        self.silent = False
+        """The server did not answer a cancel in time."""
         self.created: Created | None = None
         """Takes what the sessions create, on a server that is not ours."""
         self._connections: list[Connection | None] = [None] * len(self._names)
@@ -163,7 +168,7 @@ class Company:
         """After a permutation was given up: end what still runs, so that its teardowns can run."""
         busy = [connection for connection in self if connection.busy]
         for connection in busy:
-            connection.cancel()
+            self.cancel(connection)
         self._end(busy)
         for connection in self:
             # also of steps that are over, and were not reported
@@ -178,7 +183,33 @@ class Company:
     def drop(self, connection: Connection) -> None:
         """Close a connection, and what runs on it; it is opened anew when needed."""
         self._waiting.drop(connection)
-        connection.close()
+        answers = connection.close(cancels=not self.silent)
+        self.silent = self.silent or not answers
+
+    def cancel(self, connection: Connection) -> None:
+        """Ask the server to cancel what runs on a connection.
+
+        Args:
+            connection: which.
+
+        Raises:
+            Interrupted: the server does not answer that.
+        """
+        if self.silent or not connection.cancel():
+            self.silent = True
+            raise Interrupted(SILENT)
+
+    def obeys(self, connection: Connection) -> bool:
+        """Cancel what runs on a connection, and say whether it ends.
+
+        Args:
+            connection: which.
+
+        Raises:
+            Interrupted: the server does not answer.
+        """
+        self.cancel(connection)
+        return self._waiting.until_over([connection], _OBEYS)
 
     def alone(self) -> Connection | None:
         """Close the sessions that serve no other spec, and bring the control connection back to the start.

@@ -22,6 +22,8 @@ from pgchaos.isolation.model import decoded, encoded
 
 _COPY_FROM_STDIN = b"a spec has no data for COPY FROM STDIN"
 
+CANCEL_LIMIT = 2.0
+"""Seconds to get a cancel through to the server."""
 _LOOK_UP = 10.0
 """Seconds to look up what a statement created."""
 
@@ -188,9 +190,13 @@ class Connection:
                 self._pg.consume_input()
         return came
 
-    def cancel(self) -> None:
-        """Ask the server to cancel what runs here; at most 3 seconds, and no error when it cannot be asked."""
-        cancel(self._pg)
+    def cancel(self) -> bool:
+        """Ask the server to cancel what runs here; no error when it cannot be asked.
+
+        Returns:
+            False where the server does not answer.
+        """
+        return cancel(self._pg, CANCEL_LIMIT)
 
     @property
     def silent(self) -> bool:
@@ -199,13 +205,20 @@ class Connection:
         poll.register(self.fileno(), select.POLLIN)
         return not poll.poll(0)
 
-    def close(self) -> None:
-        """End the connection, and what still runs on it."""
-        if self.busy and self.alive:
-            # a backend notices the end of its client only when it next reads
-            self.cancel()
+    def close(self, *, cancels: bool = True) -> bool:
+        """End the connection, and what still runs on it.
+
+        Args:
+            cancels: false where that has been tried.
+
+        Returns:
+            False where the server does not answer.
+        """
+        # a backend notices the end of its client only when it next reads
+        answers = not (cancels and self.busy and self.alive) or self.cancel()
         self._pg.finish()
         self.busy = False
+        return answers
 
     def shut(self) -> None:
         """End it for good: it was kept for somebody who does not need it any more."""

@@ -21,13 +21,14 @@ _ROOM, _AGAIN = 2.0, 0.01
 _WATCH, _SESSION = "watch", "session"
 
 
-def connected(server: Server, conninfo: str, stop: Stop) -> Connection:
+def connected(server: Server, conninfo: str, stop: Stop, seconds: float) -> Connection:
     """Connect; where the server has no room, what waits for other specs and scenarios makes it.
 
     Args:
         server: to which.
         conninfo: libpq's connection string.
         stop: of the run.
+        seconds: to connect in.
 
     Returns:
         A new connection.
@@ -38,7 +39,7 @@ def connected(server: Server, conninfo: str, stop: Stop) -> Connection:
     until = time.monotonic() + _ROOM
     while True:
         try:
-            return Connection(conninfo, stop)
+            return Connection(conninfo, stop, seconds)
         except LinkError as refused:  # noqa: PERF203  # it tries again after the refusal
             if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
                 raise
@@ -57,12 +58,13 @@ def watch_conninfo(base: str) -> str:
 
 
 @contextmanager
-def watching(server: Server, stop: Stop) -> Iterator[Watch]:
+def watching(server: Server, stop: Stop, seconds: float) -> Iterator[Watch]:
     """Lend a watch, on a connection to the database from which the server is administered.
 
     Args:
         server: whose sessions it watches.
         stop: of the run.
+        seconds: to connect in, and for each answer.
 
     Yields:
         The watch. Where it ends by an exception, so does its connection.
@@ -74,15 +76,17 @@ def watching(server: Server, stop: Stop) -> Iterator[Watch]:
     connection = _taken(server.watches, _WATCH)
     fresh = connection is None
     if connection is None:
-        connection = connected(server, watch_conninfo(server.conninfo()), stop)
+        connection = connected(server, watch_conninfo(server.conninfo()), stop, seconds)
+    watch = Watch(connection, stop)
     try:
-        watch = Watch(connection, stop)
+        watch.patience = min(watch.patience, seconds)
         if fresh:
             watch.prepare()
         yield watch
         watch.rest()
     except BaseException:
-        connection.close()
+        # a look ends by itself
+        connection.close(cancels=watch.takes_turn)
         raise
     if not server.watches.put(_WATCH, connection):
         connection.close()

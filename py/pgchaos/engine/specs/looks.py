@@ -23,7 +23,7 @@ _PREPARED = 1.0
 does not see that, so nothing shorter than a lock_timeout may change its output."""
 _AFTER = 0.001
 """Seconds after a limit at which it is sure to have passed."""
-_END = 5.0
+_END = 1.0
 """Seconds for the look at whom a step waits for that is about to be cancelled."""
 
 
@@ -127,8 +127,14 @@ class Looks:
 
         Args:
             connection: of the step.
+
+        Returns:
+            Their pids; none where the server does not tell in a second.
         """
-        self._waiting.until_over([self._watch.connection], _END)
+        look = self._watch.connection
+        if not self._waiting.until_over([look], _END):
+            return set()
         self._waiting.add(self._watch.begin([connection.pid]))
-        self._waiting.until_over([self._watch.connection], _END)
+        if not self._waiting.until_over([look], _END):
+            return set()
         return set(self._watch.seen()[connection.pid].by)

@@ -29,6 +29,8 @@ from pgchaos.server.effect import difference, question
 from pgchaos.server.plain import CLEAN, Lent
 from pgchaos.server.records import APPLICATION
 
+_CONNECT = 30.0
+"""Seconds to connect in, at most."""
 _LEFT_WITHIN, _AGAIN = 10.0, 0.005
 """Seconds in which those have left who ran before, and between looks."""
 _OTHERS = (
@@ -87,7 +89,7 @@ def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
             server.settle()
         with server.plain(settings.load_extensions, named=names_database(spec.source)) as lent:
             try:
-                with watching(server, calm) as watch:
+                with watching(server, calm, _seconds(settings)) as watch:
                     _Run(spec, server, settings, lent, calm, watch, result).go()
             except (Interrupted, LinkError) as error:
                 result.problems.append(str(error))
@@ -112,6 +114,7 @@ class _Run:
         self._spec, self._server, self._settings, self._lent = spec, server, settings, lent
         self._calm, self._watch, self._result = calm, watch, result
         self._created = None if server.ours else Created()
+        self._waiting = Waiting(calm, None)
 
     def go(self) -> None:
         if self._settings.alone:
@@ -123,7 +126,7 @@ class _Run:
         deadline = None if self._settings.limit is None else begun + self._settings.limit
         sandbox = self._lent.sandbox
         paper = Paper(sandbox.database, unique=not sandbox.in_place, asked=names_database(self._spec.source))
-        waiting = Waiting(self._calm, deadline)
+        waiting = self._waiting = Waiting(self._calm, deadline)
         kept = Kept(None if self._settings.leaks else self._lent.shelf, self._spec)
         company = Company(self._spec, self._connect, self._name, waiting, kept)
         company.created = self._created
@@ -143,7 +146,10 @@ class _Run:
                 company.keep()
         finally:
             company.close()
-            self._drop(mine)
+            if not company.silent:
+                self._drop(mine)
+            elif mine or not (self._created is None or self._created.empty):
+                self._result.notes.append("what the spec left behind was not looked for: the server does not answer")
 
     def _await_end_of_others(self) -> None:
         """Wait for the backends of what ran before: a connection that was closed leaves its own for a moment."""
@@ -163,7 +169,8 @@ class _Run:
 
     def _connect(self, session: str) -> Connection:
         conninfo = conninfo_of(self._lent.sandbox.conninfo, self._name(session), superuser=self._server.superuser)
-        connection = connected(self._server, conninfo, self._calm)
+        seconds = self._waiting.within(_seconds(self._settings))
+        connection = connected(self._server, conninfo, self._calm, seconds)
         if self._lent.sandbox.in_place:
             begins = self._lent.sandbox.begins
             (row,) = Watch(connection, self._calm).ask(question(begins))
@@ -214,6 +221,11 @@ class _Run:
         with suppress(Interrupted):
             return Watch(control, self._calm).ask(CLEAN) == [("t",)]
         return False
+
+
+def _seconds(settings: SpecSettings) -> float:
+    """Say how long a server may take for what takes no time on one that answers."""
+    return min(_CONNECT, settings.step_timeout, _CONNECT if settings.limit is None else settings.limit)
 
 
 def _roles_there(ask: Ask, names: list[str]) -> list[Thing]:

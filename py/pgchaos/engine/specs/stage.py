@@ -8,7 +8,7 @@ from psycopg import pq
 from psycopg.errors import OperationalError
 
 from pgchaos.engine.specs.company import CONTROL, Company
-from pgchaos.engine.specs.connection import Connection
+from pgchaos.engine.specs.connection import Connection, Interrupted
 from pgchaos.engine.specs.looks import Looks, TooLong
 from pgchaos.engine.specs.paper import Paper
 from pgchaos.engine.specs.settings import SpecSettings
@@ -21,6 +21,7 @@ from pgchaos.isolation.order import Act, Launch, Look, Play, Report, Rest, Stall
 
 _AGAIN = 0.002
 """Seconds to wait where the reports of steps hold up each other."""
+_DEAF = ", and did not when it was cancelled: its backend does not answer, and the spec ends here"
 
 
 class Ended(Exception):
@@ -141,8 +142,11 @@ class Stage:
         connection = self._company[number]
         self._paper.catch_up()
         if not self._waiting.until_over([connection], self._limit):
+            text = f"{failed}it did not end within {self._limit:g} s"
+            if not self._company.obeys(connection):
+                raise Interrupted(f"{text}{_DEAF}")
             self._company.drop(connection)
-            raise Ended(f"{failed}it did not end within {self._limit:g} s")
+            raise Ended(text)
         last = None
         while connection.events:
             event = connection.events.popleft()
@@ -197,7 +201,8 @@ class Stage:
                 late=lambda seconds: self._cancel(step, connection, seconds),
             )
         except TooLong as error:
-            raise Ended(f"step {step.name} {error}") from None
+            # as isolationtester does: what it has locked stays locked
+            raise Interrupted(f"step {step.name} {error}{_DEAF}") from None
         return not connection.busy
 
     def _cancel(self, step: Step, connection: Connection, seconds: float) -> None:
@@ -206,7 +211,7 @@ class Stage:
         by = [names[pid] for pid in names if pid in self._looks.whom(connection)]
         whom = f": it waited for {' and '.join(by)}" if by else ""
         self.notes.append(f"step {step.name} was cancelled after {seconds:.0f} s{whom}")
-        connection.cancel()
+        self._company.cancel(connection)
         self._paper.print(f"isolationtester: canceling step {step.name} after {seconds:.0f} seconds")
 
     def _rest(self, step: Step, began: dict[str, float]) -> None:

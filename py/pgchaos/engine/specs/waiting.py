@@ -34,6 +34,17 @@ class Waiting:
         """List the connections that were added and are not over."""
         return [connection for connection, _ in self._polled.values()]
 
+    def within(self, seconds: float) -> float:
+        """Say how many of some seconds are left to the whole run.
+
+        Args:
+            seconds: that something may take.
+
+        Returns:
+            As many or fewer, never none.
+        """
+        return seconds if self._deadline is None else max(0.1, min(seconds, self._deadline - time.monotonic()))
+
     def news(self, seconds: float) -> bool:
         """Wait until a connection has news, and take what has come in on all.
 

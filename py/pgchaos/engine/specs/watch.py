@@ -50,7 +50,11 @@ class Watch:
         self._poll.register(stop.fileno(), select.POLLIN)
         self._pids = ""
         self._turns = False
+        self.patience = _PATIENCE
+        """Seconds for one look."""
         self._asked: list[int] = []
+        self.takes_turn = False
+        """It may be waiting for something that another spec uses."""
         self.looks = 0
         """How many were begun."""
 
@@ -80,7 +84,9 @@ class Watch:
         self._turns = True
         key = sql.Literal(what).as_string(None)
         how = "_shared" if shared else ""
+        self.takes_turn = True
         self.ask(f"SELECT pg_catalog.pg_advisory_lock{how}({_LOCKS}, pg_catalog.hashtext({key}))", _TURN)
+        self.takes_turn = False
 
     def rest(self) -> None:
         """Give back all that was taken, and have no look under way.
@@ -137,12 +143,12 @@ class Watch:
         """
         return bool(self.ask(f"SELECT 1 WHERE 0 = ANY (pg_catalog.pg_blocking_pids({pid}))"))
 
-    def ask(self, query: str, seconds: float = _PATIENCE) -> list[tuple[str, ...]]:
+    def ask(self, query: str, seconds: float | None = None) -> list[tuple[str, ...]]:
         """Ask the server something.
 
         Args:
             query: one statement.
-            seconds: to answer in.
+            seconds: to answer in; None: as for a look.
 
         Returns:
             Its rows as text.
@@ -151,7 +157,7 @@ class Watch:
             Interrupted: the run is stopped, or there is no answer.
         """
         connection = self._connection
-        end = time.monotonic() + seconds
+        end = time.monotonic() + (self.patience if seconds is None else seconds)
         self._finish(end, query)
         connection.events.clear()
         self._send(query)

@@ -1,0 +1,76 @@
+"""Stops a server, or one backend of it, as a debugger or a broken disk would: it answers nothing any more."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+
+from pgchaos.server import Server
+from tests.waiting import until
+
+SLEEP = "SELECT pg_sleep(600);"
+
+
+def _sleeping(server: Server) -> list[int]:
+    with server.connect() as conn:
+        rows = conn.execute("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchall()
+    return [int(str(pid)) for (pid,) in rows]
+
+
+def stop(server: Server, pids: list[int] | None = None) -> Callable[[], None]:
+    """Stop backends, or all processes of a server.
+
+    Args:
+        server: a private one.
+        pids: of its backends; None for all, and the postmaster.
+
+    Returns:
+        Lets them go on.
+    """
+    assert server.private is not None
+    postmaster = psutil.Process(server.private.pid)
+    frozen = [postmaster, *postmaster.children()] if pids is None else [psutil.Process(pid) for pid in pids]
+    for process in frozen:
+        with suppress(psutil.Error):
+            process.send_signal(signal.SIGSTOP)
+
+    def go_on() -> None:
+        for process in frozen:
+            with suppress(psutil.Error):
+                process.send_signal(signal.SIGCONT)
+
+    return go_on
+
+
+@contextmanager
+def freezing(server: Server, *, whole: bool) -> Iterator[list[float]]:
+    """Stop the backend that sleeps, or all processes of the server, as soon as one sleeps.
+
+    Args:
+        server: a private one.
+        whole: all of it.
+
+    Yields:
+        A list, to which the time of `time.monotonic()` at which it was stopped is added.
+    """
+    go_on: list[Callable[[], None]] = []
+    when: list[float] = []
+
+    def freeze() -> None:
+        until(lambda: bool(_sleeping(server)), "a backend sleeps")
+        go_on.append(stop(server, None if whole else _sleeping(server)))
+        when.append(time.monotonic())
+
+    thread = threading.Thread(target=freeze)
+    thread.start()
+    try:
+        yield when
+    finally:
+        thread.join(60)
+        for one in go_on:
+            one()

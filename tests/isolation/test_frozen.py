@@ -1,0 +1,56 @@
+"""A server that answers nothing any more: a spec ends soon after the time of its file, or of a step, is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pgchaos.engine.specs import SpecSettings, run_spec
+from pgchaos.isolation.reader import read
+from pgchaos.server import Server, ServerSettings, open_server
+from tests.freezing import SLEEP, freezing
+
+_LIMIT = 4.0
+_SPEC = """setup {{ CREATE TABLE t (id int); INSERT INTO t VALUES (1); }}
+teardown {{ DROP TABLE t; }}
+session a
+setup {{ BEGIN; UPDATE t SET id = 2; {setup} }}
+step as {{ {step} }}
+session b
+step bu {{ UPDATE t SET id = 3; }}
+permutation bu as
+permutation as bu
+permutation as
+"""
+
+
+@pytest.fixture
+def own() -> Iterator[Server]:
+    with open_server(ServerSettings()) as server:
+        yield server
+
+
+CASES = {
+    "server, file": ("step", True, SpecSettings(limit=_LIMIT), "its time is over", 2),
+    "server, setup": ("setup", True, SpecSettings(step_timeout=_LIMIT), "the server does not answer", 2),
+    "server, step": ("step", True, SpecSettings(step_timeout=_LIMIT), "the server does not answer", 2),
+    "backend, setup": ("setup", False, SpecSettings(step_timeout=_LIMIT), "its backend does not answer", 2),
+    "backend, step": ("step", False, SpecSettings(step_timeout=_LIMIT), "its backend does not answer", 3),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_spec_on_a_frozen_server_ends_soon(own: Server, tmp_path: Path, case: str) -> None:
+    phase, whole, settings, told, times = CASES[case]
+    path = tmp_path / "x.spec"
+    path.write_text(_SPEC.format(**{"setup": "", "step": "SELECT 1;", phase: SLEEP}))
+    with freezing(own, whole=whole) as when:
+        result = run_spec(read(path), own, settings)
+        ended = time.monotonic()
+    assert told in result.problems[-1]
+    assert len(result.problems) == 1, "no other permutation is begun"
+    # twice its time, and some for a busy machine
+    assert ended - when[0] < times * _LIMIT + 4
