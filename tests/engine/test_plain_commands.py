@@ -2,6 +2,8 @@ r"""psql's commands in plain pgTAP files: hidden output, connecting again, files
 
 from __future__ import annotations
 
+import pytest
+
 from tests.engine.playing import Play, held, only
 
 
@@ -104,3 +106,22 @@ def test_a_file_in_another_encoding(play: Play) -> None:
     path.write_bytes(b"SELECT is('\xe9'::text, U&'\\00E9', 'caf\xe9');\nSELECT is(:'ENCODING'::text, 'LATIN1');\n")
     result = play("SELECT plan(2);\n\\encoding latin-1\n\\ir part.sql\nSELECT * FROM finish();\n")
     assert held(result) == ["café", ""]
+
+
+def test_variables_of_the_environment(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KIND_OF_SHOP", "it's ours")
+    result = play(
+        r"""\set kept before
+\getenv kind KIND_OF_SHOP
+\getenv kept NOT_SET_ANYWHERE
+\setenv KIND_OF_SHOP other
+\getenv other KIND_OF_SHOP
+\setenv KIND_OF_SHOP
+\getenv other KIND_OF_SHOP
+SELECT plan(1);
+SELECT is(concat_ws('/', :'kind', :'kept', :'other'), 'it''s ours/before/other', 'as in psql');
+SELECT * FROM finish();
+"""
+    )
+    assert held(result) == ["as in psql"]
+    assert "missing required argument" in only(play("SELECT plan(1);\n\\getenv kind\n")).text

@@ -103,6 +103,14 @@ def test_what_is_not_in_its_encoding_is_told_with_its_line(tmp_path: Path) -> No
     )
 
 
+def test_a_dump_that_is_no_utf_8_says_what_it_is_in(tmp_path: Path) -> None:
+    dump = b"SET client_encoding = 'LATIN1';\nSELECT '\xe9';\n"
+    scenario = plain(tmp_path, dump)
+    assert [one.text for one in sent(scenario)] == ["SELECT 'é'"]
+    unicode = dump.decode("latin-1").encode()
+    assert [one.verb for one in sent(plain(tmp_path, unicode))] == ["SET", "SELECT"], "psql sends it as it is"
+
+
 def test_an_encoding_inside_a_string_is_none(tmp_path: Path) -> None:
     (one,) = sent(plain(tmp_path, "SELECT '\n\\encoding LATIN1\né';\n"))
     assert "é" in one.text

@@ -71,7 +71,7 @@ def test_quit_by_either_name() -> None:
     "text",
     [
         *("\\pset null '-'", "\\t", "\\a", "\\x on", "\\t\\a \\x", "\\timing off", "\\d", "\\d+ app.t", "\\dt+ *.*"),
-        *("\\dS+", "\\dFp", "\\df+ f", "\\drds", "\\l", "\\l+", "\\list", "\\z t", "\\sf+ f", "\\conninfo"),
+        *("\\dS+", "\\dFp", "\\df+ f", "\\drds", "\\l", "\\l+", "\\list", "\\z t", "\\sf+ f", "\\p"),
     ],
 )
 def test_display_settings_do_nothing(text: str) -> None:
@@ -86,7 +86,6 @@ def test_display_settings_do_nothing(text: str) -> None:
         (r"\sett a 1", r"\sett is not supported; did you mean \set?"),
         (r"\endfi", r"\endfi is not supported; did you mean \endif?"),
         (r"\! rm 'x", r"\! is not supported; no command of the shell is run: do it before pytest, or in a fixture"),
-        (r"\getenv a B", r"\getenv is not supported; set the variable by \set"),
         (r"\bind 1 \g", r"\bind is not supported; use PREPARE and EXECUTE"),
         (r"\prompt a", r"\prompt is not supported; it is for a person at the terminal: set the variable by \set"),
         (r"\drop t", r"\drop is not supported"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pgchaos.engine.answer import Answer
@@ -60,6 +61,7 @@ class Interpreter:
         self.branches = Branches()
         self._say = say
         self._passing = False
+        self._environ: dict[str, str | None] = {}
         self._emptied: Place | None = None
         self.noted: tuple[str, ...] = ()
         """The variables that the last statement set, for the report."""
@@ -82,12 +84,25 @@ class Interpreter:
                 self.variables.pop(name, None)
         elif item.name == "quit":
             raise Quit
+        elif item.name in ("getenv", "setenv"):
+            self._environment(item.name, self.evaluate(item))
         elif item.name == "encoding":
             # the reader has read the file so; what is sent is UTF-8
             for named in filter(None, map(encoding_named, self.evaluate(item)[:1])):
                 self.psql.encodes(named)
         else:
             self._say(echoed(self.evaluate(item)).rstrip("\n"))
+
+    def _environment(self, name: str, words: tuple[str, ...]) -> None:
+        r"""Carry out \getenv VARIABLE NAME or \setenv NAME [VALUE]; what is set is seen by this file's \getenv only."""
+        if len(words) < (2 if name == "getenv" else 1):
+            raise Wrong(f"\\{name}: missing required argument")
+        if name == "setenv":
+            self._environ[words[0]] = words[1] if len(words) > 1 else None
+            return
+        value = self._environ[words[1]] if words[1] in self._environ else os.environ.get(words[1])
+        if value is not None:
+            self._set((words[0], value))
 
     def evaluate(self, item: Meta) -> tuple[str, ...]:
         """Put the variables into the arguments of a meta-command.

@@ -14,13 +14,17 @@ _SHOWS = re.compile(
     r"|l|z|sf|sv)[+Sx]*"
 )
 r"""Commands that print what a catalog says: \d, \dt+, \l and their like."""
-_DISPLAY = frozenset({"pset", "t", "a", "x", "timing", "restrict", "unrestrict", "conninfo", "errverbose", "C", "f"})
+_DISPLAY = frozenset(
+    {*("pset", "t", "a", "x", "timing", "restrict", "unrestrict", "conninfo", "errverbose", "C", "f"), "p", "print"}
+    | {"h", "help", "?", "copyright", "lo_list"}
+)
 
 SAME = {"include": "i", "include_relative": "ir", "q": "quit", "connect": "c", "out": "o", "list": "l"}
 """Longer or shorter names of the same command."""
 
 RUN = frozenset(
-    {*("set", "unset", "i", "ir", "echo", "qecho", "warn", "if", "elif", "else", "endif", "quit"), "c", "o", "encoding"}
+    {*("set", "unset", "i", "ir", "echo", "qecho", "warn", "if", "elif", "else", "endif", "quit"), "c", "o"}
+    | {"encoding", "getenv", "setenv"}
 )
 PLAIN_ONLY = {
     "c": "each session of a scenario has a connection of its own",
@@ -47,18 +51,15 @@ _INSTEAD = {
     "watch": "repeat a statement by SQL, or by `repeat` of a session",
     "r": "take out the statement that it throws away",
     "reset": "take out the statement that it throws away",
-    "getenv": "set the variable by \\set",
-    "setenv": "set the variable before pytest, or in a fixture",
     "H": "rows are read as psql -At prints them",
     "T": "rows are read as psql -At prints them",
-    **dict.fromkeys(("e", "edit", "ef", "ev", "password", "s", "h", "help", "?", "copyright"), _PERSON),
+    **dict.fromkeys(("e", "edit", "ef", "ev", "password", "s"), _PERSON),
     "prompt": _PERSON + ": set the variable by \\set",
     **dict.fromkeys(("w", "write"), "no file is written"),
-    **dict.fromkeys(("p", "print"), "use \\echo"),
     **dict.fromkeys(("bind", "bind_named", "parse", "close", "close_prepared"), _PREPARED),
     **dict.fromkeys(("startpipeline", "endpipeline", "syncpipeline", "sendpipeline"), _PIPELINE),
     **dict.fromkeys(("flush", "flushrequest", "getresults"), _PIPELINE),
-    **dict.fromkeys(("lo_import", "lo_export", "lo_list", "lo_unlink"), _LARGE),
+    **dict.fromkeys(("lo_import", "lo_export", "lo_unlink"), _LARGE),
 }
 """psql's other commands, and what to do instead."""
 

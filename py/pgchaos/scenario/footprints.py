@@ -104,7 +104,7 @@ def _is_wild(items: Iterable[Item], variables: Mapping[str, str]) -> bool:
     for item in items:
         if isinstance(item, Meta):
             depth += {"if": 1, "endif": -1}.get(item.name, 0)
-            if item.name == "quit" or (item.name == "set" and not all(map(_is_value, item.args[1:]))):
+            if item.name in ("quit", "getenv") or (item.name == "set" and not all(map(_is_value, item.args[1:]))):
                 return True
         elif isinstance(item, Statement) and depth:
             kinds = set(map(_kind, outer(render(item.parts, variables))))

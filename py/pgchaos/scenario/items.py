@@ -73,7 +73,8 @@ class Statement:
 class Meta:
     r"""A psql meta-command that has an effect at run time.
 
-    They are \set \unset \echo \qecho \warn \if \elif \else \endif \quit \encoding, and in plain files \o \c.
+    They are \set \unset \echo \qecho \warn \if \elif \else \endif \quit \getenv \setenv \encoding; in plain
+    files \o \c too.
 
     Args:
         place: its line.

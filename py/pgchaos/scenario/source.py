@@ -2,6 +2,7 @@ r"""A file and the files that it includes, as one run of lexemes."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,11 @@ _NEWLINE = ord("\n")
 LARGEST = 16 * 1024 * 1024
 DEEPEST = 50
 MOST_FILES = 500
+_SET_ENCODING = re.compile(
+    rb"^[ \t]*SET\s+(?:SESSION\s+)?client_encoding\s*(?:=|\bTO\b)\s*'?([\w-]+)'?\s*;[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""As pg_dump writes it. In a file that is not UTF-8 it says what the lines below it are in, as \\encoding does."""
 _READ_HERE = ("\\i", "\\q", "\\copy", "\\encoding")
 _INCLUDES = {"i": False, "include": False, "ir": True, "include_relative": True}
 
@@ -50,6 +56,8 @@ def text_of(path: Path, raw: bytes | None = None, encoding: str = UTF8, *, comma
     nul = raw.find(b"\0")
     if nul >= 0:
         raise Unreadable("holds a NUL byte, so it is no text", raw.count(b"\n", 0, nul) + 1)
+    if commands and b"client_encoding" in raw and encoding == UTF8 and not _is_utf8(raw):
+        raw = _SET_ENCODING.sub(rb"\\encoding \1", raw)
     texts, done = [], 0
     for end, following in [*(_encodings(raw) if commands and b"\\encoding" in raw else ()), (len(raw), UTF8)]:
         try:
@@ -61,6 +69,14 @@ def text_of(path: Path, raw: bytes | None = None, encoding: str = UTF8, *, comma
             raise Unreadable(what, raw.count(b"\n", 0, at) + 1) from error
         done, encoding = end, following
     return "".join(texts)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _encodings(raw: bytes) -> Iterator[tuple[int, str]]:
