@@ -11,6 +11,7 @@ import pytest
 
 from pgchaos.anchor import columns
 from pgchaos.jobs import Done, Job
+from pgchaos.junit import properties
 from pgchaos.options import Options
 from pgchaos.output import one_line, printable
 from pgchaos.runner import Runner
@@ -94,6 +95,8 @@ def scenario_call(runner: Runner, options: Options) -> Call:
         done = result_of(runner, item)
         assert isinstance(done, Done), "specs have a call of their own"
         item.took = done.result.duration
+        title = done.scenario.title or done.scenario.name
+        item.user_properties += properties(title, done.result, item.job.fingerprint if item.job else "")
         from pgchaos.report import searched
 
         told = searched(done.result) if done.mutant is None and not done.result.failures else ""

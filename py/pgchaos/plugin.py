@@ -16,6 +16,7 @@ import pgchaos
 from pgchaos import fixtures
 from pgchaos.anchor import anchor, columns, point_to
 from pgchaos.items import NOTE, ORACLE, RUN, SEARCHED, ScenarioItem
+from pgchaos.junit import ASSERTION, ScenarioCount
 from pgchaos.options import MARKERS, add_options, read_options
 from pgchaos.output import one_line, printable
 from pgchaos.preload import preload
@@ -69,6 +70,9 @@ def pytest_configure(config: pytest.Config) -> None:
         live=live(sys.stdout.isatty() and config.get_verbosity() >= 0 and not hasattr(config, "workerinput")),
     )
     config.add_cleanup(runner.close)
+    junit = config.getoption("xmlpath", None)
+    if junit and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(ScenarioCount(junit), "pgchaos junit")
     config.stash[OPTIONS] = options
     config.stash[RUNNER] = runner
     config.stash[_BANNERS] = {}
@@ -247,6 +251,7 @@ def pytest_runtest_makereport(
     if call.when == "call":
         if item.in_subtest:
             report.duration = 0.0
+            setattr(report, ASSERTION, report.passed)
         elif item.took is not None:
             report.duration = item.took
         if isinstance(report.longrepr, tuple):

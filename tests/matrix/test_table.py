@@ -67,10 +67,34 @@ def test_the_table(pytester: pytest.Pytester) -> None:
 
 def test_junits_file_becomes_markdown(pytester: pytest.Pytester) -> None:
     suite(pytester, "def test_a(): pass\ndef test_b(): assert False\n")
-    head, _, row, empty, bad = summary([Path("it.xml")])
+    head, _, row, empty, bad, *text = summary([Path("it.xml")])
     assert head == "| run | passed | failed | errors | skipped | time |"
     assert row.startswith("| it | 1 | 1 | 0 | 0 | ")
     assert (empty, bad) == ("", "- failed: `test_it::test_b`")
+    assert text[:2] == ["", "  ```text"]
+    assert "  E       assert False" in [line.rstrip() for line in text] or "  >   def test_b(): assert False" in text
+    assert text[-1] == "  ```"
+
+
+def test_a_summary_counts_cases_and_not_what_is_within_them(tmp_path: Path) -> None:
+    junit = tmp_path / "sql.xml"
+    junit.write_text(
+        '<testsuites><testsuite tests="9" failures="1" errors="0" skipped="1" time="2.5">'
+        '<testcase classname="sql.a" name="a" /><testcase classname="sql.b" name="b">'
+        '<failure message="no">sql/b.sql:3: no\n```\nwas said</failure></testcase>'
+        '<testcase classname="sql.c" name="c"><skipped /></testcase></testsuite></testsuites>'
+    )
+    assert list(summary([junit]))[2:] == [
+        "| sql | 1 | 1 | 0 | 1 | 2 s |",
+        "",
+        "- failed: `sql.b::b`",
+        "",
+        "  ````text",
+        "  sql/b.sql:3: no",
+        "  ```",
+        "  was said",
+        "  ````",
+    ]
 
 
 def test_a_run_without_files_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -212,7 +212,10 @@ def test_junit_has_one_case_for_each_item(project: Project) -> None:
     )
     project.run("--junit-xml=report.xml")
     cases = ET.parse(project.pytester.path / "report.xml").getroot().findall(".//testcase")
-    told = {(case.get("classname"), case.get("name")): [child.tag for child in case] for case in cases}
+    told = {
+        (case.get("classname"), case.get("name")): [child.tag for child in case if child.tag != "properties"]
+        for case in cases
+    }
     assert len(cases) == len(told)
     assert told == {
         ("sql.bad.sql", "bad"): ["failure"],
@@ -225,6 +228,31 @@ def test_junit_has_one_case_for_each_item(project: Project) -> None:
     (failure,) = (case.find("failure") for case in cases if case.get("name") == "bad")
     assert failure is not None
     assert "sql/bad.sql:3: sums are wrong\n    have: 2\n    want: 3" in (failure.text or "")
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2", "-p", "xdist.plugin")])
+def test_junit_counts_scenarios_and_says_what_they_are_found_by(project: Project, workers: tuple[str, ...]) -> None:
+    project.write(bad=BAD, fine=FINE)
+    project.file("test_own.py", "def test_own(subtests):\n    with subtests.test('x'):\n        pass\n")
+    project.run("--junit-xml=report.xml", "--chaos-seed=7", "sql", "test_own.py", *workers)
+    (suite,) = ET.parse(project.pytester.path / "report.xml").getroot().iter("testsuite")
+    # pytest counts the subtests of others beside their test, and goes on to
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
+    (fine,) = (case for case in suite.iter("testcase") if case.get("name") == "fine")
+    told = {one.get("name"): one.get("value") for one in fine.iter("property")}
+    assert (told["title"], told["seed"]) == ("What must hold, holds", "7")
+    assert str(told["server"]).startswith("PostgreSQL ")
+
+
+def test_junit_has_the_token_that_runs_what_failed_again(project: Project) -> None:
+    project.write(
+        race="-- chaos:schedule all\n-- chaos:session a\nSELECT 1;\n-- chaos:session b\nSELECT 2;\n"
+        "-- chaos:check\nSELECT ok(false, 'never');\n"
+    )
+    project.run("--junit-xml=report.xml")
+    found = {one.get("name"): one.get("value") for one in ET.parse("report.xml").getroot().iter("property")}
+    assert found["token"]
+    project.run(f"--chaos-replay={found['token']}").assert_outcomes(failed=1)
 
 
 def test_progress_ends_at_a_hundred(project: Project) -> None:
