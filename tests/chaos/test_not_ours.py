@@ -104,6 +104,14 @@ def test_what_a_test_begins_on_a_session_of_its_own_is_told_beside_a_wider_fixtu
         kept.append(psycopg.connect(db_connection_string))
         kept[0].execute("SELECT 4")
     """
+    # when all was looked at
+    project.pytester.makeconftest("""
+        import sys
+
+        def pytest_sessionfinish():
+            for connection in sys.modules["test_it"].kept:
+                connection.close()
+    """)
     result = project.run(WIDER.format(scope="module") + more)
     result.assert_outcomes(passed=5, errors=1)
     result.stdout.fnmatch_lines(["*a transaction: session * last statement: SELECT 4*"])

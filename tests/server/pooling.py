@@ -61,7 +61,7 @@ def pgbouncer(foreign: ForeignServer, dsn: str, mode: str, ignored: str = "extra
         for path in (folder, *folder.iterdir()):
             os.chown(path, account, -1)
         as_root = {"user": account, "group": group, "extra_groups": []} if os.geteuid() == 0 else {}
-        process = subprocess.Popen([program, "-q", str(folder / "pgbouncer.ini")], **as_root)  # type: ignore[call-overload]
+        process = subprocess.Popen([program, "-q", str(folder / "pgbouncer.ini")], **as_root)  # type: ignore[call-overload]  # a dict
         through = make_conninfo(dsn, host=name, port=PORT)
         try:
             until(lambda: _answers(through), "PgBouncer takes connections")

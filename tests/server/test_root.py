@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.faults import carrying
+from pgchaos.posix.disks import Ballast
 from pgchaos.server import PrivateServer, binaries, start_private
 from pgchaos.server.leftovers import remove_dead_servers
 from pgchaos.server.own import OwnServers
@@ -97,12 +99,30 @@ def test_settings_of_a_copy_are_not_written_through_a_link(victim: Path) -> None
     assert victim.read_text() == "untouched"
 
 
+@contextlib.contextmanager
+def no_large_files() -> Iterator[None]:
+    """Bound what this process writes into one file: where the link is followed, the victim is on the disk of all."""
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (32 << 20, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+
+
+def test_a_disk_that_is_not_mounted_is_not_filled(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    with no_large_files(), pytest.raises(OSError, match="not filled, because no file system of its own is mounted"):
+        Ballast().fill(tmp_path / "disk")
+
+
 def test_a_disk_is_not_filled_through_a_link(victim: Path) -> None:
     own = OwnServers(None, None)
     with contextlib.closing(own), own.sandbox(disks={"disk": 8 << 20}) as sandbox:
         assert sandbox.power is not None
         attempt(sandbox.power, f"ln -s '{victim}' {sandbox.power.folder}/disk/pgchaos.ballast")
-        carrying.fill(SimpleNamespace(power=sandbox.power), "disk")
+        with no_large_files():
+            carrying.fill(SimpleNamespace(power=sandbox.power), "disk")
         sandbox.power.empty()
     assert victim.read_text() == "untouched"
 
@@ -257,7 +277,10 @@ def test_no_secret_reaches_the_programs_of_copy(monkeypatch: pytest.MonkeyPatch)
         assert value not in text
     known = {"PATH", "TZ", "TZDIR", "LD_LIBRARY_PATH", "LC_ALL", "PWD", "OLDPWD", "SHLVL", "_", "PGLOCALEDIR"}
     known |= {"PGSYSCONFDIR", "PGDATA", "LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME", "LC_COLLATE", "LC_CTYPE"}
-    assert {line.partition("=")[0] for line in environment} <= known
+    # the server's own address, for connections from inside that name none
+    home = {f"PGHOST={server.folder / 'socket'}", "PGPORT=5432", "PGUSER=postgres"}
+    assert home <= set(environment)
+    assert {line.partition("=")[0] for line in set(environment) - home} <= known
     assert not [line for line in files if "shadow" in line]
 
 

@@ -7,6 +7,7 @@ of the mount point.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -78,8 +79,14 @@ class Ballast:
 
         Args:
             place: a mounted file system, in a folder that only root can write.
+
+        Raises:
+            OSError: nothing is mounted there: the disk of all would be filled.
         """
         file = os.open(place, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        if os.fstat(file).st_dev == place.parent.stat().st_dev:
+            os.close(file)
+            raise OSError(errno.ENODEV, "not filled, because no file system of its own is mounted here", str(place))
         self._files.append(file)
         for size in (1 << 20, 4096):
             # a short write is followed by ENOSPC

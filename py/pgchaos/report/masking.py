@@ -20,7 +20,7 @@ def mask(report: pytest.TestReport | pytest.CollectReport) -> None:
         report: of a test in any language, or of a file that was collected; it is changed.
     """
     if knows_secrets():
-        report.longrepr = _masked(report.longrepr, _DEPTH)  # type: ignore[assignment]
+        report.longrepr = _masked(report.longrepr, _DEPTH)  # type: ignore[assignment]  # it stays of its kind
         report.sections = [(without_secrets(name), without_secrets(text)) for name, text in report.sections]
 
 
@@ -32,7 +32,7 @@ def _masked(value: object, depth: int) -> object:
     if isinstance(value, tuple):
         items = [_masked(item, depth - 1) for item in value]
         fields = hasattr(value, "_fields")
-        return type(value)(*items) if fields else tuple(items)  # type: ignore[arg-type]
+        return type(value)(*items) if fields else tuple(items)  # type: ignore[arg-type]  # a named tuple
     if isinstance(value, list):
         return [_masked(item, depth - 1) for item in value]
     if type(value).__module__.partition(".")[0] == "_pytest":

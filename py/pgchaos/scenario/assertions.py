@@ -40,7 +40,7 @@ _HOMES = frozenset({"public", "pgtap", "tap", "chaos_pgtap"})
 """Schemas in which pgTAP is found."""
 _NO_CALL_AFTER = ("into", "table", "exists", "references", "with", "recursive", "index", "view", "as", "constraint")
 _RUNS = frozenset(
-    "select with values table do call execute fetch copy insert update delete merge explain".split()  # noqa: SIM905
+    "select with values table do call execute fetch copy insert update delete merge explain".split()  # noqa: SIM905 read better so
 )
 """First words of statements that call the functions in them; CREATE TABLE AS does so too."""
 _TWO = "is_empty isnt_empty lives_ok ok"
