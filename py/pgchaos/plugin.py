@@ -149,7 +149,7 @@ def pytest_collect_file(
     if file_path.suffix == ".spec":
         return [*others, *_spec_files(file_path, parent)]
     named = file_path.suffix != ".py" and parent.session.isinitpath(file_path)
-    if file_path.suffix != ".sql" and not (named and not others):
+    if file_path.suffix not in (".sql", ".pg") and not (named and not others):
         return others
     # the reader takes a while to load; projects without SQL do not pay for it
     from pgchaos.collecting import ScenarioFile, wanted

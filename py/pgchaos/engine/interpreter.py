@@ -84,6 +84,9 @@ class Interpreter:
                 self.variables.pop(name, None)
         elif item.name == "quit":
             raise Quit
+        elif item.name == "i":
+            # a file that can be read has been put in its place
+            raise Wrong(" ".join(self.evaluate(item)))
         elif item.name in ("getenv", "setenv"):
             self._environment(item.name, self.evaluate(item))
         elif item.name == "encoding":

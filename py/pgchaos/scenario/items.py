@@ -74,7 +74,7 @@ class Meta:
     r"""A psql meta-command that has an effect at run time.
 
     They are \set \unset \echo \qecho \warn \if \elif \else \endif \quit \getenv \setenv \encoding; in plain
-    files \o \c too.
+    files \o \c too; and \i of a file that cannot be read, in a branch.
 
     Args:
         place: its line.

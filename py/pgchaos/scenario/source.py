@@ -132,6 +132,7 @@ class Source:
     lexemes: list[Lexeme] = field(default_factory=list)
     _open: list[Path] = field(default_factory=list)
     _encoding: str = UTF8
+    _branches: int = 0
 
     def add(self, path: Path, shown: str, text: str) -> None:
         """Cut a file's text into lexemes, and put those of the files that it includes in their place.
@@ -147,7 +148,7 @@ class Source:
             self.lexemes += cut
             return
         self._open.append(path)
-        branches, outside = 0, self._encoding
+        within, outside = self._branches, self._encoding
         for lexeme in cut:
             if isinstance(lexeme, Command):
                 if lexeme.name in _INCLUDES:
@@ -157,13 +158,20 @@ class Source:
                     self._copy(path, lexeme)
                     continue
                 self._encoding = _encoding_of(lexeme) or self._encoding
-                branches += {"if": 1, "endif": -1}.get(lexeme.name, 0)
+                self._branches += {"if": 1, "endif": -1}.get(lexeme.name, 0)
                 # psql ends this file only, not the one that includes it
-                if lexeme.name == "quit" and len(self._open) > 1 and branches <= 0:
+                if lexeme.name == "quit" and len(self._open) > 1 and self._branches <= within:
                     break
             self.lexemes.append(lexeme)
         self._open.pop()
-        self._encoding = outside
+        self._branches, self._encoding = within, outside
+
+    def _unreadable(self, command: Command, text: str) -> None:
+        r"""Tell of a file that cannot be read; in a branch of an \if only when that is taken, as psql does."""
+        if self._branches > 0:
+            self.lexemes.append(Command(command.place, "i", ((text,),)))
+        else:
+            self.complain(command.place, text)
 
     def _copy(self, path: Path, command: Command) -> None:
         copy = client_copy("".join(map(str, command.args[0])))
@@ -174,7 +182,7 @@ class Source:
         except (WrongCopy, Unreadable) as error:
             at = f" (line {error.line})" if isinstance(error, Unreadable) and error.line > 1 else ""
             what = str(error) if isinstance(error, WrongCopy) else f"the file {error}"
-            self.complain(command.place, f"\\copy … FROM '{name}': {what}{at}")
+            self._unreadable(command, f"\\copy … FROM '{name}': {what}{at}")
             return
         self.included.append(found)
         self.lexemes.append(copy_statement(command.place, copy.statement, data))
@@ -196,7 +204,7 @@ class Source:
             text = text_of(inner, encoding=self._encoding)
         except Unreadable as error:
             at = f" (line {error.line})" if error.line > 1 else ""
-            self.complain(command.place, f"\\{command.name} {name}: {error}{at}")
+            self._unreadable(command, f"\\{command.name} {name}: {error}{at}")
             return
         self.included.append(inner)
         self.add(inner, inner_shown, text)
