@@ -61,7 +61,7 @@ class ScenarioFile(pytest.Module):
         raw, self.raw = self.raw, None
         if not self.prints and self.options.server.in_place:
             # in a database of the user's nothing is tried out
-            what = "holds no `-- chaos:` directive and nothing that prints TAP: it is not run in a database of yours"
+            what = "holds no `-- chaos:` directive and no plan of TAP: it is not run in a database of yours"
             yield self._broken(f"{shown}:1: the file {what}", raw)
             return
         try:

@@ -63,7 +63,7 @@ def test_in_place_a_file_that_seems_to_print_no_tap_is_not_run(project: Project)
         f"--chaos-dsn={project.connect()} dbname=postgres", "--chaos-in-place", "migration.sql"
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*no `-- chaos:` directive and nothing that prints TAP: it is not run in a database*"])
+    result.stdout.fnmatch_lines(["*no `-- chaos:` directive and no plan of TAP: it is not run in a database*"])
 
 
 SLOW = "SELECT plan(1);\nSELECT pg_sleep(1.2);\nSELECT pass('late');\nSELECT * FROM finish();\n"
