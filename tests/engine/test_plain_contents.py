@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.scenario.plain import Contents, contents_for
+from pgchaos.scenario.plain import Contents, connects_again, contents_for
 from pgchaos.scenario.reader import read
 from pgchaos.server import Server
 from tests.engine.playing import Play, held
@@ -113,3 +113,12 @@ def test_a_word_of_the_tables_that_record_a_run_asks_for_nothing(play: Play) -> 
         "BEGIN; CREATE TABLE history (); SELECT plan(1); SELECT has_table('history'); SELECT * FROM finish(); ROLLBACK;"
     )
     assert held(play(text)) == ["Table history should exist"]
+
+
+@pytest.mark.parametrize(
+    ("text", "again"), [("\\c -\n", True), ("\\if false\n\\connect\n\\endif\n", True), ("", False)]
+)
+def test_a_file_that_connects_again_is_not_watched_on_one_connection(play: Play, text: str, again: bool) -> None:
+    path = play.folder / "plain.sql"
+    path.write_text("SELECT plan(1);\n" + text)
+    assert connects_again(read(path)) is again
