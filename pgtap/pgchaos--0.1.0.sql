@@ -268,17 +268,23 @@ AS $$
 $$;
 COMMENT ON FUNCTION chaos._holders(integer) IS 'Internal: the backends that hold a lock of the toolkit.';
 
+CREATE FUNCTION chaos._run_key() RETURNS integer
+LANGUAGE sql STABLE
+AS $$ SELECT hashtext(coalesce(chaos._setting('chaos.run'), chaos._setting('chaos.mark')) || ' run') $$;
+COMMENT ON FUNCTION chaos._run_key() IS
+'Internal: the second key of the lock that the sessions of a run hold, by chaos.run where runs share a database, by chaos.mark where the database is somebody else''s; NULL where it is the run''s own.';
+
 CREATE FUNCTION chaos._join() RETURNS void
 LANGUAGE sql VOLATILE
-AS $$ SELECT pg_advisory_lock_shared(chaos._class(), chaos._key('run')) $$;
+AS $$ SELECT pg_advisory_lock_shared(chaos._class(), chaos._run_key()) $$;
 COMMENT ON FUNCTION chaos._join() IS
-'Internal: marks this session as one of the run that chaos.run names, until it ends or DISCARD ALL. Sessions of several runs in one database have the same names.';
+'Internal: marks this session as one of the run, until it ends or DISCARD ALL. Sessions of several runs in one database, and of others in it, may have the same names.';
 
 CREATE FUNCTION chaos._among_us(pid integer) RETURNS boolean
 LANGUAGE sql VOLATILE
-AS $$ SELECT chaos._setting('chaos.run') IS NULL OR $1 IN (SELECT h FROM chaos._holders(chaos._key('run')) AS h) $$;
+AS $$ SELECT chaos._run_key() IS NULL OR $1 IN (SELECT h FROM chaos._holders(chaos._run_key()) AS h) $$;
 COMMENT ON FUNCTION chaos._among_us(integer) IS
-'Internal: says whether a backend is one of this run; without a setting chaos.run each of this database is.';
+'Internal: says whether a backend is one of this run; in a database of the run''s own each is.';
 
 CREATE FUNCTION chaos.signal(name text) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -498,14 +504,15 @@ Example: SELECT chaos.clear_faults(''orders'');';
 
 -- Other sessions
 
-CREATE FUNCTION chaos._connections(session text, worker integer DEFAULT NULL) RETURNS TABLE (pid integer, who text)
+CREATE FUNCTION chaos._connections(session text, worker integer DEFAULT NULL)
+RETURNS TABLE (pid integer, who text, since timestamptz)
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     -- what the transaction has seen of the sessions would else be shown again
     PERFORM pg_stat_clear_snapshot();
     RETURN QUERY
-        SELECT a.pid, a.application_name FROM pg_catalog.pg_stat_activity AS a
+        SELECT a.pid, a.application_name, a.backend_start FROM pg_catalog.pg_stat_activity AS a
          WHERE a.datname = current_database() AND chaos._among_us(a.pid)
            AND CASE WHEN worker IS NOT NULL THEN a.application_name = format('%s[%s]', session, worker)
                     WHEN session ~ '\[\d+\]$' THEN a.application_name = session
@@ -519,6 +526,22 @@ $$;
 COMMENT ON FUNCTION chaos._connections(text, integer) IS
 'Internal: the connections of a session, which carry its name as application_name, the own one last.';
 
+CREATE FUNCTION chaos._is_still(pid integer, since timestamptz) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    still boolean;
+BEGIN
+    PERFORM pg_stat_clear_snapshot();
+    still := EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a
+                      WHERE a.pid = $1 AND a.datname = current_database() AND a.backend_start IS NOT DISTINCT FROM $2);
+    PERFORM pg_stat_clear_snapshot();
+    RETURN still;
+END
+$$;
+COMMENT ON FUNCTION chaos._is_still(integer, timestamptz) IS
+'Internal: says whether a backend is the one that was found: the number may have been given to another since.';
+
 CREATE FUNCTION chaos._no_connection(session text, worker integer) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -526,7 +549,10 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'CH004',
         MESSAGE = format('there is no connection %s in database %s',
             session || coalesce('[' || worker || ']', ''), current_database()),
-        HINT = 'Connections are found by application_name, which is the session''s name and [worker], such as cashier[1].';
+        HINT = 'Connections are found by application_name, which is the session''s name and [worker], such as cashier[1].'
+            || CASE WHEN chaos._run_key() IS NULL THEN '' ELSE
+                ' Others use this database too: those of the run hold an advisory lock, which DISCARD ALL and pg_advisory_unlock_all() free.'
+               END;
 END
 $$;
 COMMENT ON FUNCTION chaos._no_connection(text, integer) IS 'Internal: says that a session is not connected.';
@@ -542,9 +568,10 @@ BEGIN
     PERFORM chaos._need(session IS NOT NULL, 'chaos.terminate: the session must be given');
     PERFORM chaos._need(timeout > interval '0', 'chaos.terminate: the timeout must be more than 0');
     FOR found IN SELECT * FROM chaos._connections(session, worker) LOOP
-        -- false also when it was gone before
-        IF NOT pg_terminate_backend(found.pid, ceil(extract(epoch FROM timeout) * 1000)::bigint)
-            AND EXISTS (SELECT FROM chaos._connections(found.who) AS still WHERE still.pid = found.pid)
+        -- it may be gone by now: another one was waited for
+        IF chaos._is_still(found.pid, found.since)
+            AND NOT pg_terminate_backend(found.pid, ceil(extract(epoch FROM timeout) * 1000)::bigint)
+            AND chaos._is_still(found.pid, found.since)
         THEN
             RAISE EXCEPTION USING ERRCODE = 'CH002',
                 MESSAGE = format('%s (pid %s) did not end within %s', found.who, found.pid, timeout);
@@ -570,7 +597,7 @@ DECLARE
 BEGIN
     PERFORM chaos._need(session IS NOT NULL, 'chaos.cancel: the session must be given');
     FOR found IN SELECT * FROM chaos._connections(session, worker) LOOP
-        PERFORM pg_cancel_backend(found.pid);
+        PERFORM pg_cancel_backend(found.pid) WHERE chaos._is_still(found.pid, found.since);
         asked := asked + 1;
     END LOOP;
     IF asked = 0 THEN

@@ -8,10 +8,13 @@ import threading
 
 import psycopg
 import pytest
+from psycopg.types.string import TextLoader
 
-from pgchaos.faults.carrying import Missed, Row, process
+from pgchaos.faults.carrying import Missed, Row, carry_out, process
 from pgchaos.server import PrivateServer, Server
 from tests.waiting import until
+
+AT = "FROM pg_stat_activity WHERE pid = %s"
 
 
 class Reached:
@@ -24,10 +27,17 @@ class Reached:
 
     def __init__(self, power: PrivateServer | None, conn: psycopg.Connection[tuple[object, ...]]) -> None:
         self.power, self._conn, self.looks = power, conn, 0
+        self.start = ""
 
     def ask(self, query: str) -> list[Row] | None:
         self.looks += "backend_type" in query
-        return [tuple(map(str, row)) for row in self._conn.execute(query.encode())]
+        # as text, such as t for true
+        cursor = self._conn.cursor()
+        cursor.adapters.register_loader("bool", TextLoader)
+        return [tuple(map(str, row)) for row in cursor.execute(query.encode())]
+
+    def began(self, pid: int) -> str:  # noqa: ARG002  # that of whom the test strikes
+        return self.start
 
     def refused(self) -> bool:
         return False
@@ -71,3 +81,21 @@ def test_a_process_that_will_not_come_is_not(own_server: Server) -> None:
         with pytest.raises(Missed, match="no autovacuum launcher"):
             process(reached, "autovacuum")
         assert reached.looks == 1
+
+
+@pytest.mark.parametrize("kind", ["cancel", "terminate"])
+def test_another_backend_that_has_got_the_number_is_left_alone(own_server: Server, kind: str) -> None:
+    with own_server.connect() as conn, own_server.connect() as other:
+        pid = other.info.backend_pid
+        reached = Reached(own_server.private, conn)
+        row = conn.execute(f"SELECT extract(epoch FROM backend_start)::text {AT}", [pid]).fetchone()
+        assert row is not None
+        reached.start = f"{row[0]}1"  # a tenth of a microsecond later
+        with pytest.raises(Missed, match=f"no backend {pid} any more"):
+            carry_out(reached, kind, "", [pid])
+        assert other.execute("SELECT 1").fetchone() == (1,)
+        reached.start = str(row[0])
+        carry_out(reached, kind, "", [pid])
+        if kind == "terminate":
+            with pytest.raises(psycopg.OperationalError):
+                other.execute("SELECT 1")

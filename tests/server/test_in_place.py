@@ -200,3 +200,90 @@ def test_an_extension_that_a_file_requires_comes_as_for_anybody(shop: str, tmp_p
         tags = {str(tag) for (tag,) in conn.execute("SELECT DISTINCT tag FROM public.seen")}
     assert {"CREATE EXTENSION", "COMMENT", "DROP EXTENSION"} <= tags
     assert not {"CREATE SCHEMA", "CREATE TABLE", "DROP SCHEMA"} & tags
+
+
+NAMESAKES = """-- Those of the run are struck
+-- chaos:setup
+CREATE TABLE seat (id int);
+-- chaos:session victim x 2 allow admin_shutdown query_canceled
+-- chaos:wait for locked
+INSERT INTO seat VALUES (:worker);
+-- chaos:session operator
+BEGIN;
+LOCK TABLE seat;
+-- chaos:signal locked
+-- chaos:wait blocked victim
+SELECT chaos.assert(chaos.is_blocked('victim'), 'both wait');
+SELECT chaos.assert(chaos.terminate('victim', 2) = 1, 'one was terminated');
+SELECT chaos.assert(chaos.cancel('victim') = 1, 'and the other cancelled');
+-- chaos:expect CH004
+SELECT chaos.terminate('victim', 7);
+COMMIT;
+-- chaos:check
+SELECT results_eq('SELECT worker, sqlstate FROM chaos.history WHERE session = ''victim'' ORDER BY worker',
+    $$VALUES (1, '57014'), (2, '57P01')$$, 'each got its own');
+"""
+
+
+def test_sessions_of_others_are_never_struck_for_their_name(shop: str, tmp_path: Path) -> None:
+    others = [
+        psycopg.connect(make_conninfo(shop, application_name=f"victim[{number}]"), autocommit=True)
+        for number in (1, 2, 7)
+    ]
+    try:
+        # cancelled, it would not end before the run has
+        others[0].pgconn.send_query(b"SELECT pg_sleep(600)")
+        with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+            result = play(server, tmp_path, NAMESAKES)
+            told = ["and the other cancelled", "both wait", "each got its own", "one was terminated"]
+            assert sorted(held(result)) == told
+        assert [conn.execute("SELECT 1").fetchone() for conn in others[1:]] == [(1,), (1,)]
+        with psycopg.connect(shop) as conn:
+            there = "SELECT state FROM pg_stat_activity WHERE pid = %s"
+            assert conn.execute(there, [others[0].info.backend_pid]).fetchone() == ("active",)
+    finally:
+        for conn in others:
+            conn.cancel()
+            conn.close()
+
+
+def test_a_session_that_gave_up_its_locks_is_struck_no_more_and_that_is_said(shop: str, tmp_path: Path) -> None:
+    text = """-- One
+-- chaos:session victim
+SELECT pg_advisory_unlock_all();
+-- chaos:signal free
+-- chaos:wait for tried
+SELECT 1;
+-- chaos:session operator
+-- chaos:wait for free
+SELECT chaos.terminate('victim');
+-- chaos:signal tried
+-- chaos:check
+SELECT pass('checked');
+"""
+    with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        (failure,) = play(server, tmp_path, text).failures
+    assert "there is no connection victim in database shop" in failure.text
+    assert "which DISCARD ALL and pg_advisory_unlock_all() free" in "\n".join((failure.text, *failure.details))
+
+
+@pytest.mark.parametrize(("fault", "state"), [("cancel", "57014"), ("terminate", "57P01")])
+def test_faults_strike_there(shop: str, tmp_path: Path, fault: str, state: str) -> None:
+    text = f"""-- One
+-- chaos:setup
+CREATE TABLE seat (id int PRIMARY KEY);
+-- chaos:session holder
+BEGIN;
+INSERT INTO seat VALUES (1);
+-- chaos:signal holds
+-- chaos:fault {fault} of victim when blocked
+COMMIT;
+-- chaos:session victim
+-- chaos:wait for holds
+-- chaos:expect {state}
+INSERT INTO seat VALUES (1);
+-- chaos:check
+SELECT is(count(*), 1::bigint, 'one came in') FROM seat;
+"""
+    with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        assert held(play(server, tmp_path, text)) == ["one came in"]

@@ -149,6 +149,13 @@ def test_terminate_waits_for_the_end_and_says_when_it_does_not_come(connect: Con
         os.kill(pid, signal.SIGCONT)
 
 
+def test_a_number_that_was_given_to_another_backend_is_known(connect: Connect) -> None:
+    operator, pid = connect("operator[1]"), connect("victim[1]").info.backend_pid
+    found = f"SELECT chaos._is_still({pid}, since {{}}) FROM chaos._connections('victim')"
+    assert one(operator, found.format("")) is True
+    assert one(operator, found.format("- interval '1 microsecond'")) is False
+
+
 def test_who_came_since_the_transaction_began_is_found(connect: Connect) -> None:
     # pg_stat_activity stays as a transaction has first seen it
     operator = connect("operator[1]")

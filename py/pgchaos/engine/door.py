@@ -20,6 +20,7 @@ from pgchaos.engine.stop import Stop
 from pgchaos.engine.voice import session_conninfo
 from pgchaos.server import Sandbox
 from pgchaos.server.effect import difference, question
+from pgchaos.server.sandbox import MARK
 
 Notice = Callable[[pq.abc.PGresult], None]
 T = TypeVar("T")
@@ -29,6 +30,7 @@ L = TypeVar("L", bound="Link")
 LOOKS_FOR_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|blocked_by|no_leaks)\b", re.IGNORECASE)
 """Functions of the toolkit that find the sessions of a run."""
 
+_BEGAN = "SELECT extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())"
 _PATIENCE = 10.0
 """Seconds for what takes none on a server that answers."""
 SILENT_LIMIT = 1.0
@@ -55,6 +57,9 @@ class Door:
     join: bool = False
     created: Created | None = None
     limit: float = 30.0
+    began: dict[int, str] = field(default_factory=dict)
+    """When the backends of the run began, as the server says it, in a database where others work: a number alone may be
+    another's by now."""
     _silent: set[str] = field(default_factory=set)
     _ordered: dict[str, tuple[KeptLink, Mapping[str, str]]] = field(default_factory=dict)
 
@@ -167,7 +172,7 @@ class Door:
             conninfo = session_conninfo(self.sandbox.conninfo, name, settings)
             link = self._made(conninfo, stop, notice, again, Link)
             if self.sandbox.in_place:
-                _verify(link, {**self.sandbox.begins, **settings})
+                self.began[link.pid] = _verify(link, {**self.sandbox.begins, **settings}, join=self.join)
             return link
         settings = self._all_settings(name, settings)
         while not stop.is_set():
@@ -228,14 +233,28 @@ class Door:
             raise
 
 
-def _verify(link: Link, settings: Mapping[str, str]) -> None:
-    """Make sure that a session in a database of the user's is what was asked for, before anything is done in it."""
-    answer = link.ask(question(settings), deadline=time.monotonic() + _PATIENCE)
+def _verify(link: Link, settings: Mapping[str, str], *, join: bool) -> str:
+    """Make sure that a session in a database of the user's is what was asked for, before anything is done in it.
+
+    Args:
+        link: the session.
+        settings: that it was to begin with.
+        join: mark it as one of the run, for the functions of the toolkit that look for sessions.
+
+    Returns:
+        When it began.
+    """
+    # the search_path of a plain file leads to no toolkit, and such a file joins nothing
+    marks = "; SELECT chaos._join()" if join and MARK in settings else ""
+    answer = link.ask(f"{question(settings)}; {_BEGAN}{marks}", deadline=time.monotonic() + _PATIENCE)
     wrong = answer.error
+    began = ""
     if wrong is None:
         (row,) = answer.results[0].rows()
         text = difference(settings, row, link.pid)
         wrong = ServerError(NOT_CONNECTED, text, said=False) if text else None
+        began = str(next(iter(answer.results[1].rows()))[0])
     if wrong is not None:
         link.close()
         raise LinkError(wrong)
+    return began

@@ -20,6 +20,8 @@ _ENDED_WITHIN = 10_000
 _NO_AUTOVACUUM = "SELECT WHERE '{}' LIKE 'autovacuum%' AND pg_catalog.current_setting('autovacuum') = 'off'"
 _OURS = "FROM pg_catalog.pg_stat_activity WHERE pid = {} AND datname = pg_catalog.current_database()"
 """A backend of the scenario's database: the number alone may be another's by now, who works in another database."""
+_THEN = " AND extract(epoch FROM backend_start) = {}"
+"""The one that began then: in a database where others work, one of them may have got the number."""
 _OURS_TO_KILL = (
     "FROM pg_catalog.pg_stat_activity WHERE pid = {}"
     " AND (datname = pg_catalog.current_database() OR backend_type <> 'client backend')"
@@ -61,6 +63,16 @@ class Reach(Protocol):
             Undelivered: the server says that something is wrong with it.
         """
 
+    def began(self, pid: int) -> str:
+        """Tell when a backend of the run began, in seconds since the epoch.
+
+        Args:
+            pid: of the backend.
+
+        Returns:
+            It as the server says it; '' where nobody else works in the database, and for other processes.
+        """
+
     def refused(self) -> bool:
         """Say whether the server takes no new connections."""
 
@@ -96,14 +108,20 @@ def carry_out(reach: Reach, kind: str, argument: str, pids: Collection[int]) -> 
 
 
 def _signal(reach: Reach, call: str, pid: int) -> None:
-    rows = reach.ask(f"SELECT pg_catalog.{call} {_OURS.format(pid)}")
+    ours = _ours(reach, _OURS, pid)
+    rows = reach.ask(f"SELECT pg_catalog.{call} {ours}")
     if rows is None:
         raise Missed("the server does not answer")
     if rows and rows[0][0] == "t":
         return
-    if reach.ask(f"SELECT {_OURS.format(pid)}"):
+    if reach.ask(f"SELECT {ours}"):
         raise Undelivered(f"backend {pid} did not end within {_ENDED_WITHIN // 1000} s")
     raise Missed(f"the server has no backend {pid} any more")
+
+
+def _ours(reach: Reach, ours: str, pid: int) -> str:
+    began = reach.began(pid)
+    return ours.format(pid) + (_THEN.format(began) if began else "")
 
 
 def _power(reach: Reach, kind: str, argument: str) -> None:
@@ -163,7 +181,7 @@ def _kill_one(reach: Reach, pid: int) -> None:
         return
     # on another machine, or in a container, the number is another process's here: let the server's machine do it
     # no row: the program reads none, and one that it left in the pipe would be an error
-    if reach.ask(f"SELECT {_OURS_TO_KILL.format(pid)}"):
+    if reach.ask(f"SELECT {_ours(reach, _OURS_TO_KILL, pid)}"):
         reach.ask(f"COPY (SELECT WHERE false) TO PROGRAM 'kill -9 {pid}'")
         return
     raise Missed(f"the server has no process {pid} any more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,7 @@ from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.effect import difference, question
 from pgchaos.server.reached import Reached
 from pgchaos.server.records import APPLICATION
-from pgchaos.server.sandbox import Sandbox
+from pgchaos.server.sandbox import MARK, Sandbox
 from pgchaos.server.settings import ServerError
 
 
@@ -56,11 +57,14 @@ class NamedDatabase:
             (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
             # what a scenario makes without saying where goes with the run, as it would in a database of its own
             own = in_place.SANDBOX_SCHEMA if contents is Contents.TOOLKIT else ""
-            self._verify({"search_path": ", ".join(filter(None, (own, str(path))))})
+            # others work in this database: the toolkit finds the run's own sessions by this
+            mark = {MARK: secrets.token_hex(8)} if own else {}
+            self._verify({"search_path": ", ".join(filter(None, (own, str(path)))), **mark})
             self.clean = False
             brought = in_place.furnished(conn, server.run, extensions, server.settings.pgtap, contents)
             where = stack.enter_context(brought)
             begins = {"search_path": ", ".join(filter(None, (own, str(path), where)))} if own or where else {}
+            begins |= mark
             inside = server.conninfo_with(begins)
             yield Sandbox(server.database, inside, in_place=True, schema=own, begins=begins)
         self.clean = True

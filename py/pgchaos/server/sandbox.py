@@ -17,6 +17,9 @@ from pgchaos.server.private import PrivateServer
 from pgchaos.server.settings import ServerError
 from pgchaos.server.shelf import Shelf
 
+MARK = "chaos.mark"
+"""The setting by which the toolkit knows the sessions of a run in a database where others work."""
+
 
 def _nothing() -> None:
     pass

@@ -65,6 +65,10 @@ class Hand:
                 return None
             raise Undelivered(f"{answer.error.message} ({answer.error.sqlstate})")
 
+    def began(self, pid: int) -> str:
+        """See `carrying.Reach`."""
+        return self._door.began.get(pid, "")
+
     def _open(self) -> Link:
         if self._link is None or not self._link.alive:
             self._shut()
