@@ -29,6 +29,7 @@ from pgchaos.scenario.reader import is_scenario
 
 _SQL = frozenset({".sql", ".pg", ".pgsql", ".psql"})
 """What files of SQL are called: one that is named is run, whatever it says."""
+_BEGINS_SQL = re.compile(r"^\s*(?:SELECT|BEGIN|VALUES|CREATE|SET|COPY|\\[a-z]+)\b", re.IGNORECASE | re.MULTILINE)
 _TAGS = re.compile(r"^\s*-- chaos:tags\s+(.*)$", re.MULTILINE)
 
 
@@ -156,7 +157,9 @@ def wanted(path: Path, session: pytest.Session, options: Options) -> Wanted | No
     text = _text(raw)
     if is_scenario(text):
         return Wanted("scenario", raw)
-    prints = (named or options.pgtap_files) and prints_tap(path, text)
+    # prose speaks of a plan (or two) as well
+    is_sql = path.suffix in _SQL or _BEGINS_SQL.search(text) is not None
+    prints = (named or options.pgtap_files) and is_sql and prints_tap(path, text)
     return Wanted("pgtap", raw, prints) if prints or (named and path.suffix in _SQL) else None
 
 

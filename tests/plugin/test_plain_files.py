@@ -24,7 +24,7 @@ def test_a_named_file_of_sql_is_run_whatever_its_name(project: Project) -> None:
 
 
 def test_what_is_no_sql_is_left_to_others(project: Project) -> None:
-    project.file("notes.md", "# plan\n\nwhat we mean to do")
+    project.file("notes.md", "# Our plan\n\nIt is a plan (the second one), to select nothing.\n")
     assert project.collected("notes.md") == []
 
 
