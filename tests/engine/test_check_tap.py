@@ -88,3 +88,18 @@ def test_what_psql_prints_is_read_and_nothing_else(play: Play, where: str, check
     result = play(where + check)
     assert held(result) == names
     assert len(result.assertions) == len(names)
+
+
+def test_a_condition_that_asserts_nothing_is_told_of(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:check
+        SELECT pass('done');
+        SELECT count(*) = 0 FROM pg_class;
+        SELECT pg_try_advisory_xact_lock(1);
+        SELECT 1 = 1 AS right \\gset
+        """
+    )
+    assert result.failures == []
+    (remark,) = result.remarks
+    assert remark.startswith("scenario.sql:4: this condition asserts nothing, whatever it returns: write SELECT ok(")

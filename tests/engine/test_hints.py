@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from pgchaos.engine.answer import ServerError
 from pgchaos.engine.hints import About, located
 from pgchaos.scenario.place import Place
@@ -41,6 +43,14 @@ def test_pgtap_wants_values_of_one_type() -> None:
     assert "1::bigint" in located(error, HERE, About("SELECT is(count(*), 1, 'x')"))[1][0]
     other = ServerError("42883", "function f(bigint) does not exist")
     assert located(other, HERE, About("SELECT f(1)"))[1] == ()
+
+
+@pytest.mark.parametrize(("code", "name"), [("40001", "serialization_failure"), ("40P01", "deadlock_detected")])
+def test_what_concurrency_alone_brings_says_how_to_go_on(code: str, name: str) -> None:
+    _, (hint,) = located(ServerError(code, "x"), HERE, About("UPDATE t", in_session=True))
+    assert f"`retry {name}` in the `session` line" in hint
+    assert f"`-- chaos:allow {name}`" in hint
+    assert located(ServerError(code, "x"), HERE, About("UPDATE t"))[1] == ()
 
 
 def test_without_a_place_there_is_none() -> None:

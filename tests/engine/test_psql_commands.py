@@ -158,3 +158,21 @@ def test_an_included_function_is_told_the_iteration(play: Play) -> None:
     (play.folder / "part.sql").write_text("SELECT chaos.assert(chaos.iteration() = :iteration, 'told');\n")
     result = play("-- chaos:session s repeat 2\n\\ir part.sql\n" + CHECKED)
     assert held(result) == ["checked", "told"]
+
+
+@pytest.mark.parametrize("where", ["session s", "setup"])
+def test_gset_on_an_empty_queue_says_how_to_write_it(play: Play, where: str) -> None:
+    queue = f"""-- chaos:{where}
+CREATE TABLE queue (id int);
+SELECT id AS job FROM queue LIMIT 1 FOR UPDATE SKIP LOCKED \\gset
+-- chaos:session other
+SELECT 1;
+{CHECKED}"""
+    (hint,) = only(play(queue)).details
+    assert "write SELECT (SELECT …) AS job \\gset" in hint
+    assert r"\if :{?job} asks for that" in hint
+    written = queue.replace(
+        "SELECT id AS job FROM queue LIMIT 1 FOR UPDATE SKIP LOCKED",
+        "SELECT (SELECT id FROM queue LIMIT 1 FOR UPDATE SKIP LOCKED) AS job",
+    ).replace("-- chaos:session other", "\\if :{?job}\nSELECT 1/0;\n\\endif\n-- chaos:session other")
+    assert held(play(written)) == ["checked"]

@@ -10,7 +10,7 @@ from pgchaos.engine.section import Done, Hear, Section
 from pgchaos.engine.unheard import Unheard
 from pgchaos.history import Failure, RunResult
 from pgchaos.scenario.assertions import excuses
-from pgchaos.scenario.items import Item, Statement
+from pgchaos.scenario.items import Item, Send, Statement
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.place import Place
 from pgchaos.tap import TapParser, TapReport, diagnostics_of, failures_of
@@ -20,6 +20,12 @@ _NO_PLAN = "SELECT no_plan()"
 # runtests() has a plan and an end of its own
 _PLAN = re.compile(r"\b(?:(?:no_)?plan|runtests)\s*\(", re.IGNORECASE)
 _FINISH = re.compile(r"\b(?:finish|runtests)\s*\(", re.IGNORECASE)
+
+
+_BOOLEAN = 16
+"""The OID of type boolean (pg_type.dat)."""
+_OF_CONDITIONS = frozenset({"?column?", "exists", "bool_and", "bool_or", "every"})
+"""How the server calls the column of a condition; that of a function, which may do something, has its name."""
 
 
 class Check:
@@ -62,6 +68,9 @@ class Check:
             self._result.remarks += [f"{failure.place}: {failure.text}" for failure in failures]
             return
         self._result.failures += failures
+        if not (printed or failures) and _is_a_condition(statement, answer):
+            text = "this condition asserts nothing, whatever it returns: write SELECT ok(CONDITION, 'what must hold')"
+            self._result.remarks.append(f"{statement.place}: {text}")
         if printed or failures:
             self._result.evaluated.add(("tap", statement.place, ""))
 
@@ -95,7 +104,10 @@ class Check:
             self._result.failures.append(Failure("tap", (), text, self.items[0].place, (hint,)))
         elif self._is_empty() and not self._asserted():
             text = "check was not run: no statement of it asserts anything"
-            hint = "write SELECT is(…), ok(…) or another assertion of pgTAP"
+            hint = (
+                "what a plain query returns is not looked at: write SELECT ok(CONDITION, 'what must hold') FROM …, or"
+                " SELECT is(HAVE, WANT, 'what must hold')"
+            )
             self._result.failures.append(Failure("not run", (), text, self.items[0].place, (hint,)))
         return failure is None
 
@@ -122,6 +134,14 @@ class Check:
 
 def _says(items: list[Item], what: re.Pattern[str]) -> bool:
     return any(isinstance(item, Statement) and what.search(item.text) for item in items)
+
+
+def _is_a_condition(statement: Statement, answer: Answer) -> bool:
+    """Say whether a statement only returns a boolean, which nobody looks at, and calls nothing for its effect."""
+    last = answer.results[-1] if answer.results else None
+    if last is None or statement.send is not Send.PLAIN or not last.height:
+        return False
+    return list(last.types()) == [_BOOLEAN] and last.columns()[0] in _OF_CONDITIONS
 
 
 def _excused(report: TapReport) -> list[str]:

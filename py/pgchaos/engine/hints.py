@@ -20,6 +20,8 @@ _EMPTIES_SEARCH_PATH = re.compile(
 _SETS_SEARCH_PATH = re.compile(r"\bsearch_path\b|^\s*(?:RESET|DISCARD)\s+ALL\b", re.IGNORECASE)
 _NOT_FOUND = frozenset({"42P01", "42883", "42704", "3F000"})
 """SQLSTATEs of a table, function or type that is not found, and of no schema to create in."""
+_TRY_AGAIN = {"40001": "serialization_failure", "40P01": "deadlock_detected"}
+"""Errors that come of concurrency alone."""
 _TO_A_ROLE = re.compile(r"\b(?:OWNER\s+TO|GRANT\b.*\bTO|REVOKE\b.*\bFROM|FOR\s+ROLE)\b", re.IGNORECASE | re.DOTALL)
 _TAKES_ONE_TYPE = re.compile(r"\b(is|isnt|cmp_ok)\(")
 
@@ -31,12 +33,14 @@ class About:
     Args:
         text: as written.
         hints: what is known to be odd about it.
+        in_session: it is a session's, so that an error of it may be meant.
         emptied: the statement on the same connection that has emptied search_path, or None.
     """
 
     text: str = ""
     hints: tuple[str, ...] = ()
     emptied: Place | None = None
+    in_session: bool = False
 
 
 def emptied_search_path(statement: str, place: Place, before: Place | None) -> Place | None:
@@ -78,6 +82,12 @@ def located(error: ServerError, place: Place | None, about: About) -> tuple[Plac
         place = Place(place.path, place.line + lines)
     more += _pgtap(error)
     more += _of_a_dump(error, about)
+    if about.in_session and error.sqlstate in _TRY_AGAIN:
+        name = _TRY_AGAIN[error.sqlstate]
+        more.append(
+            f"an application sends the transaction again: `retry {name}` in the `session` line does so; where the error"
+            f" is meant, write `-- chaos:allow {name}` (or `expect`) above the statement"
+        )
     return place, (*error.hint, *more)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from pgchaos.engine.answer import Answer
+from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.hints import About, emptied_search_path
 from pgchaos.engine.psql_variables import NAMES, PsqlVariables
 from pgchaos.scenario.branches import Branches
@@ -30,11 +30,12 @@ class Wrong(Exception):
     Args:
         text: what is wrong.
         place: where, if that is known better than by the item.
+        hint: what to write instead, or ''.
     """
 
-    def __init__(self, text: str, place: Place | None = None) -> None:
+    def __init__(self, text: str, place: Place | None = None, hint: str = "") -> None:
         super().__init__(text)
-        self.place = place
+        self.place, self.hint = place, hint
 
 
 class Interpreter:
@@ -253,12 +254,24 @@ class Interpreter:
     def _gset(self, prefix: str, answer: Answer) -> None:
         result = answer.results[-1] if answer.results else None
         if result is None or result.height == 0:
-            raise Wrong("no rows returned for \\gset")
+            raise Wrong("no rows returned for \\gset", hint=_maybe_none(prefix, result))
         if result.height > 1:
-            raise Wrong("more than one row returned for \\gset")
+            raise Wrong("more than one row returned for \\gset", hint="add LIMIT 1, or an aggregate such as max()")
         for column, value in zip(result.columns(), next(result.rows()), strict=True):
             if value is None:
                 self.variables.pop(prefix + column, None)
             else:
                 self.variables[prefix + column] = value
             self.noted += (f"{prefix}{column} = {'NULL' if value is None else value[:_SHOWN]}",)
+
+
+def _maybe_none(prefix: str, result: Result | None) -> str:
+    r"""Say how to write a query for \gset that may find nothing, such as one that takes a job from a queue."""
+    columns = result.columns() if result is not None else ()
+    if not columns:
+        return "\\gset needs a query that returns a row"
+    name = columns[0] if columns[0].isidentifier() else "x"
+    return (
+        f"where there may be no row, write SELECT (SELECT …) AS {name} \\gset: without one {prefix}{name} is not set,"
+        f" and \\if :{{?{prefix}{name}}} asks for that"
+    )

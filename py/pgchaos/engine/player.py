@@ -265,7 +265,7 @@ class Player:
         try:
             return self._at.state.take(item, answer)
         except Wrong as wrong:
-            raise SessionFailed(plain_failure(str(wrong), item.place, self._who)) from None
+            raise SessionFailed(plain_failure(str(wrong), item.place, self._who, wrong.hint)) from None
 
     def _say(self, item: Statement, text: str, record: Record) -> Answer:
         self._last = record
@@ -307,7 +307,8 @@ class Player:
             raise SessionFailed(retries_failure(error, item.place, self._who, at.retries))
         else:
             by = "" if self._last is None else self._last.ended_by
-            raise SessionFailed(error_failure(error, item.place, self._who, at.state.about(item), by))
+            about = replace(at.state.about(item), in_session=True)
+            raise SessionFailed(error_failure(error, item.place, self._who, about, by))
 
     def _again(self) -> None:
         """Send the transaction again, after a pause."""

@@ -97,7 +97,7 @@ class Section:
         except LinkError as refused:
             return error_failure(refused.error, None, self._who)
         except Wrong as wrong:
-            return plain_failure(str(wrong), wrong.place or self._place, self._who)
+            return plain_failure(str(wrong), wrong.place or self._place, self._who, wrong.hint)
         except Quit:
             pass
         return None

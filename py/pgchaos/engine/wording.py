@@ -54,9 +54,9 @@ def retries_failure(error: ServerError, place: Place | None, who: str, retries: 
     return Failure("error", failure.names, text, place, error.hint, who)
 
 
-def plain_failure(text: str, place: Place | None, who: str) -> Failure:
+def plain_failure(text: str, place: Place | None, who: str, hint: str = "") -> Failure:
     """Make a failure of an error that psql, not the server, would have told."""
-    return Failure("error", (), f"{who}: {text}", place, session=who)
+    return Failure("error", (), f"{who}: {text}", place, (hint,) if hint else (), who)
 
 
 def internal_failure(error: BaseException, place: Place | None, who: str) -> Failure:

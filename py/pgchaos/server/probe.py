@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 
 import psycopg
@@ -13,6 +14,7 @@ from pgchaos.server.conninfo import make_conninfo, read_conninfo
 from pgchaos.server.effect import behind_pooler, pooler
 from pgchaos.server.event_triggers import silence
 from pgchaos.server.settings import ServerError
+from pgchaos.server.unreachable import names_database, what_to_do
 
 OLDEST = 14
 
@@ -82,6 +84,11 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
         with psycopg.connect(conninfo, autocommit=True) as conn:
             row = conn.execute(_QUESTION).fetchone()
             info = conn.info
+            if in_place and not names_database(choice.conninfo or "", os.environ):
+                raise ServerError(
+                    "--chaos-in-place needs a database that is named, and the service names none: write dbname into it,"
+                    f" or into --chaos-dsn (libpq took {info.dbname!r}, the role's name)"
+                )
             hide(info.password or "", frozenset({info.user, info.dbname, info.host}))
             assert row is not None
             shown, superuser, createdb, role, standby, backend = row
@@ -98,7 +105,7 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
         _look_without_options(conninfo)
         raise ServerError(
             f"cannot connect to the server named by {choice.said}: {str(error).strip()}\n"
-            f"start it, or take {choice.said} away and a private server is started"
+            + what_to_do(conninfo, choice, str(error), os.environ)
         ) from None
     result = Probe(
         _with_options(conninfo, f"{options} -c lc_messages=C" if superuser else options),

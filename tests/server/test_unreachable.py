@@ -1,0 +1,66 @@
+"""A server that runs and refuses, because of what was named, says what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from pgchaos.server import ServerError, ServerSettings, open_server
+from pgchaos.server.settings import Conninfo
+from tests.conftest import ForeignServer
+
+
+def refusal(dsn: str, *, in_place: bool = False) -> str:
+    with pytest.raises(ServerError) as caught:
+        open_server(ServerSettings(dsn=Conninfo(dsn), in_place=in_place)).close()
+    return str(caught.value)
+
+
+def test_a_role_that_is_not_there(foreign_server: ForeignServer) -> None:
+    text = refusal(make_conninfo(foreign_server.dsn, user="nobody_here"))
+    assert 'role "nobody_here" does not exist' in text
+    assert "the server runs, and has no such role: name another by user=… in --chaos-dsn, or make it: " in text
+    assert "start it" not in text
+
+
+def test_a_database_that_is_not_there(foreign_server: ForeignServer) -> None:
+    text = refusal(make_conninfo(foreign_server.dsn, dbname="nothing_here"))
+    assert "the server runs, and has no such database" in text
+    assert "createdb nothing_here" in text
+
+
+@pytest.fixture
+def services(foreign_server: ForeignServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of services, of which `lonely` names no database and has a role without one of its name."""
+    given = psycopg.conninfo.conninfo_to_dict(foreign_server.dsn)
+    with psycopg.connect(foreign_server.dsn, autocommit=True) as conn:
+        conn.execute("DROP ROLE IF EXISTS lonely")
+        conn.execute("CREATE ROLE lonely LOGIN SUPERUSER")
+    path = tmp_path / "services.conf"
+    place = f"host={given['host']}\nport={given.get('port', 5432)}\n"
+    path.write_text(
+        f"[lonely]\n{place}user=lonely\n[named]\n{place}user=postgres\ndbname=postgres\n[same]\n{place}user=postgres\n"
+    )
+    monkeypatch.setenv("PGSERVICEFILE", str(path))
+    return path
+
+
+def test_a_service_that_is_not_there(services: Path) -> None:
+    assert f"write a section [nosuch] into {services}" in refusal("service=nosuch")
+
+
+def test_a_service_that_names_no_database(services: Path) -> None:
+    assert services.exists()
+    text = refusal("service=lonely")
+    assert "no database is named (by the service neither), so the role's name was taken for it" in text
+
+
+def test_in_place_a_service_must_name_the_database(services: Path) -> None:
+    assert services.exists()
+    text = refusal("service=same", in_place=True)
+    assert "the service names none: write dbname into it" in text
+    with open_server(ServerSettings(dsn=Conninfo("service=named"), in_place=True)) as server:
+        assert server.banner
