@@ -15,6 +15,7 @@ import pytest
 import pgchaos
 from pgchaos import fixtures
 from pgchaos.anchor import anchor, columns, point_to
+from pgchaos.interrupts import Interrupts
 from pgchaos.items import NOTE, ORACLE, RUN, SEARCHED, ScenarioItem
 from pgchaos.junit import ASSERTION, ScenarioCount
 from pgchaos.options import MARKERS, add_options, read_options
@@ -41,6 +42,7 @@ from pgchaos.stash import OPTIONS, RUNNER
 
 _BANNERS = pytest.StashKey[dict[str, str]]()
 _ASKED = pytest.StashKey[dict[Path, list[pytest.Collector]]]()
+_INTERRUPTS = pytest.StashKey[Interrupts]()
 _NOTHING_IS_RUN = ("collectonly", "setuponly", "setupplan")
 
 
@@ -69,6 +71,9 @@ def pytest_configure(config: pytest.Config) -> None:
         draw_seed=options.draw_seed,
         live=live(sys.stdout.isatty() and config.get_verbosity() >= 0 and not hasattr(config, "workerinput")),
     )
+    interrupts = config.stash[_INTERRUPTS] = Interrupts()
+    # the last of all, so that the server is given back before
+    config.add_cleanup(lambda: interrupts.give_back(over=_is_the_program(config)))
     config.add_cleanup(runner.close)
     junit = config.getoption("xmlpath", None)
     if junit and not hasattr(config, "workerinput"):
@@ -77,6 +82,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RUNNER] = runner
     config.stash[_BANNERS] = {}
     fixtures.register(config)
+
+
+def _is_the_program(config: pytest.Config) -> bool:
+    """Say whether the process was started to run pytest, and not by somebody who calls it and goes on."""
+    program = Path(sys.argv[0])
+    called = program.name in ("pytest", "py.test") or (
+        program.name == "__main__.py" and program.parent.name == "pytest"
+    )
+    return called and not config.invocation_params.plugins
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -214,23 +228,48 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Begin to run scenarios ahead, now that it is known which will be run; end it with the loop."""
     config = session.config
-    runner, options = config.stash[RUNNER], config.stash[OPTIONS]
+    runner, interrupts = config.stash[RUNNER], config.stash[_INTERRUPTS]
     set_limits(session.items)
-    if not _nothing_is_run(config) and not session.testsfailed:
-        # here, and not where items are counted: --fixtures and the like collect too, and run nothing
-        _open_server(config, session.items)
-        runner.keep(jobs_kept(session.items))
-        # without a server each item says so
-        with suppress(ServerError):
-            if any(map(is_scenario, session.items)):
-                runner.prepare()
-            preload(jobs_of(session.items))
-            if may_run_ahead(config) and len(jobs := jobs_ahead(session.items)) > 1:
-                runner.start(jobs, options.jobs)
     try:
+        if not _nothing_is_run(config) and not session.testsfailed:
+            # here, and not where items are counted: --fixtures and the like collect too, and run nothing
+            with interrupts.watched():
+                _begin(config, session.items)
         return (yield)
+    except KeyboardInterrupt:
+        if runner.banner:
+            interrupts.ignore()
+        raise
     finally:
         runner.end()
+
+
+def _begin(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Open the server, and begin to run scenarios ahead."""
+    runner, options = config.stash[RUNNER], config.stash[OPTIONS]
+    _open_server(config, items)
+    runner.keep(jobs_kept(items))
+    # without a server each item says so
+    with suppress(ServerError):
+        if any(map(is_scenario, items)):
+            runner.prepare()
+        preload(jobs_of(items))
+        if may_run_ahead(config) and len(jobs := jobs_ahead(items)) > 1:
+            runner.start(jobs, options.jobs)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Have Ctrl-C end the run in order while a scenario runs, however often it is pressed.
+
+    Returns:
+        What pytest returns.
+    """
+    # a debugger takes the first Ctrl-C for itself, and asks for more
+    if not isinstance(item, ScenarioItem) or item.config.getoption("usepdb"):
+        return (yield)
+    with item.config.stash[_INTERRUPTS].watched():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -310,8 +349,11 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 pytest-xdist's own t
         node.config.stash[_BANNERS][node.gateway.id] = banner
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say which servers the workers of pytest-xdist used, and what of the scenarios may surprise."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+    """Say which servers the workers of pytest-xdist used, what of the scenarios may surprise, and what was stopped."""
+    if exitstatus == pytest.ExitCode.INTERRUPTED:
+        for line in config.stash[RUNNER].stopped:
+            terminalreporter.write_line(one_line(line))
     for worker, banner in sorted(config.stash[_BANNERS].items()):
         terminalreporter.write_line(one_line(f"server of {worker}: {banner}"))
     _show_passed(terminalreporter)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pgchaos.ahead import Ahead
 from pgchaos.jobs import Done, Job
 from pgchaos.one_database import OneDatabase
+from pgchaos.progress import Progress
 from pgchaos.report.live import PINNING, Live
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError, ServerSettings
@@ -74,6 +75,7 @@ class Runner:
         self._turns: Turns | None = None
         self._making = Lock()
         self._kept = OneDatabase({})
+        self._progress: dict[int, Progress] = {}
 
     @property
     def server(self) -> Server:
@@ -202,6 +204,11 @@ class Runner:
         if refused:
             return Done(scenario, mutant, RunResult(seed=self._seed, skipped=refused, server=self.banner))
         name = item_name(scenario.name, job.variables, job.mutant)
+        found = lambda result: is_found(scenario, mutant, job.variables, result)  # noqa: E731  # given to two
+        stop, item = self._stop, f"{scenario.shown}::{name}"
+        searches = scenario.schedule.kind in ("all", "explore")
+        progress = Progress(item, job.fingerprint, searches, found)
+        self._progress[id(progress)] = progress
         settings = Settings(
             seed=self._seed,
             timeout=self._plain_timeout if scenario.plain else self._timeout,
@@ -210,9 +217,10 @@ class Runner:
             replay=None if self._token is None else Replay(self._token.decisions, self._token.values),
             selfcheck=self._selfcheck and mutant is None,
             amcheck=self._amcheck,
-            found=lambda result: is_found(scenario, mutant, job.variables, result),
+            found=found,
             key=job.fingerprint,
             draw_seed=self._draw_seed,
+            ran=progress.add,
             progress=lambda runs, limit: self._live.tell(name, runs, limit),
             suite=self._kept.suite(self.server) if job.kept and not self._settings.in_place else None,
         )
@@ -220,15 +228,19 @@ class Runner:
         try:
             result = run(scenario, job.variables, self.server, settings)
             if mutant is None and self._may_be_pinned(scenario, job, result):
-                found = None
+                decisions = None
                 # what failed is told, whatever becomes of the second run
                 with suppress(ServerError):
                     variables = {**job.variables, **result.values}
-                    found = pinned(
+                    decisions = pinned(
                         scenario, variables, self.server, settings, result, lambda: self._live.say(name, PINNING)
                     )
-                result.decisions = found or result.decisions
+                result.decisions = decisions or result.decisions
+            if stop is None or not stop.is_set():
+                # what the user stops stays, to be told of
+                self._progress.pop(id(progress), None)
         except ServerError:
+            self._progress.pop(id(progress), None)
             # what only some scenarios ask for says nothing of the others
             self._refused += not scenario.extensions and scenario.sandbox != "server"
             raise
@@ -238,6 +250,11 @@ class Runner:
             self._kept.ran(result, before)
         self._ran = self._ran or not result.skipped
         return Done(scenario, mutant, result)
+
+    @property
+    def stopped(self) -> list[str]:
+        """Say of each scenario that was stopped before its end how far it had come."""
+        return [one.stopped(self._seed) for one in self._progress.values()]
 
     def _may_be_pinned(self, scenario: Scenario, job: Job, result: RunResult) -> bool:
         """Say whether a free run failed, so that it is worth looking for an order of steps that fails too."""

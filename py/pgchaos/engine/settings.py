@@ -17,6 +17,10 @@ def _nobody_looks(runs: int, limit: int) -> None:
     pass
 
 
+def uncounted(result: RunResult, limit: int) -> None:
+    """Count no run."""
+
+
 def has_failed(result: RunResult) -> bool:
     """Say whether anything failed in a run."""
     return bool(result.failures)
@@ -51,6 +55,7 @@ class Settings:
         key: under which a search keeps what it found, for the next time; '' to keep nothing.
         draw_seed: of the values that are drawn, where it is not `seed`.
         suite: the one database of plain files that build on each other, for one of these; or None.
+        ran: called with the result of each run, and the most runs that there will be.
         progress: called with the number of runs that a search has made, and the most that it will make.
     """
 
@@ -64,6 +69,7 @@ class Settings:
     found: Callable[[RunResult], bool] = has_failed
     key: str = ""
     draw_seed: int | None = None
+    ran: Callable[[RunResult, int], None] = uncounted
     progress: Callable[[int, int], None] = _nobody_looks
     suite: Suite | None = None
 

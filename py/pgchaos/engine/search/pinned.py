@@ -10,7 +10,7 @@ from threading import Timer
 
 from pgchaos.engine.search.gathering import key_of
 from pgchaos.engine.search.single import Single
-from pgchaos.engine.settings import Settings
+from pgchaos.engine.settings import Settings, uncounted
 from pgchaos.engine.stop import Stop
 from pgchaos.history import Record, RunResult
 from pgchaos.scenario.model import Scenario
@@ -121,7 +121,7 @@ def _limited(settings: Settings, seconds: float) -> Iterator[Settings]:
         outer.call(stop_it)
     timer.start()
     try:
-        yield replace(settings, stop=stop)
+        yield replace(settings, stop=stop, ran=uncounted)
     finally:
         timer.cancel()
         timer.join()

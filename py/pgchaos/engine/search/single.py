@@ -124,12 +124,15 @@ class Single:
         if self._made == self._look_at:
             self._look_at *= _LOOKS_GROW
             self.look_outside()
+        most = self._most()
         if self.lend is not None or self._made > 1:
-            self.settings.progress(self._made, self._most())
+            self.settings.progress(self._made, most)
         if order is not None:
             result.decisions = tuple(self.actors.index(Actor(step.session, step.worker)) for step in result.order)
         elif self.values:
             result.decisions = ()
+        if not self._stopped_by_user():
+            self.settings.ran(result, most)
         return result
 
     def look_outside(self) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pgchaos.engine.search.gathering import key_of
 from pgchaos.engine.search.single import Single
+from pgchaos.engine.settings import uncounted
 from pgchaos.history import RunResult
 from pgchaos.scenario.choices import without_faults
 
@@ -23,6 +26,7 @@ def tried_without_fault(single: Single, failed: RunResult) -> str:
         return ""
     # with an oracle of its own: what is said of the search is not about this run
     again = single.seeded(single.settings.seed)
+    again.settings = replace(again.settings, ran=uncounted)
     again.values = values
     result = again.once(again.following(failed.decisions, lenient=True) if failed.decisions else None)
     if again.stopped() or not result.failures:
