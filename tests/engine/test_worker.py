@@ -14,7 +14,9 @@ from tests.waiting import stands_waiting, until
 
 def test_an_interrupted_wait_does_not_take_it_for_ended() -> None:
     def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        if not struck.is_set():
+            struck.set()
+            raise KeyboardInterrupt
 
     def wait() -> None:
         go.wait(120)
@@ -22,9 +24,14 @@ def test_an_interrupted_wait_does_not_take_it_for_ended() -> None:
     def alarm() -> None:
         assert ready.wait(60)
         until(lambda: stands_waiting(main), "the main thread waits")
-        signal.pthread_kill(main, signal.SIGALRM)
+        # a signal that comes just before the wait itself is looked at only after it
+        until(strikes, "the wait is interrupted")
 
-    go, ready, main = threading.Event(), threading.Event(), threading.get_ident()
+    def strikes() -> bool:
+        signal.pthread_kill(main, signal.SIGALRM)
+        return struck.wait(0.1)
+
+    go, ready, struck, main = threading.Event(), threading.Event(), threading.Event(), threading.get_ident()
     worker, alarming = Worker(wait, "waits"), threading.Thread(target=alarm)
     worker.start()
     alarming.start()
@@ -38,6 +45,8 @@ def test_an_interrupted_wait_does_not_take_it_for_ended() -> None:
         signal.signal(signal.SIGALRM, before)
     assert worker.alive
     assert not worker.ends(0)
+    go.set()
+    assert worker.ends(60)
     go.set()
     assert worker.ends(30)
     assert not worker.alive
