@@ -23,6 +23,7 @@ from pgchaos.options import MARKERS, Options
 from pgchaos.output import one_line, printable
 from pgchaos.report import item_name
 from pgchaos.runner import Runner
+from pgchaos.running import is_named
 from pgchaos.scenario.place import ScenarioError
 from pgchaos.scenario.prints_tap import prints_tap
 from pgchaos.scenario.reader import is_scenario
@@ -121,7 +122,7 @@ def is_wanted_spec(path: Path, session: pytest.Session, options: Options) -> boo
     """
     from pgchaos.isolation.reader import is_spec
 
-    if not session.isinitpath(path):
+    if not is_named(path, session):
         found = _below(path, options.paths) or (options.named and _in_named_folder(path, session))
         if not (options.pgtap_files and found):
             return False
@@ -146,7 +147,7 @@ def wanted(path: Path, session: pytest.Session, options: Options) -> Wanted | No
     Returns:
         What it is collected as, and its text; None where it is not.
     """
-    named = session.isinitpath(path)
+    named = is_named(path, session)
     if not (named or _below(path, options.paths) or (options.named and _in_named_folder(path, session))):
         return None
     try:

@@ -26,6 +26,7 @@ from pgchaos.report.live import live
 from pgchaos.report.masking import mask
 from pgchaos.runner import Runner
 from pgchaos.running import (
+    is_named,
     is_of,
     is_scenario,
     jobs_ahead,
@@ -162,7 +163,7 @@ def pytest_collect_file(
     others = yield
     if file_path.suffix == ".spec":
         return [*others, *_spec_files(file_path, parent)]
-    named = file_path.suffix != ".py" and parent.session.isinitpath(file_path)
+    named = file_path.suffix != ".py" and is_named(file_path, parent.session)
     if file_path.suffix not in (".sql", ".pg") and not (named and not others):
         return others
     # the reader takes a while to load; projects without SQL do not pay for it

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,23 @@ def may_run_ahead(config: pytest.Config) -> bool:
         return False
     looks_on = ("usepdb", "trace", "setupshow", "setuponly", "setupplan")
     return not any(config.getoption(name, False) for name in looks_on) and config.getoption("capture") != "no"
+
+
+def is_named(path: Path, session: pytest.Session) -> bool:
+    """Say whether a file is named itself on the command line, also where its folder is: then pytest forgets the file.
+
+    Args:
+        path: of the file.
+        session: of pytest.
+    """
+    config = session.config
+    return session.isinitpath(path) or str(path) in _named(tuple(config.args), config.invocation_params.dir)
+
+
+@lru_cache(maxsize=8)
+def _named(args: tuple[str, ...], folder: Path) -> frozenset[str]:
+    paths = (os.path.join(folder, arg.partition("::")[0]) for arg in args)  # noqa: PTH118 an argument may be anything
+    return frozenset(map(os.path.abspath, paths))
 
 
 def is_scenario(item: pytest.Item) -> bool:

@@ -23,6 +23,13 @@ def test_a_named_file_of_sql_is_run_whatever_its_name(project: Project) -> None:
     project.run(*named).assert_outcomes(passed=3)
 
 
+def test_a_file_that_is_named_beside_its_folder_is_named(project: Project) -> None:
+    project.file("t/plain.sql", PLAIN.format("named"))
+    project.file("t/other.sql", PLAIN.format("not named"))
+    assert project.collected("t", "t/plain.sql") == ["t/plain.sql::plain"]
+    assert project.collected("t", "t/plain.sql::plain") == ["t/plain.sql::plain"]
+
+
 def test_what_is_no_sql_is_left_to_others(project: Project) -> None:
     project.file("notes.md", "# Our plan\n\nIt is a plan (the second one), to select nothing.\n")
     assert project.collected("notes.md") == []
