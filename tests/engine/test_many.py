@@ -6,7 +6,7 @@ import os
 import resource
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -52,10 +52,25 @@ def has_room(server: Server) -> bool:
 def test_more_sessions_than_the_server_takes(play: Play) -> None:
     result = play("-- chaos:session s x 250\nSELECT 1;\n" + CHECKED)
     failure = only(result)
+    assert failure.text.startswith("the sessions have 250 connections, and the server takes 200 at most")
+    assert str(failure.place).endswith(":1")
+    assert (result.records, result.output) == ([], [])
+
+
+def test_more_sessions_than_a_server_of_its_own_takes(play: Play) -> None:
+    head = "-- chaos:sandbox server\n-- chaos:server max_connections = 50\n"
+    result = play(f"{head}-- chaos:session s x 51\nSELECT 1;\n{CHECKED}")
+    assert "the sessions have 51 connections, and the server takes 50 at most" in only(result).text
+
+
+def test_more_sessions_than_there_is_room_for(play: Play) -> None:
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(play.server.connect())
+        failure = only(play("-- chaos:session s x 195\nSELECT 1;\n" + CHECKED))
     assert failure.names == ("53300", "too_many_connections")
     assert "too many clients already" in failure.text
     assert failure.place is not None
-    assert result.records == []
     # the server is the other tests' too: their connections need the room that backends still take which are ending
     until(lambda: has_room(play.server), "the sessions' backends have ended")
 

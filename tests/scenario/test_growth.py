@@ -198,3 +198,10 @@ def test_a_schedule_of_all_tells_a_number_that_can_be_read(tmp_path: Path) -> No
     path.write_text(f"-- chaos:schedule all\n{SETUP}{repeated}{CHECK}")
     with pytest.raises(ScenarioError, match="the steps have more than 1,000,000,000,000 interleavings"):
         read(path, "t.sql")
+
+
+def test_more_connections_than_any_server_takes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.sql"
+    path.write_text(f"{SETUP}-- chaos:session a x 300000\nSELECT 1;\n{CHECK}")
+    with pytest.raises(ScenarioError, match=r"^t\.sql:3: `session`: no PostgreSQL server takes more than 262,143 "):
+        read(path, "t.sql")

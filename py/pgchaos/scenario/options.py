@@ -19,6 +19,8 @@ _INVARIANT = "invariant [every 10ms] [may be empty] [at end]"
 _WITHOUT_END = 1_000_000_000
 """Iterations of a session that is repeated while another one runs: the time-out ends it long before."""
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
+MOST_CONNECTIONS = 262_143
+"""The largest max_connections (MAX_BACKENDS in postmaster.h)."""
 _COUNT = re.compile(r"x[0-9]+")
 _STOPS = ("x", "repeat", "retry", "allow", "up", "backoff")
 
@@ -51,6 +53,8 @@ def session_options(text: str, options: SessionOptions) -> None:
     while args.more():
         if options.count is None and args.took("x"):
             options.count = args.count("the number of connections")
+            if options.count > MOST_CONNECTIONS:
+                raise Wrong(f"`session`: no PostgreSQL server takes more than {MOST_CONNECTIONS:,} connections")
         elif options.repeat is None and args.took("repeat"):
             options.repeat = _repeat(args)
         elif options.retry is None and args.took("retry"):

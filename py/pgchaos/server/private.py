@@ -15,6 +15,7 @@ from pgchaos.server.settings import NoDisk, ServerError
 from pgchaos.server.supervisor import LOG, READY_LIMIT, remove_server, tail
 from pgchaos.server.watch import Watch
 
+MOST_CONNECTIONS = 200
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -22,7 +23,7 @@ _SETTINGS = {
     "fsync": "off",
     "max_wal_size": "512MB",  # it may have to fit into memory
     "lc_messages": "C",
-    "max_connections": "200",
+    "max_connections": str(MOST_CONNECTIONS),
     "max_prepared_transactions": "20",
     # in the data directory, so that not even a killed server leaves any behind
     "dynamic_shared_memory_type": "mmap",

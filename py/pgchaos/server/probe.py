@@ -31,6 +31,12 @@ _FREE = """
         (SELECT nullif(rolconnlimit, -1) FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)
             - (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE usename = CURRENT_USER))
 """
+_MOST = """
+    SELECT current_setting('max_connections')::int
+        - CASE WHEN current_setting('is_superuser') = 'on' THEN 0
+               ELSE current_setting('superuser_reserved_connections')::int
+                    + coalesce(current_setting('reserved_connections', true)::int, 0) END
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +160,20 @@ def free_slots(conn: psycopg.Connection[tuple[object, ...]]) -> int:
     row = conn.execute(_FREE).fetchone()
     assert row is not None
     return max(0, int(str(row[0])))
+
+
+def most_connections(conn: psycopg.Connection[tuple[object, ...]]) -> int:
+    """Count the connections that the server takes while nobody else is there.
+
+    Args:
+        conn: to the server, as the role that will make them.
+
+    Returns:
+        How many; not those that are reserved for others.
+    """
+    row = conn.execute(_MOST).fetchone()
+    assert row is not None
+    return int(str(row[0]))
 
 
 def _check(server: Probe, createdb: bool, standby: bool, in_place: bool) -> None:

@@ -11,7 +11,7 @@ from pgchaos.output import one_line
 from pgchaos.server.choice import Choice
 from pgchaos.server.conninfo import ADMINISTRATIVE, make_conninfo, with_settings
 from pgchaos.server.private import PrivateServer
-from pgchaos.server.probe import free_slots, probe
+from pgchaos.server.probe import free_slots, most_connections, probe
 from pgchaos.server.runs import Run
 from pgchaos.server.settings import ServerError, ServerSettings
 
@@ -149,6 +149,18 @@ class Reached:
         """
         with self.asking() as conn:
             return free_slots(conn)
+
+    def most_connections(self) -> int:
+        """Count the connections that the server takes while nobody else is there.
+
+        Returns:
+            How many; not those that are reserved for others.
+
+        Raises:
+            ServerError: the server cannot be asked.
+        """
+        with self.asking() as conn:
+            return most_connections(conn)
 
     @contextmanager
     def asking(self) -> Iterator[psycopg.Connection[tuple[object, ...]]]:

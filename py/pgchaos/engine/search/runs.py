@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pgchaos import clock
 from pgchaos.engine.outside import told, told_in_place
+from pgchaos.engine.room import too_many
 from pgchaos.engine.search.kept import Kept
 from pgchaos.engine.search.optional import NOT_INSTALLED, no_hypothesis
 from pgchaos.engine.search.single import Single
@@ -61,6 +62,8 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
             result.skipped = text
         elif not result.skipped:
             result.failures.append(Failure("error", (), text))
+    if not (result.skipped or result.failures) and (refusal := too_many(scenario, variables, server)) is not None:
+        result.failures.append(refusal)
     if result.skipped or result.failures:
         return result
     runs = _Runs(Single(scenario, variables, server, settings))
