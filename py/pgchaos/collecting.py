@@ -72,12 +72,15 @@ class ScenarioFile(pytest.Module):
             yield self._broken(str(error), raw)
             return
         for job in facts.jobs(self.path, shown, self.options.tags, mutants=self.options.mutants):
-            yield self._item(facts, job)
+            for repetition in repetitions(self.config):
+                yield self._item(facts, job, repetition)
 
-    def _item(self, facts: Facts, job: Job) -> ScenarioItem:
+    def _item(self, facts: Facts, job: Job, repetition: str) -> ScenarioItem:
         call = scenario_call(self.runner, self.options)
-        name = item_name(self.path.stem, job.variables, job.mutant)
+        own = item_name(self.path.stem, job.variables, job.mutant)
+        name = item_name(self.path.stem, job.variables, job.mutant, repetition)
         item: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=call)
+        item.repeated = own if repetition else None
         item.job = replace(job, root=self.config.rootpath, kept=self.plain and self.options.pgtap_keep)
         item.title = facts.title
         item.user_properties += [(NOTE, one_line(note)) for note in facts.notes]
@@ -93,6 +96,24 @@ class ScenarioFile(pytest.Module):
         words = {word for line in _TAGS.findall(_text(raw)) for word in line.split()}
         _mark(item, words & {*MARKERS, *self.options.tags})
         return item
+
+
+def repetitions(config: pytest.Config) -> list[str]:
+    """List what pytest-repeat's `--count` adds to the name of a test, for each time that it is run.
+
+    It repeats functions by parametrizing them, which items of files have not.
+
+    Args:
+        config: of pytest.
+
+    Returns:
+        Such as `1-3`, `2-3`, `3-3`; one '' where nothing is repeated.
+    """
+    count = config.getoption("count", None)
+    # others may have an option of that name
+    if config.getoption("repeat_scope", None) is None or not isinstance(count, int) or count < 2:
+        return [""]
+    return [f"{number}-{count}" for number in range(1, count + 1)]
 
 
 class Wanted(NamedTuple):

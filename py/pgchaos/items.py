@@ -52,6 +52,7 @@ class ScenarioItem(pytest.Function):
         line: that a skip is shown at.
         took: how long the scenario itself took, in seconds; None while it was not run.
         failed_at: the line that its failure points to, from 1; None where it did not fail.
+        repeated: its name without the number of the repetition; None where it is not repeated.
         in_subtest: one of its assertions is just being reported.
     """
 
@@ -60,6 +61,7 @@ class ScenarioItem(pytest.Function):
     line: int = 1
     took: float | None = None
     failed_at: int | None = None
+    repeated: str | None = None
     in_subtest: bool = False
 
     if hasattr(pytest.Function, "id"):
@@ -274,4 +276,4 @@ def _token_line(item: ScenarioItem, done: Done, options: Options) -> str:
 
 def _target(item: ScenarioItem) -> str:
     shown = item.job.shown if item.job else item.path.name
-    return f"{shown}::{item.name}"
+    return f"{shown}::{item.name if item.repeated is None else item.repeated}"

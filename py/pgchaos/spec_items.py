@@ -8,11 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgchaos.collecting import shown_of
+from pgchaos.collecting import repetitions, shown_of
+from pgchaos.isolation.model import Spec
 from pgchaos.isolation.reader import read
 from pgchaos.items import NOTE, Call, ScenarioItem, broken_call, result_of
 from pgchaos.options import Options
 from pgchaos.output import one_line, printable
+from pgchaos.report import item_name
 from pgchaos.report.spec import leak_note, spec_text
 from pgchaos.runner import Runner
 from pgchaos.scenario.place import ScenarioError
@@ -47,13 +49,19 @@ class SpecFile(pytest.Module):
             broken.add_marker("chaos")
             yield broken
             return
+        for repetition in repetitions(self.config):
+            yield self._item(spec, name, repetition)
+
+    def _item(self, spec: Spec, own: str, repetition: str) -> ScenarioItem:
+        name = item_name(own, {}, "", repetition)
         item: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=_call(self.runner))
+        item.repeated = own if repetition else None
         options = self.options
         item.job = spec_job(spec, options.spec_timeout, accept=options.accept, load_extensions=options.load_extensions)
         first = _FIRST.search(spec.source)
         item.title = first[0][1:].lstrip(" \t") if first and first[0].startswith("#") else ""
         item.add_marker("chaos")
-        yield item
+        return item
 
 
 def _call(runner: Runner) -> Call:

@@ -6,8 +6,11 @@ import errno
 import os
 import resource
 import select
-import socket
 import time
+from socket import MSG_DONTWAIT, MSG_PEEK
+
+# by itself: pytest-socket may put another class in its place
+from socket import socket as Socket
 
 from psycopg import pq
 
@@ -80,9 +83,9 @@ def _connect(pg: pq.abc.PGconn, stop: Stop, deadline: float) -> None:
 
 def _has_ended(descriptor: int) -> bool:
     """Say whether the server ended a connection and nothing that it said is left to be read."""
-    peer = socket.socket(fileno=descriptor)
+    peer = Socket(fileno=descriptor)
     try:
-        return not peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        return not peer.recv(1, MSG_DONTWAIT | MSG_PEEK)
     except BlockingIOError:
         return False
     except OSError:  # reset

@@ -9,9 +9,12 @@ from __future__ import annotations
 import contextlib
 import math
 import select
-import socket
 import time
 from collections.abc import Callable, Sequence
+from socket import SHUT_RDWR
+
+# by itself: pytest-socket may put another class in its place
+from socket import socket as Socket
 from typing import TypeVar
 
 from psycopg import pq
@@ -331,9 +334,9 @@ class Link:
         """End the connection; only in the thread that it belongs to, for another would do it to a stranger's socket."""
         self.disturbed = True
         with contextlib.suppress(OperationalError, OSError):  # libpq has closed it, or the other end has hung up
-            own = socket.socket(fileno=self._pg.socket)
+            own = Socket(fileno=self._pg.socket)
             try:
-                own.shutdown(socket.SHUT_RDWR)
+                own.shutdown(SHUT_RDWR)
             finally:
                 own.detach()  # it is libpq's
 

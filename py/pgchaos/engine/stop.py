@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -17,13 +17,14 @@ class Stop:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._lock = threading.Lock()
-        self._reader, self._writer = socket.socketpair()
+        # no sockets: pytest-socket may forbid them, and would see these as the network
+        self._reader, self._writer = os.pipe()
         self._callbacks: list[Callable[[], None]] = []
         self._closed = False
 
     def fileno(self) -> int:
         """Return the descriptor to poll."""
-        return self._reader.fileno()
+        return self._reader
 
     def is_set(self) -> bool:
         """Say whether it was set."""
@@ -56,7 +57,7 @@ class Stop:
             if self._event.is_set() or self._closed:
                 return
             self._event.set()
-            self._writer.send(b"x")
+            os.write(self._writer, b"x")
             callbacks = self._callbacks[:]
         with ExitStack() as stack:
             # all of them, the first first, even where one raises
@@ -77,6 +78,9 @@ class Stop:
     def close(self) -> None:
         """Give its descriptors back; nobody may poll it any more."""
         with self._lock:
-            self._closed = True
-            self._reader.close()
-            self._writer.close()
+            if not self._closed:
+                self._closed = True
+                os.close(self._reader)
+                os.close(self._writer)
+                # their numbers may be another's now
+                self._reader = self._writer = -1

@@ -28,19 +28,20 @@ _FIXED = {
 }
 
 
-def item_name(name: str, variables: Mapping[str, str], mutant: str = "") -> str:
+def item_name(name: str, variables: Mapping[str, str], mutant: str = "", repetition: str = "") -> str:
     """Name the item of a scenario.
 
     Args:
         name: of the scenario.
         variables: the values of its matrix, none where it has none.
         mutant: the slug of the mutant in it, '' for none.
+        repetition: which of several runs of the same it is, '' where there is one.
 
     Returns:
         The name after `::` in its id, such as `transfer[level=serializable]`; the same in every run.
     """
     inside = [f"{key}={_printable(value)}" for key, value in variables.items()]
-    inside += [mutant] if mutant else []
+    inside += filter(None, (mutant, repetition))
     return f"{name}[{','.join(inside)}]" if inside else name
 
 
