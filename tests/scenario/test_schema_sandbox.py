@@ -386,6 +386,18 @@ def test_a_refusal_says_what_to_do(tmp_path: Path) -> None:
     ]
 
 
+def test_a_name_of_an_extension_is_not_to_be_written_without_its_schema(tmp_path: Path) -> None:
+    head = "-- chaos:sandbox schema\n-- chaos:requires extension audit >= 1.0\n-- chaos:check\n"
+    assert told(tmp_path, head + "SELECT is(count(*), 1::bigint, 'one') FROM audit.event;\nTABLE other.t;\n") == [
+        "t.sql:4: `audit.event` belongs to the extension `audit`, which other scenarios in the database use and change"
+        " too: a scenario with `sandbox schema` may not use it by its schema; leave the directive out to get a database"
+        " of its own",
+        "t.sql:5: `other.t` names another schema than that of `sandbox schema`: write `t`, which is looked for there"
+        " first, or leave the directive out to get a database of its own (if it belongs to an extension, only that"
+        " helps: audit)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("levels", "refused"), [("'repeatable read', serializable", True), ("'read committed'", False)]
 )

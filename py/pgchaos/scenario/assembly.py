@@ -154,7 +154,8 @@ def _check(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -
     check_calls(in_sessions, everything, unclear, reading.complain)
     check_unread(bodies, everything, unclear, reading.complain)
     if scenario.sandbox == "schema":
-        check_schema_sandbox(bodies, _replaced(reading), reading.head.matrix, unclear, reading.complain)
+        extensions = frozenset(scenario.extensions)
+        check_schema_sandbox(bodies, _replaced(reading), reading.head.matrix, extensions, unclear, reading.complain)
     reading.unended.tell_of_the_last(unclear)
     if reading.stray is not None and not reading.lost:
         _stray(reading, reading.stray)

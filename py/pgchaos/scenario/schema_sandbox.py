@@ -50,18 +50,20 @@ class Refusal:
     neighbours: bool = False
 
 
-def refusals(text: str, own: frozenset[str] = frozenset()) -> list[Refusal]:
+def refusals(text: str, own: frozenset[str] = frozenset(), extensions: frozenset[str] = frozenset()) -> list[Refusal]:
     """Find what reaches beyond a schema.
 
     Args:
         text: SQL of one statement or several, without psql variables whose values are known.
         own: functions that the file makes itself, in small letters: they may be called as one of the server.
+        extensions: that the file requires: what another schema holds may be theirs.
 
     Returns:
         All that is refused, in order of line, each once.
     """
     return sorted(
-        {refusal for plain in statements(text) for refusal in _refused(plain, own)}, key=lambda it: (it.line, it.text)
+        {refusal for plain in statements(text) for refusal in _refused(plain, own, extensions)},
+        key=lambda it: (it.line, it.text),
     )
 
 
@@ -69,6 +71,7 @@ def check_schema_sandbox(
     bodies: Sequence[Body],
     replaced: Iterable[tuple[Replace, str]],
     matrix: Mapping[str, Matrix],
+    extensions: frozenset[str],
     skip: frozenset[Place],
     complain: Callable[[Place, str], None],
 ) -> None:
@@ -78,44 +81,47 @@ def check_schema_sandbox(
         bodies: all sections, those of mutants too.
         replaced: what mutants replace, each with the statement that it changes; looked at as well.
         matrix: by name; a statement is looked at with each of the values that it uses.
+        extensions: that the file requires.
         skip: statements that a missing `;` has run together with others.
         complain: called with the place and text of each problem.
     """
     everything = [sql for body in bodies for sql in body.sources if sql.place not in skip]
     own = own_functions(everything)
     for sql in everything:
-        for refusal in _of_statement(sql, own, matrix):
+        for refusal in _of_statement(sql, own, matrix, extensions):
             complain(Place(sql.place.path, sql.place.line + refusal.line), refusal.text)
-    before = lru_cache(maxsize=None)(lambda text: _texts(f"{text}\n;", own, matrix))
+    before = lru_cache(maxsize=None)(lambda text: _texts(f"{text}\n;", own, matrix, extensions))
     for one, changed in replaced:
         put = text_match([changed], one.old).replace(changed, one.new)
-        new = _texts(f"{put}\n;", own, matrix) - before(changed)
+        new = _texts(f"{put}\n;", own, matrix, extensions) - before(changed)
         for text in sorted(new):
             complain(one.place, text)
 
 
-def _of_statement(sql: Sql, own: frozenset[str], matrix: Mapping[str, Matrix]) -> set[Refusal]:
+def _of_statement(
+    sql: Sql, own: frozenset[str], matrix: Mapping[str, Matrix], extensions: frozenset[str]
+) -> set[Refusal]:
     names = sorted({part.name for part in sql.parts if isinstance(part, Variable) and part.name in matrix})
     values = itertools.product(*(matrix[name].values for name in names))
     try:
         return {
             refusal
             for chosen in values
-            for refusal in refusals(render(sql.parts, dict(zip(names, chosen, strict=True))), own)
+            for refusal in refusals(render(sql.parts, dict(zip(names, chosen, strict=True))), own, extensions)
         }
     except TooLong as error:
         return {Refusal(0, str(error))}
 
 
-def _texts(text: str, own: frozenset[str], matrix: Mapping[str, Matrix]) -> set[str]:
+def _texts(text: str, own: frozenset[str], matrix: Mapping[str, Matrix], extensions: frozenset[str]) -> set[str]:
     cut = (sql for sql in scan(text, "") if isinstance(sql, Sql))
-    return {refusal.text for sql in cut for refusal in _of_statement(sql, own, matrix)}
+    return {refusal.text for sql in cut for refusal in _of_statement(sql, own, matrix, extensions)}
 
 
-def _refused(plain: Plain, own: frozenset[str]) -> Iterator[Refusal]:
+def _refused(plain: Plain, own: frozenset[str], extensions: frozenset[str]) -> Iterator[Refusal]:
     yield from _by_statement(plain)
     yield from _by_call(plain, own)
-    yield from (Refusal(name.line, _of_name(name)) for name in qualified(plain))
+    yield from (Refusal(name.line, _of_name(name, extensions)) for name in qualified(plain))
 
 
 def _by_statement(plain: Plain) -> Iterator[Refusal]:
@@ -178,13 +184,20 @@ def _of_rule(rule: Rule, groups: str) -> str:
     return f"`{rule.said.format(groups)}` reaches beyond the schema of `sandbox schema`: {rule.reason}; {_WAY_OUT}"
 
 
-def _of_name(name: Qualified) -> str:
+def _of_name(name: Qualified, extensions: frozenset[str]) -> str:
     if name.variable:
         return (
             f"`{name.text}`: a variable stands for the schema, which may be another than that of `sandbox schema`:"
             f" write `{name.last}`, or {_WAY_OUT}"
         )
+    schema = name.text.removesuffix(f".{name.last}")
+    if schema in extensions:
+        return (
+            f"`{name.text}` belongs to the extension `{schema}`, which other scenarios in the database use and change"
+            f" too: a scenario with `sandbox schema` may not use it by its schema; {_WAY_OUT}"
+        )
+    theirs = f" (if it belongs to an extension, only that helps: {', '.join(sorted(extensions))})" if extensions else ""
     return (
         f"`{name.text}` names another schema than that of `sandbox schema`: write `{name.last}`, which is looked for"
-        f" there first, or {_WAY_OUT}"
+        f" there first, or {_WAY_OUT}{theirs}"
     )
