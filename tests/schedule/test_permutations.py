@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from random import Random
 
@@ -12,8 +13,12 @@ from pgchaos.scenario.model import Session
 from pgchaos.scenario.place import Place
 from pgchaos.scenario.schedules import MOST, interleavings
 from pgchaos.schedule.board import Actor
+from pgchaos.schedule.footprint import Dependence, Footprint
+from pgchaos.schedule.gates import Choice
 from pgchaos.schedule.orders import Follow
 from pgchaos.schedule.permutations import Frontier, actors, preemptions, switches
+from tests.scaling import MOST as MOST_TIMES
+from tests.scaling import times_longer
 from tests.schedule.world import everybody, played, possible
 
 LOCKS = ("", "x", "y")
@@ -83,3 +88,52 @@ def test_connections_are_listed_in_order_of_the_file() -> None:
 def test_switches_are_counted_between_neighbours() -> None:
     a, b = Actor("a", 1), Actor("b", 1)
     assert [switches([]), switches([a]), switches([a, a, b, b]), switches([a, b, a])] == [0, 0, 1, 2]
+
+
+def by_turns(steps: int) -> list[Choice]:
+    """Two connections that go on by turns."""
+    both = everybody([[""], [""]])
+    return [Choice(tuple(both), both[number % 2], ((1, number), (1, number))) for number in range(steps)]
+
+
+def learned(trace: Sequence[Choice], most: int | None = None) -> Frontier:
+    frontier = Frontier(most=most)
+    frontier.take()
+    frontier.learn(trace)
+    return frontier
+
+
+def memory_of(trace: Sequence[Choice], most: int | None = None) -> int:
+    tracemalloc.start()
+    try:
+        frontier = learned(trace, most)
+        size, _ = tracemalloc.get_traced_memory()
+        assert frontier.more
+        return size
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_learned_of_a_run_takes_no_more_than_in_proportion_to_its_steps() -> None:
+    assert times_longer(by_turns, learned, 1000) < MOST_TIMES
+    assert memory_of(by_turns(16000)) < 20 * memory_of(by_turns(2000))
+
+
+def test_no_more_is_kept_than_will_be_taken() -> None:
+    trace = by_turns(16000)
+    assert memory_of(trace, most=10) < memory_of(trace) / 4
+    all_, few = learned(by_turns(5000)), learned(by_turns(5000), most=10)
+    assert [few.take() for _ in range(10)] == [all_.take() for _ in range(10)]
+    assert few.more == all_.more
+
+
+def test_what_is_left_to_a_connection_takes_time_in_proportion_to_its_steps() -> None:
+    (one,) = everybody([[""]])
+
+    def ask(number: int) -> None:
+        known = Dependence()
+        known.know({one.session: [Footprint(frozenset("x"))] * number}, {one.session: 1})
+        for at in range(number):
+            known.rest(one, (1, at), behind=True)
+
+    assert times_longer(lambda size: size, ask, 500) < MOST_TIMES

@@ -38,7 +38,7 @@ class Explore:
         self._actors, self._limit, self._possible = actors, limit, possible
         self._enumerated = limit if possible <= limit else (limit + 1) // 2
         self._chance = random.Random(f"explore/{seed}")
-        self._frontier = Frontier(self._chance, dependence)
+        self._frontier = Frontier(self._chance, dependence, most=limit + 1)
         self._runs = self._by_chance = self._steps = 0
         self._different: set[tuple[Actor, ...]] = set()
 

@@ -117,5 +117,10 @@ class Dependence:
         first = 0 if iteration < self._lasts[actor.session] else ordinal + behind
         key = actor.session, first
         if key not in self._rests:
-            self._rests[key] = union(steps[first:])
+            # from the end, all at once: one by one they would take the square of the steps
+            rest = NOTHING
+            for at in range(len(steps), -1, -1):
+                more = rest if at == len(steps) else rest | steps[at]
+                rest = rest if more == rest else more
+                self._rests[actor.session, at] = rest
         return self._rests[key]

@@ -25,8 +25,15 @@ from pgchaos.schedule.least import Costs, Plain
 from pgchaos.schedule.orders import Follow
 from pgchaos.schedule.sleep import NOBODY, Asleep, Sleep
 
-_Prefix: TypeAlias = tuple[int, float, tuple[Actor, ...], Asleep]
-"""Its preemptions, its turn among those with as many, the decisions, and who sleeps before the last of these."""
+_Branch: TypeAlias = tuple[tuple[Actor, ...], int, Actor]
+"""The decisions of a run, how many of them the next run begins with, and who goes on then.
+
+All branches of a run share its decisions: a copy of each would be as many as the square of its steps.
+"""
+_Prefix: TypeAlias = "tuple[int, float, _Branch | None, Asleep]"
+"""Its preemptions, its turn among those with as many, its decisions, and who sleeps before the last of these."""
+_ROOM = 1000
+"""How many more are kept than twice as many as will be taken: to sort them out costs as much as to find them."""
 
 
 def actors(sessions: Iterable[Session]) -> tuple[Actor, ...]:
@@ -43,15 +50,17 @@ class Frontier:
     Args:
         chance: orders those with as many preemptions by chance; None: by when they were found.
         dependence: of the steps: of interleavings that equal one another one is run; None: all are.
+        most: how many will be taken at most: so many are kept, those that come first; None: all are.
     """
 
     chance: random.Random | None = None
     dependence: Dependence | None = None
+    most: int | None = None
     preemptions: int = 0
     """How many the prefix has that was last taken: all with fewer have been run, or one that equals them."""
     left_out: int = 0
     """How many prefixes were not kept, for what begins with them equals something else."""
-    _found: list[_Prefix] = field(default_factory=lambda: [(0, 0.0, (), NOBODY)])
+    _found: list[_Prefix] = field(default_factory=lambda: [(0, 0.0, None, NOBODY)])
     _taken: int = 0
     _asleep: Asleep = NOBODY
     _number: int = 0
@@ -65,7 +74,8 @@ class Frontier:
         """Give the decisions that the next run begins with; None when there are no more."""
         if not self._found:
             return None
-        self.preemptions, _, prefix, self._asleep = heapq.heappop(self._found)
+        self.preemptions, _, branch, self._asleep = heapq.heappop(self._found)
+        prefix = () if branch is None else (*branch[0][: branch[1]], branch[2])
         self._taken = len(prefix)
         return prefix
 
@@ -92,20 +102,26 @@ class Frontier:
         """
         costs = Costs(self.dependence) if self.dependence is not None and self.dependence.known else Plain()
         sleep = None if self.dependence is None else Sleep(self.dependence)
-        asleep = self._asleep
+        asleep, decisions = self._asleep, taken(trace)
         for at, choice in enumerate(trace):
             waiting = at + 1 < len(trace) and trace[at + 1].waiting
             if at >= self._taken:
                 if choice.taken in asleep:
                     # all sleep: whatever follows is run elsewhere
                     return
-                self._branch(trace[:at], choice, asleep, sleep, costs)
+                self._branch(decisions, at, choice, asleep, sleep, costs)
             if sleep is not None and at >= self._taken - 1:
                 asleep = sleep.after(asleep, choice, waiting=waiting)
             costs.go_on(choice)
 
     def _branch(
-        self, done: Sequence[Choice], choice: Choice, asleep: Asleep, sleep: Sleep | None, costs: Costs | Plain
+        self,
+        decisions: tuple[Actor, ...],
+        at: int,
+        choice: Choice,
+        asleep: Asleep,
+        sleep: Sleep | None,
+        costs: Costs | Plain,
     ) -> None:
         """Keep the alternatives to a choice; who goes on first sleeps in those that come after."""
         before = asleep | {choice.taken}
@@ -113,17 +129,20 @@ class Frontier:
             if other == choice.taken:
                 continue
             if sleep is None:
-                self._keep(costs.of(choice, other), (*taken(done), other), NOBODY)
+                self._keep(costs.of(choice, other), (decisions, at, other), NOBODY)
             elif other in asleep or sleep.is_needless(before, choice, other):
                 self.left_out += 1
             else:
-                self._keep(costs.of(choice, other), (*taken(done), other), before)
+                self._keep(costs.of(choice, other), (decisions, at, other), before)
             before |= {other}
 
-    def _keep(self, cost: int, prefix: tuple[Actor, ...], asleep: Asleep) -> None:
+    def _keep(self, cost: int, branch: _Branch, asleep: Asleep) -> None:
         self._number += 1
         turn = float(self._number) if self.chance is None else self.chance.random()
-        heapq.heappush(self._found, (cost, turn, prefix, asleep))
+        heapq.heappush(self._found, (cost, turn, branch, asleep))
+        if self.most is not None and len(self._found) > 2 * self.most + _ROOM:
+            # what is found later comes after them, or pushes them further back
+            self._found = heapq.nsmallest(self.most, self._found)
 
 
 def taken(trace: Sequence[Choice]) -> tuple[Actor, ...]:

@@ -50,7 +50,7 @@ class Searching:
         Returns:
             What they come to.
         """
-        frontier, gathering = Frontier(), Gathering()
+        frontier, gathering = Frontier(most=limit + 1), Gathering()
         while gathering.count < limit and not self._over(gathering) and (prefix := frontier.take()) is not None:
             order = Follow(prefix, self._actors)
             gathering.add(self._once(order))
