@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+import psycopg
 import pytest
 
 import pgchaos
+from pgchaos.engine import cancelling
 from pgchaos.engine.conductor import Conductor
 from pgchaos.engine.faults import probe
 from pgchaos.engine.faults.timing import Timing
@@ -169,6 +171,15 @@ def test_where_a_lease_is_renewed(own: Server, monkeypatch: pytest.MonkeyPatch) 
         until(lambda: not lease._thread.is_alive(), "the thread has ended")
         with pytest.raises(ServerError, match=r"(?s)internal error of pgchaos.*Traceback.*in planted"):
             lease.begin()
+
+
+def test_where_an_old_libpq_cancels(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psycopg.pq, "version", lambda: 160000)
+    with psycopg.connect(own.administrative()) as conn:
+        assert cancelling.cancel(conn.pgconn)
+        monkeypatch.setattr(cancelling, "_cancel_blocking", planted)
+        with pytest.raises(PlantedError):
+            cancelling.cancel(conn.pgconn)
 
 
 def test_no_thread_is_started_that_would_lose_an_error() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import select
-import threading
 import time
+from functools import partial
 
 from psycopg import pq
 from psycopg.errors import OperationalError
+
+from pgchaos.engine.worker import Worker
 
 CANCEL_LIMIT = 3.0
 """To get a cancel request through."""
@@ -26,10 +28,12 @@ def cancel(pg: pq.abc.PGconn, seconds: float = CANCEL_LIMIT) -> bool:
     """
     if pq.version() < 170000:
         # psycopg's binary build brings a newer libpq; ctypes, which this is, lets go of the GIL
-        thread = threading.Thread(target=_cancel_blocking, args=(pg.get_cancel(),), daemon=True)
-        thread.start()
-        thread.join(seconds)
-        return not thread.is_alive()
+        worker = Worker(partial(_cancel_blocking, pg.get_cancel()), "cancel")
+        worker.start()
+        if not worker.ends(seconds):
+            return False
+        worker.check()
+        return True
     with contextlib.suppress(OperationalError):
         request = pg.cancel_conn()
         try:
