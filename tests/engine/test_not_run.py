@@ -85,12 +85,33 @@ def test_a_part_of_a_union_that_prints_nothing_fails(play: Play, statement: str)
     assert (failure.kind, failure.text) == ("not run", "assertion was not run: its part of the query returned no row")
 
 
+UNUSED = {
+    "function": "CREATE FUNCTION told() RETURNS text LANGUAGE sql AS $$SELECT is(1, 2)$$;",
+    "view": "CREATE TEMP VIEW told AS SELECT is(1, 2);",
+    "prepared": "PREPARE told AS SELECT is(1, 2);",
+    "cursor": "BEGIN;\nDECLARE told CURSOR FOR SELECT is(1, 2);\nCOMMIT;",
+}
+
+
+@pytest.mark.parametrize("statement", UNUSED.values(), ids=UNUSED.keys())
+def test_what_a_check_defines_and_never_uses_fails(play: Play, statement: str) -> None:
+    failure = only(play(EMPTY + "\n" + statement))
+    assert failure.text.startswith("assertion was not run: nothing uses the function")
+    assert failure.place is not None
+    assert failure.place.line == LINE + statement.startswith("BEGIN")
+
+
 FINE = {
     "plan and finish": "SELECT no_plan();\nSELECT pass('a');\nSELECT * FROM finish();",
     "diag": "SELECT pass('a');\nSELECT diag('told') WHERE false;\nSELECT diag('told');",
     "a query": "SELECT pass('a');\nSELECT * FROM job;",
     "definitions": "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$SELECT is(1, 1)$$;\n"
-    "PREPARE p AS SELECT is(1, 1);\nSELECT pass('a');",
+    "SELECT f();\nPREPARE p AS SELECT is(1, 1);\nEXECUTE p;",
+    "called by pattern": "CREATE SCHEMA q;\n"
+    "CREATE FUNCTION q.test_one() RETURNS SETOF text LANGUAGE sql AS $$SELECT is(1, 1)$$;\n"
+    "SELECT * FROM runtests('q'::name);",
+    "called by a variable": "CREATE FUNCTION made() RETURNS text LANGUAGE sql AS $$SELECT is(1, 1)$$;\n"
+    "\\set call 'made()'\nSELECT :call;",
     "a choice": "SELECT CASE WHEN true THEN pass('a') ELSE fail('b') END;",
     "several in one cell": "SELECT collect_tap(ARRAY[is(1, 1, 'a'), ok(true, 'b')]);",
     "names that are tables": "SELECT pass('a');\nCREATE TABLE alike (id int);\nINSERT INTO alike (id) SELECT 1;",

@@ -135,7 +135,8 @@ def _never(one: Written) -> Failure:
         details = (*described, "write its condition as its argument, and call it where that holds too")
         text = f"chaos.assert was not run: {why}"
     else:
-        why = branch or "the check ended before it"
-        details = ()
+        unused = "nothing uses the function, view, cursor or prepared statement that it stands in"
+        why = branch or (unused if one.anywhere else "the check ended before it")
+        details = ("call it by a SELECT that prints its TAP line, or take it out",) if one.anywhere else ()
         text = f"assertion was not run: {why}"
     return Failure("not run", (), text, one.place, (*details, *((_SKIPPED,) if branch and one.kind == "tap" else ())))

@@ -1,12 +1,14 @@
 r"""Which assertions a scenario holds, by its text, so that one that was never evaluated can be named.
 
 A statement asserts where it calls an assertion of pgTAP or of the toolkit, chaos.assert, or a function of the file's
-own that does. What only defines (CREATE FUNCTION, PREPARE) asserts nothing by itself.
+own that does. What only defines (CREATE FUNCTION, PREPARE) asserts nothing by itself, but what a check defines so must
+be used somewhere.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -65,6 +67,9 @@ _NAMES = re.compile(
     re.IGNORECASE,
 )
 _TODO = re.compile(r"\btodo(?:_start)?\s*\(", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+_BY_PATTERN = frozenset({"runtests", "do_tap", "findfuncs"})
+"""Functions of pgTAP that call functions, or find them, by their names."""
 _SKIP = re.compile(r"\bskip\s*\(", re.IGNORECASE)
 
 
@@ -94,7 +99,7 @@ class Written:
         place: of its statement, or of the directive.
         descriptions: of a chaos.assert, of which one at least must have been evaluated; None for one that is only
             known when it is evaluated.
-        anywhere: it stands in a function, so that any statement may evaluate it.
+        anywhere: it stands in a function, so that any statement may evaluate it; of a check, in what nothing uses.
         branch: the \if around it.
         needed: it must have been evaluated; else it only counts for the branch that it stands in.
     """
@@ -283,6 +288,9 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
     """
     asserting = asserting_functions(scenario)
     own = own_functions(scenario.statements())
+    words = _words(scenario) if asserting else Counter[str]()
+    by_pattern = not _BY_PATTERN.isdisjoint(words)
+    unused = frozenset(name for name in asserting if words[name] == 1 and not by_pattern)
     found: list[Written] = []
     checks = {id(part) for part in scenario.checks}
     numbers = count(1)
@@ -294,6 +302,7 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
             elif isinstance(item, Statement):
                 if id(section) in checks:
                     found += _of_check(item, branch, asserting, own)
+                    found += _defined(item, branch, unused, scenario.shown)
                 found += _asserts(item, branch, scenario.shown)
     return tuple(found)
 
@@ -315,6 +324,26 @@ def _of_check(item: Statement, branch: Branch, asserting: frozenset[str], own: f
     needed = bool(tap_calls(item, asserting, own))
     if needed or _SKIP.search(item.text):
         yield Written("tap", item.place, branch=branch, needed=needed)
+
+
+def _words(scenario: Scenario) -> Counter[str]:
+    """Count the words of the file's statements and commands, in small letters."""
+    parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions, *scenario.checks, *scenario.teardown)
+    items = [item for part in parts for item in part.items]
+    texts = [item.text for item in items if isinstance(item, Statement)]
+    for item in items:
+        if isinstance(item, Meta):
+            texts += [part if isinstance(part, str) else part.raw for argument in item.args for part in argument]
+    return Counter(_WORD.findall("\n".join(texts).lower()))
+
+
+def _defined(item: Statement, branch: Branch, unused: frozenset[str], shown: str) -> Iterator[Written]:
+    """Find what a check defines, asserts in, and never uses; what it includes may be a library."""
+    if item.verb not in ("CREATE", "PREPARE", "DECLARE") or item.place.path != shown:
+        return
+    names = own_functions([item]) | {_named(item.text)}
+    if not unused.isdisjoint(names):
+        yield Written("tap", item.place, anywhere=True, branch=branch)
 
 
 def _asserts(item: Statement, branch: Branch, shown: str) -> Iterator[Written]:
