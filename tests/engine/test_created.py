@@ -151,6 +151,52 @@ def test_slot_of_the_same_name_that_came_later_is_left(play: Play, foreign_serve
         assert there(conn, "slot")
 
 
+@pytest.mark.parametrize(
+    "batch",
+    [
+        "BEGIN; CREATE ROLE inventory; ROLLBACK",
+        "BEGIN; SAVEPOINT a; CREATE ROLE inventory; ROLLBACK TO a; COMMIT",
+        "BEGIN; CREATE ROLE inventory; DROP ROLE inventory; COMMIT",
+        "BEGIN; CREATE ROLE inventory; ALTER ROLE inventory RENAME TO inventory2; DROP ROLE inventory2; COMMIT",
+    ],
+    ids=["rolled back", "to a savepoint", "dropped", "renamed and dropped"],
+)
+def test_role_of_the_same_name_that_came_in_the_same_message_is_left(
+    play: Play, foreign_server: ForeignServer, batch: str
+) -> None:
+    dsn = play.server.conninfo("postgres").replace("'", "''")
+    later = f"SELECT dblink_exec('{dsn}', 'CREATE ROLE inventory');"
+    together = batch.replace(";", "\\;")
+    failure = only(play(scenario(f"{together}\\; {later}")))
+    assert "nothing proves that this run created it" in failure.text
+    with foreign_server.connect() as conn:
+        assert there(conn, "role")
+
+
+@pytest.mark.parametrize(
+    "dropping",
+    [
+        "DO $x$ BEGIN EXECUTE 'SELECT pg_drop_' || 'replication_slot(''inventory'')'; END $x$;",
+        "SELECT drops();",
+        "-- chaos:expect invalid_text_representation\nSELECT pg_drop_replication_slot('inventory')::text::int;",
+    ],
+    ids=["put together", "in a function", "in a statement that fails"],
+)
+def test_slot_that_came_after_one_that_was_dropped_unseen_is_left(
+    play: Play, foreign_server: ForeignServer, dropping: str
+) -> None:
+    function = (
+        "CREATE FUNCTION drops() RETURNS void LANGUAGE sql AS $x$ SELECT pg_drop_replication_slot('inventory') $x$;"
+    )
+    session = f"{function}\n{STATEMENTS['slot'][0]};\n{dropping}\n" + by_somebody(play.server, somebody_did("slot"))
+    if "drops()" not in dropping:
+        session = session.removeprefix(function)
+    failure = only(play(scenario(session)))
+    assert "nothing proves that this run created it" in failure.text
+    with foreign_server.connect() as conn:
+        assert there(conn, "slot")
+
+
 def test_what_was_renamed_is_removed_under_its_new_name(play: Play, foreign_server: ForeignServer) -> None:
     failure = only(play(f"-- chaos:session s\nCREATE ROLE before; ALTER ROLE before RENAME TO inventory;\n{CHECKED}"))
     assert failure.text == "left behind: role: role inventory"
@@ -282,6 +328,6 @@ def test_a_statement_and_its_tag_say_what_was_created(query: str, said: tuple[st
 
 
 def test_each_of_several_statements_goes_with_its_own_tag() -> None:
-    query = "CREATE ROLE a; SELECT 1; CREATE ROLE b"
-    assert creations(query, ["CREATE ROLE", "SELECT 1", "CREATE ROLE"]) == [("role", "a"), ("role", "b")]
+    query = "CREATE ROLE a; GRANT x TO a; CREATE ROLE b"
+    assert creations(query, ["CREATE ROLE", "GRANT ROLE", "CREATE ROLE"]) == [("role", "a"), ("role", "b")]
     assert creations(query, ["CREATE ROLE", "CREATE ROLE"]) == [], "which is whose is not known"

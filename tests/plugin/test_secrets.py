@@ -58,6 +58,10 @@ FORMS = {
     "in options": f"host=127.0.0.1 port=1 options='-c my.password={SECRET}'",
     "in the port": f"host=127.0.0.1 port={SECRET}",
     "in a number": f"host=127.0.0.1 port=1 connect_timeout={SECRET}",
+    "behind a mode": f"postgresql://u@127.0.0.1:1/d?sslmode=require;password={SECRET}",
+    "behind another": f"host=127.0.0.1 port=1 target_session_attrs=any,password={SECRET}",
+    "in a mode": f"host=127.0.0.1 port=1 channel_binding={SECRET}",
+    "in the address": f"host=127.0.0.1 port=1 hostaddr={SECRET}",
     "a bell": f"host=127.0.0.1 port=1 password={SECRET}\a",
 }
 

@@ -32,7 +32,14 @@ _WORDS = {
 }
 """By command tag: how such a statement begins, and what it creates."""
 _SLOT = re.compile(r"\bpg_(?:create|copy)_(?:physical|logical)_replication_slot\b", re.IGNORECASE)
-_DROPS_SLOT = re.compile(r"\bpg_drop_replication_slot\b", re.IGNORECASE)
+_DROPS_SLOT = re.compile(r"drop.*slot", re.IGNORECASE | re.DOTALL)
+"""Also where the name of the function is put together at run time."""
+_LASTS = re.compile(r"\bcreate\b.*\b(?:function|procedure|rule|view)\b|\bprepare\b", re.IGNORECASE | re.DOTALL)
+"""What does later what stands in it."""
+_KEEP_NAMES = re.compile(
+    r"(CREATE (?!EXTENSION)|GRANT\b|REVOKE\b|COMMENT\b|SET\b|BEGIN\b|START\b|COMMIT$|PREPARE TRANSACTION\b)"
+)
+"""Command tags of statements that neither drop nor rename anything, nor call functions that could."""
 _SLOT_MADE = {
     "pg_create_physical_replication_slot": (0, 2),
     "pg_create_logical_replication_slot": (0, 2),
@@ -74,6 +81,7 @@ class Created:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: set[Thing] = set()
+        self._slots_doubtful = False
 
     @property
     def empty(self) -> bool:
@@ -89,10 +97,9 @@ class Created:
             tags: of its statements.
             ask: asks the same session.
         """
-        if _DROPS_SLOT.search(query):
-            # a slot has no oid: one that is made anew by somebody else could not be told from it
-            self._forget_slots()
         for kind, name in creations(query, tags):
+            if kind == "slot" and self._slots_doubtful:
+                continue
             try:
                 found = ask(_with(_FIND[kind], name))
             except Refused:
@@ -100,9 +107,20 @@ class Created:
             with self._lock:
                 self._known.update((kind, str(identity)) for (identity,) in found)
 
-    def _forget_slots(self) -> None:
+    def doubt(self, query: str) -> None:
+        """Take what a query may have dropped, also where it failed: a slot that was dropped does not come back.
+
+        A slot has no oid: one that somebody else makes anew could not be told from it. What stands in a function is
+        done whenever that is called.
+
+        Args:
+            query: as it was sent.
+        """
+        if not _DROPS_SLOT.search(query):
+            return
         with self._lock:
             self._known = {(kind, identity) for kind, identity in self._known if kind != "slot"}
+            self._slots_doubtful = self._slots_doubtful or _LASTS.search(query) is not None
 
     def still_there(self, ask: Ask, kinds: Sequence[str]) -> list[Thing]:
         """Tell what of it is there now, under the name that it has now.
@@ -132,6 +150,7 @@ def heard(created: Created, query: str, answer: Answer, ask: Ask) -> None:
         answer: to it; where a statement failed, it may have taken the others back.
         ask: asks the same session.
     """
+    created.doubt(query)
     if answer.error is None and not answer.interrupted:
         created.hear(query, [result.tag for result in answer.results], ask)
 
@@ -148,15 +167,22 @@ def creations(query: str, tags: Sequence[str]) -> list[Thing]:
         tags: that the server answered, one for each.
 
     Returns:
-        Kinds and names. What is in doubt is left out.
+        Kinds and names. What is in doubt is left out, such as what stands before a statement that may drop it.
     """
     if not (any(tag in _WORDS for tag in tags) or _SLOT.search(query)):
         return []
     statements = outer(query)
     if len(statements) != len(tags):
         return []
-    found = (_creation(query, plain, tag) for plain, tag in zip(statements, tags, strict=True))
-    return [thing for thing in found if thing is not None]
+    found = []
+    # what has a name when all is done is only then what was created if nothing behind could drop or rename it
+    for plain, tag in zip(reversed(statements), reversed(tags), strict=True):
+        thing = _creation(query, plain, tag)
+        if thing is not None:
+            found.append(thing)
+        elif not _KEEP_NAMES.match(tag):
+            break
+    return found[::-1]
 
 
 def _creation(query: str, plain: Plain, tag: str) -> Thing | None:

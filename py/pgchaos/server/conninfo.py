@@ -33,6 +33,21 @@ ADMINISTRATIVE: Mapping[str, str] = MappingProxyType(
 _PASSWORDS = ("password", "sslpassword", "oauth_client_secret")
 _NAMES = ("user", "dbname", "host", "hostaddr", "port", "service", "application_name")
 _SHOWN = frozenset({*_NAMES, "sslmode", "channel_binding", "gssencmode", "require_auth", "passfile"})
+_SWITCH = frozenset({"disable", "allow", "prefer", "require"})
+_MODES = {
+    "sslmode": _SWITCH | {"verify-ca", "verify-full"},
+    "channel_binding": _SWITCH,
+    "gssencmode": _SWITCH,
+    "sslcertmode": _SWITCH,
+    "sslnegotiation": frozenset({"postgres", "direct"}),
+    "load_balance_hosts": frozenset({"disable", "random"}),
+    "target_session_attrs": frozenset({"any", "read-write", "read-only", "primary", "standby", "prefer-standby"}),
+    "ssl_min_protocol_version": frozenset({"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}),
+    "ssl_max_protocol_version": frozenset({"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}),
+    "require_auth": frozenset({"password", "md5", "gss", "sspi", "scram-sha-256", "oauth", "none"}),
+}
+"""Parameters that take one of a few words; libpq shows any other in its message, and a password may hang on it."""
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.,]*(%\w{1,15})?")
 _NAMED = ("PGUSER", "PGDATABASE", "PGHOST", "PGSERVICE")
 _URI = re.compile(r"postgres(?:ql)?://", re.IGNORECASE)
 _REASONS = {
@@ -87,7 +102,20 @@ def read_conninfo(conninfo: str, said: str = "the connection string") -> Paramet
     for name in _PASSWORDS:
         hide(str(given.get(name) or ""), known)
     hide(os.environ.get("PGPASSWORD", ""), known)
+    for value in _no_modes(given):
+        hide(value)
     return Parameters(given)
+
+
+def _no_modes(given: Mapping[str, Any]) -> list[str]:
+    """Give the values that are none which their parameter takes."""
+    said = {name: str(given.get(name) or "") for name in (*_MODES, "hostaddr")}
+    odd = [
+        said[name]
+        for name, words in _MODES.items()
+        if not words.issuperset(word.strip().removeprefix("!").strip() for word in said[name].split(",") if word)
+    ]
+    return odd if _ADDRESS.fullmatch(said["hostaddr"]) else [*odd, said["hostaddr"]]
 
 
 def _misread(conninfo: str, given: Mapping[str, Any]) -> str:
@@ -124,7 +152,8 @@ def may_be_shown(conninfo: str) -> bool:
         conninfo: any text.
     """
     try:
-        return {name for name, value in read_conninfo(conninfo).items() if value} <= _SHOWN
+        given = read_conninfo(conninfo)
+        return not _no_modes(given) and {name for name, value in given.items() if value} <= _SHOWN
     except ServerError:
         return False
 

@@ -130,8 +130,10 @@ class Connection:
         raw = self._pg.get_result()
         if raw is None:
             self.busy = False
-            if self.created is not None and not self._failed:
-                self.created.hear(self._query, self._tags, self._look_up)
+            if self.created is not None:
+                self.created.doubt(self._query)
+                if not self._failed:
+                    self.created.hear(self._query, self._tags, self._look_up)
         elif raw.status == pq.ExecStatus.COPY_IN:
             self._pg.put_copy_end(_COPY_FROM_STDIN)
             self._unsent = bool(self._pg.flush())
