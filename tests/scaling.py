@@ -8,6 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_TRIES = 12
+"""Pairs that are measured at most: what else the machine does makes some of them longer, and none shorter."""
+
 TIMES = 8
 MOST = 20
 """Linear work takes 8 times as long and n log n some 10 times, quadratic work 64 times."""
@@ -26,7 +29,7 @@ def times_longer(make: Callable[[int], T], work: Callable[[T], object], size: in
     """
     small, large = make(size), make(size * TIMES)
     ratios: list[float] = []
-    while len(ratios) < 4 and (not ratios or min(ratios) > MOST / 2):
+    while len(ratios) < _TRIES and (not ratios or min(ratios) > MOST / 2):
         base = min(_seconds(work, small) for _ in range(3))
         ratios.append(_seconds(work, large) / max(base, 1e-4))
     return min(ratios)

@@ -161,3 +161,24 @@ def test_an_invariant_is_looked_at_again_after_the_server_recovered(play_own: Pl
         result = play_own(text.replace("-- chaos:check", "-- chaos:teardown\nDROP TABLE t;\n-- chaos:check"))
     assert held(result) == ["checked"]
     assert result.looks > result.missed
+
+
+@pytest.mark.parametrize("statement", ["INSERT INTO t VALUES (1);", "BEGIN;\nINSERT INTO t VALUES (1);\nCOMMIT;"])
+def test_what_was_never_sent_is_sent_again_by_its_code(play_own: Play, statement: str) -> None:
+    """Between two statements the connection is lost: nothing of the second can have been done."""
+    result = play_own(
+        f"""
+        -- chaos:sandbox server
+        -- chaos:setup
+        CREATE TABLE t (n int);
+        -- chaos:session bob retry 08006
+        -- chaos:fault crash after
+        SELECT 1;
+        {statement}
+        -- chaos:check
+        SELECT is((SELECT count(*) FROM t), 1::bigint, 'inserted once');
+        """
+    )
+    assert held(result) == ["inserted once"]
+    rows = outcomes(result, "bob")
+    assert [row[3] for row in rows] == ["committed", "rolled back", "committed"]

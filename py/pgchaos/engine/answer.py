@@ -42,6 +42,7 @@ class ServerError:
         said: the server itself gave the SQLSTATE.
         position: the character of the query that it points to, from 1; 0 where it points to none.
         broken: the server took a new connection and ended it without a word.
+        sent: the statement may have reached the server.
     """
 
     sqlstate: str
@@ -51,6 +52,7 @@ class ServerError:
     said: bool = True
     position: int = 0
     broken: bool = False
+    sent: bool = True
 
 
 @dataclass(slots=True)  # not frozen: every statement has one, and to make a frozen one takes four times as long

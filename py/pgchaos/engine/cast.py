@@ -31,6 +31,7 @@ class Cast:
         tells: the scenario asks for chaos.var or chaos.iteration: the server is told them (a round trip each time).
         keeps: it asks for chaos.acknowledged: the variables of each transaction are kept.
         listens: it has a LISTEN somewhere.
+        loses: a fault may take a connection away between two statements: each is looked at before it is used.
         pids: every backend that the engine ever had here is put in.
         stage, stop, voices, result, faulting: see there.
         steps: the stage too, where sessions go step by step; else None.
@@ -44,6 +45,7 @@ class Cast:
     tells: bool
     keeps: bool
     listens: bool
+    loses: bool
     pids: set[int]
     stage: Stage
     stop: Stop

@@ -122,6 +122,17 @@ class Link:
             self._pg.is_busy()  # reads what is there: the server's last words come before the end of the connection
         return self.alive and self._farewell is None and self.status != pq.TransactionStatus.ACTIVE
 
+    def lost_before(self) -> ServerError | None:
+        """Say that the connection has ended without a word, so that nothing sent now reaches the server.
+
+        Returns:
+            The error; None where it stands, or where the server said why it ends: that comes as the statement's answer.
+        """
+        if self.stands() or self._farewell is not None or self.alive:
+            return None
+        message = "the connection was lost before this was sent"
+        return ServerError(LOST, message, lost=True, said=False, sent=False)
+
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
         """Send a query by the simple protocol and take all of its answer.
 

@@ -26,6 +26,7 @@ from pgchaos.engine.wording import error_failure
 from pgchaos.engine.worker import Worker
 from pgchaos.faults.carrying import Undelivered
 from pgchaos.history import Failure, RunResult
+from pgchaos.scenario.items import Fault
 from pgchaos.scenario.model import Scenario
 from pgchaos.schedule.board import Board
 from pgchaos.schedule.orders import Order
@@ -99,6 +100,7 @@ class Performance:
             tells=tells,
             keeps=mentions(scenario, _KEEPS),
             listens=listens,
+            loses=any(isinstance(item, Fault) for session in scenario.sessions for item in session.items),
             pids=pids,
             stage=self._stage,
             stop=self._stop,

@@ -133,7 +133,11 @@ class Speaker:
             status = pq.TransactionStatus.UNKNOWN
             return Answer(status, status, error=refused.error, interrupted=self._cast.stop.is_set())
         assert self._link is not None, "connect() opens it or raises"
-        link = self._link
+        link, before = self._link, self._link.status
+        # in a block the loss is known to undo it, or, at COMMIT, an application could not tell whether it was sent
+        lost = link.lost_before() if self._cast.loses and before not in BLOCK else None
+        if lost is not None:
+            return Answer(before, pq.TransactionStatus.UNKNOWN, error=lost)
         answer = self._tell(link, iteration, variables) or self._set_hurry(link) or link.ask(text, copy)
         if link.silent:
             self._cast.door.note_silence()
@@ -185,6 +189,7 @@ class Speaker:
             error.sqlstate if error else None,
             error is not None and error.lost,
             error is None or error.said,
+            error is None or error.sent,
             closes,
             opens_block(item.verb, item.text),
         )

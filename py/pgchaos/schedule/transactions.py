@@ -39,6 +39,7 @@ class Told:
         sqlstate: of its error, or None.
         lost: the connection was lost.
         said: the server itself gave that error.
+        sent: the statement may have reached the server.
         closes: the statement ends a block by its text.
         opens: the statement begins a block by its text.
     """
@@ -49,6 +50,7 @@ class Told:
     sqlstate: str | None = None
     lost: bool = False
     said: bool = True
+    sent: bool = True
     closes: bool = False
     opens: bool = False
 
@@ -87,6 +89,8 @@ class Tracker:
         return told.in_block_before or told.opens or "BEGIN" in told.tags or "START TRANSACTION" in told.tags
 
     def _outcome(self, told: Told) -> Outcome:
+        if told.lost and not told.sent:
+            return "rolled back"
         if told.lost:
             # outside a block the statement is its own commit: only the server's word says that it was not done
             unknown = told.closes or not (told.in_block_before or told.opens or told.said)
