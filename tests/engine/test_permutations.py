@@ -114,8 +114,21 @@ def test_decisions_that_do_not_fit_are_told(play: Play) -> None:
     # b looks while a holds the row: it cannot write then
     strayed = run(scenario, {}, play.server, Settings(1, replay=Replay((0, 1, 1, 0, 0, 1))))
     assert strayed.notes == ["the token could not be followed: at its step 3 b[1] had no step to do"]
+
+
+@pytest.mark.parametrize("cut", [(0,), (0, 0), (0, 0, 1, 1, 0)])
+def test_a_token_that_was_not_copied_whole_is_told(play: Play, cut: tuple[int, ...]) -> None:
+    text = "-- chaos:schedule all\n-- chaos:session a\nSELECT 1;\nSELECT 2;\n-- chaos:session b\nSELECT 3;\nSELECT 4;\n"
+    play(text + "-- chaos:check\nSELECT pass('all');")
+    scenario = read(play.folder / "scenario.sql", "scenario.sql")
+    result = run(scenario, {}, play.server, Settings(1, replay=Replay(cut)))
+    note = f"the token says who goes on at {len(cut)} steps, and this run had 4: if the token was not copied whole"
+    assert result.failures == []
+    assert [one[: len(note)] for one in result.notes] == [note]
+    whole = run(scenario, {}, play.server, Settings(1, replay=Replay((0, 0, 1, 1))))
+    assert whole.notes == []
     other = run(scenario, {}, play.server, Settings(1, replay=Replay((0, 2))))
-    assert "names connection 2, and the scenario has 2" in only(other).text
+    assert "names connection 2, and the scenario has 2, which count from 0" in only(other).text
 
 
 def test_what_fails_in_other_permutations_only_is_told_too(play: Play) -> None:

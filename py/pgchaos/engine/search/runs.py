@@ -200,7 +200,8 @@ class _Runs:
             return self._by_schedule()
         if max(numbers) >= len(everybody):
             result = RunResult(self._settings.seed, server=self._single.server.banner)
-            text = f"the token names connection {max(numbers)}, and the scenario has {len(everybody)}, from 0"
+            there = f"the scenario has {len(everybody)}, which count from 0"
+            text = f"the token names connection {max(numbers)}, and {there}: copy it whole from the report"
             result.failures.append(Failure("error", (), text))
             return result
         order = self._single.following(numbers)
@@ -208,6 +209,12 @@ class _Runs:
         if order.strayed is not None:
             who, at = everybody[numbers[order.strayed]], order.strayed + 1
             result.notes.append(f"the token could not be followed: at its step {at} {who} had no step to do")
+        elif not result.failures and len(order.trace) != len(numbers):
+            # the failed run may have been cut short, so that its token is whole; one that was cut looks the same
+            result.notes.append(
+                f"the token says who goes on at {len(numbers)} steps, and this run had {len(order.trace)}: if the token"
+                " was not copied whole, this was another interleaving"
+            )
         return result
 
     # by the file's schedule
