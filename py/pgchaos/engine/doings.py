@@ -164,6 +164,22 @@ class Doings:
         if now is not None and now.record is not None:
             self._remember(now.record, blockers)
 
+    def note_deadlock(self, pid: int, record: Record, error: ServerError) -> None:
+        """Note whom the victim of a deadlock waited for, as the server says: its wait may be too short to be seen.
+
+        Args:
+            pid: its backend.
+            record: its statement.
+            error: any error. A deadlock's detail has a line for each wait (DeadLockReport in deadlock.c): the first
+                number in it, in every language, is who waits, and the last one who holds.
+        """
+        if error.sqlstate != _DEADLOCK:
+            return
+        for line in "\n".join(error.hint).split("\n"):
+            numbers = [int(found[0]) for found in _NUMBER.finditer(line)]
+            if len(numbers) > 1 and numbers[0] == pid:
+                self._remember(record, (numbers[-1],))
+
     def _remember(self, record: Record, blockers: tuple[int, ...]) -> None:
         for pid in blockers:
             if pid not in self.actors:

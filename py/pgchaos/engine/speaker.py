@@ -104,7 +104,10 @@ class Speaker:
         self._cast.stage.begin(self._actor, record)
         answer = self._ask(text, item.copy, record.iteration, variables)
         if answer.error is not None:
-            answer.error = self._cast.stage.doings.with_names(answer.error)
+            doings = self._cast.stage.doings
+            if self._link is not None:
+                doings.note_deadlock(self._link.pid, record, answer.error)
+            answer.error = doings.with_names(answer.error)
         record.ended_at = now = clock.now()
         self._cast.stage.finish(self._actor, now)
         self.psql.answered(answer)
