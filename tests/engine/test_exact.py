@@ -413,7 +413,8 @@ UPDATE account SET n = 2 WHERE id = 2;
 UPDATE account SET n = 2 WHERE id = 1;
 COMMIT;
 -- chaos:check
-SELECT is((SELECT sqlstate || ' ' || waited_on FROM chaos.history WHERE session = 'one' AND step = '3'), '40P01 two[1]');
+SELECT is(
+    (SELECT sqlstate || ' ' || waited_on FROM chaos.history WHERE session = 'one' AND step = '3'), '40P01 two[1]');
 """
 
 
