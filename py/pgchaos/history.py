@@ -291,6 +291,7 @@ class RunResult:
         diagnostics: what diag() said in the check; of an assertion that failed they stand there.
         evaluated: the assertions that were evaluated: what kind, the place, and of chaos.assert the description.
         complete: sessions and check came to their end, so that what was not evaluated by then never was.
+        silent: the server, or a backend of it, did not even answer a cancel: each further run could take as long.
         check: whether the check was run; '' where the scenario has none, or where it is a plain pgTAP file.
     """
 
@@ -326,5 +327,6 @@ class RunResult:
     diagnostics: list[str] = field(default_factory=list)
     evaluated: set[Evaluated] = field(default_factory=set)
     complete: bool = False
+    silent: bool = False
     check: Literal["", "skipped", "run"] = ""
     server: str = ""

@@ -107,7 +107,8 @@ class Thing:
     def __init__(self) -> None:
         self.ended = False
 
-    def shut(self) -> None:
+    def shut(self, patience: float) -> None:
+        assert patience > 0
         self.ended = True
 
 

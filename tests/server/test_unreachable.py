@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from pathlib import Path
 
 import psycopg
@@ -64,3 +66,22 @@ def test_in_place_a_service_must_name_the_database(services: Path) -> None:
     assert "the service names none: write dbname into it" in text
     with open_server(ServerSettings(dsn=Conninfo("service=named"), in_place=True)) as server:
         assert server.banner
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 4])
+def test_a_server_that_takes_connections_and_never_answers(hosts: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        began = time.monotonic()
+        text = refusal(f"host={','.join(['127.0.0.1'] * hosts)} port={port} user=postgres dbname=postgres")
+        took = time.monotonic() - began
+    # 8 s, and no look at anything else; it was 30 s for each host
+    assert took < 16
+    assert "no answer came within 8 s: see whether that is the address of a PostgreSQL server" in text
+
+
+def test_the_users_own_connect_timeout_counts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        text = refusal(f"host=127.0.0.1 port={port} user=postgres dbname=postgres connect_timeout=2")
+    assert "no answer came within 2 s" in text

@@ -68,6 +68,15 @@ class Door:
         """Whether the server, or a backend, did not even answer a cancel: nobody waits for it long any more."""
         return bool(self._silent)
 
+    @property
+    def connect_limit(self) -> float:
+        """Seconds to connect in, as things stand."""
+        return SILENT_LIMIT if self.silent else self.limit
+
+    @property
+    def _patience(self) -> float:
+        return SILENT_LIMIT if self.silent else min(_PATIENCE, self.limit)
+
     def note_silence(self) -> None:
         """Note that it did not."""
         self._silent.add("once")
@@ -99,7 +108,7 @@ class Door:
         """Give back what was ordered and never opened."""
         while self._ordered:
             name, (link, _) = self._ordered.popitem()
-            if link.refusal() is None:
+            if link.refusal(self._patience) is None:
                 link.lend(self.sandbox.shelf, name)
                 link.close()
             else:
@@ -178,13 +187,15 @@ class Door:
         while not stop.is_set():
             link, kept = self._ready(name, stop, settings, notice, again)
             try:
-                refusal = link.refusal()
+                refusal = link.refusal(self._patience)
             except BaseException:  # Ctrl-C too: it is not left open
                 link.shut()
                 raise
             if refusal is None:
                 link.lend(self.sandbox.shelf if self.keep else None, name)
                 return link
+            if link.silent:
+                self.note_silence()
             link.shut()
             if not (kept or stop.is_set()):
                 raise LinkError(refusal)
@@ -203,7 +214,7 @@ class Door:
         link, kept = self._take(name, stop, notice, again, KeptLink)
         try:
             # where that cannot be done, the link refuses
-            link.begin_dress(settings, join=self.join)
+            link.begin_dress(settings, join=self.join, patience=self._patience)
         except BaseException:  # Ctrl-C too: it is not left open
             link.shut()
             raise
@@ -212,7 +223,8 @@ class Door:
     def _take(self, name: str, stop: Stop, notice: Notice | None, again: bool, kind: type[K]) -> tuple[K, bool]:
         """Take a kept connection, or make one; say whether it was kept."""
         assert self.sandbox.shelf is not None, "of a database that keeps connections"
-        kept = self.sandbox.shelf.take(use_of(name))
+        # where one backend does not answer, another that was kept may not either
+        kept = None if self.silent else self.sandbox.shelf.take(use_of(name))
         if isinstance(kept, kind):
             kept.attend(stop, notice)
             return kept, True
@@ -222,7 +234,7 @@ class Door:
     def _made(self, conninfo: str, stop: Stop, notice: Notice | None, again: bool, kind: type[L]) -> L:
         if "twice" in self._silent:
             raise LinkError(SILENT)
-        limit = SILENT_LIMIT if self.silent else self.limit
+        limit = self.connect_limit
         try:
             if again:
                 return link_again(conninfo, stop, notice, limit, kind)

@@ -66,17 +66,18 @@ class KeptLink(Link):
         """
         self._lent, self._shelf, self._use = True, shelf, use_of(name)
 
-    def begin_dress(self, settings: Mapping[str, str], *, join: bool) -> bool:
+    def begin_dress(self, settings: Mapping[str, str], *, join: bool, patience: float = _PATIENCE) -> bool:
         """Begin to make it a session of a run; `refusal` says what came of it.
 
         Args:
             settings: what the session begins with, chaos.run among them.
             join: mark it as one that belongs to the run, for the functions of the toolkit that look for sessions.
+            patience: seconds to wait for its reset.
 
         Returns:
             False where it is good for nothing.
         """
-        if not self.is_reset():
+        if not self.is_reset(patience):
             return False
         # SET, which is not planned, takes half the time of set_config
         says = [AS_NEW, *(_set(name, value) for name, value in settings.items())]
@@ -85,12 +86,16 @@ class KeptLink(Link):
         self._dressing = self.say("; ".join(says), time.monotonic() + _PATIENCE)
         return True
 
-    def refusal(self) -> ServerError | None:
-        """Say why it is not as a new one would be, and good for nothing; or None. Waits for what was begun."""
+    def refusal(self, patience: float = _PATIENCE) -> ServerError | None:
+        """Say why it is not as a new one would be, and good for nothing; or None. Waits for what was begun.
+
+        Args:
+            patience: seconds to wait.
+        """
         begun, self._dressing = self._dressing, None
         if begun is None:
             return NOT_AS_NEW
-        answer = self.hear(begun, time.monotonic() + _PATIENCE)
+        answer = self.hear(begun, time.monotonic() + patience)
         if answer.error is not None:
             return answer.error
         # the answer may have come long ago
@@ -111,12 +116,18 @@ class KeptLink(Link):
             if lent and not kept:
                 self.shut()
 
-    def shut(self) -> None:
-        """End it for good."""
+    def shut(self, patience: float = _SHORT) -> None:
+        """End it for good.
+
+        Args:
+            patience: seconds to wait for what was begun.
+        """
+        # what does not answer by then is not cancelled, but broken off
+        self.impatient = True
         # a backend that is busy would be cancelled, and to open a connection for that takes longer than the rest of it
-        self.is_reset(_SHORT)
+        self.is_reset(patience)
         if self._dressing is not None:
-            self.refusal()
+            self.refusal(patience)
         super().close()
 
     def begin_reset(self) -> bool:

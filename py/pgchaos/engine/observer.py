@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,8 @@ from pgchaos.scenario.substitution import misread
 
 _MISSED = ("57014", "55P03")
 """query_canceled (by statement_timeout) and lock_not_available."""
+_LEAST = 1.0
+"""Seconds that a look may take at least, also where the time of the sessions is over."""
 _PATIENCE = 10.0
 """Seconds for one look: statement_timeout ends it sooner where the server answers."""
 _FOR_THE_LAST = 5.0
@@ -93,6 +96,8 @@ class Observer:
         self._over = threading.Event()
         self._before = True
         self._finishes = False
+        self.until = math.inf
+        """When the time of the sessions is over, on `time.monotonic()`: no look during them lasts much longer."""
         self._wrong = False
         self._worker = Worker(self._observe, "pgchaos observer", self._break_off)
 
@@ -203,7 +208,9 @@ class Observer:
                 self._link = self._connect()
         except LinkError:
             return None
-        return self._link.ask(query, deadline=time.monotonic() + _PATIENCE)
+        now = time.monotonic()
+        until = math.inf if self._finishes else max(now + _LEAST, self.until)
+        return self._link.ask(query, deadline=min(now + _PATIENCE, until))
 
     def _stop(self, failure: Failure) -> None:
         self._wrong = True

@@ -181,6 +181,9 @@ class Performance:
 
     def _run(self, watcher: Watcher, observer: Observer | None, seconds: float) -> None:
         self._stage.expect(len(self._players))
+        watcher.until = self._faulting.hand.until = time.monotonic() + seconds
+        if observer is not None:
+            observer.until = watcher.until
         quiet = not mentions(self._scenario, _TIMEOUTS)
         if quiet or self._cast.hurries:
             patient, may_hurry = watcher.settings()

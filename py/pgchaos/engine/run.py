@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -49,6 +50,8 @@ _RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b
 
 _CONNECT_LIMIT = 30.0
 """Seconds to connect in, where the scenario's own limit is not smaller."""
+_LEAST, _AFTER_TEARDOWN = 1.0, 1.0
+"""Seconds for a teardown at least where a backend is silent, and for what comes after it."""
 
 
 class Look(Protocol):
@@ -101,6 +104,7 @@ class Run:
         limit = min(_CONNECT_LIMIT, self._share)
         self._door = Door(sandbox, keep=not lasting, join=looks, created=self._created, limit=limit)
         self._voices = Voices(result)
+        self._began = time.monotonic()
         self._calm = Stop()
         # one bound method, to be found again when it is taken back
         self._calm_set = self._calm.set
@@ -119,6 +123,7 @@ class Run:
         except LinkError as refused:
             self._fail(error_failure(refused.error, None, "before setup and after the sessions"))
         finally:
+            self._result.silent = self._door.silent
             self._looks.close()
             self._door.close()
             if self._settings.stop is not None:
@@ -366,9 +371,14 @@ class Run:
 
     def _tear_down(self, setup: Section) -> None:
         setup.doubt()
+        seconds = self._share
+        if self._door.silent:
+            # behind a backend that answers nothing it may wait in vain: the whole takes no more than twice the time
+            elapsed = time.monotonic() - self._began
+            seconds = min(seconds, max(_LEAST, 2 * self._share - elapsed - _AFTER_TEARDOWN))
         try:
             if setup.in_block:
-                setup.ask("ROLLBACK", None, self._share)
-            self._fail(setup.run(self._items(self._scenario.teardown), self._share))
+                setup.ask("ROLLBACK", None, seconds)
+            self._fail(setup.run(self._items(self._scenario.teardown), seconds))
         finally:
             setup.close()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 
@@ -24,6 +25,8 @@ _LOOSE = 0.02
 """Seconds between looks: while somebody waits for others to be blocked, and else."""
 _LONG = 0.005
 """Seconds that a statement may take before it is looked at without being asked for."""
+_LEAST = 1.0
+"""Seconds that a look may take at least, also where the time of the sessions is over."""
 _PATIENCE = 10.0
 """Seconds for one look."""
 _MAY_SET = 150000
@@ -44,6 +47,8 @@ class Watcher:
     def __init__(self, connect: Callable[[], Link], stage: Stage) -> None:
         self._connect, self._stage = connect, stage
         self._link: Link | None = connect()
+        self.until = math.inf
+        """When the time of the sessions is over, on `time.monotonic()`: no look lasts much longer."""
 
     def _ask(self, query: str, patience: float = _PATIENCE) -> Answer:
         if self._link is None or not self._link.alive:
@@ -52,7 +57,8 @@ class Watcher:
             except LinkError as refused:
                 self._link = None
                 return Answer(pq.TransactionStatus.UNKNOWN, error=refused.error)
-        answer = self._link.ask(query, deadline=time.monotonic() + patience)
+        now = time.monotonic()
+        answer = self._link.ask(query, deadline=min(now + patience, max(now + _LEAST, self.until)))
         if answer.interrupted:
             # a cancel that comes late must not meet what is asked next
             self._link.abort()

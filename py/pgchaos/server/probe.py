@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 
 import psycopg
@@ -17,6 +18,12 @@ from pgchaos.server.settings import ServerError
 from pgchaos.server.unreachable import names_database, what_to_do
 
 OLDEST = 14
+_ANSWERS_WITHIN = 8
+"""Seconds for all hosts of a connection string together, where the user gives no connect_timeout."""
+_LEAST_A_HOST = 2
+"""Seconds: libpq takes no less."""
+_SOON = 2.0
+"""Seconds: a refusal that took longer is not looked into, for each further connection would take as long."""
 
 _QUESTION = """
     SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_setting('is_superuser') = 'on',
@@ -86,6 +93,7 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
     if in_place and not choice.database:
         raise ServerError("--chaos-in-place needs a database that is named: PGDATABASE, or dbname in --chaos-dsn")
     conninfo = _complete(base, choice, ours)
+    began = time.monotonic()
     try:
         with psycopg.connect(conninfo, autocommit=True) as conn:
             row = conn.execute(_QUESTION).fetchone()
@@ -108,10 +116,9 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
     except psycopg.OperationalError as error:
         if ours:
             raise ServerError(f"the private server refuses the first connection: {str(error).strip()}") from None
-        _look_without_options(conninfo)
         raise ServerError(
             f"cannot connect to the server named by {choice.said}: {str(error).strip()}\n"
-            + what_to_do(conninfo, choice, str(error), os.environ)
+            + _advice(conninfo, choice, error, time.monotonic() - began)
         ) from None
     result = Probe(
         _with_options(conninfo, f"{options} -c lc_messages=C" if superuser else options),
@@ -127,6 +134,17 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
     )
     _check(result, bool(createdb or superuser), bool(standby), in_place)
     return result
+
+
+def _advice(conninfo: str, choice: Choice, error: psycopg.OperationalError, took: float) -> str:
+    """Look into a refusal, and say what to do."""
+    if isinstance(error, psycopg.errors.ConnectionTimeout) or took > _SOON:
+        return (
+            f"no answer came within {took:.0f} s: see whether that is the address of a PostgreSQL server, whether it is"
+            " stopped or overloaded, and whether a firewall is in between; connect_timeout=… waits longer"
+        )
+    _look_without_options(conninfo)
+    return what_to_do(conninfo, choice, str(error), os.environ)
 
 
 def _loud(conn: psycopg.Connection[tuple[object, ...]]) -> tuple[str, ...]:
@@ -193,8 +211,11 @@ def _complete(base: str, choice: Choice, ours: bool) -> str:
     given = read_conninfo(base)
     # whatever PGCLIENTENCODING, a service, a role or the database's own encoding says
     missing = {"application_name": "pgchaos", "client_encoding": "UTF8"}
-    if "connect_timeout" not in given:
-        missing["connect_timeout"] = "10"
+    if "connect_timeout" not in given and not os.environ.get("PGCONNECT_TIMEOUT"):
+        # libpq counts it anew for each host
+        named = given.get("hostaddr") or given.get("host") or os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST")
+        hosts = str(named or "").count(",") + 1
+        missing["connect_timeout"] = str(max(_LEAST_A_HOST, _ANSWERS_WITHIN // hosts))
     if not ours and not choice.database:
         # pg_hba.conf may permit the named database only; where none is named, the one that every server has
         missing["dbname"] = "postgres"

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Protocol
 
 _MOST = 32
 """Connections kept: each takes a slot of the server while nobody uses it."""
+_ENDED_WITHIN, _LEAST = 0.5, 0.05
+"""Seconds to end all of them, and for each at least: a server that is gone shall hold up nobody."""
 
 
 class Closable(Protocol):
     """What can lie on a shelf."""
 
-    def shut(self) -> None:
-        """End it for good."""
+    def shut(self, patience: float) -> None:
+        """End it for good.
+
+        Args:
+            patience: seconds to wait for what was begun on it.
+        """
 
 
 class Shelf:
@@ -68,8 +75,9 @@ class Shelf:
         """
         with self._lock:
             kept, self._kept = self._kept, []
+        until = time.monotonic() + _ENDED_WITHIN
         for _, connection in kept:
-            connection.shut()
+            connection.shut(max(_LEAST, until - time.monotonic()))
         return len(kept)
 
     def close(self) -> None:

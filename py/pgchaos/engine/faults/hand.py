@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 
@@ -15,6 +16,10 @@ from pgchaos.server import PrivateServer
 
 _PATIENCE = 30.0
 """Seconds for one answer: pg_terminate_backend alone may take ten of them."""
+_LEAST = 3.0
+"""Seconds for one answer at least, also where the time of the sessions is over."""
+_GONE_WITHIN = 5.0
+"""Seconds in which backends end whose connections were given back."""
 _MOST = 10_000
 _LOOK = 0.002
 
@@ -30,6 +35,7 @@ class Hand:
     Attributes:
         calm: as it was given.
         holding: held by whoever holds commits up.
+        until: when the time of the sessions is over, on `time.monotonic()`: no answer is waited for much longer.
         named: whether commits may wait for a standby that somebody named, and nobody took back for sure.
     """
 
@@ -39,6 +45,7 @@ class Hand:
         self._link: Link | None = None
         self._taken: list[Link] = []
         self.holding = threading.Lock()
+        self.until = math.inf
         self.named = False
 
     @property
@@ -58,11 +65,16 @@ class Hand:
                 link = self._open()
             except LinkError:
                 return None
-            answer = link.ask(query, deadline=time.monotonic() + _PATIENCE)
+            now = time.monotonic()
+            answer = link.ask(query, deadline=min(now + _PATIENCE, max(now + _LEAST, self.until)))
+            if link.silent:
+                self._door.note_silence()
             if answer.error is None:
                 return [row for result in answer.results for row in result.rows()]
             if answer.error.lost or not link.alive:
                 return None
+            if answer.interrupted:
+                raise Undelivered("it had not had its effect when the time of the sessions was over")
             raise Undelivered(f"{answer.error.message} ({answer.error.sqlstate})")
 
     def began(self, pid: int) -> str:
@@ -107,7 +119,7 @@ class Hand:
             self.ask("")
             while len(self._taken) < _MOST:
                 try:
-                    link = Link(self._door.sandbox.conninfo, self.calm)
+                    link = Link(self._door.sandbox.conninfo, self.calm, connect_timeout=self._door.connect_limit)
                 except LinkError as refused:
                     if refused.error.sqlstate != TOO_MANY_CONNECTIONS:
                         raise Undelivered(refused.error.message) from None
@@ -124,7 +136,10 @@ class Hand:
             pids = ",".join(str(link.pid) for link in taken)
             query = f"SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{pids}}}')"
             with contextlib.suppress(Undelivered):
+                until = time.monotonic() + _GONE_WITHIN
                 while taken and (rows := self.ask(query)) and rows[0][0] != "0" and not self.calm.is_set():
+                    if time.monotonic() > until:
+                        return
                     time.sleep(_LOOK)  # polled: backends end without a word
 
     def close(self) -> None:

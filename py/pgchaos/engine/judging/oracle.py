@@ -59,6 +59,7 @@ class Oracle:
         self.worth = Worth()
         self.judged: Judged | None = None
         """What it says of all runs so far together."""
+        self._silent = False
         self.outside: tuple[str, ...] = ()
         """What a serial run has changed outside its schema: then none of these runs counts."""
 
@@ -93,6 +94,7 @@ class Oracle:
                 self.worth.compare(tuple(sorted(variables.items())), ledger.outcome.units)
                 judged, failure = self._variant(variables).judge(ledger.outcome)
         result.failures += [failure] if failure is not None else []
+        result.silent = result.silent or self._silent
         result.judged = judged or Judged(decided=False)
         self.judged = _together(self.judged, result.judged)
         return result
@@ -117,7 +119,8 @@ class Oracle:
         result = run_once(self._serial, variables, self._server, self._settings, order, self._lend, ledger)
         self.outside = self.outside or result.outside
         cut_short = [one for one in result.failures if ledger.cut_short or one.kind in _CUT_SHORT]
-        late = any(failure.kind == "timeout" for failure in cut_short)
+        self._silent = self._silent or result.silent
+        late = result.silent or any(failure.kind == "timeout" for failure in cut_short)
         if ledger.outcome is None:
             why = ledger.failure.text if ledger.failure is not None else "it did not come to its end"
             return SerialRun((), (), {}, cut_short[0].text if cut_short else why, late)

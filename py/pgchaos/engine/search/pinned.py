@@ -89,6 +89,8 @@ def _left_out(scenario: Scenario, failed: RunResult, steps: int) -> str:
     if beside is not None:
         # how often it is repeated is a matter of time, so that its steps cannot be listed
         return f"session `{beside.name}` repeats for as long as another one lasts"
+    if failed.silent:
+        return "the server did not answer"
     if failed.duration > _LONG and any(failure.kind == "timeout" for failure in failed.failures):
         return f"the time-out ended the run, after {failed.duration:.1f} s"
     if steps > _MOST_STEPS:

@@ -62,6 +62,8 @@ class Single:
         """The chosen faults that were delivered in one of the runs, and why others were not."""
         self.evaluated: set[Evaluated] = set()
         """The assertions that were evaluated in one of the runs."""
+        self.silent = False
+        """One of the runs failed on a server that did not answer."""
         self.complete = False
         """One of the runs came to its end."""
         self.oracle: Oracle | None = None
@@ -97,8 +99,8 @@ class Single:
         return {**self.matrix, **self.values}
 
     def stopped(self) -> bool:
-        """Say whether the user has had enough, or what was run does not count."""
-        return bool(self.outside) or self._stopped_by_user()
+        """Say whether the user has had enough, the server answers no more, or what was run does not count."""
+        return bool(self.outside) or self.silent or self._stopped_by_user()
 
     def _stopped_by_user(self) -> bool:
         return self.settings.stop is not None and self.settings.stop.is_set()
@@ -117,6 +119,8 @@ class Single:
         self.struck |= result.struck
         self.evaluated |= result.evaluated
         self.complete = self.complete or result.complete
+        # where it failed there is something to tell of, and the search may end
+        self.silent = self.silent or (result.silent and bool(result.failures))
         for choice, why in result.passed_by.items():
             self.passed_by.setdefault(choice, []).extend(why)
         self._made += 1
@@ -137,7 +141,7 @@ class Single:
 
     def look_outside(self) -> None:
         """See whether definitions have changed outside the schemas of runs, where these have one database."""
-        if self.changed is not None and not self.outside:
+        if self.changed is not None and not (self.outside or self.silent):
             self.outside = tuple(self.changed())
 
     def _run(self, order: Order | None, look: Look | None = None) -> RunResult:

@@ -222,6 +222,6 @@ class Connection:
         self.busy = False
         return answers
 
-    def shut(self) -> None:
+    def shut(self, patience: float) -> None:  # noqa: ARG002 nothing was begun
         """End it for good: it was kept for somebody who does not need it any more."""
         self.close()
