@@ -10,7 +10,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine.turns import Turns
-from pgchaos.server import Server
+from pgchaos.server import Server, ServerSettings, open_server
+from tests.freezing import stop
 from tests.waiting import until
 
 
@@ -119,3 +120,31 @@ def test_who_loses_the_connection_by_which_he_waits_waits_again(server: Server, 
         assert not inside.is_set()
     thread.join(30)
     assert inside.is_set()
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["who leaves", "who comes"])
+def test_a_frozen_server_holds_nobody_up(*, leaves: bool) -> None:
+    # without a limit it would be held up for as long as the server is frozen
+    with open_server(ServerSettings()) as own, closing(Turns(own.conninfo())) as turns:
+        frozen, inside = threading.Event(), threading.Event()
+
+        def work() -> None:
+            with turns.take(alone=False):
+                inside.set()
+                if leaves:
+                    frozen.wait(30)
+            if not leaves:
+                frozen.wait(30)
+                with turns.take(alone=False):
+                    pass
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        assert inside.wait(30)
+        go_on = stop(own)
+        try:
+            frozen.set()
+            thread.join(20)
+            assert not thread.is_alive()
+        finally:
+            go_on()

@@ -5,7 +5,9 @@ Runs that name the same database meet, such as the workers of pytest-xdist; thos
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +19,10 @@ KEY = "1885823848, 0"
 """Of the advisory lock: `pgch` in ASCII, and nothing."""
 _ATTEMPTS = 5
 """Connections that may be lost while a turn is waited for."""
+_SOON = 2.0
+"""Seconds for what a server answers at once, where it answers at all."""
+_REACH = 5.0
+"""Seconds to connect in, and to answer the first question; without a connection there is no turn, and the run says what is the matter."""
 
 
 class Turns:
@@ -46,7 +52,7 @@ class Turns:
         with self._door:
             # who is inside holds the lock for all of this process, and needs the door to leave
             if not self._inside:
-                self._wait(f"SELECT pg_catalog.pg_advisory_lock{'' if alone else '_shared'}({KEY})")
+                self._wait("" if alone else "_shared")
             self._inside += 1
         try:
             yield
@@ -54,16 +60,20 @@ class Turns:
             with self._door:
                 self._inside -= 1
                 if not self._inside:
-                    self._ask("SELECT pg_catalog.pg_advisory_unlock_all()")
+                    # a connection that does not answer is ended, and the turn with it
+                    self._ask("SELECT pg_catalog.pg_advisory_unlock_all()", _SOON)
 
-    def _wait(self, query: str) -> None:
+    def _wait(self, kind: str) -> None:
         """Ask for a turn; once more where the connection is lost meanwhile, by a crash of the server say."""
+        # who waits for others may wait for long: first it is seen that the server answers
+        if self._ask(f"SELECT pg_catalog.pg_try_advisory_lock{kind}({KEY})", _REACH):
+            return
         for _ in range(_ATTEMPTS):
-            if self._ask(query):
+            if self._ask(f"SELECT pg_catalog.pg_advisory_lock{kind}({KEY})"):
                 return
 
-    def _ask(self, query: str) -> bool:
-        """Ask, and say whether no more is to be done.
+    def _ask(self, query: str, seconds: float = math.inf) -> bool:
+        """Ask, and say whether no more is to be done: the answer was not false, or the server does not answer in time.
 
         Without a server there are no turns: what is the matter the run itself will be told.
         """
@@ -72,11 +82,16 @@ class Turns:
         try:
             if self._link is None or not self._link.alive:
                 self._shut()
-                self._link = Link(self._conninfo, self._stop)
+                self._link = Link(self._conninfo, self._stop, connect_timeout=_REACH)
         except LinkError:
             return True
-        answer = self._link.ask(query)
-        return answer.error is None or not answer.error.lost
+        self._link.impatient = seconds < math.inf
+        answer = self._link.ask(query, deadline=time.monotonic() + seconds)
+        if answer.interrupted:
+            return True
+        if answer.error is not None:
+            return not answer.error.lost
+        return all(row != ("f",) for result in answer.results for row in result.rows())
 
     def _shut(self) -> None:
         if self._link is not None:
