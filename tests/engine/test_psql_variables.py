@@ -84,6 +84,16 @@ def test_an_error_ends_a_plain_file_unless_it_says_otherwise(play: Play) -> None
     assert "22012" in failure.names
 
 
+@pytest.mark.parametrize("off", ["\\set ON_ERROR_STOP 0", "\\unset ON_ERROR_STOP"])
+@pytest.mark.parametrize("wrong", ["SELECT 1 / 0;", "SELECT 1 AS one WHERE false \\gset", "TABLE pg_class \\gset"])
+def test_a_plain_file_goes_on_after_what_fails_where_it_says_so(play: Play, off: str, wrong: str) -> None:
+    rest = "SELECT pass('goes on');\nSELECT * FROM finish();\n"
+    result = play(f"{off}\nSELECT plan(1);\n{wrong}\n{rest}")
+    assert result.failures == []
+    assert sum("(ON_ERROR_STOP is off)" in line for line in result.output) == 1, "what went wrong is told"
+    assert len(play(f"SELECT plan(1);\n{wrong}\n{rest}").failures) == 1
+
+
 def test_a_savepoint_keeps_a_transaction_from_an_error_in_it(play: Play) -> None:
     text = r"""\set ON_ERROR_STOP 0
 {}BEGIN;

@@ -11,8 +11,10 @@ import pytest
 
 from pgchaos.facts import facts_of
 from pgchaos.scenario import lexer, slash
+from pgchaos.scenario.assertions import asserting_functions
 from pgchaos.scenario.file import LONGEST_DIRECTIVE
 from pgchaos.scenario.lexer import COPY_CROWDED, MOST_CUTS, MOST_VARIABLES, scan
+from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.place import ScenarioError
 from pgchaos.scenario.reader import is_scenario, read
 from pgchaos.scenario.replaceable import spots
@@ -117,6 +119,19 @@ def test_a_file_eight_times_as_large_takes_no_longer_than_in_proportion(kind: st
         return text
 
     assert times_longer(make_file, all_of, size) < MOST
+
+
+def test_functions_that_call_one_another_are_gone_through_once(tmp_path: Path) -> None:
+    path = tmp_path / "t.sql"
+
+    def made(count: int) -> Scenario:
+        made = "CREATE FUNCTION f{0}() RETURNS text LANGUAGE sql AS '{1}';\n"
+        chain = "".join(made.format(i, f"SELECT f{i - 1}()" if i else "SELECT pass()") for i in range(count))
+        path.write_text(scenario(tail=chain))
+        return read(path, "t.sql")
+
+    assert len(asserting_functions(made(30))) == 30
+    assert times_longer(made, asserting_functions, 60) < MOST
 
 
 def test_a_text_with_many_replaces_is_gone_through_once() -> None:

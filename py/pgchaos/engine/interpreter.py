@@ -45,7 +45,8 @@ class Interpreter:
         variables: set at the beginning; later changes stay here.
         say: takes the lines of \\echo.
         psql: the variables that psql sets itself, of the connection.
-        as_psql: send also what the value of a variable makes read otherwise than it is written.
+        as_psql: send also what the value of a variable makes read otherwise than it is written, and have \\unset put
+            psql's own settings off.
     """
 
     def __init__(
@@ -83,6 +84,9 @@ class Interpreter:
         elif item.name == "unset":
             for name in self.evaluate(item):
                 self.variables.pop(name, None)
+                if self._as_psql and name in ("ON_ERROR_STOP", "ON_ERROR_ROLLBACK"):
+                    # psql's own are not gone then, but off
+                    self.variables[name] = "off"
         elif item.name == "quit":
             raise Quit
         elif item.name == "i":

@@ -248,7 +248,14 @@ class Section:
         failure = self._after(answer, item.place, seconds, item.send)
         if failure is not None or answer.error is not None:
             return failure
-        for text in self._state.take(item, answer):
+        try:
+            generated = self._state.take(item, answer)
+        except Wrong as wrong:
+            if self._state.is_on("ON_ERROR_STOP"):
+                raise
+            self._voices.say(f"{item.place}: {wrong} (ON_ERROR_STOP is off)")
+            return None
+        for text in generated:
             failure = self._after(self._send(link, text), item.place, seconds)
             if failure is not None:
                 return failure

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -149,13 +149,19 @@ def asserting_functions(scenario: Scenario) -> frozenset[str]:
     bodies = {name: item.text for item in made for name in own_functions([item])}
     bodies |= {name: item.text for item in made if (name := _named(item.text))}
     own = frozenset(bodies)
+    cuts = {name: [list(one.pieces) for one in statements(text)] for name, text in bodies.items()}
+    named_in: dict[str, set[str]] = {name: set() for name in own}
+    for name, text in bodies.items():
+        for word in own.intersection(_WORD.findall(text.lower())):
+            named_in[word].add(name)
     found: set[str] = set()
-    while more := {
-        name
-        for name, text in bodies.items()
-        if name not in found and any(_calls(list(one.pieces), frozenset(found), own) for one in statements(text))
-    }:
-        found |= more
+    waiting = list(own)
+    while waiting:
+        name = waiting.pop()
+        # where it asserts by another function, it is looked at again once that one is known to
+        if name not in found and any(_calls(cut, found, own) for cut in cuts[name]):
+            found.add(name)
+            waiting += named_in[name] - found
     return frozenset(found)
 
 
@@ -214,7 +220,7 @@ def _runs(cut: list[Piece]) -> bool:
     return first.kind == "word" and first.text in _RUNS
 
 
-def _calls(cut: list[Piece], asserting: frozenset[str], own: frozenset[str]) -> list[Call]:
+def _calls(cut: list[Piece], asserting: Collection[str], own: frozenset[str]) -> list[Call]:
     found: list[Call] = []
     depth = part = cases = 0
     for at, piece in enumerate(cut):
@@ -235,7 +241,7 @@ def _reads(before: Piece, piece: Piece, after: Piece) -> bool:
     return piece.identifier and before.says(*_READS) and (before.says("execute") or not after.sign("("))
 
 
-def _is_assertion(cut: list[Piece], at: int, asserting: frozenset[str], own: frozenset[str]) -> bool:
+def _is_assertion(cut: list[Piece], at: int, asserting: Collection[str], own: frozenset[str]) -> bool:
     name = cut[at].text.lower()
     before = cut[at - 1] if at else NOTHING
     if name in asserting:
