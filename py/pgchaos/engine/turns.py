@@ -22,7 +22,7 @@ _ATTEMPTS = 5
 _SOON = 2.0
 """Seconds for what a server answers at once, where it answers at all."""
 _REACH = 5.0
-"""Seconds to connect in, and to answer the first question; without a connection there is no turn, and the run says what is the matter."""
+"""Seconds to connect in, and to answer the first question; without that there is no turn, and the run says why."""
 
 
 class Turns:
