@@ -22,6 +22,8 @@ from pgchaos.server.shelf import Shelf
 
 Extensions = tuple[str, ...]
 """That a database has beside pgTAP and the toolkit, sorted: those of the same may serve one another's scenarios."""
+_SEARCHED_ENDS_WITHIN = 0.5
+"""Seconds to wait for schemas that are just being dropped, where their database is dropped too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,8 @@ class Lending:
             try:
                 yield own
             finally:
-                own.close()
+                # no longer than that: the database goes with all that is in it
+                own.close(_SEARCHED_ENDS_WITHIN)
         finally:
             self._pool.give_back(name)
 
