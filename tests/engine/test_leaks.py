@@ -145,3 +145,47 @@ def test_the_connections_of_the_engine_are_no_leak(play: Play) -> None:
 def test_leaks_are_not_judged_where_the_run_was_stopped(play: Play) -> None:
     failure = only(play(f"-- chaos:session s\nSELECT pg_advisory_lock(1);\nSELECT 1/0;\n{CHECKED}"))
     assert failure.kind == "error"
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        (
+            "ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'serializable';",
+            "setting default_transaction_isolation=serializable (ALTER ROLE ",
+        ),
+        ("ALTER ROLE ALL SET work_mem = '1MB';", "setting work_mem=1MB (ALTER ROLE ALL)"),
+        (
+            "ALTER SYSTEM SET default_transaction_isolation = 'serializable';\nSELECT pg_reload_conf();\n"
+            "SELECT current_setting('default_transaction_isolation') = 'serializable' AS done \\gset\n",
+            "setting default_transaction_isolation=serializable (ALTER SYSTEM)",
+        ),
+    ],
+)
+def test_a_setting_of_the_whole_server_is_a_leak_and_is_taken_back(play: Play, statement: str, what: str) -> None:
+    check = "-- chaos:check\nSELECT pass('over');\n"
+    wait = "-- chaos:session a repeat 1000 until done\n" if "done" in statement else "-- chaos:session a\n"
+    (failure,) = play(f"{wait}{statement}\n{check}").failures
+    assert failure.kind == "leak"
+    assert f"left behind: object: {what}" in failure.text
+    race = "-- chaos:session a\nSELECT 1;\n-- chaos:check\nSELECT is(current_setting('{}'), '{}', 'as before');\n"
+    assert play(race.format("default_transaction_isolation", "read committed")).failures == []
+    assert play(race.format("work_mem", "4MB")).failures == []
+
+
+def test_a_setting_that_is_taken_back_or_of_a_role_that_goes_is_no_leak(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:setup
+        CREATE ROLE setting_owner;
+        ALTER ROLE setting_owner SET work_mem = '1MB';
+        -- chaos:session a
+        ALTER ROLE CURRENT_USER SET work_mem = '1MB';
+        ALTER ROLE CURRENT_USER RESET work_mem;
+        -- chaos:check
+        SELECT pass('over');
+        -- chaos:teardown
+        DROP ROLE setting_owner;
+        """
+    )
+    assert result.failures == []

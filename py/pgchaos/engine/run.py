@@ -20,6 +20,7 @@ from pgchaos.engine.meeting import meeting_notes
 from pgchaos.engine.mentions import mentions
 from pgchaos.engine.outside import changed_outside
 from pgchaos.engine.section import Done, Hear, Section
+from pgchaos.engine.server_settings import SETTINGS, left_settings, may_set
 from pgchaos.engine.settings import Settings
 from pgchaos.engine.settling import await_end_of_others
 from pgchaos.engine.stop import Stop
@@ -156,6 +157,7 @@ class Run:
         alone = not self._sandbox.shared
         shared = self._rows(leaks.SHARED) if alone else []
         here = self._rows(leaks.LEFT) if self._sandbox.in_place else []
+        settings = self._rows(SETTINGS) if alone and may_set(self._scenario) else None
         objects = self._rows(leaks.OBJECTS) if self._sandbox.in_place else []
         if self._ledger is not None:
             self._ledger.start, self._ledger.began = self._catalog().clock(), clock.now()
@@ -185,6 +187,8 @@ class Run:
                     self._suite.took(self._scenario.source, shared)
                 elif alone:
                     found += self._remove_leaks(shared, here)
+                    if settings is not None:
+                        found += self._leaked_settings(settings)
                 else:
                     found += self._looks.ask(leaks.in_schema)
                     look = self._looks.ask
@@ -213,6 +217,9 @@ class Run:
         found = self._looks.ask(lambda link: leaks.in_database(link, whose))
         found += self._looks.ask(lambda link: leaks.shared(link, whose))
         return found
+
+    def _leaked_settings(self, before: Collection[Thing]) -> list[leaks.Leak]:
+        return self._looks.ask(lambda link: left_settings(link, before, ours=self._created is None))
 
     def _judge_leaks(self, found: list[leaks.Leak], leaves: Iterable[Leave], *, complete: bool) -> None:
         failures = leaks.judge(found, leaves) if complete else []
