@@ -24,6 +24,9 @@ from tests.plugin.conftest import FINE, INI, Project
 SECRET = "hunter2secret"
 
 FORMS = {
+    "a URI as dbname": f"host=127.0.0.1 port=1 dbname='postgresql://u:{SECRET}@127.0.0.1:1/d'",
+    "a string as dbname": f"host=127.0.0.1 port=1 dbname='user=u password={SECRET}'",
+    "a full-width colon": f"postgresql://u\uff1a{SECRET}@127.0.0.1:1/d",
     "bad percent-encoding": f"postgresql://u:{SECRET}%zz@127.0.0.1:1/d",
     "a percent sign alone": f"postgresql://u:{SECRET}%@127.0.0.1:1/d",
     "a null character": f"postgresql://u:{SECRET}%00@127.0.0.1:1/d",

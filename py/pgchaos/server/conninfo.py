@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -122,11 +123,17 @@ def _misread(conninfo: str, given: Mapping[str, Any]) -> str:
     """Say why what libpq has read is hardly what was meant: parts of a password would be shown as host or port."""
     if any(part and not part.isdigit() for part in str(given.get("port") or "").split(",")):
         return "its port is no number; in a user or password : / ? # @ and % are percent-encoded"
+    dbname = str(given.get("dbname") or "")
+    if "=" in dbname or "://" in dbname:
+        # libpq takes such a dbname for a connection string of its own, in some places
+        return "its dbname is a connection string itself: give that one alone"
     match = _URI.match(conninfo)
     if match is None:
         return ""
     before, _, _ = conninfo[match.end() :].partition("?")
     authority, _, path = before.partition("/")
+    if any(ord(sign) > 127 and unicodedata.normalize("NFKC", sign) in ":/@?#%" for sign in authority):
+        return "a sign in it only looks like : / ? # @ or %, and is another character"
     if authority.count("@") > 1 or "@" in path or "#" in before:
         return "in a user, password or database : / ? # @ and % are percent-encoded: @ is %40"
     return ""
