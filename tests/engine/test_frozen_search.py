@@ -49,8 +49,9 @@ def _text(schedule: str, given: str) -> str:
         ("-- chaos:schedule explore 20", ""),
         ("-- chaos:schedule all", ""),
         ("-- chaos:schedule explore 20", "-- chaos:given amount in 1..9"),
+        ("-- chaos:schedule explore 20\n        -- chaos:oracle serializable", ""),
     ],
-    ids=["explore", "all", "given"],
+    ids=["explore", "all", "given", "oracle"],
 )
 def test_a_search_on_a_frozen_server_ends_soon(own: Server, tmp_path: Path, schedule: str, given: str) -> None:
     with freezing(own, whole=True) as when:

@@ -363,7 +363,8 @@ class Run:
     def _catalog(self) -> Catalog:
         from pgchaos.engine.judging.facts import Catalog
 
-        return Catalog(self._looks.link(), self._sandbox.schema, self._variables)
+        hurried = self._ledger is not None and self._ledger.cut_short
+        return Catalog(self._looks.link(), self._sandbox.schema, self._variables, hurried=hurried)
 
     def _take_assertions(self) -> None:
         for assertion in self._voices.assertions():

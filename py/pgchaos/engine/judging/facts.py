@@ -27,6 +27,7 @@ TRANSIENT = frozenset({26, 27, 28, 29, 2970, 3220, 5038, 5069})
 """OIDs of types (pg_type.dat) whose values are the server's own: oid, tid, xid, cid, txid_snapshot, pg_lsn,
 pg_snapshot, xid8."""
 
+_HURRIED = 2.0
 _PATIENCE = 30.0
 """Seconds for the state; its locks have less."""
 _BEGIN = """BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -94,11 +95,12 @@ class Catalog:
         link: to the scenario's database, in no transaction.
         schema: that is the scenario's own; '' for all of the database.
         variables: of the matrix.
+        hurried: the run was cut short, perhaps by a server that answers nothing any more.
     """
 
-    def __init__(self, link: Link, schema: str, variables: Mapping[str, str]) -> None:
+    def __init__(self, link: Link, schema: str, variables: Mapping[str, str], *, hurried: bool = False) -> None:
         self._link, self._schema, self._variables = link, schema, variables
-        self._until = time.monotonic() + _PATIENCE
+        self._until = time.monotonic() + (_HURRIED if hurried else _PATIENCE)
 
     def clock(self) -> float:
         """Ask the server for its time, in seconds since the epoch; 0 where it does not answer."""
