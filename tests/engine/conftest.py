@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.engine.playing import Play
@@ -34,3 +36,14 @@ def play(server: Server, tmp_path: Path) -> Play:
 def play_own(own_server: Server, tmp_path: Path) -> Play:
     """Play a scenario's text on a server that may be harmed."""
     return Play(own_server, tmp_path)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Path]:
+    """Keep what is found in a folder of the test's own."""
+    before = hypothesis.settings.get_current_profile_name()
+    kept = DirectoryBasedExampleDatabase(tmp_path / "kept")
+    hypothesis.settings.register_profile("kept", database=kept, max_examples=40)
+    hypothesis.settings.load_profile("kept")
+    yield tmp_path / "kept"
+    hypothesis.settings.load_profile(before)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
-from pathlib import Path
 
-import hypothesis
 import pytest
-from hypothesis.database import DirectoryBasedExampleDatabase
 
 from pgchaos.engine import Replay, Settings, Stop, run
 from pgchaos.engine.search import runs
@@ -36,6 +32,8 @@ SELECT {check};
 """
 BOTH = "is(value, 2, 'both count') FROM counter"
 
+pytestmark = pytest.mark.usefixtures("database")
+
 
 def counter(schedule: str, check: str = BOTH, head: str = "", step: str = "1") -> str:
     return COUNTER.format(schedule=schedule, check=check, head=head, step=step)
@@ -45,17 +43,6 @@ def scenario(play: Play, text: str) -> Scenario:
     path = play.folder / "scenario.sql"
     path.write_text(text, encoding="utf-8")
     return read(path, "scenario.sql")
-
-
-@pytest.fixture(autouse=True)
-def database(tmp_path: Path) -> Iterator[Path]:
-    """Keep what is found in a folder of the test's own."""
-    before = hypothesis.settings.get_current_profile_name()
-    kept = DirectoryBasedExampleDatabase(tmp_path / "kept")
-    hypothesis.settings.register_profile("kept", database=kept, max_examples=40)
-    hypothesis.settings.load_profile("kept")
-    yield tmp_path / "kept"
-    hypothesis.settings.load_profile(before)
 
 
 def order(result: RunResult) -> str:

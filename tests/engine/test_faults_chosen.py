@@ -83,6 +83,7 @@ def test_what_fails_in_another_way_without_the_fault_is_said(play: Play) -> None
     assert result.without_fault == "fails without the fault too, in another way: no money is lost"
 
 
+@pytest.mark.usefixtures("database")
 def test_a_failure_that_was_kept_is_tried_without_the_fault_too(play: Play) -> None:
     text = "-- chaos:schedule explore 20\n" + ACCOUNT
     text += "-- chaos:session a allow 57P01\n-- chaos:fault terminate at any step\nSELECT 1;\nSELECT 2;\n" + WRONG
