@@ -116,7 +116,8 @@ def memory_of(trace: Sequence[Choice], most: int | None = None) -> int:
 
 def test_what_is_learned_of_a_run_takes_no_more_than_in_proportion_to_its_steps() -> None:
     assert times_longer(by_turns, learned, 1000) < MOST_TIMES
-    assert memory_of(by_turns(16000)) < 20 * memory_of(by_turns(2000))
+    # large ones: tables grow by jumps, and what is kept for all runs counts in small ones
+    assert memory_of(by_turns(32000)) < 20 * memory_of(by_turns(4000))
 
 
 def test_no_more_is_kept_than_will_be_taken() -> None:
