@@ -189,3 +189,17 @@ def test_a_setting_that_is_taken_back_or_of_a_role_that_goes_is_no_leak(play: Pl
         """
     )
     assert result.failures == []
+
+
+def test_a_setting_of_a_role_that_another_scenario_has_is_left_to_that(play: Play) -> None:
+    """Scenarios run side by side: that a setting is new does not make it this one's."""
+    with play.server.connect() as conn:
+        conn.execute("CREATE ROLE neighbour")
+        try:
+            set_it = "EXECUTE 'ALTER ROLE neigh' || 'bour SET work_mem = 1024'"
+            result = play(f"-- chaos:session a\nDO $$ BEGIN {set_it}; END $$;\n-- chaos:check\nSELECT pass('over');\n")
+            assert result.failures == []
+            kept = conn.execute("SELECT setconfig FROM pg_db_role_setting WHERE setrole = 'neighbour'::regrole")
+            assert kept.fetchone() == (["work_mem=1024"],)
+        finally:
+            conn.execute("DROP ROLE neighbour")

@@ -219,7 +219,7 @@ class Run:
         return found
 
     def _leaked_settings(self, before: Collection[Thing]) -> list[leaks.Leak]:
-        return self._looks.ask(lambda link: left_settings(link, before, ours=self._created is None))
+        return self._looks.ask(lambda link: left_settings(link, before, self._scenario, ours=self._created is None))
 
     def _judge_leaks(self, found: list[leaks.Leak], leaves: Iterable[Leave], *, complete: bool) -> None:
         failures = leaks.judge(found, leaves) if complete else []

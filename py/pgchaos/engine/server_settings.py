@@ -16,7 +16,9 @@ from pgchaos.scenario.model import Scenario
 
 _ALTERS = re.compile(r"\balter\s+(?:system|role|user)\b", re.IGNORECASE)
 SETTINGS = """
-    SELECT CASE setrole WHEN 0 THEN 'ALTER ROLE ALL' ELSE 'ALTER ROLE ' || quote_ident(pg_get_userbyid(setrole)) END,
+    SELECT 'ALTER ROLE ' || CASE WHEN setrole = 0 THEN 'ALL'
+                                 WHEN pg_get_userbyid(setrole) = CURRENT_USER THEN 'CURRENT_USER'
+                                 ELSE quote_ident(pg_get_userbyid(setrole)) END,
            pg_catalog.unnest(setconfig)
       FROM pg_catalog.pg_db_role_setting WHERE setdatabase = 0
     UNION ALL
@@ -36,18 +38,19 @@ def may_set(scenario: Scenario) -> bool:
     return scenario.sandbox != "server" and mentions(scenario, _ALTERS)
 
 
-def left_settings(link: Link, before: Collection[Thing], *, ours: bool) -> list[Leak]:
+def left_settings(link: Link, before: Collection[Thing], scenario: Scenario, *, ours: bool) -> list[Leak]:
     """Find the settings that are new; on a server of ours they are taken back.
 
     Args:
         link: to the scenario's database.
         before: what `rows(link, SETTINGS)` said at the beginning.
+        scenario: others run beside it; it names the setting that it left, and the role, unless that is our own.
         ours: we started the server.
 
     Raises:
         LinkError: the server could not be asked.
     """
-    found = [thing for thing in rows(link, SETTINGS) if thing not in before]
+    found = [thing for thing in rows(link, SETTINGS) if thing not in before and _may_be_of(scenario, *thing)]
     leaks = []
     for what, setting in found:
         name = setting.partition("=")[0]
@@ -55,8 +58,15 @@ def left_settings(link: Link, before: Collection[Thing], *, ours: bool) -> list[
         left = _reset(link, undo) if ours else f"it was left; to remove it: {undo}"
         leaks.append(Leak("object", f"setting {setting} ({what})", left))
     if ours and found:
-        _await_reload(link, before)
+        _await_reload(link, found)
     return leaks
+
+
+def _may_be_of(scenario: Scenario, what: str, setting: str) -> bool:
+    words = [setting.partition("=")[0]]
+    if what not in ("ALTER SYSTEM", "ALTER ROLE ALL", "ALTER ROLE CURRENT_USER"):
+        words.append(what.removeprefix("ALTER ROLE ").strip('"'))
+    return all(mentions(scenario, re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)) for word in words)
 
 
 def _reset(link: Link, undo: str) -> str:
@@ -67,8 +77,8 @@ def _reset(link: Link, undo: str) -> str:
     return ""
 
 
-def _await_reload(link: Link, before: Collection[Thing]) -> None:
+def _await_reload(link: Link, found: Collection[Thing]) -> None:
     """Wait until the server has read its files again: what begins before that begins with the old setting."""
     until = time.monotonic() + _RELOADED_WITHIN
-    while time.monotonic() < until and any(thing not in before for thing in rows(link, SETTINGS)):
+    while time.monotonic() < until and any(thing in found for thing in rows(link, SETTINGS)):
         time.sleep(0.01)  # polled: a signal is answered without a word
