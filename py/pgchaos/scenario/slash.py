@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from pgchaos.scenario.items import Parts, Variable
-from pgchaos.scenario.tokens import NAME, SPACE, VARIABLE, variable
+from pgchaos.scenario.tokens import NAME, SPACE, VARIABLE, escaped_end, variable
 
 PIECE = re.compile(
     rf"""(?P<plain>(?:[^{SPACE}\\'"`:]|:(?!{NAME}|'{NAME}'|"{NAME}"|\{{\?{NAME}\}}))+)
@@ -60,7 +60,7 @@ def arguments(text: str, start: int) -> Arguments:
     at, pieces = start, 0
     while found := PIECE.match(text, at):
         kind, raw, at = found.lastgroup, found[0], found.end()
-        if kind == "quoted" and (end := _quoted_end(text, at)) > 0:
+        if kind == "quoted" and (end := escaped_end(text, at, INSIDE)) > 0:
             raw, at = text[at - 1 : end], end
         elif kind == "quoted":
             kind = "wrong"
@@ -85,19 +85,6 @@ def arguments(text: str, start: int) -> Arguments:
             current.append(_unescape(raw[1:-1]) if kind == "quoted" else raw)
     # only a character that PIECE does not know (none is known) can end the loop: give up on the line
     return Arguments(tuple(args), line_end(text, start), "an argument that cannot be read")
-
-
-def _quoted_end(text: str, at: int) -> int:
-    """Find where a quoted text ends whose inside begins here; -1 where its line ends first."""
-    while True:
-        found = INSIDE.match(text, at)
-        assert found  # all of it may be empty
-        end = found.end()
-        if text.startswith("'", end) and not text.startswith("''", end):
-            return end + 1
-        if end == at:
-            return -1
-        at = end
 
 
 def merged(pieces: list[str | Variable]) -> Parts:

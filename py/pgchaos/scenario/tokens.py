@@ -150,13 +150,23 @@ def quoted_end(text: str, start: int, escapes: bool) -> int:
         The position after its closing quote, or -1 where it has none.
     """
     if escapes:
-        return _escaped_end(text, start + 1)
+        return escaped_end(text, start + 1, ESCAPED)
     return text.find("'", start + 1) + 1 or -1
 
 
-def _escaped_end(text: str, at: int) -> int:
+def escaped_end(text: str, at: int, inside: re.Pattern[str]) -> int:
+    """Find where a quoted text ends, a piece at a time: a pattern over all of it would take memory for each escape.
+
+    Args:
+        text: the text.
+        at: the position behind the opening quote.
+        inside: matches a bounded piece of what may stand inside.
+
+    Returns:
+        The position after its closing quote, or -1 where it has none.
+    """
     while True:
-        found = ESCAPED.match(text, at)
+        found = inside.match(text, at)
         assert found  # all of it may be empty
         end = found.end()
         if text.startswith("'", end) and not text.startswith("''", end):
