@@ -91,7 +91,7 @@ def test_the_report_shows_the_permutation_and_its_token_replays_it_alone(project
             "4 of 6 permutations failed (there are no others); the one with the fewest context switches:",
             "    one.1 two.1 two.2 one.2",
             "Seed 5. To run this permutation again, alone:",
-            "    pytest sql/two.sql::two --chaos-replay=????????-5-0110*",
+            "    pytest sql/two.sql::two --chaos-replay=????????????-5-0110*",
         ]
     )
     again = project.run(f"--chaos-replay={token(result)}")

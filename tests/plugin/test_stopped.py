@@ -124,7 +124,7 @@ def test_what_had_failed_is_said_with_what_replays_it() -> None:
         progress(fine, limit=100, interleavings=False) == "a.sql::a: stopped after 1 of 100 runs, none failed, seed 7"
     )
     assert progress(limit=0) == "a.sql::a: stopped in its first run, seed 7"
-    token = "--chaos-replay=00c0ffee-7-011"
+    token = "--chaos-replay=00c0ffeedec2-7-011"
     assert (
         progress(fine, FAILED, FAILED, limit=6)
         == f"a.sql::a: stopped after 3 of 6 interleavings, 2 failed (both are there), seed 7, {token}"

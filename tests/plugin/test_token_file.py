@@ -32,7 +32,7 @@ def test_a_long_token_is_replayed_from_its_file(project: Project) -> None:
     said = token(result)
     assert re.fullmatch(r"@\.pytest_cache/d/chaos_tokens/[0-9a-f]{8}-[0-9a-f]{8}\.token", said)
     text = (project.pytester.path / said[1:]).read_text()
-    assert re.fullmatch(f"[0-9a-f]{{8}}-5-{STEPS}\n", text)
+    assert re.fullmatch(f"[0-9a-f]{{12}}-5-{STEPS}\n", text)
     again = project.run(f"--chaos-replay={said}")
     again.assert_outcomes(failed=1, deselected=1)
     again.stdout.fnmatch_lines(["pgchaos *, seed 5"])
@@ -76,9 +76,15 @@ def test_a_file_that_is_missing_or_holds_no_token_is_told(project: Project) -> N
     result.stderr.fnmatch_lines(
         [f"ERROR: --chaos-replay: file '{project.pytester.path}/empty.token': '' is no token: *"]
     )
+    project.file("half.token", str(Token("00000000", 5, (0, 1) * 110))[:120])
+    result = project.look("--chaos-replay=@half.token")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [f"ERROR: --chaos-replay: file '{project.pytester.path}/half.token': token is damaged: '00000000*…' is cut *"]
+    )
     project.file("other.token", f"00000000-5-{STEPS}")
     result = project.look("--chaos-replay=@other.token")
-    result.stderr.fnmatch_lines(["ERROR: --chaos-replay: '00000000-5-0*0…' is of none of the scenarios here: *"])
+    result.stderr.fnmatch_lines(["ERROR: --chaos-replay: '00000000????-5-0*0…' is of none of the scenarios here: *"])
 
 
 def test_a_token_and_a_file_of_it_say_the_same(tmp_path: Path) -> None:

@@ -25,8 +25,38 @@ def test_what_is_written_is_read_again(seed: int, decisions: list[int], values: 
 
 
 def test_it_is_short() -> None:
-    assert str(Token("c3f09a1b", 7, (0, 1, 1, 0))) == "c3f09a1b-7-0110"
-    assert str(Token("c3f09a1b", 7, (40,))) == "c3f09a1b-7-14."
+    assert str(Token("c3f09a1b", 7, (0, 1, 1, 0))) == "c3f09a1b45da-7-0110"
+    assert str(Token("c3f09a1b", 7, (40,))) == "c3f09a1b88ed-7-14."
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        Token("c3f09a1b", 7, (0, 1, 1, 0)),
+        Token("c3f09a1b", 7, (0, 1, 40)),
+        Token("c3f09a1b", 7, ()),
+        Token("c3f09a1b", 7, (0, 1), {"amount": "5"}),
+    ],
+    ids=str,
+)
+def test_one_that_was_printed_before_there_was_a_checksum_is_read(token: Token) -> None:
+    assert token.plain == str(token)[:8] + str(token)[12:]
+    assert parse(token.plain) == token
+
+
+LONG = str(Token(OF, 7, (0, 1, 1, 0) * 20, {"amount": "5"}))
+
+
+@pytest.mark.parametrize("end", range(LONG.index("-") + 1, len(LONG)))
+def test_one_that_is_cut_short_is_refused(end: int) -> None:
+    with pytest.raises(ValueError, match=r"token is damaged: .* is cut short or changed"):
+        parse(LONG[:end])
+
+
+@pytest.mark.parametrize("at", range(len(LONG)))
+def test_one_of_which_a_character_is_changed_is_refused(at: int) -> None:
+    with pytest.raises(ValueError, match=r"token is damaged: |is no token"):
+        parse(f"{LONG[:at]}{'0' if LONG[at] != '0' else '1'}{LONG[at + 1 :]}")
 
 
 @pytest.mark.parametrize(

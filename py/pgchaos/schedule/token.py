@@ -1,8 +1,10 @@
 """The token that replays one interleaving: what it is of, the seed, and the decisions. Pure.
 
-`c3f09a1b-g4x2k-0110` : the first eight digits of a hash of the scenario's text, matrix values and mutant; the seed in
-base 36; and who went on at each decision, each connection by its number in order of the file, in base 36. With more
-than 36 connections the numbers are separated by dots. Values that were drawn come last, as JSON, deflated, in base 64.
+`c3f09a1b3a97-g4x2k-0110` : the first eight digits of a hash of the scenario's text, matrix values and mutant, then four
+of a checksum of all the rest; the seed in base 36; and who went on at each decision, each connection by its number in
+order of the file, in base 36. With more than 36 connections the numbers are separated by dots. Values that were drawn
+come last, as JSON, deflated, in base 64. The checksum stands in front, so that what is left of a token that was cut
+short never looks like one without: `c3f09a1b-g4x2k-0110`, as they were printed before, which is still read.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from dataclasses import dataclass, field
 _SHOWN = 60
 """Characters of a token that a message shows."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_TOKEN = re.compile(r"([0-9a-f]{8})-([0-9a-z]{1,12})-([0-9a-z.]*)(?:-([0-9A-Za-z_~]+))?")
+_TOKEN = re.compile(r"([0-9a-f]{8})(?P<sum>[0-9a-f]{4})?-([0-9a-z]{1,12})-([0-9a-z.]*)(?:-([0-9A-Za-z_~]+))?")
+_SUMMED = re.compile(r"[0-9a-f]{12}-")
+"""What only a token with a checksum begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,11 @@ class Token:
     values: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        return f"{self.of}{_checksum(self.plain)}{self.plain.removeprefix(self.of)}"
+
+    @property
+    def plain(self) -> str:
+        """It as it was printed before tokens had a checksum."""
         parts = [_base36(one) for one in self.decisions]
         # one digit each needs no dots; a single number of two digits must not be read as two of one
         wide = any(len(part) > 1 for part in parts)
@@ -58,20 +67,23 @@ def parse(text: str) -> Token:
         What it says.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or it is not as it was printed.
     """
     found = _TOKEN.fullmatch(text.strip())
+    summed = _SUMMED.match(text.strip()) is not None
     text = shown(text)
+    if summed and (found is None or found["sum"] != _checksum(found[1] + found[0][12:])):
+        raise ValueError(f"token is damaged: '{text}' is cut short or changed: copy all of it from the report")
     if found is None:
-        raise ValueError(f"'{text}' is no token: copy it from the report of a failure, such as c3f09a1b-g4x2k-0110")
-    said = found[3].removesuffix(".").split(".") if "." in found[3] else list(found[3])
+        raise ValueError(f"'{text}' is no token: copy it from the report of a failure, such as c3f09a1b3a97-g4x2k-0110")
+    said = found[4].removesuffix(".").split(".") if "." in found[4] else list(found[4])
     if not all(said):
         raise ValueError(f"'{text}' is no token: two dots follow each other in it")
     try:
-        values = _unpacked(found[4]) if found[4] else {}
+        values = _unpacked(found[5]) if found[5] else {}
     except ValueError:
         raise ValueError(f"'{text}' is no token: its last part, the values, is not whole") from None
-    return Token(found[1], int(found[2], 36), tuple(int(one, 36) for one in said), values)
+    return Token(found[1], int(found[3], 36), tuple(int(one, 36) for one in said), values)
 
 
 def shown(text: str) -> str:
@@ -123,6 +135,11 @@ def _add(digest: hashlib._Hash, text: str) -> None:
     data = text.encode()
     digest.update(f"{len(data)}:".encode())
     digest.update(data)
+
+
+def _checksum(plain: str) -> str:
+    """Give four hexadecimal digits that change with a token."""
+    return f"{binascii.crc_hqx(plain.encode(), 0xFFFF):04x}"
 
 
 def _packed(values: Mapping[str, str]) -> str:

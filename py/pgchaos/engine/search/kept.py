@@ -37,7 +37,9 @@ class Kept:
     def forget(self, token: Token) -> None:
         """Keep it no more: it does not fail any longer."""
         if self._database is not None:
-            self._database.delete(_TOKENS, str(token).encode())
+            # it may have been kept before tokens had a checksum
+            for text in (str(token), token.plain):
+                self._database.delete(_TOKENS, text.encode())
 
 
 def _database(key: str) -> ExampleDatabase | None:
