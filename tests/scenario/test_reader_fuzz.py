@@ -46,7 +46,9 @@ def outcome(path: Path) -> Scenario | str:
     except ScenarioError as error:
         refused = error
     assert refused.problems
-    assert list(refused.problems) == sorted(set(refused.problems))
+    assert len(set(refused.problems)) == len(refused.problems)
+    places = [(problem.whole, problem.place) for problem in refused.problems]
+    assert places == sorted(places)
     return str(refused)
 
 

@@ -23,10 +23,18 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong with a file: where, what is wrong, what was meant."""
+    """One thing wrong with a file.
+
+    Args:
+        place: where.
+        text: what is wrong, what was meant.
+        whole: something is missing in the file as a whole, perhaps because of what is wrong in its lines: it is told
+            behind these.
+    """
 
     place: Place
     text: str
+    whole: bool = False
 
     def __str__(self) -> str:
         return f"{self.place}: {self.text}"
@@ -36,7 +44,7 @@ class ScenarioError(Exception):
     """A file that is no scenario.
 
     Args:
-        problems: everything that is wrong with it, in order of line.
+        problems: everything that is wrong with it, in order of line; what is wrong with the whole of it comes last.
     """
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:

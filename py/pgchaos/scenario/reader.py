@@ -63,7 +63,8 @@ def read(
     else:
         scenario = _plain(path, shown, source, problems)
     if problems:
-        raise ScenarioError(tuple(sorted(set(problems))))
+        # of one line, what was found first comes first: what a slip was taken for is told behind the slip
+        raise ScenarioError(tuple(sorted(dict.fromkeys(problems), key=lambda one: (one.whole, one.place))))
     return scenario
 
 
