@@ -189,6 +189,42 @@ def test_what_no_session_evaluates_fails(play: Play, session: str) -> None:
     assert failure.place is not None
 
 
+ON_PATH = {
+    "set": "SET search_path = public, chaos;",
+    "set_config": "SELECT set_config('search_path', 'public,chaos', false);",
+    "variable": "\\set path 'public, chaos'\nSET search_path = :path;",
+}
+
+
+@pytest.mark.parametrize("path", ON_PATH.values(), ids=ON_PATH.keys())
+@pytest.mark.parametrize("where", ["session", "check"])
+def test_an_assert_without_its_schema_over_no_row_fails(play: Play, path: str, where: str) -> None:
+    body = f"{path}\nSELECT assert(id > 0, 'positive') FROM job;\n"
+    parts = {"session": "SELECT 1;\n", "check": ""} | {where: body}
+    text = f"-- chaos:setup\nCREATE TABLE job (id int);\n-- chaos:session s\n{parts['session']}-- chaos:check\n"
+    failure = only(play(text + parts["check"] + "SELECT pass('beside');"))
+    assert (failure.kind, failure.text.partition(":")[0]) == ("not run", "chaos.assert was not run")
+    assert failure.details[0] == "it is 'positive'"
+    assert failure.place is not None
+    assert failure.place.line == {"session": 4, "check": 6}[where] + path.count("\n") + 1
+
+
+def test_an_assertion_of_the_toolkit_without_its_schema_over_no_row_fails(play: Play) -> None:
+    failure = only(play(EMPTY + "\nSET search_path = public, chaos;\nSELECT no_leaks('clean') FROM job;"))
+    assert (failure.kind, failure.place and failure.place.line) == ("not run", LINE + 1)
+
+
+def test_a_function_of_the_file_called_assert_is_its_own(play: Play) -> None:
+    own = "CREATE FUNCTION public.assert(boolean, text) RETURNS boolean LANGUAGE sql AS 'SELECT $1';\n"
+    text = EMPTY.replace("-- chaos:session", own + "-- chaos:session")
+    assert held(play(text + "SET search_path = public, chaos;\nSELECT assert(id > 0, 'own') FROM job;")) == ["beside"]
+
+
+def test_a_scenario_may_assert_by_the_toolkit_without_its_schema_alone(play: Play) -> None:
+    text = "-- chaos:session s\nSET search_path = public, chaos;\nSELECT assert(true, 'held');"
+    assert held(play(text)) == ["held"]
+
+
 SESSION = "-- chaos:session s\n"
 EVALUATED = {
     "by one of two": "-- chaos:session s x 2\nSELECT :worker = 1 AS first \\gset\n\\if :first\n"

@@ -9,15 +9,16 @@ from pgchaos.history import Failure
 from pgchaos.scenario.assertions import (
     Call,
     Evaluated,
+    Names,
     Written,
     asserting_functions,
+    names_of,
     never_evaluated,
     tap_calls,
     written_assertions,
 )
 from pgchaos.scenario.items import Send, Statement
 from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.pgtap import own_functions
 from pgchaos.tap.lines import points
 
 _WRITE_IT = "write it so that a missing row fails: SELECT is((SELECT …), …)"
@@ -33,7 +34,7 @@ class Unheard:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
-        self._functions: tuple[frozenset[str], frozenset[str]] | None = None
+        self._functions: tuple[frozenset[str], Names] | None = None
         self._heard: list[str] = []
 
     def hear(self, line: str) -> None:
@@ -56,8 +57,8 @@ class Unheard:
         """
         heard, self._heard = "\n".join(self._heard), []
         printed = points(heard)
-        asserting, own = self._named()
-        calls = tap_calls(statement, asserting, own)
+        asserting, names = self._named()
+        calls = tap_calls(statement, asserting, names)
         if not calls:
             return [], printed
         if not printed:
@@ -65,10 +66,9 @@ class Unheard:
             return [_failure(statement, _why(statement, answer), described)], 0
         return _missing(statement, calls, heard, printed), printed
 
-    def _named(self) -> tuple[frozenset[str], frozenset[str]]:
+    def _named(self) -> tuple[frozenset[str], Names]:
         if self._functions is None:
-            own = own_functions(self._scenario.statements())
-            self._functions = asserting_functions(self._scenario), own
+            self._functions = asserting_functions(self._scenario), names_of(self._scenario)
         return self._functions
 
 

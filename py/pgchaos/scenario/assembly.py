@@ -27,7 +27,7 @@ from pgchaos.scenario.model import Invariant, Repeat, Replace, Retry, Scenario, 
 from pgchaos.scenario.mutants import check_mutant, grown
 from pgchaos.scenario.options import SessionOptions
 from pgchaos.scenario.oracle_rules import check_oracle
-from pgchaos.scenario.place import Place
+from pgchaos.scenario.place import Place, Problem
 from pgchaos.scenario.repeats import check_repeats
 from pgchaos.scenario.replaceable import Replaceable
 from pgchaos.scenario.schedules import by_session, held_by, schedule, settled, too_many, waits
@@ -211,11 +211,9 @@ def _check_sections(reading: Reading, bodies: list[Body]) -> None:
             reading.complain(body.place, f"{named} holds nothing: a statement is missing")
     if empty or reading.asserts or reading.found.invariants or reading.found.sections["check"] or reading.head.oracle:
         return
-    if not asserts(sql for body in bodies for sql in body.sources):
-        reading.complain(
-            Place(reading.shown, 1),
-            "nothing is asserted: a check section, an invariant, an expect, chaos.assert or an oracle is missing",
-        )
+    if not asserts(bodies):
+        text = "nothing is asserted: a check section, an invariant, an expect, chaos.assert or an oracle is missing"
+        reading.problems.append(Problem(Place(reading.shown, 1), text, whole=True))
 
 
 def _check_sessions(reading: Reading, scenario: Scenario, sessions: dict[str, Session]) -> None:

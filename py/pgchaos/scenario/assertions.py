@@ -18,10 +18,12 @@ from typing import Literal, TypeAlias
 from pgchaos.scenario.condition import holds
 from pgchaos.scenario.inner_sql import statements
 from pgchaos.scenario.items import Expect, Item, Meta, Send, Statement
+from pgchaos.scenario.lexemes import Sql
 from pgchaos.scenario.model import Scenario, Section, Session
 from pgchaos.scenario.pgtap import FUNCTIONS, own_functions
 from pgchaos.scenario.pieces import NOTHING, Piece, pieces
 from pgchaos.scenario.place import Place
+from pgchaos.scenario.toolkit_path import UNQUALIFIED, on_search_path
 
 Kind: TypeAlias = Literal["tap", "assert", "expect"]
 """A TAP line of a check's statement, chaos.assert, or an `expect`."""
@@ -36,7 +38,7 @@ _NO_ASSERTIONS = frozenset(
     "add_result collect_tap diag finish no_plan plan skip todo todo_end todo_start".split()  # noqa: SIM905 read better so
 )
 _ASSERTIONS = FUNCTIONS - _NO_ASSERTIONS
-_OF_TOOLKIT = frozenset({"unchanged", "eventually", "no_leaks", "blocked_by"})
+_OF_TOOLKIT = UNQUALIFIED - {"assert"}
 """Assertions of schema chaos that print TAP."""
 _HOMES = frozenset({"public", "pgtap", "tap", "chaos_pgtap"})
 """Schemas in which pgTAP is found."""
@@ -113,6 +115,39 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class Names:
+    """What a file's own names are, and what it has of schema chaos without writing it.
+
+    Args:
+        own: functions that the file makes, in small letters.
+        bare: assertions of the toolkit that may be called without their schema, which is on the search_path.
+    """
+
+    own: frozenset[str] = frozenset()
+    bare: frozenset[str] = frozenset()
+
+
+def names_of(scenario: Scenario) -> Names:
+    """Find the names that a file's calls are to be read by.
+
+    Args:
+        scenario: the file.
+    """
+    return names_in(list(scenario.statements()), _arguments_of_commands(scenario))
+
+
+def names_in(everything: Collection[Sql | Statement], arguments: Iterable[str]) -> Names:
+    """Find the names that calls are to be read by.
+
+    Args:
+        everything: all statements of the file.
+        arguments: of psql's commands.
+    """
+    own = own_functions(everything)
+    return Names(own, UNQUALIFIED - own if on_search_path(everything, arguments) else frozenset())
+
+
+@dataclass(frozen=True, slots=True)
 class Excuses:
     """Which directives of TAP excuse an assertion of a check.
 
@@ -149,6 +184,7 @@ def asserting_functions(scenario: Scenario) -> frozenset[str]:
     bodies = {name: item.text for item in made for name in own_functions([item])}
     bodies |= {name: item.text for item in made if (name := _named(item.text))}
     own = frozenset(bodies)
+    names = Names(own, names_of(scenario).bare)
     cuts = {name: [list(one.pieces) for one in statements(text)] for name, text in bodies.items()}
     named_in: dict[str, set[str]] = {name: set() for name in own}
     for name, text in bodies.items():
@@ -159,7 +195,7 @@ def asserting_functions(scenario: Scenario) -> frozenset[str]:
     while waiting:
         name = waiting.pop()
         # where it asserts by another function, it is looked at again once that one is known to
-        if name not in found and any(_calls(cut, found, own) for cut in cuts[name]):
+        if name not in found and any(_calls(cut, found, names) for cut in cuts[name]):
             found.add(name)
             waiting += named_in[name] - found
     return frozenset(found)
@@ -171,44 +207,44 @@ def _named(text: str) -> str:
     return found[1].lower() if found else ""
 
 
-def tap_calls(statement: Statement, asserting: frozenset[str], own: frozenset[str]) -> tuple[Call, ...]:
+def tap_calls(statement: Statement, asserting: frozenset[str], names: Names) -> tuple[Call, ...]:
     r"""Find the assertions that a statement of a check calls, and that print TAP.
 
     Args:
         statement: of a check.
         asserting: what `asserting_functions` found.
-        own: all functions that the file makes.
+        names: of the file.
 
     Returns:
         The calls; of what \gexec will send, what its text says.
     """
-    return _tap_calls(statement.text, statement.send is Send.GEXEC, asserting, own)
+    return _tap_calls(statement.text, statement.send is Send.GEXEC, asserting, names)
 
 
-def first_call(text: str, own: frozenset[str]) -> str | None:
+def first_call(text: str, names: Names) -> str | None:
     """Find the first assertion of pgTAP or the toolkit that a statement calls.
 
     Args:
         text: of the statement.
-        own: functions that the file makes.
+        names: of the file.
 
     Returns:
         Its name, or None.
     """
-    calls = _tap_calls(text, False, frozenset(), own)
+    calls = _tap_calls(text, False, frozenset(), names)
     return calls[0].name if calls else None
 
 
 # a search runs the same check thousands of times
 @lru_cache(maxsize=512)
-def _tap_calls(text: str, generates: bool, asserting: frozenset[str], own: frozenset[str]) -> tuple[Call, ...]:
+def _tap_calls(text: str, generates: bool, asserting: frozenset[str], names: Names) -> tuple[Call, ...]:
     cut = pieces(text)
     if not _runs(cut):
         return ()
-    calls = _calls(cut, asserting, own)
+    calls = _calls(cut, asserting, names)
     inner = [piece for piece in cut if piece.kind == "string"] if generates or cut[0].says("do") else []
     for piece in inner:
-        calls += [Call(one.name, None, False, 0) for one in _calls(pieces(piece.text), asserting, own)]
+        calls += [Call(one.name, None, False, 0) for one in _calls(pieces(piece.text), asserting, names)]
     return tuple(calls)
 
 
@@ -220,7 +256,7 @@ def _runs(cut: list[Piece]) -> bool:
     return first.kind == "word" and first.text in _RUNS
 
 
-def _calls(cut: list[Piece], asserting: Collection[str], own: frozenset[str]) -> list[Call]:
+def _calls(cut: list[Piece], asserting: Collection[str], names: Names) -> list[Call]:
     found: list[Call] = []
     depth = part = cases = 0
     for at, piece in enumerate(cut):
@@ -231,7 +267,7 @@ def _calls(cut: list[Piece], asserting: Collection[str], own: frozenset[str]) ->
         cases += piece.says("case", "coalesce") - (cases > 0 and piece.says("end"))
         if _reads(before, piece, after) and piece.text.lower() in asserting:
             found.append(Call(piece.text, None, False, part))
-        elif piece.identifier and after.sign("(") and _is_assertion(cut, at, asserting, own):
+        elif piece.identifier and after.sign("(") and _is_assertion(cut, at, asserting, names):
             found.append(Call(piece.text, _description(cut, at), cases == 0, part))
     return found
 
@@ -241,7 +277,7 @@ def _reads(before: Piece, piece: Piece, after: Piece) -> bool:
     return piece.identifier and before.says(*_READS) and (before.says("execute") or not after.sign("("))
 
 
-def _is_assertion(cut: list[Piece], at: int, asserting: Collection[str], own: frozenset[str]) -> bool:
+def _is_assertion(cut: list[Piece], at: int, asserting: Collection[str], names: Names) -> bool:
     name = cut[at].text.lower()
     before = cut[at - 1] if at else NOTHING
     if name in asserting:
@@ -249,7 +285,9 @@ def _is_assertion(cut: list[Piece], at: int, asserting: Collection[str], own: fr
     home = cut[at - 2].text.lower() if before.sign(".") and at > 1 else ""
     if home == "chaos":
         return name in _OF_TOOLKIT
-    if name in own or name not in _ASSERTIONS or before.says(*_NO_CALL_AFTER):
+    if not home and name in _OF_TOOLKIT:
+        return name in names.bare and not before.says(*_NO_CALL_AFTER, "function", "procedure")
+    if name in names.own or name not in _ASSERTIONS or before.says(*_NO_CALL_AFTER):
         return False
     return home in _HOMES if before.sign(".") else True
 
@@ -293,7 +331,7 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
         Its assertions in order of the file; those of invariants are none of these: the observer tells of them.
     """
     asserting = asserting_functions(scenario)
-    own = own_functions(scenario.statements())
+    names = names_of(scenario)
     words = _words(scenario) if asserting else Counter[str]()
     by_pattern = not _BY_PATTERN.isdisjoint(words)
     unused = frozenset(name for name in asserting if words[name] == 1 and not by_pattern)
@@ -307,9 +345,9 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
                 found.append(Written("expect", item.place, branch=branch))
             elif isinstance(item, Statement):
                 if id(section) in checks:
-                    found += _of_check(item, branch, asserting, own)
+                    found += _of_check(item, branch, asserting, names)
                     found += _defined(item, branch, unused, scenario.shown)
-                found += _asserts(item, branch, scenario.shown)
+                found += _asserts(item, branch, scenario.shown, names)
     return tuple(found)
 
 
@@ -326,8 +364,8 @@ def _branches(items: Iterable[Item], numbers: Iterator[int]) -> Iterator[tuple[I
             yield item, branch
 
 
-def _of_check(item: Statement, branch: Branch, asserting: frozenset[str], own: frozenset[str]) -> Iterator[Written]:
-    needed = bool(tap_calls(item, asserting, own))
+def _of_check(item: Statement, branch: Branch, asserting: frozenset[str], names: Names) -> Iterator[Written]:
+    needed = bool(tap_calls(item, asserting, names))
     if needed or _SKIP.search(item.text):
         yield Written("tap", item.place, branch=branch, needed=needed)
 
@@ -337,10 +375,15 @@ def _words(scenario: Scenario) -> Counter[str]:
     parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions, *scenario.checks, *scenario.teardown)
     items = [item for part in parts for item in part.items]
     texts = [item.text for item in items if isinstance(item, Statement)]
-    for item in items:
-        if isinstance(item, Meta):
-            texts += [part if isinstance(part, str) else part.raw for argument in item.args for part in argument]
+    texts += _arguments_of_commands(scenario)
     return Counter(_WORD.findall("\n".join(texts).lower()))
+
+
+def _arguments_of_commands(scenario: Scenario) -> list[str]:
+    """Give what stands behind psql's commands."""
+    parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions, *scenario.checks, *scenario.teardown)
+    args = (argument for part in parts for item in part.items if isinstance(item, Meta) for argument in item.args)
+    return [part if isinstance(part, str) else part.raw for argument in args for part in argument]
 
 
 def _defined(item: Statement, branch: Branch, unused: frozenset[str], shown: str) -> Iterator[Written]:
@@ -352,37 +395,43 @@ def _defined(item: Statement, branch: Branch, unused: frozenset[str], shown: str
         yield Written("tap", item.place, anywhere=True, branch=branch)
 
 
-def _asserts(item: Statement, branch: Branch, shown: str) -> Iterator[Written]:
+def _asserts(item: Statement, branch: Branch, shown: str, names: Names) -> Iterator[Written]:
     """Find calls of chaos.assert; in functions only those of the file itself: what it includes may be a library."""
     if "assert" not in item.text.lower():
         return
     defines = not _runs(pieces(item.text))
     if defines and item.place.path != shown:
         return
-    for descriptions in _descriptions(item):
+    for descriptions in _descriptions(item, names):
         yield Written("assert", item.place, descriptions, defines, branch)
 
 
-def _descriptions(item: Statement) -> list[tuple[str | None, ...]]:
+def _descriptions(item: Statement, names: Names) -> list[tuple[str | None, ...]]:
     """Give what is asserted: each by itself, but of those among which the statement chooses one is enough."""
     found: list[str | None] = []
     chooses = False
     for one in statements(item.text):
         cut = list(one.pieces)
         chooses = chooses or any(piece.says(*_CHOOSES) for piece in cut)
-        found += [_assert_description(cut, at) for at in range(len(cut)) if _is_assert(cut, at)]
-    if item.send is Send.GEXEC and not found and re.search(r"chaos\s*\.\s*assert\s*\(", item.text, re.IGNORECASE):
-        found = [None]
+        found += [_assert_description(cut, at) for at in range(len(cut)) if _is_assert(cut, at, names)]
+    if item.send is Send.GEXEC and not found:
+        inner = [pieces(piece.text) for piece in pieces(item.text) if piece.kind == "string"]
+        if any(_is_assert(cut, at, names) for cut in inner for at in range(len(cut))):
+            found.append(None)
     if chooses:
         return [tuple(found)] if found else []
     return [(one,) for one in found]
 
 
-def _is_assert(cut: list[Piece], at: int) -> bool:
+def _is_assert(cut: list[Piece], at: int, names: Names) -> bool:
     after = cut[at + 1] if at + 1 < len(cut) else NOTHING
     if cut[at].text.lower() != "assert" or not cut[at].identifier or not after.sign("("):
         return False
-    return at > 1 and cut[at - 1].sign(".") and cut[at - 2].text.lower() == "chaos"
+    before = cut[at - 1] if at else NOTHING
+    if before.sign("."):
+        return at > 1 and cut[at - 2].text.lower() == "chaos"
+    # ASSERT (…) of PL/pgSQL begins a statement there, and calls nothing
+    return at > 0 and "assert" in names.bare and not before.says(*_NO_CALL_AFTER, "function", "procedure")
 
 
 def _assert_description(cut: list[Piece], at: int) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from pgchaos.faults.kinds import PROCESSES, needs_own_server, of_server
 from pgchaos.scenario.body import Body
@@ -14,16 +15,36 @@ from pgchaos.scenario.names import MOST_COMPARED, SESSION_VARIABLES, meant, near
 from pgchaos.scenario.pgtap import called, own_functions
 from pgchaos.scenario.place import Place
 from pgchaos.scenario.psql import truth
+from pgchaos.scenario.toolkit_path import UNQUALIFIED, on_search_path
+
+if TYPE_CHECKING:
+    from pgchaos.scenario.assertions import Names
 
 Complain = Callable[[Place, str], None]
 
 _ASSERT = re.compile(r"\bchaos\s*\.\s*assert\s*\(", re.I)
+_BARE_ASSERT = re.compile(r"(?<!\.)\bassert\s*\(", re.I)
 _BARRIER_LIKE = 0.75
 
 
-def asserts(statements: Iterable[Sql]) -> bool:
-    """Say whether a statement, or a function made by it, calls chaos.assert."""
-    return any(_ASSERT.search(sql.text) for sql in statements)
+def asserts(bodies: Collection[Body]) -> bool:
+    """Say whether a statement, or a function made by it, calls chaos.assert.
+
+    Args:
+        bodies: all sections and sessions.
+    """
+    statements = [sql for body in bodies for sql in body.sources]
+    if any(_ASSERT.search(sql.text) for sql in statements):
+        return True
+    bare = any(_BARE_ASSERT.search(sql.text) for sql in statements)
+    return bare and on_search_path(statements, _arguments(bodies)) and "assert" not in own_functions(statements)
+
+
+def _arguments(bodies: Iterable[Body]) -> list[str]:
+    """Give what stands behind psql's commands."""
+    items = (item for body in bodies for item in body.items)
+    args = (argument for item in items if isinstance(item, Meta) for argument in item.args)
+    return [part if isinstance(part, str) else part.raw for argument in args for part in argument]
 
 
 def check_calls(
@@ -63,20 +84,23 @@ def check_unread(
         skip: statements that a missing `;` has run together with others.
         complain: called with the place and text of each problem.
     """
-    own: frozenset[str] | None = None
+    sections = list(sections)
+    unread = UNQUALIFIED - {"assert"}
+    names: Names | None = None
     for body in sections:
         if body.kind not in ("setup", "teardown", "state", "mutant"):
             continue
         for sql in body.sources:
             # the skeleton does not hold what stands in the quotes of DO, and the toolkit's names are none of pgTAP's
             may = sql.verb == "DO" or "chaos" in sql.text.lower() or called(sql, frozenset()) is not None
+            may = may or not unread.isdisjoint(sql.words)
             if sql.place in skip or not may:
                 continue
             # files without such a call are collected without loading this
-            from pgchaos.scenario.assertions import first_call
+            from pgchaos.scenario.assertions import first_call, names_in
 
-            own = own_functions(everything) if own is None else own
-            name = first_call(sql.text, own)
+            names = names or names_in(list(everything), _arguments(sections))
+            name = first_call(sql.text, names)
             if name is not None:
                 complain(
                     sql.place,
