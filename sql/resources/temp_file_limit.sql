@@ -19,6 +19,7 @@ INSERT INTO sale SELECT id, md5(id::text) || repeat('x', 200) FROM generate_seri
 BEGIN;
 INSERT INTO request VALUES ('report');
 SAVEPOINT before_report;
+-- chaos:barrier at_work
 -- chaos:expect configuration_limit_exceeded
 SELECT note FROM sale ORDER BY note OFFSET 19999;
 ROLLBACK TO before_report;
@@ -28,6 +29,7 @@ SELECT chaos.assert((SELECT count(*) FROM (SELECT note FROM sale WHERE id BETWEE
 COMMIT;
 
 -- chaos:session seller
+-- chaos:barrier at_work
 INSERT INTO sale VALUES (0, 'sold meanwhile');
 
 -- chaos:check
@@ -43,6 +45,7 @@ SELECT is(count(*), 1::bigint, 'the report went on after its savepoint')
 -- chaos:mutant the report has no savepoint
 -- chaos:session report
 BEGIN;
+-- chaos:barrier at_work
 -- chaos:expect configuration_limit_exceeded
 SELECT note FROM sale ORDER BY note OFFSET 19999;
 COMMIT;

@@ -11,6 +11,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine import Settings, run
+from pgchaos.engine.meeting import unsteered
 from pgchaos.history import RunResult
 from pgchaos.scenario.condition import holds
 from pgchaos.scenario.items import Statement
@@ -52,6 +53,10 @@ def test_it_says_what_it_shows_and_where_that_is_told(shipped: Scenario) -> None
     assert re.search(r"^-- Reference: \S", shipped.source, re.MULTILINE)
 
 
+def test_something_makes_its_sessions_meet(shipped: Scenario) -> None:
+    assert not any(unsteered(shipped, variables) for variables in variants(shipped))
+
+
 def test_each_of_its_mutants_is_run(shipped: Scenario) -> None:
     in_force = {m.name for variables in variants(shipped) for m in mutants_in_force(shipped, variables)}
     assert in_force
@@ -77,7 +82,9 @@ def test_a_mutant_that_changes_nothing_is_not_caught(shipped: Scenario, private_
 
 def test_it_passes_or_fails_as_it_is_known_to(shipped: Scenario, private_server: Server) -> None:
     for variables in variants(shipped):
-        verdict = judge(shipped, variables, played(shipped, variables, private_server))
+        result = played(shipped, variables, private_server)
+        assert result.remarks == []
+        verdict = judge(shipped, variables, result)
         known = any(holds(xfail.when, variables) for xfail in shipped.xfails)
         assert verdict.outcome == ("xfailed" if known else "passed"), verdict.failures
 
