@@ -32,6 +32,23 @@ def test_a_check_may_run_the_tests_of_a_schema(play: Play) -> None:
     assert "not run" in {failure.kind for failure in empty.failures}
 
 
+BESIDE_RUNTESTS = {
+    "before": "SELECT pass('before');\nSELECT * FROM runtests('tests'::name);",
+    "behind": "SELECT * FROM runtests('tests'::name);\nSELECT pass('behind');",
+    "planned": "SELECT plan(1);\nSELECT * FROM runtests('tests'::name);",
+    "twice": "SELECT * FROM runtests('tests'::name);\nSELECT * FROM runtests('tests'::name);",
+}
+
+
+@pytest.mark.parametrize("check", BESIDE_RUNTESTS.values(), ids=BESIDE_RUNTESTS.keys())
+def test_what_stands_beside_runtests_is_named(play: Play, check: str) -> None:
+    one = "CREATE FUNCTION tests.test_one() RETURNS SETOF text LANGUAGE sql AS $$SELECT pass('inside')$$;\n"
+    result = play("-- chaos:setup\nCREATE SCHEMA tests;\n" + one + SESSION + check)
+    assert result.failures
+    for failure in result.failures:
+        assert "runtests() has a plan and an end of its own" in failure.details[0]
+
+
 def test_a_plan_that_is_not_kept_is_a_failure(play: Play) -> None:
     failure = only(play(SESSION + "SELECT plan(3);\nSELECT pass('a');\nSELECT * FROM finish();"))
     assert failure.kind == "tap"

@@ -85,6 +85,102 @@ def test_a_part_of_a_union_that_prints_nothing_fails(play: Play, statement: str)
     assert (failure.kind, failure.text) == ("not run", "assertion was not run: its part of the query returned no row")
 
 
+ONE_OF_TWO = {
+    "case in a column": "SELECT is(1, 1, 'x'), CASE WHEN false THEN is(1, 2, 'y') END;",
+    "case over rows": "SELECT is(1, 1), CASE WHEN false THEN is(1, 2, 'y') END FROM generate_series(1, 3);",
+    "query in a column": "SELECT is(1, 1, 'x'), (SELECT is(state, 'y') FROM job);",
+    "coalesce": "SELECT is(1, 1, 'x'), coalesce(CASE WHEN false THEN is(1, 2, 'y') END, 'none');",
+}
+
+
+@pytest.mark.parametrize("statement", ONE_OF_TWO.values(), ids=ONE_OF_TWO.keys())
+def test_a_column_that_holds_no_tap_line_fails(play: Play, statement: str) -> None:
+    failure = only(play(EMPTY + "\n" + statement))
+    assert (failure.kind, failure.place and failure.place.line) == ("not run", LINE)
+    assert failure.text == "assertion was not run: its column of the result holds no TAP line"
+
+
+def test_fewer_lines_than_assertions_fail(play: Play) -> None:
+    text = EMPTY.replace("SELECT pass('beside');\n", "")
+    result = play(text + "SELECT concat(is(1, 1), (SELECT is(state, 'done') FROM job));")
+    assert only(result).text.endswith("2 are written here, and they printed 1 TAP line")
+
+
+def test_whether_a_case_was_to_assert_is_not_known_and_noted(play: Play) -> None:
+    text = EMPTY.replace("SELECT pass('beside');\n", "")
+    result = play(text + "SELECT concat(is(1, 1, 'x'), CASE WHEN false THEN is(1, 2, 'y') END);")
+    assert result.failures == []
+    (note,) = result.remarks
+    assert note.startswith(f"scenario.sql:{LINE - 2}: 2 assertions are written here, and they printed 1 TAP line: ")
+    chosen = play(text + "SELECT concat(is(1, 1, 'x'), E'\\n', CASE WHEN false THEN is(1, 2) ELSE skip('no') END);")
+    assert (chosen.failures, chosen.remarks) == ([], [])
+
+
+LOOPS = """-- chaos:setup
+CREATE TABLE job (id int);
+CREATE FUNCTION look() RETURNS SETOF text LANGUAGE plpgsql AS $$ DECLARE r record; BEGIN
+  RETURN NEXT ok(true, 'begun');
+  FOR r IN SELECT * FROM job LOOP
+    RETURN NEXT is(r.id, 1{name});
+  END LOOP;
+END $$;
+-- chaos:session s
+SELECT 1;
+-- chaos:check
+SELECT * FROM look();
+"""
+
+
+@pytest.mark.parametrize(("name", "said"), [(", 'a job'", "'a job'"), ("", "1 of its 2 assertions")])
+def test_a_function_whose_loop_came_over_no_row_is_noted(play: Play, name: str, said: str) -> None:
+    text = LOOPS.replace("{name}", name)
+    result = play(text)
+    assert held(result) == ["begun"]
+    (note,) = result.remarks
+    assert note == f"scenario.sql:12: look() asserted nothing by {said}: its loop or query came over no row"
+    assert play(text.replace("id int);", "id int);\nINSERT INTO job VALUES (1);")).remarks == []
+
+
+QUIET = {
+    "a branch": "IF false THEN RETURN NEXT ok(false, 'b'); ELSE RETURN NEXT ok(true, 'c'); END IF;",
+    "a case": "CASE 1 WHEN 1 THEN RETURN NEXT ok(true, 'b'); ELSE RETURN NEXT ok(true, 'c'); END CASE;",
+    "an expression": "RETURN NEXT CASE WHEN true THEN ok(true, 'b') ELSE ok(true, 'c') END;",
+    "a handler": "BEGIN PERFORM 1/0; EXCEPTION WHEN OTHERS THEN RETURN NEXT ok(true, 'b'); END;",
+    "an early end": "IF true THEN RETURN NEXT ok(true, 'b'); RETURN; END IF; RETURN NEXT ok(true, 'c');",
+    "skipped": "IF true THEN RETURN NEXT skip('not here'); END IF; FOR r IN SELECT 1 WHERE false LOOP"
+    " RETURN NEXT ok(true, 'b'); END LOOP;",
+}
+
+
+@pytest.mark.parametrize("body", QUIET.values(), ids=QUIET.keys())
+def test_a_function_that_chooses_what_it_asserts_is_not_noted(play: Play, body: str) -> None:
+    begin, end = LOOPS.index("  FOR"), LOOPS.index("END $$")
+    result = play(LOOPS[:begin] + body + LOOPS[end:])
+    assert (result.failures, result.remarks) == ([], [])
+
+
+IN_A_ROW = {
+    "two": "SELECT is(1, 1, 'a'), is(2, 2, 'b');",
+    "behind a column": "SELECT 'row', is(1, 1, 'a');",
+}
+
+
+@pytest.mark.parametrize("statement", IN_A_ROW.values(), ids=IN_A_ROW.keys())
+def test_an_assertion_behind_another_column_is_told_once(play: Play, statement: str) -> None:
+    failure = only(play(f"-- chaos:session s\nSELECT 1;\n-- chaos:check\n{statement}\nSELECT pass('behind');"))
+    assert (failure.kind, failure.place and failure.place.line) == ("tap", 4)
+    assert failure.text.startswith("an assertion is not read: psql prints a row as one line")
+
+
+def test_a_plain_file_says_why_its_plan_was_not_kept(play: Play) -> None:
+    failures = play("SELECT plan(3);\nSELECT ok(true), ok(true);\nSELECT pass('c');\nSELECT * FROM finish();").failures
+    assert [failure.text for failure in failures] == [
+        "test out of sequence: found 3, expected 2",
+        "planned 3 tests, ran 2",
+    ]
+    assert all(failure.details[0].startswith("scenario.sql:2: an assertion is not read") for failure in failures)
+
+
 UNUSED = {
     "function": "CREATE FUNCTION told() RETURNS text LANGUAGE sql AS $$SELECT is(1, 2)$$;",
     "view": "CREATE TEMP VIEW told AS SELECT is(1, 2);",
@@ -118,6 +214,7 @@ FINE = {
     "a function of that name": "CREATE FUNCTION alike(int) RETURNS int LANGUAGE sql AS 'SELECT 1';\nSELECT pass('a');\n"
     "SELECT alike(1) WHERE false;",
     "copy": "COPY (SELECT pass('b')) TO STDOUT;",
+    "tested itself": "SELECT * FROM check_test(is(1, 2, 'inner'), false, 'outer', 'inner');",
     "in a string": "SELECT results_eq('SELECT 1', 'SELECT 1', 'is(1, 1)');",
     "skip": "SELECT skip('not here', 2);",
     "dropped": "SELECT pass('a');\nCREATE FUNCTION ok(int) RETURNS int LANGUAGE sql AS 'SELECT 1';\n"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.section import Done, Hear, Section
 from pgchaos.engine.unheard import Unheard
 from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.assertions import excuses
+from pgchaos.scenario.assertions import asserting_functions, excuses, names_of, tap_calls
 from pgchaos.scenario.items import Item, Send, Statement
 from pgchaos.scenario.model import Scenario
 from pgchaos.scenario.place import Place
@@ -19,6 +20,9 @@ from pgchaos.tap.lines import COUNTS
 _NO_PLAN = "SELECT no_plan()"
 # runtests() has a plan and an end of its own
 _PLAN = re.compile(r"\b(?:(?:no_)?plan|runtests)\s*\(", re.IGNORECASE)
+_RUNTESTS = re.compile(r"\bruntests\s*\(", re.IGNORECASE)
+_OF_PLANS = re.compile("You tried to (?:run a test without a plan|plan twice)!")
+"""pgTAP's errors about its plan."""
 _FINISH = re.compile(r"\b(?:finish|runtests)\s*\(", re.IGNORECASE)
 
 
@@ -54,24 +58,29 @@ class Check:
         self.items, self._share, self._result = items, share, result
         self._plans = self._plain or _says(items, _PLAN)
         self._unheard = Unheard(scenario)
+        # what explains a plan that is not kept
+        self._causes = [text for text in (_runs_beside(scenario, items),) if text]
 
     def _hear(self, line: str, place: Place) -> None:
         self._unheard.hear(line)
         self._tap.feed(line, place)
 
     def _done(self, statement: Statement, answer: Answer) -> None:
-        failures, printed = self._unheard.done(statement, answer)
+        told = self._unheard.done(statement, answer)
         if self._plain and self.section.hides:
             return
+        self._result.remarks += told.remarks
         if self._plain:
             # pg_prove says nothing of it either, and its verdict stays
-            self._result.remarks += [f"{failure.place}: {failure.text}" for failure in failures]
+            self._causes += [f"{failure.place}: {failure.text}" for failure in told.failures if failure.kind == "tap"]
+            self._result.remarks += [f"{failure.place}: {failure.text}" for failure in told.failures]
             return
-        self._result.failures += failures
-        if not (printed or failures) and _is_a_condition(statement, answer):
+        self._result.failures += told.failures
+        self._tap.passed_over(told.unread)
+        if not (told.printed or told.failures) and _is_a_condition(statement, answer):
             text = "this condition asserts nothing, whatever it returns: write SELECT ok(CONDITION, 'what must hold')"
             self._result.remarks.append(f"{statement.place}: {text}")
-        if printed or failures:
+        if told.printed or told.failures:
             self._result.evaluated.add(("tap", statement.place, ""))
 
     def begin(self) -> None:
@@ -95,9 +104,9 @@ class Check:
             self._result.remarks += _excused(report)
         self._result.assertions += report.assertions
         self._result.diagnostics += diagnostics_of(report)
-        self._result.failures += failures_of(report)
+        self._result.failures += [self._explained(one) for one in failures_of(report)]
         if failure is not None:
-            self._result.failures.append(failure)
+            self._result.failures.append(self._explained(failure))
         elif silent:
             text = "the file holds no `-- chaos:` directive and printed no TAP"
             hint = "begin it with SELECT plan(N), or take it for a scenario with `-- chaos:check`"
@@ -110,6 +119,12 @@ class Check:
             )
             self._result.failures.append(Failure("not run", (), text, self.items[0].place, (hint,)))
         return failure is None
+
+    def _explained(self, failure: Failure) -> Failure:
+        """Say beside a failure of the plan what is known to disturb it."""
+        if failure.kind == "tap" or (failure.kind == "error" and _OF_PLANS.search(failure.text)):
+            return replace(failure, details=(*self._causes, *failure.details))
+        return failure
 
     def _is_empty(self) -> bool:
         """Say whether it has printed nothing of TAP but the plan that is ours."""
@@ -130,6 +145,22 @@ class Check:
     def close(self) -> None:
         """End its connection; doing so again does nothing."""
         self.section.close()
+
+
+def _runs_beside(scenario: Scenario, items: list[Item]) -> str:
+    """Say what is wrong where something else asserts, or plans, beside runtests(); '' where nothing does."""
+    said = [item for item in items if isinstance(item, Statement)]
+    runs = [item for item in said if _RUNTESTS.search(item.text)]
+    if not runs:
+        return ""
+    asserting, names = asserting_functions(scenario), names_of(scenario)
+    beside = (item for item in said if item is not runs[0])
+    if not any(_PLAN.search(item.text) or tap_calls(item, asserting, names) for item in beside):
+        return ""
+    return (
+        f"{runs[0].place}: runtests() has a plan and an end of its own: nothing else may assert, or plan, beside it;"
+        " let functions that it finds assert the rest"
+    )
 
 
 def _says(items: list[Item], what: re.Pattern[str]) -> bool:

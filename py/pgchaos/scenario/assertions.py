@@ -84,12 +84,18 @@ class Call:
         description: where it is written out, else None.
         certain: it is evaluated for each row: it stands in no CASE and the like.
         part: which part of a UNION it stands in, from 0.
+        choice: the number of the outermost CASE or COALESCE that it stands in, from 1; 0 where it stands in none.
+        column: which expression of the list behind SELECT it stands in, from 0; None where that is not known.
+        inside: it is an argument of another assertion, which reads what it returns.
     """
 
     name: str
     description: str | None
     certain: bool
     part: int
+    choice: int = 0
+    column: int | None = None
+    inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +201,7 @@ def asserting_functions(scenario: Scenario) -> frozenset[str]:
     while waiting:
         name = waiting.pop()
         # where it asserts by another function, it is looked at again once that one is known to
-        if name not in found and any(_calls(cut, found, names) for cut in cuts[name]):
+        if name not in found and any(calls_in(cut, found, names) for cut in cuts[name]):
             found.add(name)
             waiting += named_in[name] - found
     return frozenset(found)
@@ -241,10 +247,10 @@ def _tap_calls(text: str, generates: bool, asserting: frozenset[str], names: Nam
     cut = pieces(text)
     if not _runs(cut):
         return ()
-    calls = _calls(cut, asserting, names)
+    calls = calls_in(cut, asserting, names)
     inner = [piece for piece in cut if piece.kind == "string"] if generates or cut[0].says("do") else []
     for piece in inner:
-        calls += [Call(one.name, None, False, 0) for one in _calls(pieces(piece.text), asserting, names)]
+        calls += [Call(one.name, None, False, 0, inside=True) for one in calls_in(pieces(piece.text), asserting, names)]
     return tuple(calls)
 
 
@@ -256,20 +262,55 @@ def _runs(cut: list[Piece]) -> bool:
     return first.kind == "word" and first.text in _RUNS
 
 
-def _calls(cut: list[Piece], asserting: Collection[str], names: Names) -> list[Call]:
+def calls_in(cut: list[Piece], asserting: Collection[str], names: Names) -> list[Call]:
+    """Find the assertions that a statement calls.
+
+    Args:
+        cut: the statement.
+        asserting: what the file defines that asserts.
+        names: of the file.
+
+    Returns:
+        The calls in order.
+    """
     found: list[Call] = []
-    depth = part = cases = 0
+    depth = part = choice = 0
+    choices: list[int] = []  # how deep each COALESCE stands that is open; -1 for a CASE, which ends by END
+    assertions: list[int] = []  # likewise of assertions whose arguments are open
+    column = 0 if _lists(cut) else None
     for at, piece in enumerate(cut):
         after = cut[at + 1] if at + 1 < len(cut) else NOTHING
         before = cut[at - 1] if at else NOTHING
         depth += piece.sign("(") - piece.sign(")")
-        part += depth == 0 and piece.says(*_SET_OPERATIONS)
-        cases += piece.says("case", "coalesce") - (cases > 0 and piece.says("end"))
+        if depth == 0 and piece.says(*_SET_OPERATIONS):
+            part += 1
+        if depth == 0 and column is not None:
+            column = None if piece.says("from", "where", *_SET_OPERATIONS) else column + piece.sign(",")
+        if piece.says("case") or (piece.says("coalesce") and after.sign("(")):
+            choice += not choices
+            choices.append(-1 if piece.says("case") else depth)
+        elif choices and (piece.says("end") if choices[-1] < 0 else piece.sign(")") and depth == choices[-1]):
+            choices.pop()
+        while assertions and piece.sign(")") and depth == assertions[-1]:
+            assertions.pop()
+        where = choice if choices else 0, column, bool(assertions)
         if _reads(before, piece, after) and piece.text.lower() in asserting:
-            found.append(Call(piece.text, None, False, part))
+            found.append(Call(piece.text, None, False, part, *where))
         elif piece.identifier and after.sign("(") and _is_assertion(cut, at, asserting, names):
-            found.append(Call(piece.text, _description(cut, at), cases == 0, part))
+            found.append(Call(piece.text, _description(cut, at), not choices, part, *where))
+            assertions.append(depth)
     return found
+
+
+def _lists(cut: list[Piece]) -> bool:
+    """Say whether it is one SELECT whose list is written out, so that its commas tell the columns of the result."""
+    if not cut or not cut[0].says("select"):
+        return False
+    for before, piece, after in zip(cut, cut[1:], [*cut[2:], NOTHING], strict=False):
+        star = piece.sign("*") and (before.sign(".", ",") or before.says("select")) and not after.sign("(")
+        if star or piece.sign(";"):
+            return False
+    return True
 
 
 def _reads(before: Piece, piece: Piece, after: Piece) -> bool:

@@ -66,6 +66,7 @@ class TapParser:
         self._plan: Plan | None = None
         self._plan_place: Place | None = None
         self._plan_after = 0
+        self._passed_over = 0
         self._version = 0
         self._yaml: int | None = None
         self._over = False
@@ -80,6 +81,14 @@ class TapParser:
         for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
             if not self._over:
                 self._take(classify(line), line, place)
+
+    def passed_over(self, count: int) -> None:
+        """Count tests that are told of elsewhere because they cannot be read, so that the numbers go on behind them.
+
+        Args:
+            count: of them.
+        """
+        self._passed_over += count
 
     @property
     def tests(self) -> int:
@@ -148,7 +157,7 @@ class TapParser:
         return False
 
     def _take_test(self, test: Point, place: Place | None) -> None:
-        expected = len(self._results) + 1
+        expected = len(self._results) + self._passed_over + 1
         if test.number is not None and test.number != expected:
             text = f"test out of sequence: found {test.number}, expected {expected}"
             self._problems.append(TapProblem(text, place))
@@ -181,6 +190,7 @@ class TapParser:
             self._problems.append(TapProblem("the plan stands in the middle: it must be first or last", place))
         if self._plan.skip is not None and ran == 0:
             return
+        ran += self._passed_over
         if self._plan.count != ran:
             self._problems.append(TapProblem(f"planned {_tests(self._plan.count)}, ran {ran}", place))
 
