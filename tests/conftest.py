@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import PrivateServer, Server, ServerSettings, open_server, start_private
-from pgchaos.server.choice import LIBPQ
+from pgchaos.server.select import LIBPQ
 
 pytest_plugins = ["pytester"]
 

@@ -56,10 +56,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _problems(path: Path, tags: list[str]) -> list[str]:
     # make asks for the fragment's path each time it reads a Makefile, and needs nothing of this
-    from pgchaos.output import one_line
-    from pgchaos.scenario.place import ScenarioError
-    from pgchaos.scenario.reader import is_scenario, read
-    from pgchaos.scenario.source import Unreadable, text_of
+    from pgchaos.language.problems import ScenarioError
+    from pgchaos.language.reader import is_scenario, read
+    from pgchaos.language.source import Unreadable, text_of
+    from pgchaos.safe_output import one_line
 
     try:
         if is_scenario(text_of(path)):

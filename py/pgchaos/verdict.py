@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pgchaos.history import Failure, FailureKind, RunResult
-from pgchaos.scenario.condition import holds
-from pgchaos.scenario.model import Mutant, Scenario
-from pgchaos.scenario.terms import Xfail
+from pgchaos.language.header_model import Xfail, holds
+from pgchaos.language.model import Mutant, Scenario
+from pgchaos.results import Failure, FailureKind, RunResult
 
 _WORDS = frozenset({"invariant", "oracle", "wait", "leak", "timeout", "fault", "amcheck", "not run"})
 _ASSERTIONS: frozenset[FailureKind] = frozenset({"assertion", "expect"})

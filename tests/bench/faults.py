@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from pgchaos.engine import Settings
-from pgchaos.engine.once import run_once
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_once import run_once
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.reader import read
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.bench.measure import Line, alone
 from tests.bench.work import SEED
@@ -49,7 +49,7 @@ def _back(server: Server, folder: Path, kind: str) -> float:
     path = folder / f"{kind}.sql"
     path.write_text(_CRASH.format(kind=kind), encoding="utf-8")
     with server.own_sandbox((), {}, {}) as sandbox:
-        result = run_once(read(path), {}, server, Settings(SEED), lend=lambda: nullcontext(sandbox))
+        result = run_once(read(path), {}, server, RunSettings(SEED), lend=lambda: nullcontext(sandbox))
     struck = next(act.ended_at for act in result.acts if "fault" in act.statement)
     again = next(record.ended_at for record in result.records if record.attempt == 2)
     if result.failures or struck is None or again is None:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.engine import Settings, run
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.reader import read
+from pgchaos.search.strategy import run
 from pgchaos.server import ServerSettings, open_server, start_private
 from tests.bench.measure import Line, alone
 from tests.bench.work import SEED, environment, program, workplace
@@ -53,7 +54,7 @@ def lines(folder: Path) -> Iterator[Line]:
 
 def _main(path: str, dsn: str) -> None:
     with open_server(ServerSettings(dsn=dsn, clones=1)) as server:
-        result = run(read(Path(path)), {}, server, Settings(SEED, timeout=300.0))
+        result = run(read(Path(path)), {}, server, RunSettings(SEED, timeout=300.0))
     if result.failures:
         raise RuntimeError(result.failures[0].text)
     print(_peak())

@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pgchaos.engine import Settings, run
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.reader import read
+from pgchaos.search.strategy import run
 from pgchaos.server.server import Server
 from tests.bench.measure import Line, compared
 from tests.bench.work import SEED, own_server, workplace
@@ -48,7 +49,7 @@ def _write(place: Path, lock: str) -> None:
 
 def _each(server: Server, path: Path) -> float:
     begun = time.perf_counter()
-    result = run(read(path, path.name), {}, server, Settings(SEED))
+    result = run(read(path, path.name), {}, server, RunSettings(SEED))
     assert result.permutations is not None, "of `schedule all`"
     assert result.permutations.exhausted
     return (time.perf_counter() - begun) / result.permutations.run * 1000

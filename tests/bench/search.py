@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from pgchaos.engine import Settings, run
-from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.mutation import mutated
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.model import Scenario
+from pgchaos.language.mutation import mutated
+from pgchaos.language.reader import read
+from pgchaos.search.strategy import run
 from pgchaos.server.server import Server
 from pgchaos.verdict import is_found
 from tests.bench.measure import Line, alone, shown
@@ -66,7 +67,7 @@ def _steps(place: Path, sessions: int, steps: int, more: str = "", extra: str = 
 
 
 def _schedules(server: Server, scenario: Scenario) -> int:
-    result = run(scenario, {}, server, Settings(1))
+    result = run(scenario, {}, server, RunSettings(1))
     if result.failures or result.permutations is None:
         raise RuntimeError(f"all of it should have passed: {result.failures}")
     return result.permutations.run
@@ -103,7 +104,7 @@ def _detection(server: Server, place: Path) -> float:
     scenario = _scenario(place, _WAITS)
     took = []
     for _ in range(20):
-        result = run(scenario, {}, server, Settings(1))
+        result = run(scenario, {}, server, RunSettings(1))
         if result.failures:
             raise RuntimeError(result.failures[0].text)
         began = {f"{one.session}.{one.step}": one.started_at or 0.0 for one in result.records}
@@ -127,12 +128,12 @@ def _race(server: Server, path: Path) -> Line:
                 found = time.perf_counter() - begun
             return caught
 
-        result = run(racing, {}, server, Settings(seed, found=is_it))
+        result = run(racing, {}, server, RunSettings(seed, found=is_it))
         if not is_found(racing, mutant, {}, result) or result.explored is None:
             raise RuntimeError(f"{path.name} was not found with seed {seed}")
         took.append(1000 * found)
         runs.append(result.explored.runs)
-    repaired = run(scenario, {}, server, Settings(1))
+    repaired = run(scenario, {}, server, RunSettings(1))
     if repaired.failures:
         raise RuntimeError(f"{path.name} fails when repaired: {repaired.failures[0].text}")
     text = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from psycopg.conninfo import conninfo_to_dict
 
 from pgchaos.engine.specs import SpecSettings, run_spec
-from pgchaos.isolation.reader import read
+from pgchaos.isolation.grammar import read
 from pgchaos.server import ServerSettings, open_server
 from pgchaos.server.binaries import embedded_bindir
 from pgchaos.server.server import Server

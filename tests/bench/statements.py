@@ -11,8 +11,9 @@ from pathlib import Path
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
-from pgchaos.engine import Settings, run
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.reader import read
+from pgchaos.search.strategy import run
 from pgchaos.server.server import Server
 from tests.bench.measure import Absent, Line, compared
 from tests.bench.work import SEED, environment, own_server, program, tool, workplace
@@ -62,7 +63,7 @@ def lines(folder: Path) -> Iterator[Line]:
 
 
 def _ours(server: Server, place: Path) -> float:
-    result = run(read(place / "ten.sql"), {}, server, Settings(SEED, timeout=300.0))
+    result = run(read(place / "ten.sql"), {}, server, RunSettings(SEED, timeout=300.0))
     if result.failures:
         raise RuntimeError(result.failures[0].text)
     begun = min(record.started_at or 0.0 for record in result.records)

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.fixtures import (
+from pgchaos.pytest_plugin.fixtures import (
     async_conn,
     chaos_extensions,
     conn_pool,

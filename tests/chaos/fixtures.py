@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pgchaos.fixtures import async_task_pool, concurrent_executor, pg_sleep_injector, transaction_monitor
+from pgchaos.pytest_plugin.fixtures import async_task_pool, concurrent_executor, pg_sleep_injector, transaction_monitor
 
 __all__ = ["async_task_pool", "concurrent_executor", "pg_sleep_injector", "transaction_monitor"]

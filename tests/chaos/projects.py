@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.server.choice import LIBPQ
+from pgchaos.server.select import LIBPQ
 from tests.conftest import ForeignServer
 
 INI = """\

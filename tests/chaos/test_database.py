@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.server.runs import Run
+from pgchaos.server.run_id import RunId
 from tests.chaos.projects import INI, Project
 from tests.waiting import until
 
@@ -27,7 +27,7 @@ def test_it(db_config, sync_conn):
 """
 
 
-DEAD = Run("0badcafe", "elsewhere", 1, 0.0)
+DEAD = RunId("0badcafe", "elsewhere", 1, 0.0)
 STATE = """
     SELECT oid, datdba, datallowconn, datacl, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s
 """

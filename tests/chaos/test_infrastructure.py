@@ -77,7 +77,7 @@ def test_the_fixtures_are_there_in_every_project(project: Project) -> None:
         line = next(
             number for number, line in enumerate(result.outlines) if line.startswith((f"{name} -- ", f"{name} ["))
         )
-        assert "pgchaos/fixtures/" in result.outlines[line]
+        assert "pgchaos/pytest_plugin/fixtures/" in result.outlines[line]
         assert result.outlines[line + 1].strip() not in ("", "no docstring available")
 
 
@@ -88,7 +88,7 @@ MODULES = (
     "pytest_asyncio",
     "hypothesis",
     "sqlparse",
-    "pgchaos.scenario.model",
+    "pgchaos.language.model",
     "pgchaos.server.server",
     "pgchaos.engine",
 )
@@ -103,7 +103,7 @@ def test_a_project_that_uses_nothing_loads_nothing(pytester: pytest.Pytester, mo
         def test_it():
             assert [name for name in {MODULES!r} if name in sys.modules] == []
         """)
-    result = pytester.runpytest_subprocess("-p", "pgchaos.plugin", "-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess("-p", "pgchaos.pytest_plugin.plugin", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=1)
 
 
@@ -140,7 +140,9 @@ def test_what_is_not_installed_is_named_when_it_is_needed(
         def test_does_not():
             pass
     """
-    result = project.run_apart(source, "-p", "without", "-p", "pgchaos.plugin", f"--chaos-dsn={project.foreign.dsn}")
+    result = project.run_apart(
+        source, "-p", "without", "-p", "pgchaos.pytest_plugin.plugin", f"--chaos-dsn={project.foreign.dsn}"
+    )
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines([told])
 

@@ -9,13 +9,7 @@ import threading
 import pytest
 
 from tests.chaos.projects import Project
-from tests.chaos.utils import (
-    ChaosExecutor,
-    ChaosInjector,
-    SimulatedConnectionFailure,
-    measure_performance,
-    seeded,
-)
+from tests.chaos.utils import ChaosExecutor, ChaosInjector, SimulatedConnectionFailure, measure_performance, seeded
 
 pytestmark = pytest.mark.chaos
 

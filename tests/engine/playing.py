@@ -14,12 +14,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgchaos.engine import Settings, conductor, run, stepping, strangers, watcher
-from pgchaos.engine.conductor import Conductor
-from pgchaos.engine.stage import Stage
-from pgchaos.engine.watcher import Watcher
-from pgchaos.history import Failure, Record, RunResult
-from pgchaos.scenario.reader import read
+from pgchaos.engine import lock_monitor, other_backends, step_scheduler, stepped_coordinator
+from pgchaos.engine.coordinator import Coordinator
+from pgchaos.engine.lock_monitor import LockMonitor
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.engine.step_scheduler import StepScheduler
+from pgchaos.language.reader import read
+from pgchaos.results import Failure, Record, RunResult
+from pgchaos.search.strategy import run
 from pgchaos.server import Server
 from tests.waiting import until
 
@@ -50,7 +52,7 @@ class Play:
         """
         path = self.folder / "scenario.sql"
         path.write_text(textwrap.dedent(text), encoding="utf-8")
-        return run(read(path, "scenario.sql"), variables, self.server, Settings(seed, timeout))
+        return run(read(path, "scenario.sql"), variables, self.server, RunSettings(seed, timeout))
 
 
 def held(result: RunResult) -> list[str]:
@@ -107,27 +109,27 @@ def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]],
         monkeypatch: of the test.
         state: is told what each session does, by its name; '' before it is connected.
     """
-    watch, conduct = Watcher.watch, Conductor.conduct
+    watch, conduct = LockMonitor.watch, StepScheduler.conduct
 
-    def clock(stage: Stage) -> Clock:
+    def clock(stage: Coordinator) -> Clock:
         def stands() -> bool:
-            standings = stage.standings(strangers.pid_text)
+            standings = stage.standings(other_backends.pid_text)
             return state(defaultdict(str, {standing.session: standing.doing for standing in standings}))
 
         return Clock(stands)
 
-    def watching(self: Watcher, seconds: float) -> bool:
-        monkeypatch.setattr(watcher, "time", clock(self._stage))
+    def watching(self: LockMonitor, seconds: float) -> bool:
+        monkeypatch.setattr(lock_monitor, "time", clock(self._stage))
         return watch(self, seconds)
 
-    def conducting(self: Conductor, seconds: float) -> bool:
+    def conducting(self: StepScheduler, seconds: float) -> bool:
         one = clock(self._stage)
-        monkeypatch.setattr(conductor, "time", one)
-        monkeypatch.setattr(stepping, "time", one)
+        monkeypatch.setattr(step_scheduler, "time", one)
+        monkeypatch.setattr(stepped_coordinator, "time", one)
         return conduct(self, seconds)
 
-    monkeypatch.setattr(Watcher, "watch", watching)
-    monkeypatch.setattr(Conductor, "conduct", conducting)
+    monkeypatch.setattr(LockMonitor, "watch", watching)
+    monkeypatch.setattr(StepScheduler, "conduct", conducting)
 
 
 @contextmanager

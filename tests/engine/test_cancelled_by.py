@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.history import STOPPED
+from pgchaos.results import STOPPED
 from tests.engine.playing import Play, only, said
 
 VICTIM = """

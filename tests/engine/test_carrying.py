@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.types.string import TextLoader
 
-from pgchaos.faults.carrying import Missed, Row, carry_out, process
+from pgchaos.engine.faults.actions import Row, TargetGone, carry_out, process
 from pgchaos.server import PrivateServer, Server
 from tests.waiting import until
 
@@ -78,7 +78,7 @@ def test_a_process_that_will_not_come_is_not(own_server: Server) -> None:
         psycopg.connect(sandbox.conninfo, autocommit=True) as conn,
     ):
         reached = Reached(sandbox.power, conn)
-        with pytest.raises(Missed, match="no autovacuum launcher"):
+        with pytest.raises(TargetGone, match="no autovacuum launcher"):
             process(reached, "autovacuum")
         assert reached.looks == 1
 
@@ -91,7 +91,7 @@ def test_another_backend_that_has_got_the_number_is_left_alone(own_server: Serve
         row = conn.execute(f"SELECT extract(epoch FROM backend_start)::text {AT}", [pid]).fetchone()
         assert row is not None
         reached.start = f"{row[0]}1"  # a tenth of a microsecond later
-        with pytest.raises(Missed, match=f"no backend {pid} any more"):
+        with pytest.raises(TargetGone, match=f"no backend {pid} any more"):
             carry_out(reached, kind, "", [pid])
         assert other.execute("SELECT 1").fetchone() == (1,)
         reached.start = str(row[0])

@@ -8,10 +8,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgchaos.engine import Settings, Stop, run
-from pgchaos.engine.corruption import corruptions
-from pgchaos.engine.link import Link
-from pgchaos.scenario.reader import read
+from pgchaos.engine.amcheck import corruptions
+from pgchaos.engine.connection import Connection
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.engine.stop import Stop
+from pgchaos.language.reader import read
+from pgchaos.search.strategy import run
 from pgchaos.server import Server
 from tests.engine.playing import Play, held, only
 
@@ -58,7 +60,7 @@ def test_without_the_tag_nobody_looks(play: Play) -> None:
 def test_asked_for_it_looks_at_every_scenario(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "scenario.sql"
     path.write_text(LYING.format(tags="smoke") + CHECKED, encoding="utf-8")
-    result = run(read(path, "scenario.sql"), {}, server, Settings(1, amcheck=True))
+    result = run(read(path, "scenario.sql"), {}, server, RunSettings(1, amcheck=True))
     assert only(result).kind == "amcheck"
 
 
@@ -140,7 +142,7 @@ def test_relations_that_cannot_be_listed_are_told(server: Server, tmp_path: Path
     path = tmp_path / "scenario.sql"
     path.write_text(LYING.format(tags="recovery") + CHECKED, encoding="utf-8")
     scenario = read(path, "scenario.sql")
-    with server.sandbox() as sandbox, closing(Stop()) as stop, closing(Link(sandbox.conninfo, stop)) as link:
+    with server.sandbox() as sandbox, closing(Stop()) as stop, closing(Connection(sandbox.conninfo, stop)) as link:
         with psycopg.connect(sandbox.conninfo) as other:
             other.execute("LOCK TABLE pg_catalog.pg_am")
             failures, notes = corruptions(link, scenario, sandbox, asked=False)

@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine.created import creations
 from pgchaos.engine.specs import SpecSettings, run_spec
-from pgchaos.isolation.reader import read as read_spec
+from pgchaos.isolation.grammar import read as read_spec
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.conftest import ForeignServer
 from tests.engine.playing import Play, held, only

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pgchaos.history import RunResult
+from pgchaos.results import RunResult
 from tests.engine.playing import Play
 
 DUMP = """--

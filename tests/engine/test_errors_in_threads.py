@@ -11,20 +11,20 @@ import psycopg
 import pytest
 
 import pgchaos
-from pgchaos.engine import cancelling
-from pgchaos.engine.conductor import Conductor
-from pgchaos.engine.faults import probe
+from pgchaos.engine import cancel
+from pgchaos.engine.faults import commit_probe
 from pgchaos.engine.faults.timing import Timing
-from pgchaos.engine.observer import Observer
-from pgchaos.engine.player import Player
-from pgchaos.engine.voice import Voices
-from pgchaos.engine.watcher import Watcher
-from pgchaos.history import RunResult
+from pgchaos.engine.invariant_monitor import InvariantMonitor
+from pgchaos.engine.lock_monitor import LockMonitor
+from pgchaos.engine.notices import NoticeCollector
+from pgchaos.engine.session_runner import SessionRunner
+from pgchaos.engine.step_scheduler import StepScheduler
+from pgchaos.results import RunResult
 from pgchaos.server import Server, ServerError, ServerSettings, open_server
+from pgchaos.server.database_factory import DatabaseFactory
+from pgchaos.server.database_pool import Pool
 from pgchaos.server.lease import Lease
-from pgchaos.server.maker import Maker
-from pgchaos.server.pool import Pool
-from pgchaos.server.shared import SharedDatabase
+from pgchaos.server.schema_pool import SharedDatabase
 from tests.engine.playing import Play, only
 from tests.waiting import until
 
@@ -67,7 +67,7 @@ TWO = """
 
 
 def test_in_a_session(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Player, "_perform", planted)
+    monkeypatch.setattr(SessionRunner, "_perform", planted)
     check_told(play(SLEEPS.format(fault="")), "one[1]")
 
 
@@ -82,7 +82,7 @@ def test_in_a_fault_before_a_statement(play: Play, monkeypatch: pytest.MonkeyPat
 
 
 def test_in_the_thread_that_commits_to_see_commits_held(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "_commit", planted)
+    monkeypatch.setattr(commit_probe, "_commit", planted)
     result = play(
         """
         -- chaos:sandbox server
@@ -101,7 +101,7 @@ def test_in_the_thread_that_commits_to_see_commits_held(play: Play, monkeypatch:
 
 
 def test_in_the_thread_of_an_observer(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Observer, "_until", planted)
+    monkeypatch.setattr(InvariantMonitor, "_until", planted)
     text = SLEEPS.format(fault="").replace(
         "-- chaos:session", "-- chaos:invariant\n    SELECT true AS x;\n    -- chaos:session", 1
     )
@@ -109,13 +109,13 @@ def test_in_the_thread_of_an_observer(play: Play, monkeypatch: pytest.MonkeyPatc
 
 
 def test_in_what_takes_notices_of_a_session(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Voices, "hear", planted)
+    monkeypatch.setattr(NoticeCollector, "hear", planted)
     text = SLEEPS.format(fault="DO $$ BEGIN RAISE NOTICE 'x'; END $$;")
     check_told(play(text), "one[1]")
 
 
 @pytest.mark.parametrize(
-    ("place", "name", "schedule"), [(Watcher, "look", ""), (Conductor, "conduct", "-- chaos:schedule all")]
+    ("place", "name", "schedule"), [(LockMonitor, "look", ""), (StepScheduler, "conduct", "-- chaos:schedule all")]
 )
 def test_where_sessions_are_watched_it_is_raised(
     play: Play, monkeypatch: pytest.MonkeyPatch, place: type, name: str, schedule: str
@@ -126,7 +126,7 @@ def test_where_sessions_are_watched_it_is_raised(
 
 
 def test_in_what_takes_notices_of_a_section_it_is_raised(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Voices, "hear", planted)
+    monkeypatch.setattr(NoticeCollector, "hear", planted)
     with pytest.raises(PlantedError):
         play("-- chaos:setup\nDO $$ BEGIN RAISE NOTICE 'x'; END $$;\n-- chaos:check\nSELECT pass('never');")
 
@@ -137,7 +137,7 @@ def own() -> Server:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize(("place", "name"), [(Maker, "clone"), (Pool, "_next"), (Pool, "_done")])
+@pytest.mark.parametrize(("place", "name"), [(DatabaseFactory, "clone"), (Pool, "_next"), (Pool, "_done")])
 def test_where_databases_are_made(own: Server, monkeypatch: pytest.MonkeyPatch, place: type, name: str) -> None:
     with own:
         monkeypatch.setattr(place, name, planted)
@@ -164,7 +164,7 @@ def test_where_schemas_are_made(own: Server, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_where_a_lease_is_renewed(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Maker, "renew", planted)
+    monkeypatch.setattr(DatabaseFactory, "renew", planted)
     with own:
         lease = Lease(own._pool._maker.another(), every=0.001)
         lease.begin()
@@ -176,15 +176,15 @@ def test_where_a_lease_is_renewed(own: Server, monkeypatch: pytest.MonkeyPatch) 
 def test_where_an_old_libpq_cancels(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psycopg.pq, "version", lambda: 160000)
     with psycopg.connect(own.administrative()) as conn:
-        assert cancelling.cancel(conn.pgconn)
-        monkeypatch.setattr(cancelling, "_cancel_blocking", planted)
+        assert cancel.cancel(conn.pgconn)
+        monkeypatch.setattr(cancel, "_cancel_blocking", planted)
         with pytest.raises(PlantedError):
-            cancelling.cancel(conn.pgconn)
+            cancel.cancel(conn.pgconn)
 
 
 def test_no_thread_is_started_that_would_lose_an_error() -> None:
     """Threads are made where an error in them is kept; a new place needs a look, and a test above."""
-    kept = {"engine/worker.py", "server/lease.py", "server/pool.py", "server/shared.py"}
+    kept = {"engine/worker.py", "server/lease.py", "server/database_pool.py", "server/schema_pool.py"}
     root = Path(pgchaos.__file__).parent
     made = {
         path.relative_to(root).as_posix()

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from pgchaos.engine import observer
-from pgchaos.engine.stepping import SteppedStage
-from pgchaos.history import RunResult
+from pgchaos.engine import invariant_monitor
+from pgchaos.engine.stepped_coordinator import SteppedCoordinator
+from pgchaos.results import RunResult
 from tests.engine.playing import Play, held, only, outcomes, over_once, said
 
 ACCOUNT = """
@@ -289,9 +289,9 @@ def test_a_retry_belongs_to_the_step_that_failed(play: Play) -> None:
 
 def test_a_wait_that_the_servers_time_out_ends_is_waited_for(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     # the test is the time-out: the server's own might end the wait before it is seen
-    real, waited = SteppedStage.await_news, threading.Event()
+    real, waited = SteppedCoordinator.await_news, threading.Event()
 
-    def await_news(self: SteppedStage, seconds: float) -> None:
+    def await_news(self: SteppedCoordinator, seconds: float) -> None:
         waited.set()
         real(self, seconds)
 
@@ -303,7 +303,7 @@ def test_a_wait_that_the_servers_time_out_ends_is_waited_for(play: Play, monkeyp
                 " WHERE application_name = 'b[1]' AND wait_event_type = 'Lock'"
             )
 
-    monkeypatch.setattr(SteppedStage, "await_news", await_news)
+    monkeypatch.setattr(SteppedCoordinator, "await_news", await_news)
     thread = threading.Thread(target=cancel)
     thread.start()
     result = play(
@@ -329,7 +329,7 @@ def test_a_wait_that_the_servers_time_out_ends_is_waited_for(play: Play, monkeyp
 
 
 def test_an_invariant_is_looked_at_after_every_step(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(observer.SETTINGS, "statement_timeout", "10min")
+    monkeypatch.setitem(invariant_monitor.SETTINGS, "statement_timeout", "10min")
     result = play(
         """
         -- chaos:schedule a.1 b.1 a.2

@@ -6,12 +6,14 @@ import textwrap
 
 import pytest
 
-from pgchaos.engine import Replay, Settings, Stop, run
-from pgchaos.engine.search import runs
-from pgchaos.engine.search.optional import NOT_INSTALLED
-from pgchaos.history import RunResult
-from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_settings import Replay, RunSettings
+from pgchaos.engine.stop import Stop
+from pgchaos.language.model import Scenario
+from pgchaos.language.reader import read
+from pgchaos.results import RunResult
+from pgchaos.search import strategy
+from pgchaos.search.optional_hypothesis import NOT_INSTALLED
+from pgchaos.search.strategy import run
 from pgchaos.verdict import is_found
 from tests.engine.playing import Play, held, only
 
@@ -106,7 +108,7 @@ def test_where_there_are_more_half_are_by_chance(play: Play) -> None:
 
 def test_what_is_known_to_fail_does_not_end_a_search(play: Play) -> None:
     known = scenario(play, counter("explore 50", head="-- chaos:xfail 'both count' it is known"))
-    found = Settings(1, found=lambda result: is_found(known, None, {}, result))
+    found = RunSettings(1, found=lambda result: is_found(known, None, {}, result))
     result = run(known, {}, play.server, found)
     assert only(result).names == ("both count",)
     assert result.explored is not None
@@ -115,7 +117,7 @@ def test_what_is_known_to_fail_does_not_end_a_search(play: Play) -> None:
 
 def test_what_was_found_is_tried_first_the_next_time_and_forgotten_when_it_is_mended(play: Play) -> None:
     bad = scenario(play, counter("explore 50"))
-    settings = Settings(1, key="0badc0de")
+    settings = RunSettings(1, key="0badc0de")
     first = run(bad, {}, play.server, settings)
     again = run(bad, {}, play.server, settings)
     assert again.notes == ["this failed before: the interleaving was kept, and not searched for again"]
@@ -128,8 +130,8 @@ def test_what_was_found_is_tried_first_the_next_time_and_forgotten_when_it_is_me
 
 def test_nothing_is_kept_of_one_scenario_for_another(play: Play) -> None:
     bad = scenario(play, counter("explore 50"))
-    run(bad, {}, play.server, Settings(1, key="00000001"))
-    assert run(bad, {}, play.server, Settings(1, key="00000002")).explored is not None
+    run(bad, {}, play.server, RunSettings(1, key="00000001"))
+    assert run(bad, {}, play.server, RunSettings(1, key="00000002")).explored is not None
 
 
 @pytest.mark.parametrize("schedule", ["free", "a.1 a.2 b.1 b.2"])
@@ -176,7 +178,7 @@ def test_the_file_says_among_how_many_values_interleavings_are_shared_out(
         SELECT ok(:'amount' <> '', 'something is drawn');
     """
     known = scenario(play, textwrap.dedent(text))
-    result = run(known, {}, play.server, Settings(1, progress=lambda number, _: made.append(number)))
+    result = run(known, {}, play.server, RunSettings(1, progress=lambda number, _: made.append(number)))
     assert result.failures == []
     assert (result.drawn, len(made)) == (values, runs)
 
@@ -184,10 +186,10 @@ def test_the_file_says_among_how_many_values_interleavings_are_shared_out(
 def test_values_alone_replay_a_run_by_the_files_schedule(play: Play) -> None:
     text = counter("free", "is(:amount < 500, true, 'small')", "-- chaos:given amount in 1..1000")
     known = scenario(play, text)
-    result = run(known, {}, play.server, Settings(1, replay=Replay(values={"amount": "999"})))
+    result = run(known, {}, play.server, RunSettings(1, replay=Replay(values={"amount": "999"})))
     assert only(result).names == ("small",)
     assert (result.values, result.drawn, result.decisions) == ({"amount": "999"}, 0, ())
-    assert held(run(known, {}, play.server, Settings(1, replay=Replay(values={"amount": "1"})))) == ["small"]
+    assert held(run(known, {}, play.server, RunSettings(1, replay=Replay(values={"amount": "1"})))) == ["small"]
 
 
 def test_values_and_interleaving_are_searched_together(play: Play) -> None:
@@ -201,7 +203,7 @@ def test_values_and_interleaving_are_searched_together(play: Play) -> None:
         read(play.folder / "scenario.sql", "scenario.sql"),
         {},
         play.server,
-        Settings(1, replay=Replay(result.decisions or (), result.values)),
+        RunSettings(1, replay=Replay(result.decisions or (), result.values)),
     )
     assert only(replayed).names == ("both count",)
 
@@ -209,9 +211,9 @@ def test_values_and_interleaving_are_searched_together(play: Play) -> None:
 def test_values_that_failed_are_drawn_first_the_next_time(play: Play) -> None:
     text = counter("free", "is(:amount <> 777, true, 'not that one')", "-- chaos:given amount in 777..777")
     known = scenario(play, text)
-    first = run(known, {}, play.server, Settings(1, key="0badc0de"))
+    first = run(known, {}, play.server, RunSettings(1, key="0badc0de"))
     assert first.values == {"amount": "777"}
-    again = run(known, {}, play.server, Settings(1, key="0badc0de"))
+    again = run(known, {}, play.server, RunSettings(1, key="0badc0de"))
     assert (again.values, again.drawn) == ({"amount": "777"}, 1)
 
 
@@ -219,18 +221,18 @@ def test_the_seed_decides_what_is_drawn(play: Play) -> None:
     text = counter("free", "is(:amount, -1, 'never')", "-- chaos:given amount in 1..1000000")
     known = scenario(play, text.replace("'never'", ":'amount'"))
 
-    def drawn(settings: Settings) -> list[str]:
+    def drawn(settings: RunSettings) -> list[str]:
         seen: list[str] = []
 
         def found(result: RunResult) -> bool:
             seen.append(result.values["amount"])
             return False
 
-        run(known, {}, play.server, Settings(settings.seed, found=found, draw_seed=settings.draw_seed))
+        run(known, {}, play.server, RunSettings(settings.seed, found=found, draw_seed=settings.draw_seed))
         return seen
 
-    assert drawn(Settings(5)) == drawn(Settings(5)) == drawn(Settings(6, draw_seed=5))
-    assert drawn(Settings(5)) != drawn(Settings(6))
+    assert drawn(RunSettings(5)) == drawn(RunSettings(5)) == drawn(RunSettings(6, draw_seed=5))
+    assert drawn(RunSettings(5)) != drawn(RunSettings(6))
 
 
 KINDS = """
@@ -278,34 +280,34 @@ def test_what_is_kept_is_run_again_by_the_seed_that_it_failed_with(play: Play) -
     # fails by chance of the seed alone, whatever the order
     drawn = "cmp_ok(chaos.random(), '<', 0.5::float8, 'lucky')"
     unlucky = scenario(play, counter("explore 5", drawn))
-    seeds = [seed for seed in range(12) if run(unlucky, {}, play.server, Settings(seed)).failures]
+    seeds = [seed for seed in range(12) if run(unlucky, {}, play.server, RunSettings(seed)).failures]
     lucky = next(seed for seed in range(12) if seed not in seeds)
-    run(unlucky, {}, play.server, Settings(seeds[0], key="0badc0de"))
-    again = run(unlucky, {}, play.server, Settings(lucky, key="0badc0de"))
+    run(unlucky, {}, play.server, RunSettings(seeds[0], key="0badc0de"))
+    again = run(unlucky, {}, play.server, RunSettings(lucky, key="0badc0de"))
     assert again.failures
     assert again.notes == ["this failed before: the interleaving was kept, and not searched for again"]
 
 
 def test_a_stop_forgets_nothing_that_was_kept(play: Play) -> None:
     bad = scenario(play, counter("explore 50"))
-    run(bad, {}, play.server, Settings(1, key="0badc0de"))
+    run(bad, {}, play.server, RunSettings(1, key="0badc0de"))
     stop = Stop()
     stop.set()
-    run(bad, {}, play.server, Settings(1, key="0badc0de", stop=stop))
+    run(bad, {}, play.server, RunSettings(1, key="0badc0de", stop=stop))
     stop.close()
-    again = run(bad, {}, play.server, Settings(1, key="0badc0de"))
+    again = run(bad, {}, play.server, RunSettings(1, key="0badc0de"))
     assert again.notes == ["this failed before: the interleaving was kept, and not searched for again"]
 
 
 def test_without_hypothesis_what_needs_it_is_skipped_and_says_so(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "no_hypothesis", lambda: NOT_INSTALLED)
+    monkeypatch.setattr(strategy, "no_hypothesis", lambda: NOT_INSTALLED)
     drawn = play(counter("free", head="-- chaos:given amount in 1..9"))
     assert drawn.skipped.endswith("which is not installed: pip install 'pgchaos[chaos]'")
     assert not play(counter("free", "pass()")).skipped
 
 
 def test_with_a_broken_hypothesis_what_needs_it_fails(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "no_hypothesis", lambda: "hypothesis, which cannot be imported: SyntaxError: no")
+    monkeypatch.setattr(strategy, "no_hypothesis", lambda: "hypothesis, which cannot be imported: SyntaxError: no")
     drawn = play(counter("free", head="-- chaos:given amount in 1..9"))
     assert [failure.text for failure in drawn.failures] == [
         "`given` draws values by hypothesis, which cannot be imported: SyntaxError: no"
@@ -316,11 +318,11 @@ def test_with_a_broken_hypothesis_what_needs_it_fails(play: Play, monkeypatch: p
 def test_progress_is_told_with_the_most_that_may_come(play: Play) -> None:
     told: list[tuple[int, int]] = []
     known = scenario(play, counter("free", "pass()", "-- chaos:given amount in 1..9"))
-    run(known, {}, play.server, Settings(1, progress=lambda made, most: told.append((made, most))))
+    run(known, {}, play.server, RunSettings(1, progress=lambda made, most: told.append((made, most))))
     assert told[-1] == (9, 40)
     told.clear()
     known = scenario(play, counter("explore 4", "pass()"))
-    run(known, {}, play.server, Settings(1, progress=lambda made, most: told.append((made, most))))
+    run(known, {}, play.server, RunSettings(1, progress=lambda made, most: told.append((made, most))))
     assert [most for _, most in told] == [4] * len(told)
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.engine import Replay, Settings, run
-from pgchaos.engine.faults.tally import Tally
-from pgchaos.engine.stage import Stage
-from pgchaos.history import Record, RunResult
-from pgchaos.scenario.choices import drawn
-from pgchaos.scenario.items import Fault
-from pgchaos.scenario.mutation import mutated
-from pgchaos.scenario.reader import read
-from pgchaos.schedule.board import Actor
+from pgchaos.engine.coordinator import Coordinator
+from pgchaos.engine.faults.fault_counter import FaultCounter
+from pgchaos.engine.run_settings import Replay, RunSettings
+from pgchaos.language.mutation import mutated
+from pgchaos.language.reader import read
+from pgchaos.language.search_choices import drawn
+from pgchaos.language.section_items import Fault
+from pgchaos.results import Record, RunResult
+from pgchaos.schedule.wait_rules import Actor
+from pgchaos.search.strategy import run
 from tests.engine.playing import Play, held, only
 from tests.waiting import until
 
@@ -89,7 +90,7 @@ def test_a_failure_that_was_kept_is_tried_without_the_fault_too(play: Play) -> N
     text += "-- chaos:session a allow 57P01\n-- chaos:fault terminate at any step\nSELECT 1;\nSELECT 2;\n" + WRONG
     play(text)
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
-    first, second = (run(scenario, {}, play.server, Settings(1, key="0fa17ed0")) for _ in range(2))
+    first, second = (run(scenario, {}, play.server, RunSettings(1, key="0fa17ed0")) for _ in range(2))
     assert not first.notes
     assert second.notes == ["this failed before: the interleaving was kept, and not searched for again"]
     assert [one.without_fault for one in (first, second)] == ["fails without the fault too"] * 2
@@ -112,7 +113,7 @@ def test_a_chosen_fault_is_replayed_by_its_value(play: Play) -> None:
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
     for step in ("2", "5"):
         replay = Replay(values={drawn(scenario, {})[0].name: step})
-        result = run(scenario, {}, play.server, Settings(1, replay=replay))
+        result = run(scenario, {}, play.server, RunSettings(1, replay=replay))
         assert struck(result) == [step]
 
 
@@ -180,31 +181,36 @@ def test_a_step_that_is_over_too_soon_is_passed_by(play: Play) -> None:
 
 def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     # it lasts until the fault has struck that was chosen for it, or was found to be for another
-    is_due, struck_, passed_by, begin = Tally.is_due, Tally.struck, Tally.passed_by, Stage.begin
+    is_due, struck_, passed_by, begin = (
+        FaultCounter.is_due,
+        FaultCounter.struck,
+        FaultCounter.passed_by,
+        Coordinator.begin,
+    )
     due: set[Fault] = set()
 
-    def coming(self: Tally, fault: Fault, actor: Actor) -> bool:
+    def coming(self: FaultCounter, fault: Fault, actor: Actor) -> bool:
         comes = is_due(self, fault, actor)
         due.update([fault] if comes else [])
         return comes
 
-    def strikes(self: Tally, fault: Fault) -> None:
+    def strikes(self: FaultCounter, fault: Fault) -> None:
         struck_(self, fault)
         due.discard(fault)
 
-    def passes(self: Tally, fault: Fault, why: str) -> None:
+    def passes(self: FaultCounter, fault: Fault, why: str) -> None:
         passed_by(self, fault, why)
         due.discard(fault)
 
-    def unlocks(self: Stage, actor: Actor, record: Record) -> None:
+    def unlocks(self: Coordinator, actor: Actor, record: Record) -> None:
         if "unlock" in record.statement and actor.session == "two":
             until(lambda: not due, "the fault has struck")
         begin(self, actor, record)
 
-    monkeypatch.setattr(Tally, "is_due", coming)
-    monkeypatch.setattr(Tally, "struck", strikes)
-    monkeypatch.setattr(Tally, "passed_by", passes)
-    monkeypatch.setattr(Stage, "begin", unlocks)
+    monkeypatch.setattr(FaultCounter, "is_due", coming)
+    monkeypatch.setattr(FaultCounter, "struck", strikes)
+    monkeypatch.setattr(FaultCounter, "passed_by", passes)
+    monkeypatch.setattr(Coordinator, "begin", unlocks)
     result = play(
         """
         -- chaos:session one
@@ -268,14 +274,14 @@ def test_a_fault_of_a_mutant_is_searched_for_and_replayed(play: Play) -> None:
     path.write_text(ACCOUNT + WHOLE + CHECK + MUTANT)
     scenario = read(path, "scenario.sql")
     planted = mutated(scenario, scenario.mutants[0])
-    whole, result = run(scenario, {}, play.server, Settings(1)), run(planted, {}, play.server, Settings(1))
+    whole, result = run(scenario, {}, play.server, RunSettings(1)), run(planted, {}, play.server, RunSettings(1))
     assert held(whole)
     assert whole.drawn == 0
     assert only(result).names == ("no money is lost",)
     assert (result.values, struck(result)) == ({"fault of line 18": "2"}, ["2"])
     for step in ("1", "2", "3"):
         replay = Replay(result.decisions or (), {**result.values, "fault of line 18": step})
-        again = run(planted, {}, play.server, Settings(1, replay=replay))
+        again = run(planted, {}, play.server, RunSettings(1, replay=replay))
         assert struck(again) == [step]
         # only without the first nothing is torn
         assert bool(again.failures) == (step != "1")

@@ -8,18 +8,18 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from pgchaos.engine.door import Door
+from pgchaos.engine.connection_factory import ConnectionFactory
+from pgchaos.engine.coordinator import Coordinator
+from pgchaos.engine.faults.commit_probe import CommitProbe
 from pgchaos.engine.faults.commits import CommitHold, let_go
-from pgchaos.engine.faults.faulting import Faulting
-from pgchaos.engine.faults.hand import Hand
-from pgchaos.engine.faults.probe import Probe
-from pgchaos.engine.stage import Stage
+from pgchaos.engine.faults.fault_connection import FaultConnection
+from pgchaos.engine.faults.fault_injector import FaultInjector
 from pgchaos.engine.stop import Stop
-from pgchaos.faults.kinds import disks_of
-from pgchaos.history import RunResult
-from pgchaos.scenario.items import Fault
-from pgchaos.scenario.reader import read
-from pgchaos.schedule.board import Board
+from pgchaos.language.fault_kinds import disks_of
+from pgchaos.language.reader import read
+from pgchaos.language.section_items import Fault
+from pgchaos.results import RunResult
+from pgchaos.schedule.wait_rules import WaitRules
 from pgchaos.server import PrivateServer
 from pgchaos.server.settings import NoDisk
 from tests.engine.playing import Play, only
@@ -37,26 +37,26 @@ def stop() -> Iterator[Stop]:
 
 
 @pytest.fixture
-def hand(play: Play, stop: Stop) -> Iterator[Hand]:
+def hand(play: Play, stop: Stop) -> Iterator[FaultConnection]:
     with play.server.own_sandbox((), {}, {}) as sandbox:
-        made = Hand(Door(sandbox, keep=False, join=False), stop, set())
+        made = FaultConnection(ConnectionFactory(sandbox, keep=False, join=False), stop, set())
         yield made
         made.close()
 
 
-def power(hand: Hand) -> PrivateServer:
+def power(hand: FaultConnection) -> PrivateServer:
     assert hand.power is not None
     return hand.power
 
 
-def standbys(hand: Hand) -> list[object]:
+def standbys(hand: FaultConnection) -> list[object]:
     """What the settings of the server say, and what is in force."""
     rows = hand.ask("SELECT setting FROM pg_file_settings WHERE name = 'synchronous_standby_names'")
     assert rows is not None
     return [row[0] for row in rows]
 
 
-def test_the_name_is_taken_back_again_when_commits_are_let_go(hand: Hand, stop: Stop) -> None:
+def test_the_name_is_taken_back_again_when_commits_are_let_go(hand: FaultConnection, stop: Stop) -> None:
     hold = CommitHold(hand, stop)
     assert hold.take()
     assert not standbys(hand)
@@ -66,7 +66,7 @@ def test_the_name_is_taken_back_again_when_commits_are_let_go(hand: Hand, stop: 
     assert (standbys(hand), hand.named, hand.holding.locked()) == ([], False, False)
 
 
-def test_the_name_is_taken_back_of_a_server_that_was_down_meanwhile(hand: Hand, stop: Stop) -> None:
+def test_the_name_is_taken_back_of_a_server_that_was_down_meanwhile(hand: FaultConnection, stop: Stop) -> None:
     hold = CommitHold(hand, stop)
     assert hold.take()
     hand.ask(SET)
@@ -79,8 +79,8 @@ def test_the_name_is_taken_back_of_a_server_that_was_down_meanwhile(hand: Hand, 
     assert not standbys(hand)
 
 
-def test_a_commit_that_nobody_lets_go_is_not_waited_for(hand: Hand, stop: Stop) -> None:
-    probe = Probe(hand, stop)
+def test_a_commit_that_nobody_lets_go_is_not_waited_for(hand: FaultConnection, stop: Stop) -> None:
+    probe = CommitProbe(hand, stop)
     hand.ask(SET)
     hand.ask("SELECT pg_reload_conf()")
     until(probe.waits, "a commit waits for a standby")
@@ -162,9 +162,9 @@ def test_who_waits_for_the_server_is_let_go_by_a_stop(play: Play, stop: Stop) ->
             sandbox = stack.enter_context(play.server.own_sandbox((), {}, disks_of(scenario)))
         except NoDisk as missing:
             pytest.skip(str(missing))
-        door, calm = Door(sandbox, keep=False, join=False), stack.enter_context(closing(Stop()))
-        stage = Stage(Board(scenario.sessions, {}), stop, RunResult(1))
-        faulting = Faulting(scenario, {}, door, stage, stop, calm, set())
+        door, calm = ConnectionFactory(sandbox, keep=False, join=False), stack.enter_context(closing(Stop()))
+        stage = Coordinator(WaitRules(scenario.sessions, {}), stop, RunResult(1))
+        faulting = FaultInjector(scenario, {}, door, stage, stop, calm, set())
         stack.callback(faulting.close)
         # until there is room again, which nobody makes here
         faulting.carry_out(fault, ())

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pgchaos.engine.answer import ServerError
-from pgchaos.engine.hints import About, located
-from pgchaos.scenario.place import Place
+from pgchaos.engine.error_messages import About, located
+from pgchaos.language.problems import Place
 
 HERE = Place("x.sql", 10)
 

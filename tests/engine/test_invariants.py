@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.engine import observer
+from pgchaos.engine import invariant_monitor
 from tests.engine.playing import Play, held, only
 from tests.waiting import until_sql
 
@@ -17,10 +17,10 @@ SELECT pass('checked');
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no look missed because the machine is busy: those that a lock holds up are missed all the same."""
-    monkeypatch.setitem(observer.SETTINGS, "statement_timeout", "10min")
-    monkeypatch.setattr(observer, "_PATIENCE", 60.0)
+    monkeypatch.setitem(invariant_monitor.SETTINGS, "statement_timeout", "10min")
+    monkeypatch.setattr(invariant_monitor, "_PATIENCE", 60.0)
     # a lock that the last look waits for in these tests is never given back
-    monkeypatch.setattr(observer, "_FOR_THE_LAST", 0.0)
+    monkeypatch.setattr(invariant_monitor, "_FOR_THE_LAST", 0.0)
 
 
 TORN = f"""

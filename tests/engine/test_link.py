@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from pgchaos.engine.link import Link
+from pgchaos.engine.connection import Connection
 from pgchaos.engine.stop import Stop
 from pgchaos.server import Server
 
 
 def test_who_is_terminated_while_idle_learns_why_even_if_it_was_read_before(server: Server) -> None:
     stop = Stop()
-    with server.sandbox() as sandbox, closing(Link(sandbox.conninfo, stop)) as link:
+    with server.sandbox() as sandbox, closing(Connection(sandbox.conninfo, stop)) as link:
         with server.connect() as conn:
             conn.execute("SELECT pg_terminate_backend(%s, 60000)", [link.pid])
         # no query runs: libpq takes the server's last words for a notice

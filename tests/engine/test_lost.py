@@ -12,8 +12,8 @@ from functools import partial
 import psycopg
 import pytest
 
-from pgchaos.engine import looks
-from pgchaos.history import RunResult
+from pgchaos.engine import admin_connection
+from pgchaos.results import RunResult
 from pgchaos.server import Server, ServerError, ServerSettings
 from tests.engine.playing import Play, held, only, outcomes
 from tests.waiting import until
@@ -51,7 +51,7 @@ SLOW_COMMIT = """
 @pytest.fixture
 def _late_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the engine wait for the crash that is on its way, however late the postmaster notices it."""
-    monkeypatch.setattr(looks, "_CRASH", 10.0)
+    monkeypatch.setattr(admin_connection, "_CRASH", 10.0)
 
 
 def sleeper(server: Server) -> int | None:

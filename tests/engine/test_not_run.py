@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.history import Failure
+from pgchaos.results import Failure
 from tests.engine.playing import Play, held, only
 
 EMPTY = """-- chaos:setup

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.engine import Settings, run
-from pgchaos.engine.judging.oracle import Oracle
-from pgchaos.history import Failure, RunResult
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.problems import Place
+from pgchaos.language.reader import read
 from pgchaos.oracle.model import SerialRun
 from pgchaos.oracle.search import Wanted
-from pgchaos.scenario.place import Place
-from pgchaos.scenario.reader import read
+from pgchaos.results import Failure, RunResult
+from pgchaos.search.serial_oracle import Oracle
+from pgchaos.search.strategy import run
 from pgchaos.server import ServerSettings, open_server
 from tests.conftest import ForeignServer
 from tests.engine.playing import Play, only, over_once
@@ -372,7 +373,7 @@ def test_a_run_that_was_cut_short_is_not_judged(play: Play) -> None:
 
 
 def test_orders_beyond_the_limit_are_not_decided(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pgchaos.engine.judging.oracle.MOST_ORDERS", 1)
+    monkeypatch.setattr("pgchaos.search.serial_oracle.MOST_ORDERS", 1)
     result = play(scenario(adds("a"), adds("b"), head="-- chaos:schedule a.looks b.looks a.writes b.writes"))
     failure = only(result)
     assert (failure.kind, failure.names) == ("error", ("not decided",))
@@ -417,7 +418,7 @@ def test_in_place_the_file_must_say_what_is_compared(foreign_server: ForeignServ
     with open_server(ServerSettings(dsn=foreign_server.dsn, in_place=True)) as server:
         for state, told in (("", ["error"]), ("-- chaos:state\nTABLE counter;\n", [])):
             path.write_text(scenario(adds("one", "FOR UPDATE"), adds("two", "FOR UPDATE"), rest=state + rest), "utf-8")
-            result = run(read(path, "t.sql"), {}, server, Settings(1))
+            result = run(read(path, "t.sql"), {}, server, RunSettings(1))
             assert [failure.kind for failure in result.failures][:1] == told
             assert all("a `state` section must say" in failure.text for failure in result.failures)
 

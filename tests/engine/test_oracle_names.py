@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.place import Place
+from pgchaos.language.problems import Place
+from pgchaos.results import Failure, RunResult
 from tests.engine.playing import Play, only
 
 SHOP = """-- chaos:schedule {order}

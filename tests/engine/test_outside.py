@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgchaos.history import RunResult
+from pgchaos.results import RunResult
 from pgchaos.server import Server, ServerSettings, open_server
-from pgchaos.server.outside import look_outside
+from pgchaos.server.outside_schemas import look_outside
 from tests.engine.playing import Play, only
 
 MOTEL = r"""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.engine import Replay, Settings, run
-from pgchaos.scenario.mutation import mutated
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_settings import Replay, RunSettings
+from pgchaos.language.mutation import mutated
+from pgchaos.language.reader import read
+from pgchaos.search.strategy import run
 from pgchaos.verdict import judge, judge_mutant
 from tests.engine.playing import Play, held, only
 
@@ -101,10 +102,10 @@ def test_up_to_stops_there_and_says_that_there_are_more(play: Play) -> None:
 def test_decisions_replay_the_one_permutation(play: Play) -> None:
     path = play.folder / "scenario.sql"
     decisions = play(lost()).decisions or ()
-    again = run(read(path, "scenario.sql"), {}, play.server, Settings(1, replay=Replay(decisions)))
+    again = run(read(path, "scenario.sql"), {}, play.server, RunSettings(1, replay=Replay(decisions)))
     assert only(again).names == ("both additions count",)
     assert (again.decisions, again.permutations) == (decisions, None)
-    fine = run(read(path, "scenario.sql"), {}, play.server, Settings(1, replay=Replay((0, 0, 0, 1, 1, 1))))
+    fine = run(read(path, "scenario.sql"), {}, play.server, RunSettings(1, replay=Replay((0, 0, 0, 1, 1, 1))))
     assert held(fine) == ["both additions count", "checked"]
 
 
@@ -112,7 +113,7 @@ def test_decisions_that_do_not_fit_are_told(play: Play) -> None:
     play(lost(lock="FOR UPDATE"))
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
     # b looks while a holds the row: it cannot write then
-    strayed = run(scenario, {}, play.server, Settings(1, replay=Replay((0, 1, 1, 0, 0, 1))))
+    strayed = run(scenario, {}, play.server, RunSettings(1, replay=Replay((0, 1, 1, 0, 0, 1))))
     assert strayed.notes == ["the token could not be followed: at its step 3 b[1] had no step to do"]
 
 
@@ -121,13 +122,13 @@ def test_a_token_that_was_not_copied_whole_is_told(play: Play, cut: tuple[int, .
     text = "-- chaos:schedule all\n-- chaos:session a\nSELECT 1;\nSELECT 2;\n-- chaos:session b\nSELECT 3;\nSELECT 4;\n"
     play(text + "-- chaos:check\nSELECT pass('all');")
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
-    result = run(scenario, {}, play.server, Settings(1, replay=Replay(cut)))
+    result = run(scenario, {}, play.server, RunSettings(1, replay=Replay(cut)))
     note = f"the token says who goes on at {len(cut)} steps, and this run had 4: if the token was not copied whole"
     assert result.failures == []
     assert [one[: len(note)] for one in result.notes] == [note]
-    whole = run(scenario, {}, play.server, Settings(1, replay=Replay((0, 0, 1, 1))))
+    whole = run(scenario, {}, play.server, RunSettings(1, replay=Replay((0, 0, 1, 1))))
     assert whole.notes == []
-    other = run(scenario, {}, play.server, Settings(1, replay=Replay((0, 2))))
+    other = run(scenario, {}, play.server, RunSettings(1, replay=Replay((0, 2))))
     assert "names connection 2, and the scenario has 2, which count from 0" in only(other).text
 
 
@@ -213,7 +214,7 @@ def test_a_mutant_is_caught_in_some_permutation(play: Play) -> None:
     assert not play(text).failures
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
     (mutant,) = scenario.mutants
-    result = run(mutated(scenario, mutant), {}, play.server, Settings(1))
+    result = run(mutated(scenario, mutant), {}, play.server, RunSettings(1))
     assert judge_mutant(mutant, result).outcome == "passed"
 
 
@@ -256,7 +257,7 @@ SELECT pass('checked');
 def test_selfcheck_names_the_statement_that_is_not_deterministic(play: Play, schedule: str) -> None:
     play(SELFCHECK.format(schedule=schedule, more="", value="pg_backend_pid()"))
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
-    result = run(scenario, {}, play.server, Settings(1, selfcheck=True))
+    result = run(scenario, {}, play.server, RunSettings(1, selfcheck=True))
     failure = result.failures[0]
     assert failure.text.startswith("not deterministic: a[1].1 gave SELECT 1, value = ")
     assert str(failure.place) == "scenario.sql:7"
@@ -266,4 +267,4 @@ def test_selfcheck_names_the_statement_that_is_not_deterministic(play: Play, sch
 def test_selfcheck_finds_nothing_where_there_is_nothing(play: Play, schedule: str) -> None:
     play(SELFCHECK.format(schedule=schedule, more="", value="nextval('counted')"))
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
-    assert not run(scenario, {}, play.server, Settings(1, selfcheck=True)).failures
+    assert not run(scenario, {}, play.server, RunSettings(1, selfcheck=True)).failures

@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-import pgchaos.engine.search.pinned as module
-from pgchaos.engine import Replay, Settings, Stop, pinned, run
-from pgchaos.scenario.reader import read
-from pgchaos.scenario.terms import Schedule
+import pgchaos.search.reproduce as module
+from pgchaos.engine.run_settings import Replay, RunSettings
+from pgchaos.engine.stop import Stop
+from pgchaos.language.header_model import Schedule
+from pgchaos.language.reader import read
+from pgchaos.search.reproduce import reproduce
+from pgchaos.search.strategy import run
 from tests.engine.playing import Play, only
 
 FREE = """
@@ -36,10 +39,10 @@ def test_a_free_run_that_failed_is_pinned_to_an_order_of_steps(play: Play) -> No
     failed = play(FREE)
     assert only(failed).names == ("sold once",)
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
-    decisions = pinned(scenario, {}, play.server, Settings(1), failed)
+    decisions = reproduce(scenario, {}, play.server, RunSettings(1), failed)
     assert decisions is not None
     for _ in range(3):
-        again = run(scenario, {}, play.server, Settings(1, replay=Replay(decisions)))
+        again = run(scenario, {}, play.server, RunSettings(1, replay=Replay(decisions)))
         assert only(again).names == ("sold once",)
         assert again.decisions == decisions
 
@@ -64,7 +67,7 @@ def test_a_failure_that_no_order_of_steps_brings_again_is_not(play: Play) -> Non
     for number, record in enumerate(failed.records):
         record.started_at = float(number)
     announced: list[str] = []
-    assert pinned(scenario, {}, play.server, Settings(1), failed, lambda: announced.append("now")) is None
+    assert reproduce(scenario, {}, play.server, RunSettings(1), failed, lambda: announced.append("now")) is None
     assert announced == ["now"]
     assert failed.notes[-1].endswith("there is none: run so, it does not fail")
 
@@ -104,14 +107,14 @@ def test_an_order_is_not_looked_for_where_that_takes_long_and_this_is_said(play:
     failed = play(text)
     assert only(failed).names == ("never",)
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
-    assert pinned(scenario, {}, play.server, Settings(1), failed, lambda: pytest.fail("it was run again")) is None
+    assert reproduce(scenario, {}, play.server, RunSettings(1), failed, lambda: pytest.fail("it was run again")) is None
     assert re.fullmatch(f"no order of steps that replays it was looked for: {reason}", failed.notes[-1])
 
 
 def test_short_waits_are_waited_for_again(play: Play) -> None:
     failed = play(f"-- chaos:session s\n-- chaos:delay 2ms\nSELECT pg_sleep(0.001);\n{ALONE}")
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
-    assert pinned(scenario, {}, play.server, Settings(1), failed) is not None
+    assert reproduce(scenario, {}, play.server, RunSettings(1), failed) is not None
     assert failed.notes == []
 
 
@@ -124,7 +127,7 @@ def test_the_second_run_takes_no_longer_than_the_first(play: Play, monkeypatch: 
     monkeypatch.setattr(module, "_LEAST_LIMIT", 0.01)
     stop = Stop()
     try:
-        assert pinned(scenario, {}, play.server, Settings(1, stop=stop), failed) is None
+        assert reproduce(scenario, {}, play.server, RunSettings(1, stop=stop), failed) is None
         assert not stop.is_set()
     finally:
         stop.close()
@@ -141,6 +144,6 @@ def test_a_stop_ends_the_second_run_too(play: Play) -> None:
     stop = Stop()
     try:
         # it is run again, and then the user has had enough
-        assert pinned(scenario, {}, play.server, Settings(1, stop=stop), failed, stop.set) is None
+        assert reproduce(scenario, {}, play.server, RunSettings(1, stop=stop), failed, stop.set) is None
     finally:
         stop.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.scenario.plain import Contents, connects_again, contents_for
-from pgchaos.scenario.reader import read
+from pgchaos.language.plain_files import Contents, connects_again, contents_for
+from pgchaos.language.reader import read
 from pgchaos.server import Server
 from tests.engine.playing import Play, held
 

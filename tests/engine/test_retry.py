@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.history import RunResult
+from pgchaos.results import RunResult
 from tests.engine.playing import Play, held, only, outcomes, said, texts
 
 SKEW = """

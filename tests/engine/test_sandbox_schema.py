@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.history import RunResult
+from pgchaos.results import RunResult
 from pgchaos.server import Sandbox, Server, ServerSettings, open_server
 from tests.conftest import ForeignServer
 from tests.engine.playing import Play, held, only

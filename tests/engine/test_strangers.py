@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pgchaos.engine.strangers import names
-from pgchaos.schedule.board import Actor
+from pgchaos.engine.other_backends import names
+from pgchaos.schedule.wait_rules import Actor
 from tests.engine.playing import Play, held, said
 
 TABLE = """

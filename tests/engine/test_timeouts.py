@@ -11,11 +11,11 @@ from functools import partial
 import psycopg
 import pytest
 
-from pgchaos.engine import link, observer
+from pgchaos.engine import connection, invariant_monitor
+from pgchaos.engine.lock_monitor import LockMonitor
 from pgchaos.engine.section import Section
-from pgchaos.engine.watcher import Watcher
-from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.items import Item
+from pgchaos.language.section_items import Item
+from pgchaos.results import Failure, RunResult
 from tests.engine.playing import Play, held, only, over_once, stranger
 from tests.waiting import until, until_sql
 
@@ -39,14 +39,14 @@ def only_for(monkeypatch: pytest.MonkeyPatch, part: str) -> list[float]:
         had.append(seconds)
         return seconds if of == part else 600.0
 
-    watch, run = Watcher.watch, Section.run
+    watch, run = LockMonitor.watch, Section.run
 
     def running(self: Section, items: Iterable[Item], seconds: float) -> Failure | None:
         items = list(items)
         here = part if any("pg_sleep" in str(getattr(item, "text", "")) for item in items) else "another"
         return run(self, items, limit(here, seconds))
 
-    monkeypatch.setattr(Watcher, "watch", lambda self, seconds: watch(self, limit("sessions", seconds)))
+    monkeypatch.setattr(LockMonitor, "watch", lambda self, seconds: watch(self, limit("sessions", seconds)))
     monkeypatch.setattr(Section, "run", running)
     return had
 
@@ -158,7 +158,7 @@ def test_each_section_has_a_limit_of_its_own(play: Play, part: str, monkeypatch:
 def test_a_backend_that_does_not_answer_a_cancel_loses_its_socket(
     play_own: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "_ANSWER_TO_CANCEL", 0.3)
+    monkeypatch.setattr(connection, "_ANSWER_TO_CANCEL", 0.3)
 
     def sleeper() -> int | None:
         with play_own.server.connect() as conn:
@@ -224,10 +224,10 @@ def test_a_backend_frozen_at_the_end_of_its_session_does_not_hold_up_the_run(
     play_own: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # it left a transaction open: ROLLBACK is sent to it, and nobody answers
-    from pgchaos.engine import speaker
+    from pgchaos.engine import session_connection
 
-    monkeypatch.setattr(link, "_ANSWER_TO_CANCEL", 0.2)
-    monkeypatch.setattr(speaker, "_SHORT", 0.2)
+    monkeypatch.setattr(connection, "_ANSWER_TO_CANCEL", 0.2)
+    monkeypatch.setattr(session_connection, "_SHORT", 0.2)
     result = frozen(
         play_own,
         "frozen[1]",
@@ -246,8 +246,8 @@ SELECT pass('checked');
 
 
 def test_a_frozen_invariant_does_not_hold_up_the_run(play_own: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "_ANSWER_TO_CANCEL", 0.2)
-    monkeypatch.setattr(observer, "_PATIENCE", 0.3)
+    monkeypatch.setattr(connection, "_ANSWER_TO_CANCEL", 0.2)
+    monkeypatch.setattr(invariant_monitor, "_PATIENCE", 0.3)
     result = frozen(
         play_own,
         "invariant",

@@ -9,19 +9,19 @@ from contextlib import ExitStack, closing
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.engine.turns import Turns
+from pgchaos.engine.server_lock import ServerLock
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.freezing import stop
 from tests.waiting import until
 
 
 @pytest.fixture
-def make(server: Server) -> Iterator[Callable[[], Turns]]:
+def make(server: Server) -> Iterator[Callable[[], ServerLock]]:
     """Make the turns of one process after the other."""
     with ExitStack() as stack:
 
-        def made() -> Turns:
-            turns = Turns(server.conninfo())
+        def made() -> ServerLock:
+            turns = ServerLock(server.conninfo())
             stack.callback(turns.close)
             return turns
 
@@ -34,7 +34,7 @@ def waiting(server: Server) -> int:
         return int(str(row[0])) if row else 0
 
 
-def begun(turns: Turns, *, alone: bool) -> tuple[threading.Thread, threading.Event]:
+def begun(turns: ServerLock, *, alone: bool) -> tuple[threading.Thread, threading.Event]:
     inside = threading.Event()
 
     def work() -> None:
@@ -46,14 +46,14 @@ def begun(turns: Turns, *, alone: bool) -> tuple[threading.Thread, threading.Eve
     return thread, inside
 
 
-def test_others_have_theirs_at_once(make: Callable[[], Turns]) -> None:
+def test_others_have_theirs_at_once(make: Callable[[], ServerLock]) -> None:
     one, other = make(), make()
     with one.take(alone=False), one.take(alone=False), other.take(alone=False):
         pass
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["alone is first", "alone is second"])
-def test_who_is_alone_waits_and_is_waited_for(server: Server, make: Callable[[], Turns], *, first: bool) -> None:
+def test_who_is_alone_waits_and_is_waited_for(server: Server, make: Callable[[], ServerLock], *, first: bool) -> None:
     one, other = make(), make()
     with one.take(alone=first):
         thread, inside = begun(other, alone=not first)
@@ -63,7 +63,7 @@ def test_who_is_alone_waits_and_is_waited_for(server: Server, make: Callable[[],
     assert inside.is_set()
 
 
-def test_two_of_one_process_hold_it_until_both_have_left(server: Server, make: Callable[[], Turns]) -> None:
+def test_two_of_one_process_hold_it_until_both_have_left(server: Server, make: Callable[[], ServerLock]) -> None:
     one, other = make(), make()
     with one.take(alone=False):
         with one.take(alone=False):
@@ -75,7 +75,7 @@ def test_two_of_one_process_hold_it_until_both_have_left(server: Server, make: C
     assert inside.is_set()
 
 
-def test_who_waits_is_let_go_by_a_stop(server: Server, make: Callable[[], Turns]) -> None:
+def test_who_waits_is_let_go_by_a_stop(server: Server, make: Callable[[], ServerLock]) -> None:
     one, other = make(), make()
     with one.take(alone=True):
         thread, inside = begun(other, alone=False)
@@ -86,7 +86,7 @@ def test_who_waits_is_let_go_by_a_stop(server: Server, make: Callable[[], Turns]
         until(lambda: waiting(server) == 0, "nobody waits")
 
 
-def test_a_turn_goes_with_its_connection(server: Server, make: Callable[[], Turns]) -> None:
+def test_a_turn_goes_with_its_connection(server: Server, make: Callable[[], ServerLock]) -> None:
     one, other = make(), make()
     with one.take(alone=True):
         one.close()
@@ -97,7 +97,7 @@ def test_a_turn_goes_with_its_connection(server: Server, make: Callable[[], Turn
 @pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
 def test_time_outs_of_the_role_take_no_turn_away(server: Server, setting: str) -> None:
     impatient = make_conninfo(server.conninfo(), options=f"-c {setting}=20ms")
-    one, other = Turns(server.conninfo()), Turns(impatient)
+    one, other = ServerLock(server.conninfo()), ServerLock(impatient)
     with closing(one), closing(other):
         with one.take(alone=True):
             thread, inside = begun(other, alone=True)
@@ -107,7 +107,7 @@ def test_time_outs_of_the_role_take_no_turn_away(server: Server, setting: str) -
         assert inside.is_set()
 
 
-def test_who_loses_the_connection_by_which_he_waits_waits_again(server: Server, make: Callable[[], Turns]) -> None:
+def test_who_loses_the_connection_by_which_he_waits_waits_again(server: Server, make: Callable[[], ServerLock]) -> None:
     one, other = make(), make()
     with one.take(alone=True):
         thread, inside = begun(other, alone=True)
@@ -125,7 +125,7 @@ def test_who_loses_the_connection_by_which_he_waits_waits_again(server: Server, 
 @pytest.mark.parametrize("leaves", [True, False], ids=["who leaves", "who comes"])
 def test_a_frozen_server_holds_nobody_up(*, leaves: bool) -> None:
     # without a limit it would be held up for as long as the server is frozen
-    with open_server(ServerSettings()) as own, closing(Turns(own.conninfo())) as turns:
+    with open_server(ServerSettings()) as own, closing(ServerLock(own.conninfo())) as turns:
         frozen, inside = threading.Event(), threading.Event()
 
         def work() -> None:

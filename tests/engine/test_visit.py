@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pgchaos.history import RunResult
+from pgchaos.results import RunResult
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.engine.playing import Play, held, only
 from tests.waiting import until

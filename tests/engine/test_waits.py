@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pgchaos.engine.stage import Stage
-from pgchaos.schedule.board import Actor
+from pgchaos.engine.coordinator import Coordinator
+from pgchaos.schedule.wait_rules import Actor
 from tests.engine.playing import Play, held, only, said
 from tests.waiting import until
 
@@ -17,16 +17,16 @@ SELECT pass('checked');
 """
 
 
-def hold_back(monkeypatch: pytest.MonkeyPatch, what: str, session: str, state: Callable[[Stage], bool]) -> None:
+def hold_back(monkeypatch: pytest.MonkeyPatch, what: str, session: str, state: Callable[[Coordinator], bool]) -> None:
     """Have a session tell the stage of something only once the stage is in a state."""
-    real = getattr(Stage, what)
+    real = getattr(Coordinator, what)
 
-    def told(stage: Stage, actor: Actor, *args: object) -> None:
+    def told(stage: Coordinator, actor: Actor, *args: object) -> None:
         if actor.session == session:
             until(lambda: state(stage), f"the stage stands as {session} waits for")
         real(stage, actor, *args)
 
-    monkeypatch.setattr(Stage, what, told)
+    monkeypatch.setattr(Coordinator, what, told)
 
 
 def test_each_iteration_has_its_own_barrier(play: Play) -> None:

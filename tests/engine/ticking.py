@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from psycopg import pq
 
-from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.stop import Stop
 from pgchaos.server import ServerSettings, open_server
 from tests.engine.playing import Play
@@ -69,8 +69,8 @@ def black_hole() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         conninfo = f"host=127.0.0.1 port={listening.getsockname()[1]} sslmode=disable gssencmode=disable dbname=x"
         try:
-            with pytest.raises(LinkError, match="timed out"):
-                Link(conninfo, stop, connect_timeout=2.0)
+            with pytest.raises(ConnectionLost, match="timed out"):
+                Connection(conninfo, stop, connect_timeout=2.0)
         finally:
             stop.close()
 

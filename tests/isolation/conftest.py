@@ -11,7 +11,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgchaos.engine.specs import SpecResult, SpecSettings, run_spec
-from pgchaos.isolation.reader import read
+from pgchaos.isolation.grammar import read
 from pgchaos.server import Server
 
 HERE = Path(__file__).parent

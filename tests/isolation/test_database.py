@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 
 from pgchaos.engine.specs import SpecResult, SpecSettings, run_spec
-from pgchaos.isolation.reader import read
+from pgchaos.isolation.grammar import read
 from pgchaos.server import Server, ServerSettings, open_server
 from pgchaos.server.settings import ServerError
 from tests.conftest import ForeignServer

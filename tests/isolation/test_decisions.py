@@ -2,15 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pgchaos.isolation.ahead import early, lasts, sees_others, unworn
 from pgchaos.isolation.blocked import Seen, settled
-from pgchaos.isolation.early import early
 from pgchaos.isolation.expected import differences, expected_of, nearest, place_of
-from pgchaos.isolation.lasting import lasts, sees_others, unworn
+from pgchaos.isolation.grammar import read
 from pgchaos.isolation.model import Spec
-from pgchaos.isolation.needs import Need, names_database, needs, roles, sees_the_server
-from pgchaos.isolation.reader import read
-from pgchaos.jobs import Job
-from pgchaos.spec_jobs import in_order, spec_job
+from pgchaos.isolation.side_by_side import Need, names_database, needs, roles, sees_the_server
+from pgchaos.runner.jobs import Job
+from pgchaos.runner.spec_jobs import in_order, spec_job
 
 OUTPUT = (
     "Parsed test spec with 1 sessions\n"

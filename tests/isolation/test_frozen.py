@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pgchaos.engine.specs import SpecSettings, run_spec
-from pgchaos.isolation.reader import read
+from pgchaos.isolation.grammar import read
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.freezing import SLEEP, freezing
 

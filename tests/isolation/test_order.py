@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pgchaos.isolation.model import Blocker, Step, Turn
-from pgchaos.isolation.order import Launch, Look, Play, Report, Rest, Stalled
+from pgchaos.isolation.permutation import Launch, Look, Play, Report, Rest, Stalled
 
 A1, A2 = Step("a1", "", 0, 1), Step("a2", "", 0, 2)
 B1, B2 = Step("b1", "", 1, 3), Step("b2", "", 1, 4)

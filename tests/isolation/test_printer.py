@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pgchaos.isolation.printer import table
+from pgchaos.isolation.transcript import table
 
 
 def test_numbers_stand_right_and_texts_left() -> None:

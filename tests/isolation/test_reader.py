@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from pgchaos.isolation.grammar import is_spec, read
 from pgchaos.isolation.model import Blocker, encoded
-from pgchaos.isolation.reader import is_spec, read
-from pgchaos.scenario.place import ScenarioError
+from pgchaos.language.problems import ScenarioError
 
 SESSIONS = 'session a step a1 { A } step a2 { B } session b step b1 { C } step "b 2" { D }\n'
 WRONG = {

@@ -11,11 +11,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgchaos.engine import Stop
 from pgchaos.engine.specs import SpecSettings
-from pgchaos.isolation.reader import read
+from pgchaos.engine.stop import Stop
+from pgchaos.isolation.grammar import read
+from pgchaos.runner.spec_jobs import run_spec_job, spec_job
 from pgchaos.server import Server
-from pgchaos.spec_jobs import run_spec_job, spec_job
 from tests.isolation.conftest import HERE, Play
 
 SPECS = sorted((HERE / "specs").glob("*.spec"))

@@ -8,9 +8,9 @@ from contextlib import closing
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from pgchaos.engine.specs.blocked_detector import BlockedDetector
 from pgchaos.engine.specs.connection import Connection
-from pgchaos.engine.specs.keeping import watch_conninfo
-from pgchaos.engine.specs.watch import Watch
+from pgchaos.engine.specs.connection_cache import watch_conninfo
 from pgchaos.engine.stop import Stop
 from pgchaos.server import Server
 from tests.waiting import until
@@ -29,7 +29,7 @@ def test_time_outs_of_the_role_take_no_turn_away(private_server: Server, setting
     base = private_server.conninfo()
     impatient = make_conninfo(watch_conninfo(f"{base} options='-c {setting}=20ms'"), application_name="impatient")
     with closing(stop), closing(Connection(base, stop)) as first, closing(Connection(impatient, stop)) as second:
-        one, other = Watch(first, stop), Watch(second, stop)
+        one, other = BlockedDetector(first, stop), BlockedDetector(second, stop)
         one.prepare()
         other.prepare()
         one.take_turn("a role", shared=False)

@@ -16,8 +16,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pgchaos.server.choice import LIBPQ
 from pgchaos.server.get_server import Programs, get
+from pgchaos.server.select import LIBPQ
 from pgchaos.server.settings import ServerError
 from tests.matrix.table import Row, Suite, table
 

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgchaos.oracle.anomaly import UNNAMED, Anomaly
-from pgchaos.oracle.case import Evidence
+from pgchaos.oracle.anomaly_rules import name
 from pgchaos.oracle.difference import nearest, written
+from pgchaos.oracle.evidence import Evidence
 from pgchaos.oracle.model import Named, Outcome, State
-from pgchaos.oracle.naming import name
 from pgchaos.oracle.search import Known, Wanted, contexts
-from pgchaos.oracle.sights import Context, sight
-from pgchaos.schedule.board import Actor
+from pgchaos.oracle.visibility import Context, sight
+from pgchaos.schedule.wait_rules import Actor
 from tests.oracle.toy import A, B, C, Rows, Step, Toy, Transaction, only_if, read, write
 
 

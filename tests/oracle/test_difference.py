@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from pgchaos.language.problems import Place
 from pgchaos.oracle.difference import adds_or_removes, differences, nearest, order_text, unit_text, written
-from pgchaos.oracle.model import Got, Heard, Outcome, Row, SerialRun, Table
-from pgchaos.scenario.place import Place
+from pgchaos.oracle.model import Outcome, Row, SerialRun, StatementOutput, StatementResult, Table
 from tests.oracle.toy import A, B, state, unit
 
 AT = Place("t.sql", 3)
@@ -14,11 +14,13 @@ MANY: list[Row] = [(str(n),) for n in range(7)]
 FIVE = " and ".join(f"(x = {n})" for n in range(5))
 
 
-def said(*rows: Row, tag: str = "SELECT 1", sqlstate: str = "00000", columns: tuple[str, ...] = ("x",)) -> Heard:
-    return Heard(0, sqlstate, (Got(tag, columns, rows),), AT, "SELECT x\n  FROM t")
+def said(
+    *rows: Row, tag: str = "SELECT 1", sqlstate: str = "00000", columns: tuple[str, ...] = ("x",)
+) -> StatementResult:
+    return StatementResult(0, sqlstate, (StatementOutput(tag, columns, rows),), AT, "SELECT x\n  FROM t")
 
 
-def texts(here: Heard, there: Heard) -> list[str]:
+def texts(here: StatementResult, there: StatementResult) -> list[str]:
     one = replace(unit(A, 0, []), heard=(here,))
     other = replace(one, heard=(there,))
     return [one.text for one in differences(Outcome((one,), {}), SerialRun((A,), (other,), {}))]
@@ -51,7 +53,9 @@ def texts(here: Heard, there: Heard) -> list[str]:
         ),
     ],
 )
-def test_what_a_statement_was_told_is_shown_on_both_sides(here: Heard, there: Heard, told: list[str]) -> None:
+def test_what_a_statement_was_told_is_shown_on_both_sides(
+    here: StatementResult, there: StatementResult, told: list[str]
+) -> None:
     begun = "a[1] line 3, SELECT x FROM t: "
     assert texts(here, there) == [begun + one for one in told]
 

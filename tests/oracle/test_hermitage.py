@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.engine import Settings, run
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.reader import read, variants
 from pgchaos.report.levels import cell
-from pgchaos.scenario.reader import read, variants
+from pgchaos.search.strategy import run
 from pgchaos.server import Server
 
 CASES = Path(__file__).parent / "hermitage"
@@ -40,7 +41,7 @@ def test_postgresql_lets_through_what_hermitage_says(case: str, private_server: 
     scenario = read(CASES / f"{case}.sql", case)
     found = {}
     for variables in variants(scenario):
-        result = run(scenario, variables, private_server, Settings(1))
+        result = run(scenario, variables, private_server, RunSettings(1))
         assert {failure.kind for failure in result.failures} <= {"oracle"}
         assert result.permutations is not None
         assert result.permutations.exhausted

@@ -6,16 +6,16 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgchaos.oracle.model import Outcome, SerialRun, Unit
+from pgchaos.oracle.model import OracleTransaction, Outcome, SerialRun
 from pgchaos.oracle.search import MOST_VISITS, UNDECIDED, Known, Wanted, choices, contexts, find
-from pgchaos.schedule.board import Actor
+from pgchaos.schedule.wait_rules import Actor
 from tests.oracle.toy import A, B, C, Toy, Transaction, outcome_of, read, state, write
 
 ADD: Transaction = (read("x"), write("x", lambda own: own["x"] + 1))
 LOOK: Transaction = (read("x"), read("y"))
 
 
-def with_unit(outcome: Outcome, at: int, unit: Unit) -> Outcome:
+def with_unit(outcome: Outcome, at: int, unit: OracleTransaction) -> Outcome:
     return replace(outcome, units=(*outcome.units[:at], unit, *outcome.units[at + 1 :]))
 
 
@@ -229,10 +229,10 @@ def test_a_search_among_too_many_orders_is_not_decided() -> None:
 
 def test_too_many_transactions_that_may_have_committed_are_not_decided() -> None:
     # two to the power of forty ways to leave them out; what is left out never ran
-    units = tuple(Unit(A, (1, number), "other") for number in range(40))
+    units = tuple(OracleTransaction(A, (1, number), "other") for number in range(40))
     outcome, known = Outcome(units, state({"x": 9})), Known(99_999)
     known.visits = MOST_VISITS * 9 // 10
     while isinstance(found := find(outcome, known), Wanted):
-        known.learn(found, SerialRun((A,), (Unit(A, (1, 0), "out"),), {}, "it stopped"))
+        known.learn(found, SerialRun((A,), (OracleTransaction(A, (1, 0), "out"),), {}, "it stopped"))
     assert found is UNDECIDED
     assert known.runs < 9_999

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pgchaos.language.model import Scenario
+from pgchaos.language.problems import Place
+from pgchaos.language.reader import read
+from pgchaos.language.section_items import Statement
 from pgchaos.oracle.serial import OneByOne, is_local, numbers, one_by_one
-from pgchaos.scenario.items import Statement
-from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.place import Place
-from pgchaos.scenario.reader import read
-from pgchaos.schedule.gates import Gate
-from pgchaos.schedule.orders import Blocked
+from pgchaos.schedule.scheduler import Blocked
+from pgchaos.schedule.step_points import StepPoint
 from tests.oracle.toy import A, B
 
 TEXT = """-- chaos:oracle serializable
@@ -73,9 +73,9 @@ def test_what_is_local_is_known_by_its_first_word(tmp_path: Path) -> None:
     assert not is_local(prepared)
 
 
-def gate(actor: object, ordinal: int, *, begins: bool) -> Gate:
+def gate(actor: object, ordinal: int, *, begins: bool) -> StepPoint:
     assert actor in (A, B)
-    return Gate(A if actor == A else B, str(ordinal), 1, ordinal, begins)
+    return StepPoint(A if actor == A else B, str(ordinal), 1, ordinal, begins)
 
 
 def test_a_transaction_goes_on_to_its_end_before_another_begins() -> None:

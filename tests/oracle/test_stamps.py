@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pgchaos.oracle.stamps import TIMESTAMP, TIMESTAMPTZ, Window
+from pgchaos.oracle.timestamps import TIMESTAMP, TIMESTAMPTZ, Window
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=timezone.utc).timestamp()
 WINDOW = Window(START, START + 2)

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pgchaos.oracle.model import Got, Heard, Outcome, SerialRun, Table, Unit
+from pgchaos.language.problems import Place
+from pgchaos.oracle.model import OracleTransaction, Outcome, SerialRun, StatementOutput, StatementResult, Table
 from pgchaos.oracle.search import Known, Undecided, Wanted, find
-from pgchaos.scenario.place import Place
-from pgchaos.schedule.board import Actor
+from pgchaos.schedule.wait_rules import Actor
 
 Rows = dict[str, int]
 Step = Callable[[Rows, dict[str, int]], "str | None"]
@@ -48,10 +48,10 @@ def only_if(holds: Callable[[dict[str, int]], bool], what: Step) -> Step:
     return step
 
 
-def heard(number: int, told: str) -> Heard:
+def heard(number: int, told: str) -> StatementResult:
     writes = told.startswith("UPDATE ")
-    got = Got(told) if writes else Got("SELECT 1", ("value",), ((told,),))
-    return Heard(number, "00000", (got,), Place("t.sql", number + 1), f"step {number}")
+    got = StatementOutput(told) if writes else StatementOutput("SELECT 1", ("value",), ((told,),))
+    return StatementResult(number, "00000", (got,), Place("t.sql", number + 1), f"step {number}")
 
 
 def state(rows: Rows) -> dict[str, Table]:
@@ -130,7 +130,7 @@ class Toy:
         mine: dict[Actor, _Rows] = {actor: _Rows() for actor in order}
         own: dict[Actor, dict[str, int]] = {actor: {} for actor in order}
         told: dict[Actor, list[str | None]] = {actor: [] for actor in order}
-        units: list[Unit] = []
+        units: list[OracleTransaction] = []
         while left:
             for actor in dict.fromkeys(left):
                 view, variables = _Rows(rows | mine[actor]), dict(own[actor])
@@ -164,10 +164,10 @@ class Toy:
         return found
 
 
-def unit(actor: Actor, number: int, told: Sequence[str | None]) -> Unit:
+def unit(actor: Actor, number: int, told: Sequence[str | None]) -> OracleTransaction:
     """Make a committed transaction."""
     said = tuple(heard(number * 10 + n, one) for n, one in enumerate(told) if one is not None)
-    return Unit(actor, (1, number * 10), "committed", said)
+    return OracleTransaction(actor, (1, number * 10), "committed", said)
 
 
 def outcome_of(run: SerialRun) -> Outcome:

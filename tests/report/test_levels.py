@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.history import Explored, Judged, Permutations, RunResult
+from pgchaos.language.header_model import Matrix, Schedule
+from pgchaos.language.model import Scenario
+from pgchaos.language.problems import Place
 from pgchaos.report.levels import Told, cell, level_table, told
-from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.place import Place
-from pgchaos.scenario.terms import Matrix, Schedule
+from pgchaos.results import Explored, Judged, Permutations, RunResult
 
 AT = Place("t.sql", 1)
 LEVELS = Matrix(AT, "level", ("low", "high"))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.report import live as module
-from pgchaos.report.live import Live, live
-from tests.plugin.conftest import FINE
+from pgchaos.report import live_progress as module
+from pgchaos.report.live_progress import Live, live
+from tests.pytest_plugin.conftest import FINE
 
 
 @pytest.fixture

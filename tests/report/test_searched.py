@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.history import Explored, RunResult
 from pgchaos.report.permutation import searched
+from pgchaos.results import Explored, RunResult
 
 SWAPS = "only swap steps that touch no common table"
 

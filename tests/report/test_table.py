@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pgchaos.history import Record
+from pgchaos.language.problems import Place
 from pgchaos.report.rows import session_lines, shown_rows
 from pgchaos.report.table import statement_table
-from pgchaos.scenario.place import Place
+from pgchaos.results import Record
 
 START = 1000.0
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.history import STOPPED, Assertion, Explored, Failure, Launch, Permutations, Record, RunResult, Standing
+from pgchaos.language.header_model import Schedule
+from pgchaos.language.model import Mutant, Scenario, Session
+from pgchaos.language.problems import Place
 from pgchaos.report import MAKE, failure_text, item_name, replay_line, run_text
 from pgchaos.report.table import shorten, statement_table
-from pgchaos.scenario.model import Mutant, Scenario, Session
-from pgchaos.scenario.place import Place
-from pgchaos.scenario.terms import Schedule
+from pgchaos.results import STOPPED, Assertion, Explored, Failure, Launch, Permutations, Record, RunResult, Standing
 from pgchaos.verdict import judge, judge_mutant
 
 FILE = "sql/concurrency/ticket.sql"

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.history import Assertion, Failure, FailureKind, RunResult
-from pgchaos.scenario.condition import When
-from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.place import Place
-from pgchaos.scenario.terms import Xfail
+from pgchaos.language.header_model import When, Xfail
+from pgchaos.language.model import Scenario
+from pgchaos.language.problems import Place
+from pgchaos.results import Assertion, Failure, FailureKind, RunResult
 from pgchaos.verdict import Verdict, is_named, judge
 
 HERE = Place("sql/x.sql", 9)

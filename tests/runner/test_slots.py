@@ -3,13 +3,15 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack
 
-from pgchaos.slots import Slots
+from pgchaos.runner.connection_semaphore import ConnectionSemaphore
 
 LIMIT = 60.0
 """Seconds that nothing here may take."""
 
 
-def holder(slots: Slots, count: int, log: list[int], go: threading.Event) -> tuple[threading.Thread, threading.Event]:
+def holder(
+    slots: ConnectionSemaphore, count: int, log: list[int], go: threading.Event
+) -> tuple[threading.Thread, threading.Event]:
     got = threading.Event()
 
     def hold() -> None:
@@ -24,14 +26,14 @@ def holder(slots: Slots, count: int, log: list[int], go: threading.Event) -> tup
 
 
 def test_slots_are_shared_up_to_their_number() -> None:
-    slots = Slots(3)
+    slots = ConnectionSemaphore(3)
     with slots.hold(1), slots.hold(2):
         assert slots._taken == 3
     assert slots._taken == 0
 
 
 def test_who_asks_for_many_is_not_overtaken() -> None:
-    slots, log, go = Slots(3), list[int](), threading.Event()
+    slots, log, go = ConnectionSemaphore(3), list[int](), threading.Event()
     with ExitStack() as first:
         first.enter_context(slots.hold(2))
         many, got_many = holder(slots, 3, log, go)
@@ -49,13 +51,13 @@ def test_who_asks_for_many_is_not_overtaken() -> None:
 
 
 def test_more_than_there_are_means_all() -> None:
-    slots = Slots(2)
+    slots = ConnectionSemaphore(2)
     with slots.hold(9):
         assert slots._taken == 2
 
 
 def test_slots_come_back_after_an_error() -> None:
-    slots = Slots(1)
+    slots = ConnectionSemaphore(1)
     try:
         with slots.all():
             raise ValueError

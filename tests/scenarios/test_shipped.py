@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.engine import Settings, run
-from pgchaos.engine.meeting import unsteered
-from pgchaos.history import RunResult
-from pgchaos.scenario.condition import holds
-from pgchaos.scenario.items import Statement
-from pgchaos.scenario.model import Mutant, Scenario, Session
-from pgchaos.scenario.mutation import mutants_in_force, mutated
-from pgchaos.scenario.reader import read, variants
+from pgchaos.engine.meeting_notes import unsteered
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.header_model import holds
+from pgchaos.language.model import Mutant, Scenario, Session
+from pgchaos.language.mutation import mutants_in_force, mutated
+from pgchaos.language.reader import read, variants
+from pgchaos.language.section_items import Statement
+from pgchaos.results import RunResult
+from pgchaos.search.strategy import run
 from pgchaos.server import Server, ServerSettings, open_server, start_private
 from pgchaos.verdict import is_named, judge
 
@@ -33,7 +34,7 @@ def shipped(request: pytest.FixtureRequest) -> Scenario:
 
 
 def played(scenario: Scenario, variables: Mapping[str, str], server: Server) -> RunResult:
-    result = run(scenario, variables, server, Settings(SEED))
+    result = run(scenario, variables, server, RunSettings(SEED))
     if result.skipped:
         pytest.skip(result.skipped)
     return result
@@ -103,7 +104,7 @@ def test_a_server_without_prepared_transactions_is_told_what_it_takes() -> None:
     with start_private(settings={"max_prepared_transactions": "0"}) as private:
         dsn = make_conninfo(**private.parameters)
         with open_server(ServerSettings(dsn=dsn)) as server:
-            result = run(scenario, {}, server, Settings(SEED))
+            result = run(scenario, {}, server, RunSettings(SEED))
     assert "max_prepared_transactions above 0 and a restart" in result.skipped
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from pgchaos.schedule.footprint import NOTHING, Dependence, Footprint
-from pgchaos.schedule.gates import Gate
-from pgchaos.schedule.orders import Order
+from pgchaos.schedule.scheduler import Scheduler
+from pgchaos.schedule.step_points import StepPoint
 from tests.schedule.world import everybody
 
 Step: TypeAlias = tuple[str, str]
@@ -120,12 +120,12 @@ def _footprints(program: Sequence[Step]) -> list[Footprint]:
     return found
 
 
-def remembered(programs: Programs, order: Order) -> Outcome:
+def remembered(programs: Programs, order: Scheduler) -> Outcome:
     """Have an order decide who goes on, to the end; tell what came of it."""
     memory, actors = Memory(programs), everybody(programs)
     while memory.ready():
-        gates = {actors[one]: Gate(actors[one], "", 1, memory.at(one)) for one in memory.ready()}
+        gates = {actors[one]: StepPoint(actors[one], "", 1, memory.at(one)) for one in memory.ready()}
         gate = order.next(gates, [actors[one] for one in range(len(programs)) if memory.over(one)])
-        assert isinstance(gate, Gate)
+        assert isinstance(gate, StepPoint)
         memory.step(actors.index(gate.actor))
     return memory.outcome()

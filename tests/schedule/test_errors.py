@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.scenario.items import Allow, Code, Expect
-from pgchaos.scenario.model import Retry, Session
-from pgchaos.scenario.place import Place
+from pgchaos.language.model import Retry, Session
+from pgchaos.language.problems import Place
+from pgchaos.language.section_items import Allow, Code, Expect
 from pgchaos.schedule.errors import Meaning, meaning
 
 HERE = Place("x.sql", 1)

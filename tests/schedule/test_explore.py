@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgchaos.history import Explored
-from pgchaos.schedule.board import Actor
+from pgchaos.results import Explored
 from pgchaos.schedule.explore import Explore
-from pgchaos.schedule.orders import Follow
 from pgchaos.schedule.pct import Pct, missed
+from pgchaos.schedule.scheduler import Replay
 from pgchaos.schedule.shrink import easier, weight
+from pgchaos.schedule.wait_rules import Actor
 from tests.schedule.world import everybody, played, possible
 
 Went = tuple[int, ...]
@@ -96,7 +96,7 @@ def easiest(programs: list[list[str]], start: Went, fails: Callable[[Went], bool
         if candidate is None:
             return tuple(actors.index(one) for one in taken)
         tried.add(candidate)
-        order = Follow(candidate, actors, lenient=True)
+        order = Replay(candidate, actors, lenient=True)
         went = played(programs, order)
         got = tuple(actors[one] for one in went)
         if fails(went) and weight(got, actors) < weight(taken, actors):

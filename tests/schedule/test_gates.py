@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pgchaos.schedule import gates
-from pgchaos.schedule.board import Actor
-from pgchaos.schedule.gates import PREPARED
+from pgchaos.schedule import step_points
+from pgchaos.schedule.step_points import PREPARED
+from pgchaos.schedule.wait_rules import Actor
 
 A, B, C, D = (Actor(name, 1) for name in "abcd")
 STRANGER = 4711
 
 
 def held(waits: Mapping[Actor, list[Actor | int]], idle: list[Actor]) -> tuple[set[Actor], set[Actor]]:
-    firm, here = gates.held(waits, idle)
+    firm, here = step_points.find_blocked(waits, idle)
     return set(firm), set(here)
 
 
@@ -58,6 +58,6 @@ def test_two_ways_to_the_same_holder_are_no_circle() -> None:
 
 def test_whom_one_waits_for_is_found_through_others() -> None:
     waits: dict[Actor, list[Actor | int]] = {A: [B, STRANGER], B: [C], D: [A]}
-    assert gates.reached(A, waits) == {B, C}
-    assert gates.reached(C, waits) == set()
-    assert gates.reached(A, {A: [B], B: [A]}) == {A, B}
+    assert step_points.reached(A, waits) == {B, C}
+    assert step_points.reached(C, waits) == set()
+    assert step_points.reached(A, {A: [B], B: [A]}) == {A, B}

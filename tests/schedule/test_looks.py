@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from pgchaos.schedule.board import Actor
-from pgchaos.schedule.looks import Looks, Seen
+from pgchaos.schedule.blocked import BlockedSeen, BlockedSessions
+from pgchaos.schedule.wait_rules import Actor
 
 A1, B1 = Actor("a", 1), Actor("b", 1)
 PIDS = {10: A1, 20: B1}
@@ -9,26 +9,26 @@ NOBODY: frozenset[Actor] = frozenset()
 
 
 def test_one_look_is_not_enough() -> None:
-    looks = Looks(PIDS)
-    assert looks.add({A1: Seen(1, (20,))}) == (NOBODY, NOBODY)
-    assert looks.add({A1: Seen(1, (20,))}) == (frozenset({A1}), frozenset({A1}))
+    looks = BlockedSessions(PIDS)
+    assert looks.add({A1: BlockedSeen(1, (20,))}) == (NOBODY, NOBODY)
+    assert looks.add({A1: BlockedSeen(1, (20,))}) == (frozenset({A1}), frozenset({A1}))
 
 
 def test_two_looks_at_two_statements_are_not_a_block() -> None:
-    looks = Looks(PIDS)
-    looks.add({A1: Seen(1, (20,))})
-    assert looks.add({A1: Seen(2, (20,))}) == (NOBODY, NOBODY)
+    looks = BlockedSessions(PIDS)
+    looks.add({A1: BlockedSeen(1, (20,))})
+    assert looks.add({A1: BlockedSeen(2, (20,))}) == (NOBODY, NOBODY)
 
 
 def test_two_looks_with_one_between_are_not_running() -> None:
-    looks = Looks(PIDS)
-    looks.add({A1: Seen(1, (20,))})
+    looks = BlockedSessions(PIDS)
+    looks.add({A1: BlockedSeen(1, (20,))})
     looks.add({})
-    assert looks.add({A1: Seen(1, (20,))}) == (NOBODY, NOBODY)
+    assert looks.add({A1: BlockedSeen(1, (20,))}) == (NOBODY, NOBODY)
 
 
 def test_a_stranger_and_a_prepared_transaction_block_but_are_not_of_this_scenario() -> None:
-    looks = Looks(PIDS)
-    look = {A1: Seen(1, (99,)), B1: Seen(2, (0,))}
+    looks = BlockedSessions(PIDS)
+    look = {A1: BlockedSeen(1, (99,)), B1: BlockedSeen(2, (0,))}
     looks.add(look)
     assert looks.add(look) == (frozenset({A1, B1}), NOBODY)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from pgchaos.scenario.model import Session
-from pgchaos.scenario.place import Place
-from pgchaos.scenario.terms import StepName
-from pgchaos.schedule.board import Actor
-from pgchaos.schedule.gates import Choice, Gate
-from pgchaos.schedule.orders import Blocked, Exact, Follow
+from pgchaos.language.header_model import StepName
+from pgchaos.language.model import Session
+from pgchaos.language.problems import Place
+from pgchaos.schedule.scheduler import Blocked, ListedOrder, Replay
+from pgchaos.schedule.step_points import Choice, StepPoint
+from pgchaos.schedule.wait_rules import Actor
 
 A, B = Actor("a", 1), Actor("b", 1)
 SESSIONS = [Session(Place("x.sql", 1), name, (), ("1", "2", "3"), repeat=2) for name in "ab"]
 
 
-def gate(actor: Actor, ordinal: int, iteration: int = 1) -> Gate:
-    return Gate(actor, str(ordinal + 1), iteration, ordinal)
+def gate(actor: Actor, ordinal: int, iteration: int = 1) -> StepPoint:
+    return StepPoint(actor, str(ordinal + 1), iteration, ordinal)
 
 
-def gates(*some: Gate) -> dict[Actor, Gate]:
+def gates(*some: StepPoint) -> dict[Actor, StepPoint]:
     return {one.actor: one for one in some}
 
 
-def listed(*steps: str) -> Exact:
+def listed(*steps: str) -> ListedOrder:
     names = [step.partition("#") for step in steps]
-    return Exact([StepName(n[0], 1, n[2:], int(i or 1)) for n, _, i in names], SESSIONS)
+    return ListedOrder([StepName(n[0], 1, n[2:], int(i or 1)) for n, _, i in names], SESSIONS)
 
 
 def test_listed_steps_go_in_their_order() -> None:
@@ -59,7 +59,7 @@ def test_the_end_of_the_list_is_nobody() -> None:
 
 
 def test_decisions_are_followed_then_nobody_is_interrupted() -> None:
-    order = Follow([B], (A, B))
+    order = Replay([B], (A, B))
     everybody = gates(gate(A, 0), gate(B, 0))
     assert [order.next(everybody, ()), order.next(everybody, ())] == [gate(B, 0), gate(B, 0)]
     assert order.next(gates(gate(A, 0)), {B}) == gate(A, 0)
@@ -74,11 +74,11 @@ def test_decisions_are_followed_then_nobody_is_interrupted() -> None:
 
 
 def test_after_the_decisions_the_first_in_the_file_begins() -> None:
-    assert Follow([], (A, B)).next(gates(gate(B, 0), gate(A, 0)), ()) == gate(A, 0)
+    assert Replay([], (A, B)).next(gates(gate(B, 0), gate(A, 0)), ()) == gate(A, 0)
 
 
 def test_a_decision_that_cannot_be_kept_is_told() -> None:
-    order = Follow([A, B, B], (A, B))
+    order = Replay([A, B, B], (A, B))
     only_b = gates(gate(B, 0))
     assert order.next(only_b, ()) == gate(B, 0)
     assert order.strayed == 0
@@ -87,6 +87,6 @@ def test_a_decision_that_cannot_be_kept_is_told() -> None:
 
 
 def test_a_lenient_one_leaves_such_decisions_out() -> None:
-    order = Follow([A, A, B], (A, B), lenient=True)
+    order = Replay([A, A, B], (A, B), lenient=True)
     assert order.next(gates(gate(B, 0)), ()) == gate(B, 0)
     assert order.next(gates(gate(A, 0), gate(B, 1)), ()) == gate(B, 1)

@@ -9,14 +9,14 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgchaos.scenario.model import Session
-from pgchaos.scenario.place import Place
-from pgchaos.scenario.schedules import MOST, interleavings
-from pgchaos.schedule.board import Actor
+from pgchaos.language.model import Session
+from pgchaos.language.problems import Place
+from pgchaos.language.schedules import MOST, interleavings
 from pgchaos.schedule.footprint import Dependence, Footprint
-from pgchaos.schedule.gates import Choice
-from pgchaos.schedule.orders import Follow
 from pgchaos.schedule.permutations import Frontier, actors, preemptions, switches
+from pgchaos.schedule.scheduler import Replay
+from pgchaos.schedule.step_points import Choice
+from pgchaos.schedule.wait_rules import Actor
 from tests.scaling import MOST as MOST_TIMES
 from tests.scaling import times_longer
 from tests.schedule.world import everybody, played, possible
@@ -28,7 +28,7 @@ def explored(programs: Sequence[Sequence[str]], chance: Random | None = None) ->
     """Run all that the frontier asks for."""
     frontier, found = Frontier(chance), []
     while (prefix := frontier.take()) is not None:
-        order = Follow(prefix, everybody(programs))
+        order = Replay(prefix, everybody(programs))
         found.append(played(programs, order))
         assert order.strayed is None
         # none with fewer is left

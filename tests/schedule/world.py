@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pgchaos.schedule.board import Actor
-from pgchaos.schedule.gates import Gate
-from pgchaos.schedule.orders import Order
+from pgchaos.schedule.scheduler import Scheduler
+from pgchaos.schedule.step_points import StepPoint
+from pgchaos.schedule.wait_rules import Actor
 
 Programs = Sequence[Sequence[str]]
 
@@ -56,13 +56,13 @@ def everybody(programs: Sequence[Sequence[object]]) -> tuple[Actor, ...]:
     return tuple(Actor(str(number), 1) for number in range(len(programs)))
 
 
-def played(programs: Programs, order: Order) -> tuple[int, ...]:
+def played(programs: Programs, order: Scheduler) -> tuple[int, ...]:
     """Have an order decide who goes on, to the end; tell who went."""
     world, actors = World(programs), everybody(programs)
     while world.ready():
-        gates = {actors[i]: Gate(actors[i], "", 1, 0) for i in world.ready()}
+        gates = {actors[i]: StepPoint(actors[i], "", 1, 0) for i in world.ready()}
         gate = order.next(gates, [actors[i] for i in world.ended()])
-        assert isinstance(gate, Gate)
+        assert isinstance(gate, StepPoint)
         world.step(actors.index(gate.actor))
     return tuple(world.went)
 

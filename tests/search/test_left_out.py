@@ -10,13 +10,14 @@ from typing import TypeAlias
 
 import pytest
 
-from pgchaos.engine import Settings, run
-from pgchaos.engine.search.touching import Touching
-from pgchaos.history import Explored, RunResult
-from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.mutation import mutated
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.model import Scenario
+from pgchaos.language.mutation import mutated
+from pgchaos.language.reader import read
+from pgchaos.results import Explored, RunResult
 from pgchaos.schedule.footprint import NOTHING
+from pgchaos.search.strategy import run
+from pgchaos.search.touched_relations import Touching
 from pgchaos.server import Server
 
 RACES = Path(__file__).parent / "races"
@@ -45,7 +46,7 @@ def explored(scenario: Scenario, server: Server) -> tuple[set[Came], Explored]:
         return False
 
     long = replace(scenario, schedule=replace(scenario.schedule, kind="explore", limit=2000))
-    result = run(long, {}, server, Settings(1, found=found))
+    result = run(long, {}, server, RunSettings(1, found=found))
     assert result.explored is not None
     assert result.explored.exhausted
     return came, result.explored
@@ -418,7 +419,7 @@ SELECT pass('checked');
 
 def test_selfcheck_swaps_steps_that_are_taken_for_independent(private_server: Server, tmp_path: Path) -> None:
     scenario = _written(SWAPPED.format(table="other"), tmp_path)
-    result = run(scenario, {}, private_server, Settings(1, selfcheck=True))
+    result = run(scenario, {}, private_server, RunSettings(1, selfcheck=True))
     assert result.explored is not None
     assert (result.explored.runs, result.explored.of) == (1, 2)
     assert result.failures == []
@@ -433,8 +434,8 @@ def test_selfcheck_finds_that_two_steps_were_taken_for_independent_and_are_not(
 
     monkeypatch.setattr(Touching, "after", know_nothing)
     scenario = _written(SWAPPED.format(table="one"), tmp_path)
-    assert not run(scenario, {}, private_server, Settings(1)).failures
-    failure = run(scenario, {}, private_server, Settings(1, selfcheck=True)).failures[0]
+    assert not run(scenario, {}, private_server, RunSettings(1)).failures
+    failure = run(scenario, {}, private_server, RunSettings(1, selfcheck=True)).failures[0]
     assert failure.text == (
         "not deterministic: b[1].1 gave SELECT 1, n = 1; "
         "then, with a[1].1 and b[1].1 swapped, which touch no common table, b[1].1 gave SELECT 1, n = 0"

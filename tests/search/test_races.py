@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.engine import Settings, run
-from pgchaos.history import RunResult
-from pgchaos.scenario.model import Mutant, Scenario
-from pgchaos.scenario.mutation import mutated
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.model import Mutant, Scenario
+from pgchaos.language.mutation import mutated
+from pgchaos.language.reader import read
+from pgchaos.results import RunResult
+from pgchaos.search.strategy import run
 from pgchaos.server import Server
 from pgchaos.verdict import is_found
 
@@ -57,7 +58,7 @@ def order(scenario: Scenario, result: RunResult) -> str:
 def test_it_is_found_and_shrunk(name: str, seed: int, private_server: Server) -> None:
     scenario, mutant = race(name)
     racing = mutated(scenario, mutant)
-    settings = Settings(seed, found=lambda result: is_found(racing, mutant, {}, result))
+    settings = RunSettings(seed, found=lambda result: is_found(racing, mutant, {}, result))
     result = run(racing, {}, private_server, settings)
     assert is_found(racing, mutant, {}, result), result.explored
     assert order(scenario, result) == EASIEST[name]
@@ -67,5 +68,5 @@ def test_it_is_found_and_shrunk(name: str, seed: int, private_server: Server) ->
 def test_its_repair_is_fine(name: str, private_server: Server) -> None:
     scenario, _ = race(name)
     short = replace(scenario, schedule=replace(scenario.schedule, limit=RUNS))
-    result = run(short, {}, private_server, Settings(1))
+    result = run(short, {}, private_server, RunSettings(1))
     assert not result.failures, [failure.text for failure in result.failures]

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import pgchaos
-from pgchaos.server.place import parents
+from pgchaos.server.server_folder import parents
 from tests.conftest import ForeignServer
 from tests.waiting import until
 

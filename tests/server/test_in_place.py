@@ -9,9 +9,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.engine import Settings, run
-from pgchaos.history import RunResult
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.reader import read
+from pgchaos.results import RunResult
+from pgchaos.search.strategy import run
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.conftest import ForeignServer
 from tests.engine.playing import held
@@ -42,7 +43,7 @@ def reader(foreign_server: ForeignServer, shop: str) -> str:
 def play(server: Server, folder: Path, text: str) -> RunResult:
     path = folder / "file.sql"
     path.write_text(text)
-    return run(read(path), {}, server, Settings(1, 60.0))
+    return run(read(path), {}, server, RunSettings(1, 60.0))
 
 
 def names(dsn: str) -> list[str]:

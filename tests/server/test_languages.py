@@ -17,10 +17,10 @@ from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL
 
 from pgchaos.engine.answer import ServerError
-from pgchaos.engine.connecting import LinkError, connected, recovers
+from pgchaos.engine.connect import ConnectionLost, connected, recovers
 from pgchaos.engine.stop import Stop
 from pgchaos.server import ServerSettings, binaries, open_server
-from pgchaos.server.maker import connect_for_long
+from pgchaos.server.database_factory import connect_for_long
 from tests.engine.playing import Play, held, only
 
 GERMAN = Path("/usr/share/locale/de/LC_MESSAGES/postgres-15.mo")
@@ -107,7 +107,7 @@ def stop() -> Iterator[Stop]:
 def test_a_refusal_is_known_by_its_state(
     german: str, stop: Stop, parameters: dict[str, str], state: str, words: str
 ) -> None:
-    with pytest.raises(LinkError) as refused:
+    with pytest.raises(ConnectionLost) as refused:
         connected(make_conninfo(german, **parameters), stop, 30)
     error = refused.value.error
     assert error.sqlstate == state
@@ -123,7 +123,7 @@ def test_a_german_server_without_room_is_known(german: str, stop: Stop) -> None:
             for _ in range(100):
                 stack.callback(connected(german, stop, 30).finish)
 
-        with pytest.raises(LinkError) as refused:
+        with pytest.raises(ConnectionLost) as refused:
             take_all()
     assert refused.value.error.sqlstate == "53300"
 
@@ -132,7 +132,7 @@ def test_a_server_that_recovers_is_known_and_waited_for(german: str, stop: Stop)
     def refusal() -> ServerError | None:
         try:
             connected(german, stop, 30).finish()
-        except LinkError as refused:
+        except ConnectionLost as refused:
             return refused.error
         return None
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from pgchaos.server import Server, ServerSettings, open_server
-from pgchaos.server.ledger import Ledger
+from pgchaos.server.created_databases import CreatedDatabases
 from tests.waiting import until
 
 
 def test_nothing_is_explained_by_everybody() -> None:
-    assert Ledger().explains([])
+    assert CreatedDatabases().explains([])
 
 
 def test_what_was_noted_is_explained_and_nothing_else() -> None:
-    ledger = Ledger()
+    ledger = CreatedDatabases()
     ledger.note(5)
     assert ledger.explains([5])
     assert not ledger.explains([5, 6])
 
 
 def test_the_one_of_several_is_known_once_the_others_are() -> None:
-    ledger = Ledger()
+    ledger = CreatedDatabases()
     ledger.note_among([5, 6])
     assert not ledger.explains([5])
     ledger.note(5)
@@ -30,7 +30,7 @@ def test_the_one_of_several_is_known_once_the_others_are() -> None:
 
 
 def test_one_that_shares_its_time_with_a_stranger_s_stays_unknown() -> None:
-    ledger = Ledger()
+    ledger = CreatedDatabases()
     ledger.note_among([5, 6, 7])
     ledger.note(5)
     assert not ledger.explains([6])

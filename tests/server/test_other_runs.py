@@ -14,20 +14,20 @@ import psycopg
 import pytest
 
 from pgchaos.server import ServerSettings, open_server
+from pgchaos.server.created_databases import CreatedDatabases
+from pgchaos.server.database_factory import DatabaseFactory
 from pgchaos.server.database_names import name_while_made, run_of
 from pgchaos.server.lease import Lease
-from pgchaos.server.ledger import Ledger
-from pgchaos.server.maker import Maker
 from pgchaos.server.processes import has_ended, start_of, system_id
-from pgchaos.server.records import clock
-from pgchaos.server.runs import LEASE, Run
+from pgchaos.server.run_id import LEASE, RunId
+from pgchaos.server.run_records import clock
 from tests.conftest import ForeignServer
 from tests.server.conftest import connections, needs_root
 from tests.server.killing import maker_run
 from tests.waiting import until
 
 NAME = "pgchaos_0badcafe_1"
-ELSEWHERE = Run("0badcafe", "elsewhere", 1, 0.0, "f" * 12, 1)
+ELSEWHERE = RunId("0badcafe", "elsewhere", 1, 0.0, "f" * 12, 1)
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ def now(foreign_server: ForeignServer) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def ended() -> Run:
+def ended() -> RunId:
     """A run of this system whose process has ended."""
-    script = "import sys; from pgchaos.server.runs import Run; sys.stdout.write(Run.new().dumps())"
+    script = "import sys; from pgchaos.server.run_id import RunId; sys.stdout.write(Run.new().dumps())"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    run = Run.loads(done.stdout)
+    run = RunId.loads(done.stdout)
     assert run is not None
     return replace(run, id="0badcafe")
 
@@ -93,7 +93,7 @@ def test_run_that_is_connected_lives_whatever_its_record_says(foreign_server: Fo
     "record",
     [
         '{"id": "0badcafe", "host": "elsewhere", "pid": 1, "started": 0.0}',
-        Run("deadbeef", "elsewhere", 1, 0.0, "f" * 12, 1, 1).dumps(),
+        RunId("deadbeef", "elsewhere", 1, 0.0, "f" * 12, 1, 1).dumps(),
         "ours, keep it",
         '[{"id": "0badcafe"}]',
     ],
@@ -105,9 +105,9 @@ def test_record_that_proves_nothing_removes_nothing(foreign_server: ForeignServe
     assert len(notes) == 1
 
 
-def test_run_of_this_system_is_over_when_its_process_is(foreign_server: ForeignServer, now: int, ended: Run) -> None:
+def test_run_of_this_system_is_over_when_its_process_is(foreign_server: ForeignServer, now: int, ended: RunId) -> None:
     assert stays(foreign_server, ended.at(now).dumps()) == (False, [])
-    me = Run.new()
+    me = RunId.new()
     alive = replace(ended, pid=me.pid, start=me.start)
     assert stays(foreign_server, alive.at(1).dumps()) == (True, []), "a process that runs needs no lease"
     assert stays(foreign_server, replace(alive, start=me.start - 1).at(now).dumps()) == (False, []), "reused pid"
@@ -117,13 +117,13 @@ def test_run_of_this_system_is_over_when_its_process_is(foreign_server: ForeignS
 
 
 def test_name_of_a_database_that_is_being_made_says_whose_it_is(
-    foreign_server: ForeignServer, now: int, ended: Run
+    foreign_server: ForeignServer, now: int, ended: RunId
 ) -> None:
     name = name_while_made(ended.at(now), NAME)
     assert run_of(name, "None") == replace(ended.at(now), host="", started=0.0)
     assert len(name_while_made(replace(ended, pid=4194304, start=10**11).at(4 * 10**9), f"{NAME}23456")) <= 63
     assert stays(foreign_server, "", name) == (False, [])
-    assert stays(foreign_server, "", name_while_made(Run.new().at(now), NAME))[0]
+    assert stays(foreign_server, "", name_while_made(RunId.new().at(now), NAME))[0]
     there, notes = stays(foreign_server, "", name_while_made(ELSEWHERE.at(now), NAME))
     assert there
     assert "process 1 on an unknown host, is not known to be over (last sign of life 0 min ago)" in notes[0]
@@ -137,21 +137,21 @@ def test_databases_are_called_shortly_once_their_record_is_written(foreign_serve
         with server.connect() as conn:
             query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
             (comment,) = conn.execute(query, [sandbox.database]).fetchone() or ("",)
-        run = Run.loads(str(comment))
+        run = RunId.loads(str(comment))
         assert run is not None
         assert run.at(0) == server.run
         assert run.renewed > 0
 
 
 def test_lease_is_renewed(foreign_server: ForeignServer) -> None:
-    def renewed() -> list[Run]:
+    def renewed() -> list[RunId]:
         with foreign_server.connect() as conn:
             rows = conn.execute("SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database").fetchall()
         runs = (run_of(str(name), str(comment)) for name, comment in rows)
         return [one for one in runs if one is not None and one.id == run.id]
 
-    run = Run.new()
-    maker = Maker(foreign_server.role("tester"), run, ours=False, pgtap_from=None, ledger=Ledger())
+    run = RunId.new()
+    maker = DatabaseFactory(foreign_server.role("tester"), run, ours=False, pgtap_from=None, ledger=CreatedDatabases())
     names = [maker.clone("template0"), maker.clone("template0")]
     maker.close()
     with foreign_server.connect() as conn:
@@ -241,8 +241,8 @@ def test_system_is_told_from_others_of_the_same_kernel(space: str) -> None:
 
 
 def test_database_of_somebody_else_that_has_the_name_is_not_dropped(foreign_server: ForeignServer) -> None:
-    run = Run.new()
-    maker = Maker(foreign_server.dsn, run, ours=False, pgtap_from=None, ledger=Ledger())
+    run = RunId.new()
+    maker = DatabaseFactory(foreign_server.dsn, run, ours=False, pgtap_from=None, ledger=CreatedDatabases())
     taken = f"pgchaos_{run.id}_1"
     with foreign_server.connect() as conn:
         conn.execute(f"CREATE DATABASE {taken}".encode())

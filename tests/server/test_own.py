@@ -14,19 +14,19 @@ import psutil
 import psycopg
 import pytest
 
-from pgchaos.faults import carrying
-from pgchaos.scenario.place import Place
-from pgchaos.scenario.terms import Requirement
+from pgchaos.engine.faults import actions
+from pgchaos.language.header_model import Requirement
+from pgchaos.language.problems import Place
 from pgchaos.server import ServerError
-from pgchaos.server.own import OwnServers
+from pgchaos.server.cluster import ClusterFactory
 from pgchaos.server.settings import NoDisk
 from tests.server.conftest import living_in, needs_root
 from tests.waiting import until
 
 HOLDER = """
 import sys
-from pgchaos.server.own import OwnServers
-own = OwnServers(None, None)
+from pgchaos.server.cluster import ClusterFactory
+own = ClusterFactory(None, None)
 disks = {"disk": 8 << 20, "wal": 64 << 20} if sys.argv[1:] else {}
 with own.sandbox(disks=disks) as sandbox:
     print(sandbox.power.folder, own._prepared.folder, flush=True)
@@ -35,8 +35,8 @@ with own.sandbox(disks=disks) as sandbox:
 
 
 @pytest.fixture(scope="module")
-def own() -> Iterator[OwnServers]:
-    servers = OwnServers(None, None)
+def own() -> Iterator[ClusterFactory]:
+    servers = ClusterFactory(None, None)
     yield servers
     servers.close()
 
@@ -48,7 +48,7 @@ def shown(conninfo: str, query: str) -> str:
     return str(row[0])
 
 
-def test_it_has_the_toolkit_and_its_parameters(own: OwnServers) -> None:
+def test_it_has_the_toolkit_and_its_parameters(own: ClusterFactory) -> None:
     with own.sandbox(settings={"work_mem": "77kB"}) as sandbox:
         assert shown(sandbox.conninfo, "SHOW work_mem") == "77kB"
         assert shown(sandbox.conninfo, "SELECT count(*) FROM chaos.history") == "0"
@@ -60,13 +60,13 @@ def test_it_has_the_toolkit_and_its_parameters(own: OwnServers) -> None:
     assert living_in(folder) == []
 
 
-def test_it_has_extensions_that_are_asked_for(own: OwnServers) -> None:
+def test_it_has_extensions_that_are_asked_for(own: ClusterFactory) -> None:
     with own.sandbox(("btree_gist",)) as sandbox:
         assert shown(sandbox.conninfo, "SELECT extname FROM pg_extension WHERE extname = 'btree_gist'") == "btree_gist"
         assert shown(sandbox.conninfo, "SELECT count(*) FROM chaos.history") == "0"
 
 
-def test_several_stand_side_by_side(own: OwnServers) -> None:
+def test_several_stand_side_by_side(own: ClusterFactory) -> None:
     def one(number: int) -> str:
         with own.sandbox() as sandbox, psycopg.connect(sandbox.conninfo, autocommit=True) as conn:
             conn.execute(f"CREATE TABLE t AS SELECT {number} AS id".encode())
@@ -77,7 +77,7 @@ def test_several_stand_side_by_side(own: OwnServers) -> None:
 
 
 @pytest.mark.parametrize("how", ["crash", "fast", "immediate"])
-def test_it_comes_back(own: OwnServers, how: str) -> None:
+def test_it_comes_back(own: ClusterFactory, how: str) -> None:
     with own.sandbox() as sandbox:
         power = sandbox.power
         assert power is not None
@@ -98,7 +98,7 @@ def test_it_comes_back(own: OwnServers, how: str) -> None:
         assert shown(sandbox.conninfo, "SELECT count(*) FROM t") == "0"
 
 
-def test_a_server_that_does_not_start_leaves_nothing(own: OwnServers) -> None:
+def test_a_server_that_does_not_start_leaves_nothing(own: ClusterFactory) -> None:
     with pytest.raises(ServerError, match="shared_buffers") as raised, own.sandbox(settings={"shared_buffers": "1"}):
         pass
     assert "no private server from" in str(raised.value)
@@ -114,14 +114,16 @@ def test_a_server_that_does_not_start_leaves_nothing(own: OwnServers) -> None:
         (Requirement(Place("x", 1), "own server"), ""),
     ],
 )
-def test_requirements_are_asked_of_a_server_of_its_own(own: OwnServers, requirement: Requirement, said: str) -> None:
+def test_requirements_are_asked_of_a_server_of_its_own(
+    own: ClusterFactory, requirement: Requirement, said: str
+) -> None:
     missing = own.missing(requirement)
     assert missing.startswith(said)
     assert bool(missing) == bool(said)
 
 
 @needs_root
-def test_disks_can_be_filled_by_root(own: OwnServers) -> None:
+def test_disks_can_be_filled_by_root(own: ClusterFactory) -> None:
     with own.sandbox(disks={"disk": 8 << 20}) as sandbox:
         assert sandbox.power is not None
         place = str(sandbox.power.folder / "disk")
@@ -134,12 +136,12 @@ def test_disks_can_be_filled_by_root(own: OwnServers) -> None:
 
 
 @needs_root
-def test_a_disk_has_room_again_though_somebody_still_holds_what_filled_it(own: OwnServers) -> None:
+def test_a_disk_has_room_again_though_somebody_still_holds_what_filled_it(own: ClusterFactory) -> None:
     with own.sandbox(disks={"disk": 8 << 20}) as sandbox:
         assert sandbox.power is not None
         disk = sandbox.power.folder / "disk"
         before = os.statvfs(disk).f_bavail
-        carrying.fill(SimpleNamespace(power=sandbox.power), "disk")
+        actions.fill(SimpleNamespace(power=sandbox.power), "disk")
         assert os.statvfs(disk).f_bavail == 0
         assert not [path for path in disk.iterdir() if path.is_file()]
         # as a process does that is being started just then
@@ -159,7 +161,7 @@ def _is_below(link: Path, folder: Path) -> bool:
         return False
 
 
-def test_nobody_else_is_given_a_disk(own: OwnServers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_else_is_given_a_disk(own: ClusterFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(NoDisk, match="only root can mount"), own.sandbox(disks={"disk": 8 << 20}):
         pass

@@ -12,9 +12,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgchaos.scenario.place import Place
-from pgchaos.scenario.terms import Requirement
-from pgchaos.server import ServerError, ServerSettings, get_pgtap, open_server, pgtap, pins
+from pgchaos.language.header_model import Requirement
+from pgchaos.language.problems import Place
+from pgchaos.server import ServerError, ServerSettings, download, get_pgtap, open_server, pgtap
 from tests.conftest import ForeignServer
 
 
@@ -179,7 +179,7 @@ def test_npm_package_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         tar.add(inner, "package/dist/pgtap.tar.gz")
     command(bindir, "npm", f'/bin/cp {package} "$6"')
     digest = hashlib.sha512(package.read_bytes()).digest()
-    pinned = pins.PGTAP._replace(integrity=f"sha512-{base64.b64encode(digest).decode()}")
+    pinned = download.PGTAP._replace(integrity=f"sha512-{base64.b64encode(digest).decode()}")
     monkeypatch.setenv("PATH", str(bindir))
     monkeypatch.setattr(get_pgtap, "target", lambda: target)
     said: list[str] = []

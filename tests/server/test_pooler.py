@@ -9,8 +9,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.engine import Settings, run
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.reader import read
+from pgchaos.search.strategy import run
 from pgchaos.server import ServerError, ServerSettings, open_server
 from tests.conftest import ForeignServer
 from tests.engine.playing import held
@@ -98,7 +99,7 @@ def test_each_connection_is_looked_at(shop: str, tmp_path: Path) -> None:
     path = tmp_path / "one.sql"
     path.write_text(SCENARIO)
     with psycopg.connect(shop, autocommit=True) as conn, open_server(ServerSettings(dsn=shop, in_place=True)) as server:
-        assert held(run(read(path), {}, server, Settings(1, 60.0))) == ["inserted"]
+        assert held(run(read(path), {}, server, RunSettings(1, 60.0))) == ["inserted"]
         if server.version < 170000:
             pytest.skip("login event triggers came with PostgreSQL 17")
         # only sessions of scenarios: what is looked at before anything is made is as it should be
@@ -110,6 +111,6 @@ def test_each_connection_is_looked_at(shop: str, tmp_path: Path) -> None:
             END $$;
             CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION public.login();
         """)
-        result = run(read(path), {}, server, Settings(1, 60.0))
+        result = run(read(path), {}, server, RunSettings(1, 60.0))
         assert any("began with public" in failure.text for failure in result.failures), result.failures
         assert conn.execute("SELECT to_regclass('public.t')").fetchone() == (None,)

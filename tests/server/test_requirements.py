@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.scenario.place import Place
-from pgchaos.scenario.terms import Requirement
+from pgchaos.language.header_model import Requirement
+from pgchaos.language.problems import Place
 from pgchaos.server import Server, ServerSettings, open_server
 from pgchaos.server.requirements import satisfies
 from tests.conftest import ForeignServer

@@ -19,12 +19,12 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.faults import carrying
+from pgchaos.engine.faults import actions
 from pgchaos.posix.disks import Ballast
 from pgchaos.server import PrivateServer, binaries, start_private
+from pgchaos.server.cluster import ClusterFactory
 from pgchaos.server.leftovers import remove_dead_servers
-from pgchaos.server.own import OwnServers
-from pgchaos.server.place import make_folder
+from pgchaos.server.server_folder import make_folder
 from tests.server.conftest import living_in
 from tests.waiting import until
 
@@ -117,12 +117,12 @@ def test_a_disk_that_is_not_mounted_is_not_filled(tmp_path: Path) -> None:
 
 
 def test_a_disk_is_not_filled_through_a_link(victim: Path) -> None:
-    own = OwnServers(None, None)
+    own = ClusterFactory(None, None)
     with contextlib.closing(own), own.sandbox(disks={"disk": 8 << 20}) as sandbox:
         assert sandbox.power is not None
         attempt(sandbox.power, f"ln -s '{victim}' {sandbox.power.folder}/disk/pgchaos.ballast")
         with no_large_files():
-            carrying.fill(SimpleNamespace(power=sandbox.power), "disk")
+            actions.fill(SimpleNamespace(power=sandbox.power), "disk")
         sandbox.power.empty()
     assert victim.read_text() == "untouched"
 
@@ -181,8 +181,8 @@ def test_a_process_that_is_no_child_of_the_server_is_not_killed_for_it(
     server: PrivateServer, bystander: subprocess.Popen[bytes]
 ) -> None:
     reach = SimpleNamespace(power=server, ask=lambda _: [])
-    with pytest.raises(carrying.Missed):
-        carrying._kill_one(reach, bystander.pid)
+    with pytest.raises(actions.TargetGone):
+        actions._kill_one(reach, bystander.pid)
     assert bystander.poll() is None
 
 

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from pgchaos.server import Server, ServerError, ServerSettings, open_server
-from pgchaos.server.shared import SharedDatabase
-from pgchaos.server.shelf import Shelf
+from pgchaos.server.connection_cache import ConnectionCache
+from pgchaos.server.schema_pool import SharedDatabase
 from tests.waiting import until
 
 
@@ -113,7 +113,7 @@ class Thing:
 
 
 def test_a_shelf_gives_what_had_the_same_use_first() -> None:
-    shelf, check, one, two = Shelf(""), Thing(), Thing(), Thing()
+    shelf, check, one, two = ConnectionCache(""), Thing(), Thing(), Thing()
     assert all([shelf.put("check", check), shelf.put("session", one), shelf.put("session", two)])
     assert shelf.take("check") is check
     assert shelf.take("setup") is two
@@ -122,7 +122,7 @@ def test_a_shelf_gives_what_had_the_same_use_first() -> None:
 
 
 def test_a_shelf_has_an_end() -> None:
-    shelf, things = Shelf(""), [Thing() for _ in range(40)]
+    shelf, things = ConnectionCache(""), [Thing() for _ in range(40)]
     kept = [thing for thing in things if shelf.put("session", thing)]
     assert 0 < len(kept) < 40
     assert shelf.clear() == len(kept)

@@ -14,7 +14,7 @@ import pytest
 
 from pgchaos.server import ServerError
 from pgchaos.server.private import start_private
-from pgchaos.server.watch import Watch
+from pgchaos.server.supervisor_client import SupervisorClient
 from tests.server.conftest import alive, living_in
 from tests.waiting import until
 
@@ -30,7 +30,7 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 def test_late_answer_is_not_taken_for_that_of_the_next_order() -> None:
-    with Watch() as watch:
+    with SupervisorClient() as watch:
         assert watch.ask("look") == {"running": False}
         with stopped(watch.pid), pytest.raises(ServerError, match=r"did not answer `look` within 0\.2 s"):
             watch.ask("look", 0.2)
@@ -49,7 +49,7 @@ def test_order_sent_while_another_is_obeyed_is_no_end_of_the_run() -> None:
 
 
 def test_order_that_does_not_fit_into_the_pipe_ends_in_time_and_is_sent_whole_later() -> None:
-    with Watch() as watch:
+    with SupervisorClient() as watch:
         assert watch.ask("look") == {"running": False}
         began = time.monotonic()
         with stopped(watch.pid), pytest.raises(ServerError, match="did not answer `watch`"):
@@ -60,7 +60,7 @@ def test_order_that_does_not_fit_into_the_pipe_ends_in_time_and_is_sent_whole_la
 
 
 def test_error_in_the_supervisor_is_told_with_its_traceback_and_the_server_is_still_watched() -> None:
-    with Watch() as watch:
+    with SupervisorClient() as watch:
         error = watch.ask("nonsense")["error"]
         assert "Traceback" in error
         assert "do_nonsense" in error
@@ -84,7 +84,7 @@ def test_supervisor_that_cannot_answer_ends_and_its_server_with_it(how: signal.S
 
 
 def test_several_threads_ask_at_once() -> None:
-    with Watch() as watch, ThreadPoolExecutor(8) as pool:
+    with SupervisorClient() as watch, ThreadPoolExecutor(8) as pool:
         orders = ["look", "forget"] * 50
         answers = list(pool.map(watch.ask, orders))
     assert answers == [{"running": False}, {}] * 50

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-from pgchaos.engine import Settings
-from pgchaos.engine.once import run_once
-from pgchaos.history import RunResult
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_once import run_once
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.reader import read
+from pgchaos.results import RunResult
 from pgchaos.server import Sandbox, Server, ServerSettings, open_server
 from tests.soak.counting import count, settled
 from tests.soak.rounds import Round, made
@@ -74,7 +74,7 @@ def _play(one: Round, folder: Path, server: Server, sandbox: Sandbox, seed: int)
     path = folder / "round.sql"
     path.write_text(one.text, encoding="utf-8")
     scenario = read(path, f"round {one.number}")
-    return run_once(scenario, {}, server, Settings(seed, 60.0), lend=lambda: nullcontext(sandbox))
+    return run_once(scenario, {}, server, RunSettings(seed, 60.0), lend=lambda: nullcontext(sandbox))
 
 
 if __name__ == "__main__":

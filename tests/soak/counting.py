@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from pgchaos.server.place import parents
+from pgchaos.server.server_folder import parents
 
 
 @dataclass(frozen=True, slots=True)

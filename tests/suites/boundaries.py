@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pgchaos.scenario.items import Parts, Send
-from pgchaos.scenario.lexemes import Command, Lexeme, Mistake, Sql
-from pgchaos.scenario.psql import evaluate, texts
-from tests.scenario.psql_log import bare
+from pgchaos.language.lexemes import Command, Lexeme, Mistake, Sql
+from pgchaos.language.section_items import Parts, Send
+from pgchaos.language.substitution import evaluate, texts
+from tests.language.psql_log import bare
 
 MISTAKE = "an error of the file, told at collection: \\d and the like, \\g or \\gexec with nothing before it"
 NO_DATA = "a COPY … FROM STDIN without data: it fails, so psql asks for none; in a scenario its data always follows"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.scenario.items import Statement
-from pgchaos.scenario.reader import read
-from tests.scenario.psql_log import Psql, bare, start
+from pgchaos.language.reader import read
+from pgchaos.language.section_items import Statement
+from tests.language.psql_log import Psql, bare, start
 
 FILES = {
     "at once": ("SELECT 1;\nSELECT 'last'", 2),

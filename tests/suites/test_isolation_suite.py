@@ -49,7 +49,7 @@ def test_every_spec_prints_what_is_expected(source: Path, bindir: Path, tmp_path
     names = [*schedule(source), *OUTSIDE]
     report = tmp_path / "report.xml"
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-p", "pgchaos.plugin", "-c", str(tmp_path / "pytest.ini")]
+    command = [sys.executable, "-m", "pytest", "-p", "pgchaos.pytest_plugin.plugin", "-c", str(tmp_path / "pytest.ini")]
     options = [f"--rootdir={source}", f"--chaos-pg-bindir={bindir}", f"--junit-xml={report}"]
     begun = time.monotonic()
     done = subprocess.run(

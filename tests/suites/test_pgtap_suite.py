@@ -20,8 +20,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pgchaos.engine import Settings, run
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.reader import read
+from pgchaos.search.strategy import run
 from pgchaos.server import Server, ServerSettings, open_server
 from pgchaos.verdict import judge
 from tests.suites.servers import copy_of, environ
@@ -104,7 +105,7 @@ def ours(files: list[Path], server: Server) -> Tally:
     for path in files:
         begun = time.monotonic()
         scenario = read(path)
-        result = run(scenario, {}, server, Settings(seed=1, timeout=120.0))
+        result = run(scenario, {}, server, RunSettings(seed=1, timeout=120.0))
         tally.seconds += time.monotonic() - begun
         tally.outcomes[path.stem] = judge(scenario, {}, result).outcome, len(result.assertions)
     return tally
@@ -151,7 +152,16 @@ def test_the_files_that_fail_do_so_on_purpose(ours: Tally) -> None:
 
 def test_the_plugin_says_the_same(ours: Tally, files: list[Path], bindir: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "pgchaos.plugin", "-c", str(tmp_path / "pytest.ini")]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "pgchaos.pytest_plugin.plugin",
+        "-c",
+        str(tmp_path / "pytest.ini"),
+    ]
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n", encoding="utf-8")
     options = ["--rootdir=.", "--chaos-pgtap", f"--chaos-pg-bindir={bindir}", f"--junit-xml={report}"]
     begun = time.monotonic()

@@ -18,8 +18,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.scenario.lexer import scan
-from tests.scenario.psql_log import Psql, start
+from pgchaos.language.psql_scanner import scan
+from tests.language.psql_log import Psql, start
 from tests.suites.boundaries import NO_DATA, differences, reason, sent_as_compared, wanted, without
 
 NEEDED = "needs PostgreSQL's source: apt-get source postgresql-15, and PG_SRC=…/postgresql-15.18"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgchaos.history import Assertion
-from pgchaos.scenario.place import Place
+from pgchaos.language.problems import Place
+from pgchaos.results import Assertion
 from pgchaos.tap import TapParser, TapReport, diagnostics_of, failures_of
 
 HERE = Place("sql/x.sql", 7)

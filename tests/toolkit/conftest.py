@@ -11,9 +11,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.engine import Settings, run
-from pgchaos.history import RunResult
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.reader import read
+from pgchaos.results import RunResult
+from pgchaos.search.strategy import run
 from pgchaos.server import Server
 
 Connection: TypeAlias = "psycopg.Connection[tuple[object, ...]]"
@@ -28,7 +29,7 @@ def play(private_server: Server, tmp_path: Path) -> Play:
     def play(text: str, seed: int = 1) -> RunResult:
         path = tmp_path / "scenario.sql"
         path.write_text(text, encoding="utf-8")
-        return run(read(path), {}, private_server, Settings(seed=seed, timeout=30.0))
+        return run(read(path), {}, private_server, RunSettings(seed=seed, timeout=30.0))
 
     return play
 

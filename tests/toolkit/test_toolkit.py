@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.engine import Settings, run
-from pgchaos.scenario.reader import read
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.reader import read
+from pgchaos.search.strategy import run
 from pgchaos.server import Server
 from pgchaos.server.sandbox import toolkit
 from tests.toolkit.conftest import Connect, Play, one, told
@@ -16,7 +17,7 @@ FILES = sorted((PGTAP / "test" / "sql").glob("*.sql"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_pgtap_file_of_the_extension_holds(path: Path, private_server: Server) -> None:
-    result = run(read(path), {}, private_server, Settings(seed=1, timeout=30.0))
+    result = run(read(path), {}, private_server, RunSettings(seed=1, timeout=30.0))
     assert told(result) == []
     assert result.assertions
 

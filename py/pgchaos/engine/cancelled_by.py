@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from pgchaos.history import Record
+from pgchaos.results import Record
 
 _CALLS = {
     "57014": re.compile(r"\bchaos\s*\.\s*cancel\s*\(|\bpg_cancel_backend\s*\(", re.IGNORECASE),

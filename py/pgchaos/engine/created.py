@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from psycopg import sql
 
 from pgchaos.engine.answer import Answer
-from pgchaos.scenario.inner_sql import Plain, outer
-from pgchaos.scenario.pieces import Piece
+from pgchaos.language.inner_sql import Plain, outer
+from pgchaos.language.sql_tokens import SqlToken
 
 Thing = tuple[str, str]
 """A kind and a name."""
@@ -199,7 +199,7 @@ def _creation(query: str, plain: Plain, tag: str) -> Thing | None:
     return (kind, name) if name else None
 
 
-def _identifier(query: str, piece: Piece) -> str:
+def _identifier(query: str, piece: SqlToken) -> str:
     """Read a name as the server does, which folds ASCII letters only; '' where that is in doubt."""
     if piece.kind == "name":
         return piece.text if query[piece.start] == '"' else ""  # not U&"…"
@@ -207,13 +207,13 @@ def _identifier(query: str, piece: Piece) -> str:
     return piece.text if piece.kind == "word" and raw.isascii() else ""
 
 
-def _string(query: str, piece: Piece) -> str:
+def _string(query: str, piece: SqlToken) -> str:
     """Read a string that has no escapes, whatever the settings of the session; '' where that is in doubt."""
     plain = piece.kind == "string" and query[piece.start] in "'$" and "\\" not in piece.text
     return piece.text if plain else ""
 
 
-def _slot(query: str, pieces: list[Piece]) -> str:
+def _slot(query: str, pieces: list[SqlToken]) -> str:
     """Tell which slot SELECT has created: nothing but one call with constants proves that it was called.
 
     Taken are `SELECT f('slot', …)` and `SELECT a, b FROM f('slot', …)`, each with an alias or without.
@@ -235,14 +235,14 @@ def _slot(query: str, pieces: list[Piece]) -> str:
     return _string(query, argument[0]) if len(argument) == 1 else ""
 
 
-def _is_alias(behind: list[Piece]) -> bool:
+def _is_alias(behind: list[SqlToken]) -> bool:
     if behind and behind[0].says("as"):
         behind = behind[1:]
     reserved = behind and behind[0].says("where", "limit", "offset", "group", "having", "order", "union", "for", "from")
     return not reserved and (not behind or (len(behind) == 1 and behind[0].identifier))
 
 
-def _is_plain_list(before: list[Piece]) -> bool:
+def _is_plain_list(before: list[SqlToken]) -> bool:
     """Nothing, or columns and constants before FROM."""
     if not before:
         return True
@@ -252,11 +252,11 @@ def _is_plain_list(before: list[Piece]) -> bool:
     )
 
 
-def _arguments(call: list[Piece]) -> list[list[Piece]]:
+def _arguments(call: list[SqlToken]) -> list[list[SqlToken]]:
     """Cut `(a, b)` into arguments; none where one is not a constant."""
     if not call or not call[0].sign("("):
         return []
-    arguments: list[list[Piece]] = [[]]
+    arguments: list[list[SqlToken]] = [[]]
     for piece in call[1:-1]:
         if piece.sign(","):
             arguments.append([])

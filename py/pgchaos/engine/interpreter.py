@@ -6,15 +6,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pgchaos.engine.answer import Answer, Result
-from pgchaos.engine.hints import About, emptied_search_path
+from pgchaos.engine.error_messages import About, emptied_search_path
 from pgchaos.engine.psql_variables import NAMES, PsqlVariables
-from pgchaos.scenario.branches import Branches
-from pgchaos.scenario.encodings import encoding_named
-from pgchaos.scenario.items import Form, Meta, Parts, Send, Statement, Variable
-from pgchaos.scenario.names import meant
-from pgchaos.scenario.place import Place
-from pgchaos.scenario.psql import TooLong, assignment, echoed, evaluate, render, texts, truth
-from pgchaos.scenario.substitution import misread
+from pgchaos.language.conditionals import Branches
+from pgchaos.language.encodings import encoding_named
+from pgchaos.language.misread_variables import misread
+from pgchaos.language.problems import Place
+from pgchaos.language.section_items import Form, Meta, Parts, Send, Statement, Variable
+from pgchaos.language.substitution import TooLong, assignment, echoed, evaluate, render, texts, truth
+from pgchaos.language.suggestions import meant
 
 _SHOWN = 60
 """Characters of a variable's value that the report shows."""

@@ -13,11 +13,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pgchaos.engine.answer import Answer, Row
+from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.created import Created, Refused, Thing
-from pgchaos.engine.link import Link, LinkError
 from pgchaos.engine.removal import UNPROVEN, how_to_remove, remove
-from pgchaos.history import Failure
-from pgchaos.scenario.terms import Leave
+from pgchaos.language.header_model import Leave
+from pgchaos.results import Failure
 
 SHARED = """
     SELECT 'role', rolname::text FROM pg_catalog.pg_roles
@@ -114,7 +114,7 @@ class Whose:
     before: Collection[Thing] = ()
     here: Collection[Thing] = ()
 
-    def proven(self, link: Link, kinds: Sequence[str]) -> list[Thing]:
+    def proven(self, link: Connection, kinds: Sequence[str]) -> list[Thing]:
         """Name what the scenario is proven to have created, and is still there."""
         if self.created is None:
             return []
@@ -133,11 +133,11 @@ _PATIENCE = 10.0
 """Seconds for one look or removal: what a leaked session has locked must not hold up the run for ever."""
 
 
-def _ask(link: Link, query: str) -> Answer:
+def _ask(link: Connection, query: str) -> Answer:
     return link.ask(query, deadline=time.monotonic() + _PATIENCE)
 
 
-def rows(link: Link, query: str) -> list[Thing]:
+def rows(link: Connection, query: str) -> list[Thing]:
     """Ask for pairs.
 
     Args:
@@ -145,7 +145,7 @@ def rows(link: Link, query: str) -> list[Thing]:
         query: of two columns.
 
     Raises:
-        LinkError: the query failed; to take that for "there is nothing" would make everything new and ours.
+        ConnectionLost: the query failed; to take that for "there is nothing" would make everything new and ours.
     """
     until = time.monotonic() + _PATIENCE
     answer = _ask(link, query)
@@ -154,7 +154,7 @@ def rows(link: Link, query: str) -> list[Thing]:
         time.sleep(0.01)
         answer = _ask(link, query)
     if answer.error is not None:
-        raise LinkError(answer.error)
+        raise ConnectionLost(answer.error)
     return [(str(row[0]), str(row[1])) for result in answer.results for row in result.rows()]
 
 
@@ -170,7 +170,7 @@ def makes(source: str, name: str) -> bool:
     return re.search(made, source, re.IGNORECASE) is not None
 
 
-def advisory_locks(link: Link, pids: Mapping[int, str]) -> list[Leak]:
+def advisory_locks(link: Connection, pids: Mapping[int, str]) -> list[Leak]:
     """Find advisory locks that sessions still hold.
 
     Args:
@@ -181,7 +181,7 @@ def advisory_locks(link: Link, pids: Mapping[int, str]) -> list[Leak]:
     return [Leak("advisory lock", f"{pids[pid]} holds ({key})") for pid, key in found if pid in pids]
 
 
-def sessions(link: Link, known: Collection[int]) -> list[Leak]:
+def sessions(link: Connection, known: Collection[int]) -> list[Leak]:
     """Find connections to the scenario's database that are not the engine's.
 
     Args:
@@ -199,7 +199,7 @@ def sessions(link: Link, known: Collection[int]) -> list[Leak]:
         time.sleep(0.01)  # polled: a backend goes without a word
 
 
-def in_database(link: Link, whose: Whose) -> list[Leak]:
+def in_database(link: Connection, whose: Whose) -> list[Leak]:
     """Find and remove what may not stay in a database: prepared transactions and slots; name its invalid indexes.
 
     Args:
@@ -215,7 +215,7 @@ def in_database(link: Link, whose: Whose) -> list[Leak]:
     return indexes + [_removed(link, thing, whose) for thing in ours] + whose.doubtful(found, ours)
 
 
-def in_schema(link: Link) -> list[Leak]:
+def in_schema(link: Connection) -> list[Leak]:
     """Name the invalid indexes of a schema in a shared database.
 
     What else may stay there cannot be told from what other scenarios made, and so is refused at collection:
@@ -227,7 +227,7 @@ def in_schema(link: Link) -> list[Leak]:
     return [Leak(kind, name) for kind, name in rows(link, _LEFT_IN_SCHEMA)]
 
 
-def shared(link: Link, whose: Whose) -> list[Leak]:
+def shared(link: Connection, whose: Whose) -> list[Leak]:
     """Find and remove what the scenario has left on the whole server.
 
     Args:
@@ -242,7 +242,7 @@ def shared(link: Link, whose: Whose) -> list[Leak]:
     return [_removed(link, thing, whose) for thing in ours] + whose.doubtful(new, ours)
 
 
-def _removed(link: Link, thing: Thing, whose: Whose) -> Leak:
+def _removed(link: Connection, thing: Thing, whose: Whose) -> Leak:
     return _leak(thing, remove(lambda query: _rows(link, query), thing, in_place=whose.in_place))
 
 
@@ -255,14 +255,14 @@ def _leak(thing: Thing, left: str) -> Leak:
     return Leak(kind if kind == "role" else "object", f"{kind} {name}", left)
 
 
-def _rows(link: Link, query: str) -> list[Row]:
+def _rows(link: Connection, query: str) -> list[Row]:
     answer = _ask(link, query)
     if answer.error is not None:
         raise Refused(answer.error.message)
     return [row for result in answer.results for row in result.rows()]
 
 
-def objects(link: Link, before: Collection[Thing]) -> list[Leak]:
+def objects(link: Connection, before: Collection[Thing]) -> list[Leak]:
     """Name the objects that are new in a database that is the user's own; they are not touched.
 
     Args:

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pgchaos.engine.interpreter import Interpreter
-from pgchaos.scenario.branches import Branches
-from pgchaos.scenario.items import Allow, Expect, Fault, Item
+from pgchaos.language.conditionals import Branches
+from pgchaos.language.section_items import Allow, Expect, Fault, Item
 
 _LONGEST = 5.0
 """Seconds that the pause before a retry grows to."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
+class PendingDirectives:
     """What the directives before a statement say of it.
 
     Args:
@@ -28,7 +28,7 @@ class Ahead:
     faults: tuple[Fault, ...] = ()
 
 
-_NOTHING = Ahead()
+_NOTHING = PendingDirectives()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _Start:
     index: int
     variables: dict[str, str]
     branches: Branches
-    ahead: Ahead
+    ahead: PendingDirectives
 
 
 class Position:
@@ -85,7 +85,7 @@ class Position:
             self._drawn = random.Random(self._seed)
         return self._drawn.random()
 
-    def take_ahead(self) -> Ahead:
+    def take_ahead(self) -> PendingDirectives:
         """Take what was said of the statement that is sent now."""
         ahead, self.ahead = self.ahead, _NOTHING
         return ahead

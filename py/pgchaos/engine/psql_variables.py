@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pgchaos.engine.answer import SUCCESS, Answer, ServerError
-from pgchaos.engine.link import Link
+from pgchaos.engine.connection import Connection
 
 _FIXED = {"AUTOCOMMIT": "on", "ON_ERROR_ROLLBACK": "off", "ON_ERROR_STOP": "on", "QUIET": "on", "ECHO": "none"}
 """As pg_prove calls psql."""
@@ -29,7 +29,7 @@ class PsqlVariables:
         self._answer: Answer | None = None
         self._last_error = _NO_ERROR
 
-    def connected(self, link: Link) -> None:
+    def connected(self, link: Connection) -> None:
         """Take note of the connection.
 
         Args:

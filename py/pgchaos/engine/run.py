@@ -8,41 +8,40 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from pgchaos import clock
-from pgchaos.engine import leaks, tables
-from pgchaos.engine.checking import Check
-from pgchaos.engine.corruption import corruptions
+from pgchaos.engine import history_tables, leaks
+from pgchaos.engine.admin_connection import NAME, AdminConnection
+from pgchaos.engine.amcheck import corruptions
+from pgchaos.engine.changed_outside import changed_outside
+from pgchaos.engine.check_section import Check
+from pgchaos.engine.clean_database_proof import CleanDatabaseProof
+from pgchaos.engine.connection import Connection, ConnectionLost
+from pgchaos.engine.connection_factory import LOOKS_FOR_SESSIONS, ConnectionFactory
 from pgchaos.engine.created import Created, Thing
-from pgchaos.engine.door import LOOKS_FOR_SESSIONS, Door
-from pgchaos.engine.keeping import LASTING
-from pgchaos.engine.link import Link, LinkError
-from pgchaos.engine.looks import NAME, Looks
-from pgchaos.engine.meeting import meeting_notes
-from pgchaos.engine.mentions import mentions
-from pgchaos.engine.outside import changed_outside
+from pgchaos.engine.error_messages import error_failure
+from pgchaos.engine.leaked_settings import SETTINGS, left_settings, may_set
+from pgchaos.engine.meeting_notes import meeting_notes
+from pgchaos.engine.notices import NoticeCollector, session_settings
+from pgchaos.engine.pooled_connection import LASTING
+from pgchaos.engine.quiesce import await_end_of_others
+from pgchaos.engine.run_settings import RunSettings
 from pgchaos.engine.section import Done, Hear, Section
-from pgchaos.engine.server_settings import SETTINGS, left_settings, may_set
-from pgchaos.engine.settings import Settings
-from pgchaos.engine.settling import await_end_of_others
 from pgchaos.engine.stop import Stop
-from pgchaos.engine.visit import Visit
-from pgchaos.engine.voice import Voices, session_settings
-from pgchaos.engine.wording import error_failure
-from pgchaos.history import Failure, RunResult
-from pgchaos.scenario.condition import holds
-from pgchaos.scenario.items import CHOICE, Item
-from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.model import Section as Part
-from pgchaos.scenario.terms import Leave
-from pgchaos.schedule.board import in_force
-from pgchaos.schedule.orders import Order
+from pgchaos.engine.text_search import mentions
+from pgchaos.language.header_model import Leave, holds
+from pgchaos.language.model import Scenario
+from pgchaos.language.model import Section as Part
+from pgchaos.language.section_items import CHOICE, Item
+from pgchaos.results import Failure, RunResult
 from pgchaos.schedule.permutations import actors
+from pgchaos.schedule.scheduler import Scheduler
+from pgchaos.schedule.wait_rules import in_force
 from pgchaos.server import Sandbox
 from pgchaos.server.database_names import siblings
 from pgchaos.tap import failure_of
 
 if TYPE_CHECKING:
-    from pgchaos.engine.judging.facts import Catalog
-    from pgchaos.engine.judging.ledger import Ledger
+    from pgchaos.engine.table_catalog import Catalog
+    from pgchaos.engine.transaction_log import TransactionLog
     from pgchaos.oracle.model import State
 
 
@@ -58,11 +57,11 @@ _LEAST, _AFTER_TEARDOWN = 1.0, 1.0
 class Look(Protocol):
     """Looks at the database before and after setup."""
 
-    def before(self, link: Link) -> None:
+    def before(self, link: Connection) -> None:
         """Look at it as it is before."""
         ...
 
-    def after(self, link: Link) -> None:
+    def after(self, link: Connection) -> None:
         """Look at what setup has made of it."""
         ...
 
@@ -86,10 +85,10 @@ class Run:
         scenario: Scenario,
         variables: Mapping[str, str],
         sandbox: Sandbox,
-        settings: Settings,
+        settings: RunSettings,
         result: RunResult,
-        order: Order | None,
-        ledger: Ledger | None,
+        order: Scheduler | None,
+        ledger: TransactionLog | None,
         look: Look | None,
     ) -> None:
         self._order, self._ledger, self._look = order, ledger, look
@@ -103,8 +102,8 @@ class Run:
         self._created = None if sandbox.ours else self._suite.created if self._suite else Created()
         self._share = settings.share(scenario.timeout)
         limit = min(_CONNECT_LIMIT, self._share)
-        self._door = Door(sandbox, keep=not lasting, join=looks, created=self._created, limit=limit)
-        self._voices = Voices(result)
+        self._door = ConnectionFactory(sandbox, keep=not lasting, join=looks, created=self._created, limit=limit)
+        self._voices = NoticeCollector(result)
         self._began = time.monotonic()
         self._calm = Stop()
         # one bound method, to be found again when it is taken back
@@ -112,7 +111,7 @@ class Run:
         if settings.stop is not None:
             settings.stop.call(self._calm_set)
         self._pids: set[int] = set()
-        self._looks = Looks(self._door, self._calm, self._pids, result.records)
+        self._looks = AdminConnection(self._door, self._calm, self._pids, result.records)
 
     def go(self) -> None:
         """Make it; failures of the scenario are in the result, never raised."""
@@ -121,7 +120,7 @@ class Run:
                 self._visit()
             else:
                 self._all()
-        except LinkError as refused:
+        except ConnectionLost as refused:
             self._fail(error_failure(refused.error, None, "before setup and after the sessions"))
         finally:
             self._result.silent = self._door.silent
@@ -248,7 +247,7 @@ class Run:
     def _visit(self) -> None:
         """Run a plain file, on one connection, and look for leaks only where it is not proven that there are none."""
         check = self._check()
-        visit = Visit(self._door, self._calm, check.section.notice)
+        visit = CleanDatabaseProof(self._door, self._calm, check.section.notice)
         check.section.adopt(visit.link)
         unchanged = complete = False
         try:
@@ -260,7 +259,7 @@ class Run:
             if not unchanged:
                 self._judge_visit(visit, complete)
 
-    def _judge_visit(self, visit: Visit, complete: bool) -> None:
+    def _judge_visit(self, visit: CleanDatabaseProof, complete: bool) -> None:
         found = self._remove_leaks(visit.shared)
         if complete:
             found += self._looks.ask(lambda link: leaks.sessions(link, self._pids))
@@ -281,9 +280,9 @@ class Run:
     def _play(self, found: list[leaks.Leak]) -> bool:
         """Play the sessions and check; say whether all of it was done."""
         # files without sessions, and without an oracle, do not wait until these are loaded
-        from pgchaos.engine.performance import Performance
+        from pgchaos.engine.concurrent_run import ConcurrentRun
 
-        show = Performance(
+        show = ConcurrentRun(
             scenario=self._scenario,
             variables=self._variables,
             values=self._values,
@@ -351,9 +350,9 @@ class Run:
             return None
         return compared[1], tables[1]
 
-    def _note_changes(self, ledger: Ledger) -> None:
+    def _note_changes(self, ledger: TransactionLog) -> None:
         """Note what the sessions have changed, where that was asked for."""
-        from pgchaos.engine.judging.ledger import Changed
+        from pgchaos.engine.transaction_log import Changed
 
         after = self._whole_state() if ledger.before is not None else None
         if ledger.before is not None and after is not None:
@@ -361,7 +360,7 @@ class Run:
             ledger.changed = Changed(compared, tables)
 
     def _catalog(self) -> Catalog:
-        from pgchaos.engine.judging.facts import Catalog
+        from pgchaos.engine.table_catalog import Catalog
 
         hurried = self._ledger is not None and self._ledger.cut_short
         return Catalog(self._looks.link(), self._sandbox.schema, self._variables, hurried=hurried)
@@ -374,7 +373,7 @@ class Run:
     def _fill(self) -> bool:
         # a plain file has no sessions, and mostly no toolkit either
         if not self._scenario.plain and mentions(self._scenario, _RECORDED):
-            return not self._fail(tables.fill(self._looks.link(), self._result))
+            return not self._fail(history_tables.fill(self._looks.link(), self._result))
         return True
 
     def _tear_down(self, setup: Section) -> None:

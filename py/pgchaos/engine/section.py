@@ -9,17 +9,16 @@ from collections.abc import Callable, Iterable, Mapping
 from psycopg import pq
 
 from pgchaos.engine.answer import BLOCK, FORGETS, Answer
-from pgchaos.engine.door import SILENT, SILENT_LIMIT, Door
-from pgchaos.engine.hints import About
+from pgchaos.engine.connection import Connection, ConnectionLost
+from pgchaos.engine.connection_factory import SILENT, SILENT_LIMIT, ConnectionFactory
+from pgchaos.engine.error_messages import About, error_failure, plain_failure
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
-from pgchaos.engine.link import Link, LinkError
+from pgchaos.engine.notices import NoticeCollector, vars_literal
 from pgchaos.engine.psql_variables import not_here
 from pgchaos.engine.stop import Stop
-from pgchaos.engine.voice import Voices, vars_literal
-from pgchaos.engine.wording import error_failure, plain_failure
-from pgchaos.history import Failure
-from pgchaos.scenario.items import Item, Meta, Send, Statement
-from pgchaos.scenario.place import Place
+from pgchaos.language.problems import Place
+from pgchaos.language.section_items import Item, Meta, Send, Statement
+from pgchaos.results import Failure
 
 Hear = Callable[[str, Place], None]
 Done = Callable[[Statement, Answer], None]
@@ -48,10 +47,10 @@ class Section:
 
     def __init__(
         self,
-        door: Door,
+        door: ConnectionFactory,
         who: str,
         stop: Stop,
-        voices: Voices,
+        voices: NoticeCollector,
         pids: set[int],
         variables: Mapping[str, str],
         seed: int,
@@ -65,7 +64,7 @@ class Section:
         self._done = done
         self._state = Interpreter(variables, self._echo, as_psql=plain)
         self._told: dict[str, str] | None = None
-        self._link: Link | None = None
+        self._link: Connection | None = None
         self._doubted = False
         self._place: Place | None = None
         self._about: About | None = None
@@ -94,7 +93,7 @@ class Section:
                 failure = self._perform(item, seconds)
                 if failure is not None:
                     return failure
-        except LinkError as refused:
+        except ConnectionLost as refused:
             return error_failure(refused.error, None, self._who)
         except Wrong as wrong:
             return plain_failure(str(wrong), wrong.place or self._place, self._who, wrong.hint)
@@ -113,7 +112,7 @@ class Section:
             query: SQL.
         """
         # what goes wrong here goes wrong there, and is told then
-        with contextlib.suppress(LinkError):
+        with contextlib.suppress(ConnectionLost):
             self._begun = self._connected().say(query, time.monotonic() + _PATIENCE)
 
     def _heard(self) -> Answer | None:
@@ -143,10 +142,10 @@ class Section:
         try:
             answer = self._heard() or self._connected().ask(query, deadline=self._deadline)
             return self._after(answer, place, seconds)
-        except LinkError as refused:
+        except ConnectionLost as refused:
             return error_failure(refused.error, place, self._who)
 
-    def _connected(self) -> Link:
+    def _connected(self) -> Connection:
         """Connect, again where a crash of the server between two sections took the connection away."""
         known = self._link is not None and self._link.silent
         if self._link is not None and self._doubted and not self._answers(self._link):
@@ -154,14 +153,14 @@ class Section:
             self.close()
             if silent:
                 self._door.note_end()
-                raise LinkError(SILENT)
+                raise ConnectionLost(SILENT)
         if self._link is None:
             self.adopt(self._door.open(self._who, self._stop, self._settings, self.notice, again=True))
         assert self._link is not None, "adopted just now"
         self._doubted = False
         return self._link
 
-    def _answers(self, link: Link) -> bool:
+    def _answers(self, link: Connection) -> bool:
         deadline = self._deadline
         if self._door.silent:
             link.impatient, deadline = True, min(deadline, time.monotonic() + SILENT_LIMIT)
@@ -173,7 +172,7 @@ class Section:
         """Have the connection tried before it is used again: the server may have crashed meanwhile."""
         self._doubted = True
 
-    def adopt(self, link: Link) -> None:
+    def adopt(self, link: Connection) -> None:
         """Take a connection.
 
         Args:
@@ -234,7 +233,7 @@ class Section:
             self.close()
             self._connected()
 
-    def _statement(self, link: Link, item: Statement, seconds: float) -> Failure | None:
+    def _statement(self, link: Connection, item: Statement, seconds: float) -> Failure | None:
         self._about = self._state.about(item)
         self._tell(link)
         *before, last = self._state.texts(item)
@@ -263,7 +262,7 @@ class Section:
             self._done(item, answer)
         return None
 
-    def _send(self, link: Link, text: str, copy: str | None = None) -> Answer:
+    def _send(self, link: Connection, text: str, copy: str | None = None) -> Answer:
         """Send a statement of the file, with ON_ERROR_ROLLBACK as psql's SendQuery does."""
         saved = link.status == pq.TransactionStatus.INTRANS and self._state.is_on("ON_ERROR_ROLLBACK")
         if saved:
@@ -276,7 +275,7 @@ class Section:
         self._state.psql.answered(answer)
         return answer
 
-    def _tell(self, link: Link) -> None:
+    def _tell(self, link: Connection) -> None:
         """Tell the server the variables, once they have changed, for chaos.var."""
         if self._state.variables and self._told != self._state.variables:
             if link.status != pq.TransactionStatus.INERROR:

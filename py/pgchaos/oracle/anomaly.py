@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from pgchaos.oracle.model import Heard, Named, Unit
-from pgchaos.scenario.place import Place
+from pgchaos.language.problems import Place
+from pgchaos.oracle.model import Named, OracleTransaction, StatementResult
 
 UNNAMED = "not serializable"
 
@@ -35,16 +35,16 @@ class Anomaly:
     units: tuple[Named, ...] = ()
     given: tuple[Named, ...] = ()
     wrote: frozenset[Named] = frozenset()
-    told: tuple[tuple[Named, Heard], ...] = ()
+    told: tuple[tuple[Named, StatementResult], ...] = ()
 
 
 def anomaly(
     kind: str,
     why: str,
     place: Place,
-    units: Collection[Unit],
-    wrote: Collection[Unit],
-    told: Sequence[tuple[Named, Heard]],
+    units: Collection[OracleTransaction],
+    wrote: Collection[OracleTransaction],
+    told: Sequence[tuple[Named, StatementResult]],
 ) -> Anomaly:
     """Put an anomaly together.
 
@@ -63,7 +63,7 @@ def anomaly(
     return Anomaly(kind, why, place, names, (), frozenset(unit.name for unit in wrote), tuple(told))
 
 
-def lines_of(heard: Sequence[Heard]) -> str:
+def lines_of(heard: Sequence[StatementResult]) -> str:
     """Say in which lines statements stand: `line 3`, or `lines 3, 7`."""
     lines = list(dict.fromkeys(one.place.line for one in heard))
     return f"line {lines[0]}" if len(lines) == 1 else "lines " + ", ".join(map(str, lines))

@@ -6,8 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pgchaos.oracle.model import Got, Heard, Outcome, Row, SerialRun, State, Table, Unit
-from pgchaos.scenario.place import Place
+from pgchaos.language.problems import Place
+from pgchaos.oracle.model import (
+    OracleTransaction,
+    Outcome,
+    Row,
+    SerialRun,
+    State,
+    StatementOutput,
+    StatementResult,
+    Table,
+)
 
 _SHOWN = 60
 _MOST = 5
@@ -67,7 +76,7 @@ def order_text(run: SerialRun) -> str:
     return ", ".join(unit_text(unit, run.units) for unit in run.units) or "no transaction at all"
 
 
-def unit_text(unit: Unit, among: Sequence[Unit]) -> str:
+def unit_text(unit: OracleTransaction, among: Sequence[OracleTransaction]) -> str:
     """Name a transaction: by its connection, and by its line and iteration where that has several.
 
     Args:
@@ -92,7 +101,7 @@ def both(serial: str, here: str, words: tuple[str, str] = ("a serial order gives
     return f"{words[0]} {serial}, {words[1]} {here}"
 
 
-def _of_unit(unit: Unit, serial: Unit | None) -> Iterator[Difference]:
+def _of_unit(unit: OracleTransaction, serial: OracleTransaction | None) -> Iterator[Difference]:
     if serial is None:
         yield Difference(f"{unit.actor}: a serial order does not come to {_said(unit.heard[0])}", 1 + len(unit.heard))
         return
@@ -107,12 +116,12 @@ def _of_unit(unit: Unit, serial: Unit | None) -> Iterator[Difference]:
         yield Difference(f"{unit.actor}: only {where} comes to {_said(extra)}", 1, _column(extra, None), extra.place)
 
 
-def _ended(unit: Unit) -> str:
+def _ended(unit: OracleTransaction) -> str:
     states = [heard.sqlstate for heard in unit.heard if heard.sqlstate != "00000"]
     return f"failed with {states[-1]}" if states else "rolled back"
 
 
-def _of_heard(unit: Unit, one: Heard, other: Heard) -> Difference:
+def _of_heard(unit: OracleTransaction, one: StatementResult, other: StatementResult) -> Difference:
     if one.number != other.number:
         text = f"{unit.actor}: a serial order comes to {_said(other)}, this run came to {_said(one)}"
         return Difference(text, 1, "", one.place)
@@ -132,12 +141,12 @@ def _outcome(sqlstate: str) -> str:
     return "success" if sqlstate == "00000" else f"error {sqlstate}"
 
 
-def _said(heard: Heard) -> str:
+def _said(heard: StatementResult) -> str:
     text = " ".join(heard.text.split())
     return f"line {heard.place.line}, {text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'}"
 
 
-def _results(got: Got, expected: Got) -> tuple[str, str]:
+def _results(got: StatementOutput, expected: StatementOutput) -> tuple[str, str]:
     if got.columns != expected.columns:
         return f"the columns {', '.join(got.columns)}", f"the columns {', '.join(expected.columns)}"
     if got.rows != expected.rows:
@@ -197,7 +206,7 @@ def _columns(one: Table, other: Table) -> str:
     return f", column {' and '.join(names)}" if names else ""
 
 
-def _column(one: Heard, other: Heard | None) -> str:
+def _column(one: StatementResult, other: StatementResult | None) -> str:
     if other is None or not one.results or not other.results:
         return ""
     for got, expected in zip(one.results, other.results, strict=False):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pgchaos.oracle.difference import adds_or_removes, written
-from pgchaos.oracle.model import Named, Row, State, Unit
-from pgchaos.oracle.sights import Context, is_torn, within, writing, written_rows
+from pgchaos.oracle.model import Named, OracleTransaction, Row, State
+from pgchaos.oracle.visibility import Context, is_torn, within, writing, written_rows
 
 Key = tuple[str, Row]
 """A row: the name of its table, and its key."""
@@ -44,7 +44,7 @@ class Effects:
         after: makes serial runs of some of them.
     """
 
-    units: Sequence[Unit]
+    units: Sequence[OracleTransaction]
     contexts: Mapping[Named, Sequence[Context]]
     after: After
     _rows: dict[Named, frozenset[Key]] = field(default_factory=dict, init=False)
@@ -60,7 +60,7 @@ class Effects:
             self._states[order] = self.after(order)
         return self._states[order]
 
-    def known(self, unit: Unit) -> bool:
+    def known(self, unit: OracleTransaction) -> bool:
         """Say whether it is known what a transaction wrote.
 
         Args:
@@ -68,7 +68,7 @@ class Effects:
         """
         return bool(self._pairs(self._alike(unit), unit))
 
-    def rows(self, unit: Unit) -> frozenset[Key]:
+    def rows(self, unit: OracleTransaction) -> frozenset[Key]:
         """Tell which rows a transaction wrote; none where that cannot be known.
 
         Args:
@@ -81,7 +81,7 @@ class Effects:
             self._rows[unit.name] = join(*found) if found else frozenset()
         return self._rows[unit.name]
 
-    def moves(self, unit: Unit) -> bool:
+    def moves(self, unit: OracleTransaction) -> bool:
         """Say whether rows came or went by a transaction, and did not change only.
 
         Args:
@@ -89,7 +89,7 @@ class Effects:
         """
         return bool(self.rows(unit)) and any(adds_or_removes(*pair) for pair in self._pairs(self._alike(unit), unit))
 
-    def may_write(self, unit: Unit) -> frozenset[Key]:
+    def may_write(self, unit: OracleTransaction) -> frozenset[Key]:
         """Tell which rows a transaction can have written.
 
         Args:
@@ -100,7 +100,11 @@ class Effects:
         return frozenset[Key]().union(*(written(*pair) for pair in self._pairs(contexts, unit)))
 
     def leaves(
-        self, unit: Unit, key: Key, among: Collection[Named] | None = None, after: Unit | None = None
+        self,
+        unit: OracleTransaction,
+        key: Key,
+        among: Collection[Named] | None = None,
+        after: OracleTransaction | None = None,
     ) -> set[Left] | None:
         """Tell what a transaction leaves under a key.
 
@@ -118,7 +122,7 @@ class Effects:
         known = [state for state in states if state is not None]
         return {left(state, key) for state in known} if len(known) == len(states) else None
 
-    def depends(self, one: Unit, other: Unit, key: Key) -> bool:
+    def depends(self, one: OracleTransaction, other: OracleTransaction, key: Key) -> bool:
         """Say whether a transaction leaves something else under a key when another comes just before.
 
         Args:
@@ -135,7 +139,7 @@ class Effects:
                 return True
         return False
 
-    def writes_more(self, unit: Unit) -> bool:
+    def writes_more(self, unit: OracleTransaction) -> bool:
         """Say whether a transaction may have written more than is known: what was there before, say.
 
         Args:
@@ -143,7 +147,7 @@ class Effects:
         """
         return written_rows(unit) > len(self.may_write(unit))
 
-    def may_write_unknown(self, unit: Unit) -> bool:
+    def may_write_unknown(self, unit: OracleTransaction) -> bool:
         """Say whether nobody knows what a transaction wrote: it was told what it is told in no serial order.
 
         Args:
@@ -156,12 +160,12 @@ class Effects:
             return True
         return len(self._pairs(contexts, unit)) < len(contexts) or bool(self.may_write(unit))
 
-    def _alike(self, unit: Unit, among: Collection[Named] | None = None) -> list[Context]:
+    def _alike(self, unit: OracleTransaction, among: Collection[Named] | None = None) -> list[Context]:
         contexts = self.contexts[unit.name]
         chosen = contexts if among is None else within(contexts, among)
         return [one for one in chosen if one.unit.heard == unit.heard]
 
-    def _pairs(self, contexts: Sequence[Context], unit: Unit) -> list[tuple[State, State]]:
+    def _pairs(self, contexts: Sequence[Context], unit: OracleTransaction) -> list[tuple[State, State]]:
         """Give what is left without a transaction, and with it, as far as that is known."""
         pairs = ((self.state(one.before), self.state((*one.before, unit.name))) for one in contexts)
         return [(before, after) for before, after in pairs if before is not None and after is not None]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from pgchaos.scenario.place import Place
-from pgchaos.schedule.board import Actor
+from pgchaos.language.problems import Place
+from pgchaos.schedule.wait_rules import Actor
 
 Cell: TypeAlias = "str | None"
 Row: TypeAlias = "tuple[Cell, ...]"
@@ -28,7 +28,7 @@ def sortable(row: Row) -> list[tuple[bool, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Got:
+class StatementOutput:
     """One result of a statement, without what is left out.
 
     Args:
@@ -43,7 +43,7 @@ class Got:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class StatementResult:
     """What one statement of a transaction was told.
 
     Args:
@@ -56,7 +56,7 @@ class Heard:
 
     number: int
     sqlstate: str
-    results: tuple[Got, ...] = ()
+    results: tuple[StatementOutput, ...] = ()
     place: Place = field(default=Place("", 0), compare=False)
     text: str = field(default="", compare=False)
 
@@ -67,7 +67,7 @@ serial order; `other` was rolled back or has an unknown outcome, and is tried wi
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class OracleTransaction:
     """A transaction as it went: its last attempt.
 
     Args:
@@ -81,7 +81,7 @@ class Unit:
     actor: Actor
     position: Position
     fate: Fate
-    heard: tuple[Heard, ...] = ()
+    heard: tuple[StatementResult, ...] = ()
     failed: bool = False
 
     @property
@@ -120,10 +120,10 @@ class Outcome:
         state: what it left behind, by the name of the table or query.
     """
 
-    units: tuple[Unit, ...]
+    units: tuple[OracleTransaction, ...]
     state: State
 
-    def of(self, actor: Actor) -> tuple[Unit, ...]:
+    def of(self, actor: Actor) -> tuple[OracleTransaction, ...]:
         """Give the transactions of one connection in their own order."""
         return tuple(sorted((unit for unit in self.units if unit.actor == actor), key=lambda unit: unit.position))
 
@@ -146,7 +146,7 @@ class SerialRun:
     """
 
     path: tuple[Actor, ...]
-    units: tuple[Unit, ...]
+    units: tuple[OracleTransaction, ...]
     state: State
     problem: str = ""
     late: bool = False

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise, takewhile
 
-from pgchaos.scenario.inner_sql import outer
-from pgchaos.scenario.pieces import NOTHING, Piece, pieces
+from pgchaos.language.inner_sql import outer
+from pgchaos.language.sql_tokens import NOTHING, SqlToken, sql_tokens
 
 _CALLS = re.compile(
     r"now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|random|random_normal|gen_random_uuid"
@@ -44,8 +44,8 @@ class Written:
     """
 
     ordered: bool
-    outputs: tuple[tuple[Piece, ...], ...] | None
-    whole: tuple[Piece, ...]
+    outputs: tuple[tuple[SqlToken, ...], ...] | None
+    whole: tuple[SqlToken, ...]
 
     def changes(self, column: int, width: int, drawn: Collection[str] = ()) -> bool:
         """Say whether a computed column changes by itself from one run to the next.
@@ -84,10 +84,10 @@ def changes_by_itself(text: str) -> bool:
     Args:
         text: as the server writes it.
     """
-    return changes(pieces(text))
+    return changes(sql_tokens(text))
 
 
-def changes(expression: Sequence[Piece]) -> bool:
+def changes(expression: Sequence[SqlToken]) -> bool:
     """Say whether an expression gives another value in another run, whatever the tables hold.
 
     Args:
@@ -101,7 +101,7 @@ def changes(expression: Sequence[Piece]) -> bool:
     return False
 
 
-def _aggregates(expression: Sequence[Piece], drawn: Collection[str]) -> bool:
+def _aggregates(expression: Sequence[SqlToken], drawn: Collection[str]) -> bool:
     for at, (piece, following) in enumerate(pairwise((*expression, NOTHING))):
         if piece.identifier and _AGGREGATES.fullmatch(piece.text) and following.sign("("):
             inside = takewhile(lambda one: not one.sign(")"), expression[at + 2 :])
@@ -110,7 +110,7 @@ def _aggregates(expression: Sequence[Piece], drawn: Collection[str]) -> bool:
     return False
 
 
-def _written(verb: str, whole: tuple[Piece, ...]) -> Written:
+def _written(verb: str, whole: tuple[SqlToken, ...]) -> Written:
     flat = list(_with_depth(whole))
     ordered = verb in _QUERIES and any(
         depth == 0 and one.says("order") and other.says("by")
@@ -119,7 +119,7 @@ def _written(verb: str, whole: tuple[Piece, ...]) -> Written:
     return Written(ordered, _outputs(flat), whole)
 
 
-def _with_depth(whole: Sequence[Piece]) -> Iterator[tuple[int, Piece]]:
+def _with_depth(whole: Sequence[SqlToken]) -> Iterator[tuple[int, SqlToken]]:
     depth = 0
     for piece in whole:
         if piece.sign(")", "]"):
@@ -129,7 +129,7 @@ def _with_depth(whole: Sequence[Piece]) -> Iterator[tuple[int, Piece]]:
             depth += 1
 
 
-def _outputs(flat: Sequence[tuple[int, Piece]]) -> tuple[tuple[Piece, ...], ...] | None:
+def _outputs(flat: Sequence[tuple[int, SqlToken]]) -> tuple[tuple[SqlToken, ...], ...] | None:
     """Cut the list behind RETURNING, or else behind the first SELECT outside of brackets."""
     words = {at: one.text for at, (depth, one) in enumerate(flat) if depth == 0 and one.kind == "word"}
     start = max((at for at, word in words.items() if word == "returning"), default=-1)
@@ -137,7 +137,7 @@ def _outputs(flat: Sequence[tuple[int, Piece]]) -> tuple[tuple[Piece, ...], ...]
         start = next((at for at, word in words.items() if word == "select"), -1)
     if start < 0:
         return None
-    found: list[list[Piece]] = [[]]
+    found: list[list[SqlToken]] = [[]]
     for at in range(start + 1, len(flat)):
         depth, piece = flat[at]
         if _ENDS_LIST.fullmatch(words.get(at, "")) and not flat[at - 1][1].sign("."):

@@ -12,8 +12,8 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from pgchaos.oracle.model import Named, Outcome, SerialRun, State, Unit
-from pgchaos.schedule.board import Actor
+from pgchaos.oracle.model import Named, OracleTransaction, Outcome, SerialRun, State
+from pgchaos.schedule.wait_rules import Actor
 
 LeftOut = frozenset[Named]
 
@@ -44,7 +44,7 @@ class Node:
         children: by whose turn is next; None where he has none.
     """
 
-    unit: Unit | None = None
+    unit: OracleTransaction | None = None
     problem: str = ""
     state: State | None = None
     run: SerialRun | None = None
@@ -230,7 +230,7 @@ class _Walk:
         return Wanted(self._left_out, (*path, actor), tuple(unit.actor for _, unit in rest))
 
 
-def agree(serial: Unit, unit: Unit) -> bool:
+def agree(serial: OracleTransaction, unit: OracleTransaction) -> bool:
     """Say whether a transaction was told the same in a serial run.
 
     Args:
@@ -242,7 +242,9 @@ def agree(serial: Unit, unit: Unit) -> bool:
     return unit.fate != "committed" or (serial.fate == "committed" and serial.heard == unit.heard)
 
 
-def contexts(outcome: Outcome, known: Known, left_out: LeftOut) -> Iterator[tuple[tuple[Named, ...], Unit]]:
+def contexts(
+    outcome: Outcome, known: Known, left_out: LeftOut
+) -> Iterator[tuple[tuple[Named, ...], OracleTransaction]]:
     """Give what transactions were told after others that were all told what they were told in an outcome.
 
     Args:
@@ -255,7 +257,7 @@ def contexts(outcome: Outcome, known: Known, left_out: LeftOut) -> Iterator[tupl
         the outcome could begin in no other way than with those that came before.
     """
     todo = {actor: [unit for unit in outcome.of(actor) if unit.name not in left_out] for actor in outcome.actors()}
-    stack: list[tuple[Node, tuple[Unit, ...]]] = [(known.roots.get(left_out, Node()), ())]
+    stack: list[tuple[Node, tuple[OracleTransaction, ...]]] = [(known.roots.get(left_out, Node()), ())]
     while stack:
         node, before = stack.pop()
         for actor, units in todo.items():

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from pgchaos.language.header_model import StepName
+from pgchaos.language.model import Scenario, Session
+from pgchaos.language.section_items import Barrier, Delay, Fault, Item, Signal, Statement, WaitBlocked, WaitFor
 from pgchaos.oracle.model import Named
-from pgchaos.scenario.items import Barrier, Delay, Fault, Item, Signal, Statement, WaitBlocked, WaitFor
-from pgchaos.scenario.model import Scenario, Session
-from pgchaos.scenario.terms import StepName
-from pgchaos.schedule.board import Actor
-from pgchaos.schedule.gates import Gate
-from pgchaos.schedule.orders import Blocked
+from pgchaos.schedule.scheduler import Blocked
+from pgchaos.schedule.step_points import StepPoint
+from pgchaos.schedule.wait_rules import Actor
 
 _BETWEEN = (Barrier, Delay, Fault, Signal, WaitBlocked, WaitFor)
 _LOCAL = frozenset({"SET", "RESET", "SHOW", "LISTEN", "UNLISTEN", "DEALLOCATE", "PREPARE", "DISCARD", "LOAD"})
@@ -92,7 +92,7 @@ class OneByOne:
     taken: list[Named] = field(default_factory=list)
     _at: int = field(default=0, init=False)
 
-    def next(self, gates: Mapping[Actor, Gate], ended: Collection[Actor]) -> Gate | Blocked | None:
+    def next(self, gates: Mapping[Actor, StepPoint], ended: Collection[Actor]) -> StepPoint | Blocked | None:
         """See Order."""
         now = self.taken[-1][0] if self.taken else None
         if now is not None and now not in ended:
@@ -104,7 +104,7 @@ class OneByOne:
                 return gate
         return self._begin(gates)
 
-    def _begin(self, gates: Mapping[Actor, Gate]) -> Gate | None:
+    def _begin(self, gates: Mapping[Actor, StepPoint]) -> StepPoint | None:
         turn = next((actor for actor in self.actors if actor in gates), None)
         while self._at < len(self.wishes):
             wish = self.wishes[self._at]

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pgchaos.history import RunResult
-    from pgchaos.scenario.model import Scenario
+    from pgchaos.language.model import Scenario
+    from pgchaos.results import RunResult
 
 LEVEL = "level"
 """The name of the matrix whose values are the columns."""

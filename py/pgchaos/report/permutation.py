@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 
-from pgchaos.history import Explored, Launch, RunResult
-from pgchaos.scenario.model import Scenario
-from pgchaos.scenario.schedules import COUNTED, shown
-from pgchaos.scenario.terms import StepName
+from pgchaos.language.header_model import StepName
+from pgchaos.language.model import Scenario
+from pgchaos.language.schedules import COUNTED, shown
+from pgchaos.results import Explored, Launch, RunResult
 
 _INDENT = "    "
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from pgchaos.schedule.token import Token
 
 if TYPE_CHECKING:
-    from pgchaos.history import Failure
-    from pgchaos.scenario.model import Scenario
+    from pgchaos.language.model import Scenario
+    from pgchaos.results import Failure
 
 _SYNTAX = "42601"
 _BEFORE_SESSIONS = ("setup", "before setup and after the sessions")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from pgchaos.history import STOPPED, Record
+from pgchaos.results import STOPPED, Record
 
 SLOW = 0.1
 """Seconds from which a statement counts as slow."""

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
-from pgchaos.history import STOPPED, Record
 from pgchaos.report.rows import connection, is_act, session_lines, shown_rows, statements
+from pgchaos.results import STOPPED, Record
 
 _LEAST_SQL = 24
 _SENT = "sent: "

@@ -5,11 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from pgchaos.history import Failure, RunResult, Standing
+from pgchaos.language.model import Scenario
 from pgchaos.report.permutation import none_failed, permutation
 from pgchaos.report.replay import may_differ, what_it_fixes
 from pgchaos.report.table import statement_table
-from pgchaos.scenario.model import Scenario
+from pgchaos.results import Failure, RunResult, Standing
 from pgchaos.tap import failure_of
 from pgchaos.verdict import Verdict
 

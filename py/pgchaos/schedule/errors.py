@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-from pgchaos.scenario.items import Allow, Code, Expect
-from pgchaos.scenario.model import Session
+from pgchaos.language.model import Session
+from pgchaos.language.section_items import Allow, Code, Expect
 
 UNKNOWN = "unknown"
 """The word for a transaction whose COMMIT was sent and never answered."""

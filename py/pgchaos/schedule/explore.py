@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from pgchaos.history import Explored
-from pgchaos.schedule.board import Actor
+from pgchaos.results import Explored
 from pgchaos.schedule.footprint import Dependence
-from pgchaos.schedule.orders import Follow
 from pgchaos.schedule.pct import Pct, missed
 from pgchaos.schedule.permutations import Frontier, taken
+from pgchaos.schedule.scheduler import Replay
+from pgchaos.schedule.wait_rules import Actor
 
 
 class Explore:
@@ -42,7 +42,7 @@ class Explore:
         self._runs = self._by_chance = self._steps = 0
         self._different: set[tuple[Actor, ...]] = set()
 
-    def take(self) -> Follow | Pct | None:
+    def take(self) -> Replay | Pct | None:
         """Give the order of the next run; None when there is none."""
         if self._runs >= self._limit or not self._frontier.more:
             return None
@@ -52,7 +52,7 @@ class Explore:
         self._by_chance += 1
         return Pct(self._actors, self._steps, self._chance)
 
-    def learn(self, order: Follow | Pct) -> None:
+    def learn(self, order: Replay | Pct) -> None:
         """Take what a run decided.
 
         Args:
@@ -60,7 +60,7 @@ class Explore:
         """
         self._steps = max(self._steps, len(order.trace))
         self._different.add(taken(order.trace))
-        if isinstance(order, Follow):
+        if isinstance(order, Replay):
             self._frontier.learn(order.trace)
 
     def explored(self) -> Explored:

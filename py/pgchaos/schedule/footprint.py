@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pgchaos.schedule.board import Actor
+from pgchaos.schedule.wait_rules import Actor
 
 Position: TypeAlias = tuple[int, int]
 """Of a step in the course of its connection: the iteration from 1, the number in the session from 0."""

@@ -11,9 +11,9 @@ import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pgchaos.schedule.board import Actor
-from pgchaos.schedule.gates import Choice, Gate
-from pgchaos.schedule.orders import Blocked
+from pgchaos.schedule.scheduler import Blocked
+from pgchaos.schedule.step_points import Choice, StepPoint
+from pgchaos.schedule.wait_rules import Actor
 
 DEPTH = 2
 """Of the bugs that are looked for: two steps of different sessions have to come in one certain order."""
@@ -44,9 +44,9 @@ class Pct:
 
     def next(
         self,
-        gates: Mapping[Actor, Gate],
+        gates: Mapping[Actor, StepPoint],
         ended: Collection[Actor],  # noqa: ARG002  # the same as the others'
-    ) -> Gate | Blocked | None:
+    ) -> StepPoint | Blocked | None:
         """See Order."""
         ready = tuple(actor for actor in self.actors if actor in gates)
         if not ready:

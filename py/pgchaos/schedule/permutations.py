@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias
 
-from pgchaos.scenario.model import Session
-from pgchaos.schedule.board import Actor
+from pgchaos.language.model import Session
 from pgchaos.schedule.footprint import Dependence
-from pgchaos.schedule.gates import Choice
-from pgchaos.schedule.least import Costs, Plain
-from pgchaos.schedule.orders import Follow
-from pgchaos.schedule.sleep import NOBODY, Asleep, Sleep
+from pgchaos.schedule.preemption_bound import Plain, PreemptionBound
+from pgchaos.schedule.scheduler import Replay
+from pgchaos.schedule.sleep_sets import NOBODY, Asleep, SleepSet
+from pgchaos.schedule.step_points import Choice
+from pgchaos.schedule.wait_rules import Actor
 
 _Branch: TypeAlias = tuple[tuple[Actor, ...], int, Actor]
 """The decisions of a run, how many of them the next run begins with, and who goes on then.
@@ -79,7 +79,7 @@ class Frontier:
         self._taken = len(prefix)
         return prefix
 
-    def follow(self, actors: Sequence[Actor]) -> Follow | None:
+    def follow(self, actors: Sequence[Actor]) -> Replay | None:
         """Give the order of the next run.
 
         Args:
@@ -91,8 +91,8 @@ class Frontier:
         prefix = self.take()
         if prefix is None:
             return None
-        sleep = None if self.dependence is None else Sleep(self.dependence)
-        return Follow(prefix, actors, sleep=sleep, asleep=self._asleep)
+        sleep = None if self.dependence is None else SleepSet(self.dependence)
+        return Replay(prefix, actors, sleep=sleep, asleep=self._asleep)
 
     def learn(self, trace: Sequence[Choice]) -> None:
         """Take what the run that began with that prefix decided.
@@ -100,8 +100,8 @@ class Frontier:
         Args:
             trace: its decisions, in order.
         """
-        costs = Costs(self.dependence) if self.dependence is not None and self.dependence.known else Plain()
-        sleep = None if self.dependence is None else Sleep(self.dependence)
+        costs = PreemptionBound(self.dependence) if self.dependence is not None and self.dependence.known else Plain()
+        sleep = None if self.dependence is None else SleepSet(self.dependence)
         asleep, decisions = self._asleep, taken(trace)
         for at, choice in enumerate(trace):
             waiting = at + 1 < len(trace) and trace[at + 1].waiting
@@ -120,8 +120,8 @@ class Frontier:
         at: int,
         choice: Choice,
         asleep: Asleep,
-        sleep: Sleep | None,
-        costs: Costs | Plain,
+        sleep: SleepSet | None,
+        costs: PreemptionBound | Plain,
     ) -> None:
         """Keep the alternatives to a choice; who goes on first sleeps in those that come after."""
         before = asleep | {choice.taken}

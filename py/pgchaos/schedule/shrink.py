@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations, combinations_with_replacement, groupby, permutations
 
-from pgchaos.schedule.board import Actor
 from pgchaos.schedule.permutations import switches
+from pgchaos.schedule.wait_rules import Actor
 
 Taken = tuple[Actor, ...]
 _FEW, _FEWEST = 4, 3

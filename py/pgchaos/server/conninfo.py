@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import conninfo as psycopg_conninfo
 
-from pgchaos.output import hide
+from pgchaos.safe_output import hide
 from pgchaos.server.settings import Conninfo, ServerError
 
 PATIENT: Mapping[str, str] = MappingProxyType(

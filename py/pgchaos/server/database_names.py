@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pgchaos.server.runs import Run
+from pgchaos.server.run_id import RunId
 
 PREFIX = "pgchaos_"
 
@@ -32,7 +32,7 @@ def database_name(run: str, number: int, template: bool = False) -> str:
     return f"{PREFIX}{run}_{'t' if template else ''}{number}"
 
 
-def name_while_made(run: Run, name: str) -> str:
+def name_while_made(run: RunId, name: str) -> str:
     """Name a database for the time until its record is written.
 
     CREATE DATABASE cannot be in one transaction with the COMMENT that says whose it is. So the name says it: a run that
@@ -57,7 +57,7 @@ def _in_base_36(number: int) -> str:
     return text or "0"
 
 
-def run_of(name: str, comment: str) -> Run | None:
+def run_of(name: str, comment: str) -> RunId | None:
     """Tell whose a database is.
 
     Args:
@@ -67,7 +67,7 @@ def run_of(name: str, comment: str) -> Run | None:
     Returns:
         The run; None where that is not known, and the database is nobody's to touch.
     """
-    recorded = Run.loads(comment)
+    recorded = RunId.loads(comment)
     half = _MAKING.fullmatch(name)
     found = half or _NAME.fullmatch(name)
     if recorded is not None:
@@ -75,7 +75,7 @@ def run_of(name: str, comment: str) -> Run | None:
     if half is None:
         return None
     pid, start, renewed = (int(text, 36) for text in half.groups()[2:])
-    return Run(half[1], "", pid, 0.0, "" if half[2] == _UNKNOWN else half[2], start, renewed)
+    return RunId(half[1], "", pid, 0.0, "" if half[2] == _UNKNOWN else half[2], start, renewed)
 
 
 def siblings(database: str) -> str:

@@ -13,8 +13,8 @@ from psycopg import pq, sql
 from pgchaos.server import in_place
 from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.database_names import PREFIX, is_named_so, run_of
-from pgchaos.server.records import APPLICATION, Connection, clock
-from pgchaos.server.runs import Run
+from pgchaos.server.run_id import RunId
+from pgchaos.server.run_records import APPLICATION, Connection, clock
 
 _DROP_LIMIT = 10.0
 _END_LIMIT = 30.0
@@ -58,7 +58,7 @@ class Found:
     """
 
     name: str
-    run: Run | None
+    run: RunId | None
     connected: bool
     now: int
 

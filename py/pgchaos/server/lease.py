@@ -8,7 +8,7 @@ from contextlib import suppress
 import psycopg
 
 from pgchaos.server import threads
-from pgchaos.server.maker import Maker
+from pgchaos.server.database_factory import DatabaseFactory
 from pgchaos.server.settings import ServerError
 
 EVERY = 300.0
@@ -25,7 +25,7 @@ class Lease:
         every: seconds from one renewal to the next.
     """
 
-    def __init__(self, maker: Maker, every: float = EVERY) -> None:
+    def __init__(self, maker: DatabaseFactory, every: float = EVERY) -> None:
         self._maker, self._every = maker, every
         self._over = threading.Event()
         self._lock = threading.Lock()

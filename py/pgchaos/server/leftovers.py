@@ -9,9 +9,9 @@ import re
 import stat
 from pathlib import Path
 
-from pgchaos.server.place import parents
 from pgchaos.server.processes import has_ended, system_id
-from pgchaos.server.runs import Run
+from pgchaos.server.run_id import RunId
+from pgchaos.server.server_folder import parents
 from pgchaos.server.supervisor import MARKER, remove_server
 
 _NAME = re.compile(r"pgchaos-(\d+)-(\d+)-\w+")
@@ -56,7 +56,7 @@ def _dead(folder: Path) -> bool:
         return match is not None and has_ended(int(match[2]), 0)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        run = Run.loads(os.read(file, 4096).decode(errors="replace"))
+        run = RunId.loads(os.read(file, 4096).decode(errors="replace"))
     except OSError:
         return False
     finally:

@@ -14,7 +14,7 @@ import psycopg
 
 from pgchaos.server import binaries
 from pgchaos.server.environment import environment
-from pgchaos.server.offers import offer
+from pgchaos.server.offered_extensions import offer
 from pgchaos.server.settings import ServerError
 
 _FILE = re.compile(r"pgtap--(\d+(?:\.\d+)+)\.sql")

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from pgchaos.posix.disks import Ballast
 from pgchaos.server import binaries
-from pgchaos.server.place import DATA, SOCKET, make_folder
+from pgchaos.server.server_folder import DATA, SOCKET, make_folder
 from pgchaos.server.settings import NoDisk, ServerError
 from pgchaos.server.supervisor import LOG, READY_LIMIT, remove_server, tail
-from pgchaos.server.watch import Watch
+from pgchaos.server.supervisor_client import SupervisorClient
 
 MOST_CONNECTIONS = 200
 _SETTINGS = {
@@ -54,7 +54,9 @@ class PrivateServer:
         programs: the folder that they run from: a copy where that one is closed to the server's account.
     """
 
-    def __init__(self, folder: Path, bindir: Path, watch: Watch, pid: int, programs: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, bindir: Path, watch: SupervisorClient, pid: int, programs: Path | None = None
+    ) -> None:
         self.folder = folder
         self.bindir = bindir
         self.programs = programs or bindir
@@ -199,7 +201,7 @@ def start_private(
     binaries.check_bindir(programs)
     who = binaries.account()
     binaries.check_account(who)
-    watch = Watch()  # its interpreter starts while the folder is made
+    watch = SupervisorClient()  # its interpreter starts while the folder is made
     folder: Path | None = None
     try:
         env = binaries.environment(programs, os.environ, who)
@@ -224,7 +226,7 @@ def _initdb(programs: Path, data: str) -> list[str]:
 
 
 def _start(
-    watch: Watch,
+    watch: SupervisorClient,
     folder: Path,
     programs: Path,
     who: binaries.Account,

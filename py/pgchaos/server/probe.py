@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import psycopg
 
-from pgchaos.output import hide
-from pgchaos.server.choice import Choice
+from pgchaos.safe_output import hide
 from pgchaos.server.conninfo import make_conninfo, read_conninfo
-from pgchaos.server.effect import behind_pooler, pooler
 from pgchaos.server.event_triggers import silence
+from pgchaos.server.pooler import behind_pooler, pooler
+from pgchaos.server.refused import names_database, what_to_do
+from pgchaos.server.select import Choice
 from pgchaos.server.settings import ServerError
-from pgchaos.server.unreachable import names_database, what_to_do
 
 OLDEST = 14
 _ANSWERS_WITHIN = 8

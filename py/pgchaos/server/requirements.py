@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psycopg
 
-from pgchaos.scenario.terms import Requirement
+from pgchaos.language.header_model import Requirement
 from pgchaos.server import pgtap
-from pgchaos.server.offers import offer
-from pgchaos.server.reached import Reached
+from pgchaos.server.offered_extensions import offer
+from pgchaos.server.server_info import ServerInfo
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -47,7 +47,7 @@ class Requirements:
         server: which is asked.
     """
 
-    def __init__(self, server: Reached) -> None:
+    def __init__(self, server: ServerInfo) -> None:
         self._server = server
         self._lock = threading.Lock()
         self._missing: dict[Requirement, str] = {}

@@ -12,10 +12,10 @@ import psycopg
 from psycopg import sql
 
 from pgchaos.server import pgtap
-from pgchaos.server.outside import Outside
+from pgchaos.server.connection_cache import ConnectionCache
+from pgchaos.server.outside_schemas import Outside
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.settings import ServerError
-from pgchaos.server.shelf import Shelf
 
 MARK = "chaos.mark"
 """The setting by which the toolkit knows the sessions of a run in a database where others work."""
@@ -62,7 +62,7 @@ class Sandbox:
     in_place: bool = False
     ours: bool = False
     schema: str = ""
-    shelf: Shelf | None = None
+    shelf: ConnectionCache | None = None
     spare: Callable[[], None] = _nothing
     keep: Callable[[], None] = _nothing
     explains: Callable[[Collection[int]], bool] = operator.not_

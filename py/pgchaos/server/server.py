@@ -10,28 +10,28 @@ from types import TracebackType
 
 import psycopg
 
-from pgchaos.scenario.plain import Contents
-from pgchaos.scenario.terms import Requirement
+from pgchaos.language.header_model import Requirement
+from pgchaos.language.plain_files import Contents
 from pgchaos.server import pgtap
-from pgchaos.server.choice import Choice, choose
+from pgchaos.server.cluster import ClusterFactory
+from pgchaos.server.connection_cache import ConnectionCache
+from pgchaos.server.created_databases import CreatedDatabases
+from pgchaos.server.database_factory import DatabaseFactory
+from pgchaos.server.database_pool import Pool
 from pgchaos.server.databases import notes_on, remove_dead_runs
-from pgchaos.server.guard import Guard
+from pgchaos.server.external_cleanup import ExternalCleanup
 from pgchaos.server.lease import Lease
-from pgchaos.server.ledger import Ledger
 from pgchaos.server.leftovers import remove_dead_servers
-from pgchaos.server.lending import Lending, Rehearsals
-from pgchaos.server.maker import Maker
-from pgchaos.server.named import NamedDatabase
-from pgchaos.server.outside import look_at_contents
-from pgchaos.server.own import OwnServers
-from pgchaos.server.plain import BARE, WITH_PGTAP, Lent
-from pgchaos.server.pool import Pool
+from pgchaos.server.named_database import NamedDatabase
+from pgchaos.server.outside_schemas import look_at_contents
+from pgchaos.server.plain_database import BARE, WITH_PGTAP, Lent
 from pgchaos.server.private import PrivateServer, start_private
-from pgchaos.server.reached import Reached
 from pgchaos.server.requirements import Requirements
 from pgchaos.server.sandbox import Sandbox
+from pgchaos.server.sandbox_provider import Rehearsals, SandboxProvider
+from pgchaos.server.select import Choice, choose
+from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.settings import ServerError, ServerSettings
-from pgchaos.server.shelf import Shelf
 
 _CONTENTS = {Contents.NOTHING: BARE, Contents.PGTAP: WITH_PGTAP}
 _SETTLED = 10.0
@@ -68,7 +68,7 @@ def open_server(settings: ServerSettings, environ: Mapping[str, str] = os.enviro
         raise
 
 
-class Server(Reached):
+class Server(ServerInfo):
     """A server, and all that is lent on it. Safe to use from several threads.
 
     Args:
@@ -83,18 +83,18 @@ class Server(Reached):
     def __init__(self, settings: ServerSettings, choice: Choice, private: PrivateServer | None) -> None:
         super().__init__(settings, choice, private)
         pgtap.demand(self.administrative(), settings.pgtap)
-        self._own = OwnServers(_programs(private, settings, choice), settings.pgtap)
+        self._own = ClusterFactory(_programs(private, settings, choice), settings.pgtap)
         self._requirements = Requirements(self)
-        self._guard = Guard(self.administrative(), self.run)
+        self._guard = ExternalCleanup(self.administrative(), self.run)
         self._named = NamedDatabase(self)
-        maker = Maker(self.administrative(), self.run, self.ours, settings.pgtap, Ledger())
+        maker = DatabaseFactory(self.administrative(), self.run, self.ours, settings.pgtap, CreatedDatabases())
         self._lease = Lease(maker.another())
         self._pool = Pool(maker, settings.clones, self.watch_over)
-        self._lending = Lending(self, self._pool, self.spare)
+        self._lending = SandboxProvider(self, self._pool, self.spare)
         self._in_use = 0
         self.notes: list[str] = []
         """What the user should know of the server, a line each."""
-        self.watches = Shelf(self.administrative())
+        self.watches = ConnectionCache(self.administrative())
         """Where connections that look at the sessions of isolation specs wait for the next spec."""
         if self.ours:
             self._pool.expect(())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from pgchaos.history import Assertion, Failure
+from pgchaos.results import Assertion, Failure
 from pgchaos.tap.lines import HEADING
 from pgchaos.tap.parser import TOTALS, TapReport
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pgchaos.history import Assertion
-from pgchaos.scenario.assertions import Excuses
-from pgchaos.scenario.place import Place
+from pgchaos.language.assertions import Excuses
+from pgchaos.language.problems import Place
+from pgchaos.results import Assertion
 from pgchaos.tap.lines import COUNTS, HEADING, BailOut, Comment, Line, Nested, Noise, Plan, Point, Version, classify
 
 _YAML_SINCE = 13

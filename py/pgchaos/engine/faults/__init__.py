@@ -1,1 +1,1 @@
-"""When faults strike, and whom; what they do is in pgchaos.faults."""
+"""Fault injection: when a fault strikes, which session or process it strikes, and what it does."""

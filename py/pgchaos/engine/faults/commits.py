@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 
-from pgchaos.engine.faults.hand import Hand
-from pgchaos.engine.faults.probe import Probe
+from pgchaos.engine.faults.actions import NotDelivered
+from pgchaos.engine.faults.commit_probe import CommitProbe
+from pgchaos.engine.faults.fault_connection import FaultConnection
 from pgchaos.engine.stop import Stop
-from pgchaos.faults.carrying import Undelivered
-from pgchaos.scenario.items import Statement
-from pgchaos.scenario.statements import closes_block
+from pgchaos.language.section_items import Statement
+from pgchaos.language.transaction_statements import closes_block
 
 _NOBODY = "pgchaos_nobody"
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE"})
@@ -46,9 +46,9 @@ class CommitHold:
         stop: of the sessions.
     """
 
-    def __init__(self, hand: Hand, stop: Stop) -> None:
+    def __init__(self, hand: FaultConnection, stop: Stop) -> None:
         self._hand, self._stop = hand, stop
-        self._probe = Probe(hand, stop)
+        self._probe = CommitProbe(hand, stop)
         self._taken = False
 
     def take(self) -> bool:
@@ -58,7 +58,7 @@ class CommitHold:
             False where they cannot be held: then a commit is over when it is.
 
         Raises:
-            Undelivered: the server refuses it.
+            NotDelivered: the server refuses it.
         """
         rows = self._hand.ask("SHOW max_wal_senders")
         if not rows or rows[0][0] == "0":
@@ -120,12 +120,12 @@ class CommitHold:
     def _gone(self) -> bool:
         try:
             return let_go(self._hand)
-        except Undelivered:
+        except NotDelivered:
             # the server refuses it, and would again
             return True
 
 
-def let_go(hand: Hand) -> bool:
+def let_go(hand: FaultConnection) -> bool:
     """Have commits wait for nobody, where one may have named a standby; doing so again does nothing.
 
     Args:
@@ -135,7 +135,7 @@ def let_go(hand: Hand) -> bool:
         False where the server did not answer: then it may stand in its settings.
 
     Raises:
-        Undelivered: it refuses that.
+        NotDelivered: it refuses that.
     """
     if hand.named:
         try:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pgchaos.engine.faults import actions
 from pgchaos.engine.faults.commits import let_go
-from pgchaos.engine.faults.hand import Hand
+from pgchaos.engine.faults.fault_connection import FaultConnection
 from pgchaos.engine.stop import Stop
-from pgchaos.faults import carrying
-from pgchaos.faults.kinds import of_server
-from pgchaos.scenario.items import Fault
+from pgchaos.language.fault_kinds import of_server
+from pgchaos.language.section_items import Fault
 from pgchaos.server import PrivateServer
 
 _LOOK = 0.001
@@ -30,7 +30,7 @@ class Outage:
         calm: a stop for what goes on when they are stopped.
     """
 
-    def __init__(self, hand: Hand, stop: Stop, calm: Stop) -> None:
+    def __init__(self, hand: FaultConnection, stop: Stop, calm: Stop) -> None:
         self._hand, self._stop, self._calm = hand, stop, calm
         self._up = threading.Condition()
         self._down = 0
@@ -73,7 +73,7 @@ class Outage:
             self._come_up()
 
     def _note_filled(self, fault: Fault) -> None:
-        self._filled_disk, self._born = True, carrying.born(self._hand)
+        self._filled_disk, self._born = True, actions.checkpointer_start(self._hand)
         if fault.moment == "during" and fault.argument == "wal" and not self._held_down:
             # until there is room again it may go down and not come up
             self._held_down = True
@@ -93,7 +93,7 @@ class Outage:
 
         Raises:
             ServerError: it does not start again.
-            Undelivered: it says that something is wrong with it.
+            NotDelivered: it says that something is wrong with it.
         """
         if self._touched:
             self._bring_back()
@@ -109,7 +109,7 @@ class Outage:
                 # of those who still are connected a smart shutdown would wait for ever
                 power.stop("fast")
             if not power.running:
-                carrying.start(self._hand, power)
+                actions.start(self._hand, power)
         self._stopped = self._touched = False
 
     def release(self, *, crashed: bool = False) -> None:
@@ -120,7 +120,7 @@ class Outage:
 
         Raises:
             ServerError: it does not start again.
-            Undelivered: it says that something is wrong with it.
+            NotDelivered: it says that something is wrong with it.
         """
         self._hand.give_connections()
         power = self._hand.power
@@ -138,7 +138,7 @@ class Outage:
     def _await_birth(self, power: PrivateServer, before: tuple[str, ...]) -> None:
         """Wait for another checkpointer; without room for its WAL the server may have gone down for good."""
         until = time.monotonic() + _RECOVERED_WITHIN
-        while carrying.born(self._hand) in before and time.monotonic() < until:
+        while actions.checkpointer_start(self._hand) in before and time.monotonic() < until:
             if not power.running:
                 power.start()
             self._calm.wait(_LOOK)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pgchaos.engine.faults.hand import Hand
-from pgchaos.faults import carrying
-from pgchaos.faults.carrying import Missed
-from pgchaos.faults.kinds import PROCESSES, waits_for_own
-from pgchaos.scenario.items import Fault
-from pgchaos.schedule.board import Actor
+from pgchaos.engine.faults import actions
+from pgchaos.engine.faults.actions import TargetGone
+from pgchaos.engine.faults.fault_connection import FaultConnection
+from pgchaos.language.fault_kinds import PROCESSES, waits_for_own
+from pgchaos.language.section_items import Fault
+from pgchaos.schedule.wait_rules import Actor
 
 
 class Target(Protocol):
@@ -30,7 +30,7 @@ class Targets:
         hand: to the server.
     """
 
-    def __init__(self, hand: Hand) -> None:
+    def __init__(self, hand: FaultConnection) -> None:
         self._hand = hand
         self._targets: dict[Actor, Target] = {}
         self._left: set[Actor] = set()
@@ -70,7 +70,7 @@ class Targets:
         self._targets[actor].disturb()
         pid = self._targets[actor].pid
         if pid is None:
-            raise Missed(f"{actor} has no connection")
+            raise TargetGone(f"{actor} has no connection")
         return pid
 
     def connected(self) -> list[int]:
@@ -93,5 +93,5 @@ class Targets:
         if fault.kind not in ("cancel", "terminate", "kill"):
             return ()
         if fault.target in PROCESSES:
-            return (carrying.process(self._hand, fault.target or ""),)
+            return (actions.process(self._hand, fault.target or ""),)
         return tuple(self.pid(one) for one in self.of(fault, actor))

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 
 from pgchaos import clock
+from pgchaos.engine.coordinator import Coordinator, Halted
+from pgchaos.engine.faults.actions import OVER, TargetGone
 from pgchaos.engine.faults.commits import CommitHold
-from pgchaos.engine.faults.hand import Hand
+from pgchaos.engine.faults.fault_connection import FaultConnection
 from pgchaos.engine.faults.targets import Targets
-from pgchaos.engine.stage import Halted, Stage
 from pgchaos.engine.stop import Stop
-from pgchaos.faults.carrying import OVER, Missed
-from pgchaos.scenario.items import Fault
-from pgchaos.schedule.board import Actor
+from pgchaos.language.section_items import Fault
+from pgchaos.schedule.wait_rules import Actor
 
 _LOOK = 0.001
 """Seconds between two looks at who shall be struck."""
@@ -36,7 +36,7 @@ class Timing:
         stop: of the sessions.
     """
 
-    def __init__(self, hand: Hand, targets: Targets, stage: Stage, stop: Stop) -> None:
+    def __init__(self, hand: FaultConnection, targets: Targets, stage: Coordinator, stop: Stop) -> None:
         self._hand, self._targets, self._stage, self._stop = hand, targets, stage, stop
 
     def await_commit(self, hold: CommitHold, actor: Actor, over: Over) -> None:
@@ -49,7 +49,7 @@ class Timing:
 
         Raises:
             Missed: it is over, or its connection is gone.
-            Undelivered: the server says that something is wrong with it.
+            NotDelivered: the server says that something is wrong with it.
             Halted: the run was stopped.
         """
         pid, looks = self._targets.pid(actor), 0
@@ -69,7 +69,7 @@ class Timing:
 
         Raises:
             Missed: it is over, or that time does not come.
-            Undelivered: the server says that something is wrong with it.
+            NotDelivered: the server says that something is wrong with it.
             Halted: the run was stopped.
         """
         if fault.when_blocked or fault.kind == "cancel":
@@ -119,13 +119,13 @@ class Timing:
     ) -> None:
         gone = [one for one in lacking if self._targets.has_left(one)]
         if gone:
-            raise Missed(f"{' and '.join(map(str, gone))} came to the end without being {state}")
+            raise TargetGone(f"{' and '.join(map(str, gone))} came to the end without being {state}")
         if self._stage.stands_still(blocked, asked):
             doing = " and ".join(f"{one} {self._stage.doings.does(one)}" for one in lacking)
-            raise Missed(f"{doing}, and does not come to be {state}: nobody goes on before this fault has struck")
+            raise TargetGone(f"{doing}, and does not come to be {state}: nobody goes on before this fault has struck")
 
     def _go_on_waiting(self, over: Over | None) -> None:
         if self._stop.is_set():
             raise Halted
         if over is not None and over():
-            raise Missed(OVER)
+            raise TargetGone(OVER)

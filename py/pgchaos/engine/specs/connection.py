@@ -14,8 +14,8 @@ from typing import TypeAlias
 from psycopg import pq
 from psycopg.errors import OperationalError
 
-from pgchaos.engine.cancelling import cancel
-from pgchaos.engine.connecting import connected
+from pgchaos.engine.cancel import cancel
+from pgchaos.engine.connect import connected
 from pgchaos.engine.created import Created, Refused
 from pgchaos.engine.stop import Stop
 from pgchaos.isolation.model import decoded, encoded
@@ -44,7 +44,7 @@ class Connection:
         seconds: to connect in.
 
     Raises:
-        pgchaos.engine.connecting.LinkError: the server could not be reached or refused.
+        pgchaos.engine.connect.ConnectionLost: the server could not be reached or refused.
     """
 
     def __init__(self, conninfo: str, stop: Stop, seconds: float = 30.0) -> None:

@@ -9,25 +9,25 @@ from dataclasses import dataclass, field
 import psycopg
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
-from pgchaos.engine.connecting import LinkError
+from pgchaos.engine.connect import ConnectionLost
 from pgchaos.engine.created import KINDS, Ask, Created, Refused, Row, Thing
 from pgchaos.engine.removal import UNPROVEN, how_to_remove, remove
-from pgchaos.engine.specs.company import Company
+from pgchaos.engine.specs.blocked_detector import BlockedDetector
 from pgchaos.engine.specs.connection import Connection, Interrupted
-from pgchaos.engine.specs.keeping import Kept, connected, watching
-from pgchaos.engine.specs.paper import Paper
+from pgchaos.engine.specs.connection_cache import Kept, connected, watching
+from pgchaos.engine.specs.permutation_runner import PermutationRunner
+from pgchaos.engine.specs.poller import Poller
+from pgchaos.engine.specs.session_connections import SessionConnections
 from pgchaos.engine.specs.settings import SpecSettings, conninfo_of
-from pgchaos.engine.specs.stage import Stage
-from pgchaos.engine.specs.waiting import Waiting
-from pgchaos.engine.specs.watch import Watch
+from pgchaos.engine.specs.transcript import Transcript
 from pgchaos.engine.stop import Stop
 from pgchaos.isolation.model import Spec
-from pgchaos.isolation.needs import names_database, needs, roles
+from pgchaos.isolation.side_by_side import names_database, needs, roles
 from pgchaos.server import Server
 from pgchaos.server.database_names import PREFIX
-from pgchaos.server.effect import difference, question
-from pgchaos.server.plain import CLEAN, Lent
-from pgchaos.server.records import APPLICATION
+from pgchaos.server.plain_database import CLEAN, Lent
+from pgchaos.server.pooler import difference, question
+from pgchaos.server.run_records import APPLICATION
 
 _CONNECT = 30.0
 """Seconds to connect in, at most."""
@@ -91,7 +91,7 @@ def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
             try:
                 with watching(server, calm, _seconds(settings)) as watch:
                     _Run(spec, server, settings, lent, calm, watch, result).go()
-            except (Interrupted, LinkError) as error:
+            except (Interrupted, ConnectionLost) as error:
                 result.problems.append(str(error))
     finally:
         if settings.stop is not None:
@@ -108,13 +108,13 @@ class _Run:
         settings: SpecSettings,
         lent: Lent,
         calm: Stop,
-        watch: Watch,
+        watch: BlockedDetector,
         result: SpecResult,
     ) -> None:
         self._spec, self._server, self._settings, self._lent = spec, server, settings, lent
         self._calm, self._watch, self._result = calm, watch, result
         self._created = None if server.ours else Created()
-        self._waiting = Waiting(calm, None)
+        self._waiting = Poller(calm, None)
 
     def go(self) -> None:
         if self._settings.alone:
@@ -125,12 +125,12 @@ class _Run:
         begun = time.monotonic()
         deadline = None if self._settings.limit is None else begun + self._settings.limit
         sandbox = self._lent.sandbox
-        paper = Paper(sandbox.database, unique=not sandbox.in_place, asked=names_database(self._spec.source))
-        waiting = self._waiting = Waiting(self._calm, deadline)
+        paper = Transcript(sandbox.database, unique=not sandbox.in_place, asked=names_database(self._spec.source))
+        waiting = self._waiting = Poller(self._calm, deadline)
         kept = Kept(None if self._settings.leaks else self._lent.shelf, self._spec)
-        company = Company(self._spec, self._connect, self._name, waiting, kept)
+        company = SessionConnections(self._spec, self._connect, self._name, waiting, kept)
         company.created = self._created
-        stage = Stage(self._spec, company, self._watch, waiting, self._settings, paper)
+        stage = PermutationRunner(self._spec, company, self._watch, waiting, self._settings, paper)
         try:
             try:
                 stage.play_all()
@@ -158,7 +158,7 @@ class _Run:
         while self._watch.ask(query) != [("0",)] and time.monotonic() < end:
             self._calm.wait(_AGAIN)
 
-    def _tell(self, stage: Stage, paper: Paper) -> None:
+    def _tell(self, stage: PermutationRunner, paper: Transcript) -> None:
         self._result.output = paper.output
         self._result.problems += stage.problems
         self._result.reset, self._result.cut = stage.reset, stage.cut
@@ -173,10 +173,10 @@ class _Run:
         connection = connected(self._server, conninfo, self._calm, seconds)
         if self._lent.sandbox.in_place:
             begins = self._lent.sandbox.begins
-            (row,) = Watch(connection, self._calm).ask(question(begins))
+            (row,) = BlockedDetector(connection, self._calm).ask(question(begins))
             if text := difference(begins, row, connection.pid):
                 connection.close()
-                raise LinkError(ServerError(NOT_CONNECTED, text, said=False))
+                raise ConnectionLost(ServerError(NOT_CONNECTED, text, said=False))
             # the spec's own results begin behind this one
             connection.events.clear()
         return connection
@@ -219,7 +219,7 @@ class _Run:
             return False
         # what it has done to its own connection is no reason to fail it
         with suppress(Interrupted):
-            return Watch(control, self._calm).ask(CLEAN) == [("t",)]
+            return BlockedDetector(control, self._calm).ask(CLEAN) == [("t",)]
         return False
 
 

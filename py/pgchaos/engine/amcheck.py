@@ -1,0 +1,145 @@
+"""Whether what a scenario wrote is whole: PostgreSQL's own amcheck over its tables and B-tree indexes.
+
+All of it is one transaction that is rolled back, the extension with it: nothing is left in anybody's database.
+
+Sources:
+    https://www.postgresql.org/docs/current/amcheck.html
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from pgchaos.engine.answer import Answer
+from pgchaos.engine.connection import Connection
+from pgchaos.language.model import Scenario
+from pgchaos.results import Failure
+from pgchaos.server import Sandbox
+
+_TAGS = frozenset({"corruption", "recovery"})
+_CORRUPTED = ("XX001", "XX002")
+"""data_corrupted and index_corrupted: whatever else goes wrong says nothing of the relation."""
+_PATIENCE = 60.0
+"""Seconds for one relation."""
+_SHOWN = 5
+"""Findings of one table that are shown."""
+_BEGIN = """
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+SET LOCAL lock_timeout = '1s';
+SET LOCAL client_min_messages = error;
+CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA chaos;
+SELECT pg_catalog.quote_ident(nspname), (SELECT max(pronargs) FROM pg_catalog.pg_proc WHERE proname = 'bt_index_check')
+  FROM pg_catalog.pg_extension JOIN pg_catalog.pg_namespace n ON n.oid = extnamespace WHERE extname = 'amcheck';
+"""
+_RELATIONS = """
+SELECT c.oid, c.oid::pg_catalog.regclass, c.relkind
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_am a ON a.oid = c.relam
+  LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+  LEFT JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
+ WHERE c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'chaos')
+   AND (c.relkind IN ('r', 'm') AND a.amname = 'heap'
+        OR c.relkind = 'i' AND a.amname = 'btree' AND i.indisvalid AND i.indisready)
+   AND ({every} OR n.nspname = {schema} OR coalesce(t.relname, c.relname) = ANY ({names}))
+ ORDER BY c.relkind DESC, 2
+"""
+"""`every`: all of them are the scenario's; else those of its schema, and of its name in its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Relation:
+    oid: str
+    name: str
+    is_index: bool
+
+
+def corruptions(
+    link: Connection, scenario: Scenario, sandbox: Sandbox, *, asked: bool
+) -> tuple[list[Failure], list[str]]:
+    """Look for corruption where a scenario is tagged `corruption` or `recovery`, or where it was asked for.
+
+    Args:
+        link: to the scenario's database, outside a transaction.
+        scenario: that was run; its sessions have ended.
+        sandbox: where.
+        asked: of every scenario.
+
+    Returns:
+        A failure, named `amcheck`, for each relation that is not whole; and what could not be looked at, to be told.
+    """
+    if not asked and _TAGS.isdisjoint(scenario.tags):
+        return [], []
+    query = f"{_BEGIN}SAVEPOINT pgchaos; {_relations(scenario, sandbox)}"
+    begun = link.ask(query, deadline=time.monotonic() + _PATIENCE)
+    try:
+        if begun.error is not None:
+            text = f"amcheck could not be used: {_said(begun)}"
+            if begun.error.sqlstate in _CORRUPTED:
+                return [Failure("amcheck", (), text)], []
+            return ([Failure("error", ("amcheck",), text)], []) if asked else ([], [text])
+        *_, which, _, there = begun.results
+        schema, arguments = (str(cell) for cell in next(which.rows()))
+        relations = [_Relation(str(oid), str(name), kind == "i") for oid, name, kind in there.rows()]
+        return _look(link, relations, schema, int(arguments))
+    finally:
+        link.ask("ROLLBACK", deadline=time.monotonic() + _PATIENCE)
+
+
+def _relations(scenario: Scenario, sandbox: Sandbox) -> str:
+    """Ask for the tables that are the scenario's, and their indexes.
+
+    In a database of the scenario's own these are all. In the user's own they are those of the scenario's schema, and
+    those whose name is a word of its file: what else it wrote, through functions of the user's, is not known.
+    """
+    words = sorted(set(re.findall(r"\w+", scenario.source.lower())))
+    query = sql.SQL(_RELATIONS).format(
+        every=sql.Literal(not (sandbox.in_place or sandbox.schema)),
+        schema=sql.Literal(sandbox.schema or "chaos_sandbox"),
+        names=sql.Literal(words if sandbox.in_place else []),
+    )
+    return query.as_string(None)
+
+
+def _look(link: Connection, relations: list[_Relation], schema: str, arguments: int) -> tuple[list[Failure], list[str]]:
+    failures: list[Failure] = []
+    notes: list[str] = []
+    for relation in relations:
+        # what the one before it came to may be an error
+        query = f"ROLLBACK TO pgchaos; {_query(relation, schema, arguments)}"
+        answer = link.ask(query, deadline=time.monotonic() + _PATIENCE)
+        found = [str(row[0]) for result in answer.results for row in result.rows() if row[0] is not None]
+        what = f"{'index' if relation.is_index else 'table'} {relation.name}"
+        if answer.error is not None and answer.error.sqlstate in _CORRUPTED:
+            found = [_said(answer)]
+        elif answer.error is not None:
+            notes.append(f"amcheck could not look at {what}: {_said(answer)}")
+            continue
+        if found:
+            failures.append(Failure("amcheck", (), f"amcheck: {what} is corrupt", None, tuple(_few(found))))
+    return failures, notes
+
+
+def _query(relation: _Relation, schema: str, arguments: int) -> str:
+    """Write the question; of an index with whether all of the table is in it, and from 17 on whether it is unique."""
+    if relation.is_index:
+        more = ", true" * (arguments - 1)
+        return f"SELECT nullif({schema}.bt_index_check({relation.oid}{more})::text, '')"
+    return (
+        "SELECT pg_catalog.format('block %s, line pointer %s: %s', blkno, offnum, msg)"
+        f" FROM {schema}.verify_heapam({relation.oid}, check_toast => true)"
+    )
+
+
+def _few(found: list[str]) -> list[str]:
+    more = len(found) - _SHOWN
+    return found if more <= 0 else [*found[:_SHOWN], f"… and {more} more"]
+
+
+def _said(answer: Answer) -> str:
+    error = answer.error
+    return "" if error is None else f"{error.message} ({error.sqlstate})"

@@ -1,0 +1,98 @@
+"""Whether a run has changed anything outside its schema, in a database that serves other runs too."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pgchaos.engine import leaks
+from pgchaos.engine.connection import Connection, ConnectionLost
+from pgchaos.engine.text_search import mentions
+from pgchaos.language.model import Scenario
+from pgchaos.language.section_items import Send, Statement
+from pgchaos.server import Sandbox
+
+if TYPE_CHECKING:
+    from pgchaos.server.outside_schemas import Look
+
+_HIDDEN = re.compile(
+    r"\bexecute\b(?!\s+(?:function|procedure)\b)|\blanguage\s+'?(?!sql\b|plpgsql\b)\w|\b\w+_to_xml\w*|\bts_(?:stat|rewrite)\b"
+    r"|\b(?:lives_ok|throws_\w+|performs_\w+|results_\w+|set_\w+|bag_\w+|is_empty|isnt_empty)\s*\(\s*(?!['$e])"
+    r"|\b(?:alter|drop)\s+(?!(?:table|index|sequence|trigger|policy|rule|column|constraint|default|not)\b)"
+    r"|\b(?:grant|revoke)\b.*\bon\s+(?:all\s+)?(?:function|procedure|routine|type|domain|language)|\bpg_catalog\b|^\s*:"
+    r"|\bcomment\s+on\s+(?!(?:table|column|index|sequence|trigger|policy|constraint)\b)"
+    r"|\b(?:insert\s+into|update|delete\s+from|merge\s+into)\s+(?:only\s+)?\"?pg_\w+|\bcopy\s+pg_\w+",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""By which a statement may define something outside its schema, though its text names nothing there: SQL that is put
+together at run time, and what alters something by a name that may be one of the server's or of pgTAP's. These have no
+tables; extensions may."""
+
+
+def may_define(scenario: Scenario) -> bool:
+    r"""Say whether a scenario may change definitions outside its schema: by functions of an extension, \gexec or so.
+
+    Args:
+        scenario: as read, a mutant in it.
+    """
+    if scenario.extensions or mentions(scenario, _HIDDEN):
+        return True
+    return any(isinstance(one, Statement) and one.send is Send.GEXEC for one in scenario.statements())
+
+
+def changed_outside(link: Connection, scenario: Scenario, sandbox: Sandbox) -> tuple[str, ...]:
+    """Name what has changed outside the schema of a run since its database was made.
+
+    Args:
+        link: to it, when all sessions and teardown are done.
+        scenario: that was run.
+        sandbox: where it ran.
+
+    Returns:
+        The tables, sequences and catalogs; none where the next run would begin as this one did.
+
+    Raises:
+        ConnectionLost: the connection is lost.
+    """
+    outside = sandbox.outside
+    if outside is None:
+        return ()
+    looks = [outside.data]
+    if not sandbox.searched and may_define(scenario):
+        looks.append(outside.catalogs)
+    return tuple(name for look in looks for name in _changed(link, look))
+
+
+def _changed(link: Connection, look: Look) -> list[str]:
+    try:
+        return look.changed(leaks.rows(link, look.query))
+    except ConnectionLost as refused:
+        if refused.error.lost:
+            raise
+        return [f"what cannot be looked at any more ({refused.error})"]
+
+
+def told(outside: tuple[str, ...]) -> str:
+    """Say in a remark what was changed, and what was done about it.
+
+    Args:
+        outside: what `changed_outside` named.
+    """
+    names = ", ".join(outside[:5]) + (f" and {len(outside) - 5} more" if len(outside) > 5 else "")
+    return (
+        f"outside the schema of a run, {names} changed, so that the next run would not begin as the first did:"
+        " each run has a new database, which takes longer"
+    )
+
+
+def told_in_place(outside: tuple[str, ...]) -> str:
+    """Say that a search cannot go on in a database that is the user's own.
+
+    Args:
+        outside: the tables and sequences that hold something else than before.
+    """
+    return (
+        f"the next run of this search would not begin as the first did: {', '.join(outside[:5])} changed, and in place"
+        " nothing is put back: put it back in teardown (a sequence by setval), make it in setup, or run without"
+        " --chaos-in-place"
+    )

@@ -1,0 +1,184 @@
+"""The check of a run: a section whose rows are TAP, with a plan and an end of our own where it has none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from pgchaos.engine.answer import Answer
+from pgchaos.engine.not_run import Unheard
+from pgchaos.engine.section import Done, Hear, Section
+from pgchaos.language.assertions import asserting_functions, excuses, names_of, tap_calls
+from pgchaos.language.model import Scenario
+from pgchaos.language.problems import Place
+from pgchaos.language.section_items import Item, Send, Statement
+from pgchaos.results import Failure, RunResult
+from pgchaos.tap import TapParser, TapReport, diagnostics_of, failures_of
+from pgchaos.tap.lines import COUNTS
+
+_NO_PLAN = "SELECT no_plan()"
+# runtests() has a plan and an end of its own
+_PLAN = re.compile(r"\b(?:(?:no_)?plan|runtests)\s*\(", re.IGNORECASE)
+_RUNTESTS = re.compile(r"\bruntests\s*\(", re.IGNORECASE)
+_OF_PLANS = re.compile("You tried to (?:run a test without a plan|plan twice)!")
+"""pgTAP's errors about its plan."""
+_FINISH = re.compile(r"\b(?:finish|runtests)\s*\(", re.IGNORECASE)
+
+
+_BOOLEAN = 16
+"""The OID of type boolean (pg_type.dat)."""
+_OF_CONDITIONS = frozenset({"?column?", "exists", "bool_and", "bool_or", "every"})
+"""How the server calls the column of a condition; that of a function, which may do something, has its name."""
+
+
+class Check:
+    """The check of one run.
+
+    Args:
+        section: makes its section, which tells what it hears, and each statement that it has carried out.
+        scenario: whose check.
+        items: of the file, those that are in force.
+        share: seconds that it may take.
+        result: takes its assertions, and what failed.
+    """
+
+    def __init__(
+        self,
+        section: Callable[[Hear, Done], Section],
+        scenario: Scenario,
+        items: list[Item],
+        *,
+        share: float,
+        result: RunResult,
+    ) -> None:
+        self._plain = scenario.plain
+        self._tap = TapParser(None if scenario.plain else excuses(scenario))
+        self.section = section(self._hear, self._done)
+        self.items, self._share, self._result = items, share, result
+        self._plans = self._plain or _says(items, _PLAN)
+        self._unheard = Unheard(scenario)
+        # what explains a plan that is not kept
+        self._causes = [text for text in (_runs_beside(scenario, items),) if text]
+
+    def _hear(self, line: str, place: Place) -> None:
+        self._unheard.hear(line)
+        self._tap.feed(line, place)
+
+    def _done(self, statement: Statement, answer: Answer) -> None:
+        told = self._unheard.done(statement, answer)
+        if self._plain and self.section.hides:
+            return
+        self._result.remarks += told.remarks
+        if self._plain:
+            # pg_prove says nothing of it either, and its verdict stays
+            self._causes += [f"{failure.place}: {failure.text}" for failure in told.failures if failure.kind == "tap"]
+            self._result.remarks += [f"{failure.place}: {failure.text}" for failure in told.failures]
+            return
+        self._result.failures += told.failures
+        self._tap.passed_over(told.unread)
+        if not (told.printed or told.failures) and _is_a_condition(statement, answer):
+            text = "this condition asserts nothing, whatever it returns: write SELECT ok(CONDITION, 'what must hold')"
+            self._result.remarks.append(f"{statement.place}: {text}")
+        if told.printed or told.failures:
+            self._result.evaluated.add(("tap", statement.place, ""))
+
+    def begin(self) -> None:
+        """Send our plan ahead, where there is to be one: the server makes pgTAP's tables meanwhile."""
+        if self.items and not self._plans:
+            self.section.begin(_NO_PLAN)
+
+    def run(self) -> bool:
+        """Run it, and say whether it came to its end."""
+        if not self._plain:
+            self._result.check = "run"
+        try:
+            failure = self._run()
+        finally:
+            self.close()
+        # pgTAP's own end would be an error where nothing was asserted, and tell of no line
+        silent = self._plain and failure is None and self._tap.silent
+        report = self._tap.close(stopped=failure is not None or self._is_empty() or silent)
+        if self._plain:
+            self._result.skipped = report.skipped
+            self._result.remarks += _excused(report)
+        self._result.assertions += report.assertions
+        self._result.diagnostics += diagnostics_of(report)
+        self._result.failures += [self._explained(one) for one in failures_of(report)]
+        if failure is not None:
+            self._result.failures.append(self._explained(failure))
+        elif silent:
+            text = "the file holds no `-- chaos:` directive and printed no TAP"
+            hint = "begin it with SELECT plan(N), or take it for a scenario with `-- chaos:check`"
+            self._result.failures.append(Failure("tap", (), text, self.items[0].place, (hint,)))
+        elif self._is_empty() and not self._asserted():
+            text = "check was not run: no statement of it asserts anything"
+            hint = (
+                "what a plain query returns is not looked at: write SELECT ok(CONDITION, 'what must hold') FROM …, or"
+                " SELECT is(HAVE, WANT, 'what must hold')"
+            )
+            self._result.failures.append(Failure("not run", (), text, self.items[0].place, (hint,)))
+        return failure is None
+
+    def _explained(self, failure: Failure) -> Failure:
+        """Say beside a failure of the plan what is known to disturb it."""
+        if failure.kind == "tap" or (failure.kind == "error" and _OF_PLANS.search(failure.text)):
+            return replace(failure, details=(*self._causes, *failure.details))
+        return failure
+
+    def _is_empty(self) -> bool:
+        """Say whether it has printed nothing of TAP but the plan that is ours."""
+        return not (self._plans or self._tap.tests)
+
+    def _asserted(self) -> bool:
+        """Say whether a statement of it has called chaos.assert, or is told of by itself as not run."""
+        places = {item.place for item in self.items}
+        return any(place in places for _, place, _ in self._result.evaluated)
+
+    def _run(self) -> Failure | None:
+        failure = None if self._plans else self.section.ask(_NO_PLAN, None, self._share)
+        failure = failure or self.section.run(self.items, self._share)
+        if failure is None and not (self._plain or _says(self.items, _FINISH) or self._is_empty()):
+            failure = self.section.ask("SELECT * FROM finish()", self.items[-1].place, self._share)
+        return failure
+
+    def close(self) -> None:
+        """End its connection; doing so again does nothing."""
+        self.section.close()
+
+
+def _runs_beside(scenario: Scenario, items: list[Item]) -> str:
+    """Say what is wrong where something else asserts, or plans, beside runtests(); '' where nothing does."""
+    said = [item for item in items if isinstance(item, Statement)]
+    runs = [item for item in said if _RUNTESTS.search(item.text)]
+    if not runs:
+        return ""
+    asserting, names = asserting_functions(scenario), names_of(scenario)
+    beside = (item for item in said if item is not runs[0])
+    if not any(_PLAN.search(item.text) or tap_calls(item, asserting, names) for item in beside):
+        return ""
+    return (
+        f"{runs[0].place}: runtests() has a plan and an end of its own: nothing else may assert, or plan, beside it;"
+        " let functions that it finds assert the rest"
+    )
+
+
+def _says(items: list[Item], what: re.Pattern[str]) -> bool:
+    return any(isinstance(item, Statement) and what.search(item.text) for item in items)
+
+
+def _is_a_condition(statement: Statement, answer: Answer) -> bool:
+    """Say whether a statement only returns a boolean, which nobody looks at, and calls nothing for its effect."""
+    last = answer.results[-1] if answer.results else None
+    if last is None or statement.send is not Send.PLAIN or not last.height:
+        return False
+    return list(last.types()) == [_BOOLEAN] and last.columns()[0] in _OF_CONDITIONS
+
+
+def _excused(report: TapReport) -> list[str]:
+    """Tell of failing tests that `# TODO` in a description excuses, though they are in no todo()."""
+    return [
+        f"{assertion.place}: {assertion.name!r} failed, and `# TODO` in its description excuses it, as with pg_prove"
+        for assertion in report.assertions
+        if not assertion.ok and assertion.directive == "todo" and any(map(COUNTS.match, assertion.diagnostics))
+    ]

@@ -1,0 +1,203 @@
+"""A plain pgTAP file's visit to a database: does it leave it as it found it?
+
+Almost every such file is BEGIN, assertions, ROLLBACK. Where it is proven that nothing came of it, the next file gets
+the same database and the same connection; where it is not, both go. The proof is the server's, not a reading of the
+file: every change that lasts is made by a transaction with an id, and what became of the ids given out meanwhile is in
+pg_xact (PostgreSQL docs, "Transactions and Identifiers"). What changes without an id is asked for one by one, or
+told by its name in `MARKS`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pgchaos.engine.answer import Answer, Result, Row
+from pgchaos.engine.connection import ConnectionLost
+from pgchaos.engine.connection_factory import ConnectionFactory, Notice
+from pgchaos.engine.created import Thing
+from pgchaos.engine.leaks import SHARED
+from pgchaos.engine.pooled_connection import AS_NEW, LASTING, NOT_AS_NEW, VISITOR, PooledConnection
+from pgchaos.engine.stop import Stop
+from pgchaos.server import Sandbox
+
+MARKS = re.compile(
+    r"\bvacuum\b|\banaly[sz]e\b|\bcheckpoint\b|\balter\s+system\b|\bpg_stat|\bpg_replication_|\bpgstat",
+    re.IGNORECASE,
+)
+"""What changes a database without a transaction id, and what asks for that: statistics, settings of the server."""
+
+_PATIENCE = 10.0
+"""Seconds for what takes none on a server that answers."""
+
+# The end of all ids that are completed: those given out from now on are none of them smaller.
+_IDS = "pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())"
+_COMMITTED = f"""
+    {_IDS}, CASE WHEN {_IDS} - {{since}} < {{most}} THEN
+        (SELECT pg_catalog.array_to_string(pg_catalog.array_agg(id), ',')
+           FROM pg_catalog.generate_series({{since}}, {_IDS} - 1) id WHERE pg_catalog.txid_status(id) = 'committed')
+    ELSE 'too many' END,
+    (SELECT pg_catalog.array_to_string(pg_catalog.array_agg(slot_name::text ORDER BY slot_name), ',')
+       FROM pg_catalog.pg_get_replication_slots())
+"""
+_FIRST = f"""
+    {AS_NEW};
+    SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relkind = 'S');
+    SELECT {_IDS}
+"""
+"""A sequence goes on without a transaction: a database that has one of its own is proven nothing of."""
+_BEGIN = f"SELECT {_COMMITTED}"
+
+# One statement after the other, each with a snapshot of its own: who is connected is asked first, since one who has
+# left by then has completed what he did.
+_END = f"""
+    BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
+    SELECT current_user = session_user AND pg_catalog.pg_my_temp_schema() = 0
+       AND pg_catalog.pg_stat_get_db_numbackends({{database}}) = 1;
+    SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_prepared_xact() WHERE dbid = {{database}});
+    SELECT {_COMMITTED};
+    COMMIT
+"""
+_MOST_IDS = 10_000
+"""Transaction ids that are looked at one by one; where more were given out, nothing is proven."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """How things stood on the server.
+
+    Args:
+        database: the OID of the one visited; 0 where nothing can be proven of it.
+        since: ids from this on were given out later.
+        slots: the names of all replication slots.
+        shared: what `leaks.SHARED` said.
+    """
+
+    database: int
+    since: int
+    slots: str = ""
+    shared: Sequence[Thing] = ()
+
+
+class PlainFileConnection(PooledConnection):
+    """The connection of a plain file; it remembers whether something was said that lasts."""
+
+    marks = False
+    """The database may have changed without a transaction id."""
+    lasts = False
+    """The session can no longer be made as if it were new."""
+    seen: _Seen | None = None
+    """How things stood at the end of its last visit."""
+
+    def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
+        """Send a query as `Connection.ask` does; look at it first, for what is sent is more than what the file says."""
+        self.marks = self.marks or MARKS.search(query) is not None
+        self.lasts = self.lasts or LASTING.search(query) is not None
+        return super().ask(query, copy, deadline)
+
+    def engine(self, query: str) -> Answer:
+        """Send a query of the engine's own, which changes nothing."""
+        return super().ask(query, deadline=time.monotonic() + _PATIENCE)
+
+
+class CleanDatabaseProof:
+    """The time from a file's first statement to the proof that it changed nothing.
+
+    Args:
+        door: to the database.
+        stop: of the run.
+        notice: called with each notice of the server.
+
+    Raises:
+        ConnectionLost: the server could not be reached or refused.
+    """
+
+    def __init__(self, door: ConnectionFactory, stop: Stop, notice: Notice) -> None:
+        self._sandbox = door.sandbox
+        self.link, self._seen = _begun(door, stop, notice)
+
+    @property
+    def shared(self) -> Sequence[Thing]:
+        """What `leaks.SHARED` said at the beginning."""
+        return self._seen.shared
+
+    def unchanged(self) -> bool:
+        """Find out whether the file left everything as it was: then the next may have the database.
+
+        Returns:
+            False too where it cannot be proven.
+        """
+        return self._seen.database != 0 and not self.link.marks and self.link.reset() and self._proven()
+
+    def _proven(self) -> bool:
+        now = self._seen
+        answer = self.link.engine(_END.format(database=now.database, since=now.since, most=_MOST_IDS))
+        said = [row for result in answer.results for row in result.rows()]
+        if answer.error is not None or len(said) != 3 or said[:2] != [("t",), ("t",)]:
+            return False
+        committed, slots, now.since = _told(said[2])
+        return slots == now.slots and self._sandbox.explains(committed)
+
+    def end(self, unchanged: bool) -> None:
+        """End the visit; the connection stays only with a database that is lent again.
+
+        Args:
+            unchanged: what `unchanged` said.
+        """
+        shelf = self._sandbox.shelf
+        self.link.seen = self._seen
+        if not (unchanged and not self.link.lasts and shelf is not None and shelf.put(VISITOR, self.link)):
+            self.link.shut()
+        if unchanged:
+            self._sandbox.keep()
+
+
+def _begun(door: ConnectionFactory, stop: Stop, notice: Notice) -> tuple[PlainFileConnection, _Seen]:
+    """Open a connection and look around; a kept one that somebody has ended meanwhile is passed over."""
+    kept = True
+    while kept:
+        link, kept = door.visitor(PlainFileConnection, stop, notice)
+        try:
+            return link, _look(link, door.sandbox)
+        except BaseException as error:  # Ctrl-C too: nobody else would close it
+            link.shut()
+            if not kept or not isinstance(error, ConnectionLost):
+                raise
+    raise AssertionError("a new connection is returned, or refused")
+
+
+def _look(link: PlainFileConnection, sandbox: Sandbox) -> _Seen:
+    """See how things stand; most of it is known from the last visit, unless somebody has committed something since."""
+    seen = link.seen
+    if seen is None:
+        new, database, end = _asked(link, _FIRST)
+        if list(new.rows()) != [("t",)]:
+            raise ConnectionLost(NOT_AS_NEW)
+        ((ids,),) = end.rows()
+        seen = _Seen(next((int(oid or 0) for (oid,) in database.rows()), 0), int(ids or 0))
+    (result,) = _asked(link, _BEGIN.format(since=seen.since, most=_MOST_IDS))
+    (row,) = result.rows()
+    committed, slots, since = _told(row)
+    shared = seen.shared
+    if link.seen is None or slots != seen.slots or not sandbox.explains(committed):
+        (things,) = _asked(link, SHARED)
+        shared = [(str(kind), str(name)) for kind, name in things.rows()]
+    return _Seen(seen.database, since, slots, shared)
+
+
+def _asked(link: PlainFileConnection, query: str) -> list[Result]:
+    answer = link.engine(query)
+    if answer.error is not None:
+        raise ConnectionLost(answer.error)
+    return answer.results
+
+
+def _told(row: Row) -> tuple[list[int], str, int]:
+    """Read what `_COMMITTED` says: the ids committed (-1 for too many), the slots, and where the ids end."""
+    ids, committed, slots = row
+    if committed == "too many":
+        return [-1], slots or "", int(ids or 0)
+    return [int(one) for one in (committed or "").split(",") if one], slots or "", int(ids or 0)

@@ -1,0 +1,200 @@
+"""Opens a connection on libpq, with a way out of every wait; and what a refusal means."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import resource
+import select
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from socket import MSG_DONTWAIT, MSG_PEEK
+from socket import socket as Socket
+
+from psycopg import pq
+
+from pgchaos.engine.answer import NOT_CONNECTED, ServerError
+from pgchaos.engine.stop import Stop
+
+_DEFAULT, _VERBOSE = 1, 2
+_STATED = re.compile(r"(?<=:  )([0-9A-Z]{5}): ")
+"""Between severity and message (pqBuildErrorMessage3 in fe-protocol3.c)."""
+_LOCATION = re.compile(r"\n[^\n]*:  [^\n]*\.c:\d+$", re.MULTILINE)
+"""The line that names the server's source, its label in the server's language."""
+
+
+@contextmanager
+def telling_states(pg: pq.abc.PGconn) -> Iterator[None]:
+    """Have a connection's messages hold their SQLSTATEs while it is being made.
+
+    Args:
+        pg: the connection.
+    """
+    set_verbosity = _verbosity()
+    if set_verbosity is None:
+        yield
+        return
+    pointer: int | None = pg.pgconn_ptr  # type: ignore[attr-defined]  # of both builds, though not of the protocol
+    set_verbosity(pointer, _VERBOSE)
+    yield
+    set_verbosity(pointer, _DEFAULT)
+
+
+def state_of(message: str) -> tuple[str | None, str]:
+    """Take the SQLSTATE out of a message.
+
+    Args:
+        message: of a connection that was refused under `telling_states`.
+
+    Returns:
+        The last state in it, or None; and the message as it is without.
+    """
+    found = _STATED.findall(message)
+    if found:
+        return found[-1], _LOCATION.sub("", _STATED.sub("", message))
+    english = next((state for part, state in _REFUSALS.items() if part in message), None)
+    return english, message
+
+
+@lru_cache(maxsize=1)
+def _verbosity() -> Callable[[int | None, int], int] | None:
+    """Find the function of the libpq that psycopg uses; None where it cannot be had."""
+    module = sys.modules[pq.PGconn.__module__]
+    try:
+        library = getattr(module, "pq", None) if pq.__impl__ == "python" else ctypes.CDLL(module.__file__)
+        assert library is not None
+        function: Callable[[int | None, int], int] = library.PQsetErrorVerbosity
+        function.argtypes = [ctypes.c_void_p, ctypes.c_int]  # type: ignore[attr-defined]  # of ctypes' own kind
+    except (OSError, AttributeError, AssertionError, TypeError):  # a build that hides it
+        return None
+    return function
+
+
+_REFUSALS = {
+    "sorry, too many clients already": "53300",
+    "remaining connection slots are reserved": "53300",
+    "too many connections for": "53300",
+    "the database system is starting up": "57P03",
+    "the database system is shutting down": "57P03",
+    "the database system is in recovery mode": "57P03",
+    "the database system is not yet accepting connections": "57P03",
+    "the database system is not accepting connections": "57P03",
+    "is not permitted to log in": "28000",
+    "password authentication failed": "28P01",
+    "no pg_hba.conf entry": "28000",
+}
+"""Refusals by postmaster.c, postinit.c and auth.c, for where only their English can be read."""
+
+
+# by itself: pytest-socket may put another class in its place
+
+
+CANNOT_CONNECT_NOW = "57P03"
+"""The server starts, recovers or shuts down."""
+TOO_MANY_CONNECTIONS = "53300"
+"""The server has no slot left for one more."""
+
+
+STOPPED = ServerError(NOT_CONNECTED, "the run was stopped", said=False)
+TIMED_OUT = ServerError(NOT_CONNECTED, "connection timed out: the server does not answer", said=False)
+
+
+class ConnectionLost(Exception):
+    """No connection: `error` says why, with SQLSTATE 08001 or the server's own."""
+
+    def __init__(self, error: ServerError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def connected(conninfo: str, stop: Stop, seconds: float) -> pq.abc.PGconn:
+    """Open a connection.
+
+    Args:
+        conninfo: libpq's connection string.
+        stop: ends the wait.
+        seconds: to connect in.
+
+    Returns:
+        The connection, blocking still.
+
+    Raises:
+        ConnectionLost: the server could not be reached or refused.
+    """
+    pg = pq.PGconn.connect_start(conninfo.encode())
+    try:
+        with telling_states(pg):
+            _connect(pg, stop, time.monotonic() + seconds)
+    except BaseException:  # a stop and Ctrl-C too: no connection is left half made
+        pg.finish()
+        raise
+    return pg
+
+
+def _connect(pg: pq.abc.PGconn, stop: Stop, deadline: float) -> None:
+    broken = False
+    while True:
+        if pg.status == pq.ConnStatus.BAD:
+            raise ConnectionLost(_refusal(pg, stop, broken=broken))
+        state = pg.connect_poll()
+        if state == pq.PollingStatus.OK:
+            return
+        if state == pq.PollingStatus.FAILED:
+            raise ConnectionLost(_refusal(pg, stop, broken=broken))
+        # libpq may open another socket between two polls (several hosts): register anew each time
+        poll = select.poll()
+        poll.register(pg.socket, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT)
+        poll.register(stop.fileno(), select.POLLIN)
+        left = deadline - time.monotonic()
+        ready = poll.poll(left * 1000) if left > 0 else []
+        if not ready or stop.is_set():
+            raise ConnectionLost(STOPPED if stop.is_set() else TIMED_OUT)
+        broken = state == pq.PollingStatus.READING and _has_ended(pg.socket)
+
+
+def _has_ended(descriptor: int) -> bool:
+    """Say whether the server ended a connection and nothing that it said is left to be read."""
+    peer = Socket(fileno=descriptor)
+    try:
+        return not peer.recv(1, MSG_DONTWAIT | MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:  # reset
+        return True
+    finally:
+        peer.detach()  # it is libpq's
+
+
+def recovers(error: ServerError) -> bool:
+    """Say whether a refusal is that of a server that recovers from a crash, or is about to."""
+    # a postmaster that has not noticed the crash takes a connection and breaks it a moment later
+    return error.sqlstate == CANNOT_CONNECT_NOW or error.broken
+
+
+def _refusal(pg: pq.abc.PGconn, stop: Stop, *, broken: bool) -> ServerError:
+    """Tell why there is no connection."""
+    state, message = state_of(pg.get_error_message().strip())
+    if state is None:
+        lack = _lack_of_descriptors(stop)
+        return ServerError(NOT_CONNECTED, lack or message, (message,) if lack else (), broken=broken)
+    return ServerError(state, message)
+
+
+def _lack_of_descriptors(stop: Stop) -> str:
+    """Say so where no file can be opened any more."""
+    try:
+        os.close(os.dup(stop.fileno()))
+    except OSError as error:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if error.errno == errno.EMFILE:
+            return (
+                f"all {limit} file descriptors of this process are in use, of which each session takes one: "
+                "raise the limit (ulimit -n), or run less at once (--chaos-jobs, sessions `x N`)"
+            )
+        return error.strerror or str(error)
+    return ""

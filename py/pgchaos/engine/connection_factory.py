@@ -1,0 +1,274 @@
+"""How a run comes to its connections, and where they go: a shared database keeps them for the next scenario."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeVar
+
+from psycopg import pq
+
+from pgchaos.engine.answer import NOT_CONNECTED, ServerError
+from pgchaos.engine.connect import TIMED_OUT, TOO_MANY_CONNECTIONS
+from pgchaos.engine.connection import Connection, ConnectionLost, connect_again
+from pgchaos.engine.created import Created
+from pgchaos.engine.notices import session_conninfo
+from pgchaos.engine.pooled_connection import VISITOR, PooledConnection, use_of
+from pgchaos.engine.stop import Stop
+from pgchaos.server import Sandbox
+from pgchaos.server.pooler import difference, question
+from pgchaos.server.sandbox import MARK
+
+Notice = Callable[[pq.abc.PGresult], None]
+T = TypeVar("T")
+K = TypeVar("K", bound="PooledConnection")
+L = TypeVar("L", bound="Connection")
+
+LOOKS_FOR_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|blocked_by|no_leaks)\b", re.IGNORECASE)
+"""Functions of the toolkit that find the sessions of a run."""
+
+_BEGAN = "SELECT extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())"
+_PATIENCE = 10.0
+"""Seconds for what takes none on a server that answers."""
+SILENT_LIMIT = 1.0
+"""Seconds for a server that has not answered once."""
+SILENT = ServerError(NOT_CONNECTED, "the server does not answer", said=False)
+_ROOM = 2.0
+"""Seconds in which backends end whose connections were closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFactory:
+    """Opens the connections of one run.
+
+    Args:
+        sandbox: of the run.
+        keep: false where the scenario does what lasts as long as a session: then no other shall have it.
+        join: the scenario looks for its sessions by functions of the toolkit.
+        created: takes what the sessions create; None on a server of ours.
+        limit: seconds to connect in.
+    """
+
+    sandbox: Sandbox
+    keep: bool = True
+    join: bool = False
+    created: Created | None = None
+    limit: float = 30.0
+    began: dict[int, str] = field(default_factory=dict)
+    """When the backends of the run began, as the server says it, in a database where others work: a number alone may be
+    another's by now."""
+    _silent: set[str] = field(default_factory=set)
+    _ordered: dict[str, tuple[PooledConnection, Mapping[str, str]]] = field(default_factory=dict)
+
+    @property
+    def silent(self) -> bool:
+        """Whether the server, or a backend, did not even answer a cancel: nobody waits for it long any more."""
+        return bool(self._silent)
+
+    @property
+    def connect_limit(self) -> float:
+        """Seconds to connect in, as things stand."""
+        return SILENT_LIMIT if self.silent else self.limit
+
+    @property
+    def _patience(self) -> float:
+        return SILENT_LIMIT if self.silent else min(_PATIENCE, self.limit)
+
+    def note_silence(self) -> None:
+        """Note that it did not."""
+        self._silent.add("once")
+
+    def note_end(self) -> None:
+        """Note that the server, known to be silent, has not answered once more: nothing is asked any more."""
+        self._silent.add("twice")
+
+    def order(self, name: str, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Have a connection made ready that will be opened soon, where one is kept: the server is not waited for.
+
+        Args:
+            name: as for `open`.
+            settings: as for `open`.
+        """
+        # who looks for the sessions of a run shall find none before they begin
+        if not self.sandbox.shared or self.join or self.sandbox.shelf is None:
+            return
+        link = self.sandbox.shelf.take(use_of(name))
+        if not isinstance(link, PooledConnection):
+            return
+        settings = self._all_settings(name, settings)
+        if link.begin_dress(settings, join=False):
+            self._ordered[name] = link, settings
+        else:
+            link.shut()
+
+    def close(self) -> None:
+        """Give back what was ordered and never opened."""
+        while self._ordered:
+            name, (link, _) = self._ordered.popitem()
+            if link.refusal(self._patience) is None:
+                link.lend(self.sandbox.shelf, name)
+                link.close()
+            else:
+                link.shut()
+
+    def _all_settings(self, name: str, settings: Mapping[str, str]) -> Mapping[str, str]:
+        return {**self.sandbox.settings, "application_name": name, **settings}
+
+    def open(
+        self,
+        name: str,
+        stop: Stop,
+        settings: Mapping[str, str] = MappingProxyType({}),
+        notice: Notice | None = None,
+        *,
+        again: bool = False,
+        patience: float | None = None,
+    ) -> Connection:
+        """Open a connection; its `close` ends it, or gives it back.
+
+        Args:
+            name: for application_name.
+            stop: whoever waits on it is woken by this.
+            settings: what the session begins with, `chaos.worker` and the like.
+            notice: called with each notice of the server.
+            again: wait for a server that is recovering from a crash just now.
+            patience: seconds to wait for a free slot; None for as long as backends take that are ending.
+
+        Raises:
+            ConnectionLost: the server could not be reached or refused.
+        """
+        link = self._with_room(stop, lambda: self._open(name, stop, settings, notice, again), patience)
+        link.created = self.created
+        return link
+
+    def visitor(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
+        """Open the connection of a plain file, to a database that keeps connections.
+
+        Args:
+            kind: of link.
+            stop: whoever waits on it is woken by this.
+            notice: called with each notice of the server.
+
+        Returns:
+            It, and whether it is a kept one; `shut` ends it.
+
+        Raises:
+            ConnectionLost: the server could not be reached or refused.
+        """
+        link, kept = self._with_room(stop, lambda: self._take(VISITOR, stop, notice, True, kind))
+        link.created = self.created
+        return link, kept
+
+    def _with_room(self, stop: Stop, opened: Callable[[], T], patience: float | None = None) -> T:
+        until = time.monotonic() + (_ROOM if patience is None else patience)
+        while True:
+            try:
+                return opened()
+            except ConnectionLost as refused:  # noqa: PERF203  # it tries again after the refusal
+                if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
+                    raise
+                # what waits for the next scenario in a shared database makes room for this one; and a backend of the
+                # scenario before may outlive its connection for a moment
+                self.sandbox.spare()
+                if stop.wait(0.01):
+                    raise
+
+    def _open(
+        self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
+    ) -> Connection:
+        if not self.sandbox.shared:
+            conninfo = session_conninfo(self.sandbox.conninfo, name, settings)
+            link = self._made(conninfo, stop, notice, again, Connection)
+            if self.sandbox.in_place:
+                self.began[link.pid] = _verify(link, {**self.sandbox.begins, **settings}, join=self.join)
+            return link
+        settings = self._all_settings(name, settings)
+        while not stop.is_set():
+            link, kept = self._ready(name, stop, settings, notice, again)
+            try:
+                refusal = link.refusal(self._patience)
+            except BaseException:  # Ctrl-C too: it is not left open
+                link.shut()
+                raise
+            if refusal is None:
+                link.lend(self.sandbox.shelf if self.keep else None, name)
+                return link
+            if link.silent:
+                self.note_silence()
+            link.shut()
+            if not (kept or stop.is_set()):
+                raise ConnectionLost(refusal)
+        raise ConnectionLost(ServerError(NOT_CONNECTED, "the run was stopped", said=False))
+
+    def _ready(
+        self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
+    ) -> tuple[PooledConnection, bool]:
+        """Take what was ordered, or another that is dressed now; say whether it was kept."""
+        link, wanted = self._ordered.pop(name, (None, settings))
+        if link is not None and wanted == settings:
+            link.attend(stop, notice)
+            return link, True
+        if link is not None:
+            link.shut()
+        link, kept = self._take(name, stop, notice, again, PooledConnection)
+        try:
+            # where that cannot be done, the link refuses
+            link.begin_dress(settings, join=self.join, patience=self._patience)
+        except BaseException:  # Ctrl-C too: it is not left open
+            link.shut()
+            raise
+        return link, kept
+
+    def _take(self, name: str, stop: Stop, notice: Notice | None, again: bool, kind: type[K]) -> tuple[K, bool]:
+        """Take a kept connection, or make one; say whether it was kept."""
+        assert self.sandbox.shelf is not None, "of a database that keeps connections"
+        # where one backend does not answer, another that was kept may not either
+        kept = None if self.silent else self.sandbox.shelf.take(use_of(name))
+        if isinstance(kept, kind):
+            kept.attend(stop, notice)
+            return kept, True
+        conninfo = self.sandbox.shelf.conninfo
+        return self._made(conninfo, stop, notice, again, kind), False
+
+    def _made(self, conninfo: str, stop: Stop, notice: Notice | None, again: bool, kind: type[L]) -> L:
+        if "twice" in self._silent:
+            raise ConnectionLost(SILENT)
+        limit = self.connect_limit
+        try:
+            if again:
+                return connect_again(conninfo, stop, notice, limit, kind)
+            return kind(conninfo, stop, notice, limit)
+        except ConnectionLost as refused:
+            if refused.error is TIMED_OUT:
+                self._silent.add("twice" if self.silent else "once")
+            raise
+
+
+def _verify(link: Connection, settings: Mapping[str, str], *, join: bool) -> str:
+    """Make sure that a session in a database of the user's is what was asked for, before anything is done in it.
+
+    Args:
+        link: the session.
+        settings: that it was to begin with.
+        join: mark it as one of the run, for the functions of the toolkit that look for sessions.
+
+    Returns:
+        When it began.
+    """
+    # the search_path of a plain file leads to no toolkit, and such a file joins nothing
+    marks = "; SELECT chaos._join()" if join and MARK in settings else ""
+    answer = link.ask(f"{question(settings)}; {_BEGAN}{marks}", deadline=time.monotonic() + _PATIENCE)
+    wrong = answer.error
+    began = ""
+    if wrong is None:
+        (row,) = answer.results[0].rows()
+        text = difference(settings, row, link.pid)
+        wrong = ServerError(NOT_CONNECTED, text, said=False) if text else None
+        began = str(next(iter(answer.results[1].rows()))[0])
+    if wrong is not None:
+        link.close()
+        raise ConnectionLost(wrong)
+    return began

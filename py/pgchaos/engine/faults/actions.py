@@ -1,0 +1,260 @@
+"""How each kind of fault is carried out. Whoever has pids and a way to the server may call `carry_out`, at any time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from signal import SIGKILL
+from typing import Protocol
+
+from pgchaos.language.fault_kinds import DISKS, PROCESSES
+from pgchaos.posix import processes
+from pgchaos.server import PrivateServer, ServerError
+
+_RECOVERED_WITHIN = 60.0
+"""Seconds for a crash recovery."""
+_STARTED_WITHIN = 10.0
+"""Seconds in which a server that takes connections already has started its processes."""
+_ENDED_WITHIN = 10_000
+"""Milliseconds in which a backend ends that is terminated."""
+_NO_AUTOVACUUM = "SELECT WHERE '{}' LIKE 'autovacuum%' AND pg_catalog.current_setting('autovacuum') = 'off'"
+_OURS = "FROM pg_catalog.pg_stat_activity WHERE pid = {} AND datname = pg_catalog.current_database()"
+"""A backend of the scenario's database: the number alone may be another's by now, who works in another database."""
+_THEN = " AND extract(epoch FROM backend_start) = {}"
+"""The one that began then: in a database where others work, one of them may have got the number."""
+_OURS_TO_KILL = (
+    "FROM pg_catalog.pg_stat_activity WHERE pid = {}"
+    " AND (datname = pg_catalog.current_database() OR backend_type <> 'client backend')"
+)
+_LOOK = 0.002
+
+Row = Sequence["str | None"]
+
+
+class NotDelivered(Exception):
+    """A fault could not be delivered: the message says why."""
+
+
+class TargetGone(NotDelivered):
+    """There was nothing to strike at that time; a search that chooses the time may choose another."""
+
+
+OVER = "the statement was over before it could strike: let it wait for something there"
+"""Why a fault is missed that strikes during a statement."""
+
+
+class Reach(Protocol):
+    """What faults need of the world."""
+
+    @property
+    def power(self) -> PrivateServer | None:
+        """The server itself, where we started it."""
+
+    def ask(self, query: str) -> list[Row] | None:
+        """Ask the server, over a connection that is opened anew where it was lost.
+
+        Args:
+            query: of one statement.
+
+        Returns:
+            Its rows; None where there is no connection, or it was lost.
+
+        Raises:
+            NotDelivered: the server says that something is wrong with it.
+        """
+
+    def began(self, pid: int) -> str:
+        """Tell when a backend of the run began, in seconds since the epoch.
+
+        Args:
+            pid: of the backend.
+
+        Returns:
+            It as the server says it; '' where nobody else works in the database, and for other processes.
+        """
+
+    def refused(self) -> bool:
+        """Say whether the server takes no new connections."""
+
+    def take_connections(self) -> None:
+        """Take every connection that the server has left, and keep them."""
+
+
+def carry_out(reach: Reach, kind: str, argument: str, pids: Collection[int]) -> None:
+    """Carry out a fault, and return when it has had its effect: for a crash, when the server has recovered.
+
+    Args:
+        reach: to the server.
+        kind: one of `kinds.RUN`.
+        argument: of the kind, as in the model's Fault.
+        pids: the backends, or the process, that it strikes; empty for what strikes the server.
+
+    Raises:
+        NotDelivered: it could not be done.
+        ServerError: the server did not start again.
+    """
+    if kind == "cancel":
+        for pid in pids:
+            _signal(reach, f"pg_cancel_backend({pid})", pid)
+    elif kind == "terminate":
+        for pid in pids:
+            _signal(reach, f"pg_terminate_backend({pid}, {_ENDED_WITHIN})", pid)
+    elif kind == "kill":
+        _kill(reach, pids)
+    elif kind == "fill":
+        fill(reach, argument)
+    else:
+        _power(reach, kind, argument)
+
+
+def _signal(reach: Reach, call: str, pid: int) -> None:
+    ours = _ours(reach, _OURS, pid)
+    rows = reach.ask(f"SELECT pg_catalog.{call} {ours}")
+    if rows is None:
+        raise TargetGone("the server does not answer")
+    if rows and rows[0][0] == "t":
+        return
+    if reach.ask(f"SELECT {ours}"):
+        raise NotDelivered(f"backend {pid} did not end within {_ENDED_WITHIN // 1000} s")
+    raise TargetGone(f"the server has no backend {pid} any more")
+
+
+def _ours(reach: Reach, ours: str, pid: int) -> str:
+    began = reach.began(pid)
+    return ours.format(pid) + (_THEN.format(began) if began else "")
+
+
+def _power(reach: Reach, kind: str, argument: str) -> None:
+    power = reach.power
+    if power is None:
+        raise NotDelivered("this server was not started by pgchaos, which could not start it again")
+    if kind == "crash":
+        power.crash()
+        start(reach, power)
+    elif kind == "restart":
+        power.stop("fast")
+        start(reach, power)
+    elif argument == "smart":
+        reach.ask("SELECT 1")  # whoever is to strike later has a connection then
+        power.stop("smart", limit=0)
+        _await(reach.refused, "the server refuses new connections")
+    else:
+        power.stop("fast" if argument == "fast" else "immediate")
+
+
+def start(reach: Reach, power: PrivateServer) -> None:
+    """Start a server that is down, and wait until its checkpointer shows, by which a recovery is known.
+
+    Args:
+        reach: to the server.
+        power: the same.
+
+    Raises:
+        ServerError: it does not start.
+    """
+    power.start()
+    # the server is ready a moment before
+    _await(lambda: bool(checkpointer_start(reach)), "the server shows its checkpointer")
+
+
+def _kill(reach: Reach, pids: Collection[int]) -> None:
+    """Kill processes, and wait until the server has recovered.
+
+    What proves it is another checkpointer: pg_postmaster_start_time() stays as it was.
+    """
+    before = checkpointer_start(reach)
+    if not before and reach.ask("") is None:
+        raise TargetGone("the server does not answer")
+    if not before and reach.power is not None:
+        process(reach, "checkpointer")
+        before = checkpointer_start(reach)
+    if not before:
+        raise NotDelivered(
+            "the server does not say when its checkpointer was started: it takes a superuser to see that"
+        )
+    for pid in pids:
+        _kill_one(reach, pid)
+    _await(lambda: (checkpointer_start(reach) or before) != before, "the server has recovered")
+
+
+def _kill_one(reach: Reach, pid: int) -> None:
+    if reach.power is not None:
+        _kill_child(reach.power, pid)
+        return
+    # on another machine, or in a container, the number is another process's here: let the server's machine do it
+    # no row: the program reads none, and one that it left in the pipe would be an error
+    if reach.ask(f"SELECT {_ours(reach, _OURS_TO_KILL, pid)}"):
+        reach.ask(f"COPY (SELECT WHERE false) TO PROGRAM 'kill -9 {pid}'")
+        return
+    raise TargetGone(f"the server has no process {pid} any more")
+
+
+def _kill_child(power: PrivateServer, pid: int) -> None:
+    """Kill a process of a server of ours: a number alone may be another process's by now, or a lie of the server's."""
+    process = processes.look_up(pid)
+    # the parent still runs, or its number too might be another's
+    if process is not None and process.parent == power.pid and power.running and processes.send(process, SIGKILL):
+        return
+    raise TargetGone(f"the server has no process {pid} any more")
+
+
+def checkpointer_start(reach: Reach) -> str:
+    """Tell when the checkpointer was started: another one proves that the server has recovered from a crash.
+
+    Args:
+        reach: to the server.
+
+    Returns:
+        The time as the server writes it; '' where it does not answer, or does not say.
+    """
+    rows = reach.ask("SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer'")
+    return str(rows[0][0] or "") if rows else ""
+
+
+def process(reach: Reach, name: str) -> int:
+    """Find a process of the server.
+
+    Args:
+        reach: to the server.
+        name: one of `kinds.PROCESSES`.
+
+    Returns:
+        Its pid.
+
+    Raises:
+        Missed: there is none.
+    """
+    kind = PROCESSES[name]
+    until = time.monotonic() + _STARTED_WITHIN
+    while not (rows := reach.ask(f"SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = '{kind}'")):
+        # a server that was just started takes connections a moment before all of them show
+        if rows is None or reach.power is None or time.monotonic() > until or reach.ask(_NO_AUTOVACUUM.format(kind)):
+            raise TargetGone(f"the server has no {kind}")
+        time.sleep(_LOOK)  # polled: processes start without a word
+    return int(str(rows[0][0]))
+
+
+def fill(reach: Reach, what: str) -> None:
+    """Fill a disk, or take all connections.
+
+    Args:
+        reach: to the server.
+        what: 'connections', or one of `kinds.DISKS`.
+
+    Raises:
+        NotDelivered: the server is not ours.
+    """
+    if what == "connections":
+        reach.take_connections()
+        return
+    if reach.power is None:
+        raise NotDelivered("this server was not started by pgchaos, which gave it no disk to fill")
+    reach.power.fill(DISKS[what][0])
+
+
+def _await(state: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + _RECOVERED_WITHIN
+    while not state():
+        if time.monotonic() > until:
+            raise ServerError(f"not within {_RECOVERED_WITHIN:g} s: {what}")
+        time.sleep(_LOOK)  # polled: of processes that come and go nobody tells

@@ -1,0 +1,151 @@
+"""A way to the server for faults: a connection that comes again, and all others while they are filled."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+
+from pgchaos.engine.connect import TOO_MANY_CONNECTIONS, recovers
+from pgchaos.engine.connection import Connection, ConnectionLost
+from pgchaos.engine.connection_factory import ConnectionFactory
+from pgchaos.engine.faults.actions import NotDelivered, Row
+from pgchaos.engine.stop import Stop
+from pgchaos.server import PrivateServer
+
+_PATIENCE = 30.0
+"""Seconds for one answer: pg_terminate_backend alone may take ten of them."""
+_LEAST = 3.0
+"""Seconds for one answer at least, also where the time of the sessions is over."""
+_GONE_WITHIN = 5.0
+"""Seconds in which backends end whose connections were given back."""
+_MOST = 10_000
+_LOOK = 0.002
+
+
+class FaultConnection:
+    """Asks the server, in whichever thread a fault is carried out. Safe to use from several.
+
+    Args:
+        door: to the scenario's database.
+        calm: a stop for what goes on when the sessions are stopped.
+        pids: every backend that this opens is put in.
+
+    Attributes:
+        calm: as it was given.
+        holding: held by whoever holds commits up.
+        until: when the time of the sessions is over, on `time.monotonic()`: no answer is waited for much longer.
+        named: whether commits may wait for a standby that somebody named, and nobody took back for sure.
+    """
+
+    def __init__(self, door: ConnectionFactory, calm: Stop, pids: set[int]) -> None:
+        self._door, self.calm, self._pids = door, calm, pids
+        self._lock = threading.RLock()
+        self._link: Connection | None = None
+        self._taken: list[Connection] = []
+        self.holding = threading.Lock()
+        self.until = math.inf
+        self.named = False
+
+    @property
+    def power(self) -> PrivateServer | None:
+        """The server itself, where we started it."""
+        return self._door.sandbox.power
+
+    @property
+    def full(self) -> bool:
+        """Whether all connections are taken."""
+        return bool(self._taken)
+
+    def ask(self, query: str) -> list[Row] | None:
+        """See `carrying.Reach`."""
+        with self._lock:
+            try:
+                link = self._open()
+            except ConnectionLost:
+                return None
+            now = time.monotonic()
+            answer = link.ask(query, deadline=min(now + _PATIENCE, max(now + _LEAST, self.until)))
+            if link.silent:
+                self._door.note_silence()
+            if answer.error is None:
+                return [row for result in answer.results for row in result.rows()]
+            if answer.error.lost or not link.alive:
+                return None
+            if answer.interrupted:
+                raise NotDelivered("it had not had its effect when the time of the sessions was over")
+            raise NotDelivered(f"{answer.error.message} ({answer.error.sqlstate})")
+
+    def began(self, pid: int) -> str:
+        """See `carrying.Reach`."""
+        return self._door.began.get(pid, "")
+
+    def _open(self) -> Connection:
+        if self._link is None or not self._link.alive:
+            self._shut()
+            self._link = self.another(self.calm)
+        return self._link
+
+    def another(self, stop: Stop) -> Connection:
+        """Open a connection of its own; whoever asks for it ends it.
+
+        Args:
+            stop: whoever waits on it is woken by this.
+
+        Raises:
+            ConnectionLost: the server refused.
+        """
+        link = self._door.open("fault", stop)
+        self._pids.add(link.pid)
+        return link
+
+    def _shut(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def refused(self) -> bool:
+        """See `carrying.Reach`."""
+        try:
+            self._door.open("fault", self.calm).close()
+        except ConnectionLost as refused:
+            return recovers(refused.error)
+        return False
+
+    def take_connections(self) -> None:
+        """See `carrying.Reach`. The own one is kept beside: what comes later needs it."""
+        with self._lock:
+            self.ask("")
+            while len(self._taken) < _MOST:
+                try:
+                    link = Connection(self._door.sandbox.conninfo, self.calm, connect_timeout=self._door.connect_limit)
+                except ConnectionLost as refused:
+                    if refused.error.sqlstate != TOO_MANY_CONNECTIONS:
+                        raise NotDelivered(refused.error.message) from None
+                    return
+                self._taken.append(link)
+                self._pids.add(link.pid)
+
+    def give_connections(self) -> None:
+        """Give back what was taken, and wait until the server has it."""
+        with self._lock:
+            taken, self._taken = self._taken, []
+            for link in taken:
+                link.close()
+            pids = ",".join(str(link.pid) for link in taken)
+            query = f"SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{pids}}}')"
+            with contextlib.suppress(NotDelivered):
+                until = time.monotonic() + _GONE_WITHIN
+                while taken and (rows := self.ask(query)) and rows[0][0] != "0" and not self.calm.is_set():
+                    if time.monotonic() > until:
+                        return
+                    time.sleep(_LOOK)  # polled: backends end without a word
+
+    def close(self) -> None:
+        """End all connections."""
+        with self._lock:
+            for link in self._taken:
+                link.close()
+            self._taken = []
+            self._shut()

@@ -1,0 +1,123 @@
+"""The faults of one run: brings each to its time and its target. What a fault does is in `actions`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+
+from pgchaos import clock
+from pgchaos.engine.connection_factory import ConnectionFactory
+from pgchaos.engine.coordinator import Coordinator
+from pgchaos.engine.error_messages import internal_failure
+from pgchaos.engine.faults.actions import NotDelivered, carry_out
+from pgchaos.engine.faults.commits import CommitHold
+from pgchaos.engine.faults.fault_connection import FaultConnection
+from pgchaos.engine.faults.fault_counter import FaultCounter
+from pgchaos.engine.faults.outage import Outage
+from pgchaos.engine.faults.targets import Targets
+from pgchaos.engine.faults.timing import Timing
+from pgchaos.engine.stop import Stop
+from pgchaos.language.model import Scenario
+from pgchaos.language.section_items import Fault
+from pgchaos.schedule.wait_rules import Actor
+from pgchaos.server import ServerError
+
+
+class FaultInjector:
+    """The faults of one run.
+
+    Args:
+        scenario: whose faults.
+        values: of the matrix, and where faults strike that a search has chosen for.
+        door: to its database.
+        stage: of the run.
+        stop: of the sessions.
+        calm: a stop for what goes on when they are stopped.
+        pids: every backend that is opened here is put in.
+
+    Attributes:
+        hand: the way to the server.
+        tally: which faults are due, and which struck.
+        targets: whom they strike.
+        outage: what becomes of the server.
+        stop: of the sessions.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        values: Mapping[str, str],
+        door: ConnectionFactory,
+        stage: Coordinator,
+        stop: Stop,
+        calm: Stop,
+        pids: set[int],
+    ) -> None:
+        self.stop = stop
+        self.hand = FaultConnection(door, calm, pids)
+        self.tally = FaultCounter(scenario, values)
+        self.targets = Targets(self.hand)
+        self.outage = Outage(self.hand, stop, calm)
+        self._stage = stage
+        self._timing = Timing(self.hand, self.targets, stage, stop)
+        self._one = threading.RLock()
+
+    def strike(
+        self, fault: Fault, actor: Actor, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
+    ) -> float:
+        """Wait until it is time for a fault, carry it out, and wait until it has had its effect.
+
+        Args:
+            fault: that is due.
+            actor: the connection in which it stands.
+            over: says whether the statement is over during which it strikes; None before and after a statement.
+            hold: holds the statement's commit, in which it shall strike; or None.
+
+        Returns:
+            When it struck, in seconds since the epoch.
+
+        Raises:
+            NotDelivered: it could not be delivered.
+            Halted: the run was stopped meanwhile.
+        """
+        with self._stage.striking():
+            if hold is not None and over is not None:
+                self._timing.await_commit(hold, actor, over)
+            self._timing.await_time(fault, actor, over if hold is None else None)
+            with self._one:
+                pids, now = self.targets.pids(fault, actor), clock.now()
+                self.carry_out(fault, pids)
+        return now
+
+    def carry_out(self, fault: Fault, pids: Collection[int]) -> None:
+        """Carry out a fault here and now.
+
+        Args:
+            fault: of any session.
+            pids: of those whom it strikes, see `carrying.carry_out`.
+
+        Raises:
+            NotDelivered: it could not be delivered.
+        """
+        try:
+            with self._one, self.outage.of(fault):
+                carry_out(self.hand, fault.kind, fault.argument, pids)
+        except ServerError as error:
+            raise NotDelivered(str(error)) from None
+        self.tally.struck(fault)
+
+    def broke(self, error: BaseException, fault: Fault, actor: Actor) -> None:
+        """Stop the run for an error of ours in the thread of a fault: what it was to strike may wait for it.
+
+        Args:
+            error: that was caught.
+            fault: that was to strike.
+            actor: the connection in which it stands.
+        """
+        self._stage.broke(internal_failure(error, fault.place, f"fault of {actor}"))
+
+    def close(self) -> None:
+        """End the connections."""
+        with suppress(NotDelivered):  # the run is over, and the server may be too
+            self.hand.close()

@@ -1,0 +1,213 @@
+"""The faults of one statement: those before it, those that strike while it runs, and those after its answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from pgchaos import clock
+from pgchaos.engine.answer import Answer
+from pgchaos.engine.connection import ConnectionLost
+from pgchaos.engine.coordinator import Halted, SessionFailed
+from pgchaos.engine.faults.actions import OVER, NotDelivered, TargetGone
+from pgchaos.engine.faults.commits import CommitHold, ends_in_commit
+from pgchaos.engine.faults.fault_counter import failure
+from pgchaos.engine.faults.fault_injector import FaultInjector
+from pgchaos.engine.session_connection import SessionConnection
+from pgchaos.engine.worker import Worker
+from pgchaos.language.fault_kinds import told, waits_for_own
+from pgchaos.language.problems import Place
+from pgchaos.language.section_items import Fault, Statement
+from pgchaos.results import Record
+from pgchaos.schedule.wait_rules import Actor
+from pgchaos.server import ServerError
+
+ADMIN_SHUTDOWN = "57P01"
+"""Somebody was terminated, or the server was told to stop."""
+
+
+class StatementFaults:
+    """What strikes around one statement.
+
+    Args:
+        faulting: of the run.
+        faults: that stand above the statement; those that are due are counted as come to.
+        actor: in which connection.
+        speaker: of that connection.
+        act: notes for the report what is done, with its line.
+    """
+
+    def __init__(
+        self,
+        faulting: FaultInjector,
+        faults: Sequence[Fault],
+        actor: Actor,
+        speaker: SessionConnection,
+        act: Callable[[str, Place], Record],
+    ) -> None:
+        self._faulting, self._actor, self._speaker, self._act = faulting, actor, speaker, act
+        self._due = [fault for fault in faults if faulting.tally.is_due(fault, actor)]
+        self._done: list[Fault] = []
+        self._missed: list[tuple[Fault, NotDelivered]] = []
+        self._over = threading.Event()
+        self._worker: Worker | None = None
+        self._hold: CommitHold | None = None
+
+    def told(self) -> str | None:
+        """Write for the history what struck; None where nothing did."""
+        return ", ".join(map(told, self._done)) or None
+
+    def before(self, item: Statement) -> None:
+        """Strike before the statement, and have somebody ready who strikes while it runs.
+
+        Args:
+            item: the statement.
+
+        Raises:
+            SessionFailed: a fault could not be delivered.
+            Halted: the run was stopped.
+        """
+        if not self._due or (any(map(_needs_connection, self._due)) and not self._connected()):
+            return
+        self._strike_each([fault for fault in self._due if fault.moment == "before"])
+        during = [fault for fault in self._due if fault.moment == "during"]
+        self._strike_each([fault for fault in during if fault.kind == "fill"])
+        strikers = [fault for fault in during if fault.kind != "fill"]
+        if strikers:
+            self._make_ready(strikers, item)
+
+    def _connected(self) -> bool:
+        """See that there is a connection to be struck; what is wrong with it the statement itself will tell."""
+        try:
+            self._speaker.connect()
+        except ConnectionLost:
+            for fault in self._due:
+                self._faulting.tally.not_reached(fault, self._actor)
+            self._due = []
+            return False
+        return True
+
+    def _make_ready(self, strikers: list[Fault], item: Statement) -> None:
+        if ends_in_commit(item, self._speaker.in_block) and any(map(self._can_hold, strikers)):
+            self._hold = self._held(next(filter(self._can_hold, strikers)))
+        work = Worker(
+            lambda: self._strike_during(strikers),
+            f"{self._actor} fault",
+            lambda error: self._faulting.broke(error, strikers[0], self._actor),
+        )
+        try:
+            work.start()
+        except ServerError as why:
+            if self._hold is not None:
+                self._hold.give()
+            raise SessionFailed(failure(strikers[0], str(why), str(self._actor))) from None
+        self._worker = work
+
+    def _held(self, fault: Fault) -> CommitHold | None:
+        hold = CommitHold(self._faulting.hand, self._faulting.stop)
+        try:
+            return hold if hold.take() else None
+        except NotDelivered as why:
+            raise SessionFailed(failure(fault, f"commits cannot be held: {why}", str(self._actor))) from None
+
+    def _can_hold(self, fault: Fault) -> bool:
+        # a backend that waits for a standby takes a cancel for leave to answer
+        return self._faulting.hand.power is not None and fault.kind != "cancel" and not fault.when_blocked
+
+    def _strike_during(self, strikers: list[Fault]) -> None:
+        try:
+            for fault in strikers:
+                why = self._try(fault, self._over.is_set, self._hold)
+                if why is not None:
+                    self._missed.append((fault, why))
+        except Halted:
+            pass
+        finally:
+            if self._hold is not None:
+                self._hold.give()
+
+    def after(self, answer: Answer) -> None:
+        """Take the answer to the statement, and strike after it.
+
+        Args:
+            answer: of the server.
+
+        Raises:
+            SessionFailed: a fault could not be delivered.
+            Halted: the run was stopped.
+        """
+        self.abandon(answer)
+        lost = answer.error is not None and answer.error.lost
+        for fault, why in self._missed:
+            if lost:
+                # somebody else's fault came first: the statement may be sent again
+                self._faulting.tally.not_reached(fault, self._actor)
+            else:
+                self._tell(fault, why)
+        if answer.error is None:
+            for fault in tuple(self._done):
+                if fault.moment == "during" and fault.kind != "fill" and waits_for_own(fault):
+                    self._came_late(fault)
+        self._strike_each([fault for fault in self._due if fault.moment == "after"])
+
+    def _came_late(self, fault: Fault) -> None:
+        """Tell that a fault struck when the statement had been answered; of any step, it was this one in vain."""
+        if not fault.anywhere:
+            self._tell(fault, NotDelivered("the statement was over before it struck: let it wait for something there"))
+        if fault.kind == "cancel":
+            self._done = [one for one in self._done if one is not fault]
+            self._faulting.tally.unfelt(fault)
+            self._tell(fault, TargetGone(OVER))
+
+    def abandon(self, answer: Answer | None = None) -> None:
+        """Have nobody strike any more: the statement is over.
+
+        Args:
+            answer: to it, where one came.
+        """
+        self._over.set()
+        if self._worker is not None:
+            self._worker.ends()
+            self._worker = None
+        if any(fault.kind == "fill" and fault.moment == "during" for fault in self._done):
+            # where it does not start, that is told when it is tried at the end again
+            with suppress(ServerError, NotDelivered):
+                self._faulting.outage.release(crashed=self._crashed(answer))
+
+    def _crashed(self, answer: Answer | None) -> bool:
+        """Say whether the statement took the server down, for want of room for its WAL."""
+        wal = any(fault.argument == "wal" for fault in self._done)
+        error = answer.error if answer is not None else None
+        return wal and error is not None and error.lost and error.sqlstate != ADMIN_SHUTDOWN
+
+    def _strike_each(self, faults: list[Fault]) -> None:
+        for fault in faults:
+            why = self._try(fault)
+            if why is not None:
+                self._tell(fault, why)
+
+    def _tell(self, fault: Fault, why: NotDelivered) -> None:
+        """Tell that a fault could not be delivered; a step that a search has chosen in vain is passed by."""
+        if not (fault.anywhere and isinstance(why, TargetGone)):
+            raise SessionFailed(failure(fault, str(why), str(self._actor)))
+        self._faulting.tally.passed_by(fault, str(why))
+
+    def _try(
+        self, fault: Fault, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
+    ) -> NotDelivered | None:
+        """Strike; say why it could not be delivered, or None."""
+        act = self._act(f"fault {told(fault)} {fault.moment}", fault.place)
+        act.ended_at = None
+        try:
+            act.ended_at = self._faulting.strike(fault, self._actor, over, hold)
+        except NotDelivered as why:
+            act.statement, act.ended_at = f"{act.statement}: not delivered", clock.now()
+            return why
+        self._done.append(fault)
+        return None
+
+
+def _needs_connection(fault: Fault) -> bool:
+    """Say whether it takes a connection of the session itself to strike."""
+    return fault.moment == "during" or (fault.target is None and fault.kind in ("cancel", "terminate", "kill"))

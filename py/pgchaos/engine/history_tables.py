@@ -1,0 +1,99 @@
+"""Brings what a run recorded into chaos.history, .transactions, .acknowledged and .notifications, for the check."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+
+from pgchaos.engine.connection import Connection
+from pgchaos.engine.error_messages import error_failure
+from pgchaos.results import Failure, Record, RunResult, Transaction
+
+Cell = object
+_PATIENCE = 30.0
+"""Seconds for one table."""
+_COLUMNS = {
+    "history": "session, worker, iteration, attempt, step, line, statement, tag, rows, sqlstate, message, started_at,"
+    " ended_at, waited_on, fault",
+    "transactions": "session, worker, iteration, attempt, block, outcome, sqlstate",
+    "acknowledged": "position, session, worker, iteration, attempt, step, variables, acknowledged_at",
+    "notifications": "session, worker, channel, payload, received_at",
+}
+"""What is told of a row; whose run it is, the server knows from the setting chaos.run."""
+
+
+def fill(link: Connection, result: RunResult) -> Failure | None:
+    """Fill the tables.
+
+    Args:
+        link: to the scenario's database.
+        result: of the run so far.
+
+    Returns:
+        What went wrong, or None.
+    """
+    tables: tuple[tuple[str, Iterable[Sequence[Cell]]], ...] = (
+        ("history", map(_history, result.records)),
+        (
+            "transactions",
+            (
+                (t.session, t.worker, t.iteration, t.attempt, t.block, t.outcome, t.sqlstate)
+                for t in result.transactions
+            ),
+        ),
+        ("acknowledged", _acknowledged(result.transactions)),
+        (
+            "notifications",
+            ((n.session, n.worker, n.channel, n.payload, _time(n.received_at)) for n in result.notifications),
+        ),
+    )
+    for name, rows in tables:
+        data = "".join("\t".join(map(_cell, row)) + "\n" for row in rows)
+        answer = link.ask(f"COPY chaos._{name} ({_COLUMNS[name]}) FROM STDIN", data, time.monotonic() + _PATIENCE)
+        if answer.error is not None:
+            return error_failure(answer.error, None, f"chaos.{name}")
+    return None
+
+
+def _acknowledged(transactions: Iterable[Transaction]) -> Iterator[Sequence[Cell]]:
+    """List what sessions were told is committed, in the order in which they were told."""
+    told = (t for t in transactions if t.outcome == "committed")
+    for number, t in enumerate(told, 1):
+        variables = json.dumps(t.variables)
+        yield number, t.session, t.worker, t.iteration, t.attempt, t.step, variables, _time(t.ended_at)
+
+
+def _history(record: Record) -> Sequence[Cell]:
+    return (
+        record.session,
+        record.worker,
+        record.iteration,
+        record.attempt,
+        record.step,
+        record.place.line,
+        record.statement,
+        record.tag,
+        record.rows,
+        record.sqlstate,
+        record.message,
+        _time(record.started_at),
+        _time(record.ended_at),
+        ", ".join(record.waited_on),
+        record.fault,
+    )
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).isoformat()
+
+
+def _cell(value: Cell) -> str:
+    """Write a value as COPY's text format has it (PostgreSQL docs, "COPY", Text Format)."""
+    if value is None:
+        return r"\N"
+    text = str(value)
+    for raw, escaped in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+        text = text.replace(raw, escaped)
+    return text

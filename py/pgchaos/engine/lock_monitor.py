@@ -1,0 +1,186 @@
+"""Looks at the server to see who waits for whom, while nobody else uses the connection for that.
+
+`pg_blocking_pids` sees heavyweight locks, and a prepared transaction as pid 0; who waits for a safe snapshot is told by
+`pg_safe_snapshot_blocking_pids` (PostgreSQL docs, "Session Information Functions").
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+
+from psycopg import pq
+
+from pgchaos import clock
+from pgchaos.engine import other_backends
+from pgchaos.engine.answer import Answer
+from pgchaos.engine.connection import Connection, ConnectionLost
+from pgchaos.engine.coordinator import Coordinator
+from pgchaos.results import Standing
+from pgchaos.schedule.step_points import PREPARED
+
+_TIGHT = 0.001
+_LOOSE = 0.02
+"""Seconds between looks: while somebody waits for others to be blocked, and else."""
+_LONG = 0.005
+"""Seconds that a statement may take before it is looked at without being asked for."""
+_LEAST = 1.0
+"""Seconds that a look may take at least, also where the time of the sessions is over."""
+_PATIENCE = 10.0
+"""Seconds for one look."""
+_MAY_SET = 150000
+"""The first version whose roles other than superusers may be allowed a setting of theirs (GRANT SET ON PARAMETER)."""
+
+
+class LockMonitor:
+    """Watches a stage.
+
+    Args:
+        connect: gives a connection that nobody else uses meanwhile; a new one where the last is lost.
+        stage: whose sessions are watched.
+
+    Raises:
+        ConnectionLost: the server refused the connection.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], stage: Coordinator) -> None:
+        self._connect, self._stage = connect, stage
+        self._link: Connection | None = connect()
+        self.until = math.inf
+        """When the time of the sessions is over, on `time.monotonic()`: no look lasts much longer."""
+
+    def _ask(self, query: str, patience: float = _PATIENCE) -> Answer:
+        if self._link is None or not self._link.alive:
+            try:
+                self._link = self._connect()
+            except ConnectionLost as refused:
+                self._link = None
+                return Answer(pq.TransactionStatus.UNKNOWN, error=refused.error)
+        now = time.monotonic()
+        answer = self._link.ask(query, deadline=min(now + patience, max(now + _LEAST, self.until)))
+        if answer.interrupted:
+            # a cancel that comes late must not meet what is asked next
+            self._link.abort()
+            self._link = None
+        return answer
+
+    def watch(self, seconds: float) -> bool:
+        """Watch until all sessions have ended or the run is stopped.
+
+        Args:
+            seconds: at most.
+
+        Returns:
+            False where the time was over.
+        """
+        stage, until = self._stage, time.monotonic() + seconds
+        while not stage.is_over():
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            asked = stage.needs_looks()
+            self.look(0.0 if asked else _LONG, min(_PATIENCE, left + _LOOSE))
+            if asked or self._link is None:
+                stage.pause(_TIGHT if self._link is not None else _LOOSE)
+            else:
+                stage.rest(min(_LOOSE, left))
+        return True
+
+    def look(self, longer_than: float = 0.0, patience: float = _PATIENCE) -> None:
+        """Look once, and tell the stage.
+
+        Args:
+            longer_than: leave out statements that have not run so many seconds.
+            patience: seconds that the server has to answer.
+        """
+        asked, tickets = clock.now(), self._stage.busy(longer_than)
+        if not tickets:
+            self._stage.see({}, {}, asked)
+            return
+        pids = ",".join(map(str, tickets))
+        answer = self._ask(
+            "SELECT pid, wait_event_type, array_to_string(CASE wait_event WHEN 'SafeSnapshot'"
+            " THEN pg_catalog.pg_safe_snapshot_blocking_pids(pid) ELSE pg_catalog.pg_blocking_pids(pid) END, ',')"
+            " FROM pg_catalog.pg_stat_get_activity(NULL)"
+            f" WHERE pid = ANY ('{{{pids}}}') AND wait_event_type IN ('Lock', 'IPC', 'Extension')"
+            # what a session has called by dblink waits in a backend of its own
+            " OR wait_event_type = 'Lock' AND datid = (SELECT oid FROM pg_catalog.pg_database"
+            " WHERE datname = pg_catalog.current_database())",
+            patience,
+        )
+        rows = [row for result in answer.results for row in result.rows()]
+        waits = {int(pid): tuple(map(int, by.split(","))) for pid, _, by in rows if pid and by}
+        self._look_at_strangers(tickets, waits, {int(pid): event for pid, event, _ in rows if pid})
+        self._stage.see(tickets, {pid: by for pid, by in waits.items() if pid in tickets}, asked)
+
+    def _look_at_strangers(
+        self, tickets: Mapping[int, int], waits: Mapping[int, tuple[int, ...]], events: Mapping[int, str | None]
+    ) -> None:
+        """Name the backends that are no sessions, where one of them waits or is waited for."""
+        doings = self._stage.doings
+        callers = doings.callers(tickets, events)
+        waiting = [pid for pid in waits if pid not in doings.actors] if callers else []
+        unknown = {*waiting, *(by for pid, others in waits.items() if pid in tickets for by in others)}
+        unknown -= {PREPARED, *doings.actors, *doings.strangers}
+        if unknown:
+            answer = self._ask(other_backends.query(unknown))
+            rows = [row for result in answer.results for row in result.rows()]
+            doings.strangers |= other_backends.names(rows, doings.actors)
+        for pid in waiting:
+            told = f"{doings.name(pid)}, which waits for {', '.join(map(doings.name, waits[pid]))}"
+            for record in callers:
+                if told not in record.blocked_by:
+                    record.blocked_by += (told,)
+
+    def settings(self) -> tuple[bool, bool]:
+        """Tell what every session begins with.
+
+        Returns:
+            Whether sessions wait for locks without limit, and whether our role may set deadlock_timeout.
+        """
+        if self._link is None:
+            return False, False
+        may = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+        if self._link.version >= _MAY_SET:
+            may = "SELECT pg_catalog.has_parameter_privilege('deadlock_timeout', 'SET')"
+        # this session has none of its own; the view of all settings would take ten times as long
+        answer = self._ask(
+            "SELECT count(*) FROM unnest(ARRAY['lock_timeout', 'statement_timeout', 'transaction_timeout',"
+            " 'idle_in_transaction_session_timeout']) name"
+            f" WHERE pg_catalog.current_setting(name, true) <> '0'; {may}"
+        )
+        said = [row for result in answer.results for row in result.rows()]
+        return ("0",) in said[:1], ("t",) in said[1:]
+
+    @property
+    def stands(self) -> bool:
+        """Whether the server can be asked, as far as is known: no look is waited for that takes a new connection."""
+        return self._link is not None and self._link.stands()
+
+    def describe(self, pid: int) -> str:
+        """Tell what a backend is that is none of ours.
+
+        Args:
+            pid: as `pg_blocking_pids` gave it.
+        """
+        if pid == PREPARED:
+            return other_backends.pid_text(pid)
+        answer = self._ask(other_backends.query((pid,)))
+        rows = [row for result in answer.results for row in result.rows()]
+        return other_backends.names(rows, self._stage.doings.actors).get(pid, other_backends.pid_text(pid))
+
+    def waiting_strangers(self) -> list[Standing]:
+        """Tell of the backends of this database that are no sessions, and wait for a lock of one."""
+        answer = self._ask(
+            "SELECT pid, array_to_string(pg_catalog.pg_blocking_pids(pid), ',') FROM pg_catalog.pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = pg_catalog.current_database()"
+        )
+        doings = self._stage.doings
+        rows = [row for result in answer.results for row in result.rows()]
+        waits = {int(pid): tuple(map(int, by.split(","))) for pid, by in rows if pid and by}
+        return [
+            Standing(self.describe(pid), None, "is blocked", None, tuple(map(doings.name, by)))
+            for pid, by in waits.items()
+            if pid not in doings.actors and not doings.actors.keys().isdisjoint(by)
+        ]

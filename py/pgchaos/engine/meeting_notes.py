@@ -1,0 +1,96 @@
+"""Notes on a free run that passed: whether its sessions ran beside each other, and whether anything made them meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pgchaos.language.model import Scenario, Session
+from pgchaos.language.section_items import Barrier, Delay, Fault, Signal, WaitBlocked, WaitFor
+from pgchaos.results import Record
+from pgchaos.schedule.wait_rules import in_force
+
+ADVICE = "nothing makes these sessions meet: add `-- chaos:barrier NAME`, or `-- chaos:schedule explore 200`"
+_ENOUGH = 0.5
+"""The share of a session's time for which a repeated one should have run beside it."""
+_SHORT = 0.1
+"""Seconds; of a session that took less, no such share is told: it is a matter of chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The time from the first statement of a session's connections to the end of the last, in seconds."""
+
+    begin: float
+    end: float
+
+    def beside(self, other: _Span) -> float:
+        return max(0.0, min(self.end, other.end) - max(self.begin, other.begin))
+
+
+def meeting_notes(scenario: Scenario, variables: Mapping[str, str], records: Iterable[Record]) -> list[str]:
+    """Say what may have kept the sessions of a free run from racing.
+
+    Args:
+        scenario: that was run, all of it.
+        variables: of its matrix.
+        records: the statements that its sessions sent.
+
+    Returns:
+        Notes with the line of the session that each is about.
+    """
+    sent = [record for record in records if record.started_at is not None and record.ended_at is not None]
+    spans = {session.name: span for session in scenario.sessions if (span := _span(session.name, sent)) is not None}
+    notes = list(_too_short(scenario.sessions, spans))
+    if unsteered(scenario, variables) and not any(record.waited_on for record in sent):
+        apart = [session for session in scenario.sessions if _apart(session, spans)]
+        if apart and len(spans) > 1:
+            names = " and ".join(f"`{session.name}`" for session in apart)
+            notes.append(f"{apart[0].place}: {names} ran beside no other session; {ADVICE}")
+        else:
+            notes.append(f"{scenario.sessions[0].place}: {ADVICE}")
+    return notes
+
+
+def unsteered(scenario: Scenario, variables: Mapping[str, str]) -> bool:
+    """Say whether only luck makes the sessions of a scenario race: several run freely, once each, and wait for nothing.
+
+    Args:
+        scenario: the file.
+        variables: of its matrix.
+    """
+    sessions = scenario.sessions
+    if scenario.schedule.kind != "free" or sum(session.count for session in sessions) < 2:
+        return False
+    if any(session.repeat > 1 for session in sessions):
+        return False
+    steering = Barrier | Delay | Fault | Signal | WaitBlocked | WaitFor
+    return not any(
+        isinstance(item, steering) and in_force(item, variables) for session in sessions for item in session.items
+    )
+
+
+def _span(name: str, sent: list[Record]) -> _Span | None:
+    own = [(record.started_at or 0.0, record.ended_at or 0.0) for record in sent if record.session == name]
+    return _Span(min(begin for begin, _ in own), max(end for _, end in own)) if own else None
+
+
+def _apart(session: Session, spans: Mapping[str, _Span]) -> bool:
+    own = spans.get(session.name)
+    others = (span for name, span in spans.items() if name != session.name)
+    return own is not None and session.count == 1 and not any(own.beside(other) for other in others)
+
+
+def _too_short(sessions: Iterable[Session], spans: Mapping[str, _Span]) -> Iterable[str]:
+    """Name sessions that were repeated as a load beside another one, and ended long before it."""
+    for session in sessions:
+        own = spans.get(session.name)
+        if own is None or session.repeat == 1 or session.beside:
+            continue
+        for name, other in spans.items():
+            length, beside = other.end - other.begin, own.beside(other)
+            if own.end < other.end and length >= _SHORT and beside < _ENOUGH * length:
+                yield (
+                    f"{session.place}: `{session.name}` ran beside `{name}` for {beside * 1000:.0f} of its "
+                    f"{length * 1000:.0f} ms: `repeat while {name}` goes on until it has ended"
+                )

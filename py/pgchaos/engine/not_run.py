@@ -1,0 +1,218 @@
+"""Finds the assertions of a check that printed no TAP line, and those of a whole item that were never evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pgchaos.engine.answer import Answer
+from pgchaos.language.assertions import (
+    Call,
+    Evaluated,
+    Names,
+    Written,
+    asserting_functions,
+    names_of,
+    never_evaluated,
+    tap_calls,
+    written_assertions,
+)
+from pgchaos.language.held import held_by_functions
+from pgchaos.language.model import Scenario
+from pgchaos.language.section_items import Send, Statement
+from pgchaos.results import Failure
+from pgchaos.tap.lines import points
+
+_WRITE_IT = "write it so that a missing row fails: SELECT is((SELECT …), …)"
+_NO_ROW = "assertion was not run: its part of the query returned no row"
+_NO_LINE = "assertion was not run: its column of the result holds no TAP line"
+_UNREAD = "an assertion is not read: psql prints a row as one line, and only a TAP line at its beginning counts"
+_ALONE = "write a SELECT for each assertion, without other columns"
+_SKIPPED = "where that is meant, say so in the other branch: SELECT skip('why')"
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a statement of a check has asserted.
+
+    Args:
+        printed: how many TAP lines it returned.
+        unread: how many of these nobody reads: they do not stand at the beginning of what psql prints as a line.
+        failures: what is wrong with it.
+        remarks: what may be.
+    """
+
+    printed: int
+    unread: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+class Unheard:
+    """Looks at each statement of one check.
+
+    Args:
+        scenario: whose check.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._functions: tuple[frozenset[str], Names, Mapping[str, tuple[Call, ...]]] | None = None
+        self._heard: list[str] = []
+
+    def hear(self, line: str) -> None:
+        """Take a line that the statement prints.
+
+        Args:
+            line: as psql would print it.
+        """
+        self._heard.append(line)
+
+    def done(self, statement: Statement, answer: Answer) -> Heard:
+        """Say what a statement that was carried out has asserted.
+
+        Args:
+            statement: of the check.
+            answer: without an error.
+        """
+        heard, self._heard = "\n".join(self._heard), []
+        unread = _unread(answer) if heard and statement.send is Send.PLAIN else 0
+        told = Heard(points(heard) + unread, unread)
+        if unread:
+            told.failures.append(Failure("tap", (), _UNREAD, statement.place, (_ALONE,)))
+        asserting, names, held = self._named()
+        calls = tap_calls(statement, asserting, names)
+        if calls and not told.printed:
+            described = [call.description for call in calls if call.description]
+            told.failures.append(_failure(statement, _why(statement, answer), described))
+        elif calls:
+            told.failures += _missing(statement, calls, heard, told.printed, answer)
+            told.remarks += _perhaps(statement, calls, heard, told.printed, held) if not told.failures else []
+        return told
+
+    def _named(self) -> tuple[frozenset[str], Names, Mapping[str, tuple[Call, ...]]]:
+        if self._functions is None:
+            asserting, names = asserting_functions(self._scenario), names_of(self._scenario)
+            self._functions = asserting, names, held_by_functions(self._scenario, asserting, names)
+        return self._functions
+
+
+def _why(statement: Statement, answer: Answer) -> str:
+    if statement.send is Send.GSET or (answer.results and not _returns(answer)):
+        how = "\\gset takes it" if statement.send is Send.GSET else f"{statement.verb or 'this'} returns no rows"
+        return f"assertion was not run where it is read: {how}, so call it by a SELECT that prints its TAP line"
+    if statement.send is Send.HIDDEN:
+        return r"assertion was not run where it is read: \g /dev/null hides what it prints"
+    if any(result.height for result in answer.results):
+        return "assertion was not run: its query returned no TAP line"
+    return "assertion was not run: its query returned no row"
+
+
+def _returns(answer: Answer) -> bool:
+    return any(result.width or result.tag.startswith("COPY") for result in answer.results)
+
+
+def _unread(answer: Answer) -> int:
+    """Count the TAP lines behind another column: psql prints a row as one line, and TAP is read from its beginning."""
+    found = 0
+    for row in (row for result in answer.results if result.width > 1 for row in result.rows()):
+        cells = ["" if cell is None else cell for cell in row]
+        found += sum(map(points, cells)) - points("|".join(cells))
+    return found
+
+
+def _missing(statement: Statement, calls: tuple[Call, ...], heard: str, printed: int, answer: Answer) -> list[Failure]:
+    """Find what a statement with several assertions has left out."""
+    calls = tuple(call for call in calls if not call.inside)
+    if len(calls) < 2:
+        return []
+    missing = [call.description for call in calls if call.certain and not _was_heard(call, heard)]
+    if missing:
+        return [_failure(statement, _NO_ROW, [one]) for one in missing if one]
+    empty = _empty_columns(statement, calls, answer)
+    if empty:
+        return [_failure(statement, _NO_LINE, [one.description for one in empty if one.description])]
+    if len({call.part for call in calls}) > printed:
+        return [_failure(statement, _NO_ROW, [])]
+    certain = sum(call.certain for call in calls)
+    text = f"assertion was not run where it is read: {certain} are written here, and they printed {_lines(printed)}"
+    return [_failure(statement, text, [])] if certain > printed else []
+
+
+def _lines(printed: int) -> str:
+    return f"{printed} TAP line" if printed == 1 else f"{printed} TAP lines"
+
+
+def _was_heard(call: Call, heard: str) -> bool:
+    """Say whether its description was printed; of one that is not written out, that cannot be known."""
+    return call.description is None or call.description.replace("\n", "\n# ") in heard
+
+
+def _empty_columns(statement: Statement, calls: tuple[Call, ...], answer: Answer) -> list[Call]:
+    """Give the assertions of the first column that asserts and that holds no TAP line in any row."""
+    if statement.send is not Send.PLAIN or len(answer.results) != 1:
+        return []
+    rows = list(answer.results[0].rows())
+    for column in sorted({call.column for call in calls if call.column is not None}):
+        if column < answer.results[0].width and not any(points(row[column] or "") for row in rows):
+            return [call for call in calls if call.column == column]
+    return []
+
+
+def _perhaps(
+    statement: Statement, calls: tuple[Call, ...], heard: str, printed: int, held: Mapping[str, tuple[Call, ...]]
+) -> list[str]:
+    """Say what a statement may have left out: whether it was to be evaluated, its text does not tell."""
+    outer = [call for call in calls if not call.inside]
+    groups = sum(not call.choice for call in outer) + len({call.choice for call in outer if call.choice})
+    if groups > printed:
+        text = f"{groups} assertions are written here, and they printed {_lines(printed)}"
+        return [f"{statement.place}: {text}: where a CASE is to assert nothing, let its ELSE be skip('why')"]
+    if len(outer) != 1 or "# SKIP" in heard:
+        return []
+    name = outer[0].name.lower()
+    inside = held.get(name, ())
+    silent = [call.description for call in inside if not _was_heard(call, heard)]
+    if not silent and len(inside) <= printed:
+        return []
+    which = ", ".join(f"'{one}'" for one in silent) or f"{len(inside) - printed} of its {len(inside)} assertions"
+    return [f"{statement.place}: {name}() asserted nothing by {which}: its loop or query came over no row"]
+
+
+def _failure(statement: Statement, text: str, descriptions: list[str]) -> Failure:
+    details = (*(f"it is {one!r}" for one in descriptions), _WRITE_IT)
+    return Failure("not run", (), text, statement.place, details)
+
+
+def not_run(scenario: Scenario, variables: Mapping[str, str], evaluated: frozenset[Evaluated]) -> list[Failure]:
+    """Say what was never evaluated in all runs of an item.
+
+    Args:
+        scenario: as it was run.
+        variables: the values of its matrix.
+        evaluated: in any of the runs.
+
+    Returns:
+        A failure for each assertion, in order of the file.
+    """
+    return [_never(one) for one in never_evaluated(written_assertions(scenario, variables), evaluated)]
+
+
+def _never(one: Written) -> Failure:
+    described = tuple(f"it is {text!r}" for text in one.descriptions if text is not None)
+    branch = "its \\if branch was never taken" if one.branch else ""
+    if one.kind == "expect":
+        why = branch or "no session came to its statement"
+        details: tuple[str, ...] = ()
+        text = f"expect was not run: {why}"
+    elif one.kind == "assert":
+        function = "the function that it stands in was not called, or took another way" if one.anywhere else ""
+        why = branch or function or "no session came to it, or its query returned no row"
+        details = (*described, "write its condition as its argument, and call it where that holds too")
+        text = f"chaos.assert was not run: {why}"
+    else:
+        unused = "nothing uses the function, view, cursor or prepared statement that it stands in"
+        why = branch or (unused if one.anywhere else "the check ended before it")
+        details = ("call it by a SELECT that prints its TAP line, or take it out",) if one.anywhere else ()
+        text = f"assertion was not run: {why}"
+    return Failure("not run", (), text, one.place, (*details, *((_SKIPPED,) if branch and one.kind == "tap" else ())))

@@ -1,0 +1,116 @@
+"""What comes out of a connection besides answers: notices, chaos.assert, notifications, and the settings that go in."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from psycopg import pq
+
+from pgchaos.language.problems import Place
+from pgchaos.results import Assertion, RunResult
+from pgchaos.server.conninfo import with_settings
+
+ASSERT = "CH001"
+"""The SQLSTATE of the INFO by which chaos.assert reports (toolkit.sql)."""
+_MOST_OUTPUT = 1000
+"""Lines of notices kept; a scenario that raises more is told so."""
+
+
+def session_conninfo(conninfo: str, name: str, settings: Mapping[str, str]) -> str:
+    """Put settings into a connection string, so that RESET ALL and DISCARD ALL keep them.
+
+    Args:
+        conninfo: of the database.
+        name: for application_name.
+        settings: custom settings, `chaos.worker` and the like.
+
+    Returns:
+        The connection string.
+    """
+    return with_settings(conninfo, settings, application_name=name)
+
+
+def session_settings(session: str, worker: int, seed: int) -> dict[str, str]:
+    """Tell what a connection of a session begins with.
+
+    Args:
+        session: its name.
+        worker: which of its connections.
+        seed: of everything random.
+    """
+    return {"chaos.session": session, "chaos.worker": str(worker), "chaos.iteration": "1", "chaos.seed": str(seed)}
+
+
+def vars_literal(variables: Mapping[str, str]) -> str:
+    """Give variables as the literal that chaos.var reads (toolkit.sql)."""
+    return " E'" + json.dumps(dict(variables)).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+@dataclass(slots=True)
+class _Tally:
+    place: Place | None
+    held: int = 0
+    all: int = 0
+    first: str = ""
+
+
+@dataclass
+class NoticeCollector:
+    """Collects what all connections of a run say."""
+
+    result: RunResult
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _asserts: dict[str, _Tally] = field(default_factory=dict)
+
+    def hear(self, who: str, place: Place | None, raw: pq.abc.PGresult) -> None:
+        """Take a notice of the server.
+
+        Args:
+            who: `session[worker]`, or the name of a section.
+            place: the statement it is in.
+            raw: the notice.
+        """
+
+        def told(which: pq.DiagnosticField) -> str:
+            return (raw.error_field(which) or b"").decode("utf-8", "replace")
+
+        message = told(pq.DiagnosticField.MESSAGE_PRIMARY)
+        if told(pq.DiagnosticField.SQLSTATE) == ASSERT:
+            self._assert(who, place, message, told(pq.DiagnosticField.MESSAGE_DETAIL))
+        else:
+            self.say(f"{who}: {told(pq.DiagnosticField.SEVERITY)}: {message}")
+
+    def say(self, line: str) -> None:
+        """Keep a line of output."""
+        output = self.result.output
+        if len(output) < _MOST_OUTPUT:
+            output.append(line)
+        elif len(output) == _MOST_OUTPUT:
+            output.append(f"(more than {_MOST_OUTPUT} lines of output: the rest is not kept)")
+
+    def _assert(self, who: str, place: Place | None, description: str, value: str) -> None:
+        with self._lock:
+            self.result.evaluated.add(("assert", place, description))
+            tally = self._asserts.setdefault(description, _Tally(place))
+            tally.all += 1
+            if value == "true":
+                tally.held += 1
+            elif not tally.first:
+                tally.first = f"first {value} in {who}"
+                tally.place = place
+
+    def assertions(self) -> list[Assertion]:
+        """Tell what chaos.assert said, one assertion for each description."""
+        return [
+            Assertion(
+                name,
+                tally.held == tally.all,
+                tally.place,
+                diagnostics=(tally.first,) if tally.first else (),
+                count=f"{tally.held} of {tally.all}",
+            )
+            for name, tally in self._asserts.items()
+        ]

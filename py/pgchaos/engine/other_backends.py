@@ -1,0 +1,73 @@
+"""Backends that are no sessions of the scenario: dblink's, parallel workers, background workers, autovacuum. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+from pgchaos.schedule.step_points import PREPARED
+from pgchaos.schedule.wait_rules import Actor
+
+_LONG = 60
+"""Characters of a statement that a name shows."""
+_CALLS_OUT = re.compile(r"\bdblink", re.IGNORECASE)
+
+OUTSIDE = "Extension"
+"""The type of wait event of a backend that waits for another server: by postgres_fdw, or (from 17 on) by dblink."""
+
+
+def pid_text(pid: int) -> str:
+    """Name a backend that is none of ours, of which nothing is known.
+
+    Args:
+        pid: as `pg_blocking_pids` gave it.
+    """
+    return "a prepared transaction" if pid == PREPARED else f"pid {pid}"
+
+
+def query(pids: Collection[int]) -> str:
+    """Write the query whose rows `names` reads.
+
+    Args:
+        pids: of backends.
+    """
+    return (
+        "SELECT pid, backend_type, application_name, state, to_jsonb(a)->>'leader_pid', query"
+        f" FROM pg_catalog.pg_stat_activity a WHERE pid = ANY ('{{{','.join(map(str, pids))}}}')"
+    )
+
+
+def names(rows: Sequence[Sequence[str | None]], actors: Mapping[int, Actor]) -> dict[int, str]:
+    """Name backends.
+
+    Args:
+        rows: the answer to `query`.
+        actors: whose a backend is, by its pid.
+
+    Returns:
+        Such as `pid 4711 (autovacuum worker: autovacuum: VACUUM public.t)` or `pid 4712 (parallel worker of a[1])`.
+    """
+    named: dict[int, str] = {}
+    for pid, kind, application, state, leader, statement in rows:
+        if pid is None:
+            continue
+        text = str(kind or "backend")
+        if leader is not None and int(leader) in actors:
+            text += f" of {actors[int(leader)]}"
+        elif application:
+            text += f" {application}"
+        text += f", {state}" if state else ""
+        shown = " ".join((statement or "").split())
+        text += f": {shown if len(shown) <= _LONG else shown[: _LONG - 1] + '…'}" if shown else ""
+        named[int(pid)] = f"{pid_text(int(pid))} ({text})"
+    return named
+
+
+def calls_out(statement: str, event: str | None) -> bool:
+    """Say whether a session may be waiting for a backend that it has called itself.
+
+    Args:
+        statement: that it is in.
+        event: the type of its wait event; before PostgreSQL 17 dblink has none.
+    """
+    return event == OUTSIDE or _CALLS_OUT.search(statement) is not None

@@ -1,0 +1,176 @@
+"""Connections that a shared database keeps for the next scenario, and how they are made as if they were new.
+
+DISCARD ALL brings a session back to what it began with (PostgreSQL docs, "DISCARD"): role, settings, prepared
+statements, cursors, LISTEN, advisory locks, temporary tables, sequences. What it leaves is in `LASTING`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+
+from psycopg import pq, sql
+
+from pgchaos.engine.answer import NOT_CONNECTED, Answer, ServerError
+from pgchaos.engine.connection import Connection
+from pgchaos.server.connection_cache import ConnectionCache
+
+LASTING = re.compile(
+    r"\bset_config\b|\bset(?:\s+(?:local|session))?\s+(?:(?:\"[^\"]+\"|\w+)\s*\.|\"\w+\.)|\bsetseed\b|\bchaos\s*\.\s*seed\b"
+    r"|\bset(?:\s+(?:local|session))?\s*['%$|]"
+    r"|\bload\b|\bextension\b|\blanguage\s+'?(?!sql\b|plpgsql\b)\w",
+    re.IGNORECASE,
+)
+"""What a session is not rid of before it ends: settings of one's own, whose names stay known (perhaps where a SET is
+put together); the seed of random(); libraries, those of extensions too; the interpreters of languages."""
+
+_PATIENCE = 10.0
+"""Seconds for what takes none on a server that answers."""
+_SHORT = 2.0
+"""Seconds for that where the connection is given up anyway."""
+_USABLE = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
+
+AS_NEW = """
+    SELECT current_user = session_user
+       AND (pg_catalog.pg_my_temp_schema() = 0
+            OR NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()))
+"""
+"""Whether a session is as it was when it began: to be sure that it was reset, for DISCARD ALL does more than this."""
+
+
+NOT_AS_NEW = ServerError(NOT_CONNECTED, "the session is not as it began", said=False)
+VISITOR = "visitor"
+"""What the connection of a plain file is used for."""
+
+
+class PooledConnection(Connection):
+    """A link that its end gives back to the shelf of its database, reset.
+
+    Nobody waits for the reset: the server does it while the run goes on, and who takes the link next hears of it.
+    """
+
+    _lent = False
+    _resetting: Answer | None = None
+    _dressing: Answer | None = None
+    _shelf: ConnectionCache | None = None
+    _use = ""
+
+    def lend(self, shelf: ConnectionCache | None, name: str) -> None:
+        """Lend it to a run.
+
+        Args:
+            shelf: where it goes at its end; None to end it for good.
+            name: of the session.
+        """
+        self._lent, self._shelf, self._use = True, shelf, use_of(name)
+
+    def begin_dress(self, settings: Mapping[str, str], *, join: bool, patience: float = _PATIENCE) -> bool:
+        """Begin to make it a session of a run; `refusal` says what came of it.
+
+        Args:
+            settings: what the session begins with, chaos.run among them.
+            join: mark it as one that belongs to the run, for the functions of the toolkit that look for sessions.
+            patience: seconds to wait for its reset.
+
+        Returns:
+            False where it is good for nothing.
+        """
+        if not self.is_reset(patience):
+            return False
+        # SET, which is not planned, takes half the time of set_config
+        says = [AS_NEW, *(_set(name, value) for name, value in settings.items())]
+        if join:
+            says.append("SELECT chaos._join()")
+        self._dressing = self.say("; ".join(says), time.monotonic() + _PATIENCE)
+        return True
+
+    def refusal(self, patience: float = _PATIENCE) -> ServerError | None:
+        """Say why it is not as a new one would be, and good for nothing; or None. Waits for what was begun.
+
+        Args:
+            patience: seconds to wait.
+        """
+        begun, self._dressing = self._dressing, None
+        if begun is None:
+            return NOT_AS_NEW
+        answer = self.hear(begun, time.monotonic() + patience)
+        if answer.error is not None:
+            return answer.error
+        # the answer may have come long ago
+        if self.disturbed or not self.stands() or list(answer.results[0].rows()) != [("t",)]:
+            return NOT_AS_NEW
+        return None
+
+    def close(self) -> None:
+        """Give it back, or end it where it cannot be made as if it were new; doing so again does nothing."""
+        lent, self._lent = self._lent, False
+        kept = False
+        try:
+            if lent and self._shelf is None:
+                # `shut` waits for it: a backend may outlive its connection, and nobody shall meet its locks
+                self.begin_reset()
+            kept = lent and self._shelf is not None and self.begin_reset() and self._shelf.put(self._use, self)
+        finally:
+            if lent and not kept:
+                self.shut()
+
+    def shut(self, patience: float = _SHORT) -> None:
+        """End it for good.
+
+        Args:
+            patience: seconds to wait for what was begun.
+        """
+        # what does not answer by then is not cancelled, but broken off
+        self.impatient = True
+        # a backend that is busy would be cancelled, and to open a connection for that takes longer than the rest of it
+        self.is_reset(patience)
+        if self._dressing is not None:
+            self.refusal(patience)
+        super().close()
+
+    def begin_reset(self) -> bool:
+        """Begin to make it as if it were new, as far as DISCARD ALL does; say whether that can be done."""
+        if self.disturbed or not self.alive or self.status not in _USABLE:
+            return False
+        self.deafen()
+        self._notice = None
+        if self.status != pq.TransactionStatus.IDLE:
+            self.ask("ROLLBACK", deadline=time.monotonic() + _PATIENCE)
+        self._resetting = self.say("DISCARD ALL", time.monotonic() + _PATIENCE)
+        return True
+
+    def is_reset(self, patience: float = _PATIENCE) -> bool:
+        """Say whether the reset that was begun, if any, has made it as if it were new; wait for it.
+
+        Args:
+            patience: seconds to wait.
+        """
+        begun, self._resetting = self._resetting, None
+        if begun is None:
+            return True
+        answer = self.hear(begun, time.monotonic() + patience)
+        self.notifications()
+        return answer.error is None and not self.disturbed and self.status == pq.TransactionStatus.IDLE
+
+    def reset(self) -> bool:
+        """Make it as if it were new, as far as DISCARD ALL does; say whether that could be done."""
+        return self.begin_reset() and self.is_reset()
+
+
+@lru_cache(maxsize=1024)
+def _set(name: str, value: str) -> str:
+    # in a list such as search_path each element would be quoted by itself
+    if name == "search_path":
+        return f"SET search_path = {value}"
+    return f"SET {name} = {sql.Literal(value).as_string(None)}"
+
+
+def use_of(name: str) -> str:
+    """Tell what a connection is used for: one that had the same use has the functions compiled already.
+
+    Args:
+        name: of the section, or of the session and its worker.
+    """
+    return "session" if "[" in name else name

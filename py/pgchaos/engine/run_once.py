@@ -1,0 +1,99 @@
+"""Runs a scenario once: has a place lent to it, and tells what the run brought."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pgchaos import clock
+from pgchaos.engine.clean_database_proof import MARKS
+from pgchaos.engine.run import Look, Run
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.engine.text_search import mentions
+from pgchaos.language.fault_kinds import disks_of
+from pgchaos.language.header_model import holds
+from pgchaos.language.model import Scenario
+from pgchaos.language.plain_files import Contents, connects_again, contents_for
+from pgchaos.results import Failure, RunResult
+from pgchaos.schedule.scheduler import Scheduler
+from pgchaos.server import Sandbox, Server, ServerError
+from pgchaos.server.settings import NoDisk
+
+if TYPE_CHECKING:
+    from pgchaos.engine.transaction_log import TransactionLog
+
+Lend = Callable[[], AbstractContextManager[Sandbox]]
+
+
+def run_once(
+    scenario: Scenario,
+    variables: Mapping[str, str],
+    server: Server,
+    settings: RunSettings,
+    order: Scheduler | None = None,
+    lend: Lend | None = None,
+    ledger: TransactionLog | None = None,
+    look: Look | None = None,
+) -> RunResult:
+    """Run a scenario once.
+
+    Args:
+        scenario: what to run.
+        variables: the values of its matrix for this item.
+        server: where.
+        settings: how.
+        order: of the steps; None to let the sessions go freely.
+        lend: lends the place to work in; None to ask the server for it.
+        ledger: takes what an oracle needs to know; None where there is none.
+        look: looks at the database before and after setup.
+
+    Returns:
+        All that it brought. Failures of the scenario are in it, never raised.
+
+    Raises:
+        pgchaos.server.ServerError: there is no server, or no database to work in.
+    """
+    result = RunResult(settings.seed, started_at=clock.now(), server=server.banner)
+    with ExitStack() as stack:
+        try:
+            if settings.suite is not None:
+                sandbox = settings.suite.sandbox
+            else:
+                sandbox = stack.enter_context(lend() if lend else _sandbox(scenario, variables, server))
+        except NoDisk as error:
+            result.skipped = f"`fault fill` cannot be delivered here: {error}"
+            return result
+        except ServerError as error:
+            if scenario.sandbox != "server":
+                raise
+            # of this scenario's making, by a parameter that its server does not take
+            place = scenario.server[0].place if scenario.server else None
+            result.failures.append(Failure("error", (), str(error), place))
+            return result
+        result.server = sandbox.banner or result.server
+        if not (scenario.alone or scenario.sandbox == "server"):
+            # others are on the same server
+            sandbox = replace(sandbox, power=None)
+        if scenario.alone:
+            server.settle()
+        result.started_at = clock.now()
+        Run(scenario, variables, sandbox, settings, result, order, ledger, look).go()
+        result.duration = clock.now() - result.started_at
+        result.outside = result.outside or sandbox.spoiled()
+        if result.outside:
+            sandbox.spoil(result.outside)
+        if result.failures and scenario.sandbox == "server" and sandbox.power is not None:
+            result.log = sandbox.power.last_lines()
+    return result
+
+
+def _sandbox(scenario: Scenario, variables: Mapping[str, str], server: Server) -> AbstractContextManager[Sandbox]:
+    if scenario.sandbox != "server":
+        schema = scenario.sandbox == "schema"
+        again = scenario.plain and not mentions(scenario, MARKS) and not connects_again(scenario)
+        contents = contents_for(scenario.statements()) if scenario.plain else Contents.TOOLKIT
+        return server.sandbox(scenario.extensions, schema=schema, again=again, contents=contents)
+    settings = {one.name: one.value for one in scenario.server if holds(one.when, variables)}
+    return server.own_sandbox(scenario.extensions, settings, disks_of(scenario))

@@ -1,1 +1,0 @@
-"""Which interleavings and values are run, one after the other; what they come to; what is kept of them."""

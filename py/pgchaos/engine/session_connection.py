@@ -1,0 +1,288 @@
+"""Says a session's statements to the server and records what became of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from psycopg import pq
+
+from pgchaos import clock
+from pgchaos.engine.answer import BLOCK, FORGETS, SUCCESS, Answer
+from pgchaos.engine.connection import Connection, ConnectionLost
+from pgchaos.engine.connection_factory import SILENT_LIMIT
+from pgchaos.engine.notices import session_settings, vars_literal
+from pgchaos.engine.psql_variables import PsqlVariables
+from pgchaos.engine.run_context import RunContext
+from pgchaos.language.problems import Place
+from pgchaos.language.section_items import Statement
+from pgchaos.language.transaction_statements import closes_block, opens_block
+from pgchaos.results import STOPPED, Notification, Record, Transaction
+from pgchaos.schedule.transactions import Ended, Told, Tracker
+from pgchaos.schedule.wait_rules import Actor
+
+_IN_BLOCK = pq.TransactionStatus.INTRANS
+_SOON = "'1ms'"
+_SHORT = 10.0
+"""Seconds for what takes none on a server that answers."""
+
+
+class SessionConnection:
+    """The connection of one player; it is opened anew when it was lost and is needed again.
+
+    Args:
+        cast: of the run.
+        actor: whose connection it is.
+    """
+
+    def __init__(self, cast: RunContext, actor: Actor) -> None:
+        self._cast, self._actor = cast, actor
+        self._link: Connection | None = None
+        self._tracker = Tracker()
+        self._told: tuple[int, str] | None = None
+        self._record: Record | None = None
+        self._ended: Transaction | None = None
+        self._hurried = False
+        self.psql = PsqlVariables()
+        self.hurry = False
+        """The next statement may close a circle of lock waits: then its session shall be the one whom that costs."""
+        self.unknown = False
+        """The last statement's transaction may or may not have been committed: the connection was lost."""
+
+    def connect(self) -> None:
+        """Open the connection, where it does not stand.
+
+        Raises:
+            ConnectionLost: the server refused.
+        """
+        if self._link is not None and self._link.alive:
+            return
+        again = self._link is not None and self._cast.faulting.outage.await_server()
+        self.close()
+        actor = self._actor
+        settings = session_settings(actor.session, actor.worker, self._cast.seed)
+        patience = 0.0 if self._cast.faulting.hand.full else None
+        link = self._cast.door.open(str(actor), self._cast.stop, settings, self._hear, again=again, patience=patience)
+        self._link, self._told, self._hurried = link, None, False
+        self._cast.pids.add(link.pid)
+        self._cast.stage.doings.join(actor, link.pid)
+        self.psql.connected(link)
+
+    def _hear(self, raw: pq.abc.PGresult) -> None:
+        self._cast.voices.hear(str(self._actor), self._record.place if self._record else None, raw)
+
+    @property
+    def in_block(self) -> bool:
+        """Say whether a transaction block is open, failed or not."""
+        return self._link is not None and self._link.status in BLOCK
+
+    @property
+    def pid(self) -> int | None:
+        """The backend, or None where there is no connection."""
+        return self._link.pid if self._link is not None and self._link.alive else None
+
+    def disturb(self) -> None:
+        """Note that the connection is cancelled from outside: no other scenario shall have it."""
+        if self._link is not None:
+            self._link.disturbed = True
+
+    def say(self, item: Statement, text: str, record: Record, variables: Mapping[str, str]) -> Answer:
+        """Send a statement and take its answer.
+
+        Args:
+            item: the statement.
+            text: what is sent, its variables put in.
+            record: its row of the history; filled and kept.
+            variables: for chaos.var.
+
+        Returns:
+            The answer, an error in it.
+        """
+        self._record = record
+        record.started_at = clock.now()
+        self._cast.result.records.append(record)
+        self._cast.stage.begin(self._actor, record)
+        answer = self._ask(text, item.copy, record.iteration, variables)
+        if answer.error is not None:
+            doings = self._cast.stage.doings
+            if self._link is not None:
+                doings.note_deadlock(self._link.pid, record, answer.error)
+            answer.error = doings.with_names(answer.error)
+        record.ended_at = now = clock.now()
+        self._cast.stage.finish(self._actor, now)
+        self.psql.answered(answer)
+        self._note(record, answer)
+        if self._cast.ledger is not None:
+            self._cast.ledger.hear(self._actor, item, text, record, answer)
+        self._after(item, answer, record)
+        return answer
+
+    def _note(self, record: Record, answer: Answer) -> None:
+        error = answer.error
+        if error is None:
+            record.sqlstate = SUCCESS
+            if answer.results:
+                last = answer.results[-1]
+                record.tag, record.rows = last.tag, last.count
+            return
+        record.sqlstate, record.message, record.hint = error.sqlstate, error.message, error.hint
+        if answer.interrupted:
+            record.message = STOPPED
+
+    def _ask(self, text: str, copy: str | None, iteration: int, variables: Mapping[str, str]) -> Answer:
+        try:
+            self.connect()
+        except ConnectionLost as refused:
+            status = pq.TransactionStatus.UNKNOWN
+            return Answer(status, status, error=refused.error, interrupted=self._cast.stop.is_set())
+        assert self._link is not None, "connect() opens it or raises"
+        link, before = self._link, self._link.status
+        # in a block the loss is known to undo it, or, at COMMIT, an application could not tell whether it was sent
+        lost = link.lost_before() if self._cast.loses and before not in BLOCK else None
+        if lost is not None:
+            return Answer(before, pq.TransactionStatus.UNKNOWN, error=lost)
+        answer = self._tell(link, iteration, variables) or self._set_hurry(link) or link.ask(text, copy)
+        if link.silent:
+            self._cast.door.note_silence()
+        return answer
+
+    def _tell(self, link: Connection, iteration: int, variables: Mapping[str, str]) -> Answer | None:
+        """Tell the server the iteration and the variables, where the file asks for them and they have changed.
+
+        SET takes no snapshot, so this may stand at the beginning of a repeatable read transaction.
+
+        Returns:
+            None, or what went wrong: the statement that follows would only find the connection broken.
+        """
+        if not self._cast.tells or link.status == pq.TransactionStatus.INERROR:
+            return None
+        now = (iteration, vars_literal(variables))
+        if now == self._told:
+            return None
+        answer = link.ask(f"SET chaos.iteration = '{iteration}'; SET chaos.vars = {now[1]}")
+        self._told = now
+        return answer if answer.error is not None or answer.interrupted else None
+
+    def _set_hurry(self, link: Connection) -> Answer | None:
+        """Have the server look for a deadlock soon, or as late as it does of itself.
+
+        deadlock_timeout counts from the beginning of a wait, and the server looks once (proc.c, ProcSleep): who closes
+        the circle, with a short one, is the victim, for the others have looked in vain or will look later.
+        """
+        if self.hurry == self._hurried or not self._cast.hurries or link.status == pq.TransactionStatus.INERROR:
+            return None
+        answer = link.ask(f"SET deadlock_timeout = {_SOON if self.hurry else 'DEFAULT'}")
+        self._hurried = self.hurry
+        return answer if answer.error is not None or answer.interrupted else None
+
+    def _after(self, item: Statement, answer: Answer, record: Record) -> None:
+        tags = [result.tag for result in answer.results]
+        error = answer.error
+        closes = closes_block(item.verb, item.text)
+        if error is None and not closes and answer.after == _IN_BLOCK and FORGETS.isdisjoint(tags):
+            # by far the most statements
+            self.unknown = False
+            self._tracker.goes_on()
+            self.take_notifications()
+            return
+        told = Told(
+            answer.before in BLOCK,
+            self.in_block,
+            tags,
+            error.sqlstate if error else None,
+            error is not None and error.lost,
+            error is None or error.said,
+            error is None or error.sent,
+            closes,
+            opens_block(item.verb, item.text),
+        )
+        ended = self._tracker.hear(told)
+        self.unknown = error is not None and ended is not None and ended.outcome == "unknown"
+        if ended is not None:
+            self._end(ended, record)
+        if error is not None or not FORGETS.isdisjoint(tags):
+            # set in a transaction that was rolled back, it is what it was before
+            self._told, self._hurried = None, False
+        self.take_notifications()
+
+    def _end(self, ended: Ended, record: Record) -> None:
+        row = Transaction(
+            record.session,
+            record.worker,
+            record.iteration,
+            record.attempt,
+            ended.block,
+            ended.outcome,
+            ended.sqlstate,
+            record.step,
+            record.ended_at,
+        )
+        self._ended = row
+        self._cast.result.transactions.append(row)
+        if self._cast.ledger is not None:
+            self._cast.ledger.end(self._actor, row)
+
+    def note_variables(self, variables: Mapping[str, str]) -> None:
+        r"""Keep the variables for the transaction that has just ended, if one has, those of its own `\gset` too."""
+        if self._ended is not None:
+            self._ended.variables.update(variables)
+            self._ended = None
+
+    def rollback(self) -> None:
+        """End the open block, if any, after an error that its author does not deal with."""
+        if self._link is None or not self.in_block:
+            return
+        if self._cast.stop.is_set():
+            self._link.deafen()
+        self._link.ask("ROLLBACK", deadline=time.monotonic() + _SHORT)
+        self._told = None
+        ended = self._tracker.hear(Told(True, self.in_block, ("ROLLBACK",), closes=True))
+        if ended is not None and self._record is not None:
+            self._end(ended, self._record)
+
+    def end_block(self) -> None:
+        """Roll back a transaction that was left open at the end; it is no row of chaos.transactions."""
+        if self._link is not None:
+            self._link.deafen()
+            self._link.impatient = self._cast.door.silent
+            short = SILENT_LIMIT if self._cast.door.silent else _SHORT
+            self._link.ask("ROLLBACK", deadline=time.monotonic() + short)
+
+    def take_notifications(self, last: bool = False) -> None:
+        """Take what notifications have come in.
+
+        Args:
+            last: ask the server once more: it sends them before it answers.
+        """
+        if self._link is None or not self._cast.listens:
+            return
+        if last and self._link.alive and not self.in_block:
+            self._link.deafen()
+            self._link.ask("", deadline=time.monotonic() + _SHORT)
+        for channel, payload in self._link.notifications():
+            row = Notification(self._actor.session, self._actor.worker, channel, payload, clock.now())
+            self._cast.result.notifications.append(row)
+            self._note_notification(row)
+
+    def _note_notification(self, row: Notification) -> None:
+        last = self._record
+        if last is not None:
+            act = Record(row.session, row.worker, last.iteration, last.attempt, "", last.place, "")
+            act.statement = f"-- received NOTIFY {row.channel}, '{row.payload}'"
+            act.started_at = act.ended_at = row.received_at
+            self._cast.result.acts.append(act)
+
+    def place(self) -> Place | None:
+        """Tell the last statement's place."""
+        return self._record.place if self._record else None
+
+    def abort_soon(self) -> None:
+        """Have the connection ended by the thread that waits on it, which was told to stop; from any thread."""
+        if self._link is not None:
+            self._link.abort_soon()
+
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None

@@ -1,0 +1,338 @@
+"""One connection of a session and what it does, in a thread of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pgchaos import clock
+from pgchaos.engine.answer import BLOCK, Answer, ServerError
+from pgchaos.engine.cancelled_by import cancelled_by
+from pgchaos.engine.connection import ConnectionLost
+from pgchaos.engine.coordinator import Halted, SessionFailed
+from pgchaos.engine.error_messages import (
+    error_failure,
+    expect_failure,
+    internal_failure,
+    plain_failure,
+    retries_failure,
+)
+from pgchaos.engine.faults.statement_faults import StatementFaults
+from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
+from pgchaos.engine.position import PendingDirectives, Position
+from pgchaos.engine.run_context import RunContext
+from pgchaos.engine.session_connection import SessionConnection
+from pgchaos.engine.stepped_coordinator import SteppedCoordinator
+from pgchaos.language.model import Session
+from pgchaos.language.problems import Place
+from pgchaos.language.section_items import (
+    Allow,
+    Barrier,
+    Delay,
+    Expect,
+    Fault,
+    Item,
+    Meta,
+    Signal,
+    Statement,
+    WaitBlocked,
+    WaitFor,
+)
+from pgchaos.language.transaction_statements import closes_block, opens_block
+from pgchaos.results import Record
+from pgchaos.schedule.errors import Meaning, meaning
+from pgchaos.schedule.step_points import StepPoint
+from pgchaos.schedule.wait_rules import Actor, Wait, in_force, waits_text
+
+
+class SessionRunner:
+    """Plays one connection of a session.
+
+    Args:
+        cast: what all players of a run share.
+        session: what to do.
+        worker: which of its connections this is, from 1.
+    """
+
+    def __init__(self, cast: RunContext, session: Session, worker: int) -> None:
+        self.actor = Actor(session.name, worker)
+        self.speaker = SessionConnection(cast, self.actor)
+        cast.faulting.targets.enter(self.actor, self.speaker)
+        self._cast, self._session, self._who = cast, session, str(self.actor)
+        self._items: list[Item] = [item for item in session.items if in_force(item, cast.variables)]
+        self._barriers = [item.name for item in self._items if isinstance(item, Barrier)]
+        self._ordinals = {step: ordinal for ordinal, step in enumerate(session.steps)}
+        self._reached = (0, 0)
+        self._last: Record | None = None
+        self._anywhere = tuple(item for item in self._items if isinstance(item, Fault) and item.anywhere)
+        self._at = self._position(1)
+
+    def _position(self, iteration: int) -> Position:
+        """Stand at the beginning of an iteration."""
+        who, cast = self.actor, self._cast
+        numbers = {"worker": str(who.worker), "iteration": str(iteration)}
+        state = Interpreter({**cast.variables, **numbers}, self._echo, self.speaker.psql)
+        return Position(self._items, state, iteration, f"{cast.seed}/{who.session}/{who.worker}/{iteration}")
+
+    def _echo(self, line: str) -> None:
+        self._cast.voices.say(f"{self._who}: {line}")
+
+    def play(self) -> None:
+        """Do all of it; the stage is told how it ended. Raises nothing of the scenario's making."""
+        try:
+            self._come()
+            for iteration in range(1, self._session.repeat + 1):
+                self._at = self._position(iteration)
+                self._iterate()
+                if not self._goes_on():
+                    break
+        except (Quit, Halted):
+            pass
+        except SessionFailed as stopped:
+            # first the run, then the block: what its locks held up must not go on and fail for it
+            self._cast.stage.fail(stopped.failure)
+            self.speaker.rollback()
+        except Exception as error:
+            # a bug of ours must stop the run and be told, never hang it
+            self._cast.stage.broke(internal_failure(error, self.speaker.place(), self._who))
+        finally:
+            self._cast.faulting.targets.leave(self.actor)
+            self._cast.stage.end(self.actor, self.speaker.in_block)
+
+    def _come(self) -> None:
+        try:
+            self.speaker.connect()
+        except ConnectionLost as refused:
+            if self._cast.stop.is_set():
+                raise Halted from None
+            raise SessionFailed(error_failure(refused.error, self._session.place, self._who)) from None
+        self._cast.stage.ready()
+
+    def _iterate(self) -> None:
+        for item in self._at.rest():
+            if self._cast.stop.is_set():
+                raise Halted
+            self._perform(item)
+        for name in self._barriers:
+            self._cast.stage.arrive(self.actor, name, self._at.iteration)
+
+    def _goes_on(self) -> bool:
+        """Say whether the next iteration is to be made, at the end of one."""
+        session = self._session
+        if session.beside:
+            return not self._cast.stage.has_ended(session.beside)
+        if not session.until:
+            return True
+        try:
+            done = self._at.state.is_true(session.until)
+        except Wrong as wrong:
+            text = f"`until {session.until}`: {wrong} at the end of iteration {self._at.iteration}"
+            raise SessionFailed(plain_failure(text, session.place, self._who)) from None
+        if not done and self._at.iteration == session.repeat:
+            text = f"`until {session.until}`: it was not true after {session.repeat} iterations"
+            raise SessionFailed(plain_failure(text, session.place, self._who))
+        return not done
+
+    def _perform(self, item: Item) -> None:
+        if isinstance(item, Meta):
+            self._meta(item)
+        elif not self._at.state.branches.active():
+            self._pass(item)
+        elif isinstance(item, Statement) and self._is_left_out(item):
+            self._leave_out(item)
+        elif isinstance(item, Statement):
+            if self._cast.steps is not None:
+                self._come_to(item, self._cast.steps)
+            self._statement(item)
+        elif isinstance(item, Expect):
+            self._at.ahead = replace(self._at.ahead, expect=item)
+        elif isinstance(item, Allow):
+            self._at.ahead = replace(self._at.ahead, allow=item)
+        elif isinstance(item, Fault):
+            if not item.anywhere:
+                self._at.ahead = replace(self._at.ahead, faults=(*self._at.ahead.faults, item))
+        elif isinstance(item, Barrier | WaitBlocked | WaitFor):
+            self._stand(item)
+        elif isinstance(item, Signal):
+            self._act(f"signal {item.name}", item.place)
+            self._cast.stage.give(item.name)
+        elif isinstance(item, Delay):
+            self._cast.stage.doings.idle(self.actor, item.place, "is in a delay")
+            act = self._act("jitter" if item.jitter else "delay", item.place)
+            self._delay(item.seconds * self._at.random() if item.jitter else item.seconds)
+            act.ended_at = clock.now()
+
+    def _is_left_out(self, item: Statement) -> bool:
+        """Say whether a transaction begins here that a serial run goes without."""
+        ledger = self._cast.ledger
+        return (
+            ledger is not None and not self.speaker.in_block and ledger.leaves_out(self.actor, self._at.iteration, item)
+        )
+
+    def _leave_out(self, item: Statement) -> None:
+        self._at.take_ahead()
+        if opens_block(item.verb, item.text) and not closes_block(item.verb, item.text):
+            self._skip_rest()
+
+    def _come_to(self, item: Statement, stage: SteppedCoordinator) -> None:
+        """Stand before a step until it is time; what a retry sends again belongs to the step that failed."""
+        position = self._at.iteration, self._ordinals[item.step]
+        if position > self._reached:
+            self._reached = position
+            gate = StepPoint(self.actor, item.step, *position, begins=not self.speaker.in_block)
+            self.speaker.hurry = stage.stand(gate, item.place)
+
+    def _stand(self, wait: Wait) -> None:
+        act = self._act(waits_text(wait), wait.place)
+        act.ended_at = None
+        self._cast.stage.wait(self.actor, wait, self._at.iteration)
+        act.ended_at = clock.now()
+
+    def _act(self, what: str, place: Place) -> Record:
+        """Note for the report what is done between statements."""
+        now, who = clock.now(), self.actor
+        act = Record(who.session, who.worker, self._at.iteration, self._at.retries + 1, "", place, f"-- {what}")
+        act.started_at = act.ended_at = now
+        self._cast.result.acts.append(act)
+        return act
+
+    def _pass(self, item: Item) -> None:
+        """Go past an item that is not carried out: at a barrier that counts as arrived."""
+        if isinstance(item, Barrier):
+            self._cast.stage.arrive(self.actor, item.name, self._at.iteration)
+
+    def _meta(self, item: Meta) -> None:
+        try:
+            self._at.state.meta(item)
+        except Wrong as wrong:
+            raise SessionFailed(plain_failure(str(wrong), item.place, self._who)) from None
+
+    def _delay(self, seconds: float) -> None:
+        if self._cast.stop.wait(seconds):
+            raise Halted
+
+    def _statement(self, item: Statement) -> None:
+        if not self.speaker.in_block:
+            self._at.begin()
+        ahead = self._at.take_ahead()
+        faults = ahead.faults + self._anywhere
+        answer = self._send_struck(item, ahead, faults) if faults else self._send(item, ahead.expect)
+        if self._cast.keeps:
+            self.speaker.note_variables(self._at.state.variables)
+        if ahead.expect is not None:
+            self._cast.evaluated(ahead.expect)
+        if answer.error is not None:
+            self._fail(item, answer, answer.error, ahead)
+        elif closes_block(item.verb, item.text) and self.speaker.in_block:
+            self._at.chain()
+
+    def _send_struck(self, item: Statement, ahead: PendingDirectives, faults: tuple[Fault, ...]) -> Answer:
+        """Send a statement with what strikes around it."""
+        self._cast.stage.doings.idle(self.actor, item.place, "is struck by a fault")
+        strikes = StatementFaults(self._cast.faulting, faults, self.actor, self.speaker, self._act)
+        strikes.before(item)
+        self._last = None
+        try:
+            answer = self._send(item, ahead.expect)
+        except BaseException:  # a stop too: no thread of a fault is left waiting
+            strikes.abandon()
+            raise
+        strikes.after(answer)
+        if self._last is not None:
+            self._last.fault = strikes.told()
+        return answer
+
+    def _send(self, item: Statement, expect: Expect | None) -> Answer:
+        r"""Send a statement, and what `\gexec` makes of it; stop at the first error."""
+        try:
+            *before, last = self._at.state.texts(item)
+        except Wrong as wrong:
+            raise SessionFailed(plain_failure(str(wrong), wrong.place, self._who)) from None
+        for text in before:
+            answer = self._say(item, text, self._new_record(item, text))
+            if answer.error is not None:
+                return answer
+        record = self._new_record(item, last if before else item.text)
+        record.sent = "" if last == record.statement else last
+        answer = self._say(item, last, record)
+        generated = self._take(item, answer)
+        record.notes = self._at.state.noted if answer.error is None else ()
+        for text in generated:
+            record = self._new_record(item, text)
+            answer = self._say(item, text, record)
+            if answer.error is not None:
+                break
+        if answer.error is None and expect is not None:
+            self._cast.fail(expect_failure(expect.codes, None, item.place, self._who))
+        return answer
+
+    def _take(self, item: Statement, answer: Answer) -> list[str]:
+        if answer.error is not None:
+            return []
+        try:
+            return self._at.state.take(item, answer)
+        except Wrong as wrong:
+            raise SessionFailed(plain_failure(str(wrong), item.place, self._who, wrong.hint)) from None
+
+    def _say(self, item: Statement, text: str, record: Record) -> Answer:
+        self._last = record
+        answer = self.speaker.say(item, text, record, self._at.state.variables)
+        if answer.interrupted:
+            raise Halted
+        for line in answer.copied:
+            self._echo(line)
+        return answer
+
+    def _new_record(self, item: Statement, text: str) -> Record:
+        who, at = self.actor, self._at
+        return Record(who.session, who.worker, at.iteration, at.retries + 1, item.step, item.place, text)
+
+    # errors
+
+    def _fail(self, item: Statement, answer: Answer, error: ServerError, ahead: PendingDirectives) -> None:
+        at, expect = self._at, ahead.expect
+        if self._last is not None:
+            result = self._cast.result
+            self._last.ended_by = cancelled_by(self._last, error.message, result.records, result.acts)
+        what = meaning(error.sqlstate, self.speaker.unknown, self._session, at.retries, expect, ahead.allow)
+        if what is Meaning.EXPECTED:
+            return
+        in_block = answer.before in BLOCK or self.speaker.in_block or opens_block(item.verb, item.text)
+        if what is Meaning.RETRY and at.can_go_back:
+            self.speaker.rollback()
+            self._act("ROLLBACK by pgchaos, then again", item.place)
+            self._again()
+        elif what in (Meaning.ALLOWED, Meaning.OTHER):
+            if self.speaker.in_block:
+                self._act("ROLLBACK by pgchaos", item.place)
+            self.speaker.rollback()
+            if what is Meaning.OTHER and expect is not None:
+                self._cast.fail(expect_failure(expect.codes, error, item.place, self._who))
+            if in_block and not closes_block(item.verb, item.text):
+                self._skip_rest()
+        elif what is Meaning.EXHAUSTED:
+            raise SessionFailed(retries_failure(error, item.place, self._who, at.retries))
+        else:
+            by = "" if self._last is None else self._last.ended_by
+            about = replace(at.state.about(item), in_session=True)
+            raise SessionFailed(error_failure(error, item.place, self._who, about, by))
+
+    def _again(self) -> None:
+        """Send the transaction again, after a pause."""
+        self._cast.stage.doings.idle(self.actor, self.speaker.place(), "waits to retry")
+        self._delay(self._at.pause(self._session.retry.backoff))
+        self._at.go_back()
+
+    def _skip_rest(self) -> None:
+        """Go past the rest of a block that has ended early, up to and with the statement that would close it."""
+        for item in self._at.rest():
+            if isinstance(item, Meta):
+                if item.name in ("if", "elif", "else", "endif"):
+                    self._at.state.pass_branch(item)
+            elif isinstance(item, Statement) and self._at.state.branches.active():
+                record = self._new_record(item, item.text)
+                record.skipped = True
+                self._cast.result.records.append(record)
+                if closes_block(item.verb, item.text):
+                    return
+            else:
+                self._pass(item)

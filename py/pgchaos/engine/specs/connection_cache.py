@@ -1,0 +1,148 @@
+"""Keeps connections from one spec to the next: those that look who is blocked, and sessions that are as new."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pgchaos.engine.connect import TOO_MANY_CONNECTIONS, ConnectionLost
+from pgchaos.engine.specs.blocked_detector import BlockedDetector
+from pgchaos.engine.specs.connection import Connection
+from pgchaos.engine.stop import Stop
+from pgchaos.isolation.ahead import sees_others, unworn
+from pgchaos.isolation.model import Spec
+from pgchaos.server import Server
+from pgchaos.server.connection_cache import ConnectionCache
+from pgchaos.server.conninfo import PATIENT, with_settings
+
+_ROOM, _AGAIN = 2.0, 0.01
+"""Seconds in which backends end whose connections were closed, and to wait for that each time."""
+_WATCH, _SESSION = "watch", "session"
+
+
+def connected(server: Server, conninfo: str, stop: Stop, seconds: float) -> Connection:
+    """Connect; where the server has no room, what waits for other specs and scenarios makes it.
+
+    Args:
+        server: to which.
+        conninfo: libpq's connection string.
+        stop: of the run.
+        seconds: to connect in.
+
+    Returns:
+        A new connection.
+
+    Raises:
+        pgchaos.engine.connect.ConnectionLost: the server refused it.
+    """
+    until = time.monotonic() + _ROOM
+    while True:
+        try:
+            return Connection(conninfo, stop, seconds)
+        except ConnectionLost as refused:  # noqa: PERF203  # it tries again after the refusal
+            if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
+                raise
+            server.spare()
+            if stop.wait(_AGAIN):
+                raise
+
+
+def watch_conninfo(base: str) -> str:
+    """Say how a watch is connected: it may wait long for what another spec uses.
+
+    Args:
+        base: libpq's connection string to the database from which the server is administered.
+    """
+    return with_settings(base, PATIENT, application_name="pgchaos watch")
+
+
+@contextmanager
+def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDetector]:
+    """Lend a watch, on a connection to the database from which the server is administered.
+
+    Args:
+        server: whose sessions it watches.
+        stop: of the run.
+        seconds: to connect in, and for each answer.
+
+    Yields:
+        The watch. Where it ends by an exception, so does its connection.
+
+    Raises:
+        pgchaos.engine.connect.ConnectionLost: the server refused the connection.
+        Interrupted: the run is stopped.
+    """
+    connection = _taken(server.watches, _WATCH)
+    fresh = connection is None
+    if connection is None:
+        connection = connected(server, watch_conninfo(server.conninfo()), stop, seconds)
+    watch = BlockedDetector(connection, stop)
+    try:
+        watch.patience = min(watch.patience, seconds)
+        if fresh:
+            watch.prepare()
+        yield watch
+        watch.rest()
+    except BaseException:
+        # a look ends by itself
+        connection.close(cancels=watch.takes_turn)
+        raise
+    if not server.watches.put(_WATCH, connection):
+        connection.close()
+
+
+class Kept:
+    """The sessions that wait in a database: a new one costs the server more than most steps.
+
+    Args:
+        shelf: where they wait; None where none are kept.
+        spec: that is run in the database. It gets and gives only sessions in which it leaves nothing.
+    """
+
+    def __init__(self, shelf: ConnectionCache | None, spec: Spec) -> None:
+        self._fits = unworn(spec)
+        if shelf is not None and sees_others(spec.source):
+            shelf.clear()
+            shelf = None
+        self._shelf = shelf
+
+    def fits(self, number: int) -> bool:
+        """Say whether a connection may be taken from here and put here.
+
+        Args:
+            number: of it: 0 the control connection's, 1 the first session's.
+        """
+        return self._shelf is not None and self._fits[number]
+
+    def take(self, number: int) -> Connection | None:
+        """Take a session that has its name from another spec; None where there is none.
+
+        Args:
+            number: that it will have.
+        """
+        return _taken(self._shelf, _SESSION) if self._shelf is not None and self._fits[number] else None
+
+    def put(self, number: int, connection: Connection) -> bool:
+        """Keep a session.
+
+        Args:
+            number: that it had.
+            connection: of it, which nobody uses any more.
+
+        Returns:
+            False where it is not kept.
+        """
+        if self._shelf is None or not self._fits[number] or not connection.idle:
+            return False
+        return self._shelf.put(_SESSION, connection)
+
+
+def _taken(shelf: ConnectionCache, use: str) -> Connection | None:
+    while (connection := shelf.take(use)) is not None:
+        assert isinstance(connection, Connection), "nothing else lies there"
+        if connection.silent:
+            return connection
+        # the server was restarted, or somebody ended it
+        connection.close()
+    return None

@@ -1,0 +1,258 @@
+"""Plays one permutation after the other: sets up, sends steps, prints what they bring, tears down."""
+
+from __future__ import annotations
+
+import time
+
+from psycopg import pq
+from psycopg.errors import OperationalError
+
+from pgchaos.engine.specs.blocked_detector import BlockedDetector
+from pgchaos.engine.specs.connection import Connection, Interrupted
+from pgchaos.engine.specs.poller import Poller
+from pgchaos.engine.specs.session_connections import CONTROL, SessionConnections
+from pgchaos.engine.specs.settings import SpecSettings
+from pgchaos.engine.specs.step_waiter import StepWaiter, TooLong
+from pgchaos.engine.specs.transcript import Transcript
+from pgchaos.isolation import transcript
+from pgchaos.isolation.ahead import early
+from pgchaos.isolation.model import Permutation, Spec, Step, decoded
+from pgchaos.isolation.permutation import Act, Launch, Look, Play, Report, Rest, Stalled
+
+_AGAIN = 0.002
+"""Seconds to wait where the reports of steps hold up each other."""
+_DEAF = ", and did not when it was cancelled: its backend does not answer, and the spec ends here"
+
+
+class Ended(Exception):
+    """A permutation cannot go on: the message is isolationtester's, which ends there altogether."""
+
+
+class PermutationRunner:
+    """Where a spec is played.
+
+    Args:
+        spec: what is played.
+        company: its connections.
+        watch: looks who is blocked.
+        waiting: of the run.
+        settings: how it is to be run.
+        paper: takes what it prints.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        company: SessionConnections,
+        watch: BlockedDetector,
+        waiting: Poller,
+        settings: SpecSettings,
+        paper: Transcript,
+    ) -> None:
+        self._spec, self._company, self._watch, self._waiting, self._paper = spec, company, watch, waiting, paper
+        self._limit, self._leaks, self._useful = settings.step_timeout, settings.leaks, settings.useful
+        self._looks = StepWaiter(waiting, watch, settings.step_timeout)
+        self._play = Play(())
+        self._early = () if self._leaks else early(spec)
+        self.reset = False
+        """Something was taken back that a permutation had left in a session."""
+        self.cut = False
+        """It was ended early, since what was printed is of no use."""
+        self.problems: list[str] = []
+        """Why the output cannot be what it should, whatever it is; a line each."""
+        self.notes: list[str] = []
+        """What the output does not tell; a line each."""
+
+    def play_all(self) -> None:
+        """Play all permutations.
+
+        Raises:
+            Interrupted: the run is stopped, or its time is over.
+            ConnectionLost: the server refuses a connection.
+        """
+        for line in transcript.head(self._spec):
+            self._paper.print(line)
+        for permutation in self._spec.permutations():
+            back = self._company.open(reset=not self._leaks)
+            self.reset = self.reset or back
+            self._watch.attend(self._company.pids)
+            self._paper.print(transcript.starting(permutation))
+            try:
+                self._set_up()
+                self._steps(permutation)
+            except Ended as ended:
+                self._paper.print(str(ended))
+                steps = " ".join(turn.step.name for turn in permutation)
+                self.problems.append(f"permutation {steps}: {ended}")
+                self._company.calm()
+            self._tear_down()
+            if self._is_useless():
+                self.cut = True
+                return
+
+    def _is_useless(self) -> bool:
+        if not self.reset or self.problems or self._useful is None:
+            return False
+        return not self._useful(self._paper.output)
+
+    def _set_up(self) -> None:
+        setups = [session.setup for session in self._spec.sessions]
+        failed = [f"setup of session {session.name} failed: " for session in self._spec.sessions]
+        try:
+            for session in self._early:
+                self._send(1 + session, setups[session] or "", failed[session])
+            for sql in self._spec.setups:
+                self._block(CONTROL, sql, "setup failed: ")
+        finally:
+            # none may be taken for one that hangs
+            self._waiting.until_over([self._company[1 + session] for session in self._early], self._limit)
+        for session, setup in enumerate(setups):
+            if session in self._early:
+                self._finish(1 + session, failed[session])
+            elif setup is not None:
+                self._block(1 + session, setup, failed[session])
+
+    def _tear_down(self) -> None:
+        for number, session in enumerate(self._spec.sessions, 1):
+            if session.teardown is not None:
+                self._tear_down_one(number, session.teardown, f"teardown of session {session.name} failed: ")
+        if not self._leaks:
+            # a transaction that is still open would hold up the teardown for ever
+            back = self._company.roll_back()
+            self.reset = self.reset or back
+        if self._spec.teardown is not None:
+            self._tear_down_one(CONTROL, self._spec.teardown, "teardown failed: ")
+
+    def _tear_down_one(self, number: int, sql: str, failed: str) -> None:
+        connection = self._company[number]
+        if not connection.alive or connection.busy:
+            return
+        try:
+            self._block(number, sql, failed)
+        except Ended as ended:
+            self._paper.print(str(ended))
+
+    def _block(self, number: int, sql: str, failed: str) -> None:
+        """Have a block done."""
+        self._send(number, sql, failed)
+        self._finish(number, failed)
+
+    def _send(self, number: int, sql: str, failed: str) -> None:
+        try:
+            self._company.send(number, self._paper.sent(sql))
+        except OperationalError as error:
+            raise Ended(failed + str(error)) from error
+
+    def _finish(self, number: int, failed: str) -> None:
+        """Wait for the end of a block; as with PQexec, only its last result counts."""
+        connection = self._company[number]
+        self._paper.catch_up()
+        if not self._waiting.until_over([connection], self._limit):
+            text = f"{failed}it did not end within {self._limit:g} s"
+            if not self._company.obeys(connection):
+                raise Interrupted(f"{text}{_DEAF}")
+            self._company.drop(connection)
+            raise Ended(text)
+        last = None
+        while connection.events:
+            event = connection.events.popleft()
+            if not isinstance(event, str):
+                last = event
+            elif number:
+                self._hear(number - 1, event)
+        if last is not None and last.status == pq.ExecStatus.TUPLES_OK:
+            self._paper.result(last)
+        elif last is None or last.status != pq.ExecStatus.COMMAND_OK:
+            raise Ended(failed + ("" if last is None else decoded(last.error_message).rstrip("\n")))
+
+    def _steps(self, permutation: Permutation) -> None:
+        self._play = Play(permutation)
+        acts = self._play.acts()
+        answer: bool | None = None
+        began: dict[str, float] = {}
+        while True:
+            try:
+                act = acts.send(answer)  # type: ignore[arg-type]  # None begins a generator, and answers what asks nothing
+            except StopIteration:
+                return
+            answer = self._do(act, began)
+
+    def _do(self, act: Act, began: dict[str, float]) -> bool | None:
+        if isinstance(act, Launch):
+            self._launch(act.step)
+        elif isinstance(act, Look):
+            return self._look(act)
+        elif isinstance(act, Report):
+            self._report(act)
+        elif isinstance(act, Rest):
+            self._rest(act.step, began)
+        elif isinstance(act, Stalled):
+            raise Ended("failed to complete permutation due to mutually-blocking steps")
+        return None
+
+    def _launch(self, step: Step) -> None:
+        self._send(step.session + 1, step.sql, f"failed to send query for step {step.name}: ")
+        self._paper.catch_up()
+
+    def _look(self, act: Look) -> bool:
+        """Wait until a step is over or, where that is enough, blocked; say whether it is over."""
+        step, connection = act.step, self._company[act.step.session + 1]
+        try:
+            self._looks.wait(
+                connection,
+                step.name,
+                locks=act.locks,
+                first=act.first,
+                heard=lambda: self._heard(step.session, connection),
+                late=lambda seconds: self._cancel(step, connection, seconds),
+            )
+        except TooLong as error:
+            # as isolationtester does: what it has locked stays locked
+            raise Interrupted(f"step {step.name} {error}{_DEAF}") from None
+        return not connection.busy
+
+    def _cancel(self, step: Step, connection: Connection, seconds: float) -> None:
+        """End a step that takes too long, and say whom it waited for."""
+        names = self._company.names()
+        by = [names[pid] for pid in names if pid in self._looks.whom(connection)]
+        whom = f": it waited for {' and '.join(by)}" if by else ""
+        self.notes.append(f"step {step.name} was cancelled after {seconds:.0f} s{whom}")
+        self._company.cancel(connection)
+        self._paper.print(f"isolationtester: canceling step {step.name} after {seconds:.0f} seconds")
+
+    def _rest(self, step: Step, began: dict[str, float]) -> None:
+        since = began.setdefault(step.name, time.monotonic())
+        seconds = time.monotonic() - since
+        if seconds > 2 * self._limit:
+            active = " ".join(active.name for active in self._play.running())
+            raise Ended(f"step {step.name} timed out after {seconds:.0f} seconds\nactive steps are: {active}")
+        self._waiting.news(_AGAIN)
+
+    def _heard(self, session: int, connection: Connection) -> None:
+        """Print the notices that came before the first result: isolationtester prints them as they arrive."""
+        while connection.events and isinstance(connection.events[0], str):
+            self._hear(session, str(connection.events.popleft()))
+
+    def _hear(self, session: int, notice: str) -> None:
+        self._paper.print(self._paper.message(f"{self._spec.sessions[session].name}: {notice}".removesuffix("\n")))
+        self._play.heard(session)
+
+    def _report(self, report: Report) -> None:
+        step, paper = report.step, self._paper
+        paper.print(transcript.launched(step, report.waiting) if report.first else transcript.completed(step))
+        if report.waiting:
+            return
+        connection = self._company[step.session + 1]
+        while connection.events:
+            event = connection.events.popleft()
+            if isinstance(event, str):
+                self._hear(step.session, event)
+            else:
+                paper.result(event)
+        if connection.copied:
+            paper.print("".join(connection.copied).removesuffix("\n"))
+        notes = connection.notifications()
+        names = self._company.names() if notes else {}
+        for channel, payload, pid in notes:
+            name = self._spec.sessions[step.session].name
+            paper.print(transcript.notification(name, channel, payload, names.get(pid, f"PID {pid}")))

@@ -1,0 +1,109 @@
+"""Waits for the connections of a spec in one poll."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Sequence
+
+from pgchaos.engine.specs.connection import Connection, Interrupted
+from pgchaos.engine.stop import Stop
+
+
+class Poller:
+    """Waits for connections, for a limit of time, and for a stop.
+
+    Args:
+        stop: that ends every wait.
+        deadline: on `time.monotonic()`, of the whole run; None for no limit.
+    """
+
+    def __init__(self, stop: Stop, deadline: float | None) -> None:
+        self.stop, self._deadline = stop, deadline
+        self._poll = select.poll()
+        self._poll.register(stop.fileno(), select.POLLIN)
+        self._polled: dict[int, tuple[Connection, int]] = {}
+
+    def add(self, connection: Connection) -> None:
+        """Have a busy connection polled until its query is over."""
+        fd, wants = connection.fileno(), connection.wants
+        self._poll.register(fd, wants)
+        self._polled[fd] = connection, wants
+
+    def busy(self) -> list[Connection]:
+        """List the connections that were added and are not over."""
+        return [connection for connection, _ in self._polled.values()]
+
+    def within(self, seconds: float) -> float:
+        """Say how many of some seconds are left to the whole run.
+
+        Args:
+            seconds: that something may take.
+
+        Returns:
+            As many or fewer, never none.
+        """
+        return seconds if self._deadline is None else max(0.1, min(seconds, self._deadline - time.monotonic()))
+
+    def news(self, seconds: float) -> bool:
+        """Wait until a connection has news, and take what has come in on all.
+
+        Args:
+            seconds: at most; 0 to look only.
+
+        Returns:
+            False where the time went by.
+
+        Raises:
+            Interrupted: stopped, or the time of the whole run is over.
+        """
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise Interrupted("its time is over")
+            seconds = min(seconds, left)
+        ready = self._poll.poll(seconds * 1000)
+        for fd, _ in ready:
+            if fd not in self._polled:
+                raise Interrupted("the run was stopped")
+            self._pump(fd)
+        return bool(ready)
+
+    def _pump(self, fd: int) -> None:
+        connection, wanted = self._polled[fd]
+        connection.pump()
+        if not connection.busy:
+            self._poll.unregister(fd)
+            del self._polled[fd]
+        elif connection.wants != wanted:
+            self._poll.modify(fd, connection.wants)
+            self._polled[fd] = connection, connection.wants
+
+    def drop(self, connection: Connection) -> None:
+        """Have a connection polled no more."""
+        fd = next((fd for fd, (polled, _) in self._polled.items() if polled is connection), None)
+        if fd is not None:
+            self._poll.unregister(fd)
+            del self._polled[fd]
+
+    def until_over(self, connections: Sequence[Connection], seconds: float) -> bool:
+        """Wait until connections are over.
+
+        Args:
+            connections: that were added.
+            seconds: at most.
+
+        Returns:
+            False where the time went by.
+
+        Raises:
+            Interrupted: as for `news`.
+        """
+        end = time.monotonic() + seconds
+        for connection in connections:
+            while connection.busy:
+                left = end - time.monotonic()
+                if left <= 0:
+                    return False
+                self.news(left)
+        return True

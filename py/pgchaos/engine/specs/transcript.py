@@ -1,0 +1,88 @@
+"""What a spec prints, line by line, with isolation_regression for the name of its database, whatever that is."""
+
+from __future__ import annotations
+
+import re
+
+from psycopg import pq
+
+from pgchaos.isolation import transcript
+from pgchaos.isolation.model import decoded
+from pgchaos.server.plain_database import REGRESSION
+
+_DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY)
+
+
+class Transcript:
+    """The output of a spec.
+
+    Args:
+        database: the name of the spec's; '' to leave every name as it is.
+        unique: nothing else is called so: the name stands for the database wherever it is printed. Else, for a database
+            that the user named, it does so where a message says `database`, and where it is a whole value.
+        asked: the spec may ask for the name: only then a value is one.
+    """
+
+    def __init__(self, database: str = "", *, unique: bool = True, asked: bool = True) -> None:
+        self._name = "" if database == REGRESSION else database
+        self._unique, self._asked = unique, asked
+        self._said = re.compile(rf'\b(database "?){re.escape(database)}(?![\w$])')
+        self._lines: list[str] = []
+        self._later: list[str | pq.abc.PGresult] = []
+
+    @property
+    def output(self) -> str:
+        """What isolationtester would have printed so far."""
+        self.catch_up()
+        text = "".join(f"{line}\n" for line in self._lines)
+        # what is left of it is in no table, whose columns would be too wide or too narrow
+        return text.replace(self._name, REGRESSION) if self._name and self._unique else text
+
+    def sent(self, sql: str) -> str:
+        """Give a query as it is to be sent."""
+        return sql.replace(REGRESSION, self._name) if self._name else sql
+
+    def message(self, text: str) -> str:
+        """Give a message of the server as it is to be printed."""
+        return self._said.sub(rf"\g<1>{REGRESSION}", text) if self._name else text
+
+    def print(self, text: str) -> None:
+        """Print one or more lines."""
+        self._later.append(text)
+
+    def result(self, raw: pq.abc.PGresult) -> None:
+        """Print a result."""
+        self._later.append(raw)
+
+    def catch_up(self) -> None:
+        """Write out what was printed: best done while the server is at work on the next query."""
+        for thing in self._later:
+            text = thing if isinstance(thing, str) else self._text(thing)
+            if text is not None:
+                self._lines.append(text)
+        self._later.clear()
+
+    def _text(self, raw: pq.abc.PGresult) -> str | None:
+        if raw.status == pq.ExecStatus.TUPLES_OK:
+            columns = [self._renamed(decoded(raw.fname(i) or b"")) for i in range(raw.nfields)]
+            rows = [[self._cell(raw.get_value(i, j)) for j in range(raw.nfields)] for i in range(raw.ntuples)]
+            return transcript.table(columns, rows) if columns else None
+        if raw.status == pq.ExecStatus.FATAL_ERROR:
+            severity = raw.error_field(pq.DiagnosticField.SEVERITY)
+            message = raw.error_field(pq.DiagnosticField.MESSAGE_PRIMARY)
+            if severity is not None and message is not None:
+                return self.message(f"{decoded(severity)}:  {decoded(message)}")
+            return self.message(decoded(raw.error_message))
+        if raw.status not in _DONE:
+            return f"unexpected result status: PGRES_{pq.ExecStatus(raw.status).name}"
+        return None
+
+    def _cell(self, value: bytes | None) -> str | None:
+        return None if value is None else self._renamed(decoded(value))
+
+    def _renamed(self, text: str) -> str:
+        if not self._name:
+            return text
+        if self._unique:
+            return text.replace(self._name, REGRESSION)
+        return REGRESSION if self._asked and text == self._name else text

@@ -1,0 +1,118 @@
+"""Has the sessions of a run go on one step at a time, in an order that somebody else decides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pgchaos.engine.stepped_coordinator import SteppedCoordinator
+from pgchaos.language.header_model import StepName
+from pgchaos.language.problems import Place
+from pgchaos.results import Failure, Launch, RunResult
+from pgchaos.schedule.scheduler import Blocked, Scheduler
+from pgchaos.schedule.step_points import StepPoint
+
+_LOOKED = 0.03
+"""Seconds after which a backend has looked for a deadlock that shall do so after 1 ms (speaker.py)."""
+_LATE = 10
+"""How often that is waited for on a machine that is too busy to keep to time."""
+_REST = 0.02
+"""Seconds between looks at a run in which all who are left are blocked, and a time-out of the server's may end that."""
+
+
+class StepScheduler:
+    """Conducts a stage.
+
+    Args:
+        stage: whose sessions go step by step.
+        order: decides who goes on.
+        look: looks at the server once, and tells the stage.
+        after_step: called when a step is done, or known to be blocked.
+        result: takes the steps in the order in which they went.
+        place: of the schedule, for what is wrong with it.
+    """
+
+    def __init__(
+        self,
+        stage: SteppedCoordinator,
+        order: Scheduler,
+        look: Callable[[], None],
+        after_step: Callable[[], None],
+        result: RunResult,
+        place: Place | None,
+    ) -> None:
+        self._stage, self._order, self._look, self._after_step = stage, order, look, after_step
+        self._result, self._place = result, place
+
+    def conduct(self, seconds: float) -> bool:
+        """Go on until all sessions have ended or the run is stopped.
+
+        Args:
+            seconds: at most.
+
+        Returns:
+            False where the time was over.
+        """
+        deadline = time.monotonic() + seconds
+        stage, last = self._stage, None
+        while stage.settle(self._look, last.gate.actor if last else None, deadline):
+            if last is not None:
+                last.tell(stage)
+                if last.hurried and last.gate.actor in stage.blocked:
+                    # it has closed no circle; its own look for one must be over before the next step can close one
+                    self._let_look()
+                self._after_step()
+            if stage.stop.is_set() or stage.all_ended:
+                return True
+            found = self._order.next(stage.gates, stage.ended)
+            if isinstance(found, StepPoint):
+                last = self._open(found)
+            else:
+                last = None
+                self._is_over(found)
+                stage.await_news(min(_REST, max(0.0, deadline - time.monotonic())))
+        return False
+
+    def _let_look(self) -> None:
+        """Wait until a backend has looked for a deadlock: longer where this thread, too, is late to be woken."""
+        for _ in range(_LATE):
+            began = time.monotonic()
+            if self._stage.stop.wait(_LOOKED) or time.monotonic() - began < 2 * _LOOKED:
+                return
+
+    def _open(self, gate: StepPoint) -> _Opened:
+        launch = Launch(gate.actor.session, gate.actor.worker, gate.step, gate.iteration)
+        self._result.order.append(launch)
+        # who closes a circle shall be the one whom the server's deadlock detector finds, and soon
+        hurry = self._stage.is_waited_for(gate.actor)
+        self._stage.open(gate, hurry=hurry)
+        return _Opened(gate, launch, hurry)
+
+    def _is_over(self, found: Blocked | None) -> None:
+        """Stop the run where it cannot go on: unless a time-out of the server's may still end somebody's wait."""
+        if not self._stage.patient:
+            return
+        failure = self._overdue(found.step) if found is not None else self._stage.find_end()
+        if failure is not None:
+            self._stage.fail(failure)
+
+    def _overdue(self, step: StepName) -> Failure | None:
+        actor = next((a for a in self._stage.blocked if a == (step.session, step.worker)), None)
+        if actor is None:
+            return None
+        text = f"the schedule cannot go on: its step {step.session}.{step.step} is due, and {actor} still waits"
+        return Failure(
+            "error", (), f"{text} for a lock that {self._stage.whom(actor)} holds", self._place, session=str(actor)
+        )
+
+
+class _Opened:
+    """A step that was just begun."""
+
+    def __init__(self, gate: StepPoint, launch: Launch, hurried: bool) -> None:
+        self.gate, self._launch, self.hurried = gate, launch, hurried
+
+    def tell(self, stage: SteppedCoordinator) -> None:
+        """Note whether it waits."""
+        if self.gate.actor in stage.blocked:
+            self._launch.waited_on = stage.whom(self.gate.actor)

@@ -1,0 +1,245 @@
+"""What the server knows of the tables of a scenario: which columns an oracle leaves out, and what they hold at the end.
+
+Left out are columns whose default is an identity, a sequence, or calls now(), random() or the like; and those that
+refer to a column left out by a foreign key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pgchaos.engine.answer import Answer, Row
+from pgchaos.engine.connection import Connection
+from pgchaos.engine.error_messages import error_failure, plain_failure
+from pgchaos.engine.interpreter import Interpreter, Wrong
+from pgchaos.language.model import Section
+from pgchaos.language.problems import Place
+from pgchaos.language.section_items import Item, Meta, Statement
+from pgchaos.oracle.model import State, Table, sortable
+from pgchaos.oracle.outputs import changes_by_itself, written
+from pgchaos.oracle.timestamps import NOW, Window
+from pgchaos.results import Failure
+from pgchaos.schedule.wait_rules import in_force
+
+TRANSIENT = frozenset({26, 27, 28, 29, 2970, 3220, 5038, 5069})
+"""OIDs of types (pg_type.dat) whose values are the server's own: oid, tid, xid, cid, txid_snapshot, pg_lsn,
+pg_snapshot, xid8."""
+
+_HURRIED = 2.0
+_PATIENCE = 30.0
+"""Seconds for the state; its locks have less."""
+_BEGIN = """BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET LOCAL lock_timeout = '5s'; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL search_path = {};
+SELECT extract(epoch FROM pg_catalog.clock_timestamp());
+"""
+_COLUMNS = """
+SELECT c.oid, a.attnum, a.attname, a.atttypid,
+       pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
+       CASE WHEN n.nspname IN ('public', {schema}) THEN c.relname ELSE n.nspname || '.' || c.relname END,
+       c.relkind = 'p', NOT c.relispartition AND c.relpersistence <> 't',
+       a.attidentity <> '', pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+       pg_catalog.array_position(k.conkey, a.attnum), pg_catalog.quote_ident(a.attname)
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+  LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
+ WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('information_schema', 'chaos') AND n.nspname !~ '^pg_(?!temp)'
+   AND ({schema} = '' OR n.nspname = {schema})
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
+                    WHERE e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                      AND e.objid = c.oid AND e.deptype = 'e')
+ ORDER BY 5, 2;
+"""
+_REFERENCES = """
+SELECT k.conrelid, unnest(k.conkey), k.confrelid, unnest(k.confkey)
+  FROM pg_catalog.pg_constraint k WHERE k.contype = 'f';
+"""
+
+Column = tuple[int, int]
+"""A column by the OID of its table and its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is left out of what is compared.
+
+    Args:
+        left_out: columns of tables.
+        drawn: the names of these.
+        window: the time that the run took.
+    """
+
+    left_out: frozenset[Column]
+    drawn: frozenset[str]
+    window: Window
+
+
+@dataclass(slots=True)
+class _Table:
+    """A table as the catalog tells of it; of each column its name, type, and place in the primary key."""
+
+    said: str
+    shown: str
+    partitioned: bool
+    columns: list[tuple[int, str, int, int]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+
+class Catalog:
+    """Reads facts and state of one run over one link.
+
+    Args:
+        link: to the scenario's database, in no transaction.
+        schema: that is the scenario's own; '' for all of the database.
+        variables: of the matrix.
+        hurried: the run was cut short, perhaps by a server that answers nothing any more.
+    """
+
+    def __init__(self, link: Connection, schema: str, variables: Mapping[str, str], *, hurried: bool = False) -> None:
+        self._link, self._schema, self._variables = link, schema, variables
+        self._until = time.monotonic() + (_HURRIED if hurried else _PATIENCE)
+
+    def clock(self) -> float:
+        """Ask the server for its time, in seconds since the epoch; 0 where it does not answer."""
+        answer = self._link.ask("SELECT extract(epoch FROM pg_catalog.clock_timestamp())", deadline=self._until)
+        return 0.0 if answer.error is not None else float(_cell(next(answer.results[0].rows())))
+
+    def read(self, start: float, elapsed: float, sections: Sequence[Section]) -> tuple[Facts, State] | Failure:
+        """Read all that the oracle asks the server for.
+
+        Args:
+            start: when the run began, by the server's clock.
+            elapsed: seconds since then, by ours.
+            sections: the `state` sections of the scenario; where there are none, all of its tables are read.
+
+        Returns:
+            What is left out and what the tables hold; or what went wrong.
+        """
+        schema = _literal(self._schema)
+        path = f"{self._schema}, public" if self._schema else '"$user", public'
+        answer = self._ask(_BEGIN.format(path) + _COLUMNS.format(schema=schema) + _REFERENCES)
+        try:
+            if answer.error is not None:
+                return error_failure(answer.error, None, "oracle")
+            *_, clock, columns, references = answer.results
+            left_out, tables = _sort_out(list(columns.rows()), list(references.rows()))
+            names = frozenset(name for column, name in _names(columns.rows()) if column in left_out)
+            facts = Facts(left_out, names, Window.of(start, float(_cell(next(clock.rows()))), elapsed))
+            state = self._queries(sections, facts) if sections else self._tables(tables, facts)
+            return state if isinstance(state, Failure) else (facts, state)
+        finally:
+            self._ask("ROLLBACK")
+
+    def _ask(self, query: str) -> Answer:
+        return self._link.ask(query, deadline=self._until)
+
+    def _tables(self, tables: dict[int, _Table], facts: Facts) -> State | Failure:
+        if not tables:
+            return {}
+        answer = self._ask(";".join(_select(table) for table in tables.values()))
+        if answer.error is not None:
+            return error_failure(answer.error, None, "oracle: the tables")
+        return {
+            table.shown: _table(oid, table, list(result.rows()), facts)
+            for (oid, table), result in zip(tables.items(), answer.results, strict=True)
+        }
+
+    def _queries(self, sections: Sequence[Section], facts: Facts) -> State | Failure:
+        reader = Interpreter(self._variables, lambda _: None)
+        state: dict[str, Table] = {}
+        items = (item for section in sections for item in section.items if in_force(item, self._variables))
+        for item in items:
+            failure = self._query(item, reader, facts, state)
+            if failure is not None:
+                return failure
+        return state
+
+    def _query(self, item: Item, reader: Interpreter, facts: Facts, state: dict[str, Table]) -> Failure | None:
+        try:
+            if isinstance(item, Meta):
+                reader.meta(item)
+        except Wrong as wrong:
+            return plain_failure(str(wrong), item.place, "state")
+        if not isinstance(item, Statement) or not reader.branches.active():
+            return None
+        try:
+            texts = reader.texts(item)
+        except Wrong as wrong:
+            return plain_failure(str(wrong), wrong.place, "state")
+        for text in texts:
+            answer = self._ask(text)
+            if answer.error is not None:
+                return error_failure(answer.error, item.place, "state", reader.about(item))
+            for result, told in zip(answer.results, written(text), strict=False):
+                rows = [_without_times(row, result.types(), facts.window) for row in result.rows()]
+                rows = rows if told.ordered else sorted(rows, key=sortable)
+                state[_new_name(item.place, state)] = Table(result.columns(), tuple(rows), tuple(rows))
+        return None
+
+
+def _new_name(place: Place, state: State) -> str:
+    # several queries may stand in one line
+    name, number = f"state query in line {place.line}", 2
+    while name in state:
+        name, number = f"state query {number} in line {place.line}", number + 1
+    return name
+
+
+def _select(table: _Table) -> str:
+    only = "" if table.partitioned else "ONLY "
+    return f"SELECT {', '.join(table.names)} FROM {only}{table.said}"
+
+
+def _table(oid: int, table: _Table, rows: Sequence[Row], facts: Facts) -> Table:
+    kept = [at for at, column in enumerate(table.columns) if (oid, column[0]) not in facts.left_out]
+    key = sorted((place, at) for at, (_, _, _, place) in enumerate(table.columns) if place)
+    types = [column[2] for column in table.columns]
+    both = []
+    for row in rows:
+        shown = _without_times(row, types, facts.window)
+        left = tuple(shown[at] for at in kept)
+        both.append((left, tuple(row[at] for _, at in key) if key else left))
+    both.sort(key=lambda one: (sortable(one[0]), sortable(one[1])))
+    drawn = any(at not in kept for _, at in key)
+    columns = tuple(table.columns[at][1] for at in kept)
+    return Table(columns, tuple(row for row, _ in both), tuple(one for _, one in both), drawn)
+
+
+def _without_times(row: Row, types: Sequence[int], window: Window) -> Row:
+    return tuple(NOW if window.holds(cell, type_) else cell for cell, type_ in zip(row, types, strict=True))
+
+
+def _sort_out(columns: Sequence[Row], references: Sequence[Row]) -> tuple[frozenset[Column], dict[int, _Table]]:
+    """Tell which columns are left out, and what tables there are to read."""
+    left_out: set[Column] = set()
+    tables: dict[int, _Table] = {}
+    for oid, number, name, type_, said, shown, partitioned, whole, identity, default, place, quoted in columns:
+        key = int(oid or 0)
+        if whole == "t":
+            table = tables.setdefault(key, _Table(said or "", shown or "", partitioned == "t"))
+            if number is not None:
+                table.columns.append((int(number), name or "", int(type_ or 0), int(place or 0)))
+                table.names.append(quoted or "")
+        if number is not None and (identity == "t" or int(type_ or 0) in TRANSIENT or changes_by_itself(default or "")):
+            left_out.add((key, int(number)))
+    pairs = [tuple(int(cell or 0) for cell in row) for row in references]
+    while more := {(a, b) for a, b, c, d in pairs if (c, d) in left_out and (a, b) not in left_out}:
+        left_out |= more
+    return frozenset(left_out), tables
+
+
+def _names(columns: Iterator[Row]) -> Iterator[tuple[Column, str]]:
+    for oid, number, name, *_ in columns:
+        if number is not None:
+            yield (int(oid or 0), int(number)), name or ""
+
+
+def _cell(row: Row) -> str:
+    return row[0] or "0"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

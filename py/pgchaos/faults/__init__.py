@@ -1,1 +1,0 @@
-"""Faults: what each kind is, and how it is carried out. When and whom they strike is the engine's."""

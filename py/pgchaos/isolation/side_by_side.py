@@ -1,0 +1,139 @@
+"""What specs share when they run side by side on one server, and how long each is likely to take. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pgchaos.isolation.model import Spec
+from pgchaos.language.schedules import interleaved
+
+_CREATED = re.compile(
+    r"\bCREATE\s+(ROLE|USER|GROUP|TABLESPACE|DATABASE|SUBSCRIPTION)\s+(?!MAPPING\b)(?:\"([^\"]+)\"|([\w$]+))",
+    re.IGNORECASE,
+)
+_PREPARED = re.compile(r"\bPREPARE\s+TRANSACTION\s+'([^']+)'", re.IGNORECASE)
+_SLOT = re.compile(r"\bpg_create_\w+_replication_slot\s*\(\s*'([^']+)'", re.IGNORECASE)
+_SERIALIZABLE = re.compile(r"\bserializable\b", re.IGNORECASE)
+_DEFERRABLE = re.compile(r"\bREAD\s+ONLY(?:\s*,)?\s+DEFERRABLE\b|\bDEFERRABLE(?:\s*,)?\s+READ\s+ONLY\b", re.IGNORECASE)
+_PARALLEL = re.compile(r"\bmax_parallel_workers_per_gather\b|\b(?:force_parallel_mode|debug_parallel_query)\b")
+_SERVER_WIDE = re.compile(
+    r"\bpg_stat_(?:activity|replication|wal|ssl|gssapi|database|archiver|bgwriter|checkpointer|io|slru|progress|recovery"
+    r"|subscription|statements|get_(?:activity|backend|db|progress|wal|slru|io|checkpointer|bgwriter|buf))\w*"
+    r"|\bpg_(?:locks|lock_status|prepared_xacts?|replication_slots|get_replication_slots|replication_origin\w*"
+    r"|shmem_allocations\w*|buffercache\w*)\b",
+    re.IGNORECASE,
+)
+_DATABASE_NAME = re.compile(
+    r"\bisolation_regression\b|\bcurrent_(?:database|catalog)\b|\binformation_schema\b|\bdatname\b"
+    r"|\bpg_database\b",
+    re.IGNORECASE,
+)
+_ROLES = ("role", "user", "group")
+_MANY = "serializable"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Need:
+    """Something of the server's that only one database may use at a time.
+
+    Args:
+        what: its kind and name.
+        shared: others that share it do no harm.
+    """
+
+    what: str
+    shared: bool = False
+
+
+def needs(source: str) -> list[Need]:
+    """Tell what of the server a spec uses.
+
+    Args:
+        source: of the file.
+
+    Returns:
+        In an order that is the same for all, so that nobody waits for each other.
+    """
+    found = {f"{_kind(kind)} {quoted or bare.lower()}" for kind, quoted, bare in _CREATED.findall(source)}
+    found |= {f"prepared {gid}" for gid in _PREPARED.findall(source)}
+    found |= {f"slot {name}" for name in _SLOT.findall(source)}
+    if _PARALLEL.search(source):
+        found.add("parallel workers")
+    needed = [Need(what) for what in found]
+    if _SERIALIZABLE.search(source):
+        # a safe snapshot is waited for in all databases (GetSafeSnapshot in predicate.c)
+        needed.append(Need(_MANY, shared=not _DEFERRABLE.search(source)))
+    return sorted(needed)
+
+
+def holds_up_many(source: str) -> bool:
+    """Say whether a spec needs for itself what many share.
+
+    Args:
+        source: of the file.
+    """
+    return Need(_MANY) in needs(source)
+
+
+def sees_the_server(source: str) -> bool:
+    """Say whether a spec looks at what others do on the server: it is to be alone there, as with isolationtester.
+
+    Args:
+        source: of the file.
+    """
+    return _SERVER_WIDE.search(source) is not None
+
+
+def names_database(source: str) -> bool:
+    """Say whether a spec may name its database or ask for its name.
+
+    Args:
+        source: of the file.
+    """
+    return _DATABASE_NAME.search(source) is not None
+
+
+def roles(source: str) -> list[str]:
+    """Name the roles that a spec creates: they are the server's, and would outlive its database.
+
+    Args:
+        source: of the file.
+    """
+    return sorted({quoted or bare.lower() for kind, quoted, bare in _CREATED.findall(source) if _kind(kind) == "role"})
+
+
+def _kind(word: str) -> str:
+    return "role" if word.lower() in _ROLES else word.lower()
+
+
+_QUERY = 0.0004
+"""Seconds for a query of the kind that specs are made of: what PostgreSQL 15's own took, roughly."""
+_CONNECTION = 0.01
+_MOST = 10**9
+"""Interleavings that are told apart: more are never run to their end."""
+_ROW = 3e-6
+"""Seconds for a row of the many that a query makes."""
+_EFFORT_MANY = re.compile(r"\b\d{4,7}\b")
+
+
+def effort(spec: Spec) -> float:
+    """Guess how long a spec takes.
+
+    Args:
+        spec: as it was read.
+
+    Returns:
+        Seconds, to be compared with those of other specs.
+    """
+    steps = [len(session.steps) for session in spec.sessions]
+    if spec.written:
+        times = len(spec.written)
+        launched = sum(map(len, spec.written))
+    else:
+        times = min(interleaved(steps, _MOST), _MOST)
+        launched = times * sum(steps)
+    blocks = len(spec.setups) + (spec.teardown is not None)
+    blocks += sum((s.setup is not None) + (s.teardown is not None) for s in spec.sessions)
+    rows = sum(int(number) for number in set(_EFFORT_MANY.findall("".join(spec.setups))))
+    return _CONNECTION * (1 + len(steps)) + _QUERY * (launched + times * blocks) + _ROW * rows * times

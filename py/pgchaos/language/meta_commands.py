@@ -1,0 +1,177 @@
+"""The meta-commands of psql that a scenario may hold, and what is said of the others."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+from pgchaos.language.encodings import encoding_named
+from pgchaos.language.section_items import Parts
+
+TERMINATORS = frozenset({"g", "gset", "gexec"})
+_SHOWS = re.compile(
+    r"(?:d(?:[aAbcCdDEfFgilLmnoOpPstTuvxXy]|A[cfop]|dp|e[stuw]|f[anptw]+|F[dpt]|[Eimstv]+|P[itn]+|r(?:ds|g)|R[ps]|config)?"
+    r"|l|z|sf|sv)[+Sx]*"
+)
+r"""Commands that print what a catalog says: \d, \dt+, \l and their like."""
+_DISPLAY = frozenset(
+    {*("pset", "t", "a", "x", "timing", "restrict", "unrestrict", "conninfo", "errverbose", "C", "f"), "p", "print"}
+    | {"h", "help", "?", "copyright", "lo_list"}
+)
+
+SAME = {"include": "i", "include_relative": "ir", "q": "quit", "connect": "c", "out": "o", "list": "l"}
+"""Longer or shorter names of the same command."""
+
+RUN = frozenset(
+    {*("set", "unset", "i", "ir", "echo", "qecho", "warn", "if", "elif", "else", "endif", "quit"), "c", "o"}
+    | {"encoding", "getenv", "setenv"}
+)
+PLAIN_ONLY = {
+    "c": "each session of a scenario has a connection of its own",
+    "o": "in a scenario nothing but a check prints what is read, and that must be seen",
+}
+"""Commands that only a plain pgTAP file may hold, and why."""
+FILES = frozenset({"i", "ir"})
+"""Commands from whose arguments psql takes a trailing `;`."""
+
+ENDING = frozenset({"gx", "gdesc", "crosstabview", "watch", "r", "reset"})
+"""Commands that no scenario may hold, and after which psql begins a new statement."""
+
+NOWHERE = "/dev/null"
+_PERSON = "it is for a person at the terminal"
+_PREPARED = "use PREPARE and EXECUTE"
+_PIPELINE = "each statement is sent by itself"
+_LARGE = "use lo_from_bytea(), lo_get() and lo_unlink()"
+_INSTEAD = {
+    "!": "no command of the shell is run: do it before pytest, or in a fixture",
+    "cd": "name files from the folder that pytest is called in, or beside this file",
+    "gx": "end the statement with `;`",
+    "gdesc": "ask pg_typeof(), or end the statement with `;`",
+    "crosstabview": "end the statement with `;`",
+    "watch": "repeat a statement by SQL, or by `repeat` of a session",
+    "r": "take out the statement that it throws away",
+    "reset": "take out the statement that it throws away",
+    "H": "rows are read as psql -At prints them",
+    "T": "rows are read as psql -At prints them",
+    **dict.fromkeys(("e", "edit", "ef", "ev", "password", "s"), _PERSON),
+    "prompt": _PERSON + ": set the variable by \\set",
+    **dict.fromkeys(("w", "write"), "no file is written"),
+    **dict.fromkeys(("bind", "bind_named", "parse", "close", "close_prepared"), _PREPARED),
+    **dict.fromkeys(("startpipeline", "endpipeline", "syncpipeline", "sendpipeline"), _PIPELINE),
+    **dict.fromkeys(("flush", "flushrequest", "getresults"), _PIPELINE),
+    **dict.fromkeys(("lo_import", "lo_export", "lo_unlink"), _LARGE),
+}
+"""psql's other commands, and what to do instead."""
+
+_DIRECTIVE = re.compile(r"(?:^|\s)--\s*chaos:", re.I)
+_GIVES_ROWS = re.compile(
+    r"\W*(?:SELECT|WITH|VALUES|TABLE|SHOW|FETCH|EXECUTE|CALL|EXPLAIN)\b|.*\bRETURNING\b", re.I | re.S
+)
+
+SUPPORTED = tuple(sorted(TERMINATORS | _DISPLAY | RUN | SAME.keys() | {"copy"}))
+
+
+def is_display(name: str) -> bool:
+    """Say whether a command is read over, with its arguments.
+
+    Args:
+        name: without the backslash.
+
+    Returns:
+        True for settings of psql's output, what only prints what a catalog says, and what pg_dump writes around a dump.
+    """
+    return name in _DISPLAY or _SHOWS.fullmatch(name) is not None
+
+
+def unsupported(name: str) -> str:
+    r"""Say what is wrong with a meta-command that no scenario may hold.
+
+    Args:
+        name: without the backslash.
+
+    Returns:
+        The text of the mistake, with the nearest supported command where one is near.
+    """
+    if name == ".":
+        return r"\. without COPY … FROM STDIN before it"
+    if not name:
+        return r"a backslash without a command; inside a string it belongs between quotes"
+    bare = name.rstrip(";")
+    if bare != name and bare in SUPPORTED:
+        return rf"\{name} is no command of psql; a meta-command ends with its line: \{bare}"
+    if name in _INSTEAD:
+        return rf"\{name} is not supported; {_INSTEAD[name]}"
+    near = get_close_matches(name, SUPPORTED, 1)
+    return rf"\{name} is not supported" + (rf"; did you mean \{near[0]}?" if near else "")
+
+
+def wrong_terminator(name: str, args: tuple[Parts, ...]) -> str:
+    r"""Say what is wrong with the arguments of \g, \gset or \gexec.
+
+    Args:
+        name: of the command.
+        args: its arguments.
+
+    Returns:
+        The text of the mistake, or ''.
+    """
+    if any(arg[:1] and str(arg[0]).startswith("--") for arg in args):
+        return rf"psql takes a comment behind \{name} for its arguments; put it on a line of its own"
+    if name == "g" and args and args != ((NOWHERE,),):
+        return (
+            rf"\g {_shown(args)}: no file is written and nothing is piped; plain \g sends the statement like `;`,"
+            rf" and \g {NOWHERE} hides its rows"
+        )
+    if len(args) > (name in ("g", "gset")):
+        return rf"\{name} has too many arguments; what follows on its line belongs behind \\ or on the next"
+    return ""
+
+
+def wrong_arguments(name: str, args: tuple[Parts, ...]) -> str:
+    r"""Say what is wrong with the arguments of \o or \encoding.
+
+    Args:
+        name: of the command, which may be any.
+        args: its arguments.
+
+    Returns:
+        The text of the mistake, or ''.
+    """
+    if name == "o" and args and args != ((NOWHERE,),):
+        return rf"\o {_shown(args)}: no file is written; \o {NOWHERE} hides what follows, and \o shows it again"
+    if name != "encoding" or not args:
+        return ""
+    written = _shown(args[:1])
+    return "" if encoding_named(written) else rf"\encoding {written}: no such encoding is known here"
+
+
+def _shown(args: tuple[Parts, ...]) -> str:
+    parts = ("".join([part if isinstance(part, str) else part.raw for part in arg]) for arg in args)
+    return " ".join(parts)
+
+
+def directive_behind(name: str, written: str) -> str:
+    r"""Say what is wrong where a directive stands behind a meta-command, which takes it for its arguments.
+
+    Args:
+        name: of the command.
+        written: its arguments as they are written.
+
+    Returns:
+        The text of the mistake, or ''.
+    """
+    if _DIRECTIVE.search(written) is None:
+        return ""
+    return rf"psql takes the directive behind \{name} for its arguments; put it on a line of its own"
+
+
+def terminators(sql: str) -> str:
+    r"""Say what may be missing where a statement does not end.
+
+    Args:
+        sql: the statement as far as it was meant.
+
+    Returns:
+        `;`, or `;` and `\gset` for a statement that gives rows, each in backticks.
+    """
+    return r"`;` or `\gset`" if _GIVES_ROWS.match(sql) else "`;`"

@@ -1,0 +1,91 @@
+"""pgTAP's functions, and where a statement calls one.
+
+TAP is read from check sections only: an assertion in a session would go unheard.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from pgchaos.language.lexemes import Sql
+from pgchaos.language.section_items import Statement
+
+FUNCTIONS = frozenset(
+    """
+    add_result alike any_column_privs_are bag_eq bag_has bag_hasnt bag_ne can cast_context_is casts_are
+    check_test cmp_ok col_default_is col_has_check col_has_default col_hasnt_default col_is_fk col_is_null
+    col_is_pk col_is_unique col_isnt_fk col_isnt_pk col_not_null col_type_is collect_tap column_privs_are
+    columns_are composite_owner_is database_privs_are db_owner_is diag do_tap doesnt_imatch doesnt_match
+    domain_type_is domain_type_isnt domains_are enum_has_labels enums_are extensions_are fail fdw_privs_are
+    finish fk_ok foreign_table_owner_is foreign_tables_are function_lang_is function_owner_is function_privs_are
+    function_returns functions_are groups_are has_cast has_check has_column has_composite has_domain has_enum
+    has_extension has_fk has_foreign_table has_function has_group has_index has_inherited_tables has_language
+    has_leftop has_materialized_view has_opclass has_operator has_pk has_relation has_rightop has_role has_rule
+    has_schema has_sequence has_table has_tablespace has_trigger has_type has_unique has_user has_view
+    hasnt_cast hasnt_column hasnt_composite hasnt_domain hasnt_enum hasnt_extension hasnt_fk hasnt_foreign_table
+    hasnt_function hasnt_group hasnt_index hasnt_inherited_tables hasnt_language hasnt_leftop
+    hasnt_materialized_view hasnt_opclass hasnt_operator hasnt_pk hasnt_relation hasnt_rightop hasnt_role
+    hasnt_rule hasnt_schema hasnt_sequence hasnt_table hasnt_tablespace hasnt_trigger hasnt_type hasnt_user
+    hasnt_view ialike imatches index_is_partial index_is_primary index_is_type index_is_unique index_owner_is
+    indexes_are is is_aggregate is_ancestor_of is_clustered is_definer is_descendent_of is_empty is_indexed
+    is_member_of is_normal_function is_partition_of is_partitioned is_procedure is_strict is_superuser is_window
+    isa_ok isnt isnt_aggregate isnt_ancestor_of isnt_definer isnt_descendent_of isnt_empty isnt_member_of
+    isnt_normal_function isnt_partitioned isnt_procedure isnt_strict isnt_superuser isnt_window
+    language_is_trusted language_owner_is language_privs_are languages_are lives_ok matches
+    materialized_view_owner_is materialized_views_are no_plan ok opclass_owner_is opclasses_are operators_are
+    partitions_are pass performs_ok performs_within plan policies_are policy_cmd_is policy_roles_are
+    relation_owner_is results_eq results_ne roles_are row_eq rule_is_instead rule_is_on rules_are runtests
+    schema_owner_is schema_privs_are schemas_are sequence_owner_is sequence_privs_are sequences_are
+    server_privs_are set_eq set_has set_hasnt set_ne skip table_owner_is table_privs_are tables_are
+    tablespace_owner_is tablespace_privs_are tablespaces_are throws_ilike throws_imatching throws_like
+    throws_matching throws_ok todo todo_end todo_start trigger_is triggers_are type_owner_is types_are unalike
+    unialike users_are view_owner_is views_are volatility_is
+    """.split()  # noqa: SIM905  # two hundred names are read better without quotes
+)
+"""The functions of pgTAP 1.3.5 that print TAP or keep its plan."""
+
+_MADE = re.compile(r"\bfunction\s+(?:[\w\"]+\s*\.\s*)?\"?(\w+)\"?\s*\(", re.I)
+_LAST_WORD = re.compile(r"\w+$")
+_FAR = 60
+_NO_CALL_AFTER = frozenset(
+    {"into", "table", "exists", "references", "on", "with", "recursive", "index", "view", "as", "constraint", "update"}
+)
+
+
+def own_functions(statements: Iterable[Sql | Statement]) -> frozenset[str]:
+    """Find the functions that a file makes itself.
+
+    Args:
+        statements: of the file.
+
+    Returns:
+        Their names in small letters, without schema.
+    """
+    return frozenset(found.lower() for sql in statements if sql.verb == "CREATE" for found in _MADE.findall(sql.text))
+
+
+def called(sql: Sql, own: frozenset[str]) -> str | None:
+    """Find a call of a pgTAP function.
+
+    Args:
+        sql: the statement.
+        own: functions that the file makes itself.
+
+    Returns:
+        The name of one that it calls, or None.
+    """
+    if FUNCTIONS.isdisjoint(sql.words):
+        return None
+    for word in sorted((sql.words & FUNCTIONS) - own):
+        # a table may have the name too: `INSERT INTO plan (id)`; and another schema's function is not pgTAP's
+        for found in re.finditer(rf"\b{word}\s*\(", sql.text, re.I):
+            before = sql.text[max(0, found.start() - _FAR) : found.start()].rstrip()
+            if not before.endswith(".") and _last_word(before) not in _NO_CALL_AFTER:
+                return word
+    return None
+
+
+def _last_word(text: str) -> str:
+    found = _LAST_WORD.search(text)
+    return found[0].lower() if found else ""

@@ -1,0 +1,1 @@
+"""The pytest plugin: options, collection, items, fixtures. Everything that knows pytest is here."""

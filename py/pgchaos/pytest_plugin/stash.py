@@ -1,0 +1,11 @@
+"""Where the plugin keeps what one run of pytest needs, for all its parts."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgchaos.pytest_plugin.options import Options
+from pgchaos.runner.runner import Runner
+
+OPTIONS = pytest.StashKey[Options]()
+RUNNER = pytest.StashKey[Runner]()

@@ -1,0 +1,1 @@
+"""Runs jobs on the one server of a run, in order or side by side. Knows no pytest."""

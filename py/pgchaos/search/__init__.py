@@ -1,0 +1,1 @@
+"""Which interleavings and values are run, how their results are merged, and which failures are kept."""

@@ -1,0 +1,147 @@
+"""Draws the values of `given` and shrinks those that fail, by hypothesis.
+
+The one place that speaks to hypothesis, by its public API.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis import strategies as st
+from hypothesis.database import ExampleDatabase
+
+from pgchaos.language.header_model import Given
+
+Values = Mapping[str, str]
+
+
+class _Found(Exception):
+    """Values that fail."""
+
+
+def draw(
+    givens: Sequence[Given],
+    fails: Callable[[Values], bool],
+    *,
+    seed: int,
+    key: str = "",
+    examples: int | None = None,
+    exactly: bool = False,
+) -> Values | None:
+    """Look for values that fail, and for the smallest of these.
+
+    Args:
+        givens: what to draw.
+        fails: says whether values fail; it must always say the same of the same values.
+        seed: of hypothesis.
+        key: of its database, under which it keeps values that failed; '' to keep none.
+        examples: how many values to try at most; None for what the profile of hypothesis says.
+        exactly: the user has said how many, whatever the profile says.
+
+    Returns:
+        The smallest values found that fail, or None.
+    """
+    failing: list[Values] = []
+
+    def trial(values: Values) -> None:
+        if fails(values):
+            failing.append(values)
+            raise _Found
+
+    profile = hypothesis.settings()
+    number = profile.max_examples if examples is None else min(examples, profile.max_examples)
+    if exactly and examples is not None:
+        number = examples
+    configured = hypothesis.settings(
+        profile,
+        max_examples=number,
+        deadline=None,
+        database=database_of(key),
+        verbosity=Verbosity.quiet,
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+        print_blob=False,
+        phases=(Phase.reuse, Phase.generate, Phase.shrink),
+    )
+    drawn = st.fixed_dictionaries({given.name: _strategy(given) for given in givens})
+    test = hypothesis.seed(seed)(configured(hypothesis.given(drawn)(trial)))
+    try:
+        test()
+    except _Found:
+        # the last that hypothesis runs is the smallest
+        return failing[-1]
+    return None
+
+
+def database_of(key: str) -> ExampleDatabase | None:
+    """Give the part of hypothesis's database that is one scenario's.
+
+    Args:
+        key: of the scenario and its content; '' for none.
+
+    Returns:
+        It; None where the profile keeps nothing, or there is no key.
+    """
+    base = hypothesis.settings().database
+    return _OneOf(base, key) if key and base is not None else None
+
+
+def most() -> int:
+    """Tell how many values the profile of hypothesis has drawn at most."""
+    return int(hypothesis.settings().max_examples)
+
+
+class _OneOf(ExampleDatabase):
+    """The part of a database that is one scenario's: hypothesis itself would take one function for one test."""
+
+    def __init__(self, base: ExampleDatabase, key: str) -> None:
+        super().__init__()
+        self._base, self._key = base, f"pgchaos/{key}/".encode()
+
+    def save(self, key: bytes, value: bytes) -> None:
+        self._base.save(self._key + key, value)
+
+    def fetch(self, key: bytes) -> Iterable[bytes]:
+        return self._base.fetch(self._key + key)
+
+    def delete(self, key: bytes, value: bytes) -> None:
+        self._base.delete(self._key + key, value)
+
+
+def _strategy(given: Given) -> st.SearchStrategy[str]:
+    """Make what draws values as psql would be given them: as text."""
+    low, high = given.low, given.high
+    if given.kind == "integer":
+        return st.integers(int(low or 0), int(high or 0)).map(str)
+    if given.kind == "float":
+        return st.floats(float(low or 0), float(high or 0), allow_nan=False).map(_number)
+    if given.kind == "boolean":
+        return st.booleans().map(lambda value: "true" if value else "false")
+    if given.kind == "choice":
+        return st.sampled_from(given.choices)
+    if given.kind == "timestamp":
+        first = datetime.fromisoformat(low) if low else datetime.min
+        last = datetime.fromisoformat(high) if high else datetime.max
+        return st.datetimes(first, last).map(lambda value: value.isoformat(" "))
+    least, most = int(low or 0), None if high is None else int(high)
+    if given.kind == "text":
+        # the server's text holds no NUL
+        letters = st.characters(codec="utf-8", exclude_characters="\0")
+        return st.text(letters, min_size=least, max_size=most)
+    assert given.element is not None, "of a list"
+    return st.lists(_strategy(given.element), min_size=least, max_size=most).map(_array)
+
+
+def _number(value: float) -> str:
+    # -0.0 is a second zero, which SQL does not tell from the first
+    return repr(value + 0.0) if math.isfinite(value) else "0"
+
+
+def _array(values: Sequence[str]) -> str:
+    """Write an array as PostgreSQL reads it (PostgreSQL docs, "Arrays", Array Input and Output Syntax)."""
+    quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
+    return "{" + ",".join(quoted) + "}"

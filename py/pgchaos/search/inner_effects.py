@@ -1,0 +1,130 @@
+"""What happens inside one statement, where a search lets nobody else come in between: triggers and functions."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from psycopg import sql
+
+from pgchaos.engine.connection import Connection
+from pgchaos.engine.run import Look
+from pgchaos.language.inner_sql import Plain, outer
+from pgchaos.language.model import Scenario
+from pgchaos.language.section_items import Statement
+from pgchaos.language.sql_tokens import NOTHING
+
+_WRITES = ("insert", "update", "delete", "merge", "copy", "truncate")
+_PATIENCE = 30.0
+"""Seconds for the answer."""
+_SHOWN = 4
+"""Statements that are told of."""
+
+_QUERY = r"""
+    SELECT 'function', proname::text, ''
+      FROM pg_catalog.pg_proc JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
+     WHERE provolatile = 'v' AND proname = ANY ({calls})
+       AND nspname NOT IN ('pg_catalog', 'information_schema', 'chaos')
+    UNION
+    SELECT 'trigger', relname::text, tgname::text
+      FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = tgrelid
+      JOIN pg_catalog.pg_proc p ON p.oid = tgfoid JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
+      JOIN pg_catalog.pg_language l ON l.oid = prolang
+     WHERE NOT tgisinternal AND nspname NOT IN ('pg_catalog', 'chaos') AND relname = ANY ({tables})
+       AND (lanname NOT IN ('sql', 'plpgsql') OR prosrc ~* '\m(insert|update|delete|merge|execute|perform|call|lock)\M')
+"""
+
+
+class Inside:
+    """Finds out, once, which statements of the sessions do several things of which others see the order.
+
+    Args:
+        scenario: as it is run.
+
+    Attributes:
+        other: another look at the database, made at the same times; None for none.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._calls: dict[str, list[int]] = defaultdict(list)
+        self._tables: dict[str, list[int]] = defaultdict(list)
+        self._found: dict[int, str] = {}
+        self._asked = False
+        self.other: Look | None = None
+        for session in scenario.sessions:
+            for item in session.items:
+                if isinstance(item, Statement):
+                    self._read(item)
+
+    def _read(self, statement: Statement) -> None:
+        for plain in outer(statement.text):
+            line = statement.place.line + (plain.pieces[0].line if plain.pieces else 0)
+            for name in _called(plain):
+                self._calls[name].append(line)
+            if any(piece.says(*_WRITES) for piece in plain.pieces):
+                for piece in plain.pieces:
+                    if piece.identifier:
+                        self._tables[piece.text].append(line)
+            if _locks_in_where(plain):
+                self._found[line] = f"line {line} takes an advisory lock in WHERE"
+
+    def before(self, link: Connection) -> None:
+        """Make the other look."""
+        if self.other is not None:
+            self.other.before(link)
+
+    def after(self, link: Connection) -> None:
+        """Look at the database once setup is done; later calls make the other look only.
+
+        Args:
+            link: to it.
+        """
+        if self.other is not None:
+            self.other.after(link)
+        if self._asked or not (self._calls or self._tables):
+            return
+        self._asked = True
+        names = {"calls": _array(self._calls), "tables": _array(self._tables)}
+        answer = link.ask(_QUERY.format(**names), deadline=time.monotonic() + _PATIENCE)
+        # where it cannot be asked, the runs say why; this is but a remark
+        for kind, name, trigger in (row for result in answer.results for row in result.rows()):
+            lines = self._calls if kind == "function" else self._tables
+            for line in lines[str(name)]:
+                self._found[line] = (
+                    f"line {line} calls {name}(), a volatile function"
+                    if kind == "function"
+                    else f"line {line} fires trigger {trigger} of {name}, which may write"
+                )
+
+    def remarks(self) -> list[str]:
+        """Tell what was not interleaved; nothing where each statement is one thing."""
+        if not self._found:
+            return []
+        found = [text for _, text in sorted(self._found.items())]
+        more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+        return [
+            f"{self._scenario.shown}: `schedule {self._scenario.schedule.kind}` puts whole statements in order: what"
+            f" happens inside one was not interleaved ({'; '.join((*found[:_SHOWN], *more))}). To have others come in"
+            " between, run freely, with chaos.jitter() called there, or chaos.inject_delay() on the table"
+        ]
+
+
+def _called(plain: Plain) -> Iterator[str]:
+    for piece, behind in zip(plain.pieces, (*plain.pieces[1:], NOTHING), strict=False):
+        if piece.identifier and behind.sign("("):
+            yield piece.text
+
+
+def _locks_in_where(plain: Plain) -> bool:
+    where = next((at for at, piece in enumerate(plain.pieces) if piece.says("where")), len(plain.pieces))
+    return any(piece.identifier and _is_lock(piece.text) for piece in plain.pieces[where:])
+
+
+def _is_lock(name: str) -> bool:
+    return name.startswith(("pg_advisory_", "pg_try_advisory_")) and "unlock" not in name
+
+
+def _array(names: Iterable[str]) -> str:
+    return sql.SQL("ARRAY[{}]::text[]").format(sql.SQL(", ").join(map(sql.Literal, names))).as_string(None)

@@ -1,0 +1,244 @@
+"""Asks the server, after setup, what touching a table touches besides, so that a search knows which steps commute."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pgchaos.engine.answer import Row
+from pgchaos.engine.connection import Connection, ConnectionLost
+from pgchaos.engine.text_search import mentions
+from pgchaos.language.model import Scenario
+from pgchaos.language.section_items import Fault
+from pgchaos.language.sql_tokens import sql_tokens
+from pgchaos.schedule.footprint import ANYTHING, NOTHING, Dependence, Footprint
+from pgchaos.search.footprints import Unknowable, footprints
+from pgchaos.search.touched_tables import Known, Relation, calls
+
+_RECORDED = re.compile(r'\bchaos\b[\s."]+(?:history|transactions|notifications)\b|\bsearch_path\b', re.IGNORECASE)
+"""The order of what was done may be seen in these."""
+
+_PATIENCE = 30.0
+"""Seconds for the answer."""
+
+_OURS = "NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
+_RELATIONS = f"""
+    SELECT c.oid, c.relname, c.relkind, c.relrowsecurity, c.relhassubclass, n.nspname
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname {_OURS} AND c.relkind NOT IN ('i', 'I', 't', 'c')
+"""
+_OWN = """oid >= 16384 AND oid NOT IN
+               (SELECT objid FROM pg_catalog.pg_depend WHERE deptype = 'e' AND classid = 'pg_catalog.{0}'::regclass)"""
+"""What no extension has brought."""
+_OWN_FUNCTION = _OWN.format("pg_proc") + " AND oid > {newest} AND pronamespace::regnamespace::text <> 'chaos'"
+"""What setup has made: pgTAP and the toolkit need not be extensions."""
+_NEWEST = "SELECT coalesce(max(oid), 0) FROM pg_catalog.pg_proc"
+_QUERY = f"""
+    WITH r AS ({_RELATIONS})
+    SELECT 'relation', relname::text, '' FROM r
+    UNION ALL SELECT 'anything', relname, '' FROM r WHERE relkind IN ('f', 'm') OR relrowsecurity OR nspname = 'chaos'
+    UNION ALL SELECT 'written', relname, '' FROM pg_catalog.pg_trigger JOIN r ON r.oid = tgrelid WHERE NOT tgisinternal
+    UNION ALL SELECT 'anything', relname, '' FROM pg_catalog.pg_rewrite w JOIN r ON r.oid = ev_class
+               WHERE NOT (w.rulename = '_RETURN' AND relkind = 'v')
+    UNION ALL SELECT 'same', a.relname, b.relname
+                FROM pg_catalog.pg_inherits i JOIN r a ON a.oid = inhrelid JOIN r b ON b.oid = inhparent
+    UNION ALL SELECT 'refers', a.relname, b.relname
+                FROM pg_catalog.pg_constraint k JOIN r a ON a.oid = conrelid JOIN r b ON b.oid = confrelid
+               WHERE contype = 'f'
+    UNION ALL SELECT 'view', a.relname, b.relname
+                FROM pg_catalog.pg_rewrite w JOIN r a ON a.oid = ev_class AND a.relkind = 'v'
+                JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
+                 AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> a.oid
+                JOIN r b ON b.oid = d.refobjid
+    UNION ALL SELECT 'text', relname, pg_catalog.pg_get_viewdef(r.oid) FROM r WHERE relkind = 'v'
+    UNION ALL SELECT 'anything', relname, '' FROM r
+               WHERE relkind = 'v'
+                 AND pg_catalog.pg_get_viewdef(r.oid) ~* '\\mfor\\s+(no\\s+key\\s+|key\\s+)?(update|share)'
+    UNION ALL SELECT 'draws', a.relname, b.relname
+                FROM pg_catalog.pg_attrdef f JOIN r a ON a.oid = adrelid
+                JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = f.oid
+                 AND d.refclassid = 'pg_catalog.pg_class'::regclass
+                JOIN r b ON b.oid = d.refobjid AND b.relkind = 'S'
+    UNION ALL SELECT 'draws', a.relname, b.relname
+                FROM pg_catalog.pg_depend d JOIN r a ON a.oid = d.refobjid
+                JOIN r b ON b.oid = d.objid AND b.relkind = 'S'
+               WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+    UNION ALL SELECT 'value', relname, pg_catalog.pg_get_expr(adbin, adrelid)
+                FROM pg_catalog.pg_attrdef JOIN r ON r.oid = adrelid
+    UNION ALL SELECT 'value', relname, pg_catalog.pg_get_expr(conbin, conrelid)
+                FROM pg_catalog.pg_constraint JOIN r ON r.oid = conrelid WHERE conbin IS NOT NULL
+    UNION ALL SELECT 'value', relname, coalesce(pg_catalog.pg_get_expr(indexprs, indrelid), '') || ' AND '
+                     || coalesce(pg_catalog.pg_get_expr(indpred, indrelid), '')
+                FROM pg_catalog.pg_index JOIN r ON r.oid = indrelid WHERE coalesce(indexprs, indpred) IS NOT NULL
+    UNION ALL SELECT 'function', proname::text, '' FROM pg_catalog.pg_proc WHERE {_OWN_FUNCTION}
+    UNION ALL SELECT 'off', 'a function may change tables, functions or triggers', '' FROM pg_catalog.pg_proc
+               WHERE prosrc ~* '\\m(create|alter|drop|execute)\\M' AND {_OWN_FUNCTION}
+    UNION ALL SELECT 'off', 'there are operators that are not the server''s own', '' FROM pg_catalog.pg_operator
+               WHERE {_OWN.format("pg_operator")}
+    UNION ALL SELECT 'off', 'there are casts that are not the server''s own', '' FROM pg_catalog.pg_cast
+               WHERE {_OWN.format("pg_cast")} AND castfunc <> 0
+    UNION ALL SELECT 'off', 'a domain has a constraint', '' FROM pg_catalog.pg_constraint
+               WHERE contypid <> 0 AND {_OWN.format("pg_constraint")}
+    UNION ALL SELECT 'off', 'there are settings of the database or of a role', '' FROM pg_catalog.pg_db_role_setting s
+               WHERE setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
+                 AND EXISTS (SELECT FROM unnest(setconfig) one WHERE one ~ '^default_transaction|_timeout=')
+    UNION ALL SELECT 'level', current_setting('default_transaction_isolation'), ''
+"""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the server said of one name.
+
+    Args:
+        near: tables of its family: partitions, and those that it inherits from; of a view, those that it reads.
+        bound: what writing to it touches besides: those that it refers to or that refer to it, and sequences.
+        reading: what else reading it touches.
+        writing: what else writing to it touches.
+    """
+
+    near: set[str] = field(default_factory=set)
+    bound: set[str] = field(default_factory=set)
+    reading: Footprint = NOTHING
+    writing: Footprint = NOTHING
+
+
+class Touching:
+    """Finds out, once for each variant of a scenario, which of its steps commute.
+
+    Args:
+        scenario: as it is run.
+        variables: of its matrix, and those that were drawn.
+        theirs: the database was there before, so that functions in it may be the user's.
+    """
+
+    def __init__(self, scenario: Scenario, variables: Mapping[str, str], *, theirs: bool) -> None:
+        self._scenario, self._variables = scenario, variables
+        self._asked = not _may_commute(scenario)
+        self._newest = 0 if theirs else None
+        self.dependence = Dependence()
+
+    def before(self, link: Connection) -> None:
+        """Note which functions are there before setup; later calls do nothing.
+
+        Args:
+            link: to the scenario's database.
+        """
+        if self._asked or self._newest is not None:
+            return
+        try:
+            ((newest,),) = _rows(link, _NEWEST)
+            self._newest = int(str(newest))
+        except ConnectionLost:
+            self._asked = True
+
+    def after(self, link: Connection) -> None:
+        """Look at the database once setup is done; later calls do nothing.
+
+        Args:
+            link: to it.
+        """
+        if self._asked or self._newest is None:
+            return
+        self._asked = True
+        try:
+            told = [(str(what), str(name), str(other)) for what, name, other in _rows(link, _query(self._newest))]
+            known, level = known_of(told)
+            steps = {one.name: footprints(one, self._variables, known, level) for one in self._scenario.sessions}
+        except (ConnectionLost, Unknowable):
+            # then all steps depend on one another
+            return
+        self.dependence.know(steps, {one.name: one.repeat for one in self._scenario.sessions})
+
+
+def _may_commute(scenario: Scenario) -> bool:
+    """Say whether nobody looks at the order itself, after every step or in what was recorded, and nobody breaks in."""
+    looks = any(not invariant.at_end for invariant in scenario.invariants)
+    breaks = any(isinstance(item, Fault) for session in scenario.sessions for item in session.items)
+    return not (looks or breaks or mentions(scenario, _RECORDED))
+
+
+def _rows(link: Connection, query: str) -> list[Row]:
+    answer = link.ask(query, deadline=time.monotonic() + _PATIENCE)
+    if answer.error is not None:
+        raise ConnectionLost(answer.error)
+    return [row for result in answer.results for row in result.rows()]
+
+
+def _query(newest: int) -> str:
+    return _QUERY.replace("{newest}", str(newest))
+
+
+def known_of(told: Iterable[tuple[str, str, str]]) -> tuple[Known, str]:
+    """Put together what the server said.
+
+    Args:
+        told: what is said, of whom, and the rest.
+
+    Returns:
+        What touching each table touches, and the isolation level of a transaction that names none.
+
+    Raises:
+        Unknowable: nothing is known.
+    """
+    told = list(told)
+    functions = frozenset(name for what, name, _ in told if what == "function")
+    relations: dict[str, _Told] = defaultdict(_Told)
+    level = "serializable"
+    for what, name, other in told:
+        match what:
+            case "off":
+                raise Unknowable(name)
+            case "level":
+                level = name
+            case "relation":
+                relations[name].near.add(name)
+            case "anything":
+                relations[name].reading = relations[name].writing = ANYTHING
+            case "written":
+                relations[name].writing = ANYTHING
+            case "same":
+                relations[name].near.add(other)
+                relations[other].near.add(name)
+            case "view":
+                relations[name].near.add(other)
+            case "refers":
+                relations[name].bound.add(other)
+                relations[other].bound.add(name)
+            case "draws":
+                relations[name].bound.add(other)
+            case "text" | "value":
+                touches = calls(sql_tokens(_without_sequence(other)), Known(functions=functions))
+                relations[name].writing |= touches
+                if what == "text":
+                    relations[name].reading |= touches
+    return Known({name: _relation(name, relations) for name in relations}, functions), level
+
+
+def _without_sequence(text: str) -> str:
+    """Leave out the nextval of a column: what it draws from is told of by itself."""
+    return re.sub(r"\bnextval\('[^']*'::regclass\)", "0", text)
+
+
+def _relation(name: str, relations: Mapping[str, _Told]) -> Relation:
+    reads = _reached([name], relations, bound=False)
+    writes = _reached([name], relations, bound=True)
+    reading, writing = Footprint(reads), Footprint(frozenset(), writes)
+    for one in reads:
+        reading |= relations[one].reading
+    for one in writes:
+        writing |= relations[one].writing
+    return Relation(reading, writing)
+
+
+def _reached(names: list[str], relations: Mapping[str, _Told], *, bound: bool) -> frozenset[str]:
+    reached, left = set(names), list(names)
+    while left:
+        one = relations[left.pop()]
+        more = (one.near | one.bound if bound else one.near) - reached
+        reached |= more
+        left += more
+    return frozenset(reached)

@@ -1,0 +1,94 @@
+"""Says what to do where a connection is refused, and whether a service names a database."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from psycopg import pq
+
+from pgchaos.server.conninfo import read_conninfo
+from pgchaos.server.select import Choice
+from pgchaos.server.settings import ServerError
+
+# libpq's own words are the same in every language that it is not translated to; the server's are known in English
+_NO_ROLE = re.compile(r'role "(?P<name>.+)" does not exist')
+_NO_DATABASE = re.compile(r'database "(?P<name>.+)" does not exist')
+_NO_SERVICE = re.compile(r'definition of service "(?P<name>.+)" not found')
+
+
+def names_database(conninfo: str, environ: Mapping[str, str]) -> bool:
+    """Say whether a connection string, its service or the environment names a database.
+
+    Args:
+        conninfo: as the user gave it.
+        environ: the environment of this process.
+
+    Returns:
+        False where libpq would take the name of the role, as psql does.
+
+    Raises:
+        ServerError: the connection string is none.
+    """
+    given = read_conninfo(conninfo, "--chaos-dsn")
+    if given.get("dbname") or environ.get("PGDATABASE"):
+        return True
+    service = given.get("service") or environ.get("PGSERVICE")
+    return bool(service) and _service_names_database(str(service))
+
+
+def _service_names_database(service: str) -> bool:
+    # libpq finds and reads the file; it takes the name of the service from the environment only
+    before = os.environ.get("PGSERVICE")
+    os.environ["PGSERVICE"] = service
+    try:
+        return any(option.keyword == b"dbname" and option.val for option in pq.Conninfo.get_defaults())
+    except Exception:  # there is no such service: the connection says so in libpq's words
+        return True
+    finally:
+        if before is None:
+            del os.environ["PGSERVICE"]
+        else:
+            os.environ["PGSERVICE"] = before
+
+
+def what_to_do(conninfo: str, choice: Choice, message: str, environ: Mapping[str, str]) -> str:
+    """Say what to do where a server that the user named refuses a connection.
+
+    Args:
+        conninfo: the connection string, completed.
+        choice: what named the server: `--chaos-dsn`, or variables of libpq.
+        message: of the refusal.
+        environ: the environment.
+
+    Returns:
+        One line.
+    """
+    said = choice.said
+    role = "user=… in --chaos-dsn" if said == "--chaos-dsn" else "PGUSER"
+    database = "dbname=… in --chaos-dsn" if said == "--chaos-dsn" else "PGDATABASE"
+    if found := _NO_SERVICE.search(message):
+        file = environ.get("PGSERVICEFILE") or str(Path("~", ".pg_service.conf"))
+        return f"write a section [{found['name']}] into {file}, or set PGSERVICEFILE to the file that has it"
+    if found := _NO_ROLE.search(message):
+        return f"the server runs, and has no such role: name another by {role}, or make it: createuser {found['name']}"
+    if found := _NO_DATABASE.search(message):
+        if not _is_named(choice.conninfo or "", environ):
+            return (
+                "the server runs; no database is named (by the service neither), so the role's name was taken for it:"
+                f" name one by {database}, such as postgres"
+            )
+        name = found["name"]
+        return f"the server runs, and has no such database: name another by {database}, or make it: createdb {name}"
+    if pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK:
+        return f"the server runs, and refuses this connection: see to the role, its password and pg_hba.conf ({role})"
+    return f"start it, or take {said} away and a private server is started"
+
+
+def _is_named(conninfo: str, environ: Mapping[str, str]) -> bool:
+    try:
+        return names_database(conninfo, environ)
+    except ServerError:
+        return True

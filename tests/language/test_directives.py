@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgchaos.language.directives import WORDS, Directive, directive
+from pgchaos.language.reader import is_scenario
+
+
+@pytest.mark.parametrize(
+    ("comment", "word", "text"),
+    [
+        ("-- chaos:setup", "setup", ""),
+        ("-- chaos:setup   ", "setup", ""),
+        ("-- chaos:session cashier x 2", "session", "cashier x 2"),
+        ("-- chaos:session\tcashier", "session", "cashier"),
+        ("-- chaos:caught by 'it''s sold'", "caught", "by 'it''s sold'"),
+    ],
+)
+def test_a_directive_is_its_word_and_the_rest_of_its_line(comment: str, word: str, text: str) -> None:
+    assert directive(comment) == Directive(word, text)
+
+
+@pytest.mark.parametrize(
+    ("comment", "word"),
+    [
+        ("--chaos:session a", "session"),
+        ("--  chaos:session a", "session"),
+        ("--\tchaos:session a", "session"),
+        ("-- chaos :session a", "session"),
+        ("-- chaos: session a", "session"),
+        ("-- chaos session a", "session"),
+        ("-- chaos session", "session"),
+        ("-- chaos session a x 2", "session"),
+        ("-- chaos;session a", "session"),
+        ("-- chaos:session: a", "session"),
+        ("-- chaos:sesion a", "session"),
+        ("-- chaos: sesion a", "session"),
+        ("-- chaos:Session a", "session"),
+        ("-- CHAOS:session a", "session"),
+        ("-- Chaos session a x 2", "session"),
+        ("-- choas:session a", "session"),
+        ("-- choas session a x 2", "session"),
+        ("--choas:session a", "session"),
+        ("-- caos:session a", "session"),
+        ("-- chaoss:session a", "session"),
+        ("-- chaos barrier looked unless blocked", "barrier"),
+        ("-- chaos expect 23505", "expect"),
+        ("-- chaos expect unique_violation", "expect"),
+        ("-- chaos wait blocked cashier[2]", "wait"),
+        ("-- chaos schedule a.1 b.1 a.2", "schedule"),
+        ("-- chaos xfail 'sold once' known", "xfail"),
+        ("-- chaos replace 'a' with 'b' in c", "replace"),
+        ("-- chaos invariant every 10ms may be empty", "invariant"),
+        ("-- chaos:", ""),
+        ("-- chaos:!", "!"),
+        ("--chaos:qqq", "qqq"),
+    ],
+)
+def test_a_slip_is_told_with_what_was_meant(comment: str, word: str) -> None:
+    found = directive(comment)
+    assert found is not None
+    assert found.word == word
+    assert found.slip
+    assert f"`{word}`" in found.slip or f"-- chaos:{word}" in found.slip
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "--",
+        "-- chaos",
+        "-- chaos testing is fun",
+        "-- Chaos: a story in three parts",
+        "-- chaos, session and all",
+        "-- chaos check that nothing is lost",
+        "-- chaos session is what we call it",
+        "-- chaos state of the art",
+        "-- chaos schedule is random here",
+        "-- chaos wait for it to open",
+        "-- chaos step by step",
+        "-- Chaos: check that nothing is lost",
+        "-- chaos.barrier('looked') is the toolkit's",
+        "-- class:session",
+        "-- cases: session a",
+        "-- chars: x",
+        "-- session a x 2",
+        "-- check: the seat was sold once",
+        "-- -- chaos:barrier looked",
+        "-- see chaos:session",
+        "-- TODO: session a",
+    ],
+)
+def test_prose_is_no_directive(comment: str) -> None:
+    assert directive(comment) is None
+
+
+@given(st.sampled_from(sorted(WORDS)), st.text(st.characters(exclude_characters="\n\r")))
+def test_whatever_follows_its_word_a_directive_stays_one(word: str, text: str) -> None:
+    found = directive(f"-- chaos:{word} {text}")
+    assert found == Directive(word, text.strip())
+
+
+@given(st.text(st.characters(exclude_characters="\n")))
+def test_a_comment_about_anything_is_judged_without_error(text: str) -> None:
+    directive("--" + text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-- chaos:check\nSELECT pass();\n",
+        "-- DBA's file\n\n  -- chaos:check\r\nSELECT pass();\n",
+        "SELECT 'a';\n-- chaos:check\n",
+        "SELECT 1; -- chaos:barrier x\n",
+        "SELECT 1\n-- chaos:check\n",
+        "--chaos:check\nSELECT pass();\n",
+        "\ufeff-- chaos:check\nSELECT pass();\n",
+    ],
+)
+def test_a_text_with_a_directive_is_a_scenario(text: str) -> None:
+    assert is_scenario(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "SELECT 1;\n",
+        "-- chaos testing is fun\nSELECT 1;\n",
+        "SELECT '\n-- chaos:check\n';\n",
+        'SELECT "\n-- chaos:check\n";\n',
+        "DO $$\n-- chaos:check\n$$;\n",
+        "/*\n-- chaos:check\n*/\n",
+        "COPY t FROM STDIN;\n-- chaos:check\n\\.\n",
+        "-- see -- chaos:check\n",
+    ],
+)
+def test_a_directive_in_quotes_block_comments_or_data_is_none(text: str) -> None:
+    assert not is_scenario(text)

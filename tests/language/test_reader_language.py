@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pgchaos.language.directives import WORDS
+from pgchaos.language.reader import is_scenario, read
+
+PAGE = Path(__file__).parents[2] / "sql/LANGUAGE.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+BLOCKS = [
+    (TEXT.count("\n", 0, found.start()) + 2, found[1])
+    for found in re.finditer(r"^```sql\n(.*?)^```", TEXT, re.S | re.M)
+]
+SCENARIOS = [(line, block) for line, block in BLOCKS if "-- chaos:" in block]
+
+
+@pytest.mark.parametrize("block", [block for _, block in SCENARIOS], ids=[f"line {line}" for line, _ in SCENARIOS])
+def test_every_example_of_the_language_reference_is_accepted(tmp_path: Path, block: str) -> None:
+    path = tmp_path / "t.sql"
+    path.write_text(block, encoding="utf-8")
+    assert not read(path).plain
+    assert is_scenario(block)
+
+
+def test_the_language_reference_has_examples() -> None:
+    assert len(SCENARIOS) >= 8
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_every_directive_stands_in_an_example_of_the_language_reference(word: str) -> None:
+    assert any(re.search(rf"^\s*-- chaos:{word}\b", block, re.M) for _, block in SCENARIOS)

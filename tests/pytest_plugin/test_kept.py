@@ -1,0 +1,178 @@
+"""What collection keeps of the files from one run to the next: used while it is true, and never longer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import pgchaos
+from pgchaos.language.reader import read
+from pgchaos.pytest_plugin.collected import facts_of, unpacked
+from tests.pytest_plugin.conftest import BROKEN, FINE, INI, Project
+
+SQL = Path(__file__).parents[2] / "sql"
+SMOKE, SLOW = r"[\"smoke\"]", r"[\"slow\"]"
+"""The tags of FINE in what is kept, and others of which the file knows nothing: they show that it was not read."""
+
+
+def kept(project: Project) -> list[Path]:
+    return sorted((project.pytester.path / ".pytest_cache/v/pgchaos").glob("*"))
+
+
+def falsify(project: Project) -> None:
+    """Collect, and change what was kept of it."""
+    project.collected()
+    for path in kept(project):
+        text = path.read_text(encoding="utf-8")
+        assert SMOKE in text
+        path.write_text(text.replace(SMOKE, SLOW), encoding="utf-8")
+
+
+def test_a_file_that_did_not_change_is_not_read_again(project: Project) -> None:
+    project.write(x=FINE)
+    falsify(project)
+    for _ in range(2):
+        assert project.collected("-m", "slow") == ["sql/x.sql::x"]
+    assert project.collected("-m", "slow", "-p", "no:cacheprovider") == []
+    assert project.collected("-m", "slow", "--cache-clear") == []
+
+
+def test_a_file_that_changed_is_read_again_and_its_neighbours_are_not(project: Project) -> None:
+    project.write(x=FINE, y=FINE)
+    falsify(project)
+    before = (project.pytester.path / "sql/x.sql").stat()
+    project.write(x=FINE.replace("right", "r1ght"))
+    # neither size nor time tells of the change
+    os.utime(project.pytester.path / "sql/x.sql", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert project.collected("-m", "slow") == ["sql/y.sql::y"]
+    assert project.collected("-m", "smoke") == ["sql/x.sql::x"]
+
+
+def test_another_version_reads_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write(x=FINE)
+    falsify(project)
+    monkeypatch.setattr(pgchaos, "__version__", "0.0.1")
+    assert project.collected("-m", "slow") == []
+
+
+def test_a_tag_that_is_taken_back_is_told_of(project: Project) -> None:
+    project.pytester.makeini(INI + "chaos_tags = nightly\n")
+    project.write(x="-- chaos:tags nightly\n" + FINE)
+    assert project.collected() == ["sql/x.sql::x"]
+    project.pytester.makeini(INI)
+    project.look("--collect-only", "-q").stdout.fnmatch_lines(["sql/x.sql:1: *unknown tag `nightly`*"])
+
+
+def test_a_file_that_includes_another_is_read_each_time(project: Project) -> None:
+    project.file("sql/inc/one.psql", "SELECT 1;\n")
+    project.write(x="-- chaos:setup\n\\ir inc/one.psql\n" + FINE.replace("-- chaos:tags smoke\n", ""))
+    assert project.collected() == ["sql/x.sql::x"]
+    project.file("sql/inc/one.psql", "SELECT 'one;\n")
+    assert project.collected() == []
+
+
+def test_a_file_with_a_mistake_is_told_of_each_time(project: Project) -> None:
+    project.write(broken=BROKEN, fine=FINE)
+    for _ in range(3):
+        project.look("--collect-only", "-q").stdout.fnmatch_lines(["sql/broken.sql:2: unknown directive `chek`*"])
+
+
+def test_all_that_is_said_of_a_file_is_kept(project: Project) -> None:
+    wait = (
+        "-- chaos:session one\nBEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT chaos.delay('1 ms');\nCOMMIT;\n"
+        "-- chaos:session two\nSELECT 1;\n"
+    )
+    matrix = "-- chaos:matrix level in 'a b', \"ü\"\n-- chaos:requires extension nowhere\n"
+    mutant = "-- chaos:mutant it's ü\nSELECT 1;\n-- chaos:caught by 'x'\n"
+    project.write(x=matrix + FINE + "\\set used :'level'\n" + mutant, y=FINE + wait)
+    # both skips and notes; the one server that all tests have is needed for neither to be told of
+    said = [project.run("-rs", "--chaos-mutants", "-v") for _ in range(3)]
+    wordings = [
+        [
+            line
+            for line in result.outlines
+            if line.startswith(("SKIPPED", "note: ", "sql/")) and "makes these sessions meet" not in line  # by chance
+        ]
+        for result in said
+    ]
+    assert any(line.startswith("SKIPPED [4] sql/x.sql:2") for line in wordings[0]), wordings[0]
+    assert any(line.startswith("note: sql/y.sql:7") for line in wordings[0]), wordings[0]
+    assert wordings[0] == wordings[1] == wordings[2]
+
+
+@pytest.mark.parametrize("path", sorted(SQL.rglob("*.sql")), ids=lambda path: path.stem)
+def test_facts_come_back_as_they_were(path: Path) -> None:
+    facts = facts_of(read(path))
+    assert unpacked(facts.packed()) == facts
+
+
+def test_a_token_finds_its_scenario_by_what_was_kept(project: Project) -> None:
+    project.write(x="-- chaos:matrix level in 1, 2\n" + FINE + "\\set used :level\n", y=FINE)
+    items = facts_of(read(project.pytester.path / "sql/x.sql")).items
+    token = f"{items[1][1][0][1]}-1-"
+    for _ in range(2):
+        assert project.collected(f"--chaos-replay={token}") == ["sql/x.sql::x[level=2]"]
+
+
+def test_a_folder_that_cannot_be_written_is_no_warning(project: Project) -> None:
+    project.write(x=FINE)
+    project.file(".pytest_cache", "no folder")
+    for _ in range(2):
+        result = project.look("--collect-only", "-q", "-W", "error")
+        assert result.ret == pytest.ExitCode.OK
+        result.stdout.no_fnmatch_line("*could not create cache path*")
+
+
+def test_what_is_no_longer_there_is_forgotten(project: Project) -> None:
+    project.write(x=FINE, gone=FINE)
+    project.collected()
+    (project.pytester.path / "sql/gone.sql").unlink()
+    project.write(new=FINE)
+    project.collected("sql/new.sql")
+    (path,) = kept(project)
+    text = path.read_text(encoding="utf-8")
+    assert "new.sql" in text
+    assert "x.sql" in text
+    assert "gone.sql" not in text
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"by": 1}'])
+def test_what_is_broken_is_not_used(project: Project, text: str) -> None:
+    project.write(x=FINE)
+    project.collected()
+    (path,) = kept(project)
+    path.write_text(text, encoding="utf-8")
+    assert project.collected("-m", "smoke") == ["sql/x.sql::x"]
+
+
+def test_an_entry_that_is_broken_is_not_used(project: Project) -> None:
+    project.write(x=FINE)
+    project.collected()
+    (path,) = kept(project)
+    path.write_text(path.read_text(encoding="utf-8").replace(SMOKE, "["), encoding="utf-8")
+    assert project.collected("-m", "smoke") == ["sql/x.sql::x"]
+
+
+def test_workers_of_xdist_keep_and_use_it_too(project: Project) -> None:
+    project.write(x=FINE, y=FINE)
+    project.run("-p", "xdist", "-n", "2").assert_outcomes(passed=2)
+    assert kept(project)
+    project.run("-p", "xdist", "-n", "2").assert_outcomes(passed=2)
+    falsify(project)
+    project.run("-p", "xdist", "-n", "2", "-m", "slow").assert_outcomes(passed=2)
+
+
+def test_a_mutant_draws_values_where_its_own_sessions_ask_for_them(project: Project) -> None:
+    roaming = "-- chaos:session one\n-- chaos:fault terminate at any step\nSELECT 1;\n"
+    mutant = "-- chaos:mutant {}\n{}-- chaos:caught by 'x'\n"
+    project.write(
+        x=FINE + "-- chaos:session one\nSELECT 1;\n" + mutant.format("a", roaming) + mutant.format("b", "SELECT 1;\n")
+    )
+    facts = facts_of(read(project.pytester.path / "sql/x.sql"))
+    ((_, names),) = facts.items
+    assert [(name, draws) for name, _, draws in names] == [("", False), ("mutant-a", True), ("mutant-b", False)]
+    # what is kept of one is not taken for another's
+    assert len({of for _, of, _ in names}) == 3
+    assert [job.draws for job in facts.jobs(project.pytester.path, "x", mutants=True)] == [False, True, False]

@@ -1,0 +1,165 @@
+"""Ctrl-C and SIGTERM, once and more often: the run ends in order, says how far it had come, and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from pgchaos.results import Failure, RunResult
+from pgchaos.runner.interrupts import Interrupts
+from pgchaos.runner.progress import Progress
+from tests.conftest import ForeignServer
+from tests.pytest_plugin.conftest import Project
+from tests.pytest_plugin.test_running import HANGS
+from tests.waiting import until
+
+MANY = "".join(f"INSERT INTO t VALUES ({number});\n" for number in range(12))
+SEARCH = f"""\
+-- It takes minutes to go through
+-- chaos:schedule explore 5000
+-- chaos:setup
+CREATE TABLE t (a int);
+-- chaos:session one
+{MANY}
+-- chaos:session two
+{MANY}
+-- chaos:check
+SELECT is(count(*), 24::bigint, 'all are there') FROM t;
+"""
+WAITS = """
+import time
+from pathlib import Path
+
+def pytest_keyboard_interrupt():
+    Path("interrupted").touch()
+    while not Path("go").exists():
+        time.sleep(0.001)
+"""
+"""A hook that holds pytest up while it ends, so that it is known when more signals come."""
+
+
+def ended(
+    project: Project, server: ForeignServer, state: str, number: signal.Signals, times: int, *args: str
+) -> tuple[int, str]:
+    """Run pytest, send signals as soon as a query is true and while pytest ends, and give its exit code and output."""
+    project.file("conftest.py", WAITS)
+
+    def running() -> bool:
+        with server.connect() as conn:
+            row = conn.execute(state.encode()).fetchone()
+        return row is not None and bool(row[0])
+
+    command = [sys.executable, "-m", "pytest", f"--chaos-dsn={server.dsn}", "--chaos-seed=7", *args]
+    folder = project.pytester.path
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
+    ) as process:
+        try:
+            until(running, "the scenario runs")
+            process.send_signal(number)
+            if times > 1:
+                # while what was made is removed
+                process.send_signal(number)
+            until((folder / "interrupted").exists, "pytest ends")
+            for _ in range(times - 2):
+                process.send_signal(number)
+            (folder / "go").touch()
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    return process.returncode, out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_a_search_says_how_far_it_had_come(
+    project: Project, foreign_server: ForeignServer, number: signal.Signals, times: int
+) -> None:
+    project.write(a=SEARCH)
+    # each connection has sent the last statement of a run
+    state = "SELECT count(*) = 2 FROM pg_stat_activity WHERE query LIKE 'INSERT INTO t VALUES (11)%' AND state = 'idle'"
+    code, out = ended(project, foreign_server, state, number, times)
+    assert code == pytest.ExitCode.INTERRUPTED, out
+    assert re.search(
+        r"^sql/a\.sql::a: stopped (after [0-9]+ of 5000 interleavings, none failed|in its first run), seed 7$",
+        out,
+        re.MULTILINE,
+    ), out
+    assert "Traceback" not in out
+    until(lambda: not [n for n in foreign_server.databases() if n.startswith("pgchaos_")], "no database is left")
+
+
+def test_scenarios_that_run_side_by_side_each_say_so(project: Project, foreign_server: ForeignServer) -> None:
+    project.write(a=SEARCH, b=HANGS)
+    state = "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'UPDATE account%'"
+    args = ("--chaos-jobs=2", "--chaos-timeout=5min")
+    code, out = ended(project, foreign_server, state, signal.SIGINT, 5, *args)
+    assert code == pytest.ExitCode.INTERRUPTED, out
+    assert re.search(r"^sql/a\.sql::a: stopped .*, seed 7$", out, re.MULTILINE), out
+    assert "\nsql/b.sql::b: stopped in its first run, seed 7\n" in out
+    assert "Traceback" not in out
+    until(lambda: not [n for n in foreign_server.databases() if n.startswith("pgchaos_")], "no database is left")
+
+
+FAILED = RunResult(7, failures=[Failure("assertion", ("x",), "both are there")], decisions=(0, 1, 1))
+
+
+def progress(*results: RunResult, limit: int, interleavings: bool = True) -> str:
+    one = Progress("a.sql::a", "00c0ffee", interleavings, lambda result: bool(result.failures))
+    for result in results:
+        one.add(result, limit)
+    return one.stopped(7)
+
+
+def test_what_had_failed_is_said_with_what_replays_it() -> None:
+    fine = RunResult(7)
+    assert progress(fine, fine, limit=5000) == "a.sql::a: stopped after 2 of 5000 interleavings, none failed, seed 7"
+    assert (
+        progress(fine, limit=100, interleavings=False) == "a.sql::a: stopped after 1 of 100 runs, none failed, seed 7"
+    )
+    assert progress(limit=0) == "a.sql::a: stopped in its first run, seed 7"
+    token = "--chaos-replay=00c0ffeedec2-7-011"
+    assert (
+        progress(fine, FAILED, FAILED, limit=6)
+        == f"a.sql::a: stopped after 3 of 6 interleavings, 2 failed (both are there), seed 7, {token}"
+    )
+    assert progress(FAILED, limit=1) == f"a.sql::a: stopped when it had failed (both are there), seed 7, {token}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
+def test_later_signals_are_ignored_for_a_while_and_then_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    interrupts, usual = Interrupts(codes.append), signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupts.watched():
+            os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert codes == []
+        monkeypatch.setattr("pgchaos.runner.interrupts._PATIENCE", -1.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert codes == [128 + signal.SIGTERM, 128 + signal.SIGINT]
+    finally:
+        interrupts.give_back()
+    assert signal.getsignal(signal.SIGINT) == usual == signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_handlers_of_others_stay_and_ours_go_after_a_run() -> None:
+    interrupts = Interrupts()
+    with interrupts.watched():
+        assert signal.getsignal(signal.SIGINT) != signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts.watched():
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
