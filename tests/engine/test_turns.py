@@ -21,7 +21,7 @@ def make(server: Server) -> Iterator[Callable[[], ServerLock]]:
     with ExitStack() as stack:
 
         def made() -> ServerLock:
-            turns = ServerLock(server.conninfo())
+            turns = ServerLock(server.conninfo(), server.answering)
             stack.callback(turns.close)
             return turns
 
@@ -97,7 +97,7 @@ def test_a_turn_goes_with_its_connection(server: Server, make: Callable[[], Serv
 @pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
 def test_time_outs_of_the_role_take_no_turn_away(server: Server, setting: str) -> None:
     impatient = make_conninfo(server.conninfo(), options=f"-c {setting}=20ms")
-    one, other = ServerLock(server.conninfo()), ServerLock(impatient)
+    one, other = ServerLock(server.conninfo(), server.answering), ServerLock(impatient, server.answering)
     with closing(one), closing(other):
         with one.take(alone=True):
             thread, inside = begun(other, alone=True)
@@ -125,7 +125,7 @@ def test_who_loses_the_connection_by_which_he_waits_waits_again(server: Server, 
 @pytest.mark.parametrize("leaves", [True, False], ids=["who leaves", "who comes"])
 def test_a_frozen_server_holds_nobody_up(*, leaves: bool) -> None:
     # without a limit it would be held up for as long as the server is frozen
-    with open_server(ServerSettings()) as own, closing(ServerLock(own.conninfo())) as turns:
+    with open_server(ServerSettings()) as own, closing(ServerLock(own.conninfo(), own.answering)) as turns:
         frozen, inside = threading.Event(), threading.Event()
 
         def work() -> None:

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from pgchaos.server import ServerSettings, open_server
+from pgchaos.server.answering import Answering
 from pgchaos.server.created_databases import CreatedDatabases
 from pgchaos.server.database_factory import DatabaseFactory
 from pgchaos.server.database_names import name_while_made, run_of
@@ -172,7 +173,7 @@ def test_lease_is_renewed(foreign_server: ForeignServer) -> None:
             )
         for name in names:
             conn.execute(f"COMMENT ON DATABASE {name} IS '{run.at(1).dumps()}'".encode())
-    lease.end()
+    lease.end(Answering(foreign_server.dsn))
     maker.drop_all()
     maker.close()
     assert not renewed()

@@ -80,6 +80,7 @@ class ConnectionFactory:
     def note_silence(self) -> None:
         """Note that it did not."""
         self._silent.add("once")
+        self.sandbox.doubt()
 
     def note_end(self) -> None:
         """Note that the server, known to be silent, has not answered once more: nothing is asked any more."""
@@ -243,7 +244,7 @@ class ConnectionFactory:
             return kind(conninfo, stop, notice, limit)
         except ConnectionLost as refused:
             if refused.error is TIMED_OUT:
-                self._silent.add("twice" if self.silent else "once")
+                self.note_end() if self.silent else self.note_silence()
             raise
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.stop import Stop
+from pgchaos.server.answering import Answering
 from pgchaos.server.conninfo import PATIENT, with_settings
 
 KEY = "1885823848, 0"
@@ -32,9 +33,11 @@ class ServerLock:
 
     Args:
         conninfo: of the database in which runs meet.
+        answering: of its server.
     """
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, answering: Answering) -> None:
+        self._answering = answering
         # a turn may be long in coming, and is had for long
         self._conninfo = with_settings(conninfo, PATIENT)
         self._stop = Stop()
@@ -77,7 +80,7 @@ class ServerLock:
 
         Without a server there are no turns: what is the matter the run itself will be told.
         """
-        if self._stop.is_set():
+        if self._stop.is_set() or not self._answering.answers():
             return True
         try:
             if self._link is None or not self._link.alive:

@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
     interrupts = config.stash[_INTERRUPTS] = Interrupts()
     # the last of all, so that the server is given back before
     config.add_cleanup(lambda: interrupts.give_back(over=_is_the_program(config)))
-    config.add_cleanup(runner.close)
+    config.add_cleanup(lambda: _close(config))
     junit = config.getoption("xmlpath", None)
     if junit and not hasattr(config, "workerinput"):
         config.pluginmanager.register(ScenarioCount(junit), "pgchaos junit")
@@ -83,6 +83,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RUNNER] = runner
     config.stash[_BANNERS] = {}
     fixtures.register(config)
+
+
+def _close(config: pytest.Config) -> None:
+    """Give the server back, and say what could not be removed from it."""
+    for line in config.stash[RUNNER].close():
+        # the summary has been written; a worker of pytest-xdist has nobody else who reads this
+        print(one_line(f"pgchaos: {line}"), file=sys.stderr)
 
 
 def _is_the_program(config: pytest.Config) -> bool:

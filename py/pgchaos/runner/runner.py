@@ -171,6 +171,10 @@ class Runner:
             return self._run(job)
 
     def _run(self, job: Job) -> Done | SpecDone:
+        answering = self.server.answering
+        # it may by now
+        if answering.silent and not answering.ask():
+            raise ServerError("the server does not answer: its processes may be stopped")
         with self._turn(alone=job.alone):
             return self._run_here(job)
 
@@ -182,7 +186,7 @@ class Runner:
         if server.ours:
             return nullcontext()
         with self._making:
-            turns = self._turns = self._turns or ServerLock(server.conninfo())
+            turns = self._turns = self._turns or ServerLock(server.conninfo(), server.answering)
         return turns.take(alone=alone)
 
     def _run_here(self, job: Job) -> Done | SpecDone:
@@ -282,6 +286,8 @@ class Runner:
 
         if self._broken is not None or self._server is None or (self._refused > 1 and not self._ran):
             return False
+        if self._server.answering.silent:
+            return False
         try:
             self._server.connect().close()
         except psycopg.OperationalError:
@@ -309,14 +315,17 @@ class Runner:
         if self._server is not None:
             self._server.end()
 
-    def close(self) -> None:
-        """Give the server back. Further calls do nothing."""
+    def close(self) -> list[str]:
+        """Give the server back. Further calls do nothing.
+
+        Returns:
+            What may be left on it, a line each.
+        """
         self.stop()
         self._kept.close()
         self._live.close()
         server, self._server = self._server, None
-        if server is not None:
-            server.close()
+        return [] if server is None else server.close()
 
 
 def _processors() -> int:

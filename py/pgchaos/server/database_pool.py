@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 
 import psycopg
 
+from pgchaos.server.answering import Answering
 from pgchaos.server.database_factory import DatabaseFactory
 from pgchaos.server.database_queue import DatabaseQueue, Drop, Make, first_lacking
 from pgchaos.server.settings import ServerError
@@ -209,20 +210,21 @@ class Pool:
                 self._closing, self._drop_all = True, drop
                 self._changed.notify_all()
 
-    def close(self, drop: bool, limit: float = 30.0) -> bool:
+    def close(self, drop: bool, answering: Answering, limit: float = 30.0) -> list[str]:
         """Stop making databases.
 
         Args:
             drop: as for `end`.
-            limit: seconds to wait for that.
+            answering: of the server.
+            limit: seconds to wait for that, as long as the server answers.
 
         Returns:
-            True if nothing is left to do.
+            The names of those that may still be there.
         """
         self.end(drop)
         if self._thread.is_alive():
-            self._thread.join(limit)
-        return not self._thread.is_alive() and not self._maker.ledger.made
+            answering.join(self._thread, limit)
+        return sorted(self._maker.ledger.made.copy())
 
     def _start(self) -> None:
         if self._thread.ident is None and not self._closing:

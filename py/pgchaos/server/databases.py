@@ -223,11 +223,18 @@ def notes_on(left: Iterable[Found]) -> list[str]:
     names: dict[str, list[str]] = {}
     for found in left:
         names.setdefault(_owner(found), []).append(found.name)
-    return [
-        f"left alone, {owner}: {', '.join(of)}. If that is over: "
-        + "; ".join(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)).as_string(None) for name in of)
-        for owner, of in names.items()
-    ]
+    return [f"left alone, {owner}: {', '.join(of)}. If that is over: {how_to_drop(of)}" for owner, of in names.items()]
+
+
+def how_to_drop(names: Iterable[str], *, there: bool = True) -> str:
+    """Write the statements that drop databases.
+
+    Args:
+        names: of the databases.
+        there: all of them are known to be there.
+    """
+    statement = sql.SQL("DROP DATABASE {}" if there else "DROP DATABASE IF EXISTS {}")
+    return "; ".join(statement.format(sql.Identifier(name)).as_string(None) for name in names)
 
 
 def _owner(found: Found) -> str:

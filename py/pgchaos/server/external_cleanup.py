@@ -6,9 +6,13 @@ import sys
 import threading
 from contextlib import suppress
 
+from pgchaos.server.answering import Answering
 from pgchaos.server.run_id import RunId
 from pgchaos.server.settings import ServerError
 from pgchaos.server.supervisor_client import SupervisorClient
+
+_CLEANS_WITHIN = 2.0
+"""Seconds in which it does so where nothing is the matter; what takes longer, nobody waits for."""
 
 
 class ExternalCleanup:
@@ -41,17 +45,23 @@ class ExternalCleanup:
                     raise
                 self._watch = watch
 
-    def end(self, *, clean: bool) -> None:
+    def end(self, answering: Answering, *, clean: bool) -> bool:
         """End it, if it was begun.
 
         Args:
-            clean: nothing is left that it has to see to; else it does so now.
+            answering: of the server.
+            clean: nothing is left that it has to see to; else it does so now, for as long as `supervisor.WATCH_LIMIT`.
+
+        Returns:
+            Whether it has ended, and nothing is left.
         """
         with self._lock:
             watch, self._watch = self._watch, None
         if watch is None:
-            return
-        if clean:
-            with suppress(ServerError):  # a watch that is gone cleans nothing up
-                watch.ask("forget")
-        watch.close(limit=30.0)
+            return clean
+        if not clean:
+            return watch.leave(0.0 if answering.in_doubt else _CLEANS_WITHIN)
+        with suppress(ServerError):  # a watch that is gone cleans nothing up
+            watch.ask("forget")
+        watch.close()
+        return True

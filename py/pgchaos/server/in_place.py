@@ -11,6 +11,7 @@ from psycopg import sql
 
 from pgchaos.language.plain_files import Contents
 from pgchaos.server import pgtap
+from pgchaos.server.answering import Answering, NoAnswer
 from pgchaos.server.event_triggers import silence, silence_no_more
 from pgchaos.server.run_id import RunId
 from pgchaos.server.run_records import is_over, record
@@ -21,6 +22,8 @@ PGTAP_SCHEMA = "chaos_pgtap"
 SANDBOX_SCHEMA = "chaos_sandbox"
 _QUIETLY = "SET LOCAL client_min_messages = 'warning'; SET LOCAL lock_timeout = '10s'"
 _SCHEMAS = ("chaos", PGTAP_SCHEMA, SANDBOX_SCHEMA)
+HOW_TO_REMOVE = f"DROP SCHEMA IF EXISTS {', '.join(_SCHEMAS)} CASCADE"
+"""What a run brought in, but for extensions."""
 
 _COMMENTED = """
     SELECT 'SCHEMA', nspname, pg_catalog.obj_description(oid, 'pg_namespace')
@@ -43,6 +46,7 @@ Connection = psycopg.Connection[tuple[object, ...]]
 @contextmanager
 def furnished(
     conn: Connection,
+    answering: Answering,
     run: RunId,
     extensions: tuple[str, ...],
     pgtap_from: Path | None,
@@ -55,6 +59,7 @@ def furnished(
 
     Args:
         conn: to the database, autocommit.
+        answering: of its server; where it does not answer, `conn` is broken off.
         run: whose they are.
         extensions: to create where missing.
         pgtap_from: where to load pgTAP from, None to look for it.
@@ -66,12 +71,16 @@ def furnished(
     Raises:
         ServerError: they cannot be brought in, or a schema of that name is there and not ours.
     """
-    clear(conn, run)
+    try:
+        with answering.attending(conn):
+            clear(conn, run)
+    except NoAnswer as error:
+        raise ServerError(f"cannot work in database {conn.info.dbname}: {error}") from error
     if contents is Contents.NOTHING:
         yield ""
         return
     try:
-        with conn.transaction():
+        with answering.attending(conn), conn.transaction():
             where = _bring(conn, run, extensions, pgtap_from, contents)
     except psycopg.errors.InsufficientPrivilege as error:
         raise ServerError(
@@ -83,7 +92,7 @@ def furnished(
     try:
         yield where
     finally:
-        _remove_or_say(conn, run)
+        _remove_or_say(conn, answering, run)
 
 
 def _bring(
@@ -181,8 +190,7 @@ def _in_use(database: str, run: RunId) -> str:
     if run.visible:
         return text
     # which cannot be looked at from here
-    schemas = ", ".join(_SCHEMAS)
-    return f"{text}; if that run is over, remove what it left: DROP SCHEMA IF EXISTS {schemas} CASCADE"
+    return f"{text}; if that run is over, remove what it left: {HOW_TO_REMOVE}"
 
 
 def _marked(conn: Connection) -> list[tuple[str, str, RunId | None]]:
@@ -238,9 +246,12 @@ def drop_extensions(conn: Connection, names: Sequence[str], *, silently: bool = 
         raise
 
 
-def _remove_or_say(conn: Connection, run: RunId) -> None:
+def _remove_or_say(conn: Connection, answering: Answering, run: RunId) -> None:
     try:
-        remove(conn, run.id)
+        with answering.attending(conn):
+            remove(conn, run.id)
+    except NoAnswer:
+        pass  # what was run says so, and the end of the run what was left
     except psycopg.Error as error:
         raise ServerError(
             f"could not remove all that was brought into database {conn.info.dbname}: {str(error).strip()}"

@@ -8,6 +8,7 @@ from contextlib import suppress
 import psycopg
 
 from pgchaos.server import threads
+from pgchaos.server.answering import Answering
 from pgchaos.server.database_factory import DatabaseFactory
 from pgchaos.server.settings import ServerError
 
@@ -44,15 +45,16 @@ class Lease:
             if self._thread.ident is None and not self._over.is_set():
                 threads.start(self._thread)
 
-    def end(self, limit: float = 5.0) -> None:
+    def end(self, answering: Answering, limit: float = 5.0) -> None:
         """End; more than once does no harm.
 
         Args:
-            limit: seconds to wait for a renewal that is under way.
+            answering: of the server.
+            limit: seconds to wait for a renewal that is under way, as long as the server answers.
         """
         self._over.set()
         if self._thread.is_alive():
-            self._thread.join(limit)
+            answering.join(self._thread, limit)
 
     def _work(self) -> None:
         try:

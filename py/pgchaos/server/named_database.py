@@ -54,25 +54,31 @@ class NamedDatabase:
                 conn = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
             except psycopg.OperationalError as error:
                 raise ServerError(f"the server does not answer: {str(error).strip()}") from error
-            (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
+            with server.answering.attending(conn):
+                (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
             # what a scenario makes without saying where goes with the run, as it would in a database of its own
             own = in_place.SANDBOX_SCHEMA if contents is Contents.TOOLKIT else ""
             # others work in this database: the toolkit finds the run's own sessions by this
             mark = {MARK: secrets.token_hex(8)} if own else {}
             self._verify({"search_path": ", ".join(filter(None, (own, str(path)))), **mark})
             self.clean = False
-            brought = in_place.furnished(conn, server.run, extensions, server.settings.pgtap, contents)
+            brought = in_place.furnished(
+                conn, server.answering, server.run, extensions, server.settings.pgtap, contents
+            )
             where = stack.enter_context(brought)
             begins = {"search_path": ", ".join(filter(None, (own, str(path), where)))} if own or where else {}
             begins |= mark
             inside = server.conninfo_with(begins)
-            yield Sandbox(server.database, inside, in_place=True, schema=own, begins=begins)
-        self.clean = True
+            yield Sandbox(
+                server.database, inside, in_place=True, schema=own, doubt=server.answering.doubt, begins=begins
+            )
+        self.clean = server.answering.answers()
 
     def _verify(self, settings: Mapping[str, str]) -> None:
         """Make sure, before anything is made, that sessions begin as they are asked to."""
         try:
-            with psycopg.connect(self._server.conninfo_with(settings), autocommit=True) as conn:
+            conninfo = self._server.conninfo_with(settings)
+            with psycopg.connect(conninfo, autocommit=True) as conn, self._server.answering.attending(conn):
                 row = conn.execute(question(settings).encode()).fetchone()
                 assert row is not None
                 wrong = difference(settings, row, conn.info.backend_pid)

@@ -54,6 +54,7 @@ class Sandbox:
         power: the server itself, where it may be stopped, killed and started again: it is the scenario's own, or a
             private one that nobody else uses meanwhile.
         banner: one line on that server where it is the scenario's own, else ''.
+        doubt: begins to find out whether the server answers, where a backend does not.
         begins: what each session must begin with, where that is looked at: in a database of the user's.
     """
 
@@ -72,6 +73,7 @@ class Sandbox:
     spoiled: Callable[[], tuple[str, ...]] = _unspoiled
     power: PrivateServer | None = None
     banner: str = ""
+    doubt: Callable[[], None] = _nothing
     begins: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
+from pgchaos.server.answering import Answering
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.database_pool import Pool
@@ -83,6 +84,7 @@ class SandboxProvider:
                 self._server.conninfo(name),
                 ours=self._server.ours,
                 spare=self._spare,
+                doubt=self._server.answering.doubt,
                 power=self._server.private,
             )
         finally:
@@ -111,6 +113,7 @@ class SandboxProvider:
                 ours=self._server.ours,
                 shelf=shelf,
                 spare=self._spare,
+                doubt=self._server.answering.doubt,
                 keep=lambda: kept.append(True),
                 explains=self._pool.explains,
             )
@@ -244,7 +247,7 @@ class SandboxProvider:
                 yield own
             finally:
                 # no longer than that: the database goes with all that is in it
-                own.close(_SEARCHED_ENDS_WITHIN)
+                own.close(lambda thread: thread.join(_SEARCHED_ENDS_WITHIN))
         finally:
             self._pool.give_back(name)
 
@@ -280,15 +283,16 @@ class SandboxProvider:
         for shared in list(self._shared.values()):
             shared.rest(limit)
 
-    def close(self, limit: float) -> None:
+    def close(self, answering: Answering, limit: float) -> None:
         """Lend no more, and close all connections; the databases go by the pool.
 
         Args:
+            answering: of the server.
             limit: seconds to wait for what is being done in a shared database.
         """
         # those in use that are spoiled, too
         for shared in {*self._users, *self._shared.values()}:
-            shared.close(limit)
+            shared.close(lambda thread: answering.join(thread, limit))
         for shelf in (*list(self._shelves.values()), *self._plain.shelves()):
             shelf.close()
 
@@ -300,6 +304,13 @@ class SandboxProvider:
     def _schema_in(self, shared: SharedDatabase) -> Iterator[Sandbox]:
         schema = shared.take()
         try:
-            yield Sandbox(shared.name, shared.conninfo_of(schema), schema=schema, shelf=shared.shelf, spare=self._spare)
+            yield Sandbox(
+                shared.name,
+                shared.conninfo_of(schema),
+                schema=schema,
+                shelf=shared.shelf,
+                spare=self._spare,
+                doubt=self._server.answering.doubt,
+            )
         finally:
             shared.give_back(schema)

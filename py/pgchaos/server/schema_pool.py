@@ -6,6 +6,7 @@ import select
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -138,17 +139,17 @@ class SharedDatabase:
             )
             self._hurry = False
 
-    def close(self, limit: float = 5.0) -> None:
+    def close(self, wait: Callable[[threading.Thread], object] = lambda thread: thread.join(5.0)) -> None:
         """Make no more schemas, and end all connections.
 
         Args:
-            limit: seconds to wait for what is being done.
+            wait: for the end of the thread, which may be doing something.
         """
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         self.shelf.close()
-        self._thread.join(limit)
+        wait(self._thread)
 
     def _work(self) -> None:
         try:

@@ -12,13 +12,14 @@ import psycopg
 
 from pgchaos.language.header_model import Requirement
 from pgchaos.language.plain_files import Contents
-from pgchaos.server import pgtap
+from pgchaos.safe_output import one_line
+from pgchaos.server import in_place, pgtap
 from pgchaos.server.cluster import ClusterFactory
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.created_databases import CreatedDatabases
 from pgchaos.server.database_factory import DatabaseFactory
 from pgchaos.server.database_pool import Pool
-from pgchaos.server.databases import notes_on, remove_dead_runs
+from pgchaos.server.databases import how_to_drop, notes_on, remove_dead_runs
 from pgchaos.server.external_cleanup import ExternalCleanup
 from pgchaos.server.lease import Lease
 from pgchaos.server.leftovers import remove_dead_servers
@@ -309,19 +310,36 @@ class Server(ServerInfo):
 
     def _close_lending(self) -> None:
         self.watches.close()
-        self._lending.close(limit=0.5 if self.ours else 5.0)
+        self._lending.close(self.answering, limit=0.5 if self.ours else 5.0)
 
-    def close(self) -> None:
-        """Drop what the run made and stop a private server; more than once does no harm, nor does a dead server."""
+    def close(self) -> list[str]:
+        """Drop what the run made and stop a private server; more than once does no harm, nor does a dead server.
+
+        Returns:
+            What may be left on a server that is not ours, a line each.
+        """
         self._close_lending()
         self._own.close()
         if self.private is not None:
-            self._pool.close(drop=False, limit=0.5)
+            self._pool.close(drop=False, answering=self.answering, limit=0.5)
             self.private.close()
-            return
-        self._lease.end()
-        dropped = self._pool.close(drop=True)
-        self._guard.end(clean=dropped and self._named.clean)
+            return []
+        self._lease.end(self.answering)
+        left = self._pool.close(drop=True, answering=self.answering)
+        if self._guard.end(self.answering, clean=not left and self._named.clean):
+            return []
+        return self._left(left)
+
+    def _left(self, databases: Sequence[str]) -> list[str]:
+        """Say what was not removed, and how somebody removes it."""
+        why = ", which does not answer" if self.answering.silent else ""
+        begin = f"left on the server at {one_line(self.place)}{why}"
+        end = f"the next run there removes {'it' if len(databases) == 1 else 'them'}. By hand: "
+        said = [f"{begin}: {', '.join(databases)}; {end}{how_to_drop(databases, there=False)}"] if databases else []
+        if not self._named.clean:
+            what = f"what was brought into database {one_line(self.database)}"
+            said.append(f"{begin}: {what}; the next run in it removes that. By hand: {in_place.HOW_TO_REMOVE}")
+        return said
 
     def __enter__(self) -> Server:
         return self

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import psycopg
 
 from pgchaos.safe_output import one_line
+from pgchaos.server.answering import Answering
 from pgchaos.server.conninfo import ADMINISTRATIVE, make_conninfo, with_settings
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.probe import free_slots, most_connections, probe
@@ -34,6 +35,8 @@ class ServerInfo:
         self._run = RunId.new()
         base = make_conninfo(**private.parameters) if private is not None else choice.conninfo or ""
         self._probe = probe(base, choice, private is not None, settings.in_place)
+        self.answering = Answering(self.administrative())
+        """Whether it still answers."""
 
     @property
     def ours(self) -> bool:
@@ -49,6 +52,11 @@ class ServerInfo:
     def run(self) -> RunId:
         """The run, as it is written beside what it makes."""
         return self._run
+
+    @property
+    def place(self) -> str:
+        """Where it is: host and port."""
+        return self._probe.place
 
     @property
     def database(self) -> str:

@@ -73,7 +73,7 @@ class PlainDatabases:
 
     def _lent(self, name: str, *, kept: bool) -> Lent:
         conninfo = self._server.conninfo(name)
-        sandbox = Sandbox(name, conninfo, ours=self._server.ours, spare=self._spare)
+        sandbox = Sandbox(name, conninfo, ours=self._server.ours, spare=self._spare, doubt=self._server.answering.doubt)
         return Lent(sandbox, ConnectionCache(conninfo) if kept else None)
 
     @contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pgchaos.server import threads
 from pgchaos.server.environment import environment_for
 from pgchaos.server.settings import ServerError
 
@@ -150,6 +151,24 @@ class SupervisorClient:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+            return False
+
+    def leave(self, limit: float) -> bool:
+        """Close the pipe, and have the supervisor clean up by itself, also after the end of this process.
+
+        Args:
+            limit: seconds to wait for it.
+
+        Returns:
+            True if it has ended in that time, so that nothing is left to do.
+        """
+        _open.discard(self)
+        self._drop_pipe()
+        try:
+            return self._process.wait(limit) == 0
+        except subprocess.TimeoutExpired:
+            # who goes on without it must not be left with a zombie
+            threads.start(threading.Thread(target=self._process.wait, name="pgchaos supervisor", daemon=True))
             return False
 
     def _drop_pipe(self) -> None:
