@@ -1,16 +1,14 @@
-"""Trying again, as an application should: only what may come right, after a while, and not for ever."""
+"""Retries as an application should make them: only errors that may pass, with a growing pause, and not forever."""
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import psycopg
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from pgchaos.randomness import stream
 
@@ -32,12 +30,12 @@ _OPTIONS = ("max_attempts", "backoff", "retry_on")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One that failed.
+    """An attempt that failed.
 
     Args:
         number: from 1.
-        error: how.
-        pause: until the next, in seconds; None after the last.
+        error: what it raised.
+        pause: seconds until the next attempt; None after the last.
     """
 
     number: int
@@ -46,53 +44,45 @@ class Attempt:
 
 
 class _Plan:
-    """How often and how patiently to try what.
-
-    As a context it takes the error of one attempt, where another is to follow after `pause` seconds; else the error
-    goes on to the caller, with the history of all written on it.
-    """
+    """What is retried, how often, and with which pauses. The loop is tenacity's."""
 
     def __init__(self, max_attempts: int = 3, backoff: float = 0.1, retry_on: RetryOn = DEFAULT_RETRY) -> None:
         if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
-            raise ValueError(f"max_attempts={max_attempts!r} is no number of attempts: at least 1 is meant")
+            raise ValueError(f"invalid max_attempts={max_attempts!r}: expected an integer of at least 1")
         if not backoff >= 0:
-            raise ValueError(f"backoff={backoff!r} is no time in seconds")
-        self._most = max_attempts
+            raise ValueError(f"invalid backoff={backoff!r}: expected seconds, 0 or more")
         self._backoff = backoff
         self._retry_on = (retry_on,) if isinstance(retry_on, (str, type)) else tuple(retry_on)
-        self.failed: list[Attempt] = []
-        self.pause = 0.0
+        self._failed: list[Attempt] = []
+        self.tenacity: dict[str, Any] = {
+            "stop": stop_after_attempt(max_attempts),
+            "wait": self._pause,
+            "retry": retry_if_exception(self._may_succeed_later),
+            "before_sleep": self._record,
+            "reraise": True,
+        }
 
-    def __enter__(self) -> None:
-        pass
+    def _pause(self, state: RetryCallState) -> float:
+        # half of it is random, so that sessions that collided once do not collide again
+        return float(self._backoff * 2 ** (state.attempt_number - 1)) * stream().uniform(0.5, 1)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    def _may_succeed_later(self, error: BaseException) -> bool:
         # Ctrl-C and a cancelled task are no failures of the function
-        if not isinstance(error, Exception):
-            return False
-        pause = self._pause_after(error)
-        if pause is None:
-            self._blame(error)
-            return False
-        self.pause = pause
-        return True
+        return isinstance(error, Exception) and any(_matches(error, what) for what in self._retry_on)
 
-    def _pause_after(self, error: Exception) -> float | None:
-        """Note a failure, and say how long to wait, in seconds; None where it is not tried again."""
-        number = len(self.failed) + 1
-        again = number < self._most and any(_matches(error, what) for what in self._retry_on)
-        # half of it by chance, so that those who met once do not meet again
-        pause = self._backoff * 2 ** (number - 1) * stream().uniform(0.5, 1) if again else None
-        self.failed.append(Attempt(number, error, pause))
-        return pause
+    def _record(self, state: RetryCallState) -> None:
+        assert state.outcome is not None, "tenacity sleeps only after an attempt"
+        assert state.next_action is not None
+        error = state.outcome.exception()
+        assert error is not None
+        self._failed.append(Attempt(state.attempt_number, error, state.next_action.sleep))
 
-    def _blame(self, error: Exception) -> None:
-        """Write the history on the last error."""
-        error.__dict__[_HISTORY] = tuple(self.failed)
-        if len(self.failed) > 1:
-            _note(error, "\n".join(_told(self.failed)))
+    def add_history(self, error: Exception) -> None:
+        """Attach all attempts to the last error."""
+        attempts = (*self._failed, Attempt(len(self._failed) + 1, error, None))
+        error.__dict__[_HISTORY] = attempts
+        if len(attempts) > 1:
+            _add_note(error, "\n".join(_described(attempts)))
 
 
 def retry_history(error: BaseException) -> tuple[Attempt, ...]:
@@ -119,7 +109,7 @@ def _matches(error: Exception, what: type[BaseException] | str) -> bool:
     return state is not None and state.startswith(what)
 
 
-def _told(failed: list[Attempt]) -> Iterator[str]:
+def _described(failed: tuple[Attempt, ...]) -> Iterator[str]:
     yield f"with_retry: {len(failed)} attempts failed"
     for attempt in failed:
         error = attempt.error
@@ -129,7 +119,7 @@ def _told(failed: list[Attempt]) -> Iterator[str]:
         yield f"  {attempt.number}. {type(error).__name__}{f' ({state})' if state else ''}: {text}{pause}"
 
 
-def _note(error: BaseException, text: str) -> None:
+def _add_note(error: BaseException, text: str) -> None:
     # BaseException.add_note came with 3.11; what it keeps is read by pytest and exceptiongroup under 3.10 too
     error.__dict__.setdefault("__notes__", []).append(text)
 
@@ -204,11 +194,16 @@ async def with_retry(func: Callable[..., Any], /, *args: object, **kwargs: objec
         ValueError: there is to be no attempt, or a negative pause.
     """
     plan, args, kwargs = _plan(func, args, kwargs)
-    while True:
-        with plan:
-            result = func(*args, **kwargs)
-            return await result if inspect.isawaitable(result) else result
-        await asyncio.sleep(plan.pause)
+
+    async def attempt() -> object:
+        result = func(*args, **kwargs)
+        return await result if inspect.isawaitable(result) else result
+
+    try:
+        return await AsyncRetrying(**plan.tenacity)(attempt)
+    except Exception as error:
+        plan.add_history(error)
+        raise
 
 
 if TYPE_CHECKING:
@@ -253,10 +248,11 @@ def with_retry_sync(func: Callable[..., Any], /, *args: object, **kwargs: object
         ValueError: there is to be no attempt, or a negative pause.
     """
     plan, args, kwargs = _plan(func, args, kwargs)
-    while True:
-        with plan:
-            return func(*args, **kwargs)
-        time.sleep(plan.pause)
+    try:
+        return Retrying(**plan.tenacity)(func, *args, **kwargs)
+    except Exception as error:
+        plan.add_history(error)
+        raise
 
 
 def _plan(
