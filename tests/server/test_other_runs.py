@@ -42,7 +42,7 @@ def now(foreign_server: ForeignServer) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def ended() -> RunId:
     """A run of this system whose process has ended."""
-    script = "import sys; from pgchaos.server.run_id import RunId; sys.stdout.write(Run.new().dumps())"
+    script = "import sys; from pgchaos.server.run_id import RunId; sys.stdout.write(RunId.new().dumps())"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     run = RunId.loads(done.stdout)
     assert run is not None
