@@ -26,6 +26,9 @@ OWN = """
         ("CREATE EXTENSION IF NOT EXISTS pgtap WITH SCHEMA tap; SELECT plan(1);", Contents.NOTHING),
         ("CREATE EXTENSION IF NOT EXISTS pgtap VERSION '1.3.5'; SELECT plan(1);", Contents.NOTHING),
         ("SELECT plan(1); SELECT pass('CREATE EXTENSIONS pgtap');", Contents.PGTAP),
+        ("DROP EXTENSION pgtap; CREATE EXTENSION pgtap; SELECT plan(1);", Contents.PGTAP),
+        ("DROP EXTENSION IF EXISTS pgtap; CREATE EXTENSION pgtap; SELECT plan(1);", Contents.NOTHING),
+        ("CREATE EXTENSION pgtap; SELECT plan(1); DROP EXTENSION pgtap;", Contents.NOTHING),
         (OWN + "SELECT plan(1); SELECT ok(true, 'like is() of pgTAP');", Contents.NOTHING),
         (OWN + "SELECT plan(1); SELECT is(1, 1);", Contents.PGTAP),
         (
@@ -54,6 +57,13 @@ def offers(server: Server) -> None:
     with server.connect() as conn:
         if conn.execute("SELECT FROM pg_available_extensions WHERE name = 'pgtap'").fetchone() is None:
             pytest.skip("needs the extension pgTAP on the server")
+
+
+@pytest.mark.usefixtures("offers")
+@pytest.mark.parametrize("begin", ["", "BEGIN; "])
+def test_pgtap_may_be_dropped_and_created_again(play: Play, begin: str) -> None:
+    text = f"{begin}DROP EXTENSION pgtap;\nCREATE EXTENSION pgtap;\nSELECT plan(1);\nSELECT pass('a');"
+    assert held(play(text)) == ["a"]
 
 
 @pytest.mark.usefixtures("offers")

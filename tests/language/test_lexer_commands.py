@@ -70,7 +70,7 @@ def test_quit_by_either_name() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("\\pset null '-'", "\\t", "\\a", "\\x on", "\\t\\a \\x", "\\timing off", "\\d", "\\d+ app.t", "\\dt+ *.*"),
+        *("\\timing off", "\\d", "\\d+ app.t", "\\dt+ *.*"),
         *("\\dS+", "\\dFp", "\\df+ f", "\\drds", "\\l", "\\l+", "\\list", "\\z t", "\\sf+ f", "\\p"),
     ],
 )
@@ -180,7 +180,7 @@ def test_a_command_inside_a_statement_is_told_and_obeyed() -> None:
     assert all(sql.finished for sql in lexemes if isinstance(sql, Sql))
 
 
-@pytest.mark.parametrize("name", ["gx", "gdesc", "crosstabview", "watch 1", "r"])
+@pytest.mark.parametrize("name", ["gdesc", "crosstabview", "watch 1", "r"])
 def test_a_refused_command_that_ends_a_statement_is_told_alone(name: str) -> None:
     text = f"SELECT 1 \\{name}\nSELECT 2;"
     assert [mistake.partition(" is not")[0] for mistake in mistakes(text)] == [f"1: \\{name.partition(' ')[0]}"]
@@ -213,6 +213,16 @@ def test_a_client_copy_names_its_file(written: str, statement: str, file: str) -
 
 def test_a_hidden_statement() -> None:
     assert only("SELECT 1 \\g /dev/null").send is Send.HIDDEN
+    assert only("SELECT 1 \\gx /dev/null").send is Send.HIDDEN
+
+
+def test_an_expanded_statement() -> None:
+    assert only("SELECT 1 \\gx").send is Send.EXPANDED
+
+
+@pytest.mark.parametrize("text", ["\\x on", "\\a", "\\t", "\\f ,", "\\pset null '-'"])
+def test_a_setting_of_what_psql_prints_is_a_command(text: str) -> None:
+    assert [type(one).__name__ for one in scan(f"{text}\nSELECT 1;", "x.sql")] == ["Command", "Sql"]
     assert only("SELECT 1 \\g").send is Send.PLAIN
 
 

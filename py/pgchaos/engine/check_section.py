@@ -67,7 +67,7 @@ class Check:
 
     def _done(self, statement: Statement, answer: Answer) -> None:
         told = self._unheard.done(statement, answer)
-        if self._plain and self.section.hides:
+        if self._plain and (self.section.hides or not self.section.output.plain):
             return
         self._result.remarks += told.remarks
         if self._plain:
@@ -100,6 +100,7 @@ class Check:
         silent = self._plain and failure is None and self._tap.silent
         report = self._tap.close(stopped=failure is not None or self._is_empty() or silent)
         if self._plain:
+            self._result.remarks += [] if report.problems or failure or silent else self.section.output.misread
             self._result.skipped = report.skipped
             self._result.remarks += _excused(report)
         self._result.assertions += report.assertions
@@ -110,7 +111,7 @@ class Check:
         elif silent:
             text = "the file holds no `-- chaos:` directive and printed no TAP"
             hint = "begin it with SELECT plan(N), or take it for a scenario with `-- chaos:check`"
-            self._result.failures.append(Failure("tap", (), text, self.items[0].place, (hint,)))
+            self._result.failures.append(self._explained(Failure("tap", (), text, self.items[0].place, (hint,))))
         elif self._is_empty() and not self._asserted():
             text = "check was not run: no statement of it asserts anything"
             hint = (
@@ -122,8 +123,9 @@ class Check:
 
     def _explained(self, failure: Failure) -> Failure:
         """Say beside a failure of the plan what is known to disturb it."""
+        causes = [*self.section.output.misread, *self._causes]
         if failure.kind == "tap" or (failure.kind == "error" and _OF_PLANS.search(failure.text)):
-            return replace(failure, details=(*self._causes, *failure.details))
+            return replace(failure, details=(*causes, *failure.details))
         return failure
 
     def _is_empty(self) -> bool:

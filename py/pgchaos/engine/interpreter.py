@@ -43,7 +43,7 @@ class Interpreter:
 
     Args:
         variables: set at the beginning; later changes stay here.
-        say: takes the lines of \\echo.
+        say: takes what \\echo writes, with the newline at its end.
         psql: the variables that psql sets itself, of the connection.
         as_psql: send also what the value of a variable makes read otherwise than it is written, and have \\unset put
             psql's own settings off.
@@ -99,7 +99,7 @@ class Interpreter:
             for named in filter(None, map(encoding_named, self.evaluate(item)[:1])):
                 self.psql.encodes(named)
         else:
-            self._say(echoed(self.evaluate(item)).rstrip("\n"))
+            self._say(echoed(self.evaluate(item)))
 
     def _environment(self, name: str, words: tuple[str, ...]) -> None:
         r"""Carry out \getenv VARIABLE NAME or \setenv NAME [VALUE]; what is set is seen by this file's \getenv only."""

@@ -26,8 +26,17 @@ from pgchaos.tap.lines import points
 _WRITE_IT = "write it so that a missing row fails: SELECT is((SELECT …), …)"
 _NO_ROW = "assertion was not run: its part of the query returned no row"
 _NO_LINE = "assertion was not run: its column of the result holds no TAP line"
-_UNREAD = "an assertion is not read: psql prints a row as one line, and only a TAP line at its beginning counts"
-_ALONE = "write a SELECT for each assertion, without other columns"
+_UNREAD = {
+    Send.PLAIN: (
+        "an assertion is not read: psql prints a row as one line, and only a TAP line at its beginning counts",
+        "write a SELECT for each assertion, without other columns",
+    ),
+    Send.EXPANDED: (
+        r"an assertion is not read: \gx prints the name of its column before it",
+        "end the statement with `;`",
+    ),
+}
+"""What is wrong with a TAP line that nobody reads, and what to do."""
 _SKIPPED = "where that is meant, say so in the other branch: SELECT skip('why')"
 
 
@@ -76,10 +85,11 @@ class Unheard:
             answer: without an error.
         """
         heard, self._heard = "\n".join(self._heard), []
-        unread = _unread(answer) if heard and statement.send is Send.PLAIN else 0
+        unread = _unread(answer, statement.send) if heard and statement.send in (Send.PLAIN, Send.EXPANDED) else 0
         told = Heard(points(heard) + unread, unread)
         if unread:
-            told.failures.append(Failure("tap", (), _UNREAD, statement.place, (_ALONE,)))
+            text, advice = _UNREAD[statement.send]
+            told.failures.append(Failure("tap", (), text, statement.place, (advice,)))
         asserting, names, held = self._named()
         calls = tap_calls(statement, asserting, names)
         if calls and not told.printed:
@@ -112,12 +122,13 @@ def _returns(answer: Answer) -> bool:
     return any(result.width or result.tag.startswith("COPY") for result in answer.results)
 
 
-def _unread(answer: Answer) -> int:
-    """Count the TAP lines behind another column: psql prints a row as one line, and TAP is read from its beginning."""
+def _unread(answer: Answer, send: Send) -> int:
+    r"""Count the TAP lines behind another column, or behind its name, which \gx prints before each cell."""
     found = 0
-    for row in (row for result in answer.results if result.width > 1 for row in result.rows()):
+    several = (result for result in answer.results if result.width > 1 or send is Send.EXPANDED)
+    for row in (row for result in several for row in result.rows()):
         cells = ["" if cell is None else cell for cell in row]
-        found += sum(map(points, cells)) - points("|".join(cells))
+        found += sum(map(points, cells)) - (points("|".join(cells)) if send is Send.PLAIN else 0)
     return found
 
 

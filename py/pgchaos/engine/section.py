@@ -14,8 +14,10 @@ from pgchaos.engine.connection_factory import SILENT, SILENT_LIMIT, ConnectionFa
 from pgchaos.engine.error_messages import About, error_failure, plain_failure
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
 from pgchaos.engine.notices import NoticeCollector, vars_literal
+from pgchaos.engine.psql_output import PsqlOutput
 from pgchaos.engine.psql_variables import not_here
 from pgchaos.engine.stop import Stop
+from pgchaos.language.meta_commands import PRINTING
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Item, Meta, Send, Statement
 from pgchaos.results import Failure
@@ -72,6 +74,8 @@ class Section:
         self._begun: Answer | None = None
         self._hidden = False  # by \o /dev/null
         self._aside = False  # what is echoed goes where psql sends errors, so that pg_prove does not read it
+        self._begun_line = ""  # by \echo -n
+        self.output = PsqlOutput()
 
     def run(self, items: Iterable[Item], seconds: float) -> Failure | None:
         """Run items.
@@ -99,6 +103,9 @@ class Section:
             return plain_failure(str(wrong), wrong.place or self._place, self._who, wrong.hint)
         except Quit:
             pass
+        finally:
+            if self._begun_line and self._place is not None:
+                self._print("", self._place)
         return None
 
     def order(self) -> None:
@@ -219,11 +226,16 @@ class Section:
         return None
 
     def _meta(self, item: Meta) -> None:
-        if item.name not in ("o", "c"):
+        if item.name not in {"o", "c", *PRINTING}:
             self._aside = item.name == "warn" or (item.name == "qecho" and self._hidden)
             self._state.meta(item)
         elif not self._state.branches.active():
             return
+        elif item.name in PRINTING:
+            try:
+                self.output.command(item.name, self._state.evaluate(item), item.place)
+            except ValueError as error:
+                raise Wrong(str(error)) from None
         elif item.name == "o":
             self._hidden = bool(item.args)
         else:
@@ -282,10 +294,21 @@ class Section:
                 link.ask(f"SET chaos.vars = {vars_literal(self._state.variables)}", deadline=self._deadline)
             self._told = dict(self._state.variables)
 
-    def _echo(self, line: str) -> None:
+    def _echo(self, text: str) -> None:
+        line = text.removesuffix("\n")
         self._voices.say(f"{self._who}: {line}")
-        if self._hear is not None and self._place is not None and not self._aside:
-            self._hear(line, self._place)
+        if self._place is None or self._aside:
+            return
+        if line == text:
+            self._begun_line += line
+        else:
+            self._print(line, self._place)
+
+    def _print(self, line: str, place: Place) -> None:
+        r"""Have a line heard, behind what an \echo -n has begun."""
+        line, self._begun_line = self._begun_line + line, ""
+        if self._hear is not None:
+            self._hear(line, place)
 
     def _after(self, answer: Answer, place: Place | None, seconds: float, send: Send = Send.PLAIN) -> Failure | None:
         if answer.interrupted:
@@ -296,7 +319,7 @@ class Section:
                 text = f"{self._who} was stopped with the run"
             return Failure("timeout", (), text, place, session=self._who)
         if self._hear is not None and place is not None:
-            self._read(self._hear, answer, place, send)
+            self._read(answer, place, send)
         for line in answer.copied:
             self._voices.say(f"{self._who}: {line}")
         if answer.error is None:
@@ -307,13 +330,13 @@ class Section:
         self._voices.say(f"{failure.place}: {failure.text} (ON_ERROR_STOP is off)")
         return None
 
-    def _read(self, hear: Hear, answer: Answer, place: Place, send: Send) -> None:
+    def _read(self, answer: Answer, place: Place, send: Send) -> None:
         r"""Hear what psql would print: not the result that \gset or \gexec takes, but what COPY … TO STDOUT sends."""
         if self._hidden or send is Send.HIDDEN:
             return
-        taken = send is not Send.PLAIN and answer.error is None
+        taken = send in (Send.GSET, Send.GEXEC) and answer.error is None
         for result in answer.results[:-1] if taken else answer.results:
-            for row in result.rows():
-                hear("|".join("" if cell is None else cell for cell in row), place)
+            for line in self.output.lines(result, expanded=send is Send.EXPANDED):
+                self._print(line, place)
         for line in answer.copied:
-            hear(line, place)
+            self._print(line, place)

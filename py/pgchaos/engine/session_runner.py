@@ -73,8 +73,8 @@ class SessionRunner:
         state = Interpreter({**cast.variables, **numbers}, self._echo, self.speaker.psql)
         return Position(self._items, state, iteration, f"{cast.seed}/{who.session}/{who.worker}/{iteration}")
 
-    def _echo(self, line: str) -> None:
-        self._cast.voices.say(f"{self._who}: {line}")
+    def _echo(self, text: str) -> None:
+        self._cast.voices.say(f"{self._who}: {text.rstrip()}")
 
     def play(self) -> None:
         """Do all of it; the stage is told how it ended. Raises nothing of the scenario's making."""

@@ -8,14 +8,16 @@ from difflib import get_close_matches
 from pgchaos.language.encodings import encoding_named
 from pgchaos.language.section_items import Parts
 
-TERMINATORS = frozenset({"g", "gset", "gexec"})
+TERMINATORS = frozenset({"g", "gx", "gset", "gexec"})
 _SHOWS = re.compile(
     r"(?:d(?:[aAbcCdDEfFgilLmnoOpPstTuvxXy]|A[cfop]|dp|e[stuw]|f[anptw]+|F[dpt]|[Eimstv]+|P[itn]+|r(?:ds|g)|R[ps]|config)?"
     r"|l|z|sf|sv)[+Sx]*"
 )
 r"""Commands that print what a catalog says: \d, \dt+, \l and their like."""
+PRINTING = frozenset({"x", "a", "t", "f", "pset"})
+"""Settings of how rows are printed, which count in plain pgTAP files: there TAP is what psql prints."""
 _DISPLAY = frozenset(
-    {*("pset", "t", "a", "x", "timing", "restrict", "unrestrict", "conninfo", "errverbose", "C", "f"), "p", "print"}
+    {*PRINTING, *("timing", "restrict", "unrestrict", "conninfo", "errverbose", "C"), "p", "print"}
     | {"h", "help", "?", "copyright", "lo_list"}
 )
 
@@ -34,7 +36,7 @@ PLAIN_ONLY = {
 FILES = frozenset({"i", "ir"})
 """Commands from whose arguments psql takes a trailing `;`."""
 
-ENDING = frozenset({"gx", "gdesc", "crosstabview", "watch", "r", "reset"})
+ENDING = frozenset({"gdesc", "crosstabview", "watch", "r", "reset"})
 """Commands that no scenario may hold, and after which psql begins a new statement."""
 
 NOWHERE = "/dev/null"
@@ -45,7 +47,6 @@ _LARGE = "use lo_from_bytea(), lo_get() and lo_unlink()"
 _INSTEAD = {
     "!": "no command of the shell is run: do it before pytest, or in a fixture",
     "cd": "name files from the folder that pytest is called in, or beside this file",
-    "gx": "end the statement with `;`",
     "gdesc": "ask pg_typeof(), or end the statement with `;`",
     "crosstabview": "end the statement with `;`",
     "watch": "repeat a statement by SQL, or by `repeat` of a session",
@@ -117,12 +118,12 @@ def wrong_terminator(name: str, args: tuple[Parts, ...]) -> str:
     """
     if any(arg[:1] and str(arg[0]).startswith("--") for arg in args):
         return rf"psql takes a comment behind \{name} for its arguments; put it on a line of its own"
-    if name == "g" and args and args != ((NOWHERE,),):
+    if name in ("g", "gx") and args and args != ((NOWHERE,),):
         return (
-            rf"\g {_shown(args)}: no file is written and nothing is piped; plain \g sends the statement like `;`,"
-            rf" and \g {NOWHERE} hides its rows"
+            rf"\{name} {_shown(args)}: no file is written and nothing is piped; plain \{name} sends the statement"
+            rf" like `;`, and \{name} {NOWHERE} hides its rows"
         )
-    if len(args) > (name in ("g", "gset")):
+    if len(args) > (name in ("g", "gx", "gset")):
         return rf"\{name} has too many arguments; what follows on its line belongs behind \\ or on the next"
     return ""
 

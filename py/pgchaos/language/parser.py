@@ -10,7 +10,7 @@ from pgchaos.language.directives import WORDS, Directive, directive
 from pgchaos.language.fault_kinds import RUN
 from pgchaos.language.header import HeaderParser
 from pgchaos.language.lexemes import Command, Comment, Mistake, Sql
-from pgchaos.language.meta_commands import PLAIN_ONLY
+from pgchaos.language.meta_commands import PLAIN_ONLY, PRINTING
 from pgchaos.language.mutants import MutantBuilder, caught_by, letters, mutant_line, replace
 from pgchaos.language.problems import Place, Problem
 from pgchaos.language.section_builder import Kind, SectionBuilder
@@ -147,6 +147,9 @@ class Parser:
             self.stray = sql.place
 
     def _command(self, command: Command) -> None:
+        if command.name in PRINTING:
+            # the rows of a check are read as `psql -At` prints them
+            return
         if command.name in PLAIN_ONLY:
             what = f"\\{command.name} is for plain pgTAP files only: {PLAIN_ONLY[command.name]}"
             self.complain(command.place, what)

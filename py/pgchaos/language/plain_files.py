@@ -13,6 +13,8 @@ from pgchaos.language.section_items import Meta, Statement
 from pgchaos.language.sql_skeleton import called
 
 _CREATES_PGTAP = re.compile(r"\bcreate\s+extension\s+(?P<there>if\s+not\s+exists\s+)?\"?pgtap\b", re.IGNORECASE)
+_DROPS_PGTAP = re.compile(r"\bdrop\s+extension\s+\"?pgtap\b", re.IGNORECASE)
+"""That it is dropped only if it exists says nothing of whether it does."""
 _CREATES_TOOLKIT = re.compile(r"\bcreate\s+extension\s+(?:if\s+not\s+exists\s+)?\"?pgchaos\b", re.IGNORECASE)
 _WHERE = re.compile(r"\b(?:schema|version)\b", re.IGNORECASE)
 _TOOLKIT = re.compile(
@@ -38,11 +40,13 @@ def contents_for(statements: Iterable[Statement]) -> Contents:
         statements: of the file.
 
     Returns:
-        Nothing where the file creates the extension pgTAP, or where it makes all of pgTAP's functions that it calls;
-        the toolkit only where it uses that.
+        Nothing where the file creates the extension pgTAP without dropping it before, or where it makes all of pgTAP's
+        functions that it calls; the toolkit only where it uses that.
     """
     statements = list(statements)
-    if any(_creates(one.text) for one in statements):
+    texts = [one.text for one in statements]
+    creating = next((at for at, text in enumerate(texts) if _creates(text)), None)
+    if creating is not None and not any(map(_DROPS_PGTAP.search, texts[: creating + 1])):
         return Contents.NOTHING
     own = own_functions(statements) & FUNCTIONS
     if own:

@@ -14,6 +14,7 @@ from pgchaos.language.meta_arguments import Arguments, arguments, line_end, with
 from pgchaos.language.meta_commands import (
     ENDING,
     FILES,
+    PRINTING,
     RUN,
     SAME,
     TERMINATORS,
@@ -246,8 +247,12 @@ class _Scanner:
             self._terminator(start, name, given)
         elif name in RUN:
             self._run(start, name, given.args)
-        elif self._draft:
-            self._draft.leave_out(start, self._at)
+        else:
+            if self._draft:
+                self._draft.leave_out(start, self._at)
+            if name in PRINTING and not given.wrong:
+                # psql obeys it at once, also within a statement
+                self._found.append(Command(self._place(start), name, given.args))
 
     def _refuse(self, start: int, name: str) -> None:
         """Say that a command is not supported, and read over what psql takes with it, which would be told of too."""
@@ -307,8 +312,8 @@ class _Scanner:
         elif not given.wrong and (wrong := wrong_terminator(name, args)):
             self._mistake(start, wrong)
         if draft:
-            hidden = Send.HIDDEN if args else Send.PLAIN
-            send = {"gset": Send.GSET, "gexec": Send.GEXEC}.get(name, hidden)
+            shown = {"gset": Send.GSET, "gexec": Send.GEXEC, "gx": Send.EXPANDED}.get(name, Send.PLAIN)
+            send = Send.HIDDEN if args and name in ("g", "gx") else shown
             self._finish(draft, send, start, args[0] if name == "gset" and args else ())
 
     def _finish(self, draft: StatementBuilder, send: Send, end: int, prefix: Parts = ()) -> None:

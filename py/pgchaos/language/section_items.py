@@ -42,6 +42,7 @@ class Send(Enum):
     GSET = "\\gset"
     GEXEC = "\\gexec"
     HIDDEN = "\\g /dev/null"
+    EXPANDED = "\\gx"
 
 
 @dataclass(frozen=True, slots=True)
