@@ -385,6 +385,91 @@ MADE = {
         + STATE.format("a"),
         None,
     ),
+    # what a step touches in one interleaving is not what it touches in another, and no lock tells of all of it
+    "trigger_fires_later": (
+        ONE
+        + """
+        UPDATE a SET v = 1;
+        CREATE FUNCTION adds() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            UPDATE b SET v = v + 10;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER adds AFTER UPDATE ON a FOR EACH ROW EXECUTE FUNCTION adds();
+        -- chaos:session x
+        UPDATE a SET v = 3 WHERE v = 2;
+        -- chaos:session y
+        UPDATE b SET v = v * 2;
+        -- chaos:session z
+        UPDATE a SET v = 2 WHERE id = 1;
+        """
+        + STATE.format("b"),
+        None,
+    ),
+    "function_branches": (
+        ONE
+        + """
+        CREATE FUNCTION empties() RETURNS void LANGUAGE plpgsql AS $$
+        BEGIN
+            IF (SELECT v FROM a WHERE id = 1) = 7 THEN
+                UPDATE b SET v = 0;
+            END IF;
+        END $$;
+        -- chaos:session x
+        SELECT empties();
+        -- chaos:session y
+        UPDATE b SET v = v + 5;
+        -- chaos:session z
+        UPDATE a SET v = 7 WHERE id = 1;
+        """
+        + STATE.format("b"),
+        None,
+    ),
+    "cascades_later": (
+        """
+        -- chaos:setup
+        CREATE TABLE parent (id int PRIMARY KEY);
+        CREATE TABLE child (id int PRIMARY KEY, parent_id int REFERENCES parent ON DELETE CASCADE);
+        -- chaos:session x
+        DELETE FROM parent;
+        -- chaos:session y
+        INSERT INTO parent VALUES (1);
+        INSERT INTO child VALUES (1, 1);
+        -- chaos:session z
+        SELECT count(*) AS n FROM child \\gset
+        """
+        + STATE.format("child"),
+        None,
+    ),
+    "lock_not_taken": (
+        ONE
+        + """
+        CREATE FUNCTION takes() RETURNS boolean LANGUAGE sql AS 'SELECT pg_try_advisory_xact_lock(1)';
+        -- chaos:session x
+        BEGIN;
+        SELECT takes() AS got \\gset
+        COMMIT;
+        -- chaos:session y
+        SELECT takes() AS got \\gset
+        """
+        + STATE.format("a"),
+        None,
+    ),
+    "clock_in_a_default": (
+        """
+        -- chaos:setup
+        CREATE FUNCTION stamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT clock_timestamp()';
+        CREATE TABLE a (who text, at timestamptz DEFAULT stamp());
+        CREATE TABLE b (who text, at timestamptz DEFAULT stamp());
+        -- chaos:session x
+        INSERT INTO a VALUES ('x');
+        -- chaos:session y
+        INSERT INTO b VALUES ('y');
+        -- chaos:check
+        SELECT pass(string_agg(who, ' ' ORDER BY at)) FROM (SELECT * FROM a UNION ALL SELECT * FROM b) q;
+        """,
+        None,
+    ),
 }
 
 

@@ -1,4 +1,9 @@
-"""Asks the server, after setup, what touching a table touches besides, so that a search knows which steps commute."""
+"""Asks the server, after setup, what touching a table touches besides, so that a search knows which steps commute.
+
+What a run was seen to lock (pg_locks) would not do: a step may touch more in another interleaving, by a trigger that
+fires for no row or a branch that is not taken in this one; and the clock, an advisory lock that was not had, and what
+a failed statement touched are in no list of locks.
+"""
 
 from __future__ import annotations
 
