@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.language.inner_sql import outer
 from pgchaos.language.reader import read
+from pgchaos.language.sql_tokens import top_statements
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Footprint
 from pgchaos.search.footprints import SERIALIZABLE, Unknowable, footprints
 from pgchaos.search.touched_tables import TIME, Known, Relation, touched
@@ -31,8 +31,8 @@ KNOWN = Known(
 
 
 def of(text: str) -> Footprint:
-    (plain,) = outer(text)
-    return touched(plain, KNOWN)
+    (parsed,) = top_statements(text)
+    return touched(parsed, KNOWN)
 
 
 @pytest.mark.parametrize(

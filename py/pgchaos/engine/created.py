@@ -15,8 +15,7 @@ from collections.abc import Callable, Sequence
 from psycopg import sql
 
 from pgchaos.engine.answer import Answer
-from pgchaos.language.inner_sql import Plain, outer
-from pgchaos.language.sql_tokens import SqlToken
+from pgchaos.language.sql_tokens import SqlStatement, SqlToken, top_statements
 
 Thing = tuple[str, str]
 """A kind and a name."""
@@ -171,13 +170,13 @@ def creations(query: str, tags: Sequence[str]) -> list[Thing]:
     """
     if not (any(tag in _WORDS for tag in tags) or _SLOT.search(query)):
         return []
-    statements = outer(query)
+    statements = top_statements(query)
     if len(statements) != len(tags):
         return []
     found = []
     # what has a name when all is done is only then what was created if nothing behind could drop or rename it
-    for plain, tag in zip(reversed(statements), reversed(tags), strict=True):
-        thing = _creation(query, plain, tag)
+    for parsed, tag in zip(reversed(statements), reversed(tags), strict=True):
+        thing = _creation(query, parsed, tag)
         if thing is not None:
             found.append(thing)
         elif not _KEEP_NAMES.match(tag):
@@ -185,83 +184,85 @@ def creations(query: str, tags: Sequence[str]) -> list[Thing]:
     return found[::-1]
 
 
-def _creation(query: str, plain: Plain, tag: str) -> Thing | None:
+def _creation(query: str, parsed: SqlStatement, tag: str) -> Thing | None:
     if tag == _ONE_ROW:
-        name = _slot(query, list(plain.pieces))
+        name = _slot(query, list(parsed.tokens))
         return ("slot", name) if name else None
-    if tag not in _WORDS or len(plain.pieces) < 3:
+    if tag not in _WORDS or len(parsed.tokens) < 3:
         return None
     verb, nouns, kind = _WORDS[tag]
-    first, second, third = plain.pieces[:3]
-    if not (first.says(verb) and second.says(*nouns)):
+    first, second, third = parsed.tokens[:3]
+    if not (first.is_word(verb) and second.is_word(*nouns)):
         return None
     name = _string(query, third) if kind == "prepared transaction" else _identifier(query, third)
     return (kind, name) if name else None
 
 
-def _identifier(query: str, piece: SqlToken) -> str:
+def _identifier(query: str, token: SqlToken) -> str:
     """Read a name as the server does, which folds ASCII letters only; '' where that is in doubt."""
-    if piece.kind == "name":
-        return piece.text if query[piece.start] == '"' else ""  # not U&"…"
-    raw = query[piece.start : piece.start + len(piece.text)]
-    return piece.text if piece.kind == "word" and raw.isascii() else ""
+    if token.kind == "name":
+        return token.text if query[token.start] == '"' else ""  # not U&"…"
+    raw = query[token.start : token.start + len(token.text)]
+    return token.text if token.kind == "word" and raw.isascii() else ""
 
 
-def _string(query: str, piece: SqlToken) -> str:
+def _string(query: str, token: SqlToken) -> str:
     """Read a string that has no escapes, whatever the settings of the session; '' where that is in doubt."""
-    plain = piece.kind == "string" and query[piece.start] in "'$" and "\\" not in piece.text
-    return piece.text if plain else ""
+    parsed = token.kind == "string" and query[token.start] in "'$" and "\\" not in token.text
+    return token.text if parsed else ""
 
 
-def _slot(query: str, pieces: list[SqlToken]) -> str:
+def _slot(query: str, tokens: list[SqlToken]) -> str:
     """Tell which slot SELECT has created: nothing but one call with constants proves that it was called.
 
     Taken are `SELECT f('slot', …)` and `SELECT a, b FROM f('slot', …)`, each with an alias or without.
     """
-    if not pieces or not pieces[0].says("select"):
+    if not tokens or not tokens[0].is_word("select"):
         return ""
-    start = next((at for at, piece in enumerate(pieces) if piece.text in _SLOT_MADE and piece.kind == "word"), 0)
-    end = next((at for at in range(start, len(pieces)) if pieces[at].sign(")")), 0)
-    before, call, behind = pieces[1:start], pieces[start : end + 1], pieces[end + 1 :]
-    if len(before) > 1 and before[-1].sign(".") and before[-2].says("pg_catalog"):
+    start = next((at for at, token in enumerate(tokens) if token.text in _SLOT_MADE and token.kind == "word"), 0)
+    end = next((at for at in range(start, len(tokens)) if tokens[at].is_symbol(")")), 0)
+    before, call, behind = tokens[1:start], tokens[start : end + 1], tokens[end + 1 :]
+    if len(before) > 1 and before[-1].is_symbol(".") and before[-2].is_word("pg_catalog"):
         before = before[:-2]
     if not start or not end or not (_is_alias(behind) and _is_plain_list(before)):
         return ""
     where, temporary = _SLOT_MADE[call[0].text]
     arguments = _arguments(call[1:])
-    if len(arguments) <= where or (len(arguments) > temporary and not arguments[temporary][0].says("false")):
+    if len(arguments) <= where or (len(arguments) > temporary and not arguments[temporary][0].is_word("false")):
         return ""
     argument = arguments[where]
     return _string(query, argument[0]) if len(argument) == 1 else ""
 
 
 def _is_alias(behind: list[SqlToken]) -> bool:
-    if behind and behind[0].says("as"):
+    if behind and behind[0].is_word("as"):
         behind = behind[1:]
-    reserved = behind and behind[0].says("where", "limit", "offset", "group", "having", "order", "union", "for", "from")
-    return not reserved and (not behind or (len(behind) == 1 and behind[0].identifier))
+    reserved = behind and behind[0].is_word(
+        "where", "limit", "offset", "group", "having", "order", "union", "for", "from"
+    )
+    return not reserved and (not behind or (len(behind) == 1 and behind[0].is_identifier))
 
 
 def _is_plain_list(before: list[SqlToken]) -> bool:
     """Nothing, or columns and constants before FROM."""
     if not before:
         return True
-    return before[-1].says("from") and all(
-        piece.kind in ("name", "string", "number") or piece.sign("*", ",", ".") or piece.kind == "word"
-        for piece in before[:-1]
+    return before[-1].is_word("from") and all(
+        token.kind in ("name", "string", "number") or token.is_symbol("*", ",", ".") or token.kind == "word"
+        for token in before[:-1]
     )
 
 
 def _arguments(call: list[SqlToken]) -> list[list[SqlToken]]:
     """Cut `(a, b)` into arguments; none where one is not a constant."""
-    if not call or not call[0].sign("("):
+    if not call or not call[0].is_symbol("("):
         return []
     arguments: list[list[SqlToken]] = [[]]
-    for piece in call[1:-1]:
-        if piece.sign(","):
+    for token in call[1:-1]:
+        if token.is_symbol(","):
             arguments.append([])
-        elif piece.kind in ("string", "number") or piece.says("true", "false"):
-            arguments[-1].append(piece)
+        elif token.kind in ("string", "number") or token.is_word("true", "false"):
+            arguments[-1].append(token)
         else:
             return []
     return arguments if all(arguments) else []

@@ -16,13 +16,12 @@ from itertools import count
 from typing import Literal, TypeAlias
 
 from pgchaos.language.header_model import holds
-from pgchaos.language.inner_sql import statements
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Section, Session
 from pgchaos.language.pgtap_functions import FUNCTIONS, own_functions
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Expect, Item, Meta, Send, Statement
-from pgchaos.language.sql_tokens import NOTHING, SqlToken, sql_tokens
+from pgchaos.language.sql_tokens import NO_TOKEN, SqlToken, all_statements, tokenize
 from pgchaos.language.toolkit_path import UNQUALIFIED, on_search_path
 
 Kind: TypeAlias = Literal["tap", "assert", "expect"]
@@ -191,7 +190,7 @@ def asserting_functions(scenario: Scenario) -> frozenset[str]:
     bodies |= {name: item.text for item in made if (name := _named(item.text))}
     own = frozenset(bodies)
     names = Names(own, names_of(scenario).bare)
-    cuts = {name: [list(one.pieces) for one in statements(text)] for name, text in bodies.items()}
+    cuts = {name: [list(one.tokens) for one in all_statements(text)] for name, text in bodies.items()}
     named_in: dict[str, set[str]] = {name: set() for name in own}
     for name, text in bodies.items():
         for word in own.intersection(_WORD.findall(text.lower())):
@@ -244,23 +243,23 @@ def first_call(text: str, names: Names) -> str | None:
 # a search runs the same check thousands of times
 @lru_cache(maxsize=512)
 def _tap_calls(text: str, generates: bool, asserting: frozenset[str], names: Names) -> tuple[Call, ...]:
-    cut = sql_tokens(text)
+    cut = tokenize(text)
     if not _runs(cut):
         return ()
     calls = calls_in(cut, asserting, names)
-    inner = [piece for piece in cut if piece.kind == "string"] if generates or cut[0].says("do") else []
-    for piece in inner:
+    inner = [token for token in cut if token.kind == "string"] if generates or cut[0].is_word("do") else []
+    for token in inner:
         calls += [
-            Call(one.name, None, False, 0, inside=True) for one in calls_in(sql_tokens(piece.text), asserting, names)
+            Call(one.name, None, False, 0, inside=True) for one in calls_in(tokenize(token.text), asserting, names)
         ]
     return tuple(calls)
 
 
 def _runs(cut: list[SqlToken]) -> bool:
-    first = next((piece for piece in cut if not piece.sign("(")), NOTHING)
-    if first.says("create"):
-        kinds = [piece for piece in cut[1:5] if piece.says("table", "view", "function", "materialized")]
-        return bool(kinds) and kinds[0].says("table", "materialized") and any(piece.says("as") for piece in cut)
+    first = next((token for token in cut if not token.is_symbol("(")), NO_TOKEN)
+    if first.is_word("create"):
+        kinds = [token for token in cut[1:5] if token.is_word("table", "view", "function", "materialized")]
+        return bool(kinds) and kinds[0].is_word("table", "materialized") and any(token.is_word("as") for token in cut)
     return first.kind == "word" and first.text in _RUNS
 
 
@@ -280,77 +279,81 @@ def calls_in(cut: list[SqlToken], asserting: Collection[str], names: Names) -> l
     choices: list[int] = []  # how deep each COALESCE stands that is open; -1 for a CASE, which ends by END
     assertions: list[int] = []  # likewise of assertions whose arguments are open
     column = 0 if _lists(cut) else None
-    for at, piece in enumerate(cut):
-        after = cut[at + 1] if at + 1 < len(cut) else NOTHING
-        before = cut[at - 1] if at else NOTHING
-        depth += piece.sign("(") - piece.sign(")")
-        if depth == 0 and piece.says(*_SET_OPERATIONS):
+    for at, token in enumerate(cut):
+        after = cut[at + 1] if at + 1 < len(cut) else NO_TOKEN
+        before = cut[at - 1] if at else NO_TOKEN
+        depth += token.is_symbol("(") - token.is_symbol(")")
+        if depth == 0 and token.is_word(*_SET_OPERATIONS):
             part += 1
         if depth == 0 and column is not None:
-            column = None if piece.says("from", "where", *_SET_OPERATIONS) else column + piece.sign(",")
-        if piece.says("case") or (piece.says("coalesce") and after.sign("(")):
+            column = None if token.is_word("from", "where", *_SET_OPERATIONS) else column + token.is_symbol(",")
+        if token.is_word("case") or (token.is_word("coalesce") and after.is_symbol("(")):
             choice += not choices
-            choices.append(-1 if piece.says("case") else depth)
-        elif choices and (piece.says("end") if choices[-1] < 0 else piece.sign(")") and depth == choices[-1]):
+            choices.append(-1 if token.is_word("case") else depth)
+        elif choices and (token.is_word("end") if choices[-1] < 0 else token.is_symbol(")") and depth == choices[-1]):
             choices.pop()
-        while assertions and piece.sign(")") and depth == assertions[-1]:
+        while assertions and token.is_symbol(")") and depth == assertions[-1]:
             assertions.pop()
         where = choice if choices else 0, column, bool(assertions)
-        if _reads(before, piece, after) and piece.text.lower() in asserting:
-            found.append(Call(piece.text, None, False, part, *where))
-        elif piece.identifier and after.sign("(") and _is_assertion(cut, at, asserting, names):
-            found.append(Call(piece.text, _description(cut, at), not choices, part, *where))
+        if _reads(before, token, after) and token.text.lower() in asserting:
+            found.append(Call(token.text, None, False, part, *where))
+        elif token.is_identifier and after.is_symbol("(") and _is_assertion(cut, at, asserting, names):
+            found.append(Call(token.text, _description(cut, at), not choices, part, *where))
             assertions.append(depth)
     return found
 
 
 def _lists(cut: list[SqlToken]) -> bool:
     """Say whether it is one SELECT whose list is written out, so that its commas tell the columns of the result."""
-    if not cut or not cut[0].says("select"):
+    if not cut or not cut[0].is_word("select"):
         return False
-    for before, piece, after in zip(cut, cut[1:], [*cut[2:], NOTHING], strict=False):
-        star = piece.sign("*") and (before.sign(".", ",") or before.says("select")) and not after.sign("(")
-        if star or piece.sign(";"):
+    for before, token, after in zip(cut, cut[1:], [*cut[2:], NO_TOKEN], strict=False):
+        star = (
+            token.is_symbol("*")
+            and (before.is_symbol(".", ",") or before.is_word("select"))
+            and not after.is_symbol("(")
+        )
+        if star or token.is_symbol(";"):
             return False
     return True
 
 
-def _reads(before: SqlToken, piece: SqlToken, after: SqlToken) -> bool:
+def _reads(before: SqlToken, token: SqlToken, after: SqlToken) -> bool:
     """Say whether what an earlier statement defined is read here."""
-    return piece.identifier and before.says(*_READS) and (before.says("execute") or not after.sign("("))
+    return token.is_identifier and before.is_word(*_READS) and (before.is_word("execute") or not after.is_symbol("("))
 
 
 def _is_assertion(cut: list[SqlToken], at: int, asserting: Collection[str], names: Names) -> bool:
     name = cut[at].text.lower()
-    before = cut[at - 1] if at else NOTHING
+    before = cut[at - 1] if at else NO_TOKEN
     if name in asserting:
-        return not before.says(*_NO_CALL_AFTER, "function", "procedure")
-    home = cut[at - 2].text.lower() if before.sign(".") and at > 1 else ""
+        return not before.is_word(*_NO_CALL_AFTER, "function", "procedure")
+    home = cut[at - 2].text.lower() if before.is_symbol(".") and at > 1 else ""
     if home == "chaos":
         return name in _OF_TOOLKIT
     if not home and name in _OF_TOOLKIT:
-        return name in names.bare and not before.says(*_NO_CALL_AFTER, "function", "procedure")
-    if name in names.own or name not in _ASSERTIONS or before.says(*_NO_CALL_AFTER):
+        return name in names.bare and not before.is_word(*_NO_CALL_AFTER, "function", "procedure")
+    if name in names.own or name not in _ASSERTIONS or before.is_word(*_NO_CALL_AFTER):
         return False
-    return home in _HOMES if before.sign(".") else True
+    return home in _HOMES if before.is_symbol(".") else True
 
 
 def _arguments(cut: list[SqlToken], at: int) -> list[list[SqlToken]]:
     """Give the arguments of the call whose name stands at a place."""
     depth, found = 0, [list[SqlToken]()]
-    for piece in cut[at + 1 :]:
-        depth += piece.sign("(", "[") - piece.sign(")", "]")
+    for token in cut[at + 1 :]:
+        depth += token.is_symbol("(", "[") - token.is_symbol(")", "]")
         if depth == 0:
             break
-        if depth == 1 and piece.sign(","):
+        if depth == 1 and token.is_symbol(","):
             found.append([])
-        elif not (depth == 1 and piece.sign("(") and not found[0] and len(found) == 1):
-            found[-1].append(piece)
+        elif not (depth == 1 and token.is_symbol("(") and not found[0] and len(found) == 1):
+            found[-1].append(token)
     return found
 
 
 def _literal(argument: list[SqlToken]) -> str | None:
-    if len(argument) == 3 and argument[1].sign("::") and argument[2].says("text"):
+    if len(argument) == 3 and argument[1].is_symbol("::") and argument[2].is_word("text"):
         argument = argument[:1]
     return argument[0].text if len(argument) == 1 and argument[0].kind == "string" else None
 
@@ -442,7 +445,7 @@ def _asserts(item: Statement, branch: Branch, shown: str, names: Names) -> Itera
     """Find calls of chaos.assert; in functions only those of the file itself: what it includes may be a library."""
     if "assert" not in item.text.lower():
         return
-    defines = not _runs(sql_tokens(item.text))
+    defines = not _runs(tokenize(item.text))
     if defines and item.place.path != shown:
         return
     for descriptions in _descriptions(item, names):
@@ -453,12 +456,12 @@ def _descriptions(item: Statement, names: Names) -> list[tuple[str | None, ...]]
     """Give what is asserted: each by itself, but of those among which the statement chooses one is enough."""
     found: list[str | None] = []
     chooses = False
-    for one in statements(item.text):
-        cut = list(one.pieces)
-        chooses = chooses or any(piece.says(*_CHOOSES) for piece in cut)
+    for one in all_statements(item.text):
+        cut = list(one.tokens)
+        chooses = chooses or any(token.is_word(*_CHOOSES) for token in cut)
         found += [_assert_description(cut, at) for at in range(len(cut)) if _is_assert(cut, at, names)]
     if item.send is Send.GEXEC and not found:
-        inner = [sql_tokens(piece.text) for piece in sql_tokens(item.text) if piece.kind == "string"]
+        inner = [tokenize(token.text) for token in tokenize(item.text) if token.kind == "string"]
         if any(_is_assert(cut, at, names) for cut in inner for at in range(len(cut))):
             found.append(None)
     if chooses:
@@ -467,19 +470,19 @@ def _descriptions(item: Statement, names: Names) -> list[tuple[str | None, ...]]
 
 
 def _is_assert(cut: list[SqlToken], at: int, names: Names) -> bool:
-    after = cut[at + 1] if at + 1 < len(cut) else NOTHING
-    if cut[at].text.lower() != "assert" or not cut[at].identifier or not after.sign("("):
+    after = cut[at + 1] if at + 1 < len(cut) else NO_TOKEN
+    if cut[at].text.lower() != "assert" or not cut[at].is_identifier or not after.is_symbol("("):
         return False
-    before = cut[at - 1] if at else NOTHING
-    if before.sign("."):
+    before = cut[at - 1] if at else NO_TOKEN
+    if before.is_symbol("."):
         return at > 1 and cut[at - 2].text.lower() == "chaos"
     # ASSERT (…) of PL/pgSQL begins a statement there, and calls nothing
-    return at > 0 and "assert" in names.bare and not before.says(*_NO_CALL_AFTER, "function", "procedure")
+    return at > 0 and "assert" in names.bare and not before.is_word(*_NO_CALL_AFTER, "function", "procedure")
 
 
 def _assert_description(cut: list[SqlToken], at: int) -> str | None:
     arguments = _arguments(cut, at)
-    if len(arguments) != 2 or any(piece.sign("=>", ":=") for piece in arguments[1]):
+    if len(arguments) != 2 or any(token.is_symbol("=>", ":=") for token in arguments[1]):
         return None
     found = _literal(arguments[1])
     # a string with escapes is known only to the server

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from pgchaos.language.header_model import Matrix, When
-from pgchaos.language.inner_sql import statements
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Session
 from pgchaos.language.mutation import sessions_of
 from pgchaos.language.problems import Place
 from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.section_items import Barrier, Fault, Meta, Parts, Variable
+from pgchaos.language.sql_tokens import all_statements
 from pgchaos.language.suggestions import meant
 from pgchaos.language.transaction_statements import goes_on_behind_end, prepares_transaction
 
@@ -45,7 +45,7 @@ def check_oracle(bodies: Iterable[SectionBuilder], oracle: bool, complain: Calla
 
 def _commits_inside(text: str) -> bool:
     return _ENDS.search(text) is not None and any(
-        plain.body and plain.verb in ("commit", "rollback") for plain in statements(text)
+        parsed.in_body and parsed.verb in ("commit", "rollback") for parsed in all_statements(text)
     )
 
 

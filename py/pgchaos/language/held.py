@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pgchaos.language.assertions import Call, Names, calls_in
-from pgchaos.language.inner_sql import Plain, statements
 from pgchaos.language.model import Scenario
 from pgchaos.language.pgtap_functions import own_functions
+from pgchaos.language.sql_tokens import SqlStatement, all_statements
 
 _CHOOSES = ("if", "case")
 _HANDLES = ("exception", "return", "exit", "continue")
@@ -30,22 +30,22 @@ def held_by_functions(scenario: Scenario, asserting: Collection[str], names: Nam
         if item.verb != "CREATE":
             continue
         for name in own_functions([item]).intersection(asserting):
-            held = _held(list(statements(item.text)), asserting, names)
+            held = _held(list(all_statements(item.text)), asserting, names)
             if len(held) > 1:
                 found[name] = held
     return found
 
 
-def _held(body: list[Plain], asserting: Collection[str], names: Names) -> tuple[Call, ...]:
+def _held(body: list[SqlStatement], asserting: Collection[str], names: Names) -> tuple[Call, ...]:
     found: list[Call] = []
     choices = 0
-    for plain in body[1:]:
-        words = plain.pieces
-        if plain.verb == "end":
-            choices -= len(words) > 1 and words[1].says(*_CHOOSES) and choices > 0
-        elif plain.verb in _CHOOSES:
+    for parsed in body[1:]:
+        words = parsed.tokens
+        if parsed.verb == "end":
+            choices -= len(words) > 1 and words[1].is_word(*_CHOOSES) and choices > 0
+        elif parsed.verb in _CHOOSES:
             choices += 1
-        elif plain.verb in _HANDLES and (len(words) == 1 or plain.verb == "exception"):
+        elif parsed.verb in _HANDLES and (len(words) == 1 or parsed.verb == "exception"):
             return ()
         elif not choices:
             found += [one for one in calls_in(list(words), asserting, names) if one.certain and not one.inside]

@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pgchaos.language.inner_sql import Plain
-from pgchaos.language.sql_tokens import NOTHING, SqlToken, sql_tokens
+from pgchaos.language.sql_tokens import NO_TOKEN, SqlStatement, SqlToken, tokenize
 
 ALLOWED = frozenset({"pg_catalog", "information_schema", "chaos", "pg_temp"})
 """Schemas that are the same for every scenario of a database, or the session's own."""
@@ -60,7 +59,7 @@ class Qualified:
     Args:
         text: the name, its parts joined by dots.
         last: its part behind the schema.
-        line: of its first part, counted as its piece is.
+        line: of its first part, counted as its token is.
         variable: whether the schema is a psql variable.
     """
 
@@ -83,42 +82,42 @@ class _Level:
     listing: bool = False
 
 
-def qualified(plain: Plain) -> Iterator[Qualified]:
+def qualified(parsed: SqlStatement) -> Iterator[Qualified]:
     """Find the names of a statement that another schema qualifies.
 
     Args:
-        plain: the statement.
+        parsed: the statement.
 
     Yields:
         Them, in order.
     """
-    for chain in (*_Walk(plain).chains(), *_in_strings(plain.pieces)):
+    for chain in (*_Walk(parsed).chains(), *_in_strings(parsed.tokens)):
         schema = chain[0]
         if schema.text not in ALLOWED:
-            texts = [piece.text for piece in chain]
+            texts = [token.text for token in chain]
             yield Qualified(".".join(texts), ".".join(texts[1:]), schema.line, schema.kind == "variable")
 
 
 class _Walk:
     """A walk over a statement that knows where the name of a table, function or type may stand."""
 
-    def __init__(self, plain: Plain) -> None:
-        self._plain = plain
-        self._all = plain.pieces
+    def __init__(self, parsed: SqlStatement) -> None:
+        self._plain = parsed
+        self._all = parsed.tokens
         self._levels = [_Level()]
         self._least = 0  # parts that a name must have here to be told as qualified; 0 where no name is waited for
         self._lists = False
         # the part of a statement of DDL before a query in it
-        self._head = plain.verb in _DDL
-        self._kinds = {piece.text for piece in self._all[1:6] if piece.kind == "word"}
-        self._deletes = any(a.says("delete") and b.says("from") for a, b in itertools.pairwise(self._all))
+        self._head = parsed.verb in _DDL
+        self._kinds = {token.text for token in self._all[1:6] if token.kind == "word"}
+        self._deletes = any(a.is_word("delete") and b.is_word("from") for a, b in itertools.pairwise(self._all))
 
     def chains(self) -> Iterator[Sequence[SqlToken]]:
         """Give the names that have a schema, each as its parts."""
         at = self._start()
         while at < len(self._all):
-            piece = self._all[at]
-            if self._is_name(piece, at):
+            token = self._all[at]
+            if self._is_name(token, at):
                 chain, end = _chain(self._all, at)
                 if self._has_schema(chain, at, end):
                     yield chain
@@ -127,7 +126,7 @@ class _Walk:
                 self._least = 0
                 at = end
                 continue
-            self._sign(piece, at) if piece.kind == "sign" else self._word(piece, at)
+            self._sign(token, at) if token.kind == "symbol" else self._word(token, at)
             at += 1
 
     def _start(self) -> int:
@@ -135,68 +134,68 @@ class _Walk:
         if self._plain.verb not in _DIRECT:
             return 0
         at = 1
-        if self._at(at).sign("("):
-            while at < len(self._all) and not self._at(at).sign(")"):
+        if self._at(at).is_symbol("("):
+            while at < len(self._all) and not self._at(at).is_symbol(")"):
                 at += 1
             at += 1
         self._expect(self._plain.verb)
         return at
 
     def _at(self, at: int) -> SqlToken:
-        return self._all[at] if 0 <= at < len(self._all) else NOTHING
+        return self._all[at] if 0 <= at < len(self._all) else NO_TOKEN
 
-    def _is_name(self, piece: SqlToken, at: int) -> bool:
-        if not (piece.identifier or piece.kind == "variable"):
+    def _is_name(self, token: SqlToken, at: int) -> bool:
+        if not (token.is_identifier or token.kind == "variable"):
             return False
-        if self._at(at + 1).sign("."):
+        if self._at(at + 1).is_symbol("."):
             return True
-        return bool(self._least) and not (piece.kind == "word" and piece.text in _NO_NAME)
+        return bool(self._least) and not (token.kind == "word" and token.text in _NO_NAME)
 
     def _has_schema(self, chain: Sequence[SqlToken], at: int, end: int) -> bool:
         behind = self._at(end)
         if len(chain) < 2:
             return False
-        if behind.sign("%") and self._at(end + 1).says("type", "rowtype"):
-            return len(chain) > (2 if self._at(end + 1).says("type") else 1)
-        return bool(self._least and len(chain) >= self._least) or behind.sign("(") or self._is_type(at)
+        if behind.is_symbol("%") and self._at(end + 1).is_word("type", "rowtype"):
+            return len(chain) > (2 if self._at(end + 1).is_word("type") else 1)
+        return bool(self._least and len(chain) >= self._least) or behind.is_symbol("(") or self._is_type(at)
 
     def _is_type(self, at: int) -> bool:
         """Say whether a type stands here: of a column, of an argument, or of a variable of PL/pgSQL."""
         before, two = self._at(at - 1), self._at(at - 2)
         if self._plain.declares:
-            return at == 1 or (at == 2 and before.says("constant"))
+            return at == 1 or (at == 2 and before.is_word("constant"))
         if not self._head:
             return False
         if self._kinds & {"function", "procedure", "routine", "aggregate"}:
             return len(self._levels) == 2
-        if before.sign("=") and self._kinds & {"operator", "aggregate", "type", "text"}:
+        if before.is_symbol("=") and self._kinds & {"operator", "aggregate", "type", "text"}:
             return True
-        if not before.identifier or before.text in _NO_COLUMN:
+        if not before.is_identifier or before.text in _NO_COLUMN:
             return False
         if self._plain.verb == "create" and self._kinds & {"table", "type"}:
-            return len(self._levels) == 2 and two.sign("(", ",")
-        return self._plain.verb == "alter" and two.says("add", "column", "exists", "attribute")
+            return len(self._levels) == 2 and two.is_symbol("(", ",")
+        return self._plain.verb == "alter" and two.is_word("add", "column", "exists", "attribute")
 
-    def _sign(self, piece: SqlToken, at: int) -> None:
-        if piece.sign("("):
+    def _sign(self, token: SqlToken, at: int) -> None:
+        if token.is_symbol("("):
             opener = self._at(at - 1)
             # `FROM (a JOIN b)` and `OPERATOR(a.+)`: a name is still waited for
             self._levels.append(_Level(opener.text if opener.kind == "word" else ""))
-            if opener.says("inherits"):
+            if opener.is_word("inherits"):
                 self._expect("inherits")
             elif self._head and len(self._levels) == 2:
-                self._least = self._least if opener.says("operator") else 0
+                self._least = self._least if opener.is_word("operator") else 0
             return
-        if piece.sign(")") and len(self._levels) > 1:
+        if token.is_symbol(")") and len(self._levels) > 1:
             self._levels.pop()
         self._least = 0
-        if piece.sign(",") and self._levels[-1].listing:
+        if token.is_symbol(",") and self._levels[-1].listing:
             self._expect("from")
-        elif piece.sign("::"):
+        elif token.is_symbol("::"):
             self._expect("as")
 
-    def _word(self, piece: SqlToken, at: int) -> None:
-        word = piece.text if piece.kind == "word" else ""
+    def _word(self, token: SqlToken, at: int) -> None:
+        word = token.text if token.kind == "word" else ""
         if self._least and word in _PASSED_OVER:
             return
         self._least = 0
@@ -217,23 +216,23 @@ class _Walk:
             case "from":
                 if self._plain.verb in ("fetch", "move", "revoke"):
                     return False
-                distinct = before.says("distinct") and self._at(at - 2).says("is", "not")
+                distinct = before.is_word("distinct") and self._at(at - 2).is_word("is", "not")
                 return not distinct and self._levels[-1].opener not in _FROM_IS_NO_CLAUSE
             case "into":
                 # in PL/pgSQL what follows is a variable, whose fields have a dot too
-                return before.says("insert", "merge") or not self._plain.body
+                return before.is_word("insert", "merge") or not self._plain.in_body
             case "using":
                 return self._deletes or self._plain.verb == "merge"
             case "like":
-                return self._plain.verb == "create" and before.sign("(", ",")
+                return self._plain.verb == "create" and before.is_symbol("(", ",")
             case "partition":
-                return before.says("attach", "detach")
+                return before.is_word("attach", "detach")
             case "by":
-                return before.says("owned")
+                return before.is_word("owned")
             case "to":
                 return in_head and "rule" in self._kinds and self._plain.verb == "create"
             case "operator":
-                return in_head or self._at(at + 1).sign("(")
+                return in_head or self._at(at + 1).is_symbol("(")
             case "on" | "column":
                 return in_head
         return word in _BEFORE_A_NAME or (word in _KINDS and in_head)
@@ -246,9 +245,9 @@ class _Walk:
 def _chain(every: Sequence[SqlToken], at: int) -> tuple[list[SqlToken], int]:
     """Take a name with its parts, and say where it ends."""
     chain, at = [every[at]], at + 1
-    while at < len(every) and every[at].sign("."):
+    while at < len(every) and every[at].is_symbol("."):
         at += 1
-        if at < len(every) and not every[at].sign("(", ")", ","):
+        if at < len(every) and not every[at].is_symbol("(", ")", ","):
             chain.append(every[at])
             at += 1
     return chain, at
@@ -256,17 +255,17 @@ def _chain(every: Sequence[SqlToken], at: int) -> tuple[list[SqlToken], int]:
 
 def _in_strings(every: Sequence[SqlToken]) -> Iterator[Sequence[SqlToken]]:
     """Find names in strings that the server takes for names, as in `'a.b'::regclass` and `nextval('a.b')`."""
-    for at, piece in enumerate(every):
-        if piece.kind != "string" or "." not in piece.text:
+    for at, token in enumerate(every):
+        if token.kind != "string" or "." not in token.text:
             continue
         behind = every[at + 1 : at + 3]
-        cast = len(behind) == 2 and behind[0].sign("::") and _REG_TYPES.fullmatch(behind[1].text)
-        before = every[at - 1] if at else NOTHING
-        called = before.sign("(") and at > 1 and _TAKES_A_NAME.fullmatch(every[at - 2].text)
+        cast = len(behind) == 2 and behind[0].is_symbol("::") and _REG_TYPES.fullmatch(behind[1].text)
+        before = every[at - 1] if at else NO_TOKEN
+        called = before.is_symbol("(") and at > 1 and _TAKES_A_NAME.fullmatch(every[at - 2].text)
         if not (cast or called or _REG_TYPES.fullmatch(before.text)):
             continue
-        inside = sql_tokens(piece.text, piece.line)
-        if inside and inside[0].identifier:
+        inside = tokenize(token.text, token.line)
+        if inside and inside[0].is_identifier:
             chain, _ = _chain(inside, 0)
             if len(chain) > 1:
                 yield chain

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pgchaos.language.header_model import Matrix
-from pgchaos.language.inner_sql import Plain, statements
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Replace, Scenario
 from pgchaos.language.mutant_texts import text_match
@@ -25,7 +24,7 @@ from pgchaos.language.schema_rules import FUNCTIONS, STATEMENTS, TOOLKIT, Rule
 from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.section_items import Variable
 from pgchaos.language.sql_skeleton import NOT_CALLED_AFTER
-from pgchaos.language.sql_tokens import NOTHING, SqlToken
+from pgchaos.language.sql_tokens import NO_TOKEN, SqlStatement, SqlToken, all_statements
 from pgchaos.language.substitution import TooLong, render
 
 _WAY_OUT = "leave the directive out to get a database of its own"
@@ -62,7 +61,7 @@ def refusals(text: str, own: frozenset[str] = frozenset(), extensions: frozenset
         All that is refused, in order of line, each once.
     """
     return sorted(
-        {refusal for plain in statements(text) for refusal in _refused(plain, own, extensions)},
+        {refusal for parsed in all_statements(text) for refusal in _refused(parsed, own, extensions)},
         key=lambda it: (it.line, it.text),
     )
 
@@ -118,66 +117,66 @@ def _texts(text: str, own: frozenset[str], matrix: Mapping[str, Matrix], extensi
     return {refusal.text for sql in cut for refusal in _of_statement(sql, own, matrix, extensions)}
 
 
-def _refused(plain: Plain, own: frozenset[str], extensions: frozenset[str]) -> Iterator[Refusal]:
-    yield from _by_statement(plain)
-    yield from _by_call(plain, own)
-    yield from (Refusal(name.line, _of_name(name, extensions)) for name in qualified(plain))
+def _refused(parsed: SqlStatement, own: frozenset[str], extensions: frozenset[str]) -> Iterator[Refusal]:
+    yield from _by_statement(parsed)
+    yield from _by_call(parsed, own)
+    yield from (Refusal(name.line, _of_name(name, extensions)) for name in qualified(parsed))
 
 
-def _by_statement(plain: Plain) -> Iterator[Refusal]:
-    written, ends = _written(plain.pieces)
+def _by_statement(parsed: SqlStatement) -> Iterator[Refusal]:
+    written, ends = _written(parsed.tokens)
     for rule in STATEMENTS:
         found = rule.pattern.match(written)
         if found:
             # a rule ends with the word that it refuses, and that may stand lines below the verb
-            last = next(piece for end, piece in zip(ends, plain.pieces, strict=True) if end >= found.end())
+            last = next(token for end, token in zip(ends, parsed.tokens, strict=True) if end >= found.end())
             groups = " ".join(filter(None, found.groups())).upper()
             yield Refusal(last.line, _of_rule(rule, groups), rule.concerns_neighbours)
 
 
-def _written(pieces: Sequence[SqlToken]) -> tuple[str, list[int]]:
-    """Write a statement as the rules have it, and say where each piece ends."""
-    texts = [_as_written(piece) for piece in pieces]
+def _written(tokens: Sequence[SqlToken]) -> tuple[str, list[int]]:
+    """Write a statement as the rules have it, and say where each token ends."""
+    texts = [_as_written(token) for token in tokens]
     ends = list(itertools.accumulate((len(text) + 1 for text in texts), initial=-1))[1:]
     return " ".join(texts), ends
 
 
-def _as_written(piece: SqlToken) -> str:
-    match piece.kind:
+def _as_written(token: SqlToken) -> str:
+    match token.kind:
         case "name":
-            return '"_' + re.sub(r"\W", "_", piece.text[:_LONGEST]) + '"'
+            return '"_' + re.sub(r"\W", "_", token.text[:_LONGEST]) + '"'
         case "string":
-            return "'_" + re.sub(r"\W", "_", piece.text[:_LONGEST].lower()) + "'"
-    return piece.text
+            return "'_" + re.sub(r"\W", "_", token.text[:_LONGEST].lower()) + "'"
+    return token.text
 
 
-def _by_call(plain: Plain, own: frozenset[str]) -> Iterator[Refusal]:
-    every = (NOTHING, NOTHING, NOTHING, *plain.pieces, NOTHING)
-    for at, piece in enumerate(every):
-        if not (piece.identifier and every[at + 1].sign("(")):
+def _by_call(parsed: SqlStatement, own: frozenset[str]) -> Iterator[Refusal]:
+    every = (NO_TOKEN, NO_TOKEN, NO_TOKEN, *parsed.tokens, NO_TOKEN)
+    for at, token in enumerate(every):
+        if not (token.is_identifier and every[at + 1].is_symbol("(")):
             continue
         before, schema = every[at - 1], ""
-        if before.sign("."):
+        if before.is_symbol("."):
             schema, before = every[at - 2].text, every[at - 3]
-        if before.says(*_NAMED_AFTER) or (before.says("on") and plain.verb == "create"):
+        if before.is_word(*_NAMED_AFTER) or (before.is_word("on") and parsed.verb == "create"):
             continue
         for rule in _rules_of(schema):
-            if rule.pattern.fullmatch(piece.text) and (schema or piece.text not in own):
-                if _is_harmless(piece, every[at + 2 : at + 6]):
+            if rule.pattern.fullmatch(token.text) and (schema or token.text not in own):
+                if _is_harmless(token, every[at + 2 : at + 6]):
                     continue
-                yield Refusal(piece.line, _of_rule(rule, piece.text), rule.concerns_neighbours)
+                yield Refusal(token.line, _of_rule(rule, token.text), rule.concerns_neighbours)
 
 
 def _rules_of(schema: str) -> tuple[Rule, ...]:
     return TOOLKIT if schema == "chaos" else FUNCTIONS if schema in ("", "pg_catalog") else ()
 
 
-def _is_harmless(piece: SqlToken, arguments: Sequence[SqlToken]) -> bool:
+def _is_harmless(token: SqlToken, arguments: Sequence[SqlToken]) -> bool:
     """Say whether it is pg_terminate_backend(pg_backend_pid()) or its like, or clears the faults of one table."""
-    if piece.text == "clear_faults":
-        return not arguments[0].sign(")")
+    if token.text == "clear_faults":
+        return not arguments[0].is_symbol(")")
     itself = [one.text for one in arguments] == ["pg_backend_pid", "(", ")", ")"]
-    return itself and piece.text in ("pg_terminate_backend", "pg_cancel_backend")
+    return itself and token.text in ("pg_terminate_backend", "pg_cancel_backend")
 
 
 def _of_rule(rule: Rule, groups: str) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pgchaos.language.inner_sql import statements
 from pgchaos.language.model import Scenario, Section, Session
 from pgchaos.language.section_items import Statement
-from pgchaos.language.sql_tokens import NOTHING, SqlToken
+from pgchaos.language.sql_tokens import NO_TOKEN, SqlToken, all_statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +37,22 @@ def skips_locked(scenario: Scenario) -> list[SkipsLocked]:
     for part in parts:
         for item in part.items:
             if isinstance(item, Statement):
-                for piece, what in _of_text(item.text):
-                    found.add(SkipsLocked(item.place.line + piece.line, what))
+                for token, what in _of_text(item.text):
+                    found.add(SkipsLocked(item.place.line + token.line, what))
     return sorted(found, key=lambda one: (one.line, one.what))
 
 
 def _of_text(text: str) -> Iterator[tuple[SqlToken, str]]:
-    for plain in statements(text):
-        for piece, after in zip(plain.pieces, (*plain.pieces[1:], NOTHING), strict=False):
-            if piece.says("skip") and after.says("locked"):
-                yield piece, "SKIP LOCKED"
-            elif piece.says("nowait"):
-                yield piece, "NOWAIT"
-            elif piece.identifier and piece.text == "lock_timeout":
-                yield piece, "lock_timeout"
-            elif piece.identifier and piece.text.startswith("pg_try_advisory_"):
-                yield piece, f"{piece.text}()"
+    for parsed in all_statements(text):
+        for token, after in zip(parsed.tokens, (*parsed.tokens[1:], NO_TOKEN), strict=False):
+            if token.is_word("skip") and after.is_word("locked"):
+                yield token, "SKIP LOCKED"
+            elif token.is_word("nowait"):
+                yield token, "NOWAIT"
+            elif token.is_identifier and token.text == "lock_timeout":
+                yield token, "lock_timeout"
+            elif token.is_identifier and token.text.startswith("pg_try_advisory_"):
+                yield token, f"{token.text}()"
 
 
 def advice(found: list[SkipsLocked]) -> tuple[str, ...]:

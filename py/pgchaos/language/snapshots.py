@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pgchaos.language.header_model import Matrix
-from pgchaos.language.inner_sql import Plain, outer
 from pgchaos.language.problems import Place, Problem
 from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.section_items import Variable
-from pgchaos.language.sql_tokens import SqlToken
+from pgchaos.language.sql_tokens import SqlStatement, SqlToken, top_statements
 from pgchaos.language.substitution import TooLong, render
 
 _DIRECTIVES = {
@@ -78,16 +77,16 @@ def _of_body(body: SectionBuilder, matrix: Mapping[str, Matrix]) -> Iterator[Pro
                 text = render(sql.parts, variables)
             except TooLong:  # the run will tell
                 continue
-            for plain in outer(text):
-                wait = _went(connection, plain)
+            for parsed in top_statements(text):
+                wait = _went(connection, parsed)
                 if wait is not None:
                     line = sql.place.line + wait.line
                     yield Problem(Place(sql.place.path, line), _text(wait.text, connection.level))
 
 
-def _went(connection: _Connection, plain: Plain) -> SqlToken | None:
+def _went(connection: _Connection, parsed: SqlStatement) -> SqlToken | None:
     """Go one statement on; gives the wait of the toolkit that takes a snapshot by it."""
-    words = [piece.text.lower() for piece in plain.pieces]
+    words = [token.text.lower() for token in parsed.tokens]
     verb = words[0]
     if verb == "begin" or words[:2] == ["start", "transaction"]:
         connection.level, connection.fresh = _level(words, connection.default), True
@@ -101,7 +100,7 @@ def _went(connection: _Connection, plain: Plain) -> SqlToken | None:
         connection.default = ""
     elif verb not in _TAKE_NONE | _ENDS and connection.fresh:
         connection.fresh = False
-        return _wait(plain.pieces) if connection.level else None
+        return _wait(parsed.tokens) if connection.level else None
     return None
 
 
@@ -122,9 +121,15 @@ def _level(words: list[str], otherwise: str) -> str:
     return "" if " read committed" in said or " read uncommitted" in said else otherwise
 
 
-def _wait(pieces: tuple[SqlToken, ...]) -> SqlToken | None:
-    for schema, dot, name, opening in zip(pieces, pieces[1:], pieces[2:], pieces[3:], strict=False):
-        if schema.identifier and schema.text == "chaos" and dot.sign(".") and opening.sign("(") and name.text in _WAITS:
+def _wait(tokens: tuple[SqlToken, ...]) -> SqlToken | None:
+    for schema, dot, name, opening in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False):
+        if (
+            schema.is_identifier
+            and schema.text == "chaos"
+            and dot.is_symbol(".")
+            and opening.is_symbol("(")
+            and name.text in _WAITS
+        ):
             return name
     return None
 

@@ -1,21 +1,23 @@
-"""SQL cut into words, names, strings and signs, for checks that look at what a statement says.
+"""The one token stream for whatever looks into SQL: tokens, statements, and the SQL in strings that is run.
 
-Comments and white space are left out; nothing here raises, whatever the text.
+Nothing here raises, whatever the text. Where psql ends a statement is the psql scanner's matter.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pgchaos.language.psql_patterns import LETTER, SPACE, VARIABLE, WITHIN_NAME, WORDLIKE, block_comment_end, quoted_end
 
-Kind = Literal["word", "name", "string", "variable", "number", "sign"]
+Kind = Literal["word", "name", "string", "variable", "number", "symbol", "comment"]
 
-_PIECE = re.compile(
-    rf"""(?P<space>[{SPACE}]+|--[^\n\r]*)
+_TOKEN = re.compile(
+    rf"""(?P<space>[{SPACE}]+)
+      | (?P<comment>--[^\n\r]*)
       | (?P<block>/\*)
       | (?P<quote>(?:[eEnNbBxX]|[uU]&)?')
       | (?:[uU]&)?"(?P<name>[^"]*(?:""[^"]*)*)"?
@@ -24,103 +26,231 @@ _PIECE = re.compile(
       | (?P<variable>{VARIABLE})
       | (?P<word>{LETTER}{WITHIN_NAME}*)
       | (?P<number>[0-9]+(?:\.(?!\.)[0-9]*)?)
-      | (?P<sign>.)""",
+      | (?P<symbol>.)""",
     re.VERBOSE | re.DOTALL,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SqlToken:
-    """One piece of SQL.
+    """One token.
 
     Args:
         kind: what it is; `name` is an identifier in double quotes.
-        text: a word in small letters, what a name or string holds, a variable as written, else the characters.
-        line: where it begins, counted from that of the text.
+        text: a word in lower case, the content of a name or string, a variable as written, else the characters.
+        line: of its first character, counted from that of the text.
         start: its position in the text.
+        end: the position behind it.
     """
 
     kind: Kind
     text: str
     line: int
     start: int = 0
+    end: int = 0
 
     @property
-    def identifier(self) -> bool:
+    def is_identifier(self) -> bool:
         """Whether it may be the name of something."""
         return self.kind in ("word", "name")
 
-    def says(self, *words: str) -> bool:
-        """Say whether it is one of these words, not in quotes.
-
-        Args:
-            words: in small letters.
-        """
+    def is_word(self, *words: str) -> bool:
+        """Say whether it is one of these words (in lower case), not in quotes."""
         return self.kind == "word" and self.text in words
 
-    def sign(self, *signs: str) -> bool:
-        """Say whether it is one of these signs.
-
-        Args:
-            signs: such as `(`.
-        """
-        return self.kind == "sign" and self.text in signs
+    def is_symbol(self, *symbols: str) -> bool:
+        """Say whether it is one of these symbols, such as `(`."""
+        return self.kind == "symbol" and self.text in symbols
 
 
-NOTHING = SqlToken("sign", "", 0)
-"""What stands before the first piece and behind the last."""
+NO_TOKEN = SqlToken("symbol", "", 0)
+"""Stands before the first token and behind the last."""
 
 
-def sql_tokens(text: str, line: int = 0) -> list[SqlToken]:
-    """Cut a text.
+def tokenize(text: str, line: int = 0, *, comments: bool = False) -> list[SqlToken]:
+    """Cut SQL into tokens.
 
     Args:
         text: SQL, or the body of a function.
-        line: that its first line has.
+        line: the number of its first line.
+        comments: keep comments, which are left out otherwise.
 
     Returns:
-        Its pieces in order. A quote or comment that does not end goes to the end of the text.
+        Its tokens in order. A quote or comment that is not closed reaches to the end of the text.
     """
-    return list(_cut(text, line))
+    return list(_tokens(text, line, comments))
 
 
-def _cut(text: str, line: int) -> Iterator[SqlToken]:
+def _tokens(text: str, line: int, comments: bool) -> Iterator[SqlToken]:
     at = 0
     while at < len(text):
-        found = _PIECE.match(text, at)
-        assert found  # its last alternative matches anything
-        kind, start = found.lastgroup, at
+        found = _TOKEN.match(text, at)
+        assert found  # its last alternative matches any character
+        kind, start, raw = found.lastgroup, at, found[0]
         at = found.end()
         match kind:
             case "space":
                 pass
-            case "block":
-                at = block_comment_end(text, start)
-                at = len(text) if at < 0 else at
+            case "comment" | "block":
+                if kind == "block":
+                    at = block_comment_end(text, start)
+                    at = len(text) if at < 0 else at
+                if comments:
+                    yield SqlToken("comment", text[start:at], line, start, at)
             case "quote":
-                at = _string_end(text, at - 1, found[0][0] in "eE")
-                yield SqlToken("string", text[found.end() : at - 1].replace("''", "'"), line, start)
-                at = min(at, len(text))
+                end = _string_end(text, at - 1, escapes=raw[0] in "eE")
+                content, at = text[at : end - 1].replace("''", "'"), min(end, len(text))
+                yield SqlToken("string", content, line, start, at)
             case "tag":
-                close = text.find(found[0], at)
-                inside, at = at, len(text) if close < 0 else close + len(found[0])
-                yield SqlToken("string", text[inside : at if close < 0 else close], line, start)
+                close = text.find(raw, at)
+                content = text[at:close] if close >= 0 else text[at:]
+                at = close + len(raw) if close >= 0 else len(text)
+                yield SqlToken("string", content, line, start, at)
             case "name":
-                yield SqlToken("name", found["name"].replace('""', '"'), line, start)
+                yield SqlToken("name", found["name"].replace('""', '"'), line, start, at)
             case "word":
-                yield SqlToken("word", found["word"].lower(), line, start)
+                yield SqlToken("word", raw.lower(), line, start, at)
             case "variable":
-                yield SqlToken("variable", found[0], line, start)
+                yield SqlToken("variable", raw, line, start, at)
             case "number":
-                yield SqlToken("number", found[0], line, start)
+                yield SqlToken("number", raw, line, start, at)
             case _:
-                yield SqlToken("sign", found[0], line, start)
+                yield SqlToken("symbol", raw, line, start, at)
         line += text.count("\n", start, at)
 
 
-def _string_end(text: str, start: int, escapes: bool) -> int:
-    """Find the end of a string, over its doubled quotes."""
+def _string_end(text: str, start: int, *, escapes: bool) -> int:
+    """Find the end of a string, past its doubled quotes; one beyond the text where it is not closed."""
     end = quoted_end(text, start, escapes)
     while not escapes and 0 < end < len(text) and text[end] == "'":
         end = quoted_end(text, end, escapes)
     return len(text) + 1 if end < 0 else end
+
+
+def token_at(tokens: Sequence[SqlToken], at: int) -> SqlToken:
+    """Give the token at an index, NO_TOKEN outside of the sequence."""
+    return tokens[at] if 0 <= at < len(tokens) else NO_TOKEN
+
+
+# statements
+
+_DEEPEST = 8
+"""Levels of SQL in strings in SQL."""
+_BEFORE_A_STATEMENT = ("begin", "then", "else", "loop", "declare", "atomic")
+_RUNS_FIRST_ARGUMENT = re.compile(
+    "throws_(?:ok|like|ilike|matching|imatching)|lives_ok|performs_(?:ok|within)|(?:is|isnt)_empty|row_eq"
+    "|(?:results|set|bag)_(?:eq|ne|has|hasnt)|eventually|snapshot|query_to_xml"
+)
+_RUNS_TWO_ARGUMENTS = re.compile("(?:results|set|bag)_(?:eq|ne|has|hasnt)")
+_LANGUAGES = ("sql", "plpgsql")
+
+
+@dataclass(frozen=True, slots=True)
+class SqlStatement:
+    """One statement as tokens.
+
+    Args:
+        tokens: without its `;`.
+        in_body: it is part of the body of a function or DO.
+        declares: it is between DECLARE and BEGIN there.
+    """
+
+    tokens: tuple[SqlToken, ...]
+    in_body: bool = False
+    declares: bool = False
+
+    @property
+    def verb(self) -> str:
+        """Its first word in lower case, or ''."""
+        first = self.tokens[0] if self.tokens else NO_TOKEN
+        return first.text if first.kind == "word" else ""
+
+
+def top_statements(text: str) -> list[SqlStatement]:
+    """Give the statements of a text, without those in its strings; empty ones are left out.
+
+    Args:
+        text: SQL of one statement or several.
+
+    Returns:
+        The statements; their lines are counted from 0 at the beginning of the text.
+    """
+    return [statement for statement in _split(tokenize(text), in_body=False) if statement.tokens]
+
+
+def all_statements(text: str) -> Iterator[SqlStatement]:
+    """Give the statements of a text, each followed by those in its strings that are run.
+
+    Args:
+        text: SQL of one statement or several.
+
+    Yields:
+        The statements; their lines are counted from 0 at the beginning of the text.
+    """
+    yield from _with_inner(tokenize(text), in_body=False, depth=0)
+
+
+def _with_inner(tokens: list[SqlToken], *, in_body: bool, depth: int) -> Iterator[SqlStatement]:
+    for statement in _split(tokens, in_body=in_body):
+        yield statement
+        if depth < _DEEPEST:
+            for string, is_body in _sql_strings(statement):
+                yield from _with_inner(tokenize(string.text, string.line), in_body=is_body, depth=depth + 1)
+
+
+def _split(tokens: list[SqlToken], *, in_body: bool) -> Iterator[SqlStatement]:
+    found: list[SqlToken] = []
+    cases = 0
+    declares = False
+    for token in tokens:
+        if token.is_symbol(";"):
+            yield SqlStatement(tuple(found), in_body, declares)
+            found, cases = [], 0
+            continue
+        # the THEN and ELSE of a CASE expression begin no statement
+        cases += token.is_word("case") and bool(found)
+        cases -= token.is_word("end") and cases > 0
+        found.append(token)
+        if not cases and (token.is_word(*_BEFORE_A_STATEMENT) if in_body else token.is_word("atomic")):
+            yield SqlStatement(tuple(found), in_body, declares)
+            found = []
+            declares = token.is_word("declare")
+    yield SqlStatement(tuple(found), in_body, declares)
+
+
+def _sql_strings(statement: SqlStatement) -> Iterator[tuple[SqlToken, bool]]:
+    """Give the strings of a statement that are run as SQL, and whether they are bodies."""
+    tokens = statement.tokens
+    is_routine = statement.verb == "create" and any(token.is_word("function", "procedure") for token in tokens[:5])
+    if statement.verb == "do" or is_routine:
+        if _language(tokens) in _LANGUAGES:
+            for before, token in zip((NO_TOKEN, *tokens), tokens, strict=False):
+                if (
+                    token.kind == "string"
+                    and not before.is_word("language")
+                    and (not is_routine or before.is_word("as"))
+                ):
+                    yield token, True
+        return
+    for at, token in enumerate(tokens):
+        if token.kind == "string" and _is_run(tokens, at):
+            yield token, False
+
+
+def _language(tokens: tuple[SqlToken, ...]) -> str:
+    for before, token in itertools.pairwise(tokens):
+        if before.is_word("language"):
+            return token.text.lower()
+    return "plpgsql"
+
+
+def _is_run(tokens: tuple[SqlToken, ...], at: int) -> bool:
+    """Say whether a string is run by EXECUTE, or by the function whose argument it is."""
+    before, function = token_at(tokens, at - 1), token_at(tokens, at - 2)
+    if before.is_word("execute"):
+        return True
+    if before.is_symbol("("):
+        is_formatted = function.is_word("format") and token_at(tokens, at - 3).is_word("execute")
+        return function.is_identifier and (bool(_RUNS_FIRST_ARGUMENT.fullmatch(function.text)) or is_formatted)
+    is_second = before.is_symbol(",") and function.kind == "string" and token_at(tokens, at - 3).is_symbol("(")
+    return is_second and bool(_RUNS_TWO_ARGUMENTS.fullmatch(token_at(tokens, at - 4).text))

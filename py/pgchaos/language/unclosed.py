@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pgchaos.language.directives import WORDS, directive
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.psql_patterns import IDENTIFIER_CHARACTER
-from pgchaos.language.sql_tokens import SqlToken, sql_tokens
+from pgchaos.language.sql_tokens import SqlToken, tokenize
 
 NOT_CLOSED = "an opening parenthesis in line {} is not closed"
 MARK = "-- chaos:"
@@ -44,12 +44,12 @@ def open_parenthesis(sql: Sql, end: int = sys.maxsize) -> int | None:
         The line of the last parenthesis that is open there and not closed further down either, else None.
     """
     opened: list[SqlToken] = []
-    for piece in sql_tokens(sql.text, sql.place.line):
-        if piece.sign("("):
-            opened.append(piece)
-        elif piece.sign(")") and opened:
+    for token in tokenize(sql.text, sql.place.line):
+        if token.is_symbol("("):
+            opened.append(token)
+        elif token.is_symbol(")") and opened:
             opened.pop()
-    lines = [piece.line for piece in opened if piece.line < end]
+    lines = [token.line for token in opened if token.line < end]
     return lines[-1] if lines else None
 
 
@@ -64,11 +64,11 @@ def swallowed(sql: Sql) -> Iterator[Swallowed]:
     """
     if MARK not in sql.text:
         return
-    for piece in sql_tokens(sql.text, sql.place.line):
-        if piece.kind in ("string", "name") and MARK in piece.text and sql.text[piece.start] != "$":
-            attached = piece.start > 0 and bool(IDENTIFIER_CHARACTER.match(sql.text, piece.start - 1))
-            for number, line in enumerate(piece.text.split("\n")):
+    for token in tokenize(sql.text, sql.place.line):
+        if token.kind in ("string", "name") and MARK in token.text and sql.text[token.start] != "$":
+            attached = token.start > 0 and bool(IDENTIFIER_CHARACTER.match(sql.text, token.start - 1))
+            for number, line in enumerate(token.text.split("\n")):
                 found = directive(line.strip()) if number and line.lstrip().startswith(MARK) else None
                 if found is not None and found.word in WORDS and not found.slip:
-                    yield Swallowed(piece.line, piece.line + number, found.word, attached)
+                    yield Swallowed(token.line, token.line + number, found.word, attached)
                     break

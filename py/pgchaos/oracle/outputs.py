@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise, takewhile
 
-from pgchaos.language.inner_sql import outer
-from pgchaos.language.sql_tokens import NOTHING, SqlToken, sql_tokens
+from pgchaos.language.sql_tokens import NO_TOKEN, SqlToken, tokenize, top_statements
 
 _CALLS = re.compile(
     r"now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|random|random_normal|gen_random_uuid"
@@ -74,7 +73,7 @@ def written(text: str) -> tuple[Written, ...]:
     Returns:
         Each of its statements.
     """
-    return tuple(_written(plain.verb, plain.pieces) for plain in outer(text))
+    return tuple(_written(parsed.verb, parsed.tokens) for parsed in top_statements(text))
 
 
 @lru_cache(maxsize=256)
@@ -84,28 +83,28 @@ def changes_by_itself(text: str) -> bool:
     Args:
         text: as the server writes it.
     """
-    return changes(sql_tokens(text))
+    return changes(tokenize(text))
 
 
 def changes(expression: Sequence[SqlToken]) -> bool:
     """Say whether an expression gives another value in another run, whatever the tables hold.
 
     Args:
-        expression: its pieces.
+        expression: its tokens.
     """
-    for piece, following in pairwise((*expression, NOTHING)):
-        if piece.identifier and (_CALLS.fullmatch(piece.text) and following.sign("(")):
+    for token, following in pairwise((*expression, NO_TOKEN)):
+        if token.is_identifier and (_CALLS.fullmatch(token.text) and following.is_symbol("(")):
             return True
-        if piece.kind == "word" and _WORDS.fullmatch(piece.text):
+        if token.kind == "word" and _WORDS.fullmatch(token.text):
             return True
     return False
 
 
 def _aggregates(expression: Sequence[SqlToken], drawn: Collection[str]) -> bool:
-    for at, (piece, following) in enumerate(pairwise((*expression, NOTHING))):
-        if piece.identifier and _AGGREGATES.fullmatch(piece.text) and following.sign("("):
-            inside = takewhile(lambda one: not one.sign(")"), expression[at + 2 :])
-            if any(one.identifier and one.text in drawn for one in inside):
+    for at, (token, following) in enumerate(pairwise((*expression, NO_TOKEN))):
+        if token.is_identifier and _AGGREGATES.fullmatch(token.text) and following.is_symbol("("):
+            inside = takewhile(lambda one: not one.is_symbol(")"), expression[at + 2 :])
+            if any(one.is_identifier and one.text in drawn for one in inside):
                 return True
     return False
 
@@ -113,19 +112,19 @@ def _aggregates(expression: Sequence[SqlToken], drawn: Collection[str]) -> bool:
 def _written(verb: str, whole: tuple[SqlToken, ...]) -> Written:
     flat = list(_with_depth(whole))
     ordered = verb in _QUERIES and any(
-        depth == 0 and one.says("order") and other.says("by")
-        for (depth, one), (_, other) in pairwise([*flat, (0, NOTHING)])
+        depth == 0 and one.is_word("order") and other.is_word("by")
+        for (depth, one), (_, other) in pairwise([*flat, (0, NO_TOKEN)])
     )
     return Written(ordered, _outputs(flat), whole)
 
 
 def _with_depth(whole: Sequence[SqlToken]) -> Iterator[tuple[int, SqlToken]]:
     depth = 0
-    for piece in whole:
-        if piece.sign(")", "]"):
+    for token in whole:
+        if token.is_symbol(")", "]"):
             depth -= 1
-        yield depth, piece
-        if piece.sign("(", "["):
+        yield depth, token
+        if token.is_symbol("(", "["):
             depth += 1
 
 
@@ -139,13 +138,13 @@ def _outputs(flat: Sequence[tuple[int, SqlToken]]) -> tuple[tuple[SqlToken, ...]
         return None
     found: list[list[SqlToken]] = [[]]
     for at in range(start + 1, len(flat)):
-        depth, piece = flat[at]
-        if _ENDS_LIST.fullmatch(words.get(at, "")) and not flat[at - 1][1].sign("."):
+        depth, token = flat[at]
+        if _ENDS_LIST.fullmatch(words.get(at, "")) and not flat[at - 1][1].is_symbol("."):
             break
-        if depth == 0 and piece.sign(","):
+        if depth == 0 and token.is_symbol(","):
             found.append([])
-        elif not (at == start + 1 and piece.says("all", "distinct")):
-            found[-1].append(piece)
-    if any(not one or one[-1].sign("*") for one in found):
+        elif not (at == start + 1 and token.is_word("all", "distinct")):
+            found[-1].append(token)
+    if any(not one or one[-1].is_symbol("*") for one in found):
         return None
     return tuple(tuple(one) for one in found)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pgchaos.language.inner_sql import Plain, outer
 from pgchaos.language.model import Session
 from pgchaos.language.section_items import (
     Barrier,
@@ -24,6 +23,7 @@ from pgchaos.language.section_items import (
     WaitBlocked,
     WaitFor,
 )
+from pgchaos.language.sql_tokens import SqlStatement, top_statements
 from pgchaos.language.substitution import TooLong, render
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Footprint, union
 from pgchaos.schedule.wait_rules import in_force
@@ -118,7 +118,7 @@ def _is_wild(items: Iterable[Item], variables: Mapping[str, str]) -> bool:
             if item.name in ("quit", "getenv") or (item.name == "set" and not all(map(_is_value, item.args[1:]))):
                 return True
         elif isinstance(item, Statement) and depth:
-            kinds = set(map(_kind, outer(render(item.parts, variables))))
+            kinds = set(map(_kind, top_statements(render(item.parts, variables))))
             if kinds & {"begins", "ends"}:
                 return True
     return False
@@ -132,34 +132,34 @@ def _acts(items: Iterable[Item], variables: Mapping[str, str], known: Known) -> 
     for item in items:
         if isinstance(item, Statement):
             text = render(item.parts, variables)
-            plains = outer(text)
-            if item.send is Send.GEXEC or not all(plain.verb in _TAME for plain in plains):
+            parsed_statements = top_statements(text)
+            if item.send is Send.GEXEC or not all(parsed.verb in _TAME for parsed in parsed_statements):
                 raise Unknowable(f"{item.place}: what it does is not known")
             odd = item.copy is not None or _WRITTEN_OTHERWISE.search(text) is not None
-            for number, plain in enumerate(plains):
-                yield _act(item.step, plain, known, odd=odd, first=number == 0)
+            for number, parsed in enumerate(parsed_statements):
+                yield _act(item.step, parsed, known, odd=odd, first=number == 0)
 
 
-def _act(step: str, plain: Plain, known: Known, *, odd: bool, first: bool) -> _Act:
-    words = [piece.text for piece in plain.pieces if piece.kind == "word"]
-    kind = _kind(plain)
-    if plain.verb in ("select", "with") and "into" in words and "insert" not in words and "merge" not in words:
+def _act(step: str, parsed: SqlStatement, known: Known, *, odd: bool, first: bool) -> _Act:
+    words = [token.text for token in parsed.tokens if token.kind == "word"]
+    kind = _kind(parsed)
+    if parsed.verb in ("select", "with") and "into" in words and "insert" not in words and "merge" not in words:
         raise Unknowable("SELECT INTO makes a table")
     # in a group, what stands before BEGIN is of the same transaction
-    if odd or (kind == "begins" and not first) or "chain" in words or "prepared" in words or plain.verb == "prepare":
+    if odd or (kind == "begins" and not first) or "chain" in words or "prepared" in words or parsed.verb == "prepare":
         return _Act(step, "does", ANYTHING)
     if kind == "begins":
-        return _Act(step, kind, ANYTHING if _by_variable(plain) else NOTHING, _level(words))
-    return _Act(step, kind, touched(plain, known) if kind == "does" and plain.verb != "rollback" else NOTHING)
+        return _Act(step, kind, ANYTHING if _by_variable(parsed) else NOTHING, _level(words))
+    return _Act(step, kind, touched(parsed, known) if kind == "does" and parsed.verb != "rollback" else NOTHING)
 
 
-def _by_variable(plain: Plain) -> bool:
-    return any(piece.kind == "variable" for piece in plain.pieces)
+def _by_variable(parsed: SqlStatement) -> bool:
+    return any(token.kind == "variable" for token in parsed.tokens)
 
 
-def _kind(plain: Plain) -> _Kind:
-    words = [piece.text for piece in plain.pieces]
-    match plain.verb:
+def _kind(parsed: SqlStatement) -> _Kind:
+    words = [token.text for token in parsed.tokens]
+    match parsed.verb:
         case "begin" | "start":
             return "begins"
         case "commit" | "end" | "abort":

@@ -10,10 +10,9 @@ from psycopg import sql
 
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.run import Look
-from pgchaos.language.inner_sql import Plain, outer
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Statement
-from pgchaos.language.sql_tokens import NOTHING
+from pgchaos.language.sql_tokens import NO_TOKEN, SqlStatement, top_statements
 
 _WRITES = ("insert", "update", "delete", "merge", "copy", "truncate")
 _PATIENCE = 30.0
@@ -59,15 +58,15 @@ class Inside:
                     self._read(item)
 
     def _read(self, statement: Statement) -> None:
-        for plain in outer(statement.text):
-            line = statement.place.line + (plain.pieces[0].line if plain.pieces else 0)
-            for name in _called(plain):
+        for parsed in top_statements(statement.text):
+            line = statement.place.line + (parsed.tokens[0].line if parsed.tokens else 0)
+            for name in _called(parsed):
                 self._calls[name].append(line)
-            if any(piece.says(*_WRITES) for piece in plain.pieces):
-                for piece in plain.pieces:
-                    if piece.identifier:
-                        self._tables[piece.text].append(line)
-            if _locks_in_where(plain):
+            if any(token.is_word(*_WRITES) for token in parsed.tokens):
+                for token in parsed.tokens:
+                    if token.is_identifier:
+                        self._tables[token.text].append(line)
+            if _locks_in_where(parsed):
                 self._found[line] = f"line {line} takes an advisory lock in WHERE"
 
     def before(self, link: Connection) -> None:
@@ -111,15 +110,15 @@ class Inside:
         ]
 
 
-def _called(plain: Plain) -> Iterator[str]:
-    for piece, behind in zip(plain.pieces, (*plain.pieces[1:], NOTHING), strict=False):
-        if piece.identifier and behind.sign("("):
-            yield piece.text
+def _called(parsed: SqlStatement) -> Iterator[str]:
+    for token, behind in zip(parsed.tokens, (*parsed.tokens[1:], NO_TOKEN), strict=False):
+        if token.is_identifier and behind.is_symbol("("):
+            yield token.text
 
 
-def _locks_in_where(plain: Plain) -> bool:
-    where = next((at for at, piece in enumerate(plain.pieces) if piece.says("where")), len(plain.pieces))
-    return any(piece.identifier and _is_lock(piece.text) for piece in plain.pieces[where:])
+def _locks_in_where(parsed: SqlStatement) -> bool:
+    where = next((at for at, token in enumerate(parsed.tokens) if token.is_word("where")), len(parsed.tokens))
+    return any(token.is_identifier and _is_lock(token.text) for token in parsed.tokens[where:])
 
 
 def _is_lock(name: str) -> bool:

@@ -18,7 +18,7 @@ from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.text_search import mentions
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
-from pgchaos.language.sql_tokens import sql_tokens
+from pgchaos.language.sql_tokens import tokenize
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Dependence, Footprint
 from pgchaos.search.footprints import Unknowable, footprints
 from pgchaos.search.touched_tables import Known, Relation, calls
@@ -216,7 +216,7 @@ def known_of(told: Iterable[tuple[str, str, str]]) -> tuple[Known, str]:
             case "draws":
                 relations[name].bound.add(other)
             case "text" | "value":
-                touches = calls(sql_tokens(_without_sequence(other)), Known(functions=functions))
+                touches = calls(tokenize(_without_sequence(other)), Known(functions=functions))
                 relations[name].writing |= touches
                 if what == "text":
                     relations[name].reading |= touches

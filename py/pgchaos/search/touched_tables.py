@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pgchaos.language.inner_sql import Plain
-from pgchaos.language.sql_tokens import NOTHING as NO_PIECE
-from pgchaos.language.sql_tokens import SqlToken
+from pgchaos.language.sql_tokens import NO_TOKEN, SqlStatement, SqlToken
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Footprint
 from pgchaos.search.pure_functions import FUNCTIONS, KEYWORDS, OF_THE_TOOLKIT, TELL_TIME
 
@@ -55,190 +53,190 @@ class Known:
     functions: Collection[str] = frozenset()
 
 
-def touched(plain: Plain, known: Known) -> Footprint:
+def touched(parsed: SqlStatement, known: Known) -> Footprint:
     """Say what a statement touches, which is no BEGIN, COMMIT or the like.
 
     Args:
-        plain: its pieces; of psql's variables those are left that hold a value.
+        parsed: its tokens; of psql's variables those are left that hold a value.
         known: what is known of the database.
 
     Returns:
         Its footprint. A table counts wherever its name stands, as that of a column too.
     """
-    pieces = plain.pieces
-    if plain.verb not in _QUERIES | _CHANGES | _LOCKS:
+    tokens = parsed.tokens
+    if parsed.verb not in _QUERIES | _CHANGES | _LOCKS:
         return ANYTHING
-    found = calls(pieces, known)
-    if found.anything or not _resolved(pieces, known):
+    found = calls(tokens, known)
+    if found.anything or not _resolved(tokens, known):
         return ANYTHING
-    targets = set(_targets(pieces))
-    everything = plain.verb in _LOCKS or _locks_rows(pieces)
-    for piece in pieces:
-        if piece.identifier and piece.text in known.relations:
-            relation = known.relations[piece.text]
-            found |= relation.written if everything or piece.text in targets else relation.read
+    targets = set(_targets(tokens))
+    everything = parsed.verb in _LOCKS or _locks_rows(tokens)
+    for token in tokens:
+        if token.is_identifier and token.text in known.relations:
+            relation = known.relations[token.text]
+            found |= relation.written if everything or token.text in targets else relation.read
     return found
 
 
-def calls(pieces: Sequence[SqlToken], known: Known) -> Footprint:
+def calls(tokens: Sequence[SqlToken], known: Known) -> Footprint:
     """Say what the functions in a text touch.
 
     Args:
-        pieces: of a statement, a view or an expression.
+        tokens: of a statement, a view or an expression.
         known: what is known of the database.
 
     Returns:
         NOTHING, TIME written, or ANYTHING.
     """
-    named = _named_queries(pieces)
+    named = _named_queries(tokens)
     found = NOTHING
-    for at, piece in enumerate(pieces):
-        before, behind = _at(pieces, at - 1), _at(pieces, at + 1)
-        if piece.kind == "string":
-            if piece.text.strip().lower() in _SPECIAL_TIMES:
+    for at, token in enumerate(tokens):
+        before, behind = _at(tokens, at - 1), _at(tokens, at + 1)
+        if token.kind == "string":
+            if token.text.strip().lower() in _SPECIAL_TIMES:
                 found |= Footprint(writes=frozenset({TIME}))
-        elif piece.kind == "variable":
-            if _begins_something(before) or behind.sign("(", "."):
+        elif token.kind == "variable":
+            if _begins_something(before) or behind.is_symbol("(", "."):
                 return ANYTHING
-        elif piece.identifier:
-            if piece.text in known.functions or _is_hidden(pieces, at):
+        elif token.is_identifier:
+            if token.text in known.functions or _is_hidden(tokens, at):
                 return ANYTHING
-            if piece.kind == "word" and piece.text in TELL_TIME:
+            if token.kind == "word" and token.text in TELL_TIME:
                 found |= Footprint(writes=frozenset({TIME}))
-            elif behind.sign("(") and not _is_known_before_parenthesis(pieces, at, named, known):
+            elif behind.is_symbol("(") and not _is_known_before_parenthesis(tokens, at, named, known):
                 return ANYTHING
     return found
 
 
-def _at(pieces: Sequence[SqlToken], at: int) -> SqlToken:
-    return pieces[at] if 0 <= at < len(pieces) else NO_PIECE
+def _at(tokens: Sequence[SqlToken], at: int) -> SqlToken:
+    return tokens[at] if 0 <= at < len(tokens) else NO_TOKEN
 
 
 def _begins_something(before: SqlToken) -> bool:
     """Say whether a variable stands where no value can."""
-    return before is NO_PIECE or before.sign(".", ")") or before.says(*_BEFORE_A_TABLE, *_CHANGES, "with")
+    return before is NO_TOKEN or before.is_symbol(".", ")") or before.is_word(*_BEFORE_A_TABLE, *_CHANGES, "with")
 
 
-def _is_hidden(pieces: Sequence[SqlToken], at: int) -> bool:
-    piece = pieces[at]
-    if piece.text in _HIDDEN:
+def _is_hidden(tokens: Sequence[SqlToken], at: int) -> bool:
+    token = tokens[at]
+    if token.text in _HIDDEN:
         return True
-    if piece.text == "chaos":
-        called = _at(pieces, at + 1).sign(".") and _at(pieces, at + 3).sign("(")
-        return not (called and _at(pieces, at + 2).says(*OF_THE_TOOLKIT))
-    if piece.text == "pg_catalog":
-        return not _at(pieces, at + 1).sign(".")
-    return piece.text.startswith("pg_") or piece.text == "information_schema"
+    if token.text == "chaos":
+        called = _at(tokens, at + 1).is_symbol(".") and _at(tokens, at + 3).is_symbol("(")
+        return not (called and _at(tokens, at + 2).is_word(*OF_THE_TOOLKIT))
+    if token.text == "pg_catalog":
+        return not _at(tokens, at + 1).is_symbol(".")
+    return token.text.startswith("pg_") or token.text == "information_schema"
 
 
-def _is_known_before_parenthesis(pieces: Sequence[SqlToken], at: int, named: Collection[str], known: Known) -> bool:
-    piece, before = pieces[at], _at(pieces, at - 1)
-    if before.sign("."):
-        schema = _at(pieces, at - 2)
-        if schema.says("chaos"):
-            return piece.text in OF_THE_TOOLKIT
-        if not schema.says("pg_catalog"):
-            return piece.text in known.relations and _follows_into(pieces, at - 2)
-    if before.says("as") or (piece.text in named and before.says("with", "recursive")) or before.sign("::"):
+def _is_known_before_parenthesis(tokens: Sequence[SqlToken], at: int, named: Collection[str], known: Known) -> bool:
+    token, before = tokens[at], _at(tokens, at - 1)
+    if before.is_symbol("."):
+        schema = _at(tokens, at - 2)
+        if schema.is_word("chaos"):
+            return token.text in OF_THE_TOOLKIT
+        if not schema.is_word("pg_catalog"):
+            return token.text in known.relations and _follows_into(tokens, at - 2)
+    if before.is_word("as") or (token.text in named and before.is_word("with", "recursive")) or before.is_symbol("::"):
         # a list of columns; what is cast to is a type
         return True
-    if piece.text in named and before.sign(","):
+    if token.text in named and before.is_symbol(","):
         return True
-    if piece.text in known.relations and _follows_into(pieces, at):
+    if token.text in known.relations and _follows_into(tokens, at):
         return True
-    return piece.kind == "word" and piece.text in FUNCTIONS | KEYWORDS
+    return token.kind == "word" and token.text in FUNCTIONS | KEYWORDS
 
 
-def _follows_into(pieces: Sequence[SqlToken], at: int) -> bool:
-    return _at(pieces, at - 1).says("into")
+def _follows_into(tokens: Sequence[SqlToken], at: int) -> bool:
+    return _at(tokens, at - 1).is_word("into")
 
 
-def _named_queries(pieces: Sequence[SqlToken]) -> set[str]:
+def _named_queries(tokens: Sequence[SqlToken]) -> set[str]:
     """Find the names that WITH gives: behind it or a comma, before AS or a list of columns and AS."""
-    if not any(piece.says("with") for piece in pieces):
+    if not any(token.is_word("with") for token in tokens):
         return set()
     found = set()
-    for at, piece in enumerate(pieces):
-        before = _at(pieces, at - 1)
-        if piece.identifier and (before.says("with", "recursive") or before.sign(",")):
+    for at, token in enumerate(tokens):
+        before = _at(tokens, at - 1)
+        if token.is_identifier and (before.is_word("with", "recursive") or before.is_symbol(",")):
             end = at + 1
-            if _at(pieces, end).sign("("):
-                while end < len(pieces) and not pieces[end].sign(")"):
+            if _at(tokens, end).is_symbol("("):
+                while end < len(tokens) and not tokens[end].is_symbol(")"):
                     end += 1
                 end += 1
-            behind = _at(pieces, end + 1)
-            if _at(pieces, end).says("as") and (behind.sign("(") or behind.says("materialized", "not")):
-                found.add(piece.text)
+            behind = _at(tokens, end + 1)
+            if _at(tokens, end).is_word("as") and (behind.is_symbol("(") or behind.is_word("materialized", "not")):
+                found.add(token.text)
     return found
 
 
-def _locks_rows(pieces: Sequence[SqlToken]) -> bool:
+def _locks_rows(tokens: Sequence[SqlToken]) -> bool:
     """Say whether there is a FOR UPDATE or the like: what it locks is not looked for, all tables count."""
-    for at, piece in enumerate(pieces):
-        if piece.says("for") and _at(pieces, at + 1).says("update", "share", "no", "key"):
+    for at, token in enumerate(tokens):
+        if token.is_word("for") and _at(tokens, at + 1).is_word("update", "share", "no", "key"):
             return True
     return False
 
 
-def _targets(pieces: Sequence[SqlToken]) -> Iterator[str]:
+def _targets(tokens: Sequence[SqlToken]) -> Iterator[str]:
     """Find the tables that are changed: behind INTO, UPDATE and DELETE FROM."""
-    for at, piece in enumerate(pieces):
-        deletes = piece.says("from") and _at(pieces, at - 1).says("delete")
-        if piece.says("into", "update") or deletes:
+    for at, token in enumerate(tokens):
+        deletes = token.is_word("from") and _at(tokens, at - 1).is_word("delete")
+        if token.is_word("into", "update") or deletes:
             at += 1
-            while _at(pieces, at).says("only"):
+            while _at(tokens, at).is_word("only"):
                 at += 1
-            while _at(pieces, at + 1).sign("."):
+            while _at(tokens, at + 1).is_symbol("."):
                 at += 2
-            if _at(pieces, at).identifier:
-                yield _at(pieces, at).text
+            if _at(tokens, at).is_identifier:
+                yield _at(tokens, at).text
 
 
-def _resolved(pieces: Sequence[SqlToken], known: Known) -> bool:
+def _resolved(tokens: Sequence[SqlToken], known: Known) -> bool:
     """Say whether every table is known by its name; one is not that a session makes."""
-    named = _named_queries(pieces)
-    return all(name in known.relations or name in named for name in _tables(pieces))
+    named = _named_queries(tokens)
+    return all(name in known.relations or name in named for name in _tables(tokens))
 
 
-def _tables(pieces: Sequence[SqlToken]) -> Iterator[str]:
+def _tables(tokens: Sequence[SqlToken]) -> Iterator[str]:
     """Give the names that stand where a table does."""
     openers, listing, awaited = [""], [False], False
     at = 0
-    while at < len(pieces):
-        piece = pieces[at]
-        if piece.sign("("):
-            openers.append(_at(pieces, at - 1).text)
+    while at < len(tokens):
+        token = tokens[at]
+        if token.is_symbol("("):
+            openers.append(_at(tokens, at - 1).text)
             listing.append(False)
-        elif piece.sign(")") and len(openers) > 1:
+        elif token.is_symbol(")") and len(openers) > 1:
             openers.pop()
             listing.pop()
             awaited = False
-        elif piece.sign(","):
+        elif token.is_symbol(","):
             awaited = listing[-1]
-        elif piece.says(*_ENDS_FROM):
+        elif token.is_word(*_ENDS_FROM):
             listing[-1] = awaited = False
-        elif piece.says(*_BEFORE_A_TABLE) and _opens(pieces, at, openers[-1]):
+        elif token.is_word(*_BEFORE_A_TABLE) and _opens(tokens, at, openers[-1]):
             awaited = True
-            listing[-1] = not piece.says("into", "update")
-        elif awaited and piece.identifier and not piece.says(*_PASSED_OVER):
-            into = _follows_into(pieces, at)
-            while _at(pieces, at + 1).sign("."):
+            listing[-1] = not token.is_word("into", "update")
+        elif awaited and token.is_identifier and not token.is_word(*_PASSED_OVER):
+            into = _follows_into(tokens, at)
+            while _at(tokens, at + 1).is_symbol("."):
                 at += 2
-            if into or not _at(pieces, at + 1).sign("("):
-                yield _at(pieces, at).text
+            if into or not _at(tokens, at + 1).is_symbol("("):
+                yield _at(tokens, at).text
             awaited = False
-        elif awaited and piece.kind == "variable":
+        elif awaited and token.kind == "variable":
             # no table has that name
-            yield piece.text
+            yield token.text
         at += 1
 
 
-def _opens(pieces: Sequence[SqlToken], at: int, opener: str) -> bool:
-    piece, before = pieces[at], _at(pieces, at - 1)
-    if piece.says("from"):
-        return opener not in _FROM_IS_NO_CLAUSE and not before.says("distinct")
-    if piece.says("update"):
-        return not before.says("for", "do", "key", "then")
-    if piece.says("using"):
-        return not _at(pieces, at + 1).sign("(")
-    return not piece.says("only")
+def _opens(tokens: Sequence[SqlToken], at: int, opener: str) -> bool:
+    token, before = tokens[at], _at(tokens, at - 1)
+    if token.is_word("from"):
+        return opener not in _FROM_IS_NO_CLAUSE and not before.is_word("distinct")
+    if token.is_word("update"):
+        return not before.is_word("for", "do", "key", "then")
+    if token.is_word("using"):
+        return not _at(tokens, at + 1).is_symbol("(")
+    return not token.is_word("only")
