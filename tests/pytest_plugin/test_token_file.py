@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pgchaos.pytest_plugin.token_file import read_token
 from pgchaos.schedule.token import Token
-from pgchaos.schedule.token_file import read_token
 from tests.pytest_plugin.conftest import Project
 from tests.pytest_plugin.test_replay import token
 

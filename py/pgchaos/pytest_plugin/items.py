@@ -12,12 +12,12 @@ import pytest
 from pgchaos.pytest_plugin.failure_location import columns
 from pgchaos.pytest_plugin.junit import properties
 from pgchaos.pytest_plugin.options import Options
+from pgchaos.pytest_plugin.token_file import stored
 from pgchaos.runner.jobs import Done, Job
 from pgchaos.runner.runner import Runner
 from pgchaos.runner.spec_jobs import SpecDone
 from pgchaos.safe_output import one_line, printable
 from pgchaos.schedule.token import Token
-from pgchaos.schedule.token_file import stored
 from pgchaos.server.settings import ServerError
 
 # projects without scenarios load nothing of what judges and tells of them

@@ -16,9 +16,9 @@ from typing import TypeVar
 
 import pytest
 
+from pgchaos.pytest_plugin.token_file import read_token
 from pgchaos.report import MAKE
 from pgchaos.schedule.token import Token
-from pgchaos.schedule.token_file import read_token
 from pgchaos.server.settings import Conninfo, ServerSettings
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}

@@ -1,0 +1,167 @@
+"""The architecture, held by the source itself: who may import whom, and how long a module and a function may be."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "py"
+
+# Rooms, the lowest first: a room imports itself and those before it. A module at the top of the package is a room.
+ROOMS = (
+    "clock",
+    "randomness",
+    "safe_output",
+    "posix",
+    "toolkit",
+    "utils",
+    "language",
+    "results",
+    "verdict",
+    "tap",
+    "schedule",
+    "isolation",
+    "oracle",
+    "report",
+    "server",
+    "engine",
+    "search",
+    "runner",
+    "pytest_plugin",
+    "__main__",
+)
+
+# Packages that a room must not import, not even for types or at call time.
+NO_IO, NO_TEST_RUNNER = frozenset({"psycopg", "pytest"}), frozenset({"pytest"})
+FORBIDDEN = {
+    "language": NO_IO,
+    "results": NO_IO,
+    "verdict": NO_IO,
+    "tap": NO_IO,
+    "schedule": NO_IO,
+    "isolation": NO_IO,
+    "oracle": NO_IO,
+    "server": NO_TEST_RUNNER,
+    "engine": NO_TEST_RUNNER,
+    "search": NO_TEST_RUNNER,
+    "runner": NO_TEST_RUNNER,
+}
+
+MOST_MODULE, MOST_FUNCTION = 350, 60
+
+# What is imported nevertheless, and why.
+ALLOWED = {
+    ("pgchaos.language.error_codes", "psycopg"),  # the one list of SQLSTATEs and condition names, read at first use
+}
+
+# Longer modules, with their lines at most and why they are long. The numbers only ever fall, and the list gets shorter.
+LONG_MODULES: Mapping[str, tuple[int, str]] = {
+    "engine/connection.py": (450, "all that a connection sends and reads, in one state machine"),
+    "engine/run.py": (400, "the order of a run from setup to the leak checks"),
+    "language/assertions.py": (530, "two ideas: the calls in a statement, and what an assertion excuses; to be split"),
+    "language/psql_scanner.py": (390, "one state machine, as psql's own scanner; compared with psql itself by tests"),
+    "pytest_plugin/options.py": (370, "a declaration of all options, each with its help"),
+    "pytest_plugin/plugin.py": (400, "pytest's hooks have to be in one module"),
+    "search/serial_oracle.py": (370, "two ideas: the runs, and how they are judged; to be split"),
+    "server/database_pool.py": (370, "to be split"),
+    "server/server.py": (360, "to be split"),
+    "server/supervisor.py": (370, "a program of its own that imports next to nothing"),
+}
+
+# Files that import each other in a circle, to be taken apart: none may join them.
+CIRCLE = frozenset(
+    f"pgchaos.server.{name}" for name in ("databases", "in_place", "private", "sandbox", "server_folder", "supervisor")
+)
+
+
+@cache
+def modules() -> Mapping[str, ast.Module]:
+    """Read the package: the syntax tree of each module by its dotted name."""
+    found = {}
+    for path in sorted(SOURCE.glob("pgchaos/**/*.py")):
+        if "share" not in path.relative_to(SOURCE).parts:  # links to the documentation and the scenarios
+            name = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+            found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """List what a module imports, with the lines; what is imported in a function or for types alone counts too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            module = node.module or ""
+            for alias in node.names:
+                inner = f"{module}.{alias.name}"
+                yield inner if inner in modules() else module, node.lineno
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_every_room_has_its_place() -> None:
+    rooms = {room(module) for module in modules()} - {""}
+    assert rooms <= set(ROOMS), "put a new room into ROOMS, as low as its imports allow"
+
+
+def test_rooms_import_downwards() -> None:
+    upwards = [
+        f"{module}, line {line}: {target}"
+        for module, tree in modules().items()
+        for target, line in imported(tree)
+        if target in modules() and room(module) and room(target)
+        if ROOMS.index(room(target)) > ROOMS.index(room(module))
+    ]
+    assert not upwards, "a lower room imports a higher one"
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_rooms_know_only_what_they_need(name: str) -> None:
+    found = [
+        f"{module}, line {line}: {target}"
+        for module, tree in modules().items()
+        if room(module) == name
+        for target, line in imported(tree)
+        if (package := target.partition(".")[0]) in FORBIDDEN[name] and (module, package) not in ALLOWED
+    ]
+    assert not found
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    graph = {
+        module: {target for target, _ in imported(tree) if target in modules()} - {module}
+        for module, tree in modules().items()
+    }
+    # whoever imports nothing that is left is in no circle, nor is who is imported by nothing that is left
+    while loose := {
+        one for one, targets in graph.items() if not targets or not any(one in it for it in graph.values())
+    }:
+        graph = {one: targets - loose for one, targets in graph.items() if one not in loose}
+    assert set(graph) <= CIRCLE
+
+
+def test_modules_are_short() -> None:
+    lines = {
+        path.relative_to(SOURCE / "pgchaos").as_posix(): path.read_text(encoding="utf-8").count("\n")
+        for path in sorted(SOURCE.glob("pgchaos/**/*.py"))
+    }
+    too_long = {name: count for name, count in lines.items() if count > LONG_MODULES.get(name, (MOST_MODULE, ""))[0]}
+    assert not too_long, f"split it: a module has at most {MOST_MODULE} lines"
+
+
+def test_functions_are_short() -> None:
+    too_long = [
+        f"{module}.{node.name}: {length} lines"
+        for module, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (length := (node.end_lineno or 0) - node.lineno + 1) > MOST_FUNCTION
+    ]
+    assert not too_long, f"split it: a function has at most {MOST_FUNCTION} lines"
