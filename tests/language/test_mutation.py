@@ -107,7 +107,9 @@ def test_an_item_that_is_expected_to_fail_runs_no_mutants(tmp_path: Path, level:
 def test_a_mutant_may_be_of_one_value_only(tmp_path: Path) -> None:
     path = tmp_path / "x.sql"
     head = "-- chaos:matrix level in low, high\n"
-    path.write_text(f"{head}{BASE}-- chaos:mutant odd when level = low\nSELECT 1;\n-- chaos:caught by 'fine'\n")
+    path.write_text(
+        f"{head}{BASE}\\set used :level\n-- chaos:mutant odd when level = low\nSELECT 1;\n-- chaos:caught by 'fine'\n"
+    )
     found = read(path)
     assert [len(mutants_in_force(found, {"level": level})) for level in ("low", "high")] == [1, 0]
 

@@ -229,13 +229,15 @@ def test_a_condition_and_what_a_mutant_puts_in_use_a_matrix_too(scenario: Reader
     matrix, body = "-- chaos:matrix level in low, high\n", "-- chaos:session one\n{}SELECT 1;\n" + CHECK
     for before in ("-- chaos:leaves role so it is when level = low\n", "-- chaos:xfail known when level = low\n"):
         assert scenario(before + matrix + body.format("")).matrix
-    assert scenario(matrix + body.format("-- chaos:delay 1ms when level = low\n")).matrix
+    assert scenario(matrix + body.format("-- chaos:delay 1ms when level = low\n")).notes == ()
     for mutant in (
         "-- chaos:mutant m\n-- chaos:replace '1' with ':level' in one\n",
-        "-- chaos:mutant m when level = low\n-- chaos:replace '1' with '2' in one\n",
         "-- chaos:mutant m\n-- chaos:session one\n-- chaos:delay 1ms when level = low\nSELECT 2;\n",
     ):
-        assert scenario(matrix + body.format("") + mutant + "-- chaos:caught by 'x'\n").matrix
+        read_one = scenario(matrix + body.format("") + mutant + "-- chaos:caught by 'x'\n")
+        assert [(note.place.line, note.text) for note in read_one.notes] == [
+            (1, "`matrix`: only mutants use `level`: without them all its items run the same")
+        ]
 
 
 def test_a_file_that_is_included_uses_a_matrix_too(tmp_path: Path) -> None:
@@ -482,7 +484,7 @@ def test_names_of_others_in_dollar_quotes_and_slices_are_allowed(scenario: Reade
 def test_a_mutant_inherits_what_it_does_not_say(scenario: Reader) -> None:
     found = scenario(
         "-- chaos:matrix level in low, high\n-- chaos:setup\nCREATE TABLE t ();\n"
-        "-- chaos:session a x 2 repeat 3 retry 40001 allow 23505\nSELECT 1;\n"
+        "-- chaos:session a x 2 repeat 3 retry 40001 allow 23505\nSELECT :level;\n"
         + CHECK
         + "-- chaos:mutant it breaks when level = low\nDROP TABLE t;\n"
         "-- chaos:session a x 4 retry none\n-- chaos:step one\nSELECT 2;\n"

@@ -38,7 +38,8 @@ def test_mutants_are_items_only_where_they_are_asked_for(project: Project) -> No
 
 
 def test_mutants_of_a_matrix_stand_behind_their_value(project: Project) -> None:
-    project.write(sum="-- chaos:matrix size in 1, 2\n" + BASE + CAUGHT.replace("added\n", "added when size = 2\n", 1))
+    mutant = CAUGHT.replace("added\n", "added when size = 2\n", 1)
+    project.write(sum="-- chaos:matrix size in 1, 2\n" + BASE + "\\set used :size\n" + mutant)
     assert project.collected("--chaos-mutants") == [
         "sql/sum.sql::sum[size=1]",
         "sql/sum.sql::sum[size=2]",
@@ -100,7 +101,7 @@ def test_a_mutant_that_holds_for_other_values_now_is_gone(tmp_path: Path) -> Non
     path.write_text(matrix + BASE + "\\set used :size\n" + CAUGHT)
     job = Job(path, "sum.sql", variables={"size": "2"}, mutant="mutant-nothing-is-added")
     assert job.read()[1] is not None
-    path.write_text(matrix + BASE + CAUGHT.replace("added\n", "added when size = 1\n", 1))
+    path.write_text(matrix + BASE + "\\set used :size\n" + CAUGHT.replace("added\n", "added when size = 1\n", 1))
     with pytest.raises(ScenarioError, match="no longer in it"):
         job.read()
     path.write_text(matrix.replace("1, 2", "1, 3") + BASE + "\\set used :size\n")

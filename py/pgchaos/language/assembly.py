@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pgchaos.language.arguments import DirectiveError
@@ -120,8 +121,8 @@ def assembled(path: Path, reading: Parser) -> Scenario:
         unsupported=tuple(sorted(head.unsupported)),
         notes=snapshot_notes(reading.found.bodies(), head.matrix),
     )
-    _check(reading, scenario, sessions)
-    return told_apart(scenario)
+    notes = _check(reading, scenario, sessions)
+    return told_apart(replace(scenario, notes=(*scenario.notes, *notes)) if notes else scenario)
 
 
 def _title(reading: Parser) -> str:
@@ -172,7 +173,8 @@ def _roams(session: Session) -> bool:
     return any(isinstance(item, Fault) and item.anywhere for item in session.items)
 
 
-def _check(reading: Parser, scenario: Scenario, sessions: dict[str, Session]) -> None:
+def _check(reading: Parser, scenario: Scenario, sessions: dict[str, Session]) -> tuple[Problem, ...]:
+    """Complain of what is wrong with the file as a whole; give notes on what may surprise."""
     bodies = list(reading.found.bodies())
     declared = frozenset([*reading.head.matrix, *reading.head.given])
     for body in bodies:
@@ -189,19 +191,22 @@ def _check(reading: Parser, scenario: Scenario, sessions: dict[str, Session]) ->
     reading.unended.tell_of_the_last(unclear)
     if reading.stray is not None and not reading.lost:
         _stray(reading, reading.stray)
-        return
+        return ()
     # below are checks that miss something; where part of the file could not be read, that may be what they miss
     if reading.lost:
-        return
+        return ()
     check_faults(scenario, reading.complain)
     _check_sections(reading, bodies)
     check_oracle(bodies, reading.head.oracle is not None, reading.complain)
     _check_sessions(reading, scenario, sessions)
     check_repeats(scenario, reading.complain)
     _check_mutants(reading, scenario, sessions)
-    if not reading.problems:
-        # what could not be read may be what uses them
-        check_matrix_used(scenario, bodies, reading.head.matrix, reading.complain)
+    if reading.problems:
+        # what could not be read may be what uses a matrix
+        return ()
+    of_mutants = list(reading.found.of_mutants())
+    own = [body for body in bodies if body not in of_mutants]
+    return check_matrix_used(scenario, own, of_mutants, reading.head.matrix, reading.complain)
 
 
 def _replaceable(reading: Parser) -> Replaceable:

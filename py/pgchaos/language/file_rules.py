@@ -9,7 +9,7 @@ from pgchaos.language.header_model import Matrix, When
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Session
 from pgchaos.language.mutation import sessions_of
-from pgchaos.language.problems import Place
+from pgchaos.language.problems import Place, Problem
 from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.section_items import Barrier, Fault, Meta, Parts, Variable
 from pgchaos.language.sql_tokens import all_statements
@@ -118,43 +118,53 @@ _WRITTEN = re.compile(r""":(?:(?P<plain>\w+)|'(?P<literal>\w+)'|"(?P<identifier>
 
 def check_matrix_used(
     scenario: Scenario,
-    bodies: Collection[SectionBuilder],
+    own: Collection[SectionBuilder],
+    of_mutants: Collection[SectionBuilder],
     matrix: Mapping[str, Matrix],
     complain: Callable[[Place, str], None],
-) -> None:
-    """Complain of each matrix that no statement, meta-command or condition of the file uses.
+) -> tuple[Problem, ...]:
+    """Complain of each matrix that no statement, meta-command or condition uses: all of its items would run the same.
+
+    The `when` of a mutant only chooses beside which of these items it is run, so it uses none.
 
     Args:
         scenario: the file.
-        bodies: all sections, those of mutants and included files too.
+        own: the sections of the scenario itself, those of included files too.
+        of_mutants: the sections of its mutants.
         matrix: by name.
         complain: called with the place and text of each problem.
+
+    Returns:
+        A note on each that only mutants use: without them its items run the same.
     """
     if not matrix:
-        return
-    unused = set(matrix) - set(_conditions(scenario, bodies))
+        return ()
+    unused = set(matrix) - _used_by((*scenario.server, *scenario.xfails, *scenario.leaves), own, matrix)
+    by_mutants = _used_by((), of_mutants, matrix) if unused else set[str]()
     for text in _new_texts(scenario):
-        unused -= _names_in(text, matrix)
-    for body in bodies:
-        if not unused:
-            return
-        unused -= _used_in(body, matrix)
-    for name, one in matrix.items():
-        if name in unused:
-            complain(
-                one.place,
-                f"`matrix`: nothing uses `{name}`: write `:{name}` or `:'{name}'` in a statement, chaos.var('{name}')"
-                f" in a function, or `when {name} = {_quoted(one.values[0])}` behind a directive",
-            )
+        by_mutants |= _names_in(text, matrix)
+    chosen = {one.when.name for one in scenario.mutants if one.when is not None}
+    for name in [name for name in matrix if name in unused - by_mutants]:
+        one = matrix[name]
+        uses = f"only the `when` of a mutant uses `{name}`" if name in chosen else f"nothing uses `{name}`"
+        complain(
+            one.place,
+            f"`matrix`: {uses}: write `:{name}` or `:'{name}'` in a statement, chaos.var('{name}')"
+            f" in a function, or `when {name} = {_quoted(one.values[0])}` behind {'another' if name in chosen else 'a'}"
+            " directive",
+        )
+    text = "`matrix`: only mutants use `{}`: without them all its items run the same"
+    return tuple(Problem(one.place, text.format(name)) for name, one in matrix.items() if name in unused & by_mutants)
 
 
-def _conditions(scenario: Scenario, bodies: Iterable[SectionBuilder]) -> Iterator[str]:
-    """Name the matrices that directives ask for by `when`."""
+def _used_by(
+    directives: Iterable[object], bodies: Collection[SectionBuilder], matrix: Mapping[str, Matrix]
+) -> set[str]:
+    """Name the matrices that directives ask for by `when`, and those that sections use."""
     items = (item for body in bodies for item in body.items)
-    for one in (*items, *scenario.server, *scenario.xfails, *scenario.leaves, *scenario.mutants):
-        when: When | None = getattr(one, "when", None)
-        if when is not None:
-            yield when.name
+    conditions: list[When | None] = [getattr(one, "when", None) for one in (*directives, *items)]
+    used = {when.name for when in conditions if when is not None}
+    return used.union(*(_used_in(body, matrix) for body in bodies))
 
 
 def _new_texts(scenario: Scenario) -> Iterator[str]:

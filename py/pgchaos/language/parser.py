@@ -73,6 +73,10 @@ class ParsedSections:
         yield from (body for _, body in self.invariants)
         yield from (body for _, body in self.sessions.values())
         yield from self.spare
+        yield from self.of_mutants()
+
+    def of_mutants(self) -> Iterator[SectionBuilder]:
+        """Give the sections of mutants."""
         for planted in self.planted:
             yield planted.body
             yield from (body for _, body in planted.sessions)
