@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, settings
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.server import PrivateServer, Server, ServerSettings, open_server, start_private
+from pgchaos.server import PrivateServer, Server, ServerSettings, open_server, private, start_private
 from pgchaos.server.select import LIBPQ
+from tests.prepared import INITDB, prepared_data
 
 pytest_plugins = ["pytester"]
 
@@ -72,6 +73,19 @@ def _no_server_named() -> Iterator[None]:
         for name in (*LIBPQ, "PGOPTIONS", "PGSERVICEFILE"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _prepared_data() -> Iterator[None]:
+    """Private servers begin with a copy of what initdb made once; `made_by_initdb` has it make each."""
+    with prepared_data():
+        yield
+
+
+@pytest.fixture
+def made_by_initdb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have initdb make each data directory, as it does for users."""
+    monkeypatch.setattr(private, "_initdb", INITDB)
 
 
 @pytest.fixture(scope="session")

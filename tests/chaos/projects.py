@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import dedent
 
@@ -20,6 +21,13 @@ asyncio_mode = auto
 asyncio_default_fixture_loop_scope = function
 addopts = -p no:cacheprovider -p no:xdist
 """
+PLUGINS = ("pgchaos.pytest_plugin.plugin", "pytest_asyncio.plugin")
+"""What a project's tests are run with, apart from the others: of those, hypothesis alone takes most of a short run."""
+
+
+def loaded(*plugins: str) -> list[str]:
+    """Give the options of pytest that load plugins."""
+    return [word for plugin in plugins for word in ("-p", plugin)]
 
 
 @dataclass(frozen=True)
@@ -34,10 +42,12 @@ class Project:
         self.write(source)
         return self.pytester.runpytest_inprocess(f"--chaos-dsn={self.foreign.dsn if dsn is None else dsn}", *args)
 
-    def run_apart(self, source: str, *args: str) -> pytest.RunResult:
+    def run_apart(self, source: str, *args: str, plugins: Sequence[str] = PLUGINS) -> pytest.RunResult:
         """Run tests in a process of their own, on a server of their own unless the arguments name one."""
         self.write(source)
-        return self.pytester.runpytest_subprocess(*args)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+            return self.pytester.runpytest_subprocess(*loaded(*plugins), *args)
 
     def write(self, source: str) -> None:
         """Write the tests."""

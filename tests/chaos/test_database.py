@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server.run_id import RunId
-from tests.chaos.projects import INI, Project
+from tests.chaos.projects import INI, PLUGINS, Project, loaded
 from tests.waiting import until
 
 pytestmark = pytest.mark.chaos
@@ -60,7 +61,9 @@ def test_on_a_server_that_is_not_ours_the_database_is_the_runs_own(project: Proj
 
 
 def test_on_a_private_server_it_has_its_own_name(project: Project) -> None:
-    result = project.run_apart(SAYS, "-rP")
+    # with all plugins that are installed, as a user's project has them
+    project.write(SAYS)
+    result = project.pytester.runpytest_subprocess("-rP")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["server: PostgreSQL * (ours)", f"in {NAME}"])
 
@@ -109,7 +112,7 @@ def test_it(n, db_config, sync_conn, isolated_schema, worker_id):
     with open(f"in-{n}", "w") as file:
         file.write(worker_id + " " + db_config["dbname"])
 """
-    result = project.run_apart(source, f"--chaos-dsn={project.foreign.dsn}", "-n2")
+    result = project.run_apart(source, *loaded("xdist"), f"--chaos-dsn={project.foreign.dsn}", "-n2")
     result.assert_outcomes(passed=6)
     used = {tuple(path.read_text().split()) for path in project.pytester.path.glob("in-*")}
     assert {worker for worker, _ in used} == {"gw0", "gw1"}
@@ -129,8 +132,9 @@ class Held:
         """)
         dsn = project.foreign.dsn if dsn is None else dsn
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-s", "-q", "-p", "no:cacheprovider", f"--chaos-dsn={dsn}", *args],
+            [sys.executable, "-m", "pytest", "-s", "-q", *loaded(*PLUGINS), f"--chaos-dsn={dsn}", *args],
             cwd=project.pytester.path,
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

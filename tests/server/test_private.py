@@ -16,6 +16,8 @@ from pgchaos.server.supervisor import MARKER
 from tests.server.conftest import folders_of, needs_root
 from tests.waiting import until
 
+pytestmark = pytest.mark.usefixtures("made_by_initdb")
+
 
 def test_settings_log_and_identity() -> None:
     with start_private(settings={"work_mem": "4321kB", "cluster_name": "it's \\ ours"}) as server:

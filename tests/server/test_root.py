@@ -311,11 +311,12 @@ def test_a_link_put_in_place_of_a_folder_that_is_being_removed_is_not_followed(t
     tmp_path.chmod(0o755)
     kept.chmod(0o777)
     server = start_private()
-    swap = (
-        f"cd {server.folder}/data; mkdir -p swap; i=0; while [ $i -lt 3000 ]; do i=$((i+1)); "
-        f"mkdir -p swap/d$i/e && touch swap/d$i/e/f; done"
+    attempt(
+        server,
+        f"mkdir {server.folder}/data/swap; cd {server.folder}/data/swap; "
+        "seq -f 'd%g/e' 3000 | xargs mkdir -p; seq -f 'd%g/e/f' 3000 | xargs touch",
     )
-    attempt(server, swap)
+    assert program(server, f"ls -d {server.folder}/data/swap/d*/e/f | wc -l") == ["3000"]
     who = binaries.account()
     racer = subprocess.Popen(
         [
