@@ -21,7 +21,7 @@ def test_setup_and_teardown_are_one_connection(play: Play) -> None:
         """
     )
     assert result.failures == []
-    assert result.output == ["setup: NOTICE: teardown ran"]
+    assert result.output == ["teardown: NOTICE: teardown ran"]
 
 
 def test_an_assertion_in_teardown_counts(play: Play) -> None:
@@ -61,7 +61,7 @@ def test_setup_may_leave_no_transaction_open(play: Play) -> None:
     failure = only(result)
     assert "setup left a transaction open" in failure.text
     assert (result.records, result.assertions) == ([], [])
-    assert result.output == ["setup: NOTICE: teardown ran"]
+    assert result.output == ["teardown: NOTICE: teardown ran"]
 
 
 def test_teardown_runs_after_a_failed_setup_and_a_failed_check(play: Play) -> None:
@@ -79,7 +79,7 @@ def test_teardown_runs_after_a_failed_setup_and_a_failed_check(play: Play) -> No
             """
         )
         assert only(result).names == ("22012", "division_by_zero")
-        assert result.output == ["setup: NOTICE: teardown ran"]
+        assert result.output == ["teardown: NOTICE: teardown ran"]
 
 
 def test_an_error_in_teardown_is_a_failure(play: Play) -> None:

@@ -59,7 +59,7 @@ def test_sessions_that_do_not_end_are_stopped(play: Play, monkeypatch: pytest.Mo
     assert set(patience) == {0.3}
     assert result.duration < 60
     assert result.assertions == []
-    assert result.output == ["setup: NOTICE: teardown ran"]
+    assert result.output == ["teardown: NOTICE: teardown ran"]
 
 
 def test_standings_say_who_waited_for_whom(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,8 +147,7 @@ def test_each_section_has_a_limit_of_its_own(play: Play, part: str, monkeypatch:
     result = play(f"-- chaos:timeout 200ms\n-- chaos:session s\nSELECT 1;\n{text}")
     failure = only(result)
     assert failure.kind == "timeout"
-    named = "setup" if part == "teardown" else part
-    assert failure.text == f"{named} was stopped: it did not end within 0.2s"
+    assert failure.text == f"{part} was stopped: it did not end within 0.2s"
     assert failure.place is not None
     assert patience
     assert set(patience) == {0.2}

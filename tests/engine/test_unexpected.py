@@ -52,7 +52,7 @@ SELECT 1;
     failure = only(result)
     assert (failure.kind, failure.names, failure.session) == ("error", ("22012", "division_by_zero"), "fails[1]")
     assert result.assertions == []
-    assert result.output == ["setup: NOTICE: teardown ran"]
+    assert result.output == ["teardown: NOTICE: teardown ran"]
     assert result.duration < 60
 
 

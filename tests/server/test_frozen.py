@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import select
+import socket
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from pgchaos.server import Server, ServerSettings, open_server
+from pgchaos.server import Server, ServerError, ServerSettings, open_server
 from pgchaos.server.settings import Conninfo
 from tests.freezing import stop
 from tests.waiting import until
@@ -18,7 +23,7 @@ _SOON = 10.0
 """Seconds: 5 on a machine that has nothing else to do; it was 60, and in place for ever."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own() -> Iterator[Server]:
     with open_server(ServerSettings()) as server:
         yield server
@@ -62,3 +67,58 @@ def test_a_frozen_database_of_the_user_s_is_given_back_soon(own: Server) -> None
         assert time.monotonic() - began < _SOON
     assert f"what was brought into database {sandbox.database}; the next run in it removes that" in left
     assert left.endswith("By hand: DROP SCHEMA IF EXISTS chaos, chaos_pgtap, chaos_sandbox CASCADE")
+
+
+def test_a_place_on_a_frozen_server_is_not_waited_for_long(own: Server) -> None:
+    with own.sandbox(schema=True), ExitStack() as stack:
+        stack.callback(stop(own))
+        began = time.monotonic()
+        with pytest.raises(ServerError, match="the server does not answer"):
+            stack.enter_context(own.sandbox(("hstore",)))
+        assert time.monotonic() - began < _SOON, "it was 60 s"
+
+
+_READY = b"Z\x00\x00\x00\x05I"
+"""ReadyForQuery, which ends the login (PostgreSQL docs, "Message Formats")."""
+
+
+@contextmanager
+def _between(own: Server, folder: Path, ready: Callable[[], None]) -> Iterator[str]:
+    """Pass on what is said between a client and a server, and do something when the client has logged in."""
+    assert own.private is not None
+    behind = f"{own.private.parameters['host']}/.s.PGSQL.5432"
+    with socket.socket(socket.AF_UNIX) as door, socket.socket(socket.AF_UNIX) as server:
+        door.bind(str(folder / ".s.PGSQL.5432"))
+        door.listen()
+
+        def work() -> None:
+            client, _ = door.accept()
+            with client:
+                server.connect(behind)
+                other = {client: server, server: client}
+                while True:
+                    for one in select.select([*other], [], [])[0]:
+                        data = one.recv(65536)
+                        if not data:
+                            return
+                        other[one].sendall(data)
+                        if data.endswith(_READY):
+                            ready()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        yield make_conninfo(own.conninfo(), host=str(folder), gssencmode="disable", connect_timeout=2)
+        thread.join(60)
+
+
+def test_a_server_that_freezes_after_the_login_is_told_of(own: Server, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+
+        def freeze() -> None:
+            stack.callback(stop(own))
+
+        dsn = stack.enter_context(_between(own, tmp_path, freeze))
+        began = time.monotonic()
+        with pytest.raises(ServerError, match="the server has not answered within 2 s"):
+            open_server(ServerSettings(dsn=Conninfo(dsn)))
+        assert time.monotonic() - began < _SOON

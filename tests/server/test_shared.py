@@ -20,7 +20,7 @@ from tests.waiting import until
 def shared(private_server: Server) -> Iterator[SharedDatabase]:
     """Schemas in a database of the test's own."""
     with private_server.sandbox() as sandbox:
-        database = SharedDatabase(sandbox.database, sandbox.conninfo, sandbox.conninfo)
+        database = SharedDatabase(sandbox.database, sandbox.conninfo, sandbox.conninfo, private_server.answering)
         yield database
         database.close()
 
@@ -90,7 +90,7 @@ def test_after_a_crash_of_the_server_schemas_are_made_again(own: Server) -> None
 
 
 def test_when_the_database_is_gone_it_is_said(private_server: Server) -> None:
-    shared = SharedDatabase("nowhere", private_server.conninfo("nowhere"), "")
+    shared = SharedDatabase("nowhere", private_server.conninfo("nowhere"), "", private_server.answering)
     try:
         for _ in range(2):
             with pytest.raises(ServerError, match=r'can make no schema: .*database "nowhere" does not exist'):

@@ -9,7 +9,6 @@ Sources:
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -75,7 +74,7 @@ def corruptions(
     if not asked and _TAGS.isdisjoint(scenario.tags):
         return [], []
     query = f"{_BEGIN}SAVEPOINT pgchaos; {_relations(scenario, sandbox)}"
-    begun = link.ask(query, deadline=time.monotonic() + _PATIENCE)
+    begun = link.ask(query, deadline=link.within(_PATIENCE))
     try:
         if begun.error is not None:
             text = f"amcheck could not be used: {_said(begun)}"
@@ -87,7 +86,7 @@ def corruptions(
         relations = [_Relation(str(oid), str(name), kind == "i") for oid, name, kind in there.rows()]
         return _look(link, relations, schema, int(arguments))
     finally:
-        link.ask("ROLLBACK", deadline=time.monotonic() + _PATIENCE)
+        link.ask("ROLLBACK", deadline=link.within(_PATIENCE))
 
 
 def _relations(scenario: Scenario, sandbox: Sandbox) -> str:
@@ -111,7 +110,7 @@ def _look(link: Connection, relations: list[_Relation], schema: str, arguments: 
     for relation in relations:
         # what the one before it came to may be an error
         query = f"ROLLBACK TO pgchaos; {_query(relation, schema, arguments)}"
-        answer = link.ask(query, deadline=time.monotonic() + _PATIENCE)
+        answer = link.ask(query, deadline=link.within(_PATIENCE))
         found = [str(row[0]) for result in answer.results for row in result.rows() if row[0] is not None]
         what = f"{'index' if relation.is_index else 'table'} {relation.name}"
         if answer.error is not None and answer.error.sqlstate in _CORRUPTED:

@@ -67,6 +67,8 @@ class Connection:
         self._doomed = False
         self.silent = False
         """The server did not even answer a cancel in time."""
+        self.limit = math.inf
+        """Seconds for a question of the engine's own, whatever that may take by itself; see `within`."""
         self.impatient = False
         """What is late is not cancelled: the connection is ended at once."""
         self.created: Created | None = None
@@ -109,6 +111,14 @@ class Connection:
         }
         number = {"SERVER_VERSION_NUM": str(pg.server_version)}
         return number | {name: value.decode("utf-8", "replace") for name, value in told.items()}
+
+    def within(self, seconds: float) -> float:
+        """Give the deadline of a question of the engine's own, which takes no longer than the scenario may.
+
+        Args:
+            seconds: that it may take.
+        """
+        return time.monotonic() + min(seconds, self.limit)
 
     @property
     def alive(self) -> bool:

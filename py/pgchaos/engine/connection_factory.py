@@ -31,6 +31,8 @@ LOOKS_FOR_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|
 """Functions of the toolkit that find the sessions of a run."""
 
 _BEGAN = "SELECT extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())"
+_CONNECT_LIMIT = 30.0
+"""Seconds to connect in."""
 _PATIENCE = 10.0
 """Seconds for what takes none on a server that answers."""
 SILENT_LIMIT = 1.0
@@ -49,14 +51,14 @@ class ConnectionFactory:
         keep: false where the scenario does what lasts as long as a session: then no other shall have it.
         join: the scenario looks for its sessions by functions of the toolkit.
         created: takes what the sessions create; None on a server of ours.
-        limit: seconds to connect in.
+        limit: seconds of the scenario: no connection, and no question of the engine's own, takes longer.
     """
 
     sandbox: Sandbox
     keep: bool = True
     join: bool = False
     created: Created | None = None
-    limit: float = 30.0
+    limit: float = 60.0
     began: dict[int, str] = field(default_factory=dict)
     """When the backends of the run began, as the server says it, in a database where others work: a number alone may be
     another's by now."""
@@ -71,7 +73,7 @@ class ConnectionFactory:
     @property
     def connect_limit(self) -> float:
         """Seconds to connect in, as things stand."""
-        return SILENT_LIMIT if self.silent else self.limit
+        return SILENT_LIMIT if self.silent else min(_CONNECT_LIMIT, self.limit)
 
     @property
     def _patience(self) -> float:
@@ -142,7 +144,7 @@ class ConnectionFactory:
             ConnectionLost: the server could not be reached or refused.
         """
         link = self._with_room(stop, lambda: self._open(name, stop, settings, notice, again), patience)
-        link.created = self.created
+        link.created, link.limit = self.created, self.limit
         return link
 
     def visitor(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
@@ -160,7 +162,7 @@ class ConnectionFactory:
             ConnectionLost: the server could not be reached or refused.
         """
         link, kept = self._with_room(stop, lambda: self._take(VISITOR, stop, notice, True, kind))
-        link.created = self.created
+        link.created, link.limit = self.created, self.limit
         return link, kept
 
     def _with_room(self, stop: Stop, opened: Callable[[], T], patience: float | None = None) -> T:

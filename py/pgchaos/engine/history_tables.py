@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 
@@ -51,7 +50,7 @@ def fill(link: Connection, result: RunResult) -> Failure | None:
     )
     for name, rows in tables:
         data = "".join("\t".join(map(_cell, row)) + "\n" for row in rows)
-        answer = link.ask(f"COPY chaos._{name} ({_COLUMNS[name]}) FROM STDIN", data, time.monotonic() + _PATIENCE)
+        answer = link.ask(f"COPY chaos._{name} ({_COLUMNS[name]}) FROM STDIN", data, link.within(_PATIENCE))
         if answer.error is not None:
             return error_failure(answer.error, None, f"chaos.{name}")
     return None

@@ -210,7 +210,7 @@ class InvariantMonitor:
             return None
         now = time.monotonic()
         until = math.inf if self._finishes else max(now + _LEAST, self.until)
-        return self._link.ask(query, deadline=min(now + _PATIENCE, until))
+        return self._link.ask(query, deadline=min(self._link.within(_PATIENCE), until))
 
     def _stop(self, failure: Failure) -> None:
         self._wrong = True

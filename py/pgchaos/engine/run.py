@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 _RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
 
 
-_CONNECT_LIMIT = 30.0
-"""Seconds to connect in, where the scenario's own limit is not smaller."""
 _LEAST, _AFTER_TEARDOWN = 1.0, 1.0
 """Seconds for a teardown at least where a backend is silent, and for what comes after it."""
 
@@ -101,8 +99,8 @@ class Run:
         self._suite = settings.suite
         self._created = None if sandbox.ours else self._suite.created if self._suite else Created()
         self._share = settings.share(scenario.timeout)
-        limit = min(_CONNECT_LIMIT, self._share)
-        self._door = ConnectionFactory(sandbox, keep=not lasting, join=looks, created=self._created, limit=limit)
+        created, share = self._created, self._share
+        self._door = ConnectionFactory(sandbox, keep=not lasting, join=looks, created=created, limit=share)
         self._voices = NoticeCollector(result)
         self._began = time.monotonic()
         self._calm = Stop()
@@ -377,6 +375,7 @@ class Run:
         return True
 
     def _tear_down(self, setup: Section) -> None:
+        setup.who = "teardown"
         setup.doubt()
         seconds = self._share
         if self._door.silent:

@@ -62,7 +62,9 @@ class Section:
         plain: bool = False,
     ) -> None:
         self._door, self._settings = door, {"chaos.seed": str(seed)}
-        self._who, self._stop, self._voices, self._pids, self._hear = who, stop, voices, pids, hear
+        self._name, self._stop, self._voices, self._pids, self._hear = who, stop, voices, pids, hear
+        self.who = who
+        """What it is called in messages."""
         self._done = done
         self._state = Interpreter(variables, self._echo, as_psql=plain)
         self._told: dict[str, str] | None = None
@@ -98,9 +100,9 @@ class Section:
                 if failure is not None:
                     return failure
         except ConnectionLost as refused:
-            return error_failure(refused.error, None, self._who)
+            return error_failure(refused.error, None, self.who)
         except Wrong as wrong:
-            return plain_failure(str(wrong), wrong.place or self._place, self._who, wrong.hint)
+            return plain_failure(str(wrong), wrong.place or self._place, self.who, wrong.hint)
         except Quit:
             pass
         finally:
@@ -110,7 +112,7 @@ class Section:
 
     def order(self) -> None:
         """Have its connection made ready: it will be used soon."""
-        self._door.order(self._who, self._settings)
+        self._door.order(self._name, self._settings)
 
     def begin(self, query: str) -> None:
         """Send a query of the engine's own ahead; the next `ask` is for the same and takes its answer.
@@ -150,7 +152,7 @@ class Section:
             answer = self._heard() or self._connected().ask(query, deadline=self._deadline)
             return self._after(answer, place, seconds)
         except ConnectionLost as refused:
-            return error_failure(refused.error, place, self._who)
+            return error_failure(refused.error, place, self.who)
 
     def _connected(self) -> Connection:
         """Connect, again where a crash of the server between two sections took the connection away."""
@@ -162,7 +164,7 @@ class Section:
                 self._door.note_end()
                 raise ConnectionLost(SILENT)
         if self._link is None:
-            self.adopt(self._door.open(self._who, self._stop, self._settings, self.notice, again=True))
+            self.adopt(self._door.open(self._name, self._stop, self._settings, self.notice, again=True))
         assert self._link is not None, "adopted just now"
         self._doubted = False
         return self._link
@@ -214,7 +216,7 @@ class Section:
 
     def notice(self, raw: pq.abc.PGresult) -> None:
         """Take a notice of the server."""
-        self._voices.hear(self._who, self._place, raw)
+        self._voices.hear(self.who, self._place, raw)
 
     def _perform(self, item: Item, seconds: float) -> Failure | None:
         self._place = item.place
@@ -296,7 +298,7 @@ class Section:
 
     def _echo(self, text: str) -> None:
         line = text.removesuffix("\n")
-        self._voices.say(f"{self._who}: {line}")
+        self._voices.say(f"{self.who}: {line}")
         if self._place is None or self._aside:
             return
         if line == text:
@@ -314,17 +316,17 @@ class Section:
         if answer.interrupted:
             if self._link is not None and self._link.silent:
                 self._door.note_silence()
-            text = f"{self._who} was stopped: it did not end within {seconds:g}s"
+            text = f"{self.who} was stopped: it did not end within {seconds:g}s"
             if self._stop.is_set():
-                text = f"{self._who} was stopped with the run"
-            return Failure("timeout", (), text, place, session=self._who)
+                text = f"{self.who} was stopped with the run"
+            return Failure("timeout", (), text, place, session=self.who)
         if self._hear is not None and place is not None:
             self._read(answer, place, send)
         for line in answer.copied:
-            self._voices.say(f"{self._who}: {line}")
+            self._voices.say(f"{self.who}: {line}")
         if answer.error is None:
             return None
-        failure = error_failure(answer.error, place, self._who, self._about)
+        failure = error_failure(answer.error, place, self.who, self._about)
         if answer.error.lost or self._state.is_on("ON_ERROR_STOP"):
             return failure
         self._voices.say(f"{failure.place}: {failure.text} (ON_ERROR_STOP is off)")

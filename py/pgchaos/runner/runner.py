@@ -171,10 +171,7 @@ class Runner:
             return self._run(job)
 
     def _run(self, job: Job) -> Done | SpecDone:
-        answering = self.server.answering
-        # it may by now
-        if answering.silent and not answering.ask():
-            raise ServerError("the server does not answer: its processes may be stopped")
+        self.server.answering.demand()
         with self._turn(alone=job.alone):
             return self._run_here(job)
 

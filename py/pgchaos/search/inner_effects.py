@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
@@ -86,7 +85,7 @@ class Inside:
             return
         self._asked = True
         names = {"calls": _array(self._calls), "tables": _array(self._tables)}
-        answer = link.ask(_QUERY.format(**names), deadline=time.monotonic() + _PATIENCE)
+        answer = link.ask(_QUERY.format(**names), deadline=link.within(_PATIENCE))
         # where it cannot be asked, the runs say why; this is but a remark
         for kind, name, trigger in (row for result in answer.results for row in result.rows()):
             lines = self._calls if kind == "function" else self._tables

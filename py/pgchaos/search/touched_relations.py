@@ -8,7 +8,6 @@ a failed statement touched are in no list of locks.
 from __future__ import annotations
 
 import re
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -167,7 +166,7 @@ def _may_commute(scenario: Scenario) -> bool:
 
 
 def _rows(link: Connection, query: str) -> list[Row]:
-    answer = link.ask(query, deadline=time.monotonic() + _PATIENCE)
+    answer = link.ask(query, deadline=link.within(_PATIENCE))
     if answer.error is not None:
         raise ConnectionLost(answer.error)
     return [row for result in answer.results for row in result.rows()]

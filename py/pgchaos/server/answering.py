@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from pgchaos.server.conninfo import make_conninfo
-from pgchaos.server.settings import ServerError
+from pgchaos.server.settings import SILENT, ServerError
 from pgchaos.server.threads import start
 
 _UNASKED = 1.0
@@ -25,9 +25,11 @@ _UNASKED = 1.0
 _CONNECT_LIMIT = 2
 """Seconds for a server that answers to take one connection; libpq takes no less."""
 
-_IN_DOUBT = 4.0
+_IN_DOUBT = 3.0
 """Seconds for what a server does while one of its backends is stopped: DROP DATABASE waits for all of them."""
 
+ANSWERS_WITHIN = 8
+"""Seconds for all hosts of a connection string together, where the user gives no connect_timeout."""
 Connection = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
 
@@ -59,6 +61,9 @@ class Answering:
     def doubt(self) -> None:
         """Ask in the background: a backend did not answer, and it may be the whole server that does not."""
         self._doubted = True
+        self._ask_soon()
+
+    def _ask_soon(self) -> None:
         if self._doubt is None or not self._doubt.is_alive():
             self._doubt = threading.Thread(target=self.ask, name="pgchaos asks", daemon=True)
             with suppress(ServerError):  # no room for a thread: it is found out later
@@ -93,6 +98,15 @@ class Answering:
                 self.silent = False
         return not self.silent
 
+    def demand(self) -> None:
+        """Go on only where the server answers; one that did not is asked once more.
+
+        Raises:
+            ServerError: it does not answer.
+        """
+        if self.silent and not self.ask():
+            raise ServerError(SILENT)
+
     def wait(self, done: Callable[[float], bool], limit: float = math.inf) -> bool:
         """Wait for something that the server does.
 
@@ -109,6 +123,21 @@ class Answering:
                 return True
             self.ask()
         return done(0.0 if self.silent else max(0.0, end - time.monotonic()))
+
+    def wait_on(self, changed: threading.Condition, seconds: float) -> None:
+        """Wait for a change that comes of what the server does, no longer than it takes to ask whether it answers.
+
+        Args:
+            changed: held by who calls, who looks again afterwards and may call again.
+            seconds: to wait at most.
+
+        Raises:
+            ServerError: it does not answer.
+        """
+        if not changed.wait(min(seconds, _UNASKED)):
+            self._ask_soon()
+        if self.silent:
+            raise ServerError(SILENT)
 
     def join(self, thread: threading.Thread, limit: float) -> bool:
         """Wait for the end of a thread that has the server do something.

@@ -34,11 +34,14 @@ class Pool:
         maker: makes them; from now on only the pool's thread uses it. Where several are waited for, a second thread
             helps: making one is mostly waiting, for checkpoints and the disk.
         ahead: clones that are kept ready for each set that was asked for.
+        answering: of the server.
         before: called by the thread before it makes the first database; what it raises is told to those who wait.
     """
 
-    def __init__(self, maker: DatabaseFactory, ahead: int, before: Callable[[], None] = _nothing) -> None:
-        self._maker, self._before = maker, before
+    def __init__(
+        self, maker: DatabaseFactory, ahead: int, answering: Answering, before: Callable[[], None] = _nothing
+    ) -> None:
+        self._maker, self._before, self._answering = maker, before, answering
         self._ahead = ahead
         self._changed = threading.Condition()
         self._stocks: dict[tuple[str, ...], DatabaseQueue] = {}
@@ -84,6 +87,7 @@ class Pool:
             return self._taken(stock, limit, self._look)
 
     def _taken(self, stock: DatabaseQueue, limit: float, look: Callable[[DatabaseQueue], str]) -> str:
+        self._answering.demand()
         end = time.monotonic() + limit
         self._start()
         stock.waiting += 1
@@ -92,7 +96,7 @@ class Pool:
             while not (name := look(stock)):
                 if time.monotonic() > end:
                     raise ServerError(f"no database was made within {limit:g} s")
-                self._changed.wait(end - time.monotonic())
+                self._answering.wait_on(self._changed, end - time.monotonic())
         finally:
             stock.waiting -= 1
             self._changed.notify_all()
@@ -210,12 +214,11 @@ class Pool:
                 self._closing, self._drop_all = True, drop
                 self._changed.notify_all()
 
-    def close(self, drop: bool, answering: Answering, limit: float = 30.0) -> list[str]:
+    def close(self, drop: bool, limit: float = 30.0) -> list[str]:
         """Stop making databases.
 
         Args:
             drop: as for `end`.
-            answering: of the server.
             limit: seconds to wait for that, as long as the server answers.
 
         Returns:
@@ -223,7 +226,7 @@ class Pool:
         """
         self.end(drop)
         if self._thread.is_alive():
-            answering.join(self._thread, limit)
+            self._answering.join(self._thread, limit)
         return sorted(self._maker.ledger.made.copy())
 
     def _start(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 
 from pgchaos.server import binaries
+from pgchaos.server.answering import ANSWERS_WITHIN, within
 from pgchaos.server.environment import environment
 from pgchaos.server.offered_extensions import offer
 from pgchaos.server.settings import ServerError
@@ -68,7 +69,7 @@ def demand(conninfo: str, given: Path | None) -> None:
     except ServerError:
         if given is not None:
             raise
-        with psycopg.connect(conninfo, autocommit=True) as conn:
+        with psycopg.connect(conninfo, autocommit=True) as conn, within(ANSWERS_WITHIN, conn):
             if offer(conn, "pgtap") is None:
                 raise
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import psycopg
 
 from pgchaos.safe_output import hide
+from pgchaos.server.answering import ANSWERS_WITHIN, within
 from pgchaos.server.conninfo import make_conninfo, read_conninfo
 from pgchaos.server.event_triggers import silence
 from pgchaos.server.pooler import behind_pooler, pooler
@@ -18,8 +19,6 @@ from pgchaos.server.select import Choice
 from pgchaos.server.settings import ServerError
 
 OLDEST = 14
-_ANSWERS_WITHIN = 8
-"""Seconds for all hosts of a connection string together, where the user gives no connect_timeout."""
 _LEAST_A_HOST = 2
 """Seconds: libpq takes no less."""
 _SOON = 2.0
@@ -95,7 +94,7 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
     conninfo = _complete(base, choice, ours)
     began = time.monotonic()
     try:
-        with psycopg.connect(conninfo, autocommit=True) as conn:
+        with psycopg.connect(conninfo, autocommit=True) as conn, within(_patience(conn), conn):
             row = conn.execute(_QUESTION).fetchone()
             info = conn.info
             if in_place and not names_database(choice.conninfo or "", os.environ):
@@ -147,6 +146,12 @@ def _advice(conninfo: str, choice: Choice, error: psycopg.OperationalError, took
     return what_to_do(conninfo, choice, str(error), os.environ)
 
 
+def _patience(conn: psycopg.Connection[tuple[object, ...]]) -> float:
+    """Say how many seconds the server may take for the first look: as many as to connect."""
+    value = next((one.val for one in conn.pgconn.info if one.keyword == b"connect_timeout"), None) or b""
+    return float(value) if value.isdigit() and int(value) else ANSWERS_WITHIN
+
+
 def _loud(conn: psycopg.Connection[tuple[object, ...]]) -> tuple[str, ...]:
     with conn.transaction(force_rollback=True):
         return silence(conn)
@@ -160,7 +165,11 @@ def _refuse_pooler(conninfo: str, announced: int, backend: object) -> None:
 def _look_without_options(conninfo: str) -> None:
     """Look whether it was a pooler that refused a connection: PgBouncer takes no startup options."""
     bare = make_conninfo(conninfo, options="")
-    with contextlib.suppress(psycopg.Error), psycopg.connect(bare, autocommit=True) as conn:
+    with (
+        contextlib.suppress(psycopg.Error),
+        psycopg.connect(bare, autocommit=True) as conn,
+        within(_patience(conn), conn),
+    ):
         row = conn.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
         assert row is not None
         _refuse_pooler(bare, conn.info.backend_pid, row[0])
@@ -215,7 +224,7 @@ def _complete(base: str, choice: Choice, ours: bool) -> str:
         # libpq counts it anew for each host
         named = given.get("hostaddr") or given.get("host") or os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST")
         hosts = str(named or "").count(",") + 1
-        missing["connect_timeout"] = str(max(_LEAST_A_HOST, _ANSWERS_WITHIN // hosts))
+        missing["connect_timeout"] = str(max(_LEAST_A_HOST, ANSWERS_WITHIN // hosts))
     if not ours and not choice.database:
         # pg_hba.conf may permit the named database only; where none is named, the one that every server has
         missing["dbname"] = "postgres"

@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from pgchaos.server.answering import Answering
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.database_pool import Pool
-from pgchaos.server.outside_schemas import Outside, look_outside
+from pgchaos.server.outside_schemas import Connection, Outside, look_outside
 from pgchaos.server.plain_database import Lent
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.schema_pool import A_SCHEMA, SharedDatabase
@@ -199,11 +198,17 @@ class SandboxProvider:
         with self._looking:
             if extensions not in self._outside:
                 try:
-                    with psycopg.connect(self._server.conninfo(name), autocommit=True) as conn:
+                    with self._connected(name) as conn:
                         self._outside[extensions] = look_outside(conn)
                 except psycopg.Error as error:
                     raise ServerError(f"cannot look at database {name}: {str(error).strip()}") from error
             return self._outside[extensions]
+
+    @contextmanager
+    def _connected(self, name: str) -> Iterator[Connection]:
+        conninfo = self._server.conninfo(name)
+        with psycopg.connect(conninfo, autocommit=True) as conn, self._server.answering.attending(conn):
+            yield conn
 
     @contextmanager
     def rehearsals(self, extensions: Extensions) -> Iterator[Rehearsals]:
@@ -258,7 +263,7 @@ class SandboxProvider:
 
     def _changed(self, outside: Outside, own: SharedDatabase) -> list[str]:
         try:
-            with psycopg.connect(self._server.conninfo(own.name), autocommit=True) as conn:
+            with self._connected(own.name) as conn:
                 rows = conn.execute(outside.catalogs.query.encode()).fetchall()
         except psycopg.Error as error:
             raise ServerError(f"cannot look at database {own.name}: {str(error).strip()}") from error
@@ -283,22 +288,22 @@ class SandboxProvider:
         for shared in list(self._shared.values()):
             shared.rest(limit)
 
-    def close(self, answering: Answering, limit: float) -> None:
+    def close(self, limit: float) -> None:
         """Lend no more, and close all connections; the databases go by the pool.
 
         Args:
-            answering: of the server.
             limit: seconds to wait for what is being done in a shared database.
         """
         # those in use that are spoiled, too
         for shared in {*self._users, *self._shared.values()}:
-            shared.close(lambda thread: answering.join(thread, limit))
+            shared.close(lambda thread: self._server.answering.join(thread, limit))
         for shelf in (*list(self._shelves.values()), *self._plain.shelves()):
             shelf.close()
 
     def _shared_database(self, name: str) -> SharedDatabase:
         parameters = {"search_path": f"{A_SCHEMA}, public", "chaos.run": A_SCHEMA}
-        return SharedDatabase(name, self._server.conninfo(name), self._server.conninfo_with(parameters, name))
+        server = self._server
+        return SharedDatabase(name, server.conninfo(name), server.conninfo_with(parameters, name), server.answering)
 
     @contextmanager
     def _schema_in(self, shared: SharedDatabase) -> Iterator[Sandbox]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
+from pgchaos.server.answering import Answering
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.database_factory import connect_for_long
 from pgchaos.server.settings import ServerError
@@ -43,10 +44,11 @@ class SharedDatabase:
         name: of the database. It is dropped by who made it, with all that could not be dropped here.
         conninfo: how to connect to it.
         inside: how a session of a scenario does so, with A_SCHEMA where its schema stands.
+        answering: of its server.
     """
 
-    def __init__(self, name: str, conninfo: str, inside: str) -> None:
-        self.name = name
+    def __init__(self, name: str, conninfo: str, inside: str, answering: Answering) -> None:
+        self.name, self._answering = name, answering
         self._inside = inside
         self.spoiled: tuple[str, ...] = ()
         """What has been found to be changed in it outside its schemas."""
@@ -73,6 +75,7 @@ class SharedDatabase:
         Raises:
             ServerError: none can be made; the message says why.
         """
+        self._answering.demand()
         end = time.monotonic() + limit
         with self._changed:
             if self._broken:
@@ -83,7 +86,7 @@ class SharedDatabase:
                     raise ServerError(self._dead or self._broken or "the server is being closed")
                 if time.monotonic() > end:
                     raise ServerError(f"no schema was made within {limit:g} s")
-                self._changed.wait(end - time.monotonic())
+                self._answering.wait_on(self._changed, end - time.monotonic())
             name = self._ready.popleft()
             if self._lacks():
                 self._changed.notify_all()

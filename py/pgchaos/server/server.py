@@ -90,7 +90,7 @@ class Server(ServerInfo):
         self._named = NamedDatabase(self)
         maker = DatabaseFactory(self.administrative(), self.run, self.ours, settings.pgtap, CreatedDatabases())
         self._lease = Lease(maker.another())
-        self._pool = Pool(maker, settings.clones, self.watch_over)
+        self._pool = Pool(maker, settings.clones, self.answering, self.watch_over)
         self._lending = SandboxProvider(self, self._pool, self.spare)
         self._in_use = 0
         self.notes: list[str] = []
@@ -197,14 +197,14 @@ class Server(ServerInfo):
             ServerError: it cannot be looked at.
         """
         try:
-            with self.connect() as conn:
+            with self.connect() as conn, self.answering.attending(conn):
                 look = look_at_contents(conn)
         except psycopg.Error as error:
             raise ServerError(f"cannot look at database {self.database}: {str(error).strip()}") from error
 
         def changed() -> list[str]:
             try:
-                with self.connect() as conn:
+                with self.connect() as conn, self.answering.attending(conn):
                     rows = conn.execute(look.query.encode()).fetchall()
             except psycopg.Error as error:
                 return [f"what cannot be looked at any more ({str(error).strip()})"]
@@ -295,7 +295,7 @@ class Server(ServerInfo):
 
     def _remove_dead_runs(self) -> None:
         try:
-            with self.connect() as conn:
+            with self.connect() as conn, self.answering.attending(conn):
                 _, left = remove_dead_runs(conn, self.administrative())
         except psycopg.Error as error:
             raise ServerError(f"cannot look for databases of earlier runs: {str(error).strip()}") from error
@@ -310,7 +310,7 @@ class Server(ServerInfo):
 
     def _close_lending(self) -> None:
         self.watches.close()
-        self._lending.close(self.answering, limit=0.5 if self.ours else 5.0)
+        self._lending.close(limit=0.5 if self.ours else 5.0)
 
     def close(self) -> list[str]:
         """Drop what the run made and stop a private server; more than once does no harm, nor does a dead server.
@@ -321,11 +321,11 @@ class Server(ServerInfo):
         self._close_lending()
         self._own.close()
         if self.private is not None:
-            self._pool.close(drop=False, answering=self.answering, limit=0.5)
+            self._pool.close(drop=False, limit=0.5)
             self.private.close()
             return []
         self._lease.end(self.answering)
-        left = self._pool.close(drop=True, answering=self.answering)
+        left = self._pool.close(drop=True)
         if self._guard.end(self.answering, clean=not left and self._named.clean):
             return []
         return self._left(left)

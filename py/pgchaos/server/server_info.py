@@ -181,7 +181,7 @@ class ServerInfo:
             ServerError: the server does not answer.
         """
         try:
-            with self.connect() as conn:
+            with self.connect() as conn, self.answering.attending(conn):
                 yield conn
         except psycopg.OperationalError as error:
             raise ServerError(f"the server does not answer: {str(error).strip()}") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SILENT = "the server does not answer: its processes may be stopped"
+
 
 class Conninfo(str):
     """A connection string; its repr, which tracebacks and `pytest -l` show, shows nothing of it."""

@@ -1,0 +1,104 @@
+"""A backend of one of the run's own connections answers nothing any more: it is waited for briefly."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from pgchaos.engine.amcheck import corruptions
+from pgchaos.engine.connection import Connection
+from pgchaos.engine.history_tables import fill
+from pgchaos.engine.stop import Stop
+from pgchaos.language.reader import read
+from pgchaos.results import RunResult
+from pgchaos.server import Server, ServerSettings, open_server
+from tests.engine.playing import Play
+from tests.freezing import stop
+from tests.waiting import until
+
+_SOON = 12.0
+"""Seconds: 6 on a machine that has nothing else to do, of them 1 the limit of the scenario; it was 20 to 70."""
+_MOMENT = "SELECT pg_sleep(0.7);"
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Server]:
+    with open_server(ServerSettings()) as server:
+        yield server
+
+
+@contextmanager
+def _freezing(server: Server, application: str) -> Iterator[list[float]]:
+    """Stop the backend of one of the run's own connections while another one sleeps."""
+    go_on: list[Callable[[], None]] = []
+    when: list[float] = []
+
+    def looked() -> list[int]:
+        with server.connect() as conn:
+            rows = conn.execute(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = %s"
+                " AND EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')",
+                [application],
+            ).fetchall()
+        return [int(str(pid)) for (pid,) in rows]
+
+    def freeze() -> None:
+        go_on.append(stop(server, until(looked, "a session sleeps, and the connection is there")))
+        when.append(time.monotonic())
+
+    thread = threading.Thread(target=freeze)
+    thread.start()
+    try:
+        yield when
+    finally:
+        thread.join(60)
+        for one in go_on:
+            one()
+
+
+CASES = {
+    "search": (
+        "looks",
+        f"-- chaos:schedule explore 20\n-- chaos:setup\nCREATE TABLE t (n int);\n{_MOMENT}\n"
+        "-- chaos:session one\nUPDATE t SET n = 1;\n-- chaos:session two\nINSERT INTO t VALUES (1);\n"
+        "-- chaos:check\nSELECT pass('checked');",
+    ),
+    "invariant": (
+        "invariant",
+        "-- chaos:invariant at end\nSELECT true AS it_is;\n"
+        f"-- chaos:session one\n{_MOMENT}\n-- chaos:check\nSELECT pass('checked');",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_frozen_backend_of_the_run_s_own_is_not_waited_for(own: Server, tmp_path: Path, case: str) -> None:
+    application, text = CASES[case]
+    with _freezing(own, application) as when:
+        result = Play(own, tmp_path)(f"-- chaos:timeout 1s\n{text}")
+        ended = time.monotonic()
+    assert not result.failures
+    assert ended - when[0] < _SOON
+
+
+@pytest.mark.parametrize("what", ["history", "amcheck"])
+def test_a_question_takes_no_longer_than_the_scenario_may(own: Server, tmp_path: Path, what: str) -> None:
+    text = "-- chaos:tags corruption\n-- chaos:check\nSELECT pass('checked');"
+    with closing(Stop()) as calm, own.sandbox() as sandbox, closing(Connection(sandbox.conninfo, calm)) as link:
+        link.limit, link.impatient = 1.0, True
+        go_on = stop(own, [link.pid])
+        began = time.monotonic()
+        if what == "history":
+            failure = fill(link, RunResult(1))
+            told = "" if failure is None else failure.text
+        else:
+            _, (told,) = corruptions(link, read(tmp_path / "x.sql", raw=text.encode()), sandbox, asked=False)
+        took = time.monotonic() - began
+        go_on()
+    assert told
+    assert took < _SOON
