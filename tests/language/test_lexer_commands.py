@@ -120,9 +120,9 @@ def test_unsupported_commands_take_their_line_with_them(text: str, mistake: str)
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        (r"\gset p", r"\gset with nothing before it; take away the `;` that ends the statement before"),
-        (r"\gexec", r"\gexec with nothing before it; take away the `;` that ends the statement before"),
-        (r"\g", r"\g with nothing before it; take away the `;` that ends the statement before"),
+        (r"\gset p", r"\gset with nothing before it; remove the `;` that ends the statement before"),
+        (r"\gexec", r"\gexec with nothing before it; remove the `;` that ends the statement before"),
+        (r"\g", r"\g with nothing before it; remove the `;` that ends the statement before"),
         (
             r"SELECT 2 \g out.txt",
             r"\g out.txt: no file is written and nothing is piped; plain \g sends the statement like `;`, and"

@@ -162,25 +162,6 @@ def test_a_forced_colon_or_semicolon_loses_its_backslash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("SELECT is (count(*), 1)", {"is", "count"}),
-        ("SELECT tap.Is(1, 2)", {"is"}),
-        ("SELECT 'ok(', \"ok\"(1), $$ok($$ /* ok( */ -- ok(", set()),
-        ("SELECT x$ok(1), 1ok(2)", {"x$ok"}),
-        ("INSERT INTO plan (a) VALUES (1)", {"values"}),
-        ("INSERT INTO s . plan (a) SELECT ok(1)", {"ok"}),
-        ("CREATE TABLE IF NOT EXISTS plan (a int)", set()),
-        ("WITH ok (a) AS (SELECT 1) SELECT 1", {"as"}),
-        ("SELECT :ok (1)", set()),
-        ("SELECT ok\n (1)", {"ok"}),
-    ],
-)
-def test_the_functions_that_it_may_call(text: str, words: set[str]) -> None:
-    assert only(f"{text}\n;").words == words
-
-
-@pytest.mark.parametrize(
     ("text", "slices"),
     [
         ("SELECT a[1:n]", {"n"}),
@@ -193,7 +174,7 @@ def test_the_functions_that_it_may_call(text: str, words: set[str]) -> None:
     ],
 )
 def test_names_in_slices(text: str, slices: set[str]) -> None:
-    assert only(f"{text};").slices == slices
+    assert only(f"{text};").slice_variables == slices
 
 
 @pytest.mark.parametrize(
@@ -206,7 +187,7 @@ def test_names_in_slices(text: str, slices: set[str]) -> None:
     ],
 )
 def test_names_in_dollar_quotes(text: str, quoted: set[str]) -> None:
-    assert only(f"{text};").quoted == quoted
+    assert only(f"{text};").dollar_variables == quoted
 
 
 def test_comments_are_told_with_the_statement_that_they_stand_in() -> None:

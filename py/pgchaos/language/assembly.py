@@ -188,7 +188,7 @@ def _check(reading: Parser, scenario: Scenario, sessions: dict[str, Session]) ->
     if scenario.sandbox == "schema":
         extensions = frozenset(scenario.extensions)
         check_schema_sandbox(bodies, _replaced(reading), reading.head.matrix, extensions, unclear, reading.complain)
-    reading.unended.tell_of_the_last(unclear)
+    reading.unended.report_unfinished(unclear)
     if reading.stray is not None and not reading.lost:
         _stray(reading, reading.stray)
         return ()

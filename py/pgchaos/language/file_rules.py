@@ -176,7 +176,12 @@ def _used_in(body: SectionBuilder, matrix: Mapping[str, Matrix]) -> set[str]:
     used: set[str] = set()
     for sql in body.sources:
         # what stands in a dollar quote or a slice is told of by itself
-        used |= _variables((*sql.parts, *sql.prefix)) | sql.quoted | sql.slices | _asked_in(sql.text, matrix)
+        used |= (
+            _variables((*sql.parts, *sql.prefix))
+            | sql.dollar_variables
+            | sql.slice_variables
+            | _asked_in(sql.text, matrix)
+        )
     for item in body.items:
         if isinstance(item, Meta):
             for parts in item.args:

@@ -1,7 +1,7 @@
-"""What the lexer cuts a file into; the reader makes sections, sessions and steps of these.
+"""What the psql scanner cuts a file into; the parser makes sections, sessions and steps of these lexemes.
 
-Lines are counted from 1 in the file that was scanned. Nobody changes a lexeme; they are not frozen all the same, for
-that costs three times as much for each, and there are thousands of files at collection.
+Lines are counted from 1 in the scanned file. Nothing changes a lexeme, but a frozen dataclass costs three times as much
+to create, and collection creates thousands.
 """
 
 from __future__ import annotations
@@ -11,26 +11,24 @@ from typing import TypeAlias
 
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Parts, Send
-from pgchaos.language.sql_skeleton import called
 
 
 @dataclass(slots=True)
 class Sql:
-    r"""A statement, or a `\;` group, with what ended it.
+    r"""A statement, or a `\;` group, with its terminator.
 
     Args:
         place: the line of its first word (after white space and comments).
-        text: as written, from its first word to before its terminator, trailing white space taken off.
+        text: as written, from its first word to its terminator, without trailing white space.
         parts: the same, cut at its psql variables.
         verb: its first word in capitals; '' where it does not begin with a word.
-        send: how it ends.
+        send: its terminator.
         prefix: the argument of `\gset`.
         copy: inline data of COPY … FROM STDIN, else None.
-        finished: False where the file, or the included file that it stands in, ended before its terminator. `psql -f`
-            sends it there, with ON_ERROR_STOP too (mainloop.c), and so does a plain pgTAP file; a scenario may not.
-        skeleton: its text with the insides of quotes and all comments taken out.
-        slices: names of variables-like texts in `[a:name]` (checked by the reader against names of ours).
-        quoted: names as in `:name` that stand inside its dollar quotes (checked likewise).
+        finished: False where its file ended before a terminator. `psql -f` sends it there, with ON_ERROR_STOP too
+            (mainloop.c), and so does a plain pgTAP file; a scenario must not.
+        slice_variables: names in `[a:name]`, which psql takes for variables.
+        dollar_variables: names as in `:name` in its dollar quotes, where psql sets no variables.
     """
 
     place: Place
@@ -41,21 +39,15 @@ class Sql:
     prefix: Parts = ()
     copy: str | None = None
     finished: bool = True
-    skeleton: str = ""
-    slices: frozenset[str] = frozenset()
-    quoted: frozenset[str] = frozenset()
-
-    @property
-    def words(self) -> frozenset[str]:
-        """The identifiers directly before a `(` outside quotes, lower case: the functions that it may call."""
-        return called(self.skeleton)
+    slice_variables: frozenset[str] = frozenset()
+    dollar_variables: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class Command:
-    r"""A meta-command of psql that is no terminator: its name without the backslash, and its arguments.
+    r"""A meta-command that is no terminator: its name without the backslash, and its arguments.
 
-    `\i`, `\ir` and `\include_relative` stay commands: the reader reads the file that they name.
+    `\i`, `\ir` and `\include_relative` stay commands: `Source` reads the files that they name.
     """
 
     place: Place
@@ -69,9 +61,9 @@ class Comment:
 
     Args:
         place: its line.
-        text: the whole comment, from its `--` to before the end of the line.
-        inside: the place of the unfinished statement that it stands in, else None.
-        alone: True where nothing but white space stands before it on its line.
+        text: from its `--` to the end of the line.
+        inside: the place of the unfinished statement around it, else None.
+        alone: only white space is before it on its line.
     """
 
     place: Place
@@ -87,7 +79,7 @@ class Mistake:
     Args:
         place: its line.
         text: what is wrong.
-        inside: of a meta-command that stands inside an unfinished statement, the place of that, whose Sql it follows.
+        inside: the place of the unfinished statement around a meta-command, whose Sql it follows.
     """
 
     place: Place
@@ -97,45 +89,32 @@ class Mistake:
 
 Lexeme: TypeAlias = "Sql | Command | Comment | Mistake"
 
+OPEN_QUOTE = "unterminated quoted string: the closing ' is missing"
+OPEN_NAME = 'unterminated quoted identifier: the closing " is missing'
+NOT_CLOSED = "an opening parenthesis in line {} is not closed"
 
-class Lines:
-    """Counts lines on the way through a text.
 
-    Args:
-        text: the text; positions asked for must not decrease.
-    """
+class LineCounter:
+    """Gives the lines of positions in a text, which must not decrease."""
 
-    __slots__ = ("_at", "_cuts", "_line", "_text")
+    __slots__ = ("_at", "_line", "_removed", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
         self._line = 1
-        self._cuts: list[tuple[int, int]] = []
+        self._removed: list[tuple[int, int]] = []
 
     def line(self, at: int) -> int:
-        """Say in which line of the whole text a position stands.
-
-        Args:
-            at: the position, not before the last one asked for.
-
-        Returns:
-            The line, from 1.
-        """
-        while self._cuts and self._cuts[0][0] <= at:
-            self._line += self._cuts.pop(0)[1]
+        """Give the line of a position in the original text, from 1."""
+        while self._removed and self._removed[0][0] <= at:
+            self._line += self._removed.pop(0)[1]
         if at > self._at:
             self._line += self._text.count("\n", self._at, at)
             self._at = at
         return self._line
 
-    def cut(self, text: str, at: int, lines: int) -> None:
-        """Take note that lines were cut out.
-
-        Args:
-            text: what is left of the text.
-            at: where they stood, after all positions asked for.
-            lines: how many.
-        """
+    def remove(self, text: str, at: int, lines: int) -> None:
+        """Note that `lines` were removed at a position after all those asked for, and that `text` is left."""
         self._text = text
-        self._cuts.append((at, lines))
+        self._removed.append((at, lines))

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from pgchaos.language.encodings import encoding_named
 from pgchaos.language.section_items import Parts
+from pgchaos.language.sql_tokens import tokenize
 
 TERMINATORS = frozenset({"g", "gx", "gset", "gexec"})
 _SHOWS = re.compile(
@@ -65,9 +66,7 @@ _INSTEAD = {
 """psql's other commands, and what to do instead."""
 
 _DIRECTIVE = re.compile(r"(?:^|\s)--\s*chaos:", re.I)
-_GIVES_ROWS = re.compile(
-    r"\W*(?:SELECT|WITH|VALUES|TABLE|SHOW|FETCH|EXECUTE|CALL|EXPLAIN)\b|.*\bRETURNING\b", re.I | re.S
-)
+_GIVES_ROWS = ("select", "with", "values", "table", "show", "fetch", "execute", "call", "explain")
 
 SUPPORTED = tuple(sorted(TERMINATORS | _DISPLAY | RUN | SAME.keys() | {"copy"}))
 
@@ -175,4 +174,6 @@ def terminators(sql: str) -> str:
     Returns:
         `;`, or `;` and `\gset` for a statement that gives rows, each in backticks.
     """
-    return r"`;` or `\gset`" if _GIVES_ROWS.match(sql) else "`;`"
+    words = [token.text for token in tokenize(sql) if token.kind == "word"]
+    gives_rows = "returning" in words or (bool(words) and words[0] in _GIVES_ROWS)
+    return r"`;` or `\gset`" if gives_rows else "`;`"

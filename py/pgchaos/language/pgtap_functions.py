@@ -1,15 +1,14 @@
-"""pgTAP's functions, and where a statement calls one.
-
-TAP is read from check sections only: an assertion in a session would go unheard.
-"""
+"""pgTAP's functions, and which statements make or call them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.section_items import Statement
+from pgchaos.language.sql_tokens import SqlStatement, all_statements, function_calls, tokenize
 
 FUNCTIONS = frozenset(
     """
@@ -45,12 +44,7 @@ FUNCTIONS = frozenset(
 )
 """The functions of pgTAP 1.3.5 that print TAP or keep its plan."""
 
-_MADE = re.compile(r"\bfunction\s+(?:[\w\"]+\s*\.\s*)?\"?(\w+)\"?\s*\(", re.I)
-_LAST_WORD = re.compile(r"\w+$")
-_FAR = 60
-_NO_CALL_AFTER = frozenset(
-    {"into", "table", "exists", "references", "on", "with", "recursive", "index", "view", "as", "constraint", "update"}
-)
+_WORD = re.compile(r"\w+")
 
 
 def own_functions(statements: Iterable[Sql | Statement]) -> frozenset[str]:
@@ -60,32 +54,37 @@ def own_functions(statements: Iterable[Sql | Statement]) -> frozenset[str]:
         statements: of the file.
 
     Returns:
-        Their names in small letters, without schema.
+        Their names in lower case, without schema.
     """
-    return frozenset(found.lower() for sql in statements if sql.verb == "CREATE" for found in _MADE.findall(sql.text))
+    return frozenset().union(*(_made_functions(one.text) for one in statements if one.verb == "CREATE"))
 
 
-def called(sql: Sql, own: frozenset[str]) -> str | None:
-    """Find a call of a pgTAP function.
+@lru_cache(maxsize=1024)
+def _made_functions(text: str) -> frozenset[str]:
+    if "function" not in text.lower():
+        return frozenset()
+    return frozenset(filter(None, (_made_function(statement) for statement in all_statements(text))))
+
+
+def _made_function(statement: SqlStatement) -> str:
+    """Give the name in CREATE [OR REPLACE] FUNCTION, or ''."""
+    tokens = statement.tokens
+    if statement.verb != "create" or not any(token.is_word("function") for token in tokens[1:4]):
+        return ""
+    opening = next((at for at, token in enumerate(tokens) if token.is_symbol("(")), 0)
+    return tokens[opening - 1].text.lower() if opening else ""
+
+
+@lru_cache(maxsize=1024)
+def pgtap_calls(text: str) -> frozenset[str]:
+    """Find the functions of pgTAP that a statement calls outside its strings.
 
     Args:
-        sql: the statement.
-        own: functions that the file makes itself.
+        text: of the statement.
 
     Returns:
-        The name of one that it calls, or None.
+        Their names; a function that is called by its schema is none of pgTAP's.
     """
-    if FUNCTIONS.isdisjoint(sql.words):
-        return None
-    for word in sorted((sql.words & FUNCTIONS) - own):
-        # a table may have the name too: `INSERT INTO plan (id)`; and another schema's function is not pgTAP's
-        for found in re.finditer(rf"\b{word}\s*\(", sql.text, re.I):
-            before = sql.text[max(0, found.start() - _FAR) : found.start()].rstrip()
-            if not before.endswith(".") and _last_word(before) not in _NO_CALL_AFTER:
-                return word
-    return None
-
-
-def _last_word(text: str) -> str:
-    found = _LAST_WORD.search(text)
-    return found[0].lower() if found else ""
+    if FUNCTIONS.isdisjoint(_WORD.findall(text.lower())):
+        return frozenset()
+    return FUNCTIONS.intersection(call.name.lower() for call in function_calls(tokenize(text)) if not call.schema)

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 
 from pgchaos.language.model import Scenario
 from pgchaos.language.pgtap_functions import FUNCTIONS, own_functions
 from pgchaos.language.section_items import Meta, Statement
-from pgchaos.language.sql_skeleton import called
+from pgchaos.language.sql_tokens import all_statements, function_calls, tokenize
 
-_CREATES_PGTAP = re.compile(r"\bcreate\s+extension\s+(?P<there>if\s+not\s+exists\s+)?\"?pgtap\b", re.IGNORECASE)
-_DROPS_PGTAP = re.compile(r"\bdrop\s+extension\s+\"?pgtap\b", re.IGNORECASE)
-"""That it is dropped only if it exists says nothing of whether it does."""
-_CREATES_TOOLKIT = re.compile(r"\bcreate\s+extension\s+(?:if\s+not\s+exists\s+)?\"?pgchaos\b", re.IGNORECASE)
-_WHERE = re.compile(r"\b(?:schema|version)\b", re.IGNORECASE)
 _TOOLKIT = re.compile(
     # a name cast to regnamespace is an error where there is no such schema
     r"\bchaos\"?\s*\.|\bsearch_path\b.*\bchaos\b|'chaos'\s*::\s*(?:pg_catalog\s*\.\s*)?regnamespace\b",
     re.IGNORECASE | re.DOTALL,
 )
-_TEXT = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 class Contents(Enum):
-    """What is in a database before a file begins."""
+    """The contents of a database before a file begins."""
 
     NOTHING = "nothing"
     PGTAP = "pgTAP"
@@ -40,36 +34,50 @@ def contents_for(statements: Iterable[Statement]) -> Contents:
         statements: of the file.
 
     Returns:
-        Nothing where the file creates the extension pgTAP without dropping it before, or where it makes all of pgTAP's
-        functions that it calls; the toolkit only where it uses that.
+        NOTHING where the file creates the extension pgTAP without dropping it before, or makes all of pgTAP's functions
+        that it calls; TOOLKIT only where it uses that and does not create it.
     """
     statements = list(statements)
-    texts = [one.text for one in statements]
-    creating = next((at for at, text in enumerate(texts) if _creates(text)), None)
-    if creating is not None and not any(map(_DROPS_PGTAP.search, texts[: creating + 1])):
+    if _creates_pgtap(statements):
         return Contents.NOTHING
     own = own_functions(statements) & FUNCTIONS
-    if own:
-        calls = (called(_TEXT.sub("''", one.text)) for one in statements if one.verb != "CREATE")
-        if frozenset().union(*calls) & FUNCTIONS <= own:
-            return Contents.NOTHING
+    if own and _called(statements) & FUNCTIONS <= own:
+        return Contents.NOTHING
     uses = any(_TOOLKIT.search(one.text) for one in statements)
-    makes = any(_CREATES_TOOLKIT.search(one.text) for one in statements)
-    return Contents.TOOLKIT if uses and not makes else Contents.PGTAP
+    creates = any(words[:1] == ["create"] for one in statements for words, _ in _on_extension("pgchaos", one.text))
+    return Contents.TOOLKIT if uses and not creates else Contents.PGTAP
 
 
-def _creates(text: str) -> bool:
-    """Say whether a statement creates pgTAP so that it may not be there: `IF NOT EXISTS` alone does nothing then."""
-    found = _CREATES_PGTAP.search(text)
-    return found is not None and (found["there"] is None or _WHERE.search(text, found.end()) is not None)
+def _called(statements: Iterable[Statement]) -> set[str]:
+    texts = (one.text for one in statements if one.verb != "CREATE")
+    return {call.name.lower() for text in texts for call in function_calls(tokenize(text))}
+
+
+def _creates_pgtap(statements: Iterable[Statement]) -> bool:
+    for statement in statements:
+        for words, is_optional in _on_extension("pgtap", statement.text):
+            if words[0] == "drop" and not is_optional:
+                return False
+            # CREATE … IF NOT EXISTS alone does nothing where pgTAP is there already
+            if words[0] == "create" and not (is_optional and {"schema", "version"}.isdisjoint(words)):
+                return True
+    return False
+
+
+def _on_extension(name: str, text: str) -> Iterator[tuple[list[str], bool]]:
+    """Give the words of each CREATE or DROP EXTENSION of that name, and whether they have IF [NOT] EXISTS."""
+    if name not in text.lower():
+        return
+    for statement in all_statements(text):
+        words = [token.text.lower() for token in statement.tokens]
+        is_optional = words[2:3] == ["if"]
+        at = words.index("exists") + 1 if is_optional and "exists" in words else 2
+        if words[1:2] == ["extension"] and words[0] in ("create", "drop") and words[at : at + 1] == [name]:
+            yield words, is_optional
 
 
 def connects_again(scenario: Scenario) -> bool:
-    r"""Say whether a plain pgTAP file ends its connection by `\c` and begins another.
-
-    Args:
-        scenario: the file.
-    """
+    r"""Say whether a plain pgTAP file ends its connection by `\c` and begins another."""
     items = (item for part in scenario.checks for item in part.items)
     return any(isinstance(item, Meta) and item.name == "c" for item in items)
 
@@ -81,15 +89,15 @@ _DEEPEST = 5
 
 
 def prints_tap(path: Path, text: str, depth: int = 0) -> bool:
-    """Say whether a file seems to print TAP, by a glance at its text.
+    """Guess from the text of a file whether it prints TAP; every file of a collection is asked, so nothing is parsed.
 
     Args:
         path: of the file.
-        text: that it holds.
+        text: of the file.
         depth: how many files include this one.
 
     Returns:
-        True where it, or a file that it includes, calls pgTAP's plan() or its like, or writes a plan by hand.
+        True where it, or a file that it includes, calls pgTAP's plan() or the like, or writes a plan itself.
     """
     if _PGTAP.search(text) or _PLAN_BY_HAND.search(text):
         return True

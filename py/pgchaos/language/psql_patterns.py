@@ -50,7 +50,7 @@ WITHIN = re.compile(
       | (?P<name>"[^"]*")
       | (?P<dollar>\$)
       | (?P<block>/\*)
-      | (?P<forced>\\[;:])
+      | (?P<escaped>\\[;:])
       | (?P<slash>\\)
       | (?P<colon>:)
       | (?P<open_name>")

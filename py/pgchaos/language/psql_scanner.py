@@ -1,7 +1,7 @@
 r"""Cuts a file into statements, meta-commands and comments, as psql does, in one pass.
 
-The rules are those of psqlscan.l and psqlscanslash.l (PostgreSQL 16 to 18, standard_conforming_strings on). Where psql
-would carry on and a scenario is better told, it says so as a Mistake: nothing here raises.
+The rules are those of psqlscan.l and psqlscanslash.l (PostgreSQL 16 to 18, standard_conforming_strings on). Nothing
+here raises: what a scenario must not hold becomes a Mistake, also where psql would continue.
 """
 
 from __future__ import annotations
@@ -9,7 +9,17 @@ from __future__ import annotations
 import re
 
 from pgchaos.language.client_copy import WrongCopy, client_copy
-from pgchaos.language.lexemes import Command, Comment, Lexeme, Lines, Mistake, Sql
+from pgchaos.language.lexemes import (
+    NOT_CLOSED,
+    OPEN_NAME,
+    OPEN_QUOTE,
+    Command,
+    Comment,
+    Lexeme,
+    LineCounter,
+    Mistake,
+    Sql,
+)
 from pgchaos.language.meta_arguments import Arguments, arguments, line_end, without_semicolons
 from pgchaos.language.meta_commands import (
     ENDING,
@@ -42,18 +52,16 @@ from pgchaos.language.psql_patterns import (
     variable,
 )
 from pgchaos.language.section_items import Parts, Send
+from pgchaos.language.sql_tokens import open_parenthesis
 from pgchaos.language.statement_builder import StatementBuilder
-from pgchaos.language.unclosed import NOT_CLOSED, open_parenthesis
 
-OPEN_QUOTE = "unterminated quoted string: the closing ' is missing"
-OPEN_NAME = 'unterminated quoted identifier: the closing " is missing'
 COPY_OPEN = r"the data of this COPY … FROM STDIN does not end: a line \. is missing"
 MOST_CUTS = 500
 MOST_VARIABLES = 100_000
 CROWDED = f"more than {MOST_VARIABLES:,} variables of psql in one statement"
 COPY_CROWDED = (
-    f"more than {MOST_CUTS} times in this file something stands behind COPY … FROM STDIN; in the same line:"
-    " begin a new line for it, below the data"
+    f"more than {MOST_CUTS} times in this file something follows COPY … FROM STDIN; on the same line:"
+    " put it on a new line below the data"
 )
 
 
@@ -61,8 +69,8 @@ def scan(text: str, shown: str) -> list[Lexeme]:
     """Cut a file.
 
     Args:
-        text: of the file; CRLF and a byte order mark are read over, as psql does with the latter.
-        shown: the file's path as users are told of it.
+        text: of the file; CRLF counts as a newline, and a byte order mark is skipped, as in psql.
+        shown: the file's path in messages.
 
     Returns:
         All lexemes in order of line; comments and mistakes inside a statement follow it.
@@ -72,55 +80,48 @@ def scan(text: str, shown: str) -> list[Lexeme]:
 
 
 def copy_statement(place: Place, statement: str, data: str) -> Sql:
-    r"""Make the statement that a \copy sends.
-
-    Args:
-        place: of the command.
-        statement: COPY … FROM STDIN.
-        data: that it sends.
-    """
-    bones = next((found.skeleton for found in scan(f"{statement};\n\\.\n", "") if isinstance(found, Sql)), statement)
-    return Sql(place, statement, (statement,), "COPY", copy=data, skeleton=bones)
+    r"""Make the COPY … FROM STDIN that a \copy sends, with its data."""
+    return Sql(place, statement, (statement,), "COPY", copy=data)
 
 
 class _Scanner:
-    __slots__ = ("_at", "_cuts", "_draft", "_found", "_held", "_lines", "_shown", "_text")
+    __slots__ = ("_at", "_cuts", "_found", "_inside", "_lines", "_shown", "_statement", "_text")
 
     def __init__(self, text: str, shown: str) -> None:
         self._text = text
         self._shown = shown
-        self._lines = Lines(text)
+        self._lines = LineCounter(text)
         self._at = 0
         self._cuts = 0
         self._found: list[Lexeme] = []
-        self._held: list[Lexeme] = []  # what stands inside the unfinished statement and is told after it
-        self._draft: StatementBuilder | None = None
+        self._inside: list[Lexeme] = []  # comments and mistakes inside the unfinished statement, which they follow
+        self._statement: StatementBuilder | None = None
 
     def scan(self) -> list[Lexeme]:
         more = True
         while more:
-            more = self._between() if self._draft is None else self._within(self._draft)
+            more = self._between() if self._statement is None else self._within(self._statement)
         return self._found
 
     def _place(self, at: int) -> Place:
         return Place(self._shown, self._lines.line(at))
 
     def _mistake(self, at: int, text: str) -> None:
-        (self._found if self._draft is None else self._held).append(Mistake(self._place(at), text))
+        (self._found if self._statement is None else self._inside).append(Mistake(self._place(at), text))
 
     def _comment(self, start: int, end: int) -> None:
         text = self._text
         alone = not text[text.rfind("\n", 0, start) + 1 : start].strip(SPACES)
-        inside = self._draft.place if self._draft else None
+        inside = self._statement.place if self._statement else None
         comment = Comment(self._place(start), text[start:end], inside, alone)
-        (self._held if inside else self._found).append(comment)
+        (self._inside if inside else self._found).append(comment)
 
     def _between(self) -> bool:
         found = BETWEEN.match(self._text, self._at)
         assert found  # each part of the pattern may be empty
         kind, self._at = found.lastgroup, found.end()
         if kind is None:
-            self._draft = StatementBuilder(self._place(self._at), self._text, self._at)
+            self._statement = StatementBuilder(self._place(self._at), self._text, self._at)
         elif kind == "comment":
             self._comment(found.start(kind), self._at)
         elif kind == "block":
@@ -134,66 +135,66 @@ class _Scanner:
         if end < 0:
             self._unterminated(start, "unterminated block comment: */ is missing (block comments nest)")
         else:
-            if self._draft:
-                self._draft.hide(start, end, " ")
+            if self._statement:
+                self._statement.hide(start, end, " ")
             self._at = end
 
     def _unterminated(self, start: int, text: str) -> None:
         self._mistake(start, text)
         self._at = len(self._text)
-        if self._draft:
-            # the mistake says it all: that no terminator follows is not to be said again
-            self._close(self._draft, Send.PLAIN, self._at)
+        if self._statement:
+            # finished: the mistake already says that something is missing
+            self._close(self._statement, Send.PLAIN, self._at)
 
-    def _within(self, draft: StatementBuilder) -> bool:
+    def _within(self, statement: StatementBuilder) -> bool:
         text, at = self._text, self._at
         while True:
             found = WITHIN.match(text, at)
             assert found  # its last alternatives match anything that is left
             kind = found.lastgroup
             begin, at = at, found.end()
-            # what is most frequent comes first and stays in this loop: it makes up most of the time of a scan
+            # the most frequent kinds are handled in this loop, where a scan spends most of its time
             if kind == "open":
-                draft.depth += 1
+                statement.depth += 1
             elif kind == "close":
-                draft.depth -= draft.depth > 0
-            elif kind == "variable" and draft.variables < MOST_VARIABLES:
-                draft.variable(found.start(kind), at, variable(found[kind]))
+                statement.depth -= statement.depth > 0
+            elif kind == "variable" and statement.variables < MOST_VARIABLES:
+                statement.variable(found.start(kind), at, variable(found[kind]))
             elif kind == "name":
-                draft.hide(found.start(kind), at, '""')
-            elif kind == "forced":
-                draft.force(found.start(kind), at)
+                statement.hide(found.start(kind), at, '""')
+            elif kind == "escaped":
+                statement.escape(found.start(kind), at)
             elif kind not in ("colon", "more"):
                 break
         self._at = at
         start = found.start(kind or "end")
         match kind:
             case "semicolon":
-                if draft.ends_at(start):
-                    self._finish(draft, Send.PLAIN, start)
+                if statement.ends_at(start):
+                    self._finish(statement, Send.PLAIN, start)
             case "quote":
-                self._quote(draft, begin, start)
+                self._quote(statement, begin, start)
             case "comment":
-                draft.hide(start, at, " ")
+                statement.hide(start, at, " ")
                 self._comment(start, at)
             case "dollar":
-                self._dollar(draft, begin, start)
+                self._dollar(statement, begin, start)
             case "block":
                 self._block(start)
             case "slash":
                 self._command(start)
             case "variable":
                 self._mistake(start, CROWDED)
-                self._close(draft, Send.PLAIN, start)
+                self._close(statement, Send.PLAIN, start)
                 self._at = len(text)
             case "open_name":
                 self._unterminated(start, OPEN_NAME)
             case _:
-                self._close(draft, Send.PLAIN, start, finished=False)
+                self._close(statement, Send.PLAIN, start, finished=False)
                 return False
         return True
 
-    def _quote(self, draft: StatementBuilder, begin: int, start: int) -> None:
+    def _quote(self, statement: StatementBuilder, begin: int, start: int) -> None:
         text = self._text
         escapes = (
             start > begin
@@ -204,10 +205,10 @@ class _Scanner:
         if end < 0:
             self._unterminated(start, OPEN_QUOTE)
         else:
-            draft.hide(start, end, "''")
+            statement.hide(start, end, "''")
             self._at = end
 
-    def _dollar(self, draft: StatementBuilder, begin: int, start: int) -> None:
+    def _dollar(self, statement: StatementBuilder, begin: int, start: int) -> None:
         text = self._text
         if in_identifier(text, begin, start):
             self._at = _end(IDENTIFIER_REST.match(text, start), start + 1)
@@ -220,9 +221,9 @@ class _Scanner:
         if close < 0:
             self._unterminated(start, f"unterminated dollar-quoted string: the closing {opening[0]} is missing")
             return
-        draft.dollars(opening.end(), close)
+        statement.dollar_quote(opening.end(), close)
         self._at = close + len(opening[0])
-        draft.hide(start, self._at, "''")
+        statement.hide(start, self._at, "''")
 
     def _command(self, start: int) -> None:
         text = self._text
@@ -248,26 +249,26 @@ class _Scanner:
         elif name in RUN:
             self._run(start, name, given.args)
         else:
-            if self._draft:
-                self._draft.leave_out(start, self._at)
+            if self._statement:
+                self._statement.leave_out(start, self._at)
             if name in PRINTING and not given.wrong:
-                # psql obeys it at once, also within a statement
+                # psql runs it at once, also within a statement
                 self._found.append(Command(self._place(start), name, given.args))
 
     def _refuse(self, start: int, name: str) -> None:
-        """Say that a command is not supported, and read over what psql takes with it, which would be told of too."""
+        # what follows on its line would only give more mistakes
         text = self._text
         self._mistake(start, unsupported(name))
         self._at = line_end(text, start)
-        if self._draft and name in ENDING:
-            self._close(self._draft, Send.PLAIN, start)
+        if self._statement and name in ENDING:
+            self._close(self._statement, Send.PLAIN, start)
 
     def _client_copy(self, start: int, begin: int) -> None:
-        r"""Take a \copy, which has all of its line, and the data below it where that is not in a file."""
+        # \copy takes all of its line
         text = self._text
         self._at = line_end(text, begin)
         written = text[begin : self._at]
-        self._end_draft(start, "copy")
+        self._end_statement(start, "copy")
         try:
             copy = client_copy(written)
         except WrongCopy as wrong:
@@ -286,77 +287,76 @@ class _Scanner:
         self._at = after
         self._found.append(copy_statement(self._place(start), copy.statement, text[below:end]))
 
-    def _end_draft(self, start: int, name: str) -> None:
-        """End the statement in which a command stands, if there is one, and say that this is a mistake."""
-        if self._draft is None:
+    def _end_statement(self, start: int, name: str) -> None:
+        """Close the statement around a command, if there is one: its terminator is missing."""
+        if self._statement is None:
             return
-        # psql would obey it at once and go on with the statement; nearly always its end was forgotten
-        begun = self._draft.place
-        sql = self._close(self._draft, Send.PLAIN, start)
-        opened = open_parenthesis(sql)
+        # psql would run the command at once and continue the statement
+        begun = self._statement.place
+        sql = self._close(self._statement, Send.PLAIN, start)
+        opened = open_parenthesis(sql.text, sql.place.line)
         cause = f"missing {terminators(sql.text)}?" if opened is None else NOT_CLOSED.format(opened)
         text = rf"\{name} inside the statement that begins in line {begun.line}; {cause}"
         self._found.append(Mistake(self._place(start), text, begun))
 
     def _run(self, start: int, name: str, args: tuple[Parts, ...]) -> None:
-        self._end_draft(start, name)
+        self._end_statement(start, name)
         if name in FILES:
             args = without_semicolons(args)
         self._found.append(Command(self._place(start), name, args))
 
     def _terminator(self, start: int, name: str, given: Arguments) -> None:
         args = given.args
-        draft = self._draft
-        if draft is None:
-            self._mistake(start, rf"\{name} with nothing before it; take away the `;` that ends the statement before")
+        statement = self._statement
+        if statement is None:
+            self._mistake(start, rf"\{name} with nothing before it; remove the `;` that ends the statement before")
         elif not given.wrong and (wrong := wrong_terminator(name, args)):
             self._mistake(start, wrong)
-        if draft:
+        if statement:
             shown = {"gset": Send.GSET, "gexec": Send.GEXEC, "gx": Send.EXPANDED}.get(name, Send.PLAIN)
             send = Send.HIDDEN if args and name in ("g", "gx") else shown
-            self._finish(draft, send, start, args[0] if name == "gset" and args else ())
+            self._finish(statement, send, start, args[0] if name == "gset" and args else ())
 
-    def _finish(self, draft: StatementBuilder, send: Send, end: int, prefix: Parts = ()) -> None:
+    def _finish(self, statement: StatementBuilder, send: Send, end: int, prefix: Parts = ()) -> None:
         data = None
-        match draft.copies(end):
+        match statement.copies(end):
             case 0:
                 pass
             case 1:
-                data = self._copy(draft)
+                data = self._copy(statement)
             case several:
                 self._mistake(self._at, r"more than one COPY … FROM STDIN in one \; group is not supported")
                 self._copies(several)
-        self._close(draft, send, end, prefix, data)
+        self._close(statement, send, end, prefix, data)
 
     def _close(
         self,
-        draft: StatementBuilder,
+        statement: StatementBuilder,
         send: Send,
         end: int,
         prefix: Parts = (),
         data: str | None = None,
         finished: bool = True,
     ) -> Sql:
-        sql = draft.sql(end, send, prefix, data, finished)
+        sql = statement.sql(end, send, prefix, data, finished)
         self._found.append(sql)
-        self._found += self._held
-        self._held.clear()
-        self._draft = None
+        self._found += self._inside
+        self._inside.clear()
+        self._statement = None
         return sql
 
-    def _copy(self, draft: StatementBuilder) -> str:
-        """Take the data of a COPY, which stands below the line of its terminator."""
+    def _copy(self, statement: StatementBuilder) -> str:
+        """Take the data of a COPY from below the line of its terminator."""
         text = self._text
         begin = min(line_end(text, self._at) + 1, len(text))
         end, after = data_end(text, begin)
         if end < 0:
-            self._held.insert(0, Mistake(draft.place, COPY_OPEN))
+            self._inside.insert(0, Mistake(statement.place, COPY_OPEN))
             end = after = len(text)
         self._leave_out(begin, after)
         return text[begin:end]
 
     def _copies(self, number: int) -> None:
-        """Leave out the data of several, as far as it is there."""
         begin = after = min(line_end(self._text, self._at) + 1, len(self._text))
         for _ in range(number):
             end, below = data_end(self._text, after)
@@ -369,22 +369,22 @@ class _Scanner:
         text = self._text
         rest = text[self._at : begin].strip(SPACES)
         if not rest:
-            # nothing else stands in the line of the terminator, as in nearly all files
+            # nothing else is on the line of the terminator, as in nearly all files
             self._at = after
             return
         if rest.startswith("--") and "\r" not in rest:
             start = text.index("--", self._at)
-            self._held.append(Comment(self._place(start), text[start : line_end(text, start)], None, False))
+            self._inside.append(Comment(self._place(start), text[start : line_end(text, start)], None, False))
             self._at = after
             return
-        # the data is cut out, for the rest of the line goes on behind it, as in psql; each time the text is copied
+        # the rest of the line continues below the data, as in psql, so the data is removed; this copies the text
         self._cuts += 1
         if self._cuts > MOST_CUTS:
-            self._held.append(Mistake(self._place(self._at), COPY_CROWDED))
+            self._inside.append(Mistake(self._place(self._at), COPY_CROWDED))
             self._at = len(text)
             return
         self._text = text[:begin] + text[after:]
-        self._lines.cut(self._text, begin, text.count("\n", begin, after))
+        self._lines.remove(self._text, begin, text.count("\n", begin, after))
 
 
 def _end(found: re.Match[str] | None, otherwise: int) -> int:

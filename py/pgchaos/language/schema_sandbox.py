@@ -1,7 +1,7 @@
-r"""What `sandbox schema` refuses: statements whose effect leaves the one schema that a scenario has.
+r"""What `sandbox schema` refuses: statements with an effect outside the one schema of a scenario.
 
-Decided from the text alone, when a file is collected. What psql or the server makes only at run time is not seen: the
-statements of \gexec, those held by a variable of \set, and those that a function puts together.
+Decided from the text alone, at collection. Statements that exist only at run time are not seen: those of \gexec, those
+in a variable of \set, and those that a function builds.
 """
 
 from __future__ import annotations
@@ -23,15 +23,11 @@ from pgchaos.language.qualified_names import Qualified, qualified
 from pgchaos.language.schema_rules import FUNCTIONS, STATEMENTS, TOOLKIT, Rule
 from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.section_items import Variable
-from pgchaos.language.sql_skeleton import NOT_CALLED_AFTER
-from pgchaos.language.sql_tokens import NO_TOKEN, SqlStatement, SqlToken, all_statements
+from pgchaos.language.sql_tokens import SqlStatement, SqlToken, all_statements, function_calls, token_at
 from pgchaos.language.substitution import TooLong, render
 
 _WAY_OUT = "leave the directive out to get a database of its own"
-_LONGEST = 40
-"""Characters of a string that rules look at."""
-_NAMED_AFTER = (NOT_CALLED_AFTER - {"on"}) | {"view", "routine", "aggregate"}
-"""Words after which a name before a parenthesis is no call; of ON that depends on the statement."""
+_LONGEST = 40  # characters of a string that rules see
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +35,9 @@ class Refusal:
     """Something that is refused.
 
     Args:
-        line: where it stands, from 0 at the beginning of the text.
-        text: what is wrong, and what was meant.
-        neighbours: it is only because other scenarios work in the database, and nothing of it stays there.
+        line: of it, from 0 at the beginning of the text.
+        text: what is wrong, and what to write instead.
+        neighbours: the reason is only that other scenarios use the database; nothing of it remains there.
     """
 
     line: int
@@ -50,20 +46,22 @@ class Refusal:
 
 
 def refusals(text: str, own: frozenset[str] = frozenset(), extensions: frozenset[str] = frozenset()) -> list[Refusal]:
-    """Find what reaches beyond a schema.
+    """Find what has an effect outside the schema.
 
     Args:
-        text: SQL of one statement or several, without psql variables whose values are known.
-        own: functions that the file makes itself, in small letters: they may be called as one of the server.
-        extensions: that the file requires: what another schema holds may be theirs.
+        text: SQL of one statement or several, with the known values of psql variables.
+        own: functions that the file makes, in lower case: one may have the name of a refused function.
+        extensions: that the file requires: a name in another schema may be theirs.
 
     Returns:
         All that is refused, in order of line, each once.
     """
-    return sorted(
-        {refusal for parsed in all_statements(text) for refusal in _refused(parsed, own, extensions)},
-        key=lambda it: (it.line, it.text),
-    )
+    found = {refusal for statement in all_statements(text) for refusal in _refused(statement, own, extensions)}
+    return sorted(found, key=_order)
+
+
+def _order(refusal: Refusal) -> tuple[int, str]:
+    return refusal.line, refusal.text
 
 
 def check_schema_sandbox(
@@ -74,12 +72,12 @@ def check_schema_sandbox(
     skip: frozenset[Place],
     complain: Callable[[Place, str], None],
 ) -> None:
-    """Complain of what reaches beyond the schema of `sandbox schema`.
+    """Complain of effects outside the schema of `sandbox schema`.
 
     Args:
         bodies: all sections, those of mutants too.
-        replaced: what mutants replace, each with the statement that it changes; looked at as well.
-        matrix: by name; a statement is looked at with each of the values that it uses.
+        replaced: the replacements of mutants, each with the statement that it changes.
+        matrix: by name; a statement is checked with each of the values that it uses.
         extensions: that the file requires.
         skip: statements that a missing `;` has run together with others.
         complain: called with the place and text of each problem.
@@ -87,7 +85,7 @@ def check_schema_sandbox(
     everything = [sql for body in bodies for sql in body.sources if sql.place not in skip]
     own = own_functions(everything)
     for sql in everything:
-        for refusal in _of_statement(sql, own, matrix, extensions):
+        for refusal in sorted(_of_statement(sql, own, matrix, extensions), key=_order):
             complain(Place(sql.place.path, sql.place.line + refusal.line), refusal.text)
     before = lru_cache(maxsize=None)(lambda text: _texts(f"{text}\n;", own, matrix, extensions))
     for one, changed in replaced:
@@ -117,25 +115,25 @@ def _texts(text: str, own: frozenset[str], matrix: Mapping[str, Matrix], extensi
     return {refusal.text for sql in cut for refusal in _of_statement(sql, own, matrix, extensions)}
 
 
-def _refused(parsed: SqlStatement, own: frozenset[str], extensions: frozenset[str]) -> Iterator[Refusal]:
-    yield from _by_statement(parsed)
-    yield from _by_call(parsed, own)
-    yield from (Refusal(name.line, _of_name(name, extensions)) for name in qualified(parsed))
+def _refused(statement: SqlStatement, own: frozenset[str], extensions: frozenset[str]) -> Iterator[Refusal]:
+    yield from _by_statement(statement)
+    yield from _by_call(statement, own)
+    yield from (Refusal(name.line, _name_text(name, extensions)) for name in qualified(statement))
 
 
-def _by_statement(parsed: SqlStatement) -> Iterator[Refusal]:
-    written, ends = _written(parsed.tokens)
+def _by_statement(statement: SqlStatement) -> Iterator[Refusal]:
+    written, ends = _written(statement.tokens)
     for rule in STATEMENTS:
         found = rule.pattern.match(written)
         if found:
-            # a rule ends with the word that it refuses, and that may stand lines below the verb
-            last = next(token for end, token in zip(ends, parsed.tokens, strict=True) if end >= found.end())
+            # a rule ends with the word that it refuses, which may be lines below the verb
+            last = next(token for end, token in zip(ends, statement.tokens, strict=True) if end >= found.end())
             groups = " ".join(filter(None, found.groups())).upper()
-            yield Refusal(last.line, _of_rule(rule, groups), rule.concerns_neighbours)
+            yield Refusal(last.line, _rule_text(rule, groups), rule.concerns_neighbours)
 
 
 def _written(tokens: Sequence[SqlToken]) -> tuple[str, list[int]]:
-    """Write a statement as the rules have it, and say where each token ends."""
+    """Write a statement in the form that the rules match, and give the end of each token in it."""
     texts = [_as_written(token) for token in tokens]
     ends = list(itertools.accumulate((len(text) + 1 for text in texts), initial=-1))[1:]
     return " ".join(texts), ends
@@ -150,40 +148,32 @@ def _as_written(token: SqlToken) -> str:
     return token.text
 
 
-def _by_call(parsed: SqlStatement, own: frozenset[str]) -> Iterator[Refusal]:
-    every = (NO_TOKEN, NO_TOKEN, NO_TOKEN, *parsed.tokens, NO_TOKEN)
-    for at, token in enumerate(every):
-        if not (token.is_identifier and every[at + 1].is_symbol("(")):
-            continue
-        before, schema = every[at - 1], ""
-        if before.is_symbol("."):
-            schema, before = every[at - 2].text, every[at - 3]
-        if before.is_word(*_NAMED_AFTER) or (before.is_word("on") and parsed.verb == "create"):
-            continue
+def _by_call(statement: SqlStatement, own: frozenset[str]) -> Iterator[Refusal]:
+    tokens = statement.tokens
+    for at, name, schema in function_calls(tokens):
         for rule in _rules_of(schema):
-            if rule.pattern.fullmatch(token.text) and (schema or token.text not in own):
-                if _is_harmless(token, every[at + 2 : at + 6]):
-                    continue
-                yield Refusal(token.line, _of_rule(rule, token.text), rule.concerns_neighbours)
+            is_meant = rule.pattern.fullmatch(name) and (schema or name not in own)
+            if is_meant and not _is_harmless(name, tokens[at + 2 : at + 6]):
+                yield Refusal(tokens[at].line, _rule_text(rule, name), rule.concerns_neighbours)
 
 
 def _rules_of(schema: str) -> tuple[Rule, ...]:
     return TOOLKIT if schema == "chaos" else FUNCTIONS if schema in ("", "pg_catalog") else ()
 
 
-def _is_harmless(token: SqlToken, arguments: Sequence[SqlToken]) -> bool:
-    """Say whether it is pg_terminate_backend(pg_backend_pid()) or its like, or clears the faults of one table."""
-    if token.text == "clear_faults":
-        return not arguments[0].is_symbol(")")
-    itself = [one.text for one in arguments] == ["pg_backend_pid", "(", ")", ")"]
-    return itself and token.text in ("pg_terminate_backend", "pg_cancel_backend")
+def _is_harmless(name: str, arguments: Sequence[SqlToken]) -> bool:
+    """Say whether it is pg_terminate_backend(pg_backend_pid()) or the like, or clears the faults of one table."""
+    if name == "clear_faults":
+        return not token_at(arguments, 0).is_symbol(")")
+    is_own_backend = [token.text for token in arguments] == ["pg_backend_pid", "(", ")", ")"]
+    return is_own_backend and name in ("pg_terminate_backend", "pg_cancel_backend")
 
 
-def _of_rule(rule: Rule, groups: str) -> str:
+def _rule_text(rule: Rule, groups: str) -> str:
     return f"`{rule.said.format(groups)}` reaches beyond the schema of `sandbox schema`: {rule.reason}; {_WAY_OUT}"
 
 
-def _of_name(name: Qualified, extensions: frozenset[str]) -> str:
+def _name_text(name: Qualified, extensions: frozenset[str]) -> str:
     if name.variable:
         return (
             f"`{name.text}`: a variable stands for the schema, which may be another than that of `sandbox schema`:"
@@ -206,13 +196,13 @@ _LOOKS_AROUND = re.compile(
     r"\b(?:pg_(?!sleep|backend_pid|(?:try_)?advisory_|blocking_pids|isolation_)\w+|information_schema)\b|\bchaos\s*\.\s*no_leaks\b",
     re.IGNORECASE,
 )
-"""What may show the schemas of other runs, which are not gone yet."""
+"""What may show the schemas of other runs that are not removed yet."""
 
 
 def fits_schema(scenario: Scenario, variables: Mapping[str, str]) -> bool:
-    """Say whether nothing of a run stays behind in its database once its schema is dropped, and its sessions reset.
+    """Say whether nothing of a run remains in its database once its schema is dropped and its sessions are reset.
 
-    Decided from the text; what stays where the text does not show it is found by the checks of a run.
+    Decided from the text; the checks of a run find what the text does not show.
 
     Args:
         scenario: as read, a mutant in it.
@@ -226,5 +216,5 @@ def fits_schema(scenario: Scenario, variables: Mapping[str, str]) -> bool:
             or any(not refusal.neighbours for refusal in refusals(render(one.parts, variables), own))
             for one in statements
         )
-    except TooLong:  # the run will tell
+    except TooLong:  # the run reports it
         return False

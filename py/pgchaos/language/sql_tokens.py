@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pgchaos.language.psql_patterns import LETTER, SPACE, VARIABLE, WITHIN_NAME, WORDLIKE, block_comment_end, quoted_end
 
@@ -25,7 +26,7 @@ _TOKEN = re.compile(
       | (?P<long>::|:=|\.\.)
       | (?P<variable>{VARIABLE})
       | (?P<word>{LETTER}{WITHIN_NAME}*)
-      | (?P<number>[0-9]+(?:\.(?!\.)[0-9]*)?)
+      | (?P<number>[0-9]+(?:\.(?!\.)[0-9]*)?{WITHIN_NAME}*)
       | (?P<symbol>.)""",
     re.VERBOSE | re.DOTALL,
 )
@@ -130,6 +131,62 @@ def _string_end(text: str, start: int, *, escapes: bool) -> int:
 def token_at(tokens: Sequence[SqlToken], at: int) -> SqlToken:
     """Give the token at an index, NO_TOKEN outside of the sequence."""
     return tokens[at] if 0 <= at < len(tokens) else NO_TOKEN
+
+
+def open_parenthesis(text: str, line: int, end: int = sys.maxsize) -> int | None:
+    """Find the parenthesis that keeps a statement open.
+
+    Args:
+        text: of the statement.
+        line: the number of its first line.
+        end: the line before which it should have ended.
+
+    Returns:
+        The line of the last parenthesis opened before `end` and never closed, else None.
+    """
+    opened: list[int] = []
+    for token in tokenize(text, line):
+        if token.is_symbol("("):
+            opened.append(token.line)
+        elif token.is_symbol(")") and opened:
+            opened.pop()
+    return next((line for line in reversed(opened) if line < end), None)
+
+
+# calls
+
+_NAMED_AFTER = frozenset(
+    """into table exists copy as with recursive references function procedure routine aggregate index view constraint
+    update""".split()  # noqa: SIM905  # so many words are easier to read without quotes
+)
+
+
+class FunctionCall(NamedTuple):
+    """A call of a function: the index of its name among the tokens, its name, and its schema or ''."""
+
+    at: int
+    name: str
+    schema: str
+
+
+def function_calls(tokens: Sequence[SqlToken]) -> Iterator[FunctionCall]:
+    """Find the calls in a statement: names before a parenthesis, without those of what is made or filled.
+
+    Args:
+        tokens: of one statement.
+
+    Yields:
+        The calls in order; keywords before a parenthesis are among them.
+    """
+    creates = token_at(tokens, 0).is_word("create")
+    for at, token in enumerate(tokens):
+        if not (token.is_identifier and token_at(tokens, at + 1).is_symbol("(")):
+            continue
+        before, schema = token_at(tokens, at - 1), ""
+        if before.is_symbol("."):
+            schema, before = token_at(tokens, at - 2).text, token_at(tokens, at - 3)
+        if not (before.is_word(*_NAMED_AFTER) or (creates and before.is_word("on"))):
+            yield FunctionCall(at, token.text, schema)
 
 
 # statements

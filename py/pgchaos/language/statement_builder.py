@@ -1,13 +1,32 @@
-"""A statement while it is being read."""
+"""A statement while the psql scanner reads it, and its skeleton: its text without the contents of quotes and comments.
+
+Where a statement ends depends on the skeleton alone: on parentheses, BEGIN ATOMIC … END, and COPY … FROM STDIN.
+"""
 
 from __future__ import annotations
+
+import re
+from itertools import islice
 
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.meta_arguments import merged
 from pgchaos.language.problems import Place
-from pgchaos.language.psql_patterns import SPACES, WORD
+from pgchaos.language.psql_patterns import LETTER, NAME, NOT_A_START, SPACES, WITHIN_NAME, WORD
 from pgchaos.language.section_items import Form, Parts, Send, Variable
-from pgchaos.language.sql_skeleton import GROUP, Body, copies_in, is_routine, named_in_dollars, slices
+
+_GROUP = "\\;"
+r"""`\;` in a skeleton, so that it differs from a `;` in a body or in parentheses."""
+_COPY_VERB = re.compile(r"\s*copy\b", re.IGNORECASE)
+_COPY_STEP = re.compile(r"[()]|\bfrom\s+std(?:in|out)\b", re.IGNORECASE)
+_IDENTIFIER = re.compile(
+    rf"(?:[bBeEnNxX]|[uU]&)''|[uU]&\"\"|:'{NAME}'|:\"{NAME}\"|(?<!{NOT_A_START})(?P<word>{LETTER}{WITHIN_NAME}*)"
+)
+_BODY_STEP = re.compile(rf"[()]|(?<!{WITHIN_NAME})(?i:begin|case|end)(?!{WITHIN_NAME})")
+_SLICE_STEP = re.compile(rf"(?P<before>{WITHIN_NAME}|[\"']|[)\]]\s*):(?P<name>{NAME})|[\[\]]")
+_IN_DOLLARS = re.compile(
+    rf"--[^\n\r]*|/\*.*?\*/|::|:(?:(?P<plain>{NAME})|'(?P<literal>{NAME})'|\"(?P<quoted>{NAME})\"|\{{\?(?P<test>{NAME})\}})",
+    re.DOTALL,
+)
 
 
 class StatementBuilder:
@@ -21,17 +40,17 @@ class StatementBuilder:
 
     __slots__ = (
         "_body",
-        "_bones",
-        "_cut",
-        "_dollars",
-        "_fed",
-        "_group",
+        "_dollar_variables",
+        "_has_plain_variable",
+        "_is_group",
+        "_is_routine",
         "_parts",
-        "_plain",
-        "_routine",
+        "_parts_end",
+        "_read",
+        "_skeleton",
+        "_skeleton_end",
         "_start",
         "_text",
-        "_told",
         "depth",
         "place",
         "variables",
@@ -40,119 +59,169 @@ class StatementBuilder:
 
     def __init__(self, place: Place, text: str, start: int) -> None:
         self.place = place
-        self.depth = 0
+        self.depth = 0  # of open parentheses
         self.variables = 0
         first = WORD.match(text, start)
         self.verb = first[0].upper() if first else ""
         self._text = text
-        self._start = self._cut = self._told = start
+        self._start = self._parts_end = self._skeleton_end = start
         self._parts: list[str | Variable] = []
-        self._bones: list[str] = []
-        self._dollars: set[str] = set()
-        self._plain = False  # a variable in the plain form stands in it: it may be a slice
-        self._group = False
-        self._body: Body | None = None
-        self._routine: bool | None = None
-        self._fed = 0  # so many bones have been read on to see whether a body is open
+        self._skeleton: list[str] = []
+        self._read = 0  # so many pieces of the skeleton were read to see whether a body is open
+        self._dollar_variables: set[str] = set()
+        self._has_plain_variable = False  # it may be the end of an array slice
+        self._is_group = False
+        self._is_routine: bool | None = None
+        self._body: _Body | None = None
 
     def variable(self, start: int, end: int, variable: Variable) -> None:
-        """Note a psql variable from one position to another."""
+        """Add a psql variable."""
         self.variables += 1
-        self._parts += (self._text[self._cut : start], variable)
-        self._cut = end
-        self._plain |= variable.form is Form.PLAIN
+        self._parts += (self._text[self._parts_end : start], variable)
+        self._parts_end = end
+        self._has_plain_variable |= variable.form is Form.PLAIN
 
-    def force(self, start: int, end: int) -> None:
-        r"""Note `\;` or `\:`, of which the backslash is not sent."""
+    def escape(self, start: int, end: int) -> None:
+        r"""Add `\;` or `\:`, of which the backslash is not sent."""
         sent = self._text[start + 1]
-        self._parts += (self._text[self._cut : start], sent)
-        self._cut = end
+        self._parts += (self._text[self._parts_end : start], sent)
+        self._parts_end = end
         if sent == ";":
-            self._read_on(start)
-            self._group = True
-            self._routine = None
-        self.hide(start, end, GROUP if sent == ";" else " ")
+            self._read_body(start)
+            self._is_group = True
+            self._is_routine = None
+        self.hide(start, end, _GROUP if sent == ";" else " ")
 
     def leave_out(self, start: int, end: int) -> None:
-        """Note what is not sent: a meta-command without effect."""
-        self._parts.append(self._text[self._cut : start])
-        self._cut = end
+        """Leave out what is not sent: a meta-command without effect."""
+        self._parts.append(self._text[self._parts_end : start])
+        self._parts_end = end
         self.hide(start, end, " ")
 
-    def hide(self, start: int, end: int, bone: str) -> None:
-        """Note a quote or a comment, whose inside is nothing to the skeleton."""
-        self._bones += (self._text[self._told : start], bone)
-        self._told = end
+    def hide(self, start: int, end: int, instead: str) -> None:
+        """Put something else into the skeleton for a quote or a comment."""
+        self._skeleton += (self._text[self._skeleton_end : start], instead)
+        self._skeleton_end = end
 
-    def dollars(self, start: int, end: int) -> None:
-        """Note the inside of a dollar-quoted string."""
-        self._dollars |= named_in_dollars(self._text[start:end])
+    def dollar_quote(self, start: int, end: int) -> None:
+        """Note what looks like a psql variable in the content of a dollar quote, outside its comments."""
+        body = self._text[start:end]
+        if ":" in body:
+            self._dollar_variables |= {
+                found[found.lastgroup] for found in _IN_DOLLARS.finditer(body) if found.lastgroup
+            }
 
     def ends_at(self, at: int) -> bool:
-        """Say whether a `;` ends the statement: outside parentheses, and outside BEGIN ATOMIC … END.
-
-        Args:
-            at: where it stands.
-
-        Returns:
-            True where psql sends the statement there.
-        """
+        """Say whether psql sends the statement at the `;` at a position: outside parentheses and BEGIN ATOMIC … END."""
         if self.depth:
             return False
-        if self.verb not in ("CREATE", "") and not self._group:
+        if self.verb not in ("CREATE", "") and not self._is_group:
             return True
-        self._read_on(at)
-        return self._body is None or not self._body.is_open()
+        self._read_body(at)
+        return self._body is None or not self._body.is_open
 
-    def _read_on(self, at: int) -> None:
+    def _read_body(self, at: int) -> None:
         self.hide(at, at, "")
-        piece = "".join(self._bones[self._fed :])
-        self._fed = len(self._bones)
-        if self._routine is None:
-            self._routine = is_routine(piece)
-        if self._routine:
-            self._body = self._body or Body()
+        piece = "".join(self._skeleton[self._read :])
+        self._read = len(self._skeleton)
+        if self._is_routine is None:
+            self._is_routine = _begins_routine(piece)
+        if self._is_routine:
+            self._body = self._body or _Body()
             self._body.read(piece)
 
     def copies(self, end: int) -> int:
-        """Count the blocks of COPY data that follow the statement when it ends at a position."""
-        return copies_in(self._skeleton(end)) if self.verb == "COPY" or self._group else 0
+        """Count the blocks of COPY data that follow the statement if it ends at a position."""
+        if self.verb != "COPY" and not self._is_group:
+            return 0
+        return sum(map(_copies_from_stdin, self._skeleton_to(end).split(_GROUP)))
 
     def sql(self, end: int, send: Send, prefix: Parts, copy: str | None, finished: bool) -> Sql:
-        r"""Make the lexeme.
-
-        Args:
-            end: the position of its terminator.
-            send: what ends it.
-            prefix: the argument of `\gset`.
-            copy: the data that follows it.
-            finished: whether a terminator was found.
-
-        Returns:
-            The statement.
-        """
-        rest = self._text[self._cut : end].rstrip(SPACES)
-        skeleton = self._skeleton(end)
-        parts: Parts
+        """Make the lexeme of a statement whose terminator is at a position."""
+        rest = self._text[self._parts_end : end].rstrip(SPACES)
+        parts: Parts = (rest,)
+        text = rest
         if self._parts:
             *before, last = merged([*self._parts, rest])
             parts = merged([*before, last.rstrip(SPACES) if isinstance(last, str) else last])
             text = "".join([part if isinstance(part, str) else part.raw for part in parts])
-        else:
-            parts, text = (rest,), rest
-        return Sql(
-            self.place,
-            text,
-            parts,
-            self.verb,
-            send,
-            prefix,
-            copy,
-            finished,
-            skeleton,
-            slices(skeleton) if self._plain and "[" in skeleton else frozenset(),
-            frozenset(self._dollars),
-        )
+        slices = _slice_variables(self._skeleton_to(end)) if self._has_plain_variable and "[" in text else frozenset()
+        dollars = frozenset(self._dollar_variables)
+        return Sql(self.place, text, parts, self.verb, send, prefix, copy, finished, slices, dollars)
 
-    def _skeleton(self, end: int) -> str:
-        return "".join(self._bones) + self._text[self._told : end] if self._bones else self._text[self._start : end]
+    def _skeleton_to(self, end: int) -> str:
+        return "".join(self._skeleton) + self._text[self._skeleton_end : end]
+
+
+def _copies_from_stdin(skeleton: str) -> bool:
+    # the server takes STDOUT there for STDIN (copy_file_name in gram.y), so it counts too
+    if not _COPY_VERB.match(skeleton):
+        return False
+    depth = 0
+    for found in _COPY_STEP.finditer(skeleton):
+        match found[0]:
+            case "(":
+                depth += 1
+            case ")":
+                depth -= 1
+            case _ if depth <= 0:
+                return True
+    return False
+
+
+def _slice_variables(skeleton: str) -> frozenset[str]:
+    """Find what psql takes for a variable though it ends an array slice, as `b` in `x[a:b]`, not in `x[:b]`."""
+    names = set()
+    depth = 0
+    for found in _SLICE_STEP.finditer(skeleton):
+        if found[0] == "[":
+            depth += 1
+        elif found[0] == "]":
+            depth -= 1
+        else:
+            depth -= found["before"][0] == "]"
+            if depth > 0:
+                names.add(found["name"])
+    return frozenset(names)
+
+
+class _Body:
+    """The BEGIN … END of a CREATE FUNCTION or PROCEDURE, by psql's own heuristic.
+
+    It reads the skeleton piece by piece, so that a long body is read once.
+    """
+
+    __slots__ = ("_depth", "_parentheses")
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._parentheses = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self._depth > 0
+
+    def read(self, piece: str) -> None:
+        for found in _BODY_STEP.finditer(piece):
+            match found[0].lower():
+                case "(":
+                    self._parentheses += 1
+                case ")":
+                    self._parentheses = max(0, self._parentheses - 1)
+                case word if self._parentheses == 0:
+                    if word == "begin" or (word == "case" and self._depth > 0):
+                        self._depth += 1
+                    elif word == "end" and self._depth > 0:
+                        self._depth -= 1
+
+
+def _begins_routine(skeleton: str) -> bool:
+    """Say by its first identifiers, as psql does, whether a statement is CREATE [OR REPLACE] FUNCTION or PROCEDURE."""
+    lower = skeleton.lower()
+    if "function" not in lower and "procedure" not in lower:
+        return False
+    found = (found["word"] for found in _IDENTIFIER.finditer(skeleton))
+    words = [word.lower() for word in islice(filter(None, found), 4)]
+    if words[1:3] == ["or", "replace"]:
+        del words[1:3]
+    return words[:1] == ["create"] and words[1:2] in (["function"], ["procedure"])

@@ -1,27 +1,63 @@
-"""Statements that do not end where their author ended them: what shows it, and where what is missing belongs.
+"""Statements that do not end where their author ended them: a `;`, quote or parenthesis is missing.
 
-A `;`, quote or parenthesis that is missing runs statements and directives together. It is told of once, at the first
-thing that shows it; whatever else would be said of such a statement may be wrong.
+It runs statements and directives together. It is reported once, at the first sign of it; whatever else would be
+reported about such a statement may be wrong.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
-from pgchaos.language.directives import WORDS, Directive
-from pgchaos.language.lexemes import Mistake, Sql
+from pgchaos.language.directives import WORDS, Directive, directive
+from pgchaos.language.lexemes import NOT_CLOSED, OPEN_NAME, OPEN_QUOTE, Mistake, Sql
 from pgchaos.language.meta_commands import terminators
 from pgchaos.language.problems import Place
-from pgchaos.language.psql_scanner import OPEN_NAME, OPEN_QUOTE
-from pgchaos.language.unclosed import MARK, NOT_CLOSED, Swallowed, open_parenthesis, swallowed
+from pgchaos.language.psql_patterns import IDENTIFIER_CHARACTER
+from pgchaos.language.sql_tokens import open_parenthesis, tokenize
+
+_DIRECTIVE = "-- chaos:"
+
+
+@dataclass(frozen=True, slots=True)
+class _QuotedDirective:
+    """A directive in quotes, with nothing else on its line.
+
+    Args:
+        quote: the place where the quote begins.
+        line: of the directive.
+        word: the directive.
+        attached: the quote directly follows a letter, as in `it's`, so it hardly begins a string.
+    """
+
+    quote: Place
+    line: int
+    word: str
+    attached: bool
+
+
+def _quoted_directives(sql: Sql) -> Iterator[_QuotedDirective]:
+    """Find the first directive in each quote of a statement, dollar quotes excepted."""
+    if _DIRECTIVE not in sql.text:
+        return
+    for token in tokenize(sql.text, sql.place.line):
+        if token.kind not in ("string", "name") or _DIRECTIVE not in token.text or sql.text[token.start] == "$":
+            continue
+        attached = token.start > 0 and bool(IDENTIFIER_CHARACTER.match(sql.text, token.start - 1))
+        for number, line in enumerate(token.text.split("\n")):
+            found = directive(line.strip()) if number and line.lstrip().startswith(_DIRECTIVE) else None
+            if found is not None and found.word in WORDS and not found.slip:
+                quote = Place(sql.place.path, token.line)
+                yield _QuotedDirective(quote, token.line + number, found.word, attached)
+                break
 
 
 class UnterminatedStatements:
-    """The statements of a file, looked at for an end that is missing.
+    """The statements of a file, checked for a missing end.
 
     Args:
-        texts: of the file and of those that it includes, by the name that each is shown with.
+        texts: of the file and of those that it includes, by the name in messages.
         complain: called with the place and text of each problem.
     """
 
@@ -33,50 +69,35 @@ class UnterminatedStatements:
         self._unfinished: list[Sql] = []
         self._lines: dict[str, list[str]] = {}
         self._latest: Sql | None = None
-        self._swallowed: list[tuple[str, Swallowed]] = []
+        self._quoted: list[_QuotedDirective] = []
 
     def sql(self, sql: Sql) -> bool:
-        """Look at a statement.
-
-        Args:
-            sql: as the lexer cut it out; its comments and mistakes follow.
+        """Check a statement, before the comments and mistakes in it.
 
         Returns:
-            True where part of the file stands in its quotes, and so is lost.
+            True where part of the file is in its quotes, and so is lost.
         """
         self._latest = sql
         if not sql.finished:
             self._unfinished.append(sql)
-        lost = False
-        if MARK in sql.text:
-            for quote in swallowed(sql):
-                # a file may write directives into strings: only with other signs of it is that a mistake
-                self._swallowed.append((sql.place.path, quote))
-                if quote.attached:
-                    lost = True
-                    self._run_together.add(sql.place)
-                    self._tell_swallowed(quote, sql.place.path)
-        return lost
+        found = list(_quoted_directives(sql))
+        # a file may write directives into strings: that is a mistake only with another sign of one
+        self._quoted += found
+        attached = [quoted for quoted in found if quoted.attached]
+        for quoted in attached:
+            self._run_together.add(sql.place)
+            self._report_quote(quoted)
+        return bool(attached)
 
     def mistake(self, mistake: Mistake) -> None:
-        """Tell of a mistake, unless something before has told of it.
-
-        Args:
-            mistake: as the lexer found it.
-        """
+        """Report a mistake of the scanner, unless its cause was reported."""
         self._mistakes.append(mistake.place)
-        # a directive in the same unfinished statement has told of it
-        if mistake.inside not in self._run_together and not self._odd_apostrophe(mistake):
+        # a directive in the same unfinished statement has reported it
+        if mistake.inside not in self._run_together and not self._reports_earlier_quote(mistake):
             self._complain(mistake.place, mistake.text)
 
     def directive(self, found: Directive, place: Place, begun: Place) -> None:
-        """Tell of a directive inside a statement.
-
-        Args:
-            found: the directive.
-            place: where it stands.
-            begun: where the statement begins.
-        """
+        """Report a directive inside the statement that begins at `begun`."""
         if begun not in self._run_together and not found.slip:
             self._complain(
                 place,
@@ -86,11 +107,7 @@ class UnterminatedStatements:
         self._run_together.add(begun)
 
     def unclear(self, everything: Iterable[Sql]) -> frozenset[Place]:
-        """Find the statements that may hold more than was meant: a `;` or a quote is missing.
-
-        Args:
-            everything: all statements of the file.
-        """
+        """Find the statements of a file that may hold more than was meant, because a `;` or a quote is missing."""
         unclear = set(self._run_together)
         if self._mistakes:
             mistakes = {(place.path, place.line) for place in self._mistakes}
@@ -100,49 +117,48 @@ class UnterminatedStatements:
                     unclear.add(sql.place)
         return frozenset(unclear)
 
-    def tell_of_the_last(self, unclear: frozenset[Place]) -> None:
-        """Tell of statements that a file ends in.
-
-        Args:
-            unclear: those of which something else has told.
-        """
+    def report_unfinished(self, unclear: frozenset[Place]) -> None:
+        """Report the statements in which a file ends, but for those `unclear` ones that were reported."""
         for sql in self._unfinished:
             if sql.place not in unclear:
                 last = self._last_line(Place(sql.place.path, sys.maxsize), sql.place)
-                opened = open_parenthesis(sql)
+                opened = open_parenthesis(sql.text, sql.place.line)
                 cause = f"missing `;` in line {last}?" if opened is None else NOT_CLOSED.format(opened)
                 self._complain(sql.place, f"the file ends inside the statement that begins here: {cause}")
 
-    def _odd_apostrophe(self, mistake: Mistake) -> bool:
-        """Tell where a quote that does not end has its cause, if that is an earlier one that swallowed a directive."""
+    def _reports_earlier_quote(self, mistake: Mistake) -> bool:
+        """Report the earlier quote with a directive in it that an unterminated quote is due to, if there is one."""
         if mistake.text not in (OPEN_QUOTE, OPEN_NAME):
             return False
-        path, line = mistake.place.path, mistake.place.line
-        earlier = next((quote for at, quote in self._swallowed if at == path and quote.quote < line), None)
-        if earlier is not None:
-            self._tell_swallowed(earlier, path)
-        return earlier is not None
+        path, line = mistake.place
+        earlier = (quoted for quoted in self._quoted if quoted.quote.path == path and quoted.quote.line < line)
+        found = next(earlier, None)
+        if found is not None:
+            self._report_quote(found)
+        return found is not None
 
-    def _tell_swallowed(self, quote: Swallowed, path: str) -> None:
-        text = f"the quote that begins here swallows `{quote.word}` in line {quote.line}: is there one too many, or one"
-        self._complain(Place(path, quote.quote), f"{text} too few before it? Inside a string it is written twice")
+    def _report_quote(self, quoted: _QuotedDirective) -> None:
+        text = (
+            f"the quote that begins here swallows `{quoted.word}` in line {quoted.line}: is there one too many, or one"
+        )
+        self._complain(quoted.quote, f"{text} too few before it? Inside a string it is written twice")
 
     def _cause(self, word: str, end: Place, begun: Place) -> str:
-        line = open_parenthesis(self._latest, end.line) if self._latest is not None else None
+        sql = self._latest
+        line = open_parenthesis(sql.text, sql.place.line, end.line) if sql is not None else None
         if line is not None:
             return NOT_CLOSED.format(line)
         return f"missing {self._missing(word, end)} in line {self._last_line(end, begun)}?"
 
     def _missing(self, word: str, end: Place) -> str:
-        # at the end of a section nothing is left that could use what \gset sets
+        # at the end of a section nothing could use what \gset sets
         if self._latest is None or WORDS[word] == "section":
             return "`;`"
-        # the comments inside a statement follow it
         lines = self._latest.text.split("\n")
         return terminators("\n".join(lines[: end.line - self._latest.place.line]))
 
     def _last_line(self, end: Place, begun: Place) -> int:
-        """Give the last line before `end` that holds something other than a comment: there the `;` is missing."""
+        """Give the last line before `end` that holds more than a comment: the `;` is missing there."""
         lines = self._lines.get(end.path)
         if lines is None:
             lines = self._lines[end.path] = self._texts[end.path].split("\n")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pgchaos.language.fault_kinds import PROCESSES, needs_own_server, of_server
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Session
-from pgchaos.language.pgtap_functions import called, own_functions
+from pgchaos.language.pgtap_functions import own_functions, pgtap_calls
 from pgchaos.language.problems import Place
 from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.section_items import Barrier, Fault, Meta, Signal, WaitBlocked, WaitFor
@@ -61,15 +61,15 @@ def check_calls(
     own: frozenset[str] | None = None
     for body in sessions:
         for sql in body.sources:
-            if sql.place in skip or called(sql, frozenset()) is None:
+            called = pgtap_calls(sql.text)
+            if sql.place in skip or not called:
                 continue
             own = own_functions(everything) if own is None else own
-            name = called(sql, own)
-            if name is not None:
+            if called - own:
                 complain(
                     sql.place,
-                    f"pgTAP's {name}() in session `{body.name}` would go unheard: assert in a check section,"
-                    " or here by SELECT chaos.assert(bool, 'description')",
+                    f"pgTAP's {min(called - own)}() in session `{body.name}` would go unheard: assert in a check"
+                    " section, or here by SELECT chaos.assert(bool, 'description')",
                 )
 
 
@@ -91,9 +91,10 @@ def check_unread(
         if body.kind not in ("setup", "teardown", "state", "mutant"):
             continue
         for sql in body.sources:
-            # the skeleton does not hold what stands in the quotes of DO, and the toolkit's names are none of pgTAP's
-            may = sql.verb == "DO" or "chaos" in sql.text.lower() or called(sql, frozenset()) is not None
-            may = may or not unread.isdisjoint(sql.words)
+            # these calls are outside of quotes, those of DO are inside; the toolkit's names are none of pgTAP's
+            lower = sql.text.lower()
+            may = sql.verb == "DO" or "chaos" in lower or any(name in lower for name in unread)
+            may = may or bool(pgtap_calls(sql.text))
             if sql.place in skip or not may:
                 continue
             # files without such a call are collected without loading this
@@ -139,12 +140,12 @@ def check_variables(body: SectionBuilder, declared: frozenset[str], complain: Co
     """
     ours = declared | SESSION_VARIABLES if body.kind == "session" else declared
     for sql in body.sources:
-        if not (sql.quoted or sql.slices):
+        if not (sql.dollar_variables or sql.slice_variables):
             continue
-        for name in sorted(sql.quoted & ours):
+        for name in sorted(sql.dollar_variables & ours):
             use = f"chaos.{name}()" if name in SESSION_VARIABLES else f"chaos.var('{name}')"
             complain(sql.place, f"`:{name}` stands in a dollar quote, where psql sets no variables: use {use} there")
-        for name in sorted(sql.slices & ours):
+        for name in sorted(sql.slice_variables & ours):
             complain(
                 sql.place,
                 f"psql takes `:{name}` in a slice for the variable: write [… : {name}] for a column of that name,"
