@@ -205,7 +205,8 @@ def _check(reading: Parser, scenario: Scenario, sessions: dict[str, Session]) ->
         # what could not be read may be what uses a matrix
         return ()
     of_mutants = list(reading.found.of_mutants())
-    own = [body for body in bodies if body not in of_mutants]
+    planted = set(map(id, of_mutants))
+    own = [body for body in bodies if id(body) not in planted]
     return check_matrix_used(scenario, own, of_mutants, reading.head.matrix, reading.complain)
 
 
