@@ -1,18 +1,12 @@
-"""The time of what a run records and decides by: seconds since the epoch that no setting of the wall clock moves."""
+"""The clock of a run: seconds since the epoch, unaffected by changes of the wall clock."""
 
 from __future__ import annotations
 
 import time
 
-_BEGAN = time.time() - time.monotonic()
-"""When the monotonic clock was zero, as the wall clock said when this was loaded."""
+_BEGAN = time.time() - time.monotonic()  # the wall clock's time at the zero of the monotonic clock
 
 
 def now() -> float:
-    """Tell the time.
-
-    Returns:
-        Seconds since the epoch. Two of them may be compared: they differ by what has elapsed, whatever was done to the
-        wall clock meanwhile.
-    """
+    """Return seconds since the epoch; differences are elapsed time, whatever happens to the wall clock."""
     return _BEGAN + time.monotonic()

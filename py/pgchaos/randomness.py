@@ -1,8 +1,8 @@
-"""Where chance comes from: one stream of numbers for each test, and one for each task of a test.
+"""The source of random numbers: one stream per test, and one per task of a test.
 
-A test's stream follows from --chaos-seed and the test's id, so that it replays alone, in any order and on any worker.
-What runs at once draws from streams of its own, split off in the order of submission: the order in which threads and
-tasks happen to run changes nothing.
+A test's stream follows from --chaos-seed and the test's id: it replays alone, in any order, on any worker. Concurrent
+tasks draw from streams of their own, split off in the order of submission, so that the order in which threads and
+tasks run changes nothing.
 """
 
 from __future__ import annotations
@@ -14,75 +14,55 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 
-class _Root(random.Random):
+class _TestStream(random.Random):
     """The stream of the test that runs; hypothesis seeds it anew for each example."""
 
-    salt = ""
+    _salt = ""
+    _registered = False
+
+    def begin(self, salt: str) -> None:
+        """Begin the stream of a test; the salt is of the run and the test."""
+        self._salt = salt
+        self.seed("test")
+        hypothesis = sys.modules.get("hypothesis")
+        if hypothesis is not None and not self._registered:
+            # else a repeated example would draw other numbers, and hypothesis would call the test flaky
+            hypothesis.register_random(self)
+            self._registered = True
 
     def seed(self, a: object = None, version: int = 2) -> None:
-        """Begin again, at a place that the run and the test have to themselves."""
-        super().seed(f"{self.salt}/{a}", version)
+        """Begin again, at a point of its own for each run and test."""
+        super().seed(f"{self._salt}/{a}", version)
 
 
-_root = _Root()
-_own: ContextVar[random.Random | None] = ContextVar("pgchaos_stream", default=None)
-_known_to_hypothesis = False
+_TEST = _TestStream()  # threads that a test starts draw from it too, so that it is the process's
+_TASK: ContextVar[random.Random | None] = ContextVar("pgchaos_stream", default=None)
 
-
-def begin(salt: str) -> None:
-    """Begin the stream of a test.
-
-    Args:
-        salt: of the run and the test.
-    """
-    global _known_to_hypothesis
-    _root.salt = salt
-    _root.seed("test")
-    hypothesis = sys.modules.get("hypothesis")
-    if hypothesis is not None and not _known_to_hypothesis:
-        # else an example would see other numbers when it is run again, and hypothesis call the test flaky
-        hypothesis.register_random(_root)
-        _known_to_hypothesis = True
+begin = _TEST.begin
 
 
 def stream() -> random.Random:
-    """Give the stream of the task, or of the test.
-
-    Returns:
-        The stream to draw from; it is the same for the same seed, test and place among the tasks.
-    """
-    return _own.get() or _root
+    """Return the stream of this task, else of the test: the same for the same seed, test and task."""
+    return _TASK.get() or _TEST
 
 
 def branch() -> random.Random:
-    """Split off a stream for something that will run beside this.
-
-    Returns:
-        A stream of its own, seeded by a draw from this one.
-    """
+    """Split off a stream for a concurrent task, seeded by a draw from this one."""
     return random.Random(stream().getrandbits(64))
 
 
 @contextmanager
 def drawing_from(source: random.Random) -> Iterator[None]:
-    """Draw from a stream for as long as the context lasts, in this thread or task.
-
-    Args:
-        source: the stream.
-    """
-    token = _own.set(source)
+    """Draw from a stream within the context, in this thread or task."""
+    token = _TASK.set(source)
     try:
         yield
     finally:
-        _own.reset(token)
+        _TASK.reset(token)
 
 
 @contextmanager
 def seeded(seed: int | str) -> Iterator[None]:
-    """Draw from a seed of your own for as long as the context lasts, in this thread or task.
-
-    Args:
-        seed: any.
-    """
+    """Draw from a seed of its own within the context, in this thread or task."""
     with drawing_from(random.Random(seed)):
         yield

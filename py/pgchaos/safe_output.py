@@ -1,7 +1,7 @@
-"""Makes text fit to be shown: no password is in it, and nothing that would command a terminal.
+"""Makes text safe to show: without passwords, and without characters that control a terminal.
 
-All that pgchaos shows goes through `printable`: on the terminal, in reports and in JUnit's file. What is compared is
-compared as it is.
+Everything that pgchaos shows passes `printable`: on the terminal, in reports, in JUnit's file. What is compared is
+compared unchanged.
 """
 
 from __future__ import annotations
@@ -9,23 +9,21 @@ from __future__ import annotations
 import unicodedata
 from urllib.parse import quote
 
-_LEAST = 4
-"""Characters of a password that is taken out of text: a shorter one would take words with it, and protects nothing."""
+_LEAST = 4  # shorter passwords are not hidden: that would hide words too, and protect nothing
+# words of messages: such a password is no secret, and hiding it would make messages unreadable
 _WORDS = frozenset({"postgres", "postgresql", "password", "localhost", "public", "test", "user", "root"})
-"""Words that messages are made of: as a password such a word is no secret, and without it no message can be read."""
 _HIDDEN = "********"
 _KEPT = frozenset("\n\t")
-_JOINER = "\u200d"
-"""Joins emoji and Indic letters, and moves nothing."""
+_JOINER = "\u200d"  # joins emoji and Indic letters, and moves nothing
 _secrets: set[str] = set()
 
 
 def hide(secret: str, known: frozenset[str] = frozenset()) -> None:
-    """Never show a text from now on.
+    """Hide a password in all output from now on.
 
     Args:
-        secret: a password.
-        known: names that are shown anyway, such as the role's: a password that equals one of them hides nothing.
+        secret: the password.
+        known: names that are shown anyway, such as the role's: a password that equals one of them is not hidden.
     """
     if len(secret) >= _LEAST and secret not in known and secret not in _WORDS:
         escaped = secret.replace("\\", "\\\\").replace("'", "\\'")  # in a connection string
@@ -38,25 +36,21 @@ def knows_secrets() -> bool:
 
 
 def without_secrets(text: str) -> str:
-    """Put stars in place of passwords.
-
-    Args:
-        text: any.
-    """
+    """Replace passwords by asterisks."""
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
     return text
 
 
 def printable(text: str) -> str:
-    r"""Make a text fit to be shown.
+    r"""Make a text safe to show.
 
     Args:
-        text: of any number of lines; whatever comes from a database, a file or a server may be in it.
+        text: any lines, from a database, a file or a server.
 
     Returns:
-        It with stars in place of passwords, and with control characters, marks that change the direction of what
-        follows, invisible characters and halves of surrogates written as `\x1b` or `\u202e`. Line feeds and tabs stay.
+        The text with asterisks for passwords, and with control characters, direction marks, invisible characters and
+        surrogates written as `\x1b` or `\u202e`. Line feeds and tabs stay.
     """
     text = without_secrets(text)
     if text.isprintable():
@@ -65,11 +59,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Make a text fit to be shown within a line: as `printable`, with line feeds and tabs written as `\n` and `\t`.
-
-    Args:
-        text: such as a name from a server, which may be anything.
-    """
+    r"""Make a text safe to show within a line: as `printable`, with line feeds and tabs written as `\n` and `\t`."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 

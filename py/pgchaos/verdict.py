@@ -1,4 +1,4 @@
-"""From what a run left behind to its verdict: what counts, what was known to fail. Pure."""
+"""From the result of a run to its verdict: which failures count, which were expected. Pure."""
 
 from __future__ import annotations
 
@@ -17,19 +17,13 @@ _ENDED_EARLY: frozenset[FailureKind] = frozenset({"error", "wait", "timeout", "f
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a run comes to.
-
-    Args:
-        outcome: of the item.
-        failures: those that count, causes first; not empty if and only if the outcome is 'failed'.
-        expected: the failures that an `xfail` names, each xfail with its own.
-        reason: of the skip, or of the xfails that came true; else ''.
-    """
+    """The verdict on a run."""
 
     outcome: Literal["passed", "failed", "skipped", "xfailed"]
+    # those that count, causes first; not empty exactly where the outcome is 'failed'
     failures: tuple[Failure, ...] = ()
-    expected: tuple[tuple[Xfail, tuple[Failure, ...]], ...] = ()
-    reason: str = ""
+    expected: tuple[tuple[Xfail, tuple[Failure, ...]], ...] = ()  # each xfail with the failures that it names
+    reason: str = ""  # of the skip, or of the xfails that failed as expected; else ''
 
 
 def judge(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -> Verdict:
@@ -37,8 +31,8 @@ def judge(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -
 
     Args:
         scenario: what was run.
-        variables: the values of the matrix for this item.
-        result: what the run left behind.
+        variables: the matrix values of this item.
+        result: the result of the run.
 
     Returns:
         The verdict.
@@ -61,28 +55,12 @@ def judge(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -
 
 
 def xfails_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Xfail, ...]:
-    """List what is known to fail for some values of a matrix.
-
-    Args:
-        scenario: the file.
-        variables: the values.
-
-    Returns:
-        Its xfails without those whose `when` does not hold.
-    """
+    """List the xfails of a scenario that apply to the values of a matrix."""
     return tuple(xfail for xfail in scenario.xfails if holds(xfail.when, variables))
 
 
 def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:
-    """Judge the run of a mutant: it passes where everything that shall catch it fails.
-
-    Args:
-        mutant: the planted bug.
-        result: what the run with it left behind.
-
-    Returns:
-        The verdict; what fails beside does no harm.
-    """
+    """Judge the run of a mutant: it passes where everything in `caught by` fails; other failures do not matter."""
     failures = tuple(result.failures)
     if result.skipped and not failures:
         return Verdict("skipped", reason=result.skipped)
@@ -95,16 +73,16 @@ def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:
 
 
 def is_found(scenario: Scenario, mutant: Mutant | None, variables: Mapping[str, str], result: RunResult) -> bool:
-    """Say whether a run is what a search is for.
+    """Say whether a search has found what it looks for.
 
     Args:
         scenario: what was run.
-        mutant: that is in it, or None.
-        variables: the values of the matrix for this item.
-        result: what the run left behind.
+        mutant: in it, or None.
+        variables: the matrix values of this item.
+        result: the result of the run.
 
     Returns:
-        Of a mutant whether it is caught; else whether something failed that is not known to.
+        For a mutant, whether it is caught; else whether a failure is not expected.
     """
     if mutant is not None:
         return bool(result.failures) and judge_mutant(mutant, result).outcome == "passed"
@@ -113,16 +91,16 @@ def is_found(scenario: Scenario, mutant: Mutant | None, variables: Mapping[str, 
 
 
 def is_named(failure: Failure, name: str | None) -> bool:
-    """Say whether NAME, of `xfail` or `caught by`, means a failure.
+    """Say whether a NAME of `xfail` or `caught by` means a failure.
 
     Args:
         failure: of a run.
-        name: a description, the column of an invariant, a SQLSTATE, a condition name, or one of the words invariant,
-            oracle, wait, leak, timeout, fault, amcheck and `not run` for all of that kind; None for any assertion.
+        name: a description, an invariant's column, a SQLSTATE, a condition name, or one of the words invariant, oracle,
+            wait, leak, timeout, fault, amcheck and `not run`, for all of that kind; None for any assertion.
 
     Returns:
-        True where it does. A failed `expect` is an assertion; one that was not run has failed in no way that its
-        description names; what is wrong with the TAP itself has no name.
+        True where it does. A failed `expect` is an assertion. An assertion that was not run is not named by its
+        description, and a broken TAP stream has no name.
     """
     if name is None:
         return failure.kind in _ASSERTIONS

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgchaos.results import Explored
-from pgchaos.schedule.explore import Explore
-from pgchaos.schedule.pct import Pct, missed
+from pgchaos.schedule.explore import Explore, Pct, missed
 from pgchaos.schedule.scheduler import Replay
 from pgchaos.schedule.shrink import easier, weight
 from pgchaos.schedule.wait_rules import Actor

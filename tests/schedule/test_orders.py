@@ -69,7 +69,7 @@ def test_decisions_are_followed_then_nobody_is_interrupted() -> None:
         ((A,), A, False),
     ]
     assert order.trace[0] == Choice((A, B), B, ((1, 0), (1, 0)))
-    assert order.strayed is None
+    assert order.diverged_at is None
     assert order.next({}, {A, B}) is None
 
 
@@ -81,9 +81,9 @@ def test_a_decision_that_cannot_be_kept_is_told() -> None:
     order = Replay([A, B, B], (A, B))
     only_b = gates(gate(B, 0))
     assert order.next(only_b, ()) == gate(B, 0)
-    assert order.strayed == 0
+    assert order.diverged_at == 0
     assert order.next(gates(gate(A, 0), gate(B, 0)), ()) == gate(B, 0)
-    assert order.strayed == 0
+    assert order.diverged_at == 0
 
 
 def test_a_lenient_one_leaves_such_decisions_out() -> None:

@@ -30,7 +30,7 @@ def explored(programs: Sequence[Sequence[str]], chance: Random | None = None) ->
     while (prefix := frontier.take()) is not None:
         order = Replay(prefix, everybody(programs))
         found.append(played(programs, order))
-        assert order.strayed is None
+        assert order.diverged_at is None
         # none with fewer is left
         assert preemptions(order.trace) == frontier.preemptions
         frontier.learn(order.trace)

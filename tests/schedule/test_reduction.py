@@ -45,7 +45,7 @@ def outcomes(programs: Programs, chance: Random | None, known: Dependence | None
         assert least <= frontier.preemptions
         least = frontier.preemptions
         yield remembered(programs, order), preemptions(order.trace), least
-        assert order.strayed is None
+        assert order.diverged_at is None
         frontier.learn(order.trace)
 
 

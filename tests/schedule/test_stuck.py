@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.schedule.undetected_deadlock import stuck
+from pgchaos.schedule.wait_rules import stuck
 
 
 @pytest.mark.parametrize(

@@ -87,32 +87,32 @@ class OneByOne:
         taken: which transactions were begun, in order; for what becomes of the run.
     """
 
-    wishes: Sequence[Actor]
+    turns: Sequence[Actor]
     actors: Iterable[Actor]
     taken: list[Named] = field(default_factory=list)
     _at: int = field(default=0, init=False)
 
-    def next(self, gates: Mapping[Actor, StepPoint], ended: Collection[Actor]) -> StepPoint | Blocked | None:
+    def next(self, points: Mapping[Actor, StepPoint], ended: Collection[Actor]) -> StepPoint | Blocked | None:
         """See Order."""
         now = self.taken[-1][0] if self.taken else None
         if now is not None and now not in ended:
-            gate = gates.get(now)
-            if gate is None:
+            point = points.get(now)
+            if point is None:
                 # it waits for who has not ended the session, and no transaction: this order cannot be
                 return Blocked(StepName(now.session, now.worker, "", 1))
-            if not gate.begins:
-                return gate
-        return self._begin(gates)
+            if not point.begins:
+                return point
+        return self._begin(points)
 
-    def _begin(self, gates: Mapping[Actor, StepPoint]) -> StepPoint | None:
-        turn = next((actor for actor in self.actors if actor in gates), None)
-        while self._at < len(self.wishes):
-            wish = self.wishes[self._at]
+    def _begin(self, points: Mapping[Actor, StepPoint]) -> StepPoint | None:
+        turn = next((actor for actor in self.actors if actor in points), None)
+        while self._at < len(self.turns):
+            wanted = self.turns[self._at]
             self._at += 1
-            if wish in gates:
-                turn = wish
+            if wanted in points:
+                turn = wanted
                 break
         if turn is None:
             return None
-        self.taken.append((turn, gates[turn].position))
-        return gates[turn]
+        self.taken.append((turn, points[turn].position))
+        return points[turn]

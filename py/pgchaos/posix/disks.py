@@ -1,7 +1,7 @@
-"""Small file systems in memory, which stand for a disk that can be filled. Only root can mount one.
+"""Small file systems in memory: disks that a fault can fill. Only root can mount one.
 
-They are mounted in a folder that only root can write: below one of the server's account, it could put a link in place
-of the mount point.
+They are mounted in a folder that only root can write. In a folder of the server's account, the account could put a
+link in place of the mount point.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-WAL = "wal"
-"""The folder, beside the data directory, where the WAL lies that has a file system of its own."""
+WAL = "wal"  # the folder beside the data directory for a WAL with a file system of its own
 
 
 def mount(place: Path, size: int, account: dict[str, Any]) -> str:
     """Mount a small file system.
 
     Args:
-        place: a folder that is not there yet, in one that only root can write.
+        place: a new folder, in one that only root can write.
         size: bytes.
-        account: the user that it belongs to, as subprocess.Popen takes it.
+        account: its owner, as subprocess.Popen takes it.
 
     Returns:
-        What went wrong, or ''.
+        The error, or ''.
     """
     place.mkdir(mode=0o700)
     options = f"nosuid,nodev,size={size},mode=0700"
@@ -37,15 +36,15 @@ def mount(place: Path, size: int, account: dict[str, Any]) -> str:
 
 
 def move_wal(data: Path, place: Path, how: dict[str, Any]) -> str:
-    """Move a server's WAL to a place of its own, which a link then leads to; all of it as the server's account.
+    """Move a server's WAL elsewhere, with a link in its place, as the server's account.
 
     Args:
         data: the data directory.
-        place: where to.
-        how: further arguments of subprocess.run, which switch to the account.
+        place: the new folder.
+        how: arguments of subprocess.run that switch to the account.
 
     Returns:
-        What went wrong, or ''.
+        The error, or ''.
     """
     script = 'cp -a "$1/." "$2" && rm -rf "$1" && ln -s "$2" "$1"'
     return _run(["sh", "-c", script, "sh", str(data / "pg_wal"), str(place)], how)
@@ -57,7 +56,7 @@ def _run(command: list[str], how: dict[str, Any]) -> str:
 
 
 def unmount(folder: str) -> None:
-    """Take away the file systems that were mounted below a folder, the last first."""
+    """Unmount the file systems below a folder, the last first."""
     if os.geteuid():
         return
     with contextlib.suppress(OSError):  # where there is no /proc nothing was mounted
@@ -69,19 +68,19 @@ def unmount(folder: str) -> None:
 
 
 class Ballast:
-    """Files without a name, which take up the room of a disk: in a folder of another account a name may be a link."""
+    """Files without a name that fill a disk: in a folder of another account, a name may be a link."""
 
     def __init__(self) -> None:
         self._files: list[int] = []
 
     def fill(self, place: Path) -> None:
-        """Take all room that is left.
+        """Fill a disk.
 
         Args:
             place: a mounted file system, in a folder that only root can write.
 
         Raises:
-            OSError: nothing is mounted there: the disk of all would be filled.
+            OSError: nothing is mounted there; the common disk would be filled.
         """
         file = os.open(place, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         if os.fstat(file).st_dev == place.parent.stat().st_dev:
@@ -95,7 +94,7 @@ class Ballast:
                     pass
 
     def empty(self) -> None:
-        """Give the room back; more than once does no harm."""
+        """Free the space again; a second call does nothing."""
         files, self._files = self._files, []
         for file in files:
             # at once, though a process that is just being started holds the file, too

@@ -12,18 +12,18 @@ _MOST = 65536
 
 
 def read_below(folder: Path, *names: str, most: int = _MOST) -> str:
-    """Read a file without following a symbolic link on the way, and only if it belongs to who owns its folder.
+    """Read a file without following symbolic links, and only if it belongs to the owner of its folder.
 
     Args:
-        folder: where to begin; no one else may be able to replace it.
+        folder: where to begin; nobody else may be able to replace it.
         names: of the folders below it, then of the file.
-        most: bytes to read.
+        most: bytes to read at most.
 
     Returns:
-        The text; bytes that are no UTF-8 are replaced.
+        The text; bytes that are not UTF-8 are replaced.
 
     Raises:
-        OSError: there is no such file, or it is a link, no regular file, or somebody else's.
+        OSError: there is no such file, or it is a link, not a regular file, or another user's.
     """
     at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -45,15 +45,14 @@ def read_below(folder: Path, *names: str, most: int = _MOST) -> str:
 
 
 def untrusted(path: Path, trusted: frozenset[int]) -> str:
-    """Say why a folder cannot be trusted: somebody else may replace it, or what lies in it.
+    """Say why a folder cannot be trusted: another user may replace it or its contents.
 
     Args:
-        path: of the folder, which need not be there.
-        trusted: the numbers of the users who may own it and the folders above it.
+        path: the folder; it may not exist yet.
+        trusted: the user ids that may own it and the folders above it.
 
     Returns:
-        The reason, or ''. A folder that others can write, and that is sticky, is right as one above: no one can
-        rename there what is not his.
+        The reason, or ''. Above it, a sticky folder that others can write is safe: they rename only what is theirs.
     """
     path = path.absolute()
     reason = ""
@@ -74,11 +73,11 @@ def untrusted(path: Path, trusted: frozenset[int]) -> str:
 
 
 def untrusted_tree(root: Path, trusted: frozenset[int]) -> str:
-    """Say why the files below a folder cannot be trusted, or it itself.
+    """Say why a folder, or a file below it, cannot be trusted.
 
     Args:
         root: the folder.
-        trusted: the numbers of the users who may own them.
+        trusted: the user ids that may own it and its contents.
 
     Returns:
         The reason, or ''. Symbolic links must stay below the folder.
@@ -108,7 +107,7 @@ def _loose(path: Path, state: os.stat_result, trusted: frozenset[int], *, sticky
 
 
 def _private(state: os.stat_result) -> bool:
-    """Say whether a file's group is its owner's own, of which no one else is a member: many systems have such."""
+    """Whether a file's group holds only its owner, as on many systems."""
     try:
         group, owner = grp.getgrgid(state.st_gid), pwd.getpwuid(state.st_uid)
     except KeyError:
@@ -117,11 +116,7 @@ def _private(state: os.stat_result) -> bool:
 
 
 def protect(root: Path) -> None:
-    """Take the right to write from all but the owner.
-
-    Args:
-        root: a folder of this user's, which no one else has had access to; with all that is below it.
-    """
+    """Remove the right to write from all but the owner, in a folder that nobody else has had access to."""
     for folder, _, files in os.walk(root):
         for path in (Path(folder), *(Path(folder, name) for name in files)):
             if not path.is_symlink():

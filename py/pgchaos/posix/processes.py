@@ -1,4 +1,4 @@
-"""Processes by number and start: a number alone may be another process's by now, or be told by somebody hostile."""
+"""Identifies processes by number and start time: the number alone may belong to another process by now."""
 
 from __future__ import annotations
 
@@ -11,30 +11,16 @@ from typing import NamedTuple
 
 
 class Process(NamedTuple):
-    """One process, and no other that gets its number later.
-
-    Args:
-        pid: its number.
-        started: when it began, as the system writes it.
-        user: its real user.
-        parent: the number of its parent.
-    """
+    """One process, distinct from later ones with the same number."""
 
     pid: int
-    started: str
-    user: int
-    parent: int
+    started: str  # the start time, as the system writes it
+    user: int  # the real user id
+    parent: int  # the parent's pid
 
 
 def look_up(pid: int) -> Process | None:
-    """Look a process up.
-
-    Args:
-        pid: its number.
-
-    Returns:
-        The process; None where it has ended, a zombie too.
-    """
+    """Find a process by its number; None where it has ended or is a zombie."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
@@ -61,15 +47,7 @@ def _ask_ps(pid: int) -> Process | None:
 
 
 def send(process: Process, number: int) -> bool:
-    """Send a signal to a process, and to no other that has got its number since.
-
-    Args:
-        process: as it was looked up.
-        number: of the signal.
-
-    Returns:
-        False where it has ended.
-    """
+    """Send a signal to a process, never to a later one with its number; False where the process has ended."""
     handle = _open(process.pid)
     try:
         # the handle stays with the process that it was opened for, so the look comes after it
@@ -89,7 +67,7 @@ def send(process: Process, number: int) -> bool:
 
 
 def _open(pid: int) -> int | None:
-    """Open a process; None where the kernel cannot (before Linux 5.3, and other systems), or it has ended."""
+    """Open a process; None where the kernel cannot (before Linux 5.3, other systems), or the process has ended."""
     if not hasattr(os, "pidfd_open"):
         return None
     with contextlib.suppress(OSError):
@@ -98,13 +76,9 @@ def _open(pid: int) -> int | None:
 
 
 def working_in(folder: Path) -> set[Process]:
-    """Find the processes whose working folder this is, of the user that owns it (where there is /proc).
+    """Find the processes that work in a folder and belong to its owner (only where there is /proc).
 
-    Args:
-        folder: such as a server's data directory.
-
-    Returns:
-        The processes. As root, none for a folder of root's: all of a server's are another account's.
+    As root, none are found for a folder of root's: a server never runs as root.
     """
     found: set[Process] = set()
     with contextlib.suppress(OSError):  # the folder is gone, and so is who worked in it
@@ -121,14 +95,7 @@ def working_in(folder: Path) -> set[Process]:
 
 
 def children(pid: int) -> set[Process]:
-    """Find the children of a process.
-
-    Args:
-        pid: of the parent, which has one thread.
-
-    Returns:
-        The processes.
-    """
+    """Find the children of a process that has one thread."""
     try:
         numbers = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     except OSError:  # a kernel without CONFIG_PROC_CHILDREN, or no /proc

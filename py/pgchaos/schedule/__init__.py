@@ -1,1 +1,1 @@
-"""Decisions: who may go on, who is blocked, what an error means. Pure code: knows no database, no thread, no clock."""
+"""Decides which session runs next, which is blocked, what an error means. Pure: no database, no threads, no clock."""

@@ -1,7 +1,7 @@
-"""From looks at the server to who is blocked. Pure.
+"""Finds blocked sessions from successive snapshots of the server's locks. Pure.
 
-One look may catch a session that waits for a microsecond. Blocked is who was seen waiting in two looks running, in the
-same statement.
+One snapshot may catch a session that waits for a microsecond. A session is blocked where it waits in the same
+statement in two snapshots in a row.
 """
 
 from __future__ import annotations
@@ -14,38 +14,26 @@ from pgchaos.schedule.wait_rules import Actor
 
 @dataclass(frozen=True, slots=True)
 class BlockedSeen:
-    """One connection in one look.
+    """One connection in one snapshot."""
 
-    Args:
-        ticket: the number of the statement that it is in.
-        blockers: the pids that it waits for (`pg_blocking_pids`); 0 is a prepared transaction.
-    """
-
-    ticket: int
-    blockers: tuple[int, ...]
+    ticket: int  # the number of its statement
+    blockers: tuple[int, ...]  # the pids that it waits for (`pg_blocking_pids`); 0 is a prepared transaction
 
 
 @dataclass(slots=True)
 class BlockedSessions:
-    """The last two looks.
+    """The last two snapshots."""
 
-    Args:
-        pids: of the connections of this scenario.
-    """
-
-    pids: Mapping[int, Actor]
+    pids: Mapping[int, Actor]  # of this scenario's connections
     _last: Mapping[Actor, BlockedSeen] = field(default_factory=dict)
+    # blocked connections, with the pids that they wait for in the last snapshot
     confirmed: Mapping[Actor, tuple[int, ...]] = field(default_factory=dict)
-    """Who was seen waiting in the last two looks, and for which pids in the last."""
 
     def add(self, look: Mapping[Actor, BlockedSeen]) -> tuple[frozenset[Actor], frozenset[Actor]]:
-        """Take one more look.
-
-        Args:
-            look: those who were seen waiting.
+        """Take a snapshot of the waiting connections.
 
         Returns:
-            Who is blocked by anybody, and who is blocked by a connection of this scenario.
+            Those that are blocked, and those that are blocked by a connection of this scenario.
         """
         last, self._last = self._last, look
         twice = {

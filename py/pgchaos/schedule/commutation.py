@@ -1,4 +1,4 @@
-"""Whether two steps may change places, and whether two runs of one schedule went the same way. Pure."""
+"""Compares runs: whether two steps commute, and whether two runs of one schedule did the same. Pure."""
 
 from __future__ import annotations
 
@@ -10,31 +10,30 @@ from pgchaos.results import Record
 from pgchaos.schedule.footprint import Dependence, Footprint
 from pgchaos.schedule.step_points import Choice
 
-_Told = tuple[object, ...]
+_Facts = tuple[object, ...]
 
 
 def difference(
     first: Iterable[Record], second: Iterable[Record], again: str = "by the same schedule"
 ) -> tuple[str, Place | None] | None:
-    """Find the first statement that went another way in a second run.
+    """Find the first statement that differs in a second run.
 
     Args:
-        first: what the first run recorded.
-        second: what the second did.
-        again: how it was made.
+        first: the records of the first run.
+        second: the records of the second.
+        again: how the second run was made, for the text.
 
     Returns:
-        What was different, and the place of the statement; None where nothing was. Times, and values that are not
-        taken into variables, do not count.
+        What differs, with its place; None where nothing does. Times and values outside variables do not count.
     """
     one, other = _in_order(first), _in_order(second)
     for before, after in zip(one, other, strict=False):
-        if _told(before) != _told(after):
-            return f"not deterministic: {_said(before)}; then, {again}, {_said(after)}", before.place
+        if _facts(before) != _facts(after):
+            return f"not deterministic: {_description(before)}; then, {again}, {_description(after)}", before.place
     if len(one) != len(other):
         longer = one if len(one) > len(other) else other
         extra = longer[min(len(one), len(other))]
-        return f"not deterministic: only one of two runs came to {_said(extra)}, the second {again}", extra.place
+        return f"not deterministic: only one of two runs came to {_description(extra)}, the second {again}", extra.place
     return None
 
 
@@ -43,27 +42,27 @@ def _in_order(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=lambda it: (it.session, it.worker, it.iteration))
 
 
-def _told(record: Record) -> _Told:
+def _facts(record: Record) -> _Facts:
     who = (record.session, record.worker, record.iteration, record.attempt, record.step, record.statement)
     what = (record.tag, record.rows, record.sqlstate, frozenset(record.waited_on), record.notes, record.skipped)
     return (*who, *what)
 
 
-def _said(record: Record) -> str:
+def _description(record: Record) -> str:
     name = f"{record.session}[{record.worker}].{record.step}"
-    told = []
+    did = []
     if record.attempt > 1:
-        told.append(f"attempt {record.attempt}")
+        did.append(f"attempt {record.attempt}")
     if record.waited_on:
-        told.append("waited for " + ", ".join(record.waited_on))
+        did.append("waited for " + ", ".join(record.waited_on))
     if record.skipped:
-        told.append("was not sent")
+        did.append("was not sent")
     elif record.sqlstate not in (None, "00000"):
-        told.append(f"failed with {record.sqlstate}")
+        did.append(f"failed with {record.sqlstate}")
     elif record.tag is not None:
-        told.append(f"gave {record.tag}")
-    told += record.notes
-    return f"{name} {', '.join(told)}" if told else name
+        did.append(f"gave {record.tag}")
+    did += record.notes
+    return f"{name} {', '.join(did)}" if did else name
 
 
 def commuting(trace: Sequence[Choice], dependence: Dependence, chance: random.Random) -> int | None:
@@ -72,11 +71,11 @@ def commuting(trace: Sequence[Choice], dependence: Dependence, chance: random.Ra
     Args:
         trace: the decisions of a run.
         dependence: of the steps.
-        chance: chooses, where there are several.
+        chance: chooses among several.
 
     Returns:
-        The number of the first of the two, from 0; None where there are none. Steps while somebody waits do not count:
-        who waits orders them.
+        The number of the first of the two, from 0; None without any. Steps next to a waiting session do not count: the
+        wait orders them.
     """
     if not dependence.known:
         return None

@@ -8,12 +8,11 @@ from enum import Enum
 from pgchaos.language.model import Session
 from pgchaos.language.section_items import Allow, Code, Expect
 
-UNKNOWN = "unknown"
-"""The word for a transaction whose COMMIT was sent and never answered."""
+UNKNOWN = "unknown"  # as a code: COMMIT was sent and never answered
 
 
 class Meaning(Enum):
-    """What becomes of a session after an error."""
+    """What a session does after an error."""
 
     EXPECTED = "expected: go on, nothing is rolled back"
     OTHER = "not the error that was expected: a failed assertion; its transaction ends, and the session goes on"
@@ -24,30 +23,25 @@ class Meaning(Enum):
 
 
 def names(codes: Iterable[Code], state: str) -> bool:
-    """Say whether an error is among codes.
-
-    Args:
-        codes: as an author wrote them.
-        state: a SQLSTATE, or 'unknown'.
-    """
+    """Whether a SQLSTATE, or 'unknown', is among the codes of a directive."""
     return any(state in code.sqlstates for code in codes)
 
 
 def meaning(
     state: str, unknown: bool, session: Session, retries: int, expect: Expect | None, allow: Allow | None
 ) -> Meaning:
-    """Say what an error means.
+    """Decide what an error means.
 
     Args:
         state: its SQLSTATE.
         unknown: the connection was lost after COMMIT was sent.
-        session: whose statement it was.
-        retries: how often this transaction was sent again already.
+        session: of the statement.
+        retries: how often its transaction was sent again already.
         expect: the directive before the statement.
         allow: likewise.
 
     Returns:
-        Its meaning: `expect` wins over `allow`, and both win over `retry`.
+        The meaning: `expect` before `allow`, and both before `retry`.
     """
     if expect is not None:
         return Meaning.EXPECTED if names(expect.codes, state) else Meaning.OTHER

@@ -1,30 +1,88 @@
-"""Which interleavings `schedule explore N` runs, one after the other. Pure."""
+"""Chooses the interleavings of `schedule explore N`: by enumeration, then at random. Pure."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pgchaos.results import Explored
 from pgchaos.schedule.footprint import Dependence
-from pgchaos.schedule.pct import Pct, missed
 from pgchaos.schedule.permutations import Frontier, taken
-from pgchaos.schedule.scheduler import Replay
+from pgchaos.schedule.scheduler import Blocked, Replay
+from pgchaos.schedule.step_points import Choice, StepPoint
 from pgchaos.schedule.wait_rules import Actor
+
+DEPTH = 2  # of the bugs looked for: two steps of different sessions in one certain order
+
+
+@dataclass(slots=True)
+class Pct:
+    """Runs the ready connection of highest priority; at one random step, its priority drops to the lowest.
+
+    Probabilistic concurrency testing: Burckhardt, Kothari, Musuvathi, Nagarakatte, "A Randomized Scheduler with
+    Probabilistic Guarantees of Finding Bugs", ASPLOS 2010: with independent uniform priorities and d-1 points of change
+    among k steps of n sessions, a run finds a bug of depth d with probability at least 1/(n·k^(d-1)).
+    """
+
+    actors: Sequence[Actor]  # all connections in file order
+    steps: int  # in a whole run
+    chance: random.Random  # draws the priorities and the point of change
+    trace: list[Choice] = field(default_factory=list)
+    _priority: dict[Actor, int] = field(default_factory=dict, init=False)
+    _change: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        order = list(range(1, len(self.actors) + 1))
+        self.chance.shuffle(order)
+        self._priority = dict(zip(self.actors, order, strict=True))
+        self._change = self.chance.randrange(max(self.steps, 1))
+
+    def next(
+        self,
+        points: Mapping[Actor, StepPoint],
+        ended: Collection[Actor],  # noqa: ARG002  # the same as the others'
+    ) -> StepPoint | Blocked | None:
+        """See Scheduler."""
+        ready = tuple(actor for actor in self.actors if actor in points)
+        if not ready:
+            return None
+        if len(self.trace) == self._change:
+            self._priority[self._highest(ready)] = 0
+        taken = self._highest(ready)
+        self.trace.append(Choice(ready, taken))
+        return points[taken]
+
+    def _highest(self, ready: Sequence[Actor]) -> Actor:
+        return max(ready, key=lambda actor: self._priority[actor])
+
+
+def missed(sessions: int, steps: int, runs: int) -> float:
+    """Bound the probability to miss a bug of depth 2, for deterministic runs with known blocking.
+
+    Args:
+        sessions: connections, n.
+        steps: in all, k.
+        runs: that were made.
+
+    Returns:
+        (1 - 1/(n·k))^runs.
+    """
+    return float((1 - 1 / (max(sessions, 1) * max(steps, 1))) ** runs)
 
 
 class Explore:
-    """At most so many interleavings.
+    """Chooses up to a number of interleavings.
 
-    All, where there are no more; else those with the fewest preemptions for half of the runs, and by chance for the
-    others.
+    All of them where there are no more; else those with the fewest preemptions in the first half of the runs, and
+    random ones in the other.
 
     Args:
-        actors: all connections in order of the file.
-        limit: runs.
-        possible: interleavings that there can be at most.
-        seed: of chance.
-        dependence: of the steps: of interleavings that equal one another one is run; None: all are.
+        actors: all connections in file order.
+        limit: the number of runs.
+        possible: an upper bound of the number of interleavings.
+        seed: of random choices.
+        dependence: of the steps; one of several equivalent interleavings is run. None: all are.
     """
 
     def __init__(
@@ -43,7 +101,7 @@ class Explore:
         self._different: set[tuple[Actor, ...]] = set()
 
     def take(self) -> Replay | Pct | None:
-        """Give the order of the next run; None when there is none."""
+        """Return the scheduler of the next run; None at the end."""
         if self._runs >= self._limit or not self._frontier.more:
             return None
         self._runs += 1
@@ -53,18 +111,14 @@ class Explore:
         return Pct(self._actors, self._steps, self._chance)
 
     def learn(self, order: Replay | Pct) -> None:
-        """Take what a run decided.
-
-        Args:
-            order: that `take` gave, after its run.
-        """
+        """Take the decisions of a run by a scheduler that `take` returned."""
         self._steps = max(self._steps, len(order.trace))
         self._different.add(taken(order.trace))
         if isinstance(order, Replay):
             self._frontier.learn(order.trace)
 
     def explored(self) -> Explored:
-        """Say what was searched so far."""
+        """Summarise the search so far."""
         bound = missed(len(self._actors), self._steps, self._by_chance) if self._by_chance else None
         return Explored(
             self._runs,

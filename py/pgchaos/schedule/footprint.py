@@ -1,7 +1,7 @@
-"""What steps touch, and so which of them come to the same in either order. Pure.
+"""The tables that steps touch, and so which steps commute. Pure.
 
-Two steps that touch no common table, or one that both only read, commute: an interleaving in which they are neighbours
-equals the one in which they have changed places (Mazurkiewicz, "Trace theory", 1987).
+Two steps that touch no common table, or only read their common tables, commute: an interleaving in which they are
+neighbours is equivalent to the one with the two swapped (Mazurkiewicz, "Trace theory", 1987).
 """
 
 from __future__ import annotations
@@ -12,38 +12,27 @@ from typing import TypeAlias
 
 from pgchaos.schedule.wait_rules import Actor
 
-Position: TypeAlias = tuple[int, int]
-"""Of a step in the course of its connection: the iteration from 1, the number in the session from 0."""
+Position: TypeAlias = tuple[int, int]  # a step of a connection: its iteration from 1, its number in the session from 0
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a step touches.
+    """What a step touches."""
 
-    Args:
-        reads: tables, or other things that order steps.
-        writes: those that it changes or locks.
-        anything: it is not known; that may be all there is.
-    """
-
-    reads: frozenset[str] = frozenset()
-    writes: frozenset[str] = frozenset()
-    anything: bool = False
+    reads: frozenset[str] = frozenset()  # tables, or other things that order steps
+    writes: frozenset[str] = frozenset()  # what it changes or locks
+    anything: bool = False  # unknown: it may touch anything
 
     def __or__(self, other: Footprint) -> Footprint:
         return Footprint(self.reads | other.reads, self.writes | other.writes, self.anything or other.anything)
 
     @property
     def nothing(self) -> bool:
-        """Whether it touches nothing at all."""
+        """Whether it touches nothing."""
         return not (self.reads or self.writes or self.anything)
 
     def independent(self, other: Footprint) -> bool:
-        """Say whether steps that touch this and that come to the same in either order.
-
-        Args:
-            other: of a step of another connection.
-        """
+        """Whether steps of two connections with these footprints commute."""
         if self.anything or other.anything:
             return False
         return not (self.writes & (other.reads | other.writes) or self.reads & other.writes)
@@ -54,11 +43,7 @@ NOTHING = Footprint()
 
 
 def union(some: Iterable[Footprint]) -> Footprint:
-    """Put footprints together.
-
-    Args:
-        some: of steps.
-    """
+    """Join footprints."""
     all_ = NOTHING
     for one in some:
         all_ |= one
@@ -66,10 +51,10 @@ def union(some: Iterable[Footprint]) -> Footprint:
 
 
 class Dependence:
-    """Which steps of a scenario depend on one another; all do, until `know` was told more.
+    """Which steps of a scenario depend on each other: all of them, until `know` is called.
 
-    Where a session waits for another, more is at stake than tables: who closes a circle of waits is the one who fails,
-    and who lets another go on does that one's step too. Whoever asks looks after that (sleep.py).
+    Where a session waits, more than tables matters: the step that closes a cycle of waits fails, and a step that ends a
+    wait completes the other's step too. Callers handle that (sleep_sets.py).
     """
 
     def __init__(self) -> None:
@@ -78,12 +63,7 @@ class Dependence:
         self._rests: dict[tuple[str, int], Footprint] = {}
 
     def know(self, steps: Mapping[str, Sequence[Footprint]], lasts: Mapping[str, int]) -> None:
-        """Learn what the steps touch.
-
-        Args:
-            steps: of each session, in order.
-            lasts: how often each session does them.
-        """
+        """Set the footprints of each session's steps, in order, and how often each session repeats them."""
         self._steps, self._lasts = steps, lasts
         self._rests.clear()
 
@@ -93,23 +73,12 @@ class Dependence:
         return bool(self._steps)
 
     def of(self, actor: Actor, position: Position) -> Footprint:
-        """Tell what a step touches.
-
-        Args:
-            actor: whose.
-            position: which.
-        """
+        """Return the footprint of one step."""
         steps = self._steps.get(actor.session)
         return ANYTHING if steps is None else steps[position[1]]
 
     def rest(self, actor: Actor, position: Position, *, behind: bool) -> Footprint:
-        """Tell what all steps of a connection touch from one on.
-
-        Args:
-            actor: whose.
-            position: the first.
-            behind: only those behind it.
-        """
+        """Return the footprint of all steps of a connection from one on; `behind` leaves out that one."""
         steps = self._steps.get(actor.session)
         if steps is None:
             return ANYTHING

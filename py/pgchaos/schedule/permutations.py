@@ -1,11 +1,11 @@
-"""All interleavings of a scenario's steps, those with the fewest preemptions first. Pure.
+"""Enumerates the interleavings of a scenario's steps, those with the fewest preemptions first. Pure.
 
-A preemption takes a connection from its course while it could go on; to go on with another because it has ended or is
-blocked is none. Most bugs need one or two (Musuvathi, Qadeer, "Iterative Context Bounding for Systematic Testing of
-Multithreaded Programs", PLDI 2007).
+A preemption interrupts a connection that could continue; a switch at its end or where it is blocked is none. Most
+bugs need one or two (Musuvathi, Qadeer, "Iterative Context Bounding for Systematic Testing of Multithreaded
+Programs", PLDI 2007).
 
-Each run tells the decisions that it really had: who is blocked, or has no step left, is no choice. So permutations that
-differ only in where a blocked step is listed are one, and none is listed that cannot run.
+Each run reports its real decisions: a connection that is blocked or has no step left is no choice. So permutations
+that differ only in where a blocked step is listed are one, and none is listed that cannot run.
 """
 
 from __future__ import annotations
@@ -19,25 +19,21 @@ from typing import TypeAlias
 
 from pgchaos.language.model import Session
 from pgchaos.schedule.footprint import Dependence
-from pgchaos.schedule.preemption_bound import Plain, PreemptionBound
+from pgchaos.schedule.reduction import NOBODY, Asleep, PreemptionBound, PreemptionCount, SleepSet
 from pgchaos.schedule.scheduler import Replay
-from pgchaos.schedule.sleep_sets import NOBODY, Asleep, SleepSet
 from pgchaos.schedule.step_points import Choice
 from pgchaos.schedule.wait_rules import Actor
 
+# The decisions of a run, how many of them the next run begins with, and the next connection. All branches of a run
+# share its decisions: copies would take the square of its steps
 _Branch: TypeAlias = tuple[tuple[Actor, ...], int, Actor]
-"""The decisions of a run, how many of them the next run begins with, and who goes on then.
-
-All branches of a run share its decisions: a copy of each would be as many as the square of its steps.
-"""
+# its preemptions, its rank among those with as many, its branch, and the sleep set before the last decision
 _Prefix: TypeAlias = "tuple[int, float, _Branch | None, Asleep]"
-"""Its preemptions, its turn among those with as many, its decisions, and who sleeps before the last of these."""
-_ROOM = 1000
-"""How many more are kept than twice as many as will be taken: to sort them out costs as much as to find them."""
+_ROOM = 1000  # pruning costs as much as finding, so that this many more than twice `most` are stored before it
 
 
 def actors(sessions: Iterable[Session]) -> tuple[Actor, ...]:
-    """List the connections of a scenario in order of the file."""
+    """List the connections of a scenario in file order."""
     return tuple(Actor(session.name, worker) for session in sessions for worker in range(1, session.count + 1))
 
 
@@ -45,49 +41,35 @@ def actors(sessions: Iterable[Session]) -> tuple[Actor, ...]:
 class Frontier:
     """The interleavings that are still to be run, each once.
 
-    Usage: `take` a prefix, run it with Follow, and `learn` its trace, until `take` gives None.
-
-    Args:
-        chance: orders those with as many preemptions by chance; None: by when they were found.
-        dependence: of the steps: of interleavings that equal one another one is run; None: all are.
-        most: how many will be taken at most: so many are kept, those that come first; None: all are.
+    `take` a prefix, run it by Replay, and `learn` its trace, until `take` returns None.
     """
 
-    chance: random.Random | None = None
-    dependence: Dependence | None = None
-    most: int | None = None
-    preemptions: int = 0
-    """How many the prefix has that was last taken: all with fewer have been run, or one that equals them."""
-    left_out: int = 0
-    """How many prefixes were not kept, for what begins with them equals something else."""
-    _found: list[_Prefix] = field(default_factory=lambda: [(0, 0.0, None, NOBODY)])
+    chance: random.Random | None = None  # a random order among those with as many preemptions; None: as found
+    dependence: Dependence | None = None  # one of several equivalent interleavings is run; None: all are
+    most: int | None = None  # how many will be taken at most: only the first ones are stored; None: all
+    preemptions: int = 0  # of the last prefix: all with fewer were run, or an equivalent one was
+    left_out: int = 0  # prefixes that begin only what is equivalent to something else
+    _heap: list[_Prefix] = field(default_factory=lambda: [(0, 0.0, None, NOBODY)])
     _taken: int = 0
     _asleep: Asleep = NOBODY
-    _number: int = 0
+    _pushed: int = 0
 
     @property
     def more(self) -> bool:
         """Whether there are any."""
-        return bool(self._found)
+        return bool(self._heap)
 
     def take(self) -> tuple[Actor, ...] | None:
-        """Give the decisions that the next run begins with; None when there are no more."""
-        if not self._found:
+        """Return the decisions that the next run begins with; None at the end."""
+        if not self._heap:
             return None
-        self.preemptions, _, branch, self._asleep = heapq.heappop(self._found)
+        self.preemptions, _, branch, self._asleep = heapq.heappop(self._heap)
         prefix = () if branch is None else (*branch[0][: branch[1]], branch[2])
         self._taken = len(prefix)
         return prefix
 
     def follow(self, actors: Sequence[Actor]) -> Replay | None:
-        """Give the order of the next run.
-
-        Args:
-            actors: all connections in order of the file.
-
-        Returns:
-            It; None when there are no more.
-        """
+        """Return the scheduler of the next run, for all connections in file order; None at the end."""
         prefix = self.take()
         if prefix is None:
             return None
@@ -95,12 +77,12 @@ class Frontier:
         return Replay(prefix, actors, sleep=sleep, asleep=self._asleep)
 
     def learn(self, trace: Sequence[Choice]) -> None:
-        """Take what the run that began with that prefix decided.
-
-        Args:
-            trace: its decisions, in order.
-        """
-        costs = PreemptionBound(self.dependence) if self.dependence is not None and self.dependence.known else Plain()
+        """Take the decisions of the run that began with the last prefix."""
+        costs = (
+            PreemptionBound(self.dependence)
+            if self.dependence is not None and self.dependence.known
+            else PreemptionCount()
+        )
         sleep = None if self.dependence is None else SleepSet(self.dependence)
         asleep, decisions = self._asleep, taken(trace)
         for at, choice in enumerate(trace):
@@ -112,7 +94,7 @@ class Frontier:
                 self._branch(decisions, at, choice, asleep, sleep, costs)
             if sleep is not None and at >= self._taken - 1:
                 asleep = sleep.after(asleep, choice, waiting=waiting)
-            costs.go_on(choice)
+            costs.advance(choice)
 
     def _branch(
         self,
@@ -121,44 +103,40 @@ class Frontier:
         choice: Choice,
         asleep: Asleep,
         sleep: SleepSet | None,
-        costs: PreemptionBound | Plain,
+        costs: PreemptionBound | PreemptionCount,
     ) -> None:
-        """Keep the alternatives to a choice; who goes on first sleeps in those that come after."""
+        """Store the alternatives to a choice; the connections tried before sleep in those that follow."""
         before = asleep | {choice.taken}
         for other in choice.ready:
             if other == choice.taken:
                 continue
             if sleep is None:
-                self._keep(costs.of(choice, other), (decisions, at, other), NOBODY)
+                self._push(costs.of(choice, other), (decisions, at, other), NOBODY)
             elif other in asleep or sleep.is_needless(before, choice, other):
                 self.left_out += 1
             else:
-                self._keep(costs.of(choice, other), (decisions, at, other), before)
+                self._push(costs.of(choice, other), (decisions, at, other), before)
             before |= {other}
 
-    def _keep(self, cost: int, branch: _Branch, asleep: Asleep) -> None:
-        self._number += 1
-        turn = float(self._number) if self.chance is None else self.chance.random()
-        heapq.heappush(self._found, (cost, turn, branch, asleep))
-        if self.most is not None and len(self._found) > 2 * self.most + _ROOM:
+    def _push(self, cost: int, branch: _Branch, asleep: Asleep) -> None:
+        self._pushed += 1
+        turn = float(self._pushed) if self.chance is None else self.chance.random()
+        heapq.heappush(self._heap, (cost, turn, branch, asleep))
+        if self.most is not None and len(self._heap) > 2 * self.most + _ROOM:
             # what is found later comes after them, or pushes them further back
-            self._found = heapq.nsmallest(self.most, self._found)
+            self._heap = heapq.nsmallest(self.most, self._heap)
 
 
 def taken(trace: Sequence[Choice]) -> tuple[Actor, ...]:
-    """Tell who went on at each decision of a run."""
+    """List which connection went on at each decision of a run."""
     return tuple(choice.taken for choice in trace)
 
 
 def preemptions(trace: Sequence[Choice]) -> int:
-    """Count how often a connection was taken from its course.
-
-    Args:
-        trace: the decisions of a run.
-    """
+    """Count how often a connection was interrupted."""
     return sum(one.taken != next_.taken and one.taken in next_.ready for one, next_ in pairwise(trace))
 
 
 def switches(taken: Sequence[Actor]) -> int:
-    """Count the context switches of an interleaving: how often another connection goes on than the one before."""
+    """Count the context switches: how often another connection follows."""
     return sum(one != other for one, other in pairwise(taken))

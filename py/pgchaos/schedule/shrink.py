@@ -1,4 +1,4 @@
-"""Makes an interleaving that fails easier to read: the fewest context switches. Pure."""
+"""Makes a failing interleaving easier to read: fewer context switches. Pure."""
 
 from __future__ import annotations
 
@@ -10,34 +10,32 @@ from pgchaos.schedule.permutations import switches
 from pgchaos.schedule.wait_rules import Actor
 
 Taken = tuple[Actor, ...]
-_FEW, _FEWEST = 4, 3
-"""Connections that may change places in every way; and that may interrupt one another in every way."""
+_FEW, _FEWEST = 4, 3  # connections that may swap in every way; that may interrupt each other in every way
 
 
 def weight(taken: Sequence[Actor], actors: Sequence[Actor]) -> tuple[int, int, tuple[int, ...]]:
-    """Say how hard an interleaving is to read.
+    """Rate how hard an interleaving is to read.
 
     Args:
-        taken: who went on at each decision.
-        actors: all connections in order of the file.
+        taken: the connection at each decision.
+        actors: all connections in file order.
 
     Returns:
-        Its context switches, its length, and its order, for comparison: of two that are as hard in all else, the one
-        that begins with what stands first in the file is easier.
+        For comparison: its context switches, its length, its order; the one that follows the file is easier.
     """
     return switches(taken), len(taken), tuple(actors.index(actor) for actor in taken)
 
 
 def easier(taken: Taken, actors: Sequence[Actor]) -> Iterator[Taken]:
-    """Give interleavings that would be easier to read, if they fail too: the easiest first.
+    """Generate interleavings that would be easier to read, if they fail too, the easiest first.
 
     Args:
         taken: one that fails.
-        actors: all connections in order of the file.
+        actors: all connections in file order.
 
     Yields:
-        Those made of it by joining two parts of one connection, by moving a part, or by interrupting it later; those in
-        which connections change places; and those in which only one is interrupted, once.
+        Those with two parts of a connection joined, a part moved, or interrupted later; those with connections swapped;
+        those in which only one connection is interrupted, once.
     """
     now = weight(taken, actors)
     found = {one for one in _changed(taken) if weight(one, actors) < now}
@@ -61,7 +59,7 @@ def _changed(taken: Taken) -> Iterator[Taken]:
 
 
 def _later(parts: Sequence[Taken], at: int) -> Iterator[Taken]:
-    """Have a part be interrupted some steps later."""
+    """Interrupt a part some steps later."""
     part = parts[at]
     later = next((index for index in range(at + 1, len(parts)) if parts[index][0] == part[0]), None)
     if later is not None:
@@ -72,7 +70,7 @@ def _later(parts: Sequence[Taken], at: int) -> Iterator[Taken]:
 
 
 def _with_one_interruption(taken: Taken) -> Iterator[Taken]:
-    """Have one connection be interrupted once, by some of the others, who are not; the rest come before or after."""
+    """Interrupt one connection once, by some of the others; the rest come before or after."""
     counts = Counter(taken)
     if len(counts) > _FEWEST:
         return
@@ -87,7 +85,7 @@ def _with_one_interruption(taken: Taken) -> Iterator[Taken]:
 
 
 def _exchanged(taken: Taken) -> Iterator[Taken]:
-    """Have connections change places: in every way where they are few."""
+    """Swap connections: in every way where they are few."""
     involved = list(dict.fromkeys(taken))
     some = permutations(involved) if len(involved) <= _FEW else _pairs(involved)
     for others in some:

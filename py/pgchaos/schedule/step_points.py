@@ -1,4 +1,4 @@
-"""Where a session stands between two steps, and who may go on there. Pure."""
+"""The points between steps where sessions pause, and which sessions stay blocked there. Pure."""
 
 from __future__ import annotations
 
@@ -7,70 +7,54 @@ from dataclasses import dataclass
 
 from pgchaos.schedule.wait_rules import Actor
 
-PREPARED = 0
-"""The pid by which `pg_blocking_pids` tells of a prepared transaction."""
+PREPARED = 0  # `pg_blocking_pids` reports a prepared transaction by this pid
 
 
 @dataclass(frozen=True, slots=True)
 class StepPoint:
-    """Where a connection waits to be told to go on: before a step.
-
-    Args:
-        actor: the connection.
-        step: the name of the step that comes next, without the session.
-        iteration: of its session, from 1.
-        ordinal: the number of the step in its session, from 0.
-        begins: no block is open: a transaction begins there.
-    """
+    """A connection that is paused before a step."""
 
     actor: Actor
-    step: str
-    iteration: int
-    ordinal: int
-    begins: bool = False
+    step: str  # the next step, without the session
+    iteration: int  # of its session, from 1
+    ordinal: int  # the number of the step in its session, from 0
+    begins: bool = False  # no block is open: a transaction begins here
 
     @property
     def position(self) -> tuple[int, int]:
-        """Where the step stands in the course of its connection."""
+        """The step's iteration and ordinal."""
         return self.iteration, self.ordinal
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One decision of a run.
+    """One decision of a run."""
 
-    Args:
-        ready: the connections that could go on, in order of the file.
-        taken: the one that did.
-        positions: of their next steps.
-        waiting: some other connection had not ended: it was blocked or at a wait.
-    """
-
-    ready: tuple[Actor, ...]
-    taken: Actor
-    positions: tuple[tuple[int, int], ...] = ()
-    waiting: bool = False
+    ready: tuple[Actor, ...]  # the connections that could go on, in file order
+    taken: Actor  # the one that did
+    positions: tuple[tuple[int, int], ...] = ()  # of their next steps
+    waiting: bool = False  # another connection was blocked or at a wait
 
 
 def find_blocked(
     waits: Mapping[Actor, Collection[Actor | int]], idle: Collection[Actor]
 ) -> tuple[frozenset[Actor], frozenset[Actor]]:
-    """Find who stays blocked for as long as nobody is told to go on.
+    """Find the connections that stay blocked until another one is released.
 
     Args:
-        waits: whom each blocked connection waits for, as one look at the server saw it: connections of the scenario,
-            PREPARED for a prepared transaction, other pids for strangers, who may let go by themselves.
+        waits: what each blocked connection waits for, in one snapshot of the server: connections of the scenario,
+            PREPARED for a prepared transaction, other pids for strangers, which may release their locks themselves.
         idle: the connections that do nothing: before a step, at a wait, or ended.
 
     Returns:
-        Who is blocked so, and of these who is by a connection of the scenario. Who waits in a circle is not: the
-        server will resolve that, by its deadlock detector.
+        Those that stay blocked, and of these, those blocked by a connection of the scenario. A cycle of waits does not
+        count: the server's deadlock detector resolves it.
     """
     known: set[Actor] = set()
     while more := {a for a, by in waits.items() if a not in known and _stays(by, idle, known)}:
         known |= more
-    firm = frozenset(actor for actor in known if not _in_circle(actor, waits))
-    return firm, frozenset(actor for actor in firm if any(isinstance(by, Actor) for by in waits[actor]))
+    stable = frozenset(actor for actor in known if not _in_cycle(actor, waits))
+    return stable, frozenset(actor for actor in stable if any(isinstance(by, Actor) for by in waits[actor]))
 
 
 def _stays(by: Collection[Actor | int], idle: Collection[Actor], known: Collection[Actor]) -> bool:
@@ -78,11 +62,11 @@ def _stays(by: Collection[Actor | int], idle: Collection[Actor], known: Collecti
 
 
 def reached(start: Actor, waits: Mapping[Actor, Collection[Actor | int]]) -> set[Actor]:
-    """List whom a connection waits for, and whom these wait for, and so on.
+    """List whom a connection waits for, directly and through others.
 
     Args:
         start: a connection.
-        waits: as for `held`.
+        waits: as for `find_blocked`.
     """
     found: set[Actor] = set()
     new = [start]
@@ -93,6 +77,6 @@ def reached(start: Actor, waits: Mapping[Actor, Collection[Actor | int]]) -> set
     return found
 
 
-def _in_circle(start: Actor, waits: Mapping[Actor, Collection[Actor | int]]) -> bool:
-    """Say whether somebody waits, through others, for himself, or for a circle of others."""
+def _in_cycle(start: Actor, waits: Mapping[Actor, Collection[Actor | int]]) -> bool:
+    """Whether a connection waits, through others, for itself, or for a cycle of others."""
     return any(one in reached(one, waits) for one in (start, *reached(start, waits)))

@@ -1,10 +1,10 @@
-"""The token that replays one interleaving: what it is of, the seed, and the decisions. Pure.
+"""The token that replays one interleaving: a fingerprint of the item, the seed, and the decisions. Pure.
 
-`c3f09a1b3a97-g4x2k-0110` : the first eight digits of a hash of the scenario's text, matrix values and mutant, then four
-of a checksum of all the rest; the seed in base 36; and who went on at each decision, each connection by its number in
-order of the file, in base 36. With more than 36 connections the numbers are separated by dots. Values that were drawn
-come last, as JSON, deflated, in base 64. The checksum stands in front, so that what is left of a token that was cut
-short never looks like one without: `c3f09a1b-g4x2k-0110`, as they were printed before, which is still read.
+`c3f09a1b3a97-g4x2k-0110`: the first eight digits of a hash of the scenario's text, matrix values and mutant, then
+four of a checksum of all the rest; the seed in base 36; and the connection at each decision, by its number in file
+order, in base 36. With more than 36 connections the numbers are separated by dots. Drawn values come last: JSON,
+deflated, base 64. The checksum is in front, so that a token that was cut short never looks like one without a
+checksum: `c3f09a1b-g4x2k-0110`, the older form, which is still read.
 """
 
 from __future__ import annotations
@@ -18,56 +18,40 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-_SHOWN = 60
-"""Characters of a token that a message shows."""
+_SHOWN = 60  # characters of a token that a message shows
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _TOKEN = re.compile(r"([0-9a-f]{8})(?P<sum>[0-9a-f]{4})?-([0-9a-z]{1,12})-([0-9a-z.]*)(?:-([0-9A-Za-z_~]+))?")
-_SUMMED = re.compile(r"[0-9a-f]{12}-")
-"""What only a token with a checksum begins with."""
+_SUMMED = re.compile(r"[0-9a-f]{12}-")  # only a token with a checksum begins so
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a token says.
+    """What a token says."""
 
-    Args:
-        of: the fingerprint of what it replays.
-        seed: of everything random.
-        decisions: the numbers of the connections, in order of the file from 0, as they went on; none where the file's
-            own schedule is to be run.
-        values: that were drawn for the variables of `given`.
-    """
-
-    of: str
-    seed: int
-    decisions: tuple[int, ...]
-    values: Mapping[str, str] = field(default_factory=dict)
+    of: str  # the fingerprint of the item
+    seed: int  # of everything random
+    decisions: tuple[int, ...]  # connections by number in file order, from 0; empty for the file's own schedule
+    values: Mapping[str, str] = field(default_factory=dict)  # drawn for the variables of `given`
 
     def __str__(self) -> str:
-        return f"{self.of}{_checksum(self.plain)}{self.plain.removeprefix(self.of)}"
+        return f"{self.of}{_checksum(self.without_checksum)}{self.without_checksum.removeprefix(self.of)}"
 
     @property
-    def plain(self) -> str:
-        """It as it was printed before tokens had a checksum."""
+    def without_checksum(self) -> str:
+        """The older form, without a checksum."""
         parts = [_base36(one) for one in self.decisions]
         # one digit each needs no dots; a single number of two digits must not be read as two of one
         wide = any(len(part) > 1 for part in parts)
-        said = ".".join([*parts, ""]) if wide else "".join(parts)
+        numbers = ".".join([*parts, ""]) if wide else "".join(parts)
         drawn = f"-{_packed(self.values)}" if self.values else ""
-        return f"{self.of}-{_base36(self.seed)}-{said}{drawn}"
+        return f"{self.of}-{_base36(self.seed)}-{numbers}{drawn}"
 
 
 def parse(text: str) -> Token:
     """Read a token.
 
-    Args:
-        text: as it was printed.
-
-    Returns:
-        What it says.
-
     Raises:
-        ValueError: it is none, or it is not as it was printed.
+        ValueError: it is not a token, or it is damaged.
     """
     found = _TOKEN.fullmatch(text.strip())
     summed = _SUMMED.match(text.strip()) is not None
@@ -76,28 +60,24 @@ def parse(text: str) -> Token:
         raise ValueError(f"token is damaged: '{text}' is cut short or changed: copy all of it from the report")
     if found is None:
         raise ValueError(f"'{text}' is no token: copy it from the report of a failure, such as c3f09a1b3a97-g4x2k-0110")
-    said = found[4].removesuffix(".").split(".") if "." in found[4] else list(found[4])
-    if not all(said):
+    numbers = found[4].removesuffix(".").split(".") if "." in found[4] else list(found[4])
+    if not all(numbers):
         raise ValueError(f"'{text}' is no token: two dots follow each other in it")
     try:
         values = _unpacked(found[5]) if found[5] else {}
     except ValueError:
         raise ValueError(f"'{text}' is no token: its last part, the values, is not whole") from None
-    return Token(found[1], int(found[3], 36), tuple(int(one, 36) for one in said), values)
+    return Token(found[1], int(found[3], 36), tuple(int(one, 36) for one in numbers), values)
 
 
 def shown(text: str) -> str:
-    """Give a token as a message shows it: cut where it is long.
-
-    Args:
-        text: of the token, or what is taken for one.
-    """
+    """Shorten a long token for a message."""
     text = text.strip()
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def fingerprint(texts: Iterable[str], variables: Mapping[str, str], mutant: str = "") -> str:
-    """Tell scenarios apart.
+    """Identify an item.
 
     Args:
         texts: of the file, and of those that it includes.
@@ -111,11 +91,7 @@ def fingerprint(texts: Iterable[str], variables: Mapping[str, str], mutant: str 
 
 
 class Fingerprints:
-    """The fingerprints of all items of a file, whose text is read once for all of them.
-
-    Args:
-        texts: of the file, and of those that it includes.
-    """
+    """The fingerprints of all items of a file; its texts, with those that it includes, are hashed once."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._digest = hashlib.sha256()
@@ -123,7 +99,7 @@ class Fingerprints:
             _add(self._digest, text)
 
     def of(self, variables: Mapping[str, str], mutant: str = "") -> str:
-        """Give one; see `fingerprint`."""
+        """See `fingerprint`."""
         digest = self._digest.copy()
         for name, value in variables.items():
             _add(digest, f"{name}={value}")
@@ -137,13 +113,12 @@ def _add(digest: hashlib._Hash, text: str) -> None:
     digest.update(data)
 
 
-def _checksum(plain: str) -> str:
-    """Give four hexadecimal digits that change with a token."""
-    return f"{binascii.crc_hqx(plain.encode(), 0xFFFF):04x}"
+def _checksum(without_checksum: str) -> str:
+    return f"{binascii.crc_hqx(without_checksum.encode(), 0xFFFF):04x}"
 
 
 def _packed(values: Mapping[str, str]) -> str:
-    """Write values so that a shell, make and a URL leave them alone."""
+    """Encode values so that a shell, make and a URL leave them unchanged."""
     data = zlib.compress(json.dumps(dict(values), ensure_ascii=False).encode(), 9)
     return base64.urlsafe_b64encode(data).decode().rstrip("=").replace("-", "~")
 
@@ -151,12 +126,12 @@ def _packed(values: Mapping[str, str]) -> str:
 def _unpacked(text: str) -> dict[str, str]:
     data = text.replace("~", "-")
     try:
-        said = json.loads(zlib.decompress(base64.urlsafe_b64decode(data + "=" * (-len(data) % 4))))
+        numbers = json.loads(zlib.decompress(base64.urlsafe_b64decode(data + "=" * (-len(data) % 4))))
     except (zlib.error, binascii.Error) as error:
         raise ValueError(str(error)) from None
-    if not isinstance(said, dict):
+    if not isinstance(numbers, dict):
         raise ValueError("no values")
-    return {str(name): str(value) for name, value in said.items()}
+    return {str(name): str(value) for name, value in numbers.items()}
 
 
 def _base36(number: int) -> str:

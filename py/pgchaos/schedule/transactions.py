@@ -1,4 +1,4 @@
-"""Which transactions a session ended, read off its answers. Pure.
+"""The transactions that a session ended, read from its answers. Pure.
 
 The unit is a BEGIN … COMMIT block, or a statement outside one.
 """
@@ -15,65 +15,40 @@ _ENDS = frozenset({"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"})
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A transaction that has ended.
+    """A transaction that has ended."""
 
-    Args:
-        block: it was a BEGIN … COMMIT block.
-        outcome: unknown where the connection was lost after its end was sent.
-        sqlstate: of the error that ended it, else '00000'.
-    """
-
-    block: bool
-    outcome: Outcome
-    sqlstate: str
+    block: bool  # BEGIN … COMMIT
+    outcome: Outcome  # unknown where the connection was lost after its end was sent
+    sqlstate: str  # of the error that ended it, else '00000'
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What an answer says of transactions.
+    """What an answer says about transactions."""
 
-    Args:
-        in_block_before: a block was open when the statement was sent.
-        in_block_after: one is open now.
-        tags: of its statements.
-        sqlstate: of its error, or None.
-        lost: the connection was lost.
-        said: the server itself gave that error.
-        sent: the statement may have reached the server.
-        closes: the statement ends a block by its text.
-        opens: the statement begins a block by its text.
-    """
-
-    in_block_before: bool
-    in_block_after: bool
-    tags: Sequence[str] = ()
-    sqlstate: str | None = None
-    lost: bool = False
-    said: bool = True
-    sent: bool = True
-    closes: bool = False
-    opens: bool = False
+    in_block_before: bool  # a block was open when the statement was sent
+    in_block_after: bool  # one is open now
+    tags: Sequence[str] = ()  # of its statements
+    sqlstate: str | None = None  # of its error, or None
+    lost: bool = False  # the connection was lost
+    said: bool = True  # the server itself reported that error
+    sent: bool = True  # the statement may have reached the server
+    closes: bool = False  # by its text, the statement ends a block
+    opens: bool = False  # by its text, the statement begins a block
 
 
 class Tracker:
-    """Follows one session; remembers what made its open block fail."""
+    """Follows the transactions of one session."""
 
     def __init__(self) -> None:
         self._failed: str | None = None
 
     def goes_on(self) -> None:
-        """Take an answer without error that left a block open and did not end one: the short way of `hear`."""
+        """Take an answer without error that leaves a block open and ended none: a short form of `hear`."""
         self._failed = None
 
     def hear(self, told: Told) -> Ended | None:
-        """Take one answer.
-
-        Args:
-            told: what it says.
-
-        Returns:
-            The transaction that it ended, if any.
-        """
+        """Take an answer; return the transaction that it ended, or None."""
         if told.sqlstate is not None and self._failed is None:
             self._failed = told.sqlstate
         if told.in_block_after and not _chained(told):
@@ -102,5 +77,5 @@ class Tracker:
 
 
 def _chained(told: Told) -> bool:
-    r"""Say whether COMMIT AND CHAIN, or `COMMIT \; BEGIN`, ended one block and opened the next."""
+    r"""Whether COMMIT AND CHAIN, or `COMMIT \; BEGIN`, ended one block and opened the next."""
     return told.in_block_before and told.closes and not _ENDS.isdisjoint(told.tags)

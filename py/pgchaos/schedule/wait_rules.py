@@ -1,25 +1,53 @@
-"""The board where sessions meet: barriers, signals and waits for a lock. Pure: it decides, others wait.
+"""The rules of waits between sessions: barriers, signals and lock waits. Pure: it decides, others wait.
 
-A wait is decided anew whenever something happened: somebody arrived, a signal was given, a session ended, or the
-server was looked at and somebody was seen blocked.
+A wait is decided again after each event: an arrival, a signal, the end of a session, or a snapshot with blocked
+sessions. A session at a barrier holds its locks; a session that waits for these locks never reaches the barrier. The
+server sees a lock wait and no cycle, so that such deadlocks are detected here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from pgchaos.language.header_model import holds
 from pgchaos.language.model import Session
 from pgchaos.language.section_items import Barrier, Item, Meta, Signal, Statement, WaitBlocked, WaitFor
-from pgchaos.schedule.undetected_deadlock import stuck
+
+Who = TypeVar("Who")
+
+
+def stuck(living: Collection[Who], still: Collection[Who], blocked: Mapping[Who, Collection[Who | None]]) -> bool:
+    """Whether no session can go on any more.
+
+    Args:
+        living: those that have not ended.
+        still: those that do nothing by themselves: ended, or at a wait that cannot end.
+        blocked: what each blocked one waits for; None is a stranger.
+
+    Returns:
+        True where each living one is still, or waits, through any number of others, for one that is. False where a
+        stranger may release a lock, or where the blocked wait for each other, which the server resolves.
+    """
+    waiting = [who for who in living if who not in still]
+    if not waiting or any(who not in blocked or None in blocked[who] for who in waiting):
+        return False
+    done = set(still)
+    while waiting:
+        # whoever waits only for those who are known to stay is known to stay
+        known = [who for who in waiting if blocked[who] and done.issuperset(blocked[who])]
+        if not known:
+            return False
+        done.update(known)
+        waiting = [who for who in waiting if who not in done]
+    return True
 
 
 class Actor(NamedTuple):
-    """One connection of a session; `worker` is counted from 1.
+    """One connection of a session; `worker` counts from 1.
 
-    A tuple, for it is looked up with every statement, and hashes in C.
+    A tuple: it is looked up with every statement, and its hash is computed in C.
     """
 
     session: str
@@ -34,21 +62,15 @@ Wait: TypeAlias = "Barrier | WaitBlocked | WaitFor"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a wait: `open`, or `never` with the reason; neither: go on waiting.
+    """The state of a wait: open, never to open, or neither so far."""
 
-    Args:
-        open: the session may go on.
-        never: why the wait can never open, or ''.
-        missing: the connections it still waits for.
-    """
-
-    open: bool = False
-    never: str = ""
-    missing: tuple[Actor, ...] = ()
+    open: bool = False  # the session may go on
+    never: str = ""  # why the wait can never open, or ''
+    missing: tuple[Actor, ...] = ()  # the connections that it still waits for
 
 
 def waits_text(wait: Wait) -> str:
-    """Tell a wait as its author wrote it, without options."""
+    """Write a wait as its author did, without options."""
     if isinstance(wait, Barrier):
         return f"barrier {wait.name}"
     if isinstance(wait, WaitFor):
@@ -58,38 +80,33 @@ def waits_text(wait: Wait) -> str:
 
 
 @dataclass(slots=True)
-class _Part:
-    """What the board knows of one connection."""
+class _State:
+    """The state of one connection."""
 
     repeat: int
     barriers: frozenset[str]
-    gives: frozenset[str]
+    signals: frozenset[str]
     ended: bool = False
-    standing: tuple[Wait, int] | None = None
+    at: tuple[Wait, int] | None = None
     opened: bool = False
 
 
 @dataclass(slots=True)
 class WaitRules:
-    """Who has arrived where.
+    """Who has arrived where, and which waits are open."""
 
-    Args:
-        sessions: of the scenario.
-        variables: the matrix values, which `when` asks for.
-    """
-
-    sessions: Iterable[Session]
-    variables: Mapping[str, str]
-    _parts: dict[Actor, _Part] = field(init=False, default_factory=dict)
+    sessions: Iterable[Session]  # of the scenario
+    variables: Mapping[str, str]  # the matrix values, for `when`
+    _states: dict[Actor, _State] = field(init=False, default_factory=dict)
     _arrived: dict[tuple[str, int], set[Actor]] = field(init=False, default_factory=dict)
     _open: set[tuple[str, int]] = field(init=False, default_factory=set)
-    _given: set[str] = field(init=False, default_factory=set)
-    _lenient: frozenset[str] = field(init=False, default=frozenset())
+    _signals: set[str] = field(init=False, default_factory=set)
+    _unless_blocked: frozenset[str] = field(init=False, default=frozenset())
     _blocked: frozenset[Actor] = field(init=False, default=frozenset())
     _blocked_here: frozenset[Actor] = field(init=False, default=frozenset())
 
     def __post_init__(self) -> None:
-        self._lenient = frozenset(
+        self._unless_blocked = frozenset(
             item.name
             for session in self.sessions
             for item in session.items
@@ -98,18 +115,18 @@ class WaitRules:
         for session in self.sessions:
             items = [item for item in session.items if in_force(item, self.variables)]
             barriers = frozenset(item.name for item in items if isinstance(item, Barrier))
-            gives = frozenset(item.name for item in items if isinstance(item, Signal))
+            signals = frozenset(item.name for item in items if isinstance(item, Signal))
             for worker in range(1, session.count + 1):
-                self._parts[Actor(session.name, worker)] = _Part(session.repeat, barriers, gives)
+                self._states[Actor(session.name, worker)] = _State(session.repeat, barriers, signals)
 
     def arrive(self, actor: Actor, barrier: str, iteration: int) -> None:
-        """Note that a connection came to a barrier, or passed it by."""
+        """Note that a connection reached a barrier, or skipped it."""
         self._arrived.setdefault((barrier, iteration), set()).add(actor)
 
     def stand(self, actor: Actor, wait: Wait, iteration: int) -> None:
         """Note that a connection now waits; at a barrier it has arrived."""
-        part = self._parts[actor]
-        part.standing, part.opened = (wait, iteration), False
+        state = self._states[actor]
+        state.at, state.opened = (wait, iteration), False
         if self._asks_who_is_blocked(wait):
             # the last look may be old: who was blocked then may long be in another statement
             self._blocked = self._blocked_here = frozenset()
@@ -118,72 +135,61 @@ class WaitRules:
 
     def leave(self, actor: Actor) -> None:
         """Note that a connection waits no more."""
-        self._parts[actor].standing = None
+        self._states[actor].at = None
 
     def give(self, signal: str) -> None:
-        """Give a signal; it stays given."""
-        self._given.add(signal)
+        """Send a signal; it stays sent."""
+        self._signals.add(signal)
 
     def has_ended(self, session: str) -> bool:
-        """Say whether all connections of a session have come to their end."""
-        return all(part.ended for actor, part in self._parts.items() if actor.session == session)
+        """Whether all connections of a session have ended."""
+        return all(state.ended for actor, state in self._states.items() if actor.session == session)
 
     def end(self, actor: Actor) -> None:
-        """Note that a connection has come to its end, whichever it was."""
-        self._parts[actor].ended = True
+        """Note that a connection has ended."""
+        self._states[actor].ended = True
 
     def see_blocked(self, blocked: frozenset[Actor], here: frozenset[Actor]) -> bool:
-        """Note who is blocked.
+        """Note which connections are blocked.
 
         Args:
-            blocked: the connections that wait for a lock, whoever holds it.
+            blocked: those that wait for a lock, whoever holds it.
             here: those that wait for a lock of this scenario's sessions.
 
         Returns:
-            True where that is news.
+            True where that has changed.
         """
         news = (blocked, here) != (self._blocked, self._blocked_here)
         self._blocked, self._blocked_here = blocked, here
-        for part in self._parts.values():
+        for state in self._states.values():
             # now: until who waits comes to ask, the next look may show nobody blocked any more
-            if part.standing is not None and self._asks_who_is_blocked(part.standing[0]) and not part.opened:
-                part.opened = self._now(*part.standing).open
+            if state.at is not None and self._asks_who_is_blocked(state.at[0]) and not state.opened:
+                state.opened = self._now(*state.at).open
         return news
 
     def needs_looks(self) -> bool:
-        """Say whether somebody waits for others to be blocked."""
+        """Whether a session waits for others to be blocked."""
         return any(
-            part.standing is not None and not part.opened and self._asks_who_is_blocked(part.standing[0])
-            for part in self._parts.values()
+            state.at is not None and not state.opened and self._asks_who_is_blocked(state.at[0])
+            for state in self._states.values()
         )
 
     def stands(self, actor: Actor) -> bool:
-        """Say whether a connection stands at a wait, and has to go on standing there.
-
-        Args:
-            actor: any connection.
-        """
-        if self._parts[actor].standing is None:
+        """Whether a connection is at a wait that does not open yet."""
+        if self._states[actor].at is None:
             return False
         decision = self.decide(actor)
         return not decision.open and not decision.never
 
     def decide(self, actor: Actor) -> Decision:
-        """Say what becomes of the wait where a connection stands.
-
-        Args:
-            actor: a connection that stands at a wait.
-
-        Returns:
-            The decision, as of now.
-        """
-        part = self._parts[actor]
-        if part.standing is None or part.opened:
+        """Decide the wait of a connection, as of now."""
+        state = self._states[actor]
+        if state.at is None or state.opened:
             return Decision(open=True)
-        decision = self._now(*part.standing)
+        decision = self._now(*state.at)
         if decision.open or decision.never:
             return decision
-        return self._all_stand() or decision
+        return self._all_wait() or decision
 
     def _now(self, wait: Wait, iteration: int) -> Decision:
         if isinstance(wait, Barrier):
@@ -195,10 +201,10 @@ class WaitRules:
         if key in self._open:
             return Decision(open=True)
         missing = self._awaited(key)
-        if not missing or (wait.name in self._lenient and self._blocked_here.issuperset(missing)):
+        if not missing or (wait.name in self._unless_blocked and self._blocked_here.issuperset(missing)):
             self._open.add(key)
             return Decision(open=True)
-        gone = [actor for actor in missing if self._parts[actor].ended]
+        gone = [actor for actor in missing if self._states[actor].ended]
         if gone:
             return Decision(never=f"{_names(gone)} ended without arriving", missing=tuple(missing))
         return Decision(missing=tuple(missing))
@@ -208,82 +214,81 @@ class WaitRules:
         arrived = self._arrived.get(key, ())
         return [
             actor
-            for actor, part in self._parts.items()
-            if name in part.barriers and iteration <= part.repeat and actor not in arrived
+            for actor, state in self._states.items()
+            if name in state.barriers and iteration <= state.repeat and actor not in arrived
         ]
 
     def _asks_who_is_blocked(self, wait: Wait) -> bool:
-        return isinstance(wait, WaitBlocked) or (isinstance(wait, Barrier) and wait.name in self._lenient)
+        return isinstance(wait, WaitBlocked) or (isinstance(wait, Barrier) and wait.name in self._unless_blocked)
 
     def _for_signal(self, wait: WaitFor) -> Decision:
-        if wait.name in self._given:
+        if wait.name in self._signals:
             return Decision(open=True)
-        givers = [actor for actor, part in self._parts.items() if wait.name in part.gives]
-        if all(self._parts[actor].ended for actor in givers):
+        givers = [actor for actor, state in self._states.items() if wait.name in state.signals]
+        if all(self._states[actor].ended for actor in givers):
             return Decision(never=f"{_names(givers) or 'nobody'} ended without giving the signal")
-        return Decision(missing=tuple(actor for actor in givers if not self._parts[actor].ended))
+        return Decision(missing=tuple(actor for actor in givers if not self._states[actor].ended))
 
     def _for_block(self, wait: WaitBlocked) -> Decision:
-        awaited = [a for a in self._parts if a.session == wait.session and wait.worker in (None, a.worker)]
+        awaited = [a for a in self._states if a.session == wait.session and wait.worker in (None, a.worker)]
         missing = [actor for actor in awaited if actor not in self._blocked]
         if not missing:
             return Decision(open=True)
-        gone = [actor for actor in missing if self._parts[actor].ended]
+        gone = [actor for actor in missing if self._states[actor].ended]
         if gone:
             return Decision(never=f"{_names(gone)} ended without being blocked", missing=tuple(missing))
         return Decision(missing=tuple(missing))
 
-    def _all_stand(self) -> Decision | None:
-        """Find the end of the road: everybody who has not ended stands at a wait, and none of these can open."""
+    def _all_wait(self) -> Decision | None:
+        """Detect that no wait can open: every connection that has not ended is at a wait."""
         living = self._living()
-        if not all(self._parts[actor].standing for actor in living) or any(self._may_open(actor) for actor in living):
+        if not all(self._states[actor].at for actor in living) or any(self._may_open(actor) for actor in living):
             return None
-        stands = ", ".join(f"{actor} at {waits_text(s[0])}" for actor in living if (s := self._parts[actor].standing))
+        stands = ", ".join(f"{actor} at {waits_text(s[0])}" for actor in living if (s := self._states[actor].at))
         return Decision(never=f"every session waits for another: {stands}")
 
     def _may_open(self, actor: Actor) -> bool:
-        part = self._parts[actor]
-        if part.standing is None or part.opened:
+        state = self._states[actor]
+        if state.at is None or state.opened:
             return True
-        wait, iteration = part.standing
+        wait, iteration = state.at
         if isinstance(wait, WaitFor):
-            return wait.name in self._given
+            return wait.name in self._signals
         if isinstance(wait, Barrier):
             key = (wait.name, iteration)
             return key in self._open or not self._awaited(key)
         return False
 
     def _living(self) -> list[Actor]:
-        return [actor for actor, part in self._parts.items() if not part.ended]
+        return [actor for actor, state in self._states.items() if not state.ended]
 
     def _still(self) -> list[Actor]:
-        """List those who do nothing by themselves any more: they ended, or stand at a wait that cannot open."""
-        return [a for a, p in self._parts.items() if p.ended or (p.standing is not None and not self._may_open(a))]
+        """List those that do nothing by themselves: ended, or at a wait that cannot open."""
+        return [a for a, p in self._states.items() if p.ended or (p.at is not None and not self._may_open(a))]
 
     def stands_still(self, waiting: Collection[Actor], blocked: Mapping[Actor, Collection[Actor | None]]) -> bool:
-        """Say whether nobody goes on for as long as some wait.
+        """Whether no session goes on while some wait.
 
         Args:
-            waiting: those who do, beside those who stand at a wait.
-            blocked: whom each blocked connection waits for; None is a stranger.
+            waiting: those that wait, besides those at a wait of the scenario.
+            blocked: what each blocked connection waits for; None is a stranger.
         """
         living, still = self._living(), {*self._still(), *waiting}
         return still.issuperset(living) or stuck(living, still, blocked)
 
     def stuck(self, blocked: Mapping[Actor, Collection[Actor | None]]) -> tuple[Actor, str] | None:
-        """Find the end of the road where locks are part of it.
+        """Detect that no wait can open, where locks are part of it.
 
         Args:
-            blocked: whom each blocked connection waits for; None is a stranger.
+            blocked: what each blocked connection waits for; None is a stranger.
 
         Returns:
-            A connection that stands at a wait, or else one that is blocked, and why it is stuck; None where somebody
-            may still go on.
+            A connection at a wait, else a blocked one, and why it is stuck; None where a session may still go on.
         """
         living = self._living()
         if not stuck(living, self._still(), blocked):
             return None
-        first = next(((a, p.standing[0]) for a, p in self._parts.items() if p.standing and not p.ended), None)
+        first = next(((a, p.at[0]) for a, p in self._states.items() if p.at and not p.ended), None)
         waits = "; ".join(f"{a} waits for a lock that {_names(by)} holds" for a, by in blocked.items() if a in living)
         if first is None:
             return next(a for a in living if a in blocked), f"{waits}, which has ended and left its transaction open"
@@ -295,15 +300,7 @@ class WaitRules:
 
 
 def in_force(item: Item, variables: Mapping[str, str]) -> bool:
-    """Say whether an item counts for these values of the matrix.
-
-    Args:
-        item: of a section.
-        variables: the values of the matrix.
-
-    Returns:
-        False for a directive whose `when` names other values.
-    """
+    """Whether an item applies for the matrix values: a directive whose `when` names other values does not."""
     if isinstance(item, Statement | Meta):
         return True
     return holds(item.when, variables)

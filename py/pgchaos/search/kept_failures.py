@@ -38,7 +38,7 @@ class Kept:
         """Keep it no more: it does not fail any longer."""
         if self._database is not None:
             # it may have been kept before tokens had a checksum
-            for text in (str(token), token.plain):
+            for text in (str(token), token.without_checksum):
                 self._database.delete(_TOKENS, text.encode())
 
 

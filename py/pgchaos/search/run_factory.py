@@ -23,8 +23,8 @@ from pgchaos.search.merge import key_of
 from pgchaos.server import Server
 
 if TYPE_CHECKING:
+    from pgchaos.schedule.explore import Pct
     from pgchaos.schedule.footprint import Dependence
-    from pgchaos.schedule.pct import Pct
     from pgchaos.search.serial_oracle import Oracle
 
 _LOOKS_GROW = 10

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pgchaos.results import RunResult
-from pgchaos.schedule.explore import Explore
-from pgchaos.schedule.pct import Pct
+from pgchaos.schedule.explore import Explore, Pct
 from pgchaos.schedule.permutations import Frontier, taken
 from pgchaos.schedule.scheduler import Replay
 from pgchaos.schedule.shrink import Taken, easier, weight

@@ -206,8 +206,8 @@ class _Runs:
             return result
         order = self._single.following(numbers)
         result = self._single.checked(order)
-        if order.strayed is not None:
-            who, at = everybody[numbers[order.strayed]], order.strayed + 1
+        if order.diverged_at is not None:
+            who, at = everybody[numbers[order.diverged_at]], order.diverged_at + 1
             result.notes.append(f"the token could not be followed: at its step {at} {who} had no step to do")
         elif not result.failures and len(order.trace) != len(numbers):
             # the failed run may have been cut short, so that its token is whole; one that was cut looks the same

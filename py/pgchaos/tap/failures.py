@@ -1,4 +1,4 @@
-"""What a stream of TAP makes a run fail for."""
+"""The failures in a stream of TAP."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pgchaos.tap.parser import TOTALS, TapReport
 
 
 def failure_of(assertion: Assertion, number: int | None = None) -> Failure | None:
-    """Say what an assertion makes a run fail for.
+    """Make the failure of an assertion.
 
     Args:
         assertion: of pgTAP or of chaos.assert.
-        number: its number in the stream, from 1, to name it by where it has no description.
+        number: its number in the stream, from 1: its name where it has no description.
 
     Returns:
-        The failure, with have and want among its details; None where it held or is marked TODO. A `not ok` marked SKIP
-        fails, as it does for pg_prove: what was skipped is ok, so this one was run.
+        The failure, with have and want among its details; None where the assertion holds or is marked TODO. A `not ok`
+        marked SKIP fails, as for pg_prove: a skipped test is ok, so this one was run.
     """
     if assertion.ok or assertion.directive == "todo":
         return None
@@ -30,14 +30,7 @@ def failure_of(assertion: Assertion, number: int | None = None) -> Failure | Non
 
 
 def failures_of(report: TapReport) -> tuple[Failure, ...]:
-    """Say what a stream makes a run fail for.
-
-    Args:
-        report: of a closed stream.
-
-    Returns:
-        A failure for each failing assertion in order, then one for each thing wrong with the stream itself.
-    """
+    """Make the failures of a closed stream: of its assertions in order, then of the stream itself."""
     failing = [failure_of(assertion, number) for number, assertion in enumerate(report.assertions, 1)]
     broken = [Failure("tap", (), problem.text, problem.place) for problem in report.problems]
     return (*(failure for failure in failing if failure is not None), *broken)
@@ -63,13 +56,6 @@ def _end_of_heading(lines: list[str], start: int) -> int:
 
 
 def diagnostics_of(report: TapReport) -> list[str]:
-    """List what a stream said by diag(), but for what stands with an assertion that failed.
-
-    Args:
-        report: of a closed stream.
-
-    Returns:
-        Lines, without pgTAP's own count of what failed.
-    """
-    said = [line for line in report.remarks if not line.startswith(TOTALS)]
-    return said + [line for assertion in report.assertions if assertion.ok for line in assertion.diagnostics]
+    """List the lines of diag(), without those of failed assertions and without pgTAP's own count."""
+    of_no_test = [line for line in report.remarks if not line.startswith(TOTALS)]
+    return of_no_test + [line for assertion in report.assertions if assertion.ok for line in assertion.diagnostics]

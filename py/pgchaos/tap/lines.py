@@ -1,8 +1,8 @@
-r"""What one line of TAP is, by itself.
+"""Classifies one line of TAP.
 
-The patterns are those of Perl's TAP::Parser::Grammar (Test::Harness 3.44), which pg_prove reads pgTAP with, so that
-both come to the same verdict: the first unescaped `#` of a description must begin the directive, `1..0` skips
-everything, and an indented line is of no account.
+The patterns are those of Perl's TAP::Parser::Grammar (Test::Harness 3.44), with which pg_prove reads pgTAP, so that
+both give the same verdict: the first unescaped `#` of a description must begin the directive, `1..0` skips
+everything, and an indented line does not count.
 """
 
 from __future__ import annotations
@@ -19,39 +19,29 @@ _BAIL_OUT = re.compile(r"\s*Bail out!\s*(.*)\Z", re.DOTALL)
 _VERSION = re.compile(r"TAP\s+version\s+([0-9]{1,9})\s*\Z", re.IGNORECASE)
 _LONGEST_NUMBER = 18
 
+# pgTAP repeats the description of a failed test in this diagnostic
 HEADING = re.compile(r"Failed (?:\(TODO\) )?test [0-9]+(?:$|: \")")
-"""The diagnostic that pgTAP repeats the description of a failing test in."""
-COUNTS = re.compile(r"Failed test [0-9]+(?:$|: \")")
-"""The same, of a test that was in no todo()."""
+COUNTS = re.compile(r"Failed test [0-9]+(?:$|: \")")  # the same, of a test outside todo()
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """`ok 1 - name # TODO reason`; number None where there is none.
+    """`ok 1 - name # TODO reason`."""
 
-    Args:
-        ok: whether it held, before its directive is looked at.
-        number: of the test.
-        name: its description.
-        directive: that stands behind the description, or in it.
-        reason: of the directive.
-        whole: the description with the directive.
-    """
-
-    ok: bool
-    number: int | None
-    name: str
+    ok: bool  # before the directive is applied
+    number: int | None  # None where the line has none
+    name: str  # the description without the directive
     directive: Literal["", "todo", "skip"] = ""
     reason: str = ""
-    whole: str = field(default="", compare=False)
+    whole: str = field(default="", compare=False)  # the description with the directive
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`1..N`; skip is the reason of `1..0 # SKIP reason`, '' where none is given, None where all is to run."""
+    """`1..N`."""
 
     count: int
-    skip: str | None = None
+    skip: str | None = None  # the reason of `1..0 # SKIP reason`, '' where it gives none; None where all is to run
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +84,7 @@ Line: TypeAlias = "Point | Plan | Comment | BailOut | Version | Nested | Noise"
 
 
 def classify(line: str) -> Line:
-    """Say what a line of TAP is.
-
-    Args:
-        line: one line without its end.
-
-    Returns:
-        What it is; a line that TAP does not know is Noise.
-    """
+    """Classify one line, without its end; a line that TAP does not know is Noise."""
     if line.startswith(("ok", "not ok")) and (match := _TEST.match(line)):
         return _test(match)
     if line.startswith("#"):
@@ -119,11 +102,7 @@ def classify(line: str) -> Line:
 
 
 def points(text: str) -> int:
-    """Count the tests in what a query returned.
-
-    Args:
-        text: a line, or a cell that holds several.
-    """
+    """Count the tests in a line, or in a cell with several lines."""
     return sum(isinstance(classify(line), Point) for line in text.splitlines())
 
 

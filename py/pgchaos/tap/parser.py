@@ -1,4 +1,4 @@
-"""A stream of TAP, line by line, to what it asserts and what is wrong with the stream itself."""
+"""Reads a stream of TAP line by line: its assertions, and what is wrong with the stream itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOTALS = ("Looks like you failed ", "Looks like you planned ")
 
 @dataclass(frozen=True, slots=True)
 class TapProblem:
-    """What is wrong with the stream: a plan not kept, a number out of sequence, a bail out."""
+    """What is wrong with the stream: a broken plan, a number out of sequence, a bail out."""
 
     text: str
     place: Place | None = None
@@ -23,26 +23,18 @@ class TapProblem:
 
 @dataclass(frozen=True, slots=True)
 class TapReport:
-    """All that a stream said.
+    """All that a stream reports."""
 
-    Args:
-        assertions: its tests in order, those of subtests not among them.
-        problems: what is wrong with it; a stream with a problem has failed, whatever its tests say.
-        skipped: the reason of `1..0 # SKIP reason` ('no reason given' where there is none), else ''.
-        planned: the number of its plan; None where it has none.
-        remarks: diagnostics that belong to no test, without their '# '.
-    """
-
-    assertions: tuple[Assertion, ...] = ()
-    problems: tuple[TapProblem, ...] = ()
-    skipped: str = ""
-    planned: int | None = None
-    remarks: tuple[str, ...] = ()
+    assertions: tuple[Assertion, ...] = ()  # without those of subtests
+    problems: tuple[TapProblem, ...] = ()  # a stream with a problem fails, whatever its tests say
+    skipped: str = ""  # the reason of `1..0 # SKIP reason`, 'no reason given' where it gives none; else ''
+    planned: int | None = None  # the number of tests in its plan; None without a plan
+    remarks: tuple[str, ...] = ()  # diagnostics of no test, without their '# '
 
 
 @dataclass(slots=True)
 class _Result:
-    """A test while its diagnostics still come."""
+    """A test and the diagnostics that follow it."""
 
     test: Point
     place: Place | None
@@ -50,11 +42,11 @@ class _Result:
 
 
 class TapParser:
-    """Reads TAP as it comes. `feed` every line or cell, then `close`; no input makes it raise.
+    """Reads TAP as it arrives: `feed` every line or cell, then `close`. No input makes it raise.
 
     Args:
-        excuses: what the author of the stream calls to excuse a test, so that a `# TODO` or `# SKIP` that came with
-            data is a part of its description; None to take every one of them, as pg_prove does.
+        excuses: the calls by which the author excuses tests: a `# TODO` or `# SKIP` that came with data is part of the
+            description. None accepts every directive, as pg_prove does.
     """
 
     def __init__(self, excuses: Excuses | None = None) -> None:
@@ -69,25 +61,16 @@ class TapParser:
         self._passed_over = 0
         self._version = 0
         self._yaml: int | None = None
-        self._over = False
+        self._bailed_out = False
 
     def feed(self, text: str, place: Place | None = None) -> None:
-        """Take what a query returned.
-
-        Args:
-            text: a line, or a cell that holds several.
-            place: the statement that it came from.
-        """
+        """Read what a query returned: a line, or a cell with several; `place` is its statement."""
         for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-            if not self._over:
+            if not self._bailed_out:
                 self._take(classify(line), line, place)
 
     def passed_over(self, count: int) -> None:
-        """Count tests that are told of elsewhere because they cannot be read, so that the numbers go on behind them.
-
-        Args:
-            count: of them.
-        """
+        """Count tests that are reported elsewhere, because they cannot be read, so that later numbers match."""
         self._passed_over += count
 
     @property
@@ -97,19 +80,16 @@ class TapParser:
 
     @property
     def silent(self) -> bool:
-        """Whether nothing has come that TAP knows: no test, no plan, nothing wrong with it."""
+        """Whether nothing of TAP has arrived: no test, no plan, no problem."""
         return not (self._results or self._problems) and self._plan is None
 
     def close(self, *, stopped: bool = False) -> TapReport:
         """End the stream.
 
         Args:
-            stopped: it was cut short by an error reported elsewhere, so that a plan not kept is no news.
-
-        Returns:
-            What the stream said.
+            stopped: an error reported elsewhere cut the stream short, so that a broken plan is not reported too.
         """
-        if not stopped and not self._over:
+        if not stopped and not self._bailed_out:
             self._check_plan()
         plan = self._plan
         skipped = "" if plan is None or plan.skip is None else plan.skip or "no reason given"
@@ -132,7 +112,7 @@ class TapParser:
             case Plan():
                 self._take_plan(what, place)
             case BailOut(reason):
-                self._over = True
+                self._bailed_out = True
                 self._problems.append(TapProblem(f"Bail out! {reason}".rstrip(), place))
             case Version(number):
                 self._version = number
@@ -161,10 +141,10 @@ class TapParser:
         if test.number is not None and test.number != expected:
             text = f"test out of sequence: found {test.number}, expected {expected}"
             self._problems.append(TapProblem(text, place))
-        # what a subtest said is told only where it failed
-        inside = [] if test.ok else _told(self._nested)
+        # the lines of a subtest are reported only where it failed
+        diagnostics = [] if test.ok else _lines_that_fail(self._nested)
         self._nested = []
-        self._results.append(_Result(test, place, inside))
+        self._results.append(_Result(test, place, diagnostics))
 
     def _take_comment(self, text: str) -> None:
         if text.startswith("Subtest: "):
@@ -199,29 +179,28 @@ def _tests(count: int) -> str:
     return f"{count} test" if count == 1 else f"{count} tests"
 
 
-def _told(nested: list[str]) -> list[str]:
-    """Keep of a subtest's lines those that say why it failed."""
-    told: list[str] = []
+def _lines_that_fail(nested: list[str]) -> list[str]:
+    found: list[str] = []
     for line in nested:
         match classify(line):
             case Point(ok=False, directive=""):
-                told.append(line)
+                found.append(line)
             case Comment(text) if not (text.startswith(("Subtest: ", *TOTALS)) or HEADING.match(text)):
-                told.append(text)
+                found.append(text)
             case _:
                 pass
-    return told
+    return found
 
 
 def _assertion(result: _Result, excuses: Excuses | None) -> Assertion:
     test, diagnostics = result.test, tuple(result.diagnostics)
-    if excuses is not None and not _is_meant(test, diagnostics, excuses):
+    if excuses is not None and not _is_the_authors(test, diagnostics, excuses):
         return Assertion(test.whole, test.ok, result.place, diagnostics=diagnostics)
     return Assertion(test.name, test.ok, result.place, test.directive, test.reason, diagnostics=diagnostics)
 
 
-def _is_meant(test: Point, diagnostics: tuple[str, ...], excuses: Excuses) -> bool:
-    """Say whether a directive is the author's: pgTAP skips without a description, and heads what fails in a todo()."""
+def _is_the_authors(test: Point, diagnostics: tuple[str, ...], excuses: Excuses) -> bool:
+    """Whether a directive is the author's: pgTAP skips without a description, and has its heading for todo() tests."""
     if test.directive == "skip":
         return excuses.skip and not test.name
     if test.directive == "todo":

@@ -1,0 +1,194 @@
+"""Leaves out interleavings that are equivalent to others: sleep sets, and their preemptions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pgchaos.schedule.footprint import Dependence, Footprint, union
+from pgchaos.schedule.step_points import Choice
+from pgchaos.schedule.wait_rules import Actor
+
+Asleep = frozenset[Actor]
+NOBODY: Asleep = frozenset()
+
+
+class SleepSet:
+    """Computes sleep sets: which connections need not go on next, because that order is run elsewhere.
+
+    Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", LNCS 1032, 1996, chapter 5: where one
+    connection went first, it sleeps in the alternatives until a step that depends on its own. What is left out is
+    equivalent to something that is run: one of each class.
+
+    Args:
+        dependence: of the steps.
+    """
+
+    def __init__(self, dependence: Dependence) -> None:
+        self._dependence = dependence
+
+    def after(self, asleep: Asleep, choice: Choice, *, waiting: bool) -> Asleep:
+        """Return who still sleeps after a step.
+
+        Args:
+            asleep: before it.
+            choice: of the step.
+            waiting: a session waits after it.
+
+        Returns:
+            Nobody where a session waits: a step that waits may close a cycle, and one that ends a wait does more than
+            its own work.
+        """
+        if not asleep or waiting or choice.waiting:
+            return NOBODY
+        did = self._next(choice, choice.taken)
+        # who went on all the same does so no more
+        return frozenset(one for one in asleep if one != choice.taken and did.independent(self._next(choice, one)))
+
+    def is_needless(self, asleep: Asleep, choice: Choice, other: Actor) -> bool:
+        """Whether no run that begins with an alternative is needed.
+
+        Args:
+            asleep: the sleep set before it.
+            choice: to which it is an alternative.
+            other: the connection that goes on in it.
+
+        Returns:
+            True where a connection sleeps in it that nothing will wake.
+        """
+        still = self.after(asleep, Choice(choice.ready, other, choice.positions, choice.waiting), waiting=False)
+        return any(self._next(choice, one).independent(self._left(choice, other, one)) for one in still)
+
+    def _next(self, choice: Choice, actor: Actor) -> Footprint:
+        return self._dependence.of(actor, choice.positions[choice.ready.index(actor)])
+
+    def _left(self, choice: Choice, other: Actor, sleeper: Actor) -> Footprint:
+        """Return the footprint of what all but the sleeper may still do."""
+        return union(
+            self._dependence.rest(one, position, behind=one == other)
+            for one, position in zip(choice.ready, choice.positions, strict=True)
+            if one != sleeper
+        )
+
+
+def awake(ready: Iterable[Actor], asleep: Asleep) -> tuple[Actor, ...]:
+    """Filter the connections that need not sleep; all, where all sleep."""
+    ready = tuple(ready)
+    return tuple(one for one in ready if one not in asleep) or ready
+
+
+_MOST = 600  # sets of steps that are looked at for one interleaving; then the count so far is the lower bound
+
+
+class PreemptionCount:
+    """Counts the preemptions of an interleaving as it is."""
+
+    def __init__(self) -> None:
+        self._cost = 0
+        self._last: Actor | None = None
+
+    def of(self, choice: Choice, other: Actor) -> int:
+        """Count them where a connection takes the next step."""
+        return self._cost + (self._last in choice.ready and other != self._last)
+
+    def advance(self, choice: Choice) -> None:
+        """Take the next step."""
+        self._cost, self._last = self.of(choice, choice.taken), choice.taken
+
+
+class PreemptionBound:
+    """Counts the preemptions of the best equivalent interleaving, never too many.
+
+    Where one of several equivalent interleavings is run, it may not be the one with the fewest preemptions. It is run
+    in that one's turn, so that all with few preemptions are covered first, as where nothing is left out.
+
+    By dynamic programming over the sets of steps that may be done, and the last of each. A set is an int; its bits are
+    the numbers of the steps in the order in which they were taken.
+
+    Args:
+        dependence: of the steps.
+    """
+
+    def __init__(self, dependence: Dependence) -> None:
+        self._dependence = dependence
+        self._steps: list[_Step] = []
+        self._least: dict[int, dict[int, int]] = {0: {}}
+        self._last: _Step | None = None
+        self._full = False
+        self._floor = 0
+
+    def of(self, choice: Choice, other: Actor) -> int:
+        """Count them where a connection takes the next step."""
+        self._add_last(choice)
+        if self._full:
+            return self._floor
+        step = self._step(choice, other)
+        return min(self._sets_with(step)[step.bit * 2 - 1].values())
+
+    def advance(self, choice: Choice) -> None:
+        """Take the next step."""
+        self._add_last(choice)
+        self._last = self._step(choice, choice.taken)
+
+    def _step(self, choice: Choice, actor: Actor) -> _Step:
+        touched = self._dependence.of(actor, choice.positions[choice.ready.index(actor)])
+        return _Step(len(self._steps), actor, touched, choice.waiting)
+
+    def _add_last(self, choice: Choice) -> None:
+        """Add the last step: only now is it known whether it waits and whether its connection can go on."""
+        step, self._last = self._last, None
+        if step is None or self._full:
+            return
+        step.waits |= choice.waiting
+        step.could_go_on = step.actor in choice.ready
+        self._least.update(self._sets_with(step))
+        self._steps.append(step)
+        self._floor = min(self._least[step.bit * 2 - 1].values())
+        self._full = len(self._least) > _MOST
+
+    def _sets_with(self, step: _Step) -> dict[int, dict[int, int]]:
+        """Return the sets that hold a new step."""
+        step.behind = 0
+        for one in self._steps:
+            if one.before(step):
+                step.behind |= one.behind | one.bit
+        steps = [*self._steps, step]
+        new: dict[int, dict[int, int]] = {}
+        # a set comes after those that it holds: they are smaller numbers
+        for done in sorted(self._least):
+            if done & step.behind != step.behind:
+                continue
+            # who does not precede the new step may come after it
+            lasts = {step.number: _cost(self._least[done], steps, step)}
+            for last in self._least[done]:
+                less = new.get((done & ~steps[last].bit) | step.bit)
+                if less is not None:
+                    lasts[last] = _cost(less, steps, steps[last])
+            new[done | step.bit] = lasts
+        return new
+
+
+class _Step:
+    """A step that was taken: its number, its bit, and the steps that must precede it."""
+
+    __slots__ = ("actor", "behind", "bit", "could_go_on", "number", "touched", "waits")
+
+    def __init__(self, number: int, actor: Actor, touched: Footprint, waits: bool) -> None:
+        self.number, self.bit, self.behind = number, 1 << number, 0
+        self.actor, self.touched, self.waits = actor, touched, waits
+        self.could_go_on = False
+
+    def before(self, later: _Step) -> bool:
+        """Whether a later step depends on this one."""
+        if self.actor == later.actor or self.waits or later.waits:
+            return True
+        return not self.touched.independent(later.touched)
+
+
+def _cost(before: dict[int, int], steps: list[_Step], step: _Step) -> int:
+    """Count the preemptions up to a step behind the best of some sets.
+
+    One is counted where its connection continues: until then, it may turn out to have ended.
+    """
+    earlier = next((one for one in reversed(steps[: step.number]) if one.actor == step.actor), None)
+    was_taken = earlier is not None and earlier.could_go_on
+    return min((cost + (was_taken and earlier is not steps[last]) for last, cost in before.items()), default=0)
