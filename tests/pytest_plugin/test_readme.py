@@ -15,6 +15,8 @@ TICKET = sql_blocks(PAGE)[0]
 (FAILS,) = shown(PAGE)
 AGAIN = re.findall(r"^    +(make installcheck-chaos .*)$", FAILS.text, re.MULTILINE)[-1]
 
+CHANCE = re.compile(r"(?<=Seed |seed=)[0-9]+|(?<==[0-9a-f]{8})[0-9a-f]{4}-[0-9a-z]+-[01]{10}\b")
+
 
 def order_left_out(text: str) -> tuple[list[str], dict[str, list[str]]]:
     """Take a failure apart: what is said around its table, and the rows of each connection.
@@ -24,7 +26,7 @@ def order_left_out(text: str) -> tuple[list[str], dict[str, list[str]]]:
     around: list[str] = []
     rows: dict[str, list[str]] = {}
     mine: list[str] = []
-    for line in timeless(re.sub(r"(?<=Seed |seed=)[0-9]+|(?<=-)[0-9a-z]+-[01]{10}\b", "N", text)):
+    for line in timeless(CHANCE.sub("N", text)):
         if found := re.match(r"cashier\[[12]\]", line):
             mine = rows.setdefault(found[0], [])
             mine.append(line.removeprefix(found[0]))
