@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgchaos.language.conditionals import parse_boolean
 from pgchaos.language.lexemes import Command
 from pgchaos.language.section_items import Form, Parts, Variable
 from pgchaos.language.substitution import (
     LONGEST,
     TooLong,
     assignment,
-    echoed,
+    echo_text,
     evaluate,
     literal,
     render,
-    texts,
-    truth,
+    render_to_send,
     valid_name,
 )
 from tests.language.lexing import found, only
@@ -60,7 +60,7 @@ def test_variables_in_statements(text: str, expected: str) -> None:
 )
 def test_a_semicolon_in_a_value_ends_a_statement(text: str, expected: list[str]) -> None:
     variables = {"a": "1", "two": "SELECT 1; SELECT 'a;b'", "outer": ":two", "end": ";"}
-    assert texts(only(f"{text};").parts, variables) == expected
+    assert render_to_send(only(f"{text};").parts, variables) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_names_of_variables() -> None:
 
 
 def test_what_echo_writes() -> None:
-    assert echoed(("a", "b  c")) == "a b  c\n"
-    assert echoed(("-n", "a", "-n")) == "a -n"
-    assert echoed(()) == "\n"
+    assert echo_text(("a", "b  c")) == "a b  c\n"
+    assert echo_text(("-n", "a", "-n")) == "a -n"
+    assert echo_text(()) == "\n"
 
 
 TRUE = ["1", "t", "tr", "true", "TRUE", "y", "yes", "on", "On"]
@@ -107,7 +107,7 @@ NEITHER = ["", "o", "2", "truely", "-1", "01", " 1", "onn", "null", "yess"]
     ("value", "expected"), [*((v, True) for v in TRUE), *((v, False) for v in FALSE), *((v, None) for v in NEITHER)]
 )
 def test_booleans(value: str, expected: bool | None) -> None:
-    assert truth(value) is expected
+    assert parse_boolean(value) is expected
 
 
 @given(st.text(st.characters(exclude_characters="\r")))
@@ -152,7 +152,7 @@ def test_values_that_double_with_each_variable_are_refused(last: str) -> None:
     with pytest.raises(TooLong, match=r"^the variable v0 stands for more than 200,000 texts and variables"):
         render(V0, doubled(40, last))
     with pytest.raises(TooLong, match=r"^the variable v0 stands for more than 200,000"):
-        texts((*V0, ";"), doubled(40, last))
+        render_to_send((*V0, ";"), doubled(40, last))
 
 
 def test_a_text_that_variables_make_too_long_is_refused() -> None:

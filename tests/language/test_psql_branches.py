@@ -34,61 +34,61 @@ def test_outside_all_branches_everything_is_carried_out() -> None:
 def test_one_branch_is_taken(first: Callable[[], bool], second: Callable[[], bool], taken: list[bool]) -> None:
     branches = Branches()
     seen = []
-    branches.begin(first)
+    branches.begin_if(first)
     seen.append(branches.active())
-    branches.other(second)
+    branches.begin_elif(second)
     seen.append(branches.active())
-    branches.otherwise()
+    branches.begin_else()
     seen.append(branches.active())
-    branches.end()
+    branches.end_if()
     assert seen == taken
     assert branches.active()
 
 
 def test_later_conditions_are_not_asked_once_a_branch_was_taken() -> None:
     branches = Branches()
-    branches.begin(no)
-    branches.other(yes)
-    branches.other(never)
+    branches.begin_if(no)
+    branches.begin_elif(yes)
+    branches.begin_elif(never)
     assert not branches.active()
 
 
 def test_nothing_is_asked_or_taken_within_an_untaken_branch() -> None:
     branches = Branches()
-    branches.begin(no)
-    branches.begin(never)
-    branches.other(never)
+    branches.begin_if(no)
+    branches.begin_if(never)
+    branches.begin_elif(never)
     assert not branches.active()
-    branches.otherwise()
+    branches.begin_else()
     assert not branches.active()
-    branches.end()
-    branches.otherwise()
+    branches.end_if()
+    branches.begin_else()
     assert branches.active()
 
 
 def test_a_copy_keeps_its_place() -> None:
     branches = Branches()
-    branches.begin(yes)
+    branches.begin_if(yes)
     kept = branches.copy()
-    branches.end()
-    branches.begin(no)
+    branches.end_if()
+    branches.begin_if(no)
     assert (kept.active(), branches.active()) == (True, False)
-    assert (kept.depth, branches.depth) == (1, 1)
 
 
 def test_a_condition_that_fails_leaves_the_branches_as_they_were() -> None:
     branches = Branches()
     with pytest.raises(AssertionError):
-        branches.begin(never)
-    assert branches.depth == 0
+        branches.begin_if(never)
+    with pytest.raises(ValueError, match="no matching"):
+        branches.end_if()
 
 
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (lambda b: b.other(never), r"\elif: no matching \if"),
-        (lambda b: b.otherwise(), r"\else: no matching \if"),
-        (lambda b: b.end(), r"\endif: no matching \if"),
+        (lambda b: b.begin_elif(never), r"\elif: no matching \if"),
+        (lambda b: b.begin_else(), r"\else: no matching \if"),
+        (lambda b: b.end_if(), r"\endif: no matching \if"),
     ],
 )
 def test_what_needs_an_if(step: Callable[[Branches], None], message: str) -> None:
@@ -101,22 +101,14 @@ def test_what_needs_an_if(step: Callable[[Branches], None], message: str) -> Non
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (lambda b: b.other(never), r"\elif: cannot occur after \else"),
-        (lambda b: b.otherwise(), r"\else: cannot occur after \else"),
-        (lambda b: b.finish(), r"unterminated \if: its \endif is missing"),
+        (lambda b: b.begin_elif(never), r"\elif: cannot occur after \else"),
+        (lambda b: b.begin_else(), r"\else: cannot occur after \else"),
     ],
 )
 def test_what_cannot_follow_else(condition: Callable[[], bool], step: Callable[[Branches], None], message: str) -> None:
     branches = Branches()
-    branches.begin(condition)
-    branches.otherwise()
+    branches.begin_if(condition)
+    branches.begin_else()
     with pytest.raises(ValueError) as raised:  # noqa: PT011 - the whole text is compared below
         step(branches)
     assert str(raised.value) == message
-
-
-def test_the_end_is_no_error_when_all_are_closed() -> None:
-    branches = Branches()
-    branches.begin(yes)
-    branches.end()
-    branches.finish()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from pgchaos.language.lexemes import Sql
-from pgchaos.language.misread_variables import Misread, misread
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_scanner import scan
+from pgchaos.language.substitution import Misread, find_misread
 
 
 def found(sql: str, **variables: str) -> Misread | None:
     statement = scan(sql, "x.sql")[0]
     assert isinstance(statement, Sql)
-    return misread(statement.parts, variables)
+    return find_misread(statement.parts, variables)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pgchaos.language.lexemes import Command, Lexeme, Mistake, Sql
 from pgchaos.language.section_items import Parts, Send
-from pgchaos.language.substitution import evaluate, texts
+from pgchaos.language.substitution import evaluate, render_to_send
 from tests.language.psql_log import bare
 
 MISTAKE = "an error of the file, told at collection: \\d and the like, \\g or \\gexec with nothing before it"
@@ -79,7 +79,7 @@ def _set(args: Sequence[Parts], known: dict[str, str]) -> None:
 
 def _wanted(sql: Sql, known: Mapping[str, str]) -> list[Wanted]:
     if all(isinstance(part, str) or part.name in known for part in sql.parts):
-        return [Wanted(sql.place.line, bare(text), None) for text in texts(sql.parts, known)]
+        return [Wanted(sql.place.line, bare(text), None) for text in render_to_send(sql.parts, known)]
     text = bare("".join(part if isinstance(part, str) else _HOLE for part in sql.parts))
     return [Wanted(sql.place.line, text, re.compile(re.escape(_flat(text)).replace(_HOLE, ".*?")))]
 

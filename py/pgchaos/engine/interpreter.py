@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.error_messages import About, emptied_search_path
 from pgchaos.engine.psql_variables import NAMES, PsqlVariables
-from pgchaos.language.conditionals import Branches
+from pgchaos.language.conditionals import Branches, parse_boolean
 from pgchaos.language.encodings import encoding_named
-from pgchaos.language.misread_variables import misread
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Form, Meta, Parts, Send, Statement, Variable
-from pgchaos.language.substitution import TooLong, assignment, echoed, evaluate, render, texts, truth
+from pgchaos.language.substitution import TooLong, assignment, echo_text, evaluate, find_misread, render, render_to_send
 from pgchaos.language.suggestions import meant
 
 _SHOWN = 60
@@ -99,7 +98,7 @@ class Interpreter:
             for named in filter(None, map(encoding_named, self.evaluate(item)[:1])):
                 self.psql.encodes(named)
         else:
-            self._say(echoed(self.evaluate(item)))
+            self._say(echo_text(self.evaluate(item)))
 
     def _environment(self, name: str, words: tuple[str, ...]) -> None:
         r"""Carry out \getenv VARIABLE NAME or \setenv NAME [VALUE]; what is set is seen by this file's \getenv only."""
@@ -156,19 +155,19 @@ class Interpreter:
     def _branch(self, item: Meta) -> None:
         try:
             if item.name == "if":
-                self.branches.begin(lambda: self._truth(item))
+                self.branches.begin_if(lambda: self._truth(item))
             elif item.name == "elif":
-                self.branches.other(lambda: self._truth(item))
+                self.branches.begin_elif(lambda: self._truth(item))
             elif item.name == "else":
-                self.branches.otherwise()
+                self.branches.begin_else()
             else:
-                self.branches.end()
+                self.branches.end_if()
         except ValueError as error:
             raise Wrong(str(error)) from None
 
     def _truth(self, item: Meta) -> bool:
         value = " ".join(self.evaluate(item))
-        held = truth(value)
+        held = parse_boolean(value)
         if held is None and not self._passing:
             unset = "".join(f"; {hint}" for hint in self._unset(part for arg in item.args for part in arg))
             raise Wrong(f'unrecognized value "{value}" for "\\{item.name} expression": Boolean expected{unset}')
@@ -180,7 +179,7 @@ class Interpreter:
         Args:
             name: such as ON_ERROR_STOP.
         """
-        return truth(self.variables.get(name, self.psql.value(name) or "off")) is not False
+        return parse_boolean(self.variables.get(name, self.psql.value(name) or "off")) is not False
 
     def is_true(self, name: str) -> bool:
         """Say whether a variable is true, as psql reads a boolean.
@@ -193,7 +192,7 @@ class Interpreter:
         """
         if name not in self.variables:
             raise Wrong(f"the variable {name} is not set{meant(name, self.variables)}")
-        held = truth(self.variables[name])
+        held = parse_boolean(self.variables[name])
         if held is None:
             raise Wrong(f'the variable {name} is "{self.variables[name]}", not a boolean (true, false, on, off, 1, 0),')
         return held
@@ -228,9 +227,9 @@ class Interpreter:
             return [statement.parts[0]]
         known = self._known(statement.parts)
         try:
-            if not self._as_psql and (found := misread(statement.parts, known)) is not None:
+            if not self._as_psql and (found := find_misread(statement.parts, known)) is not None:
                 raise Wrong(found.text, found.place(statement.place))
-            return texts(statement.parts, known)
+            return render_to_send(statement.parts, known)
         except TooLong as error:
             raise Wrong(str(error), statement.place) from None
 

@@ -13,10 +13,9 @@ from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.error_messages import error_failure, internal_failure, plain_failure
 from pgchaos.engine.worker import Worker
-from pgchaos.language.misread_variables import misread
 from pgchaos.language.model import Invariant
 from pgchaos.language.section_items import Statement
-from pgchaos.language.substitution import TooLong, render
+from pgchaos.language.substitution import TooLong, find_misread, render
 from pgchaos.results import Failure, RunResult
 
 _MISSED = ("57014", "55P03")
@@ -171,7 +170,7 @@ class InvariantMonitor:
 
     def _look(self, watched: _Watched) -> None:
         try:
-            if (found := misread(watched.item.parts, self._variables)) is not None:
+            if (found := find_misread(watched.item.parts, self._variables)) is not None:
                 return self._stop(plain_failure(found.text, found.place(watched.item.place), "invariant"))
             query = render(watched.item.parts, self._variables)
         except TooLong as error:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pgchaos.engine.answer import Result
+from pgchaos.language.conditionals import parse_boolean
 from pgchaos.language.problems import Place
-from pgchaos.language.substitution import truth
 from pgchaos.tap.lines import BailOut, Plan, Point, classify
 
 _FORMATS = ("aligned", "asciidoc", "csv", "html", "latex", "latex-longtable", "troff-ms", "unaligned", "wrapped")
@@ -134,7 +134,7 @@ class PsqlOutput:
 def _switched(now: bool, value: str | None, said: str) -> bool:
     if value is None:
         return not now
-    held = truth(value)
+    held = parse_boolean(value)
     if held is None:
         raise ValueError(f'unrecognized value "{value}" for "{said}": Boolean expected')
     return held

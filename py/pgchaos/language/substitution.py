@@ -1,101 +1,73 @@
-r"""What psql does at run time, as pure functions: variables put into texts, booleans, and \if … \endif.
+r"""psql's variables in statements and in arguments of meta-commands, as pure functions.
 
-Sources: psqlscan.l, psqlscanslash.l, common.c (psql_get_variable), variables.c (ParseVariableBool), command.c and
-conditional.c of psql, fe-exec.c of libpq.
+Sources: psqlscan.l, psqlscanslash.l, common.c (psql_get_variable) and command.c of psql, fe-exec.c of libpq.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
 
-from pgchaos.language.conditionals import Branches
 from pgchaos.language.lexemes import Sql
+from pgchaos.language.problems import Place
 from pgchaos.language.psql_patterns import NAME, VALUE, quoted_end, variable
 from pgchaos.language.psql_scanner import scan
 from pgchaos.language.section_items import Form, Parts, Variable
-
-__all__ = [
-    "Branches",
-    "TooLong",
-    "assignment",
-    "echoed",
-    "evaluate",
-    "literal",
-    "render",
-    "texts",
-    "truth",
-    "valid_name",
-]
+from pgchaos.language.sql_tokens import SqlToken, tokenize
 
 LONGEST = 64_000_000
-"""Characters that a text may have once the values of variables stand in it."""
+"""Characters of a text with the values of its variables."""
 MOST_PARTS = 200_000
-"""Variables, and texts between them, that the values of variables may bring into one text."""
+"""Variables, and texts between them, that values of variables may add to one text."""
 
 
 class TooLong(ValueError):
-    """Variables make more of a text than anybody can mean: each may hold the one before it twice."""
+    """A text is too long with the values of its variables: each value may hold the one before it twice."""
 
 
 def render(parts: Parts, variables: Mapping[str, str]) -> str:
     """Put the values of variables into a statement.
 
-    A variable in the value of a plain one is put in too, as psql does, each name once.
+    As in psql, variables in the value of a plain one are replaced too, each name once.
 
     Args:
         parts: the statement, cut at its variables.
         variables: those that are set.
 
     Returns:
-        The text to send; what stands for a variable that is not set stays as it was written.
+        The text to send; a variable that is not set stays as written.
 
     Raises:
-        TooLong: variables make too much of it.
+        TooLong: the values make it too long.
     """
     if len(parts) == 1 and isinstance(parts[0], str):
         return parts[0]
-    return "".join(_Growing(variables).render(parts))
+    return "".join(_Renderer(variables).render(parts))
 
 
-def values_of(parts: Parts, variables: Mapping[str, str]) -> list[str]:
-    """Give what `render` joins.
+def render_to_send(parts: Parts, variables: Mapping[str, str]) -> list[str]:
+    r"""Give what is sent for a statement: several texts where the value of a variable holds a `;`.
 
-    Args:
-        parts: the statement, cut at its variables.
-        variables: those that are set.
-
-    Returns:
-        The text of each part, in order.
-
-    Raises:
-        TooLong: variables make too much of it.
-    """
-    growing = _Growing(variables)
-    return ["".join(growing.render((part,))) for part in parts]
-
-
-def texts(parts: Parts, variables: Mapping[str, str]) -> list[str]:
-    r"""Give what is sent for a statement: more than one where the value of a variable holds a `;`.
-
-    psql's lexer reads on in the value, and sends at each `;` outside quotes (psqlscan.l).
+    psql's lexer continues in the value, and sends at each `;` outside quotes (psqlscan.l).
 
     Args:
         parts: the statement, cut at its variables.
         variables: those that are set.
 
     Returns:
-        The texts to send, one after the other. A `\;` group, or a statement that holds a `;` of its own, stays one.
+        The texts in order. A `\;` group, or a statement that holds a `;` itself, stays one.
 
     Raises:
-        TooLong: variables make too much of it.
+        TooLong: the values make it too long.
     """
     if len(parts) == 1 and isinstance(parts[0], str):
         return [parts[0]]
     text = render(parts, variables)
-    # every statement comes through here: the common case first
-    # the value may hold another variable, hence all of them
-    if ";" not in text or not (_has_plain(parts) and any(";" in value for value in variables.values())):
+    has_plain = any(isinstance(part, Variable) and part.form is Form.PLAIN for part in parts)
+    # a value may hold another variable, so the `;` may be in the value of any
+    if ";" not in text or not (has_plain and any(";" in value for value in variables.values())):
         return [text]
     found = scan(text, "")
     if any(isinstance(part, str) and ";" in part for part in parts) or not all(isinstance(x, Sql) for x in found):
@@ -103,12 +75,25 @@ def texts(parts: Parts, variables: Mapping[str, str]) -> list[str]:
     return [sql.text for sql in found if isinstance(sql, Sql)] or [text]
 
 
-def _has_plain(parts: Parts) -> bool:
-    return any(isinstance(part, Variable) and part.form is Form.PLAIN for part in parts)
+def evaluate(args: tuple[Parts, ...], variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Put the values of variables into the arguments of a meta-command; variables in values stay as they are.
+
+    Args:
+        args: the arguments, cut at their variables.
+        variables: those that are set.
+
+    Returns:
+        The arguments.
+
+    Raises:
+        TooLong: the values make them too long.
+    """
+    renderer = _Renderer(variables)
+    return tuple(["".join([p if isinstance(p, str) else renderer.value(p) for p in parts]) for parts in args])
 
 
-class _Growing:
-    """What is made of a text by the values of variables, within its limits."""
+class _Renderer:
+    """Replaces variables by their values, within the limits of a text."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
@@ -116,48 +101,41 @@ class _Growing:
         self._parts = 0
 
     def render(self, parts: Iterable[str | Variable]) -> Iterator[str]:
-        """Give the pieces of the text, those of values that stand in values too."""
-        # values within values may be more than Python nests calls
+        # a stack of its own, for values within values may be deeper than Python nests calls
         within: dict[str, None] = {}
-        open_: list[Iterator[str | Variable]] = [iter(parts)]
-        while open_:
-            part = next(open_[-1], None)
+        stack: list[Iterator[str | Variable]] = [iter(parts)]
+        while stack:
+            part = next(stack[-1], None)
             if part is None:
-                open_.pop()
-                if open_:
+                stack.pop()
+                if stack:
                     within.popitem()
                 continue
-            self._count(within)
+            self._parts += bool(within)
+            if self._parts > MOST_PARTS:
+                what = f"more than {MOST_PARTS:,} texts and variables, by values within values"
+                raise TooLong(f"the variable {next(iter(within))} stands for {what}")
             if isinstance(part, str):
                 yield self._counted(part, within)
                 continue
             value = self._variables.get(part.name)
             if value is None or part.form is not Form.PLAIN or ":" not in value:
-                yield self.put(part, within)
+                yield self.value(part, within)
             elif part.name in within:
                 yield self._counted(part.raw, within)
             else:
                 within[part.name] = None
-                open_.append(_cut(value))
+                stack.append(_cut(value))
 
-    def put(self, wanted: Variable, within: Iterable[str] = ()) -> str:
-        """Give what stands for a variable, without a look into its value."""
-        return self._counted(_put(wanted, self._variables.get(wanted.name)), within or (wanted.name,))
-
-    def _count(self, within: Iterable[str]) -> None:
-        self._parts += bool(within)
-        if self._parts > MOST_PARTS:
-            raise TooLong(f"{_leads(within)} more than {MOST_PARTS:,} texts and variables, by values within values")
+    def value(self, wanted: Variable, within: Iterable[str] = ()) -> str:
+        """Give the value of a variable in its form, as written where it is not set."""
+        return self._counted(_quoted(wanted, self._variables.get(wanted.name)), within or (wanted.name,))
 
     def _counted(self, text: str, within: Iterable[str]) -> str:
         self._length += len(text)
         if self._length > LONGEST and within:
-            raise TooLong(f"{_leads(within)} a text of more than {LONGEST:,} characters")
+            raise TooLong(f"the variable {next(iter(within))} stands for a text of more than {LONGEST:,} characters")
         return text
-
-
-def _leads(within: Iterable[str]) -> str:
-    return f"the variable {next(iter(within))} stands for"
 
 
 def _cut(value: str) -> Iterator[str | Variable]:
@@ -174,7 +152,7 @@ def _cut(value: str) -> Iterator[str | Variable]:
     yield value[done:]
 
 
-def _put(wanted: Variable, value: str | None) -> str:
+def _quoted(wanted: Variable, value: str | None) -> str:
     match wanted.form:
         case Form.TEST:
             return "FALSE" if value is None else "TRUE"
@@ -189,46 +167,22 @@ def _put(wanted: Variable, value: str | None) -> str:
 
 
 def literal(value: str) -> str:
-    r"""Quote a value as PQescapeLiteral does.
-
-    Args:
-        value: the value.
-
-    Returns:
-        `'…'`, or ` E'…'` (with the space) where it holds a backslash.
-    """
+    r"""Quote a value as PQescapeLiteral does: `'…'`, or ` E'…'` (with the space) where it holds a backslash."""
     quoted = "'" + value.replace("'", "''") + "'"
     return " E" + quoted.replace("\\", "\\\\") if "\\" in value else quoted
 
 
-def evaluate(args: tuple[Parts, ...], variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Put the values of variables into the arguments of a meta-command.
-
-    Args:
-        args: the arguments.
-        variables: those that are set.
-
-    Returns:
-        The arguments; here, other than in a statement, a value is not looked into.
-
-    Raises:
-        TooLong: variables make too much of them.
-    """
-    growing = _Growing(variables)
-    return tuple(["".join([p if isinstance(p, str) else growing.put(p) for p in parts]) for parts in args])
+# the effects of \set and \echo
 
 
 def assignment(words: tuple[str, ...]) -> tuple[str, str]:
-    r"""Read the arguments of \set.
-
-    Args:
-        words: its evaluated arguments, one at least.
+    r"""Read the evaluated arguments of \set.
 
     Returns:
-        The variable's name and its value: the other arguments joined, '' where there are none.
+        The variable's name and its value: the other arguments joined.
 
     Raises:
-        ValueError: in psql's words, no variable may have that name.
+        ValueError: no variable may have that name; the text is psql's.
     """
     name = words[0] if words else ""
     if not valid_name(name):
@@ -237,38 +191,114 @@ def assignment(words: tuple[str, ...]) -> tuple[str, str]:
 
 
 def valid_name(name: str) -> bool:
-    """Say whether a variable may have a name: letters, digits and underscores, as valid_variable_name has it."""
+    """Say whether a variable may have a name: letters, digits and underscores (valid_variable_name in variables.c)."""
     return re.fullmatch(NAME, name) is not None
 
 
-def echoed(words: tuple[str, ...]) -> str:
-    r"""Make the text that \echo, \qecho and \warn write.
-
-    Args:
-        words: the evaluated arguments.
-
-    Returns:
-        The text, with a newline at its end unless the first argument is `-n`.
-    """
+def echo_text(words: tuple[str, ...]) -> str:
+    r"""Make the text that \echo, \qecho and \warn write: with a newline, unless the first argument is `-n`."""
     return " ".join(words[1:]) if words[:1] == ("-n",) else " ".join(words) + "\n"
 
 
-def truth(value: str) -> bool | None:
-    """Read a boolean as psql does.
+# values that change how the server reads the text around them: `100 -:delta` with -5 is a comment
+
+_MAY_BE_MISREAD = re.compile(r"['\"$*/-]")
+"""A value must hold one of these, or be beside it."""
+_SHOWN = 40
+"""Characters of a value in a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misread:
+    """A variable whose value changes how the text around it is read.
 
     Args:
-        value: 1, 0, or a beginning of true, false, yes, no, on, off, in any case; `o` could be either.
+        line: of the variable, from 0 at the first line of the statement.
+        text: what is wrong, and what to write instead.
+    """
+
+    line: int
+    text: str
+
+    def place(self, statement: Place) -> Place:
+        """Give the line of the variable, from the place of its statement."""
+        return Place(statement.path, statement.line + self.line)
+
+
+def find_misread(parts: Parts, variables: Mapping[str, str]) -> Misread | None:
+    r"""Find the first variable whose value is read together with the text around it.
+
+    Args:
+        parts: a statement, cut at its variables.
+        variables: those that are set.
 
     Returns:
-        Its value, None where it is no boolean.
+        The variable, where a comment or a quoted text begins inside its value and ends outside of it, or the other way
+        round; None where there is none, as for `E:'name'` (an escape string on purpose). A `;` in a value is psql's: it
+        sends two statements then.
+
+    Raises:
+        TooLong: the values make it too long.
     """
-    word = value.lower()
-    if word in ("1", "0"):
-        return word == "1"
-    for full, is_true in _WORDS.items():
-        if full.startswith(word) and len(word) >= (2 if full[0] == "o" else 1):
-            return is_true
+    if not _may_be_misread(parts, variables):
+        return None
+    renderer = _Renderer(variables)
+    values = ["".join(renderer.render((part,))) for part in parts]
+    whole, ends = "".join(values), list(accumulate(map(len, values)))
+    number = 0
+    for token in tokenize(whole, comments=True):
+        if token.kind not in ("comment", "string", "name"):
+            continue
+        # the prefix of E'…' may be before the variable
+        opening = next(at for at in range(token.start, token.end) if whole[at] in "'\"$-/")
+        while ends[number] <= opening:
+            number += 1
+        if token.end > ends[number] and whole[ends[number] : token.end].strip():
+            return _misread(parts, values, number, token)
     return None
 
 
-_WORDS: Mapping[str, bool] = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False}
+def _may_be_misread(parts: Parts, variables: Mapping[str, str]) -> bool:
+    # every statement is tested by this, and nearly all of them end here
+    for number, part in enumerate(parts):
+        if isinstance(part, str) or part.form is Form.TEST or (value := variables.get(part.name)) is None:
+            continue
+        if part.form is Form.PLAIN and (_MAY_BE_MISREAD.search(value) or ":" in value):
+            return True
+        around = [parts[near] for near in (number - 1, number + 1) if 0 <= near < len(parts)]
+        if part.form is not Form.PLAIN and any(
+            isinstance(near, Variable) or _MAY_BE_MISREAD.search(near) for near in around
+        ):
+            return True
+    return False
+
+
+def _misread(parts: Parts, values: list[str], number: int, token: SqlToken) -> Misread:
+    # the variable is the part in which the token opens, else the one behind that text
+    at = number if isinstance(parts[number], Variable) else number + 1
+    wanted = parts[at]
+    assert isinstance(wanted, Variable), "two texts are never side by side"
+    before = "".join(part if isinstance(part, str) else part.raw for part in parts[:at])
+    value = values[at] if len(values[at]) <= _SHOWN else values[at][: _SHOWN - 1] + "…"
+    subject = f"the value of {wanted.name} ({' '.join(value.split())})"
+    if token.kind == "comment":
+        rest = "line" if token.text.startswith("--") else "statement"
+        text = f"{subject} makes a comment of the rest of the {rest}: {_advice(wanted, before, values, at)}"
+    elif at != number or wanted.form is not Form.PLAIN:
+        text = f"{subject} and the text beside it are read as one quoted text: join them by `||`"
+    else:
+        text = f"{subject} opens a quoted text, which takes in what follows: write :'{wanted.name}'"
+    return Misread(before.count("\n"), text)
+
+
+def _advice(wanted: Variable, before: str, values: list[str], at: int) -> str:
+    """Say how to separate a value from the operator before or behind it."""
+    line = before.rpartition("\n")[2]
+    if line[-1:] in ("-", "/") and values[at][:1] in ("-", "*"):
+        words = re.search(r"(?:[^\s,(]*\s*)[-/]\Z", line)
+        head = (words[0] if words else line[-1:]).lstrip()
+        head = f"{head[:-1].rstrip()} {head[-1]}".lstrip()
+        return f"write {head} {wanted.raw} or {head} ({wanted.raw})"
+    if at + 1 < len(values) and values[at][-1:] in ("-", "/") and values[at + 1][:1] in ("-", "*"):
+        return f"write ({wanted.raw})"
+    return f"write :'{wanted.raw[1:]}' if it is text; a comment is of no use in a value"

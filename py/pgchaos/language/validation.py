@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from pgchaos.language.conditionals import parse_boolean
 from pgchaos.language.fault_kinds import PROCESSES, needs_own_server, of_server
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Session
@@ -13,7 +14,6 @@ from pgchaos.language.pgtap_functions import own_functions, pgtap_calls
 from pgchaos.language.problems import Place
 from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.section_items import Barrier, Fault, Meta, Signal, WaitBlocked, WaitFor
-from pgchaos.language.substitution import truth
 from pgchaos.language.suggestions import MOST_COMPARED, SESSION_VARIABLES, meant, nearest
 from pgchaos.language.toolkit_path import UNQUALIFIED, on_search_path
 
@@ -122,7 +122,7 @@ def check_error_stop(bodies: Iterable[SectionBuilder], complain: Complain) -> No
             words = (
                 ["".join(map(str, arg)) for arg in item.args] if isinstance(item, Meta) and item.name == "set" else []
             )
-            if words[:1] == ["ON_ERROR_STOP"] and truth("".join(words[1:])) is False:
+            if words[:1] == ["ON_ERROR_STOP"] and parse_boolean("".join(words[1:])) is False:
                 complain(
                     item.place,
                     r"\set ON_ERROR_STOP off counts in plain pgTAP files only; in a scenario, say which error may come:"
