@@ -367,7 +367,7 @@ SELECT 1;
 SELECT pass('checked');
 """
 AS_NEW = r"""
--- chaos:session anew x 2
+-- chaos:session anew x 5
 SELECT pg_backend_pid() AS pid \gset
 \echo pid :pid
 SELECT chaos.assert(bool_and(setting = reset_val OR name IN ('application_name', 'search_path')), 'settings')
@@ -392,7 +392,8 @@ def test_a_kept_connection_is_like_a_new_one(play_own: Play) -> None:
     assert held(first) == ["checked"]
     second = play_own(HEAD + AS_NEW)
     assert len(held(second)) == 9
-    assert pids(second) == pids(first)
+    # five were kept, and one of them serves the engine: a session has at least one of the two that were changed
+    assert set(pids(second)) & set(pids(first))
     third = play_own(AS_NEW)  # what it asks holds on connections that are new
     assert held(third) == held(second)
     assert not set(pids(third)) & set(pids(first))
@@ -426,11 +427,12 @@ def test_a_check_is_not_taken_for_the_session_that_had_its_connection(play_own: 
 )
 def test_a_session_that_cannot_be_made_anew_is_not_kept(play_own: Play, statement: str) -> None:
     play_own.server.spare()
-    plain = HEAD + f"-- chaos:session s x 2\n{TELLS_PIDS}"
+    plain = HEAD + f"-- chaos:session s x 4\n{TELLS_PIDS}"
     first, changing, last = (play_own(text + CHECKED) for text in (plain, plain + f"{statement};\n", plain))
     assert held(first) == held(changing) == held(last) == ["checked"]
-    assert pids(changing) == pids(first)
-    assert not set(pids(last)) & set(pids(first))
+    # of the four two may serve the engine and check
+    assert set(pids(changing)) & set(pids(first))
+    assert not set(pids(last)) & set(pids(changing))
 
 
 def test_a_session_that_was_cancelled_is_not_kept(play_own: Play) -> None:

@@ -112,22 +112,21 @@ class Thing:
         self.ended = True
 
 
-def test_a_shelf_gives_what_had_the_same_use_first() -> None:
-    shelf, check, one, two = ConnectionCache(""), Thing(), Thing(), Thing()
-    assert all([shelf.put("check", check), shelf.put("session", one), shelf.put("session", two)])
-    assert shelf.take("check") is check
-    assert shelf.take("setup") is two
-    assert shelf.take("session") is one
-    assert shelf.take("session") is None
+def test_a_shelf_gives_what_was_put_last_and_each_once() -> None:
+    shelf, one, two = ConnectionCache(""), Thing(), Thing()
+    assert all([shelf.put(one), shelf.put(two)])
+    assert shelf.take() is two
+    assert shelf.take() is one
+    assert shelf.take() is None
 
 
 def test_a_shelf_has_an_end() -> None:
     shelf, things = ConnectionCache(""), [Thing() for _ in range(40)]
-    kept = [thing for thing in things if shelf.put("session", thing)]
+    kept = [thing for thing in things if shelf.put(thing)]
     assert 0 < len(kept) < 40
     assert shelf.clear() == len(kept)
     assert [thing.ended for thing in things] == [thing in kept for thing in things]
-    assert shelf.put("session", late := Thing())
+    assert shelf.put(late := Thing())
     shelf.close()
     assert late.ended
-    assert not shelf.put("session", Thing())
+    assert not shelf.put(Thing())

@@ -19,7 +19,7 @@ from pgchaos.engine.connection import ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory, Notice
 from pgchaos.engine.created import Thing
 from pgchaos.engine.leaks import SHARED
-from pgchaos.engine.pooled_connection import AS_NEW, LASTING, NOT_AS_NEW, VISITOR, PooledConnection
+from pgchaos.engine.pooled_connection import AS_NEW, LASTING, NOT_AS_NEW, PooledConnection
 from pgchaos.engine.stop import Stop
 from pgchaos.server import Sandbox
 
@@ -149,7 +149,7 @@ class CleanDatabaseProof:
         """
         shelf = self._sandbox.shelf
         self.link.seen = self._seen
-        if not (unchanged and not self.link.lasts and shelf is not None and shelf.put(VISITOR, self.link)):
+        if not (unchanged and not self.link.lasts and shelf is not None and shelf.put(self.link)):
             self.link.shut()
         if unchanged:
             self._sandbox.keep()

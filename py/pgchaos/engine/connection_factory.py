@@ -16,7 +16,7 @@ from pgchaos.engine.connect import TIMED_OUT, TOO_MANY_CONNECTIONS
 from pgchaos.engine.connection import Connection, ConnectionLost, connect_again
 from pgchaos.engine.created import Created
 from pgchaos.engine.notices import session_conninfo
-from pgchaos.engine.pooled_connection import VISITOR, PooledConnection, use_of
+from pgchaos.engine.pooled_connection import PooledConnection
 from pgchaos.engine.stop import Stop
 from pgchaos.server import Sandbox
 from pgchaos.server.pooler import difference, question
@@ -98,7 +98,7 @@ class ConnectionFactory:
         # who looks for the sessions of a run shall find none before they begin
         if not self.sandbox.shared or self.join or self.sandbox.shelf is None:
             return
-        link = self.sandbox.shelf.take(use_of(name))
+        link = self.sandbox.shelf.take()
         if not isinstance(link, PooledConnection):
             return
         settings = self._all_settings(name, settings)
@@ -110,9 +110,9 @@ class ConnectionFactory:
     def close(self) -> None:
         """Give back what was ordered and never opened."""
         while self._ordered:
-            name, (link, _) = self._ordered.popitem()
+            _, (link, _) = self._ordered.popitem()
             if link.refusal(self._patience) is None:
-                link.lend(self.sandbox.shelf, name)
+                link.lend(self.sandbox.shelf)
                 link.close()
             else:
                 link.shut()
@@ -161,7 +161,7 @@ class ConnectionFactory:
         Raises:
             ConnectionLost: the server could not be reached or refused.
         """
-        link, kept = self._with_room(stop, lambda: self._take(VISITOR, stop, notice, True, kind))
+        link, kept = self._with_room(stop, lambda: self._take(stop, notice, True, kind))
         link.created, link.limit = self.created, self.limit
         return link, kept
 
@@ -197,7 +197,7 @@ class ConnectionFactory:
                 link.shut()
                 raise
             if refusal is None:
-                link.lend(self.sandbox.shelf if self.keep else None, name)
+                link.lend(self.sandbox.shelf if self.keep else None)
                 return link
             if link.silent:
                 self.note_silence()
@@ -216,7 +216,7 @@ class ConnectionFactory:
             return link, True
         if link is not None:
             link.shut()
-        link, kept = self._take(name, stop, notice, again, PooledConnection)
+        link, kept = self._take(stop, notice, again, PooledConnection)
         try:
             # where that cannot be done, the link refuses
             link.begin_dress(settings, join=self.join, patience=self._patience)
@@ -225,11 +225,11 @@ class ConnectionFactory:
             raise
         return link, kept
 
-    def _take(self, name: str, stop: Stop, notice: Notice | None, again: bool, kind: type[K]) -> tuple[K, bool]:
+    def _take(self, stop: Stop, notice: Notice | None, again: bool, kind: type[K]) -> tuple[K, bool]:
         """Take a kept connection, or make one; say whether it was kept."""
         assert self.sandbox.shelf is not None, "of a database that keeps connections"
         # where one backend does not answer, another that was kept may not either
-        kept = None if self.silent else self.sandbox.shelf.take(use_of(name))
+        kept = None if self.silent else self.sandbox.shelf.take()
         if isinstance(kept, kind):
             kept.attend(stop, notice)
             return kept, True

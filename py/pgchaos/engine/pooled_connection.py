@@ -41,8 +41,6 @@ AS_NEW = """
 
 
 NOT_AS_NEW = ServerError(NOT_CONNECTED, "the session is not as it began", said=False)
-VISITOR = "visitor"
-"""What the connection of a plain file is used for."""
 
 
 class PooledConnection(Connection):
@@ -55,16 +53,14 @@ class PooledConnection(Connection):
     _resetting: Answer | None = None
     _dressing: Answer | None = None
     _shelf: ConnectionCache | None = None
-    _use = ""
 
-    def lend(self, shelf: ConnectionCache | None, name: str) -> None:
+    def lend(self, shelf: ConnectionCache | None) -> None:
         """Lend it to a run.
 
         Args:
             shelf: where it goes at its end; None to end it for good.
-            name: of the session.
         """
-        self._lent, self._shelf, self._use = True, shelf, use_of(name)
+        self._lent, self._shelf = True, shelf
 
     def begin_dress(self, settings: Mapping[str, str], *, join: bool, patience: float = _PATIENCE) -> bool:
         """Begin to make it a session of a run; `refusal` says what came of it.
@@ -111,7 +107,7 @@ class PooledConnection(Connection):
             if lent and self._shelf is None:
                 # `shut` waits for it: a backend may outlive its connection, and nobody shall meet its locks
                 self.begin_reset()
-            kept = lent and self._shelf is not None and self.begin_reset() and self._shelf.put(self._use, self)
+            kept = lent and self._shelf is not None and self.begin_reset() and self._shelf.put(self)
         finally:
             if lent and not kept:
                 self.shut()
@@ -165,12 +161,3 @@ def _set(name: str, value: str) -> str:
     if name == "search_path":
         return f"SET search_path = {value}"
     return f"SET {name} = {sql.Literal(value).as_string(None)}"
-
-
-def use_of(name: str) -> str:
-    """Tell what a connection is used for: one that had the same use has the functions compiled already.
-
-    Args:
-        name: of the section, or of the session and its worker.
-    """
-    return "session" if "[" in name else name

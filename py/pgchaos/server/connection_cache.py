@@ -33,29 +33,18 @@ class ConnectionCache:
     def __init__(self, conninfo: str) -> None:
         self.conninfo = conninfo
         self._lock = threading.Lock()
-        self._kept: list[tuple[str, Closable]] = []
+        self._kept: list[Closable] = []
         self._closed = False
 
-    def take(self, use: str) -> Closable | None:
-        """Take a connection.
-
-        Args:
-            use: what for. One that had the same use is preferred: its backend has the functions compiled already.
-
-        Returns:
-            One that nobody else has, or None.
-        """
+    def take(self) -> Closable | None:
+        """Take the connection that was put last, which nobody else has then; None where there is none."""
         with self._lock:
-            if not self._kept:
-                return None
-            same = (at for at in reversed(range(len(self._kept))) if self._kept[at][0] == use)
-            return self._kept.pop(next(same, -1))[1]
+            return self._kept.pop() if self._kept else None
 
-    def put(self, use: str, connection: Closable) -> bool:
+    def put(self, connection: Closable) -> bool:
         """Keep a connection.
 
         Args:
-            use: what it was used for.
             connection: reset, as if it were new.
 
         Returns:
@@ -64,7 +53,7 @@ class ConnectionCache:
         with self._lock:
             if self._closed or len(self._kept) >= _MOST:
                 return False
-            self._kept.append((use, connection))
+            self._kept.append(connection)
             return True
 
     def clear(self) -> int:
@@ -76,7 +65,7 @@ class ConnectionCache:
         with self._lock:
             kept, self._kept = self._kept, []
         until = time.monotonic() + _ENDED_WITHIN
-        for _, connection in kept:
+        for connection in kept:
             connection.shut(max(_LEAST, until - time.monotonic()))
         return len(kept)
 

@@ -18,7 +18,6 @@ from pgchaos.server.conninfo import PATIENT, with_settings
 
 _ROOM, _AGAIN = 2.0, 0.01
 """Seconds in which backends end whose connections were closed, and to wait for that each time."""
-_WATCH, _SESSION = "watch", "session"
 
 
 def connected(server: Server, conninfo: str, stop: Stop, seconds: float) -> Connection:
@@ -73,7 +72,7 @@ def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDete
         pgchaos.engine.connect.ConnectionLost: the server refused the connection.
         Interrupted: the run is stopped.
     """
-    connection = _taken(server.watches, _WATCH)
+    connection = _taken(server.watches)
     fresh = connection is None
     if connection is None:
         connection = connected(server, watch_conninfo(server.conninfo()), stop, seconds)
@@ -88,7 +87,7 @@ def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDete
         # a look ends by itself
         connection.close(cancels=watch.takes_turn)
         raise
-    if not server.watches.put(_WATCH, connection):
+    if not server.watches.put(connection):
         connection.close()
 
 
@@ -121,7 +120,7 @@ class Kept:
         Args:
             number: that it will have.
         """
-        return _taken(self._shelf, _SESSION) if self._shelf is not None and self._fits[number] else None
+        return _taken(self._shelf) if self._shelf is not None and self._fits[number] else None
 
     def put(self, number: int, connection: Connection) -> bool:
         """Keep a session.
@@ -135,11 +134,11 @@ class Kept:
         """
         if self._shelf is None or not self._fits[number] or not connection.idle:
             return False
-        return self._shelf.put(_SESSION, connection)
+        return self._shelf.put(connection)
 
 
-def _taken(shelf: ConnectionCache, use: str) -> Connection | None:
-    while (connection := shelf.take(use)) is not None:
+def _taken(shelf: ConnectionCache) -> Connection | None:
+    while (connection := shelf.take()) is not None:
         assert isinstance(connection, Connection), "nothing else lies there"
         if connection.silent:
             return connection
