@@ -46,17 +46,7 @@ class Facts:
     items: tuple[tuple[Mapping[str, str], tuple[tuple[str, str, bool], ...]], ...]
 
     def jobs(self, path: Path, shown: str, tags: tuple[str, ...] = (), *, mutants: bool = False) -> Iterator[Job]:
-        """Tell what is to be run of the file.
-
-        Args:
-            path: the file.
-            shown: the path as users are told of it.
-            tags: further tags that the project has.
-            mutants: its mutants too.
-
-        Yields:
-            A job for each value of the matrix, each followed by its mutants.
-        """
+        """Tell what is to be run of the file."""
         for values, names in self.items:
             for name, of, draws in names if mutants else names[:1]:
                 parts = (*self.parts, *_DRAWING) if draws else self.parts
@@ -70,11 +60,7 @@ class Facts:
 
 
 def facts_of(scenario: Scenario) -> Facts:
-    """Take from a scenario what collection needs.
-
-    Args:
-        scenario: as read.
-    """
+    """Take from a scenario what collection needs."""
     texts = [scenario.source, *(path.read_text(encoding="utf-8", errors="replace") for path in scenario.includes)]
     fingerprints = Fingerprints(texts)
     items = []
@@ -120,14 +106,7 @@ def _roams_with(mutant: Mutant, roaming: frozenset[str], values: Mapping[str, st
 
 
 def unpacked(text: str) -> Facts:
-    """Read what `packed` wrote.
-
-    Args:
-        text: what it wrote.
-
-    Raises:
-        ValueError: the text is none of its own.
-    """
+    """Read what `packed` wrote."""
     title, tags, line, notes, connections, alone, permutations, parts, items = json.loads(text)
     taken = tuple((values, tuple((name, of, draws) for name, of, draws in names)) for values, names in items)
     return Facts(title, tuple(tags), line, tuple(notes), connections, alone, permutations, tuple(parts), taken)

@@ -51,14 +51,7 @@ class ScenarioFile(pytest.Module):
     """It has directives, or seems to print TAP."""
 
     def collect(self) -> Iterator[ScenarioItem]:
-        """Read the file.
-
-        Yields:
-            Its items; for a file that is no scenario the one item that says so, so that the others still run.
-
-        Raises:
-            pytest.Collector.CollectError: the file is no scenario, and nothing shall be run.
-        """
+        """Read the file."""
         shown = shown_of(self.path, self.config)
         raw, self.raw = self.raw, None
         if not self.prints and self.options.server.in_place:
@@ -102,12 +95,6 @@ def repetitions(config: pytest.Config) -> list[str]:
     """List what pytest-repeat's `--count` adds to the name of a test, for each time that it is run.
 
     It repeats functions by parametrizing them, which items of files have not.
-
-    Args:
-        config: of pytest.
-
-    Returns:
-        Such as `1-3`, `2-3`, `3-3`; one '' where nothing is repeated.
     """
     count = config.getoption("count", None)
     # others may have an option of that name
@@ -135,11 +122,6 @@ def is_wanted_spec(path: Path, session: pytest.Session, options: Options) -> boo
 
     One that is named itself is, and with --chaos-pgtap those wherever a scenario would be. What is called `.spec` and
     looks like no isolation spec (RPM's, PyInstaller's) never is.
-
-    Args:
-        path: of a file `*.spec`.
-        session: of pytest.
-        options: of the run.
     """
     from pgchaos.isolation.grammar import is_spec
 
@@ -159,14 +141,6 @@ def wanted(path: Path, session: pytest.Session, options: Options) -> Wanted | No
     A file with a directive is, if it lies under `chaos_paths`, or is named on the command line or below a folder that
     is. A file of SQL without directive is, if it is named itself, whether or not it seems to print TAP; one that seems
     to is with --chaos-pgtap too, wherever one with a directive would be. Nothing else is.
-
-    Args:
-        path: of a file of SQL.
-        session: of pytest.
-        options: of the run.
-
-    Returns:
-        What it is collected as, and its text; None where it is not.
     """
     named = is_named(path, session)
     if not (named or _below(path, options.paths) or (options.named and _in_named_folder(path, session))):
@@ -206,12 +180,7 @@ def _text(raw: bytes | None) -> str:
 
 
 def shown_of(path: Path, config: pytest.Config) -> str:
-    """Give the path of a file as users are told of it: relative to where pytest was called.
-
-    Args:
-        path: of the file.
-        config: of pytest.
-    """
+    """Give the path of a file as users are told of it: relative to where pytest was called."""
     return str(path).removeprefix(os.path.join(config.invocation_params.dir, ""))  # noqa: PTH118 as above
 
 

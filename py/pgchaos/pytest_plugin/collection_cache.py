@@ -55,16 +55,7 @@ class CollectionCache:
         self._folders: dict[tuple[str, str], _Folder] = {}
 
     def facts(self, path: Path, shown: str, raw: bytes | None) -> Facts:
-        """Tell what collection needs to know of a file.
-
-        Args:
-            path: where it lies.
-            shown: the path as users are told of it.
-            raw: what it holds; None where it could not be read.
-
-        Raises:
-            ScenarioError: with everything that is wrong with it.
-        """
+        """Tell what collection needs to know of a file."""
         if self._cache is None or raw is None:
             return facts_of(read(path, shown, extra_tags=self._tags, raw=raw, root=self._root))
         name = path.name
@@ -110,12 +101,7 @@ _KEPT = pytest.StashKey[CollectionCache]()
 
 
 def kept_in(config: pytest.Config, tags: tuple[str, ...]) -> CollectionCache:
-    """Give the facts of a run, which are written when it ends.
-
-    Args:
-        config: of pytest.
-        tags: further tags that the project has.
-    """
+    """Give the facts of a run, which are written when it ends."""
     kept = config.stash.get(_KEPT, None)
     if kept is None:
         kept = config.stash[_KEPT] = CollectionCache(config, tags)

@@ -31,11 +31,7 @@ class Cause(NamedTuple):
     reason: str
 
     def summary(self, width: int) -> str:
-        """Write path, line and reason; the path is cut from the left, and the reason never.
-
-        Args:
-            width: characters that there is room for.
-        """
+        """Write path, line and reason; the path is cut from the left, and the reason never."""
         if not self.path:
             return self.reason
         rest = f":{self.line} {self.reason}"
@@ -45,11 +41,7 @@ class Cause(NamedTuple):
 
 
 def first_cause(text: str) -> Cause:
-    """Read what the text of a failure says first.
-
-    Args:
-        text: whole.
-    """
+    """Read what the text of a failure says first."""
     first = _FIRST.match(text)
     if first is None:
         return Cause("", 1, text.partition("\n")[0])
@@ -64,27 +56,13 @@ def columns() -> int:
 
 
 def point_to(report: pytest.TestReport, line: int) -> None:
-    """Have a report point to a line of the item's file.
-
-    Args:
-        report: of any part of the item.
-        line: from 1.
-    """
+    """Have a report point to a line of the item's file."""
     file, _, name = report.location
     report.location = (file, line - 1, name)
 
 
 def anchor(report: pytest.TestReport, item: pytest.Item, shown: str) -> int:
-    """Have the report of a failed item point to its line, instead of to the code of ours that found it.
-
-    Args:
-        report: of the item's call.
-        item: that was run.
-        shown: the path of its file as users are told of it.
-
-    Returns:
-        The line of its file, from 1.
-    """
+    """Have the report of a failed item point to its line, instead of to the code of ours that found it."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None:
         return 1

@@ -81,15 +81,7 @@ class ScenarioItem(pytest.Function):
 
 
 def scenario_call(runner: Runner, options: Options) -> Call:
-    """Make what the item of a scenario calls.
-
-    Args:
-        runner: of the run.
-        options: of the run.
-
-    Returns:
-        A test function.
-    """
+    """Make what the item of a scenario calls."""
 
     def run_scenario(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:
         item = request.node
@@ -113,14 +105,7 @@ def scenario_call(runner: Runner, options: Options) -> Call:
 
 
 def broken_call(text: str) -> Call:
-    """Make what the item of a file calls that is no scenario.
-
-    Args:
-        text: what is wrong with it.
-
-    Returns:
-        A test function that fails with the text.
-    """
+    """Make what the item of a file calls that is no scenario."""
 
     def fail(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:  # noqa: ARG001 the same as the others'
         pytest.fail(printable(text), pytrace=False)

@@ -21,16 +21,7 @@ ASSERTION = "chaos_assertion"
 
 
 def properties(title: str, result: RunResult, fingerprint: str) -> list[tuple[str, str]]:
-    """Give what a run is looked up and run again by.
-
-    Args:
-        title: of the scenario.
-        result: of its run.
-        fingerprint: that a token must have to replay it.
-
-    Returns:
-        Names and values, for the report of the item; a token where one is known to bring the same again.
-    """
+    """Give what a run is looked up and run again by."""
     found = [("title", title), ("seed", str(result.seed)), ("server", result.server)]
     if result.decisions is not None and fingerprint:
         found.append(("token", str(Token(fingerprint, result.seed, result.decisions, result.values))))

@@ -14,11 +14,7 @@ _DEPTH = 12
 
 
 def mask(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Put stars in place of passwords in all that a report holds.
-
-    Args:
-        report: of a test in any language, or of a file that was collected; it is changed.
-    """
+    """Put stars in place of passwords in all that a report holds."""
     if knows_secrets():
         report.longrepr = _masked(report.longrepr, _DEPTH)  # type: ignore[assignment]  # it stays of its kind
         report.sections = [(without_secrets(name), without_secrets(text)) for name, text in report.sections]

@@ -99,11 +99,7 @@ class Options:
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Declare every option and its ini key.
-
-    Args:
-        parser: of pytest.
-    """
+    """Declare every option and its ini key."""
     group = parser.getgroup("chaos", "chaos scenarios for PostgreSQL (pgchaos)")
 
     def add(name: str, text: str, metavar: str | None = None, *, many: bool = False) -> None:
@@ -147,17 +143,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def read_options(config: pytest.Config) -> Options:
-    """Work out what the user asked for: the command line wins over the ini file, which wins over the default.
-
-    Args:
-        config: of pytest.
-
-    Returns:
-        The options; a seed that nobody gave is drawn.
-
-    Raises:
-        pytest.UsageError: an option or ini key has no sensible value.
-    """
+    """Work out what the user asked for: the command line wins over the ini file, which wins over the default."""
     token = _value(config, "replay", lambda text: read_token(text, _folder(config, "replay")))
     seed = _value(config, "seed", _seed)
     if seed is None and token is not None:

@@ -53,11 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the options, register the markers, and make the runner.
-
-    Raises:
-        pytest.UsageError: an option or ini key has no sensible value.
-    """
+    """Read the options, register the markers, and make the runner."""
     options = replace(read_options(config), **getattr(config, "workerinput", {}).get("pgchaos", {}))
     for name, text in {**dict.fromkeys(options.tags, "a tag of ini chaos_tags"), **MARKERS}.items():
         config.addinivalue_line("markers", f"{name}: {text}")
@@ -108,20 +104,12 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 pytest-xdist's own
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say the version and the seed.
-
-    Returns:
-        The line.
-    """
+    """Say the version and the seed."""
     return f"pgchaos {pgchaos.__version__}, seed {config.stash[OPTIONS].seed}"
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
-    """Say how many interleavings would be run, where nothing is.
-
-    Returns:
-        The lines.
-    """
+    """Say how many interleavings would be run, where nothing is."""
     return _permutations(config, items) if _nothing_is_run(config) else []
 
 
@@ -134,11 +122,7 @@ def _permutations(config: pytest.Config, items: Sequence[pytest.Item]) -> list[s
 
 
 def _open_server(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    """Open the server, if something will use it, and say which it is and whether it is ours.
-
-    Raises:
-        pytest.UsageError: there is none to be had, and scenarios need one.
-    """
+    """Open the server, if something will use it, and say which it is and whether it is ours."""
     scenarios = any(isinstance(item, ScenarioItem) for item in items)
     # a worker of pytest-xdist shows nothing, and would be lost with all that it has to say
     if hasattr(config, "workerinput") or not (scenarios or any(map(fixtures.uses_database, items))):
@@ -162,11 +146,7 @@ def _open_server(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
 def pytest_collect_file(
     file_path: Path, parent: pytest.Collector
 ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
-    """Collect a scenario; one that pytest-pgtap would run as well is run by us alone.
-
-    Returns:
-        What others collect of the file, and ours.
-    """
+    """Collect a scenario; one that pytest-pgtap would run as well is run by us alone."""
     others = yield
     if file_path.suffix == ".spec":
         return [*others, *_spec_files(file_path, parent)]
@@ -214,11 +194,7 @@ def _new_spec_files(path: Path, parent: pytest.Collector) -> list[pytest.Collect
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave nothing but what the token of --chaos-replay is of.
-
-    Raises:
-        pytest.UsageError: it is of nothing here.
-    """
+    """Leave nothing but what the token of --chaos-replay is of."""
     token = config.stash[OPTIONS].token
     if token is not None:
         others = [item for item in items if not is_of(item, token)]
@@ -268,11 +244,7 @@ def _begin(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Have Ctrl-C end the run in order while a scenario runs, however often it is pressed.
-
-    Returns:
-        What pytest returns.
-    """
+    """Have Ctrl-C end the run in order while a scenario runs, however often it is pressed."""
     # a debugger takes the first Ctrl-C for itself, and asks for more
     if not isinstance(item, ScenarioItem) or item.config.getoption("usepdb"):
         return (yield)
@@ -284,11 +256,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Give a report the time of the scenario itself, and a skip the line of the scenario that asks for it.
-
-    Returns:
-        The report, its duration in seconds.
-    """
+    """Give a report the time of the scenario itself, and a skip the line of the scenario that asks for it."""
     report = yield
     mask(report)
     if not isinstance(item, ScenarioItem):
@@ -312,11 +280,7 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Take passwords out of what is said of a file that cannot be collected.
-
-    Returns:
-        The report.
-    """
+    """Take passwords out of what is said of a file that cannot be collected."""
     report = yield
     mask(report)
     return report
@@ -324,21 +288,13 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_timeout_set_timer(item: pytest.Item) -> bool | None:
-    """Leave the timer of pytest-timeout out: its limit is the engine's, which says who waited, and cleans up.
-
-    Returns:
-        True for a scenario, which ends the hook; None for others.
-    """
+    """Leave the timer of pytest-timeout out: its limit is the engine's, which says who waited, and cleans up."""
     return True if isinstance(item, ScenarioItem) else None
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_timeout_cancel_timer(item: pytest.Item) -> bool | None:
-    """Say that there is no timer of pytest-timeout to cancel.
-
-    Returns:
-        True for a scenario, which ends the hook; None for others.
-    """
+    """Say that there is no timer of pytest-timeout to cancel."""
     return True if isinstance(item, ScenarioItem) else None
 
 

@@ -22,15 +22,7 @@ _OURS = frozenset({"request", "subtests", "event_loop_policy"})
 
 
 def may_run_ahead(config: pytest.Config) -> bool:
-    """Say whether scenarios may run side by side in this process.
-
-    Args:
-        config: of pytest.
-
-    Returns:
-        False in a worker of pytest-xdist, which sees every item and runs a few; and where a person looks on: with
-        --pdb, -s or --setup-show output and prompts would come out of order.
-    """
+    """Say whether scenarios may run side by side in this process."""
     if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
         return False
     looks_on = ("usepdb", "trace", "setupshow", "setuponly", "setupplan")
@@ -38,12 +30,7 @@ def may_run_ahead(config: pytest.Config) -> bool:
 
 
 def is_named(path: Path, session: pytest.Session) -> bool:
-    """Say whether a file is named itself on the command line, also where its folder is: then pytest forgets the file.
-
-    Args:
-        path: of the file.
-        session: of pytest.
-    """
+    """Say whether a file itself is named on the command line, even where its folder is too."""
     config = session.config
     return session.isinitpath(path) or str(path) in _named(tuple(config.args), config.invocation_params.dir)
 
@@ -64,24 +51,12 @@ def is_scenario(item: pytest.Item) -> bool:
 
 
 def jobs_of(items: Iterable[pytest.Item]) -> list[Job]:
-    """List what items will run.
-
-    Args:
-        items: all that will be run, tests in Python among them.
-    """
+    """List what items will run."""
     return [item.job for item in items if isinstance(item, ScenarioItem) and item.job is not None]
 
 
 def jobs_ahead(items: Iterable[pytest.Item]) -> dict[str, Job]:
-    """Tell what may be run ahead.
-
-    Args:
-        items: all that will be run, in order.
-
-    Returns:
-        The jobs by the ids of their items; not of those for which something else is set up first, nor of those that
-        hypothesis draws values for, which is at home in the main thread, nor of those that build on each other.
-    """
+    """Tell what may be run ahead."""
     return {
         item.nodeid: item.job
         for item in items
@@ -94,40 +69,19 @@ def jobs_ahead(items: Iterable[pytest.Item]) -> dict[str, Job]:
 
 
 def jobs_kept(items: Iterable[pytest.Item]) -> dict[str, Job]:
-    """Tell what is run in the one database of plain pgTAP files that build on each other.
-
-    Args:
-        items: all that will be run, in order.
-
-    Returns:
-        The jobs by the ids of their items.
-    """
+    """Tell what is run in the one database of plain pgTAP files that build on each other."""
     return {i.nodeid: i.job for i in items if isinstance(i, ScenarioItem) and i.job is not None and i.job.kept}
 
 
 def keeping_told(items: Iterable[pytest.Item]) -> list[str]:
-    """Say which files are going to build on each other.
-
-    Args:
-        items: all that will be run, in order.
-
-    Returns:
-        A line, where there are any.
-    """
+    """Say which files are going to build on each other."""
     count = len(jobs_kept(items))
     files = "1 plain pgTAP file" if count == 1 else f"{count} plain pgTAP files"
     return [f"one database for {files}, one after the other (--chaos-pgtap-keep)"] if count else []
 
 
 def permutations_told(items: Iterable[pytest.Item]) -> list[str]:
-    """Say how many interleavings are going to be run of scenarios that ask for all.
-
-    Args:
-        items: all that will be run.
-
-    Returns:
-        A line for each, or one for all of them where they are many.
-    """
+    """Say how many interleavings are going to be run of scenarios that ask for all."""
     counts = {i.nodeid: i.job.permutations for i in items if isinstance(i, ScenarioItem) and i.job is not None}
     counts = {nodeid: count for nodeid, count in counts.items() if count}
     if len(counts) > _MOST_TOLD:
@@ -136,21 +90,12 @@ def permutations_told(items: Iterable[pytest.Item]) -> list[str]:
 
 
 def is_of(item: pytest.Item, token: Token) -> bool:
-    """Say whether an item is what a token replays.
-
-    Args:
-        item: of any kind.
-        token: as given.
-    """
+    """Say whether an item is what a token replays."""
     return isinstance(item, ScenarioItem) and item.job is not None and item.job.fingerprint == token.of
 
 
 def set_limits(items: Iterable[pytest.Item]) -> None:
-    """Give every job the time that pytest-timeout allows it.
-
-    Args:
-        items: all that will be run.
-    """
+    """Give every job the time that pytest-timeout allows it."""
     for item in items:
         if isinstance(item, ScenarioItem) and item.job is not None and (limit := _limit(item)) is not None:
             item.job = replace(item.job, limit=limit)

@@ -31,14 +31,7 @@ class SpecFile(pytest.Module):
     runner: Runner
 
     def collect(self) -> Iterator[ScenarioItem]:
-        """Read the file.
-
-        Yields:
-            Its item; for a file that is no spec the one that says so, so that the others still run.
-
-        Raises:
-            pytest.Collector.CollectError: the file is no spec, and nothing shall be run.
-        """
+        """Read the file."""
         name = self.path.name.removesuffix(".spec")
         try:
             spec = read(self.path, shown_of(self.path, self.config))

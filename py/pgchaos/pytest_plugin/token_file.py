@@ -19,16 +19,7 @@ _FOLDER = "chaos_tokens"
 
 
 def stored(token: Token, config: pytest.Config) -> Token | Path:
-    """Write a token to a file, if it is long.
-
-    Args:
-        token: of a failure.
-        config: of pytest, in whose cache the file is kept; without a cache it is a temporary file.
-
-    Returns:
-        The path of the file, relative to where pytest was called if it lies below; the token itself where it is short,
-        or where no file can be written.
-    """
+    """Write a token to a file, if it is long."""
     text = str(token)
     if len(text) <= LONGEST:
         return token
@@ -59,18 +50,7 @@ def _written(text: str, name: str, config: pytest.Config) -> Path:
 
 
 def read_token(text: str, folder: Path) -> Token:
-    """Read a token, or the file that is named in its place.
-
-    Args:
-        text: a token, or `@` and the path of a file that holds one.
-        folder: that the path is relative to.
-
-    Returns:
-        What it says.
-
-    Raises:
-        ValueError: it is no token, or the file cannot be read.
-    """
+    """Read a token, or the file that is named in its place."""
     if not text.startswith(MARK):
         return parse(text)
     path = folder / Path(text.removeprefix(MARK)).expanduser()

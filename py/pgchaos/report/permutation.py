@@ -13,17 +13,7 @@ _INDENT = "    "
 
 
 def permutation(scenario: Scenario, result: RunResult, width: int) -> list[str]:
-    """Tell in which order the steps went.
-
-    Args:
-        scenario: what was run.
-        result: what the run left behind.
-        width: of the terminal in columns.
-
-    Returns:
-        The lines, none for a run that was free. A step that was still waiting when the next began says for whom, as
-        in isolationtester's output.
-    """
+    """Tell in which order the steps went."""
     if not result.order:
         return []
     if none_failed(result):
@@ -43,11 +33,7 @@ def permutation(scenario: Scenario, result: RunResult, width: int) -> list[str]:
 
 
 def none_failed(result: RunResult) -> bool:
-    """Say whether many interleavings were run and none of them failed, so that there is no one to be told of.
-
-    Args:
-        result: of a search.
-    """
+    """Say whether many interleavings were run and none of them failed, so that there is no one to be told of."""
     return result.permutations is not None and not result.permutations.failed
 
 

@@ -67,27 +67,12 @@ def replay_line(target: str, what: int | Token | Path, options: Sequence[str] = 
 
 
 def what_it_fixes(scenario: Scenario) -> str:
-    """Say what the seed replays, and what it does not.
-
-    Args:
-        scenario: the file.
-
-    Returns:
-        One sentence.
-    """
+    """Say what the seed replays, and what it does not."""
     return _FIXED[scenario.schedule.kind]
 
 
 def may_differ(failures: Iterable[Failure]) -> bool:
-    """Say whether another run of the same file could have come out otherwise, so that it is worth to replay this one.
-
-    Args:
-        failures: of the run that count.
-
-    Returns:
-        False where all that is wrong is the file's: setup failed, a statement has a syntax error, or something was left
-        behind that it makes for the whole server.
-    """
+    """Say whether another run of the same file could end otherwise, so that a replay is worth it."""
     return not all(map(_of_the_file, failures))
 
 

@@ -41,15 +41,7 @@ def failed(record: Record) -> bool:
 
 
 def shown_rows(ordered: Sequence[Record]) -> list[int]:
-    """Choose the rows of a table: those that tell something, the end of each session, and what went on beside these.
-
-    Args:
-        ordered: all rows, in order of time.
-
-    Returns:
-        The numbers of those that are shown, in order. Rows that failed, were struck by a fault, waited or were slow
-        come first, the longest first where even these are too many.
-    """
+    """Choose the rows of a table: those that tell something, the end of each session, and what went on beside these."""
     sessions = {connection(record) for record in ordered}
     room = min(_IN_ALL, _PER_SESSION * len(sessions))
     if len(ordered) <= room:
@@ -119,14 +111,7 @@ def _backwards(ordered: Sequence[Record], most: int) -> Iterator[int]:
 
 
 def session_lines(records: Sequence[Record]) -> list[str]:
-    """Sum up each session in one line.
-
-    Args:
-        records: of the run, in any order.
-
-    Returns:
-        Lines such as `shop: 9600 statements, longest 327 ms (waited for migration[1]), 3 waited`.
-    """
+    """Sum up each session in one line."""
     of: dict[str, list[Record]] = {}
     for record in records:
         if not is_act(record):

@@ -17,19 +17,7 @@ _HEAD = ("ms", "took", "step", "line", "statement")
 def statement_table(
     records: Sequence[Record], started_at: float, *, width: int, everything: bool = False, summary: bool = False
 ) -> list[str]:
-    """Show who ran what, in order of time.
-
-    Args:
-        records: of the run.
-        started_at: when the run began, in seconds since the epoch; the table counts from there.
-        width: of the terminal in columns.
-        everything: show all statements, each whole.
-        summary: sum up each session below the table, where no statement is left out of it too.
-
-    Returns:
-        The lines of the table, its heading first; none where there are no records. Where rows are left out, how many
-        stands in their place, and each session is summed up below.
-    """
+    """Show who ran what, in order of time."""
     ordered = _in_order(records)
     if not ordered:
         return []
@@ -63,12 +51,7 @@ def _left_out(rows: Sequence[Record], margin: str) -> list[str]:
 
 
 def _sent(record: Record, room: int) -> list[str]:
-    """Show what was sent, where variables have made it another text than the file's.
-
-    Args:
-        record: of the statement.
-        room: columns that there are; 0 to show all of it.
-    """
+    """Show what was sent, where variables have made it another text than the file's."""
     if not record.sent:
         return []
     written, sent = (" ".join(text.split()) for text in (record.statement, record.sent))
@@ -82,15 +65,7 @@ def _sent(record: Record, room: int) -> list[str]:
 
 
 def shorten(text: str, width: int) -> str:
-    """Put a text on one line.
-
-    Args:
-        text: of any number of lines.
-        width: how many characters it may have.
-
-    Returns:
-        It with white space folded, cut where it is too long.
-    """
+    """Put a text on one line."""
     folded = " ".join(text.split())
     return folded if len(folded) <= width else folded[: max(width - 1, 0)] + "…"
 

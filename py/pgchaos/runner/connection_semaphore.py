@@ -25,11 +25,7 @@ class ConnectionSemaphore:
 
     @contextmanager
     def hold(self, count: int) -> Iterator[None]:
-        """Hold slots, waiting for them.
-
-        Args:
-            count: how many; who asks for more than there are gets all of them.
-        """
+        """Hold slots, waiting for them."""
         count = min(count, self._total)
         me = object()
         with self._turn:

@@ -105,14 +105,7 @@ def spec_job(spec: Spec, step_timeout: float | None, *, accept: bool, load_exten
 
 
 def in_order(jobs: Mapping[str, Job]) -> dict[str, Job]:
-    """Put specs in the order in which they are best begun, side by side: the longest first.
-
-    Args:
-        jobs: of any kind, by their keys.
-
-    Returns:
-        The same; what is no spec keeps its place.
-    """
+    """Put specs in the order in which they are best begun, side by side: the longest first."""
     specs = [(job.effort, key) for key, job in jobs.items() if isinstance(job, SpecJob)]
     longest = (key for _, key in sorted(specs, key=lambda pair: -pair[0]))
     keys = [next(longest) if isinstance(job, SpecJob) else key for key, job in jobs.items()]
@@ -120,20 +113,7 @@ def in_order(jobs: Mapping[str, Job]) -> dict[str, Job]:
 
 
 def run_spec_job(job: SpecJob, server: Server, stop: Stop | None) -> SpecDone:
-    """Run a spec, and compare it with what is expected.
-
-    Args:
-        job: of its item.
-        server: where.
-        stop: of the run, or None.
-
-    Returns:
-        What came of it.
-
-    Raises:
-        ScenarioError: the file is no spec (any more).
-        ServerError: there is no server, or no database to work in.
-    """
+    """Run a spec, and compare it with what is expected."""
     from pgchaos.engine.specs import SpecSettings, run_spec, step_timeout
     from pgchaos.isolation.expected import expected_of, place_of, write
     from pgchaos.isolation.grammar import read

@@ -66,20 +66,7 @@ class Unknowable(Exception):
 
 
 def footprints(session: Session, variables: Mapping[str, str], known: Known, level: str) -> tuple[Footprint, ...]:
-    """Say what the steps of a session touch.
-
-    Args:
-        session: as read.
-        variables: of the matrix, and those that were drawn.
-        known: what is known of the database.
-        level: the isolation level of a transaction that names none.
-
-    Returns:
-        Of each step, in order.
-
-    Raises:
-        Unknowable: it may do what changes what the others touch.
-    """
+    """Say what the steps of a session touch."""
     items = [item for item in session.items if in_force(item, variables)]
     try:
         acts = list(_acts(items, variables, known))
@@ -178,11 +165,7 @@ def _level(words: Sequence[str]) -> str:
 
 
 def _transactions(acts: Iterable[_Act], default: str) -> Iterator[tuple[list[_Act], str]]:
-    """Part statements into transactions, with the isolation level of each.
-
-    Raises:
-        _Open: one is not ended.
-    """
+    """Part statements into transactions, with the isolation level of each."""
     block: list[_Act] = []
     for act in acts:
         if act.kind == "begins":

@@ -32,19 +32,7 @@ def draw(
     examples: int | None = None,
     exactly: bool = False,
 ) -> Values | None:
-    """Look for values that fail, and for the smallest of these.
-
-    Args:
-        givens: what to draw.
-        fails: says whether values fail; it must always say the same of the same values.
-        seed: of hypothesis.
-        key: of its database, under which it keeps values that failed; '' to keep none.
-        examples: how many values to try at most; None for what the profile of hypothesis says.
-        exactly: the user has said how many, whatever the profile says.
-
-    Returns:
-        The smallest values found that fail, or None.
-    """
+    """Look for values that fail, and for the smallest of these."""
     failing: list[Values] = []
 
     def trial(values: Values) -> None:

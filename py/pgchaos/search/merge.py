@@ -47,11 +47,7 @@ class ResultMerger:
             self._best = result
 
     def has_failed_by(self, kinds: Collection[str]) -> bool:
-        """Say whether one of them failed in some way.
-
-        Args:
-            kinds: of failures.
-        """
+        """Say whether one of them failed in some way."""
         return any(failure.kind in kinds for failure in self._others.values())
 
     def result(self, *, exhausted: bool, best: RunResult | None = None) -> RunResult:

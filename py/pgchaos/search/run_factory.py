@@ -84,12 +84,7 @@ class RunFactory:
         return single
 
     def following(self, decisions: Iterable[int], *, lenient: bool = False) -> Replay:
-        """Make an order of decisions.
-
-        Args:
-            decisions: by the numbers of the connections.
-            lenient: go on by itself where it cannot be followed.
-        """
+        """Make an order of decisions."""
         return Replay([self.actors[number] for number in decisions], self.actors, lenient=lenient)
 
     @property
@@ -166,11 +161,7 @@ class RunFactory:
     # the same twice
 
     def checked(self, order: Replay | Pct) -> RunResult:
-        """Make one run and, where that is asked for, another that must come to the same.
-
-        Args:
-            order: of its steps.
-        """
+        """Make one run and, where that is asked for, another that must come to the same."""
         result = self.once(order)
         if self.settings.selfcheck:
             self.compare(result, Replay(taken(order.trace), self.actors))
@@ -178,13 +169,7 @@ class RunFactory:
         return result
 
     def compare(self, first: RunResult, order: Scheduler, how: str = "by the same schedule") -> None:
-        """Make a run that shall go the same way, and say in the first where it went another.
-
-        Args:
-            first: what the first run brought.
-            order: of the steps of the second.
-            how: the second was made, in words.
-        """
+        """Make a run that shall go the same way, and say in the first where it went another."""
         second = self._run(order)
         found = difference(first.records, second.records, how)
         if found is None and {*map(key_of, first.failures)} != {*map(key_of, second.failures)}:

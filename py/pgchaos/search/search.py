@@ -57,14 +57,7 @@ class Searching:
         return gathering.result(exhausted=not frontier.more)
 
     def explore(self, search: Explore) -> RunResult:
-        """Run what a search asks for, until one run fails.
-
-        Args:
-            search: which interleavings.
-
-        Returns:
-            What they come to: of a failure, its easiest form.
-        """
+        """Run what a search asks for, until one run fails."""
         gathering, found = ResultMerger(), None
         while found is None and not self._over(gathering) and (order := search.take()) is not None:
             result = self._once(order)

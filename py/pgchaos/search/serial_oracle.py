@@ -56,12 +56,7 @@ class Worth:
                 self._changed.append(ledger.changed)
 
     def compare(self, values: Values, units: Iterable[OracleTransaction]) -> None:
-        """Take what the transactions of a run were told.
-
-        Args:
-            values: of the variables of the run.
-            units: its transactions.
-        """
+        """Take what the transactions of a run were told."""
         for unit in units:
             if self._heard.setdefault((values, unit.name), unit.heard) != unit.heard:
                 self._varies = True
@@ -82,11 +77,7 @@ class Worth:
         return None
 
     def remark(self, place: Place | None) -> list[str]:
-        """Say that nothing has changed, where that is so and may be meant.
-
-        Args:
-            place: as above.
-        """
+        """Say that nothing has changed, where that is so and may be meant."""
         if self.looks and self._changed:
             return [f"{place}: oracle: nothing that it compares was changed, and every order told the same"]
         return []
@@ -172,12 +163,7 @@ class Oracle:
         return found
 
     def serial(self, variables: Mapping[str, str], wanted: Wanted) -> SerialRun:
-        """Run the transactions one after the other.
-
-        Args:
-            variables: as for `run`.
-            wanted: in which order.
-        """
+        """Run the transactions one after the other."""
         ledger = TransactionLog(self._serial.sessions, wanted.left_out)
         order = OneByOne((*wanted.prefix, *wanted.rest), self._actors)
         result = run_once(self._serial, variables, self._server, self._settings, order, self._lend, ledger)

@@ -128,11 +128,7 @@ class _Runs:
             return result
 
     def never_run(self, result: RunResult) -> list[Failure]:
-        """Say what no run has evaluated, where all of them were made.
-
-        Args:
-            result: what they come to.
-        """
+        """Say what no run has evaluated, where all of them were made."""
         from pgchaos.engine.not_run import not_run
 
         single, settings = self._single, self._settings
@@ -189,11 +185,7 @@ class _Runs:
         return result
 
     def replayed(self, replay: Replay) -> RunResult:
-        """Make one run again.
-
-        Args:
-            replay: which.
-        """
+        """Make one run again."""
         numbers, everybody = replay.decisions, self._single.actors
         self._single.values = replay.values
         if not numbers:

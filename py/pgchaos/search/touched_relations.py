@@ -177,17 +177,7 @@ def _query(newest: int) -> str:
 
 
 def known_of(told: Iterable[tuple[str, str, str]]) -> tuple[Known, str]:
-    """Put together what the server said.
-
-    Args:
-        told: what is said, of whom, and the rest.
-
-    Returns:
-        What touching each table touches, and the isolation level of a transaction that names none.
-
-    Raises:
-        Unknowable: nothing is known.
-    """
+    """Put together what the server said."""
     told = list(told)
     functions = frozenset(name for what, name, _ in told if what == "function")
     relations: dict[str, _Told] = defaultdict(_Told)

@@ -79,15 +79,7 @@ def touched(parsed: SqlStatement, known: Known) -> Footprint:
 
 
 def calls(tokens: Sequence[SqlToken], known: Known) -> Footprint:
-    """Say what the functions in a text touch.
-
-    Args:
-        tokens: of a statement, a view or an expression.
-        known: what is known of the database.
-
-    Returns:
-        NOTHING, TIME written, or ANYTHING.
-    """
+    """Say what the functions in a text touch."""
     named = _named_queries(tokens)
     found = NOTHING
     for at, token in enumerate(tokens):

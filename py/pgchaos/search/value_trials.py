@@ -16,16 +16,7 @@ _Key = tuple[tuple[str, str], ...]
 
 
 def examples_of(schedule: Schedule, drawn: Sequence[Given]) -> int | None:
-    """Say among how many values the interleavings of a search are shared out.
-
-    Args:
-        schedule: of the file.
-        drawn: what is drawn.
-
-    Returns:
-        As many as the file says, or as there are; where it says nothing, half the root of the number of runs. None
-        where nothing is explored.
-    """
+    """Say among how many values the interleavings of a search are shared out."""
     if schedule.kind != "explore":
         return None
     if schedule.values is None:
@@ -61,14 +52,7 @@ class ValueTrials:
         """The search that found the first failure."""
 
     def fails(self, values: Values) -> bool:
-        """Say whether a scenario fails with values.
-
-        Args:
-            values: of the variables of `given`.
-
-        Returns:
-            The same for the same values; False for all new ones once the search shall end.
-        """
+        """Say whether a scenario fails with values."""
         key = tuple(values.items())
         if key not in self._fails:
             self._fails[key] = not self._stopped() and self._try(key, values)

@@ -12,15 +12,7 @@ from pgchaos.search.run_factory import RunFactory
 
 
 def tried_without_fault(single: RunFactory, failed: RunResult) -> str:
-    """Make a failed run once more without its faults `at any step`, the other values and the order of steps the same.
-
-    Args:
-        single: made the run.
-        failed: what the run left behind.
-
-    Returns:
-        How the scenario fails without the fault; '' where it passes, or where the run had no such fault.
-    """
+    """Run again without the faults `at any step`, with the same values and order of steps."""
     values = without_faults(failed.values)
     if values == failed.values:
         return ""
