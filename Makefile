@@ -117,6 +117,11 @@ kills: $(PGTAP) $(DEV) ## on another's server, kill runs that make databases, KI
 	PGCHAOS_TEST_KILLS=$(or $(KILLS),50) PGCHAOS_TEST_OTHERS=20 $(VENV)/bin/pytest -n logical \
 		tests/server/test_killed_runs.py tests/engine/test_created.py
 
+# These tests import tests.often; `make check` repeats a few times what they repeat.
+.PHONY: often
+often: $(PGTAP) $(DEV) ## run the tests of searches and of the oracle with all their repetitions; each week, CI does
+	PGCHAOS_TEST_OFTEN=1 $(VENV)/bin/pytest -n logical --dist worksteal $$(grep -rl '^from tests.often import' tests)
+
 .PHONY: soak
 soak: $(PGTAP) $(DEV) ## random faults over one server that moves money, FAULTS=500 of them: nothing lost, nothing left
 	$(VENV)/bin/python -m tests.soak $(or $(FAULTS),500) $(SEED)

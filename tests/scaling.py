@@ -29,7 +29,7 @@ def times_longer(make: Callable[[int], T], work: Callable[[T], object], size: in
     """
     small, large = make(size), make(size * TIMES)
     ratios: list[float] = []
-    while len(ratios) < _TRIES and (not ratios or min(ratios) > MOST / 2):
+    while len(ratios) < _TRIES and (not ratios or min(ratios) >= MOST):
         base = min(_seconds(work, small) for _ in range(3))
         ratios.append(_seconds(work, large) / max(base, 1e-4))
     return min(ratios)

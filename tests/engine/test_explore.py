@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+import hypothesis
 import pytest
 
 from pgchaos.engine.run_settings import Replay, RunSettings
@@ -155,7 +156,7 @@ def test_values_are_drawn_and_the_smallest_that_fail_are_shown(play: Play, sched
         # there are but two, so that each has its half
         ("explore 12 with 6 values", "boolean", 2, 12),
         # more than hypothesis draws by itself
-        ("explore 120 with 120 values", "1..1000", 120, 120),
+        ("explore 60 with 60 values", "1..1000", 60, 60),
     ],
 )
 def test_the_file_says_among_how_many_values_interleavings_are_shared_out(
@@ -220,6 +221,9 @@ def test_values_that_failed_are_drawn_first_the_next_time(play: Play) -> None:
 def test_the_seed_decides_what_is_drawn(play: Play) -> None:
     text = counter("free", "is(:amount, -1, 'never')", "-- chaos:given amount in 1..1000000")
     known = scenario(play, text.replace("'never'", ":'amount'"))
+
+    hypothesis.settings.register_profile("few", max_examples=8)
+    hypothesis.settings.load_profile("few")
 
     def drawn(settings: RunSettings) -> list[str]:
         seen: list[str] = []

@@ -83,8 +83,9 @@ def test_nothing_is_imported_outside_the_main_thread(
         project.file("hidden/hypothesis/__init__.py", "raise ModuleNotFoundError('hidden', name='hypothesis')\n")
         folders.insert(0, str(project.pytester.path / "hidden"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
-    # nothing of it was compiled before: an import takes its time, as on a machine that has just been set up
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(project.pytester.path / "cold"))
+    if jobs != "1" and not hidden:
+        # nothing of it was compiled before: an import takes its time, as on a machine that has just been set up
+        monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(project.pytester.path / "cold"))
     args = ["-p", "watch_imports", f"--chaos-jobs={jobs}", "--chaos-pgtap", "--chaos-mutants", "--chaos-selfcheck"]
     result = project.pytester.runpytest_subprocess(f"--chaos-dsn={project.connect()}", *args)
     result.stdout.fnmatch_lines(["imports in threads: 0"])

@@ -23,15 +23,17 @@ def test_ctrl_c_ends_a_run_promptly_and_leaves_nothing(project: Project, foreign
     project.write(hangs=HANGS)
 
     def running() -> bool:
-        with foreign_server.connect() as conn:
-            query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE account%'"
-            row = conn.execute(query).fetchone()
+        query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE account%'"
+        row = looks.execute(query).fetchone()
         return row is not None and row[0] == 1
 
     command = [sys.executable, "-m", "pytest", f"--chaos-dsn={foreign_server.dsn}", "--chaos-timeout=5min"]
-    with subprocess.Popen(
-        command, cwd=project.pytester.path, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
-    ) as process:
+    with (
+        foreign_server.connect() as looks,
+        subprocess.Popen(
+            command, cwd=project.pytester.path, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+        ) as process,
+    ):
         try:
             until(running, "the scenario runs")
             process.send_signal(signal.SIGINT)

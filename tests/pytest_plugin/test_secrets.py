@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_two(sync_conn, db_config, db_connection_string):
 
 def environ(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    return {**kept, "COLUMNS": "400", **more}
+    return {**kept, "COLUMNS": "400", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **more}
 
 
 def outcome(folder: Path, *arguments: str, **variables: str) -> str:
@@ -97,7 +98,7 @@ def outcome(folder: Path, *arguments: str, **variables: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p pgchaos.pytest_plugin.plugin\n")
     (tmp_path / "sql").mkdir()
     (tmp_path / "sql" / "fine.sql").write_text(FINE)
     return tmp_path
@@ -172,7 +173,7 @@ def test_a_password_that_works_is_in_no_traceback_and_no_file(
 
 def test_no_process_of_ours_has_it_in_its_command_line(folder: Path, foreign_server: ForeignServer) -> None:
     (folder / "sql" / "fine.sql").write_text(
-        "-- chaos:sandbox server\n-- chaos:check\nSELECT ok(pg_sleep(3) IS NOT NULL);\n"
+        "-- chaos:sandbox server\n-- chaos:check\nSELECT ok(pg_sleep(1) IS NOT NULL);\n"
     )
     with (folder / "pytest.ini").open("a") as ini:
         ini.write(f"chaos_dsn = {make_conninfo(foreign_server.dsn, password=SECRET)}\n")
@@ -183,6 +184,7 @@ def test_no_process_of_ours_has_it_in_its_command_line(folder: Path, foreign_ser
         while run.poll() is None:
             with suppress(psutil.Error):  # one of them has ended
                 seen |= {" ".join(process.cmdline()) for process in [me, *me.children(recursive=True)]}
+            time.sleep(0.005)  # polled: a process does not tell when it comes
         assert run.stdout is not None
         assert "1 passed" in run.stdout.read()
     assert any("supervisor.py" in line for line in seen)

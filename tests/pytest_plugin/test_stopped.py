@@ -50,15 +50,17 @@ def ended(
     project.file("conftest.py", WAITS)
 
     def running() -> bool:
-        with server.connect() as conn:
-            row = conn.execute(state.encode()).fetchone()
+        row = looks.execute(state.encode()).fetchone()
         return row is not None and bool(row[0])
 
     command = [sys.executable, "-m", "pytest", f"--chaos-dsn={server.dsn}", "--chaos-seed=7", *args]
     folder = project.pytester.path
-    with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
-    ) as process:
+    with (
+        server.connect() as looks,
+        subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
+        ) as process,
+    ):
         try:
             until(running, "the scenario runs")
             process.send_signal(number)

@@ -75,10 +75,9 @@ def test_its_mutants_are_caught_by_what_they_name(shipped: Scenario, private_ser
 
 
 def test_a_mutant_that_changes_nothing_is_not_caught(shipped: Scenario, private_server: Server) -> None:
-    for variables in variants(shipped):
-        for mutant in mutants_in_force(shipped, variables)[:1]:
-            itself = mutated(shipped, replace(mutant, items=(), replaces=(), sessions=shipped.sessions))
-            assert told(played(itself, variables, private_server)) == "nothing failed"
+    variables, mutant = next((v, m) for v in variants(shipped) for m in mutants_in_force(shipped, v))
+    itself = mutated(shipped, replace(mutant, items=(), replaces=(), sessions=shipped.sessions))
+    assert told(played(itself, variables, private_server)) == "nothing failed"
 
 
 def test_it_passes_or_fails_as_it_is_known_to(shipped: Scenario, private_server: Server) -> None:

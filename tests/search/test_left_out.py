@@ -19,6 +19,7 @@ from pgchaos.schedule.footprint import NOTHING
 from pgchaos.search.strategy import run
 from pgchaos.search.touched_relations import Touching
 from pgchaos.server import Server
+from tests.often import often
 
 RACES = Path(__file__).parent / "races"
 MANY = {"cycle_of_three", "outbox", "queue_skips"}
@@ -62,8 +63,13 @@ def compared(scenario: Scenario, server: Server, monkeypatch: pytest.MonkeyPatch
     return less.runs, more.runs
 
 
-@pytest.mark.parametrize("variant", ["race", "repair"])
-@pytest.mark.parametrize("name", sorted(path.stem for path in RACES.glob("*.sql") if path.stem not in MANY))
+NAMES = sorted(path.stem for path in RACES.glob("*.sql") if path.stem not in MANY)
+REPAIRS = often(["lost_update", "upsert", "write_skew"], NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"), [*((name, "race") for name in NAMES), *((name, "repair") for name in REPAIRS)]
+)
 def test_of_a_race(name: str, variant: str, private_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = read(RACES / f"{name}.sql", f"{name}.sql")
     (mutant,) = scenario.mutants

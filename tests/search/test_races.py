@@ -15,10 +15,11 @@ from pgchaos.results import RunResult
 from pgchaos.search.strategy import run
 from pgchaos.server import Server
 from pgchaos.verdict import is_found
+from tests.often import often
 
 RACES = Path(__file__).parent / "races"
-SEEDS = 2
-RUNS = 60
+SEEDS = often(1, 2)
+RUNS = often(25, 60)
 """The bench takes 20 seeds, and 500 runs."""
 
 EASIEST = {
