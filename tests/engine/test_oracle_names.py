@@ -287,5 +287,5 @@ BEGIN;
 COMMIT;
 """
     failure = told(play(text))
-    assert "so no serial order does what a session does that gives way" in failure.details[-2]
-    assert f"gives way to who holds a lock: {what} in lines 8, 14." in failure.details[-2]
+    assert "so no serial order gives the result of a statement that met one" in failure.details[-2]
+    assert f"this scenario does not wait for locks: {what} in lines 8, 14." in failure.details[-2]

@@ -85,7 +85,7 @@ def test_display_settings_do_nothing(text: str) -> None:
         (r"\gest p", r"\gest is not supported; did you mean \gset?"),
         (r"\sett a 1", r"\sett is not supported; did you mean \set?"),
         (r"\endfi", r"\endfi is not supported; did you mean \endif?"),
-        (r"\! rm 'x", r"\! is not supported; no command of the shell is run: do it before pytest, or in a fixture"),
+        (r"\! rm 'x", r"\! is not supported; no shell command is run: run it before pytest, or in a fixture"),
         (r"\bind 1 \g", r"\bind is not supported; use PREPARE and EXECUTE"),
         (r"\prompt a", r"\prompt is not supported; it is for a person at the terminal: set the variable by \set"),
         (r"\drop t", r"\drop is not supported"),

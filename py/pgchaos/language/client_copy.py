@@ -1,6 +1,6 @@
-r"""psql's `\copy … FROM`: which statement it sends, and which file it reads.
+r"""psql's `\copy … FROM`: the statement that it sends, and the file that it reads.
 
-Source: parse_slash_copy and do_copy in psql's copy.c. The line is taken as it stands: variables are not put in.
+Source: parse_slash_copy and do_copy in psql's copy.c. Variables are not replaced in the line.
 """
 
 from __future__ import annotations
@@ -32,22 +32,14 @@ class WrongCopy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ClientCopy:
-    r"""What a \copy says.
-
-    Args:
-        statement: that is sent to the server.
-        file: that its data is in; None where it stands below the line.
-    """
+    r"""The statement that a \copy sends, and the file with its data; None where that is below the line."""
 
     statement: str
     file: str | None
 
 
 def client_copy(written: str) -> ClientCopy:
-    r"""Read a \copy.
-
-    Args:
-        written: what stands behind its name, to the end of the line.
+    r"""Read the arguments of a \copy, from behind its name to the end of the line.
 
     Raises:
         WrongCopy: it is none that is run.
@@ -75,15 +67,15 @@ def data_file(name: str, beside: Path, root: Path | None) -> Path:
     r"""Find the file that a \copy reads.
 
     Args:
-        name: as written; a relative one is looked for in the current directory, as psql does, and then beside the file.
+        name: as written; psql looks for a relative one in the current directory. Here the folder of the file is next.
         beside: the folder of the file that holds the command.
         root: of the project; None for the current directory, or that folder.
 
     Returns:
-        Where it lies, all links followed.
+        Its path, with all links resolved.
 
     Raises:
-        WrongCopy: there is none, or it lies outside the project.
+        WrongCopy: there is none, or it is outside the project.
     """
     roots = [root] if root is not None else [Path.cwd(), beside]
     try:

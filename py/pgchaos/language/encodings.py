@@ -66,21 +66,10 @@ _NAMES = MappingProxyType({_bare(name): name for name in _CODECS} | _OTHER_NAMES
 
 
 def encoding_named(name: str) -> str | None:
-    """Find an encoding by any of its names.
-
-    Args:
-        name: as written, such as `latin-1` or `windows1252`.
-
-    Returns:
-        Its name in PostgreSQL; None where it is not known here.
-    """
+    """Find an encoding by any of its names, such as `latin-1` or `windows1252`: its name in PostgreSQL, or None."""
     return _NAMES.get(_bare(name))
 
 
 def codec_of(encoding: str) -> str:
-    """Give Python's codec of an encoding.
-
-    Args:
-        encoding: as `encoding_named` gives it.
-    """
+    """Give Python's codec of an encoding, by its name in PostgreSQL."""
     return _CODECS[encoding]

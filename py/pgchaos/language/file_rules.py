@@ -14,7 +14,7 @@ from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.section_items import Barrier, Fault, Meta, Parts, Variable
 from pgchaos.language.sql_tokens import all_statements
 from pgchaos.language.suggestions import meant
-from pgchaos.language.transaction_statements import goes_on_behind_end, prepares_transaction
+from pgchaos.language.transaction_statements import continues_after_end, prepares_transaction
 
 _ENDS = re.compile("commit|rollback", re.IGNORECASE)
 _WAITS = re.compile(r"\bchaos\s*\.\s*(?:barrier|wait_for|wait_blocked)\b", re.IGNORECASE)
@@ -52,7 +52,7 @@ def _commits_inside(text: str) -> bool:
 def _what(sql: Sql) -> str:
     if prepares_transaction(sql.verb, sql.text):
         return "PREPARE TRANSACTION: another session may end it"
-    if goes_on_behind_end(sql.verb, sql.text):
+    if continues_after_end(sql.verb, sql.text):
         return "one statement, or group, that ends a transaction and begins the next: write them apart"
     return ""
 

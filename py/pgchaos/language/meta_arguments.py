@@ -1,4 +1,4 @@
-"""Arguments of psql's meta-commands, cut by the rules of psqlscanslash.l."""
+"""Arguments of psql's meta-commands, by the rules of psqlscanslash.l."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ PIECE = re.compile(
     re.VERBOSE,
 )
 INSIDE = re.compile(r"[^'\\\n]*(?:(?:''|\\[^\n])[^'\\\n]*){0,1000}")
-"""Some of the inside of '…'. Repetitions are bounded, for Python keeps a hundred bytes for each."""
+"""Some of the content of '…'. Repetitions are bounded, for Python keeps a hundred bytes for each."""
 ESCAPE = re.compile(r"''|\\(?:[0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.DOTALL)
 MOST_PIECES = 100_000
-"""Words, quoted texts and variables that the arguments of one command may have."""
 MOST_ESCAPES = 1_000_000
 CROWDED = f"its arguments have more than {MOST_PIECES:,} words, quoted texts and variables"
 ESCAPES = f"a quoted text has more than {MOST_ESCAPES:,} escapes"
@@ -32,11 +31,11 @@ CONTROL = {"n": b"\n", "t": b"\t", "b": b"\b", "r": b"\r", "f": b"\f"}
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    r"""What stands behind the name of a meta-command.
+    r"""The arguments of a meta-command.
 
     Args:
-        args: the arguments, each cut at its variables.
-        end: the position where the command ends: at the next backslash, after `\\`, or at the end of the line.
+        args: each cut at its variables.
+        end: the position of its end: at the next backslash, after `\\`, or at the end of the line.
         wrong: what is wrong with them, or ''; then `end` is the end of the line.
     """
 
@@ -46,15 +45,7 @@ class Arguments:
 
 
 def arguments(text: str, start: int) -> Arguments:
-    r"""Cut the arguments of a meta-command.
-
-    Args:
-        text: the text.
-        start: the position after the command's name.
-
-    Returns:
-        The arguments up to the end of the line, the next unquoted backslash, or `\\`.
-    """
+    r"""Read the arguments of a meta-command, from behind its name to the next backslash or the end of the line."""
     args: list[Parts] = []
     current: list[str | Variable] | None = None
     at, pieces = start, 0
@@ -83,19 +74,12 @@ def arguments(text: str, start: int) -> Arguments:
             current.append(variable(raw))
         else:
             current.append(_unescape(raw[1:-1]) if kind == "quoted" else raw)
-    # only a character that PIECE does not know (none is known) can end the loop: give up on the line
+    # PIECE matches every character, so this is not reached
     return Arguments(tuple(args), line_end(text, start), "an argument that cannot be read")
 
 
 def merged(pieces: list[str | Variable]) -> Parts:
-    """Join neighbouring texts.
-
-    Args:
-        pieces: texts and variables in order.
-
-    Returns:
-        The same, with no empty text and no two texts side by side.
-    """
+    """Join neighbouring texts, and drop empty ones."""
     parts: list[str | Variable] = []
     for is_variable, some in groupby(pieces, lambda piece: isinstance(piece, Variable)):
         if is_variable:
@@ -106,28 +90,13 @@ def merged(pieces: list[str | Variable]) -> Parts:
 
 
 def without_semicolons(args: tuple[Parts, ...]) -> tuple[Parts, ...]:
-    """Take off the `;` that psql takes off a file's name.
-
-    Args:
-        args: the arguments of a command that reads a file.
-
-    Returns:
-        The same without `;` at their ends, and without those that are nothing else.
-    """
+    """Remove the `;` that psql removes from the end of a file's name."""
     bare = (merged([*arg[:-1], last.rstrip(";")]) if arg and isinstance(last := arg[-1], str) else arg for arg in args)
     return tuple(filter(None, bare))
 
 
 def line_end(text: str, start: int) -> int:
-    """Find the end of a line.
-
-    Args:
-        text: the text.
-        start: a position in the line.
-
-    Returns:
-        The position of its newline, or of the end of the text.
-    """
+    """Find the newline, or the end of the text, behind a position."""
     end = text.find("\n", start)
     return len(text) if end < 0 else end
 
@@ -148,7 +117,7 @@ def _unescape(inside: str) -> str:
         out += _escaped(found[0][1:])
         done = found.end()
     out += inside[done:].encode("utf-8", "surrogatepass")
-    # an escape gives one byte, as in psql; bytes that are no UTF-8 could not be sent anyway
+    # an escape gives one byte, as in psql; bytes that are not UTF-8 could not be sent
     return out.decode("utf-8", "replace")
 
 

@@ -1,4 +1,4 @@
-"""The meta-commands of psql that a scenario may hold, and what is said of the others."""
+"""The meta-commands of psql that a scenario may hold, and the mistakes in the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWS = re.compile(
 )
 r"""Commands that print what a catalog says: \d, \dt+, \l and their like."""
 PRINTING = frozenset({"x", "a", "t", "f", "pset"})
-"""Settings of how rows are printed, which count in plain pgTAP files: there TAP is what psql prints."""
+"""Settings of how rows are printed, which matter in plain pgTAP files: TAP is what psql prints there."""
 _DISPLAY = frozenset(
     {*PRINTING, *("timing", "restrict", "unrestrict", "conninfo", "errverbose", "C"), "p", "print"}
     | {"h", "help", "?", "copyright", "lo_list"}
@@ -31,12 +31,10 @@ RUN = frozenset(
 )
 PLAIN_ONLY = {
     "c": "each session of a scenario has a connection of its own",
-    "o": "in a scenario nothing but a check prints what is read, and that must be seen",
+    "o": "in a scenario only the output of checks is read, and that must be seen",
 }
 """Commands that only a plain pgTAP file may hold, and why."""
-FILES = frozenset({"i", "ir"})
-"""Commands from whose arguments psql takes a trailing `;`."""
-
+FILES = frozenset({"i", "ir"})  # psql removes a trailing `;` from their arguments
 ENDING = frozenset({"gdesc", "crosstabview", "watch", "r", "reset"})
 """Commands that no scenario may hold, and after which psql begins a new statement."""
 
@@ -46,15 +44,13 @@ _PREPARED = "use PREPARE and EXECUTE"
 _PIPELINE = "each statement is sent by itself"
 _LARGE = "use lo_from_bytea(), lo_get() and lo_unlink()"
 _INSTEAD = {
-    "!": "no command of the shell is run: do it before pytest, or in a fixture",
+    "!": "no shell command is run: run it before pytest, or in a fixture",
     "cd": "name files from the folder that pytest is called in, or beside this file",
-    "gdesc": "ask pg_typeof(), or end the statement with `;`",
+    "gdesc": "call pg_typeof(), or end the statement with `;`",
     "crosstabview": "end the statement with `;`",
     "watch": "repeat a statement by SQL, or by `repeat` of a session",
-    "r": "take out the statement that it throws away",
-    "reset": "take out the statement that it throws away",
-    "H": "rows are read as psql -At prints them",
-    "T": "rows are read as psql -At prints them",
+    **dict.fromkeys(("r", "reset"), "remove the statement that it discards"),
+    **dict.fromkeys(("H", "T"), "rows are read as psql -At prints them"),
     **dict.fromkeys(("e", "edit", "ef", "ev", "password", "s"), _PERSON),
     "prompt": _PERSON + ": set the variable by \\set",
     **dict.fromkeys(("w", "write"), "no file is written"),
@@ -72,26 +68,12 @@ SUPPORTED = tuple(sorted(TERMINATORS | _DISPLAY | RUN | SAME.keys() | {"copy"}))
 
 
 def is_display(name: str) -> bool:
-    """Say whether a command is read over, with its arguments.
-
-    Args:
-        name: without the backslash.
-
-    Returns:
-        True for settings of psql's output, what only prints what a catalog says, and what pg_dump writes around a dump.
-    """
+    """Say whether a command has no effect here: it prints the catalog, sets psql's output, or is from pg_dump."""
     return name in _DISPLAY or _SHOWS.fullmatch(name) is not None
 
 
 def unsupported(name: str) -> str:
-    r"""Say what is wrong with a meta-command that no scenario may hold.
-
-    Args:
-        name: without the backslash.
-
-    Returns:
-        The text of the mistake, with the nearest supported command where one is near.
-    """
+    """Say what is wrong with a meta-command that no scenario may hold, with the nearest supported one."""
     if name == ".":
         return r"\. without COPY … FROM STDIN before it"
     if not name:
@@ -106,15 +88,7 @@ def unsupported(name: str) -> str:
 
 
 def wrong_terminator(name: str, args: tuple[Parts, ...]) -> str:
-    r"""Say what is wrong with the arguments of \g, \gset or \gexec.
-
-    Args:
-        name: of the command.
-        args: its arguments.
-
-    Returns:
-        The text of the mistake, or ''.
-    """
+    r"""Say what is wrong with the arguments of \g, \gset or \gexec, or ''."""
     if any(arg[:1] and str(arg[0]).startswith("--") for arg in args):
         return rf"psql takes a comment behind \{name} for its arguments; put it on a line of its own"
     if name in ("g", "gx") and args and args != ((NOWHERE,),):
@@ -128,15 +102,7 @@ def wrong_terminator(name: str, args: tuple[Parts, ...]) -> str:
 
 
 def wrong_arguments(name: str, args: tuple[Parts, ...]) -> str:
-    r"""Say what is wrong with the arguments of \o or \encoding.
-
-    Args:
-        name: of the command, which may be any.
-        args: its arguments.
-
-    Returns:
-        The text of the mistake, or ''.
-    """
+    r"""Say what is wrong with the arguments of \o or \encoding, or ''; the command may be any."""
     if name == "o" and args and args != ((NOWHERE,),):
         return rf"\o {_shown(args)}: no file is written; \o {NOWHERE} hides what follows, and \o shows it again"
     if name != "encoding" or not args:
@@ -151,29 +117,14 @@ def _shown(args: tuple[Parts, ...]) -> str:
 
 
 def directive_behind(name: str, written: str) -> str:
-    r"""Say what is wrong where a directive stands behind a meta-command, which takes it for its arguments.
-
-    Args:
-        name: of the command.
-        written: its arguments as they are written.
-
-    Returns:
-        The text of the mistake, or ''.
-    """
+    """Say that psql takes a directive behind a meta-command for its arguments, or ''."""
     if _DIRECTIVE.search(written) is None:
         return ""
     return rf"psql takes the directive behind \{name} for its arguments; put it on a line of its own"
 
 
 def terminators(sql: str) -> str:
-    r"""Say what may be missing where a statement does not end.
-
-    Args:
-        sql: the statement as far as it was meant.
-
-    Returns:
-        `;`, or `;` and `\gset` for a statement that gives rows, each in backticks.
-    """
+    r"""Say what may be missing where a statement does not end: `;`, or `\gset` too for one that gives rows."""
     words = [token.text for token in tokenize(sql) if token.kind == "word"]
     gives_rows = "returning" in words or (bool(words) and words[0] in _GIVES_ROWS)
     return r"`;` or `\gset`" if gives_rows else "`;`"

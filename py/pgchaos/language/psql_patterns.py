@@ -1,7 +1,7 @@
 """The patterns of psql's lexer: where a statement may begin, and what can end or change it.
 
-Source: psqlscan.l and psqlscanslash.l of PostgreSQL 16 to 18. psql reads bytes and takes each byte above 127 for a
-letter; here each character above 127 is one.
+Source: psqlscan.l and psqlscanslash.l of PostgreSQL 16 to 18. In psql each byte above 127 is a letter; here each
+character above 127 is one.
 """
 
 from __future__ import annotations
@@ -11,19 +11,15 @@ from functools import lru_cache
 
 from pgchaos.language.section_items import Form, Variable
 
+# more characters are white space to Python, but those are letters of identifiers to psql
 SPACES = " \t\n\r\f\v"
-"""White space to psql; to Python more characters are some, but those are letters of identifiers there."""
 
 SPACE = r" \t\n\r\f\v"
-# By what they are not: a set that reaches beyond 255 takes Python 5 ms to compile, wherever it stands.
-LETTER = r"[^\x00-@\[-^`{-\x7f]"
-"""A letter to psql: A-Z a-z _ and all above 127."""
-WORDLIKE = r"[^\x00-/:-@\[-^`{-\x7f]"
-"""A letter or digit."""
-WITHIN_NAME = r"[^\x00-#%-/:-@\[-^`{-\x7f]"
-"""What an identifier goes on with: a letter, digit or dollar sign."""
-NOT_A_START = r"[^\x00-#%-/;-@\[-^`{-\x7f]"
-"""What an identifier does not begin behind: what it would go on with, or the colon of a variable."""
+# Negated sets: a set of characters above 255 takes Python 5 ms to compile in each pattern.
+LETTER = r"[^\x00-@\[-^`{-\x7f]"  # A-Z a-z _ and all above 127
+WORDLIKE = r"[^\x00-/:-@\[-^`{-\x7f]"  # a letter or digit
+WITHIN_NAME = r"[^\x00-#%-/:-@\[-^`{-\x7f]"  # a letter, digit or dollar sign
+NOT_A_START = r"[^\x00-#%-/;-@\[-^`{-\x7f]"  # no identifier begins behind these: the same, and a variable's colon
 NAME = rf"{WORDLIKE}+"
 VARIABLE = rf":(?:{NAME}|'{NAME}'|\"{NAME}\"|\{{\?{NAME}\}})"
 
@@ -37,7 +33,7 @@ BETWEEN = re.compile(
     )?""",
     re.VERBOSE,
 )
-"""What stands between statements; matches with no group where a statement begins."""
+"""White space, comments and the like between statements; matches with no group where a statement begins."""
 
 WITHIN = re.compile(
     rf"""(?:[^'"$/\-();\\:]+|-(?!-)|/(?!\*)|::|:=){{0,1000}}(?:
@@ -59,13 +55,13 @@ WITHIN = re.compile(
     )""",
     re.VERBOSE,
 )
-"""The next thing within a statement that psql does not simply pass on; always matches.
+"""The next text within a statement that psql does not simply send; always matches.
 
-Repetitions are bounded, and go on behind `more`: Python keeps a hundred bytes for each.
+Repetitions are bounded, and continue behind `more`: Python keeps a hundred bytes for each.
 """
 
 ESCAPED = re.compile(r"[^'\\]*(?:(?:\\.|'')[^'\\]*){0,1000}", re.DOTALL)
-"""Some of the inside of E'…': a backslash takes the next character with it, and two quotes are one."""
+"""Some of the content of E'…': a backslash escapes the next character, and two quotes are one."""
 
 VALUE = re.compile(
     rf"""::
@@ -78,14 +74,9 @@ VALUE = re.compile(
       | (?P<tag>\$(?:{LETTER}{WORDLIKE}*)?\$).*?(?:(?P=tag)|\Z)""",
     re.VERBOSE | re.DOTALL,
 )
-"""What to look at in the value of a variable that is put into SQL: variables, and what hides them.
-
-Of E'…' only where it begins.
-"""
+"""Variables in the value of a variable, and quotes and comments, where psql replaces none; of E'…' the beginning."""
 
 DOLLAR = re.compile(rf"\$(?:{LETTER}{WORDLIKE}*)?\$")
-"""The delimiter of a dollar-quoted string."""
-
 PARAMETER = re.compile(rf"\$(?:[0-9]+(?:{LETTER}{WITHIN_NAME}*)?)?")
 IDENTIFIER_REST = re.compile(rf"{WITHIN_NAME}*")
 IDENTIFIER_CHARACTER = re.compile(rf"{WITHIN_NAME}")
@@ -98,16 +89,7 @@ COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 @lru_cache(maxsize=1000)
 def variable(raw: str) -> Variable:
-    """Take a text that VARIABLE matches for what it is.
-
-    Kept, for a file may name one a million times.
-
-    Args:
-        raw: `:name`, `:'name'`, `:"name"` or `:{?name}`.
-
-    Returns:
-        The variable.
-    """
+    """Parse a text that VARIABLE matches; cached, for a file may name one a million times."""
     match raw[1]:
         case "'":
             return Variable(raw[2:-1], Form.LITERAL, raw)
@@ -119,15 +101,7 @@ def variable(raw: str) -> Variable:
 
 
 def block_comment_end(text: str, start: int) -> int:
-    """Find the end of a block comment, in which others may be nested.
-
-    Args:
-        text: the text.
-        start: where its `/*` stands.
-
-    Returns:
-        The position after its `*/`, or -1 where it has none.
-    """
+    """Find the position after the `*/` of the block comment that starts at a position, or -1; block comments nest."""
     depth = 0
     for edge in COMMENT_EDGE.finditer(text, start):
         depth += 1 if edge[0] == "/*" else -1
@@ -137,17 +111,9 @@ def block_comment_end(text: str, start: int) -> int:
 
 
 def quoted_end(text: str, start: int, escapes: bool) -> int:
-    """Find the end of a string in single quotes.
+    """Find the position after the string in single quotes that starts at a position, or -1.
 
-    A doubled quote inside it needs no care without backslash escapes: there it ends one string and begins the next.
-
-    Args:
-        text: the text.
-        start: where its quote stands.
-        escapes: whether it is an E'…'.
-
-    Returns:
-        The position after its closing quote, or -1 where it has none.
+    Without backslash escapes a doubled quote needs no care: it ends one string and begins the next.
     """
     if escapes:
         return escaped_end(text, start + 1, ESCAPED)
@@ -155,15 +121,12 @@ def quoted_end(text: str, start: int, escapes: bool) -> int:
 
 
 def escaped_end(text: str, at: int, inside: re.Pattern[str]) -> int:
-    """Find where a quoted text ends, a piece at a time: a pattern over all of it would take memory for each escape.
+    """Find the position after a quoted text, or -1; piece by piece, for a pattern takes memory for each escape.
 
     Args:
         text: the text.
         at: the position behind the opening quote.
-        inside: matches a bounded piece of what may stand inside.
-
-    Returns:
-        The position after its closing quote, or -1 where it has none.
+        inside: matches a bounded piece of the content.
     """
     while True:
         found = inside.match(text, at)
@@ -177,15 +140,12 @@ def escaped_end(text: str, at: int, inside: re.Pattern[str]) -> int:
 
 
 def in_identifier(text: str, start: int, at: int) -> bool:
-    """Say whether a `$` belongs to an identifier, as in `a$b`, and so begins no dollar quote.
+    """Say whether the `$` at a position continues an identifier, as in `a$b`, and so begins no dollar quote.
 
     Args:
         text: the text.
-        start: where the run of plain text before it begins.
-        at: where the `$` stands.
-
-    Returns:
-        True where an identifier stands directly before it.
+        start: the beginning of the plain text before it.
+        at: the position of the `$`.
     """
     begin = at
     while begin > start and IDENTIFIER_CHARACTER.match(text, begin - 1):
@@ -194,14 +154,6 @@ def in_identifier(text: str, start: int, at: int) -> bool:
 
 
 def data_end(text: str, begin: int) -> tuple[int, int]:
-    r"""Find the line `\.` that ends the data of a COPY.
-
-    Args:
-        text: the text.
-        begin: where the data begins, at the beginning of a line.
-
-    Returns:
-        Where that line begins and where the next one does; -1 twice where there is none.
-    """
+    r"""Find the line `\.` that ends the data of a COPY: its beginning and its end, or -1 twice."""
     found = DATA_END.search(text, begin)
     return (found.start(), found.end()) if found else (-1, -1)

@@ -10,41 +10,33 @@ from pgchaos.language.section_items import Statement
 from pgchaos.language.sql_tokens import NO_TOKEN, SqlToken, all_statements
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class SkipsLocked:
-    """Where a scenario gives way to who holds a lock.
-
-    Args:
-        line: of the file.
-        what: SKIP LOCKED, NOWAIT, lock_timeout or the function that tries.
-    """
+    """A line of the file, and what it holds: SKIP LOCKED, NOWAIT, lock_timeout or a function that tries a lock."""
 
     line: int
     what: str
 
 
 def skips_locked(scenario: Scenario) -> list[SkipsLocked]:
-    """Find what gives way to who holds a lock, in sessions and in functions that setup makes.
+    """Find what avoids waiting for a lock, in sessions and in functions that setup creates.
 
     Args:
         scenario: as read, a mutant in it.
 
     Returns:
-        It, in order of line, each once.
+        All of it in order of line, each once.
     """
-    found = set()
     parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions)
-    for part in parts:
-        for item in part.items:
-            if isinstance(item, Statement):
-                for token, what in _of_text(item.text):
-                    found.add(SkipsLocked(item.place.line + token.line, what))
-    return sorted(found, key=lambda one: (one.line, one.what))
+    statements = (item for part in parts for item in part.items if isinstance(item, Statement))
+    return sorted(
+        {SkipsLocked(item.place.line + token.line, what) for item in statements for token, what in _find(item.text)}
+    )
 
 
-def _of_text(text: str) -> Iterator[tuple[SqlToken, str]]:
-    for parsed in all_statements(text):
-        for token, after in zip(parsed.tokens, (*parsed.tokens[1:], NO_TOKEN), strict=False):
+def _find(text: str) -> Iterator[tuple[SqlToken, str]]:
+    for statement in all_statements(text):
+        for token, after in zip(statement.tokens, (*statement.tokens[1:], NO_TOKEN), strict=False):
             if token.is_word("skip") and after.is_word("locked"):
                 yield token, "SKIP LOCKED"
             elif token.is_word("nowait"):
@@ -56,14 +48,7 @@ def _of_text(text: str) -> Iterator[tuple[SqlToken, str]]:
 
 
 def advice(found: list[SkipsLocked]) -> tuple[str, ...]:
-    """Say what a difference from every serial order may be due to.
-
-    Args:
-        found: what gives way.
-
-    Returns:
-        Lines of text; none where nothing does.
-    """
+    """Say what a difference from every serial order may be due to, in lines; none where nothing was found."""
     if not found:
         return ()
     lines: dict[str, list[str]] = {}
@@ -71,7 +56,7 @@ def advice(found: list[SkipsLocked]) -> tuple[str, ...]:
         lines.setdefault(one.what, []).append(str(one.line))
     where = "; ".join(f"{what} in line{'s' * (len(at) > 1)} {', '.join(at)}" for what, at in lines.items())
     return (
-        f"this scenario gives way to who holds a lock: {where}. One transaction after the other, nobody holds a"
-        " lock, so no serial order does what a session does that gives way.",
-        "Where that is meant and right, the oracle cannot judge it: say what must hold by an invariant or a check",
+        f"this scenario does not wait for locks: {where}. In a serial order no other transaction holds a lock, so no"
+        " serial order gives the result of a statement that met one.",
+        "If this is intended, the oracle cannot judge it: say what must hold by an invariant or a check",
     )

@@ -1,4 +1,4 @@
-r"""A file and the files that it includes, as one run of lexemes."""
+"""A file and the files that it includes, as one sequence of lexemes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SET_ENCODING = re.compile(
     rb"^[ \t]*SET\s+(?:SESSION\s+)?client_encoding\s*(?:=|\bTO\b)\s*'?([\w-]+)'?\s*;[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-"""As pg_dump writes it. In a file that is not UTF-8 it says what the lines below it are in, as \\encoding does."""
+"""As pg_dump writes it; in a file that is not UTF-8 it sets the encoding of the lines below it, as \\encoding does."""
 _READ_HERE = ("\\i", "\\q", "\\copy", "\\encoding")
 _INCLUDES = {"i": False, "include": False, "ir": True, "include_relative": True}
 
 
 class Unreadable(Exception):
-    """A file that cannot be read as text: what is wrong with it, and in which of its lines."""
+    """A file that cannot be read as text: the reason, and its line."""
 
     def __init__(self, text: str, line: int = 1) -> None:
         super().__init__(text)
@@ -39,13 +39,13 @@ def text_of(path: Path, raw: bytes | None = None, encoding: str = UTF8, *, comma
     r"""Read a file.
 
     Args:
-        path: where it lies.
-        raw: what it holds, where that was read before.
-        encoding: that it is in, by PostgreSQL's name.
-        commands: it holds commands, of which \encoding says what the lines below are in.
+        path: of the file.
+        raw: its contents, where they were read before.
+        encoding: of the file, by PostgreSQL's name.
+        commands: it holds commands, of which \encoding sets the encoding of the lines below.
 
     Returns:
-        Its text; line ends and a byte order mark as they are.
+        Its text, with its line ends and byte order mark.
 
     Raises:
         Unreadable: it is no plain file, larger than 16 MiB, not in its encoding, or holds a NUL byte.
@@ -82,7 +82,7 @@ def _is_utf8(raw: bytes) -> bool:
 def _encodings(raw: bytes) -> Iterator[tuple[int, str]]:
     r"""Find each \encoding of a file: where the line below it begins, and the encoding from there on."""
     ends = [at + 1 for at, byte in enumerate(raw) if byte == _NEWLINE]
-    # what stands outside ASCII is no part of a command, in any encoding
+    # the characters of commands are ASCII in every encoding
     for lexeme in scan(raw.decode("latin-1"), ""):
         named = _encoding_of(lexeme)
         if named and lexeme.place.line <= len(ends):
@@ -97,7 +97,7 @@ def _encoding_of(lexeme: Lexeme) -> str | None:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        # a pipe or device would be waited for
+        # reading a pipe or device may block
         if not path.is_file():
             raise Unreadable("cannot be read: " + ("it is no plain file" if path.exists() else "there is no such file"))
         if path.stat().st_size > LARGEST:
@@ -119,10 +119,10 @@ class Source:
 
     Args:
         complain: called with the place and text of each problem.
-        root: of the project, below which files of `\copy` lie; None for the current directory, and each file's folder.
-        texts: the text of each file, by the name that it is shown with.
-        included: the files that were read besides, in order.
-        lexemes: of all, in the order in which psql would meet them.
+        root: of the project, which must hold the files of `\copy`; None for the current and the file's directory.
+        texts: the text of each file, by its name in messages.
+        included: the included files, in order.
+        lexemes: of all, in the order in which psql reads them.
     """
 
     complain: Callable[[Place, str], None]
@@ -135,21 +135,21 @@ class Source:
     _branches: int = 0
 
     def add(self, path: Path, shown: str, text: str) -> None:
-        """Cut a file's text into lexemes, and put those of the files that it includes in their place.
+        """Scan a file, and the files that it includes in their places.
 
         Args:
-            path: where it lies.
-            shown: the path as users are told of it.
-            text: what it holds.
+            path: of the file.
+            shown: its path in messages.
+            text: of the file.
         """
         self.texts[shown] = text
-        cut = scan(text, shown)
+        found = scan(text, shown)
         if not any(command in text for command in _READ_HERE):
-            self.lexemes += cut
+            self.lexemes += found
             return
         self._open.append(path)
         within, outside = self._branches, self._encoding
-        for lexeme in cut:
+        for lexeme in found:
             if isinstance(lexeme, Command):
                 if lexeme.name in _INCLUDES:
                     self._include(path, shown, lexeme)
@@ -167,7 +167,7 @@ class Source:
         self._branches, self._encoding = within, outside
 
     def _unreadable(self, command: Command, text: str) -> None:
-        r"""Tell of a file that cannot be read; in a branch of an \if only when that is taken, as psql does."""
+        r"""Report a file that cannot be read; in a branch of an \if only where that is taken, as psql does."""
         if self._branches > 0:
             self.lexemes.append(Command(command.place, "i", ((text,),)))
         else:
@@ -190,8 +190,8 @@ class Source:
     def _include(self, path: Path, shown: str, command: Command) -> None:
         name = _plain(command.args[0]) if len(command.args) == 1 else None
         if not name:
-            said = "needs the name of one file, without variables: it is read before the scenario runs"
-            self.complain(command.place, f"\\{command.name} {said}")
+            what = "needs the name of one file, without variables: it is read before the scenario runs"
+            self.complain(command.place, f"\\{command.name} {what}")
             return
         inner, inner_shown = _found(path, shown, name, beside_only=_INCLUDES[command.name])
         if _resolved(inner) in map(_resolved, self._open):

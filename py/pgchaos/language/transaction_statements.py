@@ -1,7 +1,6 @@
 r"""What a statement does to the transaction block, by its text.
 
-sqlparse tells comments and words apart; where a group is cut into its statements it does not agree with psql, so that
-is done by psql's rules.
+sqlparse finds its words. It does not cut a `\;` group where psql does, so the psql scanner does that.
 """
 
 from __future__ import annotations
@@ -18,50 +17,44 @@ from pgchaos.language.psql_scanner import scan
 
 _ENDS = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT"})
 _CONTROL = _ENDS | {"BEGIN", "START", "PREPARE"}
+_FIRST = 5
+"""Words that decide what a statement does."""
 
 
 @lru_cache(maxsize=1024)
 def opens_block(verb: str, text: str) -> bool:
-    r"""Say whether a statement begins a transaction block.
+    r"""Say whether a statement begins a transaction block: BEGIN, START TRANSACTION, or one that ends one AND CHAIN.
 
     Args:
         verb: its first word in capitals.
         text: as it is sent; of a `\;` group, all of it.
-
-    Returns:
-        True for BEGIN, START TRANSACTION, and for what ends a block AND CHAIN.
     """
-    return any(_opens(head) for head in _heads(verb, text))
+    return any(map(_opens, _first_words(verb, text)))
 
 
 @lru_cache(maxsize=1024)
 def closes_block(verb: str, text: str) -> bool:
-    r"""Say whether a statement ends a transaction block.
+    r"""Say whether a statement ends a transaction block: COMMIT, END, ROLLBACK, ABORT or PREPARE TRANSACTION.
+
+    ROLLBACK TO, COMMIT PREPARED and ROLLBACK PREPARED do not.
 
     Args:
         verb: its first word in capitals.
         text: as it is sent; of a `\;` group, all of it.
-
-    Returns:
-        True for COMMIT, END, ROLLBACK, ABORT and PREPARE TRANSACTION; not for ROLLBACK TO, and not for COMMIT or
-        ROLLBACK PREPARED.
     """
-    return any(_closes(head) for head in _heads(verb, text))
+    return any(map(_closes, _first_words(verb, text)))
 
 
 @lru_cache(maxsize=1024)
-def goes_on_behind_end(verb: str, text: str) -> bool:
-    r"""Say whether more follows the end of a block in the same statement or group, of another transaction.
+def continues_after_end(verb: str, text: str) -> bool:
+    r"""Say whether another transaction follows the end of a block: COMMIT AND CHAIN, or `COMMIT \; BEGIN`.
 
     Args:
         verb: its first word in capitals.
         text: as it is sent; of a `\;` group, all of it.
-
-    Returns:
-        True for COMMIT AND CHAIN, and for `COMMIT \; BEGIN`.
     """
-    heads = _heads(verb, text)
-    return any(_closes(head) and (at < len(heads) - 1 or _opens(head)) for at, head in enumerate(heads))
+    statements = _first_words(verb, text)
+    return any(_closes(words) and (_opens(words) or at < len(statements) - 1) for at, words in enumerate(statements))
 
 
 @lru_cache(maxsize=1024)
@@ -72,37 +65,33 @@ def prepares_transaction(verb: str, text: str) -> bool:
         verb: its first word in capitals.
         text: as it is sent; of a `\;` group, all of it.
     """
-    return any(head[:2] == ("PREPARE", "TRANSACTION") for head in _heads(verb, text))
+    return any(words[:2] == ("PREPARE", "TRANSACTION") for words in _first_words(verb, text))
 
 
-def _opens(head: tuple[str, ...]) -> bool:
-    if head[:1] == ("BEGIN",) or head[:2] == ("START", "TRANSACTION"):
+def _opens(words: tuple[str, ...]) -> bool:
+    if words[:1] == ("BEGIN",) or words[:2] == ("START", "TRANSACTION"):
         return True
-    return _closes(head) and "AND" in head and head[head.index("AND") + 1 :][:1] == ("CHAIN",)
+    return _closes(words) and "AND" in words and words[words.index("AND") + 1 :][:1] == ("CHAIN",)
 
 
-def _closes(head: tuple[str, ...]) -> bool:
-    if not head or head[0] not in _ENDS:
-        return head[:2] == ("PREPARE", "TRANSACTION")
-    rest = head[2:] if head[1:2] in (("WORK",), ("TRANSACTION",)) else head[1:]
+def _closes(words: tuple[str, ...]) -> bool:
+    if not words or words[0] not in _ENDS:
+        return words[:2] == ("PREPARE", "TRANSACTION")
+    rest = words[2:] if words[1:2] in (("WORK",), ("TRANSACTION",)) else words[1:]
     return rest[:1] not in (("TO",), ("PREPARED",))
 
 
-def _heads(verb: str, text: str) -> tuple[tuple[str, ...], ...]:
+def _first_words(verb: str, text: str) -> tuple[tuple[str, ...], ...]:
+    """Give the first words of each statement of a text, in capitals; none where it controls no transaction."""
     if verb not in _CONTROL and ";" not in text:
         return ()
-    return _read_heads(text)
+    return _read_first_words(text)
 
 
 @lru_cache(maxsize=1024)
-def _read_heads(text: str) -> tuple[tuple[str, ...], ...]:
-    if ";" not in text:
-        return (_head(text),)
-    return tuple(_head(found.text) for found in scan(text, "") if isinstance(found, Sql))
-
-
-def _head(text: str) -> tuple[str, ...]:
-    return tuple(islice(_words(text), 5))
+def _read_first_words(text: str) -> tuple[tuple[str, ...], ...]:
+    texts = [found.text for found in scan(text, "") if isinstance(found, Sql)] if ";" in text else [text]
+    return tuple(tuple(islice(_words(one), _FIRST)) for one in texts)
 
 
 def _words(text: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What gives way to who holds a lock is found where it is run, and nowhere else."""
+"""SKIP LOCKED, NOWAIT and the like are found in SQL that is run, and nowhere else."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from pgchaos.language.skip_locked import advice, skips_locked
         ("SELECT pg_advisory_lock(1);", []),
     ],
 )
-def test_it_is_found_in_what_is_run(sql: str, found: list[str], tmp_path: Path) -> None:
+def test_it_is_found_in_sql_that_is_run(sql: str, found: list[str], tmp_path: Path) -> None:
     path = tmp_path / "one.sql"
     path.write_text(f"-- chaos:session one\n{sql}\n-- chaos:check\nSELECT pass('done');\n")
     assert [one.what for one in skips_locked(read(path, "one.sql"))] == found
 
 
-def test_nothing_is_advised_where_nothing_gives_way() -> None:
+def test_there_is_no_advice_where_nothing_is_found() -> None:
     assert advice([]) == ()
