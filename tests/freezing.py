@@ -22,6 +22,13 @@ def _sleeping(server: Server) -> list[int]:
     return [int(str(pid)) for (pid,) in rows]
 
 
+def _end_sleepers(server: Server) -> bool:
+    """End the backends that sleep; say whether there were any."""
+    with server.connect() as conn:
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        return bool(conn.execute(query).fetchall())
+
+
 def stop(server: Server, pids: list[int] | None = None) -> Callable[[], None]:
     """Stop backends, or all processes of a server.
 
@@ -74,3 +81,5 @@ def freezing(server: Server, *, whole: bool) -> Iterator[list[float]]:
         thread.join(60)
         for one in go_on:
             one()
+        # who sleeps on would be taken for the next to be stopped
+        until(lambda: not _end_sleepers(server), "nobody sleeps")

@@ -14,10 +14,10 @@ from tests.freezing import SLEEP, freezing
 
 PHASES = ("setup", "session", "check", "teardown")
 _SOON = 20.0
-"""Seconds: 7 on a machine that has nothing else to do, of them 2 the limit of the scenario."""
+"""Seconds: 5 on a machine that has nothing else to do, of them 1 the limit of the scenario."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own() -> Iterator[Server]:
     with open_server(ServerSettings()) as server:
         yield server
@@ -29,7 +29,7 @@ def test_a_run_on_a_frozen_server_ends_soon(own: Server, tmp_path: Path, phase: 
     says = {name: SLEEP if name == phase else "SELECT 1;" for name in PHASES}
     if phase != "check":
         says["check"] = "SELECT pass('checked');"
-    text = "-- chaos:timeout 2s\n-- chaos:invariant\nSELECT true AS it_is;\n"
+    text = "-- chaos:timeout 1s\n-- chaos:invariant\nSELECT true AS it_is;\n"
     names = {name: f"{name} one" if name == "session" else name for name in PHASES}
     text += "".join(f"-- chaos:{names[name]}\n{said}\n" for name, said in says.items())
     with freezing(own, whole=whole) as when:

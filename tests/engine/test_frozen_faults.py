@@ -16,7 +16,7 @@ _SOON = 25.0
 """Seconds: 6 on a machine that has nothing else to do, of them 2 the limit of the scenario; it was 33."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own() -> Iterator[Server]:
     with open_server(ServerSettings()) as server:
         yield server

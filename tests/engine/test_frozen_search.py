@@ -13,10 +13,10 @@ from tests.engine.playing import Play
 from tests.freezing import freezing
 
 _SOON = 25.0
-"""Seconds: 7 on a machine that has nothing else to do, of them 2 the limit of the scenario; it was 50."""
+"""Seconds: 6 on a machine that has nothing else to do, of them 1 the limit of the scenario; it was 50."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own() -> Iterator[Server]:
     with open_server(ServerSettings()) as server:
         yield server
@@ -26,7 +26,7 @@ def _text(schedule: str, given: str) -> str:
     """Write a scenario of which some run, but not the first, sleeps."""
     where = "WHERE :amount > 0" if given else ""
     return f"""
-        -- chaos:timeout 2s
+        -- chaos:timeout 1s
         {schedule}
         {given}
         -- chaos:setup

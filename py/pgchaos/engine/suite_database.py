@@ -10,6 +10,9 @@ from pgchaos.engine.created import Created, Thing
 from pgchaos.engine.stop import Stop
 from pgchaos.server import Sandbox
 
+_LIMIT = 5.0
+"""Seconds to connect in."""
+
 
 class SuiteDatabase:
     """A database that several files use, one after the other; what they leave on the server goes after the last.
@@ -49,7 +52,9 @@ class SuiteDatabase:
         whose = leaks.Whose("\n".join(self._sources), self.created, before=self._before)
         stop = Stop()
         try:
-            link = Connection(self.sandbox.conninfo, stop)
+            link = Connection(self.sandbox.conninfo, stop, connect_timeout=_LIMIT)
+            # one that is late is late for all that is asked
+            link.impatient = True
             try:
                 return leaks.left([*leaks.in_database(link, whose), *leaks.shared(link, whose)])
             finally:
