@@ -76,7 +76,8 @@ class ConnectionFactory:
         return SILENT_LIMIT if self.silent else min(_CONNECT_LIMIT, self.limit)
 
     @property
-    def _patience(self) -> float:
+    def patience(self) -> float:
+        """Seconds for what takes none on a server that answers, as things stand."""
         return SILENT_LIMIT if self.silent else min(_PATIENCE, self.limit)
 
     def note_silence(self) -> None:
@@ -111,7 +112,7 @@ class ConnectionFactory:
         """Give back what was ordered and never opened."""
         while self._ordered:
             _, (link, _) = self._ordered.popitem()
-            if link.refusal(self._patience) is None:
+            if link.refusal(self.patience) is None:
                 link.lend(self.sandbox.shelf)
                 link.close()
             else:
@@ -192,7 +193,7 @@ class ConnectionFactory:
         while not stop.is_set():
             link, kept = self._ready(name, stop, settings, notice, again)
             try:
-                refusal = link.refusal(self._patience)
+                refusal = link.refusal(self.patience)
             except BaseException:  # Ctrl-C too: it is not left open
                 link.shut()
                 raise
@@ -219,7 +220,7 @@ class ConnectionFactory:
         link, kept = self._take(stop, notice, again, PooledConnection)
         try:
             # where that cannot be done, the link refuses
-            link.begin_dress(settings, join=self.join, patience=self._patience)
+            link.begin_dress(settings, join=self.join, patience=self.patience)
         except BaseException:  # Ctrl-C too: it is not left open
             link.shut()
             raise

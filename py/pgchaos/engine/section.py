@@ -208,9 +208,11 @@ class Section:
 
     def close(self) -> None:
         """End the connection."""
-        self._deadline = time.monotonic() + _PATIENCE
-        self._heard()
+        self._deadline = time.monotonic() + self._door.patience
         if self._link is not None:
+            self._link.impatient = True
+            self._heard()
+            self._link.impatient = False
             self._link.close()
             self._link = None
 
