@@ -1,4 +1,4 @@
-"""What reaches beyond a schema: statements, and functions, each with its reason."""
+"""What `sandbox schema` refuses: statements and functions with an effect outside the schema, each with its reason."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 _ADVISORY = "an advisory lock belongs to the whole database"
 _CHANNEL = "a channel belongs to the whole database"
 _PREPARED = "a prepared transaction belongs to the whole server"
-_SEARCH_PATH = "the schema of the sandbox stands first on the search_path, and would be lost"
-_SERIALIZABLE = "serializable transactions of other scenarios in the database have a part in who fails"
+_SEARCH_PATH = "the schema of the sandbox is first on the search_path, and would be lost"
+_SERIALIZABLE = "serializable transactions of other scenarios in the database may make it fail, or fail by it"
 _SHARED = "it belongs to no schema, and other scenarios see it"
 _SERVER = "it concerns the whole server"
 
@@ -22,26 +22,26 @@ _OPTIONS = r"(?: verbose)?(?: \( [^()]* \))?"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Something that is refused.
+    """A statement or function that is refused.
 
     Args:
         pattern: of a statement, or of a function's name.
-        said: what the message calls it; `{}` is the first group of the pattern in capitals.
+        subject: its name in the message; `{}` is the first group of the pattern in capitals.
         reason: why it is refused.
     """
 
     pattern: re.Pattern[str]
-    said: str
+    subject: str
     reason: str
 
     @property
     def concerns_neighbours(self) -> bool:
-        """Whether it is refused only because other scenarios work in the database, and nothing of it stays there."""
+        """Whether only other scenarios in the database are the reason, and nothing of it remains there."""
         return self.reason in (_CHANNEL, _SERIALIZABLE, _ADVISORY)
 
 
 def _rules(*rows: tuple[str, str, str]) -> tuple[Rule, ...]:
-    return tuple(Rule(re.compile(pattern), said, reason) for pattern, said, reason in rows)
+    return tuple(Rule(re.compile(pattern), subject, reason) for pattern, subject, reason in rows)
 
 
 STATEMENTS = _rules(
@@ -73,7 +73,7 @@ STATEMENTS = _rules(
     (r"set(?: local| session)? schema\b", "SET SCHEMA", _SEARCH_PATH),
     (r"alter\b.* set schema\b", "SET SCHEMA", "what it moves leaves the schema of the sandbox"),
     (r"reset (?:\"_)?search_path\b", "RESET search_path", _SEARCH_PATH),
-    (r"(reset|discard) all\b", "{} ALL", "it resets the search_path, on which the schema of the sandbox stands"),
+    (r"(reset|discard) all\b", "{} ALL", "it resets the search_path, which the schema of the sandbox must be on"),
     (r"(?:.* )?set_config \( e?'_search_path'", "set_config('search_path', …)", _SEARCH_PATH),
     (
         r"(?:.* )?set_config \( '_(?:default_)?transaction_isolation' , '_serializable'",
@@ -94,10 +94,8 @@ STATEMENTS = _rules(
     (r"(grant|revoke) (?!.* on ).* (?:to|from) ", "{} of a role", "roles belong to the whole server"),
     (r"lock\b.*? (pg_(?!temp\b)\w+)", "LOCK of a system catalog", "every session needs it"),
 )
-"""Statements, matched from their beginning.
-
-A statement is written here as its pieces with a space between each two: words in small letters, a quoted identifier as
-`"_name"`, a string as `'_text'`, both without spaces inside and cut short.
+"""Statements, matched from their beginning, as tokens with a space between: words in lower case, quoted identifiers as
+`"_name"`, strings as `'_text'`, both without spaces inside and cut short.
 """
 
 FUNCTIONS = _rules(
@@ -110,7 +108,7 @@ FUNCTIONS = _rules(
         "{}()",
         "large objects belong to no schema",
     ),
-    (r"dblink(?:_\w+)?", "{}()", "the connection that it makes has another search_path, and nobody watches it"),
+    (r"dblink(?:_\w+)?", "{}()", "its connection has another search_path, and is not monitored"),
     (r"pg_(?:create|drop|copy)_\w*replication_slot|pg_replication_(?:origin|slot)_\w+", "{}()", _SHARED),
     (
         r"pg_(?:reload_conf|rotate_logfile|switch_wal|create_restore_point|promote|wal_replay_\w+|stat_reset\w*"
@@ -119,10 +117,10 @@ FUNCTIONS = _rules(
         _SERVER,
     ),
 )
-"""Functions of the server and its extensions, by their whole name."""
+"""Functions of the server and its extensions, by name."""
 
 TOOLKIT = _rules(
     (r"snapshot|unchanged", "chaos.{}()", "snapshots of all scenarios in the database are kept in one place, by name"),
     (r"clear_faults", "chaos.{}()", "without a table it clears the faults of all scenarios in the database"),
 )
-"""Functions of the schema chaos, by their whole name; the others tell one scenario's sessions from another's."""
+"""Functions of the schema chaos, by name; the others distinguish the sessions of scenarios."""

@@ -170,7 +170,7 @@ def _is_harmless(name: str, arguments: Sequence[SqlToken]) -> bool:
 
 
 def _rule_text(rule: Rule, groups: str) -> str:
-    return f"`{rule.said.format(groups)}` reaches beyond the schema of `sandbox schema`: {rule.reason}; {_WAY_OUT}"
+    return f"`{rule.subject.format(groups)}` reaches beyond the schema of `sandbox schema`: {rule.reason}; {_WAY_OUT}"
 
 
 def _name_text(name: Qualified, extensions: frozenset[str]) -> str:
