@@ -80,12 +80,22 @@ def _docs() -> str:
     return "\n".join(map(str, (*sorted((SHARE / "sql").glob("*.md")), SHARE / "pgtap" / "README.md")))
 
 
+def _directives() -> str:
+    from pgchaos.language.directive_table import directive_reference, fault_reference
+
+    return f"{directive_reference()}\n\n{fault_reference()}"
+
+
 def _examples() -> str:
     return str(SHARE / "sql")
 
 
 _ANSWERS: dict[str, tuple[Callable[[], str], str]] = {
     "--docs": (_docs, "print the paths of the documentation: the language, searching, isolation specs, the toolkit"),
+    "--directives": (
+        _directives,
+        "print the tables of all directives and faults, as in the documentation",
+    ),
     "--examples": (
         _examples,
         "print the folder of the scenarios that pgchaos brings, to be copied: "

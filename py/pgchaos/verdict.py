@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pgchaos.language.header_model import Xfail, holds
+from pgchaos.language.header_model import Xfail, applies
 from pgchaos.language.model import Mutant, Scenario
 from pgchaos.results import Failure, FailureKind, RunResult
 
@@ -56,7 +56,7 @@ def judge(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -
 
 def xfails_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Xfail, ...]:
     """List the xfails of a scenario that apply to the values of a matrix."""
-    return tuple(xfail for xfail in scenario.xfails if holds(xfail.when, variables))
+    return tuple(xfail for xfail in scenario.xfails if applies(xfail.when, variables))
 
 
 def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:

@@ -9,7 +9,7 @@ from pgchaos.engine.faults.fault_counter import FaultCounter
 from pgchaos.engine.run_settings import Replay, RunSettings
 from pgchaos.language.mutation import mutated
 from pgchaos.language.reader import read
-from pgchaos.language.search_choices import drawn
+from pgchaos.language.search_choices import drawn_variables
 from pgchaos.language.section_items import Fault
 from pgchaos.results import Record, RunResult
 from pgchaos.schedule.wait_rules import Actor
@@ -112,7 +112,7 @@ def test_a_chosen_fault_is_replayed_by_its_value(play: Play) -> None:
     play(torn("terminate", "", "retry 57P01 08006 unknown"))
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
     for step in ("2", "5"):
-        replay = Replay(values={drawn(scenario, {})[0].name: step})
+        replay = Replay(values={drawn_variables(scenario, {})[0].name: step})
         result = run(scenario, {}, play.server, RunSettings(1, replay=replay))
         assert struck(result) == [step]
 

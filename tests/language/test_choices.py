@@ -9,7 +9,7 @@ import pytest
 from pgchaos.language.model import Scenario
 from pgchaos.language.mutation import mutated, sessions_of
 from pgchaos.language.reader import read
-from pgchaos.language.search_choices import drawn, has_floating_fault
+from pgchaos.language.search_choices import drawn_variables, has_floating_fault
 from pgchaos.language.section_items import Fault
 
 FAULT = "-- chaos:fault terminate at any step\nSELECT 1;\nSELECT 2;\n"
@@ -32,7 +32,7 @@ def scenario(folder: Path, text: str) -> Scenario:
 
 def names(scenario: Scenario, **variables: str) -> dict[str, str | None]:
     """Give the names of what is drawn, and the greatest value of each."""
-    return {given.name: given.high for given in drawn(scenario, variables)}
+    return {given.name: given.high for given in drawn_variables(scenario, variables)}
 
 
 def test_faults_at_the_same_line_of_several_files(folder: Path) -> None:

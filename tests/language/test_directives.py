@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgchaos.language.directives import WORDS, Directive, directive
+from pgchaos.language.directive_table import DIRECTIVES
+from pgchaos.language.directives import Directive, find_directive
 from pgchaos.language.reader import is_scenario
 
 
@@ -19,7 +20,7 @@ from pgchaos.language.reader import is_scenario
     ],
 )
 def test_a_directive_is_its_word_and_the_rest_of_its_line(comment: str, word: str, text: str) -> None:
-    assert directive(comment) == Directive(word, text)
+    assert find_directive(comment) == Directive(word, text)
 
 
 @pytest.mark.parametrize(
@@ -59,11 +60,11 @@ def test_a_directive_is_its_word_and_the_rest_of_its_line(comment: str, word: st
     ],
 )
 def test_a_slip_is_told_with_what_was_meant(comment: str, word: str) -> None:
-    found = directive(comment)
+    found = find_directive(comment)
     assert found is not None
     assert found.word == word
-    assert found.slip
-    assert f"`{word}`" in found.slip or f"-- chaos:{word}" in found.slip
+    assert found.mistake
+    assert f"`{word}`" in found.mistake or f"-- chaos:{word}" in found.mistake
 
 
 @pytest.mark.parametrize(
@@ -93,18 +94,18 @@ def test_a_slip_is_told_with_what_was_meant(comment: str, word: str) -> None:
     ],
 )
 def test_prose_is_no_directive(comment: str) -> None:
-    assert directive(comment) is None
+    assert find_directive(comment) is None
 
 
-@given(st.sampled_from(sorted(WORDS)), st.text(st.characters(exclude_characters="\n\r")))
+@given(st.sampled_from(sorted(DIRECTIVES)), st.text(st.characters(exclude_characters="\n\r")))
 def test_whatever_follows_its_word_a_directive_stays_one(word: str, text: str) -> None:
-    found = directive(f"-- chaos:{word} {text}")
+    found = find_directive(f"-- chaos:{word} {text}")
     assert found == Directive(word, text.strip())
 
 
 @given(st.text(st.characters(exclude_characters="\n")))
 def test_a_comment_about_anything_is_judged_without_error(text: str) -> None:
-    directive("--" + text)
+    find_directive("--" + text)
 
 
 @pytest.mark.parametrize(

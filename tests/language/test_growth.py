@@ -13,7 +13,7 @@ from pgchaos.language import meta_arguments, psql_scanner
 from pgchaos.language.assertions import asserting_functions
 from pgchaos.language.meta_arguments import MOST_ESCAPES, MOST_PIECES
 from pgchaos.language.model import Scenario
-from pgchaos.language.mutant_texts import spots
+from pgchaos.language.mutant_texts import find_texts
 from pgchaos.language.parser import LONGEST_DIRECTIVE
 from pgchaos.language.problems import ScenarioError
 from pgchaos.language.psql_scanner import COPY_CROWDED, MOST_CUTS, MOST_VARIABLES, scan
@@ -136,7 +136,7 @@ def test_functions_that_call_one_another_are_gone_through_once(tmp_path: Path) -
 
 def test_a_text_with_many_replaces_is_gone_through_once() -> None:
     wanted = {f"{number}+" for number in range(100)}
-    found = spots(["SELECT 1+2", "SELECT 21+3+3"], wanted)
+    found = find_texts(["SELECT 1+2", "SELECT 21+3+3"], wanted)
     assert {text: tuple(spot) for text, spot in found.items()} == {
         "1+": (2, 0),
         "21+": (1, 1),
@@ -144,9 +144,9 @@ def test_a_text_with_many_replaces_is_gone_through_once() -> None:
     }
     # what overlaps is replaced once; nothing reaches from one statement into the next
     overlapping = {*wanted, "aa", "ab", "x" * 40}
-    assert spots(["aaa", "b", "x" * 41], overlapping) == {"aa": (1, 0), "x" * 40: (1, 2)}
+    assert find_texts(["aaa", "b", "x" * 41], overlapping) == {"aa": (1, 0), "x" * 40: (1, 2)}
     few = {"aa", "ab", "x" * 40}
-    assert spots(["aaa", "b", "x" * 41], few) == spots(["aaa", "b", "x" * 41], overlapping)
+    assert find_texts(["aaa", "b", "x" * 41], few) == find_texts(["aaa", "b", "x" * 41], overlapping)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,8 @@ def test_what_stands_behind_copy_in_its_line_is_read_some_hundred_times_and_then
 def test_a_directive_is_not_longer_than_anybody_can_have_meant(tmp_path: Path) -> None:
     path = tmp_path / "t.sql"
     path.write_text(scenario(head=f"-- chaos:title {'x' * LONGEST_DIRECTIVE}\n"))
-    with pytest.raises(ScenarioError, match=r"^t\.sql:1: `title`: a directive is no longer than 1,000,000 characters$"):
+    said = r"^t\.sql:1: `title`: a directive must not be longer than 1,000,000 characters$"
+    with pytest.raises(ScenarioError, match=said):
         read(path, "t.sql")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pgchaos.language.arguments import DirectiveError
-from pgchaos.language.error_codes import code, conditions
+from pgchaos.language.error_codes import conditions, parse_code
 from pgchaos.language.section_items import Code
 
 # looked for without importing it: the package looks for a runtime folder of the user when imported
@@ -29,7 +29,7 @@ def test_every_condition_of_plpgsql_is_known_with_its_sqlstates() -> None:
 
 @pytest.mark.parametrize("word", ["40001", "P0001", "XX000", "HV00A", "MYERR", "12345"])
 def test_every_sqlstate_may_be_named(word: str) -> None:
-    assert code(word, "expect") == Code(word, (word,))
+    assert parse_code(word, "expect") == Code(word, (word,))
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def test_every_sqlstate_may_be_named(word: str) -> None:
         ("unique", "neither a SQLSTATE nor a condition name, did you mean `unique_violation`?"),
         ("Unique_Violation", "did you mean `unique_violation`?"),
         ("deadlock", "did you mean `deadlock_detected`?"),
-        ("01000", "is no error"),
+        ("01000", "is not an error"),
         ("no_data", "is neither"),
         ("unknown", "`retry unknown`"),
     ],
 )
 def test_what_is_no_error_is_refused_with_what_was_meant(word: str, said: str) -> None:
     with pytest.raises(DirectiveError) as caught:
-        code(word, "expect")
+        parse_code(word, "expect")
     assert said in str(caught.value)

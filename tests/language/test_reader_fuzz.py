@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pgchaos.language.directives import WORDS
+from pgchaos.language.directive_table import DIRECTIVES
 from pgchaos.language.model import Scenario, Session
 from pgchaos.language.problems import ScenarioError
 from pgchaos.language.reader import is_scenario, read, variants
@@ -33,7 +33,7 @@ SQL = [
 
 directives = st.builds(
     lambda word, args: f"-- chaos:{word} {' '.join(args)}",
-    st.sampled_from(sorted(WORDS)),
+    st.sampled_from(sorted(DIRECTIVES)),
     st.lists(st.sampled_from(PIECES), max_size=6),
 )
 lines = st.one_of(directives, st.sampled_from(SQL), st.text(max_size=12))

@@ -161,9 +161,10 @@ def test_a_seed_that_nobody_gave_is_drawn_and_printed(project: Project) -> None:
     [
         ("seed=x", "'x' is no seed"),
         ("seed=-1", "'-1' is no seed"),
-        ("timeout=30", "'30' is no time"),
+        ("timeout=30", "'30' is not a time"),
+        ("timeout=25h", "'25h' is too short or too long"),
         ("timeout=0s", "'0s' is too short"),
-        ("timeout=s", "'s' is no time"),
+        ("timeout=s", "'s' is not a time"),
         ("clones=many", "'many' is no number of databases"),
         ("pg_bindir=/nowhere/bin", "there is no '/nowhere/bin'"),
         ("pgtap_sql=/nowhere/pgtap.sql", "there is no '/nowhere/pgtap.sql'"),
@@ -183,6 +184,8 @@ def test_a_bad_value_is_told_in_one_line(project: Project, said: str, told: str)
         assert line.startswith(f"ERROR: {source}: {told}")
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("5ms", 0.005), ("30s", 30), ("1.5s", 1.5), ("2min", 120)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5ms", 0.005), ("30s", 30), ("1.5s", 1.5), ("2min", 120), ("24h", 86_400)]
+)
 def test_times(text: str, seconds: float) -> None:
     assert duration(text) == pytest.approx(seconds)

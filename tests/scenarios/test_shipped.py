@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine.meeting_notes import unsteered
 from pgchaos.engine.run_settings import RunSettings
-from pgchaos.language.header_model import holds
+from pgchaos.language.header_model import applies
 from pgchaos.language.model import Mutant, Scenario, Session
 from pgchaos.language.mutation import mutants_in_force, mutated
 from pgchaos.language.reader import read, variants
@@ -85,7 +85,7 @@ def test_it_passes_or_fails_as_it_is_known_to(shipped: Scenario, private_server:
         result = played(shipped, variables, private_server)
         assert result.remarks == []
         verdict = judge(shipped, variables, result)
-        known = any(holds(xfail.when, variables) for xfail in shipped.xfails)
+        known = any(applies(xfail.when, variables) for xfail in shipped.xfails)
         assert verdict.outcome == ("xfailed" if known else "passed"), verdict.failures
 
 

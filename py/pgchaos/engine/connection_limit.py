@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pgchaos.language.header_model import holds
+from pgchaos.language.header_model import applies
 from pgchaos.language.model import Scenario
 from pgchaos.results import Failure
 from pgchaos.server import Server
@@ -47,6 +47,6 @@ def too_many(scenario: Scenario, variables: Mapping[str, str], server: Server) -
 
 def _own(scenario: Scenario, variables: Mapping[str, str]) -> int:
     for setting in scenario.server:
-        if setting.name.lower() == "max_connections" and holds(setting.when, variables) and setting.value.isdigit():
+        if setting.name.lower() == "max_connections" and applies(setting.when, variables) and setting.value.isdigit():
             return int(setting.value)
     return MOST_CONNECTIONS

@@ -13,7 +13,7 @@ from pgchaos.language.encodings import encoding_named
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Form, Meta, Parts, Send, Statement, Variable
 from pgchaos.language.substitution import TooLong, assignment, echo_text, evaluate, find_misread, render, render_to_send
-from pgchaos.language.suggestions import meant
+from pgchaos.language.suggestions import suggest
 
 _SHOWN = 60
 """Characters of a variable's value that the report shows."""
@@ -191,7 +191,7 @@ class Interpreter:
             Wrong: it is not set, or it is no boolean.
         """
         if name not in self.variables:
-            raise Wrong(f"the variable {name} is not set{meant(name, self.variables)}")
+            raise Wrong(f"the variable {name} is not set{suggest(name, self.variables)}")
         held = parse_boolean(self.variables[name])
         if held is None:
             raise Wrong(f'the variable {name} is "{self.variables[name]}", not a boolean (true, false, on, off, 1, 0),')
@@ -204,7 +204,7 @@ class Interpreter:
     def _unset(self, parts: Iterable[str | Variable]) -> Iterator[str]:
         for part in parts:
             if isinstance(part, Variable) and part.form is not Form.TEST and part.name not in {*self.variables, *NAMES}:
-                yield f"the variable {part.name} is not set{meant(part.name, self.variables)}"
+                yield f"the variable {part.name} is not set{suggest(part.name, self.variables)}"
 
     def render(self, parts: Parts) -> str:
         """Put the variables into a text.

@@ -85,7 +85,7 @@ def _too_short(sessions: Iterable[Session], spans: Mapping[str, _Span]) -> Itera
     """Name sessions that were repeated as a load beside another one, and ended long before it."""
     for session in sessions:
         own = spans.get(session.name)
-        if own is None or session.repeat == 1 or session.beside:
+        if own is None or session.repeat == 1 or session.repeat_while:
             continue
         for name, other in spans.items():
             length, beside = other.end - other.begin, own.beside(other)

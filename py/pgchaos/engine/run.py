@@ -27,7 +27,7 @@ from pgchaos.engine.run_settings import RunSettings
 from pgchaos.engine.section import Done, Hear, Section
 from pgchaos.engine.stop import Stop
 from pgchaos.engine.text_search import mentions
-from pgchaos.language.header_model import Leave, holds
+from pgchaos.language.header_model import Leave, applies
 from pgchaos.language.model import Scenario
 from pgchaos.language.model import Section as Part
 from pgchaos.language.section_items import CHOICE, Item
@@ -202,7 +202,7 @@ class Run:
                     found += new
             elif alone:
                 found += self._looks.ask(lambda link: leaks.sessions(link, self._pids))
-        leaves = [w for w in self._scenario.leaves if holds(w.when, self._variables)]
+        leaves = [w for w in self._scenario.leaves if applies(w.when, self._variables)]
         self._judge_leaks(found, leaves, complete=complete)
 
     def _rows(self, query: str) -> list[Thing]:

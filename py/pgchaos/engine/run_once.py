@@ -13,7 +13,7 @@ from pgchaos.engine.run import Look, Run
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.engine.text_search import mentions
 from pgchaos.language.fault_kinds import disks_of
-from pgchaos.language.header_model import holds
+from pgchaos.language.header_model import applies
 from pgchaos.language.model import Scenario
 from pgchaos.language.plain_files import Contents, connects_again, contents_for
 from pgchaos.results import Failure, RunResult
@@ -95,5 +95,5 @@ def _sandbox(scenario: Scenario, variables: Mapping[str, str], server: Server) -
         again = scenario.plain and not mentions(scenario, MARKS) and not connects_again(scenario)
         contents = contents_for(scenario.statements()) if scenario.plain else Contents.TOOLKIT
         return server.sandbox(scenario.extensions, schema=schema, again=again, contents=contents)
-    settings = {one.name: one.value for one in scenario.server if holds(one.when, variables)}
+    settings = {one.name: one.value for one in scenario.server if applies(one.when, variables)}
     return server.own_sandbox(scenario.extensions, settings, disks_of(scenario))

@@ -118,8 +118,8 @@ class SessionRunner:
     def _goes_on(self) -> bool:
         """Say whether the next iteration is to be made, at the end of one."""
         session = self._session
-        if session.beside:
-            return not self._cast.stage.has_ended(session.beside)
+        if session.repeat_while:
+            return not self._cast.stage.has_ended(session.repeat_while)
         if not session.until:
             return True
         try:

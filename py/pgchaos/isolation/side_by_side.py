@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from pgchaos.isolation.model import Spec
-from pgchaos.language.schedules import interleaved
+from pgchaos.language.schedules import count_interleavings
 
 _CREATED = re.compile(
     r"\bCREATE\s+(ROLE|USER|GROUP|TABLESPACE|DATABASE|SUBSCRIPTION)\s+(?!MAPPING\b)(?:\"([^\"]+)\"|([\w$]+))",
@@ -131,7 +131,7 @@ def effort(spec: Spec) -> float:
         times = len(spec.written)
         launched = sum(map(len, spec.written))
     else:
-        times = min(interleaved(steps, _MOST), _MOST)
+        times = min(count_interleavings(steps, _MOST), _MOST)
         launched = times * sum(steps)
     blocks = len(spec.setups) + (spec.teardown is not None)
     blocks += sum((s.setup is not None) + (s.teardown is not None) for s in spec.sessions)

@@ -1,33 +1,36 @@
-"""What stands behind a directive's name, cut into words, and taken from left to right."""
+"""The arguments of a directive: split into tokens, and read from left to right."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from pgchaos.language.suggestions import NAME, keyword, meant
+from pgchaos.language.durations import LONGEST, parse_duration
+from pgchaos.language.header_model import Matrix, When
+from pgchaos.language.problems import Place
+from pgchaos.language.suggestions import misspelt_keyword, nearest, suggest
 
 _TOKEN = re.compile(r"\s*(?:'([^']*(?:''[^']*)*)'|(,|>=|<=|[=<>])|([^\s,'=<>]+)|('))")
 _SIGN = re.compile(r"[',=<>]")
 _COUNT = re.compile(r"[0-9]{1,9}")
-_TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|min|h)")
-_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
-_DAY = 86_400.0
+_NAME = re.compile(r"[^\W\d][\w-]*")
+_SESSION = re.compile(r"([^\W\d][\w-]*)(?:\[([1-9][0-9]{0,8})\])?")
+_QUOTED_FIRST = re.compile(r"'[^']*(?:''[^']*)*'")
+_CONDITION = re.compile(r"\s*(\w+)\s*(=?)")
 
 
 class DirectiveError(Exception):
-    """What is wrong with one directive, and what was meant; its place is known to who called."""
+    """What is wrong with one directive. The caller knows its line."""
+
+
+class UnknownMatrix(DirectiveError):
+    """A condition names a matrix or value that does not exist; not reported where a matrix could not be read."""
 
 
 class Token(NamedTuple):
-    """A word, a sign, or a text in quotes.
-
-    Args:
-        text: without its quotes.
-        quoted: whether it stood in quotes.
-    """
+    """A word, a sign, or a text that is written in quotes; `text` is without them."""
 
     text: str
     quoted: bool
@@ -36,127 +39,147 @@ class Token(NamedTuple):
         return "'" + self.text.replace("'", "''") + "'" if self.quoted else self.text
 
 
-def cut(word: str, text: str) -> list[Token]:
-    """Cut arguments into words, signs and quoted texts.
-
-    Args:
-        word: the directive's name, for messages.
-        text: what stands behind it.
-
-    Returns:
-        The tokens in order.
-
-    Raises:
-        Wrong: a quote does not end.
-    """
+def _tokenize(word: str, text: str) -> list[Token]:
     if _SIGN.search(text) is None:
         return [Token(bare, False) for bare in text.split()]
     tokens = []
     for found in _TOKEN.finditer(text):
-        kind = found.lastindex
-        if kind == 4:
+        group = found.lastindex
+        if group == 4:
             raise DirectiveError(f"`{word}`: a quote does not end in this line; within quotes '' stands for '")
-        tokens.append(Token(found[1].replace("''", "'"), True) if kind == 1 else Token(found[kind or 0], False))
+        tokens.append(Token(found[1].replace("''", "'"), True) if group == 1 else Token(found[group or 0], False))
     return tokens
 
 
 class Args:
-    """A directive's arguments, taken one by one.
+    """The arguments of one directive. Every method raises DirectiveError where what is written does not fit.
 
     Args:
         word: the directive's name, for messages.
-        text: what stands behind it.
-        usage: how it is written, for messages.
+        text: everything behind it on its line.
+        usage: how the directive is written, for messages.
+        place: its line.
 
-    Raises:
-        Wrong: by every method, when what stands there does not fit.
+    Attributes:
+        text: the same; without the condition, once that is read.
+        when: the condition that ends the line, once it is read.
     """
 
-    __slots__ = ("at", "tokens", "usage", "word")
+    __slots__ = ("_at", "_tokens", "place", "text", "usage", "when", "word")
 
-    def __init__(self, word: str, text: str, usage: str) -> None:
+    def __init__(self, word: str, text: str, usage: str, place: Place) -> None:
         self.word = word
+        self.text = text
         self.usage = usage
-        self.tokens = cut(word, text)
-        self.at = 0
+        self.place = place
+        self.when: When | None = None
+        self._tokens: list[Token] | None = None
+        self._at = 0
 
-    def wrong(self, what: str) -> DirectiveError:
-        """Make an error that ends by saying how the directive is written."""
-        return DirectiveError(f"`{self.word}`: {what}; it is written `{self.usage}`")
+    @property
+    def tokens(self) -> list[Token]:
+        """All tokens. Free text is never split: it may hold a single quote."""
+        if self._tokens is None:
+            self._tokens = _tokenize(self.word, self.text)
+        return self._tokens
 
-    def misspelt(self) -> DirectiveError | None:
-        """Make an error of what comes next where it is nearly a keyword of more than one word, as `upto` is."""
-        ahead = [token.text for token in itertools.takewhile(lambda token: not token.quoted, self.tokens[self.at :])]
-        found = keyword(ahead, self.usage)
-        if found is None:
-            return None
-        return DirectiveError(f"`{self.word}`: `{found[0]}` is not understood, did you mean `{found[1]}`?")
+    # messages
 
-    def more(self) -> bool:
-        """Say whether something is left."""
-        return self.at < len(self.tokens)
+    def error(self, what: str, hint: str = "") -> DirectiveError:
+        """Make an error that ends with a hint, or else with how the directive is written."""
+        return DirectiveError(f"`{self.word}`: {what}{hint or f'; it is written `{self.usage}`'}")
 
-    def peek(self) -> str | None:
-        """Look at the next word or sign; None at the end and for a text in quotes."""
-        if self.at < len(self.tokens):
-            token = self.tokens[self.at]
-            return None if token.quoted else token.text
-        return None
-
-    def take(self, what: str) -> Token:
-        """Take the next token, whatever it is; `what` names it in the error for the end of the line."""
-        if self.at >= len(self.tokens):
-            raise self.wrong(f"{what} is missing")
-        self.at += 1
-        return self.tokens[self.at - 1]
-
-    def took(self, *words: str) -> bool:
-        """Take these words if they come next, all or none of them."""
-        ahead = self.tokens[self.at : self.at + len(words)]
-        if [token.text for token in ahead if not token.quoted] != [*words]:
-            return False
-        self.at += len(words)
-        return True
-
-    def need(self, word: str) -> None:
-        """Take a word that must come next."""
-        if not self.took(word):
-            raise self.wrong(f"`{word}` {self.instead()}")
-
-    def instead(self) -> str:
-        """Say what stands where something else should."""
-        if self.at < len(self.tokens):
-            return f"should stand where `{self.tokens[self.at]}` stands"
+    def missing(self) -> str:
+        """Say what is written where something else is required."""
+        if self.has_more():
+            return f"is required, not `{self.tokens[self._at]}`"
         return "is missing"
 
+    def misspelt(self) -> DirectiveError | None:
+        """Make an error of the next tokens where they are nearly a keyword of several words, as `upto` is."""
+        rest = itertools.takewhile(lambda token: not token.quoted, self.tokens[self._at :])
+        keyword = misspelt_keyword([token.text for token in rest], self.usage)
+        if keyword is None:
+            return None
+        return DirectiveError(f"`{self.word}`: `{keyword[0]}` is not understood, did you mean `{keyword[1]}`?")
+
+    def unexpected(self, hint: str = "") -> DirectiveError:
+        """Make an error of the next token; `hint` ends its message, where the caller knows what was meant."""
+        return self.misspelt() or self.error(f"`{self.tokens[self._at]}` is not understood here", hint)
+
+    # tokens
+
+    def has_more(self) -> bool:
+        """Whether a token is left."""
+        return self._at < len(self.tokens)
+
+    def peek(self, ahead: int = 0) -> str | None:
+        """The next word or sign; None at the end, and for a text in quotes."""
+        token = self.tokens[self._at + ahead] if self._at + ahead < len(self.tokens) else None
+        return None if token is None or token.quoted else token.text
+
+    def take(self, what: str = "an argument") -> Token:
+        """Take the next token; `what` names it in the message for the end of the line."""
+        if not self.has_more():
+            raise self.error(f"{what} is missing")
+        self._at += 1
+        return self.tokens[self._at - 1]
+
+    def accept(self, *words: str) -> bool:
+        """Take these words if they come next: all, or none of them."""
+        ahead = self.tokens[self._at : self._at + len(words)]
+        if [token.text for token in ahead if not token.quoted] != [*words]:
+            return False
+        self._at += len(words)
+        return True
+
+    def expect(self, word: str) -> None:
+        """Take a word that must come next."""
+        if not self.accept(word):
+            raise self.error(f"`{word}` {self.missing()}")
+
+    def end(self) -> None:
+        """Require that no token is left."""
+        if self.has_more():
+            raise self.unexpected()
+
+    # values
+
     def name(self, what: str) -> str:
-        """Take a name of a session, step, barrier or signal."""
+        """Take the name of a session, step, barrier or signal."""
         token = self.take(f"the name of {what}")
-        if token.quoted or not NAME.fullmatch(token.text):
+        if token.quoted or not _NAME.fullmatch(token.text):
             raise DirectiveError(
-                f"`{self.word}`: `{token}` is no name for {what}: a name is one word of letters, digits, underscores"
+                f"`{self.word}`: `{token}` is not a name for {what}: a name is one word of letters, digits, underscores"
                 " and hyphens that begins with a letter or underscore"
             )
         return token.text
+
+    def session(self, what: str) -> tuple[str, int | None]:
+        """Take `SESSION` or `SESSION[2]`: the name, and the connection from 1 or None for all of them."""
+        token = self.take(what)
+        found = None if token.quoted else _SESSION.fullmatch(token.text)
+        if found is None:
+            raise self.error(f"`{token}` is not a session; one connection of it is written SESSION[2]")
+        return found[1], int(found[2]) if found[2] else None
 
     def count(self, what: str) -> int:
         """Take a whole number from 1."""
         token = self.take(what)
         if token.quoted or not _COUNT.fullmatch(token.text) or int(token.text) < 1:
-            raise self.wrong(f"{what} is a whole number from 1, not `{token}`")
+            raise self.error(f"{what} must be a whole number from 1, not `{token}`")
         return int(token.text)
 
-    def time(self, what: str, *, zero: bool = False) -> float:
-        """Take a time with its unit; gives seconds."""
+    def duration(self, what: str, *, zero: bool = False) -> float:
+        """Take a time with its unit, at most one day; gives seconds."""
         token = self.take(what)
-        found = None if token.quoted else _TIME.fullmatch(token.text)
-        if found is None:
-            raise self.wrong(f"{what} is a number with its unit (5ms, 30s, 2min), not `{token}`")
-        seconds = float(found[1]) * _UNITS[found[2]]
-        if seconds > _DAY:
-            raise self.wrong(f"{what} is at most one day, not `{token}`")
+        seconds = None if token.quoted else parse_duration(token.text)
+        if seconds is None:
+            raise self.error(f"{what} must be a number with its unit (5ms, 30s, 2min), not `{token}`")
+        if seconds > LONGEST:
+            raise self.error(f"{what} must be at most one day, not `{token}`")
         if seconds == 0 and not zero:
-            raise self.wrong(f"{what} must be more than `{token}`")
+            raise self.error(f"{what} must be more than `{token}`")
         return seconds
 
     def choice(self, what: str, words: Iterable[str]) -> str:
@@ -164,17 +187,75 @@ class Args:
         known = list(words)
         token = self.take(f"the {what}")
         if token.quoted or token.text not in known:
-            raise DirectiveError(f"`{self.word}`: `{token}` is no {what}{meant(token.text, known)}")
+            article = "an" if what[0] in "aeiou" else "a"
+            raise DirectiveError(f"`{self.word}`: `{token}` is not {article} {what}{suggest(token.text, known)}")
         return token.text
 
     def quoted(self, what: str) -> str:
         """Take a text in quotes."""
         token = self.take(what)
         if not token.quoted:
-            raise self.wrong(f"{what} stands in quotes, as in '{token.text}'")
+            raise self.error(f"{what} must be in quotes, as in '{token.text}'")
         return token.text
 
-    def end(self) -> None:
-        """Make sure that nothing is left."""
-        if self.at < len(self.tokens):
-            raise self.misspelt() or self.wrong(f"`{self.tokens[self.at]}` is not understood here")
+    # the condition: … when NAME = value or value
+
+    def take_condition(self, matrix: Mapping[str, Matrix]) -> None:
+        """Take the condition off the end of the tokens.
+
+        Args:
+            matrix: the matrices of the file by name.
+
+        Raises:
+            UnknownMatrix: the condition names no matrix, or a value that its matrix does not have.
+            DirectiveError: it is not written as a condition.
+        """
+        tokens = self.tokens
+        for at in range(len(tokens) - 3, -1, -1):
+            if not tokens[at].quoted and tokens[at].text == "when" and str(tokens[at + 2]) == "=":
+                self.when = self._condition(tokens[at + 1 :], matrix)
+                del tokens[at:]
+                return
+
+    def take_condition_of_text(self, matrix: Mapping[str, Matrix]) -> None:
+        """Take the condition off the end of free text: the last ` when `, if the name of a matrix follows it.
+
+        Args:
+            matrix: the matrices of the file by name.
+
+        Raises:
+            UnknownMatrix: the name is nearly that of a matrix, or the matrix does not have the value.
+            DirectiveError: the name of a matrix follows, but not a condition.
+        """
+        quoted = _QUOTED_FIRST.match(self.text)
+        begin = quoted.end() if quoted else 0
+        before, found, after = f" {self.text[begin:]}".rpartition(" when ")
+        name = _CONDITION.match(after) if found else None
+        if name is None or (name[1] not in matrix and not (name[2] and nearest(name[1], matrix))):
+            return
+        self.when = self._condition(_tokenize(self.word, after), matrix)
+        self.text = (self.text[:begin] + before[1:]).strip()
+
+    def _condition(self, tokens: list[Token], matrix: Mapping[str, Matrix]) -> When:
+        tail = Args(self.word, "", self.usage, self.place)
+        tail._tokens = tokens
+        name = tail.take("the name of a matrix").text
+        if name not in matrix:
+            hint = suggest(name, matrix, none="; this file has no matrix")
+            raise UnknownMatrix(f"`{self.word}`: `when` names no matrix: `{name}`{hint}")
+        tail.expect("=")
+        values = [tail._value(name, matrix[name].values)]
+        while tail.accept("or"):
+            values.append(tail._value(name, matrix[name].values))
+        if tail.has_more():
+            raise DirectiveError(
+                f"`{self.word}`: `{tail.take()}` is not understood behind `when`; it is written"
+                f" `when {name} = value or value`, a value with a space in quotes"
+            )
+        return When(name, tuple(values))
+
+    def _value(self, name: str, known: Collection[str]) -> str:
+        value = self.take(f"a value of `{name}`").text
+        if value not in known:
+            raise UnknownMatrix(f"`{self.word}`: `{value}` is not a value of `{name}`{suggest(value, known)}")
+        return value

@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import count
 from typing import Literal, TypeAlias
 
-from pgchaos.language.header_model import holds
+from pgchaos.language.header_model import applies
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Section, Session
 from pgchaos.language.pgtap_functions import FUNCTIONS, own_functions
@@ -387,7 +387,7 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
     parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions, *scenario.checks)
     for section in (*parts, *scenario.teardown):
         for item, branch in _branches(section.items, numbers):
-            if isinstance(item, Expect) and holds(item.when, variables):
+            if isinstance(item, Expect) and applies(item.when, variables):
                 found.append(Written("expect", item.place, branch=branch))
             elif isinstance(item, Statement):
                 if id(section) in checks:

@@ -1,8 +1,4 @@
-"""Errors as authors name them: a SQLSTATE, or a condition name as in PL/pgSQL's EXCEPTION clauses.
-
-The names are those of PostgreSQL's errcodes.txt (kind E), which psycopg carries as classes: UniqueViolation is
-unique_violation. A trailing `_` or `Ext` keeps Python's names apart, where one condition has two SQLSTATEs.
-"""
+"""Errors as authors name them: a SQLSTATE, or a condition name as in PL/pgSQL's EXCEPTION clauses."""
 
 from __future__ import annotations
 
@@ -20,8 +16,12 @@ _CLASSES_WITHOUT_ERRORS = ("00", "01", "02")
 
 @functools.lru_cache(maxsize=1)
 def conditions() -> dict[str, tuple[str, ...]]:
-    """Give every condition name with the SQLSTATEs that it stands for."""
-    # read on first need only: most files name SQLSTATEs, and the module is a large one
+    """Every condition name with the SQLSTATEs that it means.
+
+    They are those of PostgreSQL's errcodes.txt (kind E), which psycopg has as classes: UniqueViolation is
+    unique_violation. Where one condition has two SQLSTATEs, psycopg ends the second class in `_` or `Ext`.
+    """
+    # imported at the first use: the module is large, and most files name SQLSTATEs
     from psycopg import Error, errors
 
     found: dict[str, set[str]] = {}
@@ -29,29 +29,30 @@ def conditions() -> dict[str, tuple[str, ...]]:
         if isinstance(thing, type) and issubclass(thing, Error) and isinstance(thing.sqlstate, str):
             if thing.sqlstate.startswith(_CLASSES_WITHOUT_ERRORS):
                 continue
-            snake = _WORD_BEGINS.sub("_", name.rstrip("_").removesuffix("Ext")).lower()
-            found.setdefault(snake, set()).add(thing.sqlstate)
+            condition = _WORD_BEGINS.sub("_", name.rstrip("_").removesuffix("Ext")).lower()
+            found.setdefault(condition, set()).add(thing.sqlstate)
     return {name: tuple(sorted(states)) for name, states in found.items()}
 
 
-def code(word: str, where: str) -> Code:
-    """Read a SQLSTATE or a condition name.
+def parse_code(word: str, directive: str) -> Code:
+    """Parse a SQLSTATE or a condition name.
 
     Args:
         word: as written.
-        where: the directive that it stands in, for messages.
+        directive: in which it is written, for messages.
 
     Returns:
-        The error, with every SQLSTATE that it stands for.
+        The error, with every SQLSTATE that it means.
 
     Raises:
-        Wrong: it is neither.
+        DirectiveError: it is neither.
     """
-    # a condition name holds small letters, so what has none and is five long can only be a SQLSTATE
+    # a condition name is in small letters, so five capitals and digits can only be a SQLSTATE
     if _SQLSTATE.fullmatch(word):
         if word.startswith(_CLASSES_WITHOUT_ERRORS):
             raise DirectiveError(
-                f"`{where}`: `{word}` is no error: SQLSTATEs that begin with 00, 01 or 02 say success or warn"
+                f"`{directive}`: `{word}` is not an error: SQLSTATEs that begin with 00, 01 or 02 are successes and"
+                " warnings"
             )
         return Code(word, (word,))
     states = conditions().get(word)
@@ -59,46 +60,44 @@ def code(word: str, where: str) -> Code:
         return Code(word, states)
     if _SQLSTATE.fullmatch(word.upper()) and any(c.isdigit() for c in word):
         raise DirectiveError(
-            f"`{where}`: `{word}` is no SQLSTATE: its letters are capitals, did you mean `{word.upper()}`?"
+            f"`{directive}`: `{word}` is not a SQLSTATE: its letters must be capitals, did you mean `{word.upper()}`?"
         )
     if word == "unknown":
         raise DirectiveError(
-            f"`{where}`: `unknown`, the outcome of a lost COMMIT, can only be retried: `retry unknown`"
+            f"`{directive}`: `unknown`, the outcome of a lost COMMIT, can only be retried: `retry unknown`"
         )
     begins = (name for name in sorted(conditions()) if len(word) > 3 and name.startswith(word.lower()))
     near = nearest(word, conditions()) or next(begins, None)
     hint = f"did you mean `{near}`?" if near else "see the appendix on error codes in PostgreSQL's documentation"
-    raise DirectiveError(f"`{where}`: `{word}` is neither a SQLSTATE nor a condition name, {hint}")
+    raise DirectiveError(f"`{directive}`: `{word}` is neither a SQLSTATE nor a condition name, {hint}")
 
 
 def take_codes(args: Args, stops: tuple[str, ...] = (), *, unknown: bool = False) -> tuple[Code, ...]:
-    """Take errors up to the end of the line or a word that ends them.
+    """Take errors up to the end of the line, or to a word that ends them.
 
     Args:
         args: the directive's arguments.
         stops: words that end the list.
-        unknown: whether `unknown` (the outcome of a lost COMMIT) may be named too.
+        unknown: whether `unknown` (the outcome of a lost COMMIT) is allowed too.
 
     Returns:
         At least one error, in order.
 
     Raises:
-        Wrong: none is named, or one is not known.
+        DirectiveError: none is named, or one is not known.
     """
     codes: list[Code] = []
-    while args.more() and args.peek() not in stops:
-        at = args.at
-        token = args.take("an error")
-        if token.text == "," and not token.quoted:
+    while args.has_more() and args.peek() not in stops:
+        if args.accept(","):
             continue
-        if unknown and token.text == "unknown":
+        if unknown and args.accept("unknown"):
             codes.append(Code("unknown", ("unknown",)))
             continue
+        keyword = args.misspelt()
         try:
-            codes.append(code(token.text, args.word))
+            codes.append(parse_code(args.take().text, args.word))
         except DirectiveError as error:
-            args.at = at
-            raise args.misspelt() or error from None
+            raise keyword or error from None
     if not codes:
-        raise args.wrong("no error is named, such as 40001 or serialization_failure")
+        raise args.error("no error is named, such as 40001 or serialization_failure")
     return tuple(codes)

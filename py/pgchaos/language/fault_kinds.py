@@ -1,12 +1,109 @@
-"""What kinds of faults there are, and what each takes. Pure."""
+"""The kinds of faults: one table, from which parsing, validation and the reference in LANGUAGE.md come.
+
+engine/faults/actions.py holds the action of each kind that runs.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
 
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
 
-RUN = frozenset({"cancel", "terminate", "kill", "crash", "stop", "restart", "fill"})
-"""The kinds that are carried out; the others of the language are read only."""
+
+@dataclass(frozen=True, slots=True)
+class FaultForm:
+    """One way to write a kind of fault.
+
+    Args:
+        kind: its first word.
+        argument: the word that follows, or in capitals what kind of word it is (see faults._argument); '' for none.
+        strikes: what its target may be.
+        needs: what the scenario must have for it: nothing, `alone` (all sessions of the server feel it), or a server of
+            its own (somebody must start the server again, or give it its disks).
+        does: for the reference: what happens.
+        seen: for the reference: what a session sees.
+        runs: False where it is read, but not run yet.
+    """
+
+    kind: str
+    argument: str
+    strikes: Literal["a session", "a backend", "the server", "a connection"]
+    needs: Literal["nothing", "alone", "own server"]
+    does: str = ""
+    seen: str = ""
+    runs: bool = True
+
+
+FORMS = (
+    FaultForm(
+        "cancel", "", "a session", "nothing",
+        "cancels the statement that runs, as `pg_cancel_backend` does",
+        "57014; the connection stays",
+    ),
+    FaultForm(
+        "terminate", "", "a session", "nothing",
+        "ends the connection, as `pg_terminate_backend` does",
+        "57P01, the connection is lost",
+    ),
+    FaultForm(
+        "kill", "", "a backend", "alone",
+        "SIGKILL of one backend, or of a `PROCESS` of the server, as the out-of-memory killer sends it: the server ends"
+        " all its sessions and recovers",
+        "08006, all sessions",
+    ),
+    FaultForm(
+        "crash", "", "the server", "own server",
+        "SIGKILL of the whole server, like a power failure; it is started again at once",
+        "08006, all sessions",
+    ),
+    FaultForm(
+        "restart", "", "the server", "own server",
+        "fast shutdown, and start; a server that was stopped is started",
+        "57P01, all sessions",
+    ),
+    FaultForm(
+        "stop", "fast", "the server", "own server",
+        "the server stops, until a `restart` or until the sessions have ended",
+        "57P01; then 08001, nobody can connect",
+    ),
+    FaultForm(
+        "stop", "immediate", "the server", "own server",
+        "the same, without a checkpoint: the server recovers when it starts",
+        "08006; then 08001, nobody can connect",
+    ),
+    FaultForm(
+        "stop", "smart", "the server", "own server",
+        "open connections stay, new ones are refused",
+        "57P03 at connecting",
+    ),
+    FaultForm(
+        "fill", "connections", "the server", "alone",
+        "takes all connections that the server has left",
+        "53300 at connecting",
+    ),
+    FaultForm(
+        "fill", "disk", "the server", "own server",
+        "fills the disk of the tablespace `chaos_disk`; the scenario makes its tables there: `TABLESPACE chaos_disk`",
+        "53100 where more of it is needed",
+    ),
+    FaultForm(
+        "fill", "wal", "the server", "own server",
+        "fills the disk of the WAL: the server PANICs, and recovers when there is room",
+        "53100 or 08006 at writing, 08006 in all other sessions",
+    ),
+    FaultForm("cut", "", "a connection", "nothing", runs=False),
+    FaultForm("reset", "", "a connection", "nothing", runs=False),
+    FaultForm("stall", "TIME", "a connection", "nothing", runs=False),
+    FaultForm("latency", "TIME", "a connection", "nothing", runs=False),
+    FaultForm("damage", "RELATION", "the server", "nothing", runs=False),
+    FaultForm("promote", "", "the server", "nothing", runs=False),
+)  # fmt: skip
+
+KINDS: dict[str, tuple[FaultForm, ...]] = {
+    form.kind: tuple(other for other in FORMS if other.kind == form.kind) for form in FORMS
+}
 
 PROCESSES = {
     "checkpointer": "checkpointer",
@@ -18,60 +115,44 @@ PROCESSES = {
 
 _MIB = 1 << 20
 DISKS = {"disk": ("disk", 24 * _MIB), "wal": ("wal", 96 * _MIB)}
-"""What can be filled: the folder of the server that gets a file system of its own, and its size in bytes."""
+"""What `fill` can fill: the folder of the server that gets a file system of its own, and its size in bytes."""
 
 
-def of_server(fault: Fault) -> bool:
-    """Say whether a fault is felt by all sessions of the server.
+def form_of(fault: Fault) -> FaultForm:
+    """Find the row of the table that a fault is written by."""
+    forms = KINDS[fault.kind]
+    return next((form for form in forms if form.argument == fault.argument), forms[0])
 
-    Args:
-        fault: of a scenario.
-    """
-    return fault.kind in ("kill", "crash", "stop", "restart", "fill")
+
+def felt_by_server(fault: Fault) -> bool:
+    """Whether all sessions of the server feel a fault, not only those of the scenario."""
+    return form_of(fault).needs != "nothing"
 
 
 def needs_own_server(fault: Fault) -> bool:
-    """Say whether a fault is only for a server that the scenario has for itself.
-
-    Args:
-        fault: of a scenario.
-
-    Returns:
-        True where somebody has to start the server again, or to give it its disks.
-    """
-    return fault.kind in ("crash", "stop", "restart") or (fault.kind == "fill" and fault.argument in DISKS)
+    """Whether a fault needs a server that only this scenario uses."""
+    return form_of(fault).needs == "own server"
 
 
 def disks_of(scenario: Scenario) -> dict[str, int]:
-    """Tell which folders of a scenario's own server get a file system of their own, so that they can be filled.
+    """Find the folders of a scenario's own server that need a file system of their own, so that they can be filled.
 
     Args:
         scenario: as read.
 
     Returns:
-        The size in bytes of each.
+        The size of each in bytes.
     """
     return dict(disk for name, disk in DISKS.items() if name in scenario.fills)
 
 
-def waits_for_own(fault: Fault) -> bool:
-    """Say whether `when blocked` means the session in which the fault stands.
-
-    Args:
-        fault: of a scenario.
-    """
+def strikes_own_session(fault: Fault) -> bool:
+    """Whether `when blocked` of a fault means its own session: it names no other."""
     return fault.target is None or fault.target == "server" or fault.target in PROCESSES
 
 
-def told(fault: Fault) -> str:
-    """Write a fault as a file does, for the history and messages.
-
-    Args:
-        fault: of a scenario.
-
-    Returns:
-        Its kind and target: `kill of shop[2]`.
-    """
+def describe(fault: Fault) -> str:
+    """Write a fault for the history and messages: `kill of shop[2]`."""
     what = f"{fault.kind} {fault.argument}".strip()
     if fault.target is None:
         return what

@@ -1,24 +1,27 @@
-"""`fault KIND …`: what breaks, of whom, and when."""
+"""Parses `fault KIND …`: what breaks, whose, and when."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from pgchaos.language.arguments import Args, DirectiveError
-from pgchaos.language.fault_kinds import PROCESSES
-from pgchaos.language.header_model import When
-from pgchaos.language.problems import Place
+from pgchaos.language.fault_kinds import KINDS, PROCESSES
 from pgchaos.language.section_items import Fault
 
-_MOMENTS = ("before", "during", "after")
-WORDS = frozenset({"of", *_MOMENTS, "when", "on", "at"})
-"""Words that begin a part of a fault behind its kind."""
+_Moment: TypeAlias = Literal["before", "during", "after"]
 
-_LEADING = {"kind": 0, "target": 1, "moment": 2}
-"""Parts whose place is fixed; the others follow in any order."""
-_NEAR = {
+USAGE = (
+    "fault KIND [of SESSION, server or PROCESS] [before, during or after] [when blocked, after 20ms, on 3rd execution"
+    " or at any step]"
+)
+_MOMENTS = ("before", "during", "after")
+_PART_BEGINS = frozenset({"of", *_MOMENTS, "when", "on", "at"})
+_NTH = re.compile(r"([1-9][0-9]{0,8})(?:st|nd|rd|th)")
+_ARGUMENT_NAMES = {"stop": "way to stop", "fill": "thing to fill"}
+# Words that are not understood, and the words that were probably meant.
+_MEANT = {
     "any": "at any step",
     "at": "at any step",
     "if": "when blocked",
@@ -30,67 +33,156 @@ _NEAR = {
 }
 
 
-class _Part(NamedTuple):
-    """Words that belong together.
+def parse_fault(args: Args) -> Fault:
+    """Parse a fault.
 
     Args:
-        name: what they say.
-        words: as written.
-    """
+        args: the directive's arguments; their condition is read already.
 
-    name: str
+    Returns:
+        The fault.
+
+    Raises:
+        DirectiveError: it cannot be understood.
+    """
+    _check_words(args)
+    kind = args.choice("kind of fault", KINDS)
+    argument = _argument(args, kind)
+    target, worker = args.session("the target") if args.accept("of") else (None, None)
+    _check_target(args, kind, target)
+    written = _moment(args)
+    after, nth, blocked, anywhere = None, None, False, False
+    while args.has_more():
+        if after is None and args.accept("after"):
+            after = args.duration("the time after which it strikes")
+        elif not blocked and args.accept("when", "blocked"):
+            blocked = True
+        elif nth is None and not anywhere and args.accept("at", "any", "step"):
+            anywhere = True
+        elif nth is None and not anywhere and args.accept("on"):
+            nth = _nth(args)
+        else:
+            meant = _MEANT.get(args.peek() or "")
+            raise args.unexpected(f", did you mean `{meant}`?" if meant else "")
+    own = target is None
+    own_blocked = blocked and (own or target == "server" or target in PROCESSES)
+    moment = _effective_moment(args, kind, own, own_blocked, written)
+    return Fault(args.place, kind, argument, target, worker, moment, blocked, after, nth, args.when, anywhere)
+
+
+def _argument(args: Args, kind: str) -> str:
+    choices = [form.argument for form in KINDS[kind]]
+    if choices == [""]:
+        return ""
+    if choices == ["TIME"]:
+        written = args.peek() or ""
+        args.duration(f"the time of `{kind}`")
+        return written
+    if choices == ["RELATION"]:
+        return args.take("the relation").text
+    name = _ARGUMENT_NAMES[kind]
+    if args.peek() in _PART_BEGINS or not args.has_more():
+        raise DirectiveError(f"`fault`: the {name} is missing; there are: {', '.join(sorted(choices))}")
+    return args.choice(name, choices)
+
+
+def _check_target(args: Args, kind: str, target: str | None) -> None:
+    strikes = KINDS[kind][0].strikes
+    if strikes == "the server" and target not in (None, "server"):
+        raise args.error(f"`{kind}` strikes the whole server, not {_named(target)}")
+    if strikes == "a backend" and target == "server":
+        raise DirectiveError("`fault`: to kill the server as a whole is `fault crash`")
+    if strikes == "a session" and target is not None and (target == "server" or target in PROCESSES):
+        raise args.error(f"`{kind}` strikes a session, not {_named(target)}")
+
+
+def _named(target: str | None) -> str:
+    if target == "server":
+        return "the server"
+    return f"the process `{target}`" if target in PROCESSES else f"the session `{target}`"
+
+
+def _moment(args: Args) -> _Moment | None:
+    if args.accept("before"):
+        return "before"
+    if args.accept("during"):
+        return "during"
+    # `after 20ms` is a delay
+    if args.peek() == "after" and not (args.peek(1) or "")[:1].isdigit():
+        args.take()
+        return "after"
+    return None
+
+
+def _effective_moment(args: Args, kind: str, own: bool, own_blocked: bool, written: _Moment | None) -> _Moment:
+    """Its own session can be cancelled, or blocked, only during a statement."""
+    if kind == "cancel" and own and written not in ("during", None):
+        raise args.error(f"there is nothing to cancel {written} a statement: write `during`, or `of` another session")
+    if own_blocked and written not in ("during", None):
+        raise args.error(f"a session is not blocked {written} its statement: write `during when blocked`")
+    return "during" if own_blocked or (kind == "cancel" and own) else written or "before"
+
+
+def _nth(args: Args) -> int:
+    if args.accept("every"):
+        args.expect("execution")
+        return 0
+    token = args.take("which execution")
+    found = _NTH.fullmatch(token.text)
+    if found is None and token.text in ("each", "any", "all"):
+        raise DirectiveError(
+            f"`fault`: `{token}` is not an ordinal number such as 1st, 2nd or 3rd, did you mean `every`?"
+        )
+    if found is None:
+        raise args.error(f"`{token}` is not an ordinal number such as 1st, 2nd or 3rd")
+    args.expect("execution")
+    return int(found[1])
+
+
+# The order of the words: parts of several words are found first, then compared.
+
+
+class _Part(NamedTuple):
+    """Words that belong together, and what they say."""
+
+    name: Literal["kind", "target", "moment", "time", "blocked", "which"]
     words: tuple[str, ...]
 
     def __str__(self) -> str:
         return " ".join(self.words)
 
 
-def meant(word: str) -> str:
-    """Say what was meant by a word that is not understood where it stands: text that begins with its own comma, or ''.
-
-    Args:
-        word: as written.
-    """
-    return f", did you mean `{_NEAR[word]}`?" if word in _NEAR else ""
+# Parts with a fixed position; the others follow in any order.
+_POSITIONS = {"kind": 0, "target": 1, "moment": 2}
 
 
-def twice(words: Sequence[str], kinds: Mapping[str, str]) -> str:
-    """Say of the words of a fault which of them exclude each other, or are written twice; '' where none do.
-
-    Args:
-        words: as written, behind `fault`.
-        kinds: of faults, and what follows each; '' for nothing.
-    """
+def _check_words(args: Args) -> None:
+    """Require that no part is written twice, and that they are in order; the message gives the right order."""
+    words = [str(token) for token in args.tokens]
+    if not words:
+        raise DirectiveError(f"`fault`: the kind is missing; there are: {', '.join(sorted(KINDS))}")
+    parts = list(_parts(words))
     seen: dict[str, _Part] = {}
-    for part in _parts(words, kinds):
+    for part in parts:
         other = seen.setdefault(part.name, part)
         if other is not part:
-            return f"`{part}` is written twice" if part == other else f"`{other}` and `{part}` exclude each other"
-    return ""
-
-
-def in_order(words: Sequence[str], kinds: Mapping[str, str]) -> str:
-    """Put the words of a fault in order.
-
-    Args:
-        words: as written, behind `fault`.
-        kinds: of faults, and what follows each; '' for nothing.
-
-    Returns:
-        The words in order; '' where they stand in order, or where one of them is none of a fault's.
-    """
-    parts = list(_parts(words, kinds))
+            twice = f"`{part}` is written twice" if part == other else f"`{other}` and `{part}` exclude each other"
+            raise args.error(twice)
     if sum(len(part.words) for part in parts) < len(words):
-        return ""
-    ordered = sorted(parts, key=lambda part: _LEADING.get(part.name, len(_LEADING)))
-    return "" if ordered == parts else " ".join(map(str, ordered))
+        return
+    ordered = sorted(parts, key=lambda part: _POSITIONS.get(part.name, len(_POSITIONS)))
+    if ordered != parts:
+        text = " ".join(map(str, ordered))
+        # another mistake is reported first
+        parse_fault(Args("fault", text, args.usage, args.place))
+        raise DirectiveError(f"`fault`: its words are in the wrong order, did you mean `fault {text}`?")
 
 
-def _parts(words: Sequence[str], kinds: Mapping[str, str]) -> Iterator[_Part]:
-    """Find the parts that words are made of, up to the first that belongs to none."""
+def _parts(words: Sequence[str]) -> Iterator[_Part]:
+    """Find the parts that words consist of, up to the first that belongs to none."""
     at, has_kind = 0, False
     while at < len(words):
-        part = None if has_kind else _kind(words[at:], kinds)
+        part = None if has_kind else _kind(words[at:])
         has_kind = has_kind or part is not None
         part = part or _part(words[at:])
         if part is None:
@@ -99,10 +191,10 @@ def _parts(words: Sequence[str], kinds: Mapping[str, str]) -> Iterator[_Part]:
         at += len(part.words)
 
 
-def _kind(words: Sequence[str], kinds: Mapping[str, str]) -> _Part | None:
-    if words[0] not in kinds:
+def _kind(words: Sequence[str]) -> _Part | None:
+    if words[0] not in KINDS:
         return None
-    takes = bool(kinds[words[0]]) and len(words) > 1 and words[1] not in WORDS
+    takes = bool(KINDS[words[0]][0].argument) and len(words) > 1 and words[1] not in _PART_BEGINS
     return _Part("kind", tuple(words[: 2 if takes else 1]))
 
 
@@ -119,186 +211,3 @@ def _part(words: Sequence[str]) -> _Part | None:
     if (first, second, third) == ("at", "any", "step") or (first == "on" and third == "execution"):
         return _Part("which", (first, second, third))
     return None
-
-
-USAGE = (
-    "fault KIND [of SESSION, server or PROCESS] [before, during or after] [when blocked, after 20ms, on 3rd execution"
-    " or at any step] [when NAME = value]"
-)
-_ARGUMENTS = {
-    "cancel": "",
-    "terminate": "",
-    "kill": "",
-    "crash": "",
-    "stop": "mode",
-    "restart": "",
-    "cut": "",
-    "reset": "",
-    "stall": "time",
-    "latency": "time",
-    "fill": "what",
-    "damage": "relation",
-    "promote": "",
-}
-_OF_SERVER = frozenset({"crash", "stop", "restart", "fill", "damage", "promote"})
-Moment: TypeAlias = Literal["before", "during", "after"]
-_MODES = ("immediate", "fast", "smart")
-_OF_SESSION = frozenset({"cancel", "terminate"})
-_FILLS = ("disk", "wal", "connections")
-_CHOICES = {"mode": ("the way to stop", _MODES), "what": ("the thing to fill", _FILLS)}
-_TARGET = re.compile(r"([^\W\d][\w-]*)(?:\[([1-9][0-9]{0,8})\])?")
-_NTH = re.compile(r"([1-9][0-9]{0,8})(?:st|nd|rd|th)")
-
-
-def take_target(args: Args, what: str) -> tuple[str, int | None]:
-    """Take a session, or one connection of it, `SESSION[2]`.
-
-    Args:
-        args: the directive's arguments.
-        what: the target is, for messages.
-
-    Returns:
-        The session's name, and the connection from 1 or None for all.
-
-    Raises:
-        Wrong: it is no name.
-    """
-    token = args.take(what)
-    found = None if token.quoted else _TARGET.fullmatch(token.text)
-    if found is None:
-        raise args.wrong(f"`{token}` is no session; one connection of it is written SESSION[2]")
-    return found[1], int(found[2]) if found[2] else None
-
-
-def fault(args: Args, place: Place, when: When | None) -> Fault:
-    """Read a fault.
-
-    Args:
-        args: the directive's arguments, without a condition on a matrix.
-        place: of the directive.
-        when: that condition.
-
-    Returns:
-        The fault.
-
-    Raises:
-        Wrong: it cannot be understood.
-    """
-    _check_words(args, place, when)
-    kind = args.choice("kind of fault", _ARGUMENTS)
-    argument = _argument(args, kind)
-    target, worker = take_target(args, "the target") if args.took("of") else (None, None)
-    _check_target(args, kind, target)
-    written = _moment(args)
-    after, nth, blocked, anywhere = None, None, False, False
-    while args.more():
-        if after is None and args.peek() == "after":
-            args.take("")
-            after = args.time("the time after which it strikes")
-        elif not blocked and args.took("when", "blocked"):
-            blocked = True
-        elif nth is None and not anywhere and args.took("at", "any", "step"):
-            anywhere = True
-        elif nth is None and not anywhere and args.took("on"):
-            nth = _nth(args)
-        else:
-            raise _not_understood(args)
-    own = target is None or target == "server" or target in PROCESSES
-    moment = _moment_meant(args, kind, own and target is None, own and blocked, written)
-    return Fault(place, kind, argument, target, worker, moment, blocked, after, nth, when, anywhere)
-
-
-def _check_words(args: Args, place: Place, when: When | None) -> None:
-    """See that the words stand in order, and none too often; say how they are written in order."""
-    words = [str(token) for token in args.tokens]
-    if not words:
-        raise DirectiveError(f"`fault`: the kind is missing; there are: {', '.join(sorted(_ARGUMENTS))}")
-    wrong = twice(words, _ARGUMENTS)
-    if wrong:
-        raise args.wrong(wrong)
-    ordered = in_order(words, _ARGUMENTS)
-    if ordered:
-        # what else is wrong is told first
-        fault(Args("fault", ordered, USAGE), place, when)
-        raise DirectiveError(f"`fault`: its words stand in another order, did you mean `fault {ordered}`?")
-
-
-def _not_understood(args: Args) -> DirectiveError:
-    token = args.tokens[args.at]
-    hint = meant(token.text)
-    if hint:
-        return args.misspelt() or DirectiveError(f"`fault`: `{token}` is not understood here{hint}")
-    return args.misspelt() or args.wrong(f"`{token}` is not understood here")
-
-
-def _check_target(args: Args, kind: str, target: str | None) -> None:
-    if kind in _OF_SERVER and target not in (None, "server"):
-        raise args.wrong(f"`{kind}` strikes the whole server, not {_named(target)}")
-    if kind == "kill" and target == "server":
-        raise DirectiveError("`fault`: to kill the server as a whole is `fault crash`")
-    if kind in _OF_SESSION and target is not None and (target == "server" or target in PROCESSES):
-        raise args.wrong(f"`{kind}` strikes a session, not {_named(target)}")
-
-
-def _named(target: str | None) -> str:
-    if target == "server":
-        return "the server"
-    return f"the process `{target}`" if target in PROCESSES else f"the session `{target}`"
-
-
-def _moment_meant(args: Args, kind: str, own: bool, own_blocked: bool, written: Moment | None) -> Moment:
-    """Say when a fault strikes: a session is cancelled, or blocked, in a statement of its own only."""
-    if written != "during" and kind == "cancel" and own:
-        if written is not None:
-            raise args.wrong(
-                f"there is nothing to cancel {written} a statement: write `during`, or `of` another session"
-            )
-        return "during"
-    if written != "during" and own_blocked:
-        if written is not None:
-            raise args.wrong(f"a session is not blocked {written} its statement: write `during when blocked`")
-        return "during"
-    return written or "before"
-
-
-def _argument(args: Args, kind: str) -> str:
-    if _ARGUMENTS[kind] in _CHOICES and (args.peek() in WORDS or not args.more()):
-        what, words = _CHOICES[_ARGUMENTS[kind]]
-        raise DirectiveError(f"`fault`: {what} is missing; there are: {', '.join(sorted(words))}")
-    if _ARGUMENTS[kind] == "mode":
-        return args.choice("way to stop", _MODES)
-    if _ARGUMENTS[kind] == "what":
-        return args.choice("thing to fill", _FILLS)
-    if _ARGUMENTS[kind] == "relation":
-        return args.take("the relation").text
-    if _ARGUMENTS[kind] == "time":
-        token = args.peek()
-        args.time(f"the time of `{kind}`")
-        return token or ""
-    return ""
-
-
-def _moment(args: Args) -> Moment | None:
-    if args.took("before"):
-        return "before"
-    if args.took("during"):
-        return "during"
-    following = args.tokens[args.at + 1 : args.at + 2]
-    if args.peek() == "after" and not (following and following[0].text[:1].isdigit()):
-        args.take("")
-        return "after"
-    return None
-
-
-def _nth(args: Args) -> int:
-    if args.took("every"):
-        args.need("execution")
-        return 0
-    token = args.take("which execution")
-    found = _NTH.fullmatch(token.text)
-    if found is None and token.text in ("each", "any", "all"):
-        raise DirectiveError(f"`fault`: `{token}` is no ordinal number such as 1st, 2nd or 3rd, did you mean `every`?")
-    if found is None:
-        raise args.wrong(f"`{token}` is no ordinal number such as 1st, 2nd or 3rd")
-    args.need("execution")
-    return int(found[1])

@@ -1,46 +1,55 @@
-"""Rules of a whole file for one directive each: `repeat while`, `matrix`, and `oracle`."""
+"""Rules of the whole file for one directive each: `oracle`, `repeat while` and `matrix`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pgchaos.language.header_model import Matrix, When
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Session
 from pgchaos.language.mutation import sessions_of
 from pgchaos.language.problems import Place, Problem
-from pgchaos.language.section_builder import SectionBuilder
+from pgchaos.language.section_builder import Complain, SectionBuilder
 from pgchaos.language.section_items import Barrier, Fault, Meta, Parts, Variable
 from pgchaos.language.sql_tokens import all_statements
-from pgchaos.language.suggestions import meant
+from pgchaos.language.suggestions import suggest
 from pgchaos.language.transaction_statements import continues_after_end, prepares_transaction
+
+# oracle
 
 _ENDS = re.compile("commit|rollback", re.IGNORECASE)
 _WAITS = re.compile(r"\bchaos\s*\.\s*(?:barrier|wait_for|wait_blocked)\b", re.IGNORECASE)
-_FOR_EVER = "in a serial order it waits for ever; the directive of that name is left out there"
-_NO_ORACLE = "`state` is what an oracle compares: `-- chaos:oracle serializable` in the head is missing"
 
 
-def check_oracle(bodies: Iterable[SectionBuilder], oracle: bool, complain: Callable[[Place, str], None]) -> None:
-    """Hold sections against the oracle, or against there being none.
+def check_oracle(bodies: Iterable[SectionBuilder], oracle: bool, complain: Complain) -> None:
+    """Report what an oracle cannot judge, and `state` without an oracle.
 
     Args:
         bodies: all sections, those of mutants too.
         oracle: whether the file asks for one.
-        complain: called with the place and text of each problem.
+        complain: called with each problem.
     """
     for body in bodies:
         if body.kind == "state" and not oracle:
-            complain(body.place, _NO_ORACLE)
+            text = "`state` is what an oracle compares: `-- chaos:oracle serializable` in the head is missing"
+            complain(body.place, text)
         for sql in body.sources if oracle else ():
-            what = _what(sql) if body.kind == "session" else ""
-            if not what and _commits_inside(sql.text):
-                what = "a procedure or DO that ends transactions inside: it is several, and counts as one"
-            if not what and body.kind in ("session", "setup", "mutant") and (wait := _WAITS.search(sql.text)):
-                what = f"{wait[0]}(): {_FOR_EVER}"
+            what = _not_judged(sql, body.kind)
             if what:
                 complain(sql.place, f"`oracle` cannot judge {what}")
+
+
+def _not_judged(sql: Sql, kind: str) -> str:
+    if kind == "session" and prepares_transaction(sql.verb, sql.text):
+        return "PREPARE TRANSACTION: another session may end it"
+    if kind == "session" and continues_after_end(sql.verb, sql.text):
+        return "one statement, or group, that ends a transaction and begins the next: write them separately"
+    if _commits_inside(sql.text):
+        return "a procedure or DO that ends transactions inside: it is several transactions, and counts as one"
+    if kind in ("session", "setup", "mutant") and (wait := _WAITS.search(sql.text)):
+        return f"{wait[0]}(): in a serial order it waits for ever; the directive of that name is left out there"
+    return ""
 
 
 def _commits_inside(text: str) -> bool:
@@ -49,47 +58,43 @@ def _commits_inside(text: str) -> bool:
     )
 
 
-def _what(sql: Sql) -> str:
-    if prepares_transaction(sql.verb, sql.text):
-        return "PREPARE TRANSACTION: another session may end it"
-    if continues_after_end(sql.verb, sql.text):
-        return "one statement, or group, that ends a transaction and begins the next: write them apart"
-    return ""
+# repeat while
 
 
-def check_repeats(scenario: Scenario, complain: Callable[[Place, str], None]) -> None:
-    """Complain of each `repeat while` that cannot be.
+def check_repeats(scenario: Scenario, complain: Complain) -> None:
+    """Report each `repeat while` that cannot work.
 
     Args:
         scenario: the file.
-        complain: called with the place and text of each problem, once for each.
+        complain: called with each problem, once.
     """
     found: dict[tuple[Place, str], None] = {}
     changed = [mutant for mutant in scenario.mutants if mutant.sessions]
     own = [scenario.sessions, *(mutant.sessions for mutant in changed)]
-    if not any(session.beside for sessions in own for session in sessions):
+    if not any(session.repeat_while for sessions in own for session in sessions):
         return
     for sessions in (scenario.sessions, *(sessions_of(scenario, mutant) for mutant in changed)):
         by_name = {session.name: session for session in sessions}
         for session in sessions:
-            if session.beside:
-                found.update(((session.place, text), None) for text in _wrong(session, by_name))
-                found.update(((session.place, text), None) for text in _cannot_be_counted(scenario))
+            if session.repeat_while:
+                found.update(((session.place, text), None) for text in _wrong_repeat(session, by_name))
+                found.update(((session.place, text), None) for text in _needs_count(scenario))
     for place, text in found:
         complain(place, f"`repeat while`: {text}")
 
 
-def _wrong(session: Session, sessions: Mapping[str, Session]) -> Iterable[str]:
-    if session.beside not in sessions:
-        yield f"there is no session `{session.beside}`{meant(session.beside, set(sessions) - {session.name})}"
+def _wrong_repeat(session: Session, sessions: Mapping[str, Session]) -> Iterable[str]:
+    if session.repeat_while not in sessions:
+        others = set(sessions) - {session.name}
+        yield f"there is no session `{session.repeat_while}`{suggest(session.repeat_while, others)}"
         return
     chain = [session.name]
-    while (beside := sessions[chain[-1]].beside) in sessions:
-        chain.append(beside)
-        if beside == session.name:
+    while (other := sessions[chain[-1]].repeat_while) in sessions:
+        chain.append(other)
+        if other == session.name:
             yield f"it would never end: {' waits for '.join(f'`{name}`' for name in chain)}"
             return
-        if beside in chain[:-1]:
+        if other in chain[:-1]:
             return
     for item in session.items:
         if isinstance(item, Barrier):
@@ -98,22 +103,21 @@ def _wrong(session: Session, sessions: Mapping[str, Session]) -> Iterable[str]:
                 " use `signal` and `wait for`, or `repeat N`"
             )
         elif isinstance(item, Fault) and item.anywhere:
-            yield f"`at any step` in line {item.place.line} needs to know how many steps there are: write `repeat N`"
+            yield f"`at any step` in line {item.place.line} needs the number of steps: write `repeat N`"
 
 
-def _cannot_be_counted(scenario: Scenario) -> Iterable[str]:
+def _needs_count(scenario: Scenario) -> Iterable[str]:
     if scenario.schedule.kind != "free":
-        yield "a schedule needs to know how many steps there are: write `repeat N`, or leave the schedule out"
+        yield "a schedule needs the number of steps: write `repeat N`, or leave the schedule out"
     if scenario.oracle is not None:
         yield "the oracle runs the same transactions again, one after the other: write `repeat N`"
 
 
-_ASKED = re.compile(r"\bvar\s*\(\s*(?:'(?P<name>\w+)'\s*\))?", re.IGNORECASE)
-"""A call of chaos.var(), with the name in it where it is a plain string."""
-_ALL = re.compile(r"\bchaos\.vars\b", re.IGNORECASE)
-"""The setting that holds all variables."""
-_WRITTEN = re.compile(r""":(?:(?P<plain>\w+)|'(?P<literal>\w+)'|"(?P<identifier>\w+)"|\{\?(?P<test>\w+)\})""")
-"""A psql variable in a text that is cut at its variables only when it is used."""
+# matrix
+
+_VAR_CALL = re.compile(r"\bvar\s*\(\s*(?:'(?P<name>\w+)'\s*\))?", re.IGNORECASE)  # the name if it is a plain string
+_ALL_VARS = re.compile(r"\bchaos\.vars\b", re.IGNORECASE)  # the setting that holds all variables
+_VARIABLE = re.compile(r""":(?:(?P<plain>\w+)|'(?P<literal>\w+)'|"(?P<identifier>\w+)"|\{\?(?P<test>\w+)\})""")
 
 
 def check_matrix_used(
@@ -121,21 +125,21 @@ def check_matrix_used(
     own: Collection[SectionBuilder],
     of_mutants: Collection[SectionBuilder],
     matrix: Mapping[str, Matrix],
-    complain: Callable[[Place, str], None],
+    complain: Complain,
 ) -> tuple[Problem, ...]:
-    """Complain of each matrix that no statement, meta-command or condition uses: all of its items would run the same.
+    """Report each matrix that no statement, meta-command or condition uses: all of its items would run the same.
 
-    The `when` of a mutant only chooses beside which of these items it is run, so it uses none.
+    The `when` of a mutant only chooses beside which of these items it runs, so it uses no matrix.
 
     Args:
         scenario: the file.
         own: the sections of the scenario itself, those of included files too.
         of_mutants: the sections of its mutants.
         matrix: by name.
-        complain: called with the place and text of each problem.
+        complain: called with each problem.
 
     Returns:
-        A note on each that only mutants use: without them its items run the same.
+        A note on each matrix that only mutants use: without them its items run the same.
     """
     if not matrix:
         return ()
@@ -160,7 +164,6 @@ def check_matrix_used(
 def _used_by(
     directives: Iterable[object], bodies: Collection[SectionBuilder], matrix: Mapping[str, Matrix]
 ) -> set[str]:
-    """Name the matrices that directives ask for by `when`, and those that sections use."""
     items = (item for body in bodies for item in body.items)
     conditions: list[When | None] = [getattr(one, "when", None) for one in (*directives, *items)]
     used = {when.name for when in conditions if when is not None}
@@ -168,25 +171,20 @@ def _used_by(
 
 
 def _new_texts(scenario: Scenario) -> Iterator[str]:
-    """Give the texts that mutants put into statements."""
     return (replace.new for mutant in scenario.mutants for replace in mutant.replaces)
 
 
 def _used_in(body: SectionBuilder, matrix: Mapping[str, Matrix]) -> set[str]:
     used: set[str] = set()
     for sql in body.sources:
-        # what stands in a dollar quote or a slice is told of by itself
-        used |= (
-            _variables((*sql.parts, *sql.prefix))
-            | sql.dollar_variables
-            | sql.slice_variables
-            | _asked_in(sql.text, matrix)
-        )
+        # a name in a dollar quote or a slice is reported as a mistake of its own
+        used |= _variables((*sql.parts, *sql.prefix)) | sql.dollar_variables | sql.slice_variables
+        used |= _var_calls(sql.text, matrix)
     for item in body.items:
         if isinstance(item, Meta):
             for parts in item.args:
                 used |= _variables(parts)
-                # the value of a \set is cut when it is used
+                # psql replaces variables in the value of a \set when it is used
                 used |= _names_in("".join(part for part in parts if isinstance(part, str)), matrix)
     return used
 
@@ -196,15 +194,15 @@ def _variables(parts: Parts) -> set[str]:
 
 
 def _names_in(text: str, matrix: Mapping[str, Matrix]) -> set[str]:
-    return {name for found in _WRITTEN.finditer(text) for name in found.groups() if name} | _asked_in(text, matrix)
+    return {name for found in _VARIABLE.finditer(text) for name in found.groups() if name} | _var_calls(text, matrix)
 
 
-def _asked_in(text: str, matrix: Mapping[str, Matrix]) -> set[str]:
-    """Name what a text asks for by chaos.var(); all, where the name is no plain string."""
-    if _ALL.search(text):
+def _var_calls(text: str, matrix: Mapping[str, Matrix]) -> set[str]:
+    """Names that chaos.var() is called with; all of them, where a name is not a plain string."""
+    if _ALL_VARS.search(text):
         return set(matrix)
-    asked = [found["name"] for found in _ASKED.finditer(text)]
-    return set(matrix) if None in asked else {name for name in asked if name}
+    names = [found["name"] for found in _VAR_CALL.finditer(text)]
+    return set(matrix) if None in names else {name for name in names if name}
 
 
 def _quoted(value: str) -> str:

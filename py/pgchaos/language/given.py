@@ -1,4 +1,4 @@
-"""`given NAME in …`: what kind of values are drawn."""
+"""Parses `given NAME in …`: which values are drawn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import datetime
 
 from pgchaos.language.arguments import Args
 from pgchaos.language.header_model import Given
-from pgchaos.language.problems import Place
 
 USAGE = (
     "given NAME in 2..20 (or 0.5..2.5, boolean, text 0..20, timestamp '2024-01-01'..'2024-12-31', a, 'b c',"
@@ -15,45 +14,40 @@ USAGE = (
 )
 _RANGE = re.compile(r"([+-]?[0-9][0-9.eE+-]*?|)\.\.(?=[+-]?[0-9]|\Z)")
 _RANGE_END = re.compile(r"[0-9.eE+-]*")
+_LENGTH = re.compile(r"[0-9]{1,6}")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,3})?")
 
 
-def take_values(args: Args, place: Place, name: str) -> Given:
-    """Read what stands behind `in`.
+def take_given(args: Args, name: str) -> Given:
+    """Parse the values of a variable.
 
     Args:
-        args: the directive's arguments, at the values.
-        place: of the directive.
+        args: the directive's arguments, behind `in`.
         name: of the variable.
 
     Returns:
         What to draw.
 
     Raises:
-        Wrong: what stands there is no kind of value.
+        DirectiveError: it is not a kind of value.
     """
+    place = args.place
     word = args.peek()
-    if word == "boolean":
-        args.take("")
+    if args.accept("boolean"):
         return Given(place, name, "boolean")
-    if word == "text":
-        args.take("")
+    if args.accept("text"):
+        return Given(place, name, "text", *_lengths(args))
+    if args.accept("list"):
         low, high = _lengths(args)
-        return Given(place, name, "text", low, high)
-    if word == "list":
-        args.take("")
-        low, high = _lengths(args)
-        args.need("of")
+        args.expect("of")
         if args.peek() == "list":
-            raise args.wrong("a list of lists cannot be drawn")
-        return Given(place, name, "list", low, high, element=take_values(args, place, name))
-    if word == "timestamp":
-        args.take("")
-        low, high = _timestamps(args)
-        return Given(place, name, "timestamp", low, high)
+            raise args.error("a list of lists cannot be drawn")
+        return Given(place, name, "list", low, high, element=take_given(args, name))
+    if args.accept("timestamp"):
+        return Given(place, name, "timestamp", *_timestamps(args))
     if word is not None and ".." in word:
-        return _numbers(args, place, name)
+        return _numbers(args, name)
     return Given(place, name, "choice", choices=take_list(args, f"a value of `{name}`"))
 
 
@@ -62,36 +56,40 @@ def take_list(args: Args, what: str) -> tuple[str, ...]:
 
     Args:
         args: the directive's arguments.
-        what: a value is, for messages.
+        what: a value is called in messages.
 
     Returns:
         The values in order.
 
     Raises:
-        Wrong: a comma is missing or too many, or a value is there twice.
+        DirectiveError: a comma is missing or one too many, or a value is written twice.
     """
     values: dict[str, None] = {}
     while True:
         token = args.take(what)
         if not token.quoted and token.text in (",", "=", "<", ">", "<=", ">="):
-            raise args.wrong(f"{what} is missing before `{token}`")
+            raise args.error(f"{what} is missing before `{token}`")
         if token.text in values:
-            raise args.wrong(f"{what} is written twice: `{token}`")
+            raise args.error(f"{what} is written twice: `{token}`")
         values[token.text] = None
-        if not args.more():
+        if not args.has_more():
             return tuple(values)
-        if not args.took(","):
-            raise args.wrong(f"a comma is missing before `{args.take('')}`, or quotes around a value with a space")
+        if not args.accept(","):
+            raise args.error(f"a comma is missing before `{args.take()}`, or quotes around a value with a space")
 
 
-def _numbers(args: Args, place: Place, name: str) -> Given:
+def _numbers(args: Args, name: str) -> Given:
     token = args.take("a range")
     low, high = ("", "") if token.quoted else _range(token.text)
     if _INTEGER.fullmatch(low) and _INTEGER.fullmatch(high):
-        return _ordered(args, Given(place, name, "integer", low, high), int(low) <= int(high))
-    if _FLOAT.fullmatch(low) and _FLOAT.fullmatch(high):
-        return _ordered(args, Given(place, name, "float", low, high), float(low) <= float(high))
-    raise args.wrong(f"`{token}` is no range of numbers such as 2..20 or 0.5..2.5")
+        ordered, given = int(low) <= int(high), Given(args.place, name, "integer", low, high)
+    elif _FLOAT.fullmatch(low) and _FLOAT.fullmatch(high):
+        ordered, given = float(low) <= float(high), Given(args.place, name, "float", low, high)
+    else:
+        raise args.error(f"`{token}` is not a range of numbers such as 2..20 or 0.5..2.5")
+    if not ordered:
+        raise args.error(f"{low}..{high} is empty: its first number is the greater one")
+    return given
 
 
 def _lengths(args: Args) -> tuple[str | None, str | None]:
@@ -100,15 +98,15 @@ def _lengths(args: Args) -> tuple[str | None, str | None]:
         return None, None
     token = args.take("a range")
     low, high = _range(token.text)
-    if not re.fullmatch("[0-9]{1,6}", low) or not re.fullmatch("[0-9]{1,6}", high):
-        raise args.wrong(f"`{token}` is no range of lengths such as 0..20")
+    if not _LENGTH.fullmatch(low) or not _LENGTH.fullmatch(high):
+        raise args.error(f"`{token}` is not a range of lengths such as 0..20")
     if int(low) > int(high):
-        raise args.wrong(f"`{token}` is empty: its first number is the greater")
+        raise args.error(f"`{token}` is empty: its first number is the greater one")
     return low, high
 
 
 def _range(text: str) -> tuple[str, str]:
-    """Part a range into its ends, '' where it has none."""
+    """Split a range into its ends; '' for one that is missing."""
     found = _RANGE.match(text)
     if found is None or not _RANGE_END.fullmatch(text, found.end()):
         return "", ""
@@ -116,27 +114,21 @@ def _range(text: str) -> tuple[str, str]:
 
 
 def _timestamps(args: Args) -> tuple[str | None, str | None]:
-    if not args.more():
+    if not args.has_more():
         return None, None
     low = args.quoted("the first timestamp")
-    args.need("..")
+    args.expect("..")
     high = args.quoted("the last timestamp")
-    if _time(args, low) > _time(args, high):
-        raise args.wrong(f"{low}..{high} is empty: its first timestamp is the later")
+    if _timestamp(args, low) > _timestamp(args, high):
+        raise args.error(f"{low}..{high} is empty: its first timestamp is the later one")
     return low, high
 
 
-def _time(args: Args, text: str) -> datetime:
+def _timestamp(args: Args, text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise args.wrong(f"`{text}` is no timestamp such as '2024-01-01' or '2024-01-01 12:30:00'") from None
+        raise args.error(f"`{text}` is not a timestamp such as '2024-01-01' or '2024-01-01 12:30:00'") from None
     if time.tzinfo is not None:
-        raise args.wrong(f"`{text}` names a time zone, and what is drawn has none")
+        raise args.error(f"`{text}` names a time zone; drawn timestamps have none")
     return time
-
-
-def _ordered(args: Args, given: Given, ordered: bool) -> Given:
-    if not ordered:
-        raise args.wrong(f"{given.low}..{given.high} is empty: its first number is the greater")
-    return given

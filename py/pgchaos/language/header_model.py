@@ -1,4 +1,4 @@
-"""For which values of a matrix a directive counts."""
+"""What the header of a file says. Everything here is frozen."""
 
 from __future__ import annotations
 
@@ -17,26 +17,23 @@ class When:
     values: tuple[str, ...]
 
 
-def holds(when: When | None, variables: Mapping[str, str]) -> bool:
-    """Say whether a directive counts.
+def applies(when: When | None, variables: Mapping[str, str]) -> bool:
+    """Whether a directive counts for an item.
 
     Args:
-        when: that ends its line; None for one that counts always.
-        variables: the values of the matrix for this item.
-
-    Returns:
-        True where the named variable has one of the values.
+        when: the condition of the directive; None for one that always counts.
+        variables: the values of the item's matrix by name.
     """
     return when is None or variables.get(when.name) in when.values
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """`requires …`: an extension, a server version, superuser, own server, or a capability.
+    """`requires …`: one thing that the server or the user must have.
 
     Args:
         place: its line.
-        kind: what is asked for.
+        kind: of thing.
         name: of the extension or capability, else ''.
         operator: '', '>=', '>', '=', '<', '<='.
         version: '' or a version such as '17' or '0.1'.
@@ -70,16 +67,16 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """`given NAME in …`.
+    """`given NAME in …`: a variable whose values are drawn at random.
 
     Args:
         place: its line.
         name: of the psql variable.
         kind: of values.
-        low: the least integer, float, timestamp (text) or length, else None.
+        low: the least integer, float, timestamp (as text) or length; None without a limit.
         high: the greatest.
         choices: the values of a choice.
-        element: what a list holds.
+        element: what a list contains.
     """
 
     place: Place
@@ -106,11 +103,11 @@ class Schedule:
     """`schedule free`, an exact list of steps, `all [up to N]` or `explore N [with M values]`.
 
     Args:
-        kind: which of these.
+        kind: of schedule.
         steps: of an exact one.
         limit: the most interleavings; None where not written.
         place: its line.
-        values: among how many drawn values they are shared out; None where not written.
+        values: the number of drawn values that share the interleavings; None where not written.
     """
 
     kind: Literal["free", "exact", "all", "explore"] = "free"
@@ -122,7 +119,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Xfail:
-    """`xfail ['NAME'] REASON`; name None: some assertion."""
+    """`xfail ['NAME'] REASON`; without a name it means any assertion."""
 
     place: Place
     name: str | None
@@ -137,7 +134,7 @@ LeakKind: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """`leaves KIND REASON`: a leak that is meant."""
+    """`leaves KIND REASON`: an intended leak."""
 
     place: Place
     kind: LeakKind

@@ -1,7 +1,4 @@
-"""What a scenario says as a whole. The reader makes these; everyone else only reads them.
-
-Everything here is frozen. Times are in seconds, counts begin at 1.
-"""
+"""A scenario as the reader makes it. Everything here is frozen. Times are in seconds, counts begin at 1."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from pgchaos.language.section_items import Code, Item, Statement
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A setup, teardown, check or state section, or the SQL of a mutant."""
+    """A setup, teardown, check or state section, or a mutant's SQL."""
 
     place: Place
     items: tuple[Item, ...]
@@ -25,7 +22,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """`retry SQLSTATE… up to 10 backoff 5ms` of a session; no codes: no retry."""
+    """`retry CODE… up to 10 backoff 5ms` of a session; without codes nothing is retried."""
 
     codes: tuple[Code, ...] = ()
     limit: int = 10
@@ -34,10 +31,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`session NAME x N repeat M until VARIABLE retry … allow …` and what it does.
+    """`session NAME x N repeat M until VARIABLE retry … allow …`.
 
-    `steps` are the names of its steps in order, without the session. With `repeat while OTHER`, `beside` names the
-    other session, and `repeat` is a number that is never reached.
+    Args:
+        steps: their names in order, without the session.
+        count: how many connections it has.
+        repeat: how many iterations each makes; with `repeat while OTHER`, a number that is never reached.
+        until: the variable that ends the iterations, or ''.
+        repeat_while: OTHER, or ''.
     """
 
     place: Place
@@ -49,16 +50,16 @@ class Session:
     retry: Retry = field(default_factory=Retry)
     allow: tuple[Code, ...] = ()
     until: str = ""
-    beside: str = ""
+    repeat_while: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """How often a session does all of it: `repeat M`, `repeat M until VARIABLE` or `repeat while OTHER`."""
+    """`repeat M`, `repeat M until VARIABLE` or `repeat while OTHER` of a session; see Session."""
 
     count: int = 1
     until: str = ""
-    beside: str = ""
+    repeat_while: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A planted bug: SQL run after setup, replacements, new bodies of sessions, and what must catch it."""
+    """A planted bug: SQL that runs after setup, replaced texts and sessions, and the failures that must catch it."""
 
     place: Place
     name: str
@@ -100,16 +101,18 @@ class Scenario:
     """One file.
 
     Args:
-        path: where it lies.
-        shown: the path as users are told of it.
+        path: of the file.
+        shown: the path as users see it.
         name: of its item: the file's name without .sql.
-        title: its title, or the first comment line, or ''.
-        source: the whole text, included files not among it.
-        plain: True for a pgTAP file without directives: its items are the one check, run as psql would.
+        title: its `title`, or the first comment line, or ''.
+        source: the text of the file, without included files.
+        plain: a pgTAP file without directives: its items are one check, and run as psql would run them.
         tags: as written, without 'chaos'.
-        timeout: of sessions together in seconds, None where not written.
+        timeout: of all sessions together, in seconds; None where not written.
         fills: what its faults fill, those of its mutants too: 'disk', 'wal', 'connections'.
-        oracle_place: the line that asks for the oracle.
+        oracle_place: the line of `oracle`.
+        unsupported: directives that are read but do not run yet.
+        notes: what is not a mistake but may surprise, such as a wait that takes a snapshot; in order of line.
     """
 
     path: Path
@@ -141,17 +144,15 @@ class Scenario:
     mutants: tuple[Mutant, ...] = ()
     includes: tuple[Path, ...] = ()
     unsupported: tuple[Problem, ...] = ()
-    """Directives that are read but not run yet, named by place and word; empty once all of the language runs."""
     notes: tuple[Problem, ...] = ()
-    """What is no mistake and may surprise, such as a wait that takes a snapshot; in order of place."""
 
     @property
     def extensions(self) -> tuple[str, ...]:
-        """The names of the extensions that it requires."""
+        """The names of the required extensions."""
         return tuple(one.name for one in self.requires if one.kind == "extension")
 
     def statements(self) -> Iterator[Statement]:
-        """List what it sends to the server, from included files too; not what its mutants add."""
+        """Yield the statements of its sections and included files, without those of its mutants."""
         run: tuple[Section | Session | Invariant, ...] = (*self.setup, *self.sessions, *self.invariants)
         for part in (*run, *self.checks, *self.state, *self.teardown):
             yield from (item for item in part.items if isinstance(item, Statement))

@@ -1,4 +1,4 @@
-"""Where the texts that mutants replace occur, also after a formatter has changed the file. Pure."""
+"""Finds the texts that mutants replace, also after a formatter has changed the file."""
 
 from __future__ import annotations
 
@@ -11,39 +11,27 @@ from typing import NamedTuple, TypeAlias
 
 from pgchaos.language.model import Replace
 
-_PIECE = re.compile(r"(?P<quoted>'(?:[^']|'')*'?|\"[^\"]*\"?)|(?P<space>\s+)|(?P<word>\w+)|(?P<sign>.)", re.DOTALL)
+_TOKEN = re.compile(r"(?P<quoted>'(?:[^']|'')*'?|\"[^\"]*\"?)|(?P<space>\s+)|(?P<word>\w+)|(?P<sign>.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class TextMatch:
-    """How the text of a `replace` is found.
+    """How the text of a `replace` is found in statements, whose texts are without the `;` that ends them.
 
     Args:
         pattern: of the text.
-        at_end: the text ends with the `;` of a statement, which is no part of the statement's text.
+        at_end: the text ends with the `;` of a statement.
     """
 
     pattern: re.Pattern[str]
     at_end: bool = False
 
     def count(self, text: str) -> int:
-        """Count how often the text stands in a statement.
-
-        Args:
-            text: of the statement, without the `;` that ends it.
-        """
+        """Count how often the text occurs in a statement."""
         return sum(1 for _ in self.pattern.finditer(text))
 
     def replace(self, text: str, new: str) -> str:
-        """Put another text in its place.
-
-        Args:
-            text: of the statement, without the `;` that ends it.
-            new: what comes instead.
-
-        Returns:
-            The statement's new text, again without a `;` that ends it.
-        """
+        """Replace it in a statement."""
         if self.at_end:
             new = new.rstrip().removesuffix(";")
         return self.pattern.sub(lambda _: new, text)
@@ -54,11 +42,11 @@ def text_match(texts: Iterable[str], old: str) -> TextMatch:
 
     Args:
         texts: of its statements.
-        old: what is looked for.
+        old: what is searched for.
 
     Returns:
-        To the letter, where it stands so in one of them. Else but for white space, for upper and lower case outside
-        quotes, and with a `;` at its end standing for the end of a statement.
+        Exactly as written, where one of them contains it so. Else without regard to white space and to upper and lower
+        case outside quotes, and a `;` at its end is the end of a statement.
     """
     if any(old in text for text in texts):
         return TextMatch(re.compile(re.escape(old)))
@@ -70,16 +58,16 @@ def text_match(texts: Iterable[str], old: str) -> TextMatch:
 def _tolerant(old: str, at_end: bool) -> re.Pattern[str]:
     """Make the pattern. A formatter may put white space beside a sign (`a=1`, `a = 1`), and never into a word."""
     parts: list[str] = []
-    before = ""  # the kind of the piece before
+    before = ""  # the kind of the token before
     spaced = False
-    for found in _PIECE.finditer(old):
+    for found in _TOKEN.finditer(old):
         kind = str(found.lastgroup)
         if kind == "space":
             spaced = True
             continue
         if parts and spaced and before == kind == "word":
             parts.append(r"\s+")
-        elif parts and (spaced or _loose(before, kind)):
+        elif parts and (spaced or _may_be_spaced(before, kind)):
             parts.append(r"\s*")
         literal = re.escape(found[0])
         parts.append(literal if kind == "quoted" else f"(?i:{literal})")
@@ -87,41 +75,40 @@ def _tolerant(old: str, at_end: bool) -> re.Pattern[str]:
     return re.compile("".join(parts) + (r"\s*\Z" if at_end else ""))
 
 
-def _loose(before: str, kind: str) -> bool:
-    """Say whether white space may come between two pieces that stand together: not inside a name like `:'level'`."""
+def _may_be_spaced(before: str, kind: str) -> bool:
+    """Whether white space may come between two tokens: not inside a variable like `:'level'`."""
     return "sign" in (before, kind) and "quoted" not in (before, kind)
 
 
-_FEW = 16
-"""So many searches of a text take no longer than one pass over it in Python."""
+# Files may have thousands of mutants: all texts of a section are found together, in one pass over its statements.
+
+_FEW = 16  # so many searches take no longer than the one pass, which is in Python
 _LONGEST_HEAD = 16
-_BETWEEN = "\0"
-"""Stands between statements: no file holds it, so nothing that is found reaches from one into the next."""
+_BETWEEN = "\0"  # between statements: no file contains it, so no match reaches into the next statement
 
-_ByHead: TypeAlias = dict[str, dict[int, set[str]]]
-"""Wanted texts by how they begin, and then by their length."""
+_ByHead: TypeAlias = dict[str, dict[int, set[str]]]  # texts by their beginning, then by their length
 
 
-class Spot(NamedTuple):
-    """What is known of a text that is to be replaced.
+class Occurrence(NamedTuple):
+    """Where a text that is to be replaced occurs.
 
     Args:
-        times: how often it is found; what overlaps counts once, as it would be replaced once.
-        statement: the number of the statement that it is first found in, from 0.
+        times: how often; overlapping ones count once, as one replacement would change them.
+        statement: the number of the statement in which it first occurs, from 0.
     """
 
     times: int
     statement: int
 
 
-NOWHERE = Spot(0, 0)
+NOWHERE = Occurrence(0, 0)
 
 
-class Replaceable:
+class ReplaceTargets:
     """The statements in which mutants may replace something.
 
     Args:
-        statements: their texts, by the name of the session; those of all setup sections under None.
+        statements: their texts by the name of the session; those of all setup sections under None.
         replaces: of all mutants.
     """
 
@@ -130,66 +117,62 @@ class Replaceable:
         self._wanted: dict[str | None, set[str]] = {}
         for one in replaces:
             self._wanted.setdefault(one.session, set()).add(one.old)
-        self._found: dict[str | None, dict[str, Spot]] = {}
+        self._found: dict[str | None, dict[str, Occurrence]] = {}
 
-    def spot(self, one: Replace) -> Spot:
-        """Say where the text stands that a mutant replaces.
-
-        Args:
-            one: of the replaces that were given; its session need not exist.
-        """
+    def find(self, one: Replace) -> Occurrence:
+        """Find the text of one of the given replaces; its session need not exist."""
         found = self._found.get(one.session)
         if found is None:
-            found = self._found[one.session] = self._find(one.session)
+            found = self._found[one.session] = self._find_all(one.session)
         return found.get(one.old, NOWHERE)
 
-    def _find(self, session: str | None) -> dict[str, Spot]:
-        """Find all that is replaced in a session: to the letter, else but for white space and letters' size."""
+    def statement(self, one: Replace) -> str | None:
+        """Give the statement that it changes; None where its text does not occur exactly once."""
+        found = self.find(one)
+        return self._statements[one.session][found.statement] if found.times == 1 else None
+
+    def _find_all(self, session: str | None) -> dict[str, Occurrence]:
+        """Find all texts of a session: exactly, else without regard to white space and case."""
         texts = self._statements.get(session, ())
         wanted = self._wanted[session]
-        found = spots(texts, wanted)
+        found = find_texts(texts, wanted)
         bare = {text: _bare(text.strip().removesuffix(";")) for text in wanted if text not in found}
         if not bare:
             return found
-        near = spots([_bare(text) for text in texts], {text for text in bare.values() if text})
+        near = find_texts([_bare(text) for text in texts], {text for text in bare.values() if text})
         for text, without in bare.items():
-            spot = near.get(without, NOWHERE) if without else Spot(2, 0)
-            if spot.times:
-                at = range(spot.statement, spot.statement + 1) if spot.times == 1 else range(len(texts))
-                found[text] = _matched(texts, text, at)
+            candidate = near.get(without, NOWHERE) if without else Occurrence(2, 0)
+            if candidate.times:
+                only = range(candidate.statement, candidate.statement + 1)
+                found[text] = _match(texts, text, only if candidate.times == 1 else range(len(texts)))
         return found
-
-    def statement(self, one: Replace) -> str | None:
-        """Give the statement in which a mutant replaces something; None where it is not there exactly once."""
-        spot = self.spot(one)
-        return self._statements[one.session][spot.statement] if spot.times == 1 else None
 
 
 def _bare(text: str) -> str:
     return "".join(text.split()).lower()
 
 
-def _matched(texts: Sequence[str], wanted: str, numbers: Iterable[int]) -> Spot:
+def _match(texts: Sequence[str], wanted: str, numbers: Iterable[int]) -> Occurrence:
     """Find a text in some of the statements as a formatter may have left it."""
     match = text_match((), wanted)
     counts = [(count, number) for number in numbers if (count := match.count(texts[number]))]
-    return Spot(sum(count for count, _ in counts), counts[0][1]) if counts else NOWHERE
+    return Occurrence(sum(count for count, _ in counts), counts[0][1]) if counts else NOWHERE
 
 
-def spots(texts: Sequence[str], wanted: Collection[str]) -> dict[str, Spot]:
+def find_texts(texts: Sequence[str], wanted: Collection[str]) -> dict[str, Occurrence]:
     """Find many texts in the statements of a section.
 
     Args:
         texts: the statements.
-        wanted: what is looked for; nothing empty.
+        wanted: what is searched for; none is empty.
 
     Returns:
-        Where each stands that is found at all.
+        Those that occur.
     """
     whole = _BETWEEN.join(texts)
     begins = [0, *accumulate(len(text) + 1 for text in texts)]
     found = _one_by_one(whole, wanted) if len(wanted) <= _FEW else _in_one_pass(whole, wanted)
-    return {text: Spot(count, bisect_right(begins, at) - 1) for text, (count, at) in found.items()}
+    return {text: Occurrence(count, bisect_right(begins, at) - 1) for text, (count, at) in found.items()}
 
 
 def _one_by_one(whole: str, wanted: Iterable[str]) -> dict[str, tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""A scenario with one of its planted bugs in it. Pure."""
+"""Makes the scenario that a mutant runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from pgchaos.language.header_model import holds
+from pgchaos.language.header_model import applies
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Mutant, Replace, Scenario, Section, Session
 from pgchaos.language.mutant_texts import TextMatch, text_match
@@ -16,26 +16,22 @@ from pgchaos.language.section_items import Item, Parts, Send, Statement
 
 
 def mutants_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Mutant, ...]:
-    """Tell which mutants are to be run beside an item.
+    """List the mutants that run beside an item.
 
     Args:
         scenario: the file.
-        variables: the values of its matrix.
+        variables: the values of the item's matrix.
 
     Returns:
         The mutants for these values; none where the item itself is expected to fail.
     """
-    if any(holds(xfail.when, variables) for xfail in scenario.xfails):
+    if any(applies(xfail.when, variables) for xfail in scenario.xfails):
         return ()
-    return tuple(m for m in scenario.mutants if holds(m.when, variables))
+    return tuple(m for m in scenario.mutants if applies(m.when, variables))
 
 
 def slug(mutant: Mutant) -> str:
-    """Name a mutant's item: `mutant-nobody-locks-the-seat`.
-
-    Args:
-        mutant: the mutant.
-    """
+    """Name a mutant's item: `mutant-nobody-locks-the-seat`."""
     return "mutant-" + re.sub(r"\W+", "-", mutant.name).strip("-").lower()
 
 
@@ -44,15 +40,15 @@ def mutated(scenario: Scenario, mutant: Mutant) -> Scenario:
 
     Args:
         scenario: the file.
-        mutant: one of its mutants; the reader has seen to it that its texts and sessions are there.
+        mutant: one of its mutants; its sessions exist, as the reader has checked.
 
     Returns:
         The scenario with the mutant's sessions and replacements, and its SQL after setup.
 
     Raises:
-        ScenarioError: a text that it replaces is not there: it would be run without the bug.
+        ScenarioError: a text that it replaces is not there: the scenario would run without the bug.
     """
-    gone = [one for one in mutant.replaces if not _is_there(scenario, one)]
+    gone = [one for one in mutant.replaces if not _occurs(scenario, one)]
     if gone:
         raise ScenarioError(tuple(Problem(one.place, f"`replace`: '{one.old}' is not found") for one in gone))
     bodies = _replaced([part.items for part in scenario.setup], mutant.replaces, None)
@@ -64,7 +60,7 @@ def mutated(scenario: Scenario, mutant: Mutant) -> Scenario:
 
 
 def sessions_of(scenario: Scenario, mutant: Mutant) -> tuple[Session, ...]:
-    """List the sessions that run with a mutant, its new bodies among them, without its replacements of text.
+    """List the sessions that run with a mutant: with its new bodies, without its replacements of text.
 
     Args:
         scenario: the file.
@@ -74,7 +70,7 @@ def sessions_of(scenario: Scenario, mutant: Mutant) -> tuple[Session, ...]:
     return tuple(own.get(session.name, session) for session in scenario.sessions)
 
 
-def _is_there(scenario: Scenario, one: Replace) -> bool:
+def _occurs(scenario: Scenario, one: Replace) -> bool:
     parts: tuple[Section | Session, ...] = scenario.setup
     if one.session is not None:
         parts = tuple(session for session in scenario.sessions if session.name == one.session)
@@ -92,23 +88,24 @@ def _replaced(
 ) -> list[tuple[Item, ...]]:
     for one in replaces:
         if one.session == session:
-            match = text_match(
-                [item.text for items in bodies for item in items if isinstance(item, Statement)], one.old
-            )
-            bodies = [tuple(new for item in items for new in _with(item, match, one.new)) for items in bodies]
+            texts = [item.text for items in bodies for item in items if isinstance(item, Statement)]
+            match = text_match(texts, one.old)
+            bodies = [tuple(new for item in items for new in _replaced_in(item, match, one.new)) for items in bodies]
     return bodies
 
 
-def _with(item: Item, match: TextMatch, new_text: str) -> tuple[Item, ...]:
-    """Replace in one item; a statement of which nothing is left goes, one that becomes several is several."""
+def _replaced_in(item: Item, match: TextMatch, new_text: str) -> tuple[Item, ...]:
+    r"""Replace in one item: a statement of which nothing is left is removed; one may become several.
+
+    A `\;` group stays one statement.
+    """
     if not isinstance(item, Statement) or not match.count(item.text):
         return (item,)
     found = _statements(item, match.replace(item.text, new_text))
     if len(_statements(item, item.text)) > 1:
-        # a `\;` group: it stays one statement
         return (_group(item, found),)
     new = [replace(item, text=sql.text, parts=sql.parts, verb=sql.verb) for sql in found]
-    # what ends the statement ends the last of them
+    # the terminator of the statement belongs to the last of the new ones
     return (*(replace(first, send=Send.PLAIN, prefix=(), copy=None) for first in new[:-1]), *new[-1:])
 
 

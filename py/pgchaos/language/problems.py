@@ -1,4 +1,4 @@
-"""Where something stands, and what is wrong there."""
+"""Lines of a file, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ from typing import NamedTuple
 
 
 class Place(NamedTuple):
-    """A line of a file, as a user is told of it.
-
-    Args:
-        path: the file, as it is shown.
-        line: its line, from 1.
-    """
+    """A line of a file: the path as users see it, and the line from 1."""
 
     path: str
     line: int
@@ -26,10 +21,9 @@ class Problem:
     """One thing wrong with a file.
 
     Args:
-        place: where.
-        text: what is wrong, what was meant.
-        whole: something is missing in the file as a whole, perhaps because of what is wrong in its lines: it is told
-            behind these.
+        place: its line.
+        text: what is wrong, and what was probably meant.
+        whole: something is missing in the file as a whole. It is listed last: a problem of a line may be its cause.
     """
 
     place: Place
@@ -41,10 +35,10 @@ class Problem:
 
 
 class ScenarioError(Exception):
-    """A file that is no scenario.
+    """A file that is not a valid scenario.
 
     Args:
-        problems: everything that is wrong with it, in order of line; what is wrong with the whole of it comes last.
+        problems: everything that is wrong with it, in order of line; problems of the whole file come last.
     """
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:

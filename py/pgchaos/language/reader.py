@@ -1,4 +1,4 @@
-"""Reading a file: from its text to a Scenario, or to everything that is wrong with it."""
+"""Reads a file: gives a Scenario, or everything that is wrong with it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from pgchaos.language.assembly import assembled, title_of
-from pgchaos.language.directives import directive
+from pgchaos.language.assembly import build_scenario, title_of
+from pgchaos.language.directives import find_directive
 from pgchaos.language.lexemes import Command, Comment, Mistake, Sql
 from pgchaos.language.model import Scenario
 from pgchaos.language.parser import Parser
@@ -18,8 +18,7 @@ from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.source import Source, Unreadable, text_of
 
 _COMMENT = re.compile(r"--[^\n\r]*")
-_CODE = re.compile(r"^[ \t\r\ufeff]*(?!--)[^ \t\r\n\ufeff]", re.MULTILINE)
-"""A line that is neither blank nor a comment."""
+_CODE_LINE = re.compile(r"^[ \t\r\ufeff]*(?!--)[^ \t\r\n\ufeff]", re.MULTILINE)
 
 
 def read(
@@ -33,18 +32,17 @@ def read(
     r"""Read a file and the files that it includes.
 
     Args:
-        path: where it lies; \i looks beside it first, then in the current directory.
-        shown: the path as users are told of it; without it, `path`.
-        extra_tags: tags that are allowed beside slow, concurrent, destructive and smoke.
-        raw: what the file holds, where that was read before.
-        root: of the project, below which the files lie that \copy reads; None for the current directory, and the folder
-            of each file.
+        path: of the file; \i looks beside it first, then in the current directory.
+        shown: the path as users see it; `path` by default.
+        extra_tags: tags of the project, beside slow, concurrent, destructive and smoke.
+        raw: the content of the file, where it was read before.
+        root: of the project: \copy reads files below it. By default the current directory, and the folder of each file.
 
     Returns:
-        What it says. A file without a directive is a plain pgTAP file: all of it is one check section.
+        The scenario. A file without a directive is a plain pgTAP file: all of it is one check section.
 
     Raises:
-        ScenarioError: with everything that is wrong with it, in order of place.
+        ScenarioError: with everything that is wrong with the file.
     """
     shown = str(path) if shown is None else shown
     try:
@@ -55,43 +53,41 @@ def read(
     source = Source(lambda place, what: problems.append(Problem(place, what)), root)
     source.add(path, shown, text)
     comments = [lexeme for lexeme in source.lexemes if type(lexeme) is Comment]
-    if any(directive(comment.text) for comment in comments):
-        reading = Parser(shown, source, extra_tags, problems)
-        reading.read()
-        scenario = assembled(path, reading)
+    if any(find_directive(comment.text) for comment in comments):
+        parser = Parser(shown, source, extra_tags, problems)
+        parser.parse()
+        scenario = build_scenario(path, parser)
     else:
         scenario = _plain(path, shown, source, problems)
     if problems:
-        # of one line, what was found first comes first: what a slip was taken for is told behind the slip
+        # sorted() keeps the order within a line: a misspelt directive comes before what follows from it
         raise ScenarioError(tuple(sorted(dict.fromkeys(problems), key=lambda one: (one.whole, one.place))))
     return scenario
 
 
 def is_scenario(text: str) -> bool:
-    """Say whether a text holds a directive, or a clear slip of one, outside quotes, block comments and data.
+    """Whether a file holds a directive, or one that is clearly misspelt, outside quotes, block comments and data.
 
     Args:
-        text: of a file.
-
-    Returns:
-        True where it does. Most texts are told by a glance at their comments.
+        text: of the file.
     """
-    found = next((match for match in _COMMENT.finditer(text) if directive(match[0].rstrip())), None)
+    found = next((match for match in _COMMENT.finditer(text) if find_directive(match[0].rstrip())), None)
     if found is None:
         return False
-    if _CODE.search(text, 0, found.start()) is None:
+    # most files begin with comments: nothing above this one could quote it
+    if _CODE_LINE.search(text, 0, found.start()) is None:
         return True
-    return any(type(lexeme) is Comment and directive(lexeme.text) for lexeme in scan(text, ""))
+    return any(type(lexeme) is Comment and find_directive(lexeme.text) for lexeme in scan(text, ""))
 
 
 def variants(scenario: Scenario) -> tuple[dict[str, str], ...]:
-    """Give the items that a matrix makes of a scenario.
+    """List the items that the matrices of a scenario make.
 
     Args:
         scenario: as read.
 
     Returns:
-        The values of the variables for each item, in order, the last matrix the fastest; one empty one without matrix.
+        The values of the variables for each item; the last matrix changes fastest. Without a matrix, one empty dict.
     """
     names = [matrix.name for matrix in scenario.matrix]
     values = itertools.product(*(matrix.values for matrix in scenario.matrix))
@@ -102,10 +98,10 @@ def _plain(path: Path, shown: str, source: Source, problems: list[Problem]) -> S
     body = SectionBuilder("check", Place(shown, 1), source.complain)
     for lexeme in source.lexemes:
         if isinstance(lexeme, Sql):
-            # as psql does, the last statement is sent without its semicolon too
-            body.sql(lexeme)
+            # psql sends the last statement without its semicolon too
+            body.add_statement(lexeme)
         elif isinstance(lexeme, Command):
-            body.command(lexeme)
+            body.add_command(lexeme)
         elif isinstance(lexeme, Mistake):
             source.complain(lexeme.place, lexeme.text)
     body.finish()

@@ -6,131 +6,109 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from pgchaos.language.arguments import Args, DirectiveError
+from pgchaos.language.arguments import DirectiveError
 from pgchaos.language.lexemes import Command, Sql
 from pgchaos.language.model import Section
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Allow, Expect, Fault, Item, Meta, Send, Statement
 
 Kind: TypeAlias = Literal["setup", "teardown", "session", "invariant", "check", "state", "mutant"]
+Complain: TypeAlias = Callable[[Place, str], None]
+"""Called with the line and the text of each problem."""
 
 _QUERIES = frozenset({"SELECT", "WITH", "VALUES", "TABLE", ""})
 
 
 @dataclass(slots=True)
 class SectionBuilder:
-    """A section and what it holds.
+    """A section so far.
 
     Args:
         kind: of section.
-        place: of the line that opens it.
-        complain: called with the place and text of each problem.
+        place: the line that opens it.
+        complain: called with each problem.
         name: of a session.
-        items: what it holds so far, in order.
-        steps: the names of its steps so far, in order.
-        sources: the lexemes of its statements, for checks.
+        items: in order.
+        steps: the names of its steps, in order.
+        sources: the lexemes of its statements.
     """
 
     kind: Kind
     place: Place
-    complain: Callable[[Place, str], None]
+    complain: Complain
     name: str = ""
     items: list[Item] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
     sources: list[Sql] = field(default_factory=list)
-    _step: str = ""
-    _named: dict[str, Place] = field(default_factory=dict)
-    _branches: list[tuple[Place, bool]] = field(default_factory=list)
-    _awaiting: dict[str, Item] = field(default_factory=dict)
+    _step: str = ""  # the step that is open
+    _step_places: dict[str, Place] = field(default_factory=dict)
+    _ifs: list[tuple[Place, bool]] = field(default_factory=list)  # open \if, and whether it had \else
+    _need_statement: dict[str, Item] = field(default_factory=dict)  # items that say something of the next statement
 
-    def sql(self, sql: Sql) -> None:
-        """Add a statement.
-
-        Args:
-            sql: as the lexer cut it out.
-        """
+    def add_statement(self, sql: Sql) -> None:
+        """Add a statement as the scanner read it."""
         self.sources.append(sql)
         step = self._step or str(len(self.sources))
         if not (self.steps and self.steps[-1] == step):
             self.steps.append(step)
         self.items.append(Statement(sql.place, sql.text, sql.parts, sql.verb, step, sql.send, sql.prefix, sql.copy))
-        if self._awaiting:
-            self._awaiting.clear()
+        self._need_statement.clear()
         if self.kind in ("invariant", "state"):
-            self._query(sql)
+            self._require_query(sql)
 
-    def command(self, command: Command) -> None:
-        r"""Add a meta-command; \if, \elif, \else and \endif must match.
-
-        Args:
-            command: as the lexer cut it out.
-        """
-        name, branches = command.name, self._branches
+    def add_command(self, command: Command) -> None:
+        r"""Add a meta-command; \if, \elif, \else and \endif must match."""
+        name, ifs = command.name, self._ifs
         if name == "if":
-            branches.append((command.place, False))
+            ifs.append((command.place, False))
         elif name in ("elif", "else", "endif"):
-            if not branches:
+            if not ifs:
                 self.complain(command.place, f"\\{name}: no matching \\if in this section")
                 return
-            opened, had_else = branches[-1]
+            opened, had_else = ifs[-1]
             if name == "endif":
-                branches.pop()
+                ifs.pop()
             elif had_else:
                 self.complain(command.place, f"\\{name}: cannot occur after \\else (of the \\if in line {opened.line})")
                 return
             elif name == "else":
-                branches[-1] = (opened, True)
+                ifs[-1] = (opened, True)
         self.items.append(Meta(command.place, name, command.args))
 
     def add(self, item: Item) -> None:
-        """Add what a directive says.
-
-        Args:
-            item: what the engine is to do there.
-        """
+        """Add the item that a directive makes."""
         self.items.append(item)
         if isinstance(item, Expect | Allow | Fault):
-            self._awaiting[type(item).__name__.lower()] = item
+            self._need_statement[type(item).__name__.lower()] = item
 
-    def step(self, text: str, place: Place) -> None:
-        """Begin a named step.
-
-        Args:
-            text: what stands behind `step`.
-            place: of the directive.
-
-        Raises:
-            Wrong: it is no name for a step, or a step of this session has it.
-        """
-        args = Args("step", text, "step NAME")
-        name = args.name("the step")
-        args.end()
-        first = self._named.get(name)
+    def begin_step(self, name: str, place: Place) -> None:
+        """Begin a named step. Raises DirectiveError where a step of this session has the name."""
+        first = self._step_places.get(name)
         if first is not None:
             raise DirectiveError(
                 f"`step`: `{name}` is named twice in session `{self.name}`, first in line {first.line}"
             )
-        self._empty_step()
-        self._named[name] = place
+        self._check_step()
+        self._step_places[name] = place
         self._step = name
 
     def finish(self) -> None:
-        r"""Say what is missing at the end of the section."""
-        for opened, _ in self._branches:
+        """Report what is missing at the end of the section."""
+        for opened, _ in self._ifs:
             self.complain(opened, "unterminated \\if: its \\endif is missing in this section")
-        for word, item in self._awaiting.items():
+        for word, item in self._need_statement.items():
             self.complain(item.place, f"`{word}`: no statement follows it in this section")
-        self._empty_step()
+        self._check_step()
 
     def section(self) -> Section:
-        """Give it as a section without options."""
+        """Make the section of the model, for kinds without options."""
         return Section(self.place, tuple(self.items))
 
-    def _empty_step(self) -> None:
+    def _check_step(self) -> None:
         if self._step and not (self.steps and self.steps[-1] == self._step):
-            self.complain(self._named[self._step], f"`step`: no statement follows `{self._step}`")
+            self.complain(self._step_places[self._step], f"`step`: no statement follows `{self._step}`")
 
-    def _query(self, sql: Sql) -> None:
+    def _require_query(self, sql: Sql) -> None:
         if sql.verb not in _QUERIES or sql.send is not Send.PLAIN:
-            said = sql.verb if sql.verb not in _QUERIES else sql.send.value
-            self.complain(sql.place, f"`{self.kind}` holds queries only (SELECT, WITH, VALUES, TABLE), not {said}")
+            what = sql.verb if sql.verb not in _QUERIES else sql.send.value
+            self.complain(sql.place, f"`{self.kind}` holds queries only (SELECT, WITH, VALUES, TABLE), not {what}")

@@ -1,4 +1,4 @@
-"""What stands in a section: statements, psql's commands, waits, what may fail, and faults.
+"""The items of a section: statements, psql's commands, waits, expected errors and faults.
 
 Everything here is frozen. Times are in seconds, counts begin at 1.
 """
@@ -24,7 +24,7 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A psql variable in a text; `raw` is what stands there, and stays where the variable is not set."""
+    """A psql variable in a text. `raw` is its text as written; it is sent as it is where the variable is not set."""
 
     name: str
     form: Form
@@ -32,11 +32,11 @@ class Variable:
 
 
 Parts: TypeAlias = "tuple[str | Variable, ...]"
-"""A text cut at its psql variables; joined with their `raw` it is the text as written."""
+"""A text split at its psql variables; joined with their `raw` it is the text as written."""
 
 
 class Send(Enum):
-    """What ends a statement, and so what becomes of its result."""
+    """What ends a statement, which decides where its result goes."""
 
     PLAIN = ";"
     GSET = "\\gset"
@@ -51,10 +51,10 @@ class Statement:
 
     Args:
         place: the line where its SQL begins (after comments).
-        text: as written, from its first word to before its terminator.
-        parts: the same, cut at psql variables.
-        verb: its first word in capitals, '' where there is none.
-        step: its name in a schedule without the session: the name of its `step`, else its number in the section.
+        text: as written, from its first word, without its terminator.
+        parts: the same, split at psql variables.
+        verb: its first word in capitals; '' if there is none.
+        step: its name in a schedule, without the session: the name of its `step`, else its number in the section.
         send: what ends it.
         prefix: the argument of `\gset`.
         copy: the inline data of a COPY … FROM STDIN without its `\.`, else None.
@@ -72,15 +72,12 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    r"""A psql meta-command that has an effect at run time.
-
-    They are \set \unset \echo \qecho \warn \if \elif \else \endif \quit \getenv \setenv \encoding; in plain
-    files \o \c too; and \i of a file that cannot be read, in a branch.
+    r"""A psql meta-command that has an effect at run time, such as \set, \if or \echo; in plain files \o and \c too.
 
     Args:
         place: its line.
         name: without the backslash.
-        args: its arguments after psql's quoting rules, each cut at its variables.
+        args: its arguments, unquoted by psql's rules, each split at its variables.
     """
 
     place: Place
@@ -90,7 +87,7 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """`delay 5ms` or `jitter 5ms` (then up to that long, seeded)."""
+    """`delay 5ms`, or `jitter 5ms`: a random time up to that long."""
 
     place: Place
     seconds: float
@@ -110,7 +107,7 @@ class Barrier:
 
 @dataclass(frozen=True, slots=True)
 class WaitBlocked:
-    """`wait blocked SESSION` (worker None: all its connections) or `wait blocked SESSION[2]`."""
+    """`wait blocked SESSION[2]`; without a worker, all connections of the session."""
 
     place: Place
     session: str
@@ -142,7 +139,7 @@ class Code:
 
     Args:
         name: as written.
-        sqlstates: what it stands for; ('unknown',) for `retry unknown`.
+        sqlstates: that it means; ('unknown',) for `retry unknown`.
     """
 
     name: str
@@ -151,7 +148,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """`expect CODE…`: the next statement must fail so."""
+    """`expect CODE…`: the next statement must fail with one of them."""
 
     place: Place
     codes: tuple[Code, ...]
@@ -160,7 +157,7 @@ class Expect:
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """`allow CODE…`: the next statement may fail so."""
+    """`allow CODE…`: the next statement may fail with one of them."""
 
     place: Place
     codes: tuple[Code, ...]
@@ -168,7 +165,7 @@ class Allow:
 
 
 CHOICE = "fault of line "
-"""What the name of a choice begins with, which no variable's does."""
+"""How the name of a choice begins (see Fault.choice); no variable's name does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,18 +174,17 @@ class Fault:
 
     Args:
         place: its line.
-        kind: cancel, terminate, kill, crash, stop, restart, cut, reset, stall, latency, fill, damage or promote.
-        argument: what follows the kind: a mode, a time, a relation, 'disk', 'wal' or 'connections'; else ''.
-        target: a session's name, 'server', a process of the server, or None for the own session.
-        worker: the one connection of the target, or None for all.
+        kind: one of fault_kinds.KINDS.
+        argument: what follows the kind: a way to stop, a time, a relation, or a thing to fill; else ''.
+        target: a session's name, 'server', a process of the server, or None for its own session.
+        worker: one connection of the target, or None for all.
         moment: before, during or after the next statement.
-        when_blocked: wait until the target is blocked.
-        after: seconds to wait.
-        nth: only at this execution, from 1; 0 at every one. None, where it is not written: at the first.
-        when: the values of a matrix that it counts for.
+        when_blocked: only once the target waits for a lock.
+        after: seconds to wait in addition.
+        nth: at this execution only, from 1; 0 means each one. None (not written) means the first.
+        when: its condition.
         anywhere: at one statement of its session, which a search chooses.
-        included: the included file in which it stands, and which of them where its line is included more than once;
-            '' for the scenario's own.
+        included: for a fault of an included file, that file, and which of several; '' for the scenario's own file.
     """
 
     place: Place
@@ -206,7 +202,7 @@ class Fault:
 
     @property
     def choice(self) -> str:
-        """How the choice is called of the statement at which it strikes: a value that is drawn, as those of `given`."""
+        """The name of the drawn value that says at which statement it strikes."""
         line = f"{CHOICE}{self.place.line}"
         return f"{line} of {self.included}" if self.included else line
 

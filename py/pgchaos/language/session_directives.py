@@ -1,95 +1,173 @@
-"""What may stand between the statements of a session."""
+"""Parses the lines that open a session or an invariant, and the directives inside a session.
+
+The functions raise DirectiveError.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from dataclasses import dataclass
 
-from pgchaos.language.arguments import Args
+from pgchaos.language.arguments import Args, DirectiveError
 from pgchaos.language.error_codes import take_codes
-from pgchaos.language.faults import USAGE as FAULT
-from pgchaos.language.faults import fault, take_target
-from pgchaos.language.header_model import Matrix, When
-from pgchaos.language.problems import Place
-from pgchaos.language.section_items import Allow, Barrier, Delay, Expect, Fault, Item, Signal, WaitBlocked, WaitFor
-from pgchaos.language.suggestions import meant
-from pgchaos.language.when import take_when
+from pgchaos.language.fault_kinds import PROCESSES
+from pgchaos.language.model import Repeat, Retry
+from pgchaos.language.section_items import Allow, Barrier, Code, Delay, Expect, Signal, WaitBlocked, WaitFor
+from pgchaos.language.suggestions import suggest
 
-_WHEN = " [when NAME = value]"
-
-
-def item(word: str, text: str, place: Place, matrix: Mapping[str, Matrix]) -> Item:
-    """Read a directive that stands inside a session, all but `step`.
-
-    Args:
-        word: the directive's name.
-        text: what stands behind it.
-        place: of the directive.
-        matrix: the matrices of the file by name.
-
-    Returns:
-        What the engine is to do there.
-
-    Raises:
-        Wrong: it cannot be understood.
-    """
-    usage, take = _READERS[word]
-    args = Args(word, text, usage)
-    when = take_when(args, matrix)
-    made = take(args, place, when)
-    args.end()
-    return made
-
-
-def _expect(args: Args, place: Place, when: When | None) -> Expect:
-    return Expect(place, take_codes(args), when)
-
-
-def _allow(args: Args, place: Place, when: When | None) -> Allow:
-    return Allow(place, take_codes(args), when)
-
-
-def _delay(args: Args, place: Place, when: When | None) -> Delay:
-    return Delay(place, args.time("the delay", zero=True), False, when)
-
-
-def _jitter(args: Args, place: Place, when: When | None) -> Delay:
-    return Delay(place, args.time("the jitter", zero=True), True, when)
-
-
-def _barrier(args: Args, place: Place, when: When | None) -> Barrier:
-    name = args.name("the barrier")
-    unless_blocked = args.took("unless")
-    if unless_blocked:
-        args.need("blocked")
-    return Barrier(place, name, unless_blocked, when)
-
-
-def _wait(args: Args, place: Place, when: When | None) -> WaitBlocked | WaitFor:
-    if args.took("for"):
-        return WaitFor(place, args.name("the signal"), when)
-    if args.took("blocked"):
-        session, worker = take_target(args, "the session")
-        return WaitBlocked(place, session, worker, when)
-    word = args.peek()
-    hint = meant(word, ("for", "blocked")) if word else ""
-    raise args.wrong(f"`blocked` or `for` {args.instead()}{hint}")
-
-
-def _signal(args: Args, place: Place, when: When | None) -> Signal:
-    return Signal(place, args.name("the signal"), when)
-
-
-def _fault(args: Args, place: Place, when: When | None) -> Fault:
-    return fault(args, place, when)
-
-
-_READERS: dict[str, tuple[str, Callable[[Args, Place, When | None], Item]]] = {
-    "expect": ("expect CODE…" + _WHEN, _expect),
-    "allow": ("allow CODE…" + _WHEN, _allow),
-    "delay": ("delay 5ms" + _WHEN, _delay),
-    "jitter": ("jitter 5ms" + _WHEN, _jitter),
-    "barrier": ("barrier NAME [unless blocked]" + _WHEN, _barrier),
-    "wait": ("wait blocked SESSION, or wait for SIGNAL" + _WHEN, _wait),
-    "signal": ("signal NAME" + _WHEN, _signal),
-    "fault": (FAULT, _fault),
+MOST_CONNECTIONS = 262_143
+"""The largest max_connections (MAX_BACKENDS in postmaster.h)."""
+_WITHOUT_END = 1_000_000_000  # iterations of `repeat while`: the time-out ends it long before
+_VARIABLE = re.compile(r"[A-Za-z_]\w*")
+_COUNT_UNSPACED = re.compile(r"x[0-9]+")
+_STOPS = ("x", "repeat", "retry", "allow", "up", "backoff")
+_RESERVED = {
+    "setup": "`in setup` of a mutant means the setup sections",
+    "server": "`of server` of a fault means the whole server",
+    **{name: f"`of {name}` of a fault means that process of the server" for name in PROCESSES},
 }
+
+
+@dataclass(slots=True)
+class SessionOptions:
+    """The line of a session. None means not written: a mutant's session inherits it."""
+
+    name: str = ""
+    count: int | None = None
+    repeat: Repeat | None = None
+    retry: Retry | None = None
+    allow: tuple[Code, ...] | None = None
+
+
+def session_options(args: Args, options: SessionOptions) -> None:
+    """Read the line of a session into the options, as far as it can be understood; its name first."""
+    options.name = args.name("the session")
+    if options.name in _RESERVED:
+        raise DirectiveError(f"`session`: `{options.name}` cannot be its name: {_RESERVED[options.name]}")
+    while args.has_more():
+        if options.count is None and args.accept("x"):
+            options.count = args.count("the number of connections")
+            if options.count > MOST_CONNECTIONS:
+                raise DirectiveError(
+                    f"`session`: no PostgreSQL server takes more than {MOST_CONNECTIONS:,} connections"
+                )
+        elif options.repeat is None and args.accept("repeat"):
+            options.repeat = _repeat(args)
+        elif options.retry is None and args.accept("retry"):
+            options.retry = _retry(args)
+        elif options.allow is None and args.accept("allow"):
+            options.allow = () if args.accept("none") else take_codes(args, _STOPS)
+        else:
+            word = args.peek() or ""
+            if _COUNT_UNSPACED.fullmatch(word):
+                raise DirectiveError(f"`session`: `{word}` is not understood, did you mean `x {word[1:]}`?")
+            args.end()
+
+
+def _repeat(args: Args) -> Repeat:
+    if args.accept("while"):
+        return Repeat(_WITHOUT_END, repeat_while=args.name("the session that it is repeated beside"))
+    count = args.count("the number of iterations, or `while` and a session,")
+    until = args.take("the variable that is true at the end").text if args.accept("until") else ""
+    if until and not _VARIABLE.fullmatch(until):
+        raise args.error(f"`until` takes the name of a psql variable, not `{until}`")
+    return Repeat(count, until)
+
+
+def _retry(args: Args) -> Retry:
+    if args.accept("none"):
+        return Retry()
+    retry = Retry(take_codes(args, _STOPS, unknown=True))
+    limit, backoff = retry.limit, retry.backoff
+    while args.has_more():
+        if args.accept("up"):
+            args.expect("to")
+            limit = args.count("the number of retries")
+        elif args.accept("backoff"):
+            backoff = args.duration("the backoff", zero=True)
+        else:
+            break
+    return Retry(retry.codes, limit, backoff)
+
+
+@dataclass(slots=True)
+class InvariantOptions:
+    """The line of an invariant; see Invariant."""
+
+    every: float = 0.01
+    may_be_empty: bool = False
+    at_end: bool = False
+
+
+def invariant_options(args: Args, options: InvariantOptions) -> None:
+    """Read the line of an invariant into the options, as far as it can be understood."""
+    every = False
+    while args.has_more():
+        if not every and args.accept("every"):
+            options.every, every = args.duration("the interval"), True
+        elif not options.may_be_empty and args.accept("may", "be", "empty"):
+            options.may_be_empty = True
+        elif not options.at_end and args.accept("at", "end"):
+            options.at_end = True
+        else:
+            args.end()
+    if every and options.at_end:
+        raise args.error("`every` and `at end` exclude each other")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`step NAME`: how the statements below it are called. Not an item: the engine sees the name at each statement."""
+
+    name: str
+
+
+def step(args: Args) -> Step:
+    """`step NAME`."""
+    return Step(args.name("the step"))
+
+
+def expect(args: Args) -> Expect:
+    """`expect CODE…`."""
+    return Expect(args.place, take_codes(args), args.when)
+
+
+def allow(args: Args) -> Allow:
+    """`allow CODE…`."""
+    return Allow(args.place, take_codes(args), args.when)
+
+
+def delay(args: Args) -> Delay:
+    """`delay 5ms`."""
+    return Delay(args.place, args.duration("the delay", zero=True), False, args.when)
+
+
+def jitter(args: Args) -> Delay:
+    """`jitter 5ms`."""
+    return Delay(args.place, args.duration("the jitter", zero=True), True, args.when)
+
+
+def barrier(args: Args) -> Barrier:
+    """`barrier NAME [unless blocked]`."""
+    name = args.name("the barrier")
+    unless_blocked = args.accept("unless")
+    if unless_blocked:
+        args.expect("blocked")
+    return Barrier(args.place, name, unless_blocked, args.when)
+
+
+def wait(args: Args) -> WaitBlocked | WaitFor:
+    """`wait blocked SESSION` or `wait for SIGNAL`."""
+    if args.accept("for"):
+        return WaitFor(args.place, args.name("the signal"), args.when)
+    if args.accept("blocked"):
+        session, worker = args.session("the session")
+        return WaitBlocked(args.place, session, worker, args.when)
+    word = args.peek()
+    hint = suggest(word, ("for", "blocked")) if word else ""
+    raise args.error(f"`blocked` or `for` {args.missing()}", hint)
+
+
+def signal(args: Args) -> Signal:
+    """`signal NAME`."""
+    return Signal(args.place, args.name("the signal"), args.when)

@@ -1,4 +1,4 @@
-"""Names: how they may look, and which known one somebody meant."""
+"""Which known name was meant by one that is not known ("did you mean …?")."""
 
 from __future__ import annotations
 
@@ -6,41 +6,25 @@ import difflib
 import re
 from collections.abc import Collection, Sequence
 
-NAME = re.compile(r"[^\W\d][\w-]*")
-"""Of a session, step, barrier or signal: a letter or underscore, then letters, digits, underscores, hyphens."""
-
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
-"""Of a psql variable that a scenario declares; under three letters it is too easily hit by accident (`[a:n]`)."""
-
-KEYWORDS = ("unless blocked", "up to", "may be empty", "at end", "when blocked", "at any step", "own server")
-"""Keywords of more than one word; those that are the name of a directive are not among them."""
-
-TAGS = frozenset({"slow", "concurrent", "destructive", "smoke", "corruption", "recovery"})
-SESSION_VARIABLES = frozenset({"worker", "iteration"})
-RESERVED_SESSIONS = {
-    "setup": "`in setup` of a mutant means the setup sections",
-    "server": "`of server` of a fault means the whole server",
-    **{
-        name: f"`of {name}` of a fault means that process of the server"
-        for name in ("checkpointer", "walwriter", "bgwriter", "autovacuum")
-    },
-}
-_JOINTS = re.compile(r"[\s_-]+")
+# Keywords of more than one word; names of directives are not among them.
+_KEYWORDS = ("unless blocked", "up to", "may be empty", "at end", "when blocked", "at any step", "own server")
 _KEYWORD_LIKE = 0.75
+_JOINTS = re.compile(r"[\s_-]+")
+
 MOST_COMPARED = 300
-"""Names that a word is compared with: each misspelt name of a file costs that much, not all that the file holds."""
+"""Among more names than this the nearest is not looked for: the time would grow with their square."""
 
 
 def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str | None:
-    """Give the known name that a word is most like.
+    """Find the known name that a word is most like.
 
     Args:
         word: as written.
-        known: the names that there are.
+        known: the names that exist.
         cutoff: how alike, from 0 to 1, by difflib's measure.
 
     Returns:
-        The nearest name, or None where none is near, or where there are too many to look at each.
+        The nearest name; None where none is near, or more than MOST_COMPARED are known.
     """
     if len(known) > MOST_COMPARED:
         return None
@@ -49,17 +33,17 @@ def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str | Non
     return by_case[found[0]] if found else None
 
 
-def meant(word: str, known: Collection[str], *more: str, none: str = "") -> str:
-    """End a message about an unknown name: the nearest one, or all there are.
+def suggest(word: str, known: Collection[str], *more: str, none: str = "") -> str:
+    """End a message about an unknown name.
 
     Args:
         word: as written.
-        known: the names that there are.
+        known: the names that exist.
         more: further names.
-        none: what to say where there are none at all.
+        none: the text for the case that no name exists.
 
     Returns:
-        Text that begins with its own separator, or ''.
+        `, did you mean …?`, or `; there are: …`, with its separator in front; or ''.
     """
     if len(known) > MOST_COMPARED:
         return f"; there are {len(known) + len(more):,} others"
@@ -69,34 +53,33 @@ def meant(word: str, known: Collection[str], *more: str, none: str = "") -> str:
     near = nearest(word, names)
     if near is not None:
         return f", did you mean `{near}`?"
-    shown = ", ".join(names[:12])
-    return f"; there {'is' if len(names) == 1 else 'are'}: {shown}"
+    return f"; there {'is' if len(names) == 1 else 'are'}: {', '.join(names[:12])}"
 
 
-def keyword(words: Sequence[str], usage: str) -> tuple[str, str] | None:
-    """Give the keyword of more than one word that was meant by `upto`, `unless-blocked` or `maybe empty`.
+def misspelt_keyword(words: Sequence[str], usage: str) -> tuple[str, str] | None:
+    """Find the keyword of several words that was meant by `upto`, `unless-blocked` or `maybe empty`.
 
     Args:
         words: as written, from the first that is not understood.
-        usage: how the directive is written: only keywords that stand there are looked at.
+        usage: how the directive is written; only keywords that occur there are considered.
 
     Returns:
-        What was written for the keyword, and the keyword; None where none is near, or where it is written right.
+        What was written, and the keyword; None where none is near, or where it is written correctly.
     """
-    known = {unspaced(name): name for name in KEYWORDS if name in usage}
+    known = {join_words(keyword): keyword for keyword in _KEYWORDS if keyword in usage}
     found = []
     for count in range(1, min(len(words), 3) + 1):
         written = " ".join(words[:count])
-        for bare, name in known.items():
-            like = difflib.SequenceMatcher(None, unspaced(written), bare).ratio()
+        for joined, keyword in known.items():
+            like = difflib.SequenceMatcher(None, join_words(written), joined).ratio()
             if like >= _KEYWORD_LIKE:
-                found.append((like, -count, written, name))
+                found.append((like, -count, written, keyword))
     if not found:
         return None
-    _, _, written, name = max(found)
-    return None if written == name else (written, name)
+    _, _, written, keyword = max(found)
+    return None if written == keyword else (written, keyword)
 
 
-def unspaced(words: str) -> str:
-    """Write words as one, in small letters, without the hyphens and underscores between them."""
+def join_words(words: str) -> str:
+    """Write words as one, in small letters, without spaces, hyphens and underscores."""
     return _JOINTS.sub("", words).lower()

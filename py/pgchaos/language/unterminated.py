@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pgchaos.language.directives import WORDS, Directive, directive
+from pgchaos.language.directive_spec import SectionDirective
+from pgchaos.language.directive_table import DIRECTIVES
+from pgchaos.language.directives import Directive, find_directive
 from pgchaos.language.lexemes import NOT_CLOSED, OPEN_NAME, OPEN_QUOTE, Mistake, Sql
 from pgchaos.language.meta_commands import terminators
 from pgchaos.language.problems import Place
@@ -46,8 +48,8 @@ def _quoted_directives(sql: Sql) -> Iterator[_QuotedDirective]:
             continue
         attached = token.start > 0 and bool(IDENTIFIER_CHARACTER.match(sql.text, token.start - 1))
         for number, line in enumerate(token.text.split("\n")):
-            found = directive(line.strip()) if number and line.lstrip().startswith(_DIRECTIVE) else None
-            if found is not None and found.word in WORDS and not found.slip:
+            found = find_directive(line.strip()) if number and line.lstrip().startswith(_DIRECTIVE) else None
+            if found is not None and found.word in DIRECTIVES and not found.mistake:
                 quote = Place(sql.place.path, token.line)
                 yield _QuotedDirective(quote, token.line + number, found.word, attached)
                 break
@@ -98,7 +100,7 @@ class UnterminatedStatements:
 
     def directive(self, found: Directive, place: Place, begun: Place) -> None:
         """Report a directive inside the statement that begins at `begun`."""
-        if begun not in self._run_together and not found.slip:
+        if begun not in self._run_together and not found.mistake:
             self._complain(
                 place,
                 f"`{found.word}` stands inside the statement that begins in line {begun.line}:"
@@ -152,7 +154,7 @@ class UnterminatedStatements:
 
     def _missing(self, word: str, end: Place) -> str:
         # at the end of a section nothing could use what \gset sets
-        if self._latest is None or WORDS[word] == "section":
+        if self._latest is None or isinstance(DIRECTIVES[word], SectionDirective):
             return "`;`"
         lines = self._latest.text.split("\n")
         return terminators("\n".join(lines[: end.line - self._latest.place.line]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import secrets
@@ -16,13 +15,12 @@ from typing import TypeVar
 
 import pytest
 
+from pgchaos.language.durations import LONGEST, parse_duration
 from pgchaos.pytest_plugin.token_file import read_token
 from pgchaos.report import MAKE
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import Conninfo, ServerSettings
 
-_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min)")
 _TAG = re.compile(r"[a-z][a-z0-9_]*")
 EXTENSION = re.compile(r"(?P<name>[\w-]+)(?:\s*(?P<operator>>=|<=|>|<|=)\s*(?P<version>[0-9][\w.-]*))?")
 """An extension under test, and its version where one is required."""
@@ -191,17 +189,16 @@ def duration(text: str) -> float:
         text: such as `500ms`, `30s` or `2min`.
 
     Returns:
-        It in seconds.
+        Seconds.
 
     Raises:
-        ValueError: it is none, or not more than nothing.
+        ValueError: it is not a time, or not between a millisecond and a day.
     """
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"'{text}' is no time: write a number and its unit, such as 500ms, 30s or 2min")
-    seconds = float(match[1]) * _UNITS[match[2]]
-    if not math.isfinite(seconds) or seconds < _LEAST_TIMEOUT:
-        raise ValueError(f"'{text}' is too short or too long: at least 1ms is meant")
+    seconds = parse_duration(text.strip())
+    if seconds is None:
+        raise ValueError(f"'{text}' is not a time: write a number and its unit, such as 500ms, 30s or 2min")
+    if not _LEAST_TIMEOUT <= seconds <= LONGEST:
+        raise ValueError(f"'{text}' is too short or too long: write a time from 1ms to 24h")
     return seconds
 
 

@@ -6,7 +6,7 @@ import textwrap
 
 from pgchaos.language.header_model import StepName
 from pgchaos.language.model import Scenario
-from pgchaos.language.schedules import COUNTED, shown
+from pgchaos.language.schedules import COUNTED, format_step
 from pgchaos.results import Explored, Launch, RunResult
 
 _INDENT = "    "
@@ -19,7 +19,7 @@ def permutation(scenario: Scenario, result: RunResult, width: int) -> list[str]:
     if none_failed(result):
         return [_none(result)]
     sessions = {session.name: session for session in scenario.sessions}
-    steps = [_step(launch, shown(_name(launch), sessions[launch.session])) for launch in result.order]
+    steps = [_step(launch, format_step(_name(launch), sessions[launch.session])) for launch in result.order]
     # what is marked must not be parted from its mark
     folded = textwrap.wrap(
         " ".join(step.replace(" ", "\0") for step in steps),

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from pgchaos.language.header_model import holds
+from pgchaos.language.header_model import applies
 from pgchaos.language.model import Session
 from pgchaos.language.section_items import Barrier, Item, Meta, Signal, Statement, WaitBlocked, WaitFor
 
@@ -303,7 +303,7 @@ def in_force(item: Item, variables: Mapping[str, str]) -> bool:
     """Whether an item applies for the matrix values: a directive whose `when` names other values does not."""
     if isinstance(item, Statement | Meta):
         return True
-    return holds(item.when, variables)
+    return applies(item.when, variables)
 
 
 def _names(actors: Collection[Actor | None]) -> str:

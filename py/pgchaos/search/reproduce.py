@@ -85,7 +85,7 @@ def reproduce(
 
 def _left_out(scenario: Scenario, failed: RunResult, steps: int) -> str:
     """Say why a run is not made again one step at a time, or ''."""
-    beside = next((session for session in scenario.sessions if session.beside), None)
+    beside = next((session for session in scenario.sessions if session.repeat_while), None)
     if beside is not None:
         # how often it is repeated is a matter of time, so that its steps cannot be listed
         return f"session `{beside.name}` repeats for as long as another one lasts"

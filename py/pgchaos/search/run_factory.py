@@ -13,7 +13,7 @@ from pgchaos.engine.run_settings import RunSettings
 from pgchaos.language.assertions import Evaluated
 from pgchaos.language.model import Scenario
 from pgchaos.language.schedules import MOST, interleavings
-from pgchaos.language.search_choices import drawn
+from pgchaos.language.search_choices import drawn_variables
 from pgchaos.results import Failure, RunResult
 from pgchaos.schedule.commutation import commuting, difference
 from pgchaos.schedule.permutations import actors, taken
@@ -44,7 +44,7 @@ class RunFactory:
     def __init__(self, scenario: Scenario, variables: Mapping[str, str], server: Server, settings: RunSettings) -> None:
         self.scenario, self.matrix, self.server, self.settings = scenario, variables, server, settings
         self.actors = actors(scenario.sessions)
-        self.drawn = drawn(scenario, variables)
+        self.drawn = drawn_variables(scenario, variables)
         self.values: Mapping[str, str] = {}
         """That were drawn for the next run."""
         self.lend: Lend | None = None

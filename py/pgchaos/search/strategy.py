@@ -10,12 +10,12 @@ from pgchaos import clock
 from pgchaos.engine.changed_outside import told, told_in_place
 from pgchaos.engine.connection_limit import too_many
 from pgchaos.engine.run_settings import Replay, RunSettings
-from pgchaos.language.fault_kinds import of_server
+from pgchaos.language.fault_kinds import felt_by_server
 from pgchaos.language.header_model import Requirement
 from pgchaos.language.model import Scenario
 from pgchaos.language.schedules import COUNTED, MOST, interleavings
 from pgchaos.language.schema_sandbox import fits_schema
-from pgchaos.language.search_choices import drawn
+from pgchaos.language.search_choices import drawn_variables
 from pgchaos.language.section_items import Fault
 from pgchaos.results import Failure, RunResult
 from pgchaos.schedule.scheduler import ListedOrder
@@ -56,7 +56,7 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         return result
     missing = server.own_missing if scenario.sandbox == "server" else server.missing
     result.skipped = "; ".join(filter(None, map(missing, (*scenario.requires, *_harm(scenario)))))
-    if drawn(scenario, variables) and (reason := no_hypothesis()):
+    if drawn_variables(scenario, variables) and (reason := no_hypothesis()):
         text = f"`given` draws values by {reason}"
         if reason == NOT_INSTALLED:
             result.skipped = text
@@ -89,7 +89,7 @@ def _harm(scenario: Scenario) -> Iterator[Requirement]:
         return
     for session in scenario.sessions:
         for item in session.items:
-            if isinstance(item, Fault) and of_server(item):
+            if isinstance(item, Fault) and felt_by_server(item):
                 yield Requirement(item.place, "own server")
                 return
 

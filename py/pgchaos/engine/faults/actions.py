@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from signal import SIGKILL
 from typing import Protocol
 
@@ -85,7 +85,7 @@ def carry_out(reach: Reach, kind: str, argument: str, pids: Collection[int]) -> 
 
     Args:
         reach: to the server.
-        kind: one of `kinds.RUN`.
+        kind: one of ACTIONS.
         argument: of the kind, as in the model's Fault.
         pids: the backends, or the process, that it strikes; empty for what strikes the server.
 
@@ -93,18 +93,17 @@ def carry_out(reach: Reach, kind: str, argument: str, pids: Collection[int]) -> 
         NotDelivered: it could not be done.
         ServerError: the server did not start again.
     """
-    if kind == "cancel":
-        for pid in pids:
-            _signal(reach, f"pg_cancel_backend({pid})", pid)
-    elif kind == "terminate":
-        for pid in pids:
-            _signal(reach, f"pg_terminate_backend({pid}, {_ENDED_WITHIN})", pid)
-    elif kind == "kill":
-        _kill(reach, pids)
-    elif kind == "fill":
-        fill(reach, argument)
-    else:
-        _power(reach, kind, argument)
+    ACTIONS[kind](reach, argument, pids)
+
+
+def _cancel(reach: Reach, _: str, pids: Collection[int]) -> None:
+    for pid in pids:
+        _signal(reach, f"pg_cancel_backend({pid})", pid)
+
+
+def _terminate(reach: Reach, _: str, pids: Collection[int]) -> None:
+    for pid in pids:
+        _signal(reach, f"pg_terminate_backend({pid}, {_ENDED_WITHIN})", pid)
 
 
 def _signal(reach: Reach, call: str, pid: int) -> None:
@@ -124,17 +123,27 @@ def _ours(reach: Reach, ours: str, pid: int) -> str:
     return ours.format(pid) + (_THEN.format(began) if began else "")
 
 
-def _power(reach: Reach, kind: str, argument: str) -> None:
-    power = reach.power
-    if power is None:
+def _power(reach: Reach) -> PrivateServer:
+    if reach.power is None:
         raise NotDelivered("this server was not started by pgchaos, which could not start it again")
-    if kind == "crash":
-        power.crash()
-        start(reach, power)
-    elif kind == "restart":
-        power.stop("fast")
-        start(reach, power)
-    elif argument == "smart":
+    return reach.power
+
+
+def _crash(reach: Reach, _: str, __: Collection[int]) -> None:
+    power = _power(reach)
+    power.crash()
+    start(reach, power)
+
+
+def _restart(reach: Reach, _: str, __: Collection[int]) -> None:
+    power = _power(reach)
+    power.stop("fast")
+    start(reach, power)
+
+
+def _stop(reach: Reach, argument: str, _: Collection[int]) -> None:
+    power = _power(reach)
+    if argument == "smart":
         reach.ask("SELECT 1")  # whoever is to strike later has a connection then
         power.stop("smart", limit=0)
         _await(reach.refused, "the server refuses new connections")
@@ -157,7 +166,7 @@ def start(reach: Reach, power: PrivateServer) -> None:
     _await(lambda: bool(checkpointer_start(reach)), "the server shows its checkpointer")
 
 
-def _kill(reach: Reach, pids: Collection[int]) -> None:
+def _kill(reach: Reach, _: str, pids: Collection[int]) -> None:
     """Kill processes, and wait until the server has recovered.
 
     What proves it is another checkpointer: pg_postmaster_start_time() stays as it was.
@@ -250,6 +259,22 @@ def fill(reach: Reach, what: str) -> None:
     if reach.power is None:
         raise NotDelivered("this server was not started by pgchaos, which gave it no disk to fill")
     reach.power.fill(DISKS[what][0])
+
+
+def _fill(reach: Reach, argument: str, _: Collection[int]) -> None:
+    fill(reach, argument)
+
+
+ACTIONS: Mapping[str, Callable[[Reach, str, Collection[int]], None]] = {
+    "cancel": _cancel,
+    "terminate": _terminate,
+    "kill": _kill,
+    "crash": _crash,
+    "restart": _restart,
+    "stop": _stop,
+    "fill": _fill,
+}
+"""How each kind of fault_kinds.FORMS that runs is carried out: with its argument, and the backends that it strikes."""
 
 
 def _await(state: Callable[[], bool], what: str) -> None:

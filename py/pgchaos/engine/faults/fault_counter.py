@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Mapping
 
-from pgchaos.language.fault_kinds import told
+from pgchaos.language.fault_kinds import describe
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
 from pgchaos.results import Failure
@@ -26,7 +26,7 @@ def failure(fault: Fault, why: str, who: str | None = None) -> Failure:
     Returns:
         The failure, named `fault`.
     """
-    return Failure("fault", (), f"`fault {told(fault)}` could not be delivered: {why}", fault.place, session=who)
+    return Failure("fault", (), f"`fault {describe(fault)}` could not be delivered: {why}", fault.place, session=who)
 
 
 def never_struck(

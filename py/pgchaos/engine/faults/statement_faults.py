@@ -16,7 +16,7 @@ from pgchaos.engine.faults.fault_counter import failure
 from pgchaos.engine.faults.fault_injector import FaultInjector
 from pgchaos.engine.session_connection import SessionConnection
 from pgchaos.engine.worker import Worker
-from pgchaos.language.fault_kinds import told, waits_for_own
+from pgchaos.language.fault_kinds import describe, strikes_own_session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Fault, Statement
 from pgchaos.results import Record
@@ -56,7 +56,7 @@ class StatementFaults:
 
     def told(self) -> str | None:
         """Write for the history what struck; None where nothing did."""
-        return ", ".join(map(told, self._done)) or None
+        return ", ".join(map(describe, self._done)) or None
 
     def before(self, item: Statement) -> None:
         """Strike before the statement, and have somebody ready who strikes while it runs.
@@ -147,7 +147,7 @@ class StatementFaults:
                 self._tell(fault, why)
         if answer.error is None:
             for fault in tuple(self._done):
-                if fault.moment == "during" and fault.kind != "fill" and waits_for_own(fault):
+                if fault.moment == "during" and fault.kind != "fill" and strikes_own_session(fault):
                     self._came_late(fault)
         self._strike_each([fault for fault in self._due if fault.moment == "after"])
 
@@ -197,7 +197,7 @@ class StatementFaults:
         self, fault: Fault, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
     ) -> NotDelivered | None:
         """Strike; say why it could not be delivered, or None."""
-        act = self._act(f"fault {told(fault)} {fault.moment}", fault.place)
+        act = self._act(f"fault {describe(fault)} {fault.moment}", fault.place)
         act.ended_at = None
         try:
             act.ended_at = self._faulting.strike(fault, self._actor, over, hold)

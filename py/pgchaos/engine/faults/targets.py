@@ -7,7 +7,7 @@ from typing import Protocol
 from pgchaos.engine.faults import actions
 from pgchaos.engine.faults.actions import TargetGone
 from pgchaos.engine.faults.fault_connection import FaultConnection
-from pgchaos.language.fault_kinds import PROCESSES, waits_for_own
+from pgchaos.language.fault_kinds import PROCESSES, strikes_own_session
 from pgchaos.language.section_items import Fault
 from pgchaos.schedule.wait_rules import Actor
 
@@ -54,7 +54,7 @@ class Targets:
             fault: of any kind.
             actor: the connection in which it stands.
         """
-        if waits_for_own(fault):
+        if strikes_own_session(fault):
             return [actor]
         return [one for one in self._targets if one.session == fault.target and fault.worker in (None, one.worker)]
 

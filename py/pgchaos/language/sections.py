@@ -1,0 +1,155 @@
+"""The sections of a file while it is read: which one is open, and the directives that open one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pgchaos.language.arguments import Args, DirectiveError
+from pgchaos.language.header_model import Matrix
+from pgchaos.language.mutants import MutantBuilder, id_letters
+from pgchaos.language.problems import Place
+from pgchaos.language.section_builder import Complain, Kind, SectionBuilder
+from pgchaos.language.session_directives import (
+    InvariantOptions,
+    SessionOptions,
+    invariant_options,
+    session_options,
+)
+
+_PLAIN_KINDS: dict[str, Kind] = {"setup": "setup", "teardown": "teardown", "check": "check", "state": "state"}
+
+
+@dataclass(slots=True)
+class Sections:
+    """The sections so far, in order.
+
+    Args:
+        complain: called with each problem.
+        matrix: the matrices of the file by name.
+        plain: sections without options, by kind.
+        invariants: with their options.
+        sessions: by name.
+        duplicates: sessions with the name of another one; only searched for mistakes.
+        mutants: of the file.
+        mutant_places: the first mutant of each id.
+        body: the open section.
+        mutant: the open mutant.
+        first: the line of the first section.
+        incomplete: something could not be read that other parts of the file may refer to.
+    """
+
+    complain: Complain
+    matrix: Mapping[str, Matrix]
+    plain: dict[str, list[SectionBuilder]] = field(default_factory=lambda: {kind: [] for kind in _PLAIN_KINDS})
+    invariants: list[tuple[InvariantOptions, SectionBuilder]] = field(default_factory=list)
+    sessions: dict[str, tuple[SessionOptions, SectionBuilder]] = field(default_factory=dict)
+    duplicates: list[SectionBuilder] = field(default_factory=list)
+    mutants: list[MutantBuilder] = field(default_factory=list)
+    mutant_places: dict[str, Place] = field(default_factory=dict)
+    body: SectionBuilder | None = None
+    mutant: MutantBuilder | None = None
+    first: Place | None = None
+    incomplete: bool = False
+
+    def bodies(self) -> Iterator[SectionBuilder]:
+        """Yield every section that holds SQL, those of mutants too."""
+        yield from self.own_bodies()
+        yield from self.mutant_bodies()
+
+    def own_bodies(self) -> Iterator[SectionBuilder]:
+        """Yield the sections of the scenario itself."""
+        for bodies in self.plain.values():
+            yield from bodies
+        yield from (body for _, body in self.invariants)
+        yield from (body for _, body in self.sessions.values())
+        yield from self.duplicates
+
+    def mutant_bodies(self) -> Iterator[SectionBuilder]:
+        """Yield the sections of mutants."""
+        for mutant in self.mutants:
+            yield mutant.body
+            yield from (body for _, body in mutant.sessions)
+
+    def close(self) -> None:
+        """Close the open section."""
+        if self.body is not None:
+            self.body.finish()
+        self.body = None
+
+    def open(self, kind: Kind, place: Place) -> SectionBuilder:
+        """Open a section; one that is not a session ends the mutant that is open."""
+        self.close()
+        self.first = self.first or place
+        if kind not in ("session", "mutant"):
+            if self.mutant is not None:
+                self.complain(
+                    place,
+                    f"`{kind}` stands below the mutant in line {self.mutant.body.place.line}:"
+                    " mutants must be last in the file",
+                )
+            self.mutant = None
+        self.body = SectionBuilder(kind, place, self.complain)
+        return self.body
+
+    def add_session(self, options: SessionOptions, body: SectionBuilder) -> Place | None:
+        """Add a session of the file or of the open mutant; gives the line of an earlier one with the same name."""
+        if self.mutant is not None:
+            self.mutant.sessions.append((options, body))
+            first = self.mutant.session_places.setdefault(options.name, body.place)
+            return None if first is body.place else first
+        if options.name in self.sessions:
+            self.duplicates.append(body)
+            return self.sessions[options.name][1].place
+        self.sessions[options.name] = (options, body)
+        return None
+
+
+# The functions below read the directives that open a section; they raise DirectiveError. The section is opened before
+# its line is parsed: where that fails, the SQL below still belongs to it.
+
+
+def plain(sections: Sections, args: Args) -> None:
+    """`setup`, `teardown`, `check` or `state`."""
+    kind = _PLAIN_KINDS[args.word]
+    sections.plain[kind].append(sections.open(kind, args.place))
+
+
+def invariant(sections: Sections, args: Args) -> None:
+    """`invariant [every 10ms] [may be empty] [at end]`."""
+    options = InvariantOptions()
+    sections.invariants.append((options, sections.open("invariant", args.place)))
+    invariant_options(args, options)
+
+
+def session(sections: Sections, args: Args) -> None:
+    """`session NAME …`."""
+    options = SessionOptions()
+    body = sections.open("session", args.place)
+    try:
+        session_options(args, options)
+    except DirectiveError:
+        # the number of its connections is not known
+        sections.incomplete |= options.count is None
+        raise
+    finally:
+        body.name = options.name
+        sections.incomplete |= not options.name
+        first = sections.add_session(options, body)
+    if first is not None:
+        raise DirectiveError(f"`session`: there are two sessions `{options.name}`, the first in line {first.line}")
+
+
+def mutant(sections: Sections, args: Args) -> None:
+    """`mutant NAME [when NAME = value]`."""
+    made = sections.mutant = MutantBuilder("", sections.open("mutant", args.place))
+    sections.mutants.append(made)
+    args.take_condition_of_text(sections.matrix)
+    made.when = args.when
+    if not re.search(r"\w", args.text):
+        raise args.error("its name is missing")
+    made.name = args.text
+    first = sections.mutant_places.setdefault(id_letters(args.text), args.place)
+    if first is not args.place:
+        raise DirectiveError(f"`mutant`: there are two mutants `{args.text}`, the first in line {first.line}")
