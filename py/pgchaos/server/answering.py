@@ -121,7 +121,10 @@ class Answering:
         while not self.silent and end - time.monotonic() > _UNASKED:
             if done(_UNASKED):
                 return True
-            self.ask()
+            if self._doubt is not None and self._doubt.is_alive():
+                self.answers()  # it is being asked
+            else:
+                self.ask()
         return done(0.0 if self.silent else max(0.0, end - time.monotonic()))
 
     def wait_on(self, changed: threading.Condition, seconds: float) -> None:
