@@ -128,15 +128,7 @@ class Answering:
         return done(0.0 if self.silent else max(0.0, end - time.monotonic()))
 
     def wait_on(self, changed: threading.Condition, seconds: float) -> None:
-        """Wait for a change that comes of what the server does, no longer than it takes to ask whether it answers.
-
-        Args:
-            changed: held by who calls, who looks again afterwards and may call again.
-            seconds: to wait at most.
-
-        Raises:
-            ServerError: it does not answer.
-        """
+        """Wait for a change that comes of what the server does, no longer than it takes to ask whether it answers."""
         if not changed.wait(min(seconds, _UNASKED)):
             self._ask_soon()
         if self.silent:

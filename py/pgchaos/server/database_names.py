@@ -19,16 +19,7 @@ _MAKING = re.compile(_NAME.pattern + r"_([0-9a-f]{12})_([0-9a-z]+)_([0-9a-z]+)_(
 
 
 def database_name(run: str, number: int, template: bool = False) -> str:
-    """Name a database of a run.
-
-    Args:
-        run: its id.
-        number: counted through the run.
-        template: it is one to clone from.
-
-    Returns:
-        The name.
-    """
+    """Name a database of a run."""
     return f"{PREFIX}{run}_{'t' if template else ''}{number}"
 
 
@@ -37,13 +28,6 @@ def name_while_made(run: RunId, name: str) -> str:
 
     CREATE DATABASE cannot be in one transaction with the COMMENT that says whose it is. So the name says it: a run that
     is killed in between leaves a database that can be judged.
-
-    Args:
-        run: whose it is, as it was renewed just now.
-        name: what it will be called, as `database_name` made it.
-
-    Returns:
-        The name, of 63 characters at most.
     """
     numbers = (_in_base_36(number) for number in (run.pid, run.start, run.renewed))
     return "_".join((name, run.system or _UNKNOWN, *numbers))
@@ -58,15 +42,7 @@ def _in_base_36(number: int) -> str:
 
 
 def run_of(name: str, comment: str) -> RunId | None:
-    """Tell whose a database is.
-
-    Args:
-        name: of the database.
-        comment: on it.
-
-    Returns:
-        The run; None where that is not known, and the database is nobody's to touch.
-    """
+    """Tell whose a database is."""
     recorded = RunId.loads(comment)
     half = _MAKING.fullmatch(name)
     found = half or _NAME.fullmatch(name)
@@ -92,9 +68,5 @@ def siblings(database: str) -> str:
 
 
 def is_named_so(name: str) -> bool:
-    """Say whether a name begins like that of a run's database; it may be somebody else's all the same.
-
-    Args:
-        name: of a database.
-    """
+    """Say whether a name begins like that of a run's database; it may be somebody else's all the same."""
     return _NAME.match(name) is not None

@@ -103,18 +103,7 @@ class Pool:
         return name
 
     def take_again(self, extensions: tuple[str, ...], limit: float = _TAKE_LIMIT) -> str:
-        """Take a database that `keep` brought back, or a fresh one; none are made ahead for those who ask so.
-
-        Args:
-            extensions: what it must have.
-            limit: seconds to wait.
-
-        Returns:
-            Its name.
-
-        Raises:
-            ServerError: none can be made; the message says why.
-        """
+        """Take a database that `keep` brought back, or a fresh one; none are made ahead for those who ask so."""
         with self._changed:
             stock, soon = self._stock(extensions), time.monotonic() + _SOON
             while stock.out and not stock.unchanged and time.monotonic() < soon:

@@ -34,11 +34,7 @@ class DatabaseQueue:
     out: int = 0
 
     def lacks(self, number: int) -> bool:
-        """Say whether one more is to be made for so many to be there.
-
-        Args:
-            number: of those that are wanted.
-        """
+        """Say whether one more is to be made for so many to be there."""
         if self.refused or (self.making and not self.template):
             # the template comes first, and once
             return False
@@ -64,14 +60,7 @@ class Drop:
 
 
 def first_lacking(stocks: Collection[DatabaseQueue]) -> DatabaseQueue | None:
-    """Choose whose database is to be made: who waits is served before what is made ahead.
-
-    Args:
-        stocks: all there are.
-
-    Returns:
-        None where none is lacking.
-    """
+    """Choose whose database is to be made: who waits is served before what is made ahead."""
     for stock in stocks:
         if stock.lacks(stock.waiting):
             return stock

@@ -74,14 +74,7 @@ class Found:
 
 
 def own_databases(conn: Connection) -> list[Found]:
-    """List the databases that runs made as our role, and those of our role that are called so.
-
-    Args:
-        conn: to the server.
-
-    Returns:
-        The databases. What one of a run's says of its last sign of life counts for all of them.
-    """
+    """List the databases that runs made as our role, and those of our role that are called so."""
     values = {"application": APPLICATION, "prefix": PREFIX}
     listed = []
     renewed: dict[str, int] = {}
@@ -100,17 +93,7 @@ def own_databases(conn: Connection) -> list[Found]:
 
 
 def drop_database(conn: Connection, conninfo: str, name: str, limit: float = _DROP_LIMIT) -> None:
-    """Drop a database of ours with all that holds it: sessions, prepared transactions, replication slots.
-
-    Args:
-        conn: to another database, autocommit.
-        conninfo: of the server.
-        name: of the database.
-        limit: seconds to go on trying while sessions end.
-
-    Raises:
-        psycopg.Error: it cannot be dropped.
-    """
+    """Drop a database of ours with all that holds it: sessions, prepared transactions, replication slots."""
     end = time.monotonic() + limit
     while (held := _try_drop(conn, name)) is not None:
         if time.monotonic() > end:
@@ -145,15 +128,7 @@ def _release(conninfo: str, name: str) -> None:
 
 
 def remove_run(conninfo: str, run: str) -> None:
-    """Remove what a run that is over left on a server that is not ours.
-
-    Args:
-        conninfo: of the database that the run administered from.
-        run: its id, known from the run itself.
-
-    Raises:
-        psycopg.Error: the server cannot be reached.
-    """
+    """Remove what a run that is over left on a server that is not ours."""
     with _reached(conninfo) as conn:
         _end_backends(conn, run)
         for found in own_databases(conn):
@@ -191,13 +166,6 @@ def remove_dead_runs(conn: Connection, conninfo: str) -> tuple[list[str], list[F
 
     A run of this system is over when its process has ended; another when it has given no sign of life for the time of
     the lease. That a run is not connected proves nothing: its connection may have been cut.
-
-    Args:
-        conn: to the server, autocommit.
-        conninfo: of the same.
-
-    Returns:
-        The names of the databases dropped, and those left of which it is not known that their run lives.
     """
     removed, left = [], []
     for found in _settled(conn):
@@ -212,14 +180,7 @@ def remove_dead_runs(conn: Connection, conninfo: str) -> tuple[list[str], list[F
 
 
 def notes_on(left: Iterable[Found]) -> list[str]:
-    """Say which databases were left, and how to remove them.
-
-    Args:
-        left: those of which it is not known that their run is over.
-
-    Returns:
-        A line for each run, and for each database that no run is known of.
-    """
+    """Say which databases were left, and how to remove them."""
     names: dict[str, list[str]] = {}
     for found in left:
         names.setdefault(_owner(found), []).append(found.name)
@@ -227,12 +188,7 @@ def notes_on(left: Iterable[Found]) -> list[str]:
 
 
 def how_to_drop(names: Iterable[str], *, there: bool = True) -> str:
-    """Write the statements that drop databases.
-
-    Args:
-        names: of the databases.
-        there: all of them are known to be there.
-    """
+    """Write the statements that drop databases."""
     statement = sql.SQL("DROP DATABASE {}" if there else "DROP DATABASE IF EXISTS {}")
     return "; ".join(statement.format(sql.Identifier(name)).as_string(None) for name in names)
 

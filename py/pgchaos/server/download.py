@@ -116,18 +116,7 @@ def run(command: Sequence[str], folder: Path, limit: float = _LIMIT) -> str:
 
 
 def pack(package: Package, folder: Path) -> Path:
-    """Fetch a package by npm, and make sure that it is the one that is meant.
-
-    Args:
-        package: with its version and checksum.
-        folder: an empty one, where to.
-
-    Returns:
-        Its archive.
-
-    Raises:
-        SourceError: npm is missing or fails, or brings another file; then none is left.
-    """
+    """Fetch a package by npm, and make sure that it is the one that is meant."""
     named = f"{package.name}@{package.version}"
     run(["npm", "pack", "--ignore-scripts", "--loglevel", "error", "--pack-destination", str(folder), named], folder)
     archives = sorted(folder.glob("*.tgz"))
@@ -157,16 +146,7 @@ def check(archive: Path, package: Package) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack an archive of tar, of which no member leaves the folder.
-
-    Args:
-        archive: the file.
-        folder: where to.
-
-    Raises:
-        OSError: it cannot be read or written.
-        tarfile.TarError: it is damaged, or a member would leave the folder.
-    """
+    """Unpack an archive of tar, of which no member leaves the folder."""
     with tarfile.open(archive) as tar:
         # the filter came with security releases of 3.10 and 3.11; a Python without it gets the members checked by hand
         if hasattr(tarfile, "data_filter"):

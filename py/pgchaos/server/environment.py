@@ -22,10 +22,6 @@ _CONNECTING = ("PG", "KRB5", "SSL_CERT_", "OPENSSL_", "LDAP", "XDG_")
 
 
 def environment_for(*, connecting: bool) -> dict[str, str]:
-    """Choose what a supervisor needs of the process's environment: secrets of others are not passed on.
-
-    Args:
-        connecting: it will connect to a server that is not ours, and may need a password.
-    """
+    """Choose what a supervisor needs of the process's environment: secrets of others are not passed on."""
     prefixes = _CONNECTING if connecting else ()
     return {name: value for name, value in environment().items() if name in _PLAIN or name.startswith(prefixes)}

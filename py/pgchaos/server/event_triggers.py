@@ -25,12 +25,6 @@ def silence(conn: Connection) -> tuple[str, ...]:
     Since PostgreSQL 17 the setting event_triggers turns all of them off. Before, session_replication_role = replica
     does, but for those that are enabled ALWAYS; it would wake those enabled for REPLICA, and is left alone where there
     are any. Either takes a superuser, or a role that was granted SET on the parameter.
-
-    Args:
-        conn: in a transaction.
-
-    Returns:
-        The names of those that fire all the same.
     """
     enabled = [(str(name), str(mode)) for name, mode in conn.execute(_ENABLED)]
     if not enabled:
@@ -44,11 +38,7 @@ def silence(conn: Connection) -> tuple[str, ...]:
 
 
 def silence_no_more(conn: Connection) -> None:
-    """Undo `silence` within its transaction, for what is to be done as anybody would.
-
-    Args:
-        conn: in that transaction.
-    """
+    """Undo `silence` within its transaction, for what is to be done as anybody would."""
     if conn.info.server_version >= _HAS_SETTING:
         _try(conn, "SET LOCAL event_triggers TO DEFAULT")
     _try(conn, "SET LOCAL session_replication_role TO DEFAULT")

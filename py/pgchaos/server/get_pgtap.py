@@ -21,11 +21,7 @@ from pgchaos.server.settings import ServerError
 
 
 def main() -> int:
-    """Bring pgTAP unless it is there.
-
-    Returns:
-        The exit code: 0 if pgTAP is there now.
-    """
+    """Bring pgTAP unless it is there."""
     try:
         found = pgtap.find()
     except ServerError:
@@ -38,14 +34,7 @@ def main() -> int:
 
 
 def offer_here(found: Path) -> Path:
-    """Let the embedded server offer pgTAP as an extension, which files ask for by CREATE EXTENSION.
-
-    Args:
-        found: pgTAP's SQL file, beside the other files of the extension, perhaps another server's.
-
-    Returns:
-        The file that will be used: a copy where the embedded server offers it from now on.
-    """
+    """Let the embedded server offer pgTAP as an extension, which files ask for by CREATE EXTENSION."""
     try:
         place = pgtap.embedded_place()
         if pgtap.newest(place) is None and (found.parent / "pgtap.control").is_file():
@@ -57,15 +46,7 @@ def offer_here(found: Path) -> Path:
 
 
 def bring(folder: Path, say: Callable[[str], None] = print) -> int:
-    """Try each source in turn.
-
-    Args:
-        folder: an empty one, to work in.
-        say: told what happens, a line at a time.
-
-    Returns:
-        The exit code: 0 if one of them had it.
-    """
+    """Try each source in turn."""
     failures = []
     for name, source in (("npm", from_npm), ("Debian's packages", from_debian)):
         work = folder / name.split("'")[0]
@@ -85,17 +66,7 @@ def bring(folder: Path, say: Callable[[str], None] = print) -> int:
 
 
 def from_npm(folder: Path) -> Path:
-    """Fetch the npm package.
-
-    Args:
-        folder: to work in.
-
-    Returns:
-        The folder of the extension's files.
-
-    Raises:
-        SourceError: npm is missing or fails, or brings another file than the one that is meant.
-    """
+    """Fetch the npm package."""
     unpack(pack(PGTAP, folder), folder)
     for inner in folder.glob("package/dist/pgtap.tar.gz"):
         unpack(inner, folder)
@@ -103,17 +74,7 @@ def from_npm(folder: Path) -> Path:
 
 
 def from_debian(folder: Path) -> Path:
-    """Fetch the newest postgresql-NN-pgtap that apt knows; where it knows none, after asking its servers.
-
-    Args:
-        folder: to work in.
-
-    Returns:
-        The folder of the extension's files.
-
-    Raises:
-        SourceError: apt or dpkg is missing or fails, or knows no such package.
-    """
+    """Fetch the newest postgresql-NN-pgtap that apt knows; where it knows none, after asking its servers."""
     names = _debian_names(folder, [])
     options: list[str] = []
     if not names:

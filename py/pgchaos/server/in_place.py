@@ -56,20 +56,6 @@ def furnished(
 
     Everything comes in one transaction, marked with the run, so that a run killed at any moment leaves either nothing
     or what `remove` finds.
-
-    Args:
-        conn: to the database, autocommit.
-        answering: of its server; where it does not answer, `conn` is broken off.
-        run: whose they are.
-        extensions: to create where missing.
-        pgtap_from: where to load pgTAP from, None to look for it.
-        contents: what it needs beside these.
-
-    Yields:
-        The schema that pgTAP is in, quoted, where the search path does not lead there; else ''.
-
-    Raises:
-        ServerError: they cannot be brought in, or a schema of that name is there and not ours.
     """
     try:
         with answering.attending(conn):

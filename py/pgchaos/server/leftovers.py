@@ -22,9 +22,6 @@ def remove_dead_servers() -> list[Path]:
 
     Only folders of this user are touched, none whose marker is locked by a supervisor, and none whose run still lives.
     As root too: one that belongs to the servers' account was not made by root, whatever its name says.
-
-    Returns:
-        The folders removed.
     """
     removed = []
     for parent in {*parents(), "/dev/shm"}:

@@ -36,16 +36,6 @@ def offer(conn: psycopg.Connection[tuple[object, ...]], name: str) -> Offer | No
 
     PostgreSQL reads all control files to list what it offers, and one that it cannot read ends the list with an error.
     Then the one extension is asked for, whose file may be right.
-
-    Args:
-        conn: to any database of the server, in autocommit mode.
-        name: of the extension.
-
-    Returns:
-        What it offers; None where it does not offer the extension.
-
-    Raises:
-        psycopg.OperationalError: the server does not answer.
     """
     try:
         row = conn.execute(_OFFERED, [name]).fetchone()

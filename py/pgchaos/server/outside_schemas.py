@@ -190,12 +190,6 @@ def look_at_contents(conn: Connection) -> Look:
 
     By content, for a teardown may put back what was there. Tables beyond `_MOST_BYTES` are left out: to read them after
     each run would take too long.
-
-    Args:
-        conn: to it, autocommit.
-
-    Raises:
-        psycopg.Error: it cannot be asked.
     """
     relations = conn.execute(_RELATIONS, [_OURS]).fetchall()
     looks = []

@@ -26,16 +26,7 @@ _FINDS = """
 
 
 def install(conn: psycopg.Connection[tuple[object, ...]], given: Path | None) -> None:
-    """Bring pgTAP into a database, into the first schema of the search path.
-
-    Args:
-        conn: to the database.
-        given: a file or folder to load it from; None to look for it, where it is not there already.
-
-    Raises:
-        ServerError: it is neither offered by the server nor found.
-        psycopg.Error: its SQL fails here.
-    """
+    """Bring pgTAP into a database, into the first schema of the search path."""
     if given is None and finds(conn):
         return
     if given is None and offered(conn):
@@ -45,11 +36,7 @@ def install(conn: psycopg.Connection[tuple[object, ...]], given: Path | None) ->
 
 
 def finds(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
-    """Say whether the search path leads to pgTAP, as an extension or loaded from a file.
-
-    Args:
-        conn: to the database.
-    """
+    """Say whether the search path leads to pgTAP, as an extension or loaded from a file."""
     return conn.execute(_FINDS).fetchone() == (True,)
 
 
@@ -75,11 +62,7 @@ def demand(conninfo: str, given: Path | None) -> None:
 
 
 def offered(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
-    """Say whether the server has pgTAP as an extension that can be created.
-
-    Args:
-        conn: to any database of it.
-    """
+    """Say whether the server has pgTAP as an extension that can be created."""
     found = offer(conn, "pgtap")
     return found is not None and not found.broken
 
@@ -129,30 +112,13 @@ def find(given: Path | None = None) -> Path:
 
 
 def newest(place: Path) -> Path | None:
-    """Find the newest pgTAP of a folder.
-
-    Args:
-        place: the folder.
-
-    Returns:
-        Its file, or None.
-    """
+    """Find the newest pgTAP of a folder."""
     found = [(match, path) for path in place.glob("pgtap--*.sql") if (match := _FILE.fullmatch(path.name))]
     return max(found, key=lambda pair: tuple(map(int, pair[0][1].split("."))))[1] if found else None
 
 
 def script(path: Path) -> str:
-    r"""Read pgTAP's SQL as a server takes it.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Its text without psql's commands (`\echo Use "CREATE EXTENSION …" \quit`).
-
-    Raises:
-        ServerError: it cannot be read.
-    """
+    r"""Read pgTAP's SQL as a server takes it."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -174,11 +140,7 @@ def places() -> Iterator[Path]:
 
 
 def embedded_place() -> Path:
-    """Name the embedded server's folder of extensions.
-
-    Raises:
-        ServerError: there is no embedded server.
-    """
+    """Name the embedded server's folder of extensions."""
     return binaries.embedded_bindir().parent / "share" / "extension"
 
 

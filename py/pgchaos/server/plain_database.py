@@ -40,23 +40,12 @@ first OID that is not the system's (FirstNormalObjectId in transam.h), but for w
 
 
 def with_loaded(extensions: Sequence[str]) -> tuple[str, ...]:
-    """Say what a pool calls the databases that have some extensions, and neither pgTAP nor the toolkit.
-
-    Args:
-        extensions: to create, in this order.
-    """
+    """Say what a pool calls the databases that have some extensions, and neither pgTAP nor the toolkit."""
     return (*_LOADED, *extensions) if extensions else BARE
 
 
 def loaded(key: Sequence[str]) -> tuple[str, ...] | None:
-    """Undo `with_loaded`.
-
-    Args:
-        key: what a pool calls databases.
-
-    Returns:
-        The extensions; None where it is another kind of databases.
-    """
+    """Undo `with_loaded`."""
     return tuple(key[len(_LOADED) :]) if tuple(key[: len(_LOADED)]) == _LOADED else None
 
 

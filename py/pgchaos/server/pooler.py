@@ -49,13 +49,7 @@ def difference(settings: Mapping[str, str], row: Sequence[object], announced: in
 
 
 def behind_pooler(announced: int, backend: object, name: str = "") -> str:
-    """Word that a pooler is in the way.
-
-    Args:
-        announced: the id of the session's process, as libpq was told when it connected.
-        backend: the same, as the server says.
-        name: of the pooler and its version, '' where that is not known.
-    """
+    """Word that a pooler is in the way."""
     return (
         f"a connection pooler is between here and the server ({name or 'PgBouncer, or one like it'}): the session was "
         f"announced as process {announced}, and is process {backend} of the server. pgchaos watches, cancels and ends "
@@ -64,14 +58,7 @@ def behind_pooler(announced: int, backend: object, name: str = "") -> str:
 
 
 def pooler(conninfo: str) -> str:
-    """Ask a pooler for its name and version, in the database that PgBouncer and its like have for that.
-
-    Args:
-        conninfo: to a database behind it.
-
-    Returns:
-        They, '' where they are not told: a pooler asks who may know.
-    """
+    """Ask a pooler for its name and version, in the database that PgBouncer and its like have for that."""
     try:
         with psycopg.connect(make_conninfo(conninfo, dbname="pgbouncer", options=""), autocommit=True) as console:
             result = console.pgconn.exec_(b"SHOW VERSION")

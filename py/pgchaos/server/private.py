@@ -180,21 +180,7 @@ def start_private(
     copy_of: Path | None = None,
     disks: Mapping[str, int] = MappingProxyType({}),
 ) -> PrivateServer:
-    """Make and start a server.
-
-    Args:
-        bindir: the folder of its programs, None for the embedded ones.
-        settings: server parameters beside and over our own.
-        copy_of: the data directory of a server that was shut down, to begin with a copy of; None for a new one.
-        disks: folders, relative to the server's own, that get a small file system each, with its size in bytes;
-            only root can make one.
-
-    Returns:
-        The server, accepting connections.
-
-    Raises:
-        ServerError: it does not start; the message holds the end of its log. NoDisk, where a disk cannot be made.
-    """
+    """Make and start a server."""
     if disks and os.geteuid() != 0:
         raise NoDisk("a disk that can be filled is a small file system, which only root can mount")
     programs = binaries.embedded_bindir() if bindir is None else bindir.resolve()

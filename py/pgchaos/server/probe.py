@@ -75,20 +75,7 @@ class Probe:
 
 
 def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
-    """Connect once and look.
-
-    Args:
-        base: the connection string.
-        choice: how the server was chosen.
-        ours: it is a private one.
-        in_place: the run wants to work in the named database.
-
-    Returns:
-        What is known.
-
-    Raises:
-        ServerError: it cannot be reached or used.
-    """
+    """Connect once and look."""
     if in_place and not choice.database:
         raise ServerError("--chaos-in-place needs a database that is named: PGDATABASE, or dbname in --chaos-dsn")
     conninfo = _complete(base, choice, ours)

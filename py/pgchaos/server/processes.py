@@ -24,11 +24,7 @@ _ENDED = ("Z", "X")
 
 
 def system_id() -> str:
-    """Name the system that pids of this process count in.
-
-    Returns:
-        Twelve hexadecimal digits; '' where the system does not say enough to tell it from others.
-    """
+    """Name the system that pids of this process count in."""
     parts = _linux() if sys.platform == "linux" else _other()
     if not all(parts):
         return ""
@@ -56,14 +52,7 @@ def _other() -> list[str]:
 
 
 def start_of(pid: int) -> int:
-    """Tell when a process began: on Linux in clock ticks since the boot, elsewhere in seconds since the epoch.
-
-    Args:
-        pid: of the process.
-
-    Returns:
-        The time; 0 where it cannot be told.
-    """
+    """Tell when a process began: on Linux in clock ticks since the boot, elsewhere in seconds since the epoch."""
     return _look(pid)[1]
 
 

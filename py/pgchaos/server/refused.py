@@ -55,17 +55,7 @@ def _service_names_database(service: str) -> bool:
 
 
 def what_to_do(conninfo: str, choice: Choice, message: str, environ: Mapping[str, str]) -> str:
-    """Say what to do where a server that the user named refuses a connection.
-
-    Args:
-        conninfo: the connection string, completed.
-        choice: what named the server: `--chaos-dsn`, or variables of libpq.
-        message: of the refusal.
-        environ: the environment.
-
-    Returns:
-        One line.
-    """
+    """Say what to do where a server that the user named refuses a connection."""
     said = choice.said
     role = "user=… in --chaos-dsn" if said == "--chaos-dsn" else "PGUSER"
     database = "dbname=… in --chaos-dsn" if said == "--chaos-dsn" else "PGDATABASE"

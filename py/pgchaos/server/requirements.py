@@ -102,16 +102,7 @@ def parts(version: str) -> tuple[int, ...]:
 
 
 def satisfies(version: str, operator: str, wanted: str) -> bool:
-    """Compare versions as far as the wanted one is written: 17.10 is `= 17` and `<= 17`, not `> 17`.
-
-    Args:
-        version: what is there.
-        operator: '', '>=', '>', '=', '<' or '<='; '' is '='.
-        wanted: what is asked for; '' takes any.
-
-    Returns:
-        Whether it will do.
-    """
+    """Compare versions as far as the wanted one is written: 17.10 is `= 17` and `<= 17`, not `> 17`."""
     if not wanted:
         return True
     want = parts(wanted)
@@ -127,17 +118,7 @@ def satisfies(version: str, operator: str, wanted: str) -> bool:
 def missing_extension(
     conn: Connection, requirement: Requirement, superuser: bool, pgtap_from: Path | None = None
 ) -> str:
-    """Say why an extension cannot be had.
-
-    Args:
-        conn: to any database of the server.
-        requirement: of kind extension.
-        superuser: whether our role is one.
-        pgtap_from: the file or folder that the user named for pgTAP, if any.
-
-    Returns:
-        The reason, '' if it can.
-    """
+    """Say why an extension cannot be had."""
     name = requirement.name
     wanted = f"{name} {requirement.operator} {requirement.version}".strip() if requirement.version else name
     offered = offer(conn, name)
@@ -171,15 +152,7 @@ def _missing_from_file(requirement: Requirement, wanted: str, pgtap_from: Path |
 
 
 def missing_capability(conn: Connection, requirement: Requirement) -> str:
-    """Say why a capability is not there.
-
-    Args:
-        conn: to any database of the server.
-        requirement: of kind capability.
-
-    Returns:
-        The reason, '' if it is there.
-    """
+    """Say why a capability is not there."""
     name = requirement.name.replace("-", "_")
     if name not in CAPABILITIES:
         return f"requires capability {requirement.name}, which is not known; known are {', '.join(CAPABILITIES)}"

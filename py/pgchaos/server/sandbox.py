@@ -88,11 +88,7 @@ class Sandbox:
 
 
 def toolkit() -> str:
-    """Read the SQL of the toolkit.
-
-    Raises:
-        ServerError: the package was installed without it.
-    """
+    """Read the SQL of the toolkit."""
     # importlib.resources would import its readers here, which a thread may not be the first to do
     file = Path(__file__).parents[1] / "toolkit" / "toolkit.sql"
     if not file.is_file():
@@ -101,33 +97,14 @@ def toolkit() -> str:
 
 
 def furnish(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str, ...], pgtap_from: Path | None) -> None:
-    """Bring pgTAP, the toolkit and extensions into a database.
-
-    Args:
-        conn: to it, as its owner.
-        extensions: to create.
-        pgtap_from: where to load pgTAP from, None to look for it.
-
-    Raises:
-        ServerError: one of them cannot be had; the message says which and why.
-        psycopg.Error: the server is gone.
-    """
+    """Bring pgTAP, the toolkit and extensions into a database."""
     install_pgtap(conn, pgtap_from)
     install_toolkit(conn, extensions)
     create_extensions(conn, extensions)
 
 
 def install_toolkit(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str, ...]) -> None:
-    """Bring the toolkit into a database.
-
-    Args:
-        conn: to it.
-        extensions: that will be created in it: the toolkit is one too.
-
-    Raises:
-        ServerError: it cannot be had.
-        psycopg.Error: the server is gone.
-    """
+    """Bring the toolkit into a database."""
     with _naming("the toolkit"):
         # the extension is the same SQL: where it is installed, or will be, that is the one
         if _has_extension(conn):
@@ -137,16 +114,7 @@ def install_toolkit(conn: psycopg.Connection[tuple[object, ...]], extensions: tu
 
 
 def create_extensions(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str, ...]) -> None:
-    """Create extensions where they are missing; pgTAP, where it was loaded from a file, is not missing.
-
-    Args:
-        conn: to the database.
-        extensions: their names.
-
-    Raises:
-        ServerError: one of them cannot be had; the message says which and why.
-        psycopg.Error: the server is gone.
-    """
+    """Create extensions where they are missing; pgTAP, where it was loaded from a file, is not missing."""
     for name in extensions:
         with _naming(f"extension {name}"):
             if name == "pgtap" and pgtap.finds(conn):
@@ -155,16 +123,7 @@ def create_extensions(conn: psycopg.Connection[tuple[object, ...]], extensions: 
 
 
 def install_pgtap(conn: psycopg.Connection[tuple[object, ...]], pgtap_from: Path | None) -> None:
-    """Bring pgTAP into a database, into the first schema of the search path.
-
-    Args:
-        conn: to it.
-        pgtap_from: where to load it from, None to look for it.
-
-    Raises:
-        ServerError: it cannot be had; the message says why.
-        psycopg.Error: the server is gone.
-    """
+    """Bring pgTAP into a database, into the first schema of the search path."""
     with _naming("pgTAP"):
         pgtap.install(conn, pgtap_from)
 

@@ -91,14 +91,7 @@ class SandboxProvider:
 
     @contextmanager
     def database_again(self, extensions: Extensions) -> Iterator[Sandbox]:
-        """Lend a database that may have been lent before, with the connections that were kept to it.
-
-        Args:
-            extensions: that it has.
-
-        Yields:
-            The database; it is lent again if its `keep` is called, and else dropped.
-        """
+        """Lend a database that may have been lent before, with the connections that were kept to it."""
         name = self._pool.take_again(extensions)
         shelf = self._shelves.get(name)
         if shelf is None:

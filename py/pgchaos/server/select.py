@@ -33,18 +33,7 @@ class Choice:
 
 
 def choose(settings: ServerSettings, environ: Mapping[str, str]) -> Choice:
-    """Choose a server: --chaos-dsn, a folder of programs, PG_BINDIR, libpq's environment, the embedded one.
-
-    Args:
-        settings: what the user said.
-        environ: the environment.
-
-    Returns:
-        The choice.
-
-    Raises:
-        ServerError: the connection string is none.
-    """
+    """Choose a server: --chaos-dsn, a folder of programs, PG_BINDIR, libpq's environment, the embedded one."""
     if settings.dsn is not None:
         return _existing(settings.dsn, "--chaos-dsn", environ)
     if settings.pg_bindir is not None:

@@ -284,11 +284,7 @@ class Server(ServerInfo):
         self._pool.rest(_SETTLED)
 
     def watch_over(self) -> None:
-        """Before anything is made on a server not ours: see that it goes even if this process is killed.
-
-        Raises:
-            ServerError: the process that would see to it cannot be started.
-        """
+        """Before anything is made on a server not ours: see that it goes even if this process is killed."""
         if not self.ours:
             self._guard.begin()
             self._lease.begin()

@@ -42,14 +42,7 @@ def parents() -> Iterator[str]:
 
 
 def roomy(parent: str) -> bool:
-    """Say whether a server may fill this place: memory only where there is much of it to spare.
-
-    Args:
-        parent: a folder.
-
-    Returns:
-        True for anything on disk.
-    """
+    """Say whether a server may fill this place: memory only where there is much of it to spare."""
     if parent != str(_MEMORY):
         return True
     return shutil.disk_usage(parent).free >= _ROOM and psutil.virtual_memory().available >= _SPARE
@@ -60,16 +53,6 @@ def make_folder(who: Account, programs: bool = False) -> Path:
 
     It belongs to whoever runs this, so that the server's account cannot put links in place of what lies there. The
     account owns two folders in it: `data`, and `socket`.
-
-    Args:
-        who: the account of the server.
-        programs: programs shall run from it.
-
-    Returns:
-        A folder that no one else can look into, short enough for a socket.
-
-    Raises:
-        ServerError: no temporary place can be written and is short enough.
     """
     for parent in parents():
         prefix = f"pgchaos-{os.geteuid()}-{os.getpid()}-"

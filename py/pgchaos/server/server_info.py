@@ -121,14 +121,7 @@ class ServerInfo:
         return make_conninfo(self._probe.conninfo, **({} if database is None else {"dbname": database}))
 
     def administrative(self, database: str | None = None) -> str:
-        """Say how to connect for administration: what the user wants sessions to begin with does not break that.
-
-        Args:
-            database: its name, None for the one to administer from.
-
-        Returns:
-            A connection string for libpq; it may hold a password.
-        """
+        """Say how to connect for administration: what the user wants sessions to begin with does not break that."""
         # poolers take no settings at the start of a session unless told to: none are sent where none were
         return with_settings(self.conninfo(database), ADMINISTRATIVE if self._probe.options else {})
 
@@ -172,14 +165,7 @@ class ServerInfo:
 
     @contextmanager
     def asking(self) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-        """Connect to ask something.
-
-        Yields:
-            A connection in autocommit mode.
-
-        Raises:
-            ServerError: the server does not answer.
-        """
+        """Connect to ask something."""
         try:
             with self.connect() as conn, self.answering.attending(conn):
                 yield conn
@@ -187,13 +173,5 @@ class ServerInfo:
             raise ServerError(f"the server does not answer: {str(error).strip()}") from error
 
     def conninfo_with(self, parameters: Mapping[str, str], database: str | None = None) -> str:
-        """Say how to connect so that a session begins with parameters of its own.
-
-        Args:
-            parameters: of the server, by name.
-            database: its name, None for the one to administer from.
-
-        Returns:
-            A connection string for libpq; it may hold a password.
-        """
+        """Say how to connect so that a session begins with parameters of its own."""
         return with_settings(self.conninfo(database), parameters)

@@ -91,14 +91,7 @@ class Supervisor:
         self.watched: dict[str, Any] | None = None
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Do one order.
-
-        Args:
-            order: its name in `order`, the rest are its arguments.
-
-        Returns:
-            The answer; `error` in it says what went wrong.
-        """
+        """Do one order."""
         try:
             answer: dict[str, Any] = getattr(self, f"do_{order.pop('order')}")(**order)
         except OSError as error:
@@ -224,11 +217,7 @@ class Supervisor:
 
 
 def wait_for_end_of_runner(seconds: float) -> None:
-    """Wait for some time, or until the runner's end of the pipe is closed.
-
-    Raises:
-        Gone: it is. An order that waits to be read, sent after one that took too long, is no end.
-    """
+    """Wait for some time, or until the runner's end of the pipe is closed."""
     pipe = select.poll()
     pipe.register(0, 0)  # POLLHUP is always reported
     if pipe.poll(seconds * 1000):
@@ -236,12 +225,7 @@ def wait_for_end_of_runner(seconds: float) -> None:
 
 
 def remove_server(folder: str, server: subprocess.Popen[bytes] | None = None) -> None:
-    """Stop the server of a folder, whoever started it, and remove the folder.
-
-    Args:
-        folder: a private server's, with its data in `data`.
-        server: the postmaster, where it is a child of this process.
-    """
+    """Stop the server of a folder, whoever started it, and remove the folder."""
     data = Path(folder, "data")
     lines = pid_file(folder)
     stop_postmaster(data, lines, server)
