@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from pgchaos.language.problems import Place
 
 if TYPE_CHECKING:
-    from pgchaos.language.assertions import Evaluated
+    from pgchaos.language.written_assertions import Evaluated
 
 
 # the message of a statement that was cancelled because something else had failed: not an error of its own

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from pgchaos.language.pgtap_functions import pgtap_calls
+from pgchaos.language.assertion_functions import pgtap_calls
 from pgchaos.language.sql_tokens import all_statements, function_calls, open_parenthesis, tokenize, top_statements
 
 

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.not_run import Unheard
 from pgchaos.engine.section import Done, Hear, Section
-from pgchaos.language.assertions import asserting_functions, excuses, names_of, tap_calls
+from pgchaos.language.assertions import asserting_functions, function_names, tap_calls
 from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Item, Send, Statement
+from pgchaos.language.written_assertions import excuses
 from pgchaos.results import Failure, RunResult
 from pgchaos.tap import TapParser, TapReport, diagnostics_of, failures_of
 from pgchaos.tap.lines import COUNTS
@@ -155,7 +156,7 @@ def _runs_beside(scenario: Scenario, items: list[Item]) -> str:
     runs = [item for item in said if _RUNTESTS.search(item.text)]
     if not runs:
         return ""
-    asserting, names = asserting_functions(scenario), names_of(scenario)
+    asserting, names = asserting_functions(scenario), function_names(scenario)
     beside = (item for item in said if item is not runs[0])
     if not any(_PLAN.search(item.text) or tap_calls(item, asserting, names) for item in beside):
         return ""

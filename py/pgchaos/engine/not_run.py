@@ -8,18 +8,15 @@ from dataclasses import dataclass, field
 from pgchaos.engine.answer import Answer
 from pgchaos.language.assertions import (
     Call,
-    Evaluated,
-    Names,
-    Written,
+    FunctionNames,
     asserting_functions,
-    names_of,
-    never_evaluated,
+    function_names,
     tap_calls,
-    written_assertions,
+    unconditional_assertions,
 )
-from pgchaos.language.held import held_by_functions
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Send, Statement
+from pgchaos.language.written_assertions import Evaluated, Written, never_evaluated, written_assertions
 from pgchaos.results import Failure
 from pgchaos.tap.lines import points
 
@@ -66,7 +63,7 @@ class Unheard:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
-        self._functions: tuple[frozenset[str], Names, Mapping[str, tuple[Call, ...]]] | None = None
+        self._functions: tuple[frozenset[str], FunctionNames, Mapping[str, tuple[Call, ...]]] | None = None
         self._heard: list[str] = []
 
     def hear(self, line: str) -> None:
@@ -100,10 +97,10 @@ class Unheard:
             told.remarks += _perhaps(statement, calls, heard, told.printed, held) if not told.failures else []
         return told
 
-    def _named(self) -> tuple[frozenset[str], Names, Mapping[str, tuple[Call, ...]]]:
+    def _named(self) -> tuple[frozenset[str], FunctionNames, Mapping[str, tuple[Call, ...]]]:
         if self._functions is None:
-            asserting, names = asserting_functions(self._scenario), names_of(self._scenario)
-            self._functions = asserting, names, held_by_functions(self._scenario, asserting, names)
+            asserting, names = asserting_functions(self._scenario), function_names(self._scenario)
+            self._functions = asserting, names, unconditional_assertions(self._scenario, asserting, names)
         return self._functions
 
 

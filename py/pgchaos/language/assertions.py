@@ -1,51 +1,47 @@
-r"""Which assertions a scenario holds, by its text, so that one that was never evaluated can be named.
+r"""The assertions that statements call, by their text.
 
-A statement asserts where it calls an assertion of pgTAP or of the toolkit, chaos.assert, or a function of the file's
-own that does. What only defines (CREATE FUNCTION, PREPARE) asserts nothing by itself, but what a check defines so must
-be used somewhere.
+A statement asserts where it calls an assertion of pgTAP or of the toolkit, or a function of the file that does. A
+statement that only defines (CREATE FUNCTION, PREPARE) asserts nothing itself.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count
-from typing import Literal, TypeAlias
 
-from pgchaos.language.header_model import applies
+from pgchaos.language.assertion_functions import (
+    FUNCTIONS,
+    TOOLKIT,
+    TOOLKIT_TAP,
+    command_arguments,
+    is_toolkit_on_search_path,
+    own_functions,
+)
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Section, Session
-from pgchaos.language.pgtap_functions import FUNCTIONS, own_functions
-from pgchaos.language.problems import Place
-from pgchaos.language.section_items import Expect, Item, Meta, Send, Statement
-from pgchaos.language.sql_tokens import NO_TOKEN, SqlToken, all_statements, tokenize
-from pgchaos.language.toolkit_path import UNQUALIFIED, on_search_path
-
-Kind: TypeAlias = Literal["tap", "assert", "expect"]
-"""A TAP line of a check's statement, chaos.assert, or an `expect`."""
-
-Evaluated: TypeAlias = tuple[Kind, Place | None, str]
-"""An assertion that was evaluated: what kind, the place, and the description of a chaos.assert."""
-
-Branch: TypeAlias = tuple[tuple[int, int], ...]
-r"""Where an item stands: for each \if around it, its number in the scenario and which of its branches."""
+from pgchaos.language.section_items import Item, Send, Statement
+from pgchaos.language.sql_tokens import (
+    NO_TOKEN,
+    FunctionCall,
+    SqlStatement,
+    SqlToken,
+    all_statements,
+    function_calls,
+    token_at,
+    tokenize,
+)
 
 _NO_ASSERTIONS = frozenset(
-    "add_result collect_tap diag finish no_plan plan skip todo todo_end todo_start".split()  # noqa: SIM905 read better so
+    "add_result collect_tap diag finish no_plan plan skip todo todo_end todo_start".split()  # noqa: SIM905  # a list of names
 )
 _ASSERTIONS = FUNCTIONS - _NO_ASSERTIONS
-_OF_TOOLKIT = UNQUALIFIED - {"assert"}
-"""Assertions of schema chaos that print TAP."""
-_HOMES = frozenset({"public", "pgtap", "tap", "chaos_pgtap"})
-"""Schemas in which pgTAP is found."""
-_NO_CALL_AFTER = ("into", "table", "exists", "references", "with", "recursive", "index", "view", "as", "constraint")
-_RUNS = frozenset(
-    "select with values table do call execute fetch copy insert update delete merge explain".split()  # noqa: SIM905 read better so
+_PGTAP_SCHEMAS = frozenset({"public", "pgtap", "tap", "chaos_pgtap"})
+_RUNS_CALLS = frozenset(
+    "select with values table do call execute fetch copy insert update delete merge explain".split()  # noqa: SIM905  # a list of names
 )
-"""First words of statements that call the functions in them; CREATE TABLE AS does so too."""
+"""First words of statements that run the functions called in them; CREATE TABLE AS does so too."""
 _TWO = "is_empty isnt_empty lives_ok ok"
 _THREE = """
     alike bag_eq bag_has bag_hasnt bag_ne doesnt_imatch doesnt_match ialike imatches is isa_ok isnt matches results_eq
@@ -62,16 +58,7 @@ _DESCRIBED = {
 _READS = ("execute", "from", "in", "join", "table")
 """Words before a prepared statement, a view or a cursor."""
 _SET_OPERATIONS = ("union", "except", "intersect")
-_CHOOSES = ("if", "case", "when", "exception", "loop", "while", "coalesce")
-_NAMES = re.compile(
-    r"(?:prepare|declare|create\s+(?:or\s+replace\s+)?(?:temp\s+|temporary\s+)?view)\s+(?:\w+\s*\.\s*)?\"?(\w+)",
-    re.IGNORECASE,
-)
-_TODO = re.compile(r"\btodo(?:_start)?\s*\(", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
-_BY_PATTERN = frozenset({"runtests", "do_tap", "findfuncs"})
-"""Functions of pgTAP that call functions, or find them, by their names."""
-_SKIP = re.compile(r"\bskip\s*\(", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +67,11 @@ class Call:
 
     Args:
         name: of the function.
-        description: where it is written out, else None.
-        certain: it is evaluated for each row: it stands in no CASE and the like.
-        part: which part of a UNION it stands in, from 0.
-        choice: the number of the outermost CASE or COALESCE that it stands in, from 1; 0 where it stands in none.
-        column: which expression of the list behind SELECT it stands in, from 0; None where that is not known.
+        description: as a literal, else None.
+        certain: it is evaluated for each row: it is in no CASE or the like.
+        part: the part of a UNION that it is in, from 0.
+        choice: the number of the outermost CASE or COALESCE that it is in, from 1; 0 for none.
+        column: the expression of the list behind SELECT that it is in, from 0; None where that is not known.
         inside: it is an argument of another assertion, which reads what it returns.
     """
 
@@ -98,190 +85,156 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    r"""An assertion as the file has it.
+class FunctionNames:
+    """Names of functions that the calls of a file are read by.
 
     Args:
-        kind: of it.
-        place: of its statement, or of the directive.
-        descriptions: of a chaos.assert, of which one at least must have been evaluated; None for one that is only
-            known when it is evaluated.
-        anywhere: it stands in a function, so that any statement may evaluate it; of a check, in what nothing uses.
-        branch: the \if around it.
-        needed: it must have been evaluated; else it only counts for the branch that it stands in.
-    """
-
-    kind: Kind
-    place: Place
-    descriptions: tuple[str | None, ...] = (None,)
-    anywhere: bool = False
-    branch: Branch = ()
-    needed: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What a file's own names are, and what it has of schema chaos without writing it.
-
-    Args:
-        own: functions that the file makes, in small letters.
-        bare: assertions of the toolkit that may be called without their schema, which is on the search_path.
+        own: functions that the file makes, in lower case.
+        unqualified: assertions of the toolkit that may be called without their schema, which is on the search_path.
     """
 
     own: frozenset[str] = frozenset()
-    bare: frozenset[str] = frozenset()
+    unqualified: frozenset[str] = frozenset()
 
 
-def names_of(scenario: Scenario) -> Names:
-    """Find the names that a file's calls are to be read by.
-
-    Args:
-        scenario: the file.
-    """
-    return names_in(list(scenario.statements()), _arguments_of_commands(scenario))
+def function_names(scenario: Scenario) -> FunctionNames:
+    """Find the names of functions that the calls of a file are read by."""
+    return function_names_in(list(scenario.statements()), all_items(scenario))
 
 
-def names_in(everything: Collection[Sql | Statement], arguments: Iterable[str]) -> Names:
-    """Find the names that calls are to be read by.
+def function_names_in(statements: Collection[Sql | Statement], items: Iterable[Item]) -> FunctionNames:
+    """Find the names of functions that calls are read by.
 
     Args:
-        everything: all statements of the file.
-        arguments: of psql's commands.
+        statements: all of the file.
+        items: all of the file, for the arguments of psql's commands.
     """
-    own = own_functions(everything)
-    return Names(own, UNQUALIFIED - own if on_search_path(everything, arguments) else frozenset())
+    own = own_functions(statements)
+    on_path = is_toolkit_on_search_path(statements, command_arguments(items))
+    return FunctionNames(own, TOOLKIT - own if on_path else frozenset())
 
 
-@dataclass(frozen=True, slots=True)
-class Excuses:
-    """Which directives of TAP excuse an assertion of a check.
-
-    Args:
-        todo: the file calls pgTAP's todo() or todo_start().
-        skip: it calls skip().
-    """
-
-    todo: bool = False
-    skip: bool = False
-
-
-def excuses(scenario: Scenario) -> Excuses:
-    """Say what a check's own text calls that excuses an assertion.
-
-    Args:
-        scenario: the file.
-    """
-    texts = [item.text for item in scenario.statements() if item.verb == "CREATE"]
-    texts += [item.text for part in scenario.checks for item in part.items if isinstance(item, Statement)]
-    return Excuses(any(map(_TODO.search, texts)), any(map(_SKIP.search, texts)))
+def all_items(scenario: Scenario) -> list[Item]:
+    """List the items of all sections and sessions."""
+    sections: tuple[Section | Session, ...] = (
+        *scenario.setup,
+        *scenario.sessions,
+        *scenario.checks,
+        *scenario.teardown,
+    )
+    return [item for section in sections for item in section.items]
 
 
 def asserting_functions(scenario: Scenario) -> frozenset[str]:
-    """Find what a file defines that calls an assertion, by others of these too.
+    """Find what a file defines that calls an assertion, also by others of these.
 
     Args:
         scenario: the file.
 
     Returns:
-        The names, in small letters, of functions, views, cursors and prepared statements.
+        The names, in lower case, of functions, views, cursors and prepared statements.
     """
-    made = [item for item in scenario.statements() if item.verb in ("CREATE", "PREPARE", "DECLARE")]
-    bodies = {name: item.text for item in made for name in own_functions([item])}
-    bodies |= {name: item.text for item in made if (name := _named(item.text))}
+    defining = [item for item in scenario.statements() if item.verb in ("CREATE", "PREPARE", "DECLARE")]
+    bodies = {name: item.text for item in defining for name in defined_names(item)}
     own = frozenset(bodies)
-    names = Names(own, names_of(scenario).bare)
-    cuts = {name: [list(one.tokens) for one in all_statements(text)] for name, text in bodies.items()}
-    named_in: dict[str, set[str]] = {name: set() for name in own}
+    names = FunctionNames(own, function_names(scenario).unqualified)
+    parsed = {name: [statement.tokens for statement in all_statements(text)] for name, text in bodies.items()}
+    users: dict[str, set[str]] = {name: set() for name in own}
     for name, text in bodies.items():
         for word in own.intersection(_WORD.findall(text.lower())):
-            named_in[word].add(name)
+            users[word].add(name)
     found: set[str] = set()
     waiting = list(own)
     while waiting:
         name = waiting.pop()
-        # where it asserts by another function, it is looked at again once that one is known to
-        if name not in found and any(calls_in(cut, found, names) for cut in cuts[name]):
+        # what uses it is examined again once this one is known to assert
+        if name not in found and any(calls_in(tokens, found, names) for tokens in parsed[name]):
             found.add(name)
-            waiting += named_in[name] - found
+            waiting += users[name] - found
     return frozenset(found)
 
 
-def _named(text: str) -> str:
-    """Give the name that PREPARE, DECLARE or CREATE VIEW gives, or ''."""
-    found = _NAMES.match(text)
-    return found[1].lower() if found else ""
+def defined_names(item: Statement) -> frozenset[str]:
+    """Give the names of the functions, view, cursor or prepared statement that a statement defines, in lower case."""
+    return own_functions([item]) | _defined_name(item.text)
 
 
-def tap_calls(statement: Statement, asserting: frozenset[str], names: Names) -> tuple[Call, ...]:
+@lru_cache(maxsize=1024)
+def _defined_name(text: str) -> frozenset[str]:
+    tokens = tokenize(text)
+    at = 1
+    if token_at(tokens, 0).is_word("create"):
+        while token_at(tokens, at).is_word("or", "replace", "temp", "temporary"):
+            at += 1
+        if not token_at(tokens, at).is_word("view"):
+            return frozenset()
+        at += 3 if token_at(tokens, at + 2).is_symbol(".") else 1
+    elif not token_at(tokens, 0).is_word("prepare", "declare"):
+        return frozenset()
+    name = token_at(tokens, at)
+    return frozenset({name.text.lower()}) if name.is_identifier else frozenset()
+
+
+def tap_calls(statement: Statement, asserting: frozenset[str], names: FunctionNames) -> tuple[Call, ...]:
     r"""Find the assertions that a statement of a check calls, and that print TAP.
 
     Args:
         statement: of a check.
-        asserting: what `asserting_functions` found.
+        asserting: the result of `asserting_functions`.
         names: of the file.
 
     Returns:
-        The calls; of what \gexec will send, what its text says.
+        The calls; for a statement with \gexec, also those in its strings.
     """
     return _tap_calls(statement.text, statement.send is Send.GEXEC, asserting, names)
 
 
-def first_call(text: str, names: Names) -> str | None:
-    """Find the first assertion of pgTAP or the toolkit that a statement calls.
-
-    Args:
-        text: of the statement.
-        names: of the file.
-
-    Returns:
-        Its name, or None.
-    """
+def first_call(text: str, names: FunctionNames) -> str | None:
+    """Find the name of the first assertion of pgTAP or the toolkit that a statement calls, or None."""
     calls = _tap_calls(text, False, frozenset(), names)
     return calls[0].name if calls else None
 
 
 # a search runs the same check thousands of times
 @lru_cache(maxsize=512)
-def _tap_calls(text: str, generates: bool, asserting: frozenset[str], names: Names) -> tuple[Call, ...]:
-    cut = tokenize(text)
-    if not _runs(cut):
+def _tap_calls(text: str, generates: bool, asserting: frozenset[str], names: FunctionNames) -> tuple[Call, ...]:
+    tokens = tokenize(text)
+    if not runs_calls(tokens):
         return ()
-    calls = calls_in(cut, asserting, names)
-    inner = [token for token in cut if token.kind == "string"] if generates or cut[0].is_word("do") else []
-    for token in inner:
-        calls += [
-            Call(one.name, None, False, 0, inside=True) for one in calls_in(tokenize(token.text), asserting, names)
-        ]
+    calls = calls_in(tokens, asserting, names)
+    strings = [token for token in tokens if token.kind == "string"] if generates or tokens[0].is_word("do") else []
+    for string in strings:
+        inner = calls_in(tokenize(string.text), asserting, names)
+        calls += [Call(call.name, None, False, 0, inside=True) for call in inner]
     return tuple(calls)
 
 
-def _runs(cut: list[SqlToken]) -> bool:
-    first = next((token for token in cut if not token.is_symbol("(")), NO_TOKEN)
+def runs_calls(tokens: Sequence[SqlToken]) -> bool:
+    """Say whether a statement runs the functions that are called in it, instead of defining something."""
+    first = next((token for token in tokens if not token.is_symbol("(")), NO_TOKEN)
     if first.is_word("create"):
-        kinds = [token for token in cut[1:5] if token.is_word("table", "view", "function", "materialized")]
-        return bool(kinds) and kinds[0].is_word("table", "materialized") and any(token.is_word("as") for token in cut)
-    return first.kind == "word" and first.text in _RUNS
+        kinds = [token for token in tokens[1:5] if token.is_word("table", "view", "function", "materialized")]
+        makes_rows = bool(kinds) and kinds[0].is_word("table", "materialized")
+        return makes_rows and any(token.is_word("as") for token in tokens)
+    return first.kind == "word" and first.text in _RUNS_CALLS
 
 
-def calls_in(cut: list[SqlToken], asserting: Collection[str], names: Names) -> list[Call]:
-    """Find the assertions that a statement calls.
+def calls_in(tokens: Sequence[SqlToken], asserting: Collection[str], names: FunctionNames) -> list[Call]:
+    """Find the assertions that a statement calls, in order.
 
     Args:
-        cut: the statement.
+        tokens: of the statement.
         asserting: what the file defines that asserts.
         names: of the file.
-
-    Returns:
-        The calls in order.
     """
+    assertions = {call.at for call in function_calls(tokens) if _is_assertion(call, asserting, names)}
     found: list[Call] = []
     depth = part = choice = 0
-    choices: list[int] = []  # how deep each COALESCE stands that is open; -1 for a CASE, which ends by END
-    assertions: list[int] = []  # likewise of assertions whose arguments are open
-    column = 0 if _lists(cut) else None
-    for at, token in enumerate(cut):
-        after = cut[at + 1] if at + 1 < len(cut) else NO_TOKEN
-        before = cut[at - 1] if at else NO_TOKEN
+    choices: list[int] = []  # the depth of each open COALESCE; -1 for a CASE, which ends by END
+    open_calls: list[int] = []  # the depth of each assertion whose arguments are open
+    column = 0 if _has_known_columns(tokens) else None
+    for at, token in enumerate(tokens):
+        before, after = token_at(tokens, at - 1), token_at(tokens, at + 1)
         depth += token.is_symbol("(") - token.is_symbol(")")
         if depth == 0 and token.is_word(*_SET_OPERATIONS):
             part += 1
@@ -292,56 +245,49 @@ def calls_in(cut: list[SqlToken], asserting: Collection[str], names: Names) -> l
             choices.append(-1 if token.is_word("case") else depth)
         elif choices and (token.is_word("end") if choices[-1] < 0 else token.is_symbol(")") and depth == choices[-1]):
             choices.pop()
-        while assertions and token.is_symbol(")") and depth == assertions[-1]:
-            assertions.pop()
-        where = choice if choices else 0, column, bool(assertions)
-        if _reads(before, token, after) and token.text.lower() in asserting:
+        while open_calls and token.is_symbol(")") and depth == open_calls[-1]:
+            open_calls.pop()
+        where = choice if choices else 0, column, bool(open_calls)
+        if at in assertions:
+            found.append(Call(token.text, _description(tokens, at), not choices, part, *where))
+            open_calls.append(depth)
+        elif _reads_definition(before, token, after) and token.text.lower() in asserting:
             found.append(Call(token.text, None, False, part, *where))
-        elif token.is_identifier and after.is_symbol("(") and _is_assertion(cut, at, asserting, names):
-            found.append(Call(token.text, _description(cut, at), not choices, part, *where))
-            assertions.append(depth)
     return found
 
 
-def _lists(cut: list[SqlToken]) -> bool:
-    """Say whether it is one SELECT whose list is written out, so that its commas tell the columns of the result."""
-    if not cut or not cut[0].is_word("select"):
+def _has_known_columns(tokens: Sequence[SqlToken]) -> bool:
+    """Say whether it is one SELECT without `*`, so that the commas of its list separate the columns of the result."""
+    if not token_at(tokens, 0).is_word("select"):
         return False
-    for before, token, after in zip(cut, cut[1:], [*cut[2:], NO_TOKEN], strict=False):
-        star = (
-            token.is_symbol("*")
-            and (before.is_symbol(".", ",") or before.is_word("select"))
-            and not after.is_symbol("(")
-        )
-        if star or token.is_symbol(";"):
+    for at, token in enumerate(tokens[1:], 1):
+        before = tokens[at - 1]
+        is_column = before.is_symbol(".", ",") or before.is_word("select")
+        if token.is_symbol(";") or (token.is_symbol("*") and is_column and not token_at(tokens, at + 1).is_symbol("(")):
             return False
     return True
 
 
-def _reads(before: SqlToken, token: SqlToken, after: SqlToken) -> bool:
-    """Say whether what an earlier statement defined is read here."""
+def _reads_definition(before: SqlToken, token: SqlToken, after: SqlToken) -> bool:
+    """Say whether a token is the name of a prepared statement, a view or a cursor that is read."""
     return token.is_identifier and before.is_word(*_READS) and (before.is_word("execute") or not after.is_symbol("("))
 
 
-def _is_assertion(cut: list[SqlToken], at: int, asserting: Collection[str], names: Names) -> bool:
-    name = cut[at].text.lower()
-    before = cut[at - 1] if at else NO_TOKEN
+def _is_assertion(call: FunctionCall, asserting: Collection[str], names: FunctionNames) -> bool:
+    name, schema = call.name.lower(), call.schema.lower()
     if name in asserting:
-        return not before.is_word(*_NO_CALL_AFTER, "function", "procedure")
-    home = cut[at - 2].text.lower() if before.is_symbol(".") and at > 1 else ""
-    if home == "chaos":
-        return name in _OF_TOOLKIT
-    if not home and name in _OF_TOOLKIT:
-        return name in names.bare and not before.is_word(*_NO_CALL_AFTER, "function", "procedure")
-    if name in names.own or name not in _ASSERTIONS or before.is_word(*_NO_CALL_AFTER):
-        return False
-    return home in _HOMES if before.is_symbol(".") else True
+        return True
+    if schema == "chaos":
+        return name in TOOLKIT_TAP
+    if not schema and name in TOOLKIT_TAP:
+        return name in names.unqualified
+    return name in _ASSERTIONS and name not in names.own and (not schema or schema in _PGTAP_SCHEMAS)
 
 
-def _arguments(cut: list[SqlToken], at: int) -> list[list[SqlToken]]:
-    """Give the arguments of the call whose name stands at a place."""
+def arguments(tokens: Sequence[SqlToken], at: int) -> list[list[SqlToken]]:
+    """Give the arguments of the call whose name is at an index."""
     depth, found = 0, [list[SqlToken]()]
-    for token in cut[at + 1 :]:
+    for token in tokens[at + 1 :]:
         depth += token.is_symbol("(", "[") - token.is_symbol(")", "]")
         if depth == 0:
             break
@@ -352,175 +298,58 @@ def _arguments(cut: list[SqlToken], at: int) -> list[list[SqlToken]]:
     return found
 
 
-def _literal(argument: list[SqlToken]) -> str | None:
+def literal_text(argument: list[SqlToken]) -> str | None:
+    """Give the content of an argument that is a string, with or without `::text`, else None."""
     if len(argument) == 3 and argument[1].is_symbol("::") and argument[2].is_word("text"):
         argument = argument[:1]
     return argument[0].text if len(argument) == 1 and argument[0].kind == "string" else None
 
 
-def _description(cut: list[SqlToken], at: int) -> str | None:
-    arguments = _arguments(cut, at)
-    return _literal(arguments[-1]) if _DESCRIBED.get(cut[at].text.lower()) == len(arguments) else None
+def _description(tokens: Sequence[SqlToken], at: int) -> str | None:
+    found = arguments(tokens, at)
+    return literal_text(found[-1]) if _DESCRIBED.get(tokens[at].text.lower()) == len(found) else None
 
 
-# all that a scenario holds
+# assertions in functions of the file
+
+_BRANCHES = ("if", "case")
+_ENDS_EARLY = ("exception", "return", "exit", "continue")
+"""Words after which a function may not continue."""
 
 
-def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Written, ...]:
-    """List what must be evaluated once at least in all runs of an item together.
+def unconditional_assertions(
+    scenario: Scenario, asserting: Collection[str], names: FunctionNames
+) -> dict[str, tuple[Call, ...]]:
+    """Find the assertions that functions of a file print in every call, if their loops have rows.
 
     Args:
-        scenario: as it is run, a mutant in it.
-        variables: the values of its matrix.
+        scenario: the file.
+        asserting: its functions that assert.
+        names: of the file.
 
     Returns:
-        Its assertions in order of the file; those of invariants are none of these: the observer tells of them.
+        By the function's name in lower case; without functions that may end early, and those with one assertion.
     """
-    asserting = asserting_functions(scenario)
-    names = names_of(scenario)
-    words = _words(scenario) if asserting else Counter[str]()
-    by_pattern = not _BY_PATTERN.isdisjoint(words)
-    unused = frozenset(name for name in asserting if words[name] == 1 and not by_pattern)
-    found: list[Written] = []
-    checks = {id(part) for part in scenario.checks}
-    numbers = count(1)
-    parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions, *scenario.checks)
-    for section in (*parts, *scenario.teardown):
-        for item, branch in _branches(section.items, numbers):
-            if isinstance(item, Expect) and applies(item.when, variables):
-                found.append(Written("expect", item.place, branch=branch))
-            elif isinstance(item, Statement):
-                if id(section) in checks:
-                    found += _of_check(item, branch, asserting, names)
-                    found += _defined(item, branch, unused, scenario.shown)
-                found += _asserts(item, branch, scenario.shown, names)
+    found: dict[str, tuple[Call, ...]] = {}
+    for item in scenario.statements():
+        for name in own_functions([item]).intersection(asserting):
+            calls = _unconditional(list(all_statements(item.text)), asserting, names)
+            if len(calls) > 1:
+                found[name] = calls
+    return found
+
+
+def _unconditional(body: list[SqlStatement], asserting: Collection[str], names: FunctionNames) -> tuple[Call, ...]:
+    found: list[Call] = []
+    branches = 0
+    for statement in body[1:]:
+        tokens = statement.tokens
+        if statement.verb == "end":
+            branches -= token_at(tokens, 1).is_word(*_BRANCHES) and branches > 0
+        elif statement.verb in _BRANCHES:
+            branches += 1
+        elif statement.verb in _ENDS_EARLY and (len(tokens) == 1 or statement.verb == "exception"):
+            return ()
+        elif not branches:
+            found += [call for call in calls_in(tokens, asserting, names) if call.certain and not call.inside]
     return tuple(found)
-
-
-def _branches(items: Iterable[Item], numbers: Iterator[int]) -> Iterator[tuple[Item, Branch]]:
-    branch: Branch = ()
-    for item in items:
-        if isinstance(item, Meta) and item.name == "if":
-            branch = (*branch, (next(numbers), 0))
-        elif isinstance(item, Meta) and item.name in ("elif", "else") and branch:
-            branch = (*branch[:-1], (branch[-1][0], branch[-1][1] + 1))
-        elif isinstance(item, Meta) and item.name == "endif":
-            branch = branch[:-1]
-        else:
-            yield item, branch
-
-
-def _of_check(item: Statement, branch: Branch, asserting: frozenset[str], names: Names) -> Iterator[Written]:
-    needed = bool(tap_calls(item, asserting, names))
-    if needed or _SKIP.search(item.text):
-        yield Written("tap", item.place, branch=branch, needed=needed)
-
-
-def _words(scenario: Scenario) -> Counter[str]:
-    """Count the words of the file's statements and commands, in small letters."""
-    parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions, *scenario.checks, *scenario.teardown)
-    items = [item for part in parts for item in part.items]
-    texts = [item.text for item in items if isinstance(item, Statement)]
-    texts += _arguments_of_commands(scenario)
-    return Counter(_WORD.findall("\n".join(texts).lower()))
-
-
-def _arguments_of_commands(scenario: Scenario) -> list[str]:
-    """Give what stands behind psql's commands."""
-    parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions, *scenario.checks, *scenario.teardown)
-    args = (argument for part in parts for item in part.items if isinstance(item, Meta) for argument in item.args)
-    return [part if isinstance(part, str) else part.raw for argument in args for part in argument]
-
-
-def _defined(item: Statement, branch: Branch, unused: frozenset[str], shown: str) -> Iterator[Written]:
-    """Find what a check defines, asserts in, and never uses; what it includes may be a library."""
-    if item.verb not in ("CREATE", "PREPARE", "DECLARE") or item.place.path != shown:
-        return
-    names = own_functions([item]) | {_named(item.text)}
-    if not unused.isdisjoint(names):
-        yield Written("tap", item.place, anywhere=True, branch=branch)
-
-
-def _asserts(item: Statement, branch: Branch, shown: str, names: Names) -> Iterator[Written]:
-    """Find calls of chaos.assert; in functions only those of the file itself: what it includes may be a library."""
-    if "assert" not in item.text.lower():
-        return
-    defines = not _runs(tokenize(item.text))
-    if defines and item.place.path != shown:
-        return
-    for descriptions in _descriptions(item, names):
-        yield Written("assert", item.place, descriptions, defines, branch)
-
-
-def _descriptions(item: Statement, names: Names) -> list[tuple[str | None, ...]]:
-    """Give what is asserted: each by itself, but of those among which the statement chooses one is enough."""
-    found: list[str | None] = []
-    chooses = False
-    for one in all_statements(item.text):
-        cut = list(one.tokens)
-        chooses = chooses or any(token.is_word(*_CHOOSES) for token in cut)
-        found += [_assert_description(cut, at) for at in range(len(cut)) if _is_assert(cut, at, names)]
-    if item.send is Send.GEXEC and not found:
-        inner = [tokenize(token.text) for token in tokenize(item.text) if token.kind == "string"]
-        if any(_is_assert(cut, at, names) for cut in inner for at in range(len(cut))):
-            found.append(None)
-    if chooses:
-        return [tuple(found)] if found else []
-    return [(one,) for one in found]
-
-
-def _is_assert(cut: list[SqlToken], at: int, names: Names) -> bool:
-    after = cut[at + 1] if at + 1 < len(cut) else NO_TOKEN
-    if cut[at].text.lower() != "assert" or not cut[at].is_identifier or not after.is_symbol("("):
-        return False
-    before = cut[at - 1] if at else NO_TOKEN
-    if before.is_symbol("."):
-        return at > 1 and cut[at - 2].text.lower() == "chaos"
-    # ASSERT (…) of PL/pgSQL begins a statement there, and calls nothing
-    return at > 0 and "assert" in names.bare and not before.is_word(*_NO_CALL_AFTER, "function", "procedure")
-
-
-def _assert_description(cut: list[SqlToken], at: int) -> str | None:
-    arguments = _arguments(cut, at)
-    if len(arguments) != 2 or any(token.is_symbol("=>", ":=") for token in arguments[1]):
-        return None
-    found = _literal(arguments[1])
-    # a string with escapes is known only to the server
-    return None if found is None or "\\" in found else found or "chaos.assert"
-
-
-def never_evaluated(written: Iterable[Written], evaluated: frozenset[Evaluated]) -> list[Written]:
-    r"""Find the assertions that were never evaluated.
-
-    Args:
-        written: all that must be, of one item.
-        evaluated: in any of its runs.
-
-    Returns:
-        Those that were not; without those in a branch of an \if of which another branch evaluated one.
-    """
-    written = list(written)
-    places = {(kind, place) for kind, place, _ in evaluated}
-    said = {text for kind, _, text in evaluated if kind == "assert"}
-    literal = {one for item in written for one in item.descriptions if one is not None}
-    beside = said - literal
-
-    def was(one: Written) -> bool:
-        if one.kind != "assert":
-            return (one.kind, one.place) in places
-        for description in one.descriptions:
-            if description is None:
-                held = bool(beside) if one.anywhere else ("assert", one.place) in places
-            else:
-                held = description in said if one.anywhere else ("assert", one.place, description) in evaluated
-            if held:
-                return True
-        return False
-
-    taken = {step for one in written if was(one) for step in one.branch}
-    return [one for one in written if one.needed and not was(one) and not _passed_by(one.branch, taken)]
-
-
-def _passed_by(branch: Branch, taken: set[tuple[int, int]]) -> bool:
-    r"""Say whether another branch of an \if was taken instead, and something was evaluated there."""
-    return any(step not in taken and any(number == step[0] for number, _ in taken) for step in branch)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 
+from pgchaos.language.assertion_functions import FUNCTIONS, own_functions
 from pgchaos.language.model import Scenario
-from pgchaos.language.pgtap_functions import FUNCTIONS, own_functions
 from pgchaos.language.section_items import Meta, Statement
 from pgchaos.language.sql_tokens import all_statements, function_calls, tokenize
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from pgchaos.language.assertion_functions import own_functions
 from pgchaos.language.header_model import Matrix
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Replace, Scenario
 from pgchaos.language.mutant_texts import text_match
-from pgchaos.language.pgtap_functions import own_functions
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_scanner import scan
 from pgchaos.language.qualified_names import Qualified, qualified

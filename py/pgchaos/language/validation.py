@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from pgchaos.language.assertion_functions import (
+    TOOLKIT_TAP,
+    command_arguments,
+    is_toolkit_on_search_path,
+    own_functions,
+    pgtap_calls,
+)
 from pgchaos.language.conditionals import parse_boolean
 from pgchaos.language.fault_kinds import PROCESSES, felt_by_server, needs_own_server
 from pgchaos.language.header import SESSION_VARIABLES
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Session
-from pgchaos.language.pgtap_functions import own_functions, pgtap_calls
 from pgchaos.language.problems import Place
 from pgchaos.language.section_builder import Complain, SectionBuilder
-from pgchaos.language.section_items import Barrier, Fault, Meta, Signal, WaitBlocked, WaitFor
+from pgchaos.language.section_items import Barrier, Fault, Item, Meta, Signal, WaitBlocked, WaitFor
 from pgchaos.language.suggestions import MOST_COMPARED, nearest, suggest
-from pgchaos.language.toolkit_path import UNQUALIFIED, on_search_path
 
 if TYPE_CHECKING:
-    from pgchaos.language.assertions import Names
+    from pgchaos.language.assertions import FunctionNames
 
 _ASSERT = re.compile(r"\bchaos\s*\.\s*assert\s*\(", re.I)
 _BARE_ASSERT = re.compile(r"(?<!\.)\bassert\s*\(", re.I)
@@ -38,13 +43,12 @@ def asserts(bodies: Collection[SectionBuilder]) -> bool:
     if any(_ASSERT.search(sql.text) for sql in statements):
         return True
     bare = any(_BARE_ASSERT.search(sql.text) for sql in statements)
-    return bare and on_search_path(statements, _command_texts(bodies)) and "assert" not in own_functions(statements)
+    on_path = bare and is_toolkit_on_search_path(statements, command_arguments(_items(bodies)))
+    return on_path and "assert" not in own_functions(statements)
 
 
-def _command_texts(bodies: Iterable[SectionBuilder]) -> list[str]:
-    items = (item for body in bodies for item in body.items)
-    args = (argument for item in items if isinstance(item, Meta) for argument in item.args)
-    return [part if isinstance(part, str) else part.raw for argument in args for part in argument]
+def _items(bodies: Iterable[SectionBuilder]) -> Iterator[Item]:
+    return (item for body in bodies for item in body.items)
 
 
 def check_pgtap_in_sessions(
@@ -85,22 +89,21 @@ def check_unread_assertions(
         complain: called with each problem.
     """
     sections = list(sections)
-    unread = UNQUALIFIED - {"assert"}
-    names: Names | None = None
+    names: FunctionNames | None = None
     for body in sections:
         if body.kind not in ("setup", "teardown", "state", "mutant"):
             continue
         for sql in body.sources:
             # these calls are outside of quotes, those of DO are inside; pgTAP has no function of the toolkit's names
             lower = sql.text.lower()
-            may = sql.verb == "DO" or "chaos" in lower or any(name in lower for name in unread)
+            may = sql.verb == "DO" or "chaos" in lower or any(name in lower for name in TOOLKIT_TAP)
             may = may or bool(pgtap_calls(sql.text))
             if sql.place in skip or not may:
                 continue
             # imported at the first use: most files have no such call
-            from pgchaos.language.assertions import first_call, names_in
+            from pgchaos.language.assertions import first_call, function_names_in
 
-            names = names or names_in(list(statements), _command_texts(sections))
+            names = names or function_names_in(list(statements), _items(sections))
             name = first_call(sql.text, names)
             if name is not None:
                 other = "" if body.kind == "state" else ", or here by SELECT chaos.assert(bool, 'description')"

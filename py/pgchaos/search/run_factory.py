@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from pgchaos.engine.run import Look
 from pgchaos.engine.run_once import Lend, run_once
 from pgchaos.engine.run_settings import RunSettings
-from pgchaos.language.assertions import Evaluated
 from pgchaos.language.model import Scenario
 from pgchaos.language.schedules import MOST, interleavings
 from pgchaos.language.search_choices import drawn_variables
+from pgchaos.language.written_assertions import Evaluated
 from pgchaos.results import Failure, RunResult
 from pgchaos.schedule.commutation import commuting, difference
 from pgchaos.schedule.permutations import actors, taken

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pgchaos.language.assertions import Excuses
 from pgchaos.language.problems import Place
+from pgchaos.language.written_assertions import Excuses
 from pgchaos.results import Assertion
 from pgchaos.tap.lines import COUNTS, HEADING, BailOut, Comment, Line, Nested, Noise, Plan, Point, Version, classify
 

@@ -1,4 +1,4 @@
-"""pgTAP's functions, and which statements make or call them."""
+"""The functions of pgTAP and of the toolkit that assert, and which statements make or call them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from pgchaos.language.lexemes import Sql
-from pgchaos.language.section_items import Statement
+from pgchaos.language.section_items import Item, Meta, Statement, Variable
 from pgchaos.language.sql_tokens import SqlStatement, all_statements, function_calls, tokenize
 
 FUNCTIONS = frozenset(
@@ -43,6 +43,9 @@ FUNCTIONS = frozenset(
     """.split()  # noqa: SIM905  # two hundred names are read better without quotes
 )
 """The functions of pgTAP 1.3.5 that print TAP or keep its plan."""
+TOOLKIT_TAP = frozenset({"unchanged", "eventually", "no_leaks", "blocked_by"})
+"""Assertions of schema chaos that print TAP."""
+TOOLKIT = TOOLKIT_TAP | {"assert"}
 
 _WORD = re.compile(r"\w+")
 
@@ -88,3 +91,31 @@ def pgtap_calls(text: str) -> frozenset[str]:
     if FUNCTIONS.isdisjoint(_WORD.findall(text.lower())):
         return frozenset()
     return FUNCTIONS.intersection(call.name.lower() for call in function_calls(tokenize(text)) if not call.schema)
+
+
+# the search_path: with the schema chaos on it, the toolkit's functions are called without `chaos.`
+
+_SEARCH_PATH = re.compile(r"\bsearch_path\b|\bset\s+(?:(?:session|local)\s+)?schema\b", re.IGNORECASE)
+_CHAOS = re.compile(r"\bchaos\b", re.IGNORECASE)
+
+
+def is_toolkit_on_search_path(statements: Iterable[Sql | Statement], arguments: Iterable[str]) -> bool:
+    """Say whether a statement sets a search_path that holds the schema chaos.
+
+    Args:
+        statements: of the file.
+        arguments: of psql's commands, which may give a variable with which the search_path is set.
+    """
+    for one in statements:
+        if _SEARCH_PATH.search(one.text) is None:
+            continue
+        by_variable = any(isinstance(part, Variable) for part in one.parts)
+        if _CHAOS.search(one.text) or (by_variable and any(map(_CHAOS.search, arguments))):
+            return True
+    return False
+
+
+def command_arguments(items: Iterable[Item]) -> list[str]:
+    """Give the arguments of psql's commands, cut at their variables."""
+    arguments = (argument for item in items if isinstance(item, Meta) for argument in item.args)
+    return [part if isinstance(part, str) else part.raw for argument in arguments for part in argument]

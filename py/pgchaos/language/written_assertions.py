@@ -1,0 +1,233 @@
+r"""All assertions of a scenario, so that one that was never evaluated can be reported.
+
+They are the assertions that its checks call, each chaos.assert and each `expect`. If a check defines something that
+asserts, the file must use it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Literal, TypeAlias
+
+from pgchaos.language.assertion_functions import command_arguments
+from pgchaos.language.assertions import (
+    FunctionNames,
+    all_items,
+    arguments,
+    asserting_functions,
+    defined_names,
+    function_names,
+    literal_text,
+    runs_calls,
+    tap_calls,
+)
+from pgchaos.language.header_model import applies
+from pgchaos.language.model import Scenario, Section, Session
+from pgchaos.language.problems import Place
+from pgchaos.language.section_items import Expect, Item, Meta, Send, Statement
+from pgchaos.language.sql_tokens import FunctionCall, SqlToken, all_statements, function_calls, tokenize
+
+Kind: TypeAlias = Literal["tap", "assert", "expect"]
+"""A TAP line of a check's statement, chaos.assert, or an `expect`."""
+
+Evaluated: TypeAlias = tuple[Kind, Place | None, str]
+"""An assertion that was evaluated: its kind, its place, and the description of a chaos.assert."""
+
+Branch: TypeAlias = tuple[tuple[int, int], ...]
+r"""For each \if around an item, its number in the scenario and which of its branches the item is in."""
+
+_CONDITIONAL = ("if", "case", "when", "exception", "loop", "while", "coalesce")
+_WORD = re.compile(r"\w+")
+_CALLS_BY_PATTERN = frozenset({"runtests", "do_tap", "findfuncs"})
+"""Functions of pgTAP that call functions, or find them, by a pattern."""
+_TODO = re.compile(r"\btodo(?:_start)?\s*\(", re.IGNORECASE)
+_SKIP = re.compile(r"\bskip\s*\(", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Excuses:
+    """Which directives of TAP excuse an assertion of a check.
+
+    Args:
+        todo: the file calls pgTAP's todo() or todo_start().
+        skip: it calls skip().
+    """
+
+    todo: bool = False
+    skip: bool = False
+
+
+def excuses(scenario: Scenario) -> Excuses:
+    """Say which calls in the checks and functions of a file excuse an assertion."""
+    texts = [item.text for item in scenario.statements() if item.verb == "CREATE"]
+    texts += [item.text for section in scenario.checks for item in section.items if isinstance(item, Statement)]
+    return Excuses(any(map(_TODO.search, texts)), any(map(_SKIP.search, texts)))
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    r"""An assertion in the file.
+
+    Args:
+        kind: of it.
+        place: of its statement, or of the directive.
+        descriptions: of a chaos.assert, of which one at least must be evaluated; None for one that is not a literal.
+        anywhere: it is in a function, so that any statement may evaluate it; in a check, in a definition that nothing
+            uses.
+        branch: the \if around it.
+        needed: it must be evaluated; else it only shows that its branch was taken.
+    """
+
+    kind: Kind
+    place: Place
+    descriptions: tuple[str | None, ...] = (None,)
+    anywhere: bool = False
+    branch: Branch = ()
+    needed: bool = True
+
+
+def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Written, ...]:
+    """List what must be evaluated at least once in all runs of an item together.
+
+    Args:
+        scenario: as it is run, a mutant in it.
+        variables: the values of its matrix.
+
+    Returns:
+        Its assertions in order of the file, without those of invariants, which the monitor reports.
+    """
+    asserting = asserting_functions(scenario)
+    names = function_names(scenario)
+    unused = _unused(scenario, asserting)
+    found: list[Written] = []
+    checks = {id(section) for section in scenario.checks}
+    numbers = count(1)
+    parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions, *scenario.checks)
+    for section in (*parts, *scenario.teardown):
+        for item, branch in _with_branches(section.items, numbers):
+            if isinstance(item, Expect) and applies(item.when, variables):
+                found.append(Written("expect", item.place, branch=branch))
+            elif isinstance(item, Statement):
+                if id(section) in checks:
+                    needed = bool(tap_calls(item, asserting, names))
+                    if needed or _SKIP.search(item.text):
+                        found.append(Written("tap", item.place, branch=branch, needed=needed))
+                    # what it includes may be a library, of which not all is used
+                    if item.place.path == scenario.shown and not unused.isdisjoint(defined_names(item)):
+                        found.append(Written("tap", item.place, anywhere=True, branch=branch))
+                found += _chaos_asserts(item, branch, scenario.shown, names)
+    return tuple(found)
+
+
+def _unused(scenario: Scenario, asserting: frozenset[str]) -> frozenset[str]:
+    """Find the asserting definitions whose names are nowhere else in the file."""
+    if not asserting:
+        return frozenset()
+    items = all_items(scenario)
+    texts = [item.text for item in items if isinstance(item, Statement)] + command_arguments(items)
+    words = Counter(_WORD.findall("\n".join(texts).lower()))
+    if not _CALLS_BY_PATTERN.isdisjoint(words):
+        return frozenset()
+    return frozenset(name for name in asserting if words[name] == 1)
+
+
+def _with_branches(items: Iterable[Item], numbers: Iterator[int]) -> Iterator[tuple[Item, Branch]]:
+    branch: Branch = ()
+    for item in items:
+        if isinstance(item, Meta) and item.name == "if":
+            branch = (*branch, (next(numbers), 0))
+        elif isinstance(item, Meta) and item.name in ("elif", "else") and branch:
+            branch = (*branch[:-1], (branch[-1][0], branch[-1][1] + 1))
+        elif isinstance(item, Meta) and item.name == "endif":
+            branch = branch[:-1]
+        else:
+            yield item, branch
+
+
+def _chaos_asserts(item: Statement, branch: Branch, shown: str, names: FunctionNames) -> Iterator[Written]:
+    """Find calls of chaos.assert; in functions only those of the file itself: what it includes may be a library."""
+    if "assert" not in item.text.lower():
+        return
+    defines = not runs_calls(tokenize(item.text))
+    if defines and item.place.path != shown:
+        return
+    for descriptions in _descriptions(item, names):
+        yield Written("assert", item.place, descriptions, defines, branch)
+
+
+def _descriptions(item: Statement, names: FunctionNames) -> list[tuple[str | None, ...]]:
+    """Give the descriptions of each chaos.assert; one tuple of all where the statement chooses among them."""
+    found: list[str | None] = []
+    is_conditional = False
+    for statement in all_statements(item.text):
+        tokens = statement.tokens
+        is_conditional = is_conditional or any(token.is_word(*_CONDITIONAL) for token in tokens)
+        found += [_assert_description(arguments(tokens, call.at)) for call in _asserts(tokens, names)]
+    if item.send is Send.GEXEC and not found:
+        strings = (token.text for token in tokenize(item.text) if token.kind == "string")
+        if any(True for string in strings for _ in _asserts(tokenize(string), names)):
+            found.append(None)
+    if is_conditional:
+        return [tuple(found)] if found else []
+    return [(one,) for one in found]
+
+
+def _asserts(tokens: Iterable[SqlToken], names: FunctionNames) -> Iterator[FunctionCall]:
+    for call in function_calls(tuple(tokens)):
+        if call.name.lower() == "assert" and (
+            call.schema.lower() == "chaos"
+            # ASSERT (…) of PL/pgSQL begins a statement, and calls nothing
+            or (not call.schema and call.at > 0 and "assert" in names.unqualified)
+        ):
+            yield call
+
+
+def _assert_description(found: list[list[SqlToken]]) -> str | None:
+    if len(found) != 2 or any(token.is_symbol("=>", ":=") for token in found[1]):
+        return None
+    text = literal_text(found[1])
+    # only the server knows the value of a string with escapes
+    return None if text is None or "\\" in text else text or "chaos.assert"
+
+
+def never_evaluated(written: Iterable[Written], evaluated: frozenset[Evaluated]) -> list[Written]:
+    r"""Find the assertions that were never evaluated.
+
+    Args:
+        written: all that must be, of one item.
+        evaluated: in any of its runs.
+
+    Returns:
+        Those that were not; without those in a branch of an \if of which another branch evaluated one.
+    """
+    written = list(written)
+    places = {(kind, place) for kind, place, _ in evaluated}
+    descriptions = {text for kind, _, text in evaluated if kind == "assert"}
+    literals = {one for item in written for one in item.descriptions if one is not None}
+    has_others = bool(descriptions - literals)
+
+    def was_evaluated(one: Written) -> bool:
+        if one.kind != "assert":
+            return (one.kind, one.place) in places
+        for description in one.descriptions:
+            if description is None:
+                found = has_others if one.anywhere else ("assert", one.place) in places
+            elif one.anywhere:
+                found = description in descriptions
+            else:
+                found = ("assert", one.place, description) in evaluated
+            if found:
+                return True
+        return False
+
+    taken = {step for one in written if was_evaluated(one) for step in one.branch}
+    return [one for one in written if one.needed and not was_evaluated(one) and not _another_taken(one.branch, taken)]
+
+
+def _another_taken(branch: Branch, taken: set[tuple[int, int]]) -> bool:
+    r"""Say whether another branch of an \if was taken instead, and something was evaluated there."""
+    return any(step not in taken and any(number == step[0] for number, _ in taken) for step in branch)
