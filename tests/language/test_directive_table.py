@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.language.directive_spec import HeaderDirective, SessionDirective
-from pgchaos.language.directive_table import DIRECTIVES, directive_reference, fault_reference
+from pgchaos.language.directive_table import (
+    DIRECTIVES,
+    HeaderDirective,
+    SessionDirective,
+    directive_reference,
+    fault_reference,
+)
 from pgchaos.language.fault_kinds import FORMS, FaultForm, form_of
 from pgchaos.language.model import Scenario
 from pgchaos.language.problems import ScenarioError

@@ -111,7 +111,7 @@ def _of_a_dump(error: ServerError, about: About) -> Iterator[str]:
     if error.sqlstate == "42704" and _TO_A_ROLE.search(about.text):
         yield (
             "the role is not on this server: dump by `pg_dump --no-owner --no-privileges`, or write CREATE ROLE before "
-            "the file (and `-- chaos:leaves role REASON` at the head: it is dropped in the end)"
+            "the file (and `-- chaos:leaves role REASON` in the header: it is dropped in the end)"
         )
 
 

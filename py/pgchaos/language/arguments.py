@@ -201,15 +201,7 @@ class Args:
     # the condition: … when NAME = value or value
 
     def take_condition(self, matrix: Mapping[str, Matrix]) -> None:
-        """Take the condition off the end of the tokens.
-
-        Args:
-            matrix: the matrices of the file by name.
-
-        Raises:
-            UnknownMatrix: the condition names no matrix, or a value that its matrix does not have.
-            DirectiveError: it is not written as a condition.
-        """
+        """Take the condition off the end of the tokens."""
         tokens = self.tokens
         for at in range(len(tokens) - 3, -1, -1):
             if not tokens[at].quoted and tokens[at].text == "when" and str(tokens[at + 2]) == "=":
@@ -218,15 +210,7 @@ class Args:
                 return
 
     def take_condition_of_text(self, matrix: Mapping[str, Matrix]) -> None:
-        """Take the condition off the end of free text: the last ` when `, if the name of a matrix follows it.
-
-        Args:
-            matrix: the matrices of the file by name.
-
-        Raises:
-            UnknownMatrix: the name is nearly that of a matrix, or the matrix does not have the value.
-            DirectiveError: the name of a matrix follows, but not a condition.
-        """
+        """Take the condition off the end of free text: the last ` when `, if the name of a matrix follows it."""
         quoted = _QUOTED_FIRST.match(self.text)
         begin = quoted.end() if quoted else 0
         before, found, after = f" {self.text[begin:]}".rpartition(" when ")

@@ -53,14 +53,7 @@ _RULED_LINE = re.compile(r"[\W_]*")
 
 
 def title_of(comments: Iterable[Comment]) -> str:
-    """Find the title among a file's comments.
-
-    Args:
-        comments: of the file, in order.
-
-    Returns:
-        The first comment line that is not a directive, a modeline, a licence or a ruled line; '' where there is none.
-    """
+    """Find the first comment line that is not a directive, a modeline, a licence or a ruled line; '' without one."""
     skipped = -1
     for comment in comments:
         text = comment.text.lstrip("-").strip()

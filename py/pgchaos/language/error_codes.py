@@ -35,18 +35,7 @@ def conditions() -> dict[str, tuple[str, ...]]:
 
 
 def parse_code(word: str, directive: str) -> Code:
-    """Parse a SQLSTATE or a condition name.
-
-    Args:
-        word: as written.
-        directive: in which it is written, for messages.
-
-    Returns:
-        The error, with every SQLSTATE that it means.
-
-    Raises:
-        DirectiveError: it is neither.
-    """
+    """Parse a SQLSTATE or a condition name; the messages name the directive in which it is written."""
     # a condition name is in small letters, so five capitals and digits can only be a SQLSTATE
     if _SQLSTATE.fullmatch(word):
         if word.startswith(_CLASSES_WITHOUT_ERRORS):

@@ -135,14 +135,7 @@ def needs_own_server(fault: Fault) -> bool:
 
 
 def disks_of(scenario: Scenario) -> dict[str, int]:
-    """Find the folders of a scenario's own server that need a file system of their own, so that they can be filled.
-
-    Args:
-        scenario: as read.
-
-    Returns:
-        The size of each in bytes.
-    """
+    """The folders of a scenario's own server that need a file system of their own, to be filled; sizes in bytes."""
     return dict(disk for name, disk in DISKS.items() if name in scenario.fills)
 
 

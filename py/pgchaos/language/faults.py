@@ -34,17 +34,7 @@ _MEANT = {
 
 
 def parse_fault(args: Args) -> Fault:
-    """Parse a fault.
-
-    Args:
-        args: the directive's arguments; their condition is read already.
-
-    Returns:
-        The fault.
-
-    Raises:
-        DirectiveError: it cannot be understood.
-    """
+    """Parse a fault, whose condition is taken off already."""
     _check_words(args)
     kind = args.choice("kind of fault", KINDS)
     argument = _argument(args, kind)

@@ -23,16 +23,10 @@ _WAITS = re.compile(r"\bchaos\s*\.\s*(?:barrier|wait_for|wait_blocked)\b", re.IG
 
 
 def check_oracle(bodies: Iterable[SectionBuilder], oracle: bool, complain: Complain) -> None:
-    """Report what an oracle cannot judge, and `state` without an oracle.
-
-    Args:
-        bodies: all sections, those of mutants too.
-        oracle: whether the file asks for one.
-        complain: called with each problem.
-    """
+    """Report what an oracle cannot judge, and `state` without an oracle."""
     for body in bodies:
         if body.kind == "state" and not oracle:
-            text = "`state` is what an oracle compares: `-- chaos:oracle serializable` in the head is missing"
+            text = "`state` is what an oracle compares: `-- chaos:oracle serializable` in the header is missing"
             complain(body.place, text)
         for sql in body.sources if oracle else ():
             what = _not_judged(sql, body.kind)
@@ -62,12 +56,7 @@ def _commits_inside(text: str) -> bool:
 
 
 def check_repeats(scenario: Scenario, complain: Complain) -> None:
-    """Report each `repeat while` that cannot work.
-
-    Args:
-        scenario: the file.
-        complain: called with each problem, once.
-    """
+    """Report each `repeat while` that cannot work."""
     found: dict[tuple[Place, str], None] = {}
     changed = [mutant for mutant in scenario.mutants if mutant.sessions]
     own = [scenario.sessions, *(mutant.sessions for mutant in changed)]

@@ -20,18 +20,7 @@ _FLOAT = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,3})?
 
 
 def take_given(args: Args, name: str) -> Given:
-    """Parse the values of a variable.
-
-    Args:
-        args: the directive's arguments, behind `in`.
-        name: of the variable.
-
-    Returns:
-        What to draw.
-
-    Raises:
-        DirectiveError: it is not a kind of value.
-    """
+    """Parse the values of a variable."""
     place = args.place
     word = args.peek()
     if args.accept("boolean"):
@@ -52,18 +41,7 @@ def take_given(args: Args, name: str) -> Given:
 
 
 def take_list(args: Args, what: str) -> tuple[str, ...]:
-    """Take values between commas up to the end of the line.
-
-    Args:
-        args: the directive's arguments.
-        what: a value is called in messages.
-
-    Returns:
-        The values in order.
-
-    Raises:
-        DirectiveError: a comma is missing or one too many, or a value is written twice.
-    """
+    """Take values between commas up to the end of the line."""
     values: dict[str, None] = {}
     while True:
         token = args.take(what)

@@ -43,11 +43,7 @@ class MutantBuilder:
     incomplete: bool = False
 
     def build(self, sessions: Mapping[str, Session]) -> Mutant:
-        """Make the mutant of the model.
-
-        Args:
-            sessions: those of the file by name; the mutant's sessions inherit what they do not write.
-        """
+        """Make the mutant of the model: its sessions inherit what they do not write from those of the file."""
         known = [(options, body) for options, body in self.sessions if options.name in sessions]
         return Mutant(
             place=self.body.place,
@@ -110,14 +106,7 @@ def caught(mutant: MutantBuilder, args: Args) -> None:
 def check_mutant(
     mutant: MutantBuilder, sessions: Mapping[str, Session], targets: ReplaceTargets, complain: Complain
 ) -> None:
-    """Report a mutant that changes nothing, that nothing catches, or that names what does not exist.
-
-    Args:
-        mutant: the mutant.
-        sessions: those of the file, by name.
-        targets: the statements of the file.
-        complain: called with each problem.
-    """
+    """Report a mutant that changes nothing, that nothing catches, or that names what does not exist."""
     place = mutant.body.place
     if not mutant.caught_by and not mutant.incomplete:
         complain(

@@ -60,12 +60,7 @@ def mutated(scenario: Scenario, mutant: Mutant) -> Scenario:
 
 
 def sessions_of(scenario: Scenario, mutant: Mutant) -> tuple[Session, ...]:
-    """List the sessions that run with a mutant: with its new bodies, without its replacements of text.
-
-    Args:
-        scenario: the file.
-        mutant: one of its mutants.
-    """
+    """List the sessions that run with a mutant: with its new bodies, without its replacements of text."""
     own = {session.name: session for session in mutant.sessions}
     return tuple(own.get(session.name, session) for session in scenario.sessions)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pgchaos.language.arguments import Args, DirectiveError, UnknownMatrix
-from pgchaos.language.directive_spec import (
+from pgchaos.language.directive_table import (
+    DIRECTIVES,
     DirectiveSpec,
     HeaderDirective,
     MutantDirective,
@@ -13,7 +14,6 @@ from pgchaos.language.directive_spec import (
     SectionDirective,
     SessionDirective,
 )
-from pgchaos.language.directive_table import DIRECTIVES
 from pgchaos.language.directives import Directive, find_directive
 from pgchaos.language.fault_kinds import form_of
 from pgchaos.language.header import Header
@@ -144,7 +144,7 @@ class Parser:
         if isinstance(row, HeaderDirective) and self.sections.first is not None:
             self.complain(
                 place,
-                f"`{row.word}` belongs to the head of the file, above its first section"
+                f"`{row.word}` belongs to the header of the file, above its first section"
                 f" (line {self.sections.first.line})",
             )
         if isinstance(row, HeaderDirective) and row.when:

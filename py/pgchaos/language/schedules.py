@@ -25,17 +25,7 @@ _STEP = re.compile(r"([^\W\d][\w-]*)(?:\[([1-9][0-9]{0,8})\])?\.([\w-]+)(?:#([1-
 
 
 def parse_schedule(args: Args) -> Schedule:
-    """Parse a schedule.
-
-    Args:
-        args: of the directive.
-
-    Returns:
-        The schedule. Its steps are not compared with the sessions yet.
-
-    Raises:
-        DirectiveError: it cannot be understood.
-    """
+    """Parse a schedule. Its steps are not compared with the sessions yet."""
     if args.accept("free"):
         args.end()
         return Schedule("free", place=args.place)
@@ -71,12 +61,7 @@ def _step(args: Args, number: int) -> StepName:
 
 
 def format_step(step: StepName, session: Session) -> str:
-    """Write a step as a schedule does: `a.1`, or `a[2].1#3` where the session has several connections and iterations.
-
-    Args:
-        step: its name.
-        session: that it belongs to.
-    """
+    """Write a step as a schedule does: `a.1`, or `a[2].1#3` with several connections and iterations."""
     worker = f"[{step.worker}]" if session.count > 1 else ""
     iteration = f"#{step.iteration}" if session.repeat > 1 else ""
     return f"{step.session}{worker}.{step.step}{iteration}"
@@ -125,15 +110,7 @@ def _lengths(session: Session) -> Iterable[int]:
 
 
 def too_many_interleavings(schedule: Schedule, sessions: Iterable[Session]) -> str | None:
-    """Say that `schedule all` would run more than anybody can have meant.
-
-    Args:
-        schedule: of the file.
-        sessions: of the file, or with those of a mutant.
-
-    Returns:
-        The problem, or None.
-    """
+    """Say that `schedule all` would run more than anybody can have meant; None where it does not."""
     if schedule.kind != "all" or schedule.limit is not None:
         return None
     number = interleavings(sessions, COUNTED)
@@ -183,15 +160,7 @@ def steps_by_session(steps: Iterable[StepName]) -> dict[str, list[StepName]]:
 
 
 def mutant_mismatch(steps: Sequence[StepName], session: Session) -> str | None:
-    """Compare a mutant's session with the exact schedule of its file.
-
-    Args:
-        steps: of the schedule that belong to this session.
-        session: of the mutant.
-
-    Returns:
-        What does not fit, or None.
-    """
+    """Compare a mutant's session with its steps in the exact schedule of the file; gives what does not fit."""
     positions = {session.name: _positions(session)}
     for step in steps:
         if _unknown_step(step, {session.name: session}, positions) is not None:
@@ -204,14 +173,7 @@ def mutant_mismatch(steps: Sequence[StepName], session: Session) -> str | None:
 
 
 def refused_waits(sessions: Iterable[Session]) -> list[Problem]:
-    """Report the waits that an exact schedule refuses.
-
-    Args:
-        sessions: of the file or of a mutant.
-
-    Returns:
-        A problem for each wait.
-    """
+    """Report the waits that an exact schedule refuses."""
     words = {Barrier: "barrier", WaitBlocked: "wait blocked", WaitFor: "wait for"}
     return [
         Problem(

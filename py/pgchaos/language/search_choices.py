@@ -44,12 +44,7 @@ def possible_values(given: Given) -> float:
 
 
 def has_floating_fault(sessions: Iterable[Session], variables: Mapping[str, str]) -> bool:
-    """Whether sessions that run together have a fault `at any step`.
-
-    Args:
-        sessions: the sessions.
-        variables: of the matrix.
-    """
+    """Whether sessions that run together have a fault `at any step`."""
     return next(_fault_positions(sessions, variables), None) is not None
 
 
@@ -70,14 +65,8 @@ def without_faults(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def number_included_faults(scenario: Scenario) -> Scenario:
-    """Give each fault of an included file a name of its own: a line that is included twice is two faults.
-
-    Args:
-        scenario: as read, with its mutants.
-
-    Returns:
-        The same, with the names set. They depend on the whole file, so that a mutant's faults are named as its own.
-    """
+    """Give each fault of an included file a name of its own: a line that is included twice is two faults."""
+    # named by the whole file, mutants too: a fault has the same name with a mutant and without
     if not scenario.includes:
         return scenario
     mutants = scenario.mutants

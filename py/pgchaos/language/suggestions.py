@@ -57,14 +57,9 @@ def suggest(word: str, known: Collection[str], *more: str, none: str = "") -> st
 
 
 def misspelt_keyword(words: Sequence[str], usage: str) -> tuple[str, str] | None:
-    """Find the keyword of several words that was meant by `upto`, `unless-blocked` or `maybe empty`.
+    """Find the keyword of several words that was meant by `upto` or `maybe empty`: what was written, and the keyword.
 
-    Args:
-        words: as written, from the first that is not understood.
-        usage: how the directive is written; only keywords that occur there are considered.
-
-    Returns:
-        What was written, and the keyword; None where none is near, or where it is written correctly.
+    Only keywords that occur in the usage of the directive are considered.
     """
     known = {join_words(keyword): keyword for keyword in _KEYWORDS if keyword in usage}
     found = []

@@ -10,8 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pgchaos.language.directive_spec import SectionDirective
-from pgchaos.language.directive_table import DIRECTIVES
+from pgchaos.language.directive_table import DIRECTIVES, SectionDirective
 from pgchaos.language.directives import Directive, find_directive
 from pgchaos.language.lexemes import NOT_CLOSED, OPEN_NAME, OPEN_QUOTE, Mistake, Sql
 from pgchaos.language.meta_commands import terminators

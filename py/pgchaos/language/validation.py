@@ -30,15 +30,11 @@ _ASSERT = re.compile(r"\bchaos\s*\.\s*assert\s*\(", re.I)
 _BARE_ASSERT = re.compile(r"(?<!\.)\bassert\s*\(", re.I)
 _BARRIER_LIKE = 0.75
 
-# assertions
+# assertions; `skip` are statements that a missing `;` has joined with others
 
 
 def asserts(bodies: Collection[SectionBuilder]) -> bool:
-    """Whether a statement, or a function that it creates, calls chaos.assert.
-
-    Args:
-        bodies: all sections and sessions.
-    """
+    """Whether a statement, or a function that it creates, calls chaos.assert."""
     statements = [sql for body in bodies for sql in body.sources]
     if any(_ASSERT.search(sql.text) for sql in statements):
         return True
@@ -54,14 +50,7 @@ def _items(bodies: Iterable[SectionBuilder]) -> Iterator[Item]:
 def check_pgtap_in_sessions(
     sessions: Iterable[SectionBuilder], statements: Iterable[Sql], skip: frozenset[Place], complain: Complain
 ) -> None:
-    """Report pgTAP calls in sessions, whose output is not read.
-
-    Args:
-        sessions: those of the file and of its mutants.
-        statements: all of the file.
-        skip: statements that a missing `;` has joined with others.
-        complain: called with each problem.
-    """
+    """Report pgTAP calls in sessions, whose output is not read."""
     own: frozenset[str] | None = None
     for body in sessions:
         for sql in body.sources:
@@ -80,14 +69,7 @@ def check_pgtap_in_sessions(
 def check_unread_assertions(
     sections: Iterable[SectionBuilder], statements: Iterable[Sql], skip: frozenset[Place], complain: Complain
 ) -> None:
-    """Report assertions of pgTAP in setup, teardown, state and the SQL of mutants, whose output is not read.
-
-    Args:
-        sections: all of the file.
-        statements: all of the file.
-        skip: statements that a missing `;` has joined with others.
-        complain: called with each problem.
-    """
+    """Report assertions of pgTAP in setup, teardown, state and the SQL of mutants, whose output is not read."""
     sections = list(sections)
     names: FunctionNames | None = None
     for body in sections:
@@ -114,12 +96,7 @@ def check_unread_assertions(
 
 
 def check_error_stop(bodies: Iterable[SectionBuilder], complain: Complain) -> None:
-    r"""Report `\set ON_ERROR_STOP 0`: in a scenario an error that nobody expects is a failure.
-
-    Args:
-        bodies: all sections and sessions.
-        complain: called with each problem.
-    """
+    r"""Report `\set ON_ERROR_STOP 0`: in a scenario an error that nobody expects is a failure."""
     for body in bodies:
         for item in body.items:
             if not isinstance(item, Meta) or item.name != "set":
@@ -137,13 +114,7 @@ def check_error_stop(bodies: Iterable[SectionBuilder], complain: Complain) -> No
 
 
 def check_variables(body: SectionBuilder, declared: frozenset[str], complain: Complain) -> None:
-    """Report our variables where psql does not replace them, or replaces one that was not meant.
-
-    Args:
-        body: a section.
-        declared: the variables of matrices and givens.
-        complain: called with each problem.
-    """
+    """Report our variables where psql does not replace them, or replaces one that was not meant."""
     ours = declared | SESSION_VARIABLES if body.kind == "session" else declared
     for sql in body.sources:
         if not (sql.dollar_variables or sql.slice_variables):
@@ -160,14 +131,7 @@ def check_variables(body: SectionBuilder, declared: frozenset[str], complain: Co
 
 
 def check_targets(name: str, session: Session, sessions: Mapping[str, Session], complain: Complain) -> None:
-    """Report sessions that a wait or a fault names and that do not exist.
-
-    Args:
-        name: of the session that holds the directives.
-        session: the same.
-        sessions: all of the file, by name.
-        complain: called with each problem.
-    """
+    """Report sessions that a wait or a fault names and that do not exist."""
     for item in session.items:
         if isinstance(item, WaitBlocked):
             word, target, worker = "wait blocked", item.session, item.worker
@@ -210,13 +174,7 @@ def signals_of(sessions: Iterable[Session]) -> frozenset[str]:
 
 
 def check_signals(waiting: Iterable[Session], given: frozenset[str], complain: Complain) -> None:
-    """Report signals that are waited for and that no session gives.
-
-    Args:
-        waiting: the sessions whose waits are checked; signals that they give themselves count too.
-        given: the signals that other sessions give.
-        complain: called with each problem.
-    """
+    """Report signals that are waited for, and that neither these sessions nor others (`given`) give."""
     waiting = tuple(waiting)
     own = signals_of(waiting)
     if not own <= given:
@@ -229,12 +187,8 @@ def check_signals(waiting: Iterable[Session], given: frozenset[str], complain: C
 
 
 def check_barriers(sessions: Iterable[Session], complain: Complain) -> None:
-    """Report a barrier that only one connection names: it would wait for nobody.
-
-    Args:
-        sessions: those of the file; every line that names a barrier counts, whatever its `when`.
-        complain: called with each problem.
-    """
+    """Report a barrier that only one connection names: it would wait for nobody."""
+    # every line that names a barrier counts, whatever its `when`
     first: dict[str, Place] = {}
     count: dict[str, int] = {}
     for session in sessions:
@@ -262,12 +216,7 @@ def check_barriers(sessions: Iterable[Session], complain: Complain) -> None:
 
 
 def check_faults(scenario: Scenario, complain: Complain) -> None:
-    """Report faults that would strike more than the scenario's own server or database.
-
-    Args:
-        scenario: the file.
-        complain: called with each problem.
-    """
+    """Report faults that would strike more than the scenario's own server or database."""
     if scenario.sandbox == "server":
         return
     for setting in scenario.server:
