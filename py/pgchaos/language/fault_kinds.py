@@ -24,6 +24,7 @@ class FaultForm:
             its own (somebody must start the server again, or give it its disks).
         does: for the reference: what happens.
         seen: for the reference: what a session sees.
+        downtime: the server takes no connections for a while.
         runs: False where it is read, but not run yet.
     """
 
@@ -33,6 +34,7 @@ class FaultForm:
     needs: Literal["nothing", "alone", "own server"]
     does: str = ""
     seen: str = ""
+    downtime: bool = False
     runs: bool = True
 
 
@@ -52,31 +54,37 @@ FORMS = (
         "SIGKILL of one backend, or of a `PROCESS` of the server, as the out-of-memory killer sends it: the server ends"
         " all its sessions and recovers",
         "08006, all sessions",
+        downtime=True,
     ),
     FaultForm(
         "crash", "", "the server", "own server",
         "SIGKILL of the whole server, like a power failure; it is started again at once",
         "08006, all sessions",
+        downtime=True,
     ),
     FaultForm(
         "restart", "", "the server", "own server",
         "fast shutdown, and start; a server that was stopped is started",
         "57P01, all sessions",
+        downtime=True,
     ),
     FaultForm(
         "stop", "fast", "the server", "own server",
         "the server stops, until a `restart` or until the sessions have ended",
         "57P01; then 08001, nobody can connect",
+        downtime=True,
     ),
     FaultForm(
         "stop", "immediate", "the server", "own server",
         "the same, without a checkpoint: the server recovers when it starts",
         "08006; then 08001, nobody can connect",
+        downtime=True,
     ),
     FaultForm(
         "stop", "smart", "the server", "own server",
         "open connections stay, new ones are refused",
         "57P03 at connecting",
+        downtime=True,
     ),
     FaultForm(
         "fill", "connections", "the server", "alone",
@@ -122,6 +130,11 @@ def form_of(fault: Fault) -> FaultForm:
     """Find the row of the table that a fault is written by."""
     forms = KINDS[fault.kind]
     return next((form for form in forms if form.argument == fault.argument), forms[0])
+
+
+def strikes_backends(fault: Fault) -> bool:
+    """Whether a fault strikes backends by their pids, not the server as a whole."""
+    return form_of(fault).strikes in ("a session", "a backend")
 
 
 def felt_by_server(fault: Fault) -> bool:

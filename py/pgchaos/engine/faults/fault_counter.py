@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Mapping
 
-from pgchaos.language.fault_kinds import describe
+from pgchaos.language.fault_kinds import describe, form_of
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
 from pgchaos.results import Failure
@@ -145,5 +145,5 @@ class FaultCounter:
 
 
 def _key(fault: Fault, actor: Actor) -> tuple[object, ...]:
-    own = fault.target is None and fault.kind in ("cancel", "terminate") and not fault.anywhere
+    own = fault.target is None and form_of(fault).strikes == "a session" and not fault.anywhere
     return (fault, actor) if own else (fault,)

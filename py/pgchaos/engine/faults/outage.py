@@ -11,7 +11,7 @@ from pgchaos.engine.faults import actions
 from pgchaos.engine.faults.commits import let_go
 from pgchaos.engine.faults.fault_connection import FaultConnection
 from pgchaos.engine.stop import Stop
-from pgchaos.language.fault_kinds import felt_by_server
+from pgchaos.language.fault_kinds import felt_by_server, form_of
 from pgchaos.language.section_items import Fault
 from pgchaos.server import PrivateServer
 
@@ -62,7 +62,7 @@ class Outage:
         self._touched = self._touched or felt_by_server(fault)
         if fault.kind == "fill" and fault.argument != "connections":
             self._note_filled(fault)
-        if fault.kind not in ("kill", "crash", "stop", "restart"):
+        if not form_of(fault).downtime:
             yield
             return
         self._go_down()

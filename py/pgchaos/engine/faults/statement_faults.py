@@ -16,7 +16,7 @@ from pgchaos.engine.faults.fault_counter import failure
 from pgchaos.engine.faults.fault_injector import FaultInjector
 from pgchaos.engine.session_connection import SessionConnection
 from pgchaos.engine.worker import Worker
-from pgchaos.language.fault_kinds import describe, strikes_own_session
+from pgchaos.language.fault_kinds import describe, strikes_backends, strikes_own_session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Fault, Statement
 from pgchaos.results import Record
@@ -210,4 +210,4 @@ class StatementFaults:
 
 def _needs_connection(fault: Fault) -> bool:
     """Say whether it takes a connection of the session itself to strike."""
-    return fault.moment == "during" or (fault.target is None and fault.kind in ("cancel", "terminate", "kill"))
+    return fault.moment == "during" or (fault.target is None and strikes_backends(fault))

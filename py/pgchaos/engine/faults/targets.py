@@ -7,7 +7,7 @@ from typing import Protocol
 from pgchaos.engine.faults import actions
 from pgchaos.engine.faults.actions import TargetGone
 from pgchaos.engine.faults.fault_connection import FaultConnection
-from pgchaos.language.fault_kinds import PROCESSES, strikes_own_session
+from pgchaos.language.fault_kinds import PROCESSES, strikes_backends, strikes_own_session
 from pgchaos.language.section_items import Fault
 from pgchaos.schedule.wait_rules import Actor
 
@@ -90,7 +90,7 @@ class Targets:
         Raises:
             Missed: one of them is not there.
         """
-        if fault.kind not in ("cancel", "terminate", "kill"):
+        if not strikes_backends(fault):
             return ()
         if fault.target in PROCESSES:
             return (actions.process(self._hand, fault.target or ""),)
