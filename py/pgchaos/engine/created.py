@@ -175,8 +175,8 @@ def creations(query: str, tags: Sequence[str]) -> list[Thing]:
         return []
     found = []
     # what has a name when all is done is only then what was created if nothing behind could drop or rename it
-    for parsed, tag in zip(reversed(statements), reversed(tags), strict=True):
-        thing = _creation(query, parsed, tag)
+    for statement, tag in zip(reversed(statements), reversed(tags), strict=True):
+        thing = _creation(query, statement, tag)
         if thing is not None:
             found.append(thing)
         elif not _KEEP_NAMES.match(tag):
@@ -184,14 +184,14 @@ def creations(query: str, tags: Sequence[str]) -> list[Thing]:
     return found[::-1]
 
 
-def _creation(query: str, parsed: SqlStatement, tag: str) -> Thing | None:
+def _creation(query: str, statement: SqlStatement, tag: str) -> Thing | None:
     if tag == _ONE_ROW:
-        name = _slot(query, list(parsed.tokens))
+        name = _slot(query, list(statement.tokens))
         return ("slot", name) if name else None
-    if tag not in _WORDS or len(parsed.tokens) < 3:
+    if tag not in _WORDS or len(statement.tokens) < 3:
         return None
     verb, nouns, kind = _WORDS[tag]
-    first, second, third = parsed.tokens[:3]
+    first, second, third = statement.tokens[:3]
     if not (first.is_word(verb) and second.is_word(*nouns)):
         return None
     name = _string(query, third) if kind == "prepared transaction" else _identifier(query, third)
@@ -208,8 +208,8 @@ def _identifier(query: str, token: SqlToken) -> str:
 
 def _string(query: str, token: SqlToken) -> str:
     """Read a string that has no escapes, whatever the settings of the session; '' where that is in doubt."""
-    parsed = token.kind == "string" and query[token.start] in "'$" and "\\" not in token.text
-    return token.text if parsed else ""
+    is_plain = token.kind == "string" and query[token.start] in "'$" and "\\" not in token.text
+    return token.text if is_plain else ""
 
 
 def _slot(query: str, tokens: list[SqlToken]) -> str:

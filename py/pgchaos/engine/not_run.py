@@ -12,11 +12,16 @@ from pgchaos.language.assertions import (
     asserting_functions,
     function_names,
     tap_calls,
-    unconditional_assertions,
 )
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Send, Statement
-from pgchaos.language.written_assertions import Evaluated, Written, never_evaluated, written_assertions
+from pgchaos.language.written_assertions import (
+    Evaluated,
+    Written,
+    never_evaluated,
+    unconditional_assertions,
+    written_assertions,
+)
 from pgchaos.results import Failure
 from pgchaos.tap.lines import points
 

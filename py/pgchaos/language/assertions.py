@@ -25,9 +25,9 @@ from pgchaos.language.section_items import Item, Send, Statement
 from pgchaos.language.sql_tokens import (
     NO_TOKEN,
     FunctionCall,
-    SqlStatement,
     SqlToken,
     all_statements,
+    call_arguments,
     function_calls,
     token_at,
     tokenize,
@@ -284,20 +284,6 @@ def _is_assertion(call: FunctionCall, asserting: Collection[str], names: Functio
     return name in _ASSERTIONS and name not in names.own and (not schema or schema in _PGTAP_SCHEMAS)
 
 
-def arguments(tokens: Sequence[SqlToken], at: int) -> list[list[SqlToken]]:
-    """Give the arguments of the call whose name is at an index."""
-    depth, found = 0, [list[SqlToken]()]
-    for token in tokens[at + 1 :]:
-        depth += token.is_symbol("(", "[") - token.is_symbol(")", "]")
-        if depth == 0:
-            break
-        if depth == 1 and token.is_symbol(","):
-            found.append([])
-        elif not (depth == 1 and token.is_symbol("(") and not found[0] and len(found) == 1):
-            found[-1].append(token)
-    return found
-
-
 def literal_text(argument: list[SqlToken]) -> str | None:
     """Give the content of an argument that is a string, with or without `::text`, else None."""
     if len(argument) == 3 and argument[1].is_symbol("::") and argument[2].is_word("text"):
@@ -306,50 +292,5 @@ def literal_text(argument: list[SqlToken]) -> str | None:
 
 
 def _description(tokens: Sequence[SqlToken], at: int) -> str | None:
-    found = arguments(tokens, at)
+    found = call_arguments(tokens, at)
     return literal_text(found[-1]) if _DESCRIBED.get(tokens[at].text.lower()) == len(found) else None
-
-
-# assertions in functions of the file
-
-_BRANCHES = ("if", "case")
-_ENDS_EARLY = ("exception", "return", "exit", "continue")
-"""Words after which a function may not continue."""
-
-
-def unconditional_assertions(
-    scenario: Scenario, asserting: Collection[str], names: FunctionNames
-) -> dict[str, tuple[Call, ...]]:
-    """Find the assertions that functions of a file print in every call, if their loops have rows.
-
-    Args:
-        scenario: the file.
-        asserting: its functions that assert.
-        names: of the file.
-
-    Returns:
-        By the function's name in lower case; without functions that may end early, and those with one assertion.
-    """
-    found: dict[str, tuple[Call, ...]] = {}
-    for item in scenario.statements():
-        for name in own_functions([item]).intersection(asserting):
-            calls = _unconditional(list(all_statements(item.text)), asserting, names)
-            if len(calls) > 1:
-                found[name] = calls
-    return found
-
-
-def _unconditional(body: list[SqlStatement], asserting: Collection[str], names: FunctionNames) -> tuple[Call, ...]:
-    found: list[Call] = []
-    branches = 0
-    for statement in body[1:]:
-        tokens = statement.tokens
-        if statement.verb == "end":
-            branches -= token_at(tokens, 1).is_word(*_BRANCHES) and branches > 0
-        elif statement.verb in _BRANCHES:
-            branches += 1
-        elif statement.verb in _ENDS_EARLY and (len(tokens) == 1 or statement.verb == "exception"):
-            return ()
-        elif not branches:
-            found += [call for call in calls_in(tokens, asserting, names) if call.certain and not call.inside]
-    return tuple(found)

@@ -48,7 +48,7 @@ def _not_judged(sql: Sql, kind: str) -> str:
 
 def _commits_inside(text: str) -> bool:
     return _ENDS.search(text) is not None and any(
-        parsed.in_body and parsed.verb in ("commit", "rollback") for parsed in all_statements(text)
+        statement.in_body and statement.verb in ("commit", "rollback") for statement in all_statements(text)
     )
 
 

@@ -120,6 +120,20 @@ def quoted_end(text: str, start: int, escapes: bool) -> int:
     return text.find("'", start + 1) + 1 or -1
 
 
+def has_escape_prefix(text: str, start: int, quote: int) -> bool:
+    """Say whether the string at a position is an E'…'.
+
+    Args:
+        text: the text.
+        start: the beginning of the plain text before it.
+        quote: the position of its quote.
+    """
+    before = quote - 1
+    if before < start or text[before] not in "eE":
+        return False
+    return before == start or not IDENTIFIER_CHARACTER.match(text, before - 1)
+
+
 def escaped_end(text: str, at: int, inside: re.Pattern[str]) -> int:
     """Find the position after a quoted text, or -1; piece by piece, for a pattern takes memory for each escape.
 

@@ -39,7 +39,6 @@ from pgchaos.language.problems import Place
 from pgchaos.language.psql_patterns import (
     BETWEEN,
     DOLLAR,
-    IDENTIFIER_CHARACTER,
     IDENTIFIER_REST,
     PARAMETER,
     SLASH_NAME,
@@ -47,6 +46,7 @@ from pgchaos.language.psql_patterns import (
     WITHIN,
     block_comment_end,
     data_end,
+    has_escape_prefix,
     in_identifier,
     quoted_end,
     variable,
@@ -195,13 +195,7 @@ class _Scanner:
         return True
 
     def _quote(self, statement: StatementBuilder, begin: int, start: int) -> None:
-        text = self._text
-        escapes = (
-            start > begin
-            and text[start - 1] in "eE"
-            and not (start - 1 > begin and IDENTIFIER_CHARACTER.match(text, start - 2))
-        )
-        end = quoted_end(text, start, escapes)
+        end = quoted_end(self._text, start, has_escape_prefix(self._text, begin, start))
         if end < 0:
             self._unterminated(start, OPEN_QUOTE)
         else:
@@ -318,15 +312,10 @@ class _Scanner:
             self._finish(statement, send, start, args[0] if name == "gset" and args else ())
 
     def _finish(self, statement: StatementBuilder, send: Send, end: int, prefix: Parts = ()) -> None:
-        data = None
-        match statement.copies(end):
-            case 0:
-                pass
-            case 1:
-                data = self._copy(statement)
-            case several:
-                self._mistake(self._at, r"more than one COPY … FROM STDIN in one \; group is not supported")
-                self._copies(several)
+        copies = statement.copies(end)
+        if copies > 1:
+            self._mistake(self._at, r"more than one COPY … FROM STDIN in one \; group is not supported")
+        data = self._copy_data(statement, copies) if copies else None
         self._close(statement, send, end, prefix, data)
 
     def _close(
@@ -345,25 +334,21 @@ class _Scanner:
         self._statement = None
         return sql
 
-    def _copy(self, statement: StatementBuilder) -> str:
-        """Take the data of a COPY from below the line of its terminator."""
+    def _copy_data(self, statement: StatementBuilder, copies: int) -> str | None:
+        """Remove the data of COPYs from below the line of their terminator; gives that of a single one."""
         text = self._text
-        begin = min(line_end(text, self._at) + 1, len(text))
-        end, after = data_end(text, begin)
-        if end < 0:
-            self._inside.insert(0, Mistake(statement.place, COPY_OPEN))
-            end = after = len(text)
-        self._leave_out(begin, after)
-        return text[begin:end]
-
-    def _copies(self, number: int) -> None:
-        begin = after = min(line_end(self._text, self._at) + 1, len(self._text))
-        for _ in range(number):
-            end, below = data_end(self._text, after)
-            if end < 0:
+        begin = after = min(line_end(text, self._at) + 1, len(text))
+        end = begin
+        for _ in range(copies):
+            end, below = data_end(text, after)
+            if end < 0 and copies > 1:
                 break
+            if end < 0:
+                self._inside.insert(0, Mistake(statement.place, COPY_OPEN))
+                end = below = len(text)
             after = below
         self._leave_out(begin, after)
+        return text[begin:end] if copies == 1 else None
 
     def _leave_out(self, begin: int, after: int) -> None:
         text = self._text

@@ -189,6 +189,20 @@ def function_calls(tokens: Sequence[SqlToken]) -> Iterator[FunctionCall]:
             yield FunctionCall(at, token.text, schema)
 
 
+def call_arguments(tokens: Sequence[SqlToken], at: int) -> list[list[SqlToken]]:
+    """Give the arguments of the call whose name is at an index."""
+    depth, found = 0, [list[SqlToken]()]
+    for token in tokens[at + 1 :]:
+        depth += token.is_symbol("(", "[") - token.is_symbol(")", "]")
+        if depth == 0:
+            break
+        if depth == 1 and token.is_symbol(","):
+            found.append([])
+        elif not (depth == 1 and token.is_symbol("(") and not found[0] and len(found) == 1):
+            found[-1].append(token)
+    return found
+
+
 # statements
 
 _DEEPEST = 8

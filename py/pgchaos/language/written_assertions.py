@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal, TypeAlias
 
-from pgchaos.language.assertion_functions import command_arguments
+from pgchaos.language.assertion_functions import command_arguments, own_functions
 from pgchaos.language.assertions import (
+    Call,
     FunctionNames,
     all_items,
-    arguments,
     asserting_functions,
+    calls_in,
     defined_names,
     function_names,
     literal_text,
@@ -29,7 +30,16 @@ from pgchaos.language.header_model import applies
 from pgchaos.language.model import Scenario, Section, Session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Expect, Item, Meta, Send, Statement
-from pgchaos.language.sql_tokens import FunctionCall, SqlToken, all_statements, function_calls, tokenize
+from pgchaos.language.sql_tokens import (
+    FunctionCall,
+    SqlStatement,
+    SqlToken,
+    all_statements,
+    call_arguments,
+    function_calls,
+    token_at,
+    tokenize,
+)
 
 Kind: TypeAlias = Literal["tap", "assert", "expect"]
 """A TAP line of a check's statement, chaos.assert, or an `expect`."""
@@ -166,7 +176,7 @@ def _descriptions(item: Statement, names: FunctionNames) -> list[tuple[str | Non
     for statement in all_statements(item.text):
         tokens = statement.tokens
         is_conditional = is_conditional or any(token.is_word(*_CONDITIONAL) for token in tokens)
-        found += [_assert_description(arguments(tokens, call.at)) for call in _asserts(tokens, names)]
+        found += [_assert_description(call_arguments(tokens, call.at)) for call in _asserts(tokens, names)]
     if item.send is Send.GEXEC and not found:
         strings = (token.text for token in tokenize(item.text) if token.kind == "string")
         if any(True for string in strings for _ in _asserts(tokenize(string), names)):
@@ -231,3 +241,48 @@ def never_evaluated(written: Iterable[Written], evaluated: frozenset[Evaluated])
 def _another_taken(branch: Branch, taken: set[tuple[int, int]]) -> bool:
     r"""Say whether another branch of an \if was taken instead, and something was evaluated there."""
     return any(step not in taken and any(number == step[0] for number, _ in taken) for step in branch)
+
+
+# assertions in functions of the file
+
+_BRANCHES = ("if", "case")
+_ENDS_EARLY = ("exception", "return", "exit", "continue")
+"""Words after which a function may not continue."""
+
+
+def unconditional_assertions(
+    scenario: Scenario, asserting: Collection[str], names: FunctionNames
+) -> dict[str, tuple[Call, ...]]:
+    """Find the assertions that functions of a file print in every call, if their loops have rows.
+
+    Args:
+        scenario: the file.
+        asserting: its functions that assert.
+        names: of the file.
+
+    Returns:
+        By the function's name in lower case; without functions that may end early, and those with one assertion.
+    """
+    found: dict[str, tuple[Call, ...]] = {}
+    for item in scenario.statements():
+        for name in own_functions([item]).intersection(asserting):
+            calls = _unconditional(list(all_statements(item.text)), asserting, names)
+            if len(calls) > 1:
+                found[name] = calls
+    return found
+
+
+def _unconditional(body: list[SqlStatement], asserting: Collection[str], names: FunctionNames) -> tuple[Call, ...]:
+    found: list[Call] = []
+    branches = 0
+    for statement in body[1:]:
+        tokens = statement.tokens
+        if statement.verb == "end":
+            branches -= token_at(tokens, 1).is_word(*_BRANCHES) and branches > 0
+        elif statement.verb in _BRANCHES:
+            branches += 1
+        elif statement.verb in _ENDS_EARLY and (len(tokens) == 1 or statement.verb == "exception"):
+            return ()
+        elif not branches:
+            found += [call for call in calls_in(tokens, asserting, names) if call.certain and not call.inside]
+    return tuple(found)

@@ -73,7 +73,7 @@ def written(text: str) -> tuple[Written, ...]:
     Returns:
         Each of its statements.
     """
-    return tuple(_written(parsed.verb, parsed.tokens) for parsed in top_statements(text))
+    return tuple(_written(statement.verb, statement.tokens) for statement in top_statements(text))
 
 
 @lru_cache(maxsize=256)

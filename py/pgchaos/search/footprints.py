@@ -119,34 +119,40 @@ def _acts(items: Iterable[Item], variables: Mapping[str, str], known: Known) -> 
     for item in items:
         if isinstance(item, Statement):
             text = render(item.parts, variables)
-            parsed_statements = top_statements(text)
-            if item.send is Send.GEXEC or not all(parsed.verb in _TAME for parsed in parsed_statements):
+            statements = top_statements(text)
+            if item.send is Send.GEXEC or not all(statement.verb in _TAME for statement in statements):
                 raise Unknowable(f"{item.place}: what it does is not known")
             odd = item.copy is not None or _WRITTEN_OTHERWISE.search(text) is not None
-            for number, parsed in enumerate(parsed_statements):
-                yield _act(item.step, parsed, known, odd=odd, first=number == 0)
+            for number, statement in enumerate(statements):
+                yield _act(item.step, statement, known, odd=odd, first=number == 0)
 
 
-def _act(step: str, parsed: SqlStatement, known: Known, *, odd: bool, first: bool) -> _Act:
-    words = [token.text for token in parsed.tokens if token.kind == "word"]
-    kind = _kind(parsed)
-    if parsed.verb in ("select", "with") and "into" in words and "insert" not in words and "merge" not in words:
+def _act(step: str, statement: SqlStatement, known: Known, *, odd: bool, first: bool) -> _Act:
+    words = [token.text for token in statement.tokens if token.kind == "word"]
+    kind = _kind(statement)
+    if statement.verb in ("select", "with") and "into" in words and "insert" not in words and "merge" not in words:
         raise Unknowable("SELECT INTO makes a table")
     # in a group, what stands before BEGIN is of the same transaction
-    if odd or (kind == "begins" and not first) or "chain" in words or "prepared" in words or parsed.verb == "prepare":
+    if (
+        odd
+        or (kind == "begins" and not first)
+        or "chain" in words
+        or "prepared" in words
+        or statement.verb == "prepare"
+    ):
         return _Act(step, "does", ANYTHING)
     if kind == "begins":
-        return _Act(step, kind, ANYTHING if _by_variable(parsed) else NOTHING, _level(words))
-    return _Act(step, kind, touched(parsed, known) if kind == "does" and parsed.verb != "rollback" else NOTHING)
+        return _Act(step, kind, ANYTHING if _by_variable(statement) else NOTHING, _level(words))
+    return _Act(step, kind, touched(statement, known) if kind == "does" and statement.verb != "rollback" else NOTHING)
 
 
-def _by_variable(parsed: SqlStatement) -> bool:
-    return any(token.kind == "variable" for token in parsed.tokens)
+def _by_variable(statement: SqlStatement) -> bool:
+    return any(token.kind == "variable" for token in statement.tokens)
 
 
-def _kind(parsed: SqlStatement) -> _Kind:
-    words = [token.text for token in parsed.tokens]
-    match parsed.verb:
+def _kind(statement: SqlStatement) -> _Kind:
+    words = [token.text for token in statement.tokens]
+    match statement.verb:
         case "begin" | "start":
             return "begins"
         case "commit" | "end" | "abort":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from psycopg import sql
 
@@ -11,7 +11,7 @@ from pgchaos.engine.connection import Connection
 from pgchaos.engine.run import Look
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Statement
-from pgchaos.language.sql_tokens import NO_TOKEN, SqlStatement, top_statements
+from pgchaos.language.sql_tokens import SqlStatement, function_calls, top_statements
 
 _WRITES = ("insert", "update", "delete", "merge", "copy", "truncate")
 _PATIENCE = 30.0
@@ -59,8 +59,8 @@ class Inside:
     def _read(self, statement: Statement) -> None:
         for parsed in top_statements(statement.text):
             line = statement.place.line + (parsed.tokens[0].line if parsed.tokens else 0)
-            for name in _called(parsed):
-                self._calls[name].append(line)
+            for call in function_calls(parsed.tokens):
+                self._calls[call.name].append(line)
             if any(token.is_word(*_WRITES) for token in parsed.tokens):
                 for token in parsed.tokens:
                     if token.is_identifier:
@@ -107,12 +107,6 @@ class Inside:
             f" happens inside one was not interleaved ({'; '.join((*found[:_SHOWN], *more))}). To have others come in"
             " between, run freely, with chaos.jitter() called there, or chaos.inject_delay() on the table"
         ]
-
-
-def _called(parsed: SqlStatement) -> Iterator[str]:
-    for token, behind in zip(parsed.tokens, (*parsed.tokens[1:], NO_TOKEN), strict=False):
-        if token.is_identifier and behind.is_symbol("("):
-            yield token.text
 
 
 def _locks_in_where(parsed: SqlStatement) -> bool:

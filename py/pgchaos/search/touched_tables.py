@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pgchaos.language.sql_tokens import NO_TOKEN, SqlStatement, SqlToken
+from pgchaos.language.sql_tokens import NO_TOKEN, SqlStatement, SqlToken, token_at
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Footprint
 from pgchaos.search.pure_functions import FUNCTIONS, KEYWORDS, OF_THE_TOOLKIT, TELL_TIME
 
@@ -53,24 +53,24 @@ class Known:
     functions: Collection[str] = frozenset()
 
 
-def touched(parsed: SqlStatement, known: Known) -> Footprint:
+def touched(statement: SqlStatement, known: Known) -> Footprint:
     """Say what a statement touches, which is no BEGIN, COMMIT or the like.
 
     Args:
-        parsed: its tokens; of psql's variables those are left that hold a value.
+        statement: its tokens; of psql's variables those are left that hold a value.
         known: what is known of the database.
 
     Returns:
         Its footprint. A table counts wherever its name stands, as that of a column too.
     """
-    tokens = parsed.tokens
-    if parsed.verb not in _QUERIES | _CHANGES | _LOCKS:
+    tokens = statement.tokens
+    if statement.verb not in _QUERIES | _CHANGES | _LOCKS:
         return ANYTHING
     found = calls(tokens, known)
     if found.anything or not _resolved(tokens, known):
         return ANYTHING
     targets = set(_targets(tokens))
-    everything = parsed.verb in _LOCKS or _locks_rows(tokens)
+    everything = statement.verb in _LOCKS or _locks_rows(tokens)
     for token in tokens:
         if token.is_identifier and token.text in known.relations:
             relation = known.relations[token.text]
@@ -83,7 +83,7 @@ def calls(tokens: Sequence[SqlToken], known: Known) -> Footprint:
     named = _named_queries(tokens)
     found = NOTHING
     for at, token in enumerate(tokens):
-        before, behind = _at(tokens, at - 1), _at(tokens, at + 1)
+        before, behind = token_at(tokens, at - 1), token_at(tokens, at + 1)
         if token.kind == "string":
             if token.text.strip().lower() in _SPECIAL_TIMES:
                 found |= Footprint(writes=frozenset({TIME}))
@@ -100,10 +100,6 @@ def calls(tokens: Sequence[SqlToken], known: Known) -> Footprint:
     return found
 
 
-def _at(tokens: Sequence[SqlToken], at: int) -> SqlToken:
-    return tokens[at] if 0 <= at < len(tokens) else NO_TOKEN
-
-
 def _begins_something(before: SqlToken) -> bool:
     """Say whether a variable stands where no value can."""
     return before is NO_TOKEN or before.is_symbol(".", ")") or before.is_word(*_BEFORE_A_TABLE, *_CHANGES, "with")
@@ -114,17 +110,17 @@ def _is_hidden(tokens: Sequence[SqlToken], at: int) -> bool:
     if token.text in _HIDDEN:
         return True
     if token.text == "chaos":
-        called = _at(tokens, at + 1).is_symbol(".") and _at(tokens, at + 3).is_symbol("(")
-        return not (called and _at(tokens, at + 2).is_word(*OF_THE_TOOLKIT))
+        called = token_at(tokens, at + 1).is_symbol(".") and token_at(tokens, at + 3).is_symbol("(")
+        return not (called and token_at(tokens, at + 2).is_word(*OF_THE_TOOLKIT))
     if token.text == "pg_catalog":
-        return not _at(tokens, at + 1).is_symbol(".")
+        return not token_at(tokens, at + 1).is_symbol(".")
     return token.text.startswith("pg_") or token.text == "information_schema"
 
 
 def _is_known_before_parenthesis(tokens: Sequence[SqlToken], at: int, named: Collection[str], known: Known) -> bool:
-    token, before = tokens[at], _at(tokens, at - 1)
+    token, before = tokens[at], token_at(tokens, at - 1)
     if before.is_symbol("."):
-        schema = _at(tokens, at - 2)
+        schema = token_at(tokens, at - 2)
         if schema.is_word("chaos"):
             return token.text in OF_THE_TOOLKIT
         if not schema.is_word("pg_catalog"):
@@ -140,7 +136,7 @@ def _is_known_before_parenthesis(tokens: Sequence[SqlToken], at: int, named: Col
 
 
 def _follows_into(tokens: Sequence[SqlToken], at: int) -> bool:
-    return _at(tokens, at - 1).is_word("into")
+    return token_at(tokens, at - 1).is_word("into")
 
 
 def _named_queries(tokens: Sequence[SqlToken]) -> set[str]:
@@ -149,15 +145,15 @@ def _named_queries(tokens: Sequence[SqlToken]) -> set[str]:
         return set()
     found = set()
     for at, token in enumerate(tokens):
-        before = _at(tokens, at - 1)
+        before = token_at(tokens, at - 1)
         if token.is_identifier and (before.is_word("with", "recursive") or before.is_symbol(",")):
             end = at + 1
-            if _at(tokens, end).is_symbol("("):
+            if token_at(tokens, end).is_symbol("("):
                 while end < len(tokens) and not tokens[end].is_symbol(")"):
                     end += 1
                 end += 1
-            behind = _at(tokens, end + 1)
-            if _at(tokens, end).is_word("as") and (behind.is_symbol("(") or behind.is_word("materialized", "not")):
+            behind = token_at(tokens, end + 1)
+            if token_at(tokens, end).is_word("as") and (behind.is_symbol("(") or behind.is_word("materialized", "not")):
                 found.add(token.text)
     return found
 
@@ -165,7 +161,7 @@ def _named_queries(tokens: Sequence[SqlToken]) -> set[str]:
 def _locks_rows(tokens: Sequence[SqlToken]) -> bool:
     """Say whether there is a FOR UPDATE or the like: what it locks is not looked for, all tables count."""
     for at, token in enumerate(tokens):
-        if token.is_word("for") and _at(tokens, at + 1).is_word("update", "share", "no", "key"):
+        if token.is_word("for") and token_at(tokens, at + 1).is_word("update", "share", "no", "key"):
             return True
     return False
 
@@ -173,15 +169,15 @@ def _locks_rows(tokens: Sequence[SqlToken]) -> bool:
 def _targets(tokens: Sequence[SqlToken]) -> Iterator[str]:
     """Find the tables that are changed: behind INTO, UPDATE and DELETE FROM."""
     for at, token in enumerate(tokens):
-        deletes = token.is_word("from") and _at(tokens, at - 1).is_word("delete")
+        deletes = token.is_word("from") and token_at(tokens, at - 1).is_word("delete")
         if token.is_word("into", "update") or deletes:
             at += 1
-            while _at(tokens, at).is_word("only"):
+            while token_at(tokens, at).is_word("only"):
                 at += 1
-            while _at(tokens, at + 1).is_symbol("."):
+            while token_at(tokens, at + 1).is_symbol("."):
                 at += 2
-            if _at(tokens, at).is_identifier:
-                yield _at(tokens, at).text
+            if token_at(tokens, at).is_identifier:
+                yield token_at(tokens, at).text
 
 
 def _resolved(tokens: Sequence[SqlToken], known: Known) -> bool:
@@ -197,7 +193,7 @@ def _tables(tokens: Sequence[SqlToken]) -> Iterator[str]:
     while at < len(tokens):
         token = tokens[at]
         if token.is_symbol("("):
-            openers.append(_at(tokens, at - 1).text)
+            openers.append(token_at(tokens, at - 1).text)
             listing.append(False)
         elif token.is_symbol(")") and len(openers) > 1:
             openers.pop()
@@ -212,10 +208,10 @@ def _tables(tokens: Sequence[SqlToken]) -> Iterator[str]:
             listing[-1] = not token.is_word("into", "update")
         elif awaited and token.is_identifier and not token.is_word(*_PASSED_OVER):
             into = _follows_into(tokens, at)
-            while _at(tokens, at + 1).is_symbol("."):
+            while token_at(tokens, at + 1).is_symbol("."):
                 at += 2
-            if into or not _at(tokens, at + 1).is_symbol("("):
-                yield _at(tokens, at).text
+            if into or not token_at(tokens, at + 1).is_symbol("("):
+                yield token_at(tokens, at).text
             awaited = False
         elif awaited and token.kind == "variable":
             # no table has that name
@@ -224,11 +220,11 @@ def _tables(tokens: Sequence[SqlToken]) -> Iterator[str]:
 
 
 def _opens(tokens: Sequence[SqlToken], at: int, opener: str) -> bool:
-    token, before = tokens[at], _at(tokens, at - 1)
+    token, before = tokens[at], token_at(tokens, at - 1)
     if token.is_word("from"):
         return opener not in _FROM_IS_NO_CLAUSE and not before.is_word("distinct")
     if token.is_word("update"):
         return not before.is_word("for", "do", "key", "then")
     if token.is_word("using"):
-        return not _at(tokens, at + 1).is_symbol("(")
+        return not token_at(tokens, at + 1).is_symbol("(")
     return not token.is_word("only")
