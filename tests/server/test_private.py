@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from pgchaos.posix.postmaster import MARKER
 from pgchaos.server import ServerError, ServerSettings, binaries, open_server, private, start_private
 from pgchaos.server.server_folder import make_folder
-from pgchaos.server.supervisor import MARKER
 from tests.server.conftest import folders_of, needs_root
 from tests.waiting import until
 

@@ -9,10 +9,10 @@ import re
 import stat
 from pathlib import Path
 
+from pgchaos.posix.postmaster import MARKER, remove_server
 from pgchaos.server.processes import has_ended, system_id
 from pgchaos.server.run_id import RunId
 from pgchaos.server.server_folder import parents
-from pgchaos.server.supervisor import MARKER, remove_server
 
 _NAME = re.compile(r"pgchaos-(\d+)-(\d+)-\w+")
 

@@ -9,10 +9,10 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Literal
 
 from pgchaos.posix.disks import Ballast
+from pgchaos.posix.postmaster import LOG, READY_LIMIT, log_tail, remove_server
 from pgchaos.server import binaries
 from pgchaos.server.server_folder import DATA, SOCKET, make_folder
 from pgchaos.server.settings import NoDisk, ServerError
-from pgchaos.server.supervisor import LOG, READY_LIMIT, remove_server, tail
 from pgchaos.server.supervisor_client import SupervisorClient
 
 MOST_CONNECTIONS = 200
@@ -125,7 +125,7 @@ class PrivateServer:
         Args:
             count: lines at most.
         """
-        return tail(self.log, 200 * count).splitlines()[-count:]
+        return log_tail(self.log, 200 * count).splitlines()[-count:]
 
     @property
     def parameters(self) -> dict[str, str]:

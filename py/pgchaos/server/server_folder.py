@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 
 from pgchaos.posix.files import untrusted
+from pgchaos.posix.postmaster import MARKER
 from pgchaos.server.binaries import Account
 from pgchaos.server.run_id import RunId
 from pgchaos.server.settings import ServerError
-from pgchaos.server.supervisor import MARKER
 
 _SOCKET_LIMIT = 107
 """Bytes of a socket's path (sun_path of unix(7), without its final zero)."""

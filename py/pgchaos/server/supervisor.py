@@ -27,23 +27,28 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 # started by file, so the package is not on the path yet; what stands there first must not hide the standard library's
 sys.path.insert(0, str(Path(__file__).parents[2]))
 try:
-    from pgchaos.posix.disks import WAL, mount, move_wal, unmount
-    from pgchaos.posix.files import read_below
-    from pgchaos.posix.processes import children, look_up, send, working_in
+    from pgchaos.posix.disks import WAL, mount, move_wal
+    from pgchaos.posix.postmaster import (
+        LOG,
+        MARKER,
+        READY_LIMIT,
+        STOP_LIMIT,
+        kill_processes,
+        log_tail,
+        open_log,
+        read_pid_file,
+        reap,
+        remove_server,
+    )
+    from pgchaos.posix.processes import children, send, working_in
 finally:
     del sys.path[0]
 
-MARKER = "run.json"
-"""The file in a server's folder that says whose it is; locked by the supervisor as long as it lives."""
-
-LOG = "server.log"
-READY_LIMIT = 60.0
-STOP_LIMIT = 2.0
 WATCH_LIMIT = 60
 
 
@@ -128,7 +133,7 @@ class Supervisor:
                 how = {**self.how, "stdin": None, "input": text.encode()}
                 code = subprocess.run(command, stdout=out, stderr=log, check=False, **how).returncode
                 if code:
-                    return {"error": f"{Path(command[0]).name} ended with {code}", "log": tail(path)}
+                    return {"error": f"{Path(command[0]).name} ended with {code}", "log": log_tail(path)}
         for name, size in disks.items():
             problem = mount(Path(folder, name), size, account)
             if not problem and name == WAL:
@@ -172,7 +177,7 @@ class Supervisor:
                     send(process, signal.SIGKILL)
             self.server.kill()
             self.server.wait()
-        kill_living(data)
+        kill_processes(data)
         # who is dying works nowhere any more, and is not dead yet
         limit = time.monotonic() + STOP_LIMIT
         while reap() and time.monotonic() < limit:
@@ -186,13 +191,13 @@ class Supervisor:
         limit = time.monotonic() + READY_LIMIT
         while time.monotonic() < limit:
             if self.server.poll() is not None:
-                return {"error": f"postgres ended with {self.server.returncode}", "log": tail(log)}
-            lines = pid_file(self.folder)
+                return {"error": f"postgres ended with {self.server.returncode}", "log": log_tail(log)}
+            lines = read_pid_file(self.folder)
             # the file may be that of a postmaster who was killed
             if len(lines) >= 8 and lines[7].strip() == "ready" and lines[0].strip() == str(self.server.pid):
                 return {"pid": self.server.pid}
             wait_for_end_of_runner(0.003)
-        return {"error": f"postgres was not ready after {READY_LIMIT:g} s", "log": tail(log)}
+        return {"error": f"postgres was not ready after {READY_LIMIT:g} s", "log": log_tail(log)}
 
     def do_watch(self, **watched: object) -> dict[str, Any]:
         """Remember a run on a server that is not ours."""
@@ -222,120 +227,6 @@ def wait_for_end_of_runner(seconds: float) -> None:
     pipe.register(0, 0)  # POLLHUP is always reported
     if pipe.poll(seconds * 1000):
         raise Gone
-
-
-def remove_server(folder: str, server: subprocess.Popen[bytes] | None = None) -> None:
-    """Stop the server of a folder, whoever started it, and remove the folder."""
-    data = Path(folder, "data")
-    lines = pid_file(folder)
-    stop_postmaster(data, lines, server)
-    kill_living(data)
-    if server is not None:
-        kill_adopted(folder)
-    unmount(folder)
-    if pid_file(folder):  # it did not end by itself
-        release_shared_memory(data, lines)
-    import shutil  # it costs a quarter of this process's start
-
-    for _ in range(3):  # a server that is dying may still make a file in a folder being removed
-        shutil.rmtree(folder, ignore_errors=True)
-        if not Path(folder).exists():
-            break
-
-
-def kill_living(data: Path) -> None:
-    """Kill a server's processes, and wait until they are gone."""
-    limit = time.monotonic() + 10.0
-    while (left := working_in(data)) and time.monotonic() < limit:
-        for process in left:
-            send(process, signal.SIGKILL)
-        reap()
-        time.sleep(0.002)  # polled: those that are not our children are waited for by nobody
-    reap()
-
-
-def stop_postmaster(data: Path, lines: list[str], server: subprocess.Popen[bytes] | None) -> None:
-    """Immediate shutdown: nothing of a private server is worth a checkpoint."""
-    if server is not None and server.poll() is not None:
-        return
-    # a number in a file may be another process's by now, or written there by the account: it is one of the server's
-    said = lines[0].strip() if lines else ""
-    pid = server.pid if server is not None else int(said) if said.isdigit() else 0
-    postmaster = look_up(pid) if server is not None else {one.pid: one for one in working_in(data)}.get(pid)
-    if postmaster is None or not send(postmaster, signal.SIGQUIT):
-        return
-    limit = time.monotonic() + STOP_LIMIT
-    while time.monotonic() < limit:
-        if server.poll() is not None if server is not None else look_up(pid) != postmaster:
-            return
-        time.sleep(0.002)  # polled: it may be a process that is not our child
-    send(postmaster, signal.SIGKILL)
-
-
-def kill_adopted(folder: str) -> None:
-    """Kill what the server's account has started, programs of COPY among it: those whose parents died are ours now."""
-    with contextlib.suppress(OSError):  # the server was never made
-        user = Path(folder, "data").lstat().st_uid
-        limit = time.monotonic() + STOP_LIMIT
-        while left := {one for one in children(os.getpid()) if one.user == user}:
-            for process in left:
-                send(process, signal.SIGKILL)
-            reap()
-            if time.monotonic() > limit:
-                return
-            time.sleep(0.002)  # polled: waitpid has no limit of time
-
-
-def reap() -> bool:
-    """Collect the children that have ended, and say whether there are any that have not."""
-    with contextlib.suppress(ChildProcessError):  # there are none any more
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-        return True
-    return False
-
-
-def pid_file(folder: str) -> list[str]:
-    """Read postmaster.pid: pid, data directory, start, port, socket folder, address, shared memory, state."""
-    try:
-        return read_below(Path(folder), "data", "postmaster.pid").splitlines()
-    except OSError:
-        return []
-
-
-def release_shared_memory(data: Path, lines: list[str]) -> None:
-    """Remove the System V segment that a killed postmaster leaves; its id is the second number of line 7.
-
-    The account may have written another's: so it is removed as the account.
-    """
-    words = lines[6].split() if len(lines) > 6 else []
-    if len(words) != 2 or not words[1].isdigit():
-        return
-    with contextlib.suppress(OSError):  # no such program here
-        owner = data.lstat()
-        if os.geteuid() and owner.st_uid == os.geteuid():
-            switch: dict[str, Any] = {}
-        elif owner.st_uid:
-            switch = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
-        else:
-            return
-        command = ["ipcrm", "-m", words[1]]
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, cwd="/", **switch)
-
-
-def open_log(path: Path) -> IO[bytes]:
-    """Open the server's log to add to it, only for whoever runs this to read."""
-    return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600))
-
-
-def tail(path: Path, size: int = 2000) -> str:
-    """Read the end of a log."""
-    # there may be none yet, or none that is ours to read
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - size))
-        return file.read().decode(errors="replace").strip()
-    return ""
 
 
 if __name__ == "__main__":
