@@ -19,7 +19,7 @@ from pgchaos.language.problems import ScenarioError
 from pgchaos.language.psql_scanner import COPY_CROWDED, MOST_CUTS, MOST_VARIABLES, scan
 from pgchaos.language.reader import is_scenario, read
 from pgchaos.pytest_plugin.collected import facts_of
-from tests.language.lexing import mistakes, statements
+from tests.language.scanning import mistakes, statements
 from tests.scaling import MOST, times_longer
 
 SETUP = "-- chaos:setup\nCREATE TABLE t (id int);\n"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import sqlparse
 
-from tests.language.lexing import statements
+from tests.language.scanning import statements
 
 AGREED = [
     "SELECT 1; SELECT 2;",

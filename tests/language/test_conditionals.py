@@ -1,10 +1,12 @@
+r"""Branches of \if, and psql's booleans."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import pytest
 
-from pgchaos.language.conditionals import Branches
+from pgchaos.language.conditionals import Branches, parse_boolean
 
 
 def yes() -> bool:
@@ -112,3 +114,15 @@ def test_what_cannot_follow_else(condition: Callable[[], bool], step: Callable[[
     with pytest.raises(ValueError) as raised:  # noqa: PT011 - the whole text is compared below
         step(branches)
     assert str(raised.value) == message
+
+
+TRUE = ["1", "t", "tr", "true", "TRUE", "y", "yes", "on", "On"]
+FALSE = ["0", "f", "false", "n", "no", "of", "off", "OFF"]
+NEITHER = ["", "o", "2", "truely", "-1", "01", " 1", "onn", "null", "yess"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [*((v, True) for v in TRUE), *((v, False) for v in FALSE), *((v, None) for v in NEITHER)]
+)
+def test_booleans(value: str, expected: bool | None) -> None:
+    assert parse_boolean(value) is expected

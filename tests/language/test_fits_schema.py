@@ -1,4 +1,4 @@
-"""Which scenarios can be run many times in one database."""
+"""Scenarios that can run many times in one database, because a schema and a reset remove all that they leave."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Meta-commands of psql in a scan, and the mistakes in them."""
+
 from __future__ import annotations
 
 import pytest
@@ -7,7 +9,7 @@ from pgchaos.language.lexemes import Command, Sql
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_scanner import scan
 from pgchaos.language.section_items import Form, Send, Variable
-from tests.language.lexing import found, mistakes, only, statements
+from tests.language.scanning import found, mistakes, only, statements
 
 V = Variable("v", Form.PLAIN, ":v")
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pgchaos.language.lexemes import Comment, Lexeme, Mistake, Sql
 from pgchaos.language.psql_scanner import scan
 from pgchaos.server.binaries import embedded_bindir
-from tests.language.lexing import found, statements, written
-from tests.language.test_lexer_psql import FRAGMENTS, TRAPS
-from tests.language.test_lexer_statements import ONE_STATEMENT
+from tests.language.scanning import found, statements, written
+from tests.language.test_scanner_against_psql import FRAGMENTS, TRAPS
+from tests.language.test_scanner_statements import ONE_STATEMENT
 
 SHARE = embedded_bindir().parent / "share"
 REAL = [TRAPS, (SHARE / "system_functions.sql").read_text(), (SHARE / "information_schema.sql").read_text()]

@@ -1,9 +1,11 @@
+"""What a statement does to the transaction block."""
+
 from __future__ import annotations
 
 import pytest
 
 from pgchaos.language.transaction_statements import closes_block, opens_block
-from tests.language.lexing import only
+from tests.language.scanning import only
 
 NOTHING, OPENS, CLOSES, BOTH = (False, False), (True, False), (False, True), (True, True)
 

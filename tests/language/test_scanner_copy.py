@@ -1,10 +1,12 @@
+"""COPY … FROM STDIN and its data in a scan."""
+
 from __future__ import annotations
 
 import pytest
 
 from pgchaos.language.lexemes import Command, Comment, Sql
 from pgchaos.language.psql_scanner import scan
-from tests.language.lexing import found, mistakes, statements
+from tests.language.scanning import found, mistakes, statements
 
 DATA = "1;'\t$$ /* :v\n-- chaos:check\n\\echo\n\\N\n\n\\.x\n"
 

@@ -11,8 +11,8 @@ import pytest
 
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.substitution import render
-from tests.language.lexing import found, mistakes
 from tests.language.psql_log import Psql, bare, start
+from tests.language.scanning import found, mistakes
 
 VARIABLES = {"v": "1", "worker": "2", "name": "it's", "back": "a\\b", "b": "9", "nested": ":v, ':v'"}
 

@@ -1,3 +1,5 @@
+"""Where statements end, and what a scan finds in them."""
+
 from __future__ import annotations
 
 import pytest
@@ -6,7 +8,7 @@ from pgchaos.language.lexemes import Comment, Sql
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_scanner import scan
 from pgchaos.language.section_items import Form, Send, Variable
-from tests.language.lexing import found, mistakes, only, statements, written
+from tests.language.scanning import found, mistakes, only, statements, written
 
 ONE_STATEMENT = [
     pytest.param("SELECT ';'", id="quoted"),
