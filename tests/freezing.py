@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
+import psycopg
+import pytest
 
+from pgchaos.engine import connection
 from pgchaos.server import Server
 from tests.waiting import until
 
 SLEEP = "SELECT pg_sleep(600);"
 
 
-def _sleeping(server: Server) -> list[int]:
-    with server.connect() as conn:
-        rows = conn.execute("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchall()
+def _sleeping(conn: psycopg.Connection[tuple[object, ...]]) -> list[int]:
+    rows = conn.execute("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchall()
     return [int(str(pid)) for (pid,) in rows]
 
 
@@ -67,10 +69,16 @@ def freezing(server: Server, *, whole: bool) -> Iterator[list[float]]:
     """
     go_on: list[Callable[[], None]] = []
     when: list[float] = []
+    patch = pytest.MonkeyPatch()
 
     def freeze() -> None:
-        until(lambda: bool(_sleeping(server)), "a backend sleeps")
-        go_on.append(stop(server, None if whole else _sleeping(server)))
+        with server.connect() as conn:
+            until(lambda: bool(_sleeping(conn)), "a backend sleeps")
+            sleeping = _sleeping(conn)
+        go_on.append(stop(server, None if whole else sleeping))
+        if whole:
+            # nobody answers a cancel from here on: it need not take long
+            patch.setattr(connection, "_ANSWER_TO_CANCEL", 0.5)
         when.append(time.monotonic())
 
     thread = threading.Thread(target=freeze)
@@ -79,6 +87,7 @@ def freezing(server: Server, *, whole: bool) -> Iterator[list[float]]:
         yield when
     finally:
         thread.join(60)
+        patch.undo()
         for one in go_on:
             one()
         # who sleeps on would be taken for the next to be stopped

@@ -78,8 +78,9 @@ def ended(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("times", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("number", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGTERM, 5)]
+)
 def test_a_search_says_how_far_it_had_come(
     project: Project, foreign_server: ForeignServer, number: signal.Signals, times: int
 ) -> None:
