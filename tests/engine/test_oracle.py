@@ -60,7 +60,7 @@ def test_a_lost_update_is_found_named_and_shown_beside_the_nearest_serial_order(
     result = play(scenario(adds("one"), adds("two")))
     failure = oracle(result)
     assert failure.names == ("lost update",)
-    assert failure.text.startswith("oracle: lost update: no serial order of the transactions comes to this")
+    assert failure.text.startswith("oracle: lost update: no serial order of the transactions has this outcome")
     why, nearest, *told = failure.details
     # who wrote last is named first, and it is the line where that was
     assert why == (
@@ -353,7 +353,7 @@ def test_a_file_whose_serial_run_differs_from_itself_is_refused(play: Play, stat
     )
     failure = only(result)
     assert failure.kind == "error"
-    assert "comes to something else when it is run twice" in failure.text
+    assert "has another outcome when it is run twice" in failure.text
     assert failure.text.endswith(told)
     assert judged(result) == ((), False)
 

@@ -7,32 +7,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgchaos.oracle.anomaly import UNNAMED, Anomaly
 from pgchaos.oracle.anomaly_rules import name
-from pgchaos.oracle.difference import nearest, written
-from pgchaos.oracle.evidence import Evidence
-from pgchaos.oracle.model import Named, Outcome, State
-from pgchaos.oracle.search import Known, Wanted, contexts
-from pgchaos.oracle.visibility import Context, sight
+from pgchaos.oracle.difference import changed_rows, nearest
+from pgchaos.oracle.evidence import UNNAMED, Anomaly, Evidence
+from pgchaos.oracle.model import Outcome, State, TxnId
+from pgchaos.oracle.search import SerialOrders, Wanted, contexts
+from pgchaos.oracle.visibility import Context, visibility_of
 from pgchaos.schedule.wait_rules import Actor
 from tests.oracle.toy import A, B, C, Rows, Step, Toy, Transaction, only_if, read, write
 
 
 def evidence(toy: Toy, outcome: Outcome) -> Evidence:
     """Find all that a name is found by, as the engine does, by serial runs."""
-    known, nobody = Known(99), frozenset[Named]()
+    known, nobody = SerialOrders(99), frozenset[TxnId]()
     assert toy.judge(outcome, known) is None, "the interleaving is serializable"
-    told: dict[Named, list[Context]] = {unit.name: [] for unit in outcome.units}
-    for before, unit in contexts(outcome, known, nobody):
-        told[unit.name].append(Context(before, unit))
+    proof: dict[TxnId, list[Context]] = {txn.name: [] for txn in outcome.transactions}
+    for before, txn in contexts(outcome, known, nobody):
+        proof[txn.name].append(Context(before, txn))
 
-    def after(order: tuple[Named, ...]) -> State:
-        left_out = frozenset(told) - set(order)
+    def after(order: tuple[TxnId, ...]) -> State:
+        left_out = frozenset(proof) - set(order)
         return toy.serial(Wanted(left_out, tuple(actor for actor, _ in order))).state
 
-    near = nearest(outcome, known.whole(nobody))
+    near = nearest(outcome, known.complete_runs(nobody))
     assert near is not None
-    return Evidence(outcome.units, told, after, outcome.state, written(near.state, outcome.state))
+    return Evidence(outcome.transactions, proof, after, outcome.state, changed_rows(near.state, outcome.state))
 
 
 def named(toy: Toy, order: tuple[Actor, ...]) -> Anomaly:
@@ -88,11 +87,13 @@ def test_who_saw_another_in_part_is_named_by_what_it_saw(reads: Transaction, wri
 
 def told_alike(found: Evidence) -> Evidence:
     """Give the statements of a one text."""
-    units = (
-        replace(one, heard=tuple(replace(heard, text="the same") for heard in one.heard)) if one.actor == A else one
-        for one in found.units
+    transactions = (
+        replace(one, results=tuple(replace(result, text="the same") for result in one.results))
+        if one.actor == A
+        else one
+        for one in found.transactions
     )
-    return replace(found, units=tuple(units))
+    return replace(found, transactions=tuple(transactions))
 
 
 def test_two_who_did_not_see_each_other_and_wrote_apart_are_write_skew() -> None:
@@ -103,12 +104,12 @@ def test_two_who_did_not_see_each_other_and_wrote_apart_are_write_skew() -> None
     assert found.why == ("a[1] did not see what b[1] did: line 2; and b[1] did not see what a[1] did: line 1")
 
 
-def ring(reads: str, writes: str) -> Transaction:
+def cycle(reads: str, writes: str) -> Transaction:
     return (read(reads), write(writes, lambda own: own[reads] + 1))
 
 
 def test_a_circle_of_three_in_which_nobody_saw_the_next_is_write_skew() -> None:
-    toy = Toy({A: [ring("x", "y")], B: [ring("y", "z")], C: [ring("z", "x")]}, {"x": 0, "y": 0, "z": 0})
+    toy = Toy({A: [cycle("x", "y")], B: [cycle("y", "z")], C: [cycle("z", "x")]}, {"x": 0, "y": 0, "z": 0})
     found = named(toy, (A, B, C, A, B, C))
     assert found.name == "write skew"
     assert found.why.count("did not see") == 3
@@ -125,18 +126,18 @@ def test_a_circle_that_only_who_reads_closes_is_the_read_only_anomaly() -> None:
 def test_what_was_told_in_no_serial_order_says_nothing_of_who_saw_whom() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
     found = evidence(toy, toy.interleaved((A, B, B, A)))
-    one = next(unit for unit in found.units if unit.actor == A)
-    other = next(unit for unit in found.units if unit.actor == B)
-    torn = replace(one, heard=(replace(one.heard[0], sqlstate="XX000"), *one.heard[1:]))
-    seen = sight(torn, other, found.contexts[one.name])
+    one = next(txn for txn in found.transactions if txn.actor == A)
+    other = next(txn for txn in found.transactions if txn.actor == B)
+    torn = replace(one, results=(replace(one.results[0], sqlstate="XX000"), *one.results[1:]))
+    seen = visibility_of(torn, other, found.contexts[one.name])
     assert (seen.seen, seen.unseen) == ([], [])
-    assert name(replace(found, units=(torn, other))) == Anomaly(UNNAMED)
+    assert name(replace(found, transactions=(torn, other))) == Anomaly(UNNAMED)
 
 
 def test_nothing_known_is_not_serializable() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
     found = evidence(toy, toy.interleaved((A, B, B, A)))
-    unknown: dict[Named, list[Context]] = {one.name: [] for one in found.units}
+    unknown: dict[TxnId, list[Context]] = {one.name: [] for one in found.transactions}
     assert name(replace(found, contexts=unknown)) == Anomaly(UNNAMED)
     # who saw whom is known, but not whether they wrote the same
     blind = name(replace(found, after=lambda _: None))
@@ -146,7 +147,7 @@ def test_nothing_known_is_not_serializable() -> None:
 
 def test_all_interleavings_of_two_adders_that_are_not_serial_are_lost_updates() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
-    wrong = [order for order in toy.interleavings() if toy.judge(toy.interleaved(order), Known(9)) is None]
+    wrong = [order for order in toy.interleavings() if toy.judge(toy.interleaved(order), SerialOrders(9)) is None]
     assert len(wrong) == 4
     assert {named(toy, order).name for order in wrong} == {"lost update"}
 
@@ -154,15 +155,17 @@ def test_all_interleavings_of_two_adders_that_are_not_serial_are_lost_updates() 
 def test_a_statement_that_is_not_reached_in_another_order_is_no_look() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
     found = evidence(toy, toy.interleaved((A, B, B, A)))
-    one = next(unit for unit in found.units if unit.actor == A)
-    other = next(unit for unit in found.units if unit.actor == B)
-    extra = replace(one.heard[1], number=99)
-    longer = replace(one, heard=(*one.heard, extra))
+    one = next(txn for txn in found.transactions if txn.actor == A)
+    other = next(txn for txn in found.transactions if txn.actor == B)
+    extra = replace(one.results[1], number=99)
+    longer = replace(one, results=(*one.results, extra))
     reached = [
-        Context(c.before, c.unit if c.before else replace(c.unit, heard=(*c.unit.heard, extra)))
+        Context(
+            c.before, c.transaction if c.before else replace(c.transaction, results=(*c.transaction.results, extra))
+        )
         for c in found.contexts[one.name]
     ]
-    assert [heard.number for heard in sight(longer, other, reached).unseen] == [0]
+    assert [result.number for result in visibility_of(longer, other, reached).unseen] == [0]
 
 
 def add(key: str) -> Step:
@@ -185,7 +188,7 @@ def test_what_another_may_have_lost_as_well_is_told_with_it() -> None:
     toy = Toy({A: [(put("y", 0),)], B: [(add("x"), add("y"))], C: [(read("y"), read("x"), add("y"))]}, {"x": 0, "y": 1})
     outcome, _ = toy.committed((C, C, A, B, B, C)) or pytest.fail("nobody waits")
     found = name(evidence(toy, outcome))
-    assert {actor for actor, _ in (*found.units, *found.given)} == {A, B, C}
+    assert {actor for actor, _ in (*found.transactions, *found.given)} == {A, B, C}
 
 
 def test_who_wrote_between_two_may_be_why_one_did_not_see_the_other() -> None:
@@ -195,7 +198,7 @@ def test_who_wrote_between_two_may_be_why_one_did_not_see_the_other() -> None:
     toy = Toy({A: [(read("x"), read("x"), more)], B: [(read("x"), less)], C: [(read("x"), add("x"))]}, {"x": 0})
     outcome, _ = toy.committed((A, A, B, A, B, C, C)) or pytest.fail("nobody waits")
     found = name(evidence(toy, outcome))
-    assert {actor for actor, _ in (*found.units, *found.given)} >= {A, B}
+    assert {actor for actor, _ in (*found.transactions, *found.given)} >= {A, B}
 
 
 KEYS = st.sampled_from("xyz")
@@ -219,7 +222,7 @@ def test_an_explanation_speaks_of_what_was_done_and_those_it_names_are_not_seria
     does: list[Transaction], turns: random.Random
 ) -> None:
     toy = Toy({actor: [steps] for actor, steps in zip((A, B, C, D), does, strict=False)}, {"x": 0, "y": 1, "z": 2})
-    known = Known(99)
+    known = SerialOrders(99)
     for _ in range(6):
         ran = toy.committed(
             turns.sample(steps := [actor for actor, (one,) in toy.does.items() for _ in one], len(steps))
@@ -231,14 +234,16 @@ def test_an_explanation_speaks_of_what_was_done_and_those_it_names_are_not_seria
 def is_true(toy: Toy, outcome: Outcome, went: list[Actor]) -> None:
     """Hold an explanation against the run, and against the same run of those that it names alone."""
     found = name(evidence(toy, outcome))
-    units = {unit.name: unit for unit in outcome.units}
-    assert all(any(got.tag == "UPDATE 1" for h in units[one].heard for got in h.results) for one in found.wrote)
-    assert all(any(heard is one for one in units[whose].heard) for whose, heard in found.told)
-    assert all(not got.tag.startswith("UPDATE") for _, heard in found.told for got in heard.results)
-    assert bool(found.why) == bool(found.units) == bool(found.told)
-    if found.units:
-        alone = {actor for actor, _ in (*found.units, *found.given)}
+    transactions = {txn.name: txn for txn in outcome.transactions}
+    assert all(
+        any(got.tag == "UPDATE 1" for h in transactions[one].results for got in h.outputs) for one in found.wrote
+    )
+    assert all(any(result is one for one in transactions[whose].results) for whose, result in found.proof)
+    assert all(not got.tag.startswith("UPDATE") for _, result in found.proof for got in result.outputs)
+    assert bool(found.why) == bool(found.transactions) == bool(found.proof)
+    if found.transactions:
+        alone = {actor for actor, _ in (*found.transactions, *found.given)}
         few = Toy({actor: does for actor, does in toy.does.items() if actor in alone}, toy.rows)
         same = few.committed([actor for actor in went if actor in alone])
         assert same is not None
-        assert few.judge(same[0], Known(99)) is None, found
+        assert few.judge(same[0], SerialOrders(99)) is None, found

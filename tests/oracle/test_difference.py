@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from pgchaos.language.problems import Place
-from pgchaos.oracle.difference import adds_or_removes, differences, nearest, order_text, unit_text, written
+from pgchaos.oracle.difference import adds_or_removes, changed_rows, differences, nearest, order_text, transaction_text
 from pgchaos.oracle.model import Outcome, Row, SerialRun, StatementOutput, StatementResult, Table
-from tests.oracle.toy import A, B, state, unit
+from tests.oracle.toy import A, B, state, txn
 
 AT = Place("t.sql", 3)
 MANY: list[Row] = [(str(n),) for n in range(7)]
@@ -21,8 +21,8 @@ def said(
 
 
 def texts(here: StatementResult, there: StatementResult) -> list[str]:
-    one = replace(unit(A, 0, []), heard=(here,))
-    other = replace(one, heard=(there,))
+    one = replace(txn(A, 0, []), results=(here,))
+    other = replace(one, results=(there,))
     return [one.text for one in differences(Outcome((one,), {}), SerialRun((A,), (other,), {}))]
 
 
@@ -61,19 +61,19 @@ def test_what_a_statement_was_told_is_shown_on_both_sides(
 
 
 def test_a_transaction_that_went_another_way_is_told() -> None:
-    one = unit(A, 0, ["1", "2"])
-    run = SerialRun((A,), (replace(one, heard=one.heard[:1]),), {})
-    assert [d.text for d in differences(Outcome((one,), {}), run)] == ["a[1]: only this run comes to line 2, step 1"]
+    one = txn(A, 0, ["1", "2"])
+    run = SerialRun((A,), (replace(one, results=one.results[:1]),), {})
+    assert [d.text for d in differences(Outcome((one,), {}), run)] == ["a[1]: only this run reaches line 2, step 1"]
     gone = SerialRun((), (), {})
     assert [d.text for d in differences(Outcome((one,), {}), gone)] == [
-        "a[1]: a serial order does not come to line 1, step 0"
+        "a[1]: a serial order does not reach line 1, step 0"
     ]
     failed = SerialRun((A,), (replace(one, fate="other"),), {})
     assert [d.text for d in differences(Outcome((one,), {}), failed)] == [
         "a[1]: in a serial order it does not commit: it rolled back"
     ]
-    elsewhere = SerialRun((A,), (replace(one, heard=(replace(one.heard[1], number=5),)),), {})
-    assert "a[1]: a serial order comes to line 2, step 1, this run came to line 1, step 0" in [
+    elsewhere = SerialRun((A,), (replace(one, results=(replace(one.results[1], number=5),)),), {})
+    assert "a[1]: a serial order reaches line 2, step 1, this run reached line 1, step 0" in [
         d.text for d in differences(Outcome((one,), {}), elsewhere)
     ]
 
@@ -97,28 +97,28 @@ def test_a_table_is_told_with_the_rows_that_differ_and_the_column() -> None:
 
 
 def test_the_nearest_order_is_the_one_with_the_fewest_differences() -> None:
-    one, other = unit(A, 0, ["1"]), unit(B, 0, ["2"])
+    one, other = txn(A, 0, ["1"]), txn(B, 0, ["2"])
     outcome = Outcome((one, other), state({"x": 3}))
-    far = SerialRun((A, B), (unit(A, 0, ["9"]), unit(B, 0, ["9"])), state({"x": 3}))
-    near = SerialRun((B, A), (other, unit(A, 0, ["9"])), state({"x": 3}))
+    far = SerialRun((A, B), (txn(A, 0, ["9"]), txn(B, 0, ["9"])), state({"x": 3}))
+    near = SerialRun((B, A), (other, txn(A, 0, ["9"])), state({"x": 3}))
     assert nearest(outcome, [far, near]) is near
     assert nearest(outcome, []) is None
 
 
 def test_transactions_of_one_connection_are_told_apart_by_line_and_iteration() -> None:
-    first, second, other = unit(A, 0, ["1"]), unit(A, 1, ["1"]), unit(B, 0, ["1"])
+    first, second, other = txn(A, 0, ["1"]), txn(A, 1, ["1"]), txn(B, 0, ["1"])
     assert order_text(SerialRun((), (first, other, second), {})) == "a[1] from line 1, b[1], a[1] from line 11"
     again = replace(first, position=(2, 0))
-    assert unit_text(again, [first, again]) == "a[1] from line 1, iteration 2"
+    assert transaction_text(again, [first, again]) == "a[1] from line 1, iteration 2"
 
 
 def test_what_is_written_is_told_by_keys() -> None:
     before, after = state({"x": 1, "y": 1, "z": 1}), state({"x": 2, "y": 1, "w": 5})
-    assert written(before, after) == {("row", ("x",)), ("row", ("z",)), ("row", ("w",))}
+    assert changed_rows(before, after) == {("row", ("x",)), ("row", ("z",)), ("row", ("w",))}
     assert adds_or_removes(before, after)
     assert not adds_or_removes(before, state({"x": 9, "y": 9, "z": 9}))
 
 
 def test_a_new_row_with_a_drawn_key_is_no_row_that_another_could_write() -> None:
     before, after = ({"row": replace(state(rows)["row"], drawn=True)} for rows in ({"x": 1}, {"x": 2, "y": 1}))
-    assert written(before, after) == {("row", ("x",))}
+    assert changed_rows(before, after) == {("row", ("x",))}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgchaos.oracle.model import OracleTransaction, Outcome, SerialRun
-from pgchaos.oracle.search import MOST_VISITS, UNDECIDED, Known, Wanted, choices, contexts, find
+from pgchaos.oracle.search import MOST_STEPS, UNDECIDED, SerialOrders, Wanted, choices, contexts, find
 from pgchaos.schedule.wait_rules import Actor
 from tests.oracle.toy import A, B, C, Toy, Transaction, outcome_of, read, state, write
 
@@ -15,18 +15,18 @@ ADD: Transaction = (read("x"), write("x", lambda own: own["x"] + 1))
 LOOK: Transaction = (read("x"), read("y"))
 
 
-def with_unit(outcome: Outcome, at: int, unit: OracleTransaction) -> Outcome:
-    return replace(outcome, units=(*outcome.units[:at], unit, *outcome.units[at + 1 :]))
+def with_unit(outcome: Outcome, at: int, txn: OracleTransaction) -> Outcome:
+    return replace(outcome, transactions=(*outcome.transactions[:at], txn, *outcome.transactions[at + 1 :]))
 
 
 def test_the_likeliest_order_is_run_first_and_it_is_that_in_which_they_ended() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
-    assert toy.judge(toy.interleaved((B, B, A, A)), Known(9)) is not None
+    assert toy.judge(toy.interleaved((B, B, A, A)), SerialOrders(9)) is not None
     assert toy.ran == [(B, A)]
 
 
 def test_all_interleavings_of_two_transactions_take_two_serial_runs() -> None:
-    toy, known = Toy({A: [ADD], B: [ADD]}, {"x": 0}), Known(9)
+    toy, known = Toy({A: [ADD], B: [ADD]}, {"x": 0}), SerialOrders(9)
     found = [toy.judge(toy.interleaved(order), known) for order in toy.interleavings()]
     assert [run is not None for run in found] == [True, False, False, False, False, True]
     assert sorted(toy.ran) == [(A, B), (B, A)]
@@ -39,7 +39,7 @@ def test_no_order_is_run_that_begins_like_one_in_which_something_else_was_told()
     outcome = outcome_of(toy.serial(Wanted(frozenset(), (B, A, A, B))))
     broken = replace(outcome, state=state({"x": 9, "y": 0}))
     toy.ran.clear()
-    assert toy.judge(broken, Known(99)) is None
+    assert toy.judge(broken, SerialOrders(99)) is None
     assert sum(path[:2] == (A, B) for path in toy.ran) == 1
     assert len(toy.ran) == 5
 
@@ -63,14 +63,14 @@ def test_it_finds_an_order_exactly_where_one_of_all_orders_comes_to_the_same(
 ) -> None:
     actors = (A, B, C)[: len(does)]
     toy = Toy({actor: [steps] for actor, steps in zip(actors, does, strict=True)}, {"x": 0, "y": 1, "z": 2})
-    known = Known(99)
+    known = SerialOrders(99)
     every = [toy.serial(Wanted(frozenset(), order)) for order in itertools.permutations(actors)]
-    comes_to = [({unit.name: unit for unit in run.units}, run.state) for run in every]
+    comes_to = [({txn.name: txn for txn in run.transactions}, run.state) for run in every]
     for _ in range(4):
         order = draw.draw(st.permutations([actor for actor, steps in zip(actors, does, strict=True) for _ in steps]))
         outcome = toy.interleaved(order)
         found = toy.judge(outcome, known)
-        assert (found is not None) == (({unit.name: unit for unit in outcome.units}, outcome.state) in comes_to)
+        assert (found is not None) == (({txn.name: txn for txn in outcome.transactions}, outcome.state) in comes_to)
     assert known.runs <= len(every)
 
 
@@ -84,50 +84,50 @@ def test_every_serial_order_is_found_and_each_connection_keeps_its_own(
     turns = [actor for actor, all_ in zip(actors, does, strict=True) for _ in all_]
     seed.shuffle(turns)  # type: ignore[attr-defined]  # a random.Random of hypothesis
     wanted = outcome_of(toy.serial(Wanted(frozenset(), tuple(turns))))
-    found = toy.judge(wanted, Known(999))
+    found = toy.judge(wanted, SerialOrders(999))
     assert found is not None
     assert found.state == wanted.state
     for actor in actors:
-        mine = [u.position for u in found.units if u.actor == actor]
+        mine = [u.position for u in found.transactions if u.actor == actor]
         assert mine == [(1, n * 10) for n in range(len(toy.does[actor]))]
 
 
 def test_who_could_not_serialize_is_in_no_order() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
-    a, b = outcome_of(toy.serial(Wanted(frozenset(), (A, B)))).units
+    a, b = outcome_of(toy.serial(Wanted(frozenset(), (A, B)))).transactions
     outcome = Outcome((a, replace(b, fate="out")), state({"x": 1}))
     assert list(choices(outcome)) == [frozenset({b.name})]
-    found = toy.judge(outcome, Known(9))
+    found = toy.judge(outcome, SerialOrders(9))
     assert found is not None
     assert found.path == (A,)
 
 
 def test_what_did_not_commit_is_tried_both_ways_and_may_have_been_told_anything() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
-    a, b = outcome_of(toy.serial(Wanted(frozenset(), (A, B)))).units
-    unknown = replace(b, fate="other", failed=True, heard=())
+    a, b = outcome_of(toy.serial(Wanted(frozenset(), (A, B)))).transactions
+    unknown = replace(b, fate="other", failed=True, results=())
     done, undone = (Outcome((a, unknown), state({"x": x})) for x in (2, 1))
     assert list(choices(done)) == [frozenset({b.name}), frozenset()]
-    assert toy.judge(done, Known(9)) is not None
-    assert toy.judge(undone, Known(9)) is not None
-    assert toy.judge(Outcome((a, unknown), state({"x": 3})), Known(9)) is None
+    assert toy.judge(done, SerialOrders(9)) is not None
+    assert toy.judge(undone, SerialOrders(9)) is not None
+    assert toy.judge(Outcome((a, unknown), state({"x": 3})), SerialOrders(9)) is None
 
 
 def test_what_its_author_rolled_back_is_tried_with_first() -> None:
     toy = Toy({A: [ADD]}, {"x": 0})
-    (a,) = outcome_of(toy.serial(Wanted(frozenset(), (A,)))).units
+    (a,) = outcome_of(toy.serial(Wanted(frozenset(), (A,)))).transactions
     assert list(choices(Outcome((replace(a, fate="other"),), {}))) == [frozenset(), frozenset({a.name})]
 
 
 def test_the_same_results_in_another_place_are_not_the_same() -> None:
     toy = Toy({A: [ADD]}, {"x": 0})
     outcome = outcome_of(toy.serial(Wanted(frozenset(), (A,))))
-    elsewhere = with_unit(outcome, 0, replace(outcome.units[0], position=(2, 0)))
-    assert toy.judge(elsewhere, Known(9)) is None
-    rolled_back = Known(9)
+    elsewhere = with_unit(outcome, 0, replace(outcome.transactions[0], position=(2, 0)))
+    assert toy.judge(elsewhere, SerialOrders(9)) is None
+    rolled_back = SerialOrders(9)
     rolled_back.learn(
         Wanted(frozenset(), (A,)),
-        SerialRun((A,), (replace(outcome.units[0], fate="other"),), outcome.state),
+        SerialRun((A,), (replace(outcome.transactions[0], fate="other"),), outcome.state),
     )
     assert find(outcome, rolled_back) is None
 
@@ -135,10 +135,10 @@ def test_the_same_results_in_another_place_are_not_the_same() -> None:
 def test_an_order_that_cannot_be_run_is_none() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
     outcome = toy.interleaved((A, A, B, B))
-    known = Known(9)
+    known = SerialOrders(9)
     first = find(outcome, known)
     assert isinstance(first, Wanted)
-    known.learn(first, SerialRun((A,), (replace(outcome.units[0], fate="out"),), {}, "it waits for a lock"))
+    known.learn(first, SerialRun((A,), (replace(outcome.transactions[0], fate="out"),), {}, "it waits for a lock"))
     second = find(outcome, known)
     assert isinstance(second, Wanted)
     assert second.prefix == (B,)
@@ -148,9 +148,9 @@ def test_an_order_that_cannot_be_run_is_none() -> None:
 
 def test_nothing_is_asked_for_behind_a_turn_that_cannot_end() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
-    b, a = outcome_of(toy.serial(Wanted(frozenset(), (B, A)))).units
+    b, a = outcome_of(toy.serial(Wanted(frozenset(), (B, A)))).transactions
     outcome = Outcome((replace(b, fate="other", failed=True), a), state({"x": 9}))
-    known, runs = Known(9), 0
+    known, runs = SerialOrders(9), 0
     while isinstance(found := find(outcome, known), Wanted):
         runs += 1
         assert runs < 5, "it asks again and again"
@@ -161,19 +161,19 @@ def test_nothing_is_asked_for_behind_a_turn_that_cannot_end() -> None:
 
 def test_a_serial_run_that_goes_on_or_ends_early_is_not_the_same() -> None:
     toy = Toy({A: [ADD, ADD]}, {"x": 0})
-    whole = outcome_of(toy.serial(Wanted(frozenset(), (A, A))))
-    assert toy.judge(Outcome(whole.units[:1], state({"x": 1})), Known(9)) is None
-    known = Known(9)
-    known.learn(Wanted(frozenset(), (A,)), SerialRun((A,), whole.units[:1], state({"x": 1})))
-    assert find(whole, known) is None
+    complete_runs = outcome_of(toy.serial(Wanted(frozenset(), (A, A))))
+    assert toy.judge(Outcome(complete_runs.transactions[:1], state({"x": 1})), SerialOrders(9)) is None
+    known = SerialOrders(9)
+    known.learn(Wanted(frozenset(), (A,)), SerialRun((A,), complete_runs.transactions[:1], state({"x": 1})))
+    assert find(complete_runs, known) is None
 
 
 def test_a_wish_for_whom_nothing_is_left_is_not_asked_for_twice() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
     ghost = Actor("ghost", 1)
-    a, b = outcome_of(toy.serial(Wanted(frozenset(), (A, B)))).units
+    a, b = outcome_of(toy.serial(Wanted(frozenset(), (A, B)))).transactions
     outcome = Outcome((replace(a, actor=ghost), b), state({"x": 2}))
-    known = Known(9)
+    known = SerialOrders(9)
     while isinstance(found := find(outcome, known), Wanted):
         without = Wanted(found.left_out, tuple(one for one in found.prefix if one != ghost))
         known.learn(found, toy.serial(without))
@@ -183,27 +183,27 @@ def test_a_wish_for_whom_nothing_is_left_is_not_asked_for_twice() -> None:
 
 def test_no_transactions_are_compared_by_what_is_left() -> None:
     toy = Toy({}, {"x": 0})
-    assert toy.judge(Outcome((), state({"x": 0})), Known(9)) is not None
-    assert toy.judge(Outcome((), state({"x": 1})), Known(9)) is None
+    assert toy.judge(Outcome((), state({"x": 0})), SerialOrders(9)) is not None
+    assert toy.judge(Outcome((), state({"x": 1})), SerialOrders(9)) is None
 
 
 def test_contexts_are_what_came_then_after_all_that_were_told_the_same() -> None:
-    toy, known = Toy({A: [ADD], B: [ADD], C: [LOOK]}, {"x": 0, "y": 0}), Known(99)
+    toy, known = Toy({A: [ADD], B: [ADD], C: [LOOK]}, {"x": 0, "y": 0}), SerialOrders(99)
     outcome = toy.interleaved((A, B, A, B, C, C))
     assert toy.judge(outcome, known) is None
-    found = {(*(actor for actor, _ in before), unit.actor) for before, unit in contexts(outcome, known, frozenset())}
+    found = {(*(actor for actor, _ in before), txn.actor) for before, txn in contexts(outcome, known, frozenset())}
     # after a, b is told what it was not, and nothing is asked of what comes then; c is told so by nobody, or by one
     alone = {(A,), (B,), (C,)}
     assert found == {*alone, (A, B), (B, A), (A, C), (B, C), (A, C, B), (B, C, A)}
-    told = {unit.heard for before, unit in contexts(outcome, known, frozenset()) if unit.actor == C and not before}
+    told = {txn.results for before, txn in contexts(outcome, known, frozenset()) if txn.actor == C and not before}
     assert len(told) == 1
 
 
 def test_each_connection_keeps_its_order_in_contexts() -> None:
-    toy, known = Toy({A: [LOOK], B: [LOOK, LOOK]}, {"x": 0, "y": 0}), Known(99)
-    whole = outcome_of(toy.serial(Wanted(frozenset(), (B, A, B))))
-    assert toy.judge(replace(whole, state=state({"x": 9, "y": 0})), known) is None
-    found = [(before, unit.name) for before, unit in contexts(whole, known, frozenset())]
+    toy, known = Toy({A: [LOOK], B: [LOOK, LOOK]}, {"x": 0, "y": 0}), SerialOrders(99)
+    complete_runs = outcome_of(toy.serial(Wanted(frozenset(), (B, A, B))))
+    assert toy.judge(replace(complete_runs, state=state({"x": 9, "y": 0})), known) is None
+    found = [(before, txn.name) for before, txn in contexts(complete_runs, known, frozenset())]
     for before, name in found:
         mine = [position for actor, position in (*before, name) if actor == B]
         assert mine == [(1, 0), (1, 10)][: len(mine)]
@@ -212,7 +212,7 @@ def test_each_connection_keeps_its_order_in_contexts() -> None:
 
 def test_thousands_of_transactions_are_gone_through() -> None:
     # more than Python's calls can be nested
-    toy, known = Toy({A: [LOOK] * 1500, B: [LOOK] * 1500}, {"x": 0, "y": 0}), Known(9)
+    toy, known = Toy({A: [LOOK] * 1500, B: [LOOK] * 1500}, {"x": 0, "y": 0}), SerialOrders(9)
     outcome = outcome_of(toy.serial(Wanted(frozenset(), (A, B) * 1500)))
     assert toy.judge(outcome, known) is not None
     assert known.runs == 1
@@ -220,18 +220,18 @@ def test_thousands_of_transactions_are_gone_through() -> None:
 
 def test_a_search_among_too_many_orders_is_not_decided() -> None:
     # of transactions that only look each order is told the same, and none of them leaves what was found
-    toy, known = Toy({A: [LOOK] * 2, B: [LOOK] * 2}, {"x": 0, "y": 0}), Known(9)
+    toy, known = Toy({A: [LOOK] * 2, B: [LOOK] * 2}, {"x": 0, "y": 0}), SerialOrders(9)
     outcome = replace(outcome_of(toy.serial(Wanted(frozenset(), (A, B, A, B)))), state=state({"x": 9, "y": 0}))
     assert toy.judge(outcome, known) is None
-    known.visits = MOST_VISITS
+    known.steps = MOST_STEPS
     assert find(outcome, known) is UNDECIDED
 
 
 def test_too_many_transactions_that_may_have_committed_are_not_decided() -> None:
     # two to the power of forty ways to leave them out; what is left out never ran
-    units = tuple(OracleTransaction(A, (1, number), "other") for number in range(40))
-    outcome, known = Outcome(units, state({"x": 9})), Known(99_999)
-    known.visits = MOST_VISITS * 9 // 10
+    transactions = tuple(OracleTransaction(A, (1, number), "other") for number in range(40))
+    outcome, known = Outcome(transactions, state({"x": 9})), SerialOrders(99_999)
+    known.steps = MOST_STEPS * 9 // 10
     while isinstance(found := find(outcome, known), Wanted):
         known.learn(found, SerialRun((A,), (OracleTransaction(A, (1, 0), "out"),), {}, "it stopped"))
     assert found is UNDECIDED

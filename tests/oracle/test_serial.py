@@ -6,7 +6,7 @@ from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
 from pgchaos.language.reader import read
 from pgchaos.language.section_items import Statement
-from pgchaos.oracle.serial import OneByOne, is_local, numbers, one_by_one
+from pgchaos.oracle.serial import SerialScheduler, is_local, serial_variant, statement_numbers
 from pgchaos.schedule.scheduler import Blocked
 from pgchaos.schedule.step_points import StepPoint
 from tests.oracle.toy import A, B
@@ -46,19 +46,19 @@ def statements(scenario: Scenario, session: int) -> list[Statement]:
 
 
 def test_each_statement_is_a_step_and_what_is_local_goes_with_the_next(tmp_path: Path) -> None:
-    serial = one_by_one(scenario(tmp_path))
+    serial = serial_variant(scenario(tmp_path))
     assert [one.step for one in statements(serial, 0)] == ["0", "0", "1", "2", "3"]
     assert serial.sessions[0].steps == ("0", "1", "2", "3")
 
 
 def test_the_numbers_of_both_variants_agree(tmp_path: Path) -> None:
-    whole = scenario(tmp_path)
-    for before, after in zip(whole.sessions, one_by_one(whole).sessions, strict=True):
-        assert list(numbers(before).values()) == list(numbers(after).values())
+    complete_runs = scenario(tmp_path)
+    for before, after in zip(complete_runs.sessions, serial_variant(complete_runs).sessions, strict=True):
+        assert list(statement_numbers(before).values()) == list(statement_numbers(after).values())
 
 
 def test_what_has_a_meaning_among_concurrent_sessions_only_is_taken_out(tmp_path: Path) -> None:
-    serial = one_by_one(scenario(tmp_path))
+    serial = serial_variant(scenario(tmp_path))
     kinds = [type(item).__name__ for session in serial.sessions for item in session.items]
     assert kinds == ["Statement"] * 5 + ["Allow", "Statement"]
     assert (serial.invariants, serial.checks, serial.oracle) == ((), (), None)
@@ -79,18 +79,18 @@ def gate(actor: object, ordinal: int, *, begins: bool) -> StepPoint:
 
 
 def test_a_transaction_goes_on_to_its_end_before_another_begins() -> None:
-    order = OneByOne((B, A), (A, B))
+    order = SerialScheduler((B, A), (A, B))
     first = {A: gate(A, 0, begins=True), B: gate(B, 0, begins=True)}
     assert order.next(first, ()) == first[B]
     inside = {**first, B: gate(B, 1, begins=False)}
     assert order.next(inside, ()) == inside[B]
     behind = {**first, B: gate(B, 2, begins=True)}
     assert order.next(behind, ()) == first[A]
-    assert order.taken == [(B, (1, 0)), (A, (1, 0))]
+    assert order.begun == [(B, (1, 0)), (A, (1, 0))]
 
 
 def test_a_wish_for_one_who_has_ended_is_gone_past_and_then_the_first_in_the_file_goes_on() -> None:
-    order = OneByOne((B, B), (A, B))
+    order = SerialScheduler((B, B), (A, B))
     both = {A: gate(A, 0, begins=True), B: gate(B, 0, begins=True)}
     assert order.next(both, ()) == both[B]
     assert order.next({A: both[A]}, (B,)) == both[A]
@@ -98,7 +98,7 @@ def test_a_wish_for_one_who_has_ended_is_gone_past_and_then_the_first_in_the_fil
 
 
 def test_one_that_waits_in_its_turn_is_told_to_be_blocked() -> None:
-    order = OneByOne((A,), (A, B))
+    order = SerialScheduler((A,), (A, B))
     both = {A: gate(A, 0, begins=True), B: gate(B, 0, begins=True)}
     order.next(both, ())
     found = order.next({B: both[B]}, ())

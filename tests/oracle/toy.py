@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pgchaos.language.problems import Place
 from pgchaos.oracle.model import OracleTransaction, Outcome, SerialRun, StatementOutput, StatementResult, Table
-from pgchaos.oracle.search import Known, Undecided, Wanted, find
+from pgchaos.oracle.search import SerialOrders, Undecided, Wanted, find
 from pgchaos.schedule.wait_rules import Actor
 
 Rows = dict[str, int]
@@ -48,7 +48,7 @@ def only_if(holds: Callable[[dict[str, int]], bool], what: Step) -> Step:
     return step
 
 
-def heard(number: int, told: str) -> StatementResult:
+def result(number: int, told: str) -> StatementResult:
     writes = told.startswith("UPDATE ")
     got = StatementOutput(told) if writes else StatementOutput("SELECT 1", ("value",), ((told,),))
     return StatementResult(number, "00000", (got,), Place("t.sql", number + 1), f"step {number}")
@@ -88,7 +88,7 @@ class Toy:
 
     def serial(self, wanted: Wanted) -> SerialRun:
         """Run in an order, without what is left out."""
-        rows, path, units = dict(self.rows), [], []
+        rows, path, transactions = dict(self.rows), [], []
         todo = {
             actor: [n for n in range(len(all_)) if (actor, (1, n * 10)) not in wanted.left_out]
             for actor, all_ in self.does.items()
@@ -100,9 +100,9 @@ class Toy:
                 own: dict[str, int] = {}
                 told = [step(rows, own) for step in self.does[actor][number]]
                 path.append(actor)
-                units.append(unit(actor, number, told))
+                transactions.append(txn(actor, number, told))
         self.ran.append(tuple(path))
-        return SerialRun(tuple(path), tuple(units), state(rows))
+        return SerialRun(tuple(path), tuple(transactions), state(rows))
 
     def interleaved(self, order: Sequence[Actor]) -> Outcome:
         """Run step by step as nothing protects; each connection has one transaction of which all steps are listed.
@@ -112,13 +112,13 @@ class Toy:
         rows = dict(self.rows)
         own: dict[Actor, dict[str, int]] = {actor: {} for actor in self.does}
         told: dict[Actor, list[str | None]] = {actor: [] for actor in self.does}
-        units = []
+        transactions = []
         for actor in order:
             steps = self.does[actor][0]
             told[actor].append(steps[len(told[actor])](rows, own[actor]))
             if len(told[actor]) == len(steps):
-                units.append(unit(actor, 0, told[actor]))
-        return Outcome(tuple(units), state(rows))
+                transactions.append(txn(actor, 0, told[actor]))
+        return Outcome(tuple(transactions), state(rows))
 
     def committed(self, order: Sequence[Actor]) -> tuple[Outcome, list[Actor]] | None:
         """Run step by step as PostgreSQL's READ COMMITTED does: nobody sees or writes over what is not committed.
@@ -130,7 +130,7 @@ class Toy:
         mine: dict[Actor, _Rows] = {actor: _Rows() for actor in order}
         own: dict[Actor, dict[str, int]] = {actor: {} for actor in order}
         told: dict[Actor, list[str | None]] = {actor: [] for actor in order}
-        units: list[OracleTransaction] = []
+        transactions: list[OracleTransaction] = []
         while left:
             for actor in dict.fromkeys(left):
                 view, variables = _Rows(rows | mine[actor]), dict(own[actor])
@@ -145,18 +145,18 @@ class Toy:
                 if actor not in left:
                     rows |= mine[actor]
                     mine[actor].clear()
-                    units.append(unit(actor, 0, told[actor]))
+                    transactions.append(txn(actor, 0, told[actor]))
                 break
             else:
                 return None
-        return Outcome(tuple(units), state(rows)), went
+        return Outcome(tuple(transactions), state(rows)), went
 
     def interleavings(self) -> Iterator[tuple[Actor, ...]]:
         """Give all orders of the steps of one transaction each."""
         steps = [actor for actor, all_ in self.does.items() for _ in all_[0]]
         yield from sorted(set(itertools.permutations(steps)))
 
-    def judge(self, outcome: Outcome, known: Known) -> SerialRun | None:
+    def judge(self, outcome: Outcome, known: SerialOrders) -> SerialRun | None:
         """Find a serial order as the engine does."""
         while isinstance(found := find(outcome, known), Wanted):
             known.learn(found, self.serial(found))
@@ -164,12 +164,12 @@ class Toy:
         return found
 
 
-def unit(actor: Actor, number: int, told: Sequence[str | None]) -> OracleTransaction:
+def txn(actor: Actor, number: int, told: Sequence[str | None]) -> OracleTransaction:
     """Make a committed transaction."""
-    said = tuple(heard(number * 10 + n, one) for n, one in enumerate(told) if one is not None)
+    said = tuple(result(number * 10 + n, one) for n, one in enumerate(told) if one is not None)
     return OracleTransaction(actor, (1, number * 10), "committed", said)
 
 
 def outcome_of(run: SerialRun) -> Outcome:
     """Take a serial run for a concurrent one."""
-    return Outcome(run.units, run.state)
+    return Outcome(run.transactions, run.state)

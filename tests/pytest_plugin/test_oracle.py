@@ -68,7 +68,7 @@ def test_a_failure_tells_the_order_the_difference_and_how_to_run_it_again(projec
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "sql/race.sql:13: oracle: lost update: no serial order of the transactions comes to this (*",
+            "sql/race.sql:13: oracle: lost update: no serial order of the transactions has this outcome (*",
             "    * both wrote pair (1); what *[[]1] wrote was made of what it had read before *[[]1] wrote: line *",
             "    the nearest serial order is *; what differs:",
             "      * line *, SELECT value FROM pair*: a serial order gives (value = 1), this run gave (value = 0)",

@@ -47,4 +47,4 @@ def test_what_became_of_a_statement_does(changed: Mapping[str, object], said: st
 def test_a_statement_that_only_one_run_came_to_does() -> None:
     found = difference([ONE], [ONE, replace(ONE, step="more")])
     assert found is not None
-    assert found[0].startswith("not deterministic: only one of two runs came to a[1].more")
+    assert found[0].startswith("not deterministic: only one of two runs reached a[1].more")

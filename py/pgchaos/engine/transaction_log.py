@@ -11,17 +11,17 @@ from pgchaos.language.model import Session
 from pgchaos.language.section_items import Statement
 from pgchaos.oracle.model import (
     Fate,
-    Named,
     OracleTransaction,
     Outcome,
     Position,
     State,
     StatementOutput,
     StatementResult,
+    TxnId,
     sortable,
 )
 from pgchaos.oracle.outputs import Written, written
-from pgchaos.oracle.serial import is_local, numbers
+from pgchaos.oracle.serial import is_local, statement_numbers
 from pgchaos.oracle.timestamps import NOW
 from pgchaos.results import Failure, Record, Transaction
 from pgchaos.schedule.wait_rules import Actor
@@ -75,8 +75,8 @@ class TransactionLog:
         left_out: the transactions that this run goes without.
     """
 
-    def __init__(self, sessions: Iterable[Session], left_out: frozenset[Named] = frozenset()) -> None:
-        self._numbers = {key: number for session in sessions for key, number in numbers(session).items()}
+    def __init__(self, sessions: Iterable[Session], left_out: frozenset[TxnId] = frozenset()) -> None:
+        self._numbers = {key: number for session in sessions for key, number in statement_numbers(session).items()}
         self._left_out = left_out
         self._open: dict[Actor, list[_Said]] = {}
         self._ended: list[_Ended] = []
@@ -140,7 +140,7 @@ class TransactionLog:
             state: what the run left behind.
         """
         self._ended += [_Ended(actor, said, None) for actor, said in self._open.items()]
-        last: dict[Named, _Ended] = {}
+        last: dict[TxnId, _Ended] = {}
         for ended in self._ended:
             name = ended.actor, ended.position
             before = last.pop(name, None)

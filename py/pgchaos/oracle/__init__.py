@@ -1,5 +1,5 @@
-"""Oracle: whether what a run came to is what its transactions could have come to one after the other.
+"""The oracle: whether the outcome of a run is that of some serial order of its transactions.
 
-Pure: outcomes, serial orders, the search among them, and what is told of those that have none. The engine makes the
-runs (engine/judging/oracle.py).
+Pure: outcomes, serial orders, the search among them, and the report of an outcome without one. The search room makes
+the runs (search/serial_oracle.py).
 """

@@ -1,70 +1,176 @@
-"""The name of what went wrong, from who saw whose work. Pure.
+"""Names an anomaly from who saw whose work. Pure.
 
-An explanation is a circle of transactions of which each must come before the next in every serial order: it did not see
-what the next one did, the next one saw what it did, or the next one's row is the one that stayed. All of that is found
-by comparison with serial runs (sights.py, effects.py) and speaks of what was done and told in the run that is judged;
-nothing is guessed from the text of statements. Where that does not tell, there is no name.
+An explanation is a cycle of transactions of which each must precede the next in every serial order: it did not see what
+the next one did, the next one saw what it did, or the next one's row is the final one. All of this is found by
+comparison with serial runs (visibility.py, effects.py) and concerns what the judged run did and returned; nothing is
+guessed from the text of statements. Where the comparison does not decide, there is no name.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from pgchaos.oracle.anomaly import UNNAMED, Anomaly
-from pgchaos.oracle.dependency_cycles import circle, in_part, write_skew
-from pgchaos.oracle.evidence import Among, Case, Evidence
-from pgchaos.oracle.lost_updates import lost_update
-from pgchaos.oracle.model import OracleTransaction
+from pgchaos.oracle.evidence import UNNAMED, Among, Anomaly, Case, Evidence, anomaly, lines_of
+from pgchaos.oracle.lost_updates import lost_update, written_over
+from pgchaos.oracle.model import OracleTransaction, StatementResult
+from pgchaos.oracle.visibility import Context, Visibility
+
+
+def partial_read(pair: Sequence[OracleTransaction], case: Case, among: Among) -> Anomaly | None:
+    """Find out whether the first of two saw some of what the second did, and missed some.
+
+    Returns:
+        The phantom, the non-repeatable read or the read skew; None where there is none.
+    """
+    one, other = pair
+    visibility = case.visibility(one, other, among)
+    if not visibility.seen or not visibility.unseen:
+        return None
+    a, b = case.text(one), case.text(other)
+    why = f"{a} saw what {b} did: {lines_of(visibility.seen)}; and did not see it: {lines_of(visibility.unseen)}"
+    same = any(unseen.text == seen.text for unseen in visibility.unseen for seen in visibility.seen)
+    phantom = case.effects.adds_or_removes(other) and (
+        same or _changes_number(visibility, other, case.evidence.contexts[one.name])
+    )
+    kind = "phantom" if phantom else "non-repeatable read" if same else "read skew"
+    proof = [(one.name, result) for result in (*visibility.seen, *visibility.unseen)]
+    last = max((result for _, result in proof), key=lambda result: result.number)
+    return anomaly(kind, why, last.place, pair, (other,), proof)
+
+
+def _changes_number(visibility: Visibility, other: OracleTransaction, contexts: Sequence[Context]) -> bool:
+    """Whether a statement that saw the other returns another number of rows without it."""
+    for result in visibility.seen:
+        without = [
+            h
+            for c in contexts
+            if other.name not in c.before
+            for h in c.transaction.results
+            if h.number == result.number
+        ]
+        if any(_size(h) != _size(result) for h in without):
+            return True
+    return False
+
+
+def _size(result: StatementResult) -> tuple[int, ...]:
+    return tuple(len(got.rows) for got in result.outputs)
+
+
+def write_skew(pair: Sequence[OracleTransaction], case: Case, among: Among) -> Anomaly | None:
+    """Find out whether neither of two saw what the other did.
+
+    Returns:
+        The write skew, unnamed where one may have overwritten the other; the lost update where one has; or None.
+    """
+    one, other = pair
+    mine, theirs = case.visibility(one, other, among), case.visibility(other, one, among)
+    if not mine.unseen or not theirs.unseen:
+        return None
+    a, b = case.text(one), case.text(other)
+    mine_not = f"{a} did not see what {b} did: {lines_of(mine.unseen)}"
+    why = f"{mine_not}; and {b} did not see what {a} did: {lines_of(theirs.unseen)}"
+    proof = [(one.name, result) for result in mine.unseen] + [(other.name, result) for result in theirs.unseen]
+    if not all(map(case.effects.known, pair)):
+        # one may have written over the other
+        return anomaly(UNNAMED, why, mine.unseen[0].place, pair, pair, proof)
+    over = written_over(pair, case, among)
+    if over is not None:
+        return over
+    return anomaly("write skew", why, mine.unseen[0].place, pair, pair, proof)
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """Why one must precede another in every serial order."""
+
+    unseen: bool
+    text: str
+    reader: OracleTransaction
+    writer: OracleTransaction
+    results: Sequence[StatementResult]
+
+
+def dependency_cycle(cycle: Sequence[OracleTransaction], case: Case, among: Among) -> Anomaly | None:
+    """Find a cycle of three: each did not see the next, or the next saw it; at least two of the first kind.
+
+    Returns:
+        The write skew, the read-only transaction anomaly or an unnamed anomaly; None without such a cycle.
+    """
+    steps = (_edge(cycle[at], cycle[(at + 1) % 3], case, among) for at in range(3))
+    edges = [edge for edge in steps if edge is not None]
+    unseen = sum(edge.unseen for edge in edges)
+    if len(edges) < 3 or unseen < 2:
+        return None
+    kind = UNNAMED
+    if unseen == 3:
+        kind = "write skew"
+    elif not all(map(case.wrote, cycle)):
+        kind = "read-only transaction anomaly"
+    proof = [(edge.reader.name, result) for edge in edges for result in edge.results]
+    why = "; ".join(edge.text for edge in edges)
+    return anomaly(kind, why, proof[0][1].place, cycle, [edge.writer for edge in edges], proof)
+
+
+def _edge(one: OracleTransaction, other: OracleTransaction, case: Case, among: Among) -> _Edge | None:
+    a, b = case.text(one), case.text(other)
+    mine, theirs = case.visibility(one, other, among).unseen, case.visibility(other, one, among).seen
+    if mine:
+        return _Edge(True, f"{a} did not see what {b} did: {lines_of(mine)}", one, other, mine)
+    if theirs:
+        return _Edge(False, f"{b} saw what {a} did: {lines_of(theirs)}", other, one, theirs)
+    return None
+
 
 _Rule = Callable[[Sequence[OracleTransaction], Case, Among], "Anomaly | None"]
 
 
 def name(evidence: Evidence) -> Anomaly:
-    """Name an anomaly.
-
-    Args:
-        evidence: on a run that has the outcome of no serial order.
+    """Name the anomaly of a run that has the outcome of no serial order.
 
     Returns:
-        The explanation with the fewest transactions; of these a lost update before a transaction that saw another in
-        part, before a write skew.
+        The explanation with the fewest transactions; of these a lost update before a partial read, before a write skew.
     """
     case = Case(evidence)
-    found = [_smallest(claim, rule, ring, case) for rule, ring, claim in _claims(case)]
-    return min(found, key=lambda one: (one.name == UNNAMED, len(one.units) + len(one.given)), default=Anomaly(UNNAMED))
+    found = [_smallest(claim, rule, cycle, case) for rule, cycle, claim in _claims(case)]
+    return min(
+        found, key=lambda one: (one.name == UNNAMED, len(one.transactions) + len(one.given)), default=Anomaly(UNNAMED)
+    )
 
 
 def _claims(case: Case) -> Iterator[tuple[_Rule, Sequence[OracleTransaction], Anomaly]]:
-    units = case.evidence.units
-    pairs = list(itertools.permutations(units, 2))
-    rings = [ring for ring in itertools.permutations(units, 3) if ring[0] == min(ring, key=lambda unit: unit.name)]
+    transactions = case.evidence.transactions
+    pairs = list(itertools.permutations(transactions, 2))
+    cycles = [
+        cycle for cycle in itertools.permutations(transactions, 3) if cycle[0] == min(cycle, key=lambda txn: txn.name)
+    ]
     turns: list[tuple[_Rule, Sequence[Sequence[OracleTransaction]]]] = [
         (lost_update, pairs),
-        (in_part, pairs),
+        (partial_read, pairs),
         (write_skew, pairs),
-        (circle, rings),
+        (dependency_cycle, cycles),
     ]
     for rule, several in turns:
-        for ring in several:
-            apart = len({unit.actor for unit in ring}) == len(ring)
-            if apart and not case.hides(ring):
-                claim = rule(ring, case, None)
+        for cycle in several:
+            apart = len({txn.actor for txn in cycle}) == len(cycle)
+            if apart and not case.has_unknown_writer(cycle):
+                claim = rule(cycle, case, None)
                 if claim is not None:
-                    yield rule, ring, claim
+                    yield rule, cycle, claim
 
 
-def _smallest(claim: Anomaly, rule: _Rule, ring: Sequence[OracleTransaction], case: Case) -> Anomaly:
-    """Find out whom else it takes; up to two are tried, then all others."""
-    own = frozenset(unit.name for unit in ring)
-    others = [unit for unit in case.evidence.units if unit.name not in own]
-    silent = case.silent(ring)
+def _smallest(claim: Anomaly, rule: _Rule, cycle: Sequence[OracleTransaction], case: Case) -> Anomaly:
+    """Find the other transactions that the claim needs: up to two are tried, then all."""
+    own = frozenset(txn.name for txn in cycle)
+    others = [txn for txn in case.evidence.transactions if txn.name not in own]
+    unseen_writers = case.unseen_writers(cycle)
     for size in range(min(3, len(others))):
         for given in itertools.combinations(others, size):
-            if not silent <= {unit.name for unit in given}:
+            if not unseen_writers <= {txn.name for txn in given}:
                 continue
-            found = rule(ring, case, own | {unit.name for unit in given})
+            found = rule(cycle, case, own | {txn.name for txn in given})
             if found is not None and found.name == claim.name:
                 return _given(found, given, case)
     return _given(claim, others, case)
@@ -74,4 +180,4 @@ def _given(claim: Anomaly, given: Sequence[OracleTransaction], case: Case) -> An
     if not given:
         return claim
     texts = " and ".join(map(case.text, given))
-    return replace(claim, given=tuple(unit.name for unit in given), why=f"{claim.why} (given what {texts} did)")
+    return replace(claim, given=tuple(txn.name for txn in given), why=f"{claim.why} (given what {texts} did)")

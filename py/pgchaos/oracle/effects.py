@@ -1,6 +1,6 @@
 """What transactions write. Pure.
 
-What a transaction wrote in the run that is judged is what it writes in serial runs in which it is told the same.
+What a transaction wrote in the judged run is what it writes in serial runs in which it gets the same results.
 """
 
 from __future__ import annotations
@@ -8,27 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pgchaos.oracle.difference import adds_or_removes, written
-from pgchaos.oracle.model import Named, OracleTransaction, Row, State
-from pgchaos.oracle.visibility import Context, is_torn, within, writing, written_rows
+from pgchaos.oracle.difference import adds_or_removes, changed_rows
+from pgchaos.oracle.model import OracleTransaction, Row, State, TxnId
+from pgchaos.oracle.visibility import Context, fits_no_order, within, writing, written_rows
 
-Key = tuple[str, Row]
-"""A row: the name of its table, and its key."""
+Key = tuple[str, Row]  # A row: the name of its table, and its key
 
-Left = tuple[Row, ...]
-"""What is under a key: nothing, a row, or several where there is no primary key."""
+Rows = tuple[Row, ...]  # the rows under a key: none, one, or several where there is no primary key
 
-After = Callable[[tuple[Named, ...]], "State | None"]
-"""Gives what transactions leave behind that run one after the other, and nobody else; None where that is not known."""
+# returns the state after transactions run one after the other, without any others; None where unknown
+After = Callable[[tuple[TxnId, ...]], "State | None"]
 
 
-def left(state: State, key: Key) -> Left:
-    """Tell what is under a key.
-
-    Args:
-        state: what is left.
-        key: of a row.
-    """
+def rows_under(state: State, key: Key) -> Rows:
+    """List the rows under a key in a state."""
     name, row = key
     table = state.get(name)
     return () if table is None else tuple(one for at, one in zip(table.keys, table.rows, strict=True) if at == row)
@@ -36,136 +29,101 @@ def left(state: State, key: Key) -> Left:
 
 @dataclass(slots=True)
 class Effects:
-    """What the transactions of a run write; serial runs are asked for when they are needed.
+    """What the transactions of a run write; serial runs are requested when they are needed.
 
-    Args:
-        units: its committed transactions.
-        contexts: of each, what it is told in serial runs.
-        after: makes serial runs of some of them.
+    Transactions are passed as they went in the judged run.
     """
 
-    units: Sequence[OracleTransaction]
-    contexts: Mapping[Named, Sequence[Context]]
-    after: After
-    _rows: dict[Named, frozenset[Key]] = field(default_factory=dict, init=False)
-    _states: dict[tuple[Named, ...], State | None] = field(default_factory=dict, init=False)
+    transactions: Sequence[OracleTransaction]  # the committed transactions
+    contexts: Mapping[TxnId, Sequence[Context]]  # of each, its results in serial runs
+    after: After  # makes serial runs of some of them
+    _rows: dict[TxnId, frozenset[Key]] = field(default_factory=dict, init=False)
+    _states: dict[tuple[TxnId, ...], State | None] = field(default_factory=dict, init=False)
 
-    def state(self, order: tuple[Named, ...]) -> State | None:
-        """Tell what transactions leave behind, one after the other.
-
-        Args:
-            order: which.
-        """
+    def state(self, order: tuple[TxnId, ...]) -> State | None:
+        """Return the state after transactions, one after the other."""
         if order not in self._states:
             self._states[order] = self.after(order)
         return self._states[order]
 
-    def known(self, unit: OracleTransaction) -> bool:
-        """Say whether it is known what a transaction wrote.
+    def known(self, txn: OracleTransaction) -> bool:
+        """Whether it is known what a transaction wrote."""
+        return bool(self._pairs(self._alike(txn), txn))
 
-        Args:
-            unit: as it went in the run that is judged.
+    def rows(self, txn: OracleTransaction) -> frozenset[Key]:
+        """List the rows that a transaction wrote; none where that cannot be known."""
+        if txn.name not in self._rows:
+            found = [changed_rows(*pair) for pair in self._pairs(self._alike(txn), txn)]
+            # where no tag counts rows, only what it writes in every order is known to be written
+            join = frozenset[Key].union if any(writing(txn)) else frozenset[Key].intersection
+            self._rows[txn.name] = join(*found) if found else frozenset()
+        return self._rows[txn.name]
+
+    def adds_or_removes(self, txn: OracleTransaction) -> bool:
+        """Whether a transaction added or removed rows, and did not change them only."""
+        return bool(self.rows(txn)) and any(adds_or_removes(*pair) for pair in self._pairs(self._alike(txn), txn))
+
+    def may_write(self, txn: OracleTransaction) -> frozenset[Key]:
+        """List the rows that a transaction can have written.
+
+        One that went as in no serial run can have written what it writes in any.
         """
-        return bool(self._pairs(self._alike(unit), unit))
-
-    def rows(self, unit: OracleTransaction) -> frozenset[Key]:
-        """Tell which rows a transaction wrote; none where that cannot be known.
-
-        Args:
-            unit: as it went in the run that is judged.
-        """
-        if unit.name not in self._rows:
-            found = [written(*pair) for pair in self._pairs(self._alike(unit), unit)]
-            # where the server has not told that it wrote, what it writes must be the same whoever came before
-            join = frozenset[Key].union if any(writing(unit)) else frozenset[Key].intersection
-            self._rows[unit.name] = join(*found) if found else frozenset()
-        return self._rows[unit.name]
-
-    def moves(self, unit: OracleTransaction) -> bool:
-        """Say whether rows came or went by a transaction, and did not change only.
-
-        Args:
-            unit: as it went in the run that is judged.
-        """
-        return bool(self.rows(unit)) and any(adds_or_removes(*pair) for pair in self._pairs(self._alike(unit), unit))
-
-    def may_write(self, unit: OracleTransaction) -> frozenset[Key]:
-        """Tell which rows a transaction can have written.
-
-        Args:
-            unit: as it went in the run that is judged; one that went as in no serial run can have written what it
-                writes in any.
-        """
-        contexts = self._alike(unit) or self.contexts[unit.name]
-        return frozenset[Key]().union(*(written(*pair) for pair in self._pairs(contexts, unit)))
+        contexts = self._alike(txn) or self.contexts[txn.name]
+        return frozenset[Key]().union(*(changed_rows(*pair) for pair in self._pairs(contexts, txn)))
 
     def leaves(
         self,
-        unit: OracleTransaction,
+        txn: OracleTransaction,
         key: Key,
-        among: Collection[Named] | None = None,
+        among: Collection[TxnId] | None = None,
         after: OracleTransaction | None = None,
-    ) -> set[Left] | None:
-        """Tell what a transaction leaves under a key.
+    ) -> set[Rows] | None:
+        """List what a transaction can leave under a key.
 
         Args:
-            unit: as it went in the run that is judged.
+            txn: the transaction.
             key: of a row.
-            among: who may have come before; None for all.
-            after: who must have come before.
+            among: the transactions that may precede it; None for all.
+            after: the one that must precede it.
 
         Returns:
-            All that it can be; None where that is not known.
+            All possible rows; None where unknown.
         """
-        alike = [one for one in self._alike(unit, among) if after is None or after.name in one.before]
-        states = [self.state((*one.before, unit.name)) for one in alike]
+        alike = [one for one in self._alike(txn, among) if after is None or after.name in one.before]
+        states = [self.state((*one.before, txn.name)) for one in alike]
         known = [state for state in states if state is not None]
-        return {left(state, key) for state in known} if len(known) == len(states) else None
+        return {rows_under(state, key) for state in known} if len(known) == len(states) else None
 
     def depends(self, one: OracleTransaction, other: OracleTransaction, key: Key) -> bool:
-        """Say whether a transaction leaves something else under a key when another comes just before.
-
-        Args:
-            one: the transaction.
-            other: who may come just before.
-            key: of a row.
-        """
+        """Whether a transaction leaves other rows under a key when another one comes just before."""
         for context in self._alike(one):
             without = self.state((*context.before, one.name))
             after = (*context.before, other.name)
             known = any(nearer.before == after for nearer in self.contexts[one.name])
             state = self.state((*after, one.name)) if known else None
-            if without is not None and state is not None and left(without, key) != left(state, key):
+            if without is not None and state is not None and rows_under(without, key) != rows_under(state, key):
                 return True
         return False
 
-    def writes_more(self, unit: OracleTransaction) -> bool:
-        """Say whether a transaction may have written more than is known: what was there before, say.
+    def writes_more(self, txn: OracleTransaction) -> bool:
+        """Whether a transaction may have written more than is known, such as the value that was there before."""
+        return written_rows(txn) > len(self.may_write(txn))
 
-        Args:
-            unit: as it went in the run that is judged.
-        """
-        return written_rows(unit) > len(self.may_write(unit))
-
-    def may_write_unknown(self, unit: OracleTransaction) -> bool:
-        """Say whether nobody knows what a transaction wrote: it was told what it is told in no serial order.
-
-        Args:
-            unit: as it went in the run that is judged.
-        """
-        contexts = self.contexts[unit.name]
-        if not is_torn(unit, contexts):
+    def may_write_unknown(self, txn: OracleTransaction) -> bool:
+        """Whether it is unknown what a transaction wrote: its results are those of no serial order."""
+        contexts = self.contexts[txn.name]
+        if not fits_no_order(txn, contexts):
             return False
-        if any(writing(unit)) or not contexts:
+        if any(writing(txn)) or not contexts:
             return True
-        return len(self._pairs(contexts, unit)) < len(contexts) or bool(self.may_write(unit))
+        return len(self._pairs(contexts, txn)) < len(contexts) or bool(self.may_write(txn))
 
-    def _alike(self, unit: OracleTransaction, among: Collection[Named] | None = None) -> list[Context]:
-        contexts = self.contexts[unit.name]
+    def _alike(self, txn: OracleTransaction, among: Collection[TxnId] | None = None) -> list[Context]:
+        contexts = self.contexts[txn.name]
         chosen = contexts if among is None else within(contexts, among)
-        return [one for one in chosen if one.unit.heard == unit.heard]
+        return [one for one in chosen if one.transaction.results == txn.results]
 
-    def _pairs(self, contexts: Sequence[Context], unit: OracleTransaction) -> list[tuple[State, State]]:
-        """Give what is left without a transaction, and with it, as far as that is known."""
-        pairs = ((self.state(one.before), self.state((*one.before, unit.name))) for one in contexts)
+    def _pairs(self, contexts: Sequence[Context], txn: OracleTransaction) -> list[tuple[State, State]]:
+        """Return the states without a transaction and with it, as far as they are known."""
+        pairs = ((self.state(one.before), self.state((*one.before, txn.name))) for one in contexts)
         return [(before, after) for before, after in pairs if before is not None and after is not None]

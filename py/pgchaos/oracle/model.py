@@ -1,4 +1,4 @@
-"""What is compared: what transactions were told, and what they left behind. Pure."""
+"""The outcome of a run: the results of its transactions, and the final state. Pure."""
 
 from __future__ import annotations
 
@@ -12,99 +12,69 @@ from pgchaos.schedule.wait_rules import Actor
 Cell: TypeAlias = "str | None"
 Row: TypeAlias = "tuple[Cell, ...]"
 
+# of a transaction in its connection: the iteration, from 1, and the number of its first statement
 Position: TypeAlias = "tuple[int, int]"
-"""Where a transaction stands in the course of its connection: iteration, from 1, and number of its first statement."""
 
-Named: TypeAlias = "tuple[Actor, Position]"
-"""A transaction of a scenario, the same in each of its runs."""
+TxnId: TypeAlias = "tuple[Actor, Position]"  # a transaction of a scenario, the same in each of its runs
 
-MOST_ORDERS = 5000
-"""Serial orders that are run for one variant of a scenario (DESIGN.md, Search)."""
+MOST_ORDERS = 5000  # serial orders that are run for one variant of a scenario
 
 
 def sortable(row: Row) -> list[tuple[bool, str]]:
-    """Give what rows are sorted by where a statement asks for no order."""
+    """Return a sort key for rows without an order."""
     return [(cell is None, cell or "") for cell in row]
 
 
 @dataclass(frozen=True, slots=True)
 class StatementOutput:
-    """One result of a statement, without what is left out.
+    """One result of a statement, without what is left out."""
 
-    Args:
-        tag: of the command, with its count; '' where COPY sent lines.
-        columns: their names.
-        rows: in an order of their own, unless the statement asks for one.
-    """
-
-    tag: str
+    tag: str  # of the command, with its count; '' where COPY sent lines
     columns: tuple[str, ...] = ()
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Row, ...] = ()  # sorted, unless the statement orders them
 
 
 @dataclass(frozen=True, slots=True)
 class StatementResult:
-    """What one statement of a transaction was told.
+    """What one statement of a transaction returned."""
 
-    Args:
-        number: of the statement in its session.
-        sqlstate: '00000' after success.
-        results: a statement has one, a group has several.
-        place: its line.
-        text: as written.
-    """
-
-    number: int
-    sqlstate: str
-    results: tuple[StatementOutput, ...] = ()
+    number: int  # of the statement in its session
+    sqlstate: str  # '00000' after success
+    outputs: tuple[StatementOutput, ...] = ()  # one of a statement, several of a group
     place: Place = field(default=Place("", 0), compare=False)
-    text: str = field(default="", compare=False)
+    text: str = field(default="", compare=False)  # as written
 
 
+# `out`: ended in a serialization failure or a deadlock, or never, and is in no serial order; `other`: rolled back or of
+# unknown outcome, and is tried with and without
 Fate: TypeAlias = Literal["committed", "other", "out"]
-"""What became of a transaction: `out` ended in a serialization failure or a deadlock, or never ended, and is in no
-serial order; `other` was rolled back or has an unknown outcome, and is tried with and without."""
 
 
 @dataclass(frozen=True, slots=True)
 class OracleTransaction:
-    """A transaction as it went: its last attempt.
-
-    Args:
-        actor: the connection.
-        position: where it stands in the course of that.
-        fate: what became of it.
-        heard: what its statements were told.
-        failed: an error or a lost connection ended it, and not its author.
-    """
+    """A transaction as it went: its last attempt."""
 
     actor: Actor
     position: Position
     fate: Fate
-    heard: tuple[StatementResult, ...] = ()
-    failed: bool = False
+    results: tuple[StatementResult, ...] = ()  # the results of its statements
+    failed: bool = False  # an error or a lost connection ended it, not its author
 
     @property
-    def name(self) -> Named:
-        """By which it is known in other runs."""
+    def name(self) -> TxnId:
+        """Its identity in other runs."""
         return self.actor, self.position
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What a table, or a query of a `state` section, holds at the end.
+    """The final contents of a table, or of a query of a `state` section."""
 
-    Args:
-        columns: their names, without those left out.
-        rows: in an order of their own, unless a query asks for one.
-        keys: of each row what tells it from others, its primary key; the row itself where there is none. A key that
-            is drawn from a sequence is told by its own word.
-        drawn: the keys hold what a sequence gave, so that the same row may have another key in another run.
-    """
-
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    columns: tuple[str, ...]  # without those left out
+    rows: tuple[Row, ...]  # sorted, unless a query orders them
+    # the primary key of each row; the row itself where there is none. A key from a sequence is replaced by a word
     keys: tuple[Row, ...] = field(default=(), compare=False)
+    # keys hold values of a sequence: the same row may have another key in another run
     drawn: bool = field(default=False, compare=False)
 
 
@@ -113,40 +83,33 @@ State: TypeAlias = "Mapping[str, Table]"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to.
+    """The outcome of a run."""
 
-    Args:
-        units: its transactions, in the order in which they ended.
-        state: what it left behind, by the name of the table or query.
-    """
-
-    units: tuple[OracleTransaction, ...]
-    state: State
+    transactions: tuple[OracleTransaction, ...]  # its transactions, in the order of their ends
+    state: State  # by the name of the table or query
 
     def of(self, actor: Actor) -> tuple[OracleTransaction, ...]:
-        """Give the transactions of one connection in their own order."""
-        return tuple(sorted((unit for unit in self.units if unit.actor == actor), key=lambda unit: unit.position))
+        """Return the transactions of one connection in their own order."""
+        return tuple(
+            sorted(
+                (txn for txn in self.transactions if txn.actor == actor),
+                key=lambda txn: txn.position,
+            )
+        )
 
     def actors(self) -> Iterator[Actor]:
-        """Give the connections that have transactions, by the end of their first."""
-        yield from dict.fromkeys(unit.actor for unit in self.units)
+        """List the connections that have transactions, by the end of their first."""
+        yield from dict.fromkeys(txn.actor for txn in self.transactions)
 
 
 @dataclass(frozen=True, slots=True)
 class SerialRun:
-    """A run of transactions one after the other.
+    """A run of transactions one after the other."""
 
-    Args:
-        path: whose turn it was, of turns in which a transaction ended.
-        units: which transaction that was.
-        state: what is left at the end.
-        problem: why it did not come to its end, in one line, or ''. Then the last of `path` is the turn in which it
-            stopped, its unit is of no account, and the state is empty.
-        late: that was because its time was over, as that of others may be.
-    """
-
-    path: tuple[Actor, ...]
-    units: tuple[OracleTransaction, ...]
-    state: State
+    path: tuple[Actor, ...]  # the connections whose transactions ended, in order
+    transactions: tuple[OracleTransaction, ...]  # their transactions
+    state: State  # at the end
+    # why it did not reach its end, in one line, or ''. Then the last of `path` is where it stopped, without its
+    # transaction, and the state is empty
     problem: str = ""
-    late: bool = False
+    late: bool = False  # it ran out of time, as others may

@@ -14,6 +14,7 @@ from itertools import pairwise, takewhile
 
 from pgchaos.language.sql_tokens import NO_TOKEN, SqlToken, tokenize, top_statements
 
+# functions that return another value in another run, whatever the tables hold
 _CALLS = re.compile(
     r"now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|random|random_normal|gen_random_uuid"
     r"|gen_random_bytes|uuidv4|uuidv7|uuid_generate_v1|uuid_generate_v1mc|uuid_generate_v4|nextval|currval|lastval"
@@ -21,77 +22,46 @@ _CALLS = re.compile(
     r"|pg_current_xact_id|pg_current_xact_id_if_assigned|pg_current_snapshot|pg_export_snapshot|pg_current_wal_lsn"
     r"|pg_current_wal_insert_lsn|pg_postmaster_start_time|pg_conf_load_time|current_schemas|current_database"
 )
-"""Functions that give another value in another run, whatever the tables hold."""
+# the same as words: the time, and system columns
 _WORDS = re.compile(
     r"current_timestamp|localtimestamp|current_time|localtime|current_date|current_schema|current_catalog|xmin|xmax|cmin|cmax|ctid|tableoid"
 )
-"""The same as words: the time, where one is, and system columns."""
+# functions that pass on the values of a column
 _AGGREGATES = re.compile(r"min|max|sum|avg|array_agg|string_agg|json_agg|jsonb_agg|json_object_agg|jsonb_object_agg")
-"""Functions that give on the values of a column."""
 _QUERIES = frozenset({"select", "with", "values", "table", ""})
 _ENDS_LIST = re.compile(r"from|where|group|having|window|union|intersect|except|order|limit|offset|fetch|for|into")
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A statement as it is written.
+    """A statement as it is written."""
 
-    Args:
-        ordered: its rows come in an order that it asks for, by ORDER BY outside of all brackets.
-        outputs: its columns as they are written; None where a `*` or the like hides how many there are.
-        whole: all of it.
-    """
-
-    ordered: bool
+    ordered: bool  # its rows come in an order that it asks for, by ORDER BY outside of all brackets
+    # its columns as they are written; None where a `*` or the like hides how many there are
     outputs: tuple[tuple[SqlToken, ...], ...] | None
-    whole: tuple[SqlToken, ...]
+    complete_runs: tuple[SqlToken, ...]  # all of it
 
     def changes(self, column: int, width: int, drawn: Collection[str] = ()) -> bool:
-        """Say whether a computed column changes by itself from one run to the next.
-
-        Args:
-            column: its number, from 0.
-            width: how many columns the result has.
-            drawn: the names of columns that hold what a sequence gave.
-
-        Returns:
-            True where its expression calls now(), random(), pg_backend_pid() or the like, reads a system column, or
-            aggregates a drawn column. Where the expressions cannot be told apart, that counts for each.
-        """
+        """Say whether a computed column changes by itself from one run to the next."""
         known = self.outputs is not None and len(self.outputs) == width
-        expression = self.outputs[column] if known and self.outputs is not None else self.whole
+        expression = self.outputs[column] if known and self.outputs is not None else self.complete_runs
         return changes(expression) or _aggregates(expression, drawn)
 
 
 @lru_cache(maxsize=1024)
 def written(text: str) -> tuple[Written, ...]:
-    """Read what is sent.
-
-    Args:
-        text: a statement, or a group of them.
-
-    Returns:
-        Each of its statements.
-    """
+    """Parse what is sent: a statement, or a group of them."""
     return tuple(_written(statement.verb, statement.tokens) for statement in top_statements(text))
 
 
 @lru_cache(maxsize=256)
 def changes_by_itself(text: str) -> bool:
-    """Say whether an expression, such as the default of a column, gives another value in another run.
-
-    Args:
-        text: as the server writes it.
-    """
+    """Say whether an expression, such as the default of a column, gives another value in another run."""
     return changes(tokenize(text))
 
 
 def changes(expression: Sequence[SqlToken]) -> bool:
-    """Say whether an expression gives another value in another run, whatever the tables hold.
-
-    Args:
-        expression: its tokens.
-    """
+    """Say whether an expression gives another value in another run, whatever the tables hold."""
     for token, following in pairwise((*expression, NO_TOKEN)):
         if token.is_identifier and (_CALLS.fullmatch(token.text) and following.is_symbol("(")):
             return True
@@ -109,18 +79,18 @@ def _aggregates(expression: Sequence[SqlToken], drawn: Collection[str]) -> bool:
     return False
 
 
-def _written(verb: str, whole: tuple[SqlToken, ...]) -> Written:
-    flat = list(_with_depth(whole))
+def _written(verb: str, complete_runs: tuple[SqlToken, ...]) -> Written:
+    flat = list(_with_depth(complete_runs))
     ordered = verb in _QUERIES and any(
         depth == 0 and one.is_word("order") and other.is_word("by")
         for (depth, one), (_, other) in pairwise([*flat, (0, NO_TOKEN)])
     )
-    return Written(ordered, _outputs(flat), whole)
+    return Written(ordered, _outputs(flat), complete_runs)
 
 
-def _with_depth(whole: Sequence[SqlToken]) -> Iterator[tuple[int, SqlToken]]:
+def _with_depth(complete_runs: Sequence[SqlToken]) -> Iterator[tuple[int, SqlToken]]:
     depth = 0
-    for token in whole:
+    for token in complete_runs:
         if token.is_symbol(")", "]"):
             depth -= 1
         yield depth, token

@@ -1,8 +1,7 @@
-"""The search for a serial order that comes to the same. Pure.
+"""The search for a serial order with the same outcome. Pure.
 
-What is known of serial orders is kept as a tree: what a transaction was told depends on those before it alone. So
-orders that begin alike share what they begin with, and where a transaction was told something else, no order that
-goes on from there needs to be run.
+Known serial orders form a tree: the results of a transaction depend only on those before it. So orders with the same
+beginning share it, and behind a transaction with other results, no order needs to be run.
 """
 
 from __future__ import annotations
@@ -12,15 +11,13 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from pgchaos.oracle.model import Named, OracleTransaction, Outcome, SerialRun, State
+from pgchaos.oracle.model import OracleTransaction, Outcome, SerialRun, State, TxnId
 from pgchaos.schedule.wait_rules import Actor
 
-LeftOut = frozenset[Named]
+LeftOut = frozenset[TxnId]
 
-MOST_VISITS = 2_000_000
-"""Turns that are looked at for one outcome: some seconds."""
-MOST_CHOICES = 4096
-"""Ways to leave out what may have committed or not: all of twelve such transactions."""
+MOST_STEPS = 2_000_000  # steps of the search for one outcome: some seconds
+MOST_CHOICES = 4096  # ways to leave out what may have committed or not: all of twelve such transactions
 
 
 class Undecided(enum.Enum):
@@ -34,24 +31,17 @@ UNDECIDED = Undecided.UNDECIDED
 
 @dataclass(slots=True)
 class Node:
-    """What is known after some transactions.
+    """What is known after some transactions."""
 
-    Args:
-        unit: the last of them; None at the root.
-        problem: why nothing can come after it.
-        state: what is left, where nothing comes after it.
-        run: that ended here.
-        children: by whose turn is next; None where he has none.
-    """
-
-    unit: OracleTransaction | None = None
-    problem: str = ""
-    state: State | None = None
-    run: SerialRun | None = None
+    transaction: OracleTransaction | None = None  # the last of them; None at the root
+    problem: str = ""  # why nothing can follow
+    state: State | None = None  # where nothing follows
+    run: SerialRun | None = None  # that ended here
+    # by the next connection; None where it has no transaction left
     children: dict[Actor, Node | None] = field(default_factory=dict)
 
     def at(self, path: Iterable[Actor]) -> Node | None:
-        """Give what is known after further transactions, or None."""
+        """Return what is known after further transactions, or None."""
         node: Node | None = self
         for actor in path:
             node = node.children.get(actor) if node is not None else None
@@ -60,48 +50,30 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A serial order that must be run before more can be said.
+    """A serial order that must be run before more can be said."""
 
-    Args:
-        left_out: the transactions that are not run.
-        prefix: whose turns it begins with.
-        rest: what it goes on with, as far as that can be told.
-    """
-
-    left_out: LeftOut
-    prefix: tuple[Actor, ...]
-    rest: tuple[Actor, ...] = ()
+    left_out: LeftOut  # transactions that are not run
+    prefix: tuple[Actor, ...]  # the connections that it begins with
+    rest: tuple[Actor, ...] = ()  # how it goes on, as far as is known
 
 
 @dataclass(slots=True)
-class Known:
-    """All serial runs of one variant of a scenario.
+class SerialOrders:
+    """All serial runs of one variant of a scenario."""
 
-    Args:
-        most: runs at most.
-        roots: what is known, by what is left out.
-        runs: how many were made.
-        visits: turns that the search for one outcome has looked at so far.
-    """
-
-    most: int
-    roots: dict[LeftOut, Node] = field(default_factory=dict)
-    runs: int = 0
-    visits: int = 0
+    most: int  # runs at most
+    roots: dict[LeftOut, Node] = field(default_factory=dict)  # by what is left out
+    runs: int = 0  # that were made
+    steps: int = 0  # steps of the search for one outcome so far
 
     def learn(self, wanted: Wanted, run: SerialRun) -> None:
-        """Take a serial run.
-
-        Args:
-            wanted: what was asked for.
-            run: what came.
-        """
+        """Take the serial run that was wanted."""
         self.runs += 1
         node = self.roots.setdefault(wanted.left_out, Node())
-        for actor, unit in zip(run.path, run.units, strict=True):
+        for actor, txn in zip(run.path, run.transactions, strict=True):
             child = node.children.get(actor)
             if child is None:
-                child = node.children[actor] = Node(unit)
+                child = node.children[actor] = Node(txn)
             node = child
         if run.problem:
             node.problem = run.problem
@@ -110,7 +82,7 @@ class Known:
         self._note_impossible(wanted)
 
     def _note_impossible(self, wanted: Wanted) -> None:
-        """Where somebody who should have had a turn had none left, remember that."""
+        """Remember that a connection had no transaction left where it should have run."""
         node = self.roots[wanted.left_out]
         for actor in wanted.prefix:
             if node.problem:
@@ -120,8 +92,8 @@ class Known:
                 return
             node = child
 
-    def whole(self, left_out: LeftOut) -> Iterator[SerialRun]:
-        """Give all runs that came to their end."""
+    def complete_runs(self, left_out: LeftOut) -> Iterator[SerialRun]:
+        """List all complete runs."""
         stack = [self.roots[left_out]] if left_out in self.roots else []
         while stack:
             node = stack.pop()
@@ -130,57 +102,57 @@ class Known:
             stack += [child for child in node.children.values() if child is not None]
 
 
-def find(outcome: Outcome, known: Known) -> SerialRun | Wanted | Undecided | None:
-    """Look for a serial order that comes to the same.
+def find(outcome: Outcome, known: SerialOrders) -> SerialRun | Wanted | Undecided | None:
+    """Look for a serial order with the same outcome.
 
     Args:
         outcome: of a concurrent run.
-        known: serial runs made so far.
+        known: serial runs so far.
 
     Returns:
-        The serial run that did; a run that must be made first; None where there is no such order. UNDECIDED where
-        there are too many orders to go through, or too many transactions that may have committed or not.
+        The serial run that has it; a run that must be made first; None where there is no such order. UNDECIDED where
+        there are too many orders, or too many transactions that may have committed or not.
     """
     for number, left_out in enumerate(choices(outcome)):
-        known.visits += len(outcome.units)
-        if number == MOST_CHOICES or known.visits > MOST_VISITS:
+        known.steps += len(outcome.transactions)
+        if number == MOST_CHOICES or known.steps > MOST_STEPS:
             return UNDECIDED
-        found = _Walk(outcome, known, left_out).go()
+        found = _Search(outcome, known, left_out).run()
         if found is not None:
             return found
     return None
 
 
 def choices(outcome: Outcome) -> Iterator[LeftOut]:
-    """Give all that may be left out, the likeliest first.
+    """List what may be left out, the likeliest first.
 
     Args:
         outcome: of a concurrent run.
 
     Yields:
-        What ended in a serialization failure or a deadlock is in each. What else did not commit is tried both ways:
-        what failed first without, what its author rolled back first with.
+        Each has what ended in a serialization failure or a deadlock. Other uncommitted transactions are tried both
+        ways: what failed is first left out, what its author rolled back is first kept in.
     """
-    out = frozenset(unit.name for unit in outcome.units if unit.fate == "out")
-    maybe = [unit for unit in outcome.units if unit.fate == "other"]
-    for taken in itertools.product(*(((True, False) if unit.failed else (False, True)) for unit in maybe)):
-        yield out | {unit.name for unit, leave in zip(maybe, taken, strict=True) if leave}
+    out = frozenset(txn.name for txn in outcome.transactions if txn.fate == "out")
+    maybe = [txn for txn in outcome.transactions if txn.fate == "other"]
+    for taken in itertools.product(*(((True, False) if txn.failed else (False, True)) for txn in maybe)):
+        yield out | {txn.name for txn, leave in zip(maybe, taken, strict=True) if leave}
 
 
-class _Walk:
-    def __init__(self, outcome: Outcome, known: Known, left_out: LeftOut) -> None:
+class _Search:
+    def __init__(self, outcome: Outcome, known: SerialOrders, left_out: LeftOut) -> None:
         self._left_out = left_out
         self._root = known.roots.get(left_out, Node())
-        ends = {unit.name: number for number, unit in enumerate(outcome.units)}
+        ends = {txn.name: number for number, txn in enumerate(outcome.transactions)}
         self._todo = {
-            actor: [(ends[unit.name], unit) for unit in outcome.of(actor) if unit.name not in left_out]
+            actor: [(ends[txn.name], txn) for txn in outcome.of(actor) if txn.name not in left_out]
             for actor in outcome.actors()
         }
         self._state = outcome.state
         self._known = known
 
-    def go(self) -> SerialRun | Wanted | Undecided | None:
-        """Go through the tree, without a call for each transaction: there may be thousands."""
+    def run(self) -> SerialRun | Wanted | Undecided | None:
+        """Walk the tree, without a call for each transaction: there may be thousands."""
         done = dict.fromkeys(self._todo, 0)
         if not any(self._todo.values()):
             root = self._root
@@ -197,14 +169,14 @@ class _Walk:
                 if path:
                     done[path.pop()] -= 1
                 continue
-            self._known.visits += 1
-            if self._known.visits > MOST_VISITS:
+            self._known.steps += 1
+            if self._known.steps > MOST_STEPS:
                 return UNDECIDED
             if actor not in node.children:
                 return self._wanted(path, actor, done)
             child = node.children[actor]
-            unit = self._todo[actor][done[actor]][1]
-            if child is None or child.problem or child.unit is None or not agree(child.unit, unit):
+            txn = self._todo[actor][done[actor]][1]
+            if child is None or child.problem or child.transaction is None or not agree(child.transaction, txn):
                 continue
             path.append(actor)
             done[actor] += 1
@@ -217,7 +189,7 @@ class _Walk:
         return None
 
     def _turns(self, done: dict[Actor, int]) -> list[Actor]:
-        """List who has a transaction left, by when that ended."""
+        """List the connections with a transaction left, by its end."""
         left = (actor for actor, todo in self._todo.items() if done[actor] < len(todo))
         return sorted(left, key=lambda actor: self._todo[actor][done[actor]][0])
 
@@ -227,25 +199,20 @@ class _Walk:
     def _wanted(self, path: list[Actor], actor: Actor, done: dict[Actor, int]) -> Wanted:
         left = (one for who, todo in self._todo.items() for one in todo[done[who] + (who == actor) :])
         rest = sorted(left, key=lambda one: one[0])
-        return Wanted(self._left_out, (*path, actor), tuple(unit.actor for _, unit in rest))
+        return Wanted(self._left_out, (*path, actor), tuple(txn.actor for _, txn in rest))
 
 
-def agree(serial: OracleTransaction, unit: OracleTransaction) -> bool:
-    """Say whether a transaction was told the same in a serial run.
-
-    Args:
-        serial: as it went there.
-        unit: as it went in the run that is judged; what did not commit there may have been told anything.
-    """
-    if serial.position != unit.position:
+def agree(serial: OracleTransaction, txn: OracleTransaction) -> bool:
+    """Whether a transaction has the same results in a serial run; one that did not commit may have any."""
+    if serial.position != txn.position:
         return False
-    return unit.fate != "committed" or (serial.fate == "committed" and serial.heard == unit.heard)
+    return txn.fate != "committed" or (serial.fate == "committed" and serial.results == txn.results)
 
 
 def contexts(
-    outcome: Outcome, known: Known, left_out: LeftOut
-) -> Iterator[tuple[tuple[Named, ...], OracleTransaction]]:
-    """Give what transactions were told after others that were all told what they were told in an outcome.
+    outcome: Outcome, known: SerialOrders, left_out: LeftOut
+) -> Iterator[tuple[tuple[TxnId, ...], OracleTransaction]]:
+    """List the results of transactions behind others whose results were all those of an outcome.
 
     Args:
         outcome: of a concurrent run.
@@ -253,18 +220,23 @@ def contexts(
         left_out: what is in no order.
 
     Yields:
-        Who came before, in order, and the transaction that came then, as it went there. A serial order that comes to
-        the outcome could begin in no other way than with those that came before.
+        The transactions before, in order, and the transaction that followed, as it went there. A serial order with the
+        outcome could begin in no other way.
     """
-    todo = {actor: [unit for unit in outcome.of(actor) if unit.name not in left_out] for actor in outcome.actors()}
+    todo = {actor: [txn for txn in outcome.of(actor) if txn.name not in left_out] for actor in outcome.actors()}
     stack: list[tuple[Node, tuple[OracleTransaction, ...]]] = [(known.roots.get(left_out, Node()), ())]
     while stack:
         node, before = stack.pop()
-        for actor, units in todo.items():
-            done = sum(unit.actor == actor for unit in before)
-            child = node.children.get(actor) if done < len(units) else None
-            if child is None or child.unit is None or child.problem or child.unit.position != units[done].position:
+        for actor, transactions in todo.items():
+            done = sum(txn.actor == actor for txn in before)
+            child = node.children.get(actor) if done < len(transactions) else None
+            if (
+                child is None
+                or child.transaction is None
+                or child.problem
+                or child.transaction.position != transactions[done].position
+            ):
                 continue
-            yield tuple(unit.name for unit in before), child.unit
-            if agree(child.unit, units[done]):
-                stack.append((child, (*before, units[done])))
+            yield tuple(txn.name for txn in before), child.transaction
+            if agree(child.transaction, transactions[done]):
+                stack.append((child, (*before, transactions[done])))

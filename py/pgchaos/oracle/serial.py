@@ -1,7 +1,7 @@
-"""A scenario of which the transactions go one after the other. Pure.
+"""A scenario whose transactions run one after the other. Pure.
 
-The same sessions are played by the same interpreter: what a transaction does depends on what was read before. What
-has a meaning only among concurrent sessions is taken out: barriers, waits, delays and faults; and what is asserted.
+The same interpreter runs the same sessions: what a transaction does depends on what it read. What has a meaning only
+among concurrent sessions is removed: barriers, waits, delays and faults; and assertions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pgchaos.language.header_model import StepName
 from pgchaos.language.model import Scenario, Session
 from pgchaos.language.section_items import Barrier, Delay, Fault, Item, Signal, Statement, WaitBlocked, WaitFor
-from pgchaos.oracle.model import Named
+from pgchaos.oracle.model import TxnId
 from pgchaos.schedule.scheduler import Blocked
 from pgchaos.schedule.step_points import StepPoint
 from pgchaos.schedule.wait_rules import Actor
@@ -22,26 +22,18 @@ _LOCAL = frozenset({"SET", "RESET", "SHOW", "LISTEN", "UNLISTEN", "DEALLOCATE", 
 
 
 def is_local(statement: Statement) -> bool:
-    """Say whether a statement matters to its own session only, so that it is no transaction by itself.
+    """Whether a statement outside a block concerns its session only, so that it is no transaction by itself.
 
-    Args:
-        statement: of a session, outside a block.
-
-    Returns:
-        True for SET, SHOW, LISTEN and the like; not for PREPARE TRANSACTION, nor for a group of several.
+    True for SET, SHOW, LISTEN and the like; not for PREPARE TRANSACTION, nor for a group of several.
     """
     words = statement.text.upper().split(maxsplit=2)
     return statement.verb in _LOCAL and ";" not in statement.text and words[:2] != ["PREPARE", "TRANSACTION"]
 
 
-def numbers(session: Session) -> dict[int, int]:
-    """Number the statements of a session, from 0; one that is local has the number of the next that is not.
+def statement_numbers(session: Session) -> dict[int, int]:
+    """Number the statements of a session by their `id()`, from 0; a local one has the number of the next.
 
-    Args:
-        session: of any variant of a scenario; the numbers of all its variants agree.
-
-    Returns:
-        The numbers, by `id()` of the statement.
+    The numbers of all variants of a scenario agree.
     """
     found: dict[int, int] = {}
     number = 0
@@ -52,21 +44,17 @@ def numbers(session: Session) -> dict[int, int]:
     return found
 
 
-def one_by_one(scenario: Scenario) -> Scenario:
-    """Make the scenario whose steps are single statements, and which asserts nothing.
+def serial_variant(scenario: Scenario) -> Scenario:
+    """Make the scenario whose steps are single statements, without assertions.
 
-    Args:
-        scenario: that is judged.
-
-    Returns:
-        Its serial variant. The ordinal of a step there is the number of its statement.
+    The ordinal of a step there is the number of its statement.
     """
-    sessions = tuple(map(_one_by_one, scenario.sessions))
+    sessions = tuple(map(_serial_session, scenario.sessions))
     return replace(scenario, sessions=sessions, invariants=(), checks=(), mutants=(), xfails=(), oracle=None)
 
 
-def _one_by_one(session: Session) -> Session:
-    known = numbers(session)
+def _serial_session(session: Session) -> Session:
+    known = statement_numbers(session)
     items: list[Item] = []
     for item in session.items:
         if isinstance(item, Statement):
@@ -78,23 +66,17 @@ def _one_by_one(session: Session) -> Session:
 
 
 @dataclass(slots=True)
-class OneByOne:
-    """An order of steps in which one transaction goes on to its end before another begins.
-
-    Args:
-        wishes: whose turn it is, transaction by transaction; then the first in the file who has one.
-        actors: all connections in order of the file.
-        taken: which transactions were begun, in order; for what becomes of the run.
-    """
+class SerialScheduler:
+    """A scheduler that lets one transaction end before the next begins."""
 
     turns: Sequence[Actor]
-    actors: Iterable[Actor]
-    taken: list[Named] = field(default_factory=list)
+    actors: Iterable[Actor]  # all connections in file order
+    begun: list[TxnId] = field(default_factory=list)  # the transactions that began, in order
     _at: int = field(default=0, init=False)
 
     def next(self, points: Mapping[Actor, StepPoint], ended: Collection[Actor]) -> StepPoint | Blocked | None:
-        """See Order."""
-        now = self.taken[-1][0] if self.taken else None
+        """See Scheduler."""
+        now = self.begun[-1][0] if self.begun else None
         if now is not None and now not in ended:
             point = points.get(now)
             if point is None:
@@ -114,5 +96,5 @@ class OneByOne:
                 break
         if turn is None:
             return None
-        self.taken.append((turn, points[turn].position))
+        self.begun.append((turn, points[turn].position))
         return points[turn]

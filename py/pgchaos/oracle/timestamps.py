@@ -1,4 +1,4 @@
-"""Points in time that a run made itself: whatever holds one, it is a value of now() or the like. Pure."""
+"""Points in time within a run: such a value is one of now() or the like. Pure."""
 
 from __future__ import annotations
 
@@ -6,52 +6,42 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-TIMESTAMP, TIMESTAMPTZ = 1114, 1184
-"""The OIDs of the two types (pg_type.dat)."""
+TIMESTAMP, TIMESTAMPTZ = 1114, 1184  # The OIDs of the two types (pg_type.dat)
 
-NOW = "(a time of the run)"
-"""What is shown and compared instead of one."""
+NOW = "(a time of the run)"  # shown and compared instead of such a value
 
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(?:([+-])(\d\d)(?::(\d\d))?)?")
 _QUARTER = 900.0
-_FARTHEST = 14 * 3600.0
-"""Seconds that a time zone is from UTC at most; all of them by whole quarters of an hour."""
+_FARTHEST = 14 * 3600.0  # seconds of a time zone from UTC at most; all differ by whole quarters of an hour
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The time that a run took, by the clock of the server.
+    """The time of a run, by the server's clock."""
 
-    Args:
-        start, end: seconds since the epoch.
-    """
-
-    start: float
+    start: float  # seconds since the epoch
     end: float
 
     @classmethod
     def of(cls, start: float, end: float, elapsed: float) -> Window:
-        """Make the window of a run in which the server's clock may have been set back.
+        """Make the window of a run during which the server's clock may have been set back.
 
         Args:
-            start: what the server's clock said when the run began.
-            end: what it said at the end.
-            elapsed: seconds that the run took at least, by a clock that cannot be set.
+            start: the server's clock at the beginning.
+            end: the server's clock at the end.
+            elapsed: seconds that the run took at least, by a monotonic clock.
 
         Returns:
-            From the earliest to the latest that the server's clock can have said meanwhile.
+            From the earliest to the latest possible time of the server's clock meanwhile.
         """
         return cls(min(start, end - elapsed), max(end, start + elapsed))
 
     def holds(self, cell: str | None, type_: int) -> bool:
-        """Say whether a value is a point in time within the run.
+        """Whether a value is a timestamp within the run; one without a time zone may be of any zone.
 
         Args:
             cell: as the server writes it, in DateStyle ISO.
             type_: the OID of its type.
-
-        Returns:
-            True for a timestamp within the run; one without time zone may be of any zone.
         """
         if cell is None or type_ not in (TIMESTAMP, TIMESTAMPTZ):
             return False

@@ -33,7 +33,7 @@ def difference(
     if len(one) != len(other):
         longer = one if len(one) > len(other) else other
         extra = longer[min(len(one), len(other))]
-        return f"not deterministic: only one of two runs came to {_description(extra)}, the second {again}", extra.place
+        return f"not deterministic: only one of two runs reached {_description(extra)}, the second {again}", extra.place
     return None
 
 

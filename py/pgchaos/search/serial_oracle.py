@@ -13,13 +13,12 @@ from pgchaos.engine.transaction_log import Changed, TransactionLog
 from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
 from pgchaos.language.skip_locked import advice, skips_locked
-from pgchaos.oracle.anomaly import UNNAMED, Anomaly
 from pgchaos.oracle.anomaly_rules import name
-from pgchaos.oracle.difference import differences, nearest, order_text, written
-from pgchaos.oracle.evidence import Evidence
-from pgchaos.oracle.model import MOST_ORDERS, Named, OracleTransaction, Outcome, SerialRun, State
-from pgchaos.oracle.search import Known, LeftOut, Node, Undecided, Wanted, choices, contexts, find
-from pgchaos.oracle.serial import OneByOne, one_by_one
+from pgchaos.oracle.difference import changed_rows, differences, nearest, order_text
+from pgchaos.oracle.evidence import UNNAMED, Anomaly, Evidence
+from pgchaos.oracle.model import MOST_ORDERS, OracleTransaction, Outcome, SerialRun, State, TxnId
+from pgchaos.oracle.search import LeftOut, Node, SerialOrders, Undecided, Wanted, choices, contexts, find
+from pgchaos.oracle.serial import SerialScheduler, serial_variant
 from pgchaos.oracle.visibility import Context
 from pgchaos.results import Failure, Judged, RunResult
 from pgchaos.schedule.permutations import actors
@@ -36,7 +35,7 @@ class Worth:
     def __init__(self) -> None:
         self._committed = 0
         self._changed: list[Changed] = []
-        self._heard: dict[tuple[Values, Named], object] = {}
+        self._heard: dict[tuple[Values, TxnId], object] = {}
         self._varies = False
 
     @property
@@ -51,14 +50,19 @@ class Worth:
             ledger: of the run.
         """
         if ledger.outcome is not None:
-            self._committed += sum(unit.fate == "committed" for unit in ledger.outcome.units)
+            self._committed += sum(txn.fate == "committed" for txn in ledger.outcome.transactions)
             if ledger.looks:
                 self._changed.append(ledger.changed)
 
-    def compare(self, values: Values, units: Iterable[OracleTransaction]) -> None:
-        """Take what the transactions of a run were told."""
-        for unit in units:
-            if self._heard.setdefault((values, unit.name), unit.heard) != unit.heard:
+    def compare(self, values: Values, transactions: Iterable[OracleTransaction]) -> None:
+        """Take what the transactions of a run were told.
+
+        Args:
+            values: of the variables of the run.
+            transactions: of the run.
+        """
+        for txn in transactions:
+            if self._heard.setdefault((values, txn.name), txn.results) != txn.results:
                 self._varies = True
 
     def failure(self, place: Place | None) -> Failure | None:
@@ -77,7 +81,11 @@ class Worth:
         return None
 
     def remark(self, place: Place | None) -> list[str]:
-        """Say that nothing has changed, where that is so and may be meant."""
+        """Say that nothing has changed, where that is so and may be meant.
+
+        Args:
+            place: as above.
+        """
         if self.looks and self._changed:
             return [f"{place}: oracle: nothing that it compares was changed, and every order told the same"]
         return []
@@ -107,7 +115,7 @@ class Oracle:
     def __init__(self, scenario: Scenario, server: Server, settings: RunSettings) -> None:
         self._scenario, self._server = scenario, server
         self._settings = replace(settings, replay=None, selfcheck=False)
-        self._serial = one_by_one(scenario)
+        self._serial = serial_variant(scenario)
         self._actors = actors(scenario.sessions)
         self._lend: Lend | None = None
         self._variants: dict[tuple[tuple[str, str], ...], _Variant] = {}
@@ -146,7 +154,7 @@ class Oracle:
             failure = ledger.failure
             self.worth.take(ledger)
             if failure is None and ledger.outcome is not None:
-                self.worth.compare(tuple(sorted(variables.items())), ledger.outcome.units)
+                self.worth.compare(tuple(sorted(variables.items())), ledger.outcome.transactions)
                 judged, failure = self._variant(variables).judge(ledger.outcome)
         result.failures += [failure] if failure is not None else []
         result.silent = result.silent or self._silent
@@ -163,9 +171,14 @@ class Oracle:
         return found
 
     def serial(self, variables: Mapping[str, str], wanted: Wanted) -> SerialRun:
-        """Run the transactions one after the other."""
+        """Run the transactions one after the other.
+
+        Args:
+            variables: as for `run`.
+            wanted: in which order.
+        """
         ledger = TransactionLog(self._serial.sessions, wanted.left_out)
-        order = OneByOne((*wanted.prefix, *wanted.rest), self._actors)
+        order = SerialScheduler((*wanted.prefix, *wanted.rest), self._actors)
         result = run_once(self._serial, variables, self._server, self._settings, order, self._lend, ledger)
         self.outside = self.outside or result.outside
         cut_short = [one for one in result.failures if ledger.cut_short or one.kind in _CUT_SHORT]
@@ -175,7 +188,7 @@ class Oracle:
             why = ledger.failure.text if ledger.failure is not None else "it did not come to its end"
             return SerialRun((), (), {}, cut_short[0].text if cut_short else why, late)
         if not wanted.left_out:
-            self.worth.compare(tuple(sorted(variables.items())), ledger.outcome.units)
+            self.worth.compare(tuple(sorted(variables.items())), ledger.outcome.transactions)
         return _told(ledger.outcome, order, cut_short[0].text if cut_short else "", late)
 
     @cached_property
@@ -194,14 +207,14 @@ class Oracle:
         return bool(self.outside) or (self._settings.stop is not None and self._settings.stop.is_set())
 
 
-def _told(outcome: Outcome, order: OneByOne, problem: str, late: bool) -> SerialRun:
+def _told(outcome: Outcome, order: SerialScheduler, problem: str, late: bool) -> SerialRun:
     """Put the transactions of a serial run into the order of their turns; one that stopped did so in the last."""
-    known = {unit.name: unit for unit in outcome.units if unit.fate != "out"}
-    units = [known[one] for one in (order.taken[:-1] if problem else order.taken) if one in known]
-    if problem and order.taken:
-        units.append(OracleTransaction(*order.taken[-1], "out"))
-    path = tuple(unit.actor for unit in units)
-    return SerialRun(path, tuple(units), {} if problem else outcome.state, problem, late)
+    known = {txn.name: txn for txn in outcome.transactions if txn.fate != "out"}
+    transactions = [known[one] for one in (order.begun[:-1] if problem else order.begun) if one in known]
+    if problem and order.begun:
+        transactions.append(OracleTransaction(*order.begun[-1], "out"))
+    path = tuple(txn.actor for txn in transactions)
+    return SerialRun(path, tuple(transactions), {} if problem else outcome.state, problem, late)
 
 
 def _together(one: Judged | None, other: Judged) -> Judged:
@@ -215,13 +228,13 @@ class _Variant:
 
     def __init__(self, oracle: Oracle, variables: Mapping[str, str]) -> None:
         self._oracle, self._variables = oracle, dict(variables)
-        self._known = Known(MOST_ORDERS)
+        self._known = SerialOrders(MOST_ORDERS)
         self._checked: dict[tuple[LeftOut, tuple[Actor, ...]], Failure | None] = {}
         self._alone: dict[Wanted, State | None] = {}
 
     def judge(self, outcome: Outcome) -> tuple[Judged | None, Failure | None]:
         """Say whether some serial order comes to an outcome."""
-        self._known.visits = 0
+        self._known.steps = 0
         while True:
             found = find(outcome, self._known)
             if isinstance(found, SerialRun):
@@ -243,8 +256,8 @@ class _Variant:
         return run
 
     def _undecided(self, outcome: Outcome) -> tuple[Judged, Failure]:
-        many = f"{self._known.runs:,} serial orders of {len(outcome.units)} transactions"
-        text = f"oracle: not decided: none of {many} that were run comes to this, and there are more"
+        many = f"{self._known.runs:,} serial orders of {len(outcome.transactions)} transactions"
+        text = f"oracle: not decided: none of {many} that were run has this outcome, and there are more"
         return Judged(decided=False, serial=self._known.runs), Failure("error", (NOT_DECIDED,), text)
 
     def _none(self, outcome: Outcome) -> tuple[Judged | None, Failure]:
@@ -259,7 +272,7 @@ class _Variant:
             return None, refused
         anomaly = self._name(outcome, left_out, run)
         tried = f"{self._known.runs:,} serial run{'s' if self._known.runs != 1 else ''}"
-        text = f"oracle: {anomaly.name}: no serial order of the transactions comes to this ({tried})"
+        text = f"oracle: {anomaly.name}: no serial order of the transactions has this outcome ({tried})"
         told = [one.text for one in differences(outcome, run)]
         more = [f"and {len(told) - _SHOWN} more differences"] if len(told) > _SHOWN else []
         without = "".join(f" (without {actor}, which did not commit)" for actor, _ in sorted(left_out))
@@ -276,7 +289,7 @@ class _Variant:
     def _nearest(self, outcome: Outcome) -> tuple[LeftOut, SerialRun | None]:
         best: tuple[LeftOut, SerialRun | None] = (frozenset(), None)
         for left_out in choices(outcome):
-            run = nearest(outcome, [*self._known.whole(left_out), *([best[1]] if best[1] else [])])
+            run = nearest(outcome, [*self._known.complete_runs(left_out), *([best[1]] if best[1] else [])])
             if run is not None and run is not best[1]:
                 best = (left_out, run)
         return best
@@ -300,20 +313,20 @@ class _Variant:
     # what it is called
 
     def _name(self, outcome: Outcome, left_out: LeftOut, run: SerialRun) -> Anomaly:
-        units = [unit for unit in outcome.units if unit.fate == "committed"]
+        transactions = [txn for txn in outcome.transactions if txn.fate == "committed"]
         # what its author rolled back has no part in it
-        left_out |= {unit.name for unit in outcome.units if unit.fate == "other" and not unit.failed}
-        if len(outcome.units) - len(left_out) > MOST_UNITS or self._oracle.stopped:
+        left_out |= {txn.name for txn in outcome.transactions if txn.fate == "other" and not txn.failed}
+        if len(outcome.transactions) - len(left_out) > MOST_UNITS or self._oracle.stopped:
             return Anomaly(UNNAMED)
-        known: dict[Named, list[Context]] = {unit.name: [] for unit in units}
-        for before, unit in contexts(outcome, self._known, left_out):
-            if unit.name in known:
-                known[unit.name].append(Context(before, unit))
-        every = frozenset(unit.name for unit in outcome.units)
-        differs = written(run.state, outcome.state)
-        return name(Evidence(units, known, lambda order: self._after(every, order), outcome.state, differs))
+        known: dict[TxnId, list[Context]] = {txn.name: [] for txn in transactions}
+        for before, txn in contexts(outcome, self._known, left_out):
+            if txn.name in known:
+                known[txn.name].append(Context(before, txn))
+        every = frozenset(txn.name for txn in outcome.transactions)
+        differs = changed_rows(run.state, outcome.state)
+        return name(Evidence(transactions, known, lambda order: self._after(every, order), outcome.state, differs))
 
-    def _after(self, every: LeftOut, order: tuple[Named, ...]) -> State | None:
+    def _after(self, every: LeftOut, order: tuple[TxnId, ...]) -> State | None:
         """Run some transactions one after the other, and nobody else; but not twice."""
         wanted = Wanted(every - set(order), tuple(actor for actor, _ in order))
         if wanted not in self._alone:
@@ -330,19 +343,17 @@ class _Variant:
 
 
 def _refusal(run: SerialRun, again: SerialRun) -> Failure | None:
-    if not again.problem and (again.units, again.state) == (run.units, run.state):
+    if not again.problem and (again.transactions, again.state) == (run.transactions, run.state):
         return None
     told = again.problem
     place = None
-    for one in differences(Outcome(run.units, run.state), again):
+    for one in differences(Outcome(run.transactions, run.state), again):
         told = (
             told or f"{one.text.replace(': a serial order gives ', ': once ').replace(', this run gave ', ', once ')}"
         )
         told += f" [{one.column}]" if one.column else ""
         place = one.place
         break
-    text = (
-        f"oracle: not judged: the serial order {order_text(run)} comes to something else when it is run twice: {told}"
-    )
+    text = f"oracle: not judged: the serial order {order_text(run)} has another outcome when it is run twice: {told}"
     hint = "what differs by itself must be left out of the results, or of the state by a `state` section"
     return Failure("error", (), text, place, (hint,))
