@@ -10,26 +10,26 @@ from pgchaos.language.problems import ScenarioError
 
 SESSIONS = 'session a step a1 { A } step a2 { B } session b step b1 { C } step "b 2" { D }\n'
 WRONG = {
-    "session a setup { X }\n": "x.spec:2: a step of the session is meant here, and not the end of the file",
+    "session a setup { X }\n": "x.spec:2: expected a step of the session, found the end of the file",
     "session a step a1 { A } step a1 { B }": 'x.spec:1: duplicate step name: "a1" is in line 1 too',
     "session step step a1 { A }": (
-        "x.spec:1: the name of the session is meant here, and not 'step' (a name that is a keyword is quoted: \"step\")"
+        "x.spec:1: expected the name of the session, found 'step' (quote a name that is a keyword: \"step\")"
     ),
     "session a step a1 { A": "x.spec:1: the block of SQL that begins here does not end: '}' is missing",
     'session "a\n" step a1 { A }': (
         "x.spec:1: the quoted name that begins here does not end in its line: '\"' is missing"
     ),
-    "session a;": "x.spec:1: ';' is no part of a spec: a comment begins with #, SQL stands in { }",
+    "session a;": "x.spec:1: ';' is not part of a spec: a comment begins with #, SQL is in { }",
     SESSIONS + "permutation a1 A2": 'x.spec:2: undefined step "A2" in permutation, but there is "a2"',
     SESSIONS + "permutation a1 b1(a2)": (
         'x.spec:2: undefined blocking step "a2" at step "b1": it is not in this permutation'
     ),
-    SESSIONS + "permutation a1 a2(a1)": ('x.spec:2: step "a2" cannot be held by "a1", a step of its own session'),
-    SESSIONS + "permutation a1(*": "x.spec:2: ',' or ')' is meant here, and not the end of the file",
-    SESSIONS + "permutation a1(b1 notices x) b1": 'x.spec:2: the number of notices is meant here, and not "x"',
-    SESSIONS + "permutation a1 session c step c1 { E }": ("x.spec:2: a permutation is meant here, and not 'session'"),
+    SESSIONS + "permutation a1 a2(a1)": ('x.spec:2: step "a2" cannot wait for "a1", a step of its own session'),
+    SESSIONS + "permutation a1(*": "x.spec:2: expected ',' or ')', found the end of the file",
+    SESSIONS + "permutation a1(b1 notices x) b1": 'x.spec:2: expected the number of notices, found "x"',
+    SESSIONS + "permutation a1 session c step c1 { E }": ("x.spec:2: expected a permutation, found 'session'"),
     "session a step a1 { A } setup { B }": (
-        "x.spec:1: a step, a session or a permutation is meant here, and not 'setup'; setup stands before teardown and"
+        "x.spec:1: expected a step, a session or a permutation, found 'setup'; setup is before teardown and"
         " sessions, and before the steps of its session"
     ),
 }

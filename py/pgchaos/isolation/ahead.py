@@ -1,9 +1,8 @@
-"""What may be done before its turn: sessions set up early, connections used again by the next permutation. Pure."""
+"""What may run before its turn: sessions set up early, connections reused by the next permutation. Pure."""
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from pgchaos.isolation.model import Spec
 
@@ -19,16 +18,13 @@ _TIME = re.compile(
 
 
 def early(spec: Spec) -> tuple[int, ...]:
-    """Say which sessions may be set up together, as soon as the spec's own setup begins.
+    """List the sessions that may be set up together, as soon as the spec's own setup begins.
 
-    To begin a transaction takes no snapshot, no lock and no id, so nobody sees when it happens, but by the clock.
-
-    Args:
-        spec: the file.
+    To begin a transaction takes no snapshot, no lock and no id, so that only the clock shows when it happens.
 
     Returns:
-        The indexes of those whose setup only begins a transaction, or sets what its queries alone notice; none where
-        the spec may tell when a transaction began.
+        The indexes of sessions whose setup only begins a transaction, or sets what only its queries notice; none where
+        the spec may show when a transaction began.
     """
     if _TIME.search(spec.source):
         return ()
@@ -48,46 +44,41 @@ _ROUTINES = re.compile(r"\b(?:FUNCTION|PROCEDURE|EXTENSION)\b", re.IGNORECASE)
 
 
 def lasts(sql: str | None, source: str) -> bool:
-    """Say whether a session has to be reset after a query.
+    """Whether a session must be reset after a query.
 
     Args:
         sql: the query, or None.
-        source: of the whole file, whose functions the query may call.
+        source: the whole file, whose functions the query may call.
 
     Returns:
-        True for settings, LISTEN, prepared statements, cursors, temporary tables, advisory locks, and what may do such
-        things out of sight; transactions are known without a look at the text.
+        True for settings, LISTEN, prepared statements, cursors, temporary tables, advisory locks, and for calls that
+        may do such things; open transactions are known without the text.
     """
     if sql is None:
         return False
     return _anything_lasts(source) or _STATEMENTS.search(sql) is not None
 
 
-@lru_cache(maxsize=64)
 def _anything_lasts(source: str) -> bool:
-    """Say whether what a file holds may be called out of sight."""
+    """Whether a file may do such things inside a call."""
     if _WORDS.search(source):
         return True
     return _ROUTINES.search(source) is not None and _STATEMENTS.search(source) is not None
 
 
 def sees_others(source: str) -> bool:
-    """Say whether a spec may see who else is in its database, or loads what nobody can take back.
-
-    Args:
-        source: of the file.
-    """
+    """Whether a spec may see the other sessions of its database, or loads what cannot be unloaded."""
     return _OTHERS.search(source) is not None
 
 
 def unworn(spec: Spec) -> tuple[bool, ...]:
-    """Say which connections of a spec are as new when it is over, and may have served another one before.
-
-    Args:
-        spec: the file.
+    """List which connections of a spec are unchanged at its end, and may be reused from another one.
 
     Returns:
         For the control connection and for each session, whether none of its queries leaves anything in it.
     """
     own = [(*spec.setups, spec.teardown), *((s.setup, s.teardown, *(t.sql for t in s.steps)) for s in spec.sessions)]
-    return tuple(not any(lasts(query, spec.source) for query in queries) for queries in own)
+    anywhere = _anything_lasts(spec.source)  # once: a spec has many queries
+    return tuple(
+        not any(query is not None and (anywhere or _STATEMENTS.search(query)) for query in queries) for queries in own
+    )

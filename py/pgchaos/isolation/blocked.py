@@ -1,4 +1,4 @@
-"""Is a session blocked for good, or just about to go on? Pure."""
+"""Decides whether a session is blocked for good, or about to go on. Pure."""
 
 from __future__ import annotations
 
@@ -8,30 +8,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the server said of a session.
+    """What the server says of a session."""
 
-    Args:
-        blocked: by another session of the spec, or until a safe snapshot comes (pg_isolation_test_session_is_blocked).
-        by: the pids that block it (pg_blocking_pids, pg_safe_snapshot_blocking_pids), strangers' too.
-    """
-
-    blocked: bool
+    blocked: bool  # by another session of the spec, or until a safe snapshot (pg_isolation_test_session_is_blocked)
+    # pids that block it (pg_blocking_pids, pg_safe_snapshot_blocking_pids), also other sessions'
     by: Collection[int] = ()
 
 
 def settled(pid: int, seen: Mapping[int, Seen], busy: Collection[int]) -> bool:
-    """Say whether a session stays blocked until a further step is launched.
+    """Whether a session stays blocked until another step is launched.
 
-    It does where all the sessions of the spec that it waits for are idle, or blocked themselves. One that runs may end
-    its transaction in a moment; then isolationtester, which looks 10 ms later, finds nobody blocked.
+    It does where all sessions of the spec that it waits for are idle, or blocked themselves. A running one may end its
+    transaction in a moment; isolationtester, which checks 10 ms later, then finds nobody blocked.
 
     Args:
         pid: of the session.
-        seen: of all sessions that are busy.
-        busy: pids of the sessions that have a query which is not over.
-
-    Returns:
-        True where it is blocked for good.
+        seen: of all busy sessions.
+        busy: pids of the sessions with an unfinished query.
     """
     if pid not in seen or not seen[pid].blocked:
         return False

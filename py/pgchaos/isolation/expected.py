@@ -1,4 +1,4 @@
-"""The output that is expected of a spec: where it lies, and how what was printed differs from it."""
+"""Expected output of specs: where it is stored, and how the actual output differs."""
 
 from __future__ import annotations
 
@@ -15,43 +15,28 @@ _CONTEXT = 3
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A file of expected output.
-
-    Args:
-        path: where it lies.
-        text: of it, with plain ends of lines.
-    """
+    """A file of expected output."""
 
     path: Path
-    text: str
+    text: str  # with plain line ends
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A permutation whose output is not as expected.
+    """A permutation whose output is not as expected."""
 
-    Args:
-        number: of the permutation, from 1; 0 for what stands before the first.
-        steps: its steps.
-        line: of the expected file, where the first difference is.
-        lines: of the difference: `-` expected, `+` printed, a blank before what is equal.
-    """
-
-    number: int
+    number: int  # of the permutation, from 1; 0 for the lines before the first
     steps: str
-    line: int
-    lines: tuple[str, ...]
+    line: int  # of the expected file, where the first difference is
+    lines: tuple[str, ...]  # `-` expected, `+` actual, a blank before equal lines
 
 
 def place_of(spec: Path) -> Path:
-    """Say where the expected output of a spec lies: as pg_isolation_regress has it, or beside the spec.
-
-    Args:
-        spec: the file.
+    """Return the path of a spec's expected output, as pg_isolation_regress has it, or beside the spec.
 
     Returns:
-        `../expected/NAME.out` of a spec in a folder `specs`, or where there is such a folder; else
-        `expected/NAME.out` beside it.
+        `../expected/NAME.out` of a spec in a folder `specs`, or where there is such a folder; else `expected/NAME.out`
+        beside it.
     """
     above = spec.parent.parent / "expected"
     folder = above if spec.parent.name == "specs" or above.is_dir() else spec.parent / "expected"
@@ -61,54 +46,34 @@ def place_of(spec: Path) -> Path:
 
 
 def expected_of(spec: Path) -> tuple[Expected, ...]:
-    """Read what is expected of a spec.
-
-    Args:
-        spec: the file.
-
-    Returns:
-        NAME.out and NAME_0.out to NAME_9.out, as far as they are there: any of them will do.
-    """
+    """Read the expected outputs of a spec: NAME.out and NAME_0.out to NAME_9.out, as far as they exist."""
     first = place_of(spec)
     paths = (first, *(first.with_name(f"{first.stem}_{number}.out") for number in range(10)))
     return tuple(Expected(path, decoded(path.read_bytes()).replace("\r\n", "\n")) for path in paths if path.is_file())
 
 
 def write(path: Path, output: str) -> None:
-    """Take output for what is expected.
-
-    Args:
-        path: of the expected file.
-        output: as printed.
-    """
+    """Store actual output as the expected one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encoded(output))
 
 
 def nearest(output: str, expected: Sequence[Expected]) -> tuple[Expected, list[Difference]]:
-    """Find the expected output that is most like what was printed.
+    """Find the most similar expected output.
 
     Args:
-        output: as printed.
-        expected: at least one; the first of those that are equally near wins.
+        output: the actual output.
+        expected: at least one; of equally similar ones the first is chosen.
 
     Returns:
-        It, and how it differs; no differences where it is the same.
+        It, and its differences; none where it is the same.
     """
     found = [(one, differences(output, one.text)) for one in expected]
     return min(found, key=lambda pair: sum(len(difference.lines) for difference in pair[1]))
 
 
 def differences(output: str, expected: str) -> list[Difference]:
-    """Compare outputs, permutation by permutation.
-
-    Args:
-        output: as printed.
-        expected: as in the file.
-
-    Returns:
-        The permutations that differ, in order.
-    """
+    """Compare actual with expected output, permutation by permutation."""
     if output == expected:
         return []
     ours, theirs = _parts(output), _parts(expected)
@@ -128,7 +93,7 @@ def differences(output: str, expected: str) -> list[Difference]:
 
 
 def _parts(text: str) -> list[list[str]]:
-    """Cut an output into its lines, those before the first permutation first."""
+    """Cut an output into permutations, the lines before the first one first."""
     parts: list[list[str]] = [[]]
     for line in text.split("\n"):
         if line.startswith(_STARTING):

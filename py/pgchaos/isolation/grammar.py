@@ -1,4 +1,4 @@
-"""Reads a spec: the grammar is that of isolationtester (PostgreSQL, src/test/isolation: specscanner.l, specparse.y)."""
+"""Parses specs by isolationtester's grammar (PostgreSQL, src/test/isolation: specscanner.l, specparse.y)."""
 
 from __future__ import annotations
 
@@ -26,27 +26,20 @@ _STEP = re.compile(r"(?:^[ \t]*|[ \t])step[ \t]+[^\s{]+\s*\{", re.MULTILINE)
 
 
 def is_spec(text: str) -> bool:
-    """Say whether a text looks like an isolation spec: other files are called `.spec` too.
-
-    Args:
-        text: of a file.
-    """
+    """Whether a text looks like an isolation spec: other files are called `.spec` too."""
     session = _SESSION.search(text)
     return session is not None and _STEP.search(text, session.end()) is not None
 
 
 def read(path: Path, shown: str | None = None) -> Spec:
-    """Read a spec.
+    """Parse a spec.
 
     Args:
-        path: where it lies.
-        shown: the path as users are told of it; without it, `path`.
-
-    Returns:
-        What it says.
+        path: of the file.
+        shown: the path in messages; without it, `path`.
 
     Raises:
-        ScenarioError: it is none; with its line, and what was meant.
+        ScenarioError: the file is not a spec, with the line and what was expected.
     """
     shown = str(path) if shown is None else shown
     try:
@@ -60,8 +53,7 @@ def read(path: Path, shown: str | None = None) -> Spec:
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    kind: str
-    """'name', 'block', 'number', 'end', or the keyword or sign itself."""
+    kind: str  # 'name', 'block', 'number', 'end', or the keyword or sign itself
     text: str
     line: int
 
@@ -76,7 +68,7 @@ class _Token:
 
 @dataclass(frozen=True, slots=True)
 class _Marker:
-    """What stands in parentheses behind a step: `*`, a step, or a step and a number of notices."""
+    """A marker in parentheses behind a step: `*`, a step, or a step and a number of notices."""
 
     step: _Token
     notices: int
@@ -125,12 +117,12 @@ class _Parser:
             return "the block of SQL that begins here does not end: '}' is missing"
         if self._text[at] == '"':
             return "the quoted name that begins here does not end in its line: '\"' is missing"
-        return f"'{self._text[at]}' is no part of a spec: a comment begins with #, SQL stands in {{ }}"
+        return f"'{self._text[at]}' is not part of a spec: a comment begins with #, SQL is in {{ }}"
 
-    def _take(self, kind: str, meant: str) -> _Token:
+    def _take(self, kind: str, wanted: str) -> _Token:
         token = self._next
         if token.kind != kind:
-            self._fail(token.line, f"{meant} is meant here, and not {token.shown}{_hint(token, kind)}")
+            self._fail(token.line, f"expected {wanted}, found {token.shown}{_hint(token, kind)}")
         self._next = next(self._tokens)
         return token
 
@@ -155,9 +147,9 @@ class _Parser:
         return Spec(self._path, self._shown, tuple(setups), teardown, tuple(sessions), written, self._text)
 
     def _misplaced(self, permuted: bool) -> str:
-        meant = "a permutation" if permuted else "a step, a session or a permutation"
-        why = "; setup stands before teardown and sessions, and before the steps of its session"
-        return f"{meant} is meant here, and not {self._next.shown}" + (why if self._next.kind == "setup" else "")
+        wanted = "a permutation" if permuted else "a step, a session or a permutation"
+        why = "; setup is before teardown and sessions, and before the steps of its session"
+        return f"expected {wanted}, found {self._next.shown}" + (why if self._next.kind == "setup" else "")
 
     def _block(self, keyword: str) -> str:
         self._take(keyword, f"'{keyword}'")
@@ -205,7 +197,7 @@ class _Parser:
     def _marker(self) -> _Marker:
         if self._is("*"):
             return _Marker(self._take("*", ""), 0)
-        step = self._take("name", "'*' or the step that holds this one's report")
+        step = self._take("name", "'*' or the step that this one's report waits for")
         if not self._is("notices"):
             return _Marker(step, 0)
         self._take("notices", "")
@@ -235,9 +227,7 @@ class _Parser:
                     f'undefined blocking step "{other}" at step "{step.name}": it is not in this permutation',
                 )
             if self._steps[other].session == step.session:
-                self._fail(
-                    marker.step.line, f'step "{step.name}" cannot be held by "{other}", a step of its own session'
-                )
+                self._fail(marker.step.line, f'step "{step.name}" cannot wait for "{other}", a step of its own session')
             if marker.notices >= 0:
                 blockers.append(Blocker(self._steps[other], marker.notices))
         return Turn(step, any(marker.step.kind == "*" for marker in mention.markers), tuple(blockers))
@@ -249,5 +239,5 @@ class _Parser:
 
 def _hint(token: _Token, wanted: str) -> str:
     if wanted == "name" and token.kind in _KEYWORDS:
-        return f' (a name that is a keyword is quoted: "{token.kind}")'
+        return f' (quote a name that is a keyword: "{token.kind}")'
     return ""

@@ -1,6 +1,6 @@
-r"""What a spec says. The reader makes these; everyone else only reads them.
+"""A parsed spec. The parser makes it; everything else only reads it.
 
-Texts hold bytes that are not UTF-8 as surrogates, so that they are sent and printed as they stand in the file.
+Texts hold bytes that are not UTF-8 as surrogates, so that they are sent and printed as in the file.
 """
 
 from __future__ import annotations
@@ -12,64 +12,39 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of a session.
+    """A step of a session."""
 
-    Args:
-        name: unique in the file.
-        sql: one simple query, as isolationtester trims and prints it.
-        session: the index of its session.
-        line: of the file, from 1.
-    """
-
-    name: str
-    sql: str
-    session: int
-    line: int
+    name: str  # unique in the file
+    sql: str  # one simple query, trimmed as isolationtester prints it
+    session: int  # its index
+    line: int  # from 1
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session.
+    """A session."""
 
-    Args:
-        name: as written, without quotes.
-        setup: its one query before the steps, or None.
-        steps: in order of the file.
-        teardown: its one query after them, or None.
-    """
-
-    name: str
-    setup: str | None
-    steps: tuple[Step, ...]
-    teardown: str | None
+    name: str  # without quotes
+    setup: str | None  # one query before the steps
+    steps: tuple[Step, ...]  # in file order
+    teardown: str | None  # one query after them
 
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """What holds back the report of a completion, and never a launch.
+    """Delays the report of a completed step, never a launch."""
 
-    Args:
-        step: that must not be running; of another session.
-        notices: that the session of the step must have sent since the launch, or 0: then the step itself counts.
-    """
-
-    step: Step
-    notices: int = 0
+    step: Step  # of another session, that must not be running
+    notices: int = 0  # that the session of the step must have sent since the launch; 0: the step itself counts
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A step in a permutation.
-
-    Args:
-        step: which.
-        once: `*`: it is reported as waiting at once, whether it does or not.
-        blockers: that hold its report.
-    """
+    """A step in a permutation."""
 
     step: Step
-    once: bool = False
-    blockers: tuple[Blocker, ...] = ()
+    once: bool = False  # `*`: reported as waiting at once, whether it waits or not
+    blockers: tuple[Blocker, ...] = ()  # that delay its report
 
 
 Permutation = tuple[Turn, ...]
@@ -77,43 +52,29 @@ Permutation = tuple[Turn, ...]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A file.
-
-    Args:
-        path: where it lies.
-        shown: the path as users are told of it.
-        setups: queries of the control connection before each permutation.
-        teardown: its query after each, or None.
-        sessions: in order.
-        written: the permutations of the file; none: all interleavings of the sessions' steps.
-        source: its text.
-    """
+    """A spec file."""
 
     path: Path
-    shown: str
-    setups: tuple[str, ...]
-    teardown: str | None
-    sessions: tuple[Session, ...]
-    written: tuple[Permutation, ...]
-    source: str
+    shown: str  # the path in messages
+    setups: tuple[str, ...]  # queries of the control connection before each permutation
+    teardown: str | None  # its query after each
+    sessions: tuple[Session, ...]  # in file order
+    written: tuple[Permutation, ...]  # the permutations in the file; empty: all interleavings of the sessions' steps
+    source: str  # the text
 
     @property
     def name(self) -> str:
-        """The name that its expected output and its application_name have."""
+        """Name of the expected output and of the application_name."""
         return self.path.name.removesuffix(".spec")
 
     def unused(self) -> list[str]:
-        """Name the steps that no written permutation uses, in order of their bytes."""
+        """List the steps that no written permutation uses, in byte order."""
         used = {turn.step.name for permutation in self.written for turn in permutation}
         names = {step.name for session in self.sessions for step in session.steps} if self.written else set()
         return sorted(names - used, key=encoded)
 
     def permutations(self) -> Iterator[Permutation]:
-        """Give what is to be run, in order.
-
-        Yields:
-            The written permutations, or all interleavings: first those that begin with the first session.
-        """
+        """Generate the written permutations, or all interleavings: those first that begin with the first session."""
         if self.written:
             yield from self.written
         else:
@@ -121,7 +82,7 @@ class Spec:
 
 
 def _interleaved(piles: list[tuple[Turn, ...]]) -> Iterator[Permutation]:
-    """Give all interleavings in order, without a call for each step: there may be thousands."""
+    """Generate all interleavings in order, without a call for each step: there may be thousands."""
     choices = [number for number, pile in enumerate(piles) for _ in pile]
     while True:
         given = list(map(iter, piles))
@@ -136,10 +97,10 @@ def _interleaved(piles: list[tuple[Turn, ...]]) -> Iterator[Permutation]:
 
 
 def encoded(text: str) -> bytes:
-    """Give the bytes of a text as they stood in the file."""
+    """Encode a text as it was in the file."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def decoded(raw: bytes) -> str:
-    """Give a text for bytes, to be given back by `encoded`."""
+    """Decode bytes so that `encoded` restores them."""
     return raw.decode("utf-8", "surrogateescape")

@@ -1,8 +1,8 @@
-"""The order in which steps are launched and reported: isolationtester's, told apart from all waiting.
+"""The order in which steps are launched and reported, as in isolationtester, without any waiting.
 
-A `Play` is a generator of acts. Whoever drives it sends back, for a `Look`, whether the query is over; it tells the
-notices of each session by `heard`. The rules are those of run_permutation, try_complete_step and try_complete_steps in
-PostgreSQL's isolationtester.c, so that the output is the same as soon as "over" and "blocked" are.
+A `Play` is a generator of acts. Its caller answers a `Look` by whether the query is over, and passes notices to
+`heard`. The rules are those of run_permutation, try_complete_step and try_complete_steps in PostgreSQL's
+isolationtester.c: the output is the same where "over" and "blocked" are.
 """
 
 from __future__ import annotations
@@ -24,54 +24,34 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Wait until a step is over; answered by True.
+    """Wait until a step is over; answered by True."""
 
-    Args:
-        step: whose query runs, or is over already.
-        locks: be content where it is blocked by another session: answered by False.
-        first: it was launched just now.
-    """
-
-    step: Step
-    locks: bool
-    first: bool
+    step: Step  # whose query runs, or is already over
+    locks: bool  # also end where it is blocked by another session: answered by False
+    first: bool  # it was launched just now
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Print a step.
-
-    Args:
-        step: which.
-        waiting: it is reported as waiting; else it is over, and its results follow.
-        first: this is its first line.
-    """
+    """Print a step."""
 
     step: Step
-    waiting: bool
-    first: bool
+    waiting: bool  # report it as waiting; else it is over, and its results follow
+    first: bool  # this is its first line
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Wait for news: the next step's session is busy, and the report of what it does is held by others.
+    """Wait for an event: the next step's session is busy, and others delay the report of its step."""
 
-    Args:
-        step: that holds up the permutation.
-    """
-
-    step: Step
+    step: Step  # that delays the permutation
 
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """Nothing more can be reported: the steps hold each other's reports. It is the last act.
+    """The last act: nothing more can be reported, since the steps delay each other's reports."""
 
-    Args:
-        steps: that are over, and not reported.
-    """
-
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...]  # that are over, and not reported
 
 
 Act: TypeAlias = Launch | Look | Report | Rest | Stalled
@@ -80,7 +60,7 @@ _Tried: TypeAlias = Generator[Act, bool, bool]
 
 
 class Play:
-    """One permutation.
+    """Runs one permutation.
 
     Args:
         permutation: its steps in order.
@@ -92,27 +72,19 @@ class Play:
         self._waiting: list[Turn] = []
         self._notices: Counter[int] = Counter()
         self._targets: dict[int, tuple[int, ...]] = {}
-        self._news = False
+        self._notified = False
 
     def heard(self, session: int) -> None:
-        """Take note of a notice.
-
-        Args:
-            session: the index of the session that it came from.
-        """
+        """Count a notice of a session, by its index."""
         self._notices[session] += 1
-        self._news = True
+        self._notified = True
 
     def running(self) -> list[Step]:
         """List the steps that were launched and not reported as complete, by session."""
         return [turn.step for _, turn in sorted(self._active.items())]
 
     def acts(self) -> Acts:
-        """Play the permutation.
-
-        Yields:
-            What is to be done next.
-        """
+        """Generate what is to be done next."""
         for turn in self._permutation:
             yield from self._free(turn.step.session)
             yield Launch(turn.step)
@@ -139,10 +111,10 @@ class Play:
                 yield Rest(old.step)
 
     def _try(self, turn: Turn, *, locks: bool, first: bool) -> _Tried:
-        """Try to complete a step; say whether it is."""
-        held = first and turn.once
-        held = held or not (yield Look(turn.step, locks, first)) or self._held(turn)
-        if held:
+        """Try to complete a step; return whether it is complete."""
+        waits = first and turn.once
+        waits = waits or not (yield Look(turn.step, locks, first)) or self._is_delayed(turn)
+        if waits:
             if first:
                 yield Report(turn.step, waiting=True, first=True)
             return False
@@ -151,18 +123,18 @@ class Play:
         return True
 
     def _try_all(self, *, locks: bool) -> Acts:
-        """Try to complete what is waiting, again while one may have let go another."""
+        """Try to complete the waiting steps, again while one may have released another."""
         again = True
         while again:
-            self._news, before, marked = False, len(self._waiting), False
+            self._notified, before, marked = False, len(self._waiting), False
             for turn in list(self._waiting):
                 if (yield from self._try(turn, locks=locks, first=False)):
                     self._waiting.remove(turn)
                 else:
                     marked = marked or turn.once or bool(turn.blockers)
-            again = marked and (len(self._waiting) < before or self._news)
+            again = marked and (len(self._waiting) < before or self._notified)
 
-    def _held(self, turn: Turn) -> bool:
+    def _is_delayed(self, turn: Turn) -> bool:
         for blocker, target in zip(turn.blockers, self._targets[turn.step.session], strict=True):
             if blocker.notices:
                 if self._notices[blocker.step.session] < target:

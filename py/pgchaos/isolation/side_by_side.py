@@ -1,4 +1,4 @@
-"""What specs share when they run side by side on one server, and how long each is likely to take. Pure."""
+"""What specs share when they run concurrently on one server, and how long each is likely to take. Pure."""
 
 from __future__ import annotations
 
@@ -35,26 +35,14 @@ _MANY = "serializable"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Need:
-    """Something of the server's that only one database may use at a time.
+    """Something of the server that only one database may use at a time."""
 
-    Args:
-        what: its kind and name.
-        shared: others that share it do no harm.
-    """
-
-    what: str
-    shared: bool = False
+    what: str  # its kind and name
+    shared: bool = False  # others may share it
 
 
 def needs(source: str) -> list[Need]:
-    """Tell what of the server a spec uses.
-
-    Args:
-        source: of the file.
-
-    Returns:
-        In an order that is the same for all, so that nobody waits for each other.
-    """
+    """List what of the server a spec uses, in an order that is the same for all, so that no two wait for each other."""
     found = {f"{_kind(kind)} {quoted or bare.lower()}" for kind, quoted, bare in _CREATED.findall(source)}
     found |= {f"prepared {gid}" for gid in _PREPARED.findall(source)}
     found |= {f"slot {name}" for name in _SLOT.findall(source)}
@@ -68,38 +56,22 @@ def needs(source: str) -> list[Need]:
 
 
 def holds_up_many(source: str) -> bool:
-    """Say whether a spec needs for itself what many share.
-
-    Args:
-        source: of the file.
-    """
+    """Whether a spec needs for itself what many share."""
     return Need(_MANY) in needs(source)
 
 
 def sees_the_server(source: str) -> bool:
-    """Say whether a spec looks at what others do on the server: it is to be alone there, as with isolationtester.
-
-    Args:
-        source: of the file.
-    """
+    """Whether a spec looks at other sessions of the server: it must be alone there, as with isolationtester."""
     return _SERVER_WIDE.search(source) is not None
 
 
 def names_database(source: str) -> bool:
-    """Say whether a spec may name its database or ask for its name.
-
-    Args:
-        source: of the file.
-    """
+    """Whether a spec may name its database, or ask for its name."""
     return _DATABASE_NAME.search(source) is not None
 
 
 def roles(source: str) -> list[str]:
-    """Name the roles that a spec creates: they are the server's, and would outlive its database.
-
-    Args:
-        source: of the file.
-    """
+    """List the roles that a spec creates: they belong to the server, and would outlive its database."""
     return sorted({quoted or bare.lower() for kind, quoted, bare in _CREATED.findall(source) if _kind(kind) == "role"})
 
 
@@ -107,25 +79,15 @@ def _kind(word: str) -> str:
     return "role" if word.lower() in _ROLES else word.lower()
 
 
-_QUERY = 0.0004
-"""Seconds for a query of the kind that specs are made of: what PostgreSQL 15's own took, roughly."""
+_QUERY = 0.0004  # seconds of a typical query in a spec, as PostgreSQL 15's own took, roughly
 _CONNECTION = 0.01
-_MOST = 10**9
-"""Interleavings that are told apart: more are never run to their end."""
-_ROW = 3e-6
-"""Seconds for a row of the many that a query makes."""
+_MOST = 10**9  # more interleavings never end, and need not be told apart
+_ROW = 3e-6  # seconds for one of the many rows that a query makes
 _EFFORT_MANY = re.compile(r"\b\d{4,7}\b")
 
 
 def effort(spec: Spec) -> float:
-    """Guess how long a spec takes.
-
-    Args:
-        spec: as it was read.
-
-    Returns:
-        Seconds, to be compared with those of other specs.
-    """
+    """Estimate how many seconds a spec takes, for comparison with others."""
     steps = [len(session.steps) for session in spec.sessions]
     if spec.written:
         times = len(spec.written)

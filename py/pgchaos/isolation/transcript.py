@@ -1,4 +1,4 @@
-"""What isolationtester prints, byte for byte: its lines, and libpq's PQprint with header, align and fieldSep `|`."""
+"""Output byte for byte as isolationtester's: its lines, and libpq's PQprint with header, align and fieldSep `|`."""
 
 from __future__ import annotations
 
@@ -11,38 +11,34 @@ _DIGITS = frozenset("0123456789")
 
 
 def head(spec: Spec) -> Iterator[str]:
-    """Give the lines before the first permutation.
-
-    Args:
-        spec: the file.
-    """
+    """Generate the lines before the first permutation."""
     for name in spec.unused():
         yield f"unused step name: {name}"
     yield f"Parsed test spec with {len(spec.sessions)} sessions"
 
 
 def starting(permutation: Permutation) -> str:
-    """Give the lines that begin a permutation."""
+    """Format the lines that begin a permutation."""
     return "\nstarting permutation: " + " ".join(turn.step.name for turn in permutation)
 
 
 def launched(step: Step, waiting: bool) -> str:
-    """Give the line of a step that is done, or found waiting, at its launch."""
+    """Format the line of a step that is done, or found waiting, at its launch."""
     return f"step {step.name}: {step.sql}" + (" <waiting ...>" if waiting else "")
 
 
 def completed(step: Step) -> str:
-    """Give the line of a step that was reported as waiting, and is done."""
+    """Format the line of a step that was reported as waiting, and is done."""
     return f"step {step.name}: <... completed>"
 
 
 def notification(session: str, channel: str, payload: str, sender: str) -> str:
-    """Give the line of a notification."""
+    """Format the line of a notification."""
     return f'{session}: NOTIFY "{channel}" with payload "{payload}" from {sender}'
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> str:
-    """Give a result as PQprint does.
+    """Format a result as PQprint does.
 
     Args:
         columns: their names.
@@ -66,7 +62,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> str:
 
 
 def _is_text(value: str) -> bool:
-    """Say whether a value makes its column one of text, as PQprint's do_field guesses."""
+    """Whether a value makes its column a text column, as PQprint's do_field guesses."""
     if not value:
         return False
     return value[0] in "Ee" or value[-1] not in _DIGITS or not _NUMERIC.issuperset(value)
