@@ -6,8 +6,8 @@ chaos.transactions and chaos.notifications.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pgchaos.language.problems import Place
@@ -174,56 +174,62 @@ class Judged:
 
 @dataclass(slots=True)
 class RunResult:
-    """All that a run brought."""
+    """The result of a run, in the parts that make it; what runs around it add comes by `joined` and `replace`."""
 
     seed: int  # of everything random in it
     started_at: float = 0.0  # when setup began
-    duration: float = 0.0  # of the scenario in seconds, from setup to the end of its leak checks
-    skipped: str = ""  # why it was not run, or ''; of a plain pgTAP file also what it says itself, by `1..0 # SKIP why`
+    duration: float = 0.0  # seconds, from setup to the end of the leak checks
+    server: str = ""
+    skipped: str = ""  # the reason, or ''; of a plain pgTAP file also its own, by `1..0 # SKIP why`
+
+    # for people
+    failures: list[Failure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # with a failure, such as that the tool retried something
+    remarks: list[str] = field(default_factory=list)  # also where the run passed
+
+    # of the sessions
     records: list[Record] = field(default_factory=list)
-    # what the engine did between statements, for the report alone: waits, delays, a ROLLBACK before a retry
-    acts: list[Record] = field(default_factory=list)
+    acts: list[Record] = field(default_factory=list)  # between statements: waits, delays, a ROLLBACK before a retry
     transactions: list[Transaction] = field(default_factory=list)
     notifications: list[Notification] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)  # of \echo, \qecho, \warn, and the server's notices
+    order: list[Launch] = field(default_factory=list)  # of a run that went step by step
+    standings: list[Standing] = field(default_factory=list)  # of all sessions, where the run was stopped
+    looks: int = 0  # of the invariant monitor
+    missed: int = 0
+    struck: set[str] = field(default_factory=set)  # chosen faults `at any step` that were delivered
+    passed_by: dict[str, list[str]] = field(default_factory=dict)  # those that were not, with the reasons
+
+    # of the check, and of all assertions
     assertions: list[Assertion] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    # the steps as they went, where the run went step by step; else empty
-    order: list[Launch] = field(default_factory=list)
-    permutations: Permutations | None = None  # where several were run, of which this tells; else None
-    explored: Explored | None = None  # what a search has come through; else None
-    values: Mapping[str, str] = field(default_factory=dict)  # that were drawn for the variables of `given`
+    diagnostics: list[str] = field(default_factory=list)  # of diag(), without those of failed assertions
+    evaluated: set[Evaluated] = field(default_factory=set)
+    check: Literal["", "skipped", "run"] = ""  # '' without a check, and of a plain pgTAP file
+
+    # of the end
+    complete: bool = False  # sessions and check reached their end: what was not evaluated never was
+    silent: bool = False  # the server did not even answer a cancel: each further run could take as long
+    outside: tuple[str, ...] = ()  # changed outside the run's schema in a shared database, where the next run finds it
+    log: list[str] = field(default_factory=list)  # the last lines of the scenario's own server
+
+    # of a search, an oracle and a replay
+    values: Mapping[str, str] = field(default_factory=dict)  # drawn for the variables of `given`
     drawn: int = 0  # how many different ones were tried
     shrunk: bool = False  # the values are the smallest that fail
-    # who went on at each step, by the numbers of the connections in order of the file, from 0: what a token replays;
-    # None where no order is known to bring the same again
+    # for a token, the connection at each step, by number in file order from 0; None where no order replays the run
     decisions: tuple[int, ...] | None = None
-    judged: Judged | None = None  # what the oracle says, of all permutations; None where the scenario asks for none
-    standings: list[Standing] = field(default_factory=list)  # of all sessions, where the run was stopped; else empty
-    looks: int = 0  # of the observer
-    missed: int = 0
-    # what \echo, \qecho and \warn wrote, and notices and warnings of the server, with who said it
-    output: list[str] = field(default_factory=list)
-    log: list[str] = field(default_factory=list)  # the end of the log of the scenario's own server
-    # the faults `at any step` that were delivered, by the names of their choices
-    struck: set[str] = field(default_factory=set)
-    # those that were not where a search had chosen to, by the same names, and why not
-    passed_by: dict[str, list[str]] = field(default_factory=dict)
-    # how the run failed that a search made once more without its faults `at any step`; '' where it passed, or none was
-    # made
-    without_fault: str = ""
-    # what has changed outside the run's schema in a database that other runs use, so that the next would not begin as
-    # this one did; else empty
-    outside: tuple[str, ...] = ()
-    # what the user should know besides (a retry in the tool itself, a toolkit wait that takes a snapshot)
-    notes: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)  # what the user is told of, where the run passed too
-    # what diag() said in the check; of an assertion that failed they stand there
-    diagnostics: list[str] = field(default_factory=list)
-    # the assertions that were evaluated: what kind, the place, and of chaos.assert the description
-    evaluated: set[Evaluated] = field(default_factory=set)
-    complete: bool = False  # sessions and check came to their end, so that what was not evaluated by then never was
-    # the server, or a backend of it, did not even answer a cancel: each further run could take as long
-    silent: bool = False
-    # whether the check was run; '' where the scenario has none, or where it is a plain pgTAP file
-    check: Literal["", "skipped", "run"] = ""
-    server: str = ""
+    permutations: Permutations | None = None  # where several were run
+    explored: Explored | None = None
+    judged: Judged | None = None  # of all permutations, where the scenario asks for an oracle
+    without_fault: str = ""  # how a failed run fails without its faults `at any step`; '' where it passes
+
+    def joined(
+        self, *, failures: Iterable[Failure] = (), notes: Iterable[str] = (), remarks: Iterable[str] = ()
+    ) -> RunResult:
+        """Return a result with more failures, notes and remarks; this one does not change."""
+        return replace(
+            self,
+            failures=[*self.failures, *failures],
+            notes=[*self.notes, *notes],
+            remarks=[*self.remarks, *remarks],
+        )

@@ -39,7 +39,7 @@ def test_a_free_run_that_failed_is_pinned_to_an_order_of_steps(play: Play) -> No
     failed = play(FREE)
     assert only(failed).names == ("sold once",)
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
-    decisions = reproduce(scenario, {}, play.server, RunSettings(1), failed)
+    decisions = reproduce(scenario, {}, play.server, RunSettings(1), failed).decisions
     assert decisions is not None
     for _ in range(3):
         again = run(scenario, {}, play.server, RunSettings(1, replay=Replay(decisions)))
@@ -67,9 +67,10 @@ def test_a_failure_that_no_order_of_steps_brings_again_is_not(play: Play) -> Non
     for number, record in enumerate(failed.records):
         record.started_at = float(number)
     announced: list[str] = []
-    assert reproduce(scenario, {}, play.server, RunSettings(1), failed, lambda: announced.append("now")) is None
+    again = reproduce(scenario, {}, play.server, RunSettings(1), failed, lambda: announced.append("now"))
+    assert again.decisions is None
     assert announced == ["now"]
-    assert failed.notes[-1].endswith("there is none: run so, it does not fail")
+    assert again.notes[-1].endswith("there is none: run so, it does not fail")
 
 
 ALONE = "-- chaos:session other\nSELECT 1;\n-- chaos:check\nSELECT fail('never');\n"
@@ -107,15 +108,17 @@ def test_an_order_is_not_looked_for_where_that_takes_long_and_this_is_said(play:
     failed = play(text)
     assert only(failed).names == ("never",)
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
-    assert reproduce(scenario, {}, play.server, RunSettings(1), failed, lambda: pytest.fail("it was run again")) is None
-    assert re.fullmatch(f"no order of steps that replays it was looked for: {reason}", failed.notes[-1])
+    again = reproduce(scenario, {}, play.server, RunSettings(1), failed, lambda: pytest.fail("it was run again"))
+    assert again.decisions is None
+    assert re.fullmatch(f"no order of steps that replays it was looked for: {reason}", again.notes[-1])
 
 
 def test_short_waits_are_waited_for_again(play: Play) -> None:
     failed = play(f"-- chaos:session s\n-- chaos:delay 2ms\nSELECT pg_sleep(0.001);\n{ALONE}")
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
-    assert reproduce(scenario, {}, play.server, RunSettings(1), failed) is not None
-    assert failed.notes == []
+    again = reproduce(scenario, {}, play.server, RunSettings(1), failed)
+    assert again.decisions is not None
+    assert again.notes == ()
 
 
 def test_the_second_run_takes_no_longer_than_the_first(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,11 +130,12 @@ def test_the_second_run_takes_no_longer_than_the_first(play: Play, monkeypatch: 
     monkeypatch.setattr(module, "_LEAST_LIMIT", 0.01)
     stop = Stop()
     try:
-        assert reproduce(scenario, {}, play.server, RunSettings(1, stop=stop), failed) is None
+        again = reproduce(scenario, {}, play.server, RunSettings(1, stop=stop), failed)
+        assert again.decisions is None
         assert not stop.is_set()
     finally:
         stop.close()
-    assert re.fullmatch(r".*; not found within the time of the run, \d+\.\d s", failed.notes[-1])
+    assert re.fullmatch(r".*; not found within the time of the run, \d+\.\d s", again.notes[-1])
 
 
 def test_a_stop_ends_the_second_run_too(play: Play) -> None:
@@ -144,6 +148,6 @@ def test_a_stop_ends_the_second_run_too(play: Play) -> None:
     stop = Stop()
     try:
         # it is run again, and then the user has had enough
-        assert reproduce(scenario, {}, play.server, RunSettings(1, stop=stop), failed, stop.set) is None
+        assert reproduce(scenario, {}, play.server, RunSettings(1, stop=stop), failed, stop.set).decisions is None
     finally:
         stop.close()

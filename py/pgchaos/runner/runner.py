@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -231,14 +232,13 @@ class Runner:
         try:
             result = run(scenario, job.variables, self.server, settings)
             if mutant is None and self._may_be_pinned(scenario, job, result):
-                decisions = None
-                # what failed is told, whatever becomes of the second run
+                # the failure is reported, whatever becomes of the second run
                 with suppress(ServerError):
                     variables = {**job.variables, **result.values}
-                    decisions = reproduce(
+                    again = reproduce(
                         scenario, variables, self.server, settings, result, lambda: self._live.say(name, PINNING)
                     )
-                result.decisions = decisions or result.decisions
+                    result = replace(result.joined(notes=again.notes), decisions=again.decisions or result.decisions)
             if stop is None or not stop.is_set():
                 # what the user stops stays, to be told of
                 self._progress.pop(id(progress), None)
@@ -250,7 +250,7 @@ class Runner:
         finally:
             self._live.end(name)
         if settings.suite is not None:
-            self._kept.ran(result, before)
+            result = result.joined(notes=self._kept.ran(result, before))
         self._ran = self._ran or not result.skipped
         return Done(scenario, mutant, result)
 

@@ -57,19 +57,24 @@ class OneDatabase:
             return Contents.NOTHING
         return Contents.TOOLKIT if Contents.TOOLKIT in found else Contents.PGTAP
 
-    def ran(self, result: RunResult, others: int) -> None:
-        """Take note of a file that was run; after the last the database goes.
+    def ran(self, result: RunResult, others: int) -> list[str]:
+        """Note that a file was run; the database is removed after the last.
 
         Args:
-            result: takes notes.
+            result: of the file.
             others: files that had run before it.
+
+        Returns:
+            Notes for its report.
         """
+        notes = []
         if result.failures and others:
             files = "1 file" if others == 1 else f"{others} files"
-            result.notes.append(f"{files} had run before it in the same database (--chaos-pgtap-keep): name them too")
+            notes.append(f"{files} had run before it in the same database (--chaos-pgtap-keep): name them too")
         self._to_run -= 1
         if self._to_run <= 0:
-            result.notes += self.close()
+            notes += self.close()
+        return notes
 
     def close(self) -> list[str]:
         """Remove what the files have left on the server, and give the database back; doing so again does nothing.

@@ -1,6 +1,6 @@
-"""Draws the values of `given` and shrinks those that fail, by hypothesis.
+"""Draws the values of `given`, and shrinks those that fail, by hypothesis.
 
-The one place that speaks to hypothesis, by its public API.
+The only module that uses hypothesis, by its public API.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Values = Mapping[str, str]
 
 
 class _Found(Exception):
-    """Values that fail."""
+    """Values fail."""
 
 
 def draw(
@@ -32,7 +32,19 @@ def draw(
     examples: int | None = None,
     exactly: bool = False,
 ) -> Values | None:
-    """Look for values that fail, and for the smallest of these."""
+    """Find the smallest values that fail.
+
+    Args:
+        givens: what to draw.
+        fails: whether values fail; it must always answer the same for the same values.
+        seed: of hypothesis.
+        key: of its database, where it stores values that failed; '' to store none.
+        examples: values to try at most; None for the number in the profile of hypothesis.
+        exactly: the user has given the number, whatever the profile says.
+
+    Returns:
+        The smallest values found that fail, or None.
+    """
     failing: list[Values] = []
 
     def trial(values: Values) -> None:
@@ -66,25 +78,18 @@ def draw(
 
 
 def database_of(key: str) -> ExampleDatabase | None:
-    """Give the part of hypothesis's database that is one scenario's.
-
-    Args:
-        key: of the scenario and its content; '' for none.
-
-    Returns:
-        It; None where the profile keeps nothing, or there is no key.
-    """
+    """Return one scenario's part of hypothesis's database; None without a key, or where the profile stores nothing."""
     base = hypothesis.settings().database
     return _OneOf(base, key) if key and base is not None else None
 
 
 def most() -> int:
-    """Tell how many values the profile of hypothesis has drawn at most."""
+    """Return how many values the profile of hypothesis draws at most."""
     return int(hypothesis.settings().max_examples)
 
 
 class _OneOf(ExampleDatabase):
-    """The part of a database that is one scenario's: hypothesis itself would take one function for one test."""
+    """One scenario's part of a database: hypothesis itself would take one function for one test."""
 
     def __init__(self, base: ExampleDatabase, key: str) -> None:
         super().__init__()
@@ -101,7 +106,7 @@ class _OneOf(ExampleDatabase):
 
 
 def _strategy(given: Given) -> st.SearchStrategy[str]:
-    """Make what draws values as psql would be given them: as text."""
+    """Make a strategy for values as psql takes them: text."""
     low, high = given.low, given.high
     if given.kind == "integer":
         return st.integers(int(low or 0), int(high or 0)).map(str)
@@ -130,6 +135,6 @@ def _number(value: float) -> str:
 
 
 def _array(values: Sequence[str]) -> str:
-    """Write an array as PostgreSQL reads it (PostgreSQL docs, "Arrays", Array Input and Output Syntax)."""
+    """Write an array literal (PostgreSQL docs, "Arrays", Array Input and Output Syntax)."""
     quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
     return "{" + ",".join(quoted) + "}"

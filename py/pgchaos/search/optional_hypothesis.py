@@ -1,26 +1,26 @@
-"""hypothesis, which a project may do without: importing it is tried once, and every thread knows what came of it."""
+"""hypothesis, which a project may do without: it is imported once, and every thread knows the outcome."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 NOT_INSTALLED = "hypothesis, which is not installed: pip install 'pgchaos[chaos]'"
 
 
-@lru_cache(maxsize=1)
+@cache  # a failed import is not tried again: it would take its time in each scenario
 def no_hypothesis() -> str:
-    """Import hypothesis and what draws values by it, the first time in the main thread.
+    """Import hypothesis and the module that uses it, the first time in the main thread.
 
     Returns:
-        '' where it is there; else `NOT_INSTALLED`, or what is wrong with it.
+        '' where that succeeds; else `NOT_INSTALLED`, or the error.
     """
     try:
-        import pgchaos.search.given  # noqa: F401 it is the one place that imports hypothesis
+        import pgchaos.search.given  # noqa: F401 it is the one module that imports hypothesis
     except ModuleNotFoundError as error:
         if error.name == "hypothesis":
             return NOT_INSTALLED
         return _broken(error)
-    except Exception as error:  # of any kind: only what draws values fails for it
+    except Exception as error:  # of any kind: only scenarios that draw values fail for it
         return _broken(error)
     return ""
 

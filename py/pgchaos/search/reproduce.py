@@ -1,4 +1,4 @@
-"""Turns a free run that failed into an order of its steps, where that fails too."""
+"""Makes a failed run again in another form: a free run by an order of its steps, a run without its fault."""
 
 from __future__ import annotations
 
@@ -7,31 +7,36 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Timer
+from typing import NamedTuple
 
 from pgchaos.engine.run_settings import RunSettings, uncounted
 from pgchaos.engine.stop import Stop
 from pgchaos.language.model import Scenario
+from pgchaos.language.search_choices import without_faults
 from pgchaos.results import Record, RunResult
 from pgchaos.schedule.scheduler import Replay
 from pgchaos.schedule.wait_rules import Actor
-from pgchaos.search.merge import key_of
+from pgchaos.search.merge import failure_key
 from pgchaos.search.run_factory import RunFactory
 from pgchaos.server import Server
 
-_LONG = 10.0
-"""Seconds of a run that its time-out ended which are not spent once more."""
-_LEAST_LIMIT = 2.0
-"""Seconds that the second run may take in any case: one step at a time takes longer than all at once."""
-_MOST_STEPS = 1_000
-"""Steps that are run one at a time only to get a token."""
-_MOST_WAITED = 0.5
-"""Seconds of waits that are waited for once more."""
+_LONG = 10.0  # seconds of a run ended by its time-out, which are not spent again
+_LEAST_LIMIT = 2.0  # seconds that the second run may take in any case: one step at a time takes longer than all at once
+_MOST_STEPS = 1_000  # that are run one at a time only for a token
+_MOST_WAITED = 0.5  # seconds of waits that are waited for again
+# waits within a statement for another session: none comes while one step is run at a time
 _FOR_OTHERS = re.compile(r"\bchaos\s*\.\s*(?:barrier|wait_for|wait_blocked)(?=\s*\()", re.IGNORECASE)
-"""What waits in a statement until another session comes: while one step is run at a time, none does."""
+# waits for a time, in a statement or as a directive
 _FOR_A_TIME = re.compile(
     r"\b(?:chaos\s*\.\s*(?:delay|jitter)|pg_sleep(?:_for|_until)?)(?=\s*\()|(?<=^-- )(?:delay|jitter)\b", re.IGNORECASE
 )
-"""What waits for a time, in a statement or as a directive."""
+
+
+class Reproduction(NamedTuple):
+    """Whether a free run can be replayed."""
+
+    decisions: tuple[int, ...] | None = None  # by the numbers of the connections; None where it does not fail again
+    notes: tuple[str, ...] = ()  # for the report of the failed run: why there is no order of its steps
 
 
 def reproduce(
@@ -41,49 +46,76 @@ def reproduce(
     settings: RunSettings,
     failed: RunResult,
     announce: Callable[[], None] = lambda: None,
-) -> tuple[int, ...] | None:
+) -> Reproduction:
     """Try whether the order in which a free run's steps began makes it fail again, one step at a time.
 
     It takes no longer than the run did, but may take `_LEAST_LIMIT`.
 
     Args:
         scenario: that was run.
-        variables: of its matrix.
+        variables: of its matrix, and drawn for it.
         server: that it ran on.
         settings: how it was run.
-        failed: what it left behind; its notes are told where this is left out, and what came of it.
+        failed: its result.
         announce: called before it is run again.
-
-    Returns:
-        The decisions that do, by the numbers of the connections; None where it does not fail so again.
     """
     begun = _begun(failed.records)
     if len(set(begun)) < 2:
-        return None
-    reason = _left_out(scenario, failed, len(begun))
+        return Reproduction()
+    reason = _reason_against(scenario, failed, len(begun))
     if reason:
-        failed.notes.append(f"no order of steps that replays it was looked for: {reason}")
-        return None
+        return Reproduction(notes=(f"no order of steps that replays it was looked for: {reason}",))
     announce()
     limit = max(failed.duration, _LEAST_LIMIT)
     with _limited(settings, limit) as limited:
-        single = RunFactory(scenario, variables, server, limited)
-        again = single.once(Replay(begun, single.actors, lenient=True))
+        factory = RunFactory(scenario, variables, server, limited)
+        again = factory.once(Replay(begun, factory.actors, lenient=True))
         late = limited.stop is not None and limited.stop.is_set()
-    if single.outside or (settings.stop is not None and settings.stop.is_set()):
-        # it changed what the run before was judged without; the token is only a help
-        return None
-    if not (late or set(map(key_of, failed.failures)).isdisjoint(map(key_of, again.failures))):
-        return again.decisions
-    came = f"not found within the time of the run, {limit:.1f} s" if late else "there is none: run so, it does not fail"
-    failed.notes.append(
-        "an order of steps that replays it was looked for, by its steps one at a time in the order in which they"
-        f" began; {came}"
+    if factory.outside or (settings.stop is not None and settings.stop.is_set()):
+        # it changed what the failed run did not have; the token is only a help
+        return Reproduction()
+    if not (late or _keys(failed).isdisjoint(_keys(again))):
+        return Reproduction(again.decisions)
+    found = (
+        f"not found within the time of the run, {limit:.1f} s" if late else "there is none: run so, it does not fail"
     )
-    return None
+    note = (
+        "an order of steps that replays it was looked for, by its steps one at a time in the order in which they"
+        f" began; {found}"
+    )
+    return Reproduction(notes=(note,))
 
 
-def _left_out(scenario: Scenario, failed: RunResult, steps: int) -> str:
+def retry_without_fault(factory: RunFactory, failed: RunResult) -> str:
+    """Make a failed run again without its faults `at any step`, with the other values and the order of steps the same.
+
+    Args:
+        factory: made the run.
+        failed: its result.
+
+    Returns:
+        How the scenario fails without the fault; '' where it passes, or where the run had no such fault.
+    """
+    values = without_faults(failed.values)
+    if values == failed.values:
+        return ""
+    # with an oracle of its own: the search's oracle does not judge this run
+    again = factory.seeded(factory.settings.seed)
+    again.settings = replace(again.settings, ran=uncounted)
+    again.values = values
+    result = again.once(again.following(failed.decisions, lenient=True) if failed.decisions else None)
+    if again.stopped() or not result.failures:
+        return ""
+    if _keys(failed).isdisjoint(_keys(result)):
+        return f"fails without the fault too, in another way: {result.failures[0].text}"
+    return "fails without the fault too"
+
+
+def _keys(result: RunResult) -> set[tuple[str, tuple[str, ...], str]]:
+    return set(map(failure_key, result.failures))
+
+
+def _reason_against(scenario: Scenario, failed: RunResult, steps: int) -> str:
     """Say why a run is not made again one step at a time, or ''."""
     beside = next((session for session in scenario.sessions if session.repeat_while), None)
     if beside is not None:
@@ -95,17 +127,17 @@ def _left_out(scenario: Scenario, failed: RunResult, steps: int) -> str:
         return f"the time-out ended the run, after {failed.duration:.1f} s"
     if steps > _MOST_STEPS:
         return f"it has {steps:,} steps, and at most {_MOST_STEPS:,} are run one at a time"
-    for record, what in _that_wait(failed, _FOR_OTHERS):
+    for record, what in _waits_in(failed, _FOR_OTHERS):
         return f"{what} in line {record.place.line} would wait for a session that does nothing meanwhile"
-    waits = [(_took(record), record.place.line, what) for record, what in _that_wait(failed, _FOR_A_TIME)]
+    waits = [(_seconds(record), record.place.line, what) for record, what in _waits_in(failed, _FOR_A_TIME)]
     if sum(seconds for seconds, *_ in waits) <= _MOST_WAITED:
         return ""
     seconds, line, what = max(waits)
     return f"it would wait again, {seconds:.1f} s for {what} in line {line} alone"
 
 
-def _that_wait(failed: RunResult, form: re.Pattern[str]) -> Iterator[tuple[Record, str]]:
-    """List what was sent or done that waits, each with the words that say so."""
+def _waits_in(failed: RunResult, form: re.Pattern[str]) -> Iterator[tuple[Record, str]]:
+    """List the statements and acts that wait, each with the words that show it."""
     for record in (*failed.records, *failed.acts):
         found = form.search(record.statement) if record.started_at is not None else None
         if found:
@@ -114,7 +146,7 @@ def _that_wait(failed: RunResult, form: re.Pattern[str]) -> Iterator[tuple[Recor
 
 @contextmanager
 def _limited(settings: RunSettings, seconds: float) -> Iterator[RunSettings]:
-    """Give settings of a run that is stopped after some time, and with all others where these are stopped."""
+    """Copy the settings for a run that is stopped after some time, or with the others."""
     stop, outer = Stop(), settings.stop
     stop_it = stop.set
     timer = Timer(seconds, stop_it)
@@ -132,12 +164,12 @@ def _limited(settings: RunSettings, seconds: float) -> Iterator[RunSettings]:
         stop.close()
 
 
-def _took(record: Record) -> float:
+def _seconds(record: Record) -> float:
     return 0.0 if record.started_at is None or record.ended_at is None else record.ended_at - record.started_at
 
 
 def _begun(records: list[Record]) -> list[Actor]:
-    """List the connections in the order in which their steps began; a retry belongs to the step that failed."""
+    """List the connections in the order in which their steps began; a retry belongs to the failed step."""
     seen = set()
     begun = []
     sent = [record for record in records if record.started_at is not None]

@@ -1,4 +1,4 @@
-"""One run of an item after the other, and what they have in common: the values, the place, the oracle, the counts."""
+"""Makes the runs of one item, with what they share: the values, the database, the oracle, the counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pgchaos.schedule.commutation import commuting, difference
 from pgchaos.schedule.permutations import actors, taken
 from pgchaos.schedule.scheduler import Replay, Scheduler
 from pgchaos.schedule.wait_rules import Actor
-from pgchaos.search.merge import key_of
+from pgchaos.search.merge import failure_key
 from pgchaos.server import Server
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from pgchaos.schedule.footprint import Dependence
     from pgchaos.search.serial_oracle import Oracle
 
-_LOOKS_GROW = 10
-"""Times as many runs as at the last look at definitions until there is another; the last is at the end."""
+_LOOKS_GROW = 10  # definitions are compared after 1, 10, 100 … runs, and at the end
 
 
 class RunFactory:
@@ -45,96 +44,86 @@ class RunFactory:
         self.scenario, self.matrix, self.server, self.settings = scenario, variables, server, settings
         self.actors = actors(scenario.sessions)
         self.drawn = drawn_variables(scenario, variables)
-        self.values: Mapping[str, str] = {}
-        """That were drawn for the next run."""
-        self.lend: Lend | None = None
-        """Lends the place for all of them; None to ask the server for one each time."""
+        self.values: Mapping[str, str] = {}  # drawn for the next run
+        self.lend: Lend | None = None  # provides one database for all runs; None: the server does for each
         self.look: Look | None = None
-        self.dependence: Dependence | None = None
-        """Tells which steps touch no common table, where that is known."""
+        self.dependence: Dependence | None = None  # of the steps, where it is known
+        # names definitions that have changed outside the schemas of runs; None where that does not matter
         self.changed: Callable[[], list[str]] | None = None
-        """Names definitions that have changed outside the schemas of runs; None where nobody needs to know."""
+        # what a run has changed outside its schema: then none of these runs counts, and there are no more
         self.outside: tuple[str, ...] = ()
-        """What a run has changed outside its schema: then none of these runs counts, and there are no more."""
+        # chosen faults that were delivered in a run, and why others were not
         self.struck: set[str] = set()
         self.passed_by: dict[str, list[str]] = {}
-        """The chosen faults that were delivered in one of the runs, and why others were not."""
-        self.evaluated: set[Evaluated] = set()
-        """The assertions that were evaluated in one of the runs."""
-        self.silent = False
-        """One of the runs failed on a server that did not answer."""
-        self.complete = False
-        """One of the runs came to its end."""
+        self.evaluated: set[Evaluated] = set()  # assertions, in any run
+        self.silent = False  # a run failed on a server that did not answer
+        self.complete = False  # a run reached its end
         self.oracle: Oracle | None = None
         self._made, self._look_at = 0, 1
         if scenario.oracle is not None:
-            # what takes long to load is loaded by those who need it, here and elsewhere
+            # it takes long to import
             from pgchaos.search.serial_oracle import Oracle
 
             self.oracle = Oracle(scenario, server, settings)
 
     def seeded(self, seed: int) -> RunFactory:
-        """Make runs of the same with another seed, as if none had been made.
-
-        Args:
-            seed: of delays, and of what is drawn by chance.
-        """
-        single = RunFactory(self.scenario, self.matrix, self.server, replace(self.settings, seed=seed))
-        single.lend = self.lend
-        return single
+        """Make runs of the same item with another seed, as if none had been made."""
+        factory = RunFactory(self.scenario, self.matrix, self.server, replace(self.settings, seed=seed))
+        factory.lend = self.lend
+        return factory
 
     def following(self, decisions: Iterable[int], *, lenient: bool = False) -> Replay:
-        """Make an order of decisions."""
+        """Make a scheduler of decisions by number; `lenient`: skip those that cannot be followed."""
         return Replay([self.actors[number] for number in decisions], self.actors, lenient=lenient)
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the next run is made with."""
+        """The variables of the next run."""
         return {**self.matrix, **self.values}
 
     def stopped(self) -> bool:
-        """Say whether the user has had enough, the server answers no more, or what was run does not count."""
+        """Whether to make no more runs: the user stopped, the server does not answer, or the runs do not count."""
         return bool(self.outside) or self.silent or self._stopped_by_user()
 
     def _stopped_by_user(self) -> bool:
         return self.settings.stop is not None and self.settings.stop.is_set()
 
     def once(self, order: Scheduler | None) -> RunResult:
-        """Make one run, judged by the oracle where there is one.
-
-        Args:
-            order: of its steps; None to let the sessions go freely.
-        """
+        """Make one run, judged by the oracle where there is one; None for a free run."""
         if self.oracle is not None:
             result = self.oracle.run(self.variables, order, self.lend, self.look)
         else:
             result = self._run(order, self.look)
-        result.values = self.values
+        result = replace(result, values=self.values, decisions=self._decisions(result, order))
+        self._count(result)
+        most = self._most()
+        if self.lend is not None or self._made > 1:
+            self.settings.progress(self._made, most)
+        if not self._stopped_by_user():
+            self.settings.ran(result, most)
+        return result
+
+    def _decisions(self, result: RunResult, order: Scheduler | None) -> tuple[int, ...] | None:
+        if order is not None:
+            return tuple(self.actors.index(Actor(step.session, step.worker)) for step in result.order)
+        return () if self.values else None
+
+    def _count(self, result: RunResult) -> None:
         self.struck |= result.struck
         self.evaluated |= result.evaluated
         self.complete = self.complete or result.complete
-        # where it failed there is something to tell of, and the search may end
+        # a silent server where nothing failed has answered in the end
         self.silent = self.silent or (result.silent and bool(result.failures))
-        for choice, why in result.passed_by.items():
-            self.passed_by.setdefault(choice, []).extend(why)
+        for choice, reasons in result.passed_by.items():
+            self.passed_by.setdefault(choice, []).extend(reasons)
         self._made += 1
         self.outside = self.outside or result.outside or (self.oracle.outside if self.oracle is not None else ())
         if self._made == self._look_at:
             self._look_at *= _LOOKS_GROW
             self.look_outside()
-        most = self._most()
-        if self.lend is not None or self._made > 1:
-            self.settings.progress(self._made, most)
-        if order is not None:
-            result.decisions = tuple(self.actors.index(Actor(step.session, step.worker)) for step in result.order)
-        elif self.values:
-            result.decisions = ()
-        if not self._stopped_by_user():
-            self.settings.ran(result, most)
-        return result
 
     def look_outside(self) -> None:
-        """See whether definitions have changed outside the schemas of runs, where these have one database."""
+        """Check whether definitions have changed outside the schemas of runs, where these share a database."""
         if self.changed is not None and not (self.outside or self.silent):
             self.outside = tuple(self.changed())
 
@@ -144,7 +133,7 @@ class RunFactory:
         return result
 
     def _most(self) -> int:
-        """Tell how many runs a search may make, without those that make a failure easier to read."""
+        """Return how many runs a search may make, without those that make a failure easier to read."""
         schedule = self.scenario.schedule
         limit = schedule.limit or MOST
         if schedule.kind == "all":
@@ -161,31 +150,43 @@ class RunFactory:
     # the same twice
 
     def checked(self, order: Replay | Pct) -> RunResult:
-        """Make one run and, where that is asked for, another that must come to the same."""
+        """Make one run and, with --chaos-selfcheck, others that must do the same."""
         result = self.once(order)
-        if self.settings.selfcheck:
-            self.compare(result, Replay(taken(order.trace), self.actors))
-            self._compare_swapped(result, order)
-        return result
+        if not self.settings.selfcheck:
+            return result
+        found = self.compare(result, Replay(taken(order.trace), self.actors))
+        if not (found or result.failures):
+            found = self._compare_swapped(result, order)
+        return result.joined(failures=found)
 
-    def compare(self, first: RunResult, order: Scheduler, how: str = "by the same schedule") -> None:
-        """Make a run that shall go the same way, and say in the first where it went another."""
+    def compare(self, first: RunResult, order: Scheduler, how: str = "by the same schedule") -> list[Failure]:
+        """Make a run that must do the same as the first.
+
+        Args:
+            first: the result of the first.
+            order: of the steps of the second.
+            how: the second is made, in words.
+
+        Returns:
+            A failure where they differ.
+        """
         second = self._run(order)
         found = difference(first.records, second.records, how)
-        if found is None and {*map(key_of, first.failures)} != {*map(key_of, second.failures)}:
+        if found is None and {*map(failure_key, first.failures)} != {*map(failure_key, second.failures)}:
             failed = first.failures or second.failures
             found = f"not deterministic: {failed[0].text}; but not so, {how}", failed[0].place
-        if found is not None:
-            first.failures.append(Failure("error", (), *found))
+        return [] if found is None else [Failure("error", (), *found)]
 
-    def _compare_swapped(self, first: RunResult, order: Replay | Pct) -> None:
-        """Have two steps change places that are taken for independent, and say where that made a difference."""
-        if self.dependence is None or first.failures:
-            return
+    def _compare_swapped(self, first: RunResult, order: Replay | Pct) -> list[Failure]:
+        """Swap two steps that are taken for independent; a failure says where that made a difference."""
+        if self.dependence is None:
+            return []
         at = commuting(order.trace, self.dependence, random.Random(f"swapped/{self.settings.seed}/{self._made}"))
         if at is None:
-            return
-        went = list(taken(order.trace))
-        went[at], went[at + 1] = went[at + 1], went[at]
+            return []
+        swapped = list(taken(order.trace))
+        swapped[at], swapped[at + 1] = swapped[at + 1], swapped[at]
         one, other = (f"{step.session}[{step.worker}].{step.step}" for step in first.order[at : at + 2])
-        self.compare(first, Replay(went, self.actors), f"with {one} and {other} swapped, which touch no common table")
+        return self.compare(
+            first, Replay(swapped, self.actors), f"with {one} and {other} swapped, which touch no common table"
+        )

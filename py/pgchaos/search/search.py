@@ -1,4 +1,4 @@
-"""Runs many interleavings of one scenario, until one fails; then makes that one easy to read."""
+"""Runs many interleavings of one scenario until one fails; then makes that one easy to read."""
 
 from __future__ import annotations
 
@@ -11,24 +11,22 @@ from pgchaos.schedule.permutations import Frontier, taken
 from pgchaos.schedule.scheduler import Replay
 from pgchaos.schedule.shrink import Taken, easier, weight
 from pgchaos.schedule.wait_rules import Actor
-from pgchaos.search.merge import ResultMerger, key_of
+from pgchaos.search.merge import ResultMerger, failure_key
 
-_SHRINKING = 200
-"""Runs that may be spent on making a failure easier to read."""
-_ENDLESS = ("timeout", "wait")
-"""Failures of which each further one could take as long."""
+_SHRINKING = 200  # runs at most to make a failure easier to read
+_ENDLESS = ("timeout", "wait")  # each further failure of these kinds could take as long
 
 Once = Callable[[Replay | Pct], RunResult]
 
 
-class Searching:
+class InterleavingSearch:
     """Searches among the interleavings of a scenario.
 
     Args:
         once: runs one.
-        actors: all connections in order of the file.
-        found: says of a result whether it is what is searched for.
-        stopped: says whether the search shall end.
+        actors: all connections in file order.
+        found: whether a result is what the search looks for.
+        stopped: whether the search shall end.
     """
 
     def __init__(
@@ -40,47 +38,39 @@ class Searching:
     ) -> None:
         self._once, self._actors, self._found, self._stopped = once, actors, found, stopped
 
-    def all(self, limit: int) -> RunResult:
-        """Run all interleavings, also after one has failed.
-
-        Args:
-            limit: runs at most.
-
-        Returns:
-            What they come to.
-        """
-        frontier, gathering = Frontier(most=limit + 1), ResultMerger()
-        while gathering.count < limit and not self._over(gathering) and (prefix := frontier.take()) is not None:
+    def run_all(self, limit: int) -> RunResult:
+        """Run all interleavings up to a limit, also after one has failed."""
+        frontier, merger = Frontier(most=limit + 1), ResultMerger()
+        while merger.count < limit and not self._is_over(merger) and (prefix := frontier.take()) is not None:
             order = Replay(prefix, self._actors)
-            gathering.add(self._once(order))
+            merger.add(self._once(order))
             frontier.learn(order.trace)
-        return gathering.result(exhausted=not frontier.more)
+        return merger.result(exhausted=not frontier.more)
 
     def explore(self, search: Explore) -> RunResult:
-        """Run what a search asks for, until one run fails."""
-        gathering, found = ResultMerger(), None
-        while found is None and not self._over(gathering) and (order := search.take()) is not None:
+        """Run the interleavings that a search chooses, until one run fails; report that in its easiest form."""
+        merger, found = ResultMerger(), None
+        while found is None and not self._is_over(merger) and (order := search.take()) is not None:
             result = self._once(order)
             search.learn(order)
-            gathering.add(result)
+            merger.add(result)
             if self._found(result):
-                found = self.shrunk(taken(order.trace), result)
+                found = self.shrink(taken(order.trace), result)
         explored = search.explored()
-        result = gathering.result(exhausted=explored.exhausted, best=found)
-        result.explored = replace(explored, found=found is not None)
-        return result
+        result = merger.result(exhausted=explored.exhausted, best=found)
+        return replace(result, explored=replace(explored, found=found is not None))
 
-    def shrunk(self, failing: Taken, result: RunResult) -> RunResult:
-        """Find the easiest interleaving that fails as one does.
+    def shrink(self, failing: Taken, result: RunResult) -> RunResult:
+        """Find the easiest interleaving with the same failure.
 
         Args:
-            failing: who went on at each decision of it.
-            result: what it left behind.
+            failing: the connection at each decision of a failed run.
+            result: its result.
 
         Returns:
-            What the easiest one left behind.
+            The result of the easiest one.
         """
-        names = {key_of(failure) for failure in result.failures}
+        keys = {failure_key(failure) for failure in result.failures}
         tried, left = {failing}, _SHRINKING
         while left and not self._stopped():
             candidate = next((one for one in easier(failing, self._actors) if one not in tried), None)
@@ -90,12 +80,12 @@ class Searching:
             left -= 1
             order = Replay(candidate, self._actors, lenient=True)
             again = self._once(order)
-            went = taken(order.trace)
-            tried.add(went)
-            same = names.intersection(map(key_of, again.failures))
-            if same and self._found(again) and weight(went, self._actors) < weight(failing, self._actors):
-                failing, result = went, again
+            actual = taken(order.trace)
+            tried.add(actual)
+            same = keys.intersection(map(failure_key, again.failures))
+            if same and self._found(again) and weight(actual, self._actors) < weight(failing, self._actors):
+                failing, result = actual, again
         return result
 
-    def _over(self, gathering: ResultMerger) -> bool:
-        return self._stopped() or gathering.has_failed_by(_ENDLESS)
+    def _is_over(self, merger: ResultMerger) -> bool:
+        return self._stopped() or merger.has_failed_by(_ENDLESS)

@@ -1,9 +1,10 @@
-"""Runs a scenario by its schedule: freely, in one order of steps, or in many; with values that are drawn, or none."""
+"""Runs a scenario by its schedule: freely, in one order of steps, or in many; with drawn values, or none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgchaos import clock
@@ -21,17 +22,17 @@ from pgchaos.results import Failure, RunResult
 from pgchaos.schedule.scheduler import ListedOrder
 from pgchaos.schedule.token import Token
 from pgchaos.schedule.wait_rules import Actor
-from pgchaos.search.kept_failures import Kept
+from pgchaos.search.failure_database import FailureDatabase
 from pgchaos.search.optional_hypothesis import NOT_INSTALLED, no_hypothesis
+from pgchaos.search.reproduce import retry_without_fault
 from pgchaos.search.run_factory import RunFactory
-from pgchaos.search.without_fault import tried_without_fault
 from pgchaos.server import Server
 
 if TYPE_CHECKING:
     from pgchaos.engine.run import Look
     from pgchaos.schedule.explore import Explore
     from pgchaos.search.inner_effects import Inside
-    from pgchaos.search.search import Searching
+    from pgchaos.search.search import InterleavingSearch
 
 
 def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settings: RunSettings) -> RunResult:
@@ -39,52 +40,58 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
 
     Args:
         scenario: what to run.
-        variables: the values of its matrix for this item.
+        variables: the matrix values of this item.
         server: where.
         settings: how.
 
     Returns:
-        All that it brought; of several permutations what `Gathering` makes of them. Failures of the scenario are in
-        it, never raised.
+        The result; of several permutations, as ResultMerger joins them. Failures of the scenario are in it, and never
+        raised.
 
     Raises:
         pgchaos.server.ServerError: there is no server, or no database to work in.
     """
-    result = RunResult(settings.seed, started_at=clock.now(), server=server.banner)
-    if scenario.unsupported:
-        result.failures += [Failure("error", (), problem.text, problem.place) for problem in scenario.unsupported]
-        return result
-    missing = server.own_missing if scenario.sandbox == "server" else server.missing
-    result.skipped = "; ".join(filter(None, map(missing, (*scenario.requires, *_harm(scenario)))))
-    if drawn_variables(scenario, variables) and (reason := no_hypothesis()):
-        text = f"`given` draws values by {reason}"
-        if reason == NOT_INSTALLED:
-            result.skipped = text
-        elif not result.skipped:
-            result.failures.append(Failure("error", (), text))
-    if not (result.skipped or result.failures) and (refusal := too_many(scenario, variables, server)) is not None:
-        result.failures.append(refusal)
+    result = _checked_before(scenario, variables, server, settings)
     if result.skipped or result.failures:
         return result
     runs = _Runs(RunFactory(scenario, variables, server, settings))
-    result = runs.go()
+    result = runs.run()
     if runs.outside and server.in_place:
-        result.failures.append(Failure("error", (), told_in_place(runs.outside), scenario.schedule.place))
+        failure = Failure("error", (), told_in_place(runs.outside), scenario.schedule.place)
+        result = result.joined(failures=[failure])
     elif runs.outside and not (settings.stop is not None and settings.stop.is_set()):
-        # from the beginning: what came of it may be due to what runs found of others
-        outside = runs.outside
-        single = RunFactory(scenario, variables, server, settings)
-        single.lend = lambda: server.rehearsal(scenario.extensions)
-        runs = _Runs(single)
-        result = runs.go()
-        result.remarks.append(f"{scenario.shown}: {told(outside)}")
-    result.failures += runs.never_run(result)
-    result.judged = runs.oracle.judged if runs.oracle is not None else None
-    return result
+        # from the beginning, each run in a new database: the result may be due to what runs found of earlier ones
+        remark = f"{scenario.shown}: {told(runs.outside)}"
+        factory = RunFactory(scenario, variables, server, settings)
+        factory.lend = lambda: server.rehearsal(scenario.extensions)
+        runs = _Runs(factory)
+        result = runs.run().joined(remarks=[remark])
+    failures, remarks = runs.not_evaluated(result)
+    judged = runs.oracle.judged if runs.oracle is not None else None
+    return replace(result.joined(failures=failures, remarks=remarks), judged=judged)
 
 
-def _harm(scenario: Scenario) -> Iterator[Requirement]:
-    """Tell what it takes that a scenario harms the common server, where it does."""
+def _checked_before(
+    scenario: Scenario, variables: Mapping[str, str], server: Server, settings: RunSettings
+) -> RunResult:
+    """Check what is known before the first run: the result has a reason to skip, a failure, or neither."""
+    result = RunResult(settings.seed, started_at=clock.now(), server=server.banner)
+    if scenario.unsupported:
+        return result.joined(failures=[Failure("error", (), one.text, one.place) for one in scenario.unsupported])
+    missing = server.own_missing if scenario.sandbox == "server" else server.missing
+    skipped = "; ".join(filter(None, map(missing, (*scenario.requires, *_harms_server(scenario)))))
+    if drawn_variables(scenario, variables) and (reason := no_hypothesis()):
+        text = f"`given` draws values by {reason}"
+        if reason != NOT_INSTALLED and not skipped:
+            return result.joined(failures=[Failure("error", (), text)])
+        skipped = text if reason == NOT_INSTALLED else skipped
+    if not skipped and (refusal := too_many(scenario, variables, server)) is not None:
+        return result.joined(failures=[refusal])
+    return replace(result, skipped=skipped)
+
+
+def _harms_server(scenario: Scenario) -> Iterator[Requirement]:
+    """Require a server of our own where a fault harms the common one."""
     if scenario.sandbox == "server":
         return
     for session in scenario.sessions:
@@ -95,118 +102,116 @@ def _harm(scenario: Scenario) -> Iterator[Requirement]:
 
 
 class _Runs:
-    """The runs of one item.
+    """The runs of one item."""
 
-    Args:
-        single: makes one.
-    """
-
-    def __init__(self, single: RunFactory) -> None:
-        self._single = single
-        self._scenario, self._settings = single.scenario, single.settings
-        self.oracle = single.oracle
-        """Of the run that is told of."""
+    def __init__(self, factory: RunFactory) -> None:
+        self._factory = factory
+        self._scenario, self._settings = factory.scenario, factory.settings
+        self.oracle = factory.oracle  # of the reported run
         self._inside: Inside | None = None
 
     @property
     def outside(self) -> tuple[str, ...]:
         """What a run has changed outside its schema: then the result does not count."""
-        return self._single.outside
+        return self._factory.outside
 
-    def go(self) -> RunResult:
-        replay = self._settings.replay
-        if replay is not None:
-            return self.replayed(replay)
-        shelf = Kept(self._settings.key) if self._scenario.schedule.kind == "explore" else Kept("")
-        with self._place():
-            result = self._from(shelf)
-            if not self._single.stopped() and self._settings.found(result):
-                result.without_fault = tried_without_fault(self._single, result)
-            self._single.look_outside()
+    def run(self) -> RunResult:
+        """Make all runs of the schedule, or the one to be replayed."""
+        if self._settings.replay is not None:
+            return self.replay(self._settings.replay)
+        key = self._settings.key if self._scenario.schedule.kind == "explore" else ""
+        with self._shared_database():
+            result = self._search(FailureDatabase(key))
+            if not self._factory.stopped() and self._settings.found(result):
+                result = replace(result, without_fault=retry_without_fault(self._factory, result))
+            self._factory.look_outside()
             if self._inside is not None and not result.failures:
-                result.remarks += self._inside.remarks()
+                result = result.joined(remarks=self._inside.remarks())
             return result
 
-    def never_run(self, result: RunResult) -> list[Failure]:
-        """Say what no run has evaluated, where all of them were made."""
+    def not_evaluated(self, result: RunResult) -> tuple[list[Failure], list[str]]:
+        """List the failures for what no run has evaluated, where all of them were made, and remarks."""
         from pgchaos.engine.not_run import not_run
 
-        single, settings = self._single, self._settings
-        if self._scenario.plain or settings.replay is not None or single.stopped() or not single.complete:
-            return []
-        if (self._scenario.schedule.kind == "explore" or single.drawn) and settings.found(result):
-            # the search ended there: others might have
-            return []
-        failures = not_run(self._scenario, single.matrix, frozenset(single.evaluated))
-        if single.oracle is not None and not result.failures:
-            place = single.oracle.place
-            failure = single.oracle.worth.failure(place)
-            failures += [failure] if failure is not None else []
-            result.remarks += [] if failure is not None else single.oracle.worth.remark(place)
-        return failures
+        factory, settings = self._factory, self._settings
+        if self._scenario.plain or settings.replay is not None or factory.stopped() or not factory.complete:
+            return [], []
+        if (self._scenario.schedule.kind == "explore" or factory.drawn) and settings.found(result):
+            # the search ended there: later runs might have
+            return [], []
+        failures = not_run(self._scenario, factory.matrix, frozenset(factory.evaluated))
+        if factory.oracle is None or result.failures:
+            return failures, []
+        failure = factory.oracle.coverage.failure(factory.oracle.place)
+        if failure is not None:
+            return [*failures, failure], []
+        return failures, factory.oracle.coverage.remark(factory.oracle.place)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        """Lend many runs one database, where the text shows that they leave nothing in it."""
-        if self._single.lend is not None:
-            yield
-            return
-        scenario, server = self._scenario, self._single.server
-        many = scenario.schedule.kind in ("all", "explore") or bool(self._single.drawn)
+    def _shared_database(self) -> Iterator[None]:
+        """Have many runs use one database, where the text shows that they leave nothing in it."""
+        factory, scenario, server = self._factory, self._scenario, self._factory.server
+        many = scenario.schedule.kind in ("all", "explore") or bool(factory.drawn)
         own = scenario.sandbox in ("database", "schema") and not scenario.alone and not server.in_place
-        fits = scenario.sandbox == "schema" or fits_schema(scenario, self._single.matrix)
-        if many and own and self._settings.replay is None and fits:
+        fits = scenario.sandbox == "schema" or fits_schema(scenario, factory.matrix)
+        if factory.lend is not None:
+            yield
+        elif many and own and self._settings.replay is None and fits:
             with server.rehearsals(scenario.extensions) as place:
                 if place.provable:
-                    self._single.lend, self._single.changed = place.lend, place.changed
+                    factory.lend, factory.changed = place.lend, place.changed
                 yield
         else:
             if many and server.in_place:
-                self._single.changed = server.contents()
+                factory.changed = server.contents()
             yield
 
-    def _from(self, shelf: Kept) -> RunResult:
-        for token in shelf.all():
-            # by the seed that it failed with: delays and what is drawn by chance are part of it
-            single = self._single.seeded(token.seed)
-            again = _Runs(single)
-            result = again.replayed(Replay(token.decisions, token.values))
-            self._single.outside = single.outside
-            if self._single.stopped():
+    def _search(self, database: FailureDatabase) -> RunResult:
+        """Replay what failed before; where that passes, search."""
+        for token in database.tokens():
+            # with its seed: delays and random choices belong to it
+            factory = self._factory.seeded(token.seed)
+            again = _Runs(factory)
+            result = again.replay(Replay(token.decisions, token.values))
+            self._factory.outside = factory.outside
+            if self._factory.stopped():
                 return result
             if self._settings.found(result):
                 self.oracle = again.oracle
-                result.notes.append("this failed before: the interleaving was kept, and not searched for again")
-                return result
-            shelf.forget(token)
-        result = self._given() if self._single.drawn else self._by_schedule()
+                return result.joined(
+                    notes=["this failed before: the interleaving was kept, and not searched for again"]
+                )
+            database.delete(token)
+        result = self._with_drawn_values() if self._factory.drawn else self._by_schedule()
         if result.decisions and self._settings.found(result):
-            shelf.keep(Token(self._settings.key, self._settings.seed, result.decisions, result.values))
+            database.save(Token(self._settings.key, self._settings.seed, result.decisions, result.values))
         return result
 
-    def replayed(self, replay: Replay) -> RunResult:
+    def replay(self, replay: Replay) -> RunResult:
         """Make one run again."""
-        numbers, everybody = replay.decisions, self._single.actors
-        self._single.values = replay.values
+        numbers, actors = replay.decisions, self._factory.actors
+        self._factory.values = replay.values
         if not numbers:
             return self._by_schedule()
-        if max(numbers) >= len(everybody):
-            result = RunResult(self._settings.seed, server=self._single.server.banner)
-            there = f"the scenario has {len(everybody)}, which count from 0"
+        if max(numbers) >= len(actors):
+            there = f"the scenario has {len(actors)}, which count from 0"
             text = f"the token names connection {max(numbers)}, and {there}: copy it whole from the report"
-            result.failures.append(Failure("error", (), text))
-            return result
-        order = self._single.following(numbers)
-        result = self._single.checked(order)
+            result = RunResult(self._settings.seed, server=self._factory.server.banner)
+            return result.joined(failures=[Failure("error", (), text)])
+        order = self._factory.following(numbers)
+        result = self._factory.checked(order)
         if order.diverged_at is not None:
-            who, at = everybody[numbers[order.diverged_at]], order.diverged_at + 1
-            result.notes.append(f"the token could not be followed: at its step {at} {who} had no step to do")
-        elif not result.failures and len(order.trace) != len(numbers):
+            actor, step = actors[numbers[order.diverged_at]], order.diverged_at + 1
+            return result.joined(
+                notes=[f"the token could not be followed: at its step {step} {actor} had no step to do"]
+            )
+        if not result.failures and len(order.trace) != len(numbers):
             # the failed run may have been cut short, so that its token is whole; one that was cut looks the same
-            result.notes.append(
+            note = (
                 f"the token says who goes on at {len(numbers)} steps, and this run had {len(order.trace)}: if the token"
                 " was not copied whole, this was another interleaving"
             )
+            return result.joined(notes=[note])
         return result
 
     # by the file's schedule
@@ -217,84 +222,84 @@ class _Runs:
             return self._exact()
         if schedule.kind == "all":
             self._look_inside(None)
-            return self._searching().all(schedule.limit or MOST)
+            return self._interleavings().run_all(schedule.limit or MOST)
         if schedule.kind == "explore":
-            return self._searching().explore(self._explore(schedule.limit or MOST))
-        return self._single.once(None)
+            return self._interleavings().explore(self._explore(schedule.limit or MOST))
+        return self._factory.once(None)
 
     def _exact(self) -> RunResult:
         steps, sessions = self._scenario.schedule.steps, self._scenario.sessions
-        result = self._single.once(ListedOrder(steps, sessions))
-        if self._settings.selfcheck:
-            self._single.compare(result, ListedOrder(steps, sessions))
-        return result
+        result = self._factory.once(ListedOrder(steps, sessions))
+        if not self._settings.selfcheck:
+            return result
+        return result.joined(failures=self._factory.compare(result, ListedOrder(steps, sessions)))
 
-    def _searching(self) -> Searching:
-        from pgchaos.search.search import Searching
+    def _interleavings(self) -> InterleavingSearch:
+        from pgchaos.search.search import InterleavingSearch
 
-        single = self._single
-        return Searching(single.checked, single.actors, self._settings.found, single.stopped)
+        factory = self._factory
+        return InterleavingSearch(factory.checked, factory.actors, self._settings.found, factory.stopped)
 
     def _look_inside(self, other: Look | None) -> None:
-        """Have the database looked at for what happens inside statements, beside another look."""
+        """Have the database examined for what happens inside statements, besides another look."""
         from pgchaos.search.inner_effects import Inside
 
         if self._inside is None:
             self._inside = Inside(self._scenario)
         self._inside.other = other
-        self._single.look = self._inside
+        self._factory.look = self._inside
 
     def _explore(self, limit: int) -> Explore:
         from pgchaos.schedule.explore import Explore
         from pgchaos.search.touched_relations import Touching
 
-        single = self._single
-        touching = Touching(self._scenario, single.variables, theirs=single.server.in_place)
+        factory = self._factory
+        touching = Touching(self._scenario, factory.variables, theirs=factory.server.in_place)
         self._look_inside(touching)
-        single.dependence = touching.dependence
+        factory.dependence = touching.dependence
         possible = interleavings(self._scenario.sessions, max(limit, COUNTED))
-        return Explore(single.actors, limit, possible, self._settings.seed, touching.dependence)
+        return Explore(factory.actors, limit, possible, self._settings.seed, touching.dependence)
 
-    # with values that are drawn
+    # with drawn values
 
-    def _given(self) -> RunResult:
-        """Draw values until some fail; then the smallest, and of these the easiest interleaving."""
-        # only here: who draws nothing needs no hypothesis
+    def _with_drawn_values(self) -> RunResult:
+        """Draw values until some fail; then find the smallest, and of these the easiest interleaving."""
+        # only here: a scenario without `given` needs no hypothesis
         from pgchaos.engine.faults.fault_counter import never_struck
         from pgchaos.search.given import draw
         from pgchaos.search.value_trials import ValueTrials, examples_of
 
-        single, schedule, settings = self._single, self._scenario.schedule, self._settings
-        examples = examples_of(schedule, single.drawn)
+        factory, schedule, settings = self._factory, self._scenario.schedule, self._settings
+        examples = examples_of(schedule, factory.drawn)
         share = (schedule.limit or MOST) // examples if examples else 0
         trials = ValueTrials(
-            lambda values, decisions: self._with(values, decisions, share),
+            lambda values, decisions: self._run_with(values, decisions, share),
             settings.found,
-            single.stopped,
+            factory.stopped,
             follows=schedule.kind in ("all", "explore"),
         )
-        seed = settings.seed if settings.draw_seed is None else settings.draw_seed
         values = draw(
-            single.drawn,
+            factory.drawn,
             trials.fails,
-            seed=seed,
+            seed=settings.seed if settings.draw_seed is None else settings.draw_seed,
             key=settings.key,
             examples=examples,
             exactly=schedule.values is not None,
         )
         result = trials.result(values)
-        if values is None and not (result.skipped or single.stopped()):
-            result.failures += never_struck(self._scenario, single.matrix, single.struck, single.passed_by)
+        if values is None and not (result.skipped or factory.stopped()):
+            result = result.joined(
+                failures=never_struck(self._scenario, factory.matrix, factory.struck, factory.passed_by)
+            )
         if values is None or not result.order or schedule.kind != "explore":
             return result
-        single.values = values
-        easiest = self._searching().shrunk(tuple(Actor(o.session, o.worker) for o in result.order), result)
-        easiest.explored, easiest.drawn, easiest.shrunk = trials.explored, result.drawn, True
-        return easiest
+        factory.values = values
+        easiest = self._interleavings().shrink(tuple(Actor(one.session, one.worker) for one in result.order), result)
+        return replace(easiest, explored=trials.explored, drawn=result.drawn, shrunk=True)
 
-    def _with(self, values: Mapping[str, str], decisions: tuple[int, ...] | None, share: int) -> RunResult:
-        """Run with values: one interleaving where it is known; else a share of those to explore, or by the schedule."""
-        self._single.values = values
+    def _run_with(self, values: Mapping[str, str], decisions: tuple[int, ...] | None, share: int) -> RunResult:
+        """Run with values: by given decisions; else a share of the interleavings to explore, or by the schedule."""
+        self._factory.values = values
         if decisions:
-            return self._single.once(self._single.following(decisions, lenient=True))
-        return self._searching().explore(self._explore(share)) if share else self._by_schedule()
+            return self._factory.once(self._factory.following(decisions, lenient=True))
+        return self._interleavings().explore(self._explore(share)) if share else self._by_schedule()

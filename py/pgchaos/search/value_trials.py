@@ -1,9 +1,10 @@
-"""Runs of one scenario with values that are drawn; each once, and what they come to."""
+"""Runs of one scenario with drawn values, each once, and their results."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from pgchaos.language.header_model import Given, Schedule
 from pgchaos.language.schedules import MOST
@@ -16,23 +17,28 @@ _Key = tuple[tuple[str, str], ...]
 
 
 def examples_of(schedule: Schedule, drawn: Sequence[Given]) -> int | None:
-    """Say among how many values the interleavings of a search are shared out."""
+    """Choose among how many values the interleavings of a search are divided.
+
+    Returns:
+        As many as the file says, or as there are; where it says nothing, half the root of the number of runs. None
+        where nothing is explored.
+    """
     if schedule.kind != "explore":
         return None
     if schedule.values is None:
         return max(1, round(math.sqrt(schedule.limit or MOST) / 2))
-    there_are = math.prod(map(possible_values, drawn))
-    return max(1, int(min(schedule.values, there_are)))
+    possible = math.prod(map(possible_values, drawn))
+    return max(1, int(min(schedule.values, possible)))
 
 
 class ValueTrials:
-    """Remembers what became of values, so that a race that comes by chance is one answer and not two.
+    """Remembers the result of each value, so that a random race has one answer and not two.
 
     Args:
         run: runs with values; one interleaving, where its decisions are given.
-        found: says of a result whether it is what is searched for.
-        stopped: says whether the search shall end.
-        follows: an interleaving that failed with some values is the one to try with others.
+        found: whether a result is what the search looks for.
+        stopped: whether the search shall end.
+        follows: try an interleaving that failed with some values first with others.
     """
 
     def __init__(
@@ -44,15 +50,14 @@ class ValueTrials:
         follows: bool,
     ) -> None:
         self._run, self._found, self._stopped, self._follows = run, found, stopped, follows
-        self._gathering = ResultMerger()
+        self._passed = ResultMerger()
         self._decisions: tuple[int, ...] | None = None
         self._fails: dict[_Key, bool] = {}
         self._failed: dict[_Key, RunResult] = {}
-        self.explored: Explored | None = None
-        """The search that found the first failure."""
+        self.explored: Explored | None = None  # the search that found the first failure
 
     def fails(self, values: Values) -> bool:
-        """Say whether a scenario fails with values."""
+        """Whether the scenario fails with values of `given`; False for all new ones once the search shall end."""
         key = tuple(values.items())
         if key not in self._fails:
             self._fails[key] = not self._stopped() and self._try(key, values)
@@ -61,7 +66,7 @@ class ValueTrials:
     def _try(self, key: _Key, values: Values) -> bool:
         result = self._run(values, self._decisions)
         if not self._found(result):
-            self._gathering.add(result)
+            self._passed.add(result)
             return False
         self._failed[key] = result
         self.explored = self.explored or result.explored
@@ -70,19 +75,9 @@ class ValueTrials:
         return True
 
     def result(self, values: Values | None) -> RunResult:
-        """Tell what became of values, or of all.
-
-        Args:
-            values: those that fail, or None.
-        """
+        """Return the result with values that fail; with None, the joined result of all."""
         if values is not None:
-            result = self._failed[tuple(values.items())]
-            result.shrunk = True
-        else:
-            result = self._gathering.result(exhausted=False)
-            result.permutations = None
-            if not result.failures:
-                # the first of many that are alike: no token shall single it out
-                result.values, result.decisions = {}, None
-        result.drawn = len(self._fails)
-        return result
+            return replace(self._failed[tuple(values.items())], shrunk=True, drawn=len(self._fails))
+        result = replace(self._passed.result(exhausted=False), permutations=None, drawn=len(self._fails))
+        # the first of many that are alike: no token shall single it out
+        return result if result.failures else replace(result, values={}, decisions=None)

@@ -1,4 +1,4 @@
-"""Interleavings that failed, kept for the next run beside the values that hypothesis keeps."""
+"""Failing interleavings, stored for the next run beside the values in hypothesis's database."""
 
 from __future__ import annotations
 
@@ -13,38 +13,37 @@ if TYPE_CHECKING:
 _TOKENS = b"tokens"
 
 
-class Kept:
-    """What was kept of one scenario.
+class FailureDatabase:
+    """The stored failures of one scenario.
 
     Args:
-        key: of the scenario and its content; '' to keep nothing.
+        key: of the scenario and its content; '' to store nothing.
     """
 
     def __init__(self, key: str) -> None:
         self._database = _database(key) if key else None
 
-    def all(self) -> list[Token]:
-        """Tell what failed before."""
+    def tokens(self) -> list[Token]:
+        """List what failed before."""
         if self._database is None:
             return []
         return [parse(value.decode()) for value in sorted(self._database.fetch(_TOKENS))]
 
-    def keep(self, token: Token) -> None:
-        """Keep what replays a failure."""
+    def save(self, token: Token) -> None:
+        """Store the token of a failure."""
         if self._database is not None:
             self._database.save(_TOKENS, str(token).encode())
 
-    def forget(self, token: Token) -> None:
-        """Keep it no more: it does not fail any longer."""
+    def delete(self, token: Token) -> None:
+        """Delete a token that does not fail any more."""
         if self._database is not None:
-            # it may have been kept before tokens had a checksum
+            # it may be of the time before tokens had a checksum
             for text in (str(token), token.without_checksum):
                 self._database.delete(_TOKENS, text.encode())
 
 
 def _database(key: str) -> ExampleDatabase | None:
     if no_hypothesis():
-        # who has not installed it keeps nothing
         return None
     from pgchaos.search.given import database_of
 
