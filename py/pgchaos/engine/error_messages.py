@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,7 +114,6 @@ def _of_a_dump(error: ServerError, about: About) -> Iterator[str]:
         )
 
 
-@functools.lru_cache(maxsize=256)
 def condition_names(sqlstate: str) -> tuple[str, ...]:
     """Tell what PL/pgSQL calls a SQLSTATE.
 

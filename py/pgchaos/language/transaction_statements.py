@@ -21,7 +21,6 @@ _FIRST = 5
 """Words that decide what a statement does."""
 
 
-@lru_cache(maxsize=1024)
 def opens_block(verb: str, text: str) -> bool:
     r"""Say whether a statement begins a transaction block: BEGIN, START TRANSACTION, or one that ends one AND CHAIN.
 
@@ -32,7 +31,6 @@ def opens_block(verb: str, text: str) -> bool:
     return any(map(_opens, _first_words(verb, text)))
 
 
-@lru_cache(maxsize=1024)
 def closes_block(verb: str, text: str) -> bool:
     r"""Say whether a statement ends a transaction block: COMMIT, END, ROLLBACK, ABORT or PREPARE TRANSACTION.
 
@@ -45,7 +43,6 @@ def closes_block(verb: str, text: str) -> bool:
     return any(map(_closes, _first_words(verb, text)))
 
 
-@lru_cache(maxsize=1024)
 def continues_after_end(verb: str, text: str) -> bool:
     r"""Say whether another transaction follows the end of a block: COMMIT AND CHAIN, or `COMMIT \; BEGIN`.
 
@@ -57,7 +54,6 @@ def continues_after_end(verb: str, text: str) -> bool:
     return any(_closes(words) and (_opens(words) or at < len(statements) - 1) for at, words in enumerate(statements))
 
 
-@lru_cache(maxsize=1024)
 def prepares_transaction(verb: str, text: str) -> bool:
     r"""Say whether a statement leaves its transaction prepared, for some session to end it.
 
@@ -88,7 +84,7 @@ def _first_words(verb: str, text: str) -> tuple[tuple[str, ...], ...]:
     return _read_first_words(text)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # a session repeats its statements, and asks several things of each
 def _read_first_words(text: str) -> tuple[tuple[str, ...], ...]:
     texts = [found.text for found in scan(text, "") if isinstance(found, Sql)] if ";" in text else [text]
     return tuple(tuple(islice(_words(one), _FIRST)) for one in texts)
