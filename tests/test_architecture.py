@@ -72,7 +72,7 @@ LONG_MODULES: Mapping[str, tuple[int, str]] = {
     "server/supervisor.py": (400, "a program of its own that imports next to nothing"),
 }
 
-# Results that are stored for the whole process: of functions without a state, of what never changes. The list gets shorter.
+# Functions whose results are stored for the whole process: they depend on their arguments alone. The list gets shorter.
 CACHED = {
     # of the text of statements, which sessions, searches and checks repeat thousands of times
     "pgchaos.engine.answer._rows",

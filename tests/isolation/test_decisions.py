@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pgchaos.isolation.ahead import early, lasts, sees_others, unworn
-from pgchaos.isolation.blocked import Seen, settled
+from pgchaos.isolation.blocked import SeenSession, is_blocked_for_good
+from pgchaos.isolation.concurrent_specs import Need, names_database, needs, roles, sees_the_server
 from pgchaos.isolation.expected import differences, expected_of, nearest, place_of
 from pgchaos.isolation.grammar import read
 from pgchaos.isolation.model import Spec
-from pgchaos.isolation.side_by_side import Need, names_database, needs, roles, sees_the_server
+from pgchaos.isolation.reuse import needs_reset, sees_others, set_up_together, unchanged_connections
 from pgchaos.runner.jobs import Job
 from pgchaos.runner.spec_jobs import in_order, spec_job
 
@@ -19,28 +19,30 @@ OUTPUT = (
 
 
 def test_blocked_by_the_idle_and_the_blocked_is_blocked_for_good() -> None:
-    idle = {1: Seen(True, {9})}
-    assert settled(1, idle, {1})
-    assert settled(1, {1: Seen(True, {2}), 2: Seen(True, {3})}, {1, 2})
-    assert settled(1, {1: Seen(True, {2}), 2: Seen(True, {1})}, {1, 2})
+    idle = {1: SeenSession(True, {9})}
+    assert is_blocked_for_good(1, idle, {1})
+    assert is_blocked_for_good(1, {1: SeenSession(True, {2}), 2: SeenSession(True, {3})}, {1, 2})
+    assert is_blocked_for_good(1, {1: SeenSession(True, {2}), 2: SeenSession(True, {1})}, {1, 2})
 
 
 def test_blocked_by_one_that_runs_is_not() -> None:
-    assert not settled(1, {1: Seen(True, {2}), 2: Seen(False)}, {1, 2})
-    assert not settled(1, {1: Seen(True, {2}), 2: Seen(True, {3}), 3: Seen(False)}, {1, 2, 3})
+    assert not is_blocked_for_good(1, {1: SeenSession(True, {2}), 2: SeenSession(False)}, {1, 2})
+    assert not is_blocked_for_good(
+        1, {1: SeenSession(True, {2}), 2: SeenSession(True, {3}), 3: SeenSession(False)}, {1, 2, 3}
+    )
     # it was launched after the look
-    assert not settled(1, {1: Seen(True, {2})}, {1, 2})
-    assert not settled(1, {1: Seen(False)}, {1})
+    assert not is_blocked_for_good(1, {1: SeenSession(True, {2})}, {1, 2})
+    assert not is_blocked_for_good(1, {1: SeenSession(False)}, {1})
 
 
 def test_what_lasts_as_long_as_a_session() -> None:
     for sql in ("SET a = 1", "BEGIN; SET a = 1", "LISTEN x", "PREPARE p AS SELECT 1", "DO $$ $$", "/**/;\n LOAD 'x'"):
-        assert lasts(sql, sql), sql
+        assert needs_reset(sql, sql), sql
     for sql in ("UPDATE t SET a = 1", "BEGIN; SET LOCAL a = 1; SET TRANSACTION READ ONLY", "PREPARE TRANSACTION 'x'"):
-        assert not lasts(sql, sql), sql
-    assert lasts("SELECT f()", "setup { CREATE FUNCTION f() AS 'BEGIN SET a = 1; END'; }")
-    assert lasts("SELECT 1", "step x { SELECT pg_advisory_lock(1); }")
-    assert not lasts(None, "SET a = 1")
+        assert not needs_reset(sql, sql), sql
+    assert needs_reset("SELECT f()", "setup { CREATE FUNCTION f() AS 'BEGIN SET a = 1; END'; }")
+    assert needs_reset("SELECT 1", "step x { SELECT pg_advisory_lock(1); }")
+    assert not needs_reset(None, "SET a = 1")
 
 
 def test_what_specs_share_on_a_server() -> None:
@@ -107,9 +109,9 @@ def test_sessions_that_leave_nothing_behind_serve_another_spec(tmp_path: Path) -
     spec = (
         "setup {{ CREATE TABLE t (); }} session a step a1 {{ {0} }} session b setup {{ BEGIN; }} step b1 {{ COMMIT; }}"
     )
-    assert unworn(_spec(tmp_path, spec.format("SELECT 1;"))) == (True, True, True)
-    assert unworn(_spec(tmp_path, spec.format("SET a = 1;"))) == (True, False, True)
-    assert unworn(_spec(tmp_path, spec.format("SELECT pg_advisory_lock(1);"))) == (False, False, False)
+    assert unchanged_connections(_spec(tmp_path, spec.format("SELECT 1;"))) == (True, True, True)
+    assert unchanged_connections(_spec(tmp_path, spec.format("SET a = 1;"))) == (True, False, True)
+    assert unchanged_connections(_spec(tmp_path, spec.format("SELECT pg_advisory_lock(1);"))) == (False, False, False)
     for source in ("SELECT FROM pg_stat_activity", "CREATE EXTENSION x", "ALTER DATABASE x SET y = 1"):
         assert sees_others(source), source
     assert not sees_others("SELECT FROM t")
@@ -123,8 +125,8 @@ def test_sessions_that_only_begin_are_set_up_early(tmp_path: Path) -> None:
         "START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ WRITE; SET deadlock_timeout = '10ms';",
         "SET LOCAL enable_seqscan TO off; SET enable_sort=on",
     ):
-        assert early(_spec(tmp_path, spec.format(setup, "SELECT 1;"))) == (0,), setup
-        assert early(_spec(tmp_path, spec.format(setup, "SELECT now();"))) == (), setup
+        assert set_up_together(_spec(tmp_path, spec.format(setup, "SELECT 1;"))) == (0,), setup
+        assert set_up_together(_spec(tmp_path, spec.format(setup, "SELECT now();"))) == (), setup
     for setup in (
         "SELECT 1;",
         "BEGIN; SELECT 1;",
@@ -133,7 +135,7 @@ def test_sessions_that_only_begin_are_set_up_early(tmp_path: Path) -> None:
         "BEGINNING;",
         "LOCK t;",
     ):
-        assert early(_spec(tmp_path, spec.format(setup, "SELECT 1;"))) == (), setup
+        assert set_up_together(_spec(tmp_path, spec.format(setup, "SELECT 1;"))) == (), setup
 
 
 def test_where_expected_output_lies(tmp_path: Path) -> None:

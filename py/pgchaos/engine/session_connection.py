@@ -18,7 +18,7 @@ from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Statement
 from pgchaos.language.transaction_statements import closes_block, opens_block
 from pgchaos.results import STOPPED, Notification, Record, Transaction
-from pgchaos.schedule.transactions import Ended, Told, Tracker
+from pgchaos.schedule.transactions import EndedTransaction, TransactionAnswer, TransactionTracker
 from pgchaos.schedule.wait_rules import Actor
 
 _IN_BLOCK = pq.TransactionStatus.INTRANS
@@ -38,7 +38,7 @@ class SessionConnection:
     def __init__(self, cast: RunContext, actor: Actor) -> None:
         self._cast, self._actor = cast, actor
         self._link: Connection | None = None
-        self._tracker = Tracker()
+        self._tracker = TransactionTracker()
         self._told: tuple[int, str] | None = None
         self._record: Record | None = None
         self._ended: Transaction | None = None
@@ -182,10 +182,10 @@ class SessionConnection:
         if error is None and not closes and answer.after == _IN_BLOCK and FORGETS.isdisjoint(tags):
             # by far the most statements
             self.unknown = False
-            self._tracker.goes_on()
+            self._tracker.continue_block()
             self.take_notifications()
             return
-        told = Told(
+        told = TransactionAnswer(
             answer.before in BLOCK,
             self.in_block,
             tags,
@@ -196,7 +196,7 @@ class SessionConnection:
             closes,
             opens_block(item.verb, item.text),
         )
-        ended = self._tracker.hear(told)
+        ended = self._tracker.add(told)
         self.unknown = error is not None and ended is not None and ended.outcome == "unknown"
         if ended is not None:
             self._end(ended, record)
@@ -205,7 +205,7 @@ class SessionConnection:
             self._told, self._hurried = None, False
         self.take_notifications()
 
-    def _end(self, ended: Ended, record: Record) -> None:
+    def _end(self, ended: EndedTransaction, record: Record) -> None:
         row = Transaction(
             record.session,
             record.worker,
@@ -236,7 +236,7 @@ class SessionConnection:
             self._link.deafen()
         self._link.ask("ROLLBACK", deadline=time.monotonic() + _SHORT)
         self._told = None
-        ended = self._tracker.hear(Told(True, self.in_block, ("ROLLBACK",), closes=True))
+        ended = self._tracker.add(TransactionAnswer(True, self.in_block, ("ROLLBACK",), closes=True))
         if ended is not None and self._record is not None:
             self._end(ended, self._record)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenSession:
     """What the server says of a session."""
 
     blocked: bool  # by another session of the spec, or until a safe snapshot (pg_isolation_test_session_is_blocked)
@@ -15,7 +15,7 @@ class Seen:
     by: Collection[int] = ()
 
 
-def settled(pid: int, seen: Mapping[int, Seen], busy: Collection[int]) -> bool:
+def is_blocked_for_good(pid: int, seen: Mapping[int, SeenSession], busy: Collection[int]) -> bool:
     """Whether a session stays blocked until another step is launched.
 
     It does where all sessions of the spec that it waits for are idle, or blocked themselves. A running one may end its

@@ -1,7 +1,7 @@
 """The order in which steps are launched and reported, as in isolationtester, without any waiting.
 
-A `Play` is a generator of acts. Its caller answers a `Look` by whether the query is over, and passes notices to
-`heard`. The rules are those of run_permutation, try_complete_step and try_complete_steps in PostgreSQL's
+`PermutationOrder` generates acts. Its caller answers `AwaitStep` by whether the query is over, and passes notices to
+`add_notice`. The rules are those of run_permutation, try_complete_step and try_complete_steps in PostgreSQL's
 isolationtester.c: the output is the same where "over" and "blocked" are.
 """
 
@@ -23,7 +23,7 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class AwaitStep:
     """Wait until a step is over; answered by True."""
 
     step: Step  # whose query runs, or is already over
@@ -41,7 +41,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class AwaitEvent:
     """Wait for an event: the next step's session is busy, and others delay the report of its step."""
 
     step: Step  # that delays the permutation
@@ -54,12 +54,12 @@ class Stalled:
     steps: tuple[Step, ...]  # that are over, and not reported
 
 
-Act: TypeAlias = Launch | Look | Report | Rest | Stalled
+Act: TypeAlias = Launch | AwaitStep | Report | AwaitEvent | Stalled
 Acts: TypeAlias = Generator[Act, bool, None]
 _Tried: TypeAlias = Generator[Act, bool, bool]
 
 
-class Play:
+class PermutationOrder:
     """Runs one permutation.
 
     Args:
@@ -74,12 +74,12 @@ class Play:
         self._targets: dict[int, tuple[int, ...]] = {}
         self._notified = False
 
-    def heard(self, session: int) -> None:
+    def add_notice(self, session: int) -> None:
         """Count a notice of a session, by its index."""
         self._notices[session] += 1
         self._notified = True
 
-    def running(self) -> list[Step]:
+    def unfinished(self) -> list[Step]:
         """List the steps that were launched and not reported as complete, by session."""
         return [turn.step for _, turn in sorted(self._active.items())]
 
@@ -108,12 +108,12 @@ class Play:
                 self._waiting.remove(old)
             yield from self._try_all(locks=True)
             if session in self._active and len(self._waiting) == before:
-                yield Rest(old.step)
+                yield AwaitEvent(old.step)
 
     def _try(self, turn: Turn, *, locks: bool, first: bool) -> _Tried:
         """Try to complete a step; return whether it is complete."""
         waits = first and turn.once
-        waits = waits or not (yield Look(turn.step, locks, first)) or self._is_delayed(turn)
+        waits = waits or not (yield AwaitStep(turn.step, locks, first)) or self._is_delayed(turn)
         if waits:
             if first:
                 yield Report(turn.step, waiting=True, first=True)

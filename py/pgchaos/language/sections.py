@@ -11,12 +11,7 @@ from pgchaos.language.header_model import Matrix
 from pgchaos.language.mutants import MutantBuilder, id_letters
 from pgchaos.language.problems import Place
 from pgchaos.language.section_builder import Complain, Kind, SectionBuilder
-from pgchaos.language.session_directives import (
-    InvariantOptions,
-    SessionOptions,
-    invariant_options,
-    session_options,
-)
+from pgchaos.language.session_directives import InvariantOptions, SessionOptions, invariant_options, session_options
 
 _PLAIN_KINDS: dict[str, Kind] = {"setup": "setup", "teardown": "teardown", "check": "check", "state": "state"}
 

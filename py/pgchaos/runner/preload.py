@@ -45,7 +45,7 @@ _PARTS: dict[Part, tuple[str, ...]] = {
     "spec": (
         "pgchaos.engine.specs",
         "pgchaos.isolation.expected",
-        "pgchaos.isolation.side_by_side",
+        "pgchaos.isolation.concurrent_specs",
         "pgchaos.isolation.grammar",
     ),
 }

@@ -89,7 +89,7 @@ def spec_job(spec: Spec, step_timeout: float | None, *, accept: bool, load_exten
         accept: as in `SpecJob`.
         load_extensions: as in `SpecJob`.
     """
-    from pgchaos.isolation.side_by_side import effort, holds_up_many, sees_the_server
+    from pgchaos.isolation.concurrent_specs import effort, holds_up_many, sees_the_server
 
     return SpecJob(
         spec.path,

@@ -14,7 +14,7 @@ _ENDS = frozenset({"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"})
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedTransaction:
     """A transaction that has ended."""
 
     block: bool  # BEGIN … COMMIT
@@ -23,7 +23,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TransactionAnswer:
     """What an answer says about transactions."""
 
     in_block_before: bool  # a block was open when the statement was sent
@@ -31,51 +31,51 @@ class Told:
     tags: Sequence[str] = ()  # of its statements
     sqlstate: str | None = None  # of its error, or None
     lost: bool = False  # the connection was lost
-    said: bool = True  # the server itself reported that error
+    reported: bool = True  # the server itself reported that error
     sent: bool = True  # the statement may have reached the server
     closes: bool = False  # by its text, the statement ends a block
     opens: bool = False  # by its text, the statement begins a block
 
 
-class Tracker:
+class TransactionTracker:
     """Follows the transactions of one session."""
 
     def __init__(self) -> None:
         self._failed: str | None = None
 
-    def goes_on(self) -> None:
-        """Take an answer without error that leaves a block open and ended none: a short form of `hear`."""
+    def continue_block(self) -> None:
+        """Take an answer without error that leaves a block open and ended none: a short form of `add`."""
         self._failed = None
 
-    def hear(self, told: Told) -> Ended | None:
+    def add(self, answer: TransactionAnswer) -> EndedTransaction | None:
         """Take an answer; return the transaction that it ended, or None."""
-        if told.sqlstate is not None and self._failed is None:
-            self._failed = told.sqlstate
-        if told.in_block_after and not _chained(told):
-            if told.sqlstate is None:
+        if answer.sqlstate is not None and self._failed is None:
+            self._failed = answer.sqlstate
+        if answer.in_block_after and not _is_chained(answer):
+            if answer.sqlstate is None:
                 # in a failed block only ROLLBACK TO SAVEPOINT succeeds: what failed is undone
                 self._failed = None
             return None
-        ended = Ended(self._is_block(told), self._outcome(told), self._failed or "00000")
+        ended = EndedTransaction(self._is_block(answer), self._outcome(answer), self._failed or "00000")
         self._failed = None
         return ended
 
-    def _is_block(self, told: Told) -> bool:
-        return told.in_block_before or told.opens or "BEGIN" in told.tags or "START TRANSACTION" in told.tags
+    def _is_block(self, answer: TransactionAnswer) -> bool:
+        return answer.in_block_before or answer.opens or "BEGIN" in answer.tags or "START TRANSACTION" in answer.tags
 
-    def _outcome(self, told: Told) -> Outcome:
-        if told.lost and not told.sent:
+    def _outcome(self, answer: TransactionAnswer) -> Outcome:
+        if answer.lost and not answer.sent:
             return "rolled back"
-        if told.lost:
+        if answer.lost:
             # outside a block the statement is its own commit: only the server's word says that it was not done
-            unknown = told.closes or not (told.in_block_before or told.opens or told.said)
+            unknown = answer.closes or not (answer.in_block_before or answer.opens or answer.reported)
             return "unknown" if unknown else "rolled back"
-        if told.sqlstate is not None or "ROLLBACK" in told.tags:
+        if answer.sqlstate is not None or "ROLLBACK" in answer.tags:
             return "rolled back"
         # prepared is neither committed nor rolled back
-        return "unknown" if "PREPARE TRANSACTION" in told.tags else "committed"
+        return "unknown" if "PREPARE TRANSACTION" in answer.tags else "committed"
 
 
-def _chained(told: Told) -> bool:
+def _is_chained(answer: TransactionAnswer) -> bool:
     r"""Whether COMMIT AND CHAIN, or `COMMIT \; BEGIN`, ended one block and opened the next."""
-    return told.in_block_before and told.closes and not _ENDS.isdisjoint(told.tags)
+    return answer.in_block_before and answer.closes and not _ENDS.isdisjoint(answer.tags)

@@ -15,7 +15,7 @@ from psycopg.errors import OperationalError
 
 from pgchaos.engine.specs.connection import Connection, Interrupted
 from pgchaos.engine.stop import Stop
-from pgchaos.isolation.blocked import Seen
+from pgchaos.isolation.blocked import SeenSession
 from pgchaos.isolation.model import decoded
 
 _PATIENCE = 10.0
@@ -124,15 +124,15 @@ class BlockedDetector:
         self._send(f"EXECUTE look ('{{{asked}}}', '{{{self._pids}}}')")
         return self._connection
 
-    def seen(self) -> dict[int, Seen]:
+    def seen(self) -> dict[int, SeenSession]:
         """Tell what was seen of each session, once the look is over.
 
         Raises:
             Interrupted: the server could not tell.
         """
-        seen = dict.fromkeys(self._asked, Seen(blocked=False))
+        seen = dict.fromkeys(self._asked, SeenSession(blocked=False))
         for pid, by in self._rows():
-            seen[int(pid)] = Seen(True, frozenset(map(int, filter(None, by.split(",")))))
+            seen[int(pid)] = SeenSession(True, frozenset(map(int, filter(None, by.split(",")))))
         return seen
 
     def waits_for_prepared(self, pid: int) -> bool:

@@ -10,8 +10,8 @@ from pgchaos.engine.connect import TOO_MANY_CONNECTIONS, ConnectionLost
 from pgchaos.engine.specs.blocked_detector import BlockedDetector
 from pgchaos.engine.specs.connection import Connection
 from pgchaos.engine.stop import Stop
-from pgchaos.isolation.ahead import sees_others, unworn
 from pgchaos.isolation.model import Spec
+from pgchaos.isolation.reuse import sees_others, unchanged_connections
 from pgchaos.server import Server
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import PATIENT, with_settings
@@ -100,7 +100,7 @@ class Kept:
     """
 
     def __init__(self, shelf: ConnectionCache | None, spec: Spec) -> None:
-        self._fits = unworn(spec)
+        self._fits = unchanged_connections(spec)
         if shelf is not None and sees_others(spec.source):
             shelf.clear()
             shelf = None

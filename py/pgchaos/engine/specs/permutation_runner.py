@@ -15,9 +15,9 @@ from pgchaos.engine.specs.settings import SpecSettings
 from pgchaos.engine.specs.step_waiter import StepWaiter, TooLong
 from pgchaos.engine.specs.transcript import Transcript
 from pgchaos.isolation import transcript
-from pgchaos.isolation.ahead import early
 from pgchaos.isolation.model import Permutation, Spec, Step, decoded
-from pgchaos.isolation.permutation import Act, Launch, Look, Play, Report, Rest, Stalled
+from pgchaos.isolation.permutation import Act, AwaitEvent, AwaitStep, Launch, PermutationOrder, Report, Stalled
+from pgchaos.isolation.reuse import set_up_together
 
 _AGAIN = 0.002
 """Seconds to wait where the reports of steps hold up each other."""
@@ -52,8 +52,8 @@ class PermutationRunner:
         self._spec, self._company, self._watch, self._waiting, self._paper = spec, company, watch, waiting, paper
         self._limit, self._leaks, self._useful = settings.step_timeout, settings.leaks, settings.useful
         self._looks = StepWaiter(waiting, watch, settings.step_timeout)
-        self._play = Play(())
-        self._early = () if self._leaks else early(spec)
+        self._play = PermutationOrder(())
+        self._early = () if self._leaks else set_up_together(spec)
         self.reset = False
         """Something was taken back that a permutation had left in a session."""
         self.cut = False
@@ -166,7 +166,7 @@ class PermutationRunner:
             raise Ended(failed + ("" if last is None else decoded(last.error_message).rstrip("\n")))
 
     def _steps(self, permutation: Permutation) -> None:
-        self._play = Play(permutation)
+        self._play = PermutationOrder(permutation)
         acts = self._play.acts()
         answer: bool | None = None
         began: dict[str, float] = {}
@@ -180,11 +180,11 @@ class PermutationRunner:
     def _do(self, act: Act, began: dict[str, float]) -> bool | None:
         if isinstance(act, Launch):
             self._launch(act.step)
-        elif isinstance(act, Look):
+        elif isinstance(act, AwaitStep):
             return self._look(act)
         elif isinstance(act, Report):
             self._report(act)
-        elif isinstance(act, Rest):
+        elif isinstance(act, AwaitEvent):
             self._rest(act.step, began)
         elif isinstance(act, Stalled):
             raise Ended("failed to complete permutation due to mutually-blocking steps")
@@ -194,7 +194,7 @@ class PermutationRunner:
         self._send(step.session + 1, step.sql, f"failed to send query for step {step.name}: ")
         self._paper.catch_up()
 
-    def _look(self, act: Look) -> bool:
+    def _look(self, act: AwaitStep) -> bool:
         """Wait until a step is over or, where that is enough, blocked; say whether it is over."""
         step, connection = act.step, self._company[act.step.session + 1]
         try:
@@ -224,7 +224,7 @@ class PermutationRunner:
         since = began.setdefault(step.name, time.monotonic())
         seconds = time.monotonic() - since
         if seconds > 2 * self._limit:
-            active = " ".join(active.name for active in self._play.running())
+            active = " ".join(active.name for active in self._play.unfinished())
             raise Ended(f"step {step.name} timed out after {seconds:.0f} seconds\nactive steps are: {active}")
         self._waiting.news(_AGAIN)
 
@@ -235,7 +235,7 @@ class PermutationRunner:
 
     def _hear(self, session: int, notice: str) -> None:
         self._paper.print(self._paper.message(f"{self._spec.sessions[session].name}: {notice}".removesuffix("\n")))
-        self._play.heard(session)
+        self._play.add_notice(session)
 
     def _report(self, report: Report) -> None:
         step, paper = report.step, self._paper

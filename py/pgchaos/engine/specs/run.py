@@ -21,8 +21,8 @@ from pgchaos.engine.specs.session_connections import SessionConnections
 from pgchaos.engine.specs.settings import SpecSettings, conninfo_of
 from pgchaos.engine.specs.transcript import Transcript
 from pgchaos.engine.stop import Stop
+from pgchaos.isolation.concurrent_specs import names_database, needs, roles
 from pgchaos.isolation.model import Spec
-from pgchaos.isolation.side_by_side import names_database, needs, roles
 from pgchaos.server import Server
 from pgchaos.server.database_names import PREFIX
 from pgchaos.server.plain_database import CLEAN, Lent

@@ -11,8 +11,8 @@ from pgchaos.engine.created import Created
 from pgchaos.engine.specs.connection import Connection, Interrupted
 from pgchaos.engine.specs.connection_cache import Kept
 from pgchaos.engine.specs.poller import Poller
-from pgchaos.isolation.ahead import lasts
 from pgchaos.isolation.model import Spec
+from pgchaos.isolation.reuse import needs_reset
 
 CONTROL = 0
 """The number of the connection that does what is the spec's and no session's."""
@@ -140,7 +140,7 @@ class SessionConnections:
     def _lasts(self, query: str) -> bool:
         found = self._lasting.get(query)
         if found is None:
-            found = self._lasting[query] = lasts(query, self._source)
+            found = self._lasting[query] = needs_reset(query, self._source)
         return found
 
     def roll_back(self) -> bool:

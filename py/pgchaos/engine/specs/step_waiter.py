@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pgchaos.engine.specs.blocked_detector import BlockedDetector
 from pgchaos.engine.specs.connection import Connection
 from pgchaos.engine.specs.poller import Poller
-from pgchaos.isolation.blocked import settled
+from pgchaos.isolation.blocked import is_blocked_for_good
 
 _SOON, _LATE = 0.0005, 0.005
 """Seconds to the first look at a step that runs, and at most between later ones, on a machine that is not busy."""
@@ -120,7 +120,7 @@ class StepWaiter:
             return False
         if not seen[connection.pid].blocked:
             return since > _PREPARED and self._watch.waits_for_prepared(connection.pid)
-        return settled(connection.pid, seen, [other.pid for other in self._busy()]) or since > _TRANSIENT
+        return is_blocked_for_good(connection.pid, seen, [other.pid for other in self._busy()]) or since > _TRANSIENT
 
     def whom(self, connection: Connection) -> set[int]:
         """Tell whom what runs on a connection waits for: backends by their pids.

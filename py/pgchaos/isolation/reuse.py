@@ -17,7 +17,7 @@ _TIME = re.compile(
 )
 
 
-def early(spec: Spec) -> tuple[int, ...]:
+def set_up_together(spec: Spec) -> tuple[int, ...]:
     """List the sessions that may be set up together, as soon as the spec's own setup begins.
 
     To begin a transaction takes no snapshot, no lock and no id, so that only the clock shows when it happens.
@@ -43,7 +43,7 @@ _OTHERS = re.compile(r"\bpg_stat_|\bDATABASE\b|\bEXTENSION\b|\bapplication_name\
 _ROUTINES = re.compile(r"\b(?:FUNCTION|PROCEDURE|EXTENSION)\b", re.IGNORECASE)
 
 
-def lasts(sql: str | None, source: str) -> bool:
+def needs_reset(sql: str | None, source: str) -> bool:
     """Whether a session must be reset after a query.
 
     Args:
@@ -71,7 +71,7 @@ def sees_others(source: str) -> bool:
     return _OTHERS.search(source) is not None
 
 
-def unworn(spec: Spec) -> tuple[bool, ...]:
+def unchanged_connections(spec: Spec) -> tuple[bool, ...]:
     """List which connections of a spec are unchanged at its end, and may be reused from another one.
 
     Returns:

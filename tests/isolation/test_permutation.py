@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pgchaos.isolation.model import Blocker, Step, Turn
-from pgchaos.isolation.permutation import Launch, Look, Play, Report, Rest, Stalled
+from pgchaos.isolation.permutation import AwaitEvent, AwaitStep, Launch, PermutationOrder, Report, Stalled
 
 A1, A2 = Step("a1", "", 0, 1), Step("a2", "", 0, 2)
 B1, B2 = Step("b1", "", 1, 3), Step("b2", "", 1, 4)
@@ -26,7 +26,7 @@ def _played(
         What is reported.
     """
     freed = freed or {}
-    play, launched, told = Play(tuple(turns)), set[str](), []
+    play, launched, told = PermutationOrder(tuple(turns)), set[str](), []
     acts = play.acts()
     answer = None
     try:
@@ -36,12 +36,12 @@ def _played(
             if isinstance(act, Launch):
                 launched.add(act.step.name)
                 for session in (heard or {}).get(act.step.name, ()):
-                    play.heard(session)
-            elif isinstance(act, Look):
+                    play.add_notice(session)
+            elif isinstance(act, AwaitStep):
                 answer = freed.get(act.step.name) in (None, *launched) or not act.locks
             elif isinstance(act, Report):
                 told.append(act.step.name + (" waits" if act.waiting else "" if act.first else " completed"))
-            elif isinstance(act, Rest):
+            elif isinstance(act, AwaitEvent):
                 told.append(f"rest at {act.step.name}")
                 if told.count(told[-1]) > 2:
                     return told
