@@ -87,6 +87,7 @@ def test_a_directive_may_have_a_condition_if_its_row_says_so(tmp_path: Path, wor
 def test_a_directive_without_its_colon_is_found_by_its_shape(word: str) -> None:
     row = DIRECTIVES[word]
     assert row.fits("")
+    assert all(keyword in row.usage for keyword in row.keywords)
     if word in EXAMPLES and word not in ("xfail", "requires"):
         assert row.fits(EXAMPLES[word])
 

@@ -59,7 +59,7 @@ def test_a_directive_is_its_word_and_the_rest_of_its_line(comment: str, word: st
         ("--chaos:qqq", "qqq"),
     ],
 )
-def test_a_slip_is_told_with_what_was_meant(comment: str, word: str) -> None:
+def test_a_misspelt_directive_is_found_with_what_was_meant(comment: str, word: str) -> None:
     found = find_directive(comment)
     assert found is not None
     assert found.word == word
@@ -104,7 +104,7 @@ def test_whatever_follows_its_word_a_directive_stays_one(word: str, text: str) -
 
 
 @given(st.text(st.characters(exclude_characters="\n")))
-def test_a_comment_about_anything_is_judged_without_error(text: str) -> None:
+def test_any_comment_is_judged_without_error(text: str) -> None:
     find_directive("--" + text)
 
 

@@ -44,7 +44,7 @@ def test_every_sqlstate_may_be_named(word: str) -> None:
         ("unknown", "`retry unknown`"),
     ],
 )
-def test_what_is_no_error_is_refused_with_what_was_meant(word: str, said: str) -> None:
+def test_what_is_not_an_error_is_refused_with_what_was_meant(word: str, said: str) -> None:
     with pytest.raises(DirectiveError) as caught:
         parse_code(word, "expect")
     assert said in str(caught.value)

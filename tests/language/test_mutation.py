@@ -57,7 +57,7 @@ def test_a_replaced_variable_is_a_variable_again(tmp_path: Path) -> None:
     assert next(part for part in update.parts if not isinstance(part, str)).name == "worker"
 
 
-def test_a_statement_may_go(tmp_path: Path) -> None:
+def test_a_statement_of_which_nothing_is_left_is_removed(tmp_path: Path) -> None:
     assert "BEGIN" not in texts(planted(tmp_path, "-- chaos:replace 'BEGIN' with '' in one").sessions[0])
 
 
@@ -73,7 +73,7 @@ def test_a_group_stays_one_statement(tmp_path: Path) -> None:
     assert "".join(part if isinstance(part, str) else part.raw for part in item.parts) == "SELECT 1;SELECT 5;SELECT 3;"
 
 
-def test_setup_is_replaced_and_the_mutants_sql_stands_behind_it(tmp_path: Path) -> None:
+def test_setup_is_replaced_and_the_mutants_sql_follows_it(tmp_path: Path) -> None:
     setup = planted(tmp_path, "DROP TABLE u;\n-- chaos:replace 'VALUES (1)' with 'VALUES (2)' in setup").setup
     found = [item.text for part in setup for item in part.items if isinstance(item, Statement)]
     assert found == ["CREATE TABLE t (a int)", "INSERT INTO t VALUES (2)", "DROP TABLE u"]

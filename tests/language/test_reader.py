@@ -145,7 +145,7 @@ def test_the_example_of_the_language_is_read_as_it_is_meant(scenario: Reader) ->
     )
 
 
-def test_the_head_says_what_is_needed_and_expected(scenario: Reader) -> None:
+def test_the_header_says_what_is_needed_and_expected(scenario: Reader) -> None:
     found = scenario(
         "-- chaos:title The last ticket\n"
         "-- chaos:requires extension pggit >= 0.1, extension amcheck\n"
@@ -294,7 +294,7 @@ def test_a_session_says_how_many_it_is_and_which_errors_it_takes(scenario: Reade
     assert b.retry == Retry(codes("08006"))
 
 
-def test_a_condition_name_with_two_sqlstates_stands_for_both(scenario: Reader) -> None:
+def test_a_condition_name_with_two_sqlstates_means_both(scenario: Reader) -> None:
     found = session(scenario, "-- chaos:allow null_value_not_allowed\nSELECT 1;\n")
     assert found.items[0] == Allow(at(2), (Code("null_value_not_allowed", ("22004", "39004")),))
 
@@ -310,7 +310,7 @@ def test_statements_are_steps_and_named_steps_gather_what_follows(scenario: Read
     assert found.steps == ("1", "2", "looks", "buys-it")
 
 
-def test_what_stands_between_the_statements_of_a_session(scenario: Reader) -> None:
+def test_directives_between_the_statements_of_a_session(scenario: Reader) -> None:
     found = session(
         scenario,
         "-- chaos:expect 23505 deadlock_detected\nSELECT 1;\n"
@@ -355,7 +355,7 @@ def test_what_stands_between_the_statements_of_a_session(scenario: Reader) -> No
         ("damage public.seat", Fault(at(2), "damage", "public.seat")),
     ],
 )  # fmt: skip
-def test_a_fault_says_what_breaks_of_whom_and_when(scenario: Reader, written: str, made: Fault) -> None:
+def test_a_fault_says_what_breaks_whose_and_when(scenario: Reader, written: str, made: Fault) -> None:
     found = scenario(f"-- chaos:sandbox server\n-- chaos:session a x 2\n-- chaos:fault {written}\nSELECT 1;\n{CHECK}")
     made = replace(made, place=at(3))
     assert found.sessions[0].items[0] == made
@@ -416,7 +416,7 @@ def test_a_schedule_names_iterations(scenario: Reader) -> None:
     assert found.schedule.steps == (StepName("a", 1, "1", 1), StepName("a", 1, "1", 2))
 
 
-def test_what_does_not_run_yet_is_told_line_by_line(scenario: Reader) -> None:
+def test_what_does_not_run_yet_is_reported_line_by_line(scenario: Reader) -> None:
     found = scenario(
         "-- chaos:sandbox server\n-- chaos:session a\n-- chaos:fault cut\nSELECT 1;\n-- chaos:fault crash\nSELECT 1;\n"
         "-- chaos:fault latency 5ms\nSELECT 1;\n" + CHECK
@@ -517,11 +517,11 @@ def test_a_mutant_inherits_what_it_does_not_say(scenario: Reader) -> None:
         ("", ""),
     ],
 )
-def test_the_title_is_the_first_comment_that_tells_something(scenario: Reader, head: str, title: str) -> None:
+def test_the_title_is_the_first_comment_with_content(scenario: Reader, head: str, title: str) -> None:
     assert scenario(head + CHECK).title == title
 
 
-def test_settings_of_psql_may_stand_above_the_first_section(scenario: Reader) -> None:
+def test_settings_of_psql_may_be_above_the_first_section(scenario: Reader) -> None:
     found = scenario("\\unset ECHO\n\\set QUIET 1\n\\pset format unaligned\n" + CHECK)
     assert len(found.checks[0].items) == 1
 
@@ -594,7 +594,7 @@ def test_files_that_double_each_other_are_an_error_soon(scenario: Reader) -> Non
         scenario("-- chaos:setup\n\\i 0.sql\n" + CHECK)
 
 
-def test_an_included_file_that_is_no_text_is_told_where_it_is_named(scenario: Reader) -> None:
+def test_an_included_file_that_is_not_text_is_reported_where_it_is_named(scenario: Reader) -> None:
     (scenario.folder / "raw.sql").write_bytes(b"SELECT 1;\nSELECT '\xff';\n")
     with pytest.raises(ScenarioError) as caught:
         scenario("-- chaos:setup\n\\i raw.sql\n" + CHECK)

@@ -9,7 +9,7 @@ from pgchaos.language.problems import ScenarioError
 from pgchaos.language.reader import is_scenario, read
 
 
-def book() -> Iterator[tuple[str, str, list[str]]]:
+def cases() -> Iterator[tuple[str, str, list[str]]]:
     text = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8")
     for case in text.split("\n## ")[1:]:
         name, _, rest = case.partition("\n")
@@ -18,11 +18,11 @@ def book() -> Iterator[tuple[str, str, list[str]]]:
         yield name, "".join(f"{line}\n" for line in lines[: len(lines) - len(said)]), said
 
 
-CASES = list(book())
+CASES = list(cases())
 
 
 @pytest.mark.parametrize(("text", "said"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_a_file_tells_all_that_is_wrong_with_it_and_nothing_else(tmp_path: Path, text: str, said: list[str]) -> None:
+def test_everything_wrong_with_a_file_is_reported_and_nothing_else(tmp_path: Path, text: str, said: list[str]) -> None:
     path = tmp_path / "t.sql"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ScenarioError) as caught:
@@ -31,7 +31,7 @@ def test_a_file_tells_all_that_is_wrong_with_it_and_nothing_else(tmp_path: Path,
 
 
 @pytest.mark.parametrize("text", [case[1] for case in CASES], ids=[case[0] for case in CASES])
-def test_a_file_with_an_error_is_collected_so_that_it_is_told(text: str) -> None:
+def test_a_file_with_an_error_is_collected_so_that_it_is_reported(text: str) -> None:
     assert is_scenario(text)
 
 
@@ -73,13 +73,13 @@ def unreadable(tmp_path: Path, kind: str) -> Path:
         ("blank", "1: the file holds no statement"),
     ],
 )
-def test_a_file_that_is_no_text_is_told_like_any_other_error(tmp_path: Path, kind: str, said: str) -> None:
+def test_a_file_that_is_not_text_is_reported_like_any_other_error(tmp_path: Path, kind: str, said: str) -> None:
     with pytest.raises(ScenarioError) as caught:
         read(unreadable(tmp_path, kind), "t.sql")
     assert str(caught.value) == f"t.sql:{said}"
 
 
-def test_a_path_that_no_system_takes_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_a_path_that_no_system_takes_is_a_scenario_error(tmp_path: Path) -> None:
     for name in ("a\0b.sql", "x" * 5000):
         with pytest.raises(ScenarioError):
             read(tmp_path / name, "t.sql")

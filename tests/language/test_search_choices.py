@@ -62,7 +62,7 @@ def test_a_file_that_is_included_twice_by_one_session(folder: Path) -> None:
     ]
 
 
-def test_its_faults_are_several_wherever_they_strike(folder: Path) -> None:
+def test_each_fault_of_a_file_included_twice_is_one_of_its_own(folder: Path) -> None:
     (folder / "one.sql").write_text("-- chaos:fault crash\nSELECT 1;\n")
     head = "-- chaos:sandbox server\n-- chaos:session a\n"
     found = scenario(folder, head + "\\ir one.sql\n\\ir one.sql\n-- chaos:session b\n\\ir one.sql\n" + CHECK)
@@ -70,7 +70,7 @@ def test_its_faults_are_several_wherever_they_strike(folder: Path) -> None:
     assert len(set(faults)) == 3
 
 
-def test_a_mutant_calls_them_as_its_file_does(folder: Path) -> None:
+def test_a_mutant_names_faults_as_its_file_does(folder: Path) -> None:
     text = "-- chaos:session a\n\\ir one.sql\n-- chaos:session b\nSELECT 1;\n" + CHECK
     more = MUTANT.format("-- chaos:session b\n\\ir one.sql")
     found = scenario(folder, text + more)

@@ -62,7 +62,7 @@ def test_a_file_outside_the_project_is_not_read(tmp_path: Path) -> None:
         assert said == f"{where}: the file lies outside the project, {project}: copy it into the project"
 
 
-def test_a_file_that_is_not_there_or_no_text_is_told_of(tmp_path: Path) -> None:
+def test_a_file_that_does_not_exist_or_is_not_text_is_reported(tmp_path: Path) -> None:
     said = wrong(tmp_path, "\\copy t FROM none.csv\n")
     assert said == (
         "t.sql:1: \\copy … FROM 'none.csv': there is no such file; it is looked for in the current directory and beside"
@@ -94,7 +94,7 @@ def test_an_included_file_is_in_the_encoding_of_the_line_that_names_it(tmp_path:
     assert [one.text for one in sent(scenario)] == ["SELECT 'é'", "SELECT 'é'"]
 
 
-def test_what_is_not_in_its_encoding_is_told_with_its_line(tmp_path: Path) -> None:
+def test_what_is_not_in_its_encoding_is_reported_with_its_line(tmp_path: Path) -> None:
     assert wrong(tmp_path, b"SELECT 1;\n\\encoding EUC_JP\nSELECT '\xff';\n") == (
         "t.sql:3: the file is not EUC_JP (byte 0xff in this line)"
     )

@@ -59,19 +59,21 @@ class Args:
         text: everything behind it on its line.
         usage: how the directive is written, for messages.
         place: its line.
+        keywords: those of more than one word, so that `upto` is recognized.
 
     Attributes:
         text: the same; without the condition, once that is read.
         when: the condition that ends the line, once it is read.
     """
 
-    __slots__ = ("_at", "_tokens", "place", "text", "usage", "when", "word")
+    __slots__ = ("_at", "_tokens", "keywords", "place", "text", "usage", "when", "word")
 
-    def __init__(self, word: str, text: str, usage: str, place: Place) -> None:
+    def __init__(self, word: str, text: str, usage: str, place: Place, keywords: Collection[str] = ()) -> None:
         self.word = word
         self.text = text
         self.usage = usage
         self.place = place
+        self.keywords = keywords
         self.when: When | None = None
         self._tokens: list[Token] | None = None
         self._at = 0
@@ -98,7 +100,7 @@ class Args:
     def misspelt(self) -> DirectiveError | None:
         """Make an error of the next tokens where they are nearly a keyword of several words, as `upto` is."""
         rest = itertools.takewhile(lambda token: not token.quoted, self.tokens[self._at :])
-        keyword = misspelt_keyword([token.text for token in rest], self.usage)
+        keyword = misspelt_keyword([token.text for token in rest], self.keywords)
         if keyword is None:
             return None
         return DirectiveError(f"`{self.word}`: `{keyword[0]}` is not understood, did you mean `{keyword[1]}`?")

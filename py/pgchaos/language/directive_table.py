@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, get_args
 
 from pgchaos.language import faults, given, header, mutants, sections, session_directives
 from pgchaos.language.arguments import Args
 from pgchaos.language.fault_kinds import FORMS, KINDS
 from pgchaos.language.header import Header
+from pgchaos.language.header_model import TAGS, LeakKind, Sandbox
 from pgchaos.language.mutants import MutantBuilder
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Item
@@ -33,6 +34,7 @@ class DirectiveSpec:
         help: one line for the reference.
         shape: a pattern of what may follow the word. It tells a directive without its colon from prose.
         second_words: words that must follow, as in `wait for`: they may have been joined by mistake.
+        keywords: those of more than one word, which may be misspelt as `upto` is.
         when: whether a condition may end it.
         free_text: its arguments are text, not words.
         once: it may occur once at most.
@@ -47,6 +49,7 @@ class DirectiveSpec:
     help: str
     shape: str = ""
     second_words: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
     when: bool = False
     free_text: bool = False
     once: bool = False
@@ -69,7 +72,7 @@ class DirectiveSpec:
 
     def args(self, text: str, place: Place) -> Args:
         """Make the arguments of a line."""
-        return Args(self.name, text, self.written, place)
+        return Args(self.name, text, self.written, place, self.keywords)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,16 +120,17 @@ _ROWS: tuple[Row, ...] = (
     HeaderDirective(word="title", usage="title TEXT",
         help="what reports call the scenario", shape=r".*", free_text=True, once=True, read=header.title),
     HeaderDirective(word="tags", usage="tags slow concurrent",
-        help="markers of pytest", shape=r"(?:(?:slow|concurrent|destructive|smoke)\b[ ,]*)+", free_text=True,
+        help="markers of pytest", shape=rf"(?:(?:{'|'.join(TAGS)})\b[ ,]*)+", free_text=True,
         read=header.tags),
     HeaderDirective(word="timeout", usage="timeout 30s",
         help="the time that all sessions together may take", shape=r"[\d.]+ ?\w+", once=True, read=header.timeout),
     HeaderDirective(word="requires",
         usage="requires extension NAME [>= VERSION], server >= 17, superuser, own server, capability NAME",
         help="the scenario is skipped where something of this is missing",
-        shape=r"(?:extension|server|superuser|own server|capability)\b.*", read=header.requires),
+        shape=r"(?:extension|server|superuser|own server|capability)\b.*", keywords=("own server",),
+        read=header.requires),
     HeaderDirective(word="sandbox", usage="sandbox database, schema or server",
-        help="what the scenario has for itself", shape=r"database|schema|server", once=True, read=header.sandbox),
+        help="what the scenario has for itself", shape="|".join(get_args(Sandbox)), once=True, read=header.sandbox),
     HeaderDirective(word="server", usage="server NAME = VALUE",
         help="a parameter of the scenario's own server", shape=r"[a-z_.]+ ?= ?\S.*", when=True, read=header.server),
     HeaderDirective(word="alone", usage="alone",
@@ -138,17 +142,16 @@ _ROWS: tuple[Row, ...] = (
     HeaderDirective(word="schedule",
         usage="schedule free, schedule a.1 b.1 a.2, schedule all [up to N], or schedule explore N [with M values]",
         help="how the steps of the sessions interleave",
-        shape=rf"free|all|all up to \d+|explore \d+(?: with \d+ values)?|{_STEP}(?: {_STEP})*", free_text=True,
-        once=True, read=header.schedule),
+        shape=rf"free|all|all up to \d+|explore \d+(?: with \d+ values)?|{_STEP}(?: {_STEP})*", keywords=("up to",),
+        free_text=True, once=True, read=header.schedule),
     HeaderDirective(word="oracle", usage="oracle serializable",
         help="the outcome must be that of some serial order", shape=r"serializable", once=True, asserts=True,
         read=header.oracle),
     HeaderDirective(word="xfail", usage="xfail ['NAME'] REASON",
         help="a failure that is expected", shape=r"'.*' .*", when=True, free_text=True, read=header.xfail),
     HeaderDirective(word="leaves", usage="leaves KIND REASON",
-        help="a leak that is intended",
-        shape=r"(?:open transaction|prepared transaction|advisory lock|invalid index|object|role|slot)\b.*", when=True,
-        free_text=True, read=header.leaves),
+        help="a leak that is intended", shape=rf"(?:{'|'.join(get_args(LeakKind))})\b.*", when=True, free_text=True,
+        read=header.leaves),
     SectionDirective(word="setup", usage="setup",
         help="SQL that runs before the sessions", read=sections.plain),
     SectionDirective(word="teardown", usage="teardown",
@@ -157,10 +160,11 @@ _ROWS: tuple[Row, ...] = (
         usage="session NAME [x N] [repeat M [until VARIABLE] | repeat while SESSION]"
         " [retry CODE… [up to 10] [backoff 5ms]] [allow CODE…]",
         help="what N connections do at the same time as all other sessions",
-        shape=rf"{_NAME}(?: (?:x \d|repeat (?:\d|while\b)|retry {_CODES}|allow {_CODES}).*)?", read=sections.session),
+        shape=rf"{_NAME}(?: (?:x \d|repeat (?:\d|while\b)|retry {_CODES}|allow {_CODES}).*)?", keywords=("up to",),
+        read=sections.session),
     SectionDirective(word="invariant", usage="invariant [every 10ms] [may be empty] [at end]",
         help="queries that must be true while the sessions run", shape=r"(?:(?:every \S+|may be empty|at end) ?)*",
-        asserts=True, read=sections.invariant),
+        keywords=("may be empty", "at end"), asserts=True, read=sections.invariant),
     SectionDirective(word="check", usage="check",
         help="pgTAP assertions after the sessions", asserts=True, read=sections.plain),
     SectionDirective(word="state", usage="state",
@@ -182,7 +186,8 @@ _ROWS: tuple[Row, ...] = (
         help="waits a random time up to that long", shape=r"\d\S*", when=True, read=session_directives.jitter),
     SessionDirective(word="barrier", usage="barrier NAME [unless blocked]",
         help="waits until all connections that name it have arrived, or are blocked",
-        shape=rf"{_NAME}(?: unless blocked)?", when=True, declares=True, read=session_directives.barrier),
+        shape=rf"{_NAME}(?: unless blocked)?", keywords=("unless blocked",), when=True, declares=True,
+        read=session_directives.barrier),
     SessionDirective(word="wait", usage="wait blocked SESSION, or wait for SIGNAL",
         help="waits until another session is blocked by a lock, or for a signal",
         shape=rf"(?:blocked|for) {_NAME}(?:\[\d+\])?", second_words=("for", "blocked"), when=True,
@@ -191,8 +196,8 @@ _ROWS: tuple[Row, ...] = (
         help="gives a signal that other sessions wait for", shape=_NAME, when=True, declares=True,
         read=session_directives.signal),
     SessionDirective(word="fault", usage=faults.USAGE,
-        help="breaks something at the next statement", shape=rf"(?:{'|'.join(KINDS)})\b.*", when=True,
-        read=faults.parse_fault),
+        help="breaks something at the next statement", shape=rf"(?:{'|'.join(KINDS)})\b.*",
+        keywords=("when blocked", "at any step"), when=True, read=faults.parse_fault),
     MutantDirective(word="replace", usage="replace 'text' with 'text' in SESSION, or in setup",
         help="changes a text that occurs exactly once", shape=r"'.*' with '.*' in .*", read=mutants.replace),
     MutantDirective(word="caught", usage="caught by 'NAME'",

@@ -164,7 +164,7 @@ def _check_words(args: Args) -> None:
     if ordered != parts:
         text = " ".join(map(str, ordered))
         # another mistake is reported first
-        parse_fault(Args("fault", text, args.usage, args.place))
+        parse_fault(Args("fault", text, args.usage, args.place, args.keywords))
         raise DirectiveError(f"`fault`: its words are in the wrong order, did you mean `fault {text}`?")
 
 

@@ -12,17 +12,24 @@ from typing import Literal, get_args
 
 from pgchaos.language.arguments import Args, DirectiveError
 from pgchaos.language.given import take_given, take_list
-from pgchaos.language.header_model import Given, LeakKind, Leave, Matrix, Requirement, ServerSetting, Xfail
+from pgchaos.language.header_model import (
+    TAGS,
+    Given,
+    LeakKind,
+    Leave,
+    Matrix,
+    Requirement,
+    Sandbox,
+    ServerSetting,
+    Xfail,
+)
 from pgchaos.language.problems import Place, Problem
 from pgchaos.language.suggestions import nearest, suggest
 
 MOST_ITEMS = 64
 """Items that the matrices of one file may make."""
-TAGS = frozenset({"slow", "concurrent", "destructive", "smoke", "corruption", "recovery"})
 SESSION_VARIABLES = frozenset({"worker", "iteration"})
 """Variables that are set in every session."""
-
-_Sandbox = Literal["database", "schema", "server"]
 
 # Under three letters a variable is too easily hit by accident, as in `[a:n]`.
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
@@ -61,7 +68,7 @@ class Header:
     tags: set[str] = field(default_factory=set)
     timeout: float | None = None
     requires: list[Requirement] = field(default_factory=list)
-    sandbox: _Sandbox = "database"
+    sandbox: Sandbox = "database"
     server: list[ServerSetting] = field(default_factory=list)
     alone: bool = False
     matrix: dict[str, Matrix] = field(default_factory=dict)
@@ -125,7 +132,7 @@ def tags(header: Header, args: Args) -> None:
     words = args.text.replace(",", " ").split()
     if not words:
         raise args.error("no tag is named")
-    known = TAGS | set(header.extra_tags)
+    known = TAGS.keys() | set(header.extra_tags)
     header.tags.update(word for word in words if word in known and word != "chaos")
     unknown = [word for word in words if word not in known and word != "chaos"]
     if unknown:
@@ -178,7 +185,7 @@ def _version(args: Args) -> str:
 
 def sandbox(header: Header, args: Args) -> None:
     """`sandbox database`, `schema` or `server`."""
-    kinds: tuple[_Sandbox, ...] = get_args(_Sandbox)
+    kinds: tuple[Sandbox, ...] = get_args(Sandbox)
     word = args.choice("sandbox", kinds)
     header.sandbox = next(kind for kind in kinds if kind == word)
 

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pgchaos.language.header_model import Given, Leave, Matrix, Requirement, Schedule, ServerSetting, When, Xfail
+from pgchaos.language.header_model import (
+    Given,
+    Leave,
+    Matrix,
+    Requirement,
+    Sandbox,
+    Schedule,
+    ServerSetting,
+    When,
+    Xfail,
+)
 from pgchaos.language.problems import Place, Problem
 from pgchaos.language.section_items import Code, Item, Statement
 
@@ -124,7 +134,7 @@ class Scenario:
     tags: frozenset[str] = frozenset()
     timeout: float | None = None
     requires: tuple[Requirement, ...] = ()
-    sandbox: Literal["database", "schema", "server"] = "database"
+    sandbox: Sandbox = "database"
     server: tuple[ServerSetting, ...] = ()
     fills: frozenset[str] = frozenset()
     alone: bool = False

@@ -6,8 +6,6 @@ import difflib
 import re
 from collections.abc import Collection, Sequence
 
-# Keywords of more than one word; names of directives are not among them.
-_KEYWORDS = ("unless blocked", "up to", "may be empty", "at end", "when blocked", "at any step", "own server")
 _KEYWORD_LIKE = 0.75
 _JOINTS = re.compile(r"[\s_-]+")
 
@@ -56,12 +54,9 @@ def suggest(word: str, known: Collection[str], *more: str, none: str = "") -> st
     return f"; there {'is' if len(names) == 1 else 'are'}: {', '.join(names[:12])}"
 
 
-def misspelt_keyword(words: Sequence[str], usage: str) -> tuple[str, str] | None:
-    """Find the keyword of several words that was meant by `upto` or `maybe empty`: what was written, and the keyword.
-
-    Only keywords that occur in the usage of the directive are considered.
-    """
-    known = {join_words(keyword): keyword for keyword in _KEYWORDS if keyword in usage}
+def misspelt_keyword(words: Sequence[str], keywords: Collection[str]) -> tuple[str, str] | None:
+    """Find the keyword of several words that was meant by `upto` or `maybe empty`; gives what was written, and it."""
+    known = {join_words(keyword): keyword for keyword in keywords}
     found = []
     for count in range(1, min(len(words), 3) + 1):
         written = " ".join(words[:count])

@@ -16,6 +16,7 @@ from typing import TypeVar
 import pytest
 
 from pgchaos.language.durations import LONGEST, parse_duration
+from pgchaos.language.header_model import TAGS
 from pgchaos.pytest_plugin.token_file import read_token
 from pgchaos.report import MAKE
 from pgchaos.schedule.token import Token
@@ -30,15 +31,7 @@ _LEAST_TIMEOUT = 0.001
 _TIMEOUT = 60.0
 _CLONES = 2
 
-MARKERS = {
-    "chaos": "a chaos scenario",
-    "slow": "may take more than 30 s",
-    "concurrent": "several sessions at once",
-    "destructive": "harms the server as a whole",
-    "smoke": "one of the few that are run first",
-    "corruption": "amcheck looks whether what it wrote is whole",
-    "recovery": "of crashes and what survives them: amcheck looks too",
-}
+MARKERS = {"chaos": "a chaos scenario", **TAGS}
 """The markers of every project; those of ini `chaos_tags` come beside them."""
 
 _T = TypeVar("_T")
