@@ -72,7 +72,7 @@ class Launch:
     worker: int
     step: str
     iteration: int
-    waited_on: str = ""  # whom it was waiting for when the next step began, or ''
+    waited_on: str = ""  # what it was waiting for when the next step began, or ''
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def hide(secret: str, known: frozenset[str] = frozenset()) -> None:
 
 
 def knows_secrets() -> bool:
-    """Say whether there is anything to hide."""
+    """Whether there is anything to hide."""
     return bool(_secrets)
 
 

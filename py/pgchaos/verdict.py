@@ -73,7 +73,7 @@ def judge_mutant(mutant: Mutant, result: RunResult) -> Verdict:
 
 
 def is_found(scenario: Scenario, mutant: Mutant | None, variables: Mapping[str, str], result: RunResult) -> bool:
-    """Say whether a search has found what it looks for.
+    """Whether a search has found what it looks for.
 
     Args:
         scenario: what was run.
@@ -91,7 +91,7 @@ def is_found(scenario: Scenario, mutant: Mutant | None, variables: Mapping[str, 
 
 
 def is_named(failure: Failure, name: str | None) -> bool:
-    """Say whether a NAME of `xfail` or `caught by` means a failure.
+    """Whether a NAME of `xfail` or `caught by` means a failure.
 
     Args:
         failure: of a run.

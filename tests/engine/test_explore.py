@@ -121,7 +121,7 @@ def test_what_was_found_is_tried_first_the_next_time_and_forgotten_when_it_is_me
     settings = RunSettings(1, key="0badc0de")
     first = run(bad, {}, play.server, settings)
     again = run(bad, {}, play.server, settings)
-    assert again.notes == ["this failed before: the interleaving was kept, and not searched for again"]
+    assert again.notes == ["this failed before: its stored interleaving was run, without a new search"]
     assert again.decisions == first.decisions
     assert again.explored is None
     mended = scenario(play, counter("explore 50", "cmp_ok(value, '>', 0, 'both count') FROM counter"))
@@ -289,7 +289,7 @@ def test_what_is_kept_is_run_again_by_the_seed_that_it_failed_with(play: Play) -
     run(unlucky, {}, play.server, RunSettings(seeds[0], key="0badc0de"))
     again = run(unlucky, {}, play.server, RunSettings(lucky, key="0badc0de"))
     assert again.failures
-    assert again.notes == ["this failed before: the interleaving was kept, and not searched for again"]
+    assert again.notes == ["this failed before: its stored interleaving was run, without a new search"]
 
 
 def test_a_stop_forgets_nothing_that_was_kept(play: Play) -> None:
@@ -300,7 +300,7 @@ def test_a_stop_forgets_nothing_that_was_kept(play: Play) -> None:
     run(bad, {}, play.server, RunSettings(1, key="0badc0de", stop=stop))
     stop.close()
     again = run(bad, {}, play.server, RunSettings(1, key="0badc0de"))
-    assert again.notes == ["this failed before: the interleaving was kept, and not searched for again"]
+    assert again.notes == ["this failed before: its stored interleaving was run, without a new search"]
 
 
 def test_without_hypothesis_what_needs_it_is_skipped_and_says_so(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def test_a_failure_that_was_kept_is_tried_without_the_fault_too(play: Play) -> N
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
     first, second = (run(scenario, {}, play.server, RunSettings(1, key="0fa17ed0")) for _ in range(2))
     assert not first.notes
-    assert second.notes == ["this failed before: the interleaving was kept, and not searched for again"]
+    assert second.notes == ["this failed before: its stored interleaving was run, without a new search"]
     assert [one.without_fault for one in (first, second)] == ["fails without the fault too"] * 2
 
 

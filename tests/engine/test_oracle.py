@@ -490,5 +490,5 @@ def test_who_only_reads_is_told_that_nothing_changed(play: Play, state: str) -> 
     result = play(UNCHANGED.format(statement="TABLE t") + state)
     assert result.failures == []
     assert result.remarks == [
-        "scenario.sql:2: oracle: nothing that it compares was changed, and every order told the same"
+        "scenario.sql:2: oracle: nothing that it compares was changed, and every order had the same results"
     ]

@@ -123,7 +123,7 @@ def test_a_token_that_was_not_copied_whole_is_told(play: Play, cut: tuple[int, .
     play(text + "-- chaos:check\nSELECT pass('all');")
     scenario = read(play.folder / "scenario.sql", "scenario.sql")
     result = run(scenario, {}, play.server, RunSettings(1, replay=Replay(cut)))
-    note = f"the token says who goes on at {len(cut)} steps, and this run had 4: if the token was not copied whole"
+    note = f"the token decides {len(cut)} steps, and this run had 4: if the token was not copied whole"
     assert result.failures == []
     assert [one[: len(note)] for one in result.notes] == [note]
     whole = run(scenario, {}, play.server, RunSettings(1, replay=Replay((0, 0, 1, 1))))

@@ -187,7 +187,7 @@ def test_a_link_to_programs_of_others_is_not_used(registry: Registry, tmp_path: 
     (tmp_path / "elsewhere").write_text("#!/bin/sh\necho 97.10\n")
     postgres.unlink()
     postgres.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ServerError, match="is a link that leads out, or somebody else's"):
+    with pytest.raises(ServerError, match="is a link that leads out, or belongs to another user"):
         get(97, registry.cache)
 
 

@@ -91,7 +91,7 @@ def test_the_plan_may_come_last() -> None:
         ("", "no plan: call plan(), or no_plan() and finish()"),
         ("1..2\nok 1\nok 3", "test out of sequence: found 3, expected 2"),
         ("1..1\nok 1\n1..1", "more than one plan"),
-        ("ok 1\n1..2\nok 2", "the plan stands in the middle: it must be first or last"),
+        ("ok 1\n1..2\nok 2", "the plan is in the middle: it must be first or last"),
         ("1..2\nok 1\nBail out! disk full\nok 2", "Bail out! disk full"),
     ],
 )

@@ -81,7 +81,7 @@ def _kind(word: str) -> str:
 
 _QUERY = 0.0004  # seconds of a typical query in a spec, as PostgreSQL 15's own took, roughly
 _CONNECTION = 0.01
-_MOST = 10**9  # more interleavings never end, and need not be told apart
+_MOST = 10**9  # more interleavings never end, and need not be counted
 _ROW = 3e-6  # seconds for one of the many rows that a query makes
 _EFFORT_MANY = re.compile(r"\b\d{4,7}\b")
 

@@ -99,7 +99,7 @@ def _parts(text: str) -> list[list[str]]:
         if line.startswith(_STARTING):
             parts.append([])
         parts[-1].append(line)
-    # what stands before the first permutation is compared with its like, whatever its first line is
+    # the lines before the first permutation are compared with each other, whatever the first one is
     parts[0].insert(0, "")
     return parts
 

@@ -61,7 +61,7 @@ def transaction_text(txn: OracleTransaction, among: Sequence[OracleTransaction])
 
 
 def both_sides(serial: str, here: str, words: tuple[str, str] = ("a serial order gives", "this run gave")) -> str:
-    """Describe both sides of a difference; the words stand before each."""
+    """Describe both sides of a difference; the words precede each."""
     return f"{words[0]} {serial}, {words[1]} {here}"
 
 

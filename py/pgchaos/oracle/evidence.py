@@ -64,7 +64,7 @@ class Case:
     def has_unknown_writer(self, cycle: Sequence[OracleTransaction]) -> bool:
         """Whether others, whose writes are unknown, may have influenced the results of some."""
         last = max(self.evidence.transactions.index(txn) for txn in cycle)
-        # what is not committed nobody sees: who ended later has none
+        # uncommitted work is not seen: transactions that ended later have no part
         earlier = {txn.name for txn in self.evidence.transactions[:last]}
         return bool(self._unknown & earlier - {txn.name for txn in cycle})
 
@@ -95,7 +95,7 @@ class Anomaly:
     place: Place | None = None  # of the statement that it is about; None where unknown
     transactions: tuple[TxnId, ...] = ()  # the transactions of the cycle
     given: tuple[TxnId, ...] = ()  # others without which the results of these would differ
-    wrote: frozenset[TxnId] = frozenset()  # of all these, those that are said to have written
+    wrote: frozenset[TxnId] = frozenset()  # of all these, those that wrote, by the explanation
     proof: tuple[tuple[TxnId, StatementResult], ...] = ()  # the statements that prove it, with their transactions
 
 
@@ -114,7 +114,7 @@ def anomaly(
         why: who saw whom, in a sentence.
         place: of the statement that it is about.
         transactions: those of the cycle.
-        wrote: of these, those that are said to have written.
+        wrote: of these, those that wrote, by the explanation.
         proof: the statements that prove it, with their transactions.
     """
     names = tuple(txn.name for txn in transactions)

@@ -33,7 +33,7 @@ def lost_update(pair: Sequence[OracleTransaction], case: Case, among: Among) -> 
 def _lost(one: OracleTransaction, other: OracleTransaction, key: Key, case: Case, among: Among) -> Anomaly | None:
     effects, stays = case.effects, rows_under(case.evidence.state, key)
     mine, theirs = case.visibility(one, other, among).unseen, case.visibility(other, one, among).unseen
-    # a row that was written stays locked until the end: who ended last of those that wrote it wrote it last
+    # a row that was written stays locked until the end: of its writers, the one that ended last wrote it last
     ended = [txn for txn in case.evidence.transactions if key in effects.may_write(txn)]
     if ended[-1:] != [one] or stays not in (effects.leaves(one, key, among) or ()):
         return None

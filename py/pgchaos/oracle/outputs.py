@@ -42,7 +42,7 @@ class Written:
     complete_runs: tuple[SqlToken, ...]  # all of it
 
     def changes(self, column: int, width: int, drawn: Collection[str] = ()) -> bool:
-        """Say whether a computed column changes by itself from one run to the next."""
+        """Whether a computed column changes by itself from one run to the next."""
         known = self.outputs is not None and len(self.outputs) == width
         expression = self.outputs[column] if known and self.outputs is not None else self.complete_runs
         return changes(expression) or _aggregates(expression, drawn)
@@ -56,12 +56,12 @@ def written(text: str) -> tuple[Written, ...]:
 
 @lru_cache(maxsize=256)
 def changes_by_itself(text: str) -> bool:
-    """Say whether an expression, such as the default of a column, gives another value in another run."""
+    """Whether an expression, such as the default of a column, gives another value in another run."""
     return changes(tokenize(text))
 
 
 def changes(expression: Sequence[SqlToken]) -> bool:
-    """Say whether an expression gives another value in another run, whatever the tables hold."""
+    """Whether an expression gives another value in another run, whatever the tables hold."""
     for token, following in pairwise((*expression, NO_TOKEN)):
         if token.is_identifier and (_CALLS.fullmatch(token.text) and following.is_symbol("(")):
             return True

@@ -197,7 +197,7 @@ class _Search:
         return node.run if node.state == self._state else None
 
     def _wanted(self, path: list[Actor], actor: Actor, done: dict[Actor, int]) -> Wanted:
-        left = (one for who, todo in self._todo.items() for one in todo[done[who] + (who == actor) :])
+        left = (one for other, todo in self._todo.items() for one in todo[done[other] + (other == actor) :])
         rest = sorted(left, key=lambda one: one[0])
         return Wanted(self._left_out, (*path, actor), tuple(txn.actor for _, txn in rest))
 

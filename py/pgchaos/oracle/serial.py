@@ -80,7 +80,7 @@ class SerialScheduler:
         if now is not None and now not in ended:
             point = points.get(now)
             if point is None:
-                # it waits for who has not ended the session, and no transaction: this order cannot be
+                # it waits for a session that is not over, between transactions: this order is impossible
                 return Blocked(StepName(now.session, now.worker, "", 1))
             if not point.begins:
                 return point

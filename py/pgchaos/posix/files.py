@@ -91,7 +91,7 @@ def untrusted_tree(root: Path, trusted: frozenset[int]) -> str:
             state = path.lstat()
             if stat.S_ISLNK(state.st_mode):
                 if state.st_uid not in trusted or not path.resolve().is_relative_to(top):
-                    return f"{path} is a link that leads out, or somebody else's"
+                    return f"{path} is a link that leads out, or belongs to another user"
             elif reason := _loose(path, state, trusted, sticky=False):
                 return reason
     return ""

@@ -26,7 +26,7 @@ def look_up(pid: int) -> Process | None:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None if _has_proc() else _ask_ps(pid)
-    # the name stands in parentheses, and may hold some itself (proc(5))
+    # the name is in parentheses, and may contain some (proc(5))
     fields = state.rpartition(")")[2].split()
     users = next((line.split()[1] for line in status.splitlines() if line.startswith("Uid:")), None)
     if len(fields) < 20 or users is None or fields[0] in "ZX":
@@ -81,7 +81,7 @@ def working_in(folder: Path) -> set[Process]:
     As root, none are found for a folder of root's: a server never runs as root.
     """
     found: set[Process] = set()
-    with contextlib.suppress(OSError):  # the folder is gone, and so is who worked in it
+    with contextlib.suppress(OSError):  # the folder is gone, and so are its processes
         wanted = folder.lstat()
         if os.geteuid() == 0 and wanted.st_uid == 0:
             return found

@@ -43,9 +43,9 @@ def _in_order(records: Iterable[Record]) -> list[Record]:
 
 
 def _facts(record: Record) -> _Facts:
-    who = (record.session, record.worker, record.iteration, record.attempt, record.step, record.statement)
+    step = (record.session, record.worker, record.iteration, record.attempt, record.step, record.statement)
     what = (record.tag, record.rows, record.sqlstate, frozenset(record.waited_on), record.notes, record.skipped)
-    return (*who, *what)
+    return (*step, *what)
 
 
 def _description(record: Record) -> str:

@@ -41,7 +41,7 @@ class SleepSet:
         if not asleep or waiting or choice.waiting:
             return NOBODY
         did = self._next(choice, choice.taken)
-        # who went on all the same does so no more
+        # a sleeper that ran after all sleeps no more
         return frozenset(one for one in asleep if one != choice.taken and did.independent(self._next(choice, one)))
 
     def is_needless(self, asleep: Asleep, choice: Choice, other: Actor) -> bool:
@@ -157,7 +157,7 @@ class PreemptionBound:
         for done in sorted(self._least):
             if done & step.behind != step.behind:
                 continue
-            # who does not precede the new step may come after it
+            # a step that need not precede the new one may follow it
             lasts = {step.number: _cost(self._least[done], steps, step)}
             for last in self._least[done]:
                 less = new.get((done & ~steps[last].bit) | step.bit)

@@ -35,7 +35,7 @@ def stuck(living: Collection[Who], still: Collection[Who], blocked: Mapping[Who,
         return False
     done = set(still)
     while waiting:
-        # whoever waits only for those who are known to stay is known to stay
+        # who waits only for those that stay, stays
         known = [who for who in waiting if blocked[who] and done.issuperset(blocked[who])]
         if not known:
             return False
@@ -128,7 +128,7 @@ class WaitRules:
         state = self._states[actor]
         state.at, state.opened = (wait, iteration), False
         if self._asks_who_is_blocked(wait):
-            # the last look may be old: who was blocked then may long be in another statement
+            # the last snapshot may be old: a session that was blocked then may be in another statement
             self._blocked = self._blocked_here = frozenset()
         if isinstance(wait, Barrier):
             self.arrive(actor, wait.name, iteration)
@@ -162,7 +162,7 @@ class WaitRules:
         news = (blocked, here) != (self._blocked, self._blocked_here)
         self._blocked, self._blocked_here = blocked, here
         for state in self._states.values():
-            # now: until who waits comes to ask, the next look may show nobody blocked any more
+            # now: when the waiting session asks, the next snapshot may show no session blocked any more
             if state.at is not None and self._asks_who_is_blocked(state.at[0]) and not state.opened:
                 state.opened = self._now(*state.at).open
         return news
@@ -295,7 +295,7 @@ class WaitRules:
         actor, wait = first
         advice = ""
         if isinstance(wait, Barrier):
-            advice = f"; `barrier {wait.name} unless blocked` would count who waits for a lock as arrived"
+            advice = f"; `barrier {wait.name} unless blocked` would count a session that waits for a lock as arrived"
         return actor, f"{waits}{advice}"
 
 

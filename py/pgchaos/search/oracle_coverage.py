@@ -53,5 +53,5 @@ class OracleCoverage:
     def remark(self, place: Place | None) -> list[str]:
         """Remark that nothing has changed, where that may be intended."""
         if self.looks and self._changed:
-            return [f"{place}: oracle: nothing that it compares was changed, and every order told the same"]
+            return [f"{place}: oracle: nothing that it compares was changed, and every order had the same results"]
         return []

@@ -30,7 +30,7 @@ from pgchaos.server import Server
 _CUT_SHORT = frozenset({"error", "wait", "timeout"})  # a run with such a failure has no outcome
 _SHOWN = 8  # differences that are reported
 _KEPT = 64  # variants, by the values of the variables, whose serial runs are stored
-# transactions of which it is asked who wrote what: it takes serial runs in all orders of some of them, 65 for four
+# transactions whose anomaly is named: that takes serial runs in all orders of some of them, 65 for four
 MOST_NAMED = 4
 NOT_DECIDED = "not decided"
 
@@ -80,7 +80,7 @@ class Oracle:
         log.looks = self.coverage.looks
         result = run_once(self._scenario, variables, self._server, self._settings, order, lend, log, look)
         judged, failure = None, None
-        # a fault that is told after the sessions' end cuts nothing short
+        # a fault that is reported after the sessions' end cuts nothing short
         if not log.cut_short and not any(failure.kind in _CUT_SHORT for failure in result.failures):
             failure = log.failure
             self.coverage.add(log)
@@ -110,7 +110,7 @@ class Oracle:
         self._silent = self._silent or result.silent
         late = result.silent or any(failure.kind == "timeout" for failure in cut_short)
         if log.outcome is None:
-            why = log.failure.text if log.failure is not None else "it did not come to its end"
+            why = log.failure.text if log.failure is not None else "it did not reach its end"
             return SerialRun((), (), {}, cut_short[0].text if cut_short else why, late)
         if not wanted.left_out:
             self.coverage.compare(tuple(sorted(variables.items())), log.outcome.transactions)

@@ -179,7 +179,7 @@ class _Runs:
             if self._settings.found(result):
                 self.oracle = again.oracle
                 return result.joined(
-                    notes=["this failed before: the interleaving was kept, and not searched for again"]
+                    notes=["this failed before: its stored interleaving was run, without a new search"]
                 )
             database.delete(token)
         result = self._with_drawn_values() if self._factory.drawn else self._by_schedule()
@@ -208,7 +208,7 @@ class _Runs:
         if not result.failures and len(order.trace) != len(numbers):
             # the failed run may have been cut short, so that its token is whole; one that was cut looks the same
             note = (
-                f"the token says who goes on at {len(numbers)} steps, and this run had {len(order.trace)}: if the token"
+                f"the token decides {len(numbers)} steps, and this run had {len(order.trace)}: if the token"
                 " was not copied whole, this was another interleaving"
             )
             return result.joined(notes=[note])

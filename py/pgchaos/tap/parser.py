@@ -167,7 +167,7 @@ class TapParser:
             return
         place = self._plan_place
         if self._plan_after not in (0, ran):
-            self._problems.append(TapProblem("the plan stands in the middle: it must be first or last", place))
+            self._problems.append(TapProblem("the plan is in the middle: it must be first or last", place))
         if self._plan.skip is not None and ran == 0:
             return
         ran += self._passed_over
