@@ -7,7 +7,7 @@ from pgchaos.isolation.concurrent_specs import Need, names_database, needs, role
 from pgchaos.isolation.expected import differences, expected_of, nearest, place_of
 from pgchaos.isolation.grammar import read
 from pgchaos.isolation.model import Spec
-from pgchaos.isolation.reuse import needs_reset, sees_others, set_up_together, unchanged_connections
+from pgchaos.isolation.reuse import calls_need_reset, needs_reset, sees_others, set_up_together, unchanged_connections
 from pgchaos.runner.jobs import Job
 from pgchaos.runner.spec_jobs import in_order, spec_job
 
@@ -35,14 +35,24 @@ def test_blocked_by_one_that_runs_is_not() -> None:
     assert not is_blocked_for_good(1, {1: SeenSession(False)}, {1})
 
 
-def test_what_lasts_as_long_as_a_session() -> None:
+def test_what_lasts_as_long_as_a_session(tmp_path: Path) -> None:
     for sql in ("SET a = 1", "BEGIN; SET a = 1", "LISTEN x", "PREPARE p AS SELECT 1", "DO $$ $$", "/**/;\n LOAD 'x'"):
-        assert needs_reset(sql, sql), sql
-    for sql in ("UPDATE t SET a = 1", "BEGIN; SET LOCAL a = 1; SET TRANSACTION READ ONLY", "PREPARE TRANSACTION 'x'"):
-        assert not needs_reset(sql, sql), sql
-    assert needs_reset("SELECT f()", "setup { CREATE FUNCTION f() AS 'BEGIN SET a = 1; END'; }")
-    assert needs_reset("SELECT 1", "step x { SELECT pg_advisory_lock(1); }")
-    assert not needs_reset(None, "SET a = 1")
+        assert needs_reset(sql), sql
+    for sql in (
+        "UPDATE t SET a = 1",
+        "BEGIN; SET LOCAL a = 1; SET TRANSACTION READ ONLY",
+        "PREPARE TRANSACTION 'x'",
+        "INSERT INTO t VALUES ('; SET a = 1') ON CONFLICT (a) DO UPDATE SET a = 1",
+        "MERGE INTO t USING u ON true WHEN MATCHED THEN DO NOTHING",
+    ):
+        assert not needs_reset(sql), sql
+    step = "session a step a1 {{ {0}; }} # it's a comment; SET a = 1\n"
+    function = "setup {{ CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN {0}; END $$; }} "
+    for body in ("SET a = 1", "-- why\nSET a = 1", "IF true THEN EXECUTE 'SELECT 1'; END IF"):
+        assert calls_need_reset(_spec(tmp_path, function.format(body) + step.format("SELECT f()"))), body
+    assert calls_need_reset(_spec(tmp_path, step.format("SELECT pg_advisory_lock(1)")))
+    assert not calls_need_reset(_spec(tmp_path, function.format("UPDATE t SET a = 1") + step.format("SELECT f()")))
+    assert not calls_need_reset(_spec(tmp_path, step.format("SET a = 1")))
 
 
 def test_what_specs_share_on_a_server() -> None:

@@ -67,6 +67,14 @@ class Spec:
         """Name of the expected output and of the application_name."""
         return self.path.name.removesuffix(".spec")
 
+    def queries(self) -> Iterator[str]:
+        """Give all queries of the control connection and of the sessions."""
+        yield from self.setups
+        for session in self.sessions:
+            yield from filter(None, (session.setup, *(step.sql for step in session.steps), session.teardown))
+        if self.teardown is not None:
+            yield self.teardown
+
     def unused(self) -> list[str]:
         """List the steps that no written permutation uses, in byte order."""
         used = {turn.step.name for permutation in self.written for turn in permutation}

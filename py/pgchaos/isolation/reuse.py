@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from pgchaos.isolation.model import Spec
+from pgchaos.language.sql_tokens import SqlStatement, all_statements, token_at, top_statements
 
-_MODE = r"(?:ISOLATION\s+LEVEL\s+\w+(?:\s+(?:READ|COMMITTED|UNCOMMITTED))?|READ\s+(?:ONLY|WRITE)|(?:NOT\s+)?DEFERRABLE)"
-_BEGIN = rf"(?:BEGIN(?:\s+(?:TRANSACTION|WORK))?|START\s+TRANSACTION)(?:\s+{_MODE}(?:(?:\s*,)?\s*{_MODE})*)?"
-_SET = r"SET\s+(?:LOCAL\s+|SESSION\s+)?(?:enable_\w+|deadlock_timeout)\s*(?:=|TO)\s*(?:'\w+'|\w+)"
-_EARLY = re.compile(rf"\s*(?:(?:{_BEGIN}|{_SET})\s*;\s*)*(?:{_BEGIN}|{_SET})(?:\s*;)?\s*", re.IGNORECASE)
+_MODES = frozenset(
+    "isolation level read committed uncommitted repeatable serializable only write not deferrable".split()  # noqa: SIM905  # easier to read without quotes
+)
 _TIME = re.compile(
     r"\bnow\b|\bcurrent_(?:date|time)|\blocaltime|\btransaction_timestamp|\b(?:today|tomorrow|yesterday)\b|xact_start"
     r"|\b(?:idle_in_transaction_session|idle_session|transaction|statement)_timeout\b",
@@ -28,42 +28,67 @@ def set_up_together(spec: Spec) -> tuple[int, ...]:
     """
     if _TIME.search(spec.source):
         return ()
-    setups = [session.setup for session in spec.sessions]
-    return tuple(index for index, setup in enumerate(setups) if setup is not None and _EARLY.fullmatch(setup))
+    return tuple(index for index, session in enumerate(spec.sessions) if _only_begins(session.setup or ""))
 
 
-_STATEMENTS = re.compile(
-    r"(?:\A|[;{]|\$\w*\$|\bBEGIN\b|\bTHEN\b|\bELSE\b|\bLOOP\b)\s*(?:--[^\n]*\n\s*)*"
-    r"(?:SET\b(?!\s+(?:LOCAL|TRANSACTION|CONSTRAINTS)\b)"
-    r"|LISTEN|PREPARE\b(?!\s+TRANSACTION\b)|LOAD|DECLARE|DO|CALL|EXECUTE|RESET|DISCARD)\b",
-    re.IGNORECASE,
-)
+def _only_begins(setup: str) -> bool:
+    statements = top_statements(setup)
+    return bool(statements) and all(_begins(one) or _sets_planner(one) for one in statements)
+
+
+def _begins(statement: SqlStatement) -> bool:
+    tokens = statement.tokens
+    if statement.verb == "begin":
+        modes = tokens[2 if token_at(tokens, 1).is_word("transaction", "work") else 1 :]
+    elif statement.verb == "start" and token_at(tokens, 1).is_word("transaction"):
+        modes = tokens[2:]
+    else:
+        return False
+    return all(token.is_word(*_MODES) or token.is_symbol(",") for token in modes)
+
+
+def _sets_planner(statement: SqlStatement) -> bool:
+    """Whether it sets enable_… or deadlock_timeout, which only the session's own queries notice."""
+    if statement.verb != "set":
+        return False
+    setting = statement.tokens[2 if token_at(statement.tokens, 1).is_word("local", "session") else 1 :]
+    name, equals = token_at(setting, 0), token_at(setting, 1)
+    return (
+        len(setting) == 3
+        and (name.is_word("deadlock_timeout") or (name.kind == "word" and name.text.startswith("enable_")))
+        and (equals.is_symbol("=") or equals.is_word("to"))
+    )
+
+
+_CHANGES_SESSION = frozenset({"listen", "load", "declare", "do", "call", "execute", "reset", "discard"})
 _WORDS = re.compile(r"\bset_config\b|advisory|\bpg_temp|\btemp(?:orary)?\b|\bcurrval\b|\blastval\b", re.IGNORECASE)
 _OTHERS = re.compile(r"\bpg_stat_|\bDATABASE\b|\bEXTENSION\b|\bapplication_name\b", re.IGNORECASE)
 _ROUTINES = re.compile(r"\b(?:FUNCTION|PROCEDURE|EXTENSION)\b", re.IGNORECASE)
 
 
-def needs_reset(sql: str | None, source: str) -> bool:
-    """Whether a session must be reset after a query.
+def calls_need_reset(spec: Spec) -> bool:
+    """Whether any query of a file may need a reset of its session, because of a function that it calls."""
+    if _WORDS.search(spec.source):
+        return True
+    return _ROUTINES.search(spec.source) is not None and any(map(needs_reset, spec.queries()))
 
-    Args:
-        sql: the query, or None.
-        source: the whole file, whose functions the query may call.
+
+def needs_reset(sql: str) -> bool:
+    """Whether a session must be reset after a query, whatever the functions that it calls do.
 
     Returns:
-        True for settings, LISTEN, prepared statements, cursors, temporary tables, advisory locks, and for calls that
-        may do such things; open transactions are known without the text.
+        True for settings, LISTEN, prepared statements, cursors and the like; open transactions are known without the
+        text.
     """
-    if sql is None:
-        return False
-    return _anything_lasts(source) or _STATEMENTS.search(sql) is not None
-
-
-def _anything_lasts(source: str) -> bool:
-    """Whether a file may do such things inside a call."""
-    if _WORDS.search(source):
-        return True
-    return _ROUTINES.search(source) is not None and _STATEMENTS.search(source) is not None
+    for statement in all_statements(sql):
+        second = token_at(statement.tokens, 1)
+        if (
+            statement.verb in _CHANGES_SESSION
+            or (statement.verb == "prepare" and not second.is_word("transaction"))
+            or (statement.verb == "set" and not second.is_word("local", "transaction", "constraints"))
+        ):
+            return True
+    return False
 
 
 def sees_others(source: str) -> bool:
@@ -77,8 +102,7 @@ def unchanged_connections(spec: Spec) -> tuple[bool, ...]:
     Returns:
         For the control connection and for each session, whether none of its queries leaves anything in it.
     """
+    if calls_need_reset(spec):
+        return (False,) * (1 + len(spec.sessions))
     own = [(*spec.setups, spec.teardown), *((s.setup, s.teardown, *(t.sql for t in s.steps)) for s in spec.sessions)]
-    anywhere = _anything_lasts(spec.source)  # once: a spec has many queries
-    return tuple(
-        not any(query is not None and (anywhere or _STATEMENTS.search(query)) for query in queries) for queries in own
-    )
+    return tuple(not any(query is not None and needs_reset(query) for query in queries) for queries in own)

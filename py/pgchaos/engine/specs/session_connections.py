@@ -12,7 +12,7 @@ from pgchaos.engine.specs.connection import Connection, Interrupted
 from pgchaos.engine.specs.connection_cache import Kept
 from pgchaos.engine.specs.poller import Poller
 from pgchaos.isolation.model import Spec
-from pgchaos.isolation.reuse import needs_reset
+from pgchaos.isolation.reuse import calls_need_reset, needs_reset
 
 CONTROL = 0
 """The number of the connection that does what is the spec's and no session's."""
@@ -46,7 +46,7 @@ class SessionConnections:
         kept: Kept,
     ) -> None:
         self._connect, self._name, self._waiting, self._kept = connect, name, waiting, kept
-        self._source = spec.source
+        self._calls_need_reset = calls_need_reset(spec)
         self._names = ("control connection", *(session.name for session in spec.sessions))
         self.silent = False
         """The server did not answer a cancel in time."""
@@ -140,7 +140,7 @@ class SessionConnections:
     def _lasts(self, query: str) -> bool:
         found = self._lasting.get(query)
         if found is None:
-            found = self._lasting[query] = needs_reset(query, self._source)
+            found = self._lasting[query] = self._calls_need_reset or needs_reset(query)
         return found
 
     def roll_back(self) -> bool:
