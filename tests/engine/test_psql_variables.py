@@ -113,7 +113,7 @@ ROLLBACK;
 
 
 _DOUBLING = "".join(f"\\set v{n} ':v{n + 1}:v{n + 1}'\n" for n in range(40))
-_TOO_MANY = "the variable v0 stands for more than 200,000 texts and variables, by values within values"
+_TOO_MANY = "the variable v0 expands to more than 200,000 texts and variables, by values within values"
 
 
 @pytest.mark.parametrize("phase", ["setup", "session a", "check", "state", "teardown"])
@@ -134,4 +134,4 @@ def test_a_variable_that_is_set_to_itself_twice_does_not_grow_for_ever(play: Pla
         f"-- chaos:setup\n\\set a x\n{longer}-- chaos:session a\nSELECT 1;\n-- chaos:check\nSELECT ok(true, 'y');\n"
     )
     assert [str(f.place).rpartition(":")[2] for f in result.failures] == ["28"]
-    assert "the variable a stands for a text of more than 64,000,000 characters" in result.failures[0].text
+    assert "the variable a expands to a text of more than 64,000,000 characters" in result.failures[0].text

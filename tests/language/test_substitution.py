@@ -138,9 +138,9 @@ def test_variables_in_one_another_as_deep_as_anybody_likes() -> None:
 @pytest.mark.parametrize("last", ["", "x", ":v0"])
 def test_values_that_double_with_each_variable_are_refused(last: str) -> None:
     assert render(V0, doubled(10, "x")) == "x" * 1024
-    with pytest.raises(TooLong, match=r"^the variable v0 stands for more than 200,000 texts and variables"):
+    with pytest.raises(TooLong, match=r"^the variable v0 expands to more than 200,000 texts and variables"):
         render(V0, doubled(40, last))
-    with pytest.raises(TooLong, match=r"^the variable v0 stands for more than 200,000"):
+    with pytest.raises(TooLong, match=r"^the variable v0 expands to more than 200,000"):
         render_to_send((*V0, ";"), doubled(40, last))
 
 
@@ -149,9 +149,9 @@ def test_a_text_that_variables_make_too_long_is_refused() -> None:
     a, b = (Variable(name, Form.PLAIN, f":{name}") for name in "ab")
     assert len(render((a, a, b, b), variables)) == LONGEST
     for name, parts in {"a": (a,) * 5, "b": (a, a, a, a, b)}.items():
-        with pytest.raises(TooLong, match=rf"^the variable {name} stands for a text of more than 64,000,000"):
+        with pytest.raises(TooLong, match=rf"^the variable {name} expands to a text of more than 64,000,000"):
             render(parts, variables)
-    with pytest.raises(TooLong, match=r"^the variable a stands for a text of more"):
+    with pytest.raises(TooLong, match=r"^the variable a expands to a text of more"):
         evaluate(((a,) * 5,), variables)
 
 

@@ -1,4 +1,4 @@
-"""Names qualified by a schema, told from `alias.column` by their position in the statement."""
+"""Names qualified by a schema, as opposed to `alias.column`, by their position in the statement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one token stream for whatever looks into SQL: tokens, statements, and the SQL in strings that is run.
+"""The one token stream for everything that inspects SQL: tokens, statements, and the SQL in strings that is run.
 
 Nothing here raises, whatever the text. Where psql ends a statement is the psql scanner's matter.
 """

@@ -114,7 +114,7 @@ class _Renderer:
             self._parts += bool(within)
             if self._parts > MOST_PARTS:
                 what = f"more than {MOST_PARTS:,} texts and variables, by values within values"
-                raise TooLong(f"the variable {next(iter(within))} stands for {what}")
+                raise TooLong(f"the variable {next(iter(within))} expands to {what}")
             if isinstance(part, str):
                 yield self._counted(part, within)
                 continue
@@ -134,7 +134,7 @@ class _Renderer:
     def _counted(self, text: str, within: Iterable[str]) -> str:
         self._length += len(text)
         if self._length > LONGEST and within:
-            raise TooLong(f"the variable {next(iter(within))} stands for a text of more than {LONGEST:,} characters")
+            raise TooLong(f"the variable {next(iter(within))} expands to a text of more than {LONGEST:,} characters")
         return text
 
 

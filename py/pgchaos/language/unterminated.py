@@ -102,7 +102,7 @@ class UnterminatedStatements:
         if begun not in self._run_together and not found.mistake:
             self._complain(
                 place,
-                f"`{found.word}` stands inside the statement that begins in line {begun.line}:"
+                f"`{found.word}` is inside the statement that begins in line {begun.line}:"
                 f" {self._cause(found.word, place, begun)}",
             )
         self._run_together.add(begun)
@@ -139,10 +139,8 @@ class UnterminatedStatements:
         return found is not None
 
     def _report_quote(self, quoted: _QuotedDirective) -> None:
-        text = (
-            f"the quote that begins here swallows `{quoted.word}` in line {quoted.line}: is there one too many, or one"
-        )
-        self._complain(quoted.quote, f"{text} too few before it? Inside a string it is written twice")
+        text = f"the quote that begins here holds `{quoted.word}` in line {quoted.line}: a quote is missing or added"
+        self._complain(quoted.quote, f"{text} before it; inside a string, write '' for a quote")
 
     def _cause(self, word: str, end: Place, begun: Place) -> str:
         sql = self._latest
