@@ -1,4 +1,4 @@
-"""What psql sends when it runs a file: told by the server's own log."""
+"""What psql sends when it runs a file, from the server's log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENTRY = re.compile(r"^<<\d+>>(\w+):  (.*?)(?=^<<|\Z)", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Psql:
-    """A psql and a server that tells what it is sent."""
+    """A psql, and a server that logs what it receives."""
 
     server: PrivateServer
     folder: Path
@@ -73,7 +73,7 @@ def start(bindir: Path | None, folder: Path, settings: Mapping[str, str] | None 
 
 
 def bare(statement: str) -> str:
-    """Take off what stands before the first word and behind the last, and lines with nothing on them.
+    """Remove what is before the first word and behind the last, and lines with nothing on them.
 
     psql takes the terminator and leading block comments along and drops empty lines; a scan does not.
     """
@@ -88,8 +88,8 @@ def bare(statement: str) -> str:
 def _statements(log: str) -> list[str]:
     sent: list[str] = []
     executed = None
-    for kind, said in ENTRY.findall(log):
-        text = said.replace("\n\t", "\n").rstrip("\n")
+    for kind, entry in ENTRY.findall(log):
+        text = entry.replace("\n\t", "\n").rstrip("\n")
         if kind == "LOG" and text.startswith("statement: "):
             executed = text.removeprefix("statement: ")
             sent.append(executed)

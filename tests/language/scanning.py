@@ -22,7 +22,7 @@ def statements(text: str) -> list[str]:
 
 
 def mistakes(text: str) -> list[str]:
-    """List the mistakes as they are told, without the path."""
+    """List the mistakes with their lines."""
     return [f"{mistake.place.line}: {mistake.text}" for mistake in found(Mistake, text)]
 
 

@@ -71,10 +71,10 @@ def test_nothing_is_asked_or_taken_within_an_untaken_branch() -> None:
 def test_a_copy_keeps_its_place() -> None:
     branches = Branches()
     branches.begin_if(yes)
-    kept = branches.copy()
+    copy = branches.copy()
     branches.end_if()
     branches.begin_if(no)
-    assert (kept.active(), branches.active()) == (True, False)
+    assert (copy.active(), branches.active()) == (True, False)
 
 
 def test_a_condition_that_fails_leaves_the_branches_as_they_were() -> None:

@@ -73,8 +73,8 @@ LARGE: dict[str, tuple[int, Callable[[int], str]]] = {
         lambda n: "-- chaos:sandbox schema\n" + each_replaced(n),
     ),
     "new bodies of one mutant": (400, new_bodies),
-    "barriers that nobody else names": (400, barriers),
-    "signals that nobody gives": (400, signals),
+    "barriers that no other session names": (400, barriers),
+    "signals that no session gives": (400, signals),
     "sessions that do not exist": (
         400,
         lambda n: SETUP + many("-- chaos:session a{0}\n-- chaos:wait blocked c{0}\nSELECT 1;\n", n) + CHECK,
@@ -161,7 +161,7 @@ def test_a_text_with_many_replaces_is_gone_through_once() -> None:
     ids=["blank lines", "comments", "signs", "escapes", "escapes of an argument"],
 )
 def test_a_file_takes_little_memory_beside_its_text(text: str) -> None:
-    # once before: what is compiled and kept counts for nothing
+    # once before: what is compiled and cached does not count
     whole = f"{text}{scenario()}"
     assert is_scenario(whole)
     scan(whole[:100], "t.sql")
@@ -175,18 +175,18 @@ def test_a_file_takes_little_memory_beside_its_text(text: str) -> None:
     assert peak < 40 * len(whole)
 
 
-def test_what_stands_behind_copy_in_its_line_is_read_some_hundred_times_and_then_refused() -> None:
+def test_text_behind_copy_on_its_line_is_read_500_times_and_then_refused() -> None:
     copies = "COPY t FROM STDIN; SELECT 1;\n1\n\\.\n" * MOST_CUTS
     assert mistakes(copies) == []
     assert len(statements(copies)) == 2 * MOST_CUTS
     assert mistakes(f"{copies}COPY t FROM STDIN; SELECT 2;\n1\n\\.\n") == [f"{3 * MOST_CUTS + 1}: {COPY_CROWDED}"]
 
 
-def test_a_directive_is_not_longer_than_anybody_can_have_meant(tmp_path: Path) -> None:
+def test_a_directive_is_not_longer_than_can_be_meant(tmp_path: Path) -> None:
     path = tmp_path / "t.sql"
     path.write_text(scenario(head=f"-- chaos:title {'x' * LONGEST_DIRECTIVE}\n"))
-    said = r"^t\.sql:1: `title`: a directive must not be longer than 1,000,000 characters$"
-    with pytest.raises(ScenarioError, match=said):
+    message = r"^t\.sql:1: `title`: a directive must not be longer than 1,000,000 characters$"
+    with pytest.raises(ScenarioError, match=message):
         read(path, "t.sql")
 
 
@@ -200,7 +200,7 @@ def test_a_directive_is_not_longer_than_anybody_can_have_meant(tmp_path: Path) -
         ("\\set a '{}'", ("''", MOST_ESCAPES), rf"1: \set: {meta_arguments.ESCAPES}"),
     ],
 )
-def test_more_than_anybody_can_have_meant_is_refused(many_times: str, most: tuple[str, int], wrong: str) -> None:
+def test_more_than_can_be_meant_is_refused(many_times: str, most: tuple[str, int], wrong: str) -> None:
     text, number = most
     behind = "\nSELECT 1;\n"
     room = number - (number % 3 if text == "b " else 1)

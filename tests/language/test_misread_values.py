@@ -17,7 +17,7 @@ def found(sql: str, **variables: str) -> Misread | None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "variables", "said"),
+    ("sql", "variables", "message"),
     [
         (
             "UPDATE t SET n = 100 -:delta, m = 1;",
@@ -39,10 +39,10 @@ def found(sql: str, **variables: str) -> Misread | None:
         ('SELECT :"a""b";', {"a": "x"}, "are read as one quoted text"),
     ],
 )
-def test_what_changes_the_rest_is_found(sql: str, variables: dict[str, str], said: str) -> None:
+def test_what_changes_the_rest_is_found(sql: str, variables: dict[str, str], message: str) -> None:
     misread = found(sql, **variables)
-    assert (misread is None) == (not said)
-    assert misread is None or said in misread.text
+    assert (misread is None) == (not message)
+    assert misread is None or message in misread.text
 
 
 @pytest.mark.parametrize(

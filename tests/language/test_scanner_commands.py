@@ -174,16 +174,16 @@ def test_a_display_setting_within_a_statement_is_not_sent() -> None:
     assert statements("SELECT 1,\n\\x on\n:v, 2;") == ["SELECT 1,\n\n:v, 2"]
 
 
-def test_a_command_inside_a_statement_is_told_and_obeyed() -> None:
+def test_a_command_inside_a_statement_is_a_mistake_and_still_runs() -> None:
     lexemes = scan("SELECT 1\n\\if :v\nSELECT 2;\n\\endif\n", "x.sql")
     assert [type(lexeme).__name__ for lexeme in lexemes] == ["Sql", "Mistake", "Command", "Sql", "Command"]
-    said = r"\if inside the statement that begins in line 1; missing `;` or `\gset`?"
-    assert getattr(lexemes[1], "text", "") == said
+    mistake = r"\if inside the statement that begins in line 1; missing `;` or `\gset`?"
+    assert getattr(lexemes[1], "text", "") == mistake
     assert all(sql.finished for sql in lexemes if isinstance(sql, Sql))
 
 
 @pytest.mark.parametrize("name", ["gdesc", "crosstabview", "watch 1", "r"])
-def test_a_refused_command_that_ends_a_statement_is_told_alone(name: str) -> None:
+def test_a_refused_command_that_ends_a_statement_gives_one_mistake(name: str) -> None:
     text = f"SELECT 1 \\{name}\nSELECT 2;"
     assert [mistake.partition(" is not")[0] for mistake in mistakes(text)] == [f"1: \\{name.partition(' ')[0]}"]
     assert statements(text) == ["SELECT 1", "SELECT 2"]
@@ -232,5 +232,5 @@ def test_a_setting_of_what_psql_prints_is_a_command(text: str) -> None:
     "line", [r"\endif -- chaos:session two", r"\endif --chaos:check", r"\echo hello -- chaos:mutant m"]
 )
 def test_a_directive_behind_a_command_is_a_mistake_and_not_lost(line: str) -> None:
-    told = rf"2: psql takes the directive behind {line.split()[0]} for its arguments; put it on a line of its own"
-    assert told in mistakes(f"\\if true\n{line}\n")
+    mistake = rf"2: psql takes the directive behind {line.split()[0]} for its arguments; put it on a line of its own"
+    assert mistake in mistakes(f"\\if true\n{line}\n")

@@ -56,7 +56,7 @@ def test_what_brings_no_data(text: str) -> None:
     assert [sql.copy for sql in found(Sql, f"{text}\nSELECT 2;")] == [None, None]
 
 
-def test_the_rest_of_the_line_goes_on_behind_the_data_as_in_psql() -> None:
+def test_the_rest_of_the_line_continues_behind_the_data_as_in_psql() -> None:
     text = "COPY t FROM STDIN; SELECT 'a\n1\n\\.\nb'; SELECT 3;\nSELECT 4;"
     assert [(sql.text, sql.copy, sql.place.line) for sql in found(Sql, text)] == [
         ("COPY t FROM STDIN", "1\n", 1),

@@ -81,12 +81,12 @@ def test_spoilt_files_can_be_scanned(text: str) -> None:
 
 @given(st.one_of(st.text(CALM_CHARACTERS), st.lists(st.sampled_from(CALM)).map("".join)))
 def test_nothing_is_lost(text: str) -> None:
-    # block comments between statements, psql's own commands and COPY data are left out: they are not told, or changed
+    # without block comments between statements, psql's own commands and COPY data: they are no lexemes, or change
     lexemes = check(text)
     if any(isinstance(lexeme, Mistake) for lexeme in lexemes):
         return
-    told = [x.text for x in lexemes if isinstance(x, Sql) or (isinstance(x, Comment) and x.inside is None)]
-    squeezed = "".join("".join(told).split()).replace(";", "")
+    texts = [x.text for x in lexemes if isinstance(x, Sql) or (isinstance(x, Comment) and x.inside is None)]
+    squeezed = "".join("".join(texts).split()).replace(";", "")
     assert sorted(squeezed) == sorted("".join(text.split()).replace(";", ""))
 
 

@@ -157,7 +157,7 @@ def test_what_is_no_variable(text: str) -> None:
     assert only(f"{text}\n;").parts == (text,)
 
 
-def test_a_forced_colon_or_semicolon_loses_its_backslash() -> None:
+def test_an_escaped_colon_or_semicolon_loses_its_backslash() -> None:
     sql = only("SELECT \\:a, :b \\; SELECT 2;")
     assert sql.text == "SELECT :a, :b ; SELECT 2"
     assert sql.parts == ("SELECT :a, ", Variable("b", Form.PLAIN, ":b"), " ; SELECT 2")
@@ -192,7 +192,7 @@ def test_names_in_dollar_quotes(text: str, quoted: set[str]) -> None:
     assert only(f"{text};").dollar_variables == quoted
 
 
-def test_comments_are_told_with_the_statement_that_they_stand_in() -> None:
+def test_comments_inside_a_statement_follow_it() -> None:
     text = "-- head\nSELECT 1; -- behind\n  -- alone\nSELECT\n-- in\n 2 -- too\n;\n/* x */ -- last"
     inside = Place("x.sql", 4)
     assert found(Comment, text) == [
@@ -226,6 +226,6 @@ def test_windows_files_and_byte_order_marks_read_like_any_other() -> None:
         ("SELECT 1 +\n/* ;\n", "2: unterminated block comment: */ is missing (block comments nest)"),
     ],
 )
-def test_what_is_not_closed_is_said_once_and_where_it_opens(text: str, mistake: str) -> None:
+def test_what_is_not_closed_is_reported_once_where_it_opens(text: str, mistake: str) -> None:
     assert mistakes(text) == [mistake]
     assert all(sql.finished for sql in found(Sql, text))

@@ -220,7 +220,7 @@ ALLOWED = [
     "SELECT chaos.terminate('a'), chaos.cancel('a'), chaos.is_blocked('a'), chaos.blocked_by('a', 'b')",
     "SELECT chaos.wait_blocked('a')",
     "SELECT throws_ok('SELECT 1/0', '22012', NULL, 'VACUUM fails')",
-    # alias.column, wherever it may stand
+    # alias.column, wherever it may be
     "SELECT s.id, s.*, count(s.buyer) FROM seat s",
     "SELECT a.x FROM t a JOIN u b ON a.id = b.id AND b.y IN (a.x, b.x) WHERE a.z = b.z",
     "SELECT a.x FROM t a, u b WHERE a.id = b.id ORDER BY a.x, b.y",
@@ -266,9 +266,9 @@ ALLOWED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("said", "text"), REFUSED, ids=[text for _, text in REFUSED])
-def test_refused(said: str, text: str) -> None:
-    assert [refusal.text for refusal in refusals(text) if refusal.text.startswith(f"`{said}`")]
+@pytest.mark.parametrize(("subject", "text"), REFUSED, ids=[text for _, text in REFUSED])
+def test_refused(subject: str, text: str) -> None:
+    assert [refusal.text for refusal in refusals(text) if refusal.text.startswith(f"`{subject}`")]
 
 
 @pytest.mark.parametrize("text", [text for _, text in REFUSED if not set(text) & set("'\"$:")])
@@ -303,22 +303,22 @@ WORDS = [word for _, text in REFUSED for word in text.split()] + [text for text 
 
 
 @given(st.lists(st.sampled_from([*WORDS, "(", ")", ".", "'", '"', "$$", ";", "/*", "--", "\n", "::", "E'\\", ":x"])))
-def test_any_words_are_looked_at_without_an_error(words: list[str]) -> None:
+def test_any_words_raise_no_error(words: list[str]) -> None:
     text = " ".join(words)
     assert all(0 <= refusal.line <= text.count("\n") for refusal in refusals(text))
 
 
 @given(st.text())
-def test_any_text_is_looked_at_without_an_error(text: str) -> None:
+def test_any_text_raises_no_error(text: str) -> None:
     assert all(0 <= refusal.line <= text.count("\n") for refusal in refusals(text))
 
 
 @given(st.sampled_from([text for _, text in REFUSED] + ALLOWED), st.integers(0, 80), st.text(max_size=3))
-def test_a_damaged_statement_is_looked_at_without_an_error(text: str, at: int, damage: str) -> None:
+def test_a_damaged_statement_raises_no_error(text: str, at: int, damage: str) -> None:
     refusals(text[:at] + damage + text[at + 1 :])
 
 
-def told(tmp_path: Path, text: str) -> list[str]:
+def reported(tmp_path: Path, text: str) -> list[str]:
     path = tmp_path / "t.sql"
     path.write_text(text, encoding="utf-8")
     try:
@@ -368,17 +368,17 @@ REFUSALS = [
 ]
 
 
-def test_every_section_is_looked_at_and_all_is_told_at_once(tmp_path: Path) -> None:
-    assert heads(told(tmp_path, EVERYWHERE)) == REFUSALS
+def test_every_section_is_checked_and_all_is_reported_at_once(tmp_path: Path) -> None:
+    assert heads(reported(tmp_path, EVERYWHERE)) == REFUSALS
 
 
 def test_without_the_directive_nothing_is_refused(tmp_path: Path) -> None:
     for sandbox in ("database", "server"):
-        assert told(tmp_path, EVERYWHERE.replace("sandbox schema", f"sandbox {sandbox}")) == []
+        assert reported(tmp_path, EVERYWHERE.replace("sandbox schema", f"sandbox {sandbox}")) == []
 
 
 def test_a_refusal_says_what_to_do(tmp_path: Path) -> None:
-    assert told(tmp_path, "-- chaos:sandbox schema\n-- chaos:check\nNOTIFY x;\nTABLE other.t;\n") == [
+    assert reported(tmp_path, "-- chaos:sandbox schema\n-- chaos:check\nNOTIFY x;\nTABLE other.t;\n") == [
         "t.sql:3: `NOTIFY` reaches beyond the schema of `sandbox schema`: a channel belongs to the whole database;"
         " leave the directive out to get a database of its own",
         "t.sql:4: `other.t` names another schema than that of `sandbox schema`: write `t`, which is looked for there"
@@ -388,7 +388,7 @@ def test_a_refusal_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_name_of_an_extension_is_not_to_be_written_without_its_schema(tmp_path: Path) -> None:
     head = "-- chaos:sandbox schema\n-- chaos:requires extension audit >= 1.0\n-- chaos:check\n"
-    assert told(tmp_path, head + "SELECT is(count(*), 1::bigint, 'one') FROM audit.event;\nTABLE other.t;\n") == [
+    assert reported(tmp_path, head + "SELECT is(count(*), 1::bigint, 'one') FROM audit.event;\nTABLE other.t;\n") == [
         "t.sql:4: `audit.event` belongs to the extension `audit`, which other scenarios in the database use and change"
         " too: a scenario with `sandbox schema` may not use it by its schema; leave the directive out to get a database"
         " of its own",
@@ -404,16 +404,16 @@ def test_a_name_of_an_extension_is_not_to_be_written_without_its_schema(tmp_path
 @pytest.mark.parametrize(
     "statement", ["BEGIN ISOLATION LEVEL :level", "SET default_transaction_isolation = :'level'", "BEGIN; :level"]
 )
-def test_the_values_of_a_matrix_are_looked_at(tmp_path: Path, statement: str, levels: str, refused: bool) -> None:
+def test_the_values_of_a_matrix_are_checked(tmp_path: Path, statement: str, levels: str, refused: bool) -> None:
     head = f"-- chaos:sandbox schema\n-- chaos:matrix level in {levels}\n"
-    found = told(tmp_path, f"{head}-- chaos:check\n{statement};\nSELECT pass();\n")
+    found = reported(tmp_path, f"{head}-- chaos:check\n{statement};\nSELECT pass();\n")
     assert heads(found) == (["t.sql:4: `SERIALIZABLE`"] if refused and "; :" not in statement else [])
 
 
 def test_a_matrix_may_name_a_table_and_no_schema(tmp_path: Path) -> None:
     head = "-- chaos:sandbox schema\n-- chaos:matrix place in seat, other\n"
-    assert told(tmp_path, f"{head}-- chaos:check\nSELECT pass() FROM :place;\n") == []
-    assert heads(told(tmp_path, f"{head}-- chaos:check\nSELECT pass() FROM :place.t;\n")) == [
+    assert reported(tmp_path, f"{head}-- chaos:check\nSELECT pass() FROM :place;\n") == []
+    assert heads(reported(tmp_path, f"{head}-- chaos:check\nSELECT pass() FROM :place.t;\n")) == [
         "t.sql:4: `other.t`",
         "t.sql:4: `seat.t`",
     ]
@@ -421,9 +421,9 @@ def test_a_matrix_may_name_a_table_and_no_schema(tmp_path: Path) -> None:
 
 def test_what_the_server_makes_at_run_time_is_not_seen(tmp_path: Path) -> None:
     text = "-- chaos:sandbox schema\n-- chaos:check\nSELECT 'VACUUM seat' \\gexec\nSELECT pass();\n"
-    assert told(tmp_path, text) == []
+    assert reported(tmp_path, text) == []
 
 
-def test_a_missing_semicolon_is_told_without_what_follows_from_it(tmp_path: Path) -> None:
+def test_a_missing_semicolon_is_reported_without_its_consequences(tmp_path: Path) -> None:
     text = "-- chaos:sandbox schema\n-- chaos:session a\nVACUUM\n-- chaos:check\nSELECT pass();\n"
-    assert [line.partition(": ")[2][:7] for line in told(tmp_path, text)] == ["`check`"]
+    assert [line.partition(": ")[2][:7] for line in reported(tmp_path, text)] == ["`check`"]

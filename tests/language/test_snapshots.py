@@ -86,7 +86,7 @@ def test_which_functions_wait(tmp_path: Path, call: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(("level", "count"), [("'read committed', 'repeatable read'", 1), ("'read committed'", 0)])
-def test_the_values_of_a_matrix_are_looked_at(tmp_path: Path, level: str, count: int) -> None:
+def test_the_values_of_a_matrix_are_checked(tmp_path: Path, level: str, count: int) -> None:
     head = f"-- chaos:matrix level in {level}\n"
     for begin in ("BEGIN ISOLATION LEVEL :level", "SET default_transaction_isolation = :'level'; BEGIN"):
         assert len(noted(tmp_path, begin, WAIT, head=head)) == count

@@ -57,14 +57,14 @@ def test_a_file_outside_the_project_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("not for the report\n")
     (project / "link").symlink_to(tmp_path / "secret")
     for name in ("../secret", str(tmp_path / "secret"), "link"):
-        said = wrong(project, f"\\copy t FROM '{name}'\n", project)
+        message = wrong(project, f"\\copy t FROM '{name}'\n", project)
         where = f"t.sql:1: \\copy … FROM '{name}'"
-        assert said == f"{where}: the file lies outside the project, {project}: copy it into the project"
+        assert message == f"{where}: the file lies outside the project, {project}: copy it into the project"
 
 
 def test_a_file_that_does_not_exist_or_is_not_text_is_reported(tmp_path: Path) -> None:
-    said = wrong(tmp_path, "\\copy t FROM none.csv\n")
-    assert said == (
+    message = wrong(tmp_path, "\\copy t FROM none.csv\n")
+    assert message == (
         "t.sql:1: \\copy … FROM 'none.csv': there is no such file; it is looked for in the current directory and beside"
         " this file"
     )

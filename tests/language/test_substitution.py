@@ -73,7 +73,7 @@ def test_a_semicolon_in_a_value_ends_a_statement(text: str, expected: list[str])
         (r"""\set x :'q' :"i" :{?none}""", ("x", "'it''s'", '"a""b"', "FALSE")),
     ],
 )
-def test_variables_in_arguments_are_not_looked_into(text: str, words: tuple[str, ...]) -> None:
+def test_variables_in_values_of_arguments_stay(text: str, words: tuple[str, ...]) -> None:
     (command,) = found(Command, text)
     assert evaluate(command.args, VARIABLES) == words
 
@@ -129,7 +129,7 @@ def doubled(levels: int, last: str) -> dict[str, str]:
 V0 = (Variable("v0", Form.PLAIN, ":v0"),)
 
 
-def test_variables_in_one_another_as_deep_as_anybody_likes() -> None:
+def test_variables_in_one_another_at_any_depth() -> None:
     chain = {**{f"v{n}": f" :v{n + 1}" for n in range(20_000)}, "v20000": "end"}
     assert render(V0, chain) == " " * 20_000 + "end"
     assert render(V0, {"v0": "a :v1", "v1": "b :v0"}) == "a b :v0"

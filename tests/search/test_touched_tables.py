@@ -170,6 +170,6 @@ def test_both_branches_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("body", ["CREATE TABLE x ();", "DO 'BEGIN END';", "SELECT 1 INTO x;", "SELECT 'x' \\gexec"])
-def test_what_changes_the_database_itself_is_told(tmp_path: Path, body: str) -> None:
+def test_what_changes_the_database_itself_is_unknowable(tmp_path: Path, body: str) -> None:
     with pytest.raises(Unknowable):
         steps(tmp_path, body)
