@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 from pgchaos.language.durations import LONGEST, parse_duration
@@ -66,8 +67,6 @@ class Args:
         when: the condition that ends the line, once it is read.
     """
 
-    __slots__ = ("_at", "_tokens", "keywords", "place", "text", "usage", "when", "word")
-
     def __init__(self, word: str, text: str, usage: str, place: Place, keywords: Collection[str] = ()) -> None:
         self.word = word
         self.text = text
@@ -75,15 +74,12 @@ class Args:
         self.place = place
         self.keywords = keywords
         self.when: When | None = None
-        self._tokens: list[Token] | None = None
         self._at = 0
 
-    @property
+    @cached_property
     def tokens(self) -> list[Token]:
         """All tokens. Free text is never split: it may hold a single quote."""
-        if self._tokens is None:
-            self._tokens = _tokenize(self.word, self.text)
-        return self._tokens
+        return _tokenize(self.word, self.text)
 
     # messages
 
@@ -126,6 +122,10 @@ class Args:
             raise self.error(f"{what} is missing")
         self._at += 1
         return self.tokens[self._at - 1]
+
+    def put_back(self) -> None:
+        """Put the last token back."""
+        self._at -= 1
 
     def accept(self, *words: str) -> bool:
         """Take these words if they come next: all, or none of them."""
@@ -224,7 +224,7 @@ class Args:
 
     def _condition(self, tokens: list[Token], matrix: Mapping[str, Matrix]) -> When:
         tail = Args(self.word, "", self.usage, self.place)
-        tail._tokens = tokens
+        tail.tokens = tokens
         name = tail.take("the name of a matrix").text
         if name not in matrix:
             hint = suggest(name, matrix, none="; this file has no matrix")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, TypeAlias, get_args
 
 from pgchaos.language import faults, given, header, mutants, sections, session_directives
@@ -24,7 +25,7 @@ from pgchaos.language.session_directives import Step
 _CONDITION = " [when NAME = value]"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DirectiveSpec:
     """One row.
 
@@ -56,12 +57,12 @@ class DirectiveSpec:
     asserts: bool = False
     declares: bool = False
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What messages call it: `caught by`, where only one word may follow."""
         return f"{self.word} {self.second_words[0]}" if len(self.second_words) == 1 else self.word
 
-    @property
+    @cached_property
     def written(self) -> str:
         """How it is written, with its condition."""
         return self.usage + (_CONDITION if self.when else "")
@@ -75,7 +76,7 @@ class DirectiveSpec:
         return Args(self.name, text, self.written, place, self.keywords)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class HeaderDirective(DirectiveSpec):
     """In the header of a file. With a condition it is read last: its matrix may be declared below it."""
 
@@ -83,7 +84,7 @@ class HeaderDirective(DirectiveSpec):
     read: Callable[[Header, Args], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SectionDirective(DirectiveSpec):
     """Opens a section."""
 
@@ -91,7 +92,7 @@ class SectionDirective(DirectiveSpec):
     read: Callable[[Sections, Args], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SessionDirective(DirectiveSpec):
     """Inside a session."""
 
@@ -99,7 +100,7 @@ class SessionDirective(DirectiveSpec):
     read: Callable[[Args], Item | Step]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class MutantDirective(DirectiveSpec):
     """Inside a mutant."""
 

@@ -82,11 +82,11 @@ def take_codes(args: Args, stops: tuple[str, ...] = (), *, unknown: bool = False
         if unknown and args.accept("unknown"):
             codes.append(Code("unknown", ("unknown",)))
             continue
-        keyword = args.misspelt()
         try:
             codes.append(parse_code(args.take().text, args.word))
         except DirectiveError as error:
-            raise keyword or error from None
+            args.put_back()
+            raise args.misspelt() or error from None
     if not codes:
         raise args.error("no error is named, such as 40001 or serialization_failure")
     return tuple(codes)
