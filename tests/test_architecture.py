@@ -17,6 +17,7 @@ ROOMS = (
     "clock",
     "randomness",
     "safe_output",
+    "stop",
     "posix",
     "toolkit",
     "utils",

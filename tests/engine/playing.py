@@ -118,15 +118,15 @@ def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]],
 
         return Clock(stands)
 
-    def watching(self: LockMonitor, seconds: float) -> bool:
+    async def watching(self: LockMonitor, seconds: float) -> bool:
         monkeypatch.setattr(lock_monitor, "time", clock(self._stage))
-        return watch(self, seconds)
+        return await watch(self, seconds)
 
-    def conducting(self: StepScheduler, seconds: float) -> bool:
+    async def conducting(self: StepScheduler, seconds: float) -> bool:
         one = clock(self._stage)
         monkeypatch.setattr(step_scheduler, "time", one)
         monkeypatch.setattr(stepped_coordinator, "time", one)
-        return conduct(self, seconds)
+        return await conduct(self, seconds)
 
     monkeypatch.setattr(LockMonitor, "watch", watching)
     monkeypatch.setattr(StepScheduler, "conduct", conducting)

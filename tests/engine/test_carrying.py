@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 
 import psycopg
 import pytest
 from psycopg.types.string import TextLoader
 
 from pgchaos.engine.faults.actions import Row, TargetGone, carry_out, process
+from pgchaos.engine.loop import alone
+from pgchaos.engine.waits import sleep
 from pgchaos.server import PrivateServer, Server
 from tests.waiting import until
 
@@ -29,7 +32,7 @@ class Reached:
         self.power, self._conn, self.looks = power, conn, 0
         self.start = ""
 
-    def ask(self, query: str) -> list[Row] | None:
+    async def ask(self, query: str) -> list[Row] | None:
         self.looks += "backend_type" in query
         # as text, such as t for true
         cursor = self._conn.cursor()
@@ -39,11 +42,17 @@ class Reached:
     def began(self, pid: int) -> str:  # noqa: ARG002  # that of whom the test strikes
         return self.start
 
-    def refused(self) -> bool:
+    async def refused(self) -> bool:
         return False
 
-    def take_connections(self) -> None:
+    async def take_connections(self) -> None:
         raise NotImplementedError
+
+    async def do(self, work: Callable[[], object]) -> None:
+        work()
+
+    async def sleep(self, seconds: float) -> None:
+        await sleep(seconds)
 
 
 def test_a_process_that_does_not_show_yet_is_waited_for(own_server: Server) -> None:
@@ -51,7 +60,7 @@ def test_a_process_that_does_not_show_yet_is_waited_for(own_server: Server) -> N
     postmaster = own_server.private.pid
     with own_server.connect() as conn, own_server.connect() as other:
         reached = Reached(own_server.private, conn)
-        before = process(reached, "autovacuum")
+        before = alone(process(reached, "autovacuum"))
         # stopped, it starts no other in its place
         os.kill(postmaster, signal.SIGSTOP)
         try:
@@ -66,7 +75,7 @@ def test_a_process_that_does_not_show_yet_is_waited_for(own_server: Server) -> N
 
             thread = threading.Thread(target=go_on)
             thread.start()
-            assert process(reached, "autovacuum") != before
+            assert alone(process(reached, "autovacuum")) != before
             thread.join(60)
         finally:
             os.kill(postmaster, signal.SIGCONT)
@@ -79,7 +88,7 @@ def test_a_process_that_will_not_come_is_not(own_server: Server) -> None:
     ):
         reached = Reached(sandbox.power, conn)
         with pytest.raises(TargetGone, match="no autovacuum launcher"):
-            process(reached, "autovacuum")
+            alone(process(reached, "autovacuum"))
         assert reached.looks == 1
 
 
@@ -92,10 +101,10 @@ def test_another_backend_that_has_got_the_number_is_left_alone(own_server: Serve
         assert row is not None
         reached.start = f"{row[0]}1"  # a tenth of a microsecond later
         with pytest.raises(TargetGone, match=f"no backend {pid} any more"):
-            carry_out(reached, kind, "", [pid])
+            alone(carry_out(reached, kind, "", [pid]))
         assert other.execute("SELECT 1").fetchone() == (1,)
         reached.start = str(row[0])
-        carry_out(reached, kind, "", [pid])
+        alone(carry_out(reached, kind, "", [pid]))
         if kind == "terminate":
             with pytest.raises(psycopg.OperationalError):
                 other.execute("SELECT 1")

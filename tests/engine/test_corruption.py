@@ -10,11 +10,12 @@ import pytest
 
 from pgchaos.engine.amcheck import corruptions
 from pgchaos.engine.connection import Connection
+from pgchaos.engine.loop import alone
 from pgchaos.engine.run_settings import RunSettings
-from pgchaos.engine.stop import Stop
 from pgchaos.language.reader import read
 from pgchaos.search.strategy import run
 from pgchaos.server import Server
+from pgchaos.stop import Stop
 from tests.engine.playing import Play, held, only
 
 CHECKED = """
@@ -142,7 +143,11 @@ def test_relations_that_cannot_be_listed_are_told(server: Server, tmp_path: Path
     path = tmp_path / "scenario.sql"
     path.write_text(LYING.format(tags="recovery") + CHECKED, encoding="utf-8")
     scenario = read(path, "scenario.sql")
-    with server.sandbox() as sandbox, closing(Stop()) as stop, closing(Connection(sandbox.conninfo, stop)) as link:
+    with (
+        server.sandbox() as sandbox,
+        closing(Stop()) as stop,
+        closing(alone(Connection.open(sandbox.conninfo, stop))) as link,
+    ):
         with psycopg.connect(sandbox.conninfo) as other:
             other.execute("LOCK TABLE pg_catalog.pg_am")
             failures, notes = corruptions(link, scenario, sandbox, asked=False)

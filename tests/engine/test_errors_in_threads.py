@@ -16,6 +16,7 @@ from pgchaos.engine.faults import commit_probe
 from pgchaos.engine.faults.timing import Timing
 from pgchaos.engine.invariant_monitor import InvariantMonitor
 from pgchaos.engine.lock_monitor import LockMonitor
+from pgchaos.engine.loop import alone
 from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.session_runner import SessionRunner
 from pgchaos.engine.step_scheduler import StepScheduler
@@ -34,6 +35,10 @@ class PlantedError(Exception):
 
 
 def planted(*_: object, **__: object) -> NoReturn:
+    raise PlantedError
+
+
+async def planted_task(*_: object) -> None:
     raise PlantedError
 
 
@@ -71,7 +76,7 @@ def test_in_a_session(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     check_told(play(SLEEPS.format(fault="")), "one[1]")
 
 
-def test_in_the_thread_of_a_fault(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_the_task_of_a_fault(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Timing, "await_time", planted)
     check_told(play(SLEEPS.format(fault="-- chaos:fault terminate during")), "fault of one[1]")
 
@@ -81,8 +86,8 @@ def test_in_a_fault_before_a_statement(play: Play, monkeypatch: pytest.MonkeyPat
     check_told(play(SLEEPS.format(fault="-- chaos:fault terminate before")), "one[1]")
 
 
-def test_in_the_thread_that_commits_to_see_commits_held(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit_probe, "_commit", planted)
+def test_in_the_task_that_commits_to_see_commits_held(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit_probe, "_commit", planted_task)
     result = play(
         """
         -- chaos:sandbox server
@@ -100,7 +105,7 @@ def test_in_the_thread_that_commits_to_see_commits_held(play: Play, monkeypatch:
     check_told(result, "one[1]")
 
 
-def test_in_the_thread_of_an_observer(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_the_task_of_an_observer(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(InvariantMonitor, "_until", planted)
     text = SLEEPS.format(fault="").replace(
         "-- chaos:session", "-- chaos:invariant\n    SELECT true AS x;\n    -- chaos:session", 1
@@ -176,22 +181,22 @@ def test_where_a_lease_is_renewed(own: Server, monkeypatch: pytest.MonkeyPatch) 
 def test_where_an_old_libpq_cancels(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psycopg.pq, "version", lambda: 160000)
     with psycopg.connect(own.administrative()) as conn:
-        assert cancel.cancel(conn.pgconn)
+        assert alone(cancel.cancel(conn.pgconn))
         monkeypatch.setattr(cancel, "_cancel_blocking", planted)
         with pytest.raises(PlantedError):
-            cancel.cancel(conn.pgconn)
+            alone(cancel.cancel(conn.pgconn))
 
 
 def test_no_thread_is_started_that_would_lose_an_error() -> None:
     """Threads are made where an error in them is kept; a new place needs a look, and a test above."""
-    kept = {"engine/worker.py", "server/lease.py", "server/database_pool.py", "server/schema_pool.py"}
+    kept = {f"server/{name}.py" for name in ("answering", "database_pool", "lease", "schema_pool", "supervisor_client")}
     root = Path(pgchaos.__file__).parent
     made = {
         path.relative_to(root).as_posix()
         for path in root.rglob("*.py")
         if re.search(r"\bThread\(|_thread\.start|to_thread\(|run_in_executor\(", path.read_text(encoding="utf-8"))
     }
-    assert made == kept
+    assert made == kept | {"engine/blocking.py"}
 
 
 def test_a_thread_that_cannot_be_started_is_told(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,8 +206,8 @@ def test_a_thread_that_cannot_be_started_is_told(play: Play, monkeypatch: pytest
     def refuse(start: Callable[..., object]) -> None:
         monkeypatch.setattr("threading.Thread.start", start)
 
-    play("-- chaos:check\nSELECT pass('the pool has its threads');")
+    play("-- chaos:sandbox server\n-- chaos:check\nSELECT pass('the server has its threads');")
     refuse(full)
-    failure = only(play(SLEEPS.format(fault="")))
-    assert failure.text.startswith("cannot start a thread for one[1], with ")
+    failure = only(play(f"-- chaos:sandbox server\n{SLEEPS.format(fault='-- chaos:fault crash before')}"))
+    assert "could not be delivered: cannot start a thread for pgchaos fault, with " in failure.text
     assert "ulimit -u" in failure.text

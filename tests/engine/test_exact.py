@@ -291,9 +291,9 @@ def test_a_wait_that_the_servers_time_out_ends_is_waited_for(play: Play, monkeyp
     # the test is the time-out: the server's own might end the wait before it is seen
     real, waited = SteppedCoordinator.await_news, threading.Event()
 
-    def await_news(self: SteppedCoordinator, seconds: float) -> None:
+    async def await_news(self: SteppedCoordinator, seconds: float) -> None:
         waited.set()
-        real(self, seconds)
+        await real(self, seconds)
 
     def cancel() -> None:
         assert waited.wait(60)

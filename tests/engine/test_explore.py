@@ -8,13 +8,13 @@ import hypothesis
 import pytest
 
 from pgchaos.engine.run_settings import Replay, RunSettings
-from pgchaos.engine.stop import Stop
 from pgchaos.language.model import Scenario
 from pgchaos.language.reader import read
 from pgchaos.results import RunResult
 from pgchaos.search import strategy
 from pgchaos.search.optional_hypothesis import NOT_INSTALLED
 from pgchaos.search.strategy import run
+from pgchaos.stop import Stop
 from pgchaos.verdict import is_found
 from tests.engine.playing import Play, held, only
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from pgchaos.engine.coordinator import Coordinator
 from pgchaos.engine.faults.fault_counter import FaultCounter
 from pgchaos.engine.run_settings import Replay, RunSettings
+from pgchaos.engine.session_runner import SessionRunner
+from pgchaos.engine.waits import sleep
 from pgchaos.language.mutation import mutated
 from pgchaos.language.reader import read
 from pgchaos.language.search_choices import drawn_variables
-from pgchaos.language.section_items import Fault
-from pgchaos.results import Record, RunResult
+from pgchaos.language.section_items import Fault, Statement
+from pgchaos.results import RunResult
 from pgchaos.schedule.wait_rules import Actor
 from pgchaos.search.strategy import run
 from tests.engine.playing import Play, held, only
-from tests.waiting import until
 
 ACCOUNT = """
 -- chaos:setup
@@ -181,11 +183,11 @@ def test_a_step_that_is_over_too_soon_is_passed_by(play: Play) -> None:
 
 def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     # it lasts until the fault has struck that was chosen for it, or was found to be for another
-    is_due, struck_, passed_by, begin = (
+    is_due, struck_, passed_by, statement = (
         FaultCounter.is_due,
         FaultCounter.struck,
         FaultCounter.passed_by,
-        Coordinator.begin,
+        SessionRunner._statement,
     )
     due: set[Fault] = set()
 
@@ -202,15 +204,17 @@ def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.Monkey
         passed_by(self, fault, why)
         due.discard(fault)
 
-    def unlocks(self: Coordinator, actor: Actor, record: Record) -> None:
-        if "unlock" in record.statement and actor.session == "two":
-            until(lambda: not due, "the fault has struck")
-        begin(self, actor, record)
+    async def unlocks(self: SessionRunner, item: Statement) -> None:
+        until = time.monotonic() + 60
+        while "unlock" in item.text and self.actor.session == "two" and due:
+            assert time.monotonic() < until, "the fault has not struck"
+            await sleep(0.005)
+        await statement(self, item)
 
     monkeypatch.setattr(FaultCounter, "is_due", coming)
     monkeypatch.setattr(FaultCounter, "struck", strikes)
     monkeypatch.setattr(FaultCounter, "passed_by", passes)
-    monkeypatch.setattr(Coordinator, "begin", unlocks)
+    monkeypatch.setattr(SessionRunner, "_statement", unlocks)
     result = play(
         """
         -- chaos:session one

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack, closing
+from typing import Any, TypeVar
 
 import pytest
 
@@ -14,7 +15,7 @@ from pgchaos.engine.faults.commit_probe import CommitProbe
 from pgchaos.engine.faults.commits import CommitHold, let_go
 from pgchaos.engine.faults.fault_connection import FaultConnection
 from pgchaos.engine.faults.fault_injector import FaultInjector
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.loop import Loop, alone, begin
 from pgchaos.language.fault_kinds import disks_of
 from pgchaos.language.reader import read
 from pgchaos.language.section_items import Fault
@@ -22,8 +23,10 @@ from pgchaos.results import RunResult
 from pgchaos.schedule.wait_rules import WaitRules
 from pgchaos.server import PrivateServer
 from pgchaos.server.settings import NoDisk
+from pgchaos.stop import Stop
 from tests.engine.playing import Play, only
-from tests.waiting import stands_waiting, until
+
+T = TypeVar("T")
 
 SET = "ALTER SYSTEM SET synchronous_standby_names = 'pgchaos_nobody'"
 """As it stands where the server went down before it took the setting back."""
@@ -41,7 +44,11 @@ def hand(play: Play, stop: Stop) -> Iterator[FaultConnection]:
     with play.server.own_sandbox((), {}, {}) as sandbox:
         made = FaultConnection(ConnectionFactory(sandbox, keep=False, join=False), stop, set())
         yield made
-        made.close()
+        alone(made.close())
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return Loop().run(work)
 
 
 def power(hand: FaultConnection) -> PrivateServer:
@@ -49,48 +56,58 @@ def power(hand: FaultConnection) -> PrivateServer:
     return hand.power
 
 
-def standbys(hand: FaultConnection) -> list[object]:
+async def standbys(hand: FaultConnection) -> list[object]:
     """What the settings of the server say, and what is in force."""
-    rows = hand.ask("SELECT setting FROM pg_file_settings WHERE name = 'synchronous_standby_names'")
+    rows = await hand.ask("SELECT setting FROM pg_file_settings WHERE name = 'synchronous_standby_names'")
     assert rows is not None
     return [row[0] for row in rows]
 
 
 def test_the_name_is_taken_back_again_when_commits_are_let_go(hand: FaultConnection, stop: Stop) -> None:
-    hold = CommitHold(hand, stop)
-    assert hold.take()
-    assert not standbys(hand)
-    hand.ask(SET)
-    assert standbys(hand) == ["pgchaos_nobody"]
-    hold.give()
-    assert (standbys(hand), hand.named, hand.holding.locked()) == ([], False, False)
+    async def holds() -> None:
+        hold = CommitHold(hand, stop)
+        assert await hold.take()
+        assert not await standbys(hand)
+        await hand.ask(SET)
+        assert await standbys(hand) == ["pgchaos_nobody"]
+        await hold.give()
+        assert (await standbys(hand), hand.named, hand.holding.held) == ([], False, False)
+
+    run(holds())
 
 
 def test_the_name_is_taken_back_of_a_server_that_was_down_meanwhile(hand: FaultConnection, stop: Stop) -> None:
-    hold = CommitHold(hand, stop)
-    assert hold.take()
-    hand.ask(SET)
-    power(hand).stop("immediate")
-    hold.give()
-    assert (hand.named, hand.holding.locked()) == (True, False)
-    power(hand).start()
-    assert standbys(hand) == ["pgchaos_nobody"]
-    assert let_go(hand)
-    assert not standbys(hand)
+    async def holds() -> None:
+        hold = CommitHold(hand, stop)
+        assert await hold.take()
+        await hand.ask(SET)
+        power(hand).stop("immediate")
+        await hold.give()
+        assert (hand.named, hand.holding.held) == (True, False)
+        power(hand).start()
+        assert await standbys(hand) == ["pgchaos_nobody"]
+        assert await let_go(hand)
+        assert not await standbys(hand)
+
+    run(holds())
 
 
 def test_a_commit_that_nobody_lets_go_is_not_waited_for(hand: FaultConnection, stop: Stop) -> None:
     probe = CommitProbe(hand, stop)
-    hand.ask(SET)
-    hand.ask("SELECT pg_reload_conf()")
-    until(probe.waits, "a commit waits for a standby")
-    waiting = "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-    assert hand.ask(waiting)
-    ending = threading.Thread(target=probe.end, daemon=True)
-    ending.start()
-    ending.join(30)
-    assert not ending.is_alive()
-    assert hand.ask(waiting) == []
+
+    async def ends() -> None:
+        await hand.ask(SET)
+        await hand.ask("SELECT pg_reload_conf()")
+        until = time.monotonic() + 60
+        while not await probe.waits():
+            assert time.monotonic() < until, "no commit waits for a standby"
+        waiting = "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        assert await hand.ask(waiting)
+        ending = begin(probe.end())
+        assert await ending.ends(30)
+        assert await hand.ask(waiting) == []
+
+    run(ends())
 
 
 SPOILT = """
@@ -165,13 +182,15 @@ def test_who_waits_for_the_server_is_let_go_by_a_stop(play: Play, stop: Stop) ->
         door, calm = ConnectionFactory(sandbox, keep=False, join=False), stack.enter_context(closing(Stop()))
         stage = Coordinator(WaitRules(scenario.sessions, {}), stop, RunResult(1))
         faulting = FaultInjector(scenario, {}, door, stage, stop, calm, set())
-        stack.callback(faulting.close)
-        # until there is room again, which nobody makes here
-        faulting.carry_out(fault, ())
-        waiting = threading.Thread(target=faulting.outage.await_server, daemon=True)
-        waiting.start()
-        until(lambda: stands_waiting(waiting.ident), "somebody waits for the server")
-        stop.set()
-        waiting.join(30)
-        assert not waiting.is_alive()
-        faulting.outage.restore()
+        stack.callback(lambda: run(faulting.close()))
+
+        async def is_let_go() -> None:
+            # until there is room again, which nobody makes here
+            await faulting.carry_out(fault, ())
+            waiting = begin(faulting.outage.await_server())
+            assert not await waiting.ends(0.1)
+            stop.set()
+            assert await waiting.ends(30)
+            await faulting.outage.restore()
+
+        run(is_let_go())

@@ -14,12 +14,13 @@ from pgchaos.engine.amcheck import corruptions
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.history_tables import fill
+from pgchaos.engine.loop import alone
 from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.section import Section
-from pgchaos.engine.stop import Stop
 from pgchaos.language.reader import read
 from pgchaos.results import RunResult
 from pgchaos.server import Server, ServerSettings, open_server
+from pgchaos.stop import Stop
 from tests.engine.playing import Play
 from tests.freezing import stop
 from tests.waiting import until
@@ -107,7 +108,11 @@ def test_a_query_sent_ahead_is_not_waited_for_where_the_server_is_known_to_be_si
 @pytest.mark.parametrize("what", ["history", "amcheck"])
 def test_a_question_takes_no_longer_than_the_scenario_may(own: Server, tmp_path: Path, what: str) -> None:
     text = "-- chaos:tags corruption\n-- chaos:check\nSELECT pass('checked');"
-    with closing(Stop()) as calm, own.sandbox() as sandbox, closing(Connection(sandbox.conninfo, calm)) as link:
+    with (
+        closing(Stop()) as calm,
+        own.sandbox() as sandbox,
+        closing(alone(Connection.open(sandbox.conninfo, calm))) as link,
+    ):
         link.limit, link.impatient = 1.0, True
         go_on = stop(own, [link.pid])
         began = time.monotonic()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import closing
 
 from pgchaos.engine.connection import Connection
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.loop import alone
 from pgchaos.server import Server
+from pgchaos.stop import Stop
 
 
 def test_who_is_terminated_while_idle_learns_why_even_if_it_was_read_before(server: Server) -> None:
     stop = Stop()
-    with server.sandbox() as sandbox, closing(Connection(sandbox.conninfo, stop)) as link:
+    with server.sandbox() as sandbox, closing(alone(Connection.open(sandbox.conninfo, stop))) as link:
         with server.connect() as conn:
             conn.execute("SELECT pg_terminate_backend(%s, 60000)", [link.pid])
         # no query runs: libpq takes the server's last words for a notice

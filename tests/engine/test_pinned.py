@@ -9,11 +9,11 @@ import pytest
 
 import pgchaos.search.reproduce as module
 from pgchaos.engine.run_settings import Replay, RunSettings
-from pgchaos.engine.stop import Stop
 from pgchaos.language.header_model import Schedule
 from pgchaos.language.reader import read
 from pgchaos.search.reproduce import reproduce
 from pgchaos.search.strategy import run
+from pgchaos.stop import Stop
 from tests.engine.playing import Play, only
 
 FREE = """

@@ -110,7 +110,7 @@ def test_matrix_values_are_there_in_every_section(play: Play, level: str) -> Non
         level=level,
     )
     assert held(result) == ["check", "setup", "session"]
-    assert result.output == [f"setup: NOTICE: {level}"]
+    assert result.output == [f"teardown: NOTICE: {level}"]
 
 
 def test_worker_and_iteration_are_there_in_sessions_only(play: Play) -> None:

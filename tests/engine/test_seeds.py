@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.engine import stop
+from pgchaos.engine import session_runner, waits
+from pgchaos.stop import Stop
 from tests.engine.playing import Play, held
 
 JITTER = "-- chaos:session s x 2 repeat 2\n-- chaos:jitter 5ms\nSELECT 1;\n"
@@ -18,13 +19,13 @@ SELECT 1 / (nextval('tries' || :worker) >= 4)::int;
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Every pause that a session makes, in seconds; it is made all the same."""
     made: list[float] = []
-    real = stop.Stop.wait
+    real = waits.sleep
 
-    def wait(self: stop.Stop, seconds: float) -> bool:
+    async def sleep(seconds: float, stop: Stop | None = None) -> bool:
         made.append(seconds)
-        return real(self, seconds)
+        return await real(seconds, stop)
 
-    monkeypatch.setattr(stop.Stop, "wait", wait)
+    monkeypatch.setattr(session_runner, "sleep", sleep)
     return made
 
 

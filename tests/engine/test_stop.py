@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgchaos.engine.stop import Stop
+from pgchaos.stop import Stop
 
 
 def test_who_takes_his_callback_back_is_not_called() -> None:

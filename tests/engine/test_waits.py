@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
 from pgchaos.engine.coordinator import Coordinator
+from pgchaos.engine.session_runner import SessionRunner
+from pgchaos.engine.waits import sleep
 from pgchaos.schedule.wait_rules import Actor
 from tests.engine.playing import Play, held, only, said
-from tests.waiting import until
 
 CHECKED = """
 -- chaos:check
@@ -18,15 +20,23 @@ SELECT pass('checked');
 
 
 def hold_back(monkeypatch: pytest.MonkeyPatch, what: str, session: str, state: Callable[[Coordinator], bool]) -> None:
-    """Have a session tell the stage of something only once the stage is in a state."""
-    real = getattr(Coordinator, what)
+    """Have a session begin or end only once the coordinator is in a state."""
+    real = SessionRunner._iterate
 
-    def told(stage: Coordinator, actor: Actor, *args: object) -> None:
-        if actor.session == session:
-            until(lambda: state(stage), f"the stage stands as {session} waits for")
-        real(stage, actor, *args)
+    async def hold(runner: SessionRunner, when: str) -> None:
+        until = time.monotonic() + 60
+        while runner.actor.session == session and what == when and not state(runner._cast.stage):
+            assert time.monotonic() < until, f"the state did not come that {session} waits for"
+            await sleep(0.005)
 
-    monkeypatch.setattr(Coordinator, what, told)
+    async def iterate(runner: SessionRunner) -> None:
+        await hold(runner, "begin")
+        try:
+            await real(runner)
+        finally:
+            await hold(runner, "end")
+
+    monkeypatch.setattr(SessionRunner, "_iterate", iterate)
 
 
 def test_each_iteration_has_its_own_barrier(play: Play) -> None:

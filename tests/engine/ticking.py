@@ -18,8 +18,9 @@ import pytest
 from psycopg import pq
 
 from pgchaos.engine.connection import Connection, ConnectionLost
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.loop import alone
 from pgchaos.server import ServerSettings, open_server
+from pgchaos.stop import Stop
 from tests.engine.playing import Play
 
 _TICK = 0.01
@@ -70,7 +71,7 @@ def black_hole() -> None:
         conninfo = f"host=127.0.0.1 port={listening.getsockname()[1]} sslmode=disable gssencmode=disable dbname=x"
         try:
             with pytest.raises(ConnectionLost, match="timed out"):
-                Connection(conninfo, stop, connect_timeout=2.0)
+                alone(Connection.open(conninfo, stop, seconds=2.0))
         finally:
             stop.close()
 

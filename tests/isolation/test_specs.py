@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from pgchaos.engine.specs import SpecSettings
-from pgchaos.engine.stop import Stop
 from pgchaos.isolation.grammar import read
 from pgchaos.runner.spec_jobs import run_spec_job, spec_job
 from pgchaos.server import Server
+from pgchaos.stop import Stop
 from tests.isolation.conftest import HERE, Play
 
 SPECS = sorted((HERE / "specs").glob("*.spec"))

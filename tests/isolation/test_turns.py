@@ -8,11 +8,12 @@ from contextlib import closing
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from pgchaos.engine.loop import alone
 from pgchaos.engine.specs.blocked_detector import BlockedDetector
-from pgchaos.engine.specs.connection import Connection
 from pgchaos.engine.specs.connection_cache import watch_conninfo
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.specs.spec_connection import SpecConnection
 from pgchaos.server import Server
+from pgchaos.stop import Stop
 from tests.waiting import until
 
 _WAITS = """
@@ -28,7 +29,11 @@ def test_time_outs_of_the_role_take_no_turn_away(private_server: Server, setting
     stop = Stop()
     base = private_server.conninfo()
     impatient = make_conninfo(watch_conninfo(f"{base} options='-c {setting}=20ms'"), application_name="impatient")
-    with closing(stop), closing(Connection(base, stop)) as first, closing(Connection(impatient, stop)) as second:
+    with (
+        closing(stop),
+        closing(alone(SpecConnection.open(base, stop))) as first,
+        closing(alone(SpecConnection.open(impatient, stop))) as second,
+    ):
         one, other = BlockedDetector(first, stop), BlockedDetector(second, stop)
         one.prepare()
         other.prepare()

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pgchaos.engine.server_lock import KEY
+from pgchaos.runner.server_lock import KEY
 from tests.conftest import ForeignServer
 from tests.pytest_plugin.conftest import BAD, FINE, Project
 from tests.waiting import until, until_sql

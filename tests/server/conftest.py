@@ -164,3 +164,8 @@ def folders_of(pid: int) -> list[Path]:
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="switches to another user, which only root can")
+
+
+async def at_once(work: Callable[[], object]) -> None:
+    """Do what a fault would do in a thread."""
+    work()

@@ -18,9 +18,10 @@ from psycopg.sql import SQL
 
 from pgchaos.engine.answer import ServerError
 from pgchaos.engine.connect import ConnectionLost, connected, recovers
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.loop import alone
 from pgchaos.server import ServerSettings, binaries, open_server
 from pgchaos.server.database_factory import connect_for_long
+from pgchaos.stop import Stop
 from tests.engine.playing import Play, held, only
 
 GERMAN = Path("/usr/share/locale/de/LC_MESSAGES/postgres-15.mo")
@@ -108,7 +109,7 @@ def test_a_refusal_is_known_by_its_state(
     german: str, stop: Stop, parameters: dict[str, str], state: str, words: str
 ) -> None:
     with pytest.raises(ConnectionLost) as refused:
-        connected(make_conninfo(german, **parameters), stop, 30)
+        alone(connected(make_conninfo(german, **parameters), stop, 30))
     error = refused.value.error
     assert error.sqlstate == state
     assert words in error.message
@@ -121,7 +122,7 @@ def test_a_german_server_without_room_is_known(german: str, stop: Stop) -> None:
 
         def take_all() -> None:
             for _ in range(100):
-                stack.callback(connected(german, stop, 30).finish)
+                stack.callback(alone(connected(german, stop, 30)).finish)
 
         with pytest.raises(ConnectionLost) as refused:
             take_all()
@@ -131,7 +132,7 @@ def test_a_german_server_without_room_is_known(german: str, stop: Stop) -> None:
 def test_a_server_that_recovers_is_known_and_waited_for(german: str, stop: Stop) -> None:
     def refusal() -> ServerError | None:
         try:
-            connected(german, stop, 30).finish()
+            alone(connected(german, stop, 30)).finish()
         except ConnectionLost as refused:
             return refused.error
         return None

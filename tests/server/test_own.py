@@ -15,12 +15,13 @@ import psycopg
 import pytest
 
 from pgchaos.engine.faults import actions
+from pgchaos.engine.loop import alone
 from pgchaos.language.header_model import Requirement
 from pgchaos.language.problems import Place
 from pgchaos.server import ServerError
 from pgchaos.server.cluster import ClusterFactory
 from pgchaos.server.settings import NoDisk
-from tests.server.conftest import living_in, needs_root
+from tests.server.conftest import at_once, living_in, needs_root
 from tests.waiting import until
 
 HOLDER = """
@@ -141,7 +142,7 @@ def test_a_disk_has_room_again_though_somebody_still_holds_what_filled_it(own: C
         assert sandbox.power is not None
         disk = sandbox.power.folder / "disk"
         before = os.statvfs(disk).f_bavail
-        actions.fill(SimpleNamespace(power=sandbox.power), "disk")
+        alone(actions.fill(SimpleNamespace(power=sandbox.power, do=at_once), "disk"))
         assert os.statvfs(disk).f_bavail == 0
         assert not [path for path in disk.iterdir() if path.is_file()]
         # as a process does that is being started just then

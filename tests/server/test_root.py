@@ -20,12 +20,13 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine.faults import actions
+from pgchaos.engine.loop import alone
 from pgchaos.posix.disks import Ballast
 from pgchaos.server import PrivateServer, binaries, start_private
 from pgchaos.server.cluster import ClusterFactory
 from pgchaos.server.leftovers import remove_dead_servers
 from pgchaos.server.server_folder import make_folder
-from tests.server.conftest import living_in
+from tests.server.conftest import at_once, living_in
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="what the server's account gains by root, only root can show")
@@ -122,7 +123,7 @@ def test_a_disk_is_not_filled_through_a_link(victim: Path) -> None:
         assert sandbox.power is not None
         attempt(sandbox.power, f"ln -s '{victim}' {sandbox.power.folder}/disk/pgchaos.ballast")
         with no_large_files():
-            actions.fill(SimpleNamespace(power=sandbox.power), "disk")
+            alone(actions.fill(SimpleNamespace(power=sandbox.power, do=at_once), "disk"))
         sandbox.power.empty()
     assert victim.read_text() == "untouched"
 
@@ -180,9 +181,8 @@ def test_a_process_of_root_s_in_the_pid_file_is_not_killed(
 def test_a_process_that_is_no_child_of_the_server_is_not_killed_for_it(
     server: PrivateServer, bystander: subprocess.Popen[bytes]
 ) -> None:
-    reach = SimpleNamespace(power=server, ask=lambda _: [])
     with pytest.raises(actions.TargetGone):
-        actions._kill_one(reach, bystander.pid)
+        alone(actions._kill_one(SimpleNamespace(power=server), bystander.pid))
     assert bystander.poll() is None
 
 

@@ -9,8 +9,10 @@ from typing import TypeVar
 from pgchaos.engine.answer import LOST
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import SILENT_LIMIT, ConnectionFactory
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.loop import alone
+from pgchaos.engine.waits import sleep
 from pgchaos.results import Record
+from pgchaos.stop import Stop
 
 NAME = "looks"
 """What it is called on the server."""
@@ -20,7 +22,7 @@ _T = TypeVar("_T")
 
 
 class AdminConnection:
-    """A connection that comes again where the sessions made the server crash. For one thread at a time.
+    """A connection that comes again where the sessions made the server crash.
 
     Args:
         door: to the scenario's database.
@@ -34,25 +36,30 @@ class AdminConnection:
         self._link: Connection | None = None
 
     def link(self) -> Connection:
+        """Do what `connected` does where nothing else goes on meanwhile."""
+        return alone(self.connected())
+
+    async def connected(self) -> Connection:
         """Give the connection, outside a transaction.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.
         """
-        if self._link is not None and not self._stands(self._link):
+        if self._link is not None and not await self._stands(self._link):
             if self._link.silent:
                 self._door.note_end() if self._door.silent else self._door.note_silence()
-            self.close()
+            link, self._link = self._link, None
+            await link.end()
         if self._link is None:
-            self._link = self._door.open(NAME, self._calm, again=True)
+            self._link = await self._door.open(NAME, self._calm, again=True)
             # who waits for this one waits for nothing but a look
             self._link.impatient = True
             self._pids.add(self._link.pid)
         return self._link
 
-    def _stands(self, link: Connection) -> bool:
+    async def _stands(self, link: Connection) -> bool:
         doubted = self._door.silent or self._was_lost()
-        return link.stands() and not (doubted and not _answers(link))
+        return link.stands() and not (doubted and not await _answers(link))
 
     def _was_lost(self) -> bool:
         return any(record.sqlstate == LOST for record in self._records)
@@ -76,15 +83,15 @@ class AdminConnection:
                 raise
         return look(self.link())
 
-    def settle(self) -> None:
+    async def settle(self) -> None:
         """Where a connection broke, a crash may be on its way: wait until it has come, or it seems there is none.
 
         The postmaster needs a moment to notice that a backend was killed; then all connections break, ours too.
         """
         until = time.monotonic() + _CRASH
         broken = self._was_lost()
-        while broken and time.monotonic() < until and self._link is not None and _answers(self._link):
-            self._calm.wait(0.005)
+        while broken and time.monotonic() < until and self._link is not None and await _answers(self._link):
+            await sleep(0.005, self._calm)
 
     def close(self) -> None:
         """End the connection; doing so again does nothing."""
@@ -93,5 +100,5 @@ class AdminConnection:
             self._link = None
 
 
-def _answers(link: Connection) -> bool:
-    return link.ask("", deadline=time.monotonic() + SILENT_LIMIT).error is None
+async def _answers(link: Connection) -> bool:
+    return (await link.execute("", deadline=time.monotonic() + SILENT_LIMIT)).error is None

@@ -10,13 +10,14 @@ from functools import partial
 from psycopg import pq
 from psycopg.errors import OperationalError
 
-from pgchaos.engine.worker import Worker
+from pgchaos.engine.blocking import in_thread
+from pgchaos.engine.waits import LATE, Wait
 
 CANCEL_LIMIT = 3.0
 """To get a cancel request through."""
 
 
-def cancel(pg: pq.abc.PGconn, seconds: float = CANCEL_LIMIT) -> bool:
+async def cancel(pg: pq.abc.PGconn, seconds: float = CANCEL_LIMIT) -> bool:
     """Ask the server to cancel what runs on a connection.
 
     Args:
@@ -28,11 +29,10 @@ def cancel(pg: pq.abc.PGconn, seconds: float = CANCEL_LIMIT) -> bool:
     """
     if pq.version() < 170000:
         # psycopg's binary build brings a newer libpq; ctypes, which this is, lets go of the GIL
-        worker = Worker(partial(_cancel_blocking, pg.get_cancel()), "cancel")
-        worker.start()
-        if not worker.ends(seconds):
+        try:
+            await in_thread(partial(_cancel_blocking, pg.get_cancel()), "cancel", seconds)
+        except TimeoutError:
             return False
-        worker.check()
         return True
     with contextlib.suppress(OperationalError):
         request = pg.cancel_conn()
@@ -40,9 +40,8 @@ def cancel(pg: pq.abc.PGconn, seconds: float = CANCEL_LIMIT) -> bool:
             request.start()
             deadline = time.monotonic() + seconds
             while (state := request.poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
-                poll = select.poll()
-                poll.register(request.socket, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT)
-                if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                events = select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT
+                if await Wait(request.socket, events, deadline) is LATE:
                     return False
         finally:
             request.finish()

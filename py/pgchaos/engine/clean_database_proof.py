@@ -19,9 +19,10 @@ from pgchaos.engine.connection import ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory, Notice
 from pgchaos.engine.created import Thing
 from pgchaos.engine.leaks import SHARED
+from pgchaos.engine.loop import alone
 from pgchaos.engine.pooled_connection import AS_NEW, LASTING, NOT_AS_NEW, PooledConnection
-from pgchaos.engine.stop import Stop
 from pgchaos.server import Sandbox
+from pgchaos.stop import Stop
 
 MARKS = re.compile(
     r"\bvacuum\b|\banaly[sz]e\b|\bcheckpoint\b|\balter\s+system\b|\bpg_stat|\bpg_replication_|\bpgstat",
@@ -130,7 +131,7 @@ class CleanDatabaseProof:
         Returns:
             False too where it cannot be proven.
         """
-        return self._seen.database != 0 and not self.link.marks and self.link.reset() and self._proven()
+        return self._seen.database != 0 and not self.link.marks and alone(self.link.reset()) and self._proven()
 
     def _proven(self) -> bool:
         now = self._seen
@@ -159,7 +160,7 @@ def _begun(door: ConnectionFactory, stop: Stop, notice: Notice) -> tuple[PlainFi
     """Open a connection and look around; a kept one that somebody has ended meanwhile is passed over."""
     kept = True
     while kept:
-        link, kept = door.visitor(PlainFileConnection, stop, notice)
+        link, kept = alone(door.visitor(PlainFileConnection, stop, notice))
         try:
             return link, _look(link, door.sandbox)
         except BaseException as error:  # Ctrl-C too: nobody else would close it

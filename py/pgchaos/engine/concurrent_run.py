@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgchaos.engine.connection import Connection, ConnectionLost
@@ -16,15 +17,14 @@ from pgchaos.engine.faults.fault_injector import FaultInjector
 from pgchaos.engine.invariant_monitor import SETTINGS, InvariantMonitor
 from pgchaos.engine.leaks import Leak
 from pgchaos.engine.lock_monitor import LockMonitor
+from pgchaos.engine.loop import Loop, Task, alone, begin
 from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.other_backends import pid_text
 from pgchaos.engine.run_context import RunContext
 from pgchaos.engine.session_runner import SessionRunner
 from pgchaos.engine.step_scheduler import StepScheduler
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
-from pgchaos.engine.stop import Stop
 from pgchaos.engine.text_search import mentions
-from pgchaos.engine.worker import Worker
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
 from pgchaos.results import Failure, RunResult
@@ -32,6 +32,7 @@ from pgchaos.schedule.permutations import actors
 from pgchaos.schedule.scheduler import Scheduler
 from pgchaos.schedule.wait_rules import WaitRules
 from pgchaos.server import ServerError
+from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
     from pgchaos.engine.transaction_log import TransactionLog
@@ -45,7 +46,7 @@ _TIMEOUTS = re.compile(r"(?<!deadlock_)timeout", re.IGNORECASE)
 _DEADLOCK_TIMEOUT = re.compile("deadlock_timeout", re.IGNORECASE)
 
 
-def _nothing() -> None:
+async def _nothing() -> None:
     pass
 
 
@@ -78,7 +79,7 @@ class ConcurrentRun:
         pids: set[int],
         result: RunResult,
         calm: Stop,
-        link: Callable[[], Connection],
+        link: Callable[[], Awaitable[Connection]],
         order: Scheduler | None = None,
         ledger: TransactionLog | None = None,
     ) -> None:
@@ -118,7 +119,7 @@ class ConcurrentRun:
             for session in scenario.sessions
             for worker in range(1, session.count + 1)
         ]
-        self._workers: list[Worker] = []
+        self._tasks: list[Task[None]] = []
 
     @property
     def stopped(self) -> bool:
@@ -131,33 +132,33 @@ class ConcurrentRun:
         Args:
             seconds: for all of them together.
         """
+        # Ctrl-C: nobody is waited for who is not told to stop
+        Loop(self._stop.set).run(self._play(seconds))
+
+    async def _play(self, seconds: float) -> None:
         observer = None
+        watcher = LockMonitor(self._watch_by, self._stage)
         try:
-            watcher = LockMonitor(self._watch_by, self._stage)
+            await watcher.begin()
         except ConnectionLost as refused:
             self._give_up(error_failure(refused.error, None, "watcher"))
             return
         try:
-            observer = self._observe()
+            observer = await self._observe()
             if not self.stopped:
-                self._run(watcher, observer, seconds)
+                await self._run(watcher, observer, seconds)
             if observer is not None and not self.stopped:
-                observer.finish()
+                await observer.finish()
         except ConnectionLost as refused:
             self._give_up(error_failure(refused.error, None, "invariant"))
-        except ServerError as no_thread:
-            self._give_up(Failure("error", (), str(no_thread), self._scenario.sessions[0].place))
-        except BaseException:  # Ctrl-C: nobody is waited for who is not told to stop
-            self._stop.set()
-            raise
         finally:
-            self._bring_to_end(observer)
+            await self._bring_to_end(observer)
 
     def _give_up(self, failure: Failure) -> None:
         self._cast.fail(failure)
         self._stop.set()
 
-    def _observe(self) -> InvariantMonitor | None:
+    async def _observe(self) -> InvariantMonitor | None:
         invariants = self._scenario.invariants
         if not invariants:
             return None
@@ -170,44 +171,41 @@ class ConcurrentRun:
             self._stop.set,
         )
         try:
-            observer.start(at_intervals=self._steps is None)
+            await observer.start(at_intervals=self._steps is None)
         except BaseException:  # Ctrl-C too: its connection is not left open
-            observer.close()
+            await observer.close()
             raise
         return observer
 
-    def _link(self) -> Connection:
-        link = self._door.open("invariant", self._stop, SETTINGS)
+    async def _link(self) -> Connection:
+        link = await self._door.open("invariant", self._stop, SETTINGS)
         self._cast.pids.add(link.pid)
         return link
 
-    def _run(self, watcher: LockMonitor, observer: InvariantMonitor | None, seconds: float) -> None:
+    async def _run(self, watcher: LockMonitor, observer: InvariantMonitor | None, seconds: float) -> None:
         self._stage.expect(len(self._players))
         watcher.until = self._faulting.hand.until = time.monotonic() + seconds
         if observer is not None:
             observer.until = watcher.until
         quiet = not mentions(self._scenario, _TIMEOUTS)
         if quiet or self._cast.hurries:
-            patient, may_hurry = watcher.settings()
+            patient, may_hurry = await watcher.settings()
             self._stage.patient = quiet and patient
             self._cast.hurries = self._cast.hurries and may_hurry
-        for player in self._players:
-            worker = Worker(player.play, str(player.actor))
-            self._workers.append(worker)
-            worker.start()
-        ended = watcher.watch(seconds) if self._steps is None else self._conduct(watcher, observer, seconds)
+        self._tasks += [begin(player.play()) for player in self._players]
+        ended = await (watcher.watch(seconds) if self._steps is None else self._conduct(watcher, observer, seconds))
         if not ended:
-            self._time_out(watcher, seconds)
-        self._join()
+            await self._time_out(watcher, seconds)
+        await self._join()
         self._result.struck |= self._faulting.tally.roamed()
         self._result.passed_by |= self._faulting.tally.roamed_in_vain()
         if not self.stopped:
             self._result.failures += self._faulting.tally.undelivered()
-        self._restore()
+        await self._restore()
 
-    def _restore(self) -> None:
+    async def _restore(self) -> None:
         try:
-            self._faulting.outage.restore()
+            await self._faulting.outage.restore()
         except ServerError as error:
             self._tell_once(Failure("error", (), str(error)))
         except NotDelivered as error:
@@ -218,49 +216,61 @@ class ConcurrentRun:
         if failure not in self._result.failures:
             self._give_up(failure)
 
-    def _conduct(self, watcher: LockMonitor, observer: InvariantMonitor | None, seconds: float) -> bool:
+    async def _conduct(self, watcher: LockMonitor, observer: InvariantMonitor | None, seconds: float) -> bool:
         assert self._steps is not None, "of a run with an order"
         assert self._order is not None, "as above"
         after_step = observer.look if observer is not None else _nothing
         place = self._scenario.schedule.place
-        return StepScheduler(self._steps, self._order, watcher.look, after_step, self._result, place).conduct(seconds)
+        return await StepScheduler(self._steps, self._order, watcher.look, after_step, self._result, place).conduct(
+            seconds
+        )
 
-    def _time_out(self, watcher: LockMonitor, seconds: float) -> None:
+    async def _time_out(self, watcher: LockMonitor, seconds: float) -> None:
         # where the server cannot be asked any more the sessions are stopped first of all
         if watcher.stands:
-            watcher.look()
-        self._result.standings = self._stage.standings(watcher.describe if watcher.stands else pid_text)
+            await watcher.look()
+        strange: dict[str, int] = {}
+
+        def noted(pid: int) -> str:
+            strange[text := pid_text(pid)] = pid
+            return text
+
+        standings = self._stage.standings(noted)
         if watcher.stands:
-            self._result.standings += watcher.waiting_strangers()
+            # what they wait for is asked only now: meanwhile they may stand otherwise
+            names = {text: await watcher.describe(pid) for text, pid in strange.items()}
+            standings = [replace(s, waits_for=tuple(names.get(text, text) for text in s.waits_for)) for s in standings]
+            standings += await watcher.waiting_strangers()
+        self._result.standings = standings
         text = f"the sessions did not end within {seconds:g}s"
         self._give_up(Failure("timeout", (), text, self._scenario.sessions[0].place))
 
-    def _join(self) -> None:
+    async def _join(self) -> None:
         """Wait until all players have ended; break the connections of those who do not."""
-        if not self._ended(_TO_END):
+        if not await self._ended(_TO_END):
             for player in self._players:
-                player.speaker.abort_soon()
-            self._ended(_TO_END)
+                player.speaker.abort()
+            await self._ended(_TO_END)
 
-    def _ended(self, seconds: float) -> bool:
+    async def _ended(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
-        return all(worker.ends(max(0.0, end - time.monotonic())) for worker in self._workers)
+        return all([await task.ends(max(0.0, end - time.monotonic())) for task in self._tasks])
 
-    def _bring_to_end(self, observer: InvariantMonitor | None) -> None:
-        if any(worker.alive for worker in self._workers):
+    async def _bring_to_end(self, observer: InvariantMonitor | None) -> None:
+        if any(not task.done for task in self._tasks):
             # an exception came between, Ctrl-C say
             self._stop.set()
-            self._join()
-        self._restore()
+            await self._join()
+        await self._restore()
         if observer is not None:
-            observer.close()
+            await observer.close()
 
     # after the sessions
 
     def take_notifications(self) -> None:
         """Take the notifications that the sessions have not seen yet."""
         for player in self._players:
-            player.speaker.take_notifications(last=True)
+            alone(player.speaker.take_last_notifications())
 
     def pids(self) -> dict[int, str]:
         """Tell the connections that still stand, by their backends."""
@@ -273,13 +283,13 @@ class ConcurrentRun:
             if player.speaker.in_block:
                 place = player.speaker.place()
                 found.append(Leak("open transaction", f"{player.actor}, its last statement at {place}"))
-                player.speaker.end_block()
+                alone(player.speaker.end_block())
         return found
 
     def close(self) -> None:
         """End the connections."""
         self._stop.set()
         for player in self._players:
-            player.speaker.close()
-        self._faulting.close()
+            alone(player.speaker.close())
+        alone(self._faulting.close())
         self._stop.close()

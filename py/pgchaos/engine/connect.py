@@ -19,7 +19,8 @@ from socket import socket as Socket
 from psycopg import pq
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.waits import READY, Wait
+from pgchaos.stop import Stop
 
 _DEFAULT, _VERBOSE = 1, 2
 _STATED = re.compile(r"(?<=:  )([0-9A-Z]{5}): ")
@@ -112,7 +113,7 @@ class ConnectionLost(Exception):
         self.error = error
 
 
-def connected(conninfo: str, stop: Stop, seconds: float) -> pq.abc.PGconn:
+async def connected(conninfo: str, stop: Stop, seconds: float) -> pq.abc.PGconn:
     """Open a connection.
 
     Args:
@@ -129,14 +130,14 @@ def connected(conninfo: str, stop: Stop, seconds: float) -> pq.abc.PGconn:
     pg = pq.PGconn.connect_start(conninfo.encode())
     try:
         with telling_states(pg):
-            _connect(pg, stop, time.monotonic() + seconds)
+            await _connect(pg, stop, time.monotonic() + seconds)
     except BaseException:  # a stop and Ctrl-C too: no connection is left half made
         pg.finish()
         raise
     return pg
 
 
-def _connect(pg: pq.abc.PGconn, stop: Stop, deadline: float) -> None:
+async def _connect(pg: pq.abc.PGconn, stop: Stop, deadline: float) -> None:
     broken = False
     while True:
         if pg.status == pq.ConnStatus.BAD:
@@ -146,13 +147,10 @@ def _connect(pg: pq.abc.PGconn, stop: Stop, deadline: float) -> None:
             return
         if state == pq.PollingStatus.FAILED:
             raise ConnectionLost(_refusal(pg, stop, broken=broken))
-        # libpq may open another socket between two polls (several hosts): register anew each time
-        poll = select.poll()
-        poll.register(pg.socket, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT)
-        poll.register(stop.fileno(), select.POLLIN)
-        left = deadline - time.monotonic()
-        ready = poll.poll(left * 1000) if left > 0 else []
-        if not ready or stop.is_set():
+        # libpq may open another socket between two polls (several hosts)
+        events = select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT
+        why = await Wait(pg.socket, events, deadline, stop)
+        if why is not READY or stop.is_set():
             raise ConnectionLost(STOPPED if stop.is_set() else TIMED_OUT)
         broken = state == pq.PollingStatus.READING and _has_ended(pg.socket)
 

@@ -1,7 +1,7 @@
-"""One connection on libpq, of which no wait is without a way out.
+"""One connection on libpq, whose every wait can be cancelled.
 
-The loop is libpq's own (PostgreSQL docs, "Asynchronous Command Processing"): send, flush, poll the socket, consume, and
-take a result only when it is there. `PQgetResult` while busy, and `PQcancel`, hold the GIL in psycopg's binary build.
+The loop is libpq's own (PostgreSQL docs, "Asynchronous Command Processing"): send, flush, wait for the socket,
+consume, and take a result only when it is there. `PQgetResult` while busy, and `PQcancel`, would hold up all others.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import math
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from socket import SHUT_RDWR
 
 # by itself: pytest-socket may put another class in its place
@@ -19,12 +19,15 @@ from typing import TypeVar
 
 from psycopg import pq
 from psycopg.errors import OperationalError
+from psycopg.pq.misc import PGnotify
 
 from pgchaos.engine.answer import LOST, Answer, Result, Row, ServerError, server_error
 from pgchaos.engine.cancel import CANCEL_LIMIT, cancel
 from pgchaos.engine.connect import ConnectionLost, connected, recovers
 from pgchaos.engine.created import Created, Refused, heard
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.loop import alone
+from pgchaos.engine.waits import READY, Wait, Why, sleep
+from pgchaos.stop import Stop
 
 __all__ = ["Connection", "ConnectionLost", "connect_again"]
 
@@ -32,39 +35,49 @@ _ANSWER_TO_CANCEL = 2.5
 """Seconds a server has to answer a cancel before its socket is shut down."""
 _CANCEL_AGAIN = 0.2
 """Seconds after which it is sent again: one that comes before the query has begun is ignored (ProcessInterrupts)."""
-
 _LOOK_UP = 10.0
 """Seconds to look up what a statement created; that takes none on a server that answers."""
 _RECOVERING = 0.02
 """Seconds between two attempts to connect to such a server."""
+_CHUNK = 65536
+"""Bytes of a COPY that are given to libpq at a time."""
 
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)
 _READ, _WRITE = select.POLLIN, select.POLLIN | select.POLLOUT
 
+L = TypeVar("L", bound="Connection")
+
 
 class Connection:
-    """A connection that belongs to one thread.
+    """A connection: `open` makes one.
 
     Args:
-        conninfo: libpq's connection string.
-        stop: whoever waits on this link is woken by it.
+        pg: libpq's, connected.
+        stop: ends every wait on it, until `deafen`; None: none does.
         notice: called with each notice of the server.
-        connect_timeout: seconds to connect in.
-
-    Raises:
-        ConnectionLost: the server could not be reached or refused.
     """
 
+    no_data = b"no data stands behind this COPY"
+    """What COPY … FROM STDIN is told for which there is none."""
+
     def __init__(
-        self,
-        conninfo: str,
-        stop: Stop,
-        notice: Callable[[pq.abc.PGresult], None] | None = None,
-        connect_timeout: float = 30.0,
+        self, pg: pq.abc.PGconn, stop: Stop | None, notice: Callable[[pq.abc.PGresult], None] | None = None
     ) -> None:
+        self._pg, self._notice = pg, notice
+        pg.notice_handler = self._hear
+        pg.nonblocking = 1
+        self.pid = pg.backend_pid
+        self._waits = Wait(pg.socket, _READ, None, stop)
         self._deadline: float | None = None
         self._given_up: float | None = None
-        self._doomed = False
+        self.busy = False
+        """It has a query that is not over, as far as it was pumped."""
+        self._unsent = self._copies_out = False
+        self._copy: str | None = None
+        self._to_copy: Iterator[bytes] | None = None
+        self._answer = Answer(pg.transaction_status)
+        self._farewell: ServerError | None = None
+        self._broke: Exception | None = None
         self.silent = False
         """The server did not even answer a cancel in time."""
         self.limit = math.inf
@@ -75,18 +88,27 @@ class Connection:
         """What the sessions of the run created, on a server that is not ours."""
         self.disturbed = False
         """It was cancelled or broken off, and the server may act on that at any time."""
-        self._pg = connected(conninfo, stop, connect_timeout)
-        self._notice = notice
-        self._farewell: ServerError | None = None
-        self._broke: Exception | None = None
-        self._pg.notice_handler = self._hear
-        self._pg.nonblocking = 1
-        self._fd = self._pg.socket
-        self._poll = select.poll()
-        self._poll.register(self._fd, _READ)
-        self._heeded: int | None = stop.fileno()
-        self._poll.register(self._heeded, select.POLLIN)
-        self.pid = self._pg.backend_pid
+
+    @classmethod
+    async def open(
+        cls: type[L],
+        conninfo: str,
+        stop: Stop,
+        notice: Callable[[pq.abc.PGresult], None] | None = None,
+        seconds: float = 30.0,
+    ) -> L:
+        """Connect.
+
+        Args:
+            conninfo: libpq's connection string.
+            stop: ends every wait on it.
+            notice: called with each notice of the server.
+            seconds: to connect in.
+
+        Raises:
+            LinkError: the server could not be reached or refused.
+        """
+        return cls(await connected(conninfo, stop, seconds), stop, notice)
 
     @property
     def status(self) -> int:
@@ -143,7 +165,9 @@ class Connection:
         message = "the connection was lost before this was sent"
         return ServerError(LOST, message, lost=True, said=False, sent=False)
 
-    def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
+    # one query and its answer
+
+    async def execute(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
         """Send a query by the simple protocol and take all of its answer.
 
         Args:
@@ -154,68 +178,55 @@ class Connection:
         Returns:
             The answer; an error is in it and never raised.
         """
-        pg, self._deadline, self._given_up = self._pg, None if deadline == math.inf else deadline, None
-        answer = Answer(before=pg.transaction_status)
-        try:
-            pg.send_query(query.encode())
-            if pg.flush():
-                self._flush(answer)
-            else:
-                # all of it has just gone out: nothing of the answer can be here, so do not ask whether it is
-                self._wait(answer)
-            self._results(answer, copy)
-        except OperationalError as error:
-            self._last_words(answer)
-            self._lost(answer, str(error))
-        answer = self._ended(answer)
+        answer = await self.finish(self.begin(query, copy), deadline)
         if self.created is not None:
-            heard(self.created, query, answer, self._look_up)
+            await heard(self.created, query, answer, self._look_up)
         return answer
 
-    def _look_up(self, query: str) -> Sequence[Row]:
-        """Ask something of the engine's own, between two statements of a session."""
-        answer = Connection.ask(self, query, deadline=time.monotonic() + _LOOK_UP)
-        if answer.error is not None or answer.interrupted:
-            raise Refused("" if answer.error is None else answer.error.message)
-        return [row for result in answer.results for row in result.rows()]
+    def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
+        """Do what `execute` does where nothing else goes on meanwhile."""
+        return alone(self.execute(query, copy, deadline))
 
-    def say(self, query: str, deadline: float) -> Answer:
-        """Send a query and do not wait for its answer; nothing else may be asked before `hear` was called.
+    def begin(self, query: str, copy: str | None = None) -> Answer:
+        """Send a query and do not wait for its answer; nothing else may be asked before `finish` was called.
 
         Args:
-            query: as for `ask`.
-            deadline: on `time.monotonic()`, for the sending.
+            query: as for `execute`.
+            copy: as for `execute`.
 
         Returns:
-            What `hear` takes.
+            What `finish` takes.
         """
-        self._deadline, self._given_up = deadline, None
-        answer = Answer(before=self._pg.transaction_status)
+        answer = self._answer = Answer(before=self._pg.transaction_status)
         try:
-            self._pg.send_query(query.encode())
-            self._flush(answer)
+            self.send(query, copy)
         except OperationalError as error:
-            self._last_words(answer)
-            self._lost(answer, str(error))
+            self._break(answer, error)
         return answer
 
-    def hear(self, answer: Answer, deadline: float) -> Answer:
-        """Take the answer to what was said.
+    async def finish(self, answer: Answer, deadline: float | None = None) -> Answer:
+        """Take the answer to what was begun.
 
         Args:
-            answer: of `say`.
-            deadline: as for `ask`.
+            answer: of `begin`.
+            deadline: as for `execute`.
 
         Returns:
             The same, whole.
         """
-        self._deadline = None if deadline == math.inf else deadline
+        self._deadline, self._given_up = None if deadline == math.inf else deadline, None
+        waits = self._waits
         try:
-            if answer.error is None:
-                self._results(answer, None)
+            while self.busy:
+                waits.until, waits.events = self._deadline, _WRITE if self._unsent else _READ
+                why = await waits
+                if why is READY:
+                    self.pump()
+                    if self._deadline is None:
+                        continue
+                await self._attend_to(why, answer)
         except OperationalError as error:
-            self._last_words(answer)
-            self._lost(answer, str(error))
+            self._break(answer, error)
         return self._ended(answer)
 
     def _ended(self, answer: Answer) -> Answer:
@@ -228,109 +239,132 @@ class Connection:
             self._lost(answer, "server closed the connection unexpectedly")
         return answer
 
-    def _results(self, answer: Answer, copy: str | None) -> None:
+    async def _look_up(self, query: str) -> Sequence[Row]:
+        """Ask something of the engine's own, between two statements of a session."""
+        answer = await self.finish(self.begin(query), time.monotonic() + _LOOK_UP)
+        if answer.error is not None or answer.interrupted:
+            raise Refused("" if answer.error is None else answer.error.message)
+        return [row for result in answer.results for row in result.rows()]
+
+    # what libpq is given and gives
+
+    @property
+    def wants(self) -> int:
+        """What to poll the socket for."""
+        return _WRITE if self._unsent else _READ
+
+    def send(self, query: str, copy: str | None = None) -> None:
+        """Send a query; then it is busy until it was pumped to the end.
+
+        Args:
+            query: of one or more statements.
+            copy: data for COPY … FROM STDIN.
+
+        Raises:
+            psycopg.OperationalError: the connection is gone.
+        """
+        # what is no UTF-8 in a spec goes out as it came in
+        self._pg.send_query(query.encode("utf-8", "surrogateescape"))
+        self._copy, self._to_copy, self._copies_out, self.busy = copy, None, False, True
+        self._unsent = bool(self._pg.flush())
+
+    def pump(self) -> None:
+        """Take what has come in; the socket was found ready.
+
+        Raises:
+            psycopg.OperationalError: the connection is gone.
+        """
         pg = self._pg
-        while True:
-            while pg.is_busy():
-                self._wait(answer)
+        pg.consume_input()
+        if self._unsent or self._to_copy is not None:
+            self._send_on()
+        while self.busy:
+            if (self._copies_out and not self._copy_out()) or self._to_copy is not None or pg.is_busy():
+                return
             raw = pg.get_result()
             if raw is None:
-                return
-            status = raw.status
-            if status in _DONE:
-                tag = (raw.command_status or b"").decode()
-                answer.results.append(Result(tag, raw))
-            elif status == pq.ExecStatus.COPY_IN:
-                self._copy_in(answer, copy)
-            elif status == pq.ExecStatus.COPY_OUT:
-                self._copy_out(answer)
-            elif answer.error is None:
-                answer.error = server_error(raw, pg.status == pq.ConnStatus.BAD)
+                self.busy = False
+            else:
+                self._take(raw, raw.status)
+
+    def _take(self, raw: pq.abc.PGresult, status: int) -> None:
+        if status in _DONE or status == pq.ExecStatus.FATAL_ERROR:
+            self._note(raw, status)
+        elif status == pq.ExecStatus.COPY_IN:
+            self._to_copy = _chunks(self._copy)
+            self._send_on()
+        elif status == pq.ExecStatus.COPY_OUT:
+            self._copies_out = True
+        else:
+            self._note(raw, status)
             if status == pq.ExecStatus.COPY_BOTH:
                 # replication's protocol, which a SQL file cannot speak
                 self.abort()
-                return
+                self.busy = False
 
-    def _copy_in(self, answer: Answer, copy: str | None) -> None:
-        if copy is None:
-            self._pg.put_copy_end(b"no data stands behind this COPY")
-        else:
-            data = copy.encode()
-            for start in range(0, len(data), 65536):
-                self._pg.put_copy_data(data[start : start + 65536])
-                self._flush(answer)
-            self._pg.put_copy_end()
-        self._flush(answer)
+    def _note(self, raw: pq.abc.PGresult, status: int) -> None:
+        """Keep a result, or the first error."""
+        if status in _DONE:
+            self._answer.results.append(Result((raw.command_status or b"").decode(), raw))
+        elif self._answer.error is None:
+            self._answer.error = server_error(raw, self._pg.status == pq.ConnStatus.BAD)
 
-    def _copy_out(self, answer: Answer) -> None:
+    def _send_on(self) -> None:
+        """Send more of a query, or of what it copies, as far as it goes out."""
+        self._unsent = bool(self._pg.flush())
+        while self._to_copy is not None and not self._unsent:
+            chunk = next(self._to_copy, None)
+            if chunk is None:
+                self._to_copy = None
+                self._pg.put_copy_end(self.no_data if self._copy is None else None)
+            else:
+                self._pg.put_copy_data(chunk)
+            self._unsent = bool(self._pg.flush())
+
+    def _copy_out(self) -> bool:
+        """Take what COPY … TO STDOUT has sent; say whether that is all."""
         while True:
             size, data = self._pg.get_copy_data(1)
-            if size > 0:
-                answer.copied.append(bytes(data).decode("utf-8", "replace").rstrip("\n"))
-            elif size == 0:
-                self._wait(answer)
-            else:
-                return
+            if size <= 0:
+                self._copies_out = size == 0
+                return size < 0
+            self._copied(bytes(data))
 
-    def _flush(self, answer: Answer) -> None:
-        while self._pg.flush():
-            self._wait(answer, _WRITE)
+    def _copied(self, line: bytes) -> None:
+        self._answer.copied.append(line.decode("utf-8", "replace").rstrip("\n"))
 
-    def _wait(self, answer: Answer, events: int = _READ) -> None:
-        """Wait for the socket, and read what is there; a stop or the deadline cancels the query."""
-        if events == _READ and self._deadline is None:
-            # what every statement does: as little Python as can be
-            ready = self._poll.poll()
-            if len(ready) == 1 and ready[0][0] == self._fd:
-                self._pg.consume_input()
-                return
-            self._attend_to(ready, answer)
-            return
-        if events != _READ:
-            self._poll.modify(self._fd, events)
-        try:
-            ready = self._poll.poll(None if self._deadline is None else self._milliseconds(self._deadline))
-        finally:
-            if events != _READ:
-                self._poll.modify(self._pg.socket, _READ)
-        self._attend_to(ready, answer)
+    # stops and ends
 
-    def _attend_to(self, ready: list[tuple[int, int]], answer: Answer) -> None:
-        who = {fd for fd, _ in ready}
-        if self._pg.socket in who:
-            self._pg.consume_input()
-        # also where data came in: a result without end would hide the stop
-        if who - {self._pg.socket} or self._late():
-            self._interrupt(answer)
+    async def _attend_to(self, why: Why, answer: Answer) -> None:
+        """Heed a stop or the deadline: also where data came in, for a result without end would hide them."""
+        late = self._deadline is not None and time.monotonic() >= self._deadline
+        if self.busy and (why is not READY or late):
+            await self._interrupt(answer)
 
-    def _milliseconds(self, deadline: float) -> float:
-        return max(0.0, deadline - time.monotonic()) * 1000
-
-    def _late(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
-
-    def _interrupt(self, answer: Answer) -> None:
+    async def _interrupt(self, answer: Answer) -> None:
         """Cancel what runs; when the server does not answer that either, end the connection."""
         if self.impatient:
-            answer.interrupted = self.silent = True
-            self.abort()
+            answer.interrupted = True
+            self.deafen()
+            self._give_up()
             return
         if self._given_up is None:
             answer.interrupted = True
             self._given_up = time.monotonic() + _ANSWER_TO_CANCEL
             self.deafen()
-        elif self._doomed or time.monotonic() >= self._given_up:
-            self.silent = True
-            self.abort()
+        elif time.monotonic() >= self._given_up:
+            self._give_up()
             return
-        self.cancel(self._given_up - time.monotonic())
+        await self.cancel(self._given_up - time.monotonic())
         self._deadline = min(time.monotonic() + _CANCEL_AGAIN, self._given_up)
 
+    def _give_up(self) -> None:
+        self.silent, self._deadline = True, None
+        self.abort()
+
     def deafen(self) -> None:
-        """Heed the stop no more: for what is still to be said after it (a stop stays readable for ever)."""
-        heeded, self._heeded = self._heeded, None
-        if heeded is not None:
-            self._poll.unregister(heeded)
+        """Heed the stop no more: for what is still to be said after it (a stop stays set for ever)."""
+        self._waits.stop = None
 
     def attend(self, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None) -> None:
         """Serve another run, after `deafen`.
@@ -339,20 +373,22 @@ class Connection:
             stop: to be heeded from now on.
             notice: called with each notice from now on.
         """
-        self._notice, self._farewell, self._heeded = notice, None, stop.fileno()
-        self._poll.register(self._heeded, select.POLLIN)
+        self._notice, self._farewell, self._waits.stop = notice, None, stop
 
-    def cancel(self, seconds: float = CANCEL_LIMIT) -> None:
+    async def cancel(self, seconds: float = CANCEL_LIMIT) -> bool:
         """Ask the server to cancel what runs here, and no error when it cannot be asked.
 
         Args:
             seconds: to get that through.
+
+        Returns:
+            False where the server does not answer.
         """
         self.disturbed = True
-        cancel(self._pg, seconds)
+        return await cancel(self._pg, seconds)
 
     def abort(self) -> None:
-        """End the connection; only in the thread that it belongs to, for another would do it to a stranger's socket."""
+        """End the connection, whoever waits on it."""
         self.disturbed = True
         with contextlib.suppress(OperationalError, OSError):  # libpq has closed it, or the other end has hung up
             own = Socket(fileno=self._pg.socket)
@@ -361,16 +397,25 @@ class Connection:
             finally:
                 own.detach()  # it is libpq's
 
-    def abort_soon(self) -> None:
-        """Have the thread that waits on it, and has been told to stop, end the connection; from any thread."""
-        self.disturbed = self._doomed = True
+    async def end(self) -> None:
+        """End the connection, and what still runs on it; doing so again does nothing."""
+        if self._pg.transaction_status == pq.TransactionStatus.ACTIVE and not self.silent:
+            # Ctrl-C came between: a backend notices the end of its client only when it next reads
+            await self.cancel()
+        self._pg.finish()
 
-    def _last_words(self, answer: Answer) -> None:
+    def close(self) -> None:
+        """Do what `end` does where nothing else goes on meanwhile."""
+        alone(self.end())
+
+    def _break(self, answer: Answer, error: OperationalError) -> None:
         """Take what the server said before the connection broke; libpq does not wait on a connection that is bad."""
+        self.busy = self._unsent = self._copies_out = False
         while self._pg.status == pq.ConnStatus.BAD and (raw := self._pg.get_result()) is not None:
             if raw.status == pq.ExecStatus.FATAL_ERROR and answer.error is None:
                 said = server_error(raw, lost=True)
                 answer.error = said if said.said else None
+        self._lost(answer, str(error))
 
     def _hear(self, raw: pq.abc.PGresult) -> None:
         """Take a notice. What ends a connection while no query runs comes as one too (libpq's pqParseInput3)."""
@@ -389,37 +434,36 @@ class Connection:
 
     def notifications(self) -> list[tuple[str, str]]:
         """Take the notifications that have come in: channel and payload of each."""
+        notes = self._notifies()
+        return [(note.relname.decode("utf-8", "replace"), note.extra.decode("utf-8", "replace")) for note in notes]
+
+    def _notifies(self) -> list[PGnotify]:
         came = []
         with contextlib.suppress(OperationalError):  # broken: what came before is told
             self._pg.consume_input()
         while (note := self._pg.notifies()) is not None:
-            came.append((note.relname.decode("utf-8", "replace"), note.extra.decode("utf-8", "replace")))
+            came.append(note)
         return came
 
-    def close(self) -> None:
-        """End the connection, and what still runs on it; doing so again does nothing."""
-        if self._pg.transaction_status == pq.TransactionStatus.ACTIVE and not self.silent:
-            # Ctrl-C came between: a backend notices the end of its client only when it next reads
-            self.cancel()
-        self._pg.finish()
+
+def _chunks(copy: str | None) -> Iterator[bytes]:
+    data = (copy or "").encode()
+    return (data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK))
 
 
-L = TypeVar("L", bound=Connection)
-
-
-def connect_again(
+async def connect_again(
     conninfo: str,
     stop: Stop,
     notice: Callable[[pq.abc.PGresult], None] | None = None,
     seconds: float = 30.0,
     kind: type[L] = Connection,  # type: ignore[assignment]  # mypy #3737: a default for a type variable
 ) -> L:
-    """Open a link to a server that may be recovering from a crash just now.
+    """Connect to a server that may be recovering from a crash just now.
 
     Args:
-        conninfo: as for Connection.
-        stop: as for Connection.
-        notice: as for Connection.
+        conninfo: as for `Link.open`.
+        stop: as for `Link.open`.
+        notice: as for `Link.open`.
         seconds: to wait until it accepts connections.
         kind: of link.
 
@@ -427,19 +471,19 @@ def connect_again(
         The link.
 
     Raises:
-        ConnectionLost: as for Connection; 57P03 where it still recovers.
+        LinkError: as for `Link.open`; 57P03 where it still recovers.
     """
     deadline = time.monotonic() + seconds
-    while isinstance(link := _link_or_not(conninfo, stop, notice, seconds, kind), ConnectionLost):
-        if not recovers(link.error) or time.monotonic() > deadline or stop.wait(_RECOVERING):
+    while isinstance(link := await _link_or_not(conninfo, stop, notice, seconds, kind), ConnectionLost):
+        if not recovers(link.error) or time.monotonic() > deadline or await sleep(_RECOVERING, stop):
             raise link
     return link
 
 
-def _link_or_not(
+async def _link_or_not(
     conninfo: str, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None, seconds: float, kind: type[L]
 ) -> L | ConnectionLost:
     try:
-        return kind(conninfo, stop, notice, seconds)
+        return await kind.open(conninfo, stop, notice, seconds)
     except ConnectionLost as refused:
         return refused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
@@ -12,15 +12,18 @@ from typing import TypeVar
 from psycopg import pq
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
+from pgchaos.engine.blocking import in_thread
 from pgchaos.engine.connect import TIMED_OUT, TOO_MANY_CONNECTIONS
 from pgchaos.engine.connection import Connection, ConnectionLost, connect_again
 from pgchaos.engine.created import Created
+from pgchaos.engine.loop import alone
 from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.pooled_connection import PooledConnection
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.waits import sleep
 from pgchaos.server import Sandbox
 from pgchaos.server.pooler import difference, question
 from pgchaos.server.sandbox import MARK
+from pgchaos.stop import Stop
 
 Notice = Callable[[pq.abc.PGresult], None]
 T = TypeVar("T")
@@ -103,7 +106,7 @@ class ConnectionFactory:
         if not isinstance(link, PooledConnection):
             return
         settings = self._all_settings(name, settings)
-        if link.begin_dress(settings, join=False):
+        if alone(link.begin_dress(settings, join=False)):
             self._ordered[name] = link, settings
         else:
             link.shut()
@@ -112,7 +115,7 @@ class ConnectionFactory:
         """Give back what was ordered and never opened."""
         while self._ordered:
             _, (link, _) = self._ordered.popitem()
-            if link.refusal(self.patience) is None:
+            if alone(link.refusal(self.patience)) is None:
                 link.lend(self.sandbox.shelf)
                 link.close()
             else:
@@ -121,7 +124,7 @@ class ConnectionFactory:
     def _all_settings(self, name: str, settings: Mapping[str, str]) -> Mapping[str, str]:
         return {**self.sandbox.settings, "application_name": name, **settings}
 
-    def open(
+    async def open(
         self,
         name: str,
         stop: Stop,
@@ -144,11 +147,11 @@ class ConnectionFactory:
         Raises:
             ConnectionLost: the server could not be reached or refused.
         """
-        link = self._with_room(stop, lambda: self._open(name, stop, settings, notice, again), patience)
+        link = await self._with_room(stop, lambda: self._open(name, stop, settings, notice, again), patience)
         link.created, link.limit = self.created, self.limit
         return link
 
-    def visitor(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
+    async def visitor(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
         """Open the connection of a plain file, to a database that keeps connections.
 
         Args:
@@ -162,52 +165,52 @@ class ConnectionFactory:
         Raises:
             ConnectionLost: the server could not be reached or refused.
         """
-        link, kept = self._with_room(stop, lambda: self._take(stop, notice, True, kind))
+        link, kept = await self._with_room(stop, lambda: self._take(stop, notice, True, kind))
         link.created, link.limit = self.created, self.limit
         return link, kept
 
-    def _with_room(self, stop: Stop, opened: Callable[[], T], patience: float | None = None) -> T:
+    async def _with_room(self, stop: Stop, opened: Callable[[], Awaitable[T]], patience: float | None = None) -> T:
         until = time.monotonic() + (_ROOM if patience is None else patience)
         while True:
             try:
-                return opened()
+                return await opened()
             except ConnectionLost as refused:  # noqa: PERF203  # it tries again after the refusal
                 if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
                     raise
                 # what waits for the next scenario in a shared database makes room for this one; and a backend of the
                 # scenario before may outlive its connection for a moment
-                self.sandbox.spare()
-                if stop.wait(0.01):
+                await in_thread(self.sandbox.spare, "spare")
+                if await sleep(0.01, stop):
                     raise
 
-    def _open(
+    async def _open(
         self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
     ) -> Connection:
         if not self.sandbox.shared:
             conninfo = session_conninfo(self.sandbox.conninfo, name, settings)
-            link = self._made(conninfo, stop, notice, again, Connection)
+            link = await self._made(conninfo, stop, notice, again, Connection)
             if self.sandbox.in_place:
-                self.began[link.pid] = _verify(link, {**self.sandbox.begins, **settings}, join=self.join)
+                self.began[link.pid] = await _verify(link, {**self.sandbox.begins, **settings}, join=self.join)
             return link
         settings = self._all_settings(name, settings)
         while not stop.is_set():
-            link, kept = self._ready(name, stop, settings, notice, again)
+            link, kept = await self._ready(name, stop, settings, notice, again)
             try:
-                refusal = link.refusal(self.patience)
+                refusal = await link.refusal(self.patience)
             except BaseException:  # Ctrl-C too: it is not left open
-                link.shut()
+                await link.discard()
                 raise
             if refusal is None:
                 link.lend(self.sandbox.shelf if self.keep else None)
                 return link
             if link.silent:
                 self.note_silence()
-            link.shut()
+            await link.discard()
             if not (kept or stop.is_set()):
                 raise ConnectionLost(refusal)
         raise ConnectionLost(ServerError(NOT_CONNECTED, "the run was stopped", said=False))
 
-    def _ready(
+    async def _ready(
         self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
     ) -> tuple[PooledConnection, bool]:
         """Take what was ordered, or another that is dressed now; say whether it was kept."""
@@ -216,17 +219,17 @@ class ConnectionFactory:
             link.attend(stop, notice)
             return link, True
         if link is not None:
-            link.shut()
-        link, kept = self._take(stop, notice, again, PooledConnection)
+            await link.discard()
+        link, kept = await self._take(stop, notice, again, PooledConnection)
         try:
             # where that cannot be done, the link refuses
-            link.begin_dress(settings, join=self.join, patience=self.patience)
+            await link.begin_dress(settings, join=self.join, patience=self.patience)
         except BaseException:  # Ctrl-C too: it is not left open
-            link.shut()
+            await link.discard()
             raise
         return link, kept
 
-    def _take(self, stop: Stop, notice: Notice | None, again: bool, kind: type[K]) -> tuple[K, bool]:
+    async def _take(self, stop: Stop, notice: Notice | None, again: bool, kind: type[K]) -> tuple[K, bool]:
         """Take a kept connection, or make one; say whether it was kept."""
         assert self.sandbox.shelf is not None, "of a database that keeps connections"
         # where one backend does not answer, another that was kept may not either
@@ -235,23 +238,23 @@ class ConnectionFactory:
             kept.attend(stop, notice)
             return kept, True
         conninfo = self.sandbox.shelf.conninfo
-        return self._made(conninfo, stop, notice, again, kind), False
+        return await self._made(conninfo, stop, notice, again, kind), False
 
-    def _made(self, conninfo: str, stop: Stop, notice: Notice | None, again: bool, kind: type[L]) -> L:
+    async def _made(self, conninfo: str, stop: Stop, notice: Notice | None, again: bool, kind: type[L]) -> L:
         if "twice" in self._silent:
             raise ConnectionLost(SILENT)
         limit = self.connect_limit
         try:
             if again:
-                return connect_again(conninfo, stop, notice, limit, kind)
-            return kind(conninfo, stop, notice, limit)
+                return await connect_again(conninfo, stop, notice, limit, kind)
+            return await kind.open(conninfo, stop, notice, limit)
         except ConnectionLost as refused:
             if refused.error is TIMED_OUT:
                 self.note_end() if self.silent else self.note_silence()
             raise
 
 
-def _verify(link: Connection, settings: Mapping[str, str], *, join: bool) -> str:
+async def _verify(link: Connection, settings: Mapping[str, str], *, join: bool) -> str:
     """Make sure that a session in a database of the user's is what was asked for, before anything is done in it.
 
     Args:
@@ -264,7 +267,7 @@ def _verify(link: Connection, settings: Mapping[str, str], *, join: bool) -> str
     """
     # the search_path of a plain file leads to no toolkit, and such a file joins nothing
     marks = "; SELECT chaos._join()" if join and MARK in settings else ""
-    answer = link.ask(f"{question(settings)}; {_BEGAN}{marks}", deadline=time.monotonic() + _PATIENCE)
+    answer = await link.execute(f"{question(settings)}; {_BEGAN}{marks}", deadline=time.monotonic() + _PATIENCE)
     wrong = answer.error
     began = ""
     if wrong is None:
@@ -273,6 +276,6 @@ def _verify(link: Connection, settings: Mapping[str, str], *, join: bool) -> str
         wrong = ServerError(NOT_CONNECTED, text, said=False) if text else None
         began = str(next(iter(answer.results[1].rows()))[0])
     if wrong is not None:
-        link.close()
+        await link.end()
         raise ConnectionLost(wrong)
     return began

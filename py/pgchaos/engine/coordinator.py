@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from pgchaos import clock
 from pgchaos.engine.other_backends import pid_text
 from pgchaos.engine.session_states import BETWEEN, SessionState, SessionStates
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.waits import READY, News
 from pgchaos.language.section_items import Barrier
 from pgchaos.results import Failure, Record, RunResult, Standing
 from pgchaos.schedule.blocked import BlockedSessions
 from pgchaos.schedule.wait_rules import Actor, Wait, WaitRules, waits_text
+from pgchaos.stop import Stop
 
 
 class Halted(Exception):
@@ -29,7 +30,7 @@ class SessionFailed(Exception):
 
 
 class Coordinator:
-    """The board, the last looks, and a condition that everything waits on.
+    """The board, the last looks, and news of them that everything waits for.
 
     Args:
         board: the decisions.
@@ -40,7 +41,7 @@ class Coordinator:
     def __init__(self, board: WaitRules, stop: Stop, result: RunResult) -> None:
         self._board = board
         self._result = result
-        self._news = threading.Condition()
+        self._news = News()
         self.doings = SessionStates()
         self._looks = BlockedSessions(self.doings.actors)
         self._running = self._unready = 0
@@ -50,11 +51,6 @@ class Coordinator:
         self.patient = False
         """Nothing here ends a lock wait but the lock: no time-out of the server's."""
         self.stop = stop
-        stop.call(self._wake)
-
-    def _wake(self) -> None:
-        with self._news:
-            self._news.notify_all()
 
     # what sessions tell
 
@@ -68,39 +64,33 @@ class Coordinator:
 
     def arrive(self, actor: Actor, barrier: str, iteration: int) -> None:
         """Note that a connection passed a barrier by."""
-        with self._news:
-            self._board.arrive(actor, barrier, iteration)
-            self._news.notify_all()
+        self._board.arrive(actor, barrier, iteration)
+        self._news.tell()
 
     def give(self, signal: str) -> None:
         """Give a signal."""
-        with self._news:
-            self._board.give(signal)
-            self._news.notify_all()
+        self._board.give(signal)
+        self._news.tell()
 
     @contextmanager
     def striking(self) -> Iterator[None]:
         """Have nobody taken for stuck, and no step for done, while a fault is about to strike."""
-        with self._news:
-            self._strikes += 1
+        self._strikes += 1
         try:
             yield
         finally:
-            with self._news:
-                self._strikes -= 1
-                self._struck()
-                self._news.notify_all()
+            self._strikes -= 1
+            self._struck()
+            self._news.tell()
 
     @contextmanager
     def held_up(self, actor: Actor) -> Iterator[None]:
         """Note that a connection does nothing while its fault waits until others can be struck."""
-        with self._news:
-            self._held_up.add(actor)
+        self._held_up.add(actor)
         try:
             yield
         finally:
-            with self._news:
-                self._held_up.discard(actor)
+            self._held_up.discard(actor)
 
     def stands_still(self, blockers: Mapping[int, tuple[int, ...]], asked: float) -> bool:
         """Say whether nobody goes on before a fault has struck that waits for somebody.
@@ -109,18 +99,16 @@ class Coordinator:
             blockers: for each backend that waits for a lock, the pids that it waits for.
             asked: when the server was asked for these.
         """
-        with self._news:
-            actors = self.doings.actors
-            blocked = {actors[pid]: [actors.get(one) for one in by] for pid, by in blockers.items()}
-            if blocked and not self.patient:
-                return False
-            # who came to stand since then may have let go of a lock before that
-            return self.doings.last_change(blocked) < asked and self._board.stands_still(self._waiting(), blocked)
+        actors = self.doings.actors
+        blocked = {actors[pid]: [actors.get(one) for one in by] for pid, by in blockers.items()}
+        if blocked and not self.patient:
+            return False
+        # who came to stand since then may have let go of a lock before that
+        return self.doings.last_change(blocked) < asked and self._board.stands_still(self._waiting(), blocked)
 
     def note_blockers(self, pid: int, blockers: tuple[int, ...]) -> None:
         """Note whom a connection was seen waiting for, where somebody else has looked."""
-        with self._news:
-            self.doings.note_blockers(pid, blockers)
+        self.doings.note_blockers(pid, blockers)
 
     def _waiting(self) -> set[Actor]:
         """List those who wait for others, and do not stand at a wait."""
@@ -132,43 +120,39 @@ class Coordinator:
 
     def expect(self, players: int) -> None:
         """Say how many connections will play."""
-        with self._news:
-            self._running = self._unready = players
+        self._running = self._unready = players
 
-    def ready(self) -> None:
+    async def ready(self) -> None:
         """Note that a connection stands, and wait until all do.
 
         Raises:
             Halted: the run stops.
         """
-        with self._news:
-            self._unready -= 1
-            self._news.notify_all()
-            self._news.wait_for(lambda: self._unready == 0 or self.stop.is_set())
+        self._unready -= 1
+        self._news.tell()
+        while self._unready and not self.stop.is_set():
+            await self._news.wait(stop=self.stop)
         if self.stop.is_set():
             raise Halted
 
     def fail(self, failure: Failure) -> None:
         """Stop the run for a failure; when it is stopped already, for another's, this one is no cause."""
-        with self._news:
-            if self.stop.is_set():
-                return
-            self._result.failures.append(failure)
-            if failure.kind in ("wait", "timeout"):
-                # now: once the run is stopped nobody stands where he stood
-                self._result.standings = self._stand(pid_text)
-            self.stop.set()
+        if self.stop.is_set():
+            return
+        self._result.failures.append(failure)
+        if failure.kind in ("wait", "timeout"):
+            # now: once the run is stopped nobody stands where he stood
+            self._result.standings = self._stand(pid_text)
+        self.stop.set()
 
     def broke(self, failure: Failure) -> None:
         """Stop the run for an error of ours; it is told also where the run is stopped already."""
-        with self._news:
-            self._result.failures.append(failure)
-            self.stop.set()
+        self._result.failures.append(failure)
+        self.stop.set()
 
     def has_ended(self, session: str) -> bool:
         """Say whether all connections of a session have come to their end."""
-        with self._news:
-            return self._board.has_ended(session)
+        return self._board.has_ended(session)
 
     def end(self, actor: Actor, in_block: bool = False) -> None:
         """Note that a session has come to its end, whichever it was.
@@ -177,15 +161,14 @@ class Coordinator:
             actor: the connection.
             in_block: it has left its transaction open.
         """
-        with self._news:
-            self._board.end(actor)
-            if not self.stop.is_set():
-                how = "ended, its transaction still open" if in_block else "ended"
-                self.doings.idle(actor, None, how)
-            self._running -= 1
-            self._news.notify_all()
+        self._board.end(actor)
+        if not self.stop.is_set():
+            how = "ended, its transaction still open" if in_block else "ended"
+            self.doings.idle(actor, None, how)
+        self._running -= 1
+        self._news.tell()
 
-    def wait(self, actor: Actor, wait: Wait, iteration: int) -> None:
+    async def wait(self, actor: Actor, wait: Wait, iteration: int) -> None:
         """Stand at a barrier or wait until it opens.
 
         Args:
@@ -197,20 +180,19 @@ class Coordinator:
             Halted: the run stops.
             SessionFailed: the wait can never open.
         """
-        with self._news:
-            self._board.stand(actor, wait, iteration)
-            self.doings.wait(actor, wait.place, waits_text(wait))
-            self._news.notify_all()
-            while not (decision := self._board.decide(actor)).open:
-                if self.stop.is_set():
-                    raise Halted
-                if decision.never:
-                    raise SessionFailed(_cannot_open(actor, wait, decision.never))
-                self._news.wait()
-            self._board.leave(actor)
-            self.doings[actor].doing = BETWEEN
-            if isinstance(wait, Barrier):
-                self._news.notify_all()
+        self._board.stand(actor, wait, iteration)
+        self.doings.wait(actor, wait.place, waits_text(wait))
+        self._news.tell()
+        while not (decision := self._board.decide(actor)).open:
+            if self.stop.is_set():
+                raise Halted
+            if decision.never:
+                raise SessionFailed(_cannot_open(actor, wait, decision.never))
+            await self._news.wait(stop=self.stop)
+        self._board.leave(actor)
+        self.doings[actor].doing = BETWEEN
+        if isinstance(wait, Barrier):
+            self._news.tell()
 
     # what the watcher asks and tells
 
@@ -227,23 +209,22 @@ class Coordinator:
 
     def needs_looks(self) -> bool:
         """Say whether somebody waits for others to be blocked."""
-        with self._news:
-            return self._board.needs_looks()
+        return self._board.needs_looks()
 
     def is_over(self) -> bool:
         """Say whether all sessions have ended or the run is stopped."""
         return self._running == 0 or self.stop.is_set()
 
-    def rest(self, seconds: float) -> None:
+    async def rest(self, seconds: float) -> None:
         """Wait for news, or for some time, unless it is over or somebody waits for others to be blocked."""
-        with self._news:
-            if not self._board.needs_looks() and not self.is_over():
-                self._news.wait(seconds)
+        if not self._board.needs_looks() and not self.is_over():
+            await self._news.wait(time.monotonic() + seconds, self.stop)
 
-    def pause(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         """Wait for some time, or until it is over."""
-        with self._news:
-            self._news.wait_for(self.is_over, seconds)
+        until = time.monotonic() + seconds
+        while not self.is_over() and await self._news.wait(until, self.stop) is READY:
+            pass
 
     def see(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]], asked: float) -> None:
         """Take a look at the server.
@@ -253,12 +234,11 @@ class Coordinator:
             asked: when the server was asked.
             blockers: for each pid that waits, the pids that it waits for.
         """
-        with self._news:
-            look = self.doings.take(tickets, blockers)
-            if self._board.see_blocked(*self._looks.add(look)):
-                self._news.notify_all()
-            self._asked = (self._asked[1], asked)
-            self._find_stuck()
+        look = self.doings.take(tickets, blockers)
+        if self._board.see_blocked(*self._looks.add(look)):
+            self._news.tell()
+        self._asked = (self._asked[1], asked)
+        self._find_stuck()
 
     def _find_stuck(self) -> None:
         """Stop the run where nobody can go on any more, instead of waiting for its time to be over."""
@@ -281,8 +261,7 @@ class Coordinator:
         Args:
             describe: tells what a foreign backend is, by its pid.
         """
-        with self._news:
-            return self._stand(describe)
+        return self._stand(describe)
 
     def _stand(self, describe: Callable[[int], str]) -> list[Standing]:
         return self.doings.standings(lambda actor: self._board.decide(actor).missing, describe)

@@ -9,8 +9,7 @@ nothing.
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from psycopg import sql
 
@@ -22,6 +21,8 @@ Thing = tuple[str, str]
 Row = tuple[object, ...]
 Ask = Callable[[str], Sequence[Row]]
 """Asks the server one query; raises Refused."""
+AskSession = Callable[[str], Awaitable[Sequence[Row]]]
+"""The same, in the session itself."""
 
 _WORDS = {
     "CREATE ROLE": ("create", ("role", "user", "group"), "role"),
@@ -75,20 +76,18 @@ class Refused(Exception):
 
 
 class Created:
-    """What the sessions of one run created. Safe to use from several threads."""
+    """What the sessions of one run created."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._known: set[Thing] = set()
         self._slots_doubtful = False
 
     @property
     def empty(self) -> bool:
         """Whether nothing was created that may have to be removed."""
-        with self._lock:
-            return not self._known
+        return not self._known
 
-    def hear(self, query: str, tags: Sequence[str], ask: Ask) -> None:
+    async def hear(self, query: str, tags: Sequence[str], ask: AskSession) -> None:
         """Take what the server answered to a query of a session, none of whose statements failed.
 
         Args:
@@ -100,11 +99,10 @@ class Created:
             if kind == "slot" and self._slots_doubtful:
                 continue
             try:
-                found = ask(_with(_FIND[kind], name))
+                found = await ask(_with(_FIND[kind], name))
             except Refused:
                 continue  # it cannot be known any more, and so is not proven
-            with self._lock:
-                self._known.update((kind, str(identity)) for (identity,) in found)
+            self._known.update((kind, str(identity)) for (identity,) in found)
 
     def doubt(self, query: str) -> None:
         """Take what a query may have dropped, also where it failed: a slot that was dropped does not come back.
@@ -117,9 +115,8 @@ class Created:
         """
         if not _DROPS_SLOT.search(query):
             return
-        with self._lock:
-            self._known = {(kind, identity) for kind, identity in self._known if kind != "slot"}
-            self._slots_doubtful = self._slots_doubtful or _LASTS.search(query) is not None
+        self._known = {(kind, identity) for kind, identity in self._known if kind != "slot"}
+        self._slots_doubtful = self._slots_doubtful or _LASTS.search(query) is not None
 
     def still_there(self, ask: Ask, kinds: Sequence[str]) -> list[Thing]:
         """Tell what of it is there now, under the name that it has now.
@@ -134,13 +131,12 @@ class Created:
         Raises:
             Refused: the server cannot be asked.
         """
-        with self._lock:
-            known = sorted(self._known)
+        known = sorted(self._known)
         wanted = [(kind, identity) for kind in _STILL for of, identity in known if of == kind and kind in kinds]
         return [(kind, str(name)) for kind, identity in wanted for (name,) in ask(_with(_STILL[kind], identity))]
 
 
-def heard(created: Created, query: str, answer: Answer, ask: Ask) -> None:
+async def heard(created: Created, query: str, answer: Answer, ask: AskSession) -> None:
     """Take an answer, if all of it is good.
 
     Args:
@@ -151,7 +147,7 @@ def heard(created: Created, query: str, answer: Answer, ask: Ask) -> None:
     """
     created.doubt(query)
     if answer.error is None and not answer.interrupted:
-        created.hear(query, [result.tag for result in answer.results], ask)
+        await created.hear(query, [result.tag for result in answer.results], ask)
 
 
 def _with(query: str, value: str) -> str:

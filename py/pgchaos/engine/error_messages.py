@@ -160,12 +160,12 @@ def plain_failure(text: str, place: Place | None, who: str, hint: str = "") -> F
 
 
 def internal_failure(error: BaseException, place: Place | None, who: str) -> Failure:
-    """Make a failure of an error of ours, so that it stops the run and is told, whichever thread it came up in.
+    """Make a failure of an error of ours, so that it stops the run and is told, whichever task it came up in.
 
     Args:
         error: that was caught.
         place: of the statement, where there is one.
-        who: `session[worker]`, or what the thread was for.
+        who: `session[worker]`, or what the task was for.
     """
     text = f"{who}: internal error of pgchaos: {error!r}"
     return Failure("error", (), text, place, traceback_lines(error), who)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pgchaos import clock
 from pgchaos.engine.answer import Answer, Result
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.error_messages import error_failure, internal_failure, plain_failure
-from pgchaos.engine.worker import Worker
+from pgchaos.engine.loop import Task, begin
+from pgchaos.engine.waits import LATE, News, sleep
 from pgchaos.language.model import Invariant
 from pgchaos.language.section_items import Statement
 from pgchaos.language.substitution import TooLong, find_misread, render
@@ -76,7 +76,7 @@ class InvariantMonitor:
 
     def __init__(
         self,
-        connect: Callable[[], Connection],
+        connect: Callable[[], Awaitable[Connection]],
         invariants: Sequence[Invariant],
         variables: Mapping[str, str],
         result: RunResult,
@@ -92,15 +92,16 @@ class InvariantMonitor:
             for item in invariant.items
             if isinstance(item, Statement)
         ]
-        self._over = threading.Event()
+        self._over = News()
+        self._ends = False
         self._before = True
         self._finishes = False
         self.until = math.inf
         """When the time of the sessions is over, on `time.monotonic()`: no look during them lasts much longer."""
         self._wrong = False
-        self._worker = Worker(self._observe, "pgchaos observer", self._break_off)
+        self._task: Task[None] | None = None
 
-    def start(self, *, at_intervals: bool = True) -> None:
+    async def start(self, *, at_intervals: bool = True) -> None:
         """Look once, then at intervals.
 
         Args:
@@ -109,29 +110,29 @@ class InvariantMonitor:
         Raises:
             ConnectionLost: the server refused the connection.
         """
-        self._link = self._connect()
-        self._look_at([w for w in self._watched if not w.invariant.at_end])
+        self._link = await self._connect()
+        await self._look_at([w for w in self._watched if not w.invariant.at_end])
         self._before = False
         if at_intervals and any(not w.invariant.at_end for w in self._watched):
-            self._worker.start()
+            self._task = begin(self._observe(), self._break_off)
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Look once more, where nobody does so at intervals."""
-        self._look_at([w for w in self._watched if not w.invariant.at_end])
+        await self._look_at([w for w in self._watched if not w.invariant.at_end])
 
-    def finish(self) -> None:
+    async def finish(self) -> None:
         """Look at everything once more, again where that is missed; say so where it could not be looked at."""
-        self._stand_down()
+        await self._stand_down()
         if self._wrong:
             return
         self._finishes = True
         until = time.monotonic() + _FOR_THE_LAST
         # what the last look would have seen, no other has
         while left := [watched for watched in self._watched if not watched.last]:
-            self._look_at(left)
+            await self._look_at(left)
             if self._wrong or time.monotonic() > until:
                 break
-            time.sleep(_BETWEEN if any(not watched.last for watched in left) else 0.0)
+            await sleep(_BETWEEN if any(not watched.last for watched in left) else 0.0)
         for watched in self._watched:
             if not (watched.last or watched.broken or self._wrong):
                 when = " after the sessions" if watched.held else ""
@@ -139,36 +140,39 @@ class InvariantMonitor:
                 details = ("every look ran into lock_timeout or statement_timeout, or lost its connection",)
                 self._fail(Failure("invariant", (), text, watched.item.place, details))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Look no more, and end the connection."""
-        self._stand_down()
-        self._disconnect()
+        await self._stand_down()
+        await self._disconnect()
 
-    def _disconnect(self) -> None:
+    async def _disconnect(self) -> None:
         if self._link is not None:
-            self._link.close()
-            self._link = None
+            link, self._link = self._link, None
+            await link.end()
 
-    def _stand_down(self) -> None:
-        self._over.set()
-        self._worker.ends()
+    async def _stand_down(self) -> None:
+        self._ends = True
+        self._over.tell()
+        if self._task is not None:
+            await self._task.ends()
 
-    def _observe(self) -> None:
+    async def _observe(self) -> None:
         running = [w for w in self._watched if not w.invariant.at_end]
-        while not self._wrong and not self._over.wait(self._until(running)):
-            now = time.monotonic()
-            self._look_at([w for w in running if w.due <= now])
+        while not (self._wrong or self._ends):
+            if await self._over.wait(self._until(running)) is LATE:
+                now = time.monotonic()
+                await self._look_at([w for w in running if w.due <= now])
 
     def _until(self, running: Sequence[_Watched]) -> float:
-        return max(0.0, min(w.due for w in running) - time.monotonic())
+        return min(w.due for w in running)
 
-    def _look_at(self, some: Sequence[_Watched]) -> None:
+    async def _look_at(self, some: Sequence[_Watched]) -> None:
         for watched in some:
             if not self._wrong:
-                self._look(watched)
+                await self._look(watched)
             watched.due = time.monotonic() + watched.invariant.every
 
-    def _look(self, watched: _Watched) -> None:
+    async def _look(self, watched: _Watched) -> None:
         try:
             if (found := find_misread(watched.item.parts, self._variables)) is not None:
                 return self._stop(plain_failure(found.text, found.place(watched.item.place), "invariant"))
@@ -176,7 +180,7 @@ class InvariantMonitor:
         except TooLong as error:
             return self._stop(plain_failure(str(error), watched.item.place, "invariant"))
         self._result.looks += 1
-        answer = self._ask(query)
+        answer = await self._ask(query)
         if answer is None:
             self._result.missed += 1
         elif answer.error is not None:
@@ -186,30 +190,30 @@ class InvariantMonitor:
                 self._judge(watched, result)
         return None
 
-    def _ask(self, query: str) -> Answer | None:
+    async def _ask(self, query: str) -> Answer | None:
         """Ask; None where this look is missed: by a time-out, or because somebody took the server away.
 
         A connection that was ended while nobody asked is known only by asking: so a lost one is asked anew once.
         """
-        answer = self._ask_once(query)
+        answer = await self._ask_once(query)
         if answer is not None and answer.error is not None and answer.error.lost:
-            answer = self._ask_once(query)
+            answer = await self._ask_once(query)
         if answer is None or answer.error is None:
             return answer
         missed = answer.error.sqlstate in _MISSED or answer.error.lost or answer.interrupted
         return None if missed else answer
 
-    def _ask_once(self, query: str) -> Answer | None:
+    async def _ask_once(self, query: str) -> Answer | None:
         """Ask on a connection that stands, as far as is known; None where none is to be had."""
         try:
             if self._link is None or not self._link.alive:
-                self._disconnect()
-                self._link = self._connect()
+                await self._disconnect()
+                self._link = await self._connect()
         except ConnectionLost:
             return None
         now = time.monotonic()
         until = math.inf if self._finishes else max(now + _LEAST, self.until)
-        return self._link.ask(query, deadline=min(self._link.within(_PATIENCE), until))
+        return await self._link.execute(query, deadline=min(self._link.within(_PATIENCE), until))
 
     def _stop(self, failure: Failure) -> None:
         self._wrong = True

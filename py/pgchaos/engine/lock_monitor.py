@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from psycopg import pq
 
@@ -39,33 +39,38 @@ class LockMonitor:
     Args:
         connect: gives a connection that nobody else uses meanwhile; a new one where the last is lost.
         stage: whose sessions are watched.
-
-    Raises:
-        ConnectionLost: the server refused the connection.
     """
 
-    def __init__(self, connect: Callable[[], Connection], stage: Coordinator) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], stage: Coordinator) -> None:
         self._connect, self._stage = connect, stage
-        self._link: Connection | None = connect()
+        self._link: Connection | None = None
         self.until = math.inf
         """When the time of the sessions is over, on `time.monotonic()`: no look lasts much longer."""
 
-    def _ask(self, query: str, patience: float = _PATIENCE) -> Answer:
+    async def begin(self) -> None:
+        """Connect.
+
+        Raises:
+            LinkError: the server refused the connection.
+        """
+        self._link = await self._connect()
+
+    async def _ask(self, query: str, patience: float = _PATIENCE) -> Answer:
         if self._link is None or not self._link.alive:
             try:
-                self._link = self._connect()
+                self._link = await self._connect()
             except ConnectionLost as refused:
                 self._link = None
                 return Answer(pq.TransactionStatus.UNKNOWN, error=refused.error)
         now = time.monotonic()
-        answer = self._link.ask(query, deadline=min(now + patience, max(now + _LEAST, self.until)))
+        answer = await self._link.execute(query, deadline=min(now + patience, max(now + _LEAST, self.until)))
         if answer.interrupted:
             # a cancel that comes late must not meet what is asked next
             self._link.abort()
             self._link = None
         return answer
 
-    def watch(self, seconds: float) -> bool:
+    async def watch(self, seconds: float) -> bool:
         """Watch until all sessions have ended or the run is stopped.
 
         Args:
@@ -80,14 +85,14 @@ class LockMonitor:
             if left <= 0:
                 return False
             asked = stage.needs_looks()
-            self.look(0.0 if asked else _LONG, min(_PATIENCE, left + _LOOSE))
+            await self.look(0.0 if asked else _LONG, min(_PATIENCE, left + _LOOSE))
             if asked or self._link is None:
-                stage.pause(_TIGHT if self._link is not None else _LOOSE)
+                await stage.pause(_TIGHT if self._link is not None else _LOOSE)
             else:
-                stage.rest(min(_LOOSE, left))
+                await stage.rest(min(_LOOSE, left))
         return True
 
-    def look(self, longer_than: float = 0.0, patience: float = _PATIENCE) -> None:
+    async def look(self, longer_than: float = 0.0, patience: float = _PATIENCE) -> None:
         """Look once, and tell the stage.
 
         Args:
@@ -99,7 +104,7 @@ class LockMonitor:
             self._stage.see({}, {}, asked)
             return
         pids = ",".join(map(str, tickets))
-        answer = self._ask(
+        answer = await self._ask(
             "SELECT pid, wait_event_type, array_to_string(CASE wait_event WHEN 'SafeSnapshot'"
             " THEN pg_catalog.pg_safe_snapshot_blocking_pids(pid) ELSE pg_catalog.pg_blocking_pids(pid) END, ',')"
             " FROM pg_catalog.pg_stat_get_activity(NULL)"
@@ -111,10 +116,10 @@ class LockMonitor:
         )
         rows = [row for result in answer.results for row in result.rows()]
         waits = {int(pid): tuple(map(int, by.split(","))) for pid, _, by in rows if pid and by}
-        self._look_at_strangers(tickets, waits, {int(pid): event for pid, event, _ in rows if pid})
+        await self._look_at_strangers(tickets, waits, {int(pid): event for pid, event, _ in rows if pid})
         self._stage.see(tickets, {pid: by for pid, by in waits.items() if pid in tickets}, asked)
 
-    def _look_at_strangers(
+    async def _look_at_strangers(
         self, tickets: Mapping[int, int], waits: Mapping[int, tuple[int, ...]], events: Mapping[int, str | None]
     ) -> None:
         """Name the backends that are no sessions, where one of them waits or is waited for."""
@@ -124,7 +129,7 @@ class LockMonitor:
         unknown = {*waiting, *(by for pid, others in waits.items() if pid in tickets for by in others)}
         unknown -= {PREPARED, *doings.actors, *doings.strangers}
         if unknown:
-            answer = self._ask(other_backends.query(unknown))
+            answer = await self._ask(other_backends.query(unknown))
             rows = [row for result in answer.results for row in result.rows()]
             doings.strangers |= other_backends.names(rows, doings.actors)
         for pid in waiting:
@@ -133,7 +138,7 @@ class LockMonitor:
                 if told not in record.blocked_by:
                     record.blocked_by += (told,)
 
-    def settings(self) -> tuple[bool, bool]:
+    async def settings(self) -> tuple[bool, bool]:
         """Tell what every session begins with.
 
         Returns:
@@ -145,7 +150,7 @@ class LockMonitor:
         if self._link.version >= _MAY_SET:
             may = "SELECT pg_catalog.has_parameter_privilege('deadlock_timeout', 'SET')"
         # this session has none of its own; the view of all settings would take ten times as long
-        answer = self._ask(
+        answer = await self._ask(
             "SELECT count(*) FROM unnest(ARRAY['lock_timeout', 'statement_timeout', 'transaction_timeout',"
             " 'idle_in_transaction_session_timeout']) name"
             f" WHERE pg_catalog.current_setting(name, true) <> '0'; {may}"
@@ -158,7 +163,7 @@ class LockMonitor:
         """Whether the server can be asked, as far as is known: no look is waited for that takes a new connection."""
         return self._link is not None and self._link.stands()
 
-    def describe(self, pid: int) -> str:
+    async def describe(self, pid: int) -> str:
         """Tell what a backend is that is none of ours.
 
         Args:
@@ -166,13 +171,13 @@ class LockMonitor:
         """
         if pid == PREPARED:
             return other_backends.pid_text(pid)
-        answer = self._ask(other_backends.query((pid,)))
+        answer = await self._ask(other_backends.query((pid,)))
         rows = [row for result in answer.results for row in result.rows()]
         return other_backends.names(rows, self._stage.doings.actors).get(pid, other_backends.pid_text(pid))
 
-    def waiting_strangers(self) -> list[Standing]:
+    async def waiting_strangers(self) -> list[Standing]:
         """Tell of the backends of this database that are no sessions, and wait for a lock of one."""
-        answer = self._ask(
+        answer = await self._ask(
             "SELECT pid, array_to_string(pg_catalog.pg_blocking_pids(pid), ',') FROM pg_catalog.pg_stat_activity"
             " WHERE wait_event_type = 'Lock' AND datname = pg_catalog.current_database()"
         )
@@ -180,7 +185,7 @@ class LockMonitor:
         rows = [row for result in answer.results for row in result.rows()]
         waits = {int(pid): tuple(map(int, by.split(","))) for pid, by in rows if pid and by}
         return [
-            Standing(self.describe(pid), None, "is blocked", None, tuple(map(doings.name, by)))
+            Standing(await self.describe(pid), None, "is blocked", None, tuple(map(doings.name, by)))
             for pid, by in waits.items()
             if pid not in doings.actors and not doings.actors.keys().isdisjoint(by)
         ]

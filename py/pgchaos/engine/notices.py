@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -62,7 +61,6 @@ class NoticeCollector:
     """Collects what all connections of a run say."""
 
     result: RunResult
-    _lock: threading.Lock = field(default_factory=threading.Lock)
     _asserts: dict[str, _Tally] = field(default_factory=dict)
 
     def hear(self, who: str, place: Place | None, raw: pq.abc.PGresult) -> None:
@@ -92,15 +90,14 @@ class NoticeCollector:
             output.append(f"(more than {_MOST_OUTPUT} lines of output: the rest is not kept)")
 
     def _assert(self, who: str, place: Place | None, description: str, value: str) -> None:
-        with self._lock:
-            self.result.evaluated.add(("assert", place, description))
-            tally = self._asserts.setdefault(description, _Tally(place))
-            tally.all += 1
-            if value == "true":
-                tally.held += 1
-            elif not tally.first:
-                tally.first = f"first {value} in {who}"
-                tally.place = place
+        self.result.evaluated.add(("assert", place, description))
+        tally = self._asserts.setdefault(description, _Tally(place))
+        tally.all += 1
+        if value == "true":
+            tally.held += 1
+        elif not tally.first:
+            tally.first = f"first {value} in {who}"
+            tally.place = place
 
     def assertions(self) -> list[Assertion]:
         """Tell what chaos.assert said, one assertion for each description."""

@@ -15,6 +15,7 @@ from psycopg import pq, sql
 
 from pgchaos.engine.answer import NOT_CONNECTED, Answer, ServerError
 from pgchaos.engine.connection import Connection
+from pgchaos.engine.loop import alone
 from pgchaos.server.connection_cache import ConnectionCache
 
 LASTING = re.compile(
@@ -62,7 +63,7 @@ class PooledConnection(Connection):
         """
         self._lent, self._shelf = True, shelf
 
-    def begin_dress(self, settings: Mapping[str, str], *, join: bool, patience: float = _PATIENCE) -> bool:
+    async def begin_dress(self, settings: Mapping[str, str], *, join: bool, patience: float = _PATIENCE) -> bool:
         """Begin to make it a session of a run; `refusal` says what came of it.
 
         Args:
@@ -73,16 +74,16 @@ class PooledConnection(Connection):
         Returns:
             False where it is good for nothing.
         """
-        if not self.is_reset(patience):
+        if not await self.is_reset(patience):
             return False
         # SET, which is not planned, takes half the time of set_config
         says = [AS_NEW, *(_set(name, value) for name, value in settings.items())]
         if join:
             says.append("SELECT chaos._join()")
-        self._dressing = self.say("; ".join(says), time.monotonic() + _PATIENCE)
+        self._dressing = self.begin("; ".join(says))
         return True
 
-    def refusal(self, patience: float = _PATIENCE) -> ServerError | None:
+    async def refusal(self, patience: float = _PATIENCE) -> ServerError | None:
         """Say why it is not as a new one would be, and good for nothing; or None. Waits for what was begun.
 
         Args:
@@ -91,7 +92,7 @@ class PooledConnection(Connection):
         begun, self._dressing = self._dressing, None
         if begun is None:
             return NOT_AS_NEW
-        answer = self.hear(begun, time.monotonic() + patience)
+        answer = await self.finish(begun, time.monotonic() + patience)
         if answer.error is not None:
             return answer.error
         # the answer may have come long ago
@@ -99,20 +100,20 @@ class PooledConnection(Connection):
             return NOT_AS_NEW
         return None
 
-    def close(self) -> None:
+    async def end(self) -> None:
         """Give it back, or end it where it cannot be made as if it were new; doing so again does nothing."""
         lent, self._lent = self._lent, False
         kept = False
         try:
             if lent and self._shelf is None:
-                # `shut` waits for it: a backend may outlive its connection, and nobody shall meet its locks
-                self.begin_reset()
-            kept = lent and self._shelf is not None and self.begin_reset() and self._shelf.put(self)
+                # `discard` waits for it: a backend may outlive its connection, and nobody shall meet its locks
+                await self.begin_reset()
+            kept = lent and self._shelf is not None and await self.begin_reset() and self._shelf.put(self)
         finally:
             if lent and not kept:
-                self.shut()
+                await self.discard()
 
-    def shut(self, patience: float = _SHORT) -> None:
+    async def discard(self, patience: float = _SHORT) -> None:
         """End it for good.
 
         Args:
@@ -121,23 +122,27 @@ class PooledConnection(Connection):
         # what does not answer by then is not cancelled, but broken off
         self.impatient = True
         # a backend that is busy would be cancelled, and to open a connection for that takes longer than the rest of it
-        self.is_reset(patience)
+        await self.is_reset(patience)
         if self._dressing is not None:
-            self.refusal(patience)
-        super().close()
+            await self.refusal(patience)
+        await super().end()
 
-    def begin_reset(self) -> bool:
+    def shut(self, patience: float = _SHORT) -> None:
+        """Do what `discard` does where nothing else goes on meanwhile."""
+        alone(self.discard(patience))
+
+    async def begin_reset(self) -> bool:
         """Begin to make it as if it were new, as far as DISCARD ALL does; say whether that can be done."""
         if self.disturbed or not self.alive or self.status not in _USABLE:
             return False
         self.deafen()
         self._notice = None
         if self.status != pq.TransactionStatus.IDLE:
-            self.ask("ROLLBACK", deadline=time.monotonic() + _PATIENCE)
-        self._resetting = self.say("DISCARD ALL", time.monotonic() + _PATIENCE)
+            await self.execute("ROLLBACK", deadline=time.monotonic() + _PATIENCE)
+        self._resetting = self.begin("DISCARD ALL")
         return True
 
-    def is_reset(self, patience: float = _PATIENCE) -> bool:
+    async def is_reset(self, patience: float = _PATIENCE) -> bool:
         """Say whether the reset that was begun, if any, has made it as if it were new; wait for it.
 
         Args:
@@ -146,13 +151,13 @@ class PooledConnection(Connection):
         begun, self._resetting = self._resetting, None
         if begun is None:
             return True
-        answer = self.hear(begun, time.monotonic() + patience)
+        answer = await self.finish(begun, time.monotonic() + patience)
         self.notifications()
         return answer.error is None and not self.disturbed and self.status == pq.TransactionStatus.IDLE
 
-    def reset(self) -> bool:
+    async def reset(self) -> bool:
         """Make it as if it were new, as far as DISCARD ALL does; say whether that could be done."""
-        return self.begin_reset() and self.is_reset()
+        return await self.begin_reset() and await self.is_reset()
 
 
 @lru_cache(maxsize=1024)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from pgchaos.engine.connection import Connection
-from pgchaos.engine.stop import Stop
 from pgchaos.server.run_records import APPLICATION
+from pgchaos.stop import Stop
 
 _LIMIT = 10.0
 """Seconds; whoever is there then will stay."""

@@ -19,13 +19,13 @@ from pgchaos.engine.connection_factory import LOOKS_FOR_SESSIONS, ConnectionFact
 from pgchaos.engine.created import Created, Thing
 from pgchaos.engine.error_messages import error_failure
 from pgchaos.engine.leaked_settings import SETTINGS, left_settings, may_set
+from pgchaos.engine.loop import alone
 from pgchaos.engine.meeting_notes import meeting_notes
 from pgchaos.engine.notices import NoticeCollector, session_settings
 from pgchaos.engine.pooled_connection import LASTING
 from pgchaos.engine.quiesce import await_end_of_others
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.engine.section import Done, Hear, Section
-from pgchaos.engine.stop import Stop
 from pgchaos.engine.text_search import mentions
 from pgchaos.language.header_model import Leave, applies
 from pgchaos.language.model import Scenario
@@ -37,6 +37,7 @@ from pgchaos.schedule.scheduler import Scheduler
 from pgchaos.schedule.wait_rules import in_force
 from pgchaos.server import Sandbox
 from pgchaos.server.database_names import siblings
+from pgchaos.stop import Stop
 from pgchaos.tap import failure_of
 
 if TYPE_CHECKING:
@@ -290,7 +291,7 @@ class Run:
             pids=self._pids,
             result=self._result,
             calm=self._calm,
-            link=self._looks.link,
+            link=self._looks.connected,
             order=self._order,
             ledger=self._ledger,
         )
@@ -301,7 +302,7 @@ class Run:
                 check.begin()
             if self._scenario.sessions or self._scenario.invariants:
                 show.play(self._share)
-            self._looks.settle()
+            alone(self._looks.settle())
             if self._ledger is not None:
                 self._ledger.cut_short = show.stopped
             self._close_ledger()

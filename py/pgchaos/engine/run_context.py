@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgchaos.engine.connection_factory import ConnectionFactory
@@ -12,9 +11,9 @@ from pgchaos.engine.coordinator import Coordinator
 from pgchaos.engine.faults.fault_injector import FaultInjector
 from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
-from pgchaos.engine.stop import Stop
 from pgchaos.language.section_items import Expect
 from pgchaos.results import Failure, RunResult
+from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
     from pgchaos.engine.transaction_log import TransactionLog
@@ -55,14 +54,11 @@ class RunContext:
     steps: SteppedCoordinator | None = None
     hurries: bool = False
     ledger: TransactionLog | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fail(self, failure: Failure) -> None:
         """Note a failure that does not stop the run."""
-        with self._lock:
-            self.result.failures.append(failure)
+        self.result.failures.append(failure)
 
     def evaluated(self, expect: Expect) -> None:
         """Note that an `expect` was held against what became of its statement."""
-        with self._lock:
-            self.result.evaluated.add(("expect", expect.place, ""))
+        self.result.evaluated.add(("expect", expect.place, ""))

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pgchaos.engine.stop import Stop
 from pgchaos.results import RunResult
+from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
     from pgchaos.engine.suite_database import SuiteDatabase

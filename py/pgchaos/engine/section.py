@@ -13,14 +13,15 @@ from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import SILENT, SILENT_LIMIT, ConnectionFactory
 from pgchaos.engine.error_messages import About, error_failure, plain_failure
 from pgchaos.engine.interpreter import Interpreter, Quit, Wrong
+from pgchaos.engine.loop import alone
 from pgchaos.engine.notices import NoticeCollector, vars_literal
 from pgchaos.engine.psql_output import PsqlOutput
 from pgchaos.engine.psql_variables import not_here
-from pgchaos.engine.stop import Stop
 from pgchaos.language.meta_commands import PRINTING
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Item, Meta, Send, Statement
 from pgchaos.results import Failure
+from pgchaos.stop import Stop
 
 Hear = Callable[[str, Place], None]
 Done = Callable[[Statement, Answer], None]
@@ -122,14 +123,14 @@ class Section:
         """
         # what goes wrong here goes wrong there, and is told then
         with contextlib.suppress(ConnectionLost):
-            self._begun = self._connected().say(query, time.monotonic() + _PATIENCE)
+            self._begun = self._connected().begin(query)
 
     def _heard(self) -> Answer | None:
         """Take the answer to what was begun; None where nothing was, or it has to be asked again."""
         begun, self._begun = self._begun, None
         if begun is None or self._link is None:
             return None
-        answer = self._link.hear(begun, self._deadline)
+        answer = alone(self._link.finish(begun, self._deadline))
         if answer.error is None and not answer.interrupted and self._link.stands():
             return answer
         # the sessions may have ended this connection, or the server, since
@@ -164,7 +165,7 @@ class Section:
                 self._door.note_end()
                 raise ConnectionLost(SILENT)
         if self._link is None:
-            self.adopt(self._door.open(self._name, self._stop, self._settings, self.notice, again=True))
+            self.adopt(alone(self._door.open(self._name, self._stop, self._settings, self.notice, again=True)))
         assert self._link is not None, "adopted just now"
         self._doubted = False
         return self._link

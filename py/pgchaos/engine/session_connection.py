@@ -49,7 +49,7 @@ class SessionConnection:
         self.unknown = False
         """The last statement's transaction may or may not have been committed: the connection was lost."""
 
-    def connect(self) -> None:
+    async def connect(self) -> None:
         """Open the connection, where it does not stand.
 
         Raises:
@@ -57,12 +57,14 @@ class SessionConnection:
         """
         if self._link is not None and self._link.alive:
             return
-        again = self._link is not None and self._cast.faulting.outage.await_server()
-        self.close()
+        again = self._link is not None and await self._cast.faulting.outage.await_server()
+        await self.close()
         actor = self._actor
         settings = session_settings(actor.session, actor.worker, self._cast.seed)
         patience = 0.0 if self._cast.faulting.hand.full else None
-        link = self._cast.door.open(str(actor), self._cast.stop, settings, self._hear, again=again, patience=patience)
+        link = await self._cast.door.open(
+            str(actor), self._cast.stop, settings, self._hear, again=again, patience=patience
+        )
         self._link, self._told, self._hurried = link, None, False
         self._cast.pids.add(link.pid)
         self._cast.stage.doings.join(actor, link.pid)
@@ -86,7 +88,7 @@ class SessionConnection:
         if self._link is not None:
             self._link.disturbed = True
 
-    def say(self, item: Statement, text: str, record: Record, variables: Mapping[str, str]) -> Answer:
+    async def say(self, item: Statement, text: str, record: Record, variables: Mapping[str, str]) -> Answer:
         """Send a statement and take its answer.
 
         Args:
@@ -102,7 +104,7 @@ class SessionConnection:
         record.started_at = clock.now()
         self._cast.result.records.append(record)
         self._cast.stage.begin(self._actor, record)
-        answer = self._ask(text, item.copy, record.iteration, variables)
+        answer = await self._ask(text, item.copy, record.iteration, variables)
         if answer.error is not None:
             doings = self._cast.stage.doings
             if self._link is not None:
@@ -129,9 +131,9 @@ class SessionConnection:
         if answer.interrupted:
             record.message = STOPPED
 
-    def _ask(self, text: str, copy: str | None, iteration: int, variables: Mapping[str, str]) -> Answer:
+    async def _ask(self, text: str, copy: str | None, iteration: int, variables: Mapping[str, str]) -> Answer:
         try:
-            self.connect()
+            await self.connect()
         except ConnectionLost as refused:
             status = pq.TransactionStatus.UNKNOWN
             return Answer(status, status, error=refused.error, interrupted=self._cast.stop.is_set())
@@ -141,12 +143,16 @@ class SessionConnection:
         lost = link.lost_before() if self._cast.loses and before not in BLOCK else None
         if lost is not None:
             return Answer(before, pq.TransactionStatus.UNKNOWN, error=lost)
-        answer = self._tell(link, iteration, variables) or self._set_hurry(link) or link.ask(text, copy)
+        answer = (
+            await self._tell(link, iteration, variables)
+            or await self._set_hurry(link)
+            or await link.execute(text, copy)
+        )
         if link.silent:
             self._cast.door.note_silence()
         return answer
 
-    def _tell(self, link: Connection, iteration: int, variables: Mapping[str, str]) -> Answer | None:
+    async def _tell(self, link: Connection, iteration: int, variables: Mapping[str, str]) -> Answer | None:
         """Tell the server the iteration and the variables, where the file asks for them and they have changed.
 
         SET takes no snapshot, so this may stand at the beginning of a repeatable read transaction.
@@ -159,11 +165,11 @@ class SessionConnection:
         now = (iteration, vars_literal(variables))
         if now == self._told:
             return None
-        answer = link.ask(f"SET chaos.iteration = '{iteration}'; SET chaos.vars = {now[1]}")
+        answer = await link.execute(f"SET chaos.iteration = '{iteration}'; SET chaos.vars = {now[1]}")
         self._told = now
         return answer if answer.error is not None or answer.interrupted else None
 
-    def _set_hurry(self, link: Connection) -> Answer | None:
+    async def _set_hurry(self, link: Connection) -> Answer | None:
         """Have the server look for a deadlock soon, or as late as it does of itself.
 
         deadlock_timeout counts from the beginning of a wait, and the server looks once (proc.c, ProcSleep): who closes
@@ -171,7 +177,7 @@ class SessionConnection:
         """
         if self.hurry == self._hurried or not self._cast.hurries or link.status == pq.TransactionStatus.INERROR:
             return None
-        answer = link.ask(f"SET deadlock_timeout = {_SOON if self.hurry else 'DEFAULT'}")
+        answer = await link.execute(f"SET deadlock_timeout = {_SOON if self.hurry else 'DEFAULT'}")
         self._hurried = self.hurry
         return answer if answer.error is not None or answer.interrupted else None
 
@@ -228,41 +234,41 @@ class SessionConnection:
             self._ended.variables.update(variables)
             self._ended = None
 
-    def rollback(self) -> None:
+    async def rollback(self) -> None:
         """End the open block, if any, after an error that its author does not deal with."""
         if self._link is None or not self.in_block:
             return
         if self._cast.stop.is_set():
             self._link.deafen()
-        self._link.ask("ROLLBACK", deadline=time.monotonic() + _SHORT)
+        await self._link.execute("ROLLBACK", deadline=time.monotonic() + _SHORT)
         self._told = None
         ended = self._tracker.add(TransactionAnswer(True, self.in_block, ("ROLLBACK",), closes=True))
         if ended is not None and self._record is not None:
             self._end(ended, self._record)
 
-    def end_block(self) -> None:
+    async def end_block(self) -> None:
         """Roll back a transaction that was left open at the end; it is no row of chaos.transactions."""
         if self._link is not None:
             self._link.deafen()
             self._link.impatient = self._cast.door.silent
             short = SILENT_LIMIT if self._cast.door.silent else _SHORT
-            self._link.ask("ROLLBACK", deadline=time.monotonic() + short)
+            await self._link.execute("ROLLBACK", deadline=time.monotonic() + short)
 
-    def take_notifications(self, last: bool = False) -> None:
-        """Take what notifications have come in.
-
-        Args:
-            last: ask the server once more: it sends them before it answers.
-        """
+    def take_notifications(self) -> None:
+        """Take what notifications have come in."""
         if self._link is None or not self._cast.listens:
             return
-        if last and self._link.alive and not self.in_block:
-            self._link.deafen()
-            self._link.ask("", deadline=time.monotonic() + _SHORT)
         for channel, payload in self._link.notifications():
             row = Notification(self._actor.session, self._actor.worker, channel, payload, clock.now())
             self._cast.result.notifications.append(row)
             self._note_notification(row)
+
+    async def take_last_notifications(self) -> None:
+        """Ask the server once more, and take them: it sends them before it answers."""
+        if self._link is not None and self._cast.listens and self._link.alive and not self.in_block:
+            self._link.deafen()
+            await self._link.execute("", deadline=time.monotonic() + _SHORT)
+        self.take_notifications()
 
     def _note_notification(self, row: Notification) -> None:
         last = self._record
@@ -276,13 +282,13 @@ class SessionConnection:
         """Tell the last statement's place."""
         return self._record.place if self._record else None
 
-    def abort_soon(self) -> None:
-        """Have the connection ended by the thread that waits on it, which was told to stop; from any thread."""
+    def abort(self) -> None:
+        """Break the connection off, if there is one."""
         if self._link is not None:
-            self._link.abort_soon()
+            self._link.abort()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the connection, if there is one."""
         if self._link is not None:
-            self._link.close()
-            self._link = None
+            link, self._link = self._link, None
+            await link.end()

@@ -1,4 +1,4 @@
-"""One connection of a session and what it does, in a thread of its own."""
+"""One connection of a session and what it does: a task of the run."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from pgchaos.engine.position import PendingDirectives, Position
 from pgchaos.engine.run_context import RunContext
 from pgchaos.engine.session_connection import SessionConnection
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
+from pgchaos.engine.waits import sleep
 from pgchaos.language.model import Session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import (
@@ -63,6 +64,7 @@ class SessionRunner:
         self._ordinals = {step: ordinal for ordinal, step in enumerate(session.steps)}
         self._reached = (0, 0)
         self._last: Record | None = None
+        self._sent = False
         self._anywhere = tuple(item for item in self._items if isinstance(item, Fault) and item.anywhere)
         self._at = self._position(1)
 
@@ -76,21 +78,25 @@ class SessionRunner:
     def _echo(self, text: str) -> None:
         self._cast.voices.say(f"{self._who}: {text.rstrip()}")
 
-    def play(self) -> None:
+    async def play(self) -> None:
         """Do all of it; the stage is told how it ended. Raises nothing of the scenario's making."""
         try:
-            self._come()
+            await self._come()
             for iteration in range(1, self._session.repeat + 1):
                 self._at = self._position(iteration)
-                self._iterate()
+                self._sent = False
+                await self._iterate()
                 if not self._goes_on():
                     break
+                if not self._sent:
+                    # an iteration that waits for nothing: the others go on too
+                    await sleep(0.0)
         except (Quit, Halted):
             pass
         except SessionFailed as stopped:
             # first the run, then the block: what its locks held up must not go on and fail for it
             self._cast.stage.fail(stopped.failure)
-            self.speaker.rollback()
+            await self.speaker.rollback()
         except Exception as error:
             # a bug of ours must stop the run and be told, never hang it
             self._cast.stage.broke(internal_failure(error, self.speaker.place(), self._who))
@@ -98,20 +104,20 @@ class SessionRunner:
             self._cast.faulting.targets.leave(self.actor)
             self._cast.stage.end(self.actor, self.speaker.in_block)
 
-    def _come(self) -> None:
+    async def _come(self) -> None:
         try:
-            self.speaker.connect()
+            await self.speaker.connect()
         except ConnectionLost as refused:
             if self._cast.stop.is_set():
                 raise Halted from None
             raise SessionFailed(error_failure(refused.error, self._session.place, self._who)) from None
-        self._cast.stage.ready()
+        await self._cast.stage.ready()
 
-    def _iterate(self) -> None:
+    async def _iterate(self) -> None:
         for item in self._at.rest():
             if self._cast.stop.is_set():
                 raise Halted
-            self._perform(item)
+            await self._perform(item)
         for name in self._barriers:
             self._cast.stage.arrive(self.actor, name, self._at.iteration)
 
@@ -132,7 +138,7 @@ class SessionRunner:
             raise SessionFailed(plain_failure(text, session.place, self._who))
         return not done
 
-    def _perform(self, item: Item) -> None:
+    async def _perform(self, item: Item) -> None:
         if isinstance(item, Meta):
             self._meta(item)
         elif not self._at.state.branches.active():
@@ -141,8 +147,8 @@ class SessionRunner:
             self._leave_out(item)
         elif isinstance(item, Statement):
             if self._cast.steps is not None:
-                self._come_to(item, self._cast.steps)
-            self._statement(item)
+                await self._come_to(item, self._cast.steps)
+            await self._statement(item)
         elif isinstance(item, Expect):
             self._at.ahead = replace(self._at.ahead, expect=item)
         elif isinstance(item, Allow):
@@ -151,14 +157,14 @@ class SessionRunner:
             if not item.anywhere:
                 self._at.ahead = replace(self._at.ahead, faults=(*self._at.ahead.faults, item))
         elif isinstance(item, Barrier | WaitBlocked | WaitFor):
-            self._stand(item)
+            await self._stand(item)
         elif isinstance(item, Signal):
             self._act(f"signal {item.name}", item.place)
             self._cast.stage.give(item.name)
         elif isinstance(item, Delay):
             self._cast.stage.doings.idle(self.actor, item.place, "is in a delay")
             act = self._act("jitter" if item.jitter else "delay", item.place)
-            self._delay(item.seconds * self._at.random() if item.jitter else item.seconds)
+            await self._delay(item.seconds * self._at.random() if item.jitter else item.seconds)
             act.ended_at = clock.now()
 
     def _is_left_out(self, item: Statement) -> bool:
@@ -173,18 +179,18 @@ class SessionRunner:
         if opens_block(item.verb, item.text) and not closes_block(item.verb, item.text):
             self._skip_rest()
 
-    def _come_to(self, item: Statement, stage: SteppedCoordinator) -> None:
+    async def _come_to(self, item: Statement, stage: SteppedCoordinator) -> None:
         """Stand before a step until it is time; what a retry sends again belongs to the step that failed."""
         position = self._at.iteration, self._ordinals[item.step]
         if position > self._reached:
             self._reached = position
             gate = StepPoint(self.actor, item.step, *position, begins=not self.speaker.in_block)
-            self.speaker.hurry = stage.stand(gate, item.place)
+            self.speaker.hurry = await stage.stand(gate, item.place)
 
-    def _stand(self, wait: Wait) -> None:
+    async def _stand(self, wait: Wait) -> None:
         act = self._act(waits_text(wait), wait.place)
         act.ended_at = None
-        self._cast.stage.wait(self.actor, wait, self._at.iteration)
+        await self._cast.stage.wait(self.actor, wait, self._at.iteration)
         act.ended_at = clock.now()
 
     def _act(self, what: str, place: Place) -> Record:
@@ -206,59 +212,59 @@ class SessionRunner:
         except Wrong as wrong:
             raise SessionFailed(plain_failure(str(wrong), item.place, self._who)) from None
 
-    def _delay(self, seconds: float) -> None:
-        if self._cast.stop.wait(seconds):
+    async def _delay(self, seconds: float) -> None:
+        if await sleep(seconds, self._cast.stop):
             raise Halted
 
-    def _statement(self, item: Statement) -> None:
+    async def _statement(self, item: Statement) -> None:
         if not self.speaker.in_block:
             self._at.begin()
         ahead = self._at.take_ahead()
         faults = ahead.faults + self._anywhere
-        answer = self._send_struck(item, ahead, faults) if faults else self._send(item, ahead.expect)
+        answer = await self._send_struck(item, ahead, faults) if faults else await self._send(item, ahead.expect)
         if self._cast.keeps:
             self.speaker.note_variables(self._at.state.variables)
         if ahead.expect is not None:
             self._cast.evaluated(ahead.expect)
         if answer.error is not None:
-            self._fail(item, answer, answer.error, ahead)
+            await self._fail(item, answer, answer.error, ahead)
         elif closes_block(item.verb, item.text) and self.speaker.in_block:
             self._at.chain()
 
-    def _send_struck(self, item: Statement, ahead: PendingDirectives, faults: tuple[Fault, ...]) -> Answer:
+    async def _send_struck(self, item: Statement, ahead: PendingDirectives, faults: tuple[Fault, ...]) -> Answer:
         """Send a statement with what strikes around it."""
         self._cast.stage.doings.idle(self.actor, item.place, "is struck by a fault")
         strikes = StatementFaults(self._cast.faulting, faults, self.actor, self.speaker, self._act)
-        strikes.before(item)
+        await strikes.before(item)
         self._last = None
         try:
-            answer = self._send(item, ahead.expect)
-        except BaseException:  # a stop too: no thread of a fault is left waiting
-            strikes.abandon()
+            answer = await self._send(item, ahead.expect)
+        except BaseException:  # a stop too: no task of a fault is left waiting
+            await strikes.abandon()
             raise
-        strikes.after(answer)
+        await strikes.after(answer)
         if self._last is not None:
             self._last.fault = strikes.told()
         return answer
 
-    def _send(self, item: Statement, expect: Expect | None) -> Answer:
+    async def _send(self, item: Statement, expect: Expect | None) -> Answer:
         r"""Send a statement, and what `\gexec` makes of it; stop at the first error."""
         try:
             *before, last = self._at.state.texts(item)
         except Wrong as wrong:
             raise SessionFailed(plain_failure(str(wrong), wrong.place, self._who)) from None
         for text in before:
-            answer = self._say(item, text, self._new_record(item, text))
+            answer = await self._say(item, text, self._new_record(item, text))
             if answer.error is not None:
                 return answer
         record = self._new_record(item, last if before else item.text)
         record.sent = "" if last == record.statement else last
-        answer = self._say(item, last, record)
+        answer = await self._say(item, last, record)
         generated = self._take(item, answer)
         record.notes = self._at.state.noted if answer.error is None else ()
         for text in generated:
             record = self._new_record(item, text)
-            answer = self._say(item, text, record)
+            answer = await self._say(item, text, record)
             if answer.error is not None:
                 break
         if answer.error is None and expect is not None:
@@ -273,9 +279,9 @@ class SessionRunner:
         except Wrong as wrong:
             raise SessionFailed(plain_failure(str(wrong), item.place, self._who, wrong.hint)) from None
 
-    def _say(self, item: Statement, text: str, record: Record) -> Answer:
-        self._last = record
-        answer = self.speaker.say(item, text, record, self._at.state.variables)
+    async def _say(self, item: Statement, text: str, record: Record) -> Answer:
+        self._last, self._sent = record, True
+        answer = await self.speaker.say(item, text, record, self._at.state.variables)
         if answer.interrupted:
             raise Halted
         for line in answer.copied:
@@ -288,7 +294,7 @@ class SessionRunner:
 
     # errors
 
-    def _fail(self, item: Statement, answer: Answer, error: ServerError, ahead: PendingDirectives) -> None:
+    async def _fail(self, item: Statement, answer: Answer, error: ServerError, ahead: PendingDirectives) -> None:
         at, expect = self._at, ahead.expect
         if self._last is not None:
             result = self._cast.result
@@ -298,13 +304,13 @@ class SessionRunner:
             return
         in_block = answer.before in BLOCK or self.speaker.in_block or opens_block(item.verb, item.text)
         if what is Meaning.RETRY and at.can_go_back:
-            self.speaker.rollback()
+            await self.speaker.rollback()
             self._act("ROLLBACK by pgchaos, then again", item.place)
-            self._again()
+            await self._again()
         elif what in (Meaning.ALLOWED, Meaning.OTHER):
             if self.speaker.in_block:
                 self._act("ROLLBACK by pgchaos", item.place)
-            self.speaker.rollback()
+            await self.speaker.rollback()
             if what is Meaning.OTHER and expect is not None:
                 self._cast.fail(expect_failure(expect.codes, error, item.place, self._who))
             if in_block and not closes_block(item.verb, item.text):
@@ -316,10 +322,10 @@ class SessionRunner:
             about = replace(at.state.about(item), in_session=True)
             raise SessionFailed(error_failure(error, item.place, self._who, about, by))
 
-    def _again(self) -> None:
+    async def _again(self) -> None:
         """Send the transaction again, after a pause."""
         self._cast.stage.doings.idle(self.actor, self.speaker.place(), "waits to retry")
-        self._delay(self._at.pause(self._session.retry.backoff))
+        await self._delay(self._at.pause(self._session.retry.backoff))
         self._at.go_back()
 
     def _skip_rest(self) -> None:

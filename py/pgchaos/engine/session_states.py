@@ -1,7 +1,4 @@
-"""Who does what in a run: each connection's statement, wait or delay, and whom it was last seen waiting for.
-
-Each connection tells of itself, in its own thread; what is asked of several at once is asked under the stage's lock.
-"""
+"""Who does what in a run: each connection's statement, wait or delay, and whom it was last seen waiting for."""
 
 from __future__ import annotations
 
@@ -124,7 +121,7 @@ class SessionStates:
         doing = self._now
         return {
             pid: now.ticket
-            for pid, actor in list(self.actors.items())
+            for pid, actor in self.actors.items()
             if (now := doing.get(actor)) is not None and now.record is not None and now.since <= before
         }
 
@@ -134,8 +131,7 @@ class SessionStates:
         Args:
             but: leave these out.
         """
-        # a copy: others begin meanwhile
-        return max((now.since for actor, now in list(self._now.items()) if actor not in but), default=0.0)
+        return max((now.since for actor, now in self._now.items() if actor not in but), default=0.0)
 
     # what was seen on the server
 
@@ -150,12 +146,12 @@ class SessionStates:
         for pid, by in blockers.items():
             actor = self.actors[pid]
             now = self._now[actor]
-            record = now.record  # its session takes it away when the answer has come
+            record = now.record
             if record is not None and now.ticket == tickets[pid]:
                 look[actor] = BlockedSeen(now.ticket, by)
                 now.blockers = by
                 self._remember(record, by)
-        for actor, now in list(self._now.items()):
+        for actor, now in self._now.items():
             if actor not in look:
                 now.blockers = ()
         return look

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
+from pgchaos.engine.waits import sleep
 from pgchaos.language.header_model import StepName
 from pgchaos.language.problems import Place
 from pgchaos.results import Failure, Launch, RunResult
@@ -36,15 +37,15 @@ class StepScheduler:
         self,
         stage: SteppedCoordinator,
         order: Scheduler,
-        look: Callable[[], None],
-        after_step: Callable[[], None],
+        look: Callable[[], Awaitable[None]],
+        after_step: Callable[[], Awaitable[None]],
         result: RunResult,
         place: Place | None,
     ) -> None:
         self._stage, self._order, self._look, self._after_step = stage, order, look, after_step
         self._result, self._place = result, place
 
-    def conduct(self, seconds: float) -> bool:
+    async def conduct(self, seconds: float) -> bool:
         """Go on until all sessions have ended or the run is stopped.
 
         Args:
@@ -55,13 +56,13 @@ class StepScheduler:
         """
         deadline = time.monotonic() + seconds
         stage, last = self._stage, None
-        while stage.settle(self._look, last.gate.actor if last else None, deadline):
+        while await stage.settle(self._look, last.gate.actor if last else None, deadline):
             if last is not None:
                 last.tell(stage)
                 if last.hurried and last.gate.actor in stage.blocked:
                     # it has closed no circle; its own look for one must be over before the next step can close one
-                    self._let_look()
-                self._after_step()
+                    await self._let_look()
+                await self._after_step()
             if stage.stop.is_set() or stage.all_ended:
                 return True
             found = self._order.next(stage.gates, stage.ended)
@@ -70,14 +71,14 @@ class StepScheduler:
             else:
                 last = None
                 self._is_over(found)
-                stage.await_news(min(_REST, max(0.0, deadline - time.monotonic())))
+                await stage.await_news(min(_REST, max(0.0, deadline - time.monotonic())))
         return False
 
-    def _let_look(self) -> None:
-        """Wait until a backend has looked for a deadlock: longer where this thread, too, is late to be woken."""
+    async def _let_look(self) -> None:
+        """Wait until a backend has looked for a deadlock: longer where this task, too, is late to be woken."""
         for _ in range(_LATE):
             began = time.monotonic()
-            if self._stage.stop.wait(_LOOKED) or time.monotonic() - began < 2 * _LOOKED:
+            if await sleep(_LOOKED, self._stage.stop) or time.monotonic() - began < 2 * _LOOKED:
                 return
 
     def _open(self, gate: StepPoint) -> _Opened:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from pgchaos.engine.coordinator import Coordinator, Halted, stuck_failure
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.waits import READY, News
 from pgchaos.language.problems import Place
 from pgchaos.results import Failure, Record, RunResult
 from pgchaos.schedule.step_points import StepPoint, find_blocked, reached
 from pgchaos.schedule.wait_rules import Actor, Wait, WaitRules
+from pgchaos.stop import Stop
 
 _FIRST = 0.0005
 """Seconds that a step has before the server is asked whether it waits: most are done by then."""
@@ -32,9 +32,7 @@ class SteppedCoordinator(Coordinator):
 
     def __init__(self, board: WaitRules, stop: Stop, result: RunResult, actors: tuple[Actor, ...]) -> None:
         self._gates: dict[Actor, StepPoint] = {}
-        self._locks = {actor: threading.Lock() for actor in actors}
-        for lock in self._locks.values():
-            lock.acquire()
+        self._opened = {actor: News() for actor in actors}
         self._hurried: dict[Actor, bool] = {}
         self._over: set[Actor] = set()
         self._changes = itertools.count(1)
@@ -57,19 +55,18 @@ class SteppedCoordinator(Coordinator):
 
     def end(self, actor: Actor, in_block: bool = False) -> None:
         """See Stage."""
-        with self._news:
-            self._over.add(actor)
-            self._change = next(self._changes)
-            super().end(actor, in_block)
+        self._over.add(actor)
+        self._change = next(self._changes)
+        super().end(actor, in_block)
 
-    def wait(self, actor: Actor, wait: Wait, iteration: int) -> None:
+    async def wait(self, actor: Actor, wait: Wait, iteration: int) -> None:
         """See Stage."""
         try:
-            super().wait(actor, wait, iteration)
+            await super().wait(actor, wait, iteration)
         finally:
             self._change = next(self._changes)
 
-    def stand(self, gate: StepPoint, place: Place) -> bool:
+    async def stand(self, gate: StepPoint, place: Place) -> bool:
         """Stand before a step until it is time.
 
         Args:
@@ -83,14 +80,13 @@ class SteppedCoordinator(Coordinator):
             Halted: the run stops.
         """
         actor = gate.actor
-        with self._news:
-            if self.stop.is_set():
-                raise Halted
-            self._gates[actor] = gate
-            self.doings.idle(actor, place, f"stands before step {gate.step}")
-            self._change = next(self._changes)
-            self._news.notify_all()
-        self._locks[actor].acquire()
+        if self.stop.is_set():
+            raise Halted
+        self._gates[actor] = gate
+        self.doings.idle(actor, place, f"stands before step {gate.step}")
+        self._change = next(self._changes)
+        self._news.tell()
+        await self._opened[actor].wait(stop=self.stop)
         if self.stop.is_set():
             raise Halted
         return self._hurried[actor]
@@ -102,19 +98,12 @@ class SteppedCoordinator(Coordinator):
     def _waiting(self) -> set[Actor]:
         return super()._waiting() | self._gates.keys()
 
-    def _wake(self) -> None:
-        with self._news:
-            for actor in list(self._gates):
-                self.open(self._gates[actor])
-            super()._wake()
-
     # what the conductor asks and tells
 
     @property
     def gates(self) -> Mapping[Actor, StepPoint]:
         """The connections that stand before a step."""
-        with self._news:
-            return dict(self._gates)
+        return dict(self._gates)
 
     @property
     def ended(self) -> set[Actor]:
@@ -129,12 +118,11 @@ class SteppedCoordinator(Coordinator):
     @property
     def all_ended(self) -> bool:
         """Whether all connections have come to their end."""
-        return len(self._over) == len(self._locks)
+        return len(self._over) == len(self._opened)
 
     def is_waited_for(self, actor: Actor) -> bool:
         """Say whether a blocked connection waits for this one, through others or not: then it may close a circle."""
-        with self._news:
-            return any(actor in reached(one, self._waits) for one in self._firm)
+        return any(actor in reached(one, self._waits) for one in self._firm)
 
     def open(self, gate: StepPoint, *, hurry: bool = False) -> None:
         """Have a connection go on.
@@ -143,17 +131,15 @@ class SteppedCoordinator(Coordinator):
             gate: where it stands.
             hurry: it may close a circle of waits: the server shall look for one soon.
         """
-        with self._news:
-            self._hurried[gate.actor] = hurry
-            if self._gates.pop(gate.actor, None) is None:
-                # the run was stopped just now: everybody has been told to go
-                return
-            self._change = next(self._changes)
-            # a look from before says nothing any more
-            self._firm = frozenset()
-            self._locks[gate.actor].release()
+        self._hurried[gate.actor] = hurry
+        if self._gates.pop(gate.actor, None) is None:
+            return
+        self._change = next(self._changes)
+        # a look from before says nothing any more
+        self._firm = frozenset()
+        self._opened[gate.actor].tell()
 
-    def settle(self, look: Callable[[], None], fresh: Actor | None, deadline: float) -> bool:
+    async def settle(self, look: Callable[[], Awaitable[None]], fresh: Actor | None, deadline: float) -> bool:
         """Wait until nobody does anything any more that he was not told to.
 
         Args:
@@ -166,16 +152,15 @@ class SteppedCoordinator(Coordinator):
         """
         pause, looked = _FIRST, False
         while True:
-            with self._news:
-                if not self._quiet() and (looked or self._is_moving(fresh) or not self._all_in_statements()):
-                    self._await_change(pause)
-                if self._quiet():
-                    return True
-                looks, fresh = self._all_in_statements(), None
+            if not self._quiet() and (looked or self._is_moving(fresh) or not self._all_in_statements()):
+                await self._await_change(pause)
+            if self._quiet():
+                return True
+            looks, fresh = self._all_in_statements(), None
             if time.monotonic() > deadline:
                 return False
             if looks:
-                look()
+                await look()
                 if self._firm.issuperset(self._moving()) and not self._strikes:
                     return True
                 looked = True
@@ -184,12 +169,11 @@ class SteppedCoordinator(Coordinator):
     # asked many times for each step, by who has the lock
 
     def _quiet(self) -> bool:
-        return self.stop.is_set() or not (self._strikes or any(map(self._is_moving, self._locks)))
+        return self.stop.is_set() or not (self._strikes or any(map(self._is_moving, self._opened)))
 
     def _moving(self) -> list[Actor]:
         """List those who do something, or are about to."""
-        with self._news:
-            return [actor for actor in self._locks if not self._is_idle(actor)]
+        return [actor for actor in self._opened if not self._is_idle(actor)]
 
     def _is_moving(self, actor: Actor | None) -> bool:
         return actor is not None and not self._is_idle(actor)
@@ -198,17 +182,16 @@ class SteppedCoordinator(Coordinator):
         return actor in self._gates or actor in self._over or self._board.stands(actor)
 
     def _all_in_statements(self) -> bool:
-        return all(self.doings.in_statement(actor) for actor in self._locks if not self._is_idle(actor))
+        return all(self.doings.in_statement(actor) for actor in self._opened if not self._is_idle(actor))
 
-    def _await_change(self, seconds: float) -> None:
+    async def _await_change(self, seconds: float) -> None:
         before, until = self._change, time.monotonic() + seconds
-        while self._change == before and not self.stop.is_set() and (left := until - time.monotonic()) > 0:
-            self._news.wait(left)
+        while self._change == before and await self._news.wait(until, self.stop) is READY:
+            pass
 
-    def await_news(self, seconds: float) -> None:
+    async def await_news(self, seconds: float) -> None:
         """Wait until who is blocked goes on by himself, or some time has gone by."""
-        with self._news:
-            self._await_change(seconds)
+        await self._await_change(seconds)
 
     # what the watcher asks and tells
 
@@ -224,18 +207,17 @@ class SteppedCoordinator(Coordinator):
         asked: float,  # noqa: ARG002  # as in Stage; here changes are counted
     ) -> None:
         """Take a look at the server: one is enough where nobody moves."""
-        with self._news:
-            look = self.doings.take(tickets, blockers)
-            actors = self.doings.actors
-            waits = {a: tuple(actors.get(pid, pid) for pid in seen.blockers) for a, seen in look.items()}
-            idle = [actor for actor in self._locks if self._is_idle(actor)]
-            firm, here = find_blocked(waits, idle)
-            if self._change != self._stamp:
-                # somebody moved while the server was asked
-                firm = here = frozenset()
-            self._waits, self._firm = waits, firm
-            if self._board.see_blocked(firm, here):
-                self._news.notify_all()
+        look = self.doings.take(tickets, blockers)
+        actors = self.doings.actors
+        waits = {a: tuple(actors.get(pid, pid) for pid in seen.blockers) for a, seen in look.items()}
+        idle = [actor for actor in self._opened if self._is_idle(actor)]
+        firm, here = find_blocked(waits, idle)
+        if self._change != self._stamp:
+            # somebody moved while the server was asked
+            firm = here = frozenset()
+        self._waits, self._firm = waits, firm
+        if self._board.see_blocked(firm, here):
+            self._news.tell()
 
     # why it does not go on
 
@@ -246,13 +228,12 @@ class SteppedCoordinator(Coordinator):
 
     def find_end(self) -> Failure | None:
         """Say why nobody can go on, where nobody stands before a step."""
-        with self._news:
-            blocked = {a: [by if isinstance(by, Actor) else None for by in self._waits[a]] for a in self._firm}
-            if not blocked:
-                return None
-            found = self._board.stuck(blocked)
-            if found is not None:
-                return stuck_failure(found[0], self.doings[found[0]], found[1])
-            first = min(blocked)
-            text = f"the sessions cannot end: {first} waits for a lock that {self.whom(first)} holds"
-            return Failure("timeout", (), text, self.doings[first].place)
+        blocked = {a: [by if isinstance(by, Actor) else None for by in self._waits[a]] for a in self._firm}
+        if not blocked:
+            return None
+        found = self._board.stuck(blocked)
+        if found is not None:
+            return stuck_failure(found[0], self.doings[found[0]], found[1])
+        first = min(blocked)
+        text = f"the sessions cannot end: {first} waits for a lock that {self.whom(first)} holds"
+        return Failure("timeout", (), text, self.doings[first].place)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pgchaos.engine import leaks
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.created import Created, Thing
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.loop import alone
 from pgchaos.server import Sandbox
+from pgchaos.stop import Stop
 
 _LIMIT = 5.0
 """Seconds to connect in."""
@@ -52,7 +53,7 @@ class SuiteDatabase:
         whose = leaks.Whose("\n".join(self._sources), self.created, before=self._before)
         stop = Stop()
         try:
-            link = Connection(self.sandbox.conninfo, stop, connect_timeout=_LIMIT)
+            link = alone(Connection.open(self.sandbox.conninfo, stop, seconds=_LIMIT))
             # one that is late is late for all that is asked
             link.impatient = True
             try:

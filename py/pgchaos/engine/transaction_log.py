@@ -109,7 +109,7 @@ class TransactionLog:
         )
 
     def hear(self, actor: Actor, item: Statement, text: str, record: Record, answer: Answer) -> None:
-        """Take the answer to a statement; each connection from a thread of its own.
+        """Take the answer to a statement.
 
         Args:
             actor: whose.

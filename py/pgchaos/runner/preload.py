@@ -16,7 +16,7 @@ _ALL = (
     "pgchaos.search.strategy",
     "pgchaos.search.reproduce",
     "pgchaos.engine.concurrent_run",
-    "pgchaos.engine.server_lock",
+    "pgchaos.runner.server_lock",
     "pgchaos.results",
     "pgchaos.report.permutation",
     "pgchaos.report.replay",

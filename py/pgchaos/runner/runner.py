@@ -21,11 +21,11 @@ from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError, ServerSettings
 
 if TYPE_CHECKING:
-    from pgchaos.engine.server_lock import ServerLock
-    from pgchaos.engine.stop import Stop
     from pgchaos.language.model import Scenario
     from pgchaos.results import RunResult
+    from pgchaos.runner.server_lock import ServerLock
     from pgchaos.server import Server
+    from pgchaos.stop import Stop
 
 _OF_A_JOB = 10
 """Connection slots reckoned for one scenario where a number of jobs is chosen."""
@@ -122,7 +122,7 @@ class Runner:
         Raises:
             ServerError: there is no server.
         """
-        from pgchaos.engine.stop import Stop
+        from pgchaos.stop import Stop
 
         free = self.server.free_slots()
         at_once = min(2 * _processors(), free // _OF_A_JOB) if at_once is None else at_once
@@ -178,7 +178,7 @@ class Runner:
 
     def _turn(self, *, alone: bool) -> AbstractContextManager[None]:
         """Wait for a turn where other runs may use the server: workers of pytest-xdist have each a runner."""
-        from pgchaos.engine.server_lock import ServerLock
+        from pgchaos.runner.server_lock import ServerLock
 
         server = self.server
         if server.ours:

@@ -12,10 +12,10 @@ from pgchaos.runner.jobs import Job
 
 if TYPE_CHECKING:
     from pgchaos.engine.specs import SpecResult, SpecSettings
-    from pgchaos.engine.stop import Stop
     from pgchaos.isolation.expected import Difference, Expected
     from pgchaos.isolation.model import Spec
     from pgchaos.server import Server
+    from pgchaos.stop import Stop
 
 _OWN = 4
 """Connections beside the sessions: control, the look at who is blocked, the look at what was left, a reserve."""

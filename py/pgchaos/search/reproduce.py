@@ -10,7 +10,6 @@ from threading import Timer
 from typing import NamedTuple
 
 from pgchaos.engine.run_settings import RunSettings, uncounted
-from pgchaos.engine.stop import Stop
 from pgchaos.language.model import Scenario
 from pgchaos.language.search_choices import without_faults
 from pgchaos.results import Record, RunResult
@@ -19,6 +18,7 @@ from pgchaos.schedule.wait_rules import Actor
 from pgchaos.search.merge import failure_key
 from pgchaos.search.run_factory import RunFactory
 from pgchaos.server import Server
+from pgchaos.stop import Stop
 
 _LONG = 10.0  # seconds of a run ended by its time-out, which are not spent again
 _LEAST_LIMIT = 2.0  # seconds that the second run may take in any case: one step at a time takes longer than all at once

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from signal import SIGKILL
 from typing import Protocol
 
@@ -50,7 +51,7 @@ class Reach(Protocol):
     def power(self) -> PrivateServer | None:
         """The server itself, where we started it."""
 
-    def ask(self, query: str) -> list[Row] | None:
+    async def ask(self, query: str) -> list[Row] | None:
         """Ask the server, over a connection that is opened anew where it was lost.
 
         Args:
@@ -73,14 +74,20 @@ class Reach(Protocol):
             It as the server says it; '' where nobody else works in the database, and for other processes.
         """
 
-    def refused(self) -> bool:
+    async def refused(self) -> bool:
         """Say whether the server takes no new connections."""
 
-    def take_connections(self) -> None:
+    async def take_connections(self) -> None:
         """Take every connection that the server has left, and keep them."""
 
+    async def do(self, work: Callable[[], object]) -> None:
+        """Do something that blocks, with processes or files; others go on meanwhile."""
 
-def carry_out(reach: Reach, kind: str, argument: str, pids: Collection[int]) -> None:
+    async def sleep(self, seconds: float) -> None:
+        """Let some time pass."""
+
+
+async def carry_out(reach: Reach, kind: str, argument: str, pids: Collection[int]) -> None:
     """Carry out a fault, and return when it has had its effect: for a crash, when the server has recovered.
 
     Args:
@@ -93,27 +100,27 @@ def carry_out(reach: Reach, kind: str, argument: str, pids: Collection[int]) -> 
         NotDelivered: it could not be done.
         ServerError: the server did not start again.
     """
-    ACTIONS[kind](reach, argument, pids)
+    await ACTIONS[kind](reach, argument, pids)
 
 
-def _cancel(reach: Reach, _: str, pids: Collection[int]) -> None:
+async def _cancel(reach: Reach, _: str, pids: Collection[int]) -> None:
     for pid in pids:
-        _signal(reach, f"pg_cancel_backend({pid})", pid)
+        await _signal(reach, f"pg_cancel_backend({pid})", pid)
 
 
-def _terminate(reach: Reach, _: str, pids: Collection[int]) -> None:
+async def _terminate(reach: Reach, _: str, pids: Collection[int]) -> None:
     for pid in pids:
-        _signal(reach, f"pg_terminate_backend({pid}, {_ENDED_WITHIN})", pid)
+        await _signal(reach, f"pg_terminate_backend({pid}, {_ENDED_WITHIN})", pid)
 
 
-def _signal(reach: Reach, call: str, pid: int) -> None:
+async def _signal(reach: Reach, call: str, pid: int) -> None:
     ours = _ours(reach, _OURS, pid)
-    rows = reach.ask(f"SELECT pg_catalog.{call} {ours}")
+    rows = await reach.ask(f"SELECT pg_catalog.{call} {ours}")
     if rows is None:
         raise TargetGone("the server does not answer")
     if rows and rows[0][0] == "t":
         return
-    if reach.ask(f"SELECT {ours}"):
+    if await reach.ask(f"SELECT {ours}"):
         raise NotDelivered(f"backend {pid} did not end within {_ENDED_WITHIN // 1000} s")
     raise TargetGone(f"the server has no backend {pid} any more")
 
@@ -129,29 +136,29 @@ def _power(reach: Reach) -> PrivateServer:
     return reach.power
 
 
-def _crash(reach: Reach, _: str, __: Collection[int]) -> None:
+async def _crash(reach: Reach, _: str, __: Collection[int]) -> None:
     power = _power(reach)
-    power.crash()
-    start(reach, power)
+    await reach.do(power.crash)
+    await start(reach, power)
 
 
-def _restart(reach: Reach, _: str, __: Collection[int]) -> None:
+async def _restart(reach: Reach, _: str, __: Collection[int]) -> None:
     power = _power(reach)
-    power.stop("fast")
-    start(reach, power)
+    await reach.do(lambda: power.stop("fast"))
+    await start(reach, power)
 
 
-def _stop(reach: Reach, argument: str, _: Collection[int]) -> None:
+async def _stop(reach: Reach, argument: str, _: Collection[int]) -> None:
     power = _power(reach)
     if argument == "smart":
-        reach.ask("SELECT 1")  # whoever is to strike later has a connection then
-        power.stop("smart", limit=0)
-        _await(reach.refused, "the server refuses new connections")
+        await reach.ask("SELECT 1")  # whoever is to strike later has a connection then
+        await reach.do(lambda: power.stop("smart", limit=0))
+        await _await(reach, reach.refused, "the server refuses new connections")
     else:
-        power.stop("fast" if argument == "fast" else "immediate")
+        await reach.do(lambda: power.stop("fast" if argument == "fast" else "immediate"))
 
 
-def start(reach: Reach, power: PrivateServer) -> None:
+async def start(reach: Reach, power: PrivateServer) -> None:
     """Start a server that is down, and wait until its checkpointer shows, by which a recovery is known.
 
     Args:
@@ -161,39 +168,47 @@ def start(reach: Reach, power: PrivateServer) -> None:
     Raises:
         ServerError: it does not start.
     """
-    power.start()
+    await reach.do(power.start)
+
     # the server is ready a moment before
-    _await(lambda: bool(checkpointer_start(reach)), "the server shows its checkpointer")
+    async def shows() -> bool:
+        return bool(await checkpointer_start(reach))
+
+    await _await(reach, shows, "the server shows its checkpointer")
 
 
-def _kill(reach: Reach, _: str, pids: Collection[int]) -> None:
+async def _kill(reach: Reach, _: str, pids: Collection[int]) -> None:
     """Kill processes, and wait until the server has recovered.
 
     What proves it is another checkpointer: pg_postmaster_start_time() stays as it was.
     """
-    before = checkpointer_start(reach)
-    if not before and reach.ask("") is None:
+    before = await checkpointer_start(reach)
+    if not before and await reach.ask("") is None:
         raise TargetGone("the server does not answer")
     if not before and reach.power is not None:
-        process(reach, "checkpointer")
-        before = checkpointer_start(reach)
+        await process(reach, "checkpointer")
+        before = await checkpointer_start(reach)
     if not before:
         raise NotDelivered(
             "the server does not say when its checkpointer was started: it takes a superuser to see that"
         )
     for pid in pids:
-        _kill_one(reach, pid)
-    _await(lambda: (checkpointer_start(reach) or before) != before, "the server has recovered")
+        await _kill_one(reach, pid)
+
+    async def recovered() -> bool:
+        return (await checkpointer_start(reach) or before) != before
+
+    await _await(reach, recovered, "the server has recovered")
 
 
-def _kill_one(reach: Reach, pid: int) -> None:
+async def _kill_one(reach: Reach, pid: int) -> None:
     if reach.power is not None:
         _kill_child(reach.power, pid)
         return
     # on another machine, or in a container, the number is another process's here: let the server's machine do it
     # no row: the program reads none, and one that it left in the pipe would be an error
-    if reach.ask(f"SELECT {_ours(reach, _OURS_TO_KILL, pid)}"):
-        reach.ask(f"COPY (SELECT WHERE false) TO PROGRAM 'kill -9 {pid}'")
+    if await reach.ask(f"SELECT {_ours(reach, _OURS_TO_KILL, pid)}"):
+        await reach.ask(f"COPY (SELECT WHERE false) TO PROGRAM 'kill -9 {pid}'")
         return
     raise TargetGone(f"the server has no process {pid} any more")
 
@@ -207,7 +222,7 @@ def _kill_child(power: PrivateServer, pid: int) -> None:
     raise TargetGone(f"the server has no process {pid} any more")
 
 
-def checkpointer_start(reach: Reach) -> str:
+async def checkpointer_start(reach: Reach) -> str:
     """Tell when the checkpointer was started: another one proves that the server has recovered from a crash.
 
     Args:
@@ -216,11 +231,11 @@ def checkpointer_start(reach: Reach) -> str:
     Returns:
         The time as the server writes it; '' where it does not answer, or does not say.
     """
-    rows = reach.ask("SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer'")
+    rows = await reach.ask("SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer'")
     return str(rows[0][0] or "") if rows else ""
 
 
-def process(reach: Reach, name: str) -> int:
+async def process(reach: Reach, name: str) -> int:
     """Find a process of the server.
 
     Args:
@@ -235,15 +250,20 @@ def process(reach: Reach, name: str) -> int:
     """
     kind = PROCESSES[name]
     until = time.monotonic() + _STARTED_WITHIN
-    while not (rows := reach.ask(f"SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = '{kind}'")):
+    while not (rows := await reach.ask(f"SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = '{kind}'")):
         # a server that was just started takes connections a moment before all of them show
-        if rows is None or reach.power is None or time.monotonic() > until or reach.ask(_NO_AUTOVACUUM.format(kind)):
+        if (
+            rows is None
+            or reach.power is None
+            or time.monotonic() > until
+            or await reach.ask(_NO_AUTOVACUUM.format(kind))
+        ):
             raise TargetGone(f"the server has no {kind}")
-        time.sleep(_LOOK)  # polled: processes start without a word
+        await reach.sleep(_LOOK)  # polled: processes start without a word
     return int(str(rows[0][0]))
 
 
-def fill(reach: Reach, what: str) -> None:
+async def fill(reach: Reach, what: str) -> None:
     """Fill a disk, or take all connections.
 
     Args:
@@ -254,18 +274,18 @@ def fill(reach: Reach, what: str) -> None:
         NotDelivered: the server is not ours.
     """
     if what == "connections":
-        reach.take_connections()
+        await reach.take_connections()
         return
     if reach.power is None:
         raise NotDelivered("this server was not started by pgchaos, which gave it no disk to fill")
-    reach.power.fill(DISKS[what][0])
+    await reach.do(partial(reach.power.fill, DISKS[what][0]))
 
 
-def _fill(reach: Reach, argument: str, _: Collection[int]) -> None:
-    fill(reach, argument)
+async def _fill(reach: Reach, argument: str, _: Collection[int]) -> None:
+    await fill(reach, argument)
 
 
-ACTIONS: Mapping[str, Callable[[Reach, str, Collection[int]], None]] = {
+ACTIONS: Mapping[str, Callable[[Reach, str, Collection[int]], Awaitable[None]]] = {
     "cancel": _cancel,
     "terminate": _terminate,
     "kill": _kill,
@@ -277,9 +297,9 @@ ACTIONS: Mapping[str, Callable[[Reach, str, Collection[int]], None]] = {
 """How each kind of fault_kinds.FORMS that runs is carried out: with its argument, and the backends that it strikes."""
 
 
-def _await(state: Callable[[], bool], what: str) -> None:
+async def _await(reach: Reach, state: Callable[[], Awaitable[bool]], what: str) -> None:
     until = time.monotonic() + _RECOVERED_WITHIN
-    while not state():
+    while not await state():
         if time.monotonic() > until:
             raise ServerError(f"not within {_RECOVERED_WITHIN:g} s: {what}")
-        time.sleep(_LOOK)  # polled: of processes that come and go nobody tells
+        await reach.sleep(_LOOK)  # polled: of processes that come and go nobody tells

@@ -7,14 +7,13 @@ as long as we like: what is killed then has committed, and nobody was told.
 
 from __future__ import annotations
 
-import time
-
 from pgchaos.engine.faults.actions import NotDelivered
 from pgchaos.engine.faults.commit_probe import CommitProbe
 from pgchaos.engine.faults.fault_connection import FaultConnection
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.waits import sleep
 from pgchaos.language.section_items import Statement
 from pgchaos.language.transaction_statements import closes_block
+from pgchaos.stop import Stop
 
 _NOBODY = "pgchaos_nobody"
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE"})
@@ -51,7 +50,7 @@ class CommitHold:
         self._probe = CommitProbe(hand, stop)
         self._taken = False
 
-    def take(self) -> bool:
+    async def take(self) -> bool:
         """Have all commits of the server wait from now on, until `give`.
 
         Returns:
@@ -60,31 +59,30 @@ class CommitHold:
         Raises:
             NotDelivered: the server refuses it.
         """
-        rows = self._hand.ask("SHOW max_wal_senders")
+        rows = await self._hand.ask("SHOW max_wal_senders")
         if not rows or rows[0][0] == "0":
             return False
-        while not self._hand.holding.acquire(timeout=_LOOK * 10):
-            if self._stop.is_set():
-                return False
+        if not await self._hand.holding.acquire(self._stop):
+            return False
         self._taken = True
         try:
-            self._hold()
+            await self._hold()
         except BaseException:
-            self.give()
+            await self.give()
             raise
         return True
 
-    def _hold(self) -> None:
-        self._hand.ask(f"ALTER SYSTEM SET synchronous_standby_names = '{_NOBODY}'")
+    async def _hold(self) -> None:
+        await self._hand.ask(f"ALTER SYSTEM SET synchronous_standby_names = '{_NOBODY}'")
         self._hand.named = True
-        self._hand.ask(_RELOAD)
+        await self._hand.ask(_RELOAD)
         # the checkpointer makes it known to all: see one of our own commits wait for it
-        while not self._stop.is_set() and not self._probe.waits():
+        while not self._stop.is_set() and not await self._probe.waits():
             pass
         # whoever starts the server again shall not find it
-        self._hand.ask(_RESET)
+        await self._hand.ask(_RESET)
 
-    def holds(self, pid: int, looks: int) -> bool:
+    async def holds(self, pid: int, looks: int) -> bool:
         """Say whether a backend's statement stands where it can be struck.
 
         Args:
@@ -94,7 +92,7 @@ class CommitHold:
         Returns:
             True where it waits in the end of its commit, or in two looks for a lock or a sleep before that.
         """
-        rows = self._hand.ask(
+        rows = await self._hand.ask(
             "SELECT wait_event, wait_event_type IN ('Lock', 'Timeout') FROM pg_catalog.pg_stat_activity"
             f" WHERE pid = {pid} AND state = 'active'"
         )
@@ -105,27 +103,27 @@ class CommitHold:
     def _comes_back(self) -> bool:
         return not self._stop.is_set() and self._hand.power is not None and self._hand.power.running
 
-    def give(self) -> None:
+    async def give(self) -> None:
         """Let all commits go that still wait."""
         if not self._taken:
             return
         self._taken = False
         try:
-            while not self._gone() and self._comes_back():
-                time.sleep(_LOOK)  # polled: the server tells nobody that it is back
-            self._probe.end()
+            while not await self._gone() and self._comes_back():
+                await sleep(_LOOK)  # polled: the server tells nobody that it is back
+            await self._probe.end()
         finally:
             self._hand.holding.release()
 
-    def _gone(self) -> bool:
+    async def _gone(self) -> bool:
         try:
-            return let_go(self._hand)
+            return await let_go(self._hand)
         except NotDelivered:
             # the server refuses it, and would again
             return True
 
 
-def let_go(hand: FaultConnection) -> bool:
+async def let_go(hand: FaultConnection) -> bool:
     """Have commits wait for nobody, where one may have named a standby; doing so again does nothing.
 
     Args:
@@ -140,9 +138,9 @@ def let_go(hand: FaultConnection) -> bool:
     if hand.named:
         try:
             # also where it was taken back already: that may have met a server that was down
-            taken_back = hand.ask(_RESET)
+            taken_back = await hand.ask(_RESET)
         finally:
             # also where that is refused: nobody shall wait for what is not in the settings any more
-            known = hand.ask(_RELOAD)
+            known = await hand.ask(_RELOAD)
         hand.named = taken_back is None or known is None
     return not hand.named

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-import threading
 import time
+from collections.abc import Callable
 
+from pgchaos.engine.blocking import in_thread
 from pgchaos.engine.connect import TOO_MANY_CONNECTIONS, recovers
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.faults.actions import NotDelivered, Row
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.waits import Mutex, sleep
 from pgchaos.server import PrivateServer
+from pgchaos.stop import Stop
 
 _PATIENCE = 30.0
 """Seconds for one answer: pg_terminate_backend alone may take ten of them."""
@@ -25,7 +27,7 @@ _LOOK = 0.002
 
 
 class FaultConnection:
-    """Asks the server, in whichever thread a fault is carried out. Safe to use from several.
+    """Asks the server, for whichever fault is carried out.
 
     Args:
         door: to the scenario's database.
@@ -41,10 +43,10 @@ class FaultConnection:
 
     def __init__(self, door: ConnectionFactory, calm: Stop, pids: set[int]) -> None:
         self._door, self.calm, self._pids = door, calm, pids
-        self._lock = threading.RLock()
+        self._one = Mutex()
         self._link: Connection | None = None
         self._taken: list[Connection] = []
-        self.holding = threading.Lock()
+        self.holding = Mutex()
         self.until = math.inf
         self.named = False
 
@@ -58,68 +60,79 @@ class FaultConnection:
         """Whether all connections are taken."""
         return bool(self._taken)
 
-    def ask(self, query: str) -> list[Row] | None:
+    async def ask(self, query: str) -> list[Row] | None:
         """See `carrying.Reach`."""
-        with self._lock:
-            try:
-                link = self._open()
-            except ConnectionLost:
-                return None
-            now = time.monotonic()
-            answer = link.ask(query, deadline=min(now + _PATIENCE, max(now + _LEAST, self.until)))
-            if link.silent:
-                self._door.note_silence()
-            if answer.error is None:
-                return [row for result in answer.results for row in result.rows()]
-            if answer.error.lost or not link.alive:
-                return None
-            if answer.interrupted:
-                raise NotDelivered("it had not had its effect when the time of the sessions was over")
-            raise NotDelivered(f"{answer.error.message} ({answer.error.sqlstate})")
+        async with self._one:
+            return await self._ask(query)
+
+    async def _ask(self, query: str) -> list[Row] | None:
+        try:
+            link = await self._open()
+        except ConnectionLost:
+            return None
+        now = time.monotonic()
+        answer = await link.execute(query, deadline=min(now + _PATIENCE, max(now + _LEAST, self.until)))
+        if link.silent:
+            self._door.note_silence()
+        if answer.error is None:
+            return [row for result in answer.results for row in result.rows()]
+        if answer.error.lost or not link.alive:
+            return None
+        if answer.interrupted:
+            raise NotDelivered("it had not had its effect when the time of the sessions was over")
+        raise NotDelivered(f"{answer.error.message} ({answer.error.sqlstate})")
 
     def began(self, pid: int) -> str:
         """See `carrying.Reach`."""
         return self._door.began.get(pid, "")
 
-    def _open(self) -> Connection:
+    async def do(self, work: Callable[[], object]) -> None:
+        """See `carrying.Reach`."""
+        await in_thread(work, "fault")
+
+    async def sleep(self, seconds: float) -> None:
+        """See `carrying.Reach`."""
+        await sleep(seconds)
+
+    async def _open(self) -> Connection:
         if self._link is None or not self._link.alive:
-            self._shut()
-            self._link = self.another(self.calm)
+            await self._shut()
+            self._link = await self.another()
         return self._link
 
-    def another(self, stop: Stop) -> Connection:
+    async def another(self) -> Connection:
         """Open a connection of its own; whoever asks for it ends it.
-
-        Args:
-            stop: whoever waits on it is woken by this.
 
         Raises:
             ConnectionLost: the server refused.
         """
-        link = self._door.open("fault", stop)
+        link = await self._door.open("fault", self.calm)
         self._pids.add(link.pid)
         return link
 
-    def _shut(self) -> None:
+    async def _shut(self) -> None:
         if self._link is not None:
-            self._link.close()
-            self._link = None
+            link, self._link = self._link, None
+            await link.end()
 
-    def refused(self) -> bool:
+    async def refused(self) -> bool:
         """See `carrying.Reach`."""
         try:
-            self._door.open("fault", self.calm).close()
+            link = await self._door.open("fault", self.calm)
         except ConnectionLost as refused:
             return recovers(refused.error)
+        await link.end()
         return False
 
-    def take_connections(self) -> None:
+    async def take_connections(self) -> None:
         """See `carrying.Reach`. The own one is kept beside: what comes later needs it."""
-        with self._lock:
-            self.ask("")
+        async with self._one:
+            await self._ask("")
             while len(self._taken) < _MOST:
                 try:
-                    link = Connection(self._door.sandbox.conninfo, self.calm, connect_timeout=self._door.connect_limit)
+                    link = await Connection.open(
+                        self._door.sandbox.conninfo, self.calm, seconds=self._door.connect_limit
+                    )
                 except ConnectionLost as refused:
                     if refused.error.sqlstate != TOO_MANY_CONNECTIONS:
                         raise NotDelivered(refused.error.message) from None
@@ -127,25 +140,24 @@ class FaultConnection:
                 self._taken.append(link)
                 self._pids.add(link.pid)
 
-    def give_connections(self) -> None:
+    async def give_connections(self) -> None:
         """Give back what was taken, and wait until the server has it."""
-        with self._lock:
+        async with self._one:
             taken, self._taken = self._taken, []
             for link in taken:
-                link.close()
+                await link.end()
             pids = ",".join(str(link.pid) for link in taken)
             query = f"SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{pids}}}')"
             with contextlib.suppress(NotDelivered):
                 until = time.monotonic() + _GONE_WITHIN
-                while taken and (rows := self.ask(query)) and rows[0][0] != "0" and not self.calm.is_set():
+                while taken and (rows := await self._ask(query)) and rows[0][0] != "0" and not self.calm.is_set():
                     if time.monotonic() > until:
                         return
-                    time.sleep(_LOOK)  # polled: backends end without a word
+                    await sleep(_LOOK)  # polled: backends end without a word
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End all connections."""
-        with self._lock:
-            for link in self._taken:
-                link.close()
-            self._taken = []
-            self._shut()
+        taken, self._taken = self._taken, []
+        for link in taken:
+            await link.end()
+        await self._shut()

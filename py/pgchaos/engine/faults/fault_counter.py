@@ -1,8 +1,7 @@
-"""Counts the faults of a run: how often the line of each was come to, and whether it struck. Pure, but for its lock."""
+"""Counts the faults of a run: how often the line of each was come to, and whether it struck. Pure."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterable, Mapping
 
 from pgchaos.language.fault_kinds import describe, form_of
@@ -59,7 +58,7 @@ def _reasons(told: Iterable[str]) -> str:
 
 
 class FaultCounter:
-    """Counts; safe to use from several threads.
+    """Counts.
 
     Args:
         scenario: whose faults.
@@ -74,7 +73,6 @@ class FaultCounter:
             for item in session.items
             if isinstance(item, Fault) and in_force(item, values)
         ]
-        self._lock = threading.Lock()
         self._reached: dict[tuple[object, ...], int] = {}
         self._struck: set[Fault] = set()
         self._passed_by: dict[str, list[str]] = {}
@@ -91,16 +89,14 @@ class FaultCounter:
             connection counts for itself where it cancels or terminates itself, else all of the run count together.
         """
         key = _key(fault, actor)
-        with self._lock:
-            count = self._reached[key] = self._reached.get(key, 0) + 1
+        count = self._reached[key] = self._reached.get(key, 0) + 1
         if fault.anywhere:
             return str(count) == self._values.get(fault.choice)
         return fault.nth == 0 or count == (fault.nth or 1)
 
     def not_reached(self, fault: Fault, actor: Actor) -> None:
         """Take the last count back: the connection was lost before the statement could be sent."""
-        with self._lock:
-            self._reached[_key(fault, actor)] -= 1
+        self._reached[_key(fault, actor)] -= 1
 
     def struck(self, fault: Fault) -> None:
         """Note that a fault struck."""
@@ -117,8 +113,7 @@ class FaultCounter:
             fault: of any step.
             why: not.
         """
-        with self._lock:
-            self._passed_by.setdefault(fault.choice, []).append(why)
+        self._passed_by.setdefault(fault.choice, []).append(why)
 
     # at the end
 

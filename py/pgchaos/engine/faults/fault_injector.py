@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
@@ -17,11 +16,12 @@ from pgchaos.engine.faults.fault_counter import FaultCounter
 from pgchaos.engine.faults.outage import Outage
 from pgchaos.engine.faults.targets import Targets
 from pgchaos.engine.faults.timing import Timing
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.waits import Mutex
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
 from pgchaos.schedule.wait_rules import Actor
 from pgchaos.server import ServerError
+from pgchaos.stop import Stop
 
 
 class FaultInjector:
@@ -61,9 +61,9 @@ class FaultInjector:
         self.outage = Outage(self.hand, stop, calm)
         self._stage = stage
         self._timing = Timing(self.hand, self.targets, stage, stop)
-        self._one = threading.RLock()
+        self._one = Mutex()
 
-    def strike(
+    async def strike(
         self, fault: Fault, actor: Actor, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
     ) -> float:
         """Wait until it is time for a fault, carry it out, and wait until it has had its effect.
@@ -83,14 +83,14 @@ class FaultInjector:
         """
         with self._stage.striking():
             if hold is not None and over is not None:
-                self._timing.await_commit(hold, actor, over)
-            self._timing.await_time(fault, actor, over if hold is None else None)
-            with self._one:
-                pids, now = self.targets.pids(fault, actor), clock.now()
-                self.carry_out(fault, pids)
+                await self._timing.await_commit(hold, actor, over)
+            await self._timing.await_time(fault, actor, over if hold is None else None)
+            async with self._one:
+                pids, now = await self.targets.pids(fault, actor), clock.now()
+                await self._carry_out(fault, pids)
         return now
 
-    def carry_out(self, fault: Fault, pids: Collection[int]) -> None:
+    async def carry_out(self, fault: Fault, pids: Collection[int]) -> None:
         """Carry out a fault here and now.
 
         Args:
@@ -100,15 +100,19 @@ class FaultInjector:
         Raises:
             NotDelivered: it could not be delivered.
         """
+        async with self._one:
+            await self._carry_out(fault, pids)
+
+    async def _carry_out(self, fault: Fault, pids: Collection[int]) -> None:
         try:
-            with self._one, self.outage.of(fault):
-                carry_out(self.hand, fault.kind, fault.argument, pids)
+            async with self.outage.of(fault):
+                await carry_out(self.hand, fault.kind, fault.argument, pids)
         except ServerError as error:
             raise NotDelivered(str(error)) from None
         self.tally.struck(fault)
 
     def broke(self, error: BaseException, fault: Fault, actor: Actor) -> None:
-        """Stop the run for an error of ours in the thread of a fault: what it was to strike may wait for it.
+        """Stop the run for an error of ours in the task of a fault: what it was to strike may wait for it.
 
         Args:
             error: that was caught.
@@ -117,7 +121,7 @@ class FaultInjector:
         """
         self._stage.broke(internal_failure(error, fault.place, f"fault of {actor}"))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the connections."""
         with suppress(NotDelivered):  # the run is over, and the server may be too
-            self.hand.close()
+            await self.hand.close()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from pgchaos.engine.faults import actions
 from pgchaos.engine.faults.commits import let_go
 from pgchaos.engine.faults.fault_connection import FaultConnection
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.waits import News, sleep
 from pgchaos.language.fault_kinds import felt_by_server, form_of
 from pgchaos.language.section_items import Fault
 from pgchaos.server import PrivateServer
+from pgchaos.stop import Stop
 
 _LOOK = 0.001
 """Seconds between two looks at a server that shall come up."""
@@ -32,28 +32,23 @@ class Outage:
 
     def __init__(self, hand: FaultConnection, stop: Stop, calm: Stop) -> None:
         self._hand, self._stop, self._calm = hand, stop, calm
-        self._up = threading.Condition()
+        self._up = News()
         self._down = 0
         self._touched = self._stopped = self._filled_disk = self._held_down = False
         self._born = ""
-        stop.call(self._notify)
 
-    def _notify(self) -> None:
-        with self._up:
-            self._up.notify_all()
-
-    def await_server(self) -> bool:
+    async def await_server(self) -> bool:
         """Wait until no fault is being carried out that the server must recover from.
 
         Returns:
             False where the server was stopped, and nobody starts it: there is nothing to be patient for.
         """
-        with self._up:
-            self._up.wait_for(lambda: not self._down or self._stop.is_set())
-            return not self._stopped
+        while self._down and not self._stop.is_set():
+            await self._up.wait(stop=self._stop)
+        return not self._stopped
 
-    @contextmanager
-    def of(self, fault: Fault) -> Iterator[None]:
+    @asynccontextmanager
+    async def of(self, fault: Fault) -> AsyncIterator[None]:
         """Carry a fault out: who lost his connection by it waits for the server, instead of finding out when it is up.
 
         Args:
@@ -61,7 +56,7 @@ class Outage:
         """
         self._touched = self._touched or felt_by_server(fault)
         if fault.kind == "fill" and fault.argument != "connections":
-            self._note_filled(fault)
+            await self._note_filled(fault)
         if not form_of(fault).downtime:
             yield
             return
@@ -72,23 +67,21 @@ class Outage:
         finally:
             self._come_up()
 
-    def _note_filled(self, fault: Fault) -> None:
-        self._filled_disk, self._born = True, actions.checkpointer_start(self._hand)
+    async def _note_filled(self, fault: Fault) -> None:
+        self._filled_disk, self._born = True, await actions.checkpointer_start(self._hand)
         if fault.moment == "during" and fault.argument == "wal" and not self._held_down:
             # until there is room again it may go down and not come up
             self._held_down = True
             self._go_down()
 
     def _go_down(self) -> None:
-        with self._up:
-            self._down += 1
+        self._down += 1
 
     def _come_up(self) -> None:
-        with self._up:
-            self._down -= 1
-            self._up.notify_all()
+        self._down -= 1
+        self._up.tell()
 
-    def restore(self) -> None:
+    async def restore(self) -> None:
         """Undo what faults did to the server that lasts: it runs, and has room on its disks and for connections.
 
         Raises:
@@ -96,23 +89,23 @@ class Outage:
             NotDelivered: it says that something is wrong with it.
         """
         if self._touched:
-            self._bring_back()
+            await self._bring_back()
         until = time.monotonic() + _RECOVERED_WITHIN
-        while not let_go(self._hand) and time.monotonic() < until and not self._calm.wait(_LOOK):
+        while not await let_go(self._hand) and time.monotonic() < until and not await sleep(_LOOK, self._calm):
             pass
 
-    def _bring_back(self) -> None:
-        self.release()
+    async def _bring_back(self) -> None:
+        await self.release()
         power = self._hand.power
         if power is not None:
             if self._stopped and power.running:
                 # of those who still are connected a smart shutdown would wait for ever
-                power.stop("fast")
+                await self._hand.do(lambda: power.stop("fast"))
             if not power.running:
-                actions.start(self._hand, power)
+                await actions.start(self._hand, power)
         self._stopped = self._touched = False
 
-    def release(self, *, crashed: bool = False) -> None:
+    async def release(self, *, crashed: bool = False) -> None:
         """Give back the room that faults took, on disks and for connections, and see that the server runs.
 
         Args:
@@ -122,23 +115,23 @@ class Outage:
             ServerError: it does not start again.
             NotDelivered: it says that something is wrong with it.
         """
-        self._hand.give_connections()
+        await self._hand.give_connections()
         power = self._hand.power
         if power is None or not self._filled_disk:
             return
-        power.empty()
+        await self._hand.do(power.empty)
         self._filled_disk = False
         try:
-            self._await_birth(power, ("", self._born) if crashed else ("",))
+            await self._await_birth(power, ("", self._born) if crashed else ("",))
         finally:
             if self._held_down:
                 self._held_down = False
                 self._come_up()
 
-    def _await_birth(self, power: PrivateServer, before: tuple[str, ...]) -> None:
+    async def _await_birth(self, power: PrivateServer, before: tuple[str, ...]) -> None:
         """Wait for another checkpointer; without room for its WAL the server may have gone down for good."""
         until = time.monotonic() + _RECOVERED_WITHIN
-        while actions.checkpointer_start(self._hand) in before and time.monotonic() < until:
+        while await actions.checkpointer_start(self._hand) in before and time.monotonic() < until:
             if not power.running:
-                power.start()
-            self._calm.wait(_LOOK)
+                await self._hand.do(power.start)
+            await sleep(_LOOK, self._calm)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -14,8 +13,8 @@ from pgchaos.engine.faults.actions import OVER, NotDelivered, TargetGone
 from pgchaos.engine.faults.commits import CommitHold, ends_in_commit
 from pgchaos.engine.faults.fault_counter import failure
 from pgchaos.engine.faults.fault_injector import FaultInjector
+from pgchaos.engine.loop import Task, begin
 from pgchaos.engine.session_connection import SessionConnection
-from pgchaos.engine.worker import Worker
 from pgchaos.language.fault_kinds import describe, strikes_backends, strikes_own_session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Fault, Statement
@@ -50,15 +49,15 @@ class StatementFaults:
         self._due = [fault for fault in faults if faulting.tally.is_due(fault, actor)]
         self._done: list[Fault] = []
         self._missed: list[tuple[Fault, NotDelivered]] = []
-        self._over = threading.Event()
-        self._worker: Worker | None = None
+        self._over = False
+        self._task: Task[None] | None = None
         self._hold: CommitHold | None = None
 
     def told(self) -> str | None:
         """Write for the history what struck; None where nothing did."""
         return ", ".join(map(describe, self._done)) or None
 
-    def before(self, item: Statement) -> None:
+    async def before(self, item: Statement) -> None:
         """Strike before the statement, and have somebody ready who strikes while it runs.
 
         Args:
@@ -68,19 +67,19 @@ class StatementFaults:
             SessionFailed: a fault could not be delivered.
             Halted: the run was stopped.
         """
-        if not self._due or (any(map(_needs_connection, self._due)) and not self._connected()):
+        if not self._due or (any(map(_needs_connection, self._due)) and not await self._connected()):
             return
-        self._strike_each([fault for fault in self._due if fault.moment == "before"])
+        await self._strike_each([fault for fault in self._due if fault.moment == "before"])
         during = [fault for fault in self._due if fault.moment == "during"]
-        self._strike_each([fault for fault in during if fault.kind == "fill"])
+        await self._strike_each([fault for fault in during if fault.kind == "fill"])
         strikers = [fault for fault in during if fault.kind != "fill"]
         if strikers:
-            self._make_ready(strikers, item)
+            await self._make_ready(strikers, item)
 
-    def _connected(self) -> bool:
+    async def _connected(self) -> bool:
         """See that there is a connection to be struck; what is wrong with it the statement itself will tell."""
         try:
-            self._speaker.connect()
+            await self._speaker.connect()
         except ConnectionLost:
             for fault in self._due:
                 self._faulting.tally.not_reached(fault, self._actor)
@@ -88,26 +87,17 @@ class StatementFaults:
             return False
         return True
 
-    def _make_ready(self, strikers: list[Fault], item: Statement) -> None:
+    async def _make_ready(self, strikers: list[Fault], item: Statement) -> None:
         if ends_in_commit(item, self._speaker.in_block) and any(map(self._can_hold, strikers)):
-            self._hold = self._held(next(filter(self._can_hold, strikers)))
-        work = Worker(
-            lambda: self._strike_during(strikers),
-            f"{self._actor} fault",
-            lambda error: self._faulting.broke(error, strikers[0], self._actor),
+            self._hold = await self._held(next(filter(self._can_hold, strikers)))
+        self._task = begin(
+            self._strike_during(strikers), lambda error: self._faulting.broke(error, strikers[0], self._actor)
         )
-        try:
-            work.start()
-        except ServerError as why:
-            if self._hold is not None:
-                self._hold.give()
-            raise SessionFailed(failure(strikers[0], str(why), str(self._actor))) from None
-        self._worker = work
 
-    def _held(self, fault: Fault) -> CommitHold | None:
+    async def _held(self, fault: Fault) -> CommitHold | None:
         hold = CommitHold(self._faulting.hand, self._faulting.stop)
         try:
-            return hold if hold.take() else None
+            return hold if await hold.take() else None
         except NotDelivered as why:
             raise SessionFailed(failure(fault, f"commits cannot be held: {why}", str(self._actor))) from None
 
@@ -115,19 +105,19 @@ class StatementFaults:
         # a backend that waits for a standby takes a cancel for leave to answer
         return self._faulting.hand.power is not None and fault.kind != "cancel" and not fault.when_blocked
 
-    def _strike_during(self, strikers: list[Fault]) -> None:
+    async def _strike_during(self, strikers: list[Fault]) -> None:
         try:
             for fault in strikers:
-                why = self._try(fault, self._over.is_set, self._hold)
+                why = await self._try(fault, lambda: self._over, self._hold)
                 if why is not None:
                     self._missed.append((fault, why))
         except Halted:
             pass
         finally:
             if self._hold is not None:
-                self._hold.give()
+                await self._hold.give()
 
-    def after(self, answer: Answer) -> None:
+    async def after(self, answer: Answer) -> None:
         """Take the answer to the statement, and strike after it.
 
         Args:
@@ -137,7 +127,7 @@ class StatementFaults:
             SessionFailed: a fault could not be delivered.
             Halted: the run was stopped.
         """
-        self.abandon(answer)
+        await self.abandon(answer)
         lost = answer.error is not None and answer.error.lost
         for fault, why in self._missed:
             if lost:
@@ -149,7 +139,7 @@ class StatementFaults:
             for fault in tuple(self._done):
                 if fault.moment == "during" and fault.kind != "fill" and strikes_own_session(fault):
                     self._came_late(fault)
-        self._strike_each([fault for fault in self._due if fault.moment == "after"])
+        await self._strike_each([fault for fault in self._due if fault.moment == "after"])
 
     def _came_late(self, fault: Fault) -> None:
         """Tell that a fault struck when the statement had been answered; of any step, it was this one in vain."""
@@ -160,20 +150,20 @@ class StatementFaults:
             self._faulting.tally.unfelt(fault)
             self._tell(fault, TargetGone(OVER))
 
-    def abandon(self, answer: Answer | None = None) -> None:
+    async def abandon(self, answer: Answer | None = None) -> None:
         """Have nobody strike any more: the statement is over.
 
         Args:
             answer: to it, where one came.
         """
-        self._over.set()
-        if self._worker is not None:
-            self._worker.ends()
-            self._worker = None
+        self._over = True
+        if self._task is not None:
+            await self._task.ends()
+            self._task = None
         if any(fault.kind == "fill" and fault.moment == "during" for fault in self._done):
             # where it does not start, that is told when it is tried at the end again
             with suppress(ServerError, NotDelivered):
-                self._faulting.outage.release(crashed=self._crashed(answer))
+                await self._faulting.outage.release(crashed=self._crashed(answer))
 
     def _crashed(self, answer: Answer | None) -> bool:
         """Say whether the statement took the server down, for want of room for its WAL."""
@@ -181,9 +171,9 @@ class StatementFaults:
         error = answer.error if answer is not None else None
         return wal and error is not None and error.lost and error.sqlstate != ADMIN_SHUTDOWN
 
-    def _strike_each(self, faults: list[Fault]) -> None:
+    async def _strike_each(self, faults: list[Fault]) -> None:
         for fault in faults:
-            why = self._try(fault)
+            why = await self._try(fault)
             if why is not None:
                 self._tell(fault, why)
 
@@ -193,14 +183,14 @@ class StatementFaults:
             raise SessionFailed(failure(fault, str(why), str(self._actor)))
         self._faulting.tally.passed_by(fault, str(why))
 
-    def _try(
+    async def _try(
         self, fault: Fault, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
     ) -> NotDelivered | None:
         """Strike; say why it could not be delivered, or None."""
         act = self._act(f"fault {describe(fault)} {fault.moment}", fault.place)
         act.ended_at = None
         try:
-            act.ended_at = self._faulting.strike(fault, self._actor, over, hold)
+            act.ended_at = await self._faulting.strike(fault, self._actor, over, hold)
         except NotDelivered as why:
             act.statement, act.ended_at = f"{act.statement}: not delivered", clock.now()
             return why

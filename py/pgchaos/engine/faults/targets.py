@@ -77,7 +77,7 @@ class Targets:
         """List the backends of all sessions, whoever is struck."""
         return [pid for one in self._targets.values() if (pid := one.pid) is not None]
 
-    def pids(self, fault: Fault, actor: Actor) -> tuple[int, ...]:
+    async def pids(self, fault: Fault, actor: Actor) -> tuple[int, ...]:
         """Give the processes that a fault strikes.
 
         Args:
@@ -93,5 +93,5 @@ class Targets:
         if not strikes_backends(fault):
             return ()
         if fault.target in PROCESSES:
-            return (actions.process(self._hand, fault.target or ""),)
+            return (await actions.process(self._hand, fault.target or ""),)
         return tuple(self.pid(one) for one in self.of(fault, actor))

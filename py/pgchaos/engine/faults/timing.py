@@ -12,9 +12,10 @@ from pgchaos.engine.faults.actions import OVER, TargetGone
 from pgchaos.engine.faults.commits import CommitHold
 from pgchaos.engine.faults.fault_connection import FaultConnection
 from pgchaos.engine.faults.targets import Targets
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.waits import sleep
 from pgchaos.language.section_items import Fault
 from pgchaos.schedule.wait_rules import Actor
+from pgchaos.stop import Stop
 
 _LOOK = 0.001
 """Seconds between two looks at who shall be struck."""
@@ -39,7 +40,7 @@ class Timing:
     def __init__(self, hand: FaultConnection, targets: Targets, stage: Coordinator, stop: Stop) -> None:
         self._hand, self._targets, self._stage, self._stop = hand, targets, stage, stop
 
-    def await_commit(self, hold: CommitHold, actor: Actor, over: Over) -> None:
+    async def await_commit(self, hold: CommitHold, actor: Actor, over: Over) -> None:
         """Wait until a statement stands in the end of its commit.
 
         Args:
@@ -53,12 +54,12 @@ class Timing:
             Halted: the run was stopped.
         """
         pid, looks = self._targets.pid(actor), 0
-        while not hold.holds(pid, looks):
+        while not await hold.holds(pid, looks):
             self._go_on_waiting(over)
-            self._stop.wait(_LOOK)
+            await sleep(_LOOK, self._stop)
             looks += 1
 
-    def await_time(self, fault: Fault, actor: Actor, over: Over | None) -> None:
+    async def await_time(self, fault: Fault, actor: Actor, over: Over | None) -> None:
         """Wait until it is time for a fault.
 
         Args:
@@ -74,29 +75,29 @@ class Timing:
         """
         if fault.when_blocked or fault.kind == "cancel":
             state = _BLOCKED if fault.when_blocked else _ACTIVE
-            self._await_state(self._targets.of(fault, actor), state, actor, over)
+            await self._await_state(self._targets.of(fault, actor), state, actor, over)
         elif over is not None:
-            self._await_state([actor], _ACTIVE, actor, over)
+            await self._await_state([actor], _ACTIVE, actor, over)
         if fault.after is not None:
-            self._let_pass(fault.after, over)
+            await self._let_pass(fault.after, over)
 
-    def _let_pass(self, seconds: float, over: Over | None) -> None:
+    async def _let_pass(self, seconds: float, over: Over | None) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._go_on_waiting(over)
-            self._stop.wait(min(_LOOK, seconds))
+            await sleep(min(_LOOK, seconds), self._stop)
 
-    def _await_state(self, who: list[Actor], state: str, actor: Actor, over: Over | None) -> None:
+    async def _await_state(self, who: list[Actor], state: str, actor: Actor, over: Over | None) -> None:
         with self._stage.held_up(actor) if over is None else nullcontext():
-            while not self._are(who, state, vainly=over is None):
+            while not await self._are(who, state, vainly=over is None):
                 self._go_on_waiting(over)
-                self._stop.wait(_LOOK)
+                await sleep(_LOOK, self._stop)
 
-    def _are(self, who: list[Actor], state: str, *, vainly: bool) -> bool:
+    async def _are(self, who: list[Actor], state: str, *, vainly: bool) -> bool:
         """Say whether connections are in a state; where that may be waited for in vain, see whether it still can be."""
         asked = clock.now()
         pids = {self._targets.pid(one): one for one in who}
-        active = self._active(self._targets.connected() if vainly else pids)
+        active = await self._active(self._targets.connected() if vainly else pids)
         blocked = {pid: by for pid, by in active.items() if by}
         there = blocked if state == _BLOCKED else active
         for pid in pids.keys() & blocked.keys():
@@ -106,9 +107,9 @@ class Timing:
             self._check_whether_in_vain(lacking, state, blocked, asked)
         return not lacking
 
-    def _active(self, pids: Iterable[int]) -> dict[int, tuple[int, ...]]:
+    async def _active(self, pids: Iterable[int]) -> dict[int, tuple[int, ...]]:
         """Tell which backends are in a statement, and whom each of these waits for."""
-        rows = self._hand.ask(
+        rows = await self._hand.ask(
             "SELECT pid, pg_catalog.array_to_string(pg_catalog.pg_blocking_pids(pid), ',')"
             f" FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{','.join(map(str, pids))}}}') AND state = 'active'"
         )

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from psycopg import pq, sql
 from psycopg.errors import OperationalError
 
-from pgchaos.engine.specs.connection import Connection, Interrupted
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.specs.spec_connection import Interrupted, SpecConnection
 from pgchaos.isolation.blocked import SeenSession
 from pgchaos.isolation.model import decoded
+from pgchaos.stop import Stop
 
 _PATIENCE = 10.0
 """Seconds for one look."""
@@ -43,7 +43,7 @@ class BlockedDetector:
         stop: ends every wait.
     """
 
-    def __init__(self, connection: Connection, stop: Stop) -> None:
+    def __init__(self, connection: SpecConnection, stop: Stop) -> None:
         self._connection, self._stop = connection, stop
         self._poll = select.poll()
         self._poll.register(connection.fileno(), select.POLLIN)
@@ -59,7 +59,7 @@ class BlockedDetector:
         """How many were begun."""
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> SpecConnection:
         """The connection, busy while a look is not over."""
         return self._connection
 
@@ -105,7 +105,7 @@ class BlockedDetector:
         """
         self._pids = ",".join(map(str, pids))
 
-    def begin(self, pids: Iterable[int]) -> Connection:
+    def begin(self, pids: Iterable[int]) -> SpecConnection:
         """Begin to look; the answer is there when the connection is not busy any more.
 
         Args:

@@ -7,20 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pgchaos.engine.connect import TOO_MANY_CONNECTIONS, ConnectionLost
+from pgchaos.engine.loop import alone
 from pgchaos.engine.specs.blocked_detector import BlockedDetector
-from pgchaos.engine.specs.connection import Connection
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.specs.spec_connection import SpecConnection
 from pgchaos.isolation.model import Spec
 from pgchaos.isolation.reuse import sees_others, unchanged_connections
 from pgchaos.server import Server
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import PATIENT, with_settings
+from pgchaos.stop import Stop
 
 _ROOM, _AGAIN = 2.0, 0.01
 """Seconds in which backends end whose connections were closed, and to wait for that each time."""
 
 
-def connected(server: Server, conninfo: str, stop: Stop, seconds: float) -> Connection:
+def connected(server: Server, conninfo: str, stop: Stop, seconds: float) -> SpecConnection:
     """Connect; where the server has no room, what waits for other specs and scenarios makes it.
 
     Args:
@@ -38,7 +39,7 @@ def connected(server: Server, conninfo: str, stop: Stop, seconds: float) -> Conn
     until = time.monotonic() + _ROOM
     while True:
         try:
-            return Connection(conninfo, stop, seconds)
+            return alone(SpecConnection.open(conninfo, stop, seconds=seconds))
         except ConnectionLost as refused:  # noqa: PERF203  # it tries again after the refusal
             if refused.error.sqlstate != TOO_MANY_CONNECTIONS or time.monotonic() > until:
                 raise
@@ -85,10 +86,10 @@ def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDete
         watch.rest()
     except BaseException:
         # a look ends by itself
-        connection.close(cancels=watch.takes_turn)
+        connection.drop(cancels=watch.takes_turn)
         raise
     if not server.watches.put(connection):
-        connection.close()
+        connection.drop()
 
 
 class Kept:
@@ -114,7 +115,7 @@ class Kept:
         """
         return self._shelf is not None and self._fits[number]
 
-    def take(self, number: int) -> Connection | None:
+    def take(self, number: int) -> SpecConnection | None:
         """Take a session that has its name from another spec; None where there is none.
 
         Args:
@@ -122,7 +123,7 @@ class Kept:
         """
         return _taken(self._shelf) if self._shelf is not None and self._fits[number] else None
 
-    def put(self, number: int, connection: Connection) -> bool:
+    def put(self, number: int, connection: SpecConnection) -> bool:
         """Keep a session.
 
         Args:
@@ -137,11 +138,11 @@ class Kept:
         return self._shelf.put(connection)
 
 
-def _taken(shelf: ConnectionCache) -> Connection | None:
+def _taken(shelf: ConnectionCache) -> SpecConnection | None:
     while (connection := shelf.take()) is not None:
-        assert isinstance(connection, Connection), "nothing else lies there"
-        if connection.silent:
+        assert isinstance(connection, SpecConnection), "nothing else lies there"
+        if connection.quiet:
             return connection
         # the server was restarted, or somebody ended it
-        connection.close()
+        connection.drop()
     return None

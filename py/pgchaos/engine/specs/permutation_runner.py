@@ -8,10 +8,10 @@ from psycopg import pq
 from psycopg.errors import OperationalError
 
 from pgchaos.engine.specs.blocked_detector import BlockedDetector
-from pgchaos.engine.specs.connection import Connection, Interrupted
 from pgchaos.engine.specs.poller import Poller
 from pgchaos.engine.specs.session_connections import CONTROL, SessionConnections
 from pgchaos.engine.specs.settings import SpecSettings
+from pgchaos.engine.specs.spec_connection import Interrupted, SpecConnection
 from pgchaos.engine.specs.step_waiter import StepWaiter, TooLong
 from pgchaos.engine.specs.transcript import Transcript
 from pgchaos.isolation import transcript
@@ -211,7 +211,7 @@ class PermutationRunner:
             raise Interrupted(f"step {step.name} {error}{_DEAF}") from None
         return not connection.busy
 
-    def _cancel(self, step: Step, connection: Connection, seconds: float) -> None:
+    def _cancel(self, step: Step, connection: SpecConnection, seconds: float) -> None:
         """End a step that takes too long, and say whom it waited for."""
         names = self._company.names()
         by = [names[pid] for pid in names if pid in self._looks.whom(connection)]
@@ -228,7 +228,7 @@ class PermutationRunner:
             raise Ended(f"step {step.name} timed out after {seconds:.0f} seconds\nactive steps are: {active}")
         self._waiting.news(_AGAIN)
 
-    def _heard(self, session: int, connection: Connection) -> None:
+    def _heard(self, session: int, connection: SpecConnection) -> None:
         """Print the notices that came before the first result: isolationtester prints them as they arrive."""
         while connection.events and isinstance(connection.events[0], str):
             self._hear(session, str(connection.events.popleft()))
@@ -251,7 +251,7 @@ class PermutationRunner:
                 paper.result(event)
         if connection.copied:
             paper.print("".join(connection.copied).removesuffix("\n"))
-        notes = connection.notifications()
+        notes = connection.received()
         names = self._company.names() if notes else {}
         for channel, payload, pid in notes:
             name = self._spec.sessions[step.session].name

@@ -6,8 +6,8 @@ import select
 import time
 from collections.abc import Sequence
 
-from pgchaos.engine.specs.connection import Connection, Interrupted
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.specs.spec_connection import Interrupted, SpecConnection
+from pgchaos.stop import Stop
 
 
 class Poller:
@@ -22,15 +22,15 @@ class Poller:
         self.stop, self._deadline = stop, deadline
         self._poll = select.poll()
         self._poll.register(stop.fileno(), select.POLLIN)
-        self._polled: dict[int, tuple[Connection, int]] = {}
+        self._polled: dict[int, tuple[SpecConnection, int]] = {}
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: SpecConnection) -> None:
         """Have a busy connection polled until its query is over."""
         fd, wants = connection.fileno(), connection.wants
         self._poll.register(fd, wants)
         self._polled[fd] = connection, wants
 
-    def busy(self) -> list[Connection]:
+    def busy(self) -> list[SpecConnection]:
         """List the connections that were added and are not over."""
         return [connection for connection, _ in self._polled.values()]
 
@@ -79,14 +79,14 @@ class Poller:
             self._poll.modify(fd, connection.wants)
             self._polled[fd] = connection, connection.wants
 
-    def drop(self, connection: Connection) -> None:
+    def drop(self, connection: SpecConnection) -> None:
         """Have a connection polled no more."""
         fd = next((fd for fd, (polled, _) in self._polled.items() if polled is connection), None)
         if fd is not None:
             self._poll.unregister(fd)
             del self._polled[fd]
 
-    def until_over(self, connections: Sequence[Connection], seconds: float) -> bool:
+    def until_over(self, connections: Sequence[SpecConnection], seconds: float) -> bool:
         """Wait until connections are over.
 
         Args:

@@ -13,14 +13,13 @@ from pgchaos.engine.connect import ConnectionLost
 from pgchaos.engine.created import KINDS, Ask, Created, Refused, Row, Thing
 from pgchaos.engine.removal import UNPROVEN, how_to_remove, remove
 from pgchaos.engine.specs.blocked_detector import BlockedDetector
-from pgchaos.engine.specs.connection import Connection, Interrupted
 from pgchaos.engine.specs.connection_cache import Kept, connected, watching
 from pgchaos.engine.specs.permutation_runner import PermutationRunner
 from pgchaos.engine.specs.poller import Poller
 from pgchaos.engine.specs.session_connections import SessionConnections
 from pgchaos.engine.specs.settings import SpecSettings, conninfo_of
+from pgchaos.engine.specs.spec_connection import Interrupted, SpecConnection
 from pgchaos.engine.specs.transcript import Transcript
-from pgchaos.engine.stop import Stop
 from pgchaos.isolation.concurrent_specs import names_database, needs, roles
 from pgchaos.isolation.model import Spec
 from pgchaos.server import Server
@@ -28,6 +27,7 @@ from pgchaos.server.database_names import PREFIX
 from pgchaos.server.plain_database import CLEAN, Lent
 from pgchaos.server.pooler import difference, question
 from pgchaos.server.run_records import APPLICATION
+from pgchaos.stop import Stop
 
 _CONNECT = 30.0
 """Seconds to connect in, at most."""
@@ -167,7 +167,7 @@ class _Run:
     def _name(self, session: str) -> str:
         return f"isolation/{self._spec.name}/{session}"
 
-    def _connect(self, session: str) -> Connection:
+    def _connect(self, session: str) -> SpecConnection:
         conninfo = conninfo_of(self._lent.sandbox.conninfo, self._name(session), superuser=self._server.superuser)
         seconds = self._waiting.within(_seconds(self._settings))
         connection = connected(self._server, conninfo, self._calm, seconds)
@@ -213,7 +213,7 @@ class _Run:
         mine.clear()
         self._created = None
 
-    def _is_clean(self, control: Connection | None) -> bool:
+    def _is_clean(self, control: SpecConnection | None) -> bool:
         """Say whether the spec has left nothing in its database: then it serves another one."""
         if control is None:
             return False

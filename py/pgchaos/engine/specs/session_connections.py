@@ -8,9 +8,9 @@ from psycopg import sql
 from psycopg.errors import OperationalError
 
 from pgchaos.engine.created import Created
-from pgchaos.engine.specs.connection import Connection, Interrupted
 from pgchaos.engine.specs.connection_cache import Kept
 from pgchaos.engine.specs.poller import Poller
+from pgchaos.engine.specs.spec_connection import Interrupted, SpecConnection
 from pgchaos.isolation.model import Spec
 from pgchaos.isolation.reuse import calls_need_reset, needs_reset
 
@@ -40,7 +40,7 @@ class SessionConnections:
     def __init__(
         self,
         spec: Spec,
-        connect: Callable[[str], Connection],
+        connect: Callable[[str], SpecConnection],
         name: Callable[[str], str],
         waiting: Poller,
         kept: Kept,
@@ -52,17 +52,17 @@ class SessionConnections:
         """The server did not answer a cancel in time."""
         self.created: Created | None = None
         """Takes what the sessions create, on a server that is not ours."""
-        self._connections: list[Connection | None] = [None] * len(self._names)
+        self._connections: list[SpecConnection | None] = [None] * len(self._names)
         self._changed: set[int] = set()
         self._lasting: dict[str, bool] = {}
 
-    def __getitem__(self, number: int) -> Connection:
+    def __getitem__(self, number: int) -> SpecConnection:
         """Give a connection; `open` has opened it."""
         connection = self._connections[number]
         assert connection is not None, "open() has made it"
         return connection
 
-    def __iter__(self) -> Iterator[Connection]:
+    def __iter__(self) -> Iterator[SpecConnection]:
         """Give those that were opened."""
         return (connection for connection in self._connections if connection is not None)
 
@@ -102,7 +102,7 @@ class SessionConnections:
     def _stands(self, number: int) -> bool:
         connection = self._connections[number]
         if connection is not None and not connection.alive:
-            connection.close()
+            connection.drop()
             connection = self._connections[number] = None
         return connection is not None
 
@@ -117,7 +117,7 @@ class SessionConnections:
                 fetched.append((connection, _NAMED.format(sql.Literal(self._name(self._names[number])))))
         self._ask((connection, query.as_string(None)) for connection, query in fetched)
 
-    def send(self, number: int, query: str) -> Connection:
+    def send(self, number: int, query: str) -> SpecConnection:
         """Send a query of the spec, and have it waited for.
 
         Args:
@@ -149,14 +149,14 @@ class SessionConnections:
         self._ask((one, "ROLLBACK") for one in open_)
         return bool(open_)
 
-    def _ask(self, queries: Iterable[tuple[Connection, str]]) -> None:
+    def _ask(self, queries: Iterable[tuple[SpecConnection, str]]) -> None:
         """Have something done that is not of the spec; who does not obey is closed, and opened anew when needed."""
         asked = []
         for connection, query in queries:
             try:
                 connection.send(query)
             except OperationalError:
-                connection.close()
+                connection.drop()
                 continue
             self._waiting.add(connection)
             asked.append(connection)
@@ -174,19 +174,19 @@ class SessionConnections:
             # also of steps that are over, and were not reported
             connection.events.clear()
 
-    def _end(self, connections: Sequence[Connection]) -> None:
+    def _end(self, connections: Sequence[SpecConnection]) -> None:
         if not self._waiting.until_over(connections, _END):
             for connection in connections:
                 if connection.busy:
                     self.drop(connection)
 
-    def drop(self, connection: Connection) -> None:
+    def drop(self, connection: SpecConnection) -> None:
         """Close a connection, and what runs on it; it is opened anew when needed."""
         self._waiting.drop(connection)
-        answers = connection.close(cancels=not self.silent)
+        answers = connection.drop(cancels=not self.silent)
         self.silent = self.silent or not answers
 
-    def cancel(self, connection: Connection) -> None:
+    def cancel(self, connection: SpecConnection) -> None:
         """Ask the server to cancel what runs on a connection.
 
         Args:
@@ -195,11 +195,11 @@ class SessionConnections:
         Raises:
             Interrupted: the server does not answer that.
         """
-        if self.silent or not connection.cancel():
+        if self.silent or not connection.try_cancel():
             self.silent = True
             raise Interrupted(SILENT)
 
-    def obeys(self, connection: Connection) -> bool:
+    def obeys(self, connection: SpecConnection) -> bool:
         """Cancel what runs on a connection, and say whether it ends.
 
         Args:
@@ -211,7 +211,7 @@ class SessionConnections:
         self.cancel(connection)
         return self._waiting.until_over([connection], _OBEYS)
 
-    def alone(self) -> Connection | None:
+    def alone(self) -> SpecConnection | None:
         """Close the sessions that serve no other spec, and bring the control connection back to the start.
 
         Returns:

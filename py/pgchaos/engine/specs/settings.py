@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pgchaos.engine.stop import Stop
 from pgchaos.server.conninfo import with_settings
+from pgchaos.stop import Stop
 
 STEP_TIMEOUT = 300.0
 """Seconds, isolationtester's own (PostgreSQL 15; 360 in 18)."""

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from pgchaos.engine.specs.blocked_detector import BlockedDetector
-from pgchaos.engine.specs.connection import Connection
 from pgchaos.engine.specs.poller import Poller
+from pgchaos.engine.specs.spec_connection import SpecConnection
 from pgchaos.isolation.blocked import is_blocked_for_good
 
 _SOON, _LATE = 0.0005, 0.005
@@ -50,7 +50,7 @@ class StepWaiter:
 
     def wait(
         self,
-        connection: Connection,
+        connection: SpecConnection,
         step: str,
         *,
         locks: bool,
@@ -109,10 +109,10 @@ class StepWaiter:
         """Say how long to leave a step alone: nobody asks of one that goes as usual, nor more of a busy machine."""
         return min(_LATEST, max(_SOON, _SURE * self._usual.get(step, 0.0), _SURE * self._answered))
 
-    def _busy(self) -> list[Connection]:
+    def _busy(self) -> list[SpecConnection]:
         return [connection for connection in self._waiting.busy() if connection is not self._watch.connection]
 
-    def _blocked(self, connection: Connection, since: float) -> bool:
+    def _blocked(self, connection: SpecConnection, since: float) -> bool:
         seen = self._watch.seen()
         # what came in since the look was sent: results of those who are not blocked any more, notices of the others
         self._waiting.news(0.0)
@@ -122,7 +122,7 @@ class StepWaiter:
             return since > _PREPARED and self._watch.waits_for_prepared(connection.pid)
         return is_blocked_for_good(connection.pid, seen, [other.pid for other in self._busy()]) or since > _TRANSIENT
 
-    def whom(self, connection: Connection) -> set[int]:
+    def whom(self, connection: SpecConnection) -> set[int]:
         """Tell whom what runs on a connection waits for: backends by their pids.
 
         Args:

@@ -1,11 +1,15 @@
-"""A stop that reaches a thread wherever it waits: in select, on a condition, or in a delay."""
+"""A stop that reaches a thread wherever it waits: in a loop of its own, or in a delay."""
 
 from __future__ import annotations
 
 import os
+import select
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+
+_LONGEST = 1_000_000.0
+"""Seconds, about as long as poll can wait."""
 
 
 class Stop:
@@ -15,7 +19,7 @@ class Stop:
     """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._set = False
         self._lock = threading.Lock()
         # no sockets: pytest-socket may forbid them, and would see these as the network
         self._reader, self._writer = os.pipe()
@@ -28,7 +32,7 @@ class Stop:
 
     def is_set(self) -> bool:
         """Say whether it was set."""
-        return self._event.is_set()
+        return self._set
 
     def call(self, callback: Callable[[], None]) -> None:
         """Have something called when it is set.
@@ -37,7 +41,7 @@ class Stop:
             callback: called once, in the thread that sets it; at once where it is set already.
         """
         with self._lock:
-            if not self._event.is_set():
+            if not self._set:
                 self._callbacks.append(callback)
                 return
         callback()
@@ -54,9 +58,9 @@ class Stop:
     def set(self) -> None:
         """Stop all who wait; doing so again does nothing."""
         with self._lock:
-            if self._event.is_set() or self._closed:
+            if self._set or self._closed:
                 return
-            self._event.set()
+            self._set = True
             os.write(self._writer, b"x")
             callbacks = self._callbacks[:]
         with ExitStack() as stack:
@@ -73,7 +77,11 @@ class Stop:
         Returns:
             True where it was set.
         """
-        return self._event.wait(min(seconds, threading.TIMEOUT_MAX))
+        if not self._set and seconds > 0:
+            poll = select.poll()
+            poll.register(self._reader, select.POLLIN)
+            poll.poll(min(seconds, _LONGEST) * 1000)
+        return self._set
 
     def close(self) -> None:
         """Give its descriptors back; nobody may poll it any more."""

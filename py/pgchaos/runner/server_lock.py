@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pgchaos.engine.connection import Connection, ConnectionLost
-from pgchaos.engine.stop import Stop
+from pgchaos.engine.loop import alone
 from pgchaos.server.answering import Answering
 from pgchaos.server.conninfo import PATIENT, with_settings
+from pgchaos.stop import Stop
 
 KEY = "1885823848, 0"
 """Of the advisory lock: `pgch` in ASCII, and nothing."""
@@ -85,7 +86,7 @@ class ServerLock:
         try:
             if self._link is None or not self._link.alive:
                 self._shut()
-                self._link = Connection(self._conninfo, self._stop, connect_timeout=_REACH)
+                self._link = alone(Connection.open(self._conninfo, self._stop, seconds=_REACH))
         except ConnectionLost:
             return True
         self._link.impatient = seconds < math.inf

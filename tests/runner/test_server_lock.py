@@ -9,10 +9,15 @@ from contextlib import ExitStack, closing
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.engine.server_lock import ServerLock
+from pgchaos.runner.server_lock import ServerLock
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.freezing import stop
 from tests.waiting import until
+
+
+@pytest.fixture
+def server(private_server: Server) -> Server:
+    return private_server
 
 
 @pytest.fixture
