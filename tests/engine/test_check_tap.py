@@ -12,6 +12,11 @@ PASS = {
     "a plan": ("SELECT plan(2);\nSELECT pass('a');\nSELECT pass('b');\nSELECT * FROM finish();", ["a", "b"]),
     "a plan without finish": ("SELECT plan(1);\nSELECT pass('a');", ["a"]),
     "no_plan": ("SELECT no_plan();\nSELECT pass('a');\nSELECT * FROM finish();", ["a"]),
+    "words of a plan": (
+        "SELECT pass('the plan (b) will finish (at last)'); /* plan(2) */",
+        ["the plan (b) will finish (at last)"],
+    ),
+    "a plan in a string": ("SELECT 'SELECT plan(' || 1 || ')' \\gexec\nSELECT pass('a');", ["a"]),
     "skip": ("SELECT skip('not here', 2);\nSELECT pass('a');", ["", "", "a"]),
 }
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from pgchaos.language.assertion_functions import pgtap_calls
+from pgchaos.language.assertion_functions import called_functions, pgtap_calls
 from pgchaos.language.sql_tokens import all_statements, function_calls, open_parenthesis, tokenize, top_statements
 
 
@@ -65,6 +65,18 @@ def test_the_functions_that_a_statement_may_call(text: str, names: list[str]) ->
 def test_a_function_called_by_a_schema_is_none_of_pgtap() -> None:
     assert pgtap_calls('SELECT ok(true), mine.is(1, 1), "pass"()') == {"ok", "pass"}
     assert pgtap_calls("SELECT 'ok(true)'") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("SELECT pass('the plan (b) works') /* plan(1) */", {"pass"}),
+        ("SELECT 'SELECT plan(' || 1 || ')'", {"plan"}),
+        ("DO $$ BEGIN PERFORM tap.Plan(1); q := ' select skip(1)'; EXECUTE q; END $$", {"plan", "skip"}),
+    ],
+)
+def test_all_functions_that_a_statement_may_call(text: str, names: set[str]) -> None:
+    assert called_functions(text) == names
 
 
 def test_statements_and_the_sql_in_their_strings() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.not_run import Unheard
 from pgchaos.engine.section import Done, Hear, Section
+from pgchaos.language.assertion_functions import called_functions
 from pgchaos.language.assertions import asserting_functions, function_names, tap_calls
 from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
@@ -20,12 +21,10 @@ from pgchaos.tap.lines import COUNTS
 
 _NO_PLAN = "SELECT no_plan()"
 # runtests() has a plan and an end of its own
-_PLAN = re.compile(r"\b(?:(?:no_)?plan|runtests)\s*\(", re.IGNORECASE)
-_RUNTESTS = re.compile(r"\bruntests\s*\(", re.IGNORECASE)
+_PLANS = frozenset({"plan", "no_plan", "runtests"})
+_FINISHES = frozenset({"finish", "runtests"})
 _OF_PLANS = re.compile("You tried to (?:run a test without a plan|plan twice)!")
 """pgTAP's errors about its plan."""
-_FINISH = re.compile(r"\b(?:finish|runtests)\s*\(", re.IGNORECASE)
-
 
 _BOOLEAN = 16
 """The OID of type boolean (pg_type.dat)."""
@@ -57,7 +56,7 @@ class Check:
         self._tap = TapParser(None if scenario.plain else excuses(scenario))
         self.section = section(self._hear, self._done)
         self.items, self._share, self._result = items, share, result
-        self._plans = self._plain or _says(items, _PLAN)
+        self._plans = self._plain or _calls(items, _PLANS)
         self._unheard = Unheard(scenario)
         # what explains a plan that is not kept
         self._causes = [text for text in (_runs_beside(scenario, items),) if text]
@@ -141,7 +140,7 @@ class Check:
     def _run(self) -> Failure | None:
         failure = None if self._plans else self.section.ask(_NO_PLAN, None, self._share)
         failure = failure or self.section.run(self.items, self._share)
-        if failure is None and not (self._plain or _says(self.items, _FINISH) or self._is_empty()):
+        if failure is None and not (self._plain or _calls(self.items, _FINISHES) or self._is_empty()):
             failure = self.section.ask("SELECT * FROM finish()", self.items[-1].place, self._share)
         return failure
 
@@ -153,12 +152,12 @@ class Check:
 def _runs_beside(scenario: Scenario, items: list[Item]) -> str:
     """Say what is wrong where something else asserts, or plans, beside runtests(); '' where nothing does."""
     said = [item for item in items if isinstance(item, Statement)]
-    runs = [item for item in said if _RUNTESTS.search(item.text)]
+    runs = [item for item in said if "runtests" in called_functions(item.text)]
     if not runs:
         return ""
     asserting, names = asserting_functions(scenario), function_names(scenario)
     beside = (item for item in said if item is not runs[0])
-    if not any(_PLAN.search(item.text) or tap_calls(item, asserting, names) for item in beside):
+    if not any(_calls([item], _PLANS) or tap_calls(item, asserting, names) for item in beside):
         return ""
     return (
         f"{runs[0].place}: runtests() has a plan and an end of its own: nothing else may assert, or plan, beside it;"
@@ -166,8 +165,8 @@ def _runs_beside(scenario: Scenario, items: list[Item]) -> str:
     )
 
 
-def _says(items: list[Item], what: re.Pattern[str]) -> bool:
-    return any(isinstance(item, Statement) and what.search(item.text) for item in items)
+def _calls(items: Sequence[Item], functions: frozenset[str]) -> bool:
+    return any(isinstance(item, Statement) and functions & called_functions(item.text) for item in items)
 
 
 def _is_a_condition(statement: Statement, answer: Answer) -> bool:

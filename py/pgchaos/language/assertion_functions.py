@@ -79,6 +79,26 @@ def _made_function(statement: SqlStatement) -> str:
 
 
 @lru_cache(maxsize=1024)
+def called_functions(text: str) -> frozenset[str]:
+    r"""Find all functions that a statement may call, also in strings with a SELECT, which EXECUTE or \gexec may run.
+
+    Args:
+        text: of the statement.
+
+    Returns:
+        Their names in lower case, without schema.
+    """
+    found: set[str] = set()
+    waiting = [statement.tokens for statement in all_statements(text)]
+    while waiting:
+        tokens = waiting.pop()
+        found.update(call.name.lower() for call in function_calls(tokens))
+        strings = (token.text for token in tokens if token.kind == "string")
+        waiting += [tuple(tokenize(string)) for string in strings if string.lstrip()[:6].lower() == "select"]
+    return frozenset(found)
+
+
+@lru_cache(maxsize=1024)
 def pgtap_calls(text: str) -> frozenset[str]:
     """Find the functions of pgTAP that a statement calls outside its strings.
 

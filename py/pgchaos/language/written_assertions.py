@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Literal, TypeAlias
 
-from pgchaos.language.assertion_functions import command_arguments, own_functions
+from pgchaos.language.assertion_functions import called_functions, command_arguments, own_functions
 from pgchaos.language.assertions import (
     Call,
     FunctionNames,
@@ -54,8 +54,7 @@ _CONDITIONAL = ("if", "case", "when", "exception", "loop", "while", "coalesce")
 _WORD = re.compile(r"\w+")
 _CALLS_BY_PATTERN = frozenset({"runtests", "do_tap", "findfuncs"})
 """Functions of pgTAP that call functions, or find them, by a pattern."""
-_TODO = re.compile(r"\btodo(?:_start)?\s*\(", re.IGNORECASE)
-_SKIP = re.compile(r"\bskip\s*\(", re.IGNORECASE)
+_TODO = frozenset({"todo", "todo_start"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,8 @@ def excuses(scenario: Scenario) -> Excuses:
     """Say which calls in the checks and functions of a file excuse an assertion."""
     texts = [item.text for item in scenario.statements() if item.verb == "CREATE"]
     texts += [item.text for section in scenario.checks for item in section.items if isinstance(item, Statement)]
-    return Excuses(any(map(_TODO.search, texts)), any(map(_SKIP.search, texts)))
+    called = frozenset().union(*map(called_functions, texts))
+    return Excuses(not _TODO.isdisjoint(called), "skip" in called)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
             elif isinstance(item, Statement):
                 if id(section) in checks:
                     needed = bool(tap_calls(item, asserting, names))
-                    if needed or _SKIP.search(item.text):
+                    if needed or "skip" in called_functions(item.text):
                         found.append(Written("tap", item.place, branch=branch, needed=needed))
                     # what it includes may be a library, of which not all is used
                     if item.place.path == scenario.shown and not unused.isdisjoint(defined_names(item)):
