@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.server import ServerError, ServerSettings, open_server, probe
+from pgchaos.server import ServerError, ServerSettings, open_server, server_inspection
 from pgchaos.server.settings import Conninfo
 from tests.conftest import ForeignServer
 
@@ -70,7 +70,7 @@ def test_in_place_a_service_must_name_the_database(services: Path) -> None:
 
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_a_server_that_takes_connections_and_never_answers(hosts: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "_ANSWERS_WITHIN", 4)
+    monkeypatch.setattr(server_inspection, "ANSWERS_WITHIN", 4)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         began = time.monotonic()
