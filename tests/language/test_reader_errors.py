@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pgchaos.language.problems import ScenarioError
-from pgchaos.language.reader import is_scenario, read
+from pgchaos.language.reader import is_scenario, read, tags_in
 
 
 def cases() -> Iterator[tuple[str, str, list[str]]]:
@@ -91,3 +91,8 @@ def test_tags_of_the_ini_file_are_allowed(tmp_path: Path) -> None:
     assert read(path, extra_tags=["nightly"]).tags == {"nightly", "smoke"}
     with pytest.raises(ScenarioError, match="unknown tag `nightly`"):
         read(path)
+
+
+def test_the_tags_of_a_file_with_mistakes_are_known() -> None:
+    text = "-- chaos:tags slow, smoke\n -- chaos:tags nightly\n--chaos:tags recovery\n-- chaos:sesion a\nSELECT 1;\n"
+    assert tags_in(text) == {"slow", "smoke", "nightly", "recovery"}

@@ -80,6 +80,17 @@ def is_scenario(text: str) -> bool:
     return any(type(lexeme) is Comment and find_directive(lexeme.text) for lexeme in scan(text, ""))
 
 
+def tags_in(text: str) -> set[str]:
+    """The words of a file's `tags`, also where it has mistakes.
+
+    Args:
+        text: of the file.
+    """
+    found = (find_directive(match[0].rstrip()) for match in _COMMENT.finditer(text))
+    lines = (one.text for one in found if one is not None and one.word == "tags")
+    return {word for line in lines for word in line.replace(",", " ").split()}
+
+
 def variants(scenario: Scenario) -> tuple[dict[str, str], ...]:
     """List the items that the matrices of a scenario make.
 

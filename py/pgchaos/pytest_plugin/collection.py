@@ -17,7 +17,7 @@ import pytest
 
 from pgchaos.language.plain_files import prints_tap
 from pgchaos.language.problems import ScenarioError
-from pgchaos.language.reader import is_scenario
+from pgchaos.language.reader import is_scenario, tags_in
 from pgchaos.pytest_plugin.collected import Facts
 from pgchaos.pytest_plugin.collection_cache import kept_in
 from pgchaos.pytest_plugin.items import NOTE, ScenarioItem, broken_call, scenario_call
@@ -31,7 +31,6 @@ from pgchaos.safe_output import one_line, printable
 _SQL = frozenset({".sql", ".pg", ".pgsql", ".psql"})
 """What files of SQL are called: one that is named is run, whatever it says."""
 _BEGINS_SQL = re.compile(r"^\s*(?:SELECT|BEGIN|VALUES|CREATE|SET|COPY|\\[a-z]+)\b", re.IGNORECASE | re.MULTILINE)
-_TAGS = re.compile(r"^\s*-- chaos:tags\s+(.*)$", re.MULTILINE)
 
 
 class ScenarioFile(pytest.Module):
@@ -86,8 +85,7 @@ class ScenarioFile(pytest.Module):
             raise self.CollectError(printable(text))
         item: ScenarioItem = ScenarioItem.from_parent(self, name=self.path.stem, callobj=broken_call(text))
         # its tags as far as they can be told, so that -m finds it too
-        words = {word for line in _TAGS.findall(_text(raw)) for word in line.split()}
-        _mark(item, words & {*MARKERS, *self.options.tags})
+        _mark(item, tags_in(_text(raw)) & {*MARKERS, *self.options.tags})
         return item
 
 
