@@ -78,7 +78,7 @@ LONG_MODULES: Mapping[str, tuple[int, str]] = {
 CACHED = {
     "language": 8,  # of the text of statements, which a search repeats thousands of times; the table of conditions
     "oracle": 2,  # of the same text
-    "engine": 6,  # of tags, settings and a scenario's text in each run; the libpq that is loaded
+    "engine": 4,  # of tags and settings in each run; the libpq that is loaded
     "search": 1,  # whether hypothesis can be imported
     "pytest_plugin": 2,  # of the command line
 }

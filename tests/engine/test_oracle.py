@@ -9,7 +9,7 @@ from pgchaos.engine.run_settings import RunSettings
 from pgchaos.language.problems import Place
 from pgchaos.language.reader import read
 from pgchaos.oracle.model import SerialRun
-from pgchaos.oracle.search import Wanted
+from pgchaos.oracle.serial_search import Wanted
 from pgchaos.results import Failure, RunResult
 from pgchaos.search.serial_oracle import Oracle
 from pgchaos.search.strategy import run

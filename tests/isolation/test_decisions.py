@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pgchaos.isolation.blocked import SeenSession, is_blocked_for_good
 from pgchaos.isolation.concurrent_specs import Need, names_database, needs, roles, sees_the_server
-from pgchaos.isolation.expected import differences, expected_of, nearest, place_of
+from pgchaos.isolation.expected import differences, expected_path, nearest, read_expected
 from pgchaos.isolation.grammar import read
 from pgchaos.isolation.model import Spec
 from pgchaos.isolation.reuse import calls_need_reset, needs_reset, sees_others, set_up_together, unchanged_connections
@@ -149,11 +149,11 @@ def test_sessions_that_only_begin_are_set_up_early(tmp_path: Path) -> None:
 
 
 def test_where_expected_output_lies(tmp_path: Path) -> None:
-    assert place_of(tmp_path / "specs/x.spec") == tmp_path / "expected/x.out"
-    assert place_of(tmp_path / "y.spec") == tmp_path / "expected/y.out"
+    assert expected_path(tmp_path / "specs/x.spec") == tmp_path / "expected/x.out"
+    assert expected_path(tmp_path / "y.spec") == tmp_path / "expected/y.out"
     (tmp_path / "expected").mkdir()
     (tmp_path / "expected/x_1.out").write_bytes(b"\xff\r\n")
-    found = expected_of(tmp_path / "specs/x.spec")
+    found = read_expected(tmp_path / "specs/x.spec")
     assert [(one.path.name, one.text) for one in found] == [("x_1.out", "\udcff\n")]
 
 
@@ -181,5 +181,5 @@ def test_the_nearest_of_several_is_compared(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "x.out").write_text("other\nand other\n", encoding="utf-8")
     (folder / "x_0.out").write_text(OUTPUT, encoding="utf-8")
-    near, found = nearest(OUTPUT, expected_of(tmp_path / "specs/x.spec"))
+    near, found = nearest(OUTPUT, read_expected(tmp_path / "specs/x.spec"))
     assert (near.path.name, found) == ("x_0.out", [])

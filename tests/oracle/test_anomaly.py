@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgchaos.oracle.anomaly_rules import name
+from pgchaos.oracle.anomaly_rules import name_anomaly
 from pgchaos.oracle.difference import changed_rows, nearest
 from pgchaos.oracle.evidence import UNNAMED, Anomaly, Evidence
 from pgchaos.oracle.model import Outcome, State, TxnId
-from pgchaos.oracle.search import SerialOrders, Wanted, contexts
+from pgchaos.oracle.serial_search import SerialOrders, Wanted, contexts
 from pgchaos.oracle.visibility import Context, visibility_of
 from pgchaos.schedule.wait_rules import Actor
 from tests.oracle.toy import A, B, C, Rows, Step, Toy, Transaction, only_if, read, write
@@ -35,7 +35,7 @@ def evidence(toy: Toy, outcome: Outcome) -> Evidence:
 
 
 def named(toy: Toy, order: tuple[Actor, ...]) -> Anomaly:
-    return name(evidence(toy, toy.interleaved(order)))
+    return name_anomaly(evidence(toy, toy.interleaved(order)))
 
 
 def count(rows: Rows, own: dict[str, int]) -> str:
@@ -80,7 +80,7 @@ def test_a_blind_write_is_lost_too_under_who_had_read_before() -> None:
 def test_who_saw_another_in_part_is_named_by_what_it_saw(reads: Transaction, writes: Transaction, kind: str) -> None:
     toy = Toy({A: [reads], B: [writes]}, TWO)
     outcome = toy.interleaved((A, *(B for _ in writes), A))
-    found = name(told_alike(evidence(toy, outcome)) if reads[0] is reads[1] else evidence(toy, outcome))
+    found = name_anomaly(told_alike(evidence(toy, outcome)) if reads[0] is reads[1] else evidence(toy, outcome))
     assert found.name == kind
     assert found.why == "a[1] saw what b[1] did: line 2; and did not see it: line 1"
 
@@ -131,16 +131,16 @@ def test_what_was_told_in_no_serial_order_says_nothing_of_who_saw_whom() -> None
     torn = replace(one, results=(replace(one.results[0], sqlstate="XX000"), *one.results[1:]))
     seen = visibility_of(torn, other, found.contexts[one.name])
     assert (seen.seen, seen.unseen) == ([], [])
-    assert name(replace(found, transactions=(torn, other))) == Anomaly(UNNAMED)
+    assert name_anomaly(replace(found, transactions=(torn, other))) == Anomaly(UNNAMED)
 
 
 def test_nothing_known_is_not_serializable() -> None:
     toy = Toy({A: [ADD], B: [ADD]}, {"x": 0})
     found = evidence(toy, toy.interleaved((A, B, B, A)))
     unknown: dict[TxnId, list[Context]] = {one.name: [] for one in found.transactions}
-    assert name(replace(found, contexts=unknown)) == Anomaly(UNNAMED)
+    assert name_anomaly(replace(found, contexts=unknown)) == Anomaly(UNNAMED)
     # who saw whom is known, but not whether they wrote the same
-    blind = name(replace(found, after=lambda _: None))
+    blind = name_anomaly(replace(found, after=lambda _: None))
     assert blind.name == UNNAMED
     assert blind.why.count("did not see") == 2
 
@@ -187,7 +187,7 @@ def test_what_another_may_have_lost_as_well_is_told_with_it() -> None:
     # only c's end is known: it wrote over a, and what it left is by chance what it leaves without both
     toy = Toy({A: [(put("y", 0),)], B: [(add("x"), add("y"))], C: [(read("y"), read("x"), add("y"))]}, {"x": 0, "y": 1})
     outcome, _ = toy.committed((C, C, A, B, B, C)) or pytest.fail("nobody waits")
-    found = name(evidence(toy, outcome))
+    found = name_anomaly(evidence(toy, outcome))
     assert {actor for actor, _ in (*found.transactions, *found.given)} == {A, B, C}
 
 
@@ -197,7 +197,7 @@ def test_who_wrote_between_two_may_be_why_one_did_not_see_the_other() -> None:
     less = write("x", lambda own: own.get("x", 0))
     toy = Toy({A: [(read("x"), read("x"), more)], B: [(read("x"), less)], C: [(read("x"), add("x"))]}, {"x": 0})
     outcome, _ = toy.committed((A, A, B, A, B, C, C)) or pytest.fail("nobody waits")
-    found = name(evidence(toy, outcome))
+    found = name_anomaly(evidence(toy, outcome))
     assert {actor for actor, _ in (*found.transactions, *found.given)} >= {A, B}
 
 
@@ -233,7 +233,7 @@ def test_an_explanation_speaks_of_what_was_done_and_those_it_names_are_not_seria
 
 def is_true(toy: Toy, outcome: Outcome, went: list[Actor]) -> None:
     """Hold an explanation against the run, and against the same run of those that it names alone."""
-    found = name(evidence(toy, outcome))
+    found = name_anomaly(evidence(toy, outcome))
     transactions = {txn.name: txn for txn in outcome.transactions}
     assert all(
         any(got.tag == "UPDATE 1" for h in transactions[one].results for got in h.outputs) for one in found.wrote

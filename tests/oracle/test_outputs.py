@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.oracle.outputs import changes_by_itself, written
+from pgchaos.oracle.outputs import changes_by_itself, parse_statements
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,11 @@ from pgchaos.oracle.outputs import changes_by_itself, written
     ],
 )
 def test_rows_are_in_order_where_the_statement_asks_for_one_outside_of_brackets(text: str, ordered: bool) -> None:
-    assert [one.ordered for one in written(text)] == [ordered]
+    assert [one.ordered for one in parse_statements(text)] == [ordered]
 
 
 def left_out(text: str, width: int, *drawn: str) -> list[int]:
-    return [column for column in range(width) if written(text)[0].changes(column, width, drawn)]
+    return [column for column in range(width) if parse_statements(text)[0].changes(column, width, drawn)]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_computed_column_changes_by_itself_where_its_expression_says_so(
 
 
 def test_a_group_is_read_statement_by_statement() -> None:
-    assert [one.ordered for one in written("SELECT 1; SELECT 2 ORDER BY 1; ")] == [False, True]
+    assert [one.ordered for one in parse_statements("SELECT 1; SELECT 2 ORDER BY 1; ")] == [False, True]
 
 
 def test_a_default_changes_by_itself_where_it_draws_or_asks_the_clock() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pgchaos.language.problems import Place
 from pgchaos.oracle.model import OracleTransaction, Outcome, SerialRun, StatementOutput, StatementResult, Table
-from pgchaos.oracle.search import SerialOrders, Undecided, Wanted, find
+from pgchaos.oracle.serial_search import SerialOrders, Undecided, Wanted, find
 from pgchaos.schedule.wait_rules import Actor
 
 Rows = dict[str, int]

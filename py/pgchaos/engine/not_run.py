@@ -6,13 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pgchaos.engine.answer import Answer
-from pgchaos.language.assertions import (
-    Call,
-    FunctionNames,
-    asserting_functions,
-    function_names,
-    tap_calls,
-)
+from pgchaos.language.assertions import Call, FunctionNames, asserting_functions, function_names, tap_calls
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Send, Statement
 from pgchaos.language.written_assertions import (

@@ -18,7 +18,7 @@ from pgchaos.language.model import Section
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Item, Meta, Statement
 from pgchaos.oracle.model import State, Table, sortable
-from pgchaos.oracle.outputs import changes_by_itself, written
+from pgchaos.oracle.outputs import changes_by_itself, parse_statements
 from pgchaos.oracle.timestamps import NOW, Window
 from pgchaos.results import Failure
 from pgchaos.schedule.wait_rules import in_force
@@ -173,7 +173,7 @@ class Catalog:
             answer = self._ask(text)
             if answer.error is not None:
                 return error_failure(answer.error, item.place, "state", reader.about(item))
-            for result, told in zip(answer.results, written(text), strict=False):
+            for result, told in zip(answer.results, parse_statements(text), strict=False):
                 rows = [_without_times(row, result.types(), facts.window) for row in result.rows()]
                 rows = rows if told.ordered else sorted(rows, key=sortable)
                 state[_new_name(item.place, state)] = Table(result.columns(), tuple(rows), tuple(rows))

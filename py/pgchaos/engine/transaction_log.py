@@ -20,8 +20,8 @@ from pgchaos.oracle.model import (
     TxnId,
     sortable,
 )
-from pgchaos.oracle.outputs import Written, written
-from pgchaos.oracle.serial import is_local, statement_numbers
+from pgchaos.oracle.outputs import ParsedStatement, parse_statements
+from pgchaos.oracle.serial_scenario import is_local, statement_numbers
 from pgchaos.oracle.timestamps import NOW
 from pgchaos.results import Failure, Record, Transaction
 from pgchaos.schedule.wait_rules import Actor
@@ -183,9 +183,9 @@ def _heard(said: _Said, facts: Facts) -> StatementResult:
 
 
 def _got(results: list[Result], text: str, facts: Facts) -> Iterator[StatementOutput]:
-    told = written(text)
+    told = parse_statements(text)
     for number, result in enumerate(results):
-        as_written = told[number] if len(told) >= len(results) else Written(False, None, ())
+        as_written = told[number] if len(told) >= len(results) else ParsedStatement(False, None, ())
         kept = [column for column in range(result.width) if not _leaves_out(result, column, as_written, facts)]
         types = result.types()
         names = result.columns()
@@ -197,7 +197,7 @@ def _got(results: list[Result], text: str, facts: Facts) -> Iterator[StatementOu
         yield StatementOutput(result.tag, tuple(names[at] for at in kept), tuple(rows))
 
 
-def _leaves_out(result: Result, column: int, as_written: Written, facts: Facts) -> bool:
+def _leaves_out(result: Result, column: int, as_written: ParsedStatement, facts: Facts) -> bool:
     table, number = result.origin(column)
     # system columns are of these types
     if (table, number) in facts.left_out or result.types()[column] in TRANSIENT:

@@ -31,7 +31,7 @@ class Difference:
     lines: tuple[str, ...]  # `-` expected, `+` actual, a blank before equal lines
 
 
-def place_of(spec: Path) -> Path:
+def expected_path(spec: Path) -> Path:
     """Return the path of a spec's expected output, as pg_isolation_regress has it, or beside the spec.
 
     Returns:
@@ -45,9 +45,9 @@ def place_of(spec: Path) -> Path:
     return folder / f"{spec.name.removesuffix('.spec')}.out"
 
 
-def expected_of(spec: Path) -> tuple[Expected, ...]:
+def read_expected(spec: Path) -> tuple[Expected, ...]:
     """Read the expected outputs of a spec: NAME.out and NAME_0.out to NAME_9.out, as far as they exist."""
-    first = place_of(spec)
+    first = expected_path(spec)
     paths = (first, *(first.with_name(f"{first.stem}_{number}.out") for number in range(10)))
     return tuple(Expected(path, decoded(path.read_bytes()).replace("\r\n", "\n")) for path in paths if path.is_file())
 

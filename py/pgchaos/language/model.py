@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +156,8 @@ class Scenario:
     includes: tuple[Path, ...] = ()
     unsupported: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
+    # the patterns that were looked for in its statements, and whether they were found: each run asks again
+    searched: dict[re.Pattern[str], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def extensions(self) -> tuple[str, ...]:

@@ -127,7 +127,7 @@ def _edge(one: OracleTransaction, other: OracleTransaction, case: Case, among: A
 _Rule = Callable[[Sequence[OracleTransaction], Case, Among], "Anomaly | None"]
 
 
-def name(evidence: Evidence) -> Anomaly:
+def name_anomaly(evidence: Evidence) -> Anomaly:
     """Name the anomaly of a run that has the outcome of no serial order.
 
     Returns:

@@ -33,7 +33,7 @@ _ENDS_LIST = re.compile(r"from|where|group|having|window|union|intersect|except|
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ParsedStatement:
     """A statement as it is written."""
 
     ordered: bool  # its rows come in an order that it asks for, by ORDER BY outside of all brackets
@@ -49,9 +49,9 @@ class Written:
 
 
 @lru_cache(maxsize=1024)
-def written(text: str) -> tuple[Written, ...]:
+def parse_statements(text: str) -> tuple[ParsedStatement, ...]:
     """Parse what is sent: a statement, or a group of them."""
-    return tuple(_written(statement.verb, statement.tokens) for statement in top_statements(text))
+    return tuple(_parsed(statement.verb, statement.tokens) for statement in top_statements(text))
 
 
 @lru_cache(maxsize=256)
@@ -79,13 +79,13 @@ def _aggregates(expression: Sequence[SqlToken], drawn: Collection[str]) -> bool:
     return False
 
 
-def _written(verb: str, complete_runs: tuple[SqlToken, ...]) -> Written:
+def _parsed(verb: str, complete_runs: tuple[SqlToken, ...]) -> ParsedStatement:
     flat = list(_with_depth(complete_runs))
     ordered = verb in _QUERIES and any(
         depth == 0 and one.is_word("order") and other.is_word("by")
         for (depth, one), (_, other) in pairwise([*flat, (0, NO_TOKEN)])
     )
-    return Written(ordered, _outputs(flat), complete_runs)
+    return ParsedStatement(ordered, _outputs(flat), complete_runs)
 
 
 def _with_depth(complete_runs: Sequence[SqlToken]) -> Iterator[tuple[int, SqlToken]]:

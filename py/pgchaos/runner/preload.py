@@ -38,7 +38,7 @@ _PARTS: dict[Part, tuple[str, ...]] = {
     "oracle": ("pgchaos.engine.table_catalog", "pgchaos.engine.transaction_log", "pgchaos.search.serial_oracle"),
     "searching": (
         "pgchaos.search.inner_effects",
-        "pgchaos.search.search",
+        "pgchaos.search.interleaving_search",
         "pgchaos.search.touched_relations",
         "pgchaos.schedule.explore",
     ),

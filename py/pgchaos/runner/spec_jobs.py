@@ -115,11 +115,11 @@ def in_order(jobs: Mapping[str, Job]) -> dict[str, Job]:
 def run_spec_job(job: SpecJob, server: Server, stop: Stop | None) -> SpecDone:
     """Run a spec, and compare it with what is expected."""
     from pgchaos.engine.specs import SpecSettings, run_spec, step_timeout
-    from pgchaos.isolation.expected import expected_of, place_of, write
+    from pgchaos.isolation.expected import expected_path, read_expected, write
     from pgchaos.isolation.grammar import read
 
     spec = read(job.path, job.shown)
-    expected = expected_of(job.path)
+    expected = read_expected(job.path)
     limit = step_timeout(job.step_timeout)
     settings = SpecSettings(limit, job.limit, stop, load_extensions=job.load_extensions, alone=job.alone)
     # what differs although nothing leaked may be as expected where it does: that is tried at once
@@ -128,7 +128,7 @@ def run_spec_job(job: SpecJob, server: Server, stop: Stop | None) -> SpecDone:
     if done.differences and done.result.reset and not done.result.problems:
         done = _with_leaks(done, server, settings, expected)
     if job.accept and not done.passed and not done.result.problems:
-        path = done.expected.path if done.expected is not None else place_of(job.path)
+        path = done.expected.path if done.expected is not None else expected_path(job.path)
         write(path, done.result.output)
         return replace(done, wrote=path)
     return done

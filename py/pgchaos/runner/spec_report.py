@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pgchaos.isolation.expected import Difference, place_of
+from pgchaos.isolation.expected import Difference, expected_path
 from pgchaos.isolation.model import encoded
 from pgchaos.runner.spec_jobs import SpecDone
 
@@ -56,7 +56,7 @@ def _causes(done: SpecDone) -> list[str]:
     shown, result = done.spec.shown, done.result
     causes = [f"{shown}: {problem}" for problem in result.problems]
     if done.expected is None:
-        return [*causes, f"{shown}: there is no expected output, {_near(place_of(done.spec.path))}"]
+        return [*causes, f"{shown}: there is no expected output, {_near(expected_path(done.spec.path))}"]
     if done.differences:
         count = len([difference for difference in done.differences if difference.number])
         total = result.output.count("\nstarting permutation:")

@@ -22,7 +22,7 @@ class Meaning(Enum):
     UNEXPECTED = "unexpected: the session is stopped, and the run with it"
 
 
-def names(codes: Iterable[Code], state: str) -> bool:
+def is_among(codes: Iterable[Code], state: str) -> bool:
     """Whether a SQLSTATE, or 'unknown', is among the codes of a directive."""
     return any(state in code.sqlstates for code in codes)
 
@@ -44,10 +44,10 @@ def meaning(
         The meaning: `expect` before `allow`, and both before `retry`.
     """
     if expect is not None:
-        return Meaning.EXPECTED if names(expect.codes, state) else Meaning.OTHER
+        return Meaning.EXPECTED if is_among(expect.codes, state) else Meaning.OTHER
     states = (state, UNKNOWN) if unknown else (state,)
-    if any(names(codes, s) for s in states for codes in (allow.codes if allow else (), session.allow)):
+    if any(is_among(codes, s) for s in states for codes in (allow.codes if allow else (), session.allow)):
         return Meaning.ALLOWED
-    if names(session.retry.codes, UNKNOWN if unknown else state):
+    if is_among(session.retry.codes, UNKNOWN if unknown else state):
         return Meaning.RETRY if retries < session.retry.limit else Meaning.EXHAUSTED
     return Meaning.UNEXPECTED

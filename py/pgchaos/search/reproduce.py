@@ -15,7 +15,7 @@ from pgchaos.language.search_choices import without_faults
 from pgchaos.results import Record, RunResult
 from pgchaos.schedule.scheduler import Replay
 from pgchaos.schedule.wait_rules import Actor
-from pgchaos.search.merge import failure_key
+from pgchaos.search.result_merger import failure_key
 from pgchaos.search.run_factory import RunFactory
 from pgchaos.server import Server
 from pgchaos.stop import Stop

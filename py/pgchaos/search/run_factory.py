@@ -19,7 +19,7 @@ from pgchaos.schedule.commutation import commuting, difference
 from pgchaos.schedule.permutations import actors, taken
 from pgchaos.schedule.scheduler import Replay, Scheduler
 from pgchaos.schedule.wait_rules import Actor
-from pgchaos.search.merge import failure_key
+from pgchaos.search.result_merger import failure_key
 from pgchaos.server import Server
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from pgchaos.engine.transaction_log import TransactionLog
 from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
 from pgchaos.language.skip_locked import advice, skips_locked
-from pgchaos.oracle.anomaly_rules import name
+from pgchaos.oracle.anomaly_rules import name_anomaly
 from pgchaos.oracle.difference import changed_rows, differences, nearest, order_text
 from pgchaos.oracle.evidence import UNNAMED, Anomaly, Evidence
 from pgchaos.oracle.model import MOST_ORDERS, OracleTransaction, Outcome, SerialRun, State, TxnId
-from pgchaos.oracle.search import LeftOut, Node, SerialOrders, Undecided, Wanted, choices, contexts, find
-from pgchaos.oracle.serial import SerialScheduler, serial_variant
+from pgchaos.oracle.serial_scenario import SerialScheduler, serial_variant
+from pgchaos.oracle.serial_search import LeftOut, Node, SerialOrders, Undecided, Wanted, choices, contexts, find
 from pgchaos.oracle.visibility import Context
 from pgchaos.results import Failure, Judged, RunResult
 from pgchaos.schedule.permutations import actors
@@ -249,7 +249,9 @@ class _Variant:
                 known[txn.name].append(Context(before, txn))
         every = frozenset(txn.name for txn in outcome.transactions)
         differs = changed_rows(run.state, outcome.state)
-        return name(Evidence(transactions, known, lambda order: self._after(every, order), outcome.state, differs))
+        return name_anomaly(
+            Evidence(transactions, known, lambda order: self._after(every, order), outcome.state, differs)
+        )
 
     def _after(self, every: LeftOut, order: tuple[TxnId, ...]) -> State | None:
         """Run some transactions one after the other, without any others; never twice."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pgchaos.engine.run import Look
     from pgchaos.schedule.explore import Explore
     from pgchaos.search.inner_effects import Inside
-    from pgchaos.search.search import InterleavingSearch
+    from pgchaos.search.interleaving_search import InterleavingSearch
 
 
 def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settings: RunSettings) -> RunResult:
@@ -235,7 +235,7 @@ class _Runs:
         return result.joined(failures=self._factory.compare(result, ListedOrder(steps, sessions)))
 
     def _interleavings(self) -> InterleavingSearch:
-        from pgchaos.search.search import InterleavingSearch
+        from pgchaos.search.interleaving_search import InterleavingSearch
 
         factory = self._factory
         return InterleavingSearch(factory.checked, factory.actors, self._settings.found, factory.stopped)

@@ -10,7 +10,7 @@ from pgchaos.language.header_model import Given, Schedule
 from pgchaos.language.schedules import MOST
 from pgchaos.language.search_choices import possible_values
 from pgchaos.results import Explored, RunResult
-from pgchaos.search.merge import ResultMerger
+from pgchaos.search.result_merger import ResultMerger
 
 Values = Mapping[str, str]
 _Key = tuple[tuple[str, str], ...]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgchaos.oracle.model import OracleTransaction, Outcome, SerialRun
-from pgchaos.oracle.search import MOST_STEPS, UNDECIDED, SerialOrders, Wanted, choices, contexts, find
+from pgchaos.oracle.serial_search import MOST_STEPS, UNDECIDED, SerialOrders, Wanted, choices, contexts, find
 from pgchaos.schedule.wait_rules import Actor
 from tests.oracle.toy import A, B, C, Toy, Transaction, outcome_of, read, state, write
 

@@ -6,7 +6,7 @@ from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
 from pgchaos.language.reader import read
 from pgchaos.language.section_items import Statement
-from pgchaos.oracle.serial import SerialScheduler, is_local, serial_variant, statement_numbers
+from pgchaos.oracle.serial_scenario import SerialScheduler, is_local, serial_variant, statement_numbers
 from pgchaos.schedule.scheduler import Blocked
 from pgchaos.schedule.step_points import StepPoint
 from tests.oracle.toy import A, B

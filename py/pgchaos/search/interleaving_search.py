@@ -11,7 +11,7 @@ from pgchaos.schedule.permutations import Frontier, taken
 from pgchaos.schedule.scheduler import Replay
 from pgchaos.schedule.shrink import Taken, easier, weight
 from pgchaos.schedule.wait_rules import Actor
-from pgchaos.search.merge import ResultMerger, failure_key
+from pgchaos.search.result_merger import ResultMerger, failure_key
 
 _SHRINKING = 200  # runs at most to make a failure easier to read
 _ENDLESS = ("timeout", "wait")  # each further failure of these kinds could take as long
