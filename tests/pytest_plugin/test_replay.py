@@ -65,7 +65,7 @@ def test_too_many_are_refused_at_collection(project: Project) -> None:
     result.stdout.fnmatch_lines(
         [
             "sql/two.sql:2: `schedule`: the steps have 12,870 interleavings, more than 5,000: write `schedule all up to"
-            " 5000`, or put statements that need not be parted under one `step NAME`"
+            " 5000`, or put statements that need no interruption under one `step NAME`"
         ]
     )
     project.write(two=many.replace("schedule all", "schedule all up to 2"))

@@ -159,7 +159,6 @@ def defined_names(item: Statement) -> frozenset[str]:
     return own_functions([item]) | _defined_name(item.text)
 
 
-@lru_cache(maxsize=1024)
 def _defined_name(text: str) -> frozenset[str]:
     tokens = tokenize(text)
     at = 1

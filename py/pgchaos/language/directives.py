@@ -6,7 +6,6 @@ that only mentions chaos must be.
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
 
@@ -43,7 +42,6 @@ class Directive:
     mistake: str = ""
 
 
-@functools.lru_cache(maxsize=512)
 def find_directive(comment: str) -> Directive | None:
     """Recognize a directive.
 
