@@ -42,7 +42,8 @@ _RECOVERING = 0.02
 _CHUNK = 65536
 """Bytes of a COPY that are given to libpq at a time."""
 
-_DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)
+_DONE = frozenset(map(int, (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)))
+_COPY = frozenset(map(int, (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)))
 _READ, _WRITE = select.POLLIN, select.POLLIN | select.POLLOUT
 
 L = TypeVar("L", bound="Connection")
@@ -72,9 +73,10 @@ class Connection:
         self._given_up: float | None = None
         self.busy = False
         """It has a query that is not over, as far as it was pumped."""
-        self._unsent = self._copies_out = False
+        self._unsent = False
         self._copy: str | None = None
-        self._to_copy: Iterator[bytes] | None = None
+        self._copies = 0  # the status of the COPY that goes on
+        self._to_copy: Iterator[bytes] = iter(())
         self._answer = Answer(pg.transaction_status)
         self._farewell: ServerError | None = None
         self._broke: Exception | None = None
@@ -265,7 +267,7 @@ class Connection:
         """
         # what is no UTF-8 in a spec goes out as it came in
         self._pg.send_query(query.encode("utf-8", "surrogateescape"))
-        self._copy, self._to_copy, self._copies_out, self.busy = copy, None, False, True
+        self._copy, self._copies, self.busy = copy, 0, True
         self._unsent = bool(self._pg.flush())
 
     def pump(self) -> None:
@@ -276,10 +278,12 @@ class Connection:
         """
         pg = self._pg
         pg.consume_input()
-        if self._unsent or self._to_copy is not None:
+        if self._unsent:
             self._send_on()
         while self.busy:
-            if (self._copies_out and not self._copy_out()) or self._to_copy is not None or pg.is_busy():
+            if self._copies and not self._copy_on():
+                return
+            if pg.is_busy():
                 return
             raw = pg.get_result()
             if raw is None:
@@ -288,19 +292,16 @@ class Connection:
                 self._take(raw, raw.status)
 
     def _take(self, raw: pq.abc.PGresult, status: int) -> None:
-        if status in _DONE or status == pq.ExecStatus.FATAL_ERROR:
-            self._note(raw, status)
-        elif status == pq.ExecStatus.COPY_IN:
+        if status in _COPY:
+            self._copies = status
             self._to_copy = _chunks(self._copy)
-            self._send_on()
-        elif status == pq.ExecStatus.COPY_OUT:
-            self._copies_out = True
+        elif status == pq.ExecStatus.COPY_BOTH:
+            # replication's protocol, which a SQL file cannot speak
+            self._note(raw, status)
+            self.abort()
+            self.busy = False
         else:
             self._note(raw, status)
-            if status == pq.ExecStatus.COPY_BOTH:
-                # replication's protocol, which a SQL file cannot speak
-                self.abort()
-                self.busy = False
 
     def _note(self, raw: pq.abc.PGresult, status: int) -> None:
         """Keep a result, or the first error."""
@@ -312,23 +313,28 @@ class Connection:
     def _send_on(self) -> None:
         """Send more of a query, or of what it copies, as far as it goes out."""
         self._unsent = bool(self._pg.flush())
-        while self._to_copy is not None and not self._unsent:
-            chunk = next(self._to_copy, None)
-            if chunk is None:
-                self._to_copy = None
-                self._pg.put_copy_end(self.no_data if self._copy is None else None)
-            else:
-                self._pg.put_copy_data(chunk)
-            self._unsent = bool(self._pg.flush())
 
-    def _copy_out(self) -> bool:
-        """Take what COPY … TO STDOUT has sent; say whether that is all."""
-        while True:
+    def _copy_on(self) -> bool:
+        """Copy more, to the server or from it; say whether that is all."""
+        if self._copies == pq.ExecStatus.COPY_OUT:
             size, data = self._pg.get_copy_data(1)
-            if size <= 0:
-                self._copies_out = size == 0
-                return size < 0
-            self._copied(bytes(data))
+            while size > 0:
+                self._copied(bytes(data))
+                size, data = self._pg.get_copy_data(1)
+            over = size < 0
+        else:
+            over = False
+            while not over and not self._unsent:
+                chunk = next(self._to_copy, None)
+                if chunk is not None:
+                    self._pg.put_copy_data(chunk)
+                else:
+                    self._pg.put_copy_end(self.no_data if self._copy is None else None)
+                    over = True
+                self._send_on()
+        if over:
+            self._copies = 0
+        return over
 
     def _copied(self, line: bytes) -> None:
         self._answer.copied.append(line.decode("utf-8", "replace").rstrip("\n"))
@@ -410,7 +416,7 @@ class Connection:
 
     def _break(self, answer: Answer, error: OperationalError) -> None:
         """Take what the server said before the connection broke; libpq does not wait on a connection that is bad."""
-        self.busy = self._unsent = self._copies_out = False
+        self.busy = self._unsent = False
         while self._pg.status == pq.ConnStatus.BAD and (raw := self._pg.get_result()) is not None:
             if raw.status == pq.ExecStatus.FATAL_ERROR and answer.error is None:
                 said = server_error(raw, lost=True)

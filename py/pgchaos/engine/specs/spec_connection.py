@@ -102,9 +102,11 @@ class SpecConnection(Connection):
             super()._note(raw, status)
             return
         self.events.append(raw)
-        self._tags.append((raw.command_status or b"").decode())
-        self._failed = self._failed or status == pq.ExecStatus.FATAL_ERROR
-        self._fatal = raw.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in (b"FATAL", b"PANIC")
+        if status == pq.ExecStatus.FATAL_ERROR:
+            self._failed = True
+            self._fatal = raw.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in (b"FATAL", b"PANIC")
+        elif self.created is not None:
+            self._tags.append((raw.command_status or b"").decode())
 
     def _copied(self, line: bytes) -> None:
         self.copied.append(decoded(line))
