@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import PrivateServer, Server, ServerSettings, open_server, private, start_private
-from pgchaos.server.select import LIBPQ
+from pgchaos.server.conninfo import LIBPQ
 from tests.prepared import INITDB, prepared_data
 
 pytest_plugins = ["pytester"]

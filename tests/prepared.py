@@ -39,7 +39,7 @@ class Prepared:
             # a copy of the programs, which goes with the server
             return INITDB(programs, data)
         # initdb writes the time zone into the settings
-        key = programs, binaries.account().uid, os.environ.get("TZ")
+        key = programs, binaries.server_account().uid, os.environ.get("TZ")
         with self._lock:
             if key not in self._made:
                 self._made[key] = None

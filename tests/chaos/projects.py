@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgchaos.server.select import LIBPQ
+from pgchaos.server.conninfo import LIBPQ
 from tests.conftest import ForeignServer
 
 INI = """\

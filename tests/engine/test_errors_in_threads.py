@@ -23,8 +23,8 @@ from pgchaos.engine.step_scheduler import StepScheduler
 from pgchaos.results import RunResult
 from pgchaos.server import Server, ServerError, ServerSettings, open_server
 from pgchaos.server.database_factory import DatabaseFactory
-from pgchaos.server.database_pool import Pool
-from pgchaos.server.lease import Lease
+from pgchaos.server.database_pool import DatabasePool
+from pgchaos.server.external_cleanup import Lease
 from pgchaos.server.schema_pool import SharedDatabase
 from tests.engine.playing import Play, only
 from tests.waiting import until
@@ -142,7 +142,9 @@ def own() -> Server:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize(("place", "name"), [(DatabaseFactory, "clone"), (Pool, "_next"), (Pool, "_done")])
+@pytest.mark.parametrize(
+    ("place", "name"), [(DatabaseFactory, "clone"), (DatabasePool, "_next"), (DatabasePool, "_done")]
+)
 def test_where_databases_are_made(own: Server, monkeypatch: pytest.MonkeyPatch, place: type, name: str) -> None:
     with own:
         monkeypatch.setattr(place, name, planted)

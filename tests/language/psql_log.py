@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from pgchaos.language.psql_patterns import BETWEEN, block_comment_end
 from pgchaos.server import PrivateServer, start_private
-from pgchaos.server.binaries import environment
+from pgchaos.server.binaries import server_environment
 
 SETTINGS = {"log_statement": "all", "log_line_prefix": "<<%p>>", "log_min_error_statement": "error"}
 ENTRY = re.compile(r"^<<\d+>>(\w+):  (.*?)(?=^<<|\Z)", re.MULTILINE | re.DOTALL)
@@ -54,7 +54,7 @@ class Psql:
         conninfo = make_conninfo(**{**self.server.parameters, "dbname": dbname})
         subprocess.run(
             [str(self.server.bindir / "psql"), "-X", "-q", "-d", conninfo, *settings, "-f", str(file)],
-            env={**environment(self.server.bindir, os.environ), "PGCLIENTENCODING": "UTF8", **(environ or {})},
+            env={**server_environment(self.server.bindir, os.environ), "PGCLIENTENCODING": "UTF8", **(environ or {})},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -16,8 +16,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pgchaos.server.get_server import Programs, get
-from pgchaos.server.select import LIBPQ
+from pgchaos.server.conninfo import LIBPQ
+from pgchaos.server.get_server import Programs, find_or_fetch
 from pgchaos.server.settings import ServerError
 from tests.matrix.table import Row, Suite, table
 
@@ -52,7 +52,7 @@ def main(majors: list[str]) -> int:
 def _row(major: str, folder: Path) -> Row:
     begun = time.monotonic()
     try:
-        programs = get(int(major))
+        programs = find_or_fetch(int(major))
     except ServerError as error:
         return Row(major, str(error), (), 0.0)
     print(f"PostgreSQL {programs.version} from {programs.source}: {programs.bindir}", flush=True)

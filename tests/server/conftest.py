@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import pgchaos
-from pgchaos.server.server_folder import parents
+from pgchaos.server.server_folder import parent_folders
 from tests.conftest import ForeignServer
 from tests.waiting import until
 
@@ -160,7 +160,7 @@ def living_in(folder: Path) -> list[int]:
 def folders_of(pid: int) -> list[Path]:
     """Find what a run left in the temporary places."""
     pattern = f"pgchaos-*-{pid}-*"
-    return [path for parent in {*parents(), "/dev/shm", "/tmp"} for path in Path(parent).glob(pattern)]
+    return [path for parent in {*parent_folders(), "/dev/shm", "/tmp"} for path in Path(parent).glob(pattern)]
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="switches to another user, which only root can")

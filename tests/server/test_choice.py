@@ -5,18 +5,18 @@ from pathlib import Path
 import pytest
 
 from pgchaos.server import ServerError, ServerSettings
-from pgchaos.server.select import LIBPQ, choose
+from pgchaos.server.conninfo import LIBPQ, choose_server
 
 
 def test_nothing_named_is_the_embedded_server() -> None:
-    choice = choose(ServerSettings(), {"PGPASSWORD": "x", "PGSSLMODE": "require"})
+    choice = choose_server(ServerSettings(), {"PGPASSWORD": "x", "PGSSLMODE": "require"})
     assert choice.conninfo is None
     assert choice.bindir is None
 
 
 @pytest.mark.parametrize("name", LIBPQ)
 def test_each_of_libpqs_variables_names_a_server(name: str) -> None:
-    choice = choose(ServerSettings(), {name: "x"})
+    choice = choose_server(ServerSettings(), {name: "x"})
     assert choice.conninfo == ""
     assert choice.said == name
     assert choice.database == (name in ("PGDATABASE", "PGSERVICE"))
@@ -24,20 +24,20 @@ def test_each_of_libpqs_variables_names_a_server(name: str) -> None:
 
 def test_programs_win_over_the_environment_and_the_dsn_over_programs() -> None:
     environ = {"PGHOST": "x", "PG_BINDIR": "/b"}
-    assert choose(ServerSettings(), environ).bindir == Path("/b")
-    assert choose(ServerSettings(pg_bindir=Path("/a")), environ).bindir == Path("/a")
-    assert choose(ServerSettings(dsn="host=h", pg_bindir=Path("/a")), environ).conninfo == "host=h"
+    assert choose_server(ServerSettings(), environ).bindir == Path("/b")
+    assert choose_server(ServerSettings(pg_bindir=Path("/a")), environ).bindir == Path("/a")
+    assert choose_server(ServerSettings(dsn="host=h", pg_bindir=Path("/a")), environ).conninfo == "host=h"
 
 
 def test_empty_dsn_is_libpqs_environment() -> None:
-    assert choose(ServerSettings(dsn=""), {}).conninfo == ""
+    assert choose_server(ServerSettings(dsn=""), {}).conninfo == ""
 
 
 @pytest.mark.parametrize("dsn", ["dbname=d", "postgresql://h/d", "service=s"])
 def test_dsn_names_the_database(dsn: str) -> None:
-    assert choose(ServerSettings(dsn=dsn), {}).database
+    assert choose_server(ServerSettings(dsn=dsn), {}).database
 
 
 def test_what_is_no_connection_string_is_said() -> None:
     with pytest.raises(ServerError, match="--chaos-dsn is no connection string"):
-        choose(ServerSettings(dsn="hots=h"), {})
+        choose_server(ServerSettings(dsn="hots=h"), {})

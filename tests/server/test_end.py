@@ -12,8 +12,8 @@ import pytest
 
 from pgchaos.posix.postmaster import MARKER
 from pgchaos.server import ServerSettings, open_server
-from pgchaos.server.leftovers import remove_dead_servers
 from pgchaos.server.run_id import RunId
+from pgchaos.server.server_folder import remove_dead_servers
 from tests.conftest import ForeignServer
 from tests.server.conftest import Runner, alive, connections, folders_of, living_in, needs_root
 from tests.waiting import until

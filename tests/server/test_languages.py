@@ -45,7 +45,7 @@ ALL_HELD = {"encoding of a session", "PGOPTIONS in a session", "encoding of a ch
 @contextmanager
 def started(bindir: Path, conf: str, *initdb: str, **env: str) -> Iterator[str]:
     """Start somebody's server, and say how its superuser reaches it."""
-    who = binaries.account()
+    who = binaries.server_account()
     folder = Path(tempfile.mkdtemp(prefix="pgc-", dir="/tmp"))
     data = str(folder / "data")
     if who.switch:

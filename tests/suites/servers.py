@@ -8,7 +8,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
-from pgchaos.server.binaries import environment
+from pgchaos.server.binaries import server_environment
 
 
 def share_of(bindir: Path) -> Path:
@@ -48,4 +48,4 @@ def environ(bindir: Path, conninfo: str) -> dict[str, str]:
     """Give the environment in which libpq's programs find a database."""
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE"}
     given = conninfo_to_dict(conninfo)
-    return {**environment(bindir, os.environ), **{names[key]: str(given[key]) for key in names}}
+    return {**server_environment(bindir, os.environ), **{names[key]: str(given[key]) for key in names}}

@@ -11,9 +11,9 @@ from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import Server
 from pgchaos.server.answering import Answering
-from pgchaos.server.in_place import furnished
+from pgchaos.server.in_place import installed
 from pgchaos.server.run_id import RunId
-from pgchaos.server.sandbox import furnish
+from pgchaos.server.sandbox import set_up_database
 from tests.toolkit.conftest import Connection, one
 
 PGTAP = Path(__file__).parents[2] / "pgtap"
@@ -61,20 +61,20 @@ def test_the_owner_of_a_database_creates_and_drops_the_extension(bare: Connectio
 
 def test_where_the_extension_is_installed_it_is_not_loaded_again(bare: Connection) -> None:
     bare.execute("CREATE EXTENSION pgchaos")
-    furnish(bare, (), None)
-    furnish(bare, ("pgchaos",), None)
+    set_up_database(bare, (), None)
+    set_up_database(bare, ("pgchaos",), None)
     assert one(bare, "SELECT count(*) FROM pg_extension WHERE extname = 'pgchaos'") == 1
 
 
 def test_where_the_extension_is_required_it_is_created_instead_of_loaded(bare: Connection) -> None:
-    furnish(bare, ("pgchaos",), None)
+    set_up_database(bare, ("pgchaos",), None)
     assert one(bare, "SELECT extversion FROM pg_extension WHERE extname = 'pgchaos'") == "0.1.0"
 
 
 def test_in_place_an_installed_extension_is_used_and_stays(bare: Connection) -> None:
     bare.execute("CREATE EXTENSION pgchaos")
     bare.execute("INSERT INTO chaos.notifications VALUES ('earlier', 1, 'channel', 'payload', now())")
-    with furnished(bare, Answering(bare.info.dsn), RunId.new(), (), None):
+    with installed(bare, Answering(bare.info.dsn), RunId.new(), (), None):
         assert one(bare, "SELECT count(*) FROM chaos.notifications") == 0
         assert one(bare, "SELECT count(*) FROM pg_proc WHERE proname = 'no_plan'") == 1
     assert one(bare, "SELECT extversion FROM pg_extension WHERE extname = 'pgchaos'") == "0.1.0"
@@ -82,7 +82,7 @@ def test_in_place_an_installed_extension_is_used_and_stays(bare: Connection) -> 
 
 
 def test_in_place_a_required_extension_goes_again(bare: Connection) -> None:
-    with furnished(bare, Answering(bare.info.dsn), RunId.new(), ("pgchaos",), None):
+    with installed(bare, Answering(bare.info.dsn), RunId.new(), ("pgchaos",), None):
         assert one(bare, "SELECT count(*) FROM chaos.history") == 0
     assert one(bare, "SELECT to_regnamespace('chaos')") is None
     assert one(bare, "SELECT count(*) FROM pg_extension WHERE extname = 'pgchaos'") == 0

@@ -8,7 +8,7 @@ from pgchaos.engine.run_settings import RunSettings
 from pgchaos.language.reader import read
 from pgchaos.search.strategy import run
 from pgchaos.server import Server
-from pgchaos.server.sandbox import toolkit
+from pgchaos.server.sandbox import read_toolkit
 from tests.toolkit.conftest import Connect, Play, one, told
 
 PGTAP = Path(__file__).parents[2] / "pgtap"
@@ -43,11 +43,11 @@ def test_every_public_function_is_in_the_readme(connect: Connect) -> None:
 
 
 def test_the_package_carries_the_script_of_the_extension() -> None:
-    assert toolkit() == (PGTAP / "pgchaos--0.1.0.sql").read_text(encoding="utf-8")
+    assert read_toolkit() == (PGTAP / "pgchaos--0.1.0.sql").read_text(encoding="utf-8")
 
 
 def test_the_script_holds_no_command_of_psql() -> None:
-    assert [line for line in toolkit().splitlines() if line.startswith("\\")] == []
+    assert [line for line in read_toolkit().splitlines() if line.startswith("\\")] == []
 
 
 def test_drawn_numbers_are_those_of_seed_worker_and_iteration(play: Play) -> None:

@@ -21,7 +21,7 @@ from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.pooled_connection import PooledConnection
 from pgchaos.engine.waits import sleep
 from pgchaos.server import Sandbox
-from pgchaos.server.pooler import difference, question
+from pgchaos.server.connection_checks import difference, question
 from pgchaos.server.sandbox import MARK
 from pgchaos.stop import Stop
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pgchaos.engine.connection import Connection
-from pgchaos.server.run_records import APPLICATION
+from pgchaos.server.run_id import APPLICATION
 from pgchaos.stop import Stop
 
 _LIMIT = 10.0

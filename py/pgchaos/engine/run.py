@@ -36,7 +36,7 @@ from pgchaos.schedule.permutations import actors
 from pgchaos.schedule.scheduler import Scheduler
 from pgchaos.schedule.wait_rules import in_force
 from pgchaos.server import Sandbox
-from pgchaos.server.database_names import siblings
+from pgchaos.server.databases import siblings
 from pgchaos.stop import Stop
 from pgchaos.tap import failure_of
 

@@ -30,7 +30,7 @@ _IN_DOUBT = 3.0
 
 ANSWERS_WITHIN = 8
 """Seconds for all hosts of a connection string together, where the user gives no connect_timeout."""
-Connection = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
+AnyConnection = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
 
 class NoAnswer(psycopg.OperationalError):
@@ -151,7 +151,7 @@ class Answering:
 
         return self.wait(done, limit)
 
-    def attending(self, conn: Connection) -> AbstractContextManager[None]:
+    def attending(self, conn: AnyConnection) -> AbstractContextManager[None]:
         """Break a connection off where the server answers nobody any more.
 
         Args:
@@ -163,7 +163,7 @@ class Answering:
         return _attending(conn, self.wait, NoAnswer())
 
 
-def within(seconds: float, conn: Connection) -> AbstractContextManager[None]:
+def within(seconds: float, conn: AnyConnection) -> AbstractContextManager[None]:
     """Break a connection off where the server does not answer on it in time.
 
     Args:
@@ -177,7 +177,9 @@ def within(seconds: float, conn: Connection) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _attending(conn: Connection, wait: Callable[[Callable[[float], bool]], bool], problem: NoAnswer) -> Iterator[None]:
+def _attending(
+    conn: AnyConnection, wait: Callable[[Callable[[float], bool]], bool], problem: NoAnswer
+) -> Iterator[None]:
     over, late = threading.Event(), threading.Event()
     # a number of its own: it stays this connection's whatever becomes of that
     own = Socket(fileno=os.dup(conn.fileno()))

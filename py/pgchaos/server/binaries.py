@@ -1,4 +1,4 @@
-"""A private server's programs: where they are, who runs them, and with which libraries."""
+"""The programs of a private server: where they are, and the account and environment that they run with."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Account:
         return {"user": self.uid, "group": self.gid, "extra_groups": list(self.groups)} if self.switch else {}
 
 
-def account() -> Account:
+def server_account() -> Account:
     """Choose the user of a private server: oneself, or as root `postgres`, else `nobody`."""
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
@@ -116,7 +116,7 @@ _PASSED_ON = ("PATH", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DY
 _OF_THE_USER = ("HOME", "USER", "LOGNAME", "TMPDIR")
 
 
-def environment(bindir: Path, environ: Mapping[str, str], who: Account | None = None) -> dict[str, str]:
+def server_environment(bindir: Path, environ: Mapping[str, str], who: Account | None = None) -> dict[str, str]:
     """Make the environment that a private server runs in.
 
     `COPY … FROM PROGRAM 'env'` shows it to any scenario: so it has none of the runner's variables but those that are
@@ -132,7 +132,7 @@ def environment(bindir: Path, environ: Mapping[str, str], who: Account | None = 
     return result
 
 
-def reachable(bindir: Path, who: Account, environ: Mapping[str, str]) -> bool:
+def can_run(bindir: Path, who: Account, environ: Mapping[str, str]) -> bool:
     """Try whether an account can run the programs."""
     if not who.switch:
         return True
@@ -172,3 +172,25 @@ def copy_programs(bindir: Path, folder: Path) -> Path:
                 mode = path.stat().st_mode
                 path.chmod((mode & ~0o022) | (0o555 if mode & 0o111 else 0o444))
     return target / bindir.name
+
+
+def copy_environment() -> dict[str, str]:
+    """Copy the process's environment, for every program that is started.
+
+    Other threads may change it at any time, as pytest does before and after each test. A program that were started
+    with the environment itself, and not with a copy, would now and then not start: EFAULT, "Bad address", for the C
+    library moves what execve is reading (glibc manual, "Environment Access": setenv is MT-Unsafe).
+    """
+    values = ((name, os.environ.get(name)) for name in list(os.environ))
+    return {name: value for name, value in values if value is not None}
+
+
+_PLAIN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_CONNECTING = ("PG", "KRB5", "SSL_CERT_", "OPENSSL_", "LDAP", "XDG_")
+"""With these begin the variables that a connection may need: libpq's, and those of the libraries that it uses."""
+
+
+def supervisor_environment(*, connecting: bool) -> dict[str, str]:
+    """Choose what a supervisor needs of the process's environment: secrets of others are not passed on."""
+    prefixes = _CONNECTING if connecting else ()
+    return {name: value for name, value in copy_environment().items() if name in _PLAIN or name.startswith(prefixes)}

@@ -15,7 +15,7 @@ from pgchaos.language.header_model import Requirement
 from pgchaos.server import requirements
 from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.private import PrivateServer, start_private
-from pgchaos.server.sandbox import Sandbox, furnish
+from pgchaos.server.sandbox import Sandbox, set_up_database
 from pgchaos.server.settings import ServerError
 
 _DATABASE = "pgchaos_own"
@@ -132,7 +132,7 @@ class ClusterFactory:
             conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
         with psycopg.connect(_conninfo(server, _DATABASE), autocommit=True) as conn:
             conn.execute("SET client_min_messages = 'warning'")
-            furnish(conn, extensions, self._pgtap_from)
+            set_up_database(conn, extensions, self._pgtap_from)
 
     def close(self) -> None:
         """Remove the prepared data directory; more than once does no harm."""

@@ -1,4 +1,4 @@
-"""Connection strings: read, written and shown in one way, which shows no password."""
+"""Connection strings, which never show a password, and the choice of the server that a run uses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -13,14 +15,16 @@ import psycopg
 from psycopg import conninfo as psycopg_conninfo
 
 from pgchaos.safe_output import hide
-from pgchaos.server.settings import Conninfo, ServerError
+from pgchaos.server.settings import Conninfo, ServerError, ServerSettings
+
+Connection = psycopg.Connection[tuple[object, ...]]
 
 PATIENT: Mapping[str, str] = MappingProxyType(
     {"statement_timeout": "0", "lock_timeout": "0", "idle_session_timeout": "0"}
 )
 """For who waits long, whatever the role's or the database's time-outs are; by SET, those could end the SET itself."""
 
-ADMINISTRATIVE: Mapping[str, str] = MappingProxyType(
+ADMIN_SETTINGS: Mapping[str, str] = MappingProxyType(
     {
         **PATIENT,
         "idle_in_transaction_session_timeout": "0",
@@ -185,3 +189,48 @@ def with_settings(conninfo: str, settings: Mapping[str, str], **parameters: str)
 def _escaped(value: str) -> str:
     # the server splits `options` at white space, and takes a backslash as its escape
     return "".join("\\" + c if c.isspace() or c == "\\" else c for c in value)
+
+
+LIBPQ = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE")
+"""Variables of libpq that name a server; PGPASSWORD, PGSSLMODE and their like do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerChoice:
+    """A server, not yet touched.
+
+    Args:
+        said: what named it, for messages.
+        conninfo: a connection string of an existing server, None for a private one.
+        bindir: the programs of a private one, None for the embedded ones.
+        database: the user named the database.
+        beside: the programs of private servers beside an existing one, None for the embedded ones.
+    """
+
+    said: str
+    conninfo: Conninfo | None = None
+    bindir: Path | None = None
+    database: bool = False
+    beside: Path | None = None
+
+
+def choose_server(settings: ServerSettings, environ: Mapping[str, str]) -> ServerChoice:
+    """Choose a server: --chaos-dsn, a folder of programs, PG_BINDIR, libpq's environment, the embedded one."""
+    if settings.dsn is not None:
+        return _existing(settings.dsn, "--chaos-dsn", environ)
+    if settings.pg_bindir is not None:
+        return ServerChoice("--chaos-pg-bindir", bindir=settings.pg_bindir)
+    if environ.get("PG_BINDIR"):
+        return ServerChoice("PG_BINDIR", bindir=Path(environ["PG_BINDIR"]))
+    said = [name for name in LIBPQ if environ.get(name)]
+    if said:
+        return _existing("", " ".join(said), environ)
+    return ServerChoice("nothing")
+
+
+def _existing(dsn: str, said: str, environ: Mapping[str, str]) -> ServerChoice:
+    given = read_conninfo(dsn, said)
+    # a service usually names its database; where it does not, libpq takes the role's name, as psql does
+    named = any((given.get("dbname"), given.get("service"), environ.get("PGDATABASE"), environ.get("PGSERVICE")))
+    beside = Path(environ["PG_BINDIR"]) if environ.get("PG_BINDIR") else None
+    return ServerChoice(said, conninfo=Conninfo(dsn), database=named, beside=beside)

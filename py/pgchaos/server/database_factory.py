@@ -1,28 +1,78 @@
-"""Makes databases on a server, one thing at a time, over one connection that lasts as long as the run."""
+"""Creates and drops databases on a server, one at a time, over one connection that lasts as long as the run."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import pq, sql
 
-from pgchaos.server.conninfo import make_conninfo
-from pgchaos.server.created_databases import CreatedDatabases
-from pgchaos.server.database_names import database_name, name_while_made
-from pgchaos.server.databases import drop_database
-from pgchaos.server.plain_database import BARE, WITH_PGTAP, loaded
-from pgchaos.server.run_id import RunId
-from pgchaos.server.run_records import APPLICATION, Connection, clock
-from pgchaos.server.sandbox import create_extensions, furnish, install_pgtap
+from pgchaos.server.conninfo import Connection, make_conninfo
+from pgchaos.server.databases import database_name, drop_database, name_while_made
+from pgchaos.server.run_id import APPLICATION, RunId, clock
+from pgchaos.server.sandbox import create_extensions, install_pgtap, set_up_database
 from pgchaos.server.settings import ServerError
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
+
+
+class CreatedDatabases:
+    """Shared by the makers of a run. Safe to use from several threads.
+
+    Attributes:
+        made: names of databases that may be there.
+        numbers: for their names.
+    """
+
+    def __init__(self) -> None:
+        self.made: set[str] = set()
+        self.numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._own: set[int] = set()
+        self._among: list[set[int]] = []
+
+    def note(self, transaction: int) -> None:
+        """Note a transaction that made a database, or did something to one."""
+        with self._lock:
+            self._own.add(transaction)
+
+    def note_among(self, transactions: Collection[int]) -> None:
+        """Note the one transaction that dropped a database, whose id cannot be asked for."""
+        with self._lock:
+            self._among.append(set(transactions))
+
+    def explains(self, transactions: Collection[int]) -> bool:
+        """Say whether transactions are all known to be of the makers.
+
+        Args:
+            transactions: by their ids, all of them committed.
+        """
+        with self._lock:
+            if not self._own.issuperset(transactions):
+                self._resolve()
+            return self._own.issuperset(transactions)
+
+    def _resolve(self) -> None:
+        for among in self._among:
+            among -= self._own
+        found = [among for among in self._among if len(among) == 1]
+        self._own.update(*found)
+        self._among = [among for among in self._among if among and among not in found]
+
+
+EMPTY = ("",)
+"""Stands for the extensions of a database that has none, not even pgTAP and the toolkit."""
+WITH_PGTAP = ("", "pgtap")
+"""Stands for those of a database that has pgTAP and not the toolkit."""
+_LOADED = ("", "load")
+"""Begins those of a database that has them and nothing else."""
 
 _BARE = "template0"
 """Nobody can be connected to it, and nothing strange is in it."""
@@ -42,6 +92,16 @@ _MADE_BY = """
     FROM pg_catalog.pg_database d, pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) e (n)
     WHERE d.datname = %s
 """
+
+
+def with_extensions(extensions: Sequence[str]) -> tuple[str, ...]:
+    """Say what a pool calls the databases that have some extensions, and neither pgTAP nor the toolkit."""
+    return (*_LOADED, *extensions) if extensions else EMPTY
+
+
+def loaded_extensions(key: Sequence[str]) -> tuple[str, ...] | None:
+    """Undo `with_loaded`."""
+    return tuple(key[len(_LOADED) :]) if tuple(key[: len(_LOADED)]) == _LOADED else None
 
 
 class DatabaseFactory:
@@ -79,7 +139,7 @@ class DatabaseFactory:
 
     def template(self, extensions: tuple[str, ...]) -> str:
         """Make a database to clone from."""
-        if extensions == BARE:
+        if extensions == EMPTY:
             return _BARE
         name = self._create(_BARE, template=True)
         try:
@@ -87,10 +147,10 @@ class DatabaseFactory:
                 conn.execute("SET client_min_messages = 'warning'")
                 if extensions == WITH_PGTAP:
                     install_pgtap(conn, self._pgtap_from)
-                elif (alone := loaded(extensions)) is not None:
+                elif (alone := loaded_extensions(extensions)) is not None:
                     create_extensions(conn, alone)
                 else:
-                    furnish(conn, extensions, self._pgtap_from)
+                    set_up_database(conn, extensions, self._pgtap_from)
             self._wait_until_left(name)
             self._execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
         except ServerError:

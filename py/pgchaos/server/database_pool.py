@@ -12,7 +12,7 @@ import psycopg
 
 from pgchaos.server.answering import Answering
 from pgchaos.server.database_factory import DatabaseFactory
-from pgchaos.server.database_queue import DatabaseQueue, Drop, Make, first_lacking
+from pgchaos.server.database_queue import CreateJob, DatabaseQueue, DropJob, next_to_create
 from pgchaos.server.settings import ServerError
 from pgchaos.server.threads import start, traceback_lines
 
@@ -27,7 +27,7 @@ def _nothing() -> None:
     pass
 
 
-class Pool:
+class DatabasePool:
     """Clones of templates, one template for each set of extensions.
 
     Args:
@@ -49,7 +49,7 @@ class Pool:
         self._broken = self._dead = ""
         self._closing = False
         self._drop_all = False
-        self._running: list[Make | Drop] = []
+        self._running: list[CreateJob | DropJob] = []
         self._thread = threading.Thread(target=self._work, name="pgchaos databases", daemon=True)
         self._helper = threading.Thread(target=self._help, name="pgchaos more databases", daemon=True)
 
@@ -260,46 +260,46 @@ class Pool:
         finally:
             maker.close()
 
-    def _wait(self) -> Make | Drop | None:
+    def _wait(self) -> CreateJob | DropJob | None:
         with self._changed:
             while not self._closing and (job := self._next()) is None:
                 self._changed.wait()
             if self._closing or job is None:
                 return None
             self._running.append(job)
-            if isinstance(job, Drop):
+            if isinstance(job, DropJob):
                 self._used.popleft()
             else:
                 job.stock.making += 1
                 self._get_help(job.stock)
             return job
 
-    def _done(self, job: Make | Drop) -> None:
+    def _done(self, job: CreateJob | DropJob) -> None:
         with self._changed:
             self._running.remove(job)
-            if isinstance(job, Make):
+            if isinstance(job, CreateJob):
                 job.stock.making -= 1
             self._changed.notify_all()
 
-    def _next(self) -> Make | Drop | None:
+    def _next(self) -> CreateJob | DropJob | None:
         """Choose: who waits is served first, then what is ahead, then what is behind, unless that piles up."""
         # one at a time: see Ledger.note_among
-        dropping = any(isinstance(job, Drop) for job in self._running)
-        drop = Drop(self._used[0]) if self._used and not dropping else None
+        dropping = any(isinstance(job, DropJob) for job in self._running)
+        drop = DropJob(self._used[0]) if self._used and not dropping else None
         if self._broken or self._dead:
             return None  # until somebody has been told
         if len(self._used) > _PILE and drop is not None:
             return drop
-        stock = first_lacking(self._stocks.values())
-        return drop if stock is None else Make(stock)
+        stock = next_to_create(self._stocks.values())
+        return drop if stock is None else CreateJob(stock)
 
-    def _do(self, job: Make | Drop, maker: DatabaseFactory) -> None:
+    def _do(self, job: CreateJob | DropJob, maker: DatabaseFactory) -> None:
         try:
             self._try(job, maker)
         finally:
             self._done(job)
 
-    def _try(self, job: Make | Drop, maker: DatabaseFactory) -> None:
+    def _try(self, job: CreateJob | DropJob, maker: DatabaseFactory) -> None:
         try:
             try:
                 self._perform(job, maker)
@@ -308,15 +308,15 @@ class Pool:
                 # once more: the server may only have been restarted, or somebody dropped the template
                 self._perform(job, maker)
         except ServerError as error:
-            assert isinstance(job, Make)
+            assert isinstance(job, CreateJob)
             with self._changed:
                 job.stock.refused = str(error)
                 self._changed.notify_all()
         except Exception as error:  # whatever it is, those who wait must hear of it
             self._fail(job, error, maker)
 
-    def _perform(self, job: Make | Drop, maker: DatabaseFactory) -> None:
-        if isinstance(job, Drop):
+    def _perform(self, job: CreateJob | DropJob, maker: DatabaseFactory) -> None:
+        if isinstance(job, DropJob):
             maker.drop(job.name)
             return
         stock = job.stock
@@ -336,12 +336,12 @@ class Pool:
             stock.ready.append(name)
             self._changed.notify_all()
 
-    def _fail(self, job: Make | Drop, error: Exception, maker: DatabaseFactory) -> None:
+    def _fail(self, job: CreateJob | DropJob, error: Exception, maker: DatabaseFactory) -> None:
         """A database that cannot be dropped now is tried again when all is closed; all else must be told."""
         if not isinstance(error, psycopg.Error):
             self._break(error)
             return
-        if isinstance(job, Drop) and maker.alive():
+        if isinstance(job, DropJob) and maker.alive():
             return
         with self._changed:
             self._broken = f"the server can make no database: {str(error).strip()}"

@@ -46,20 +46,20 @@ class DatabaseQueue:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Make:
+class CreateJob:
     """One database is to be made."""
 
     stock: DatabaseQueue
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drop:
+class DropJob:
     """One database is to be dropped."""
 
     name: str
 
 
-def first_lacking(stocks: Collection[DatabaseQueue]) -> DatabaseQueue | None:
+def next_to_create(stocks: Collection[DatabaseQueue]) -> DatabaseQueue | None:
     """Choose whose database is to be made: who waits is served before what is made ahead."""
     for stock in stocks:
         if stock.lacks(stock.waiting):

@@ -1,8 +1,9 @@
-"""The databases that runs make on a server: their names, whose they are, how they go."""
+"""The databases that runs make on a server: their names, their owners, and how they are dropped."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,10 +12,74 @@ import psycopg
 from psycopg import pq, sql
 
 from pgchaos.server import in_place
-from pgchaos.server.conninfo import make_conninfo
-from pgchaos.server.database_names import PREFIX, is_named_so, run_of
-from pgchaos.server.run_id import RunId
-from pgchaos.server.run_records import APPLICATION, Connection, clock
+from pgchaos.server.conninfo import Connection, make_conninfo
+from pgchaos.server.run_id import APPLICATION, RunId, clock
+
+PREFIX = "pgchaos_"
+
+NAMED = "pggit_chaos_test"
+"""What the database of chaos tests in Python is called on a private server."""
+
+_NAME = re.compile(r"pgchaos_([0-9a-f]{8})_t?[0-9]+")
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_UNKNOWN = "0" * 12
+_MAKING = re.compile(_NAME.pattern + r"_([0-9a-f]{12})_([0-9a-z]+)_([0-9a-z]+)_([0-9a-z]+)")
+"""The name of a database that is being made: system, pid and start of the run's process, and the server's time."""
+
+
+def database_name(run: str, number: int, template: bool = False) -> str:
+    """Name a database of a run."""
+    return f"{PREFIX}{run}_{'t' if template else ''}{number}"
+
+
+def name_while_made(run: RunId, name: str) -> str:
+    """Name a database for the time until its record is written.
+
+    CREATE DATABASE cannot be in one transaction with the COMMENT that says whose it is. So the name says it: a run that
+    is killed in between leaves a database that can be judged.
+    """
+    numbers = (_in_base_36(number) for number in (run.pid, run.start, run.renewed))
+    return "_".join((name, run.system or _UNKNOWN, *numbers))
+
+
+def _in_base_36(number: int) -> str:
+    text = ""
+    while number:
+        number, digit = divmod(number, 36)
+        text = _DIGITS[digit] + text
+    return text or "0"
+
+
+def run_of_database(name: str, comment: str) -> RunId | None:
+    """Tell whose a database is."""
+    recorded = RunId.loads(comment)
+    half = _MAKING.fullmatch(name)
+    found = half or _NAME.fullmatch(name)
+    if recorded is not None:
+        return recorded if found is not None and found[1] == recorded.id else None
+    if half is None:
+        return None
+    pid, start, renewed = (int(text, 36) for text in half.groups()[2:])
+    return RunId(half[1], "", pid, 0.0, "" if half[2] == _UNKNOWN else half[2], start, renewed)
+
+
+def siblings(database: str) -> str:
+    """Tell how the names of all databases of a run begin.
+
+    Args:
+        database: one of a run, or another.
+
+    Returns:
+        The beginning; '' where it is none of a run's.
+    """
+    found = _NAME.match(database)
+    return f"{PREFIX}{found[1]}_" if found else ""
+
+
+def has_run_database_name(name: str) -> bool:
+    """Say whether a name begins like that of a run's database; it may be somebody else's all the same."""
+    return _NAME.match(name) is not None
+
 
 _DROP_LIMIT = 10.0
 _END_LIMIT = 30.0
@@ -47,7 +112,7 @@ _END = """
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RunDatabase:
     """A database that a run made, or that is called like one.
 
     Args:
@@ -73,20 +138,20 @@ class Found:
         return self.connected or (self.run is not None and self.run.visible and not self.run.is_over(self.now))
 
 
-def own_databases(conn: Connection) -> list[Found]:
+def list_databases(conn: Connection) -> list[RunDatabase]:
     """List the databases that runs made as our role, and those of our role that are called so."""
     values = {"application": APPLICATION, "prefix": PREFIX}
     listed = []
     renewed: dict[str, int] = {}
     for name, comment, now, applications in conn.execute(_LIST, values).fetchall():
-        run = run_of(str(name), str(comment))
-        if run is None and not is_named_so(str(name)):
+        run = run_of_database(str(name), str(comment))
+        if run is None and not has_run_database_name(str(name)):
             continue
         assert isinstance(now, int)
         assert isinstance(applications, list)
         if run is not None:
             renewed[run.id] = max(run.renewed, renewed.get(run.id, 0))
-        listed.append(Found(str(name), run, run is not None and APPLICATION + run.id in applications, now))
+        listed.append(RunDatabase(str(name), run, run is not None and APPLICATION + run.id in applications, now))
     return [
         replace(found, run=found.run.at(renewed[found.run.id])) if found.run is not None else found for found in listed
     ]
@@ -131,11 +196,11 @@ def remove_run(conninfo: str, run: str) -> None:
     """Remove what a run that is over left on a server that is not ours."""
     with _reached(conninfo) as conn:
         _end_backends(conn, run)
-        for found in own_databases(conn):
+        for found in list_databases(conn):
             if found.name.startswith(f"{PREFIX}{run}_"):
                 with contextlib.suppress(psycopg.Error):  # of the others none is left for it
                     drop_database(conn, conninfo, found.name)
-        in_place.remove(conn, run)
+        in_place.remove_installed(conn, run)
 
 
 def _reached(conninfo: str) -> Connection:
@@ -161,7 +226,7 @@ def _end_backends(conn: Connection, run: str) -> None:
         time.sleep(0.02)  # polled: a backend goes without a word
 
 
-def remove_dead_runs(conn: Connection, conninfo: str) -> tuple[list[str], list[Found]]:
+def remove_dead_runs(conn: Connection, conninfo: str) -> tuple[list[str], list[RunDatabase]]:
     """Drop the databases of runs that are known to be over.
 
     A run of this system is over when its process has ended; another when it has given no sign of life for the time of
@@ -179,21 +244,23 @@ def remove_dead_runs(conn: Connection, conninfo: str) -> tuple[list[str], list[F
     return removed, left
 
 
-def notes_on(left: Iterable[Found]) -> list[str]:
+def describe_remaining(left: Iterable[RunDatabase]) -> list[str]:
     """Say which databases were left, and how to remove them."""
     names: dict[str, list[str]] = {}
     for found in left:
         names.setdefault(_owner(found), []).append(found.name)
-    return [f"left alone, {owner}: {', '.join(of)}. If that is over: {how_to_drop(of)}" for owner, of in names.items()]
+    return [
+        f"left alone, {owner}: {', '.join(of)}. If that is over: {drop_statements(of)}" for owner, of in names.items()
+    ]
 
 
-def how_to_drop(names: Iterable[str], *, there: bool = True) -> str:
+def drop_statements(names: Iterable[str], *, there: bool = True) -> str:
     """Write the statements that drop databases."""
     statement = sql.SQL("DROP DATABASE {}" if there else "DROP DATABASE IF EXISTS {}")
     return "; ".join(statement.format(sql.Identifier(name)).as_string(None) for name in names)
 
 
-def _owner(found: Found) -> str:
+def _owner(found: RunDatabase) -> str:
     run = found.run
     if run is None:
         return "no record says which run made it"
@@ -203,14 +270,14 @@ def _owner(found: Found) -> str:
     return text
 
 
-def _settled(conn: Connection) -> list[Found]:
+def _settled(conn: Connection) -> list[RunDatabase]:
     """List our databases, once the server has noticed the end of processes that have ended."""
     end = time.monotonic() + _LINGER
     while True:
         now = clock(conn)
         making = conn.execute(_MAKERS, {"application": APPLICATION}).fetchall()
-        listed = own_databases(conn)
-        runs = [run_of(str(query).split('"')[1], "") for (query,) in making]
+        listed = list_databases(conn)
+        runs = [run_of_database(str(query).split('"')[1], "") for (query,) in making]
         runs += [found.run for found in listed if found.connected]
         lingering = [run for run in runs if run is not None and run.visible and run.is_over(now)]
         if not lingering or time.monotonic() > end:

@@ -80,7 +80,7 @@ class SourceError(Exception):
     """A source has nothing for us; the message says why."""
 
 
-def run(command: Sequence[str], folder: Path, limit: float = _LIMIT) -> str:
+def run_command(command: Sequence[str], folder: Path, limit: float = _LIMIT) -> str:
     """Run a program that asks no questions.
 
     Args:
@@ -115,18 +115,20 @@ def run(command: Sequence[str], folder: Path, limit: float = _LIMIT) -> str:
     return done.stdout
 
 
-def pack(package: Package, folder: Path) -> Path:
+def fetch_package(package: Package, folder: Path) -> Path:
     """Fetch a package by npm, and make sure that it is the one that is meant."""
     named = f"{package.name}@{package.version}"
-    run(["npm", "pack", "--ignore-scripts", "--loglevel", "error", "--pack-destination", str(folder), named], folder)
+    run_command(
+        ["npm", "pack", "--ignore-scripts", "--loglevel", "error", "--pack-destination", str(folder), named], folder
+    )
     archives = sorted(folder.glob("*.tgz"))
     if len(archives) != 1:
         raise SourceError(f"npm brought {len(archives)} files for {named}, and not one")
-    check(archives[0], package)
+    verify_checksum(archives[0], package)
     return archives[0]
 
 
-def check(archive: Path, package: Package) -> None:
+def verify_checksum(archive: Path, package: Package) -> None:
     """Compare a file with the checksum that it must have; another file is removed.
 
     Args:
@@ -145,7 +147,7 @@ def check(archive: Path, package: Package) -> None:
         )
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def extract(archive: Path, folder: Path) -> None:
     """Unpack an archive of tar, of which no member leaves the folder."""
     with tarfile.open(archive) as tar:
         # the filter came with security releases of 3.10 and 3.11; a Python without it gets the members checked by hand

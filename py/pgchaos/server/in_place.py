@@ -1,10 +1,11 @@
-"""Working in a database that the user named: what is brought in goes out again."""
+"""Works in a database that the user named: what a run installs there, it removes again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
@@ -12,17 +13,61 @@ from psycopg import sql
 from pgchaos.language.plain_files import Contents
 from pgchaos.server import pgtap
 from pgchaos.server.answering import Answering, NoAnswer
-from pgchaos.server.event_triggers import silence, silence_no_more
-from pgchaos.server.run_id import RunId
-from pgchaos.server.run_records import is_over, record
+from pgchaos.server.conninfo import Connection
+from pgchaos.server.run_id import RunId, is_over, record
 from pgchaos.server.sandbox import create_extensions, install_pgtap, install_toolkit
 from pgchaos.server.settings import ServerError
+
+if TYPE_CHECKING:
+    from typing_extensions import LiteralString
+
+_ENABLED = """
+    SELECT evtname, evtenabled::text FROM pg_catalog.pg_event_trigger
+    WHERE evtenabled <> 'D' AND evtevent <> 'login' ORDER BY evtname
+"""
+_HAS_SETTING = 170000
+"""The first version with the setting event_triggers."""
+
+
+def disable_event_triggers(conn: Connection) -> tuple[str, ...]:
+    """Have no event trigger fire until the end of the transaction, as far as our role may.
+
+    Since PostgreSQL 17 the setting event_triggers turns all of them off. Before, session_replication_role = replica
+    does, but for those that are enabled ALWAYS; it would wake those enabled for REPLICA, and is left alone where there
+    are any. Either takes a superuser, or a role that was granted SET on the parameter.
+    """
+    enabled = [(str(name), str(mode)) for name, mode in conn.execute(_ENABLED)]
+    if not enabled:
+        return ()
+    if conn.info.server_version >= _HAS_SETTING and _try(conn, "SET LOCAL event_triggers = off"):
+        return ()
+    modes = {mode for _, mode in enabled}
+    if modes == {"A"} or "R" in modes or not _try(conn, "SET LOCAL session_replication_role = replica"):
+        return tuple(name for name, mode in enabled if mode != "R")
+    return tuple(name for name, mode in enabled if mode == "A")
+
+
+def restore_event_triggers(conn: Connection) -> None:
+    """Undo `silence` within its transaction, for what is to be done as anybody would."""
+    if conn.info.server_version >= _HAS_SETTING:
+        _try(conn, "SET LOCAL event_triggers TO DEFAULT")
+    _try(conn, "SET LOCAL session_replication_role TO DEFAULT")
+
+
+def _try(conn: Connection, statement: LiteralString) -> bool:
+    try:
+        with conn.transaction():  # a savepoint: a refusal does not end the transaction around it
+            conn.execute(statement)
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
+
 
 PGTAP_SCHEMA = "chaos_pgtap"
 SANDBOX_SCHEMA = "chaos_sandbox"
 _QUIETLY = "SET LOCAL client_min_messages = 'warning'; SET LOCAL lock_timeout = '10s'"
 _SCHEMAS = ("chaos", PGTAP_SCHEMA, SANDBOX_SCHEMA)
-HOW_TO_REMOVE = f"DROP SCHEMA IF EXISTS {', '.join(_SCHEMAS)} CASCADE"
+REMOVAL_STATEMENT = f"DROP SCHEMA IF EXISTS {', '.join(_SCHEMAS)} CASCADE"
 """What a run brought in, but for extensions."""
 
 _COMMENTED = """
@@ -40,11 +85,9 @@ _PGTAP = """
     WHERE extname = 'pgtap'
 """
 
-Connection = psycopg.Connection[tuple[object, ...]]
-
 
 @contextmanager
-def furnished(
+def installed(
     conn: Connection,
     answering: Answering,
     run: RunId,
@@ -59,7 +102,7 @@ def furnished(
     """
     try:
         with answering.attending(conn):
-            clear(conn, run)
+            remove_leftovers(conn, run)
     except NoAnswer as error:
         raise ServerError(f"cannot work in database {conn.info.dbname}: {error}") from error
     if contents is Contents.NOTHING:
@@ -86,7 +129,7 @@ def _bring(
 ) -> str:
     conn.execute("SET LOCAL client_min_messages = 'warning'")
     before = _extensions(conn)
-    silence(conn)
+    disable_event_triggers(conn)
     where = _bring_pgtap(conn, pgtap_from, contents)
     if contents is Contents.TOOLKIT:
         conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SANDBOX_SCHEMA)))
@@ -96,7 +139,7 @@ def _bring(
     _mark(conn, run, before)
     if extensions:
         # the file asks for these: they come as they would for anybody
-        silence_no_more(conn)
+        restore_event_triggers(conn)
         before = _extensions(conn)
         create_extensions(conn, extensions)
         _mark(conn, run, before)
@@ -105,15 +148,15 @@ def _bring(
 
 def _bring_pgtap(conn: Connection, pgtap_from: Path | None, contents: Contents) -> str:
     """Bring pgTAP, and say in which schema it is where the search path does not lead there."""
-    if pgtap.finds(conn):
+    if pgtap.is_visible(conn):
         return ""
     row = conn.execute(_PGTAP).fetchone()
     if row is not None:
         # the user's own: a plain file finds it only by a search path of its own, as it does under pg_prove
         return str(row[0]) if contents is Contents.TOOLKIT else ""
-    if pgtap_from is None and pgtap.offered(conn) and _create_in_public(conn):
+    if pgtap_from is None and pgtap.is_offered(conn) and _create_in_public(conn):
         # a file may set a search path of its own: public is what most have
-        return "" if pgtap.finds(conn) else "public"
+        return "" if pgtap.is_visible(conn) else "public"
     name = sql.Identifier(PGTAP_SCHEMA)
     (path,) = conn.execute("SELECT pg_catalog.current_setting('search_path')").fetchone() or ("",)
     conn.execute(sql.SQL("CREATE SCHEMA {}").format(name))
@@ -149,7 +192,7 @@ def _extensions(conn: Connection) -> set[str]:
     return {str(name) for (name,) in conn.execute("SELECT extname FROM pg_catalog.pg_extension")}
 
 
-def clear(conn: Connection, own: RunId) -> None:
+def remove_leftovers(conn: Connection, own: RunId) -> None:
     """Make way: remove what dead runs left, refuse what is not ours.
 
     Args:
@@ -163,7 +206,7 @@ def clear(conn: Connection, own: RunId) -> None:
         if run is not None and run.id != own.id and not is_over(conn, run):
             raise ServerError(_in_use(conn.info.dbname, run))
         if run is not None:
-            remove(conn, run.id)
+            remove_installed(conn, run.id)
         elif kind == "SCHEMA":
             raise ServerError(
                 f"database {conn.info.dbname} has a schema {name} that is not ours: rename it, or work without "
@@ -176,7 +219,7 @@ def _in_use(database: str, run: RunId) -> str:
     if run.visible:
         return text
     # which cannot be looked at from here
-    return f"{text}; if that run is over, remove what it left: {HOW_TO_REMOVE}"
+    return f"{text}; if that run is over, remove what it left: {REMOVAL_STATEMENT}"
 
 
 def _marked(conn: Connection) -> list[tuple[str, str, RunId | None]]:
@@ -184,7 +227,7 @@ def _marked(conn: Connection) -> list[tuple[str, str, RunId | None]]:
     return [(str(kind), str(name), RunId.loads(str(comment))) for kind, name, comment in rows]
 
 
-def remove(conn: Connection, run: str) -> None:
+def remove_installed(conn: Connection, run: str) -> None:
     """Remove what a run brought into a database.
 
     Args:
@@ -197,7 +240,7 @@ def remove(conn: Connection, run: str) -> None:
     ours = [(kind, name) for kind, name, owner in _marked(conn) if owner is not None and owner.id == run]
     with conn.transaction():
         conn.execute(_QUIETLY)
-        silence(conn)
+        disable_event_triggers(conn)
         for kind, name in ours:
             if kind == "SCHEMA":
                 conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
@@ -223,7 +266,7 @@ def drop_extensions(conn: Connection, names: Sequence[str], *, silently: bool = 
         with conn.transaction():
             conn.execute(_QUIETLY)
             if silently:
-                silence(conn)
+                disable_event_triggers(conn)
             which = sql.SQL(", ").join(map(sql.Identifier, names))
             conn.execute(sql.SQL("DROP EXTENSION IF EXISTS {}").format(which))
     except psycopg.errors.DependentObjectsStillExist:
@@ -235,7 +278,7 @@ def drop_extensions(conn: Connection, names: Sequence[str], *, silently: bool = 
 def _remove_or_say(conn: Connection, answering: Answering, run: RunId) -> None:
     try:
         with answering.attending(conn):
-            remove(conn, run.id)
+            remove_installed(conn, run.id)
     except NoAnswer:
         pass  # what was run says so, and the end of the run what was left
     except psycopg.Error as error:

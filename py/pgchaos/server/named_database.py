@@ -11,9 +11,9 @@ import psycopg
 
 from pgchaos.language.plain_files import Contents
 from pgchaos.server import in_place
+from pgchaos.server.connection_checks import difference, question
 from pgchaos.server.conninfo import make_conninfo
-from pgchaos.server.pooler import difference, question
-from pgchaos.server.run_records import APPLICATION
+from pgchaos.server.run_id import APPLICATION
 from pgchaos.server.sandbox import MARK, Sandbox
 from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.settings import ServerError
@@ -62,7 +62,7 @@ class NamedDatabase:
             mark = {MARK: secrets.token_hex(8)} if own else {}
             self._verify({"search_path": ", ".join(filter(None, (own, str(path)))), **mark})
             self.clean = False
-            brought = in_place.furnished(
+            brought = in_place.installed(
                 conn, server.answering, server.run, extensions, server.settings.pgtap, contents
             )
             where = stack.enter_context(brought)

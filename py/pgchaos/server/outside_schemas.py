@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import starmap
 
-import psycopg
 from psycopg import sql
 
-Connection = psycopg.Connection[tuple[object, ...]]
+from pgchaos.server.conninfo import Connection
+
 Row = tuple[str, str]
 """The name of a thing, and its state as text."""
 

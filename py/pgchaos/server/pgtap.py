@@ -1,4 +1,4 @@
-"""pgTAP on a server: as an extension where it is one, else from its SQL file, found on this machine."""
+"""pgTAP on a server: as an extension if the server offers it, else from its SQL file on this machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,67 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 
 from pgchaos.server import binaries
 from pgchaos.server.answering import ANSWERS_WITHIN, within
-from pgchaos.server.environment import environment
-from pgchaos.server.offered_extensions import offer
+from pgchaos.server.binaries import copy_environment
+from pgchaos.server.conninfo import Connection
 from pgchaos.server.settings import ServerError
+
+_OFFERED = """
+    SELECT e.default_version, v.superuser AND NOT v.trusted
+    FROM pg_catalog.pg_available_extensions e
+    JOIN pg_catalog.pg_available_extension_versions v ON v.name = e.name AND v.version = e.default_version
+    WHERE e.name = %s
+"""
+_ALONE = "SELECT FROM pg_catalog.pg_extension_update_paths(%s)"
+_NO_CONTROL_FILE = ("58P01", "0A000")
+"""SQLSTATEs of "could not open extension control file", and since PostgreSQL 16 of "extension is not available"."""
+
+
+class OfferedExtension(NamedTuple):
+    """What a server offers of one extension.
+
+    Args:
+        version: that would be created; '' where it is not known.
+        restricted: only a superuser can create it.
+        broken: what is wrong with its control file, or ''.
+    """
+
+    version: str
+    restricted: bool = False
+    broken: str = ""
+
+
+def offered_extension(conn: Connection, name: str) -> OfferedExtension | None:
+    """Ask what a server offers of an extension.
+
+    PostgreSQL reads all control files to list what it offers, and one that it cannot read ends the list with an error.
+    Then the one extension is asked for, whose file may be right.
+    """
+    try:
+        row = conn.execute(_OFFERED, [name]).fetchone()
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error:
+        return _alone(conn, name)
+    return None if row is None else OfferedExtension(str(row[0]), bool(row[1]))
+
+
+def _alone(conn: Connection, name: str) -> OfferedExtension | None:
+    try:
+        conn.execute(_ALONE, [name])
+    except psycopg.Error as error:
+        if error.sqlstate in _NO_CONTROL_FILE:
+            return None
+        if isinstance(error, psycopg.OperationalError) and conn.closed:
+            raise
+        return OfferedExtension("", broken=str(error).strip())
+    return OfferedExtension("")
+
 
 _FILE = re.compile(r"pgtap--(\d+(?:\.\d+)+)\.sql")
 _FINDS = """
@@ -25,22 +78,22 @@ _FINDS = """
 """
 
 
-def install(conn: psycopg.Connection[tuple[object, ...]], given: Path | None) -> None:
+def install(conn: Connection, given: Path | None) -> None:
     """Bring pgTAP into a database, into the first schema of the search path."""
-    if given is None and finds(conn):
+    if given is None and is_visible(conn):
         return
-    if given is None and offered(conn):
+    if given is None and is_offered(conn):
         conn.execute("CREATE EXTENSION IF NOT EXISTS pgtap")
         return
-    conn.execute(script(find(given)).encode())
+    conn.execute(read_script(find_file(given)).encode())
 
 
-def finds(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
+def is_visible(conn: Connection) -> bool:
     """Say whether the search path leads to pgTAP, as an extension or loaded from a file."""
     return conn.execute(_FINDS).fetchone() == (True,)
 
 
-def demand(conninfo: str, given: Path | None) -> None:
+def check_available(conninfo: str, given: Path | None) -> None:
     """Make sure, before anything is run, that pgTAP can be had: every database that a scenario works in gets it.
 
     Args:
@@ -52,22 +105,22 @@ def demand(conninfo: str, given: Path | None) -> None:
         psycopg.Error: the server is gone.
     """
     try:
-        find(given)
+        find_file(given)
     except ServerError:
         if given is not None:
             raise
         with psycopg.connect(conninfo, autocommit=True) as conn, within(ANSWERS_WITHIN, conn):
-            if offer(conn, "pgtap") is None:
+            if offered_extension(conn, "pgtap") is None:
                 raise
 
 
-def offered(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
+def is_offered(conn: Connection) -> bool:
     """Say whether the server has pgTAP as an extension that can be created."""
-    found = offer(conn, "pgtap")
+    found = offered_extension(conn, "pgtap")
     return found is not None and not found.broken
 
 
-def version(given: Path | None = None) -> str | None:
+def file_version(given: Path | None = None) -> str | None:
     """Say which pgTAP would be loaded from a file.
 
     Args:
@@ -77,13 +130,13 @@ def version(given: Path | None = None) -> str | None:
         Its version, None where there is none.
     """
     try:
-        match = _FILE.fullmatch(find(given).name)
+        match = _FILE.fullmatch(find_file(given).name)
     except ServerError:
         return None
     return match[1] if match else None
 
 
-def find(given: Path | None = None) -> Path:
+def find_file(given: Path | None = None) -> Path:
     """Find pgTAP's SQL file.
 
     Args:
@@ -98,9 +151,9 @@ def find(given: Path | None = None) -> Path:
     if given is not None and given.is_file():
         return given
     looked = []
-    for place in (given,) if given is not None else places():
+    for place in (given,) if given is not None else search_folders():
         looked.append(str(place))
-        found = newest(place)
+        found = newest_file(place)
         if found is not None:
             return found
     raise ServerError(
@@ -111,13 +164,13 @@ def find(given: Path | None = None) -> Path:
     )
 
 
-def newest(place: Path) -> Path | None:
+def newest_file(place: Path) -> Path | None:
     """Find the newest pgTAP of a folder."""
     found = [(match, path) for path in place.glob("pgtap--*.sql") if (match := _FILE.fullmatch(path.name))]
     return max(found, key=lambda pair: tuple(map(int, pair[0][1].split("."))))[1] if found else None
 
 
-def script(path: Path) -> str:
+def read_script(path: Path) -> str:
     r"""Read pgTAP's SQL as a server takes it."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -126,24 +179,26 @@ def script(path: Path) -> str:
     return "\n".join(line for line in lines if not line.startswith("\\"))
 
 
-def places() -> Iterator[Path]:
+def search_folders() -> Iterator[Path]:
     """List the folders where pgTAP is usually found, best first."""
     with contextlib.suppress(ServerError):  # without an embedded server its folder is none
-        yield embedded_place()
-    yield own_place()
+        yield embedded_folder()
+    yield own_folder()
     pg_config = shutil.which("pg_config")
     if pg_config:
-        done = subprocess.run([pg_config, "--sharedir"], capture_output=True, text=True, check=False, env=environment())
+        done = subprocess.run(
+            [pg_config, "--sharedir"], capture_output=True, text=True, check=False, env=copy_environment()
+        )
         if done.returncode == 0:
             yield Path(done.stdout.strip(), "extension")
     yield from sorted(Path("/usr/share/postgresql").glob("*/extension"), reverse=True)
 
 
-def embedded_place() -> Path:
+def embedded_folder() -> Path:
     """Name the embedded server's folder of extensions."""
     return binaries.embedded_bindir().parent / "share" / "extension"
 
 
-def own_place() -> Path:
+def own_folder() -> Path:
     """Name the folder of this Python for a pgTAP of our own."""
     return Path(sys.prefix, "share", "pgtap")

@@ -185,17 +185,17 @@ def start_private(
         raise NoDisk("a disk that can be filled is a small file system, which only root can mount")
     programs = binaries.embedded_bindir() if bindir is None else bindir.resolve()
     binaries.check_bindir(programs)
-    who = binaries.account()
+    who = binaries.server_account()
     binaries.check_account(who)
     watch = SupervisorClient()  # its interpreter starts while the folder is made
     folder: Path | None = None
     try:
-        env = binaries.environment(programs, os.environ, who)
-        reachable = binaries.reachable(programs, who, env)
+        env = binaries.server_environment(programs, os.environ, who)
+        reachable = binaries.can_run(programs, who, env)
         folder = make_folder(who, programs=not reachable)
         if not reachable:
             programs = binaries.copy_programs(programs, folder)
-            env = binaries.environment(programs, os.environ, who)
+            env = binaries.server_environment(programs, os.environ, who)
         data = str(folder / DATA)
         make = _initdb(programs, data) if copy_of is None else ["cp", "-a", f"{copy_of}/.", data]
         pid = _start(watch, folder, programs, who, env, settings or {}, make, disks)

@@ -10,10 +10,9 @@ import psycopg
 
 from pgchaos.language.header_model import Requirement
 from pgchaos.server import pgtap
-from pgchaos.server.offered_extensions import offer
+from pgchaos.server.conninfo import Connection
+from pgchaos.server.pgtap import offered_extension
 from pgchaos.server.server_info import ServerInfo
-
-Connection = psycopg.Connection[tuple[object, ...]]
 
 _BROKEN = "a control file in its extension folder is broken (SELECT * FROM pg_available_extensions names it)"
 
@@ -88,7 +87,7 @@ class Requirements:
             return missing_capability(conn, requirement)
 
 
-def parts(version: str) -> tuple[int, ...]:
+def version_numbers(version: str) -> tuple[int, ...]:
     """Read the numbers of a version.
 
     Args:
@@ -105,8 +104,8 @@ def satisfies(version: str, operator: str, wanted: str) -> bool:
     """Compare versions as far as the wanted one is written: 17.10 is `= 17` and `<= 17`, not `> 17`."""
     if not wanted:
         return True
-    want = parts(wanted)
-    have = (parts(version) + (0,) * len(want))[: len(want)]
+    want = version_numbers(wanted)
+    have = (version_numbers(version) + (0,) * len(want))[: len(want)]
     return {
         ">=": have >= want,
         ">": have > want,
@@ -121,7 +120,7 @@ def missing_extension(
     """Say why an extension cannot be had."""
     name = requirement.name
     wanted = f"{name} {requirement.operator} {requirement.version}".strip() if requirement.version else name
-    offered = offer(conn, name)
+    offered = offered_extension(conn, name)
     if name == "pgtap" and (pgtap_from is not None or offered is None or offered.broken):
         return _missing_from_file(requirement, wanted, pgtap_from)
     if offered is None:
@@ -140,7 +139,7 @@ def missing_extension(
 
 def _missing_from_file(requirement: Requirement, wanted: str, pgtap_from: Path | None) -> str:
     """Say why pgTAP as it is loaded from a file is not what a scenario requires."""
-    file, version = pgtap.find(pgtap_from), pgtap.version(pgtap_from)
+    file, version = pgtap.find_file(pgtap_from), pgtap.file_version(pgtap_from)
     wanted = f"requires extension {wanted}"
     if not requirement.version or (version and satisfies(version, requirement.operator, requirement.version)):
         return ""

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from pgchaos.server import pgtap
 from pgchaos.server.connection_cache import ConnectionCache
+from pgchaos.server.conninfo import Connection
 from pgchaos.server.outside_schemas import Outside
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.settings import ServerError
@@ -87,7 +88,7 @@ class Sandbox:
         return {"search_path": f"{self.schema}, public", "chaos.run": self.schema} if self.shared else {}
 
 
-def toolkit() -> str:
+def read_toolkit() -> str:
     """Read the SQL of the toolkit."""
     # importlib.resources would import its readers here, which a thread may not be the first to do
     file = Path(__file__).parents[1] / "toolkit" / "toolkit.sql"
@@ -96,39 +97,39 @@ def toolkit() -> str:
     return file.read_text(encoding="utf-8")
 
 
-def furnish(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str, ...], pgtap_from: Path | None) -> None:
+def set_up_database(conn: Connection, extensions: tuple[str, ...], pgtap_from: Path | None) -> None:
     """Bring pgTAP, the toolkit and extensions into a database."""
     install_pgtap(conn, pgtap_from)
     install_toolkit(conn, extensions)
     create_extensions(conn, extensions)
 
 
-def install_toolkit(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str, ...]) -> None:
+def install_toolkit(conn: Connection, extensions: tuple[str, ...]) -> None:
     """Bring the toolkit into a database."""
     with _naming("the toolkit"):
         # the extension is the same SQL: where it is installed, or will be, that is the one
         if _has_extension(conn):
             conn.execute("TRUNCATE chaos._history, chaos._transactions, chaos._acknowledged, chaos._notifications")
         elif "pgchaos" not in extensions:
-            conn.execute(toolkit().encode())
+            conn.execute(read_toolkit().encode())
 
 
-def create_extensions(conn: psycopg.Connection[tuple[object, ...]], extensions: tuple[str, ...]) -> None:
+def create_extensions(conn: Connection, extensions: tuple[str, ...]) -> None:
     """Create extensions where they are missing; pgTAP, where it was loaded from a file, is not missing."""
     for name in extensions:
         with _naming(f"extension {name}"):
-            if name == "pgtap" and pgtap.finds(conn):
+            if name == "pgtap" and pgtap.is_visible(conn):
                 continue
             conn.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {} CASCADE").format(sql.Identifier(name)))
 
 
-def install_pgtap(conn: psycopg.Connection[tuple[object, ...]], pgtap_from: Path | None) -> None:
+def install_pgtap(conn: Connection, pgtap_from: Path | None) -> None:
     """Bring pgTAP into a database, into the first schema of the search path."""
     with _naming("pgTAP"):
         pgtap.install(conn, pgtap_from)
 
 
-def _has_extension(conn: psycopg.Connection[tuple[object, ...]]) -> bool:
+def _has_extension(conn: Connection) -> bool:
     return conn.execute("SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'pgchaos'").fetchone() is not None
 
 

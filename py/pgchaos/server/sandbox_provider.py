@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from pgchaos.server.connection_cache import ConnectionCache
-from pgchaos.server.conninfo import make_conninfo
-from pgchaos.server.database_pool import Pool
-from pgchaos.server.outside_schemas import Connection, Outside, look_outside
-from pgchaos.server.plain_database import Lent
+from pgchaos.server.conninfo import Connection, make_conninfo
+from pgchaos.server.database_pool import DatabasePool
+from pgchaos.server.outside_schemas import Outside, look_outside
 from pgchaos.server.sandbox import Sandbox
-from pgchaos.server.schema_pool import A_SCHEMA, SharedDatabase
+from pgchaos.server.schema_pool import SCHEMA_PLACEHOLDER, SharedDatabase
 from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.settings import ServerError
-from pgchaos.server.spec_databases import PlainDatabases
+from pgchaos.server.spec_databases import Lent, SpecDatabases
 
 Extensions = tuple[str, ...]
 """That a database has beside pgTAP and the toolkit, sorted: those of the same may serve one another's scenarios."""
@@ -27,7 +26,7 @@ _SEARCHED_ENDS_WITHIN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsals:
+class SearchDatabase:
     """A database for the many runs of one scenario.
 
     Args:
@@ -52,7 +51,7 @@ class SandboxProvider:
         spare: closes the connections that are kept on the server, here and elsewhere; given to who borrows.
     """
 
-    def __init__(self, server: ServerInfo, pool: Pool, spare: Callable[[], None]) -> None:
+    def __init__(self, server: ServerInfo, pool: DatabasePool, spare: Callable[[], None]) -> None:
         self._server = server
         self._pool = pool
         self._spare = spare
@@ -64,7 +63,7 @@ class SandboxProvider:
         self._keeps_data: set[Extensions] = set()
         """Those of which an extension has written to tables or sequences of its own."""
         self._shelves: dict[str, ConnectionCache] = {}
-        self._plain = PlainDatabases(server, pool, spare)
+        self._plain = SpecDatabases(server, pool, spare)
 
     @contextmanager
     def database(self, extensions: Extensions) -> Iterator[Sandbox]:
@@ -204,7 +203,7 @@ class SandboxProvider:
             yield conn
 
     @contextmanager
-    def rehearsals(self, extensions: Extensions) -> Iterator[Rehearsals]:
+    def rehearsals(self, extensions: Extensions) -> Iterator[SearchDatabase]:
         """Lend a database of its own to the many runs of one scenario.
 
         Args:
@@ -215,7 +214,7 @@ class SandboxProvider:
         """
         with self._one_database(extensions) as own:
             outside = self._outside[extensions]
-            yield Rehearsals(
+            yield SearchDatabase(
                 lambda: self._searched(own, outside),
                 lambda: self._changed(outside, own),
                 not outside.unreadable and extensions not in self._keeps_data,
@@ -294,7 +293,7 @@ class SandboxProvider:
             shelf.close()
 
     def _shared_database(self, name: str) -> SharedDatabase:
-        parameters = {"search_path": f"{A_SCHEMA}, public", "chaos.run": A_SCHEMA}
+        parameters = {"search_path": f"{SCHEMA_PLACEHOLDER}, public", "chaos.run": SCHEMA_PLACEHOLDER}
         server = self._server
         return SharedDatabase(name, server.conninfo(name), server.conninfo_with(parameters, name), server.answering)
 

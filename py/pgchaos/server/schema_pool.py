@@ -14,6 +14,7 @@ from psycopg import sql
 
 from pgchaos.server.answering import Answering
 from pgchaos.server.connection_cache import ConnectionCache
+from pgchaos.server.conninfo import Connection
 from pgchaos.server.database_factory import connect_for_long
 from pgchaos.server.settings import ServerError
 from pgchaos.server.threads import start, traceback_lines
@@ -21,7 +22,7 @@ from pgchaos.server.threads import start, traceback_lines
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
-A_SCHEMA = "chaos_some_schema"
+SCHEMA_PLACEHOLDER = "chaos_some_schema"
 """Stands for the name of a schema."""
 
 _AHEAD = 8
@@ -53,7 +54,7 @@ class SharedDatabase:
         self.spoiled: tuple[str, ...] = ()
         """What has been found to be changed in it outside its schemas."""
         self.shelf = ConnectionCache(conninfo)
-        self._conn: psycopg.Connection[tuple[object, ...]] | None = None
+        self._conn: Connection | None = None
         self._changed = threading.Condition()
         self._number = 0
         self._ready: deque[str] = deque()
@@ -113,7 +114,7 @@ class SharedDatabase:
             schema: of the scenario.
         """
         # put together by libpq once: to do so for each of many takes longer than to connect
-        return self._inside.replace(A_SCHEMA, schema)
+        return self._inside.replace(SCHEMA_PLACEHOLDER, schema)
 
     def give_back(self, schema: str) -> None:
         """Have a schema dropped with all that is in it, some time soon.
@@ -246,7 +247,7 @@ class SharedDatabase:
         # what goes in one message is one transaction (PostgreSQL docs, "Multiple Statements in a Simple Query")
         self._connection().execute(_each("DROP SCHEMA IF EXISTS {name} CASCADE; SELECT chaos._forget({text})", schemas))
 
-    def _connection(self) -> psycopg.Connection[tuple[object, ...]]:
+    def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
             self._conn = connect_for_long(self.shelf.conninfo, "pgchaos schemas")
             self._conn.execute("SET lock_timeout = '200ms'; SET client_min_messages = 'warning'")

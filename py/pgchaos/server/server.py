@@ -16,25 +16,23 @@ from pgchaos.safe_output import one_line
 from pgchaos.server import in_place, pgtap
 from pgchaos.server.cluster import ClusterFactory
 from pgchaos.server.connection_cache import ConnectionCache
-from pgchaos.server.created_databases import CreatedDatabases
-from pgchaos.server.database_factory import DatabaseFactory
-from pgchaos.server.database_pool import Pool
-from pgchaos.server.databases import how_to_drop, notes_on, remove_dead_runs
-from pgchaos.server.external_cleanup import ExternalCleanup
-from pgchaos.server.lease import Lease
-from pgchaos.server.leftovers import remove_dead_servers
+from pgchaos.server.conninfo import ServerChoice, choose_server
+from pgchaos.server.database_factory import EMPTY, WITH_PGTAP, CreatedDatabases, DatabaseFactory
+from pgchaos.server.database_pool import DatabasePool
+from pgchaos.server.databases import describe_remaining, drop_statements, remove_dead_runs
+from pgchaos.server.external_cleanup import ExternalCleanup, Lease
 from pgchaos.server.named_database import NamedDatabase
 from pgchaos.server.outside_schemas import look_at_contents
-from pgchaos.server.plain_database import BARE, WITH_PGTAP, Lent
 from pgchaos.server.private import PrivateServer, start_private
 from pgchaos.server.requirements import Requirements
 from pgchaos.server.sandbox import Sandbox
-from pgchaos.server.sandbox_provider import Rehearsals, SandboxProvider
-from pgchaos.server.select import Choice, choose
+from pgchaos.server.sandbox_provider import SandboxProvider, SearchDatabase
+from pgchaos.server.server_folder import remove_dead_servers
 from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.settings import ServerError, ServerSettings
+from pgchaos.server.spec_databases import Lent
 
-_CONTENTS = {Contents.NOTHING: BARE, Contents.PGTAP: WITH_PGTAP}
+_CONTENTS = {Contents.NOTHING: EMPTY, Contents.PGTAP: WITH_PGTAP}
 _SETTLED = 10.0
 """Seconds in which they do so."""
 
@@ -55,7 +53,7 @@ def open_server(settings: ServerSettings, environ: Mapping[str, str] = os.enviro
     Raises:
         ServerError: there is none, or it cannot be used; the message says what to do.
     """
-    choice = choose(settings, environ)
+    choice = choose_server(settings, environ)
     remove_dead_servers()
     if choice.conninfo is not None:
         return Server(settings, choice, None)
@@ -81,16 +79,16 @@ class Server(ServerInfo):
         ServerError: it cannot be used.
     """
 
-    def __init__(self, settings: ServerSettings, choice: Choice, private: PrivateServer | None) -> None:
+    def __init__(self, settings: ServerSettings, choice: ServerChoice, private: PrivateServer | None) -> None:
         super().__init__(settings, choice, private)
-        pgtap.demand(self.administrative(), settings.pgtap)
+        pgtap.check_available(self.administrative(), settings.pgtap)
         self._own = ClusterFactory(_programs(private, settings, choice), settings.pgtap)
         self._requirements = Requirements(self)
         self._guard = ExternalCleanup(self.administrative(), self.run)
         self._named = NamedDatabase(self)
         maker = DatabaseFactory(self.administrative(), self.run, self.ours, settings.pgtap, CreatedDatabases())
         self._lease = Lease(maker.another())
-        self._pool = Pool(maker, settings.clones, self.answering, self.watch_over)
+        self._pool = DatabasePool(maker, settings.clones, self.answering, self.watch_over)
         self._lending = SandboxProvider(self, self._pool, self.spare)
         self._in_use = 0
         self.notes: list[str] = []
@@ -157,7 +155,7 @@ class Server(ServerInfo):
             return self._lending.schema(known)
         return self._lending.database_again(known) if again else self._lending.database(known)
 
-    def rehearsals(self, extensions: tuple[str, ...] = ()) -> AbstractContextManager[Rehearsals]:
+    def rehearsals(self, extensions: tuple[str, ...] = ()) -> AbstractContextManager[SearchDatabase]:
         """Lend a database of its own to the many runs of one scenario.
 
         Args:
@@ -264,7 +262,7 @@ class Server(ServerInfo):
             ServerError: none can be made.
         """
         self.watch_over()
-        name = self._pool.take(BARE, ahead=0)
+        name = self._pool.take(EMPTY, ahead=0)
         self._in_use += 1
         try:
             yield name
@@ -295,7 +293,7 @@ class Server(ServerInfo):
                 _, left = remove_dead_runs(conn, self.administrative())
         except psycopg.Error as error:
             raise ServerError(f"cannot look for databases of earlier runs: {str(error).strip()}") from error
-        self.notes = notes_on(left)
+        self.notes = describe_remaining(left)
 
     def end(self) -> None:
         """Begin to drop what the run made: nobody asks for a sandbox any more. `close` waits for it."""
@@ -331,10 +329,10 @@ class Server(ServerInfo):
         why = ", which does not answer" if self.answering.silent else ""
         begin = f"left on the server at {one_line(self.place)}{why}"
         end = f"the next run there removes {'it' if len(databases) == 1 else 'them'}. By hand: "
-        said = [f"{begin}: {', '.join(databases)}; {end}{how_to_drop(databases, there=False)}"] if databases else []
+        said = [f"{begin}: {', '.join(databases)}; {end}{drop_statements(databases, there=False)}"] if databases else []
         if not self._named.clean:
             what = f"what was brought into database {one_line(self.database)}"
-            said.append(f"{begin}: {what}; the next run in it removes that. By hand: {in_place.HOW_TO_REMOVE}")
+            said.append(f"{begin}: {what}; the next run in it removes that. By hand: {in_place.REMOVAL_STATEMENT}")
         return said
 
     def __enter__(self) -> Server:
@@ -346,7 +344,7 @@ class Server(ServerInfo):
         self.close()
 
 
-def _programs(private: PrivateServer | None, settings: ServerSettings, choice: Choice) -> Path | None:
+def _programs(private: PrivateServer | None, settings: ServerSettings, choice: ServerChoice) -> Path | None:
     """Say which programs a scenario's own server runs: those of the run's, else those that the user named."""
     if private is not None:
         return private.programs

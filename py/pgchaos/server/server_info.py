@@ -9,11 +9,10 @@ import psycopg
 
 from pgchaos.safe_output import one_line
 from pgchaos.server.answering import Answering
-from pgchaos.server.conninfo import ADMINISTRATIVE, make_conninfo, with_settings
+from pgchaos.server.conninfo import ADMIN_SETTINGS, Connection, ServerChoice, make_conninfo, with_settings
 from pgchaos.server.private import PrivateServer
-from pgchaos.server.probe import free_slots, most_connections, probe
 from pgchaos.server.run_id import RunId
-from pgchaos.server.select import Choice
+from pgchaos.server.server_inspection import free_slots, inspect_server, most_connections
 from pgchaos.server.settings import ServerError, ServerSettings
 
 
@@ -29,12 +28,12 @@ class ServerInfo:
         ServerError: it cannot be reached or used.
     """
 
-    def __init__(self, settings: ServerSettings, choice: Choice, private: PrivateServer | None) -> None:
+    def __init__(self, settings: ServerSettings, choice: ServerChoice, private: PrivateServer | None) -> None:
         self.settings = settings
         self._private = private
         self._run = RunId.new()
         base = make_conninfo(**private.parameters) if private is not None else choice.conninfo or ""
-        self._probe = probe(base, choice, private is not None, settings.in_place)
+        self._probe = inspect_server(base, choice, private is not None, settings.in_place)
         self.answering = Answering(self.administrative())
         """Whether it still answers."""
 
@@ -123,9 +122,9 @@ class ServerInfo:
     def administrative(self, database: str | None = None) -> str:
         """Say how to connect for administration: what the user wants sessions to begin with does not break that."""
         # poolers take no settings at the start of a session unless told to: none are sent where none were
-        return with_settings(self.conninfo(database), ADMINISTRATIVE if self._probe.options else {})
+        return with_settings(self.conninfo(database), ADMIN_SETTINGS if self._probe.options else {})
 
-    def connect(self, database: str | None = None) -> psycopg.Connection[tuple[object, ...]]:
+    def connect(self, database: str | None = None) -> Connection:
         """Connect, for administration.
 
         Args:
@@ -164,7 +163,7 @@ class ServerInfo:
             return most_connections(conn)
 
     @contextmanager
-    def asking(self) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    def asking(self) -> Iterator[Connection]:
         """Connect to ask something."""
         try:
             with self.connect() as conn, self.answering.attending(conn):

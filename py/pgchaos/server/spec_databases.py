@@ -1,24 +1,63 @@
-"""Lends databases without pgTAP and toolkit to isolation specs."""
+"""Databases without pgTAP and toolkit for isolation specs; one that a spec leaves clean serves the next."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
 from pgchaos.server.connection_cache import ConnectionCache
-from pgchaos.server.database_pool import Pool
+from pgchaos.server.database_factory import EMPTY, with_extensions
+from pgchaos.server.database_pool import DatabasePool
 from pgchaos.server.databases import drop_database
-from pgchaos.server.plain_database import BARE, REGRESSION, Lent, with_loaded
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.settings import ServerError
 
+REGRESSION = "isolation_regression"
+"""The database of pg_isolation_regress."""
 
-class PlainDatabases:
+CLEAN = """
+    SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE objid >= 16384)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_')
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_data_wrapper)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_language WHERE oid >= 16384)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts WHERE database = current_database())
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE database = current_database())
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
+                        WHERE datname = current_database() AND pid <> pg_catalog.pg_backend_pid()
+                          AND application_name !~ '^(isolation/|pgchaos )')
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting s
+                        WHERE setdatabase = (SELECT oid FROM pg_catalog.pg_database
+                                              WHERE datname = current_database()))
+       AND (SELECT datacl IS NULL FROM pg_catalog.pg_database WHERE datname = current_database())
+"""
+"""Is there nothing in a database that a spec has made? Whatever is made in one depends on something, 16384 being the
+first OID that is not the system's (FirstNormalObjectId in transam.h), but for what is listed."""
+
+
+@dataclass(slots=True)
+class Lent:
+    """A database lent to a spec.
+
+    Args:
+        sandbox: which.
+        shelf: where sessions of it wait for the next spec; None where it serves no other.
+        clean: set by who found nothing in it at the end.
+    """
+
+    sandbox: Sandbox
+    shelf: ConnectionCache | None = None
+    clean: bool = False
+
+
+class SpecDatabases:
     """Lends them, and takes them back. Safe to use from several threads.
 
     Args:
@@ -27,7 +66,7 @@ class PlainDatabases:
         spare: closes the connections that are kept on the server; given to who borrows.
     """
 
-    def __init__(self, server: ServerInfo, pool: Pool, spare: Callable[[], None]) -> None:
+    def __init__(self, server: ServerInfo, pool: DatabasePool, spare: Callable[[], None]) -> None:
         self._server, self._pool, self._spare = server, pool, spare
         self._lock = threading.Lock()
         self._clean: list[Lent] = []
@@ -58,7 +97,7 @@ class PlainDatabases:
             lent = self._clean.pop() if self._clean else None
         if lent is None:
             # most come back clean
-            lent = self._lent(self._pool.take(BARE, ahead=1), kept=True)
+            lent = self._lent(self._pool.take(EMPTY, ahead=1), kept=True)
         lent.clean = False
         try:
             yield lent
@@ -78,7 +117,7 @@ class PlainDatabases:
 
     @contextmanager
     def _own_plain(self, extensions: Sequence[str]) -> Iterator[str]:
-        name = self._pool.take(with_loaded(extensions), ahead=1)
+        name = self._pool.take(with_extensions(extensions), ahead=1)
         try:
             yield name
         finally:

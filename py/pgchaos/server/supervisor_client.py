@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from pgchaos.server import threads
-from pgchaos.server.environment import environment_for
+from pgchaos.server.binaries import supervisor_environment
 from pgchaos.server.settings import ServerError
 
 _SCRIPT = Path(__file__).with_name("supervisor.py")
@@ -51,7 +51,7 @@ class SupervisorClient:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                env=environment_for(connecting=connecting),
+                env=supervisor_environment(connecting=connecting),
                 bufsize=0,
             )
         except OSError as error:

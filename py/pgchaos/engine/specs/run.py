@@ -23,10 +23,10 @@ from pgchaos.engine.specs.transcript import Transcript
 from pgchaos.isolation.concurrent_specs import names_database, needs, roles
 from pgchaos.isolation.model import Spec
 from pgchaos.server import Server
-from pgchaos.server.database_names import PREFIX
-from pgchaos.server.plain_database import CLEAN, Lent
-from pgchaos.server.pooler import difference, question
-from pgchaos.server.run_records import APPLICATION
+from pgchaos.server.connection_checks import difference, question
+from pgchaos.server.databases import PREFIX
+from pgchaos.server.run_id import APPLICATION
+from pgchaos.server.spec_databases import CLEAN, Lent
 from pgchaos.stop import Stop
 
 _CONNECT = 30.0

@@ -8,7 +8,7 @@ from psycopg import pq
 
 from pgchaos.isolation import transcript
 from pgchaos.isolation.model import decoded
-from pgchaos.server.plain_database import REGRESSION
+from pgchaos.server.spec_databases import REGRESSION
 
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY)
 

@@ -11,11 +11,9 @@ import psycopg
 
 from pgchaos.safe_output import hide
 from pgchaos.server.answering import ANSWERS_WITHIN, within
-from pgchaos.server.conninfo import make_conninfo, read_conninfo
-from pgchaos.server.event_triggers import silence
-from pgchaos.server.pooler import behind_pooler, pooler
-from pgchaos.server.refused import names_database, what_to_do
-from pgchaos.server.select import Choice
+from pgchaos.server.connection_checks import connection_advice, names_database, pooler_message, pooler_version
+from pgchaos.server.conninfo import Connection, ServerChoice, make_conninfo, read_conninfo
+from pgchaos.server.in_place import disable_event_triggers
 from pgchaos.server.settings import ServerError
 
 OLDEST = 14
@@ -46,7 +44,7 @@ _MOST = """
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class ServerProperties:
     """What is known of a server.
 
     Args:
@@ -74,7 +72,7 @@ class Probe:
     loud: tuple[str, ...] = ()
 
 
-def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
+def inspect_server(base: str, choice: ServerChoice, ours: bool, in_place: bool) -> ServerProperties:
     """Connect once and look."""
     if in_place and not choice.database:
         raise ServerError("--chaos-in-place needs a database that is named: PGDATABASE, or dbname in --chaos-dsn")
@@ -106,7 +104,7 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
             f"cannot connect to the server named by {choice.said}: {str(error).strip()}\n"
             + _advice(conninfo, choice, error, time.monotonic() - began)
         ) from None
-    result = Probe(
+    result = ServerProperties(
         _with_options(conninfo, f"{options} -c lc_messages=C" if superuser else options),
         version,
         str(shown).split()[0],
@@ -122,7 +120,7 @@ def probe(base: str, choice: Choice, ours: bool, in_place: bool) -> Probe:
     return result
 
 
-def _advice(conninfo: str, choice: Choice, error: psycopg.OperationalError, took: float) -> str:
+def _advice(conninfo: str, choice: ServerChoice, error: psycopg.OperationalError, took: float) -> str:
     """Look into a refusal, and say what to do."""
     if isinstance(error, psycopg.errors.ConnectionTimeout) or took > _SOON:
         return (
@@ -130,23 +128,25 @@ def _advice(conninfo: str, choice: Choice, error: psycopg.OperationalError, took
             " stopped or overloaded, and whether a firewall is in between; connect_timeout=… waits longer"
         )
     _look_without_options(conninfo)
-    return what_to_do(conninfo, choice, str(error), os.environ)
+    return connection_advice(conninfo, choice, str(error), os.environ)
 
 
-def _patience(conn: psycopg.Connection[tuple[object, ...]]) -> float:
+def _patience(conn: Connection) -> float:
     """Say how many seconds the server may take for the first look: as many as to connect."""
     value = next((one.val for one in conn.pgconn.info if one.keyword == b"connect_timeout"), None) or b""
     return float(value) if value.isdigit() and int(value) else ANSWERS_WITHIN
 
 
-def _loud(conn: psycopg.Connection[tuple[object, ...]]) -> tuple[str, ...]:
+def _loud(conn: Connection) -> tuple[str, ...]:
     with conn.transaction(force_rollback=True):
-        return silence(conn)
+        return disable_event_triggers(conn)
 
 
 def _refuse_pooler(conninfo: str, announced: int, backend: object) -> None:
     if backend != announced:
-        raise ServerError(f"{behind_pooler(announced, backend, pooler(conninfo))}. Name the server's own host and port")
+        raise ServerError(
+            f"{pooler_message(announced, backend, pooler_version(conninfo))}. Name the server's own host and port"
+        )
 
 
 def _look_without_options(conninfo: str) -> None:
@@ -162,7 +162,7 @@ def _look_without_options(conninfo: str) -> None:
         _refuse_pooler(bare, conn.info.backend_pid, row[0])
 
 
-def free_slots(conn: psycopg.Connection[tuple[object, ...]]) -> int:
+def free_slots(conn: Connection) -> int:
     """Count the connections that may still be made.
 
     Args:
@@ -176,7 +176,7 @@ def free_slots(conn: psycopg.Connection[tuple[object, ...]]) -> int:
     return max(0, int(str(row[0])))
 
 
-def most_connections(conn: psycopg.Connection[tuple[object, ...]]) -> int:
+def most_connections(conn: Connection) -> int:
     """Count the connections that the server takes while nobody else is there.
 
     Args:
@@ -190,7 +190,7 @@ def most_connections(conn: psycopg.Connection[tuple[object, ...]]) -> int:
     return int(str(row[0]))
 
 
-def _check(server: Probe, createdb: bool, standby: bool, in_place: bool) -> None:
+def _check(server: ServerProperties, createdb: bool, standby: bool, in_place: bool) -> None:
     if server.version < OLDEST * 10000:
         raise ServerError(f"the server at {server.place} is PostgreSQL {server.shown}; {OLDEST} or newer is needed")
     if standby:
@@ -203,7 +203,7 @@ def _check(server: Probe, createdb: bool, standby: bool, in_place: bool) -> None
         )
 
 
-def _complete(base: str, choice: Choice, ours: bool) -> str:
+def _complete(base: str, choice: ServerChoice, ours: bool) -> str:
     given = read_conninfo(base)
     # whatever PGCLIENTENCODING, a service, a role or the database's own encoding says
     missing = {"application_name": "pgchaos", "client_encoding": "UTF8"}
@@ -218,7 +218,7 @@ def _complete(base: str, choice: Choice, ours: bool) -> str:
     return make_conninfo(base, **missing)
 
 
-def _options(conn: psycopg.Connection[tuple[object, ...]]) -> str:
+def _options(conn: Connection) -> str:
     """Tell how the user wants sessions to begin, wherever libpq has it from."""
     values = {one.keyword: one.val for one in conn.pgconn.info}
     return (values.get(b"options") or b"").decode()

@@ -1,17 +1,75 @@
-"""Says what to do where a connection is refused, and whether a service names a database."""
+"""Checks that a session is what was asked for, and advice where the server refuses a connection."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from psycopg import pq
+import psycopg
+from psycopg import pq, sql
 
-from pgchaos.server.conninfo import read_conninfo
-from pgchaos.server.select import Choice
+from pgchaos.safe_output import one_line
+from pgchaos.server.conninfo import ServerChoice, make_conninfo, read_conninfo
 from pgchaos.server.settings import ServerError
+
+
+def question(settings: Mapping[str, str]) -> str:
+    """Ask a session what it is, in one row.
+
+    Args:
+        settings: that it was to begin with.
+
+    Returns:
+        SQL, without variables.
+    """
+    values = [f"pg_catalog.current_setting({sql.Literal(name).as_string(None)}, true)" for name in settings]
+    return "SELECT " + ", ".join(["pg_catalog.pg_backend_pid()", *values])
+
+
+def difference(settings: Mapping[str, str], row: Sequence[object], announced: int) -> str:
+    """Say how a session is not as it was asked to be.
+
+    Args:
+        settings: that it was to begin with.
+        row: the answer to `question`.
+        announced: the id of its process, as libpq was told when it connected.
+
+    Returns:
+        What is wrong, '' where nothing is.
+    """
+    backend, *values = row
+    if str(backend) != str(announced):
+        return pooler_message(announced, backend)
+    for (name, wanted), value in zip(settings.items(), values, strict=True):
+        if value != wanted:
+            return (
+                f"a session was asked to begin with {name} = {wanted}, and began with {value or 'none'}: a connection "
+                "pooler that drops startup options is between here and the server, or a login event trigger of the "
+                "database sets it"
+            )
+    return ""
+
+
+def pooler_message(announced: int, backend: object, name: str = "") -> str:
+    """Word that a pooler is in the way."""
+    return (
+        f"a connection pooler is between here and the server ({name or 'PgBouncer, or one like it'}): the session was "
+        f"announced as process {announced}, and is process {backend} of the server. pgchaos watches, cancels and ends "
+        "sessions by their processes, and begins them with settings of its own: no pool mode permits that"
+    )
+
+
+def pooler_version(conninfo: str) -> str:
+    """Ask a pooler for its name and version, in the database that PgBouncer and its like have for that."""
+    try:
+        with psycopg.connect(make_conninfo(conninfo, dbname="pgbouncer", options=""), autocommit=True) as console:
+            result = console.pgconn.exec_(b"SHOW VERSION")
+            return one_line((result.get_value(0, 0) or b"").decode("utf-8", "replace")) if result.ntuples else ""
+    except psycopg.Error:
+        return ""
+
 
 # libpq's own words are the same in every language that it is not translated to; the server's are known in English
 _NO_ROLE = re.compile(r'role "(?P<name>.+)" does not exist')
@@ -54,7 +112,7 @@ def _service_names_database(service: str) -> bool:
             os.environ["PGSERVICE"] = before
 
 
-def what_to_do(conninfo: str, choice: Choice, message: str, environ: Mapping[str, str]) -> str:
+def connection_advice(conninfo: str, choice: ServerChoice, message: str, environ: Mapping[str, str]) -> str:
     """Say what to do where a server that the user named refuses a connection."""
     said = choice.said
     role = "user=… in --chaos-dsn" if said == "--chaos-dsn" else "PGUSER"
