@@ -1,1 +1,1 @@
-"""Which interleavings and values are run, how their results are merged, and which failures are kept."""
+"""Chooses which interleavings and values are run, joins their results, and stores failures."""

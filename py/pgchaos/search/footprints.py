@@ -1,6 +1,6 @@
-"""What the steps of a session touch, by the text of its statements and by its transactions.
+"""The footprints of a session's steps, by the text of its statements and by its transactions.
 
-A step touches what its transaction touched so far: should it fail, the server undoes that, and lets go of the locks.
+A step touches what its transaction touched so far: if it fails, the server undoes that, and releases the locks.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from pgchaos.schedule.footprint import ANYTHING, NOTHING, Footprint, union
 from pgchaos.schedule.wait_rules import in_force
 from pgchaos.search.touched_tables import TIME, Known, touched
 
+# touched by all steps of serializable transactions: which of them fails does not depend on common tables
 SERIALIZABLE = "what is serializable"
-"""What all steps of serializable transactions touch: which of them fails is not decided by tables in common."""
 
 _BOUND = (Barrier, Fault, Signal, WaitBlocked, WaitFor)
+# statements that do not change the tables, functions and triggers of the database
 _TAME = frozenset(
     """select values table with insert update delete merge lock truncate begin start commit end rollback abort savepoint
     release set reset show listen unlisten notify declare fetch move close prepare deallocate""".split()  # noqa: SIM905  # read better so
 )
-"""Statements that leave the tables, functions and triggers of the database as they are."""
 _VALUE = re.compile(r"[-+]?[0-9.]*|true|false|on|off|yes|no|t|f", re.IGNORECASE)
 _WRITTEN_OTHERWISE = re.compile(r'\b[uU]&"')
 
@@ -46,19 +46,12 @@ _Kind = Literal["begins", "ends", "saves", "does"]
 
 @dataclass(frozen=True, slots=True)
 class _Act:
-    """One statement.
+    """One statement."""
 
-    Args:
-        step: that it belongs to.
-        kind: what it does to its transaction.
-        touches: what it touches itself.
-        level: that it begins a transaction with, or ''.
-    """
-
-    step: str
-    kind: _Kind
-    touches: Footprint = NOTHING
-    level: str = ""
+    step: str  # that it belongs to
+    kind: _Kind  # its effect on its transaction
+    touches: Footprint = NOTHING  # by itself
+    level: str = ""  # of the transaction that it begins, or ''
 
 
 class Unknowable(Exception):
@@ -66,7 +59,17 @@ class Unknowable(Exception):
 
 
 def footprints(session: Session, variables: Mapping[str, str], known: Known, level: str) -> tuple[Footprint, ...]:
-    """Say what the steps of a session touch."""
+    """Return the footprints of a session's steps, in order.
+
+    Args:
+        session: as parsed.
+        variables: of the matrix, and drawn.
+        known: what is known of the database.
+        level: the isolation level of a transaction that names none.
+
+    Raises:
+        Unknowable: it may change what the others touch.
+    """
     items = [item for item in session.items if in_force(item, variables)]
     try:
         acts = list(_acts(items, variables, known))
@@ -93,11 +96,11 @@ def footprints(session: Session, variables: Mapping[str, str], known: Known, lev
 
 
 class _Open(Exception):
-    """A transaction of which the beginning or the end is not known."""
+    """A transaction with an unknown beginning or end."""
 
 
 def _is_wild(items: Iterable[Item], variables: Mapping[str, str]) -> bool:
-    """Say whether the text does not show which transactions there are, or what a variable holds."""
+    """Whether the text does not show which transactions there are, or what a variable holds."""
     depth = 0
     for item in items:
         if isinstance(item, Meta):
@@ -171,7 +174,7 @@ def _level(words: Sequence[str]) -> str:
 
 
 def _transactions(acts: Iterable[_Act], default: str) -> Iterator[tuple[list[_Act], str]]:
-    """Part statements into transactions, with the isolation level of each."""
+    """Split statements into transactions, with the isolation level of each."""
     block: list[_Act] = []
     for act in acts:
         if act.kind == "begins":
@@ -190,9 +193,9 @@ def _transactions(acts: Iterable[_Act], default: str) -> Iterator[tuple[list[_Ac
 
 
 def _of(transaction: Sequence[_Act], level: str) -> Iterator[Footprint]:
-    """Say what the statements of a transaction touch.
+    """Return the footprints of the statements of a transaction.
 
-    What a retry sends again belongs to the step that failed: it touches no more than the transaction so far.
+    A retry belongs to the step that failed: it touches no more than the transaction so far.
     """
     whole = union(act.touches for act in transaction)
     if level == "serializable":

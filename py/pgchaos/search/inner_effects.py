@@ -1,4 +1,4 @@
-"""What happens inside one statement, where a search lets nobody else come in between: triggers and functions."""
+"""Effects inside one statement, where a search lets no other session run: triggers and functions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from pgchaos.language.section_items import Statement
 from pgchaos.language.sql_tokens import SqlStatement, function_calls, top_statements
 
 _WRITES = ("insert", "update", "delete", "merge", "copy", "truncate")
-_PATIENCE = 30.0
-"""Seconds for the answer."""
-_SHOWN = 4
-"""Statements that are told of."""
+_PATIENCE = 30.0  # seconds for the answer
+_SHOWN = 4  # statements in a remark
 
 _QUERY = r"""
     SELECT 'function', proname::text, ''
@@ -74,11 +72,7 @@ class Inside:
             self.other.before(link)
 
     def after(self, link: Connection) -> None:
-        """Look at the database once setup is done; later calls make the other look only.
-
-        Args:
-            link: to it.
-        """
+        """Examine the database after setup; later calls make the other look only."""
         if self.other is not None:
             self.other.after(link)
         if self._asked or not (self._calls or self._tables):
@@ -97,7 +91,7 @@ class Inside:
                 )
 
     def remarks(self) -> list[str]:
-        """Tell what was not interleaved; nothing where each statement is one thing."""
+        """Report what was not interleaved; nothing where each statement is one thing."""
         if not self._found:
             return []
         found = [text for _, text in sorted(self._found.items())]

@@ -1,4 +1,4 @@
-"""Functions and words of SQL of which it is known that they touch no table, no lock and no session.
+"""Functions and words of SQL that are known to touch no table, no lock and no session.
 
 What is not listed here may do anything.
 """
@@ -22,6 +22,7 @@ FUNCTIONS = frozenset(
     upper_inf var_pop var_samp variance width_bucket
     """.split()  # noqa: SIM905  # names are read better so than as strings
 )
+# words and types before a parenthesis that is no call
 KEYWORDS = frozenset(
     """
     all and any array as asc between bigint by bit box case char character check conflict cross cube date decimal desc
@@ -32,12 +33,11 @@ KEYWORDS = frozenset(
     when where window with within
     """.split()  # noqa: SIM905  # as above
 )
-"""Words and types behind which a parenthesis calls no function."""
 TELL_TIME = frozenset(
     """
     now clock_timestamp statement_timestamp transaction_timestamp timeofday current_timestamp current_date current_time
     localtime localtimestamp
     """.split()  # noqa: SIM905  # as above
 )
+# of the schema chaos: they return facts about their own session, or assert
 OF_THE_TOOLKIT = frozenset({"assert", "var", "session", "worker", "iteration", "seed"})
-"""Of the schema chaos: what says something of its own session, and asserts."""

@@ -22,11 +22,10 @@ from pgchaos.schedule.footprint import ANYTHING, NOTHING, Dependence, Footprint
 from pgchaos.search.footprints import Unknowable, footprints
 from pgchaos.search.touched_tables import Known, Relation, calls
 
+# the order of steps may be seen in these
 _RECORDED = re.compile(r'\bchaos\b[\s."]+(?:history|transactions|notifications)\b|\bsearch_path\b', re.IGNORECASE)
-"""The order of what was done may be seen in these."""
 
-_PATIENCE = 30.0
-"""Seconds for the answer."""
+_PATIENCE = 30.0  # seconds for the answer
 
 _OURS = "NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
 _RELATIONS = f"""
@@ -34,11 +33,11 @@ _RELATIONS = f"""
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname {_OURS} AND c.relkind NOT IN ('i', 'I', 't', 'c')
 """
+# not of an extension
 _OWN = """oid >= 16384 AND oid NOT IN
                (SELECT objid FROM pg_catalog.pg_depend WHERE deptype = 'e' AND classid = 'pg_catalog.{0}'::regclass)"""
-"""What no extension has brought."""
+# created in setup: pgTAP and the toolkit need not be extensions
 _OWN_FUNCTION = _OWN.format("pg_proc") + " AND oid > {newest} AND pronamespace::regnamespace::text <> 'chaos'"
-"""What setup has made: pgTAP and the toolkit need not be extensions."""
 _NEWEST = "SELECT coalesce(max(oid), 0) FROM pg_catalog.pg_proc"
 _QUERY = f"""
     WITH r AS ({_RELATIONS})
@@ -95,19 +94,14 @@ _QUERY = f"""
 
 @dataclass(slots=True)
 class _Told:
-    """What the server said of one name.
+    """What the server says of one name."""
 
-    Args:
-        near: tables of its family: partitions, and those that it inherits from; of a view, those that it reads.
-        bound: what writing to it touches besides: those that it refers to or that refer to it, and sequences.
-        reading: what else reading it touches.
-        writing: what else writing to it touches.
-    """
-
+    # its partitions and the tables that it inherits from; of a view, those that it reads
     near: set[str] = field(default_factory=set)
+    # written with it: tables that it refers to or that refer to it, and sequences
     bound: set[str] = field(default_factory=set)
-    reading: Footprint = NOTHING
-    writing: Footprint = NOTHING
+    reading: Footprint = NOTHING  # what else reading it touches
+    writing: Footprint = NOTHING  # what else writing to it touches
 
 
 class Touching:
@@ -115,8 +109,8 @@ class Touching:
 
     Args:
         scenario: as it is run.
-        variables: of its matrix, and those that were drawn.
-        theirs: the database was there before, so that functions in it may be the user's.
+        variables: of its matrix, and drawn.
+        theirs: the database existed before, so that its functions may be the user's.
     """
 
     def __init__(self, scenario: Scenario, variables: Mapping[str, str], *, theirs: bool) -> None:
@@ -126,11 +120,7 @@ class Touching:
         self.dependence = Dependence()
 
     def before(self, link: Connection) -> None:
-        """Note which functions are there before setup; later calls do nothing.
-
-        Args:
-            link: to the scenario's database.
-        """
+        """Note which functions exist before setup; later calls do nothing."""
         if self._asked or self._newest is not None:
             return
         try:
@@ -140,11 +130,7 @@ class Touching:
             self._asked = True
 
     def after(self, link: Connection) -> None:
-        """Look at the database once setup is done; later calls do nothing.
-
-        Args:
-            link: to it.
-        """
+        """Examine the database after setup; later calls do nothing."""
         if self._asked or self._newest is None:
             return
         self._asked = True
@@ -159,7 +145,7 @@ class Touching:
 
 
 def _may_commute(scenario: Scenario) -> bool:
-    """Say whether nobody looks at the order itself, after every step or in what was recorded, and nobody breaks in."""
+    """Whether nothing shows the order itself, after every step or in records, and no fault interrupts."""
     looks = any(not invariant.at_end for invariant in scenario.invariants)
     breaks = any(isinstance(item, Fault) for session in scenario.sessions for item in session.items)
     return not (looks or breaks or mentions(scenario, _RECORDED))
@@ -177,7 +163,7 @@ def _query(newest: int) -> str:
 
 
 def known_of(told: Iterable[tuple[str, str, str]]) -> tuple[Known, str]:
-    """Put together what the server said."""
+    """Join what the server says: the relations, and the isolation level of a transaction that names none."""
     told = list(told)
     functions = frozenset(name for what, name, _ in told if what == "function")
     relations: dict[str, _Told] = defaultdict(_Told)
@@ -213,7 +199,7 @@ def known_of(told: Iterable[tuple[str, str, str]]) -> tuple[Known, str]:
 
 
 def _without_sequence(text: str) -> str:
-    """Leave out the nextval of a column: what it draws from is told of by itself."""
+    """Remove the nextval of a column: its sequence is listed by itself."""
     return re.sub(r"\bnextval\('[^']*'::regclass\)", "0", text)
 
 

@@ -1,4 +1,4 @@
-"""What a statement touches, by its text. It errs on one side: what is not known to be harmless may do anything."""
+"""The tables that a statement touches, by its text. What is not known to be harmless may touch anything."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from pgchaos.language.sql_tokens import NO_TOKEN, SqlStatement, SqlToken, token_
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Footprint
 from pgchaos.search.pure_functions import FUNCTIONS, KEYWORDS, OF_THE_TOOLKIT, TELL_TIME
 
-TIME = "the time"
-"""What statements touch that tell the time: which of them is earlier may be seen afterwards."""
+TIME = "the time"  # touched by statements that read the clock: their order may be seen afterwards
 
 _QUERIES = frozenset({"select", "values", "table", "with"})
 _CHANGES = frozenset({"insert", "update", "delete", "merge"})
 _LOCKS = frozenset({"lock", "truncate"})
 _SPECIAL_TIMES = frozenset({"now", "today", "tomorrow", "yesterday"})
+# system columns that show more than their table; ctid shows only its own
 _HIDDEN = frozenset({"xmin", "xmax", "cmin", "cmax", "tableoid"})
-"""System columns that tell of more than their table. Its ctid is its own."""
 _BEFORE_A_TABLE = frozenset({"from", "join", "into", "update", "using", "table", "lock", "truncate", "only"})
 _PASSED_OVER = frozenset({"only", "lateral", "table"})
 _ENDS_FROM = frozenset(
@@ -29,39 +28,29 @@ _FROM_IS_NO_CLAUSE = frozenset({"extract", "substring", "overlay", "trim", "posi
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """What touching a table touches.
+    """What touching a table touches."""
 
-    Args:
-        read: by reading it.
-        written: by changing or locking it.
-    """
-
-    read: Footprint
-    written: Footprint
+    read: Footprint  # by reading it
+    written: Footprint  # by changing or locking it
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of the database.
+    """What is known of the database."""
 
-    Args:
-        relations: by their names, without schemas, as all of one name together.
-        functions: the names of those that are not the server's own; an operator of a name is none of these.
-    """
-
-    relations: Mapping[str, Relation] = field(default_factory=dict)
-    functions: Collection[str] = frozenset()
+    relations: Mapping[str, Relation] = field(default_factory=dict)  # by name, without schema; all of one name together
+    functions: Collection[str] = frozenset()  # names of those that are not the server's own; operators do not count
 
 
 def touched(statement: SqlStatement, known: Known) -> Footprint:
-    """Say what a statement touches, which is no BEGIN, COMMIT or the like.
+    """Return the footprint of a statement that is no BEGIN, COMMIT or the like.
 
     Args:
-        statement: its tokens; of psql's variables those are left that hold a value.
+        statement: its tokens; the variables of psql that are left in it hold a value.
         known: what is known of the database.
 
     Returns:
-        Its footprint. A table counts wherever its name stands, as that of a column too.
+        Its footprint. A table counts wherever its name occurs, also as that of a column.
     """
     tokens = statement.tokens
     if statement.verb not in _QUERIES | _CHANGES | _LOCKS:
@@ -79,7 +68,7 @@ def touched(statement: SqlStatement, known: Known) -> Footprint:
 
 
 def calls(tokens: Sequence[SqlToken], known: Known) -> Footprint:
-    """Say what the functions in a text touch."""
+    """Return what the functions in a text touch: nothing, the time, or anything."""
     named = _named_queries(tokens)
     found = NOTHING
     for at, token in enumerate(tokens):
@@ -101,7 +90,7 @@ def calls(tokens: Sequence[SqlToken], known: Known) -> Footprint:
 
 
 def _begins_something(before: SqlToken) -> bool:
-    """Say whether a variable stands where no value can."""
+    """Whether a variable is where no value can be."""
     return before is NO_TOKEN or before.is_symbol(".", ")") or before.is_word(*_BEFORE_A_TABLE, *_CHANGES, "with")
 
 
@@ -140,7 +129,7 @@ def _follows_into(tokens: Sequence[SqlToken], at: int) -> bool:
 
 
 def _named_queries(tokens: Sequence[SqlToken]) -> set[str]:
-    """Find the names that WITH gives: behind it or a comma, before AS or a list of columns and AS."""
+    """List the names in WITH: behind it or a comma, before AS, or before a list of columns and AS."""
     if not any(token.is_word("with") for token in tokens):
         return set()
     found = set()
@@ -159,7 +148,7 @@ def _named_queries(tokens: Sequence[SqlToken]) -> set[str]:
 
 
 def _locks_rows(tokens: Sequence[SqlToken]) -> bool:
-    """Say whether there is a FOR UPDATE or the like: what it locks is not looked for, all tables count."""
+    """Whether there is a FOR UPDATE or the like: all tables count, whichever it locks."""
     for at, token in enumerate(tokens):
         if token.is_word("for") and token_at(tokens, at + 1).is_word("update", "share", "no", "key"):
             return True
@@ -167,7 +156,7 @@ def _locks_rows(tokens: Sequence[SqlToken]) -> bool:
 
 
 def _targets(tokens: Sequence[SqlToken]) -> Iterator[str]:
-    """Find the tables that are changed: behind INTO, UPDATE and DELETE FROM."""
+    """List the tables that are changed: behind INTO, UPDATE and DELETE FROM."""
     for at, token in enumerate(tokens):
         deletes = token.is_word("from") and token_at(tokens, at - 1).is_word("delete")
         if token.is_word("into", "update") or deletes:
@@ -181,13 +170,13 @@ def _targets(tokens: Sequence[SqlToken]) -> Iterator[str]:
 
 
 def _resolved(tokens: Sequence[SqlToken], known: Known) -> bool:
-    """Say whether every table is known by its name; one is not that a session makes."""
+    """Whether every table is known; one that a session creates is not."""
     named = _named_queries(tokens)
     return all(name in known.relations or name in named for name in _tables(tokens))
 
 
 def _tables(tokens: Sequence[SqlToken]) -> Iterator[str]:
-    """Give the names that stand where a table does."""
+    """List the names in the places of tables."""
     openers, listing, awaited = [""], [False], False
     at = 0
     while at < len(tokens):
