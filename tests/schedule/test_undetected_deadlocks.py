@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgchaos.schedule.wait_rules import stuck
+from pgchaos.schedule.wait_rules import is_deadlocked
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ from pgchaos.schedule.wait_rules import stuck
     ],
 )
 def test_who_is_stuck(living: str, still: str, blocked: dict[str, list[str | None]], wanted: bool) -> None:
-    assert stuck(living, still, {who: list(by) for who, by in blocked.items()}) is wanted
+    assert is_deadlocked(living, still, {who: list(by) for who, by in blocked.items()}) is wanted

@@ -88,11 +88,11 @@ class ConcurrentRun:
         self._stop = Stop()
         calm.call(self._stop.set)
         self._order = order
-        board = WaitRules(scenario.sessions, variables)
+        rules = WaitRules(scenario.sessions, variables)
         self._steps = (
-            SteppedCoordinator(board, self._stop, result, actors(scenario.sessions)) if order is not None else None
+            SteppedCoordinator(rules, self._stop, result, actors(scenario.sessions)) if order is not None else None
         )
-        self._stage = self._steps or Coordinator(board, self._stop, result)
+        self._stage = self._steps or Coordinator(rules, self._stop, result)
         tells, listens = mentions(scenario, _TELLS), mentions(scenario, _LISTENS)
         hurries = order is not None and not mentions(scenario, _DEADLOCK_TIMEOUT)
         self._faulting = FaultInjector(scenario, values, door, self._stage, self._stop, calm, pids)

@@ -30,16 +30,16 @@ class SessionFailed(Exception):
 
 
 class Coordinator:
-    """The board, the last looks, and news of them that everything waits for.
+    """The rules of waits, the last looks, and news of them that everything waits for.
 
     Args:
-        board: the decisions.
+        rules: the decisions.
         stop: of the run.
         result: where failures go.
     """
 
-    def __init__(self, board: WaitRules, stop: Stop, result: RunResult) -> None:
-        self._board = board
+    def __init__(self, rules: WaitRules, stop: Stop, result: RunResult) -> None:
+        self._rules = rules
         self._result = result
         self._news = News()
         self.doings = SessionStates()
@@ -64,12 +64,12 @@ class Coordinator:
 
     def arrive(self, actor: Actor, barrier: str, iteration: int) -> None:
         """Note that a connection passed a barrier by."""
-        self._board.arrive(actor, barrier, iteration)
+        self._rules.arrive(actor, barrier, iteration)
         self._news.tell()
 
     def give(self, signal: str) -> None:
         """Give a signal."""
-        self._board.give(signal)
+        self._rules.send_signal(signal)
         self._news.tell()
 
     @contextmanager
@@ -104,7 +104,7 @@ class Coordinator:
         if blocked and not self.patient:
             return False
         # who came to stand since then may have let go of a lock before that
-        return self.doings.last_change(blocked) < asked and self._board.stands_still(self._waiting(), blocked)
+        return self.doings.last_change(blocked) < asked and self._rules.is_standstill(self._waiting(), blocked)
 
     def note_blockers(self, pid: int, blockers: tuple[int, ...]) -> None:
         """Note whom a connection was seen waiting for, where somebody else has looked."""
@@ -152,7 +152,7 @@ class Coordinator:
 
     def has_ended(self, session: str) -> bool:
         """Say whether all connections of a session have come to their end."""
-        return self._board.has_ended(session)
+        return self._rules.has_ended(session)
 
     def end(self, actor: Actor, in_block: bool = False) -> None:
         """Note that a session has come to its end, whichever it was.
@@ -161,7 +161,7 @@ class Coordinator:
             actor: the connection.
             in_block: it has left its transaction open.
         """
-        self._board.end(actor)
+        self._rules.end(actor)
         if not self.stop.is_set():
             how = "ended, its transaction still open" if in_block else "ended"
             self.doings.idle(actor, None, how)
@@ -180,16 +180,16 @@ class Coordinator:
             Halted: the run stops.
             SessionFailed: the wait can never open.
         """
-        self._board.stand(actor, wait, iteration)
+        self._rules.begin_wait(actor, wait, iteration)
         self.doings.wait(actor, wait.place, waits_text(wait))
         self._news.tell()
-        while not (decision := self._board.decide(actor)).open:
+        while not (decision := self._rules.decide(actor)).open:
             if self.stop.is_set():
                 raise Halted
             if decision.never:
                 raise SessionFailed(_cannot_open(actor, wait, decision.never))
             await self._news.wait(stop=self.stop)
-        self._board.leave(actor)
+        self._rules.end_wait(actor)
         self.doings[actor].doing = BETWEEN
         if isinstance(wait, Barrier):
             self._news.tell()
@@ -209,7 +209,7 @@ class Coordinator:
 
     def needs_looks(self) -> bool:
         """Say whether somebody waits for others to be blocked."""
-        return self._board.needs_looks()
+        return self._rules.needs_snapshots()
 
     def is_over(self) -> bool:
         """Say whether all sessions have ended or the run is stopped."""
@@ -217,7 +217,7 @@ class Coordinator:
 
     async def rest(self, seconds: float) -> None:
         """Wait for news, or for some time, unless it is over or somebody waits for others to be blocked."""
-        if not self._board.needs_looks() and not self.is_over():
+        if not self._rules.needs_snapshots() and not self.is_over():
             await self._news.wait(time.monotonic() + seconds, self.stop)
 
     async def pause(self, seconds: float) -> None:
@@ -235,7 +235,7 @@ class Coordinator:
             blockers: for each pid that waits, the pids that it waits for.
         """
         look = self.doings.take(tickets, blockers)
-        if self._board.see_blocked(*self._looks.add(look)):
+        if self._rules.update_blocked(*self._looks.add(look)):
             self._news.tell()
         self._asked = (self._asked[1], asked)
         self._find_stuck()
@@ -248,7 +248,9 @@ class Coordinator:
         # a look from before somebody came to stand may show a lock that he has since let go
         if self.doings.last_change(confirmed) >= self._asked[0]:
             return
-        found = self._board.stuck({a: [self.doings.actors.get(pid) for pid in by] for a, by in confirmed.items()})
+        found = self._rules.find_deadlock(
+            {a: [self.doings.actors.get(pid) for pid in by] for a, by in confirmed.items()}
+        )
         if found is not None:
             actor, why = found
             self.fail(stuck_failure(actor, self.doings[actor], why))
@@ -264,7 +266,7 @@ class Coordinator:
         return self._stand(describe)
 
     def _stand(self, describe: Callable[[int], str]) -> list[Standing]:
-        return self.doings.standings(lambda actor: self._board.decide(actor).missing, describe)
+        return self.doings.standings(lambda actor: self._rules.decide(actor).missing, describe)
 
 
 def stuck_failure(actor: Actor, now: SessionState, why: str) -> Failure:
@@ -273,7 +275,7 @@ def stuck_failure(actor: Actor, now: SessionState, why: str) -> Failure:
     Args:
         actor: one that waits.
         now: what it does.
-        why: the board's reason.
+        why: the rules' reason.
 
     Returns:
         A wait that can never open; or, where only locks are in it, what would else be a time-out, at once.

@@ -24,13 +24,13 @@ class SteppedCoordinator(Coordinator):
     """Everybody is before a step, at a wait, blocked, or at the end, whenever somebody is told to go on.
 
     Args:
-        board: the decisions on waits.
+        rules: the decisions on waits.
         stop: of the run.
         result: where failures go.
         actors: all connections of the run.
     """
 
-    def __init__(self, board: WaitRules, stop: Stop, result: RunResult, actors: tuple[Actor, ...]) -> None:
+    def __init__(self, rules: WaitRules, stop: Stop, result: RunResult, actors: tuple[Actor, ...]) -> None:
         self._gates: dict[Actor, StepPoint] = {}
         self._opened = {actor: News() for actor in actors}
         self._hurried: dict[Actor, bool] = {}
@@ -39,7 +39,7 @@ class SteppedCoordinator(Coordinator):
         self._change = self._stamp = 0
         self._waits: dict[Actor, tuple[Actor | int, ...]] = {}
         self._firm: frozenset[Actor] = frozenset()
-        super().__init__(board, stop, result)
+        super().__init__(rules, stop, result)
 
     # what sessions tell
 
@@ -179,7 +179,7 @@ class SteppedCoordinator(Coordinator):
         return actor is not None and not self._is_idle(actor)
 
     def _is_idle(self, actor: Actor) -> bool:
-        return actor in self._gates or actor in self._over or self._board.stands(actor)
+        return actor in self._gates or actor in self._over or self._rules.is_waiting(actor)
 
     def _all_in_statements(self) -> bool:
         return all(self.doings.in_statement(actor) for actor in self._opened if not self._is_idle(actor))
@@ -216,7 +216,7 @@ class SteppedCoordinator(Coordinator):
             # somebody moved while the server was asked
             firm = here = frozenset()
         self._waits, self._firm = waits, firm
-        if self._board.see_blocked(firm, here):
+        if self._rules.update_blocked(firm, here):
             self._news.tell()
 
     # why it does not go on
@@ -231,7 +231,7 @@ class SteppedCoordinator(Coordinator):
         blocked = {a: [by if isinstance(by, Actor) else None for by in self._waits[a]] for a in self._firm}
         if not blocked:
             return None
-        found = self._board.stuck(blocked)
+        found = self._rules.find_deadlock(blocked)
         if found is not None:
             return stuck_failure(found[0], self.doings[found[0]], found[1])
         first = min(blocked)

@@ -18,22 +18,24 @@ from pgchaos.language.section_items import Barrier, Item, Meta, Signal, Statemen
 Who = TypeVar("Who")
 
 
-def stuck(living: Collection[Who], still: Collection[Who], blocked: Mapping[Who, Collection[Who | None]]) -> bool:
+def is_deadlocked(
+    living: Collection[Who], idle: Collection[Who], blocked: Mapping[Who, Collection[Who | None]]
+) -> bool:
     """Whether no session can go on any more.
 
     Args:
         living: those that have not ended.
-        still: those that do nothing by themselves: ended, or at a wait that cannot end.
+        idle: those that do nothing by themselves: ended, or at a wait that cannot end.
         blocked: what each blocked one waits for; None is a stranger.
 
     Returns:
-        True where each living one is still, or waits, through any number of others, for one that is. False where a
+        True where each living one is idle, or waits, through any number of others, for one that is. False where a
         stranger may release a lock, or where the blocked wait for each other, which the server resolves.
     """
-    waiting = [who for who in living if who not in still]
+    waiting = [who for who in living if who not in idle]
     if not waiting or any(who not in blocked or None in blocked[who] for who in waiting):
         return False
-    done = set(still)
+    done = set(idle)
     while waiting:
         # who waits only for those that stay, stays
         known = [who for who in waiting if blocked[who] and done.issuperset(blocked[who])]
@@ -123,21 +125,21 @@ class WaitRules:
         """Note that a connection reached a barrier, or skipped it."""
         self._arrived.setdefault((barrier, iteration), set()).add(actor)
 
-    def stand(self, actor: Actor, wait: Wait, iteration: int) -> None:
+    def begin_wait(self, actor: Actor, wait: Wait, iteration: int) -> None:
         """Note that a connection now waits; at a barrier it has arrived."""
         state = self._states[actor]
         state.at, state.opened = (wait, iteration), False
-        if self._asks_who_is_blocked(wait):
+        if self._depends_on_blocked(wait):
             # the last snapshot may be old: a session that was blocked then may be in another statement
             self._blocked = self._blocked_here = frozenset()
         if isinstance(wait, Barrier):
             self.arrive(actor, wait.name, iteration)
 
-    def leave(self, actor: Actor) -> None:
+    def end_wait(self, actor: Actor) -> None:
         """Note that a connection waits no more."""
         self._states[actor].at = None
 
-    def give(self, signal: str) -> None:
+    def send_signal(self, signal: str) -> None:
         """Send a signal; it stays sent."""
         self._signals.add(signal)
 
@@ -149,7 +151,7 @@ class WaitRules:
         """Note that a connection has ended."""
         self._states[actor].ended = True
 
-    def see_blocked(self, blocked: frozenset[Actor], here: frozenset[Actor]) -> bool:
+    def update_blocked(self, blocked: frozenset[Actor], here: frozenset[Actor]) -> bool:
         """Note which connections are blocked.
 
         Args:
@@ -163,18 +165,18 @@ class WaitRules:
         self._blocked, self._blocked_here = blocked, here
         for state in self._states.values():
             # now: when the waiting session asks, the next snapshot may show no session blocked any more
-            if state.at is not None and self._asks_who_is_blocked(state.at[0]) and not state.opened:
-                state.opened = self._now(*state.at).open
+            if state.at is not None and self._depends_on_blocked(state.at[0]) and not state.opened:
+                state.opened = self._decide(*state.at).open
         return news
 
-    def needs_looks(self) -> bool:
+    def needs_snapshots(self) -> bool:
         """Whether a session waits for others to be blocked."""
         return any(
-            state.at is not None and not state.opened and self._asks_who_is_blocked(state.at[0])
+            state.at is not None and not state.opened and self._depends_on_blocked(state.at[0])
             for state in self._states.values()
         )
 
-    def stands(self, actor: Actor) -> bool:
+    def is_waiting(self, actor: Actor) -> bool:
         """Whether a connection is at a wait that does not open yet."""
         if self._states[actor].at is None:
             return False
@@ -186,12 +188,12 @@ class WaitRules:
         state = self._states[actor]
         if state.at is None or state.opened:
             return Decision(open=True)
-        decision = self._now(*state.at)
+        decision = self._decide(*state.at)
         if decision.open or decision.never:
             return decision
         return self._all_wait() or decision
 
-    def _now(self, wait: Wait, iteration: int) -> Decision:
+    def _decide(self, wait: Wait, iteration: int) -> Decision:
         if isinstance(wait, Barrier):
             return self._at_barrier(wait, iteration)
         return self._for_signal(wait) if isinstance(wait, WaitFor) else self._for_block(wait)
@@ -204,9 +206,9 @@ class WaitRules:
         if not missing or (wait.name in self._unless_blocked and self._blocked_here.issuperset(missing)):
             self._open.add(key)
             return Decision(open=True)
-        gone = [actor for actor in missing if self._states[actor].ended]
-        if gone:
-            return Decision(never=f"{_names(gone)} ended without arriving", missing=tuple(missing))
+        ended = [actor for actor in missing if self._states[actor].ended]
+        if ended:
+            return Decision(never=f"{_names(ended)} ended without arriving", missing=tuple(missing))
         return Decision(missing=tuple(missing))
 
     def _awaited(self, key: tuple[str, int]) -> list[Actor]:
@@ -218,7 +220,7 @@ class WaitRules:
             if name in state.barriers and iteration <= state.repeat and actor not in arrived
         ]
 
-    def _asks_who_is_blocked(self, wait: Wait) -> bool:
+    def _depends_on_blocked(self, wait: Wait) -> bool:
         return isinstance(wait, WaitBlocked) or (isinstance(wait, Barrier) and wait.name in self._unless_blocked)
 
     def _for_signal(self, wait: WaitFor) -> Decision:
@@ -234,9 +236,9 @@ class WaitRules:
         missing = [actor for actor in awaited if actor not in self._blocked]
         if not missing:
             return Decision(open=True)
-        gone = [actor for actor in missing if self._states[actor].ended]
-        if gone:
-            return Decision(never=f"{_names(gone)} ended without being blocked", missing=tuple(missing))
+        ended = [actor for actor in missing if self._states[actor].ended]
+        if ended:
+            return Decision(never=f"{_names(ended)} ended without being blocked", missing=tuple(missing))
         return Decision(missing=tuple(missing))
 
     def _all_wait(self) -> Decision | None:
@@ -262,21 +264,21 @@ class WaitRules:
     def _living(self) -> list[Actor]:
         return [actor for actor, state in self._states.items() if not state.ended]
 
-    def _still(self) -> list[Actor]:
+    def _idle(self) -> list[Actor]:
         """List those that do nothing by themselves: ended, or at a wait that cannot open."""
         return [a for a, p in self._states.items() if p.ended or (p.at is not None and not self._may_open(a))]
 
-    def stands_still(self, waiting: Collection[Actor], blocked: Mapping[Actor, Collection[Actor | None]]) -> bool:
+    def is_standstill(self, waiting: Collection[Actor], blocked: Mapping[Actor, Collection[Actor | None]]) -> bool:
         """Whether no session goes on while some wait.
 
         Args:
             waiting: those that wait, besides those at a wait of the scenario.
             blocked: what each blocked connection waits for; None is a stranger.
         """
-        living, still = self._living(), {*self._still(), *waiting}
-        return still.issuperset(living) or stuck(living, still, blocked)
+        living, idle = self._living(), {*self._idle(), *waiting}
+        return idle.issuperset(living) or is_deadlocked(living, idle, blocked)
 
-    def stuck(self, blocked: Mapping[Actor, Collection[Actor | None]]) -> tuple[Actor, str] | None:
+    def find_deadlock(self, blocked: Mapping[Actor, Collection[Actor | None]]) -> tuple[Actor, str] | None:
         """Detect that no wait can open, where locks are part of it.
 
         Args:
@@ -286,7 +288,7 @@ class WaitRules:
             A connection at a wait, else a blocked one, and why it is stuck; None where a session may still go on.
         """
         living = self._living()
-        if not stuck(living, self._still(), blocked):
+        if not is_deadlocked(living, self._idle(), blocked):
             return None
         first = next(((a, p.at[0]) for a, p in self._states.items() if p.at and not p.ended), None)
         waits = "; ".join(f"{a} waits for a lock that {_names(by)} holds" for a, by in blocked.items() if a in living)
