@@ -6,8 +6,9 @@ import itertools
 
 import pytest
 
-from pgchaos.language.assertion_functions import called_functions, pgtap_calls
+from pgchaos.language.assertion_functions import called_functions, own_functions, pgtap_calls
 from pgchaos.language.sql_tokens import all_statements, function_calls, open_parenthesis, tokenize, top_statements
+from tests.language.scanning import only
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,20 @@ def test_a_function_called_by_a_schema_is_none_of_pgtap() -> None:
 )
 def test_all_functions_that_a_statement_may_call(text: str, names: set[str]) -> None:
     assert called_functions(text) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("CREATE OR REPLACE FUNCTION s.Mine(a int) RETURNS int LANGUAGE sql AS 'SELECT a'", {"mine"}),
+        ('CREATE FUNCTION "Ok"() RETURNS text LANGUAGE sql AS $$ SELECT other() $$', {"ok"}),
+        ("CREATE TRIGGER t AFTER INSERT ON a EXECUTE FUNCTION f()", set()),
+        ("CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'CREATE FUNCTION f() …'; END $$", {"f"}),
+        ("CREATE FUNCTION {0}() RETURNS text", set()),
+    ],
+)
+def test_the_functions_that_a_file_makes(text: str, names: set[str]) -> None:
+    assert own_functions([only(f"{text};")]) == names
 
 
 def test_statements_and_the_sql_in_their_strings() -> None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.section_items import Item, Meta, Statement, Variable
-from pgchaos.language.sql_tokens import SqlStatement, all_statements, function_calls, tokenize
+from pgchaos.language.sql_tokens import SqlStatement, all_statements, function_calls, token_at, tokenize
 
 FUNCTIONS = frozenset(
     """
@@ -50,6 +50,11 @@ TOOLKIT = TOOLKIT_TAP | {"assert"}
 _WORD = re.compile(r"\w+")
 
 
+def words_of(text: str) -> list[str]:
+    """Give all words of a text in lower case, those in quotes and comments too."""
+    return _WORD.findall(text.lower())
+
+
 def own_functions(statements: Iterable[Sql | Statement]) -> frozenset[str]:
     """Find the functions that a file makes itself.
 
@@ -75,7 +80,8 @@ def _made_function(statement: SqlStatement) -> str:
     if statement.verb != "create" or not any(token.is_word("function") for token in tokens[1:4]):
         return ""
     opening = next((at for at, token in enumerate(tokens) if token.is_symbol("(")), 0)
-    return tokens[opening - 1].text.lower() if opening else ""
+    name = token_at(tokens, opening - 1)
+    return name.text.lower() if name.is_identifier else ""
 
 
 @lru_cache(maxsize=1024)
@@ -108,7 +114,8 @@ def pgtap_calls(text: str) -> frozenset[str]:
     Returns:
         Their names; a function that is called by its schema is none of pgTAP's.
     """
-    if FUNCTIONS.isdisjoint(_WORD.findall(text.lower())):
+    # nearly all statements end here, without tokens
+    if FUNCTIONS.isdisjoint(words_of(text)):
         return frozenset()
     return FUNCTIONS.intersection(call.name.lower() for call in function_calls(tokenize(text)) if not call.schema)
 

@@ -6,7 +6,6 @@ statement that only defines (CREATE FUNCTION, PREPARE) asserts nothing itself.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from pgchaos.language.assertion_functions import (
     command_arguments,
     is_toolkit_on_search_path,
     own_functions,
+    words_of,
 )
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Section, Session
@@ -58,7 +58,6 @@ _DESCRIBED = {
 _READS = ("execute", "from", "in", "join", "table")
 """Words before a prepared statement, a view or a cursor."""
 _SET_OPERATIONS = ("union", "except", "intersect")
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ def asserting_functions(scenario: Scenario) -> frozenset[str]:
     parsed = {name: [statement.tokens for statement in all_statements(text)] for name, text in bodies.items()}
     users: dict[str, set[str]] = {name: set() for name in own}
     for name, text in bodies.items():
-        for word in own.intersection(_WORD.findall(text.lower())):
+        for word in own.intersection(words_of(text)):
             users[word].add(name)
     found: set[str] = set()
     waiting = list(own)
@@ -247,11 +246,12 @@ def calls_in(tokens: Sequence[SqlToken], asserting: Collection[str], names: Func
         while open_calls and token.is_symbol(")") and depth == open_calls[-1]:
             open_calls.pop()
         where = choice if choices else 0, column, bool(open_calls)
-        if at in assertions:
+        # both of a CASE's branches count, but only one of them is evaluated: `certain` says so
+        if _reads_definition(before, token, after) and token.text.lower() in asserting:
+            found.append(Call(token.text, None, False, part, *where))
+        elif at in assertions:
             found.append(Call(token.text, _description(tokens, at), not choices, part, *where))
             open_calls.append(depth)
-        elif _reads_definition(before, token, after) and token.text.lower() in asserting:
-            found.append(Call(token.text, None, False, part, *where))
     return found
 
 

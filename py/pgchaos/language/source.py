@@ -159,7 +159,7 @@ class Source:
                     continue
                 self._encoding = _encoding_of(lexeme) or self._encoding
                 self._branches += {"if": 1, "endif": -1}.get(lexeme.name, 0)
-                # psql ends this file only, not the one that includes it
+                # psql ends this file only, not the one that includes it; in a branch only the run knows
                 if lexeme.name == "quit" and len(self._open) > 1 and self._branches <= within:
                     break
             self.lexemes.append(lexeme)

@@ -16,6 +16,7 @@ from pgchaos.language.psql_patterns import LETTER, SPACE, VARIABLE, WITHIN_NAME,
 
 Kind = Literal["word", "name", "string", "variable", "number", "symbol", "comment"]
 
+# The order matters: `E'…'` before the word E, `::` before a variable, `1..2` before a number with a point.
 _TOKEN = re.compile(
     rf"""(?P<space>[{SPACE}]+)
       | (?P<comment>--[^\n\r]*)
@@ -178,6 +179,7 @@ def function_calls(tokens: Sequence[SqlToken]) -> Iterator[FunctionCall]:
     Yields:
         The calls in order; keywords before a parenthesis are among them.
     """
+    # CREATE INDEX … ON t (a), but JOIN … ON f(a)
     creates = token_at(tokens, 0).is_word("create")
     for at, token in enumerate(tokens):
         if not (token.is_identifier and token_at(tokens, at + 1).is_symbol("(")):
@@ -205,8 +207,7 @@ def call_arguments(tokens: Sequence[SqlToken], at: int) -> list[list[SqlToken]]:
 
 # statements
 
-_DEEPEST = 8
-"""Levels of SQL in strings in SQL."""
+_DEEPEST = 8  # levels of SQL in strings in SQL
 _BEFORE_A_STATEMENT = ("begin", "then", "else", "loop", "declare", "atomic")
 _RUNS_FIRST_ARGUMENT = re.compile(
     "throws_(?:ok|like|ilike|matching|imatching)|lives_ok|performs_(?:ok|within)|(?:is|isnt)_empty|row_eq"

@@ -6,14 +6,13 @@ asserts, the file must use it.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal, TypeAlias
 
-from pgchaos.language.assertion_functions import called_functions, command_arguments, own_functions
+from pgchaos.language.assertion_functions import called_functions, command_arguments, own_functions, words_of
 from pgchaos.language.assertions import (
     Call,
     FunctionNames,
@@ -51,7 +50,6 @@ Branch: TypeAlias = tuple[tuple[int, int], ...]
 r"""For each \if around an item, its number in the scenario and which of its branches the item is in."""
 
 _CONDITIONAL = ("if", "case", "when", "exception", "loop", "while", "coalesce")
-_WORD = re.compile(r"\w+")
 _CALLS_BY_PATTERN = frozenset({"runtests", "do_tap", "findfuncs"})
 """Functions of pgTAP that call functions, or find them, by a pattern."""
 _TODO = frozenset({"todo", "todo_start"})
@@ -139,7 +137,7 @@ def _unused(scenario: Scenario, asserting: frozenset[str]) -> frozenset[str]:
         return frozenset()
     items = all_items(scenario)
     texts = [item.text for item in items if isinstance(item, Statement)] + command_arguments(items)
-    words = Counter(_WORD.findall("\n".join(texts).lower()))
+    words = Counter(words_of("\n".join(texts)))
     if not _CALLS_BY_PATTERN.isdisjoint(words):
         return frozenset()
     return frozenset(name for name in asserting if words[name] == 1)
