@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from psycopg import sql
 
 from pgchaos.engine.answer import Answer
-from pgchaos.language.sql_tokens import SqlStatement, SqlToken, top_statements
+from pgchaos.language.sql_tokens import SqlStatement, SqlToken, call_arguments, top_statements
 
 Thing = tuple[str, str]
 """A kind and a name."""
@@ -223,7 +223,7 @@ def _slot(query: str, tokens: list[SqlToken]) -> str:
     if not start or not end or not (_is_alias(behind) and _is_plain_list(before)):
         return ""
     where, temporary = _SLOT_MADE[call[0].text]
-    arguments = _arguments(call[1:])
+    arguments = _constants(call)
     if len(arguments) <= where or (len(arguments) > temporary and not arguments[temporary][0].is_word("false")):
         return ""
     argument = arguments[where]
@@ -249,16 +249,9 @@ def _is_plain_list(before: list[SqlToken]) -> bool:
     )
 
 
-def _arguments(call: list[SqlToken]) -> list[list[SqlToken]]:
-    """Cut `(a, b)` into arguments; none where one is not a constant."""
-    if not call or not call[0].is_symbol("("):
-        return []
-    arguments: list[list[SqlToken]] = [[]]
-    for token in call[1:-1]:
-        if token.is_symbol(","):
-            arguments.append([])
-        elif token.kind in ("string", "number") or token.is_word("true", "false"):
-            arguments[-1].append(token)
-        else:
-            return []
-    return arguments if all(arguments) else []
+def _constants(call: list[SqlToken]) -> list[list[SqlToken]]:
+    """Give the arguments of a call; none where one is not a constant."""
+    found = call_arguments(call, 0)
+    tokens = (token for argument in found for token in argument)
+    are_constants = all(token.kind in ("string", "number") or token.is_word("true", "false") for token in tokens)
+    return found if are_constants and all(found) else []
