@@ -10,6 +10,7 @@ from pgchaos.language.lexemes import Sql
 from pgchaos.language.section_items import Item, Meta, Statement, Variable
 from pgchaos.language.sql_tokens import SqlStatement, all_statements, function_calls, token_at, tokenize
 
+# The functions of pgTAP 1.3.5 that print TAP or keep its plan
 FUNCTIONS = frozenset(
     """
     add_result alike any_column_privs_are bag_eq bag_has bag_hasnt bag_ne can cast_context_is casts_are
@@ -42,9 +43,8 @@ FUNCTIONS = frozenset(
     unialike users_are view_owner_is views_are volatility_is
     """.split()  # noqa: SIM905  # two hundred names are read better without quotes
 )
-"""The functions of pgTAP 1.3.5 that print TAP or keep its plan."""
+# Assertions of schema chaos that print TAP
 TOOLKIT_TAP = frozenset({"unchanged", "eventually", "no_leaks", "blocked_by"})
-"""Assertions of schema chaos that print TAP."""
 TOOLKIT = TOOLKIT_TAP | {"assert"}
 
 _WORD = re.compile(r"\w+")

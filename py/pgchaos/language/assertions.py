@@ -38,15 +38,16 @@ _NO_ASSERTIONS = frozenset(
 )
 _ASSERTIONS = FUNCTIONS - _NO_ASSERTIONS
 _PGTAP_SCHEMAS = frozenset({"public", "pgtap", "tap", "chaos_pgtap"})
+# First words of statements that run the functions called in them; CREATE TABLE AS does so too
 _RUNS_CALLS = frozenset(
     "select with values table do call execute fetch copy insert update delete merge explain".split()  # noqa: SIM905  # a list of names
 )
-"""First words of statements that run the functions called in them; CREATE TABLE AS does so too."""
 _TWO = "is_empty isnt_empty lives_ok ok"
 _THREE = """
     alike bag_eq bag_has bag_hasnt bag_ne doesnt_imatch doesnt_match ialike imatches is isa_ok isnt matches results_eq
     results_ne row_eq set_eq set_has set_hasnt set_ne throws_like throws_matching unalike unialike
 """
+# Assertions whose last argument is the description, if they have so many
 _DESCRIBED = {
     "pass": 1,
     "fail": 1,
@@ -54,9 +55,7 @@ _DESCRIBED = {
     **dict.fromkeys(_THREE.split(), 3),
     "cmp_ok": 4,
 }
-"""Assertions whose last argument is the description, if they have so many."""
-_READS = ("execute", "from", "in", "join", "table")
-"""Words before a prepared statement, a view or a cursor."""
+_READS = ("execute", "from", "in", "join", "table")  # words before a prepared statement, a view or a cursor
 _SET_OPERATIONS = ("union", "except", "intersect")
 
 

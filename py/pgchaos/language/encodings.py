@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 UTF8 = "UTF8"
 
+# By their names in PostgreSQL's documentation, "Character Set Support"; not MULE_INTERNAL, EUC_TW and SQL_ASCII
 _CODECS = {
     UTF8: "utf-8",
     "LATIN1": "iso8859-1",
@@ -35,7 +36,6 @@ _CODECS = {
     "SJIS": "cp932",
     "SHIFT_JIS_2004": "shift_jis_2004",
 }
-"""By their names in PostgreSQL's documentation, "Character Set Support"; not MULE_INTERNAL, EUC_TW and SQL_ASCII."""
 _OTHER_NAMES = {
     "UNICODE": UTF8,
     "ISO88591": "LATIN1",

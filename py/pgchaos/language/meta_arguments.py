@@ -19,8 +19,8 @@ PIECE = re.compile(
       | (?P<wrong>.)""",
     re.VERBOSE,
 )
+# Some of the content of '…'. Repetitions are bounded, for Python keeps a hundred bytes for each.
 INSIDE = re.compile(r"[^'\\\n]*(?:(?:''|\\[^\n])[^'\\\n]*){0,1000}")
-"""Some of the content of '…'. Repetitions are bounded, for Python keeps a hundred bytes for each."""
 ESCAPE = re.compile(r"''|\\(?:[0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.DOTALL)
 MOST_PIECES = 100_000
 MOST_ESCAPES = 1_000_000

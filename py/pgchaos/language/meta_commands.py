@@ -10,39 +10,40 @@ from pgchaos.language.section_items import Parts
 from pgchaos.language.sql_tokens import tokenize
 
 TERMINATORS = frozenset({"g", "gx", "gset", "gexec"})
+# Commands that print what a catalog says: \d, \dt+, \l and their like
 _SHOWS = re.compile(
     r"(?:d(?:[aAbcCdDEfFgilLmnoOpPstTuvxXy]|A[cfop]|dp|e[stuw]|f[anptw]+|F[dpt]|[Eimstv]+|P[itn]+|r(?:ds|g)|R[ps]|config)?"
     r"|l|z|sf|sv)[+Sx]*"
 )
-r"""Commands that print what a catalog says: \d, \dt+, \l and their like."""
+# Settings of how rows are printed, which matter in plain pgTAP files: TAP is what psql prints there
 PRINTING = frozenset({"x", "a", "t", "f", "pset"})
-"""Settings of how rows are printed, which matter in plain pgTAP files: TAP is what psql prints there."""
 _DISPLAY = frozenset(
     {*PRINTING, *("timing", "restrict", "unrestrict", "conninfo", "errverbose", "C"), "p", "print"}
     | {"h", "help", "?", "copyright", "lo_list"}
 )
 
+# Longer or shorter names of the same command
 SAME = {"include": "i", "include_relative": "ir", "q": "quit", "connect": "c", "out": "o", "list": "l"}
-"""Longer or shorter names of the same command."""
 
 RUN = frozenset(
     {*("set", "unset", "i", "ir", "echo", "qecho", "warn", "if", "elif", "else", "endif", "quit"), "c", "o"}
     | {"encoding", "getenv", "setenv"}
 )
+# Commands that only a plain pgTAP file may hold, and why
 PLAIN_ONLY = {
     "c": "each session of a scenario has a connection of its own",
     "o": "in a scenario only the output of checks is read, and that must be seen",
 }
-"""Commands that only a plain pgTAP file may hold, and why."""
 FILES = frozenset({"i", "ir"})  # psql removes a trailing `;` from their arguments
+# Commands that no scenario may hold, and after which psql begins a new statement
 ENDING = frozenset({"gdesc", "crosstabview", "watch", "r", "reset"})
-"""Commands that no scenario may hold, and after which psql begins a new statement."""
 
 NOWHERE = "/dev/null"
 _PERSON = "it is for a person at the terminal"
 _PREPARED = "use PREPARE and EXECUTE"
 _PIPELINE = "each statement is sent by itself"
 _LARGE = "use lo_from_bytea(), lo_get() and lo_unlink()"
+# psql's other commands, and what to do instead
 _INSTEAD = {
     "!": "no shell command is run: run it before pytest, or in a fixture",
     "cd": "name files from the folder that pytest is called in, or beside this file",
@@ -59,7 +60,6 @@ _INSTEAD = {
     **dict.fromkeys(("flush", "flushrequest", "getresults"), _PIPELINE),
     **dict.fromkeys(("lo_import", "lo_export", "lo_unlink"), _LARGE),
 }
-"""psql's other commands, and what to do instead."""
 
 _DIRECTIVE = re.compile(r"(?:^|\s)--\s*chaos:", re.I)
 _GIVES_ROWS = ("select", "with", "values", "table", "show", "fetch", "execute", "call", "explain")

@@ -23,6 +23,7 @@ NOT_A_START = r"[^\x00-#%-/;-@\[-^`{-\x7f]"  # no identifier begins behind these
 NAME = rf"{WORDLIKE}+"
 VARIABLE = rf":(?:{NAME}|'{NAME}'|\"{NAME}\"|\{{\?{NAME}\}})"
 
+# White space, comments and the like between statements; matches with no group where a statement begins
 BETWEEN = re.compile(
     rf"""[{SPACE}]*(?:
         (?P<comment>--[^\n\r]*)
@@ -33,8 +34,10 @@ BETWEEN = re.compile(
     )?""",
     re.VERBOSE,
 )
-"""White space, comments and the like between statements; matches with no group where a statement begins."""
 
+# The next text within a statement that psql does not simply send; always matches.
+#
+# Repetitions are bounded, and continue behind `more`: Python keeps a hundred bytes for each.
 WITHIN = re.compile(
     rf"""(?:[^'"$/\-();\\:]+|-(?!-)|/(?!\*)|::|:=){{0,1000}}(?:
         (?P<semicolon>;)
@@ -55,14 +58,11 @@ WITHIN = re.compile(
     )""",
     re.VERBOSE,
 )
-"""The next text within a statement that psql does not simply send; always matches.
 
-Repetitions are bounded, and continue behind `more`: Python keeps a hundred bytes for each.
-"""
-
+# Some of the content of E'…': a backslash escapes the next character, and two quotes are one
 ESCAPED = re.compile(r"[^'\\]*(?:(?:\\.|'')[^'\\]*){0,1000}", re.DOTALL)
-"""Some of the content of E'…': a backslash escapes the next character, and two quotes are one."""
 
+# Variables in the value of a variable, and quotes and comments, where psql replaces none; of E'…' the beginning
 VALUE = re.compile(
     rf"""::
       | (?P<variable>{VARIABLE})
@@ -74,7 +74,6 @@ VALUE = re.compile(
       | (?P<tag>\$(?:{LETTER}{WORDLIKE}*)?\$).*?(?:(?P=tag)|\Z)""",
     re.VERBOSE | re.DOTALL,
 )
-"""Variables in the value of a variable, and quotes and comments, where psql replaces none; of E'…' the beginning."""
 
 DOLLAR = re.compile(rf"\$(?:{LETTER}{WORDLIKE}*)?\$")
 PARAMETER = re.compile(rf"\$(?:[0-9]+(?:{LETTER}{WITHIN_NAME}*)?)?")

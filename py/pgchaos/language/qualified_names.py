@@ -9,23 +9,21 @@ from dataclasses import dataclass
 
 from pgchaos.language.sql_tokens import SqlStatement, SqlToken, token_at, tokenize
 
+# Schemas that are the same for every scenario of a database, or the session's own
 ALLOWED = frozenset({"pg_catalog", "information_schema", "chaos", "pg_temp"})
-"""Schemas that are the same for every scenario of a database, or the session's own."""
 
 _DDL = frozenset({"create", "alter", "drop", "comment", "grant", "revoke", "refresh", "reindex", "security"})
-_TABLE_FOLLOWS = frozenset({"lock", "truncate", "copy", "analyze", "analyse", "cluster"})
-"""Verbs that a table follows."""
+_TABLE_FOLLOWS = frozenset({"lock", "truncate", "copy", "analyze", "analyse", "cluster"})  # verbs that a table follows
 _BEGINS_LIST = frozenset({"from", "table", "using", "on", "lock", "truncate", "analyze", "analyse", "inherits"})
+# Words that a name may follow in DDL
 _KINDS = frozenset(
     """view index sequence function procedure routine aggregate type domain collation conversion statistics operator
     class family configuration dictionary parser template""".split()  # noqa: SIM905  # easier to read without quotes
 )
-"""Words that a name may follow in DDL."""
 _BEFORE_A_NAME = frozenset(
     {"from", "join", "table", "references", "update", "into", "collate", "as", "setof", "returns", "of", "inherit"}
 )
-_BEFORE_A_COLUMN = frozenset({"column", "by"})
-"""COLUMN and OWNED BY: table.column follows, so a schema is a third part."""
+_BEFORE_A_COLUMN = frozenset({"column", "by"})  # COLUMN and OWNED BY: table.column follows, so a schema is a third part
 _SKIPPED = frozenset(
     """only lateral if not exists concurrently temp temporary unlogged local global table verbose variadic setof
     in out inout""".split()  # noqa: SIM905  # as above
@@ -34,6 +32,7 @@ _ENDS_LIST = frozenset(
     """where group having order limit offset fetch for window union intersect except set returning values select
     loop to begin""".split()  # noqa: SIM905  # as above
 )
+# Words that are no name where one is expected
 _NO_NAME = (
     frozenset(
         {"select", "values", "on", "or", "set", "where", "with", "when", "for", "then", "group", "order", "using"}
@@ -43,7 +42,6 @@ _NO_NAME = (
     | _KINDS
     | _BEFORE_A_COLUMN
 )
-"""Words that are no name where one is expected."""
 _FROM_IS_NO_CLAUSE = frozenset({"extract", "substring", "overlay", "trim", "position", "normalize"})
 _NO_COLUMN = frozenset(
     {"select", "distinct", "all", "not", "case", "when", "default", "check", "exists", "row", "array"}

@@ -44,6 +44,8 @@ def _rules(*rows: tuple[str, str, str]) -> tuple[Rule, ...]:
     return tuple(Rule(re.compile(pattern), subject, reason) for pattern, subject, reason in rows)
 
 
+# Statements, matched from their beginning, as tokens with a space between: words in lower case, quoted identifiers as
+# `"_name"`, strings as `'_text'`, both without spaces inside and cut short.
 STATEMENTS = _rules(
     (r"vacuum\b", "VACUUM", "what it can remove depends on the snapshots of other scenarios"),
     (rf"analy[sz]e{_OPTIONS}$", "ANALYZE without a table", "it reads every table of the database"),
@@ -94,10 +96,8 @@ STATEMENTS = _rules(
     (r"(grant|revoke) (?!.* on ).* (?:to|from) ", "{} of a role", "roles belong to the whole server"),
     (r"lock\b.*? (pg_(?!temp\b)\w+)", "LOCK of a system catalog", "every session needs it"),
 )
-"""Statements, matched from their beginning, as tokens with a space between: words in lower case, quoted identifiers as
-`"_name"`, strings as `'_text'`, both without spaces inside and cut short.
-"""
 
+# Functions of the server and its extensions, by name
 FUNCTIONS = _rules(
     (r"pg_(?:try_)?advisory_\w+", "{}()", _ADVISORY),
     (r"pg_notify", "{}()", _CHANNEL),
@@ -117,10 +117,9 @@ FUNCTIONS = _rules(
         _SERVER,
     ),
 )
-"""Functions of the server and its extensions, by name."""
 
+# Functions of the schema chaos, by name; the others distinguish the sessions of scenarios
 TOOLKIT = _rules(
     (r"snapshot|unchanged", "chaos.{}()", "snapshots of all scenarios in the database are kept in one place, by name"),
     (r"clear_faults", "chaos.{}()", "without a table it clears the faults of all scenarios in the database"),
 )
-"""Functions of the schema chaos, by name; the others distinguish the sessions of scenarios."""

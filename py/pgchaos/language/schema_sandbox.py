@@ -192,11 +192,11 @@ def _name_text(name: Qualified, extensions: frozenset[str]) -> str:
     )
 
 
+# What may show the schemas of other runs that are not removed yet
 _LOOKS_AROUND = re.compile(
     r"\b(?:pg_(?!sleep|backend_pid|(?:try_)?advisory_|blocking_pids|isolation_)\w+|information_schema)\b|\bchaos\s*\.\s*no_leaks\b",
     re.IGNORECASE,
 )
-"""What may show the schemas of other runs that are not removed yet."""
 
 
 def fits_schema(scenario: Scenario, variables: Mapping[str, str]) -> bool:

@@ -25,10 +25,10 @@ _DIRECTIVES = {
     "jitter": "jitter 5ms",
 }
 _WAITS = _DIRECTIVES.keys() | {"eventually", "terminate"}
+# Statements that take no snapshot, or that of their cursor (PlannedStmtRequiresSnapshot in PostgreSQL's pquery.c)
 _TAKE_NONE = frozenset(
     {"lock", "set", "reset", "show", "savepoint", "release", "listen", "unlisten", "notify", "checkpoint", "fetch"}
 )
-"""Statements that take no snapshot, or that of their cursor (PlannedStmtRequiresSnapshot in PostgreSQL's pquery.c)."""
 _ENDS = frozenset({"commit", "end", "rollback", "abort"})
 
 

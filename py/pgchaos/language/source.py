@@ -18,11 +18,11 @@ _NEWLINE = ord("\n")
 LARGEST = 16 * 1024 * 1024
 DEEPEST = 50
 MOST_FILES = 500
+# As pg_dump writes it; in a file that is not UTF-8 it sets the encoding of the lines below it, as \encoding does
 _SET_ENCODING = re.compile(
     rb"^[ \t]*SET\s+(?:SESSION\s+)?client_encoding\s*(?:=|\bTO\b)\s*'?([\w-]+)'?\s*;[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-"""As pg_dump writes it; in a file that is not UTF-8 it sets the encoding of the lines below it, as \\encoding does."""
 _READ_HERE = ("\\i", "\\q", "\\copy", "\\encoding")
 _INCLUDES = {"i": False, "include": False, "ir": True, "include_relative": True}
 

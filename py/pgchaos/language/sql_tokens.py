@@ -65,8 +65,7 @@ class SqlToken:
         return self.kind == "symbol" and self.text in symbols
 
 
-NO_TOKEN = SqlToken("symbol", "", 0)
-"""Stands before the first token and behind the last."""
+NO_TOKEN = SqlToken("symbol", "", 0)  # before the first token and behind the last
 
 
 def tokenize(text: str, line: int = 0, *, comments: bool = False) -> list[SqlToken]:

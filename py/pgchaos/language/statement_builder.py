@@ -14,8 +14,7 @@ from pgchaos.language.problems import Place
 from pgchaos.language.psql_patterns import LETTER, NAME, NOT_A_START, SPACES, WITHIN_NAME, WORD
 from pgchaos.language.section_items import Form, Parts, Send, Variable
 
-_GROUP = "\\;"
-r"""`\;` in a skeleton, so that it differs from a `;` in a body or in parentheses."""
+_GROUP = "\\;"  # `\;` in a skeleton, so that it differs from a `;` in a body or in parentheses
 _COPY_VERB = re.compile(r"\s*copy\b", re.IGNORECASE)
 _COPY_STEP = re.compile(r"[()]|\bfrom\s+std(?:in|out)\b", re.IGNORECASE)
 _IDENTIFIER = re.compile(

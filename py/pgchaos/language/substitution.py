@@ -17,10 +17,8 @@ from pgchaos.language.psql_scanner import scan
 from pgchaos.language.section_items import Form, Parts, Variable
 from pgchaos.language.sql_tokens import SqlToken, tokenize
 
-LONGEST = 64_000_000
-"""Characters of a text with the values of its variables."""
-MOST_PARTS = 200_000
-"""Variables, and texts between them, that values of variables may add to one text."""
+LONGEST = 64_000_000  # characters of a text with the values of its variables
+MOST_PARTS = 200_000  # variables, and texts between them, that values of variables may add to one text
 
 
 class TooLong(ValueError):
@@ -202,10 +200,8 @@ def echo_text(words: tuple[str, ...]) -> str:
 
 # values that change how the server reads the text around them: `100 -:delta` with -5 is a comment
 
-_MAY_BE_MISREAD = re.compile(r"['\"$*/-]")
-"""A value must hold one of these, or be beside it."""
-_SHOWN = 40
-"""Characters of a value in a message."""
+_MAY_BE_MISREAD = re.compile(r"['\"$*/-]")  # a value must hold one of these, or be beside it
+_SHOWN = 40  # characters of a value in a message
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,7 @@ from pgchaos.language.psql_scanner import scan
 
 _ENDS = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT"})
 _CONTROL = _ENDS | {"BEGIN", "START", "PREPARE"}
-_FIRST = 5
-"""Words that decide what a statement does."""
+_FIRST = 5  # words that decide what a statement does
 
 
 def opens_block(verb: str, text: str) -> bool:

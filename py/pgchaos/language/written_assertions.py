@@ -40,18 +40,17 @@ from pgchaos.language.sql_tokens import (
     tokenize,
 )
 
-Kind: TypeAlias = Literal["tap", "assert", "expect"]
-"""A TAP line of a check's statement, chaos.assert, or an `expect`."""
+Kind: TypeAlias = Literal["tap", "assert", "expect"]  # a TAP line of a check's statement, chaos.assert, or an `expect`
 
+# An assertion that was evaluated: its kind, its place, and the description of a chaos.assert
 Evaluated: TypeAlias = tuple[Kind, Place | None, str]
-"""An assertion that was evaluated: its kind, its place, and the description of a chaos.assert."""
 
+# For each \if around an item, its number in the scenario and which of its branches the item is in
 Branch: TypeAlias = tuple[tuple[int, int], ...]
-r"""For each \if around an item, its number in the scenario and which of its branches the item is in."""
 
 _CONDITIONAL = ("if", "case", "when", "exception", "loop", "while", "coalesce")
+# Functions of pgTAP that call functions, or find them, by a pattern
 _CALLS_BY_PATTERN = frozenset({"runtests", "do_tap", "findfuncs"})
-"""Functions of pgTAP that call functions, or find them, by a pattern."""
 _TODO = frozenset({"todo", "todo_start"})
 
 
@@ -244,8 +243,7 @@ def _another_taken(branch: Branch, taken: set[tuple[int, int]]) -> bool:
 # assertions in functions of the file
 
 _BRANCHES = ("if", "case")
-_ENDS_EARLY = ("exception", "return", "exit", "continue")
-"""Words after which a function may not continue."""
+_ENDS_EARLY = ("exception", "return", "exit", "continue")  # words after which a function may not continue
 
 
 def unconditional_assertions(
