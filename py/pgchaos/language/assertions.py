@@ -61,37 +61,24 @@ _SET_OPERATIONS = ("union", "except", "intersect")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of an assertion.
-
-    Args:
-        name: of the function.
-        description: as a literal, else None.
-        certain: it is evaluated for each row: it is in no CASE or the like.
-        part: the part of a UNION that it is in, from 0.
-        choice: the number of the outermost CASE or COALESCE that it is in, from 1; 0 for none.
-        column: the expression of the list behind SELECT that it is in, from 0; None where that is not known.
-        inside: it is an argument of another assertion, which reads what it returns.
-    """
+    """A call of an assertion."""
 
     name: str
-    description: str | None
-    certain: bool
-    part: int
-    choice: int = 0
+    description: str | None  # as a literal, else None
+    certain: bool  # it is evaluated for each row: it is in no CASE or the like
+    part: int  # the part of a UNION that it is in, from 0
+    choice: int = 0  # the number of the outermost CASE or COALESCE that it is in, from 1; 0 for none
+    # the expression of the list behind SELECT that it is in, from 0; None where that is not known
     column: int | None = None
-    inside: bool = False
+    inside: bool = False  # it is an argument of another assertion, which reads what it returns
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionNames:
-    """Names of functions that the calls of a file are read by.
+    """Names of functions that the calls of a file are read by."""
 
-    Args:
-        own: functions that the file makes, in lower case.
-        unqualified: assertions of the toolkit that may be called without their schema, which is on the search_path.
-    """
-
-    own: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()  # functions that the file makes, in lower case
+    # assertions of the toolkit that may be called without their schema, which is on the search_path
     unqualified: frozenset[str] = frozenset()
 
 

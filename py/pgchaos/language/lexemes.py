@@ -15,31 +15,20 @@ from pgchaos.language.section_items import Parts, Send
 
 @dataclass(slots=True)
 class Sql:
-    r"""A statement, or a `\;` group, with its terminator.
+    r"""A statement, or a `\;` group, with its terminator."""
 
-    Args:
-        place: the line of its first word (after white space and comments).
-        text: as written, from its first word to its terminator, without trailing white space.
-        parts: the same, cut at its psql variables.
-        verb: its first word in capitals; '' where it does not begin with a word.
-        send: its terminator.
-        prefix: the argument of `\gset`.
-        copy: inline data of COPY … FROM STDIN, else None.
-        finished: False where its file ended before a terminator. `psql -f` sends it there, with ON_ERROR_STOP too
-            (mainloop.c), and so does a plain pgTAP file; a scenario must not.
-        slice_variables: names in `[a:name]`, which psql takes for variables.
-        dollar_variables: names as in `:name` in its dollar quotes, where psql sets no variables.
-    """
-
-    place: Place
-    text: str
-    parts: Parts
-    verb: str
-    send: Send = Send.PLAIN
-    prefix: Parts = ()
-    copy: str | None = None
+    place: Place  # the line of its first word (after white space and comments)
+    text: str  # as written, from its first word to its terminator, without trailing white space
+    parts: Parts  # the same, cut at its psql variables
+    verb: str  # its first word in capitals; '' where it does not begin with a word
+    send: Send = Send.PLAIN  # its terminator
+    prefix: Parts = ()  # the argument of `\gset`
+    copy: str | None = None  # inline data of COPY … FROM STDIN, else None
+    # False where its file ended before a terminator. `psql -f` sends it there, with ON_ERROR_STOP too (mainloop.c),
+    # and so does a plain pgTAP file; a scenario must not.
     finished: bool = True
-    slice_variables: frozenset[str] = frozenset()
+    slice_variables: frozenset[str] = frozenset()  # names in `[a:name]`, which psql takes for variables
+    # names as in `:name` in its dollar quotes, where psql sets no variables
     dollar_variables: frozenset[str] = frozenset()
 
 
@@ -57,34 +46,21 @@ class Command:
 
 @dataclass(slots=True)
 class Comment:
-    """A `--` comment: between statements, or inside one, whose Sql it then follows.
-
-    Args:
-        place: its line.
-        text: from its `--` to the end of the line.
-        inside: the place of the unfinished statement around it, else None.
-        alone: only white space is before it on its line.
-    """
+    """A `--` comment: between statements, or inside one, whose Sql it then follows."""
 
     place: Place
-    text: str
-    inside: Place | None = None
-    alone: bool = True
+    text: str  # from its `--` to the end of the line
+    inside: Place | None = None  # the place of the unfinished statement around it, else None
+    alone: bool = True  # only white space is before it on its line
 
 
 @dataclass(slots=True)
 class Mistake:
-    """Something that no file may hold: an unknown meta-command, an unterminated quote, a backtick.
-
-    Args:
-        place: its line.
-        text: what is wrong.
-        inside: the place of the unfinished statement around a meta-command, whose Sql it follows.
-    """
+    """Something that no file may hold: an unknown meta-command, an unterminated quote, a backtick."""
 
     place: Place
-    text: str
-    inside: Place | None = None
+    text: str  # what is wrong
+    inside: Place | None = None  # the place of the unfinished statement around a meta-command, whose Sql it follows
 
 
 Lexeme: TypeAlias = "Sql | Command | Comment | Mistake"

@@ -31,17 +31,11 @@ CONTROL = {"n": b"\n", "t": b"\t", "b": b"\b", "r": b"\r", "f": b"\f"}
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    r"""The arguments of a meta-command.
+    """The arguments of a meta-command."""
 
-    Args:
-        args: each cut at its variables.
-        end: the position of its end: at the next backslash, after `\\`, or at the end of the line.
-        wrong: what is wrong with them, or ''; then `end` is the end of the line.
-    """
-
-    args: tuple[Parts, ...]
-    end: int
-    wrong: str = ""
+    args: tuple[Parts, ...]  # each cut at its variables
+    end: int  # the position of its end: at the next backslash, after `\\`, or at the end of the line
+    wrong: str = ""  # what is wrong with them, or ''; then `end` is the end of the line
 
 
 def arguments(text: str, start: int) -> Arguments:

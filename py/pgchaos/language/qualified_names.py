@@ -52,19 +52,12 @@ _TAKES_A_NAME = re.compile("nextval|currval|setval|to_reg[a-z]+")
 
 @dataclass(frozen=True, slots=True)
 class Qualified:
-    """A name qualified by a schema that is not allowed.
+    """A name qualified by a schema that is not allowed."""
 
-    Args:
-        text: the name, its parts joined by dots.
-        last: its part behind the schema.
-        line: of its first token.
-        variable: the schema is a psql variable.
-    """
-
-    text: str
-    last: str
-    line: int
-    variable: bool
+    text: str  # the name, its parts joined by dots
+    last: str  # its part behind the schema
+    line: int  # of its first token
+    variable: bool  # the schema is a psql variable
 
 
 @dataclass(slots=True)

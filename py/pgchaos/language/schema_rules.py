@@ -22,16 +22,10 @@ _OPTIONS = r"(?: verbose)?(?: \( [^()]* \))?"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A statement or function that is refused.
+    """A statement or function that is refused."""
 
-    Args:
-        pattern: of a statement, or of a function's name.
-        subject: its name in the message; `{}` is the first group of the pattern in capitals.
-        reason: why it is refused.
-    """
-
-    pattern: re.Pattern[str]
-    subject: str
+    pattern: re.Pattern[str]  # of a statement, or of a function's name
+    subject: str  # its name in the message; `{}` is the first group of the pattern in capitals
     reason: str
 
     @property

@@ -32,17 +32,11 @@ _LONGEST = 40  # characters of a string that rules see
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Something that is refused.
+    """Something that is refused."""
 
-    Args:
-        line: of it, from 0 at the beginning of the text.
-        text: what is wrong, and what to write instead.
-        neighbours: the reason is only that other scenarios use the database; nothing of it remains there.
-    """
-
-    line: int
-    text: str
-    neighbours: bool = False
+    line: int  # from 0 at the beginning of the text
+    text: str  # what is wrong, and what to write instead
+    neighbours: bool = False  # the reason is only that other scenarios use the database; nothing of it remains there
 
 
 def refusals(text: str, own: frozenset[str] = frozenset(), extensions: frozenset[str] = frozenset()) -> list[Refusal]:

@@ -34,17 +34,11 @@ _ENDS = frozenset({"commit", "end", "rollback", "abort"})
 
 @dataclass(slots=True)
 class _Transaction:
-    """The transaction of a connection at one place of its text.
+    """The transaction of a connection at one place of its text."""
 
-    Args:
-        default: the level of the next blocks, '' where it was not set.
-        level: of the open block, '' at a level where each statement has its own snapshot.
-        awaits_snapshot: a block is open that has no snapshot yet.
-    """
-
-    default: str = ""
-    level: str = ""
-    awaits_snapshot: bool = False
+    default: str = ""  # the level of the next blocks, '' where it was not set
+    level: str = ""  # of the open block, '' at a level where each statement has its own snapshot
+    awaits_snapshot: bool = False  # a block is open that has no snapshot yet
 
     def read(self, statement: SqlStatement) -> SqlToken | None:
         """Run a statement; gives the wait of the toolkit that takes the snapshot of a block by it."""

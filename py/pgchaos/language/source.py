@@ -115,21 +115,14 @@ def _too_large() -> Unreadable:
 
 @dataclass(slots=True)
 class Source:
-    r"""A file with what it includes.
+    """A file with what it includes."""
 
-    Args:
-        complain: called with the place and text of each problem.
-        root: of the project, which must hold the files of `\copy`; None for the current and the file's directory.
-        texts: the text of each file, by its name in messages.
-        included: the included files, in order.
-        lexemes: of all, in the order in which psql reads them.
-    """
-
-    complain: Callable[[Place, str], None]
+    complain: Callable[[Place, str], None]  # called with the place and text of each problem
+    # of the project, which must hold the files of `\copy`; None for the current and the file's directory
     root: Path | None = None
-    texts: dict[str, str] = field(default_factory=dict)
-    included: list[Path] = field(default_factory=list)
-    lexemes: list[Lexeme] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)  # the text of each file, by its name in messages
+    included: list[Path] = field(default_factory=list)  # the included files, in order
+    lexemes: list[Lexeme] = field(default_factory=list)  # of all, in the order in which psql reads them
     _open: list[Path] = field(default_factory=list)
     _encoding: str = UTF8
     _branches: int = 0

@@ -35,21 +35,13 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SqlToken:
-    """One token.
+    """One token."""
 
-    Args:
-        kind: what it is; `name` is an identifier in double quotes.
-        text: a word in lower case, the content of a name or string, a variable as written, else the characters.
-        line: of its first character, counted from that of the text.
-        start: its position in the text.
-        end: the position behind it.
-    """
-
-    kind: Kind
-    text: str
-    line: int
-    start: int = 0
-    end: int = 0
+    kind: Kind  # what it is; `name` is an identifier in double quotes
+    text: str  # a word in lower case, the content of a name or string, a variable as written, else the characters
+    line: int  # of its first character, counted from that of the text
+    start: int = 0  # its position in the text
+    end: int = 0  # the position behind it
 
     @property
     def is_identifier(self) -> bool:
@@ -218,17 +210,11 @@ _LANGUAGES = ("sql", "plpgsql")
 
 @dataclass(frozen=True, slots=True)
 class SqlStatement:
-    """One statement as tokens.
+    """One statement as tokens."""
 
-    Args:
-        tokens: without its `;`.
-        in_body: it is part of the body of a function or DO.
-        declares: it is between DECLARE and BEGIN there.
-    """
-
-    tokens: tuple[SqlToken, ...]
-    in_body: bool = False
-    declares: bool = False
+    tokens: tuple[SqlToken, ...]  # without its `;`
+    in_body: bool = False  # it is part of the body of a function or DO
+    declares: bool = False  # it is between DECLARE and BEGIN there
 
     @property
     def verb(self) -> str:

@@ -206,15 +206,10 @@ _SHOWN = 40  # characters of a value in a message
 
 @dataclass(frozen=True, slots=True)
 class Misread:
-    """A variable whose value changes how the text around it is read.
+    """A variable whose value changes how the text around it is read."""
 
-    Args:
-        line: of the variable, from 0 at the first line of the statement.
-        text: what is wrong, and what to write instead.
-    """
-
-    line: int
-    text: str
+    line: int  # of the variable, from 0 at the first line of the statement
+    text: str  # what is wrong, and what to write instead
 
     def place(self, statement: Place) -> Place:
         """Give the line of the variable, from the place of its statement."""

@@ -23,19 +23,12 @@ _DIRECTIVE = "-- chaos:"
 
 @dataclass(frozen=True, slots=True)
 class _QuotedDirective:
-    """A directive in quotes, with nothing else on its line.
+    """A directive in quotes, with nothing else on its line."""
 
-    Args:
-        quote: the place where the quote begins.
-        line: of the directive.
-        word: the directive.
-        attached: the quote directly follows a letter, as in `it's`, so it hardly begins a string.
-    """
-
-    quote: Place
-    line: int
+    quote: Place  # the place where the quote begins
+    line: int  # of the directive
     word: str
-    attached: bool
+    attached: bool  # the quote directly follows a letter, as in `it's`, so it hardly begins a string
 
 
 def _quoted_directives(sql: Sql) -> Iterator[_QuotedDirective]:

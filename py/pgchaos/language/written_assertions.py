@@ -56,15 +56,10 @@ _TODO = frozenset({"todo", "todo_start"})
 
 @dataclass(frozen=True, slots=True)
 class Excuses:
-    """Which directives of TAP excuse an assertion of a check.
+    """Which directives of TAP excuse an assertion of a check."""
 
-    Args:
-        todo: the file calls pgTAP's todo() or todo_start().
-        skip: it calls skip().
-    """
-
-    todo: bool = False
-    skip: bool = False
+    todo: bool = False  # the file calls pgTAP's todo() or todo_start()
+    skip: bool = False  # it calls skip()
 
 
 def excuses(scenario: Scenario) -> Excuses:
@@ -77,24 +72,16 @@ def excuses(scenario: Scenario) -> Excuses:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    r"""An assertion in the file.
-
-    Args:
-        kind: of it.
-        place: of its statement, or of the directive.
-        descriptions: of a chaos.assert, of which one at least must be evaluated; None for one that is not a literal.
-        anywhere: it is in a function, so that any statement may evaluate it; in a check, in a definition that nothing
-            uses.
-        branch: the \if around it.
-        needed: it must be evaluated; else it only shows that its branch was taken.
-    """
+    """An assertion in the file."""
 
     kind: Kind
-    place: Place
+    place: Place  # of its statement, or of the directive
+    # of a chaos.assert, of which one at least must be evaluated; None for one that is not a literal
     descriptions: tuple[str | None, ...] = (None,)
+    # it is in a function, so that any statement may evaluate it; in a check, in a definition that nothing uses
     anywhere: bool = False
-    branch: Branch = ()
-    needed: bool = True
+    branch: Branch = ()  # the \if around it
+    needed: bool = True  # it must be evaluated; else it only shows that its branch was taken
 
 
 def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Written, ...]:
