@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgchaos.pytest_plugin.fixtures.config import DbConfig
+from pgchaos.pytest_plugin.fixtures.database import DbConfig
 from tests.chaos.projects import Project
 
 pytestmark = pytest.mark.chaos

@@ -348,7 +348,7 @@ def test_what_needs_an_extension_that_is_not_there_is_skipped(project: Project, 
 def test_a_name_that_is_no_extension_is_refused(project: Project) -> None:
     result = project.run(EXTENSION.format(name="x"), "--chaos-extensions=ltree 1.2")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--chaos-extensions: 'ltree 1.2' is no extension*"])
+    result.stderr.fnmatch_lines(["*--chaos-extensions: invalid value 'ltree 1.2': expected the name of an extension*"])
 
 
 def test_the_extensions_of_this_project(chaos_extensions: tuple[str, ...], db_connection_string: str) -> None:

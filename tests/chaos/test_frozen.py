@@ -16,13 +16,12 @@ _SOON = 20.0
 _HEAD = """
 import pathlib, signal, time
 import psutil, pytest
-from pgchaos.pytest_plugin.fixtures import answering
 
 def freeze(conn, whole=True):
     from pgchaos.pytest_plugin.fixtures import leftovers
     if whole:
         # nobody answers from here on: it need not take long
-        answering.PATIENCE = answering.ROLLBACK = leftovers.PATIENCE = 0.5
+        leftovers.ANSWER_LIMIT = leftovers.ROLLBACK_LIMIT = 0.5
     backend = psutil.Process(conn.info.backend_pid)
     postmaster = backend.parent()
     for process in [postmaster, *postmaster.children()] if whole else [backend]:

@@ -40,7 +40,7 @@ def test_a_number_that_is_none_is_told(project: Project) -> None:
         """
     )
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*conn_pool: 0 is no number of connections*"])
+    result.stdout.fnmatch_lines(["*conn_pool: 0 is not a number of connections*"])
 
 
 @pytest.mark.parametrize("conn_pool", [20], indirect=True)

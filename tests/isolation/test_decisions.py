@@ -9,7 +9,7 @@ from pgchaos.isolation.grammar import read
 from pgchaos.isolation.model import Spec
 from pgchaos.isolation.reuse import calls_need_reset, needs_reset, sees_others, set_up_together, unchanged_connections
 from pgchaos.runner.jobs import Job
-from pgchaos.runner.spec_jobs import in_order, spec_job
+from pgchaos.runner.specs import longest_specs_first, spec_job
 
 OUTPUT = (
     "Parsed test spec with 1 sessions\n"
@@ -106,7 +106,7 @@ def test_long_specs_begin_first_and_before_them_what_many_wait_for(tmp_path: Pat
         path.write_text(text, encoding="utf-8")
         jobs[name] = spec_job(read(path), None, accept=False)
     other = Job(Path("other.sql"), "other")
-    assert list(in_order({"other": other, **jobs})) == ["other", "alone", "long", "all", "short"]
+    assert list(longest_specs_first({"other": other, **jobs})) == ["other", "alone", "long", "all", "short"]
 
 
 def _spec(folder: Path, text: str) -> Spec:

@@ -13,7 +13,7 @@ import pytest
 
 from pgchaos.engine.specs import SpecSettings
 from pgchaos.isolation.grammar import read
-from pgchaos.runner.spec_jobs import run_spec_job, spec_job
+from pgchaos.runner.specs import run_spec_job, spec_job
 from pgchaos.server import Server
 from pgchaos.stop import Stop
 from tests.isolation.conftest import HERE, Play
@@ -46,7 +46,7 @@ def test_specs_print_what_is_expected(path: Path, private_server: Server) -> Non
     done = run_spec_job(spec_job(read(path), 30.0, accept=False), private_server, None)
     assert done.result.problems == []
     assert done.differences == ()
-    assert done.leaked == LEAKS.get(path.stem, "")
+    assert done.depends_on_earlier == LEAKS.get(path.stem, "")
 
 
 @pytest.mark.parametrize("path", [path for path in SPECS if path.stem != "terminated"], ids=lambda path: path.stem)

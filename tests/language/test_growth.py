@@ -18,7 +18,7 @@ from pgchaos.language.parser import LONGEST_DIRECTIVE
 from pgchaos.language.problems import ScenarioError
 from pgchaos.language.psql_scanner import COPY_CROWDED, MOST_CUTS, MOST_VARIABLES, scan
 from pgchaos.language.reader import is_scenario, read
-from pgchaos.pytest_plugin.collected import facts_of
+from pgchaos.pytest_plugin.collection_cache import summarize
 from tests.language.scanning import mistakes, statements
 from tests.scaling import MOST, times_longer
 
@@ -111,7 +111,7 @@ def test_a_file_eight_times_as_large_takes_no_longer_than_in_proportion(kind: st
     def all_of(text: str) -> None:
         # some of these files are wrong, many times over
         with suppress(ScenarioError):
-            facts_of(read(path, "t.sql", raw=text.encode()))
+            summarize(read(path, "t.sql", raw=text.encode()))
 
     def make_file(count: int) -> str:
         text = make(count)

@@ -11,7 +11,7 @@ import pytest
 
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.language.reader import read, variants
-from pgchaos.report.levels import cell
+from pgchaos.report.level_table import level_finding
 from pgchaos.search.strategy import run
 from pgchaos.server import Server
 
@@ -45,7 +45,7 @@ def test_postgresql_lets_through_what_hermitage_says(case: str, private_server: 
         assert {failure.kind for failure in result.failures} <= {"oracle"}
         assert result.permutations is not None
         assert result.permutations.exhausted
-        told = cell(scenario, variables, result)
+        told = level_finding(scenario, variables, result)
         assert told is not None
         found[told.level] = told.text.partition("safe in all ")
     assert {level: text for level, (text, _, _) in found.items()} == dict(zip(LEVELS, LET_THROUGH[case], strict=True))

@@ -41,7 +41,7 @@ def test_where_it_cannot_be_had_a_failing_report_says_so_and_who_asked_is_told(
     project.write(fine=LYING.format(check="pass"), tagged=tagged)
     result = project.pytester.runpytest_inprocess(f"--chaos-dsn={dsn}")
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["Besides:", "*amcheck could not be used: permission denied to create extension*"])
+    result.stdout.fnmatch_lines(["Notes:", "*amcheck could not be used: permission denied to create extension*"])
     result = project.pytester.runpytest_inprocess(f"--chaos-dsn={dsn}", "--chaos-amcheck", "sql/fine.sql")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*amcheck could not be used: permission denied to create extension*"])

@@ -98,7 +98,7 @@ def run_while_sessions_run() -> list[Path]:
     files = [file for folder in folders for file in (root / folder).rglob("*.py")]
     # run as programs, in the main thread of a process of their own
     programs = ("supervisor.py", "get_server.py", "get_pgtap.py", "download.py")
-    return [root / "runner" / f"{name}.py" for name in ("jobs", "runner", "spec_jobs")] + [
+    return [root / "runner" / f"{name}.py" for name in ("jobs", "runner", "specs")] + [
         file for file in files if file.name not in programs
     ]
 

@@ -111,7 +111,7 @@ def test_items_with_other_fixtures_wait_for_them(project: Project) -> None:
 @pytest.mark.parametrize("bad", ["0", "-1", "many", "1.5", "1000"])
 def test_a_number_that_is_none_is_told(project: Project, bad: str) -> None:
     result = project.look(f"--chaos-jobs={bad}")
-    result.stderr.fnmatch_lines([f"ERROR: --chaos-jobs: '{bad}' is no number of scenarios*"])
+    result.stderr.fnmatch_lines([f"ERROR: --chaos-jobs: invalid number of scenarios '{bad}': *"])
 
 
 @pytest.mark.parametrize(("head", "others"), [("-- chaos:alone\n", "_shared"), ("", "")], ids=["alone", "not alone"])

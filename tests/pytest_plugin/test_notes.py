@@ -35,4 +35,4 @@ def test_a_note_stands_in_the_text_of_a_failure(project: Project) -> None:
     project.write(waits=WAITS.format(held=False))
     result = project.run("-q")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["Besides:", f"    {NOTE}*"])
+    result.stdout.fnmatch_lines(["Notes:", f"    {NOTE}*"])

@@ -159,16 +159,16 @@ def test_a_seed_that_nobody_gave_is_drawn_and_printed(project: Project) -> None:
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("seed=x", "'x' is no seed"),
-        ("seed=-1", "'-1' is no seed"),
-        ("timeout=30", "'30' is not a time"),
-        ("timeout=25h", "'25h' is too short or too long"),
-        ("timeout=0s", "'0s' is too short"),
-        ("timeout=s", "'s' is not a time"),
-        ("clones=many", "'many' is no number of databases"),
-        ("pg_bindir=/nowhere/bin", "there is no '/nowhere/bin'"),
-        ("pgtap_sql=/nowhere/pgtap.sql", "there is no '/nowhere/pgtap.sql'"),
-        ("tags=not-good", "'not-good' is no tag"),
+        ("seed=x", "invalid seed 'x': expected"),
+        ("seed=-1", "invalid seed '-1': expected"),
+        ("timeout=30", "invalid time '30': expected a number and its unit"),
+        ("timeout=25h", "invalid time '25h': expected a time from 1ms to 24h"),
+        ("timeout=0s", "invalid time '0s': expected a time from 1ms to 24h"),
+        ("timeout=s", "invalid time 's': expected"),
+        ("clones=many", "invalid number of databases 'many': expected"),
+        ("pg_bindir=/nowhere/bin", "'/nowhere/bin' does not exist"),
+        ("pgtap_sql=/nowhere/pgtap.sql", "'/nowhere/pgtap.sql' does not exist"),
+        ("tags=not-good", "invalid value 'not-good': expected a word"),
     ],
 )
 def test_a_bad_value_is_told_in_one_line(project: Project, said: str, told: str) -> None:

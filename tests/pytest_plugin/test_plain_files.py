@@ -70,7 +70,7 @@ def test_in_place_a_file_that_seems_to_print_no_tap_is_not_run(project: Project)
         f"--chaos-dsn={project.connect()} dbname=postgres", "--chaos-in-place", "migration.sql"
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*no `-- chaos:` directive and no plan of TAP: it is not run in a database*"])
+    result.stdout.fnmatch_lines(["*no `-- chaos:` directive and no TAP plan, so it is not run in place*"])
 
 
 SLOW = "SELECT plan(1);\nSELECT pg_sleep(1.2);\nSELECT pass('late');\nSELECT * FROM finish();\n"
@@ -140,7 +140,9 @@ def test_what_a_stopped_run_has_kept_goes_too(project: Project) -> None:
     before = shared(project)
     result = project.run("--chaos-pgtap", "--chaos-pgtap-keep", "-x")
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*1 file had run before it in the same database (--chaos-pgtap-keep): name them too*"])
+    result.stdout.fnmatch_lines(
+        ["*1 file ran before it in the same database (--chaos-pgtap-keep): name all of them to run it again*"]
+    )
     assert shared(project) == before
 
 
@@ -159,4 +161,4 @@ def test_files_that_build_on_each_other_are_not_spread_over_workers(project: Pro
     project.write(a=FIRST, b=SECOND)
     result = project.look("-p", "xdist", "-n2", "--chaos-pgtap", "--chaos-pgtap-keep")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--chaos-pgtap-keep: these files are run one after the other*leave out -n*"])
+    result.stderr.fnmatch_lines(["*--chaos-pgtap-keep: these files must run in order in one database: leave out -n*"])

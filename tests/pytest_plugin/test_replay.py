@@ -118,7 +118,7 @@ def test_a_failed_free_run_gives_a_token_only_where_it_fails_again(project: Proj
     result.stdout.fnmatch_lines(
         [
             "*pytest sql/free.sql::free --chaos-seed=*",
-            "Its steps, in the order in which they began and one at a time, fail again:",
+            "To run its steps one at a time, in the order in which they began (fails too):",
             "*pytest sql/free.sql::free --chaos-replay=*",
         ]
     )
@@ -132,7 +132,7 @@ def test_a_failed_free_run_gives_a_token_only_where_it_fails_again(project: Proj
     result = project.run()
     result.stdout.fnmatch_lines(
         [
-            "Besides:",
+            "Notes:",
             "    no order of steps that replays it was looked for: it would wait again, * for pg_sleep in line 8 alone",
         ]
     )
@@ -151,7 +151,9 @@ def test_a_token_of_a_mutant_needs_the_mutants(project: Project) -> None:
     said = token(result)
     project.run("--chaos-mutants", f"--chaos-replay={said}").assert_outcomes(failed=1, deselected=1)
     missing = project.run(f"--chaos-replay={said}")
-    missing.stderr.fnmatch_lines(["ERROR: --chaos-replay: * is of none of the scenarios here: *--chaos-mutants*"])
+    missing.stderr.fnmatch_lines(
+        ["ERROR: --chaos-replay: the token * matches no collected scenario: *--chaos-mutants*"]
+    )
 
 
 def test_a_token_of_another_text_is_refused(project: Project) -> None:
@@ -215,9 +217,7 @@ def test_the_point_at_which_a_mutant_was_struck_is_replayed(project: Project) ->
     failed = project.run("--chaos-mutants", "-k", "mutant")
     failed.assert_outcomes(failed=1)
     failed.stdout.fnmatch_lines(["sql/torn.sql:12: mutant 'no block' was not caught by 'no money is won'"])
-    failed.stdout.fnmatch_lines(
-        ["With fault of line 14 = ?", "Values: 2 different ones were tried; shown is one of these"]
-    )
+    failed.stdout.fnmatch_lines(["With fault of line 14 = ?", "Values: 2 tried; this report shows one of them"])
     again = project.run(item, "--chaos-mutants", f"--chaos-replay={token(failed)}")
     again.assert_outcomes(failed=1)
     shown = [line for line in failed.outlines if line.startswith(("With fault", "    failed instead"))]

@@ -304,7 +304,7 @@ def test_the_limit_of_pytest_timeout_counts_where_it_is_smaller(
     result.stdout.fnmatch_lines(
         [
             "sql/hangs.sql:* within 600s",
-            "How the sessions stood when the run was stopped:",
+            "State of the sessions when the run was stopped:",
             "    holder[[]1]*",
             "    waiter[[]1]*waits for giver[[]1]*",
         ]

@@ -31,21 +31,21 @@ def test_passing_scenarios_are_shown_on_demand(project: Project) -> None:
             "=* SCENARIOS THAT PASSED =*",
             "_* shown: Both are there _*",
             "Assertions: all 1 held",
-            "What diag() said:",
+            "Output of diag():",
             "    the check saw 2",
-            "Who ran what in sql/shown.sql (times in ms):",
+            "Timeline of sql/shown.sql (times in ms):",
             "*pair[[]1[]].1 *INSERT INTO t VALUES (:worker)*",
             "*sent: INSERT INTO t VALUES (*)",
             "    pair: 2 statements, longest *",
         ]
     )
-    assert result.stdout.str().count("Who ran what") == 1
+    assert result.stdout.str().count("Timeline of") == 1
 
 
 def test_they_are_not_shown_otherwise_nor_twice(project: Project) -> None:
     project.write(shown=SHOWN)
-    assert "Who ran what" not in project.run().stdout.str()
-    assert project.run("--chaos-show", "-rP").stdout.str().count("Who ran what") == 1
+    assert "Timeline of" not in project.run().stdout.str()
+    assert project.run("--chaos-show", "-rP").stdout.str().count("Timeline of") == 1
 
 
 def test_a_mutant_that_is_caught_and_what_fails_as_known_are_shown(project: Project) -> None:
@@ -53,5 +53,5 @@ def test_a_mutant_that_is_caught_and_what_fails_as_known_are_shown(project: Proj
     result = project.run("--chaos-show", "--chaos-mutants")
     result.assert_outcomes(passed=2, xfailed=1)
     text = result.stdout.str()
-    assert text.count("Who ran what") == 3
+    assert text.count("Timeline of") == 3
     assert text.count(": both are there\n") == 2

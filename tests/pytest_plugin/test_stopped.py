@@ -12,7 +12,7 @@ import pytest
 
 from pgchaos.results import Failure, RunResult
 from pgchaos.runner.interrupts import Interrupts
-from pgchaos.runner.progress import Progress
+from pgchaos.runner.progress import ItemProgress
 from tests.conftest import ForeignServer
 from tests.pytest_plugin.conftest import Project
 from tests.pytest_plugin.test_running import HANGS
@@ -114,10 +114,10 @@ FAILED = RunResult(7, failures=[Failure("assertion", ("x",), "both are there")],
 
 
 def progress(*results: RunResult, limit: int, interleavings: bool = True) -> str:
-    one = Progress("a.sql::a", "00c0ffee", interleavings, lambda result: bool(result.failures))
+    one = ItemProgress("a.sql::a", "00c0ffee", interleavings, lambda result: bool(result.failures))
     for result in results:
         one.add(result, limit)
-    return one.stopped(7)
+    return one.summary(7)
 
 
 def test_what_had_failed_is_said_with_what_replays_it() -> None:
@@ -132,7 +132,7 @@ def test_what_had_failed_is_said_with_what_replays_it() -> None:
         progress(fine, FAILED, FAILED, limit=6)
         == f"a.sql::a: stopped after 3 of 6 interleavings, 2 failed (both are there), seed 7, {token}"
     )
-    assert progress(FAILED, limit=1) == f"a.sql::a: stopped when it had failed (both are there), seed 7, {token}"
+    assert progress(FAILED, limit=1) == f"a.sql::a: stopped after it failed (both are there), seed 7, {token}"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
@@ -140,29 +140,29 @@ def test_later_signals_are_ignored_for_a_while_and_then_end_the_process(monkeypa
     codes: list[int] = []
     interrupts, usual = Interrupts(codes.append), signal.getsignal(signal.SIGINT)
     try:
-        with pytest.raises(KeyboardInterrupt), interrupts.watched():
+        with pytest.raises(KeyboardInterrupt), interrupts.handled():
             os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
         assert codes == []
-        monkeypatch.setattr("pgchaos.runner.interrupts._PATIENCE", -1.0)
+        monkeypatch.setattr("pgchaos.runner.interrupts._CLEANUP_TIME", -1.0)
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
         assert codes == [128 + signal.SIGTERM, 128 + signal.SIGINT]
     finally:
-        interrupts.give_back()
+        interrupts.restore()
     assert signal.getsignal(signal.SIGINT) == usual == signal.default_int_handler
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_handlers_of_others_stay_and_ours_go_after_a_run() -> None:
     interrupts = Interrupts()
-    with interrupts.watched():
+    with interrupts.handled():
         assert signal.getsignal(signal.SIGINT) != signal.default_int_handler
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with interrupts.watched():
+        with interrupts.handled():
             assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

@@ -84,7 +84,9 @@ def test_a_file_that_is_missing_or_holds_no_token_is_told(project: Project) -> N
     )
     project.file("other.token", f"00000000-5-{STEPS}")
     result = project.look("--chaos-replay=@other.token")
-    result.stderr.fnmatch_lines(["ERROR: --chaos-replay: '00000000????-5-0*0…' is of none of the scenarios here: *"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: --chaos-replay: the token '00000000????-5-0*0…' matches no collected scenario: *"]
+    )
 
 
 def test_a_token_and_a_file_of_it_say_the_same(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 from pgchaos.language.header_model import Schedule
 from pgchaos.language.model import Mutant, Scenario, Session
 from pgchaos.language.problems import Place
-from pgchaos.report import MAKE, failure_text, item_name, replay_line, run_text
-from pgchaos.report.table import shorten, statement_table
+from pgchaos.report.replay import MAKE, item_name, replay_line
+from pgchaos.report.text import failure_text, run_text
+from pgchaos.report.timeline import shorten, timeline
 from pgchaos.results import STOPPED, Assertion, Explored, Failure, Launch, Permutations, Record, RunResult, Standing
 from pgchaos.verdict import judge, judge_mutant
 
@@ -64,7 +65,7 @@ sql/concurrency/ticket.sql:24: the seat was sold once
 Scenario: Two cashiers sell the last ticket once
 Server: PostgreSQL 18.6, private server (ours)
 
-Who ran what in sql/concurrency/ticket.sql (times in ms):
+Timeline of sql/concurrency/ticket.sql (times in ms):
        ms   took  step           line  statement
      10.0    1.0  cashier[1].14    14  BEGIN
      11.0    1.0  cashier[2].14    14  BEGIN
@@ -77,15 +78,15 @@ Who ran what in sql/concurrency/ticket.sql (times in ms):
 
 Seed 1234. To run it again:
     pytest sql/concurrency/ticket.sql::ticket --chaos-seed=1234
-This replays delays, jitter and values; a free run's interleaving is the
-server's and is not fixed."""
+This replays delays, jitter and values, but not the interleaving: in a free run
+the server chooses it."""
     )
 
 
 def test_no_line_of_the_table_is_wider_than_the_terminal() -> None:
     result = replace(SOLD_TWICE, records=[record(1, 14, "SELECT " + "x, " * 200, 0.01, rows=3)])
     for width in (80, 100, 160):
-        table = statement_table(result.records, START, width=width)
+        table = timeline(result.records, START, width=width)
         assert max(map(len, table)) == width
 
 
@@ -99,15 +100,15 @@ def test_verbose_shows_statements_whole() -> None:
 def test_only_the_last_statements_of_each_session_are_shown() -> None:
     many = [record(1, line, f"SELECT {line}", line / 1000) for line in range(1, 41)]
     few = [record(2, 1, "BEGIN", 0.0)]
-    table = statement_table(many + few, START, width=100)
+    table = timeline(many + few, START, width=100)
     assert [line.split()[-1] for line in table[1:] if "cashier[" in line] == ["BEGIN", *map(str, range(26, 41))]
     assert table[2].strip() == "… 25 statements not shown …"
-    assert len(statement_table(many + few, START, width=100, everything=True)) == 1 + 41 + 1
+    assert len(timeline(many + few, START, width=100, everything=True)) == 1 + 41 + 1
 
 
 def test_many_sessions_do_not_flood_the_terminal() -> None:
     records = [record(worker, line, "SELECT 1", line / 1000) for worker in range(1, 41) for line in range(1, 11)]
-    table = statement_table(records, START, width=100)
+    table = timeline(records, START, width=100)
     assert len([line for line in table if "cashier[" in line]) == 40 * 3
 
 
@@ -117,25 +118,25 @@ def test_what_was_never_sent_stays_behind_what_its_session_sent_before() -> None
         record(1, 2, "INSERT 2", None, sqlstate=None, skipped=True),
         record(2, 1, "INSERT 3", 0.02),
     ]
-    table = "\n".join(statement_table(records, START, width=100))
+    table = "\n".join(timeline(records, START, width=100))
     assert table.index("INSERT 1") < table.index("ERROR 23505: duplicate key") < table.index("INSERT 2")
     assert table.index("INSERT 2") < table.index("-> not sent") < table.index("INSERT 3")
 
 
 def test_a_statement_that_got_no_answer_says_so() -> None:
     running = record(1, 1, "UPDATE t", 0.01, ended_at=None, sqlstate=None)
-    assert "-> no answer: it was still running" in "\n".join(statement_table([running], START, width=100))
+    assert "-> no answer: it was still running" in "\n".join(timeline([running], START, width=100))
 
 
 def test_a_commit_that_rolled_back_says_so() -> None:
     lost = record(1, 1, "COMMIT", 0.01, tag="ROLLBACK")
-    assert "-> rolled back" in "\n".join(statement_table([lost], START, width=100))
-    assert "->" not in "\n".join(statement_table([replace(lost, tag="COMMIT")], START, width=100))
+    assert "-> rolled back" in "\n".join(timeline([lost], START, width=100))
+    assert "->" not in "\n".join(timeline([replace(lost, tag="COMMIT")], START, width=100))
 
 
 def test_attempts_iterations_and_faults_are_told() -> None:
     retried = record(2, 5, "UPDATE t", 0.01, attempt=2, iteration=3, fault="terminate", step="looks")
-    table = "\n".join(statement_table([retried], START, width=100))
+    table = "\n".join(timeline([retried], START, width=100))
     assert "cashier[2].looks#3" in table
     assert "UPDATE t  (attempt 2)\n" in table
     assert "-> fault: terminate" in table
@@ -143,7 +144,7 @@ def test_attempts_iterations_and_faults_are_told() -> None:
 
 def test_files_are_named_where_there_are_several() -> None:
     other = replace(record(1, 3, "SELECT 1", 0.01), place=Place("sql/lib/common.sql", 3))
-    table = "\n".join(statement_table([record(1, 4, "BEGIN", 0.0), other], START, width=100))
+    table = "\n".join(timeline([record(1, 4, "BEGIN", 0.0), other], START, width=100))
     assert "ticket.sql:4" in table
     assert "common.sql:3" in table
 
@@ -201,7 +202,12 @@ def test_a_name_holds_no_control_character() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [("free", "is not fixed"), ("exact", "same order"), ("all", "all permutations"), ("explore", "searches again")],
+    [
+        ("free", "the server chooses it"),
+        ("exact", "same order"),
+        ("all", "all permutations"),
+        ("explore", "searches again"),
+    ],
 )
 def test_what_a_replay_fixes_depends_on_the_schedule(kind: str, said: str) -> None:
     scheduled = replace(SCENARIO, schedule=Schedule(kind))  # type: ignore[arg-type]  # one of its words
@@ -225,7 +231,7 @@ def test_what_the_engine_did_between_statements_stands_in_the_table() -> None:
 
 def test_the_variables_that_a_statement_set_are_shown() -> None:
     looked = replace(record(1, 15, "SELECT true AS free", 0.01), notes=("free = t",))
-    assert "-> free = t" in "\n".join(statement_table([looked], START, width=100))
+    assert "-> free = t" in "\n".join(timeline([looked], START, width=100))
 
 
 def test_an_error_that_ended_the_check_is_told_beside_the_count() -> None:
@@ -266,7 +272,7 @@ def test_a_search_in_which_nothing_failed_shows_no_steps() -> None:
     text = not_caught(searched)
     assert "all 13 interleavings were run, none failed" in text.splitlines()
     assert "cashier.14" not in text
-    assert "Who ran what" not in text
+    assert "Timeline of" not in text
     assert "Assertions" not in text
     every = not_caught(replace(searched, explored=None))
     assert "all 13 permutations were run, none failed (there are no others)" in every.splitlines()
@@ -279,7 +285,9 @@ def test_a_search_that_failed_otherwise_has_found_nothing() -> None:
     scenario = replace(SCENARIO, sessions=(Session(at(12), "cashier", (), ("14",), count=2),))
     result = replace(SOLD_TWICE, failures=[other], order=STEPS, permutations=counts, explored=explored)
     text = failure_text(scenario, {}, result, judge_mutant(MUTANT, result))
-    assert "13 interleavings were run, and what should fail did not; the steps of one that failed otherwise:" in text
+    assert (
+        "13 interleavings were run without the expected failure; the steps of one that failed in another way:" in text
+    )
     assert "Found" not in text
 
 
@@ -318,10 +326,10 @@ def test_what_the_stop_of_the_run_cancelled_shows_no_error_of_its_own() -> None:
 
 def test_what_diag_said_stands_in_both_texts() -> None:
     result = replace(SOLD_TWICE, diagnostics=["there are 2"], failures=[], output=["a[1]: NOTICE: x"])
-    assert "What diag() said:\n    there are 2\n" in told(result)
+    assert "Output of diag():\n    there are 2\n" in told(result)
     text = run_text(SCENARIO, {}, result)
-    assert "What diag() said:\n    there are 2\n" in text
-    assert "It printed:\n    a[1]: NOTICE: x\n" in text
+    assert "Output of diag():\n    there are 2\n" in text
+    assert "Output:\n    a[1]: NOTICE: x\n" in text
     assert "    cashier: 6 statements, longest 237 ms (waited for cashier[1]), 1 waited, 1 failed" in text
     assert "Seed" not in text
     assert "NOTICE" not in run_text(SCENARIO, {}, result, output=False)

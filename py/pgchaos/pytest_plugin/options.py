@@ -1,4 +1,4 @@
-"""The options of the plugin, each with the ini key that mirrors it, and what they come to."""
+"""The options of the plugin. Each has an ini key of the same name."""
 
 from __future__ import annotations
 
@@ -18,71 +18,48 @@ import pytest
 from pgchaos.language.durations import LONGEST, parse_duration
 from pgchaos.language.header_model import TAGS
 from pgchaos.pytest_plugin.token_file import read_token
-from pgchaos.report import MAKE
+from pgchaos.report.replay import MAKE
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import Conninfo, ServerSettings
 
 _TAG = re.compile(r"[a-z][a-z0-9_]*")
+# An extension under test, and its version where one is required.
 EXTENSION = re.compile(r"(?P<name>[\w-]+)(?:\s*(?P<operator>>=|<=|>|<|=)\s*(?P<version>[0-9][\w.-]*))?")
-"""An extension under test, and its version where one is required."""
-_LOADED = re.compile(r"[\w-]+")
+_EXTENSION_NAME = re.compile(r"[\w-]+")
 _SEED_BITS = 31
 _LEAST_TIMEOUT = 0.001
 _TIMEOUT = 60.0
 _CLONES = 2
 
+# The markers of every project; those of ini `chaos_tags` are added.
 MARKERS = {"chaos": "a chaos scenario", **TAGS}
-"""The markers of every project; those of ini `chaos_tags` come beside them."""
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user asked for.
-
-    Args:
-        server: which server to use.
-        seed: of everything random.
-        timeout: of the sessions of a scenario that says none, in seconds.
-        pgtap_files: collect pgTAP files without directives too.
-        paths: folders whose scenarios are collected without being named.
-        tags: further tags.
-        extensions: under test, each with the version that is required, if any.
-        named: the command line names files or folders.
-        jobs: scenarios at once, None to choose.
-        mutants: run the mutants of each scenario too.
-        token: of the interleaving that shall be run again, and nothing else; or None.
-        selfcheck: run each schedule twice.
-        amcheck: look for corruption after every scenario.
-        show: tell of passing runs what they did, too.
-        draw_seed: of the values of `given`, where --hypothesis-seed says another than the seed.
-        replay: options of the command line that a replay needs as well.
-        spec_timeout: as asked for, in seconds: of a step of an isolation spec, and of a plain pgTAP file; None for no
-            more than isolationtester and pg_prove have.
-        pgtap_keep: plain pgTAP files build on each other: all of them have one database.
-        accept: take what isolation specs print for what is expected of them.
-        load_extensions: created in the database of each isolation spec before it runs.
-        command: how pytest was called, for the line that runs an item again.
-    """
+    """What the command line and the ini file ask for."""
 
     server: ServerSettings
     seed: int
-    timeout: float
-    pgtap_files: bool
-    paths: tuple[Path, ...]
-    tags: tuple[str, ...]
-    extensions: tuple[str, ...]
-    named: bool
-    jobs: int | None = None
+    timeout: float  # seconds, of the sessions of a scenario without a timeout of its own
+    pgtap_files: bool  # collect pgTAP files without directives, and isolation specs, too
+    paths: tuple[Path, ...]  # folders whose scenarios are collected without being named
+    tags: tuple[str, ...]  # further ones
+    extensions: tuple[str, ...]  # under test, each with the required version, if any
+    named: bool  # the command line names files or folders
+    jobs: int | None = None  # scenarios at once; None to choose
     mutants: bool = False
-    token: Token | None = None
+    token: Token | None = None  # of the only run, which is replayed
     selfcheck: bool = False
     amcheck: bool = False
     show: bool = False
-    draw_seed: int | None = None
-    replay: tuple[str, ...] = ()
-    command: str = "pytest"
+    draw_seed: int | None = None  # of the values of `given`, from --hypothesis-seed; None for the seed
+    replay: tuple[str, ...] = ()  # options of the command line that a replay needs too
+    command: str = "pytest"  # how pytest was called, for the line that runs an item again
+    # seconds for a step of an isolation spec and for a plain pgTAP file; None for the limits of isolationtester and
+    # pg_prove
     spec_timeout: float | None = None
     accept: bool = False
     pgtap_keep: bool = False
@@ -105,14 +82,14 @@ def add_options(parser: pytest.Parser) -> None:
             group.addoption(flag, default=None, metavar=metavar, help=text)
             parser.addini(f"chaos_{name}", text, type="string", default=None)
 
-    add("dsn", "run on this server ('' is libpq's environment), in databases of our own", "DSN")
-    add("pg_bindir", "start a private server of the PostgreSQL whose programs lie in DIR", "DIR")
-    add("seed", "of everything random (default: drawn, and printed)", "N")
-    add("timeout", "for the sessions of a scenario that says none, such as 30s (default: 60s)", "TIME")
-    add("in_place", "work in the named database instead of databases of our own")
-    add("allow_destructive", "a database whose server may be harmed as a whole", "DBNAME", many=True)
+    add("dsn", "run on this server ('' is libpq's environment), in databases created for the run", "DSN")
+    add("pg_bindir", "start a private server with the PostgreSQL programs in DIR", "DIR")
+    add("seed", "the seed of everything random (default: drawn, and printed)", "N")
+    add("timeout", "the timeout of sessions where the scenario sets none, such as 30s (default: 60s)", "TIME")
+    add("in_place", "work in the named database instead of databases created for the run")
+    add("allow_destructive", "a database whose whole server may be harmed", "DBNAME", many=True)
     add("pgtap", "collect pgTAP files without directives, and isolation specs, too")
-    add("pgtap_keep", "run plain pgTAP files in one database, in order: what one commits is there for the next")
+    add("pgtap_keep", "run plain pgTAP files in one database, in order: the next file sees what one commits")
     add("accept", "write what isolation specs print as their expected output, instead of comparing it")
     add(
         "load_extension",
@@ -120,32 +97,36 @@ def add_options(parser: pytest.Parser) -> None:
         "NAME",
         many=True,
     )
-    add("pgtap_sql", "load pgTAP from this file or folder, whatever the server offers", "PATH")
+    add("pgtap_sql", "load pgTAP from this file or folder, even where the server has it", "PATH")
     add("paths", "a folder whose scenarios are collected without being named (default: sql)", "DIR", many=True)
     add("tags", "a further tag of scenarios, registered as a marker", "TAG", many=True)
     add("extensions", "an extension under test, created for tests in Python where the server has it", "NAME", many=True)
-    add("jobs", "scenarios run side by side (default: by processors and free connection slots)", "N")
-    add("mutants", "run each scenario's mutants too: an item each, which passes when the scenario fails for it")
-    add("replay", "run again, alone, the interleaving that the report of a failure gave a token for", "TOKEN or @FILE")
-    add("selfcheck", "run each schedule twice, and fail where it does not go the same way: free runs are left out")
-    add("amcheck", "look for corruption after every scenario, not only those tagged corruption or recovery")
-    add("show", "show what passing scenarios did, too: who ran what, in order of time")
-    add("clones", "databases that are made ahead of use (default: 2, or as many as --chaos-jobs says)", "N")
+    add("jobs", "scenarios that run in parallel (default: by processors and free connections)", "N")
+    add("mutants", "run the mutants of each scenario too: an item each, which passes if the scenario fails")
+    add("replay", "replay one interleaving, with the token of a failure's report", "TOKEN or @FILE")
+    add("selfcheck", "run each schedule twice, and fail where the runs differ; not for free runs")
+    add("amcheck", "look for corruption after every scenario, not only after those tagged corruption or recovery")
+    add("show", "show the timeline of scenarios that passed, too")
+    add("clones", "databases created in advance (default: 2, or the number of --chaos-jobs)", "N")
 
 
 def read_options(config: pytest.Config) -> Options:
-    """Work out what the user asked for: the command line wins over the ini file, which wins over the default."""
+    """Read the options: the command line overrides the ini file.
+
+    Raises:
+        pytest.UsageError: a value is invalid.
+    """
     token = _value(config, "replay", lambda text: read_token(text, _folder(config, "replay")))
     seed = _value(config, "seed", _seed)
     if seed is None and token is not None:
         seed = token.seed
     timeout = _value(config, "timeout", duration)
-    clones = _value(config, "clones", _count)
+    clones = _value(config, "clones", _clones)
     jobs = _value(config, "jobs", _jobs)
     server = ServerSettings(
         dsn=_value(config, "dsn", Conninfo),
         pg_bindir=_path(config, "pg_bindir"),
-        in_place=bool(_raw(config, "in_place")[1]),
+        in_place=_flag(config, "in_place"),
         allow_destructive=_list(config, "allow_destructive"),
         pgtap=_path(config, "pgtap_sql"),
         clones=max(_CLONES, jobs or 0) if clones is None else clones,
@@ -154,48 +135,43 @@ def read_options(config: pytest.Config) -> Options:
         server=server,
         seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
         timeout=_TIMEOUT if timeout is None else timeout,
-        pgtap_files=bool(_raw(config, "pgtap")[1]),
+        pgtap_files=_flag(config, "pgtap"),
         paths=_folders(config),
-        tags=_each(config, "tags", _TAG, "no tag: write a word of a-z, 0-9 and _"),
-        extensions=_each(config, "extensions", EXTENSION, "no extension: write its name, or name >= version"),
+        tags=_each(config, "tags", _TAG, "expected a word of a-z, 0-9 and _"),
+        extensions=_each(config, "extensions", EXTENSION, "expected the name of an extension, or name >= version"),
         named=config.args_source is config.ArgsSource.ARGS,
         jobs=jobs,
-        mutants=bool(_raw(config, "mutants")[1]),
+        mutants=_flag(config, "mutants"),
         token=token,
-        selfcheck=bool(_raw(config, "selfcheck")[1]),
-        amcheck=bool(_raw(config, "amcheck")[1]),
-        show=bool(_raw(config, "show")[1]),
+        selfcheck=_flag(config, "selfcheck"),
+        amcheck=_flag(config, "amcheck"),
+        show=_flag(config, "show"),
         draw_seed=_draw_seed(config),
-        replay=_replay(config),
+        replay=_replay_options(config),
         command=_command(),
         spec_timeout=timeout,
-        accept=bool(_raw(config, "accept")[1]),
-        pgtap_keep=_keeps(config),
-        load_extensions=_each(config, "load_extension", _LOADED, "no name of an extension"),
+        accept=_flag(config, "accept"),
+        pgtap_keep=_pgtap_keep(config),
+        load_extensions=_each(config, "load_extension", _EXTENSION_NAME, "expected the name of an extension"),
     )
 
 
 def duration(text: str) -> float:
-    """Read a time with its unit.
-
-    Args:
-        text: such as `500ms`, `30s` or `2min`.
-
-    Returns:
-        Seconds.
+    """Read a time such as `500ms`, `30s` or `2min`, in seconds.
 
     Raises:
         ValueError: it is not a time, or not between a millisecond and a day.
     """
     seconds = parse_duration(text.strip())
     if seconds is None:
-        raise ValueError(f"'{text}' is not a time: write a number and its unit, such as 500ms, 30s or 2min")
+        raise ValueError(f"invalid time '{text}': expected a number and its unit, such as 500ms, 30s or 2min")
     if not _LEAST_TIMEOUT <= seconds <= LONGEST:
-        raise ValueError(f"'{text}' is too short or too long: write a time from 1ms to 24h")
+        raise ValueError(f"invalid time '{text}': expected a time from 1ms to 24h")
     return seconds
 
 
 def _raw(config: pytest.Config, name: str) -> tuple[str, object]:
+    """The source of an option's value, for messages, and the value as it was written."""
     given = config.getoption(f"chaos_{name}")
     if given is not None:
         return "--chaos-" + name.replace("_", "-"), given
@@ -212,40 +188,44 @@ def _value(config: pytest.Config, name: str, read: Callable[[str], _T]) -> _T | 
         raise pytest.UsageError(f"{source}: {error}") from None
 
 
+def _flag(config: pytest.Config, name: str) -> bool:
+    return bool(_raw(config, name)[1])
+
+
 def _list(config: pytest.Config, name: str) -> tuple[str, ...]:
     _, raw = _raw(config, name)
     return tuple(map(str, raw)) if isinstance(raw, list) else ()
 
 
 def _seed(text: str) -> int:
-    # int() would take signs, blanks and underscores too
+    # int() also accepts signs, blanks and underscores
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise ValueError(f"'{text}' is no seed: write a whole number such as 1234")
+        raise ValueError(f"invalid seed '{text}': expected a whole number such as 1234")
     return int(text)
 
 
 def _draw_seed(config: pytest.Config) -> int | None:
-    # of hypothesis's own plugin, which also takes the word random
-    said = str(config.getoption("hypothesis_seed", None) or "")
-    return int(said) if said.isdigit() else None
+    # hypothesis's own plugin also accepts the word random
+    text = str(config.getoption("hypothesis_seed", None) or "")
+    return int(text) if text.isdigit() else None
 
 
-def _count(text: str) -> int:
+def _clones(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,3}", text):
-        raise ValueError(f"'{text}' is no number of databases: write a whole number from 0 to 999")
+        raise ValueError(f"invalid number of databases '{text}': expected a whole number from 0 to 999")
     return int(text)
 
 
 def _jobs(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,2}", text):
-        raise ValueError(f"'{text}' is no number of scenarios: write a whole number from 1 to 999")
+        raise ValueError(f"invalid number of scenarios '{text}': expected a whole number from 1 to 999")
     return int(text)
 
 
-def _keeps(config: pytest.Config) -> bool:
+def _pgtap_keep(config: pytest.Config) -> bool:
     source, raw = _raw(config, "pgtap_keep")
     if raw and (hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None)):
-        raise pytest.UsageError(f"{source}: these files are run one after the other, in one database: leave out -n")
+        raise pytest.UsageError(f"{source}: these files must run in order in one database: leave out -n")
     return bool(raw)
 
 
@@ -255,12 +235,12 @@ def _path(config: pytest.Config, name: str) -> Path | None:
         return None
     path = _folder(config, name) / Path(str(raw)).expanduser()
     if not path.exists():
-        raise pytest.UsageError(f"{source}: there is no '{path}'")
+        raise pytest.UsageError(f"{source}: '{path}' does not exist")
     return path
 
 
 def _folder(config: pytest.Config, name: str) -> Path:
-    """Tell what a path is relative to that an option or its ini key holds."""
+    """The folder that a path in an option, or in its ini key, is relative to."""
     given = config.getoption(f"chaos_{name}") is not None
     return config.invocation_params.dir if given else _ini_folder(config)
 
@@ -277,18 +257,18 @@ def _ini_folder(config: pytest.Config) -> Path:
     return config.inipath.parent if config.inipath is not None else config.rootpath
 
 
-def _each(config: pytest.Config, name: str, form: re.Pattern[str], meant: str) -> tuple[str, ...]:
-    """Take the values of an option that may be given more than once, all of one form."""
+def _each(config: pytest.Config, name: str, form: re.Pattern[str], expected: str) -> tuple[str, ...]:
+    """The values of an option that may be repeated, each once."""
     source, _ = _raw(config, name)
     values = _list(config, name)
     for value in values:
         if not form.fullmatch(value):
-            raise pytest.UsageError(f"{source}: '{value}' is {meant}")
+            raise pytest.UsageError(f"{source}: invalid value '{value}': {expected}")
     return tuple(dict.fromkeys(values))
 
 
 def _command() -> str:
-    """Tell how the user called pytest: through make, which says so, by a path, or by name."""
+    """How the user called pytest: by make, which sets a variable, by a path, or by name."""
     if "CHAOS_MAKE" in os.environ:
         bindir = os.environ.get("PG_BINDIR")
         return f"PG_BINDIR={shlex.quote(bindir)} {MAKE}" if bindir else MAKE
@@ -301,6 +281,7 @@ def _command() -> str:
     return os.path.relpath(program)
 
 
+# Options that decide where and how a scenario is run.
 _REPLAYED = (
     "pg_bindir",
     "timeout",
@@ -311,27 +292,28 @@ _REPLAYED = (
     "pgtap_sql",
     "load_extension",
     "tags",
+    "mutants",
+    "selfcheck",
+    "amcheck",
 )
-"""Options that say where and how a scenario is run."""
 
 
-def _replay(config: pytest.Config) -> tuple[str, ...]:
+def _replay_options(config: pytest.Config) -> tuple[str, ...]:
     dsn = config.getoption("chaos_dsn")
-    # a password is not printed: who gave it gives it again
-    shown = dsn is not None and _may_be_shown(dsn)
-    said = [f"--chaos-dsn={dsn}"] if shown else []
-    for name in (*_REPLAYED, "mutants", "selfcheck", "amcheck"):
+    # a connection string with a password is not printed: the user must add it
+    options = [f"--chaos-dsn={dsn}"] if dsn is not None and _may_be_shown(dsn) else []
+    for name in _REPLAYED:
         flag, value = "--chaos-" + name.replace("_", "-"), config.getoption(f"chaos_{name}")
         if value is True:
-            said.append(flag)
+            options.append(flag)
         elif value is not None:
-            said += [f"{flag}={one}" for one in (value if isinstance(value, list) else [value])]
-    draws = config.getoption("hypothesis_seed", None)
-    return tuple(said if draws is None else [*said, f"--hypothesis-seed={draws}"])
+            options += [f"{flag}={one}" for one in (value if isinstance(value, list) else [value])]
+    draw_seed = config.getoption("hypothesis_seed", None)
+    return tuple(options if draw_seed is None else [*options, f"--hypothesis-seed={draw_seed}"])
 
 
 def _may_be_shown(dsn: str) -> bool:
-    # psycopg is loaded by those who name a server
+    # psycopg is loaded only where a server is named
     from pgchaos.server.conninfo import may_be_shown
 
     return may_be_shown(dsn)

@@ -1,4 +1,4 @@
-"""Tokens in files: one that is too long for a command line that a person copies."""
+"""Tokens in files, for those that are too long for a command line."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ import pytest
 
 from pgchaos.schedule.token import Token, parse
 
+# Characters of a token that is printed; a longer one is written to a file.
 LONGEST = 200
-"""Characters of a token that is printed; a longer one is written to a file."""
+# Where a token is expected, a name of a file begins with it.
 MARK = "@"
-"""What the name of a file begins with where a token is expected."""
 _FOLDER = "chaos_tokens"
 
 
 def stored(token: Token, config: pytest.Config) -> Token | Path:
-    """Write a token to a file, if it is long."""
+    """Write a long token to a file.
+
+    Returns:
+        The file, relative to where pytest was called; the token itself where it is short, or cannot be written.
+    """
     text = str(token)
     if len(text) <= LONGEST:
         return token
     try:
-        path = _written(text, f"{token.of}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.token", config)
+        path = _write(text, f"{token.of}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.token", config)
     except OSError:
         return token
     return Path(str(path).removeprefix(os.path.join(config.invocation_params.dir, "")))  # noqa: PTH118 a Path would drop the slash at the end
 
 
-def _written(text: str, name: str, config: pytest.Config) -> Path:
+def _write(text: str, name: str, config: pytest.Config) -> Path:
     # with `-p no:cacheprovider` there is no cache
     cache: pytest.Cache | None = getattr(config, "cache", None)
     if cache is not None:
@@ -38,27 +42,35 @@ def _written(text: str, name: str, config: pytest.Config) -> Path:
             path = cache.mkdir(_FOLDER) / name
             path.write_text(f"{text}\n", encoding="ascii")
         except OSError:
-            # the project cannot be written to
+            # the project's folder is read-only
             pass
         else:
             return path
-    # a name that nobody can foresee: the folder may be everybody's
-    number, found = tempfile.mkstemp(prefix="pgchaos-", suffix=f"-{name}")
-    with os.fdopen(number, "w", encoding="ascii") as file:
+    # all users share the temporary folder: the name must not be predictable
+    descriptor, found = tempfile.mkstemp(prefix="pgchaos-", suffix=f"-{name}")
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(f"{text}\n")
     return Path(found)
 
 
 def read_token(text: str, folder: Path) -> Token:
-    """Read a token, or the file that is named in its place."""
+    """Read a token, or the file that is named in its place.
+
+    Args:
+        text: the token, or `@` and the path of a file.
+        folder: that the path is relative to.
+
+    Raises:
+        ValueError: it is not a token, or the file cannot be read.
+    """
     if not text.startswith(MARK):
         return parse(text)
     path = folder / Path(text.removeprefix(MARK)).expanduser()
     try:
-        said = path.read_text(encoding="ascii", errors="replace")
+        content = path.read_text(encoding="ascii", errors="replace")
     except OSError as error:
         raise ValueError(f"the file of the token cannot be read: '{path}': {error.strerror}") from None
     try:
-        return parse(said)
+        return parse(content)
     except ValueError as error:
         raise ValueError(f"file '{path}': {error}") from None

@@ -1,4 +1,4 @@
-"""The order of steps that a report is about, with who waited."""
+"""The order of steps that a report is about, with who waited, and what a search has covered."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import textwrap
 from pgchaos.language.header_model import StepName
 from pgchaos.language.model import Scenario
 from pgchaos.language.schedules import COUNTED, format_step
-from pgchaos.results import Explored, Launch, RunResult
+from pgchaos.results import Explored, Launch, Permutations, RunResult
 
 _INDENT = "    "
 
 
 def permutation(scenario: Scenario, result: RunResult, width: int) -> list[str]:
-    """Tell in which order the steps went."""
+    """Write the order of the steps; where no run of a search failed, only how many were run."""
     if not result.order:
         return []
-    if none_failed(result):
-        return [_none(result)]
+    if result.permutations is not None and none_failed(result):
+        return [_none_failed_line(result, result.permutations)]
     sessions = {session.name: session for session in scenario.sessions}
     steps = [_step(launch, format_step(_name(launch), sessions[launch.session])) for launch in result.order]
-    # what is marked must not be parted from its mark
-    folded = textwrap.wrap(
+    # a line must not end between a step and its mark: NUL stands for these blanks while the lines are filled
+    lines = textwrap.wrap(
         " ".join(step.replace(" ", "\0") for step in steps),
         max(width, 40),
         initial_indent=_INDENT,
@@ -29,74 +29,68 @@ def permutation(scenario: Scenario, result: RunResult, width: int) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return [_title(result), *(line.replace("\0", " ") for line in folded)]
+    return [_title(result), *(line.replace("\0", " ") for line in lines)]
 
 
 def none_failed(result: RunResult) -> bool:
-    """Say whether many interleavings were run and none of them failed, so that there is no one to be told of."""
+    """Whether many interleavings were run and none failed, so that there is none to show."""
     return result.permutations is not None and not result.permutations.failed
 
 
-def _none(result: RunResult) -> str:
-    explored, counts = result.explored, result.permutations
-    assert counts is not None, "the caller has looked"
+def _none_failed_line(result: RunResult, counts: Permutations) -> str:
+    explored = result.explored
     if explored is not None:
         every = f"all {_interleavings(explored.runs)}" if explored.exhausted else _interleavings(explored.runs)
         return f"{every} were run, none failed"
-    rest = "there are no others" if counts.exhausted else "there are more"
     every = f"all {counts.run:,} permutations" if counts.exhausted else f"{counts.run:,} permutations"
-    return f"{every} were run, none failed ({rest})"
+    return f"{every} were run, none failed ({_others(counts)})"
+
+
+def _others(counts: Permutations) -> str:
+    return "there are no others" if counts.exhausted else "there are more"
 
 
 def _title(result: RunResult) -> str:
-    counts = result.permutations
-    if result.explored is not None and not result.explored.found:
-        runs = _interleavings(result.explored.runs)
-        return f"{runs} were run, and what should fail did not; the steps of one that failed otherwise:"
-    if result.explored is not None:
-        return f"Found after {_interleavings(result.explored.runs)}; the steps of its easiest form:"
+    explored, counts = result.explored, result.permutations
+    if explored is not None and not explored.found:
+        runs = _interleavings(explored.runs)
+        return f"{runs} were run without the expected failure; the steps of one that failed in another way:"
+    if explored is not None:
+        return f"Found after {_interleavings(explored.runs)}; the steps of its simplest form:"
     if counts is None:
         return "The steps, in the order in which they began:"
-    rest = "there are no others" if counts.exhausted else "there are more"
-    return f"{counts.failed} of {counts.run} permutations failed ({rest}); the one with the fewest context switches:"
+    failed = f"{counts.failed} of {counts.run} permutations failed ({_others(counts)})"
+    return f"{failed}; the one with the fewest context switches:"
 
 
 def searched(result: RunResult) -> str:
-    """Say what a search came through that found nothing.
-
-    Args:
-        result: of the search.
-
-    Returns:
-        One line, or '' where nothing was searched.
-    """
+    """Say in one line what a search without a finding has covered; '' where nothing was searched."""
     values = f"{result.drawn:,} value{'' if result.drawn == 1 else 's'}" if result.drawn else ""
     if result.explored is None:
         return f"{values} drawn" if values else ""
-    told = _explored(result.explored)
-    return f"{values} drawn, and for the first {told}" if values else told
+    coverage = _coverage(result.explored)
+    return f"{values} drawn, and for the first {coverage}" if values else coverage
 
 
-def _explored(explored: Explored) -> str:
+def _coverage(explored: Explored) -> str:
     if explored.exhausted and explored.of:
-        # waits may forbid some of the others
+        # `of` is an upper limit: waits may forbid some of the others
         those = "1 interleaving" if explored.runs == 1 else f"all {_interleavings(explored.runs)} that differ"
         most = f"at most {explored.of:,}" if explored.of <= COUNTED else f"more than {COUNTED:,}"
-        others = f"the others, of {most}, only swap steps that touch no common table"
-        return f"{those}: {others}"
+        return f"{those}: the others, of {most}, only swap steps that touch no common table"
     if explored.exhausted:
         return f"all {_interleavings(explored.runs)}: there are no others"
-    told = f"{explored.different} different of {_interleavings(explored.runs)}"
+    text = f"{explored.different} different of {_interleavings(explored.runs)}"
     fewer = explored.preemptions - 1
     if fewer >= 0:
-        told += f", among them all with at most {fewer} preemption{'' if fewer == 1 else 's'}"
-        told += ", or one that only swaps steps that touch no common table" if explored.of else ""
+        text += f", among them all with at most {fewer} preemption{'' if fewer == 1 else 's'}"
+        text += ", or one that only swaps steps that touch no common table" if explored.of else ""
     if explored.missed is not None:
-        told += (
+        text += (
             f"; {explored.by_chance} by chance, which miss a bug of depth 2 with probability at most"
             f" {explored.missed:.2g}, if runs are deterministic"
         )
-    return told
+    return text
 
 
 def _interleavings(number: int) -> str:

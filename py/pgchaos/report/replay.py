@@ -1,4 +1,4 @@
-"""How an item is called, and the line that runs it again."""
+"""The name of an item, and the command that runs it again."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ if TYPE_CHECKING:
     from pgchaos.language.model import Scenario
     from pgchaos.results import Failure
 
-_SYNTAX = "42601"
-_BEFORE_SESSIONS = ("setup", "before setup and after the sessions")
-_MADE_BY_THE_FILE = frozenset({"role", "tablespace", "database", "slot", "object"})
-"""Kinds of leaks that no interleaving brings about."""
-
 MAKE = "make installcheck-chaos"
 
-_FIXED = {
-    "free": "This replays delays, jitter and values; a free run's interleaving is the server's and is not fixed.",
-    "exact": "The schedule is written in the file: the same steps run in the same order again.",
+_SYNTAX_ERROR = "42601"
+_BEFORE_SESSIONS = ("setup", "before setup and after the sessions")
+# Leaks of these kinds do not depend on the interleaving.
+_LEAKS_OF_THE_FILE = frozenset({"role", "tablespace", "database", "slot", "object"})
+
+_REPLAYED = {
+    "free": "This replays delays, jitter and values, but not the interleaving: in a free run the server chooses it.",
+    "exact": "The file fixes the schedule: the same steps run in the same order again.",
     "all": "This runs all permutations again.",
     "explore": "This searches again.",
 }
 
 
 def item_name(name: str, variables: Mapping[str, str], mutant: str = "", repetition: str = "") -> str:
-    """Name the item of a scenario.
+    """Write the name of an item.
 
     Args:
         name: of the scenario.
-        variables: the values of its matrix, none where it has none.
+        variables: the values of its matrix.
         mutant: the slug of the mutant in it, '' for none.
-        repetition: which of several runs of the same it is, '' where there is one.
+        repetition: of pytest-repeat, '' without it.
 
     Returns:
-        The name after `::` in its id, such as `transfer[level=serializable]`; the same in every run.
+        What follows `::` in the item's id, such as `transfer[level=serializable]`; the same in every run.
     """
-    inside = [f"{key}={_printable(value)}" for key, value in variables.items()]
-    inside += filter(None, (mutant, repetition))
-    return f"{name}[{','.join(inside)}]" if inside else name
+    parameters = [f"{key}={_printable(value)}" for key, value in variables.items()]
+    parameters += filter(None, (mutant, repetition))
+    return f"{name}[{','.join(parameters)}]" if parameters else name
 
 
 def replay_line(target: str, what: int | Token | Path, options: Sequence[str] = (), command: str = "pytest") -> str:
@@ -51,35 +51,35 @@ def replay_line(target: str, what: int | Token | Path, options: Sequence[str] = 
     Args:
         target: the id of the item.
         what: the seed of the run, the token of an interleaving, or a file that holds the token.
-        options: further ones that the run was given and that matter.
-        command: how pytest was called; it ends in MAKE where that was by `make installcheck-chaos`.
+        options: further options of the run that a replay needs.
+        command: how pytest was called; it ends in MAKE where that was `make installcheck-chaos`.
 
     Returns:
-        A line for a POSIX shell, to be typed in the folder where the run was started.
+        A line for a POSIX shell in the folder where the run was started.
     """
     option = f"--chaos-seed={what}" if isinstance(what, int) else f"--chaos-replay={'@' * isinstance(what, Path)}{what}"
-    said = [shlex.quote(target), *map(shlex.quote, (option, *options))]
+    words = [shlex.quote(target), *map(shlex.quote, (option, *options))]
     if not command.endswith(MAKE):
-        return " ".join([command, *said])
-    # make hands both on to a shell, and takes a dollar for its own
-    tests, opts = (shlex.quote(text).replace("$", "$$") for text in (said[0], " ".join(said[1:])))
+        return " ".join([command, *words])
+    # make passes both on to a shell, and expands dollars
+    tests, opts = (shlex.quote(text).replace("$", "$$") for text in (words[0], " ".join(words[1:])))
     return f"{command} CHAOS_TESTS={tests} CHAOS_OPTS={opts}"
 
 
-def what_it_fixes(scenario: Scenario) -> str:
+def what_is_replayed(scenario: Scenario) -> str:
     """Say what the seed replays, and what it does not."""
-    return _FIXED[scenario.schedule.kind]
+    return _REPLAYED[scenario.schedule.kind]
 
 
 def may_differ(failures: Iterable[Failure]) -> bool:
-    """Say whether another run of the same file could end otherwise, so that a replay is worth it."""
-    return not all(map(_of_the_file, failures))
+    """Whether another run of the same file could end in another way, so that a replay is of use."""
+    return not all(map(_depends_on_the_file_alone, failures))
 
 
-def _of_the_file(failure: Failure) -> bool:
+def _depends_on_the_file_alone(failure: Failure) -> bool:
     if failure.kind == "leak":
-        return bool(_MADE_BY_THE_FILE.intersection(failure.names)) and failure.text.startswith("left behind")
-    return failure.kind == "error" and (failure.session in _BEFORE_SESSIONS or _SYNTAX in failure.names)
+        return bool(_LEAKS_OF_THE_FILE.intersection(failure.names)) and failure.text.startswith("left behind")
+    return failure.kind == "error" and (failure.session in _BEFORE_SESSIONS or _SYNTAX_ERROR in failure.names)
 
 
 def _printable(text: str) -> str:

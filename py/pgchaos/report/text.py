@@ -1,4 +1,4 @@
-"""The text of an item that failed: the causes, who ran what, who waited for whom, and how to run it again."""
+"""The report of a run: the causes of a failure, the timeline, the state of the sessions, and how to run it again."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from pgchaos.language.model import Scenario
 from pgchaos.report.permutation import none_failed, permutation
-from pgchaos.report.replay import may_differ, what_it_fixes
-from pgchaos.report.table import statement_table
+from pgchaos.report.replay import may_differ, what_is_replayed
+from pgchaos.report.timeline import timeline
 from pgchaos.results import Failure, RunResult, Standing
 from pgchaos.tap import failure_of
 from pgchaos.verdict import Verdict
@@ -27,17 +27,17 @@ def failure_text(
     again: str = "",
     token: str = "",
 ) -> str:
-    """Write what a user is told of a run that failed.
+    """Write the report of a run that failed.
 
     Args:
-        scenario: what was run.
+        scenario: that was run.
         variables: the values of its matrix.
-        result: what the run left behind.
-        verdict: on it.
+        result: of the run.
+        verdict: on the result.
         width: of the terminal in columns.
-        everything: all statements, each whole, instead of the last of each session.
+        everything: all statements, each whole.
         again: the command that runs it again.
-        token: the command that runs this one interleaving again, or '' where none is known to fail again.
+        token: the command that replays this interleaving, or '' where none is known to fail again.
 
     Returns:
         The text; its first line is the first cause.
@@ -48,11 +48,11 @@ def failure_text(
         _expected(verdict),
         _what_ran(scenario, variables, result),
         permutation(scenario, result, width),
-        _titled("What diag() said:", result.diagnostics),
-        _titled("How the sessions stood when the run was stopped:", _standings(result)),
-        [] if none_failed(result) else _who_ran_what(scenario, result, width, everything=everything),
-        _titled("The log of its server ended so:", result.log),
-        _titled("Besides:", [*result.notes, *map(str, scenario.notes)]),
+        _titled("Output of diag():", result.diagnostics),
+        _titled("State of the sessions when the run was stopped:", _session_states(result)),
+        [] if none_failed(result) else _timeline(scenario, result, width, everything=everything),
+        _titled("End of its server's log:", result.log),
+        _notes(scenario, result),
         _again(scenario, result, width, again, token) if may_differ(verdict.failures) else [],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
@@ -67,38 +67,39 @@ def run_text(
     everything: bool = False,
     output: bool = True,
 ) -> str:
-    """Write what happened in a run that passed, for those who want to look at it.
+    """Write the report of a run that passed, for --chaos-show.
 
     Args:
-        scenario: what was run.
+        scenario: that was run.
         variables: the values of its matrix.
-        result: what the run left behind; of a search that found nothing, what its first run did.
+        result: of the run; of a search without a finding, the result of its first run.
         width: of the terminal in columns.
         everything: all statements, each whole.
-        output: what was echoed, and notices, too.
-
-    Returns:
-        The text.
+        output: with the output of psql commands, and notices.
     """
     blocks = [
         _what_ran(scenario, variables, result),
         [line for failure in result.failures for line in _failure(failure)],
         permutation(scenario, result, width),
-        _titled("It printed:", result.output if output else []),
-        _titled("What diag() said:", result.diagnostics),
-        _who_ran_what(scenario, result, width, everything=everything, summary=True),
-        _titled("Besides:", [*result.notes, *map(str, scenario.notes)]),
+        _titled("Output:", result.output if output else []),
+        _titled("Output of diag():", result.diagnostics),
+        _timeline(scenario, result, width, everything=everything, summary=True),
+        _notes(scenario, result),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def _who_ran_what(
+def _timeline(
     scenario: Scenario, result: RunResult, width: int, *, everything: bool, summary: bool = False
 ) -> list[str]:
     rows, width = result.records + result.acts, width - len(_INDENT)
-    table = statement_table(rows, result.started_at, width=width, everything=everything, summary=summary)
-    which = " in the first of these" if none_failed(result) else ""
-    return _titled(f"Who ran what in {scenario.shown}{which} (times in ms):", table)
+    table = timeline(rows, result.started_at, width=width, everything=everything, summary=summary)
+    which = ", the first of these runs" if none_failed(result) else ""
+    return _titled(f"Timeline of {scenario.shown}{which} (times in ms):", table)
+
+
+def _notes(scenario: Scenario, result: RunResult) -> list[str]:
+    return _titled("Notes:", [*result.notes, *map(str, scenario.notes)])
 
 
 def _titled(title: str, lines: Sequence[str]) -> list[str]:
@@ -115,7 +116,7 @@ def _failure(failure: Failure) -> list[str]:
 
 def _expected(verdict: Verdict) -> list[str]:
     return [
-        f"Known to fail, and did ({xfail.reason}): {failure.text}"
+        f"Expected failure ({xfail.reason}): {failure.text}"
         for xfail, failures in verdict.expected
         for failure in failures
     ]
@@ -127,49 +128,48 @@ def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResul
     if result.without_fault:
         lines.append(f"It {result.without_fault}")
     if result.drawn:
-        shown = "shown is the smallest of these that failed" if result.shrunk else "shown is one of these"
-        found = shown if result.values else "none of them failed"
-        lines.append(f"Values: {result.drawn} different ones were tried; {found}")
+        which = "the smallest that failed" if result.shrunk else "one of them"
+        shown = f"this report shows {which}" if result.values else "none of them failed"
+        lines.append(f"Values: {result.drawn} tried; {shown}")
     if result.server:
         lines.append(f"Server: {result.server}")
     if asserted := _asserted(result):
         lines.append(f"Assertions: {asserted}")
     if result.looks and not none_failed(result):
-        missed = f", {result.missed} of them in vain" if result.missed else ""
-        lines.append(f"Invariants: looked at {result.looks} times{missed}")
+        missed = f", {result.missed} of these checks had no result" if result.missed else ""
+        lines.append(f"Invariants: checked {result.looks} times{missed}")
     return lines
 
 
 def _asserted(result: RunResult) -> str:
-    """Tell what became of the assertions of the run that is shown."""
+    """The results of the assertions in one line, or ''."""
     if none_failed(result):
         return ""
     skipped = "check was skipped" if result.check == "skipped" else ""
     if not result.assertions:
         return skipped
     failed = sum(failure_of(assertion) is not None for assertion in result.assertions)
-    early = any(failure.kind == "error" and failure.session == "check" for failure in result.failures)
     missing = sum(failure.kind == "not run" for failure in result.failures)
-    told = f"{failed} of {len(result.assertions)} failed" if failed else f"all {len(result.assertions)} held"
-    return ", ".join(
-        filter(
-            None,
-            (told, f"{missing} not run" if missing else "", skipped, "then an error ended the check" if early else ""),
-        )
+    ended = any(failure.kind == "error" and failure.session == "check" for failure in result.failures)
+    parts = (
+        f"{failed} of {len(result.assertions)} failed" if failed else f"all {len(result.assertions)} held",
+        f"{missing} not run" if missing else "",
+        skipped,
+        "then an error ended the check" if ended else "",
     )
+    return ", ".join(filter(None, parts))
 
 
-def _standings(result: RunResult) -> list[str]:
-    standings = result.standings
-    names = max((len(standing.session) for standing in standings), default=0)
-    return [_standing(standing, result.started_at, names) for standing in standings]
+def _session_states(result: RunResult) -> list[str]:
+    width = max((len(standing.session) for standing in result.standings), default=0)
+    return [_session_state(standing, result.started_at, width) for standing in result.standings]
 
 
-def _standing(standing: Standing, started_at: float, names: int) -> str:
+def _session_state(standing: Standing, started_at: float, width: int) -> str:
     where = f", {standing.place}" if standing.place else ""
     since = "" if standing.since is None else f", since {(standing.since - started_at) * 1000:.1f} ms"
     waits = ", waits for " + ", ".join(standing.waits_for) if standing.waits_for else ""
-    return f"{standing.session:<{names}}  {standing.doing}{waits}{since}{where}"
+    return f"{standing.session:<{width}}  {standing.doing}{waits}{since}{where}"
 
 
 def _again(scenario: Scenario, result: RunResult, width: int, again: str, token: str) -> list[str]:
@@ -178,11 +178,11 @@ def _again(scenario: Scenario, result: RunResult, width: int, again: str, token:
     kind = scenario.schedule.kind
     lines = [f"Seed {result.seed}. To run it again:", f"{_INDENT}{again}"]
     if token and result.values and not result.decisions:
-        lines += ["These values alone:", f"{_INDENT}{token}"]
+        lines += ["To run it with these values alone:", f"{_INDENT}{token}"]
     elif token and kind == "free":
-        lines += ["Its steps, in the order in which they began and one at a time, fail again:", f"{_INDENT}{token}"]
+        lines += ["To run its steps one at a time, in the order in which they began (fails too):", f"{_INDENT}{token}"]
     elif token and kind != "exact":
         lines = [f"Seed {result.seed}. To run this permutation again, alone:", f"{_INDENT}{token}"]
     else:
-        lines += textwrap.wrap(what_it_fixes(scenario), max(width, 40))
+        lines += textwrap.wrap(what_is_replayed(scenario), max(width, 40))
     return lines

@@ -1,1 +1,1 @@
-"""Runs jobs on the one server of a run, in order or side by side. Knows no pytest."""
+"""Runs jobs on the one server of a run, in order or in parallel. Does not know pytest."""

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while scenarios run: the first ends the run in order, and further ones do not disturb that."""
+"""Ctrl-C and SIGTERM while scenarios run: the first ends the run in order, further ones do not disturb the clean-up."""
 
 from __future__ import annotations
 
@@ -10,68 +10,71 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_PATIENCE = 30.0
-"""Seconds after the first signal in which others are ignored: what the run made is being removed. Then one ends the
-process at once, and what it made is removed by the processes that watch over it."""
-_SIGNALS: dict[signal.Signals, signal._HANDLER] = {
+# Seconds after the first signal in which others are ignored, while the clean-up runs. After that a signal ends the
+# process at once: the supervisor then removes what the run created.
+_CLEANUP_TIME = 30.0
+
+# Python's own handlers, which are replaced; handlers that others have installed stay.
+_DEFAULT_HANDLERS: dict[signal.Signals, signal._HANDLER] = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGTERM: signal.SIG_DFL,
 }
-"""The signals, and the handlers of Python in whose place ours are put; those of others stay."""
 
 
 class Interrupts:
-    """Handles the signals of a user who wants a run to end.
+    """Signal handlers that let a run end in order.
 
     Args:
-        end: ends the process at once, with an exit code.
+        exit_now: ends the process at once, with an exit code.
     """
 
-    def __init__(self, end: Callable[[int], object] = os._exit) -> None:
-        self._end = end
-        self._first: float | None = None
-        self._taken: list[signal.Signals] = []
+    def __init__(self, exit_now: Callable[[int], object] = os._exit) -> None:
+        self._exit_now = exit_now
+        self._first_at: float | None = None
+        self._installed: list[signal.Signals] = []
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Have the first signal raise KeyboardInterrupt, and ignore others, after the block too."""
-        self._take()
+    def handled(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt at the first signal, and ignore further ones, also after the context."""
+        self._install()
         try:
             yield
         finally:
-            if self._first is None:
-                self.give_back()
+            if self._first_at is None:
+                self.restore()
 
     def ignore(self) -> None:
-        """Ignore signals from now on: the user has interrupted the run already, and what it made is being removed."""
-        if self._first is None:
-            self._first = time.monotonic()
-        self._take()
+        """Ignore signals from now on: the user has interrupted the run, and the clean-up is running."""
+        if self._first_at is None:
+            self._first_at = time.monotonic()
+        self._install()
 
-    def give_back(self, *, over: bool = False) -> None:
+    def restore(self, *, at_exit: bool = False) -> None:
         """Put Python's handlers back.
 
         Args:
-            over: nothing but the end of the process follows, which a late signal should not fill with a traceback.
+            at_exit: the process is about to end; after an interrupt, signals stay ignored then, as a late one would
+                print a traceback.
         """
-        for number in self._taken:
-            late = over and self._first is not None
-            signal.signal(number, signal.SIG_IGN if late else _SIGNALS[number])
-        self._taken.clear()
-        self._first = None
+        for number in self._installed:
+            ignored = at_exit and self._first_at is not None
+            signal.signal(number, signal.SIG_IGN if ignored else _DEFAULT_HANDLERS[number])
+        self._installed.clear()
+        self._first_at = None
 
-    def _take(self) -> None:
+    def _install(self) -> None:
+        # only the main thread can set handlers
         if threading.current_thread() is not threading.main_thread():
             return
-        for number, usual in _SIGNALS.items():
-            if number not in self._taken and signal.getsignal(number) == usual:
+        for number, default in _DEFAULT_HANDLERS.items():
+            if number not in self._installed and signal.getsignal(number) == default:
                 signal.signal(number, self._handle)
-                self._taken.append(number)
+                self._installed.append(number)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         now = time.monotonic()
-        if self._first is None:
-            self._first = now
+        if self._first_at is None:
+            self._first_at = now
             raise KeyboardInterrupt
-        if now - self._first > _PATIENCE:
-            self._end(128 + number)
+        if now - self._first_at > _CLEANUP_TIME:
+            self._exit_now(128 + number)

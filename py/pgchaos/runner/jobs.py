@@ -1,4 +1,4 @@
-"""What one item runs, light enough to keep thousands of them: the file is read again when its turn comes."""
+"""What an item runs. A job is small, as there may be thousands: the file is read again when the job begins."""
 
 from __future__ import annotations
 
@@ -12,91 +12,67 @@ if TYPE_CHECKING:
     from pgchaos.language.problems import ScenarioError
     from pgchaos.results import RunResult
 
+# Parts of the engine that only some items need.
 Part = Literal["drawing", "oracle", "searching", "spec"]
-"""A part of the engine that only some items need."""
 
+# Connections of the engine beside the sessions: setup, check, monitors, faults and leak checks.
 OWN_CONNECTIONS = 5
-"""Connections of the engine's own beside the sessions: setup, check, observer, faults, looks and leak checks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    r"""What one item runs.
-
-    Args:
-        path: the file.
-        shown: the path as users are told of it.
-        tags: further tags that the project has.
-        variables: the values of its matrix.
-        mutant: the slug of the mutant to plant, '' for none.
-        connections: that it takes at most.
-        alone: nothing else may run on the server meanwhile.
-        fingerprint: that a token must have to replay this.
-        draws: values are drawn for it.
-        permutations: how many interleavings it runs at most, where the file says all of them; else 0.
-        parts: of the engine that it needs beside what all need.
-        root: of the project, below which the files lie that `\copy` reads; None for the current directory.
-        kept: it runs in the one database of all such files, in their order.
-        limit: the most that its sessions may take in seconds, whatever the scenario says; None for no such limit.
-    """
+    """What one item runs."""
 
     path: Path
-    shown: str
-    tags: tuple[str, ...] = ()
-    variables: Mapping[str, str] = field(default_factory=dict)
-    mutant: str = ""
-    connections: int = OWN_CONNECTIONS
-    alone: bool = False
-    fingerprint: str = ""
-    permutations: int = 0
-    draws: bool = False
+    shown: str  # the path as reports show it
+    tags: tuple[str, ...] = ()  # further tags of the project
+    variables: Mapping[str, str] = field(default_factory=dict)  # the values of its matrix
+    mutant: str = ""  # the slug of the mutant, '' for none
+    connections: int = OWN_CONNECTIONS  # at most
+    alone: bool = False  # nothing else may run on the server meanwhile
+    fingerprint: str = ""  # a token with another one cannot replay this
+    permutations: int = 0  # interleavings at most, where the file asks for all of them; else 0
+    draws: bool = False  # values are drawn for it
     parts: tuple[Part, ...] = ()
-    limit: float | None = None
-    root: Path | None = None
-    kept: bool = False
+    limit: float | None = None  # seconds that its sessions may take, whatever the scenario says; None for no limit
+    root: Path | None = None  # the folder of the files that `\\copy` reads; None for the current directory
+    in_suite: bool = False  # it runs in the one database of --chaos-pgtap-keep
 
     def read(self) -> tuple[Scenario, Mutant | None]:
-        """Read the file, and plant its mutant.
+        """Read the file.
 
         Returns:
-            The scenario that is to be run, and the mutant in it.
+            The scenario to run, and the mutant in it.
 
         Raises:
-            ScenarioError: the file is no scenario (any more), or has no such mutant or value of a matrix any more.
+            ScenarioError: the file has changed: it is not a scenario, or has not this mutant or value of its matrix.
         """
-        # projects without scenarios do not pay for loading these
+        # projects without scenarios do not load these
         from pgchaos.language.mutation import mutants_in_force, mutated, slug
         from pgchaos.language.reader import read, variants
 
         scenario = read(self.path, self.shown, extra_tags=self.tags, root=self.root)
         if dict(self.variables) not in [dict(values) for values in variants(scenario)]:
-            raise self._gone(
-                ", ".join(f"{name} = {value}" for name, value in self.variables.items()) or "a run by itself"
-            )
+            values = ", ".join(f"{name} = {value}" for name, value in self.variables.items())
+            raise self._changed(values or "a run without a matrix")
         if not self.mutant:
             return scenario, None
         for mutant in mutants_in_force(scenario, self.variables):
             if slug(mutant) == self.mutant:
                 return mutated(scenario, mutant), mutant
-        raise self._gone(f"the mutant `{self.mutant}`")
+        raise self._changed(f"the mutant `{self.mutant}`")
 
-    def _gone(self, what: str) -> ScenarioError:
+    def _changed(self, missing: str) -> ScenarioError:
         from pgchaos.language.problems import Place, Problem, ScenarioError
 
-        text = f"the file was changed after it was collected: {what} is no longer in it; run pytest again"
+        text = f"the file has changed since it was collected and no longer has {missing}: run pytest again"
         return ScenarioError((Problem(Place(self.shown, 1), text),))
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """A job that was run.
+class FinishedScenario:
+    """A scenario that was run."""
 
-    Args:
-        scenario: what was run, a mutant in it.
-        mutant: that mutant, or None.
-        result: what the run left behind.
-    """
-
-    scenario: Scenario
+    scenario: Scenario  # as it was run, with the mutant in it
     mutant: Mutant | None
     result: RunResult

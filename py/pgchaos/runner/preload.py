@@ -1,8 +1,8 @@
-"""Imports what items need while they run, in the main thread and before the first of them begins.
+"""Imports in the main thread what items need while they run, before the first of them begins.
 
-Python marks a module as there when its import begins: a second thread sees it half made, and fails with an
-AttributeError or an ImportError. So no other thread may be the first to import anything. Modules that few items need
-are imported within functions, for the sake of projects that do not have such items; `preload` knows all of these.
+A module that is being imported is already in sys.modules: a second thread would see it incomplete, and fail with an
+AttributeError or an ImportError. So other threads must never be the first to import anything. Modules that few items
+need are imported within functions, so that other projects do not load them; `preload` knows all of these.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from importlib import import_module
 
 from pgchaos.runner.jobs import Job, Part
 
+# What scenarios of every kind need, and what Python itself imports only at use.
 _ALL = (
     "pgchaos.search.strategy",
     "pgchaos.search.reproduce",
     "pgchaos.engine.concurrent_run",
     "pgchaos.runner.server_lock",
     "pgchaos.results",
-    "pgchaos.report.permutation",
-    "pgchaos.report.replay",
     "pgchaos.language.mutation",
     "pgchaos.language.problems",
     "pgchaos.language.reader",
@@ -31,7 +30,6 @@ _ALL = (
     "concurrent.futures.thread",
     "psycopg.errors",
 )
-"""What scenarios of every kind need, and what Python itself imports only at use."""
 
 _PARTS: dict[Part, tuple[str, ...]] = {
     "drawing": ("pgchaos.engine.faults.fault_counter", "pgchaos.search.value_trials"),
@@ -52,23 +50,13 @@ _PARTS: dict[Part, tuple[str, ...]] = {
 
 
 def preload(jobs: Iterable[Job]) -> None:
-    """Import what jobs need. Call it in the main thread, before any of them runs.
-
-    Args:
-        jobs: that will be run; without any, nothing is imported.
-    """
-    parts: set[Part] = set()
-    some = False
-    for job in jobs:
-        some = True
-        parts.update(job.parts)
-    if not some:
+    """Import what jobs need; without any job, nothing. Call it in the main thread, before any of them runs."""
+    jobs = list(jobs)
+    if not jobs:
         return
-    for name in _ALL:
+    parts = {part for job in jobs for part in job.parts}
+    for name in (*_ALL, *(name for part in sorted(parts) for name in _PARTS[part])):
         import_module(name)
-    for part in sorted(parts):
-        for name in _PARTS[part]:
-            import_module(name)
     if not parts.isdisjoint({"drawing", "searching"}):
         from pgchaos.search.optional_hypothesis import no_hypothesis
 

@@ -1,4 +1,4 @@
-"""Runs jobs on the one server of a run, in order or side by side. Knows no pytest."""
+"""Runs jobs on the one server of a run, in order or in parallel. Does not know pytest."""
 
 from __future__ import annotations
 
@@ -6,29 +6,38 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from pgchaos.report.live_progress import PINNING, Live
-from pgchaos.runner.connection_semaphore import ConnectionSemaphore
-from pgchaos.runner.job_executor import JobExecutor
-from pgchaos.runner.jobs import Done, Job
-from pgchaos.runner.progress import Progress
-from pgchaos.runner.spec_jobs import SpecDone, SpecJob, in_order, run_spec_job
-from pgchaos.runner.suite_files import OneDatabase
+from pgchaos.report.replay import item_name
+from pgchaos.runner.executor import ConnectionSemaphore, JobExecutor
+from pgchaos.runner.jobs import FinishedScenario, Job
+from pgchaos.runner.progress import REPRODUCING, ItemProgress, ProgressLine
+from pgchaos.runner.specs import FinishedSpec, SpecJob, longest_specs_first, run_spec_job
+from pgchaos.runner.suite_files import SuiteFiles
 from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError, ServerSettings
 
 if TYPE_CHECKING:
-    from pgchaos.language.model import Scenario
+    from pgchaos.engine.run_settings import RunSettings
+    from pgchaos.language.model import Mutant, Scenario
     from pgchaos.results import RunResult
     from pgchaos.runner.server_lock import ServerLock
     from pgchaos.server import Server
     from pgchaos.stop import Stop
 
-_OF_A_JOB = 10
-"""Connection slots reckoned for one scenario where a number of jobs is chosen."""
+# Connections of one scenario, estimated where the number of parallel jobs is chosen.
+_CONNECTIONS_PER_JOB = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Parallel:
+    """What jobs that run in parallel share."""
+
+    executor: JobExecutor[Job, FinishedScenario | FinishedSpec]
+    connections: ConnectionSemaphore
+    stop: Stop
 
 
 class Runner:
@@ -37,13 +46,13 @@ class Runner:
     Args:
         settings: which server.
         seed: of everything random.
-        timeout: of the sessions of a scenario that says none, in seconds.
+        timeout: of the sessions of a scenario without a timeout of its own, in seconds.
         plain_timeout: of a plain pgTAP file, in seconds; None for no limit, as pg_prove has none.
-        token: of the run that is to be made again; None to go by the file's schedule.
+        token: of the one run to replay; None to run the schedules of the files.
         selfcheck: run each schedule twice.
         amcheck: look for corruption after every scenario.
         draw_seed: of the values that are drawn, where it is not `seed`.
-        live: is told how far searches have come.
+        progress_line: shows how many runs searches have made.
     """
 
     def __init__(
@@ -57,44 +66,39 @@ class Runner:
         selfcheck: bool = False,
         amcheck: bool = False,
         draw_seed: int | None = None,
-        live: Live | None = None,
+        progress_line: ProgressLine | None = None,
     ) -> None:
-        self._live = live or Live(None)
-        self._token, self._selfcheck, self._draw_seed = token, selfcheck, draw_seed
-        self._amcheck = amcheck
-        self._settings = settings
-        self._seed = seed
-        self._timeout = timeout
+        self._settings, self._seed, self._timeout = settings, seed, timeout
         self._plain_timeout = math.inf if plain_timeout is None else plain_timeout
+        self._token, self._selfcheck, self._amcheck, self._draw_seed = token, selfcheck, amcheck, draw_seed
+        self._progress_line = progress_line or ProgressLine(None)
         self._server: Server | None = None
-        self._broken: ServerError | None = None
-        self._ran = False
-        self._refused = 0
-        self._slots: ConnectionSemaphore | None = None
-        self._ahead: JobExecutor[Job, Done | SpecDone] | None = None
-        self._stop: Stop | None = None
-        self._turns: ServerLock | None = None
-        self._making = Lock()
-        self._kept = OneDatabase({})
-        self._progress: dict[int, Progress] = {}
+        self._server_error: ServerError | None = None
+        self._server_lock: ServerLock | None = None
+        self._creating_lock = Lock()
+        self._any_ran = False
+        self._refused = 0  # scenarios for which the server could not give a database
+        self._parallel: _Parallel | None = None
+        self._suite_files = SuiteFiles({})
+        self._unfinished: dict[int, ItemProgress] = {}
 
     @property
     def server(self) -> Server:
         """The server, opened at the first use.
 
         Raises:
-            ServerError: there is none that can be used; the same again at each further use.
+            ServerError: no server can be used; the same error at each further use.
         """
         # psycopg and the engine are not loaded by projects that collect no scenario
         from pgchaos.server import open_server
 
-        if self._broken is not None:
-            raise self._broken
+        if self._server_error is not None:
+            raise self._server_error
         if self._server is None:
             try:
                 self._server = open_server(self._settings)
             except ServerError as error:
-                self._broken = error
+                self._server_error = error
                 raise
         return self._server
 
@@ -104,20 +108,20 @@ class Runner:
         return "" if self._server is None else self._server.banner
 
     def prepare(self) -> None:
-        """Have the server prepare for scenarios while other things are loaded.
+        """Let the server create databases in the background, while other things are loaded.
 
         Raises:
             ServerError: there is no server.
         """
         self.server.prepare()
 
-    def start(self, jobs: Mapping[str, Job], at_once: int | None) -> None:
-        """Run jobs ahead, in threads, so that their results are there when they are asked for.
+    def start(self, jobs: Mapping[str, Job], parallel: int | None) -> None:
+        """Begin to run jobs in threads, before their results are asked for.
 
         Args:
-            jobs: by their keys, in the order in which they will be asked for; those that must be alone are left out.
-                Of isolation specs the longest begin first.
-            at_once: how many run at once; None to choose by processors and free connection slots.
+            jobs: by their keys, in the order of the items. Jobs that must run alone are left out; of isolation specs
+                the longest begin first.
+            parallel: jobs at once; None to choose by processors and free connections.
 
         Raises:
             ServerError: there is no server.
@@ -125,95 +129,116 @@ class Runner:
         from pgchaos.stop import Stop
 
         free = self.server.free_slots()
-        at_once = min(2 * _processors(), free // _OF_A_JOB) if at_once is None else at_once
-        shared = {key: job for key, job in jobs.items() if not job.alone}
-        if at_once < 2 or len(shared) < 2 or self._settings.in_place:
+        if parallel is None:
+            parallel = min(2 * _processors(), free // _CONNECTIONS_PER_JOB)
+        sharing = {key: job for key, job in jobs.items() if not job.alone}
+        if parallel < 2 or len(sharing) < 2 or self._settings.in_place:
             return
-        self._slots, self._stop = ConnectionSemaphore(free), Stop()
-        self._ahead = JobExecutor(self._shared, at_once)
-        self._ahead.start(in_order(shared))
+        executor = JobExecutor(self._run_in_thread, parallel)
+        self._parallel = _Parallel(executor, ConnectionSemaphore(free), Stop())
+        executor.start(longest_specs_first(sharing))
 
-    def keep(self, jobs: Mapping[str, Job]) -> None:
-        """Have plain pgTAP files run in one database; in place all do.
+    def set_suite(self, jobs: Mapping[str, Job]) -> None:
+        """Set the plain pgTAP files that run in one database; in place, all files do."""
+        self._suite_files = SuiteFiles(jobs)
 
-        Args:
-            jobs: of these files, by their keys.
-        """
-        self._kept = OneDatabase(jobs)
-
-    def result_of(self, key: str, job: Job) -> Done | SpecDone:
-        """Bring what a job came to, or run it now.
+    def result_of(self, key: str, job: Job) -> FinishedScenario | FinishedSpec:
+        """Wait for the result of a job, or run it now.
 
         Args:
-            key: of the job.
+            key: as it was given to `start`.
             job: of an item.
 
         Returns:
-            What was run, and what it left behind; a run that was not made says why in `skipped`.
+            The result; its `skipped` says why a job was not run.
 
         Raises:
-            ServerError: the server cannot be used, or is gone.
-            ScenarioError: the file is no scenario any more.
+            ServerError: the server cannot be used.
+            ScenarioError: the file is no longer a scenario.
         """
-        if self._ahead is None or self._slots is None:
+        if self._parallel is None:
             return self._run(job)
         if job.alone:
-            with self._slots.all():
+            with self.exclusive():
                 return self._run(job)
-        return self._ahead.result_of(key, job)
+        return self._parallel.executor.result_of(key, job)
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Wait until no job runs ahead, and let none begin for as long as the context lasts."""
-        return nullcontext() if self._ahead is None or self._slots is None else self._slots.all()
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Wait until no job runs in a thread, and let none begin within the context."""
+        return nullcontext() if self._parallel is None else self._parallel.connections.acquire_all()
 
-    def _shared(self, job: Job) -> Done | SpecDone:
-        assert self._slots is not None, "start() makes it"
-        with self._slots.hold(job.connections):
+    def _run_in_thread(self, job: Job) -> FinishedScenario | FinishedSpec:
+        assert self._parallel is not None, "start() sets it"
+        with self._parallel.connections.acquire(job.connections):
             return self._run(job)
 
-    def _run(self, job: Job) -> Done | SpecDone:
+    def _run(self, job: Job) -> FinishedScenario | FinishedSpec:
         self.server.answering.demand()
-        with self._turn(alone=job.alone):
-            return self._run_here(job)
+        with self._lock_server(alone=job.alone):
+            if isinstance(job, SpecJob):
+                done = run_spec_job(job, self.server, self._stop)
+                self._any_ran = True
+                return done
+            return self._run_scenario(job)
 
-    def _turn(self, *, alone: bool) -> AbstractContextManager[None]:
-        """Wait for a turn where other runs may use the server: workers of pytest-xdist have each a runner."""
+    @property
+    def _stop(self) -> Stop | None:
+        return None if self._parallel is None else self._parallel.stop
+
+    def _lock_server(self, *, alone: bool) -> AbstractContextManager[None]:
+        """Lock the server where other runs may use it: workers of pytest-xdist have a runner each."""
         from pgchaos.runner.server_lock import ServerLock
 
         server = self.server
         if server.ours:
             return nullcontext()
-        with self._making:
-            turns = self._turns = self._turns or ServerLock(server.conninfo(), server.answering)
-        return turns.take(alone=alone)
+        with self._creating_lock:
+            if self._server_lock is None:
+                self._server_lock = ServerLock(server.conninfo(), server.answering)
+            lock = self._server_lock
+        return lock.take(alone=alone)
 
-    def _run_here(self, job: Job) -> Done | SpecDone:
-        if isinstance(job, SpecJob):
-            done = run_spec_job(job, self.server, self._stop)
-            self._ran = True
-            return done
-        return self._run_scenario(job)
-
-    def _run_scenario(self, job: Job) -> Done:
-        # each of these is loaded by those who run scenarios
-        from pgchaos.engine.run_settings import Replay, RunSettings
-        from pgchaos.report import item_name
+    def _run_scenario(self, job: Job) -> FinishedScenario:
         from pgchaos.results import RunResult
-        from pgchaos.search.reproduce import reproduce
-        from pgchaos.search.strategy import run
         from pgchaos.verdict import is_found
 
         scenario, mutant = job.read()
-        refused = self._harmless(scenario)
-        if refused:
-            return Done(scenario, mutant, RunResult(seed=self._seed, skipped=refused, server=self.banner))
+        if refusal := self._destructive_refusal(scenario):
+            result = RunResult(seed=self._seed, skipped=refusal, server=self.banner)
+            return FinishedScenario(scenario, mutant, result)
         name = item_name(scenario.name, job.variables, job.mutant)
-        found = lambda result: is_found(scenario, mutant, job.variables, result)  # noqa: E731  # given to two
-        stop, item = self._stop, f"{scenario.shown}::{name}"
-        searches = scenario.schedule.kind in ("all", "explore")
-        progress = Progress(item, job.fingerprint, searches, found)
-        self._progress[id(progress)] = progress
-        settings = RunSettings(
+        progress = ItemProgress(
+            f"{scenario.shown}::{name}",
+            job.fingerprint,
+            scenario.schedule.kind in ("all", "explore"),
+            lambda result: is_found(scenario, mutant, job.variables, result),
+        )
+        settings = self._run_settings(job, scenario, mutant, progress, name)
+        earlier = settings.suite.files if settings.suite is not None else 0
+        self._unfinished[id(progress)] = progress
+        try:
+            result = self._run_and_reproduce(job, scenario, mutant, settings, name)
+            # what the user stops stays unfinished, and is reported with the interrupt
+            if settings.stop is None or not settings.stop.is_set():
+                self._unfinished.pop(id(progress), None)
+        except ServerError:
+            self._unfinished.pop(id(progress), None)
+            # a server without an extension may still run the other scenarios
+            self._refused += not scenario.extensions and scenario.sandbox != "server"
+            raise
+        finally:
+            self._progress_line.remove(name)
+        if settings.suite is not None:
+            result = result.joined(notes=self._suite_files.finished(result, earlier))
+        self._any_ran = self._any_ran or not result.skipped
+        return FinishedScenario(scenario, mutant, result)
+
+    def _run_settings(
+        self, job: Job, scenario: Scenario, mutant: Mutant | None, progress: ItemProgress, name: str
+    ) -> RunSettings:
+        from pgchaos.engine.run_settings import Replay, RunSettings
+
+        return RunSettings(
             seed=self._seed,
             timeout=self._plain_timeout if scenario.plain else self._timeout,
             limit=job.limit,
@@ -221,54 +246,40 @@ class Runner:
             replay=None if self._token is None else Replay(self._token.decisions, self._token.values),
             selfcheck=self._selfcheck and mutant is None,
             amcheck=self._amcheck,
-            found=found,
+            found=progress.has_failed,
             key=job.fingerprint,
             draw_seed=self._draw_seed,
             ran=progress.add,
-            progress=lambda runs, limit: self._live.tell(name, runs, limit),
-            suite=self._kept.suite(self.server) if job.kept and not self._settings.in_place else None,
+            progress=lambda runs, limit: self._progress_line.show_count(name, runs, limit),
+            suite=self._suite_files.database(self.server) if job.in_suite and not self._settings.in_place else None,
         )
-        before = settings.suite.files if settings.suite is not None else 0
-        try:
-            result = run(scenario, job.variables, self.server, settings)
-            if mutant is None and self._may_be_pinned(scenario, job, result):
-                # the failure is reported, whatever becomes of the second run
-                with suppress(ServerError):
-                    variables = {**job.variables, **result.values}
-                    again = reproduce(
-                        scenario, variables, self.server, settings, result, lambda: self._live.say(name, PINNING)
-                    )
-                    result = replace(result.joined(notes=again.notes), decisions=again.decisions or result.decisions)
-            if stop is None or not stop.is_set():
-                # what the user stops stays, to be told of
-                self._progress.pop(id(progress), None)
-        except ServerError:
-            self._progress.pop(id(progress), None)
-            # what only some scenarios ask for says nothing of the others
-            self._refused += not scenario.extensions and scenario.sandbox != "server"
-            raise
-        finally:
-            self._live.end(name)
-        if settings.suite is not None:
-            result = result.joined(notes=self._kept.ran(result, before))
-        self._ran = self._ran or not result.skipped
-        return Done(scenario, mutant, result)
 
-    @property
-    def stopped(self) -> list[str]:
-        """Say of each scenario that was stopped before its end how far it had come."""
-        return [one.stopped(self._seed) for one in self._progress.values()]
+    def _run_and_reproduce(
+        self, job: Job, scenario: Scenario, mutant: Mutant | None, settings: RunSettings, name: str
+    ) -> RunResult:
+        """Run a scenario; where a free run failed, look for an order of steps that fails too, for a token."""
+        from pgchaos.search.reproduce import reproduce
+        from pgchaos.search.strategy import run
 
-    def _may_be_pinned(self, scenario: Scenario, job: Job, result: RunResult) -> bool:
-        """Say whether a free run failed, so that it is worth looking for an order of steps that fails too."""
+        result = run(scenario, job.variables, self.server, settings)
+        if mutant is None and self._is_free_failure(scenario, job, result):
+            # the failure is reported even where the server is lost meanwhile
+            with suppress(ServerError):
+                show = lambda: self._progress_line.show_activity(name, REPRODUCING)  # noqa: E731  # one line
+                variables = {**job.variables, **result.values}
+                again = reproduce(scenario, variables, self.server, settings, result, show)
+                return replace(result.joined(notes=again.notes), decisions=again.decisions or result.decisions)
+        return result
+
+    def _is_free_failure(self, scenario: Scenario, job: Job, result: RunResult) -> bool:
         from pgchaos.verdict import judge
 
         if scenario.schedule.kind != "free" or self._token is not None or not result.failures:
             return False
         return judge(scenario, job.variables, result).outcome == "failed"
 
-    def _harmless(self, scenario: Scenario) -> str:
-        """Say why a scenario may not be run on this server, or ''."""
+    def _destructive_refusal(self, scenario: Scenario) -> str:
+        """Why a destructive scenario may not run on this server, or ''."""
         from pgchaos.language.header_model import Requirement
         from pgchaos.language.problems import Place
 
@@ -277,13 +288,19 @@ class Runner:
         return self.server.missing(Requirement(Place(scenario.shown, 1), "own server"))
 
     @property
+    def unfinished(self) -> list[str]:
+        """A line for each scenario that was stopped before its end: how many runs it had made."""
+        return [progress.summary(self._seed) for progress in self._unfinished.values()]
+
+    @property
     def usable(self) -> bool:
-        """Whether the server can be used: what one scenario asked for in vain, another may not need."""
+        """Whether further items can use the server."""
         import psycopg
 
-        if self._broken is not None or self._server is None or (self._refused > 1 and not self._ran):
+        if self._server_error is not None or self._server is None:
             return False
-        if self._server.answering.silent:
+        # one scenario may ask for what the server has not, two in a row and none that ran are the server's fault
+        if (self._refused > 1 and not self._any_ran) or self._server.answering.silent:
             return False
         try:
             self._server.connect().close()
@@ -291,36 +308,36 @@ class Runner:
             return False
         return True
 
-    def stop(self) -> None:
-        """Stop what still runs ahead: nobody will ask for it."""
-        if self._stop is not None:
-            self._stop.set()
-        if self._turns is not None:
-            self._turns.stop()
-        if self._ahead is not None:
-            self._ahead.close()
-        if self._turns is not None:
-            self._turns.close()
-        if self._stop is not None:
-            self._stop.close()
-        self._ahead = self._stop = self._turns = None
+    def _stop_jobs(self) -> None:
+        """Stop the jobs that still run in threads: no item will ask for their results."""
+        if self._parallel is not None:
+            self._parallel.stop.set()
+        if self._server_lock is not None:
+            self._server_lock.stop()
+        if self._parallel is not None:
+            self._parallel.executor.close()
+        if self._server_lock is not None:
+            self._server_lock.close()
+        if self._parallel is not None:
+            self._parallel.stop.close()
+        self._parallel = self._server_lock = None
 
     def end(self) -> None:
-        """Run nothing more; what the runs made is dropped while other things go on."""
-        self.stop()
-        self._kept.close()
+        """Run nothing more; what the runs created is dropped in the background."""
+        self._stop_jobs()
+        self._suite_files.close()
         if self._server is not None:
             self._server.end()
 
     def close(self) -> list[str]:
-        """Give the server back. Further calls do nothing.
+        """Close the server; further calls do nothing.
 
         Returns:
             What may be left on it, a line each.
         """
-        self.stop()
-        self._kept.close()
-        self._live.close()
+        self._stop_jobs()
+        self._suite_files.close()
+        self._progress_line.close()
         server, self._server = self._server, None
         return [] if server is None else server.close()
 

@@ -1,4 +1,4 @@
-"""Lends plain pgTAP files that build on each other the one database that they share. Knows no pytest."""
+"""Plain pgTAP files that build on each other (--chaos-pgtap-keep): they run in order in one database."""
 
 from __future__ import annotations
 
@@ -15,75 +15,75 @@ if TYPE_CHECKING:
     from pgchaos.server import Server
 
 
-class OneDatabase:
-    """The database of the files that are run with --chaos-pgtap-keep, in the order in which they are asked for.
+class SuiteFiles:
+    """Creates the database of the files at the first use, and drops it after the last file.
 
     Args:
-        jobs: of all of them; after the last its database goes.
+        jobs: of all these files, by their keys.
     """
 
     def __init__(self, jobs: Mapping[str, Job]) -> None:
         self._jobs = jobs
-        self._to_run = len(jobs)
-        self._suite: SuiteDatabase | None = None
+        self._left = len(jobs)
+        self._database: SuiteDatabase | None = None
         self._stack = ExitStack()
 
-    def suite(self, server: Server) -> SuiteDatabase:
-        """Give the database, which is made for the first file.
-
-        Args:
-            server: where.
+    def database(self, server: Server) -> SuiteDatabase:
+        """The database, created for the first file.
 
         Raises:
-            ServerError: there is none to be had.
+            ServerError: it cannot be created.
         """
         from pgchaos.engine.suite_database import SuiteDatabase
 
-        if self._suite is None:
-            self._suite = SuiteDatabase(self._stack.enter_context(server.sandbox(contents=self._contents())))
-        return self._suite
+        if self._database is None:
+            sandbox = self._stack.enter_context(server.sandbox(contents=self._contents()))
+            self._database = SuiteDatabase(sandbox)
+        return self._database
 
     def _contents(self) -> Contents:
-        """Tell what the files expect: pgTAP is not there where one of them creates it."""
+        """What the database must hold for all files: pgTAP is left out where one of them creates it."""
         from pgchaos.language.plain_files import Contents, contents_for
         from pgchaos.language.problems import ScenarioError
 
         found = set()
         for job in self._jobs.values():
-            # what is wrong with a file is told when its turn comes
+            # a file that cannot be read fails when it is run
             with suppress(ScenarioError):
                 found.add(contents_for(job.read()[0].statements()))
         if Contents.NOTHING in found:
             return Contents.NOTHING
         return Contents.TOOLKIT if Contents.TOOLKIT in found else Contents.PGTAP
 
-    def ran(self, result: RunResult, others: int) -> list[str]:
-        """Note that a file was run; the database is removed after the last.
+    def finished(self, result: RunResult, earlier: int) -> list[str]:
+        """Count a file that was run, and drop the database after the last one.
 
         Args:
             result: of the file.
-            others: files that had run before it.
+            earlier: files that had run in the database before.
 
         Returns:
             Notes for its report.
         """
         notes = []
-        if result.failures and others:
-            files = "1 file" if others == 1 else f"{others} files"
-            notes.append(f"{files} had run before it in the same database (--chaos-pgtap-keep): name them too")
-        self._to_run -= 1
-        if self._to_run <= 0:
+        if result.failures and earlier:
+            files = "1 file" if earlier == 1 else f"{earlier} files"
+            notes.append(
+                f"{files} ran before it in the same database (--chaos-pgtap-keep): name all of them to run it again"
+            )
+        self._left -= 1
+        if self._left <= 0:
             notes += self.close()
         return notes
 
     def close(self) -> list[str]:
-        """Remove what the files have left on the server, and give the database back; doing so again does nothing.
+        """Remove what the files left on the server, and drop the database; further calls do nothing.
 
         Returns:
             What could not be removed, and why.
         """
-        suite, self._suite = self._suite, None
+        database, self._database = self._database, None
         try:
-            return [] if suite is None else suite.clean_up()
+            return [] if database is None else database.clean_up()
         finally:
             self._stack.close()

@@ -76,7 +76,7 @@ class ChaosExecutor(ThreadPoolExecutor):
         left = wait(self._submitted, max(0.0, end - time.monotonic())).not_done
         return sorted(name for future, name in self._submitted.items() if future in left)
 
-    def unheard(self) -> list[str]:
+    def unread_errors(self) -> list[str]:
         """Tell the errors of tasks whose results nobody asked for.
 
         Returns:

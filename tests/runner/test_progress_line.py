@@ -12,62 +12,62 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.report import live_progress as module
-from pgchaos.report.live_progress import Live, live
+from pgchaos.runner import progress
+from pgchaos.runner.progress import REPRODUCING, ProgressLine, open_progress_line
 from tests.pytest_plugin.conftest import FINE
 
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    monkeypatch.setattr(module, "_PAUSE", 0.0)
+    monkeypatch.setattr(progress, "_INTERVAL", 0.0)
     return io.StringIO()
 
 
 def test_each_line_is_written_over_the_one_before(terminal: io.StringIO) -> None:
-    line = Live(terminal)
-    line.tell("a", 1, 500)
-    line.tell("b", 1, 20)
-    line.tell("a", 2, 500)
-    line.end("a")
-    line.end("b")
+    line = ProgressLine(terminal)
+    line.show_count("a", 1, 500)
+    line.show_count("b", 1, 20)
+    line.show_count("a", 2, 500)
+    line.remove("a")
+    line.remove("b")
     assert terminal.getvalue().split("\r\x1b[K")[1:] == ["a 1/500", "a 1/500, b 1/20", "a 2/500, b 1/20", "", ""]
 
 
 def test_what_is_being_done_is_said_at_once() -> None:
     written = io.StringIO()
-    line = Live(written)
-    line.tell("a", 1, 500)
-    line.say("a", module.PINNING)
+    line = ProgressLine(written)
+    line.show_count("a", 1, 500)
+    line.show_activity("a", REPRODUCING)
     assert written.getvalue().split("\r\x1b[K")[1:] == ["a 1/500", "a: looking for an order of steps that replays it"]
 
 
 def test_who_was_never_told_of_leaves_nothing(terminal: io.StringIO) -> None:
-    Live(terminal).end("a")
+    ProgressLine(terminal).remove("a")
     assert terminal.getvalue() == ""
 
 
 def test_lines_do_not_come_faster_than_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PAUSE", 3600.0)
+    monkeypatch.setattr(progress, "_INTERVAL", 3600.0)
     terminal = io.StringIO()
-    line = Live(terminal)
+    line = ProgressLine(terminal)
     for runs in range(1, 100):
-        line.tell("a", runs, 500)
+        line.show_count("a", runs, 500)
     assert terminal.getvalue().count("\r") == 1
 
 
 def test_a_terminal_that_has_gone_is_no_failure(terminal: io.StringIO) -> None:
-    line = Live(terminal)
-    line.tell("a", 1, 2)
+    line = ProgressLine(terminal)
+    line.show_count("a", 1, 2)
     terminal.close()
-    line.tell("a", 2, 2)
+    line.show_count("a", 2, 2)
     line.close()
-    line.tell("a", 3, 3)
+    line.show_count("a", 3, 3)
 
 
 def test_where_nobody_looks_on_nothing_is_opened() -> None:
-    line = live(wanted=False)
-    line.tell("a", 1, 2)
-    line.end("a")
+    line = open_progress_line(wanted=False)
+    line.show_count("a", 1, 2)
+    line.remove("a")
     line.close()
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pgchaos.language.problems import Place
-from pgchaos.report.rows import session_lines, shown_rows
-from pgchaos.report.table import statement_table
+from pgchaos.report.timeline import session_lines, shown_rows, timeline
 from pgchaos.results import Record
 
 START = 1000.0
@@ -23,7 +22,7 @@ def load(count: int = 2000) -> list[Record]:
 
 
 def table(records: list[Record], **how: bool) -> list[str]:
-    return statement_table(records, START, width=100, **how)
+    return timeline(records, START, width=100, **how)
 
 
 def test_what_tells_something_is_shown_wherever_it_stands() -> None:
@@ -72,7 +71,7 @@ def test_a_summary_counts_what_went_wrong_and_no_waits_of_the_file() -> None:
     failed = row("a", 0.2, sqlstate="23505", fault="cancel")
     never = row("a", 0.3, skipped=True, started_at=None, ended_at=None, sqlstate=None)
     assert session_lines([barrier, failed, never]) == [
-        "a: 2 statements, longest 1.0 ms, 1 failed, 1 struck by a fault, 1 not sent"
+        "a: 2 statements, longest 1.0 ms, 1 failed, 1 hit by a fault, 1 not sent"
     ]
 
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pgchaos.runner.job_executor import JobExecutor
+from pgchaos.runner.executor import JobExecutor
 
 LIMIT = 60.0
 """Seconds that nothing here may take."""
@@ -17,27 +17,27 @@ def test_jobs_run_side_by_side_and_results_come_by_job() -> None:
         meeting.wait()
         return job.upper()
 
-    ahead = JobExecutor(run, 3)
-    ahead.start({job: job for job in "abc"})
-    assert [ahead.result_of(job, job) for job in ("c", "a", "b")] == ["C", "A", "B"]
-    ahead.close()
+    executor = JobExecutor(run, 3)
+    executor.start({job: job for job in "abc"})
+    assert [executor.result_of(job, job) for job in ("c", "a", "b")] == ["C", "A", "B"]
+    executor.close()
 
 
 def test_a_job_that_was_not_started_is_run_by_who_asks() -> None:
-    ahead: JobExecutor[str, threading.Thread] = JobExecutor(lambda _: threading.current_thread(), 2)
-    assert ahead.result_of("alone", "alone") is threading.current_thread()
-    ahead.close()
+    executor: JobExecutor[str, threading.Thread] = JobExecutor(lambda _: threading.current_thread(), 2)
+    assert executor.result_of("alone", "alone") is threading.current_thread()
+    executor.close()
 
 
 def test_what_a_job_raises_is_raised_where_its_result_is_asked_for() -> None:
     def run(job: str) -> str:
         raise LookupError(job)
 
-    ahead = JobExecutor(run, 1)
-    ahead.start({"a": "a"})
+    executor = JobExecutor(run, 1)
+    executor.start({"a": "a"})
     with pytest.raises(LookupError, match="a"):
-        ahead.result_of("a", "a")
-    ahead.close()
+        executor.result_of("a", "a")
+    executor.close()
 
 
 def test_nothing_is_started_after_close_and_what_runs_is_waited_for() -> None:
@@ -48,12 +48,12 @@ def test_nothing_is_started_after_close_and_what_runs_is_waited_for() -> None:
         go.wait(LIMIT)
         done.append(job)
 
-    ahead = JobExecutor(run, 1)
-    ahead.start({"first": "first", "second": "second"})
+    executor = JobExecutor(run, 1)
+    executor.start({"first": "first", "second": "second"})
     assert began.wait(LIMIT)
-    closing = threading.Thread(target=ahead.close)
+    closing = threading.Thread(target=executor.close)
     closing.start()
-    while not ahead._futures["second"].cancelled():
+    while not executor._futures["second"].cancelled():
         assert closing.is_alive()
     go.set()
     closing.join(LIMIT)

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from pgchaos.pytest_plugin.failure_location import Cause, first_cause
+from pgchaos.pytest_plugin.reports import Cause, first_cause
 from tests.pytest_plugin.conftest import BAD, BROKEN, Project
 
 HOOKS = """

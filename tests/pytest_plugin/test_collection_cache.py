@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import pgchaos
 from pgchaos.language.reader import read
-from pgchaos.pytest_plugin.collected import facts_of, unpacked
+from pgchaos.pytest_plugin.collection_cache import FileSummary, code_files, summarize
 from tests.pytest_plugin.conftest import BROKEN, FINE, INI, Project
 
 SQL = Path(__file__).parents[2] / "sql"
@@ -55,6 +57,18 @@ def test_another_version_reads_again(project: Project, monkeypatch: pytest.Monke
     falsify(project)
     monkeypatch.setattr(pgchaos, "__version__", "0.0.1")
     assert project.collected("-m", "slow") == []
+
+
+def test_a_change_of_any_code_that_reads_files_reads_again() -> None:
+    program = (
+        "import sys, pgchaos.pytest_plugin.collection_cache;"
+        "print(*[module.__file__ for name, module in sys.modules.items()"
+        " if name.startswith(('pgchaos.language', 'pgchaos.schedule'))], sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {Path(line) for line in done.stdout.splitlines()}
+    assert len(loaded) > 10
+    assert loaded <= set(code_files())
 
 
 def test_a_tag_that_is_taken_back_is_told_of(project: Project) -> None:
@@ -103,14 +117,14 @@ def test_all_that_is_said_of_a_file_is_kept(project: Project) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(SQL.rglob("*.sql")), ids=lambda path: path.stem)
-def test_facts_come_back_as_they_were(path: Path) -> None:
-    facts = facts_of(read(path))
-    assert unpacked(facts.packed()) == facts
+def test_a_summary_is_read_as_it_was_written(path: Path) -> None:
+    summary = summarize(read(path))
+    assert FileSummary.loads(summary.dumps()) == summary
 
 
 def test_a_token_finds_its_scenario_by_what_was_kept(project: Project) -> None:
     project.write(x="-- chaos:matrix level in 1, 2\n" + FINE + "\\set used :level\n", y=FINE)
-    items = facts_of(read(project.pytester.path / "sql/x.sql")).items
+    items = summarize(read(project.pytester.path / "sql/x.sql")).items
     token = f"{items[1][1][0][1]}-1-"
     for _ in range(2):
         assert project.collected(f"--chaos-replay={token}") == ["sql/x.sql::x[level=2]"]
@@ -169,9 +183,9 @@ def test_a_mutant_draws_values_where_its_own_sessions_ask_for_them(project: Proj
     project.write(
         x=FINE + "-- chaos:session one\nSELECT 1;\n" + mutant.format("a", roaming) + mutant.format("b", "SELECT 1;\n")
     )
-    facts = facts_of(read(project.pytester.path / "sql/x.sql"))
-    ((_, names),) = facts.items
+    summary = summarize(read(project.pytester.path / "sql/x.sql"))
+    ((_, names),) = summary.items
     assert [(name, draws) for name, _, draws in names] == [("", False), ("mutant-a", True), ("mutant-b", False)]
     # what is kept of one is not taken for another's
     assert len({of for _, of, _ in names}) == 3
-    assert [job.draws for job in facts.jobs(project.pytester.path, "x", mutants=True)] == [False, True, False]
+    assert [job.draws for job in summary.jobs(project.pytester.path, "x", mutants=True)] == [False, True, False]

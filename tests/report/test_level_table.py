@@ -7,7 +7,7 @@ import pytest
 from pgchaos.language.header_model import Matrix, Schedule
 from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
-from pgchaos.report.levels import Told, cell, level_table, told
+from pgchaos.report.level_table import LevelFinding, level_finding, level_table
 from pgchaos.results import Explored, Judged, Permutations, RunResult
 
 AT = Place("t.sql", 1)
@@ -46,8 +46,8 @@ def scenario(kind: str = "all") -> Scenario:
 )
 def test_what_is_safe_is_so_within_a_bound(kind: str, result: RunResult, text: str) -> None:
     result.judged = Judged()
-    found = cell(scenario(kind), {"level": "high"}, result)
-    assert found == Told("t.sql", "high", text, 1)
+    found = level_finding(scenario(kind), {"level": "high"}, result)
+    assert found == LevelFinding("t.sql", "high", text, 1)
 
 
 @pytest.mark.parametrize(
@@ -60,25 +60,31 @@ def test_what_is_safe_is_so_within_a_bound(kind: str, result: RunResult, text: s
 def test_an_anomaly_counts_more_than_what_was_not_decided_and_that_more_than_what_is_safe(
     judged: Judged, text: str
 ) -> None:
-    found = cell(scenario(), {"level": "low"}, RunResult(1, judged=judged, permutations=Permutations(9, 0, True)))
+    found = level_finding(
+        scenario(), {"level": "low"}, RunResult(1, judged=judged, permutations=Permutations(9, 0, True))
+    )
     assert found is not None
     assert found.text == text
 
 
 def test_another_matrix_makes_lines_of_its_own() -> None:
-    found = cell(scenario("free"), {"size": "2", "level": "low"}, RunResult(1, judged=Judged()))
+    found = level_finding(scenario("free"), {"size": "2", "level": "low"}, RunResult(1, judged=Judged()))
     assert found is not None
     assert found.scenario == "t.sql [size=2]"
 
 
 def test_there_is_no_cell_without_an_oracle_or_a_level() -> None:
-    assert cell(scenario(), {"level": "low"}, RunResult(1)) is None
-    assert cell(scenario(), {"size": "2"}, RunResult(1, judged=Judged())) is None
+    assert level_finding(scenario(), {"level": "low"}, RunResult(1)) is None
+    assert level_finding(scenario(), {"size": "2"}, RunResult(1, judged=Judged())) is None
 
 
 def test_lines_and_columns_have_the_order_of_names_and_of_the_matrix() -> None:
-    cells = [Told("b.sql", "high", "safe", 1), Told("b.sql", "low", "write skew", 0), Told("a.sql", "high", "safe", 1)]
-    assert [told(str(one)) for one in cells] == cells
+    cells = [
+        LevelFinding("b.sql", "high", "safe", 1),
+        LevelFinding("b.sql", "low", "write skew", 0),
+        LevelFinding("a.sql", "high", "safe", 1),
+    ]
+    assert [LevelFinding.loads(one.dumps()) for one in cells] == cells
     assert level_table(cells) == [
         "oracle serializable  low         high",
         "a.sql                            safe",
