@@ -66,8 +66,6 @@ LONG_MODULES: Mapping[str, tuple[int, str]] = {
     "engine/run.py": (450, "the order of a run from setup to the leak checks"),
     "language/assertions.py": (550, "two ideas: the calls in a statement, and what an assertion excuses; to be split"),
     "language/psql_scanner.py": (400, "one state machine, as psql's own scanner; compared with psql itself by tests"),
-    "pytest_plugin/options.py": (400, "a declaration of all options, each with its help"),
-    "pytest_plugin/plugin.py": (450, "pytest's hooks have to be in one module"),
     "search/serial_oracle.py": (400, "two ideas: the runs, and how they are judged; to be split"),
     "server/database_pool.py": (400, "to be split"),
     "server/server.py": (400, "to be split"),
