@@ -60,17 +60,7 @@ class _Relation:
 def corruptions(
     link: Connection, scenario: Scenario, sandbox: Sandbox, *, asked: bool
 ) -> tuple[list[Failure], list[str]]:
-    """Look for corruption where a scenario is tagged `corruption` or `recovery`, or where it was asked for.
-
-    Args:
-        link: to the scenario's database, outside a transaction.
-        scenario: that was run; its sessions have ended.
-        sandbox: where.
-        asked: of every scenario.
-
-    Returns:
-        A failure, named `amcheck`, for each relation that is not whole; and what could not be looked at, to be told.
-    """
+    """Look for corruption where a scenario is tagged `corruption` or `recovery`, or where it was asked for."""
     if not asked and _TAGS.isdisjoint(scenario.tags):
         return [], []
     query = f"{_BEGIN}SAVEPOINT pgchaos; {_relations(scenario, sandbox)}"

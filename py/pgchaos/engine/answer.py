@@ -86,11 +86,7 @@ class Result:
         return tuple(self._raw.ftype(i) for i in range(self._raw.nfields))
 
     def origin(self, column: int) -> tuple[int, int]:
-        """Tell the table that a column comes from straight: its OID and the column's number, 0 where it is computed.
-
-        Args:
-            column: its number in the result, from 0.
-        """
+        """Tell the table that a column comes from straight: its OID and the column's number, 0 where it is computed."""
         return self._raw.ftable(column), self._raw.ftablecol(column)
 
     def rows(self) -> Iterator[Row]:
@@ -132,15 +128,7 @@ class Answer:
 
 
 def server_error(raw: pq.abc.PGresult, lost: bool) -> ServerError:
-    """Read an error out of a result.
-
-    Args:
-        raw: a result of status FATAL_ERROR.
-        lost: the connection is known to be gone.
-
-    Returns:
-        The error; SQLSTATE 08006 where the server gave none.
-    """
+    """Read an error out of a result."""
 
     def told(which: pq.DiagnosticField) -> str:
         value = raw.error_field(which)

@@ -20,20 +20,7 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[[], T], name: str, within: float | None = None) -> T:
-    """Do something that blocks in a thread of its own; other tasks go on.
-
-    Args:
-        work: what to do.
-        name: of the thread.
-        within: seconds to wait for it; None for as long as it takes.
-
-    Returns:
-        What it returned; what it raised is raised here.
-
-    Raises:
-        TimeoutError: it has not ended by then, and may do so later.
-        ServerError: the system has no room for one more thread.
-    """
+    """Do something that blocks in a thread of its own; other tasks go on."""
     helper = _Helper(work)
     try:
         threads.start(threading.Thread(target=Context().run, args=(helper.do,), name=f"pgchaos {name}", daemon=True))

@@ -19,18 +19,7 @@ _OF_A_LIMIT = re.compile(r"due to (?:statement|lock|idle|transaction)\b.*\btimeo
 
 
 def cancelled_by(victim: Record, message: str, records: Sequence[Record], acts: Iterable[Record]) -> str:
-    """Say who has cancelled a statement, or terminated its connection.
-
-    Args:
-        victim: the row of the statement; its error has come.
-        message: of the error.
-        records: all statements of the run.
-        acts: what was done between statements, faults among it.
-
-    Returns:
-        Such as `cancelled by admin[1] (sql/x.sql:14)` or `terminated by the fault of line 12`; '' where it was another
-        error, or nobody of the scenario is known to have done it.
-    """
+    """Say who has cancelled a statement, or terminated its connection."""
     calls = _CALLS.get(victim.sqlstate or "")
     if calls is None or victim.ended_at is None or _OF_A_LIMIT.search(message):
         return ""

@@ -30,30 +30,14 @@ tables; extensions may."""
 
 
 def may_define(scenario: Scenario) -> bool:
-    r"""Say whether a scenario may change definitions outside its schema: by functions of an extension, \gexec or so.
-
-    Args:
-        scenario: as read, a mutant in it.
-    """
+    r"""Say whether a scenario may change definitions outside its schema: by functions of an extension, \gexec or so."""
     if scenario.extensions or mentions(scenario, _HIDDEN):
         return True
     return any(isinstance(one, Statement) and one.send is Send.GEXEC for one in scenario.statements())
 
 
 def changed_outside(link: Connection, scenario: Scenario, sandbox: Sandbox) -> tuple[str, ...]:
-    """Name what has changed outside the schema of a run since its database was made.
-
-    Args:
-        link: to it, when all sessions and teardown are done.
-        scenario: that was run.
-        sandbox: where it ran.
-
-    Returns:
-        The tables, sequences and catalogs; none where the next run would begin as this one did.
-
-    Raises:
-        ConnectionLost: the connection is lost.
-    """
+    """Name what has changed outside the schema of a run since its database was made."""
     outside = sandbox.outside
     if outside is None:
         return ()

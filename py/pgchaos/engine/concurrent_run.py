@@ -127,11 +127,7 @@ class ConcurrentRun:
         return self._stop.is_set()
 
     def play(self, seconds: float) -> None:
-        """Play all sessions to their end.
-
-        Args:
-            seconds: for all of them together.
-        """
+        """Play all sessions to their end."""
         # Ctrl-C: nobody is waited for who is not told to stop
         Loop(self._stop.set).run(self._play(seconds))
 

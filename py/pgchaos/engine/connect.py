@@ -31,11 +31,7 @@ _LOCATION = re.compile(r"\n[^\n]*:  [^\n]*\.c:\d+$", re.MULTILINE)
 
 @contextmanager
 def telling_states(pg: pq.abc.PGconn) -> Iterator[None]:
-    """Have a connection's messages hold their SQLSTATEs while it is being made.
-
-    Args:
-        pg: the connection.
-    """
+    """Have a connection's messages hold their SQLSTATEs while it is being made."""
     set_verbosity = _verbosity()
     if set_verbosity is None:
         yield
@@ -47,14 +43,7 @@ def telling_states(pg: pq.abc.PGconn) -> Iterator[None]:
 
 
 def state_of(message: str) -> tuple[str | None, str]:
-    """Take the SQLSTATE out of a message.
-
-    Args:
-        message: of a connection that was refused under `telling_states`.
-
-    Returns:
-        The last state in it, or None; and the message as it is without.
-    """
+    """Take the SQLSTATE out of a message."""
     found = _STATED.findall(message)
     if found:
         return found[-1], _LOCATION.sub("", _STATED.sub("", message))

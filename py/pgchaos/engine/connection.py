@@ -157,11 +157,7 @@ class Connection:
         return self.alive and self._farewell is None and self.status != pq.TransactionStatus.ACTIVE
 
     def lost_before(self) -> ServerError | None:
-        """Say that the connection has ended without a word, so that nothing sent now reaches the server.
-
-        Returns:
-            The error; None where it stands, or where the server said why it ends: that comes as the statement's answer.
-        """
+        """Say that the connection has ended without a word, so that nothing sent now reaches the server."""
         if self.stands() or self._farewell is not None or self.alive:
             return None
         message = "the connection was lost before this was sent"
@@ -271,11 +267,7 @@ class Connection:
         self._unsent = bool(self._pg.flush())
 
     def pump(self) -> None:
-        """Take what has come in; the socket was found ready.
-
-        Raises:
-            psycopg.OperationalError: the connection is gone.
-        """
+        """Take what has come in; the socket was found ready."""
         pg = self._pg
         pg.consume_input()
         if self._unsent:
@@ -373,12 +365,7 @@ class Connection:
         self._waits.stop = None
 
     def attend(self, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None) -> None:
-        """Serve another run, after `deafen`.
-
-        Args:
-            stop: to be heeded from now on.
-            notice: called with each notice from now on.
-        """
+        """Serve another run, after `deafen`."""
         self._notice, self._farewell, self._waits.stop = notice, None, stop
 
     async def cancel(self, seconds: float = CANCEL_LIMIT) -> bool:
@@ -464,21 +451,7 @@ async def connect_again(
     seconds: float = 30.0,
     kind: type[L] = Connection,  # type: ignore[assignment]  # mypy #3737: a default for a type variable
 ) -> L:
-    """Connect to a server that may be recovering from a crash just now.
-
-    Args:
-        conninfo: as for `Link.open`.
-        stop: as for `Link.open`.
-        notice: as for `Link.open`.
-        seconds: to wait until it accepts connections.
-        kind: of link.
-
-    Returns:
-        The link.
-
-    Raises:
-        LinkError: as for `Link.open`; 57P03 where it still recovers.
-    """
+    """Connect to a server that may be recovering from a crash just now."""
     deadline = time.monotonic() + seconds
     while isinstance(link := await _link_or_not(conninfo, stop, notice, seconds, kind), ConnectionLost):
         if not recovers(link.error) or time.monotonic() > deadline or await sleep(_RECOVERING, stop):

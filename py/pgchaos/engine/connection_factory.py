@@ -152,19 +152,7 @@ class ConnectionFactory:
         return link
 
     async def visitor(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
-        """Open the connection of a plain file, to a database that keeps connections.
-
-        Args:
-            kind: of link.
-            stop: whoever waits on it is woken by this.
-            notice: called with each notice of the server.
-
-        Returns:
-            It, and whether it is a kept one; `shut` ends it.
-
-        Raises:
-            ConnectionLost: the server could not be reached or refused.
-        """
+        """Open the connection of a plain file, to a database that keeps connections."""
         link, kept = await self._with_room(stop, lambda: self._take(stop, notice, True, kind))
         link.created, link.limit = self.created, self.limit
         return link, kept
@@ -255,16 +243,7 @@ class ConnectionFactory:
 
 
 async def _verify(link: Connection, settings: Mapping[str, str], *, join: bool) -> str:
-    """Make sure that a session in a database of the user's is what was asked for, before anything is done in it.
-
-    Args:
-        link: the session.
-        settings: that it was to begin with.
-        join: mark it as one of the run, for the functions of the toolkit that look for sessions.
-
-    Returns:
-        When it began.
-    """
+    """Make sure that a session in a database of the user's is what was asked for, before anything is done in it."""
     # the search_path of a plain file leads to no toolkit, and such a file joins nothing
     marks = "; SELECT chaos._join()" if join and MARK in settings else ""
     answer = await link.execute(f"{question(settings)}; {_BEGAN}{marks}", deadline=time.monotonic() + _PATIENCE)

@@ -93,12 +93,7 @@ class Coordinator:
             self._held_up.discard(actor)
 
     def stands_still(self, blockers: Mapping[int, tuple[int, ...]], asked: float) -> bool:
-        """Say whether nobody goes on before a fault has struck that waits for somebody.
-
-        Args:
-            blockers: for each backend that waits for a lock, the pids that it waits for.
-            asked: when the server was asked for these.
-        """
+        """Say whether nobody goes on before a fault has struck that waits for somebody."""
         actors = self.doings.actors
         blocked = {actors[pid]: [actors.get(one) for one in by] for pid, by in blockers.items()}
         if blocked and not self.patient:
@@ -197,14 +192,7 @@ class Coordinator:
     # what the watcher asks and tells
 
     def busy(self, longer_than: float) -> dict[int, int]:
-        """Tell which backends are in a statement.
-
-        Args:
-            longer_than: seconds.
-
-        Returns:
-            The ticket of the statement for each pid.
-        """
+        """Tell which backends are in a statement."""
         return self.doings.busy(longer_than)
 
     def needs_looks(self) -> bool:
@@ -227,13 +215,7 @@ class Coordinator:
             pass
 
     def see(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]], asked: float) -> None:
-        """Take a look at the server.
-
-        Args:
-            tickets: what `busy` said before it.
-            asked: when the server was asked.
-            blockers: for each pid that waits, the pids that it waits for.
-        """
+        """Take a look at the server."""
         look = self.doings.take(tickets, blockers)
         if self._rules.update_blocked(*self._looks.add(look)):
             self._news.tell()
@@ -270,16 +252,7 @@ class Coordinator:
 
 
 def stuck_failure(actor: Actor, now: SessionState, why: str) -> Failure:
-    """Say that nobody can go on any more.
-
-    Args:
-        actor: one that waits.
-        now: what it does.
-        why: the rules' reason.
-
-    Returns:
-        A wait that can never open; or, where only locks are in it, what would else be a time-out, at once.
-    """
+    """Say that nobody can go on any more."""
     if now.record is None:
         return Failure("wait", (), f"{now.waits_at} of {actor} can never open: {why}", now.place, session=str(actor))
     return Failure("timeout", (), f"the sessions cannot end: {why}: is a COMMIT missing?", now.place)

@@ -88,13 +88,7 @@ class Created:
         return not self._known
 
     async def hear(self, query: str, tags: Sequence[str], ask: AskSession) -> None:
-        """Take what the server answered to a query of a session, none of whose statements failed.
-
-        Args:
-            query: as it was sent.
-            tags: of its statements.
-            ask: asks the same session.
-        """
+        """Take what the server answered to a query of a session, none of whose statements failed."""
         for kind, name in creations(query, tags):
             if kind == "slot" and self._slots_doubtful:
                 continue
@@ -119,32 +113,14 @@ class Created:
         self._slots_doubtful = self._slots_doubtful or _LASTS.search(query) is not None
 
     def still_there(self, ask: Ask, kinds: Sequence[str]) -> list[Thing]:
-        """Tell what of it is there now, under the name that it has now.
-
-        Args:
-            ask: asks the server.
-            kinds: which to look for.
-
-        Returns:
-            The things, in the order in which they can be removed.
-
-        Raises:
-            Refused: the server cannot be asked.
-        """
+        """Tell what of it is there now, under the name that it has now."""
         known = sorted(self._known)
         wanted = [(kind, identity) for kind in _STILL for of, identity in known if of == kind and kind in kinds]
         return [(kind, str(name)) for kind, identity in wanted for (name,) in ask(_with(_STILL[kind], identity))]
 
 
 async def heard(created: Created, query: str, answer: Answer, ask: AskSession) -> None:
-    """Take an answer, if all of it is good.
-
-    Args:
-        created: of the run.
-        query: as it was sent.
-        answer: to it; where a statement failed, it may have taken the others back.
-        ask: asks the same session.
-    """
+    """Take an answer, if all of it is good."""
     created.doubt(query)
     if answer.error is None and not answer.interrupted:
         await created.hear(query, [result.tag for result in answer.results], ask)
@@ -155,15 +131,7 @@ def _with(query: str, value: str) -> str:
 
 
 def creations(query: str, tags: Sequence[str]) -> list[Thing]:
-    """Tell what statements created, by their command tags.
-
-    Args:
-        query: one statement, or several that were sent together.
-        tags: that the server answered, one for each.
-
-    Returns:
-        Kinds and names. What is in doubt is left out, such as what stands before a statement that may drop it.
-    """
+    """Tell what statements created, by their command tags."""
     if not (any(tag in _WORDS for tag in tags) or _SLOT.search(query)):
         return []
     statements = top_statements(query)

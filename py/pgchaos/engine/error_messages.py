@@ -48,32 +48,14 @@ class About:
 
 
 def emptied_search_path(statement: str, place: Place, before: Place | None) -> Place | None:
-    """Keep note of what leaves search_path empty, as the files of pg_dump do.
-
-    Args:
-        statement: that was carried out.
-        place: of it.
-        before: what was noted before it on the same connection.
-
-    Returns:
-        The place of the statement that has emptied it; None where it is not empty.
-    """
+    """Keep note of what leaves search_path empty, as the files of pg_dump do."""
     if _EMPTIES_SEARCH_PATH.search(statement):
         return place
     return None if before is None or _SETS_SEARCH_PATH.search(statement) else before
 
 
 def located(error: ServerError, place: Place | None, about: About) -> tuple[Place | None, tuple[str, ...]]:
-    """Find the line of an error, and what else to say of it.
-
-    Args:
-        error: as the server said it.
-        place: of the statement.
-        about: the statement.
-
-    Returns:
-        The place of what the server points to, else of the statement; and further lines.
-    """
+    """Find the line of an error, and what else to say of it."""
     more = list(about.hints)
     if place is not None and error.position and about.text:
         before, behind = about.text[: error.position - 1], about.text[error.position - 1 :]
@@ -115,29 +97,14 @@ def _of_a_dump(error: ServerError, about: About) -> Iterator[str]:
 
 
 def condition_names(sqlstate: str) -> tuple[str, ...]:
-    """Tell what PL/pgSQL calls a SQLSTATE.
-
-    Args:
-        sqlstate: five characters.
-
-    Returns:
-        The condition names, none where it has none.
-    """
+    """Tell what PL/pgSQL calls a SQLSTATE."""
     return tuple(name for name, states in conditions().items() if sqlstate in states)
 
 
 def error_failure(
     error: ServerError, place: Place | None, who: str, about: About | None = None, by: str = ""
 ) -> Failure:
-    """Make a failure of an unexpected error.
-
-    Args:
-        error: as the server said it.
-        place: of the statement.
-        who: `session[worker]`, or the name of a section.
-        about: the statement, where there is one.
-        by: who has cancelled it, where that is known: then the server's words come after that.
-    """
+    """Make a failure of an unexpected error."""
     place, more = located(error, place, about or About())
     conditions = condition_names(error.sqlstate)
     text = f"{who}: ERROR {error.sqlstate}{_in_brackets(conditions)}: {error.message}"
@@ -160,26 +127,13 @@ def plain_failure(text: str, place: Place | None, who: str, hint: str = "") -> F
 
 
 def internal_failure(error: BaseException, place: Place | None, who: str) -> Failure:
-    """Make a failure of an error of ours, so that it stops the run and is told, whichever task it came up in.
-
-    Args:
-        error: that was caught.
-        place: of the statement, where there is one.
-        who: `session[worker]`, or what the task was for.
-    """
+    """Make a failure of an error of ours, so that it stops the run and is told, whichever task it came up in."""
     text = f"{who}: internal error of pgchaos: {error!r}"
     return Failure("error", (), text, place, traceback_lines(error), who)
 
 
 def expect_failure(codes: tuple[Code, ...], error: ServerError | None, place: Place, who: str) -> Failure:
-    """Make a failure of an `expect` that did not come.
-
-    Args:
-        codes: what was expected.
-        error: what came instead, or None.
-        place: of the statement.
-        who: `session[worker]`.
-    """
+    """Make a failure of an `expect` that did not come."""
     wanted = " or ".join(code.name for code in codes)
     have = "no error" if error is None else f"{error.sqlstate}: {error.message}"
     names = tuple(dict.fromkeys(name for code in codes for name in (code.name, *code.sqlstates)))

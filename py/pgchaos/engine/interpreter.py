@@ -68,12 +68,7 @@ class Interpreter:
         """The variables that the last statement set, for the report."""
 
     def meta(self, item: Meta) -> None:
-        r"""Carry out a meta-command.
-
-        Raises:
-            Quit: it is \\quit.
-            Wrong: it is one that psql would refuse.
-        """
+        r"""Carry out a meta-command."""
         if item.name in ("if", "elif", "else", "endif"):
             self._branch(item)
         elif not self.branches.active():
@@ -112,11 +107,7 @@ class Interpreter:
             self._set((words[0], value))
 
     def evaluate(self, item: Meta) -> tuple[str, ...]:
-        """Put the variables into the arguments of a meta-command.
-
-        Raises:
-            Wrong: the text would be too long.
-        """
+        """Put the variables into the arguments of a meta-command."""
         try:
             return evaluate(item.args, self._known(part for arg in item.args for part in arg))
         except TooLong as error:
@@ -174,22 +165,11 @@ class Interpreter:
         return held is not False
 
     def is_on(self, name: str) -> bool:
-        """Say whether one of psql's own settings is on; a value that is no boolean counts as on.
-
-        Args:
-            name: such as ON_ERROR_STOP.
-        """
+        """Say whether one of psql's own settings is on; a value that is no boolean counts as on."""
         return parse_boolean(self.variables.get(name, self.psql.value(name) or "off")) is not False
 
     def is_true(self, name: str) -> bool:
-        """Say whether a variable is true, as psql reads a boolean.
-
-        Args:
-            name: of the variable.
-
-        Raises:
-            Wrong: it is not set, or it is no boolean.
-        """
+        """Say whether a variable is true, as psql reads a boolean."""
         if name not in self.variables:
             raise Wrong(f"the variable {name} is not set{suggest(name, self.variables)}")
         held = parse_boolean(self.variables[name])

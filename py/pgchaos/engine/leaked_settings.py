@@ -30,26 +30,12 @@ _RELOADED_WITHIN = 5.0
 
 
 def may_set(scenario: Scenario) -> bool:
-    """Say whether a scenario that shares its server may leave such a setting.
-
-    Args:
-        scenario: the file.
-    """
+    """Say whether a scenario that shares its server may leave such a setting."""
     return scenario.sandbox != "server" and mentions(scenario, _ALTERS)
 
 
 def left_settings(link: Connection, before: Collection[Thing], scenario: Scenario, *, ours: bool) -> list[Leak]:
-    """Find the settings that are new; on a server of ours they are taken back.
-
-    Args:
-        link: to the scenario's database.
-        before: what `rows(link, SETTINGS)` said at the beginning.
-        scenario: others run beside it; it names the setting that it left, and the role, unless that is our own.
-        ours: we started the server.
-
-    Raises:
-        ConnectionLost: the server could not be asked.
-    """
+    """Find the settings that are new; on a server of ours they are taken back."""
     found = [thing for thing in rows(link, SETTINGS) if thing not in before and _may_be_of(scenario, *thing)]
     leaks = []
     for what, setting in found:

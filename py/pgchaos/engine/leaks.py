@@ -159,24 +159,13 @@ def rows(link: Connection, query: str) -> list[Thing]:
 
 
 def makes(source: str, name: str) -> bool:
-    """Say whether a file makes something: its name stands after CREATE and a kind, or in quotes, in any case.
-
-    Args:
-        source: the file's text.
-        name: of a role, tablespace, database or slot. That it is a word of the file is not enough: `reader` is the
-            name of a session here, and of a role somewhere else.
-    """
+    """Say whether a file makes something: its name stands after CREATE and a kind, or in quotes, in any case."""
     made = rf"(?:\bcreate\s+(?:role|user|group|tablespace|database)\s+\"?|['\"]){re.escape(name)}(?![\w$])"
     return re.search(made, source, re.IGNORECASE) is not None
 
 
 def advisory_locks(link: Connection, pids: Mapping[int, str]) -> list[Leak]:
-    """Find advisory locks that sessions still hold.
-
-    Args:
-        link: to the scenario's database.
-        pids: the sessions by their backends.
-    """
+    """Find advisory locks that sessions still hold."""
     found = [(int(pid), key) for pid, key in rows(link, _ADVISORY)]
     return [Leak("advisory lock", f"{pids[pid]} holds ({key})") for pid, key in found if pid in pids]
 
@@ -200,12 +189,7 @@ def sessions(link: Connection, known: Collection[int]) -> list[Leak]:
 
 
 def in_database(link: Connection, whose: Whose) -> list[Leak]:
-    """Find and remove what may not stay in a database: prepared transactions and slots; name its invalid indexes.
-
-    Args:
-        link: to the scenario's database.
-        whose: tells what is the scenario's; in a database of ours all is.
-    """
+    """Find and remove what may not stay in a database: prepared transactions and slots; name its invalid indexes."""
     found = [thing for thing in rows(link, LEFT) if thing not in whose.here]
     indexes = [Leak(kind, name) for kind, name in found if kind == "invalid index"]
     found = [thing for thing in found if thing[0] != "invalid index"]
@@ -220,9 +204,6 @@ def in_schema(link: Connection) -> list[Leak]:
 
     What else may stay there cannot be told from what other scenarios made, and so is refused at collection:
     prepared transactions, slots, roles, objects in other schemas. Their sessions cannot be told apart either.
-
-    Args:
-        link: of the run that has the schema.
     """
     return [Leak(kind, name) for kind, name in rows(link, _LEFT_IN_SCHEMA)]
 
@@ -263,21 +244,12 @@ def _rows(link: Connection, query: str) -> list[Row]:
 
 
 def objects(link: Connection, before: Collection[Thing]) -> list[Leak]:
-    """Name the objects that are new in a database that is the user's own; they are not touched.
-
-    Args:
-        link: to it.
-        before: what `rows(link, OBJECTS)` said at the beginning.
-    """
+    """Name the objects that are new in a database that is the user's own; they are not touched."""
     return [Leak("object", f"{kind} {name}") for kind, name in rows(link, OBJECTS) if (kind, name) not in before]
 
 
 def left(found: Iterable[Leak]) -> list[str]:
-    """Say what was not removed, for a note where it is no failure.
-
-    Args:
-        found: all leaks.
-    """
+    """Say what was not removed, for a note where it is no failure."""
     return [str(leak) for leak in found if leak.left]
 
 

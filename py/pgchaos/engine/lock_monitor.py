@@ -71,14 +71,7 @@ class LockMonitor:
         return answer
 
     async def watch(self, seconds: float) -> bool:
-        """Watch until all sessions have ended or the run is stopped.
-
-        Args:
-            seconds: at most.
-
-        Returns:
-            False where the time was over.
-        """
+        """Watch until all sessions have ended or the run is stopped."""
         stage, until = self._stage, time.monotonic() + seconds
         while not stage.is_over():
             left = until - time.monotonic()
@@ -164,11 +157,7 @@ class LockMonitor:
         return self._link is not None and self._link.stands()
 
     async def describe(self, pid: int) -> str:
-        """Tell what a backend is that is none of ours.
-
-        Args:
-            pid: as `pg_blocking_pids` gave it.
-        """
+        """Tell what a backend is that is none of ours."""
         if pid == PREPARED:
             return other_backends.pid_text(pid)
         answer = await self._ask(other_backends.query((pid,)))

@@ -63,14 +63,7 @@ class Task(Generic[T]):
         self._ended.tell()
 
     async def ends(self, within: float | None = None) -> bool:
-        """Wait for its end.
-
-        Args:
-            within: seconds; None for as long as it takes.
-
-        Returns:
-            False where it has not ended by then.
-        """
+        """Wait for its end."""
         until = None if within is None else time.monotonic() + within
         while not self.done and await self._ended.wait(until) is not LATE:
             pass
@@ -105,12 +98,7 @@ class Loop:
         self._failed: list[Task[Any]] = []
 
     def spawn(self, work: Coroutine[Any, Any, T], broke: Callable[[Exception], None] | None = None) -> Task[T]:
-        """Begin a task; it goes on when this one waits.
-
-        Args:
-            work: what it does.
-            broke: see Task.
-        """
+        """Begin a task; it goes on when this one waits."""
         task = Task(self, work, broke)
         self._tasks.add(task)
         self._ready.append((task, None))

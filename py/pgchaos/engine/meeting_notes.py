@@ -29,16 +29,7 @@ class _Span:
 
 
 def meeting_notes(scenario: Scenario, variables: Mapping[str, str], records: Iterable[Record]) -> list[str]:
-    """Say what may have kept the sessions of a free run from racing.
-
-    Args:
-        scenario: that was run, all of it.
-        variables: of its matrix.
-        records: the statements that its sessions sent.
-
-    Returns:
-        Notes with the line of the session that each is about.
-    """
+    """Say what may have kept the sessions of a free run from racing."""
     sent = [record for record in records if record.started_at is not None and record.ended_at is not None]
     spans = {session.name: span for session in scenario.sessions if (span := _span(session.name, sent)) is not None}
     notes = list(_too_short(scenario.sessions, spans))
@@ -53,12 +44,7 @@ def meeting_notes(scenario: Scenario, variables: Mapping[str, str], records: Ite
 
 
 def unsteered(scenario: Scenario, variables: Mapping[str, str]) -> bool:
-    """Say whether only luck makes the sessions of a scenario race: several run freely, once each, and wait for nothing.
-
-    Args:
-        scenario: the file.
-        variables: of its matrix.
-    """
+    """Say whether only luck makes the sessions race: several run freely, once each, and wait for nothing."""
     sessions = scenario.sessions
     if scenario.schedule.kind != "free" or sum(session.count for session in sessions) < 2:
         return False

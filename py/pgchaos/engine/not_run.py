@@ -66,11 +66,7 @@ class Unheard:
         self._heard: list[str] = []
 
     def hear(self, line: str) -> None:
-        """Take a line that the statement prints.
-
-        Args:
-            line: as psql would print it.
-        """
+        """Take a line that the statement prints."""
         self._heard.append(line)
 
     def done(self, statement: Statement, answer: Answer) -> Heard:

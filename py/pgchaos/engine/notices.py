@@ -19,27 +19,12 @@ _MOST_OUTPUT = 1000
 
 
 def session_conninfo(conninfo: str, name: str, settings: Mapping[str, str]) -> str:
-    """Put settings into a connection string, so that RESET ALL and DISCARD ALL keep them.
-
-    Args:
-        conninfo: of the database.
-        name: for application_name.
-        settings: custom settings, `chaos.worker` and the like.
-
-    Returns:
-        The connection string.
-    """
+    """Put settings into a connection string, so that RESET ALL and DISCARD ALL keep them."""
     return with_settings(conninfo, settings, application_name=name)
 
 
 def session_settings(session: str, worker: int, seed: int) -> dict[str, str]:
-    """Tell what a connection of a session begins with.
-
-    Args:
-        session: its name.
-        worker: which of its connections.
-        seed: of everything random.
-    """
+    """Tell what a connection of a session begins with."""
     return {"chaos.session": session, "chaos.worker": str(worker), "chaos.iteration": "1", "chaos.seed": str(seed)}
 
 
@@ -64,13 +49,7 @@ class NoticeCollector:
     _asserts: dict[str, _Tally] = field(default_factory=dict)
 
     def hear(self, who: str, place: Place | None, raw: pq.abc.PGresult) -> None:
-        """Take a notice of the server.
-
-        Args:
-            who: `session[worker]`, or the name of a section.
-            place: the statement it is in.
-            raw: the notice.
-        """
+        """Take a notice of the server."""
 
         def told(which: pq.DiagnosticField) -> str:
             return (raw.error_field(which) or b"").decode("utf-8", "replace")

@@ -17,11 +17,7 @@ OUTSIDE = "Extension"
 
 
 def pid_text(pid: int) -> str:
-    """Name a backend that is none of ours, of which nothing is known.
-
-    Args:
-        pid: as `pg_blocking_pids` gave it.
-    """
+    """Name a backend that is none of ours, of which nothing is known."""
     return "a prepared transaction" if pid == PREPARED else f"pid {pid}"
 
 
@@ -64,10 +60,5 @@ def names(rows: Sequence[Sequence[str | None]], actors: Mapping[int, Actor]) -> 
 
 
 def calls_out(statement: str, event: str | None) -> bool:
-    """Say whether a session may be waiting for a backend that it has called itself.
-
-    Args:
-        statement: that it is in.
-        event: the type of its wait event; before PostgreSQL 17 dblink has none.
-    """
+    """Say whether a session may be waiting for a backend that it has called itself."""
     return event == OUTSIDE or _CALLS_OUT.search(statement) is not None

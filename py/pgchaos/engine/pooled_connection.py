@@ -64,16 +64,7 @@ class PooledConnection(Connection):
         self._lent, self._shelf = True, shelf
 
     async def begin_dress(self, settings: Mapping[str, str], *, join: bool, patience: float = _PATIENCE) -> bool:
-        """Begin to make it a session of a run; `refusal` says what came of it.
-
-        Args:
-            settings: what the session begins with, chaos.run among them.
-            join: mark it as one that belongs to the run, for the functions of the toolkit that look for sessions.
-            patience: seconds to wait for its reset.
-
-        Returns:
-            False where it is good for nothing.
-        """
+        """Begin to make it a session of a run; `refusal` says what came of it."""
         if not await self.is_reset(patience):
             return False
         # SET, which is not planned, takes half the time of set_config
@@ -84,11 +75,7 @@ class PooledConnection(Connection):
         return True
 
     async def refusal(self, patience: float = _PATIENCE) -> ServerError | None:
-        """Say why it is not as a new one would be, and good for nothing; or None. Waits for what was begun.
-
-        Args:
-            patience: seconds to wait.
-        """
+        """Say why it is not as a new one would be, and good for nothing; or None. Waits for what was begun."""
         begun, self._dressing = self._dressing, None
         if begun is None:
             return NOT_AS_NEW
@@ -143,11 +130,7 @@ class PooledConnection(Connection):
         return True
 
     async def is_reset(self, patience: float = _PATIENCE) -> bool:
-        """Say whether the reset that was begun, if any, has made it as if it were new; wait for it.
-
-        Args:
-            patience: seconds to wait.
-        """
+        """Say whether the reset that was begun, if any, has made it as if it were new; wait for it."""
         begun, self._resetting = self._resetting, None
         if begun is None:
             return True

@@ -63,11 +63,7 @@ class Position:
         self._drawn: random.Random | None = None
 
     def next(self) -> Item | None:
-        """Go past an item.
-
-        Returns:
-            It; None at the end.
-        """
+        """Go past an item."""
         if self._index == len(self._items):
             return None
         self._index += 1

@@ -38,19 +38,11 @@ class PsqlVariables:
         self._connection = link.psql_variables()
 
     def encodes(self, encoding: str) -> None:
-        r"""Take note of an \encoding.
-
-        Args:
-            encoding: that the file is in from here on.
-        """
+        r"""Take note of an \encoding."""
         self._connection["ENCODING"] = encoding
 
     def answered(self, answer: Answer) -> None:
-        """Take note of what came of a statement.
-
-        Args:
-            answer: to it.
-        """
+        """Take note of what came of a statement."""
         self._answer = answer
         if answer.error is not None:
             self._last_error = answer.error
@@ -90,15 +82,7 @@ _OTHERWISE = {
 
 
 def not_here(words: Sequence[str], psql: PsqlVariables) -> str:
-    r"""Say why a \c leads elsewhere than to where the connection is already.
-
-    Args:
-        words: its arguments: database, role, host and port; `-` or none for the same.
-        psql: of the connection.
-
-    Returns:
-        The reason, and what to do; '' where it connects to the same again.
-    """
+    r"""Say why a \c leads elsewhere than to where the connection is already."""
     for name, word in zip(_PARTS, words, strict=False):
         have = psql.value(name)
         if word not in ("", "-", have):

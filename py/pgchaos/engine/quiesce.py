@@ -25,11 +25,6 @@ def await_end_of_others(link: Connection, databases: str, stop: Stop) -> None:
     """Wait until nobody else is connected to the databases of a run.
 
     A connection that was closed leaves its backend behind for a moment, in which it is seen and counted.
-
-    Args:
-        link: to one of them.
-        databases: how their names begin; '' where they are not the run's, and nobody is waited for.
-        stop: of the run.
     """
     end = time.monotonic() + _LIMIT
     query = _OTHERS.format(databases, APPLICATION)

@@ -37,11 +37,7 @@ _HOLDS = """
 
 
 def how_to_remove(thing: Thing) -> str:
-    """Say how somebody removes a thing who knows whose it is.
-
-    Args:
-        thing: its kind and name.
-    """
+    """Say how somebody removes a thing who knows whose it is."""
     kind, name = thing
     return f"to remove it: {_with(_STATEMENTS[kind][-1], name)}"
 

@@ -74,10 +74,6 @@ class RunSettings:
     suite: SuiteDatabase | None = None
 
     def share(self, written: float | None) -> float:
-        """Tell the seconds of one part of the run.
-
-        Args:
-            written: what the file says, or None.
-        """
+        """Tell the seconds of one part of the run."""
         seconds = self.timeout if written is None else written
         return seconds if self.limit is None else min(seconds, self.limit)

@@ -183,11 +183,7 @@ class Section:
         self._doubted = True
 
     def adopt(self, link: Connection) -> None:
-        """Take a connection.
-
-        Args:
-            link: its notices come to `notice`; `close` closes it.
-        """
+        """Take a connection."""
         self._link, self._told, self._doubted = link, None, False
         self._state.psql.connected(link)
         self._pids.add(link.pid)

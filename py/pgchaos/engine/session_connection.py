@@ -156,9 +156,6 @@ class SessionConnection:
         """Tell the server the iteration and the variables, where the file asks for them and they have changed.
 
         SET takes no snapshot, so this may stand at the beginning of a repeatable read transaction.
-
-        Returns:
-            None, or what went wrong: the statement that follows would only find the connection broken.
         """
         if not self._cast.tells or link.status == pq.TransactionStatus.INERROR:
             return None

@@ -109,14 +109,7 @@ class SessionStates:
         return (now := self._now.get(actor)) is not None and now.record is not None
 
     def busy(self, longer_than: float) -> dict[int, int]:
-        """Tell which backends are in a statement.
-
-        Args:
-            longer_than: seconds.
-
-        Returns:
-            The ticket of the statement for each pid.
-        """
+        """Tell which backends are in a statement."""
         before = clock.now() - longer_than
         doing = self._now
         return {
@@ -126,11 +119,7 @@ class SessionStates:
         }
 
     def last_change(self, but: Collection[Actor]) -> float:
-        """Tell when one of the connections last came to what it does now.
-
-        Args:
-            but: leave these out.
-        """
+        """Tell when one of the connections last came to what it does now."""
         return max((now.since for actor, now in self._now.items() if actor not in but), default=0.0)
 
     # what was seen on the server
@@ -163,14 +152,7 @@ class SessionStates:
             self._remember(now.record, blockers)
 
     def note_deadlock(self, pid: int, record: Record, error: ServerError) -> None:
-        """Note whom the victim of a deadlock waited for, as the server says: its wait may be too short to be seen.
-
-        Args:
-            pid: its backend.
-            record: its statement.
-            error: any error. A deadlock's detail has a line for each wait (DeadLockReport in deadlock.c): the first
-                number in it, in every language, is who waits, and the last one who holds.
-        """
+        """Note whom the victim of a deadlock waited for, as the server says: its wait may be too short to be seen."""
         if error.sqlstate != _DEADLOCK:
             return
         for line in "\n".join(error.hint).split("\n"):
@@ -192,12 +174,7 @@ class SessionStates:
         return str(self.actors[pid]) if pid in self.actors else self.strangers.get(pid, pid_text(pid))
 
     def callers(self, tickets: Mapping[int, int], events: Mapping[int, str | None]) -> list[Record]:
-        """List the statements that may wait for a backend which they have called themselves, by dblink say.
-
-        Args:
-            tickets: what `busy` said before the server was asked.
-            events: the type of wait event of each pid, as far as it waits.
-        """
+        """List the statements that may wait for a backend which they have called themselves, by dblink say."""
         found = [(self._now[self.actors[pid]], ticket, events.get(pid)) for pid, ticket in tickets.items()]
         return [
             record

@@ -46,14 +46,7 @@ class StepScheduler:
         self._result, self._place = result, place
 
     async def conduct(self, seconds: float) -> bool:
-        """Go on until all sessions have ended or the run is stopped.
-
-        Args:
-            seconds: at most.
-
-        Returns:
-            False where the time was over.
-        """
+        """Go on until all sessions have ended or the run is stopped."""
         deadline = time.monotonic() + seconds
         stage, last = self._stage, None
         while await stage.settle(self._look, last.gate.actor if last else None, deadline):

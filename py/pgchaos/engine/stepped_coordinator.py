@@ -67,18 +67,7 @@ class SteppedCoordinator(Coordinator):
             self._change = next(self._changes)
 
     async def stand(self, gate: StepPoint, place: Place) -> bool:
-        """Stand before a step until it is time.
-
-        Args:
-            gate: where.
-            place: of the statement that comes next.
-
-        Returns:
-            Whether somebody is blocked, so that this step may close a circle of waits.
-
-        Raises:
-            Halted: the run stops.
-        """
+        """Stand before a step until it is time."""
         actor = gate.actor
         if self.stop.is_set():
             raise Halted
@@ -140,16 +129,7 @@ class SteppedCoordinator(Coordinator):
         self._opened[gate.actor].tell()
 
     async def settle(self, look: Callable[[], Awaitable[None]], fresh: Actor | None, deadline: float) -> bool:
-        """Wait until nobody does anything any more that he was not told to.
-
-        Args:
-            look: looks at the server once, and tells `see`.
-            fresh: who was just told to go on: he has a moment before the first look.
-            deadline: on `time.monotonic()`.
-
-        Returns:
-            False where the time was over.
-        """
+        """Wait until nobody does anything any more that he was not told to."""
         pause, looked = _FIRST, False
         while True:
             if not self._quiet() and (looked or self._is_moving(fresh) or not self._all_in_statements()):

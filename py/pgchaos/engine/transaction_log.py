@@ -95,13 +95,7 @@ class TransactionLog:
         """The sessions were stopped before their end: the outcome is that of a part."""
 
     def leaves_out(self, actor: Actor, iteration: int, item: Statement) -> bool:
-        """Say whether a transaction that this run goes without begins with a statement.
-
-        Args:
-            actor: whose.
-            iteration: of its session.
-            item: the statement, outside a block.
-        """
+        """Say whether a transaction that this run goes without begins with a statement."""
         return (
             bool(self._left_out)
             and (actor, (iteration, self._numbers[id(item)])) in self._left_out
@@ -109,15 +103,7 @@ class TransactionLog:
         )
 
     def hear(self, actor: Actor, item: Statement, text: str, record: Record, answer: Answer) -> None:
-        """Take the answer to a statement.
-
-        Args:
-            actor: whose.
-            item: the statement.
-            text: that was sent.
-            record: its row of the history.
-            answer: an error may be in it.
-        """
+        """Take the answer to a statement."""
         said = _Said(self._numbers[id(item)], is_local(item), text, record, answer)
         self._open.setdefault(actor, []).append(said)
 

@@ -65,14 +65,7 @@ class Reach(Protocol):
         """
 
     def began(self, pid: int) -> str:
-        """Tell when a backend of the run began, in seconds since the epoch.
-
-        Args:
-            pid: of the backend.
-
-        Returns:
-            It as the server says it; '' where nobody else works in the database, and for other processes.
-        """
+        """Tell when a backend of the run began, in seconds since the epoch."""
 
     async def refused(self) -> bool:
         """Say whether the server takes no new connections."""
@@ -88,18 +81,7 @@ class Reach(Protocol):
 
 
 async def carry_out(reach: Reach, kind: str, argument: str, pids: Collection[int]) -> None:
-    """Carry out a fault, and return when it has had its effect: for a crash, when the server has recovered.
-
-    Args:
-        reach: to the server.
-        kind: one of ACTIONS.
-        argument: of the kind, as in the model's Fault.
-        pids: the backends, or the process, that it strikes; empty for what strikes the server.
-
-    Raises:
-        NotDelivered: it could not be done.
-        ServerError: the server did not start again.
-    """
+    """Carry out a fault, and return when it has had its effect: for a crash, when the server has recovered."""
     await ACTIONS[kind](reach, argument, pids)
 
 
@@ -223,31 +205,13 @@ def _kill_child(power: PrivateServer, pid: int) -> None:
 
 
 async def checkpointer_start(reach: Reach) -> str:
-    """Tell when the checkpointer was started: another one proves that the server has recovered from a crash.
-
-    Args:
-        reach: to the server.
-
-    Returns:
-        The time as the server writes it; '' where it does not answer, or does not say.
-    """
+    """Tell when the checkpointer was started: another one proves that the server has recovered from a crash."""
     rows = await reach.ask("SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer'")
     return str(rows[0][0] or "") if rows else ""
 
 
 async def process(reach: Reach, name: str) -> int:
-    """Find a process of the server.
-
-    Args:
-        reach: to the server.
-        name: one of `kinds.PROCESSES`.
-
-    Returns:
-        Its pid.
-
-    Raises:
-        Missed: there is none.
-    """
+    """Find a process of the server."""
     kind = PROCESSES[name]
     until = time.monotonic() + _STARTED_WITHIN
     while not (rows := await reach.ask(f"SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = '{kind}'")):

@@ -23,15 +23,7 @@ _RELOAD = "SELECT pg_catalog.pg_reload_conf()"
 
 
 def ends_in_commit(item: Statement, in_block: bool) -> bool:
-    """Say whether a statement ends with a commit of its own work.
-
-    Args:
-        item: the statement.
-        in_block: a block is open.
-
-    Returns:
-        True for COMMIT, and for a statement outside a block that writes.
-    """
+    """Say whether a statement ends with a commit of its own work."""
     if in_block:
         return item.verb in ("COMMIT", "END") and closes_block(item.verb, item.text)
     return item.verb in _WRITES
@@ -83,15 +75,7 @@ class CommitHold:
         await self._hand.ask(_RESET)
 
     async def holds(self, pid: int, looks: int) -> bool:
-        """Say whether a backend's statement stands where it can be struck.
-
-        Args:
-            pid: of the backend.
-            looks: how often it was seen waiting for something else before.
-
-        Returns:
-            True where it waits in the end of its commit, or in two looks for a lock or a sleep before that.
-        """
+        """Say whether a backend's statement stands where it can be struck."""
         rows = await self._hand.ask(
             "SELECT wait_event, wait_event_type IN ('Lock', 'Timeout') FROM pg_catalog.pg_stat_activity"
             f" WHERE pid = {pid} AND state = 'active'"
@@ -124,17 +108,7 @@ class CommitHold:
 
 
 async def let_go(hand: FaultConnection) -> bool:
-    """Have commits wait for nobody, where one may have named a standby; doing so again does nothing.
-
-    Args:
-        hand: to the server.
-
-    Returns:
-        False where the server did not answer: then it may stand in its settings.
-
-    Raises:
-        NotDelivered: it refuses that.
-    """
+    """Have commits wait for nobody, where one may have named a standby; doing so again does nothing."""
     if hand.named:
         try:
             # also where it was taken back already: that may have met a server that was down

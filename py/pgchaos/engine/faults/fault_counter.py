@@ -78,16 +78,7 @@ class FaultCounter:
         self._passed_by: dict[str, list[str]] = {}
 
     def is_due(self, fault: Fault, actor: Actor) -> bool:
-        """Count an execution of a fault's line, and say whether it is the one.
-
-        Args:
-            fault: of the line.
-            actor: who has come to it.
-
-        Returns:
-            True at the nth, where it is not written at the first; of any step, at the one that a search has chosen. A
-            connection counts for itself where it cancels or terminates itself, else all of the run count together.
-        """
+        """Count an execution of a fault's line, and say whether it is the one."""
         key = _key(fault, actor)
         count = self._reached[key] = self._reached.get(key, 0) + 1
         if fault.anywhere:

@@ -66,21 +66,7 @@ class FaultInjector:
     async def strike(
         self, fault: Fault, actor: Actor, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
     ) -> float:
-        """Wait until it is time for a fault, carry it out, and wait until it has had its effect.
-
-        Args:
-            fault: that is due.
-            actor: the connection in which it stands.
-            over: says whether the statement is over during which it strikes; None before and after a statement.
-            hold: holds the statement's commit, in which it shall strike; or None.
-
-        Returns:
-            When it struck, in seconds since the epoch.
-
-        Raises:
-            NotDelivered: it could not be delivered.
-            Halted: the run was stopped meanwhile.
-        """
+        """Wait until it is time for a fault, carry it out, and wait until it has had its effect."""
         with self._stage.striking():
             if hold is not None and over is not None:
                 await self._timing.await_commit(hold, actor, over)
@@ -91,15 +77,7 @@ class FaultInjector:
         return now
 
     async def carry_out(self, fault: Fault, pids: Collection[int]) -> None:
-        """Carry out a fault here and now.
-
-        Args:
-            fault: of any session.
-            pids: of those whom it strikes, see `carrying.carry_out`.
-
-        Raises:
-            NotDelivered: it could not be delivered.
-        """
+        """Carry out a fault here and now."""
         async with self._one:
             await self._carry_out(fault, pids)
 
@@ -112,13 +90,7 @@ class FaultInjector:
         self.tally.struck(fault)
 
     def broke(self, error: BaseException, fault: Fault, actor: Actor) -> None:
-        """Stop the run for an error of ours in the task of a fault: what it was to strike may wait for it.
-
-        Args:
-            error: that was caught.
-            fault: that was to strike.
-            actor: the connection in which it stands.
-        """
+        """Stop the run for an error of ours in the task of a fault: what it was to strike may wait for it."""
         self._stage.broke(internal_failure(error, fault.place, f"fault of {actor}"))
 
     async def close(self) -> None:

@@ -38,11 +38,7 @@ class Outage:
         self._born = ""
 
     async def await_server(self) -> bool:
-        """Wait until no fault is being carried out that the server must recover from.
-
-        Returns:
-            False where the server was stopped, and nobody starts it: there is nothing to be patient for.
-        """
+        """Wait until no fault is being carried out that the server must recover from."""
         while self._down and not self._stop.is_set():
             await self._up.wait(stop=self._stop)
         return not self._stopped
@@ -82,12 +78,7 @@ class Outage:
         self._up.tell()
 
     async def restore(self) -> None:
-        """Undo what faults did to the server that lasts: it runs, and has room on its disks and for connections.
-
-        Raises:
-            ServerError: it does not start again.
-            NotDelivered: it says that something is wrong with it.
-        """
+        """Undo what faults did to the server that lasts: it runs, and has room on its disks and for connections."""
         if self._touched:
             await self._bring_back()
         until = time.monotonic() + _RECOVERED_WITHIN

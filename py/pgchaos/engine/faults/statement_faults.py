@@ -151,11 +151,7 @@ class StatementFaults:
             self._tell(fault, TargetGone(OVER))
 
     async def abandon(self, answer: Answer | None = None) -> None:
-        """Have nobody strike any more: the statement is over.
-
-        Args:
-            answer: to it, where one came.
-        """
+        """Have nobody strike any more: the statement is over."""
         self._over = True
         if self._task is not None:
             await self._task.ends()

@@ -41,18 +41,7 @@ class Timing:
         self._hand, self._targets, self._stage, self._stop = hand, targets, stage, stop
 
     async def await_commit(self, hold: CommitHold, actor: Actor, over: Over) -> None:
-        """Wait until a statement stands in the end of its commit.
-
-        Args:
-            hold: holds it there.
-            actor: whose statement it is.
-            over: says whether it is over.
-
-        Raises:
-            Missed: it is over, or its connection is gone.
-            NotDelivered: the server says that something is wrong with it.
-            Halted: the run was stopped.
-        """
+        """Wait until a statement stands in the end of its commit."""
         pid, looks = self._targets.pid(actor), 0
         while not await hold.holds(pid, looks):
             self._go_on_waiting(over)
@@ -60,19 +49,7 @@ class Timing:
             looks += 1
 
     async def await_time(self, fault: Fault, actor: Actor, over: Over | None) -> None:
-        """Wait until it is time for a fault.
-
-        Args:
-            fault: that is due.
-            actor: the connection in which it stands.
-            over: says whether the statement is over during which it strikes; None before and after a statement, and
-                where the statement is held.
-
-        Raises:
-            Missed: it is over, or that time does not come.
-            NotDelivered: the server says that something is wrong with it.
-            Halted: the run was stopped.
-        """
+        """Wait until it is time for a fault."""
         if fault.when_blocked or fault.kind == "cancel":
             state = _BLOCKED if fault.when_blocked else _ACTIVE
             await self._await_state(self._targets.of(fault, actor), state, actor, over)

@@ -72,15 +72,7 @@ class BlockedDetector:
         self.ask(_PREPARE)
 
     def take_turn(self, what: str, *, shared: bool) -> None:
-        """Wait for something that only one spec may use at a time; it is given back by `rest`.
-
-        Args:
-            what: its name.
-            shared: others that share it do no harm.
-
-        Raises:
-            Interrupted: the run is stopped, or it was not to be had in an hour.
-        """
+        """Wait for something that only one spec may use at a time; it is given back by `rest`."""
         self._turns = True
         key = sql.Literal(what).as_string(None)
         how = "_shared" if shared else ""
@@ -98,11 +90,7 @@ class BlockedDetector:
             self.ask("SELECT pg_catalog.pg_advisory_unlock_all()")
 
     def attend(self, pids: Sequence[int]) -> None:
-        """Watch these sessions from now on.
-
-        Args:
-            pids: of all the sessions of the spec: whom else they wait for does not count.
-        """
+        """Watch these sessions from now on."""
         self._pids = ",".join(map(str, pids))
 
     def begin(self, pids: Iterable[int]) -> SpecConnection:
@@ -136,11 +124,7 @@ class BlockedDetector:
         return seen
 
     def waits_for_prepared(self, pid: int) -> bool:
-        """Say whether a session waits for a prepared transaction, which isolationtester does not see.
-
-        Args:
-            pid: of the session.
-        """
+        """Say whether a session waits for a prepared transaction, which isolationtester does not see."""
         return bool(self.ask(f"SELECT 1 WHERE 0 = ANY (pg_catalog.pg_blocking_pids({pid}))"))
 
     def ask(self, query: str, seconds: float | None = None) -> list[tuple[str, ...]]:

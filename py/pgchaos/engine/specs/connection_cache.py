@@ -49,30 +49,13 @@ def connected(server: Server, conninfo: str, stop: Stop, seconds: float) -> Spec
 
 
 def watch_conninfo(base: str) -> str:
-    """Say how a watch is connected: it may wait long for what another spec uses.
-
-    Args:
-        base: libpq's connection string to the database from which the server is administered.
-    """
+    """Say how a watch is connected: it may wait long for what another spec uses."""
     return with_settings(base, PATIENT, application_name="pgchaos watch")
 
 
 @contextmanager
 def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDetector]:
-    """Lend a watch, on a connection to the database from which the server is administered.
-
-    Args:
-        server: whose sessions it watches.
-        stop: of the run.
-        seconds: to connect in, and for each answer.
-
-    Yields:
-        The watch. Where it ends by an exception, so does its connection.
-
-    Raises:
-        pgchaos.engine.connect.ConnectionLost: the server refused the connection.
-        Interrupted: the run is stopped.
-    """
+    """Lend a watch, on a connection to the database from which the server is administered."""
     connection = _taken(server.watches)
     fresh = connection is None
     if connection is None:
@@ -124,15 +107,7 @@ class Kept:
         return _taken(self._shelf) if self._shelf is not None and self._fits[number] else None
 
     def put(self, number: int, connection: SpecConnection) -> bool:
-        """Keep a session.
-
-        Args:
-            number: that it had.
-            connection: of it, which nobody uses any more.
-
-        Returns:
-            False where it is not kept.
-        """
+        """Keep a session."""
         if self._shelf is None or not self._fits[number] or not connection.idle:
             return False
         return self._shelf.put(connection)

@@ -64,12 +64,7 @@ class PermutationRunner:
         """What the output does not tell; a line each."""
 
     def play_all(self) -> None:
-        """Play all permutations.
-
-        Raises:
-            Interrupted: the run is stopped, or its time is over.
-            ConnectionLost: the server refuses a connection.
-        """
+        """Play all permutations."""
         for line in transcript.head(self._spec):
             self._paper.print(line)
         for permutation in self._spec.permutations():

@@ -46,17 +46,7 @@ class Poller:
         return seconds if self._deadline is None else max(0.1, min(seconds, self._deadline - time.monotonic()))
 
     def news(self, seconds: float) -> bool:
-        """Wait until a connection has news, and take what has come in on all.
-
-        Args:
-            seconds: at most; 0 to look only.
-
-        Returns:
-            False where the time went by.
-
-        Raises:
-            Interrupted: stopped, or the time of the whole run is over.
-        """
+        """Wait until a connection has news, and take what has come in on all."""
         if self._deadline is not None:
             left = self._deadline - time.monotonic()
             if left <= 0:
@@ -87,18 +77,7 @@ class Poller:
             del self._polled[fd]
 
     def until_over(self, connections: Sequence[SpecConnection], seconds: float) -> bool:
-        """Wait until connections are over.
-
-        Args:
-            connections: that were added.
-            seconds: at most.
-
-        Returns:
-            False where the time went by.
-
-        Raises:
-            Interrupted: as for `news`.
-        """
+        """Wait until connections are over."""
         end = time.monotonic() + seconds
         for connection in connections:
             while connection.busy:

@@ -188,11 +188,7 @@ class _Run:
         return [name for name in named if (name,) not in there]
 
     def _drop(self, mine: list[str]) -> None:
-        """Drop the roles that the spec has made and not dropped, after a stop too; on others' servers what is proven.
-
-        Args:
-            mine: roles that it names, and that were not there; emptied.
-        """
+        """Drop the roles that the spec made and did not drop; elsewhere only those proven its own."""
         if not mine and (self._created is None or self._created.empty):
             return
         with self._server.connect(self._lent.sandbox.database) as conn:

@@ -200,14 +200,7 @@ class SessionConnections:
             raise Interrupted(SILENT)
 
     def obeys(self, connection: SpecConnection) -> bool:
-        """Cancel what runs on a connection, and say whether it ends.
-
-        Args:
-            connection: which.
-
-        Raises:
-            Interrupted: the server does not answer.
-        """
+        """Cancel what runs on a connection, and say whether it ends."""
         self.cancel(connection)
         return self._waiting.until_over([connection], _OBEYS)
 

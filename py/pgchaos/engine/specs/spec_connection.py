@@ -124,11 +124,7 @@ class SpecConnection(Connection):
         return [(decoded(note.relname), decoded(note.extra), note.be_pid) for note in self._notifies()]
 
     def try_cancel(self) -> bool:
-        """Ask the server to cancel what runs here; no error when it cannot be asked.
-
-        Returns:
-            False where the server does not answer.
-        """
+        """Ask the server to cancel what runs here; no error when it cannot be asked."""
         return alone(self.cancel(CANCEL_LIMIT))
 
     @property

@@ -123,14 +123,7 @@ class StepWaiter:
         return is_blocked_for_good(connection.pid, seen, [other.pid for other in self._busy()]) or since > _TRANSIENT
 
     def whom(self, connection: SpecConnection) -> set[int]:
-        """Tell whom what runs on a connection waits for: backends by their pids.
-
-        Args:
-            connection: of the step.
-
-        Returns:
-            Their pids; none where the server does not tell in a second.
-        """
+        """Tell whom what runs on a connection waits for: backends by their pids."""
         look = self._watch.connection
         if not self._waiting.until_over([look], _END):
             return set()
