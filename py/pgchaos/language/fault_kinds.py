@@ -129,6 +129,7 @@ DISKS = {"disk": ("disk", 24 * _MIB), "wal": ("wal", 96 * _MIB)}
 def form_of(fault: Fault) -> FaultForm:
     """Find the row of the table that a fault is written by."""
     forms = KINDS[fault.kind]
+    # where the argument is a time or a relation there is one form
     return next((form for form in forms if form.argument == fault.argument), forms[0])
 
 

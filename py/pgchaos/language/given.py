@@ -12,6 +12,7 @@ USAGE = (
     "given NAME in 2..20 (or 0.5..2.5, boolean, text 0..20, timestamp '2024-01-01'..'2024-12-31', a, 'b c',"
     " list 0..5 of …)"
 )
+# A number may end in a dot (`0..5` has two ways to be read), so the ends are split where a number follows.
 _RANGE = re.compile(r"([+-]?[0-9][0-9.eE+-]*?|)\.\.(?=[+-]?[0-9]|\Z)")
 _RANGE_END = re.compile(r"[0-9.eE+-]*")
 _LENGTH = re.compile(r"[0-9]{1,6}")

@@ -192,6 +192,7 @@ def sandbox(header: Header, args: Args) -> None:
 
 def server(header: Header, args: Args) -> None:
     """`server NAME = VALUE`."""
+    # whether the parameter exists, the server says: that depends on its version and on loaded extensions
     name = args.take("the name of a parameter").text
     if not _SETTING.fullmatch(name):
         raise args.error(f"`{name}` is not a name of a parameter")

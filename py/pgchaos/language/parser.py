@@ -138,7 +138,8 @@ class Parser:
             if not isinstance(row, SectionDirective):
                 return
         elif not comment.alone:
-            self.complain(place, f"`{found.word}` stands behind SQL: a directive must be on a line of its own")
+            # it is read all the same, so that what depends on it is not reported too
+            self.complain(place, f"`{found.word}` follows SQL: a directive must be on a line of its own")
         self.asserts |= row.asserts
         args = row.args(found.text, place)
         if isinstance(row, HeaderDirective) and self.sections.first is not None:

@@ -54,6 +54,7 @@ def _fault_positions(sessions: Iterable[Session], variables: Mapping[str, str]) 
         for fault in faults:
             if applies(fault.when, variables):
                 statements = sum(isinstance(item, Statement) for item in session.items)
+                # those in an \if that is not taken count too: which they are is known only in the run
                 most = max(1, statements * session.count * session.repeat)
                 yield Given(fault.place, fault.choice, "integer", "1", str(most))
 

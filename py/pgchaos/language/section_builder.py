@@ -58,6 +58,7 @@ class SectionBuilder:
 
     def add_command(self, command: Command) -> None:
         r"""Add a meta-command; \if, \elif, \else and \endif must match."""
+        # psql looks for \endif to the end of the file; a section runs by itself, so they must match within it
         name, ifs = command.name, self._ifs
         if name == "if":
             ifs.append((command.place, False))

@@ -20,6 +20,7 @@ MOST_CONNECTIONS = 262_143
 _WITHOUT_END = 1_000_000_000  # iterations of `repeat while`: the time-out ends it long before
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 _COUNT_UNSPACED = re.compile(r"x[0-9]+")
+# Words that end a list of errors.
 _STOPS = ("x", "repeat", "retry", "allow", "up", "backoff")
 _RESERVED = {
     "setup": "`in setup` of a mutant means the setup sections",

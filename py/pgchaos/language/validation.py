@@ -1,243 +1,140 @@
-"""Checks of the whole file: assertions that nobody reads, names that do not exist, and faults without their server."""
+"""Checks a file as a whole, in the order that keeps one mistake from being reported twice."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from pgchaos.language.assertion_functions import (
-    TOOLKIT_TAP,
-    command_arguments,
-    is_toolkit_on_search_path,
-    own_functions,
-    pgtap_calls,
+from pgchaos.language.file_checks import (
+    asserts,
+    check_barriers,
+    check_error_stop,
+    check_faults,
+    check_pgtap_in_sessions,
+    check_signals,
+    check_targets,
+    check_unread_assertions,
+    check_variables,
+    signals_of,
 )
-from pgchaos.language.conditionals import parse_boolean
-from pgchaos.language.fault_kinds import PROCESSES, felt_by_server, needs_own_server
-from pgchaos.language.header import SESSION_VARIABLES
-from pgchaos.language.lexemes import Sql
-from pgchaos.language.model import Scenario, Session
-from pgchaos.language.problems import Place
-from pgchaos.language.section_builder import Complain, SectionBuilder
-from pgchaos.language.section_items import Barrier, Fault, Item, Meta, Signal, WaitBlocked, WaitFor
-from pgchaos.language.suggestions import MOST_COMPARED, nearest, suggest
-
-if TYPE_CHECKING:
-    from pgchaos.language.assertions import FunctionNames
-
-_ASSERT = re.compile(r"\bchaos\s*\.\s*assert\s*\(", re.I)
-_BARE_ASSERT = re.compile(r"(?<!\.)\bassert\s*\(", re.I)
-_BARRIER_LIKE = 0.75
-
-# assertions; `skip` are statements that a missing `;` has joined with others
+from pgchaos.language.file_rules import check_matrix_used, check_oracle, check_repeats
+from pgchaos.language.model import Replace, Scenario, Session
+from pgchaos.language.mutant_texts import ReplaceTargets
+from pgchaos.language.mutants import check_mutant
+from pgchaos.language.parser import Parser
+from pgchaos.language.problems import Place, Problem
+from pgchaos.language.schedules import (
+    mutant_mismatch,
+    refused_waits,
+    steps_by_session,
+    too_many_interleavings,
+)
+from pgchaos.language.schema_sandbox import check_schema_sandbox
+from pgchaos.language.section_builder import SectionBuilder
 
 
-def asserts(bodies: Collection[SectionBuilder]) -> bool:
-    """Whether a statement, or a function that it creates, calls chaos.assert."""
-    statements = [sql for body in bodies for sql in body.sources]
-    if any(_ASSERT.search(sql.text) for sql in statements):
-        return True
-    bare = any(_BARE_ASSERT.search(sql.text) for sql in statements)
-    on_path = bare and is_toolkit_on_search_path(statements, command_arguments(_items(bodies)))
-    return on_path and "assert" not in own_functions(statements)
-
-
-def _items(bodies: Iterable[SectionBuilder]) -> Iterator[Item]:
-    return (item for body in bodies for item in body.items)
-
-
-def check_pgtap_in_sessions(
-    sessions: Iterable[SectionBuilder], statements: Iterable[Sql], skip: frozenset[Place], complain: Complain
-) -> None:
-    """Report pgTAP calls in sessions, whose output is not read."""
-    own: frozenset[str] | None = None
-    for body in sessions:
-        for sql in body.sources:
-            called = pgtap_calls(sql.text)
-            if sql.place in skip or not called:
-                continue
-            own = own_functions(statements) if own is None else own
-            if called - own:
-                complain(
-                    sql.place,
-                    f"the output of pgTAP's {min(called - own)}() in session `{body.name}` is not read: assert in a"
-                    " check section, or here by SELECT chaos.assert(bool, 'description')",
-                )
-
-
-def check_unread_assertions(
-    sections: Iterable[SectionBuilder], statements: Iterable[Sql], skip: frozenset[Place], complain: Complain
-) -> None:
-    """Report assertions of pgTAP in setup, teardown, state and the SQL of mutants, whose output is not read."""
-    sections = list(sections)
-    names: FunctionNames | None = None
-    for body in sections:
-        if body.kind not in ("setup", "teardown", "state", "mutant"):
-            continue
-        for sql in body.sources:
-            # these calls are outside of quotes, those of DO are inside; pgTAP has no function of the toolkit's names
-            lower = sql.text.lower()
-            may = sql.verb == "DO" or "chaos" in lower or any(name in lower for name in TOOLKIT_TAP)
-            may = may or bool(pgtap_calls(sql.text))
-            if sql.place in skip or not may:
-                continue
-            # imported at the first use: most files have no such call
-            from pgchaos.language.assertions import first_call, function_names_in
-
-            names = names or function_names_in(list(statements), _items(sections))
-            name = first_call(sql.text, names)
-            if name is not None:
-                other = "" if body.kind == "state" else ", or here by SELECT chaos.assert(bool, 'description')"
-                complain(
-                    sql.place,
-                    f"the output of pgTAP's {name}() in `{body.kind}` is not read: assert in a check section{other}",
-                )
-
-
-def check_error_stop(bodies: Iterable[SectionBuilder], complain: Complain) -> None:
-    r"""Report `\set ON_ERROR_STOP 0`: in a scenario an error that nobody expects is a failure."""
+def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -> tuple[Problem, ...]:
+    """Report what is wrong with the file as a whole; gives notes on what may surprise."""
+    header, bodies = parser.header, list(parser.sections.bodies())
+    declared = frozenset([*header.matrix, *header.given])
     for body in bodies:
-        for item in body.items:
-            if not isinstance(item, Meta) or item.name != "set":
-                continue
-            words = ["".join(map(str, arg)) for arg in item.args]
-            if words[:1] == ["ON_ERROR_STOP"] and parse_boolean("".join(words[1:])) is False:
-                complain(
-                    item.place,
-                    r"\set ON_ERROR_STOP off counts in plain pgTAP files only; in a scenario, say which error is"
-                    " allowed: `-- chaos:allow CODE` or `-- chaos:expect CODE` in a session, throws_ok() in a check",
-                )
+        check_variables(body, declared, parser.complain)
+    check_error_stop(bodies, parser.complain)
+    statements = [sql for body in bodies for sql in body.sources]
+    unclear = parser.unterminated.unclear(statements)
+    check_pgtap_in_sessions((body for body in bodies if body.kind == "session"), statements, unclear, parser.complain)
+    check_unread_assertions(bodies, statements, unclear, parser.complain)
+    if scenario.sandbox == "schema":
+        extensions = frozenset(scenario.extensions)
+        check_schema_sandbox(bodies, _replaced(parser), header.matrix, extensions, unclear, parser.complain)
+    parser.unterminated.report_unfinished(unclear)
+    if parser.stray is not None and not parser.incomplete:
+        _report_stray(parser, parser.stray)
+        return ()
+    # The checks below report what is missing. Where part of the file could not be read, it may be there.
+    if parser.incomplete:
+        return ()
+    check_faults(scenario, parser.complain)
+    _check_sections(parser, bodies)
+    check_oracle(bodies, header.oracle is not None, parser.complain)
+    _check_sessions(parser, scenario, sessions)
+    check_repeats(scenario, parser.complain)
+    _check_mutants(parser, scenario, sessions)
+    if parser.problems:
+        # what could not be read may use a matrix
+        return ()
+    own, of_mutants = list(parser.sections.own_bodies()), list(parser.sections.mutant_bodies())
+    return check_matrix_used(scenario, own, of_mutants, header.matrix, parser.complain)
 
 
-# names
+def _replace_targets(parser: Parser) -> ReplaceTargets:
+    found = parser.sections
+    statements: dict[str | None, list[str]] = {
+        name: [sql.text for sql in body.sources] for name, (_, body) in found.sessions.items()
+    }
+    statements[None] = [sql.text for body in found.plain["setup"] for sql in body.sources]
+    return ReplaceTargets(statements, (one for mutant in found.mutants for one in mutant.replaces))
 
 
-def check_variables(body: SectionBuilder, declared: frozenset[str], complain: Complain) -> None:
-    """Report our variables where psql does not replace them, or replaces one that was not meant."""
-    ours = declared | SESSION_VARIABLES if body.kind == "session" else declared
-    for sql in body.sources:
-        if not (sql.dollar_variables or sql.slice_variables):
-            continue
-        for name in sorted(sql.dollar_variables & ours):
-            use = f"chaos.{name}()" if name in SESSION_VARIABLES else f"chaos.var('{name}')"
-            complain(sql.place, f"`:{name}` is in a dollar quote, where psql replaces no variables: use {use} there")
-        for name in sorted(sql.slice_variables & ours):
-            complain(
-                sql.place,
-                f"psql takes `:{name}` in a slice for the variable: write [… : {name}] for a column of that name,"
-                f" [… : :{name}] for the variable",
-            )
+def _replaced(parser: Parser) -> Iterator[tuple[Replace, str]]:
+    """Yield each replacement of a mutant with the statement that it changes."""
+    targets = _replace_targets(parser)
+    for mutant in parser.sections.mutants:
+        for one in mutant.replaces:
+            text = targets.statement(one)
+            if text is not None:
+                yield one, text
 
 
-def check_targets(name: str, session: Session, sessions: Mapping[str, Session], complain: Complain) -> None:
-    """Report sessions that a wait or a fault names and that do not exist."""
-    for item in session.items:
-        if isinstance(item, WaitBlocked):
-            word, target, worker = "wait blocked", item.session, item.worker
-            if target == name and worker is None:
-                complain(item.place, f"`wait blocked`: session `{name}` cannot wait for itself to be blocked")
-        elif isinstance(item, Fault) and item.target not in (None, "server", *PROCESSES):
-            word, target, worker = "fault", item.target or "", item.worker
-            if target == name:
-                _check_own_fault(item, session, complain)
-        else:
-            continue
-        other = sessions.get(target)
-        if other is None and isinstance(item, Fault) and item.kind == "kill":
-            known = suggest(target, sessions, *PROCESSES)
-            complain(item.place, f"`fault`: there is no session and no process `{target}`{known}")
-        elif other is None:
-            complain(item.place, f"`{word}`: there is no session `{target}`{suggest(target, sessions)}")
-        elif worker is not None and worker > other.count:
-            has = "one connection" if other.count == 1 else f"{other.count} connections"
-            complain(item.place, f"`{word}`: `{target}[{worker}]` does not exist, session `{target}` has {has}")
+def _report_stray(parser: Parser, stray: Place) -> None:
+    where = f"line {stray.line}" if stray.path == parser.shown else str(stray)
+    if parser.sections.first is None:
+        text = f"the SQL in {where} belongs to no section: begin with `-- chaos:setup`, a session or `-- chaos:check`"
+    else:
+        text = f"there is SQL before the first section, in {where}: `-- chaos:setup` above it is missing"
+    parser.complain(Place(parser.shown, 1), text)
 
 
-def _check_own_fault(fault: Fault, session: Session, complain: Complain) -> None:
-    """Report a fault that waits for its own session, which does nothing meanwhile."""
-    if fault.moment == "during" or not (fault.kind == "cancel" or fault.when_blocked):
+def _check_sections(parser: Parser, bodies: list[SectionBuilder]) -> None:
+    empty = [body for body in bodies if body.kind in ("session", "check", "invariant", "state") and not body.items]
+    for body in empty:
+        name = f"session `{body.name}`" if body.kind == "session" else f"`{body.kind}`"
+        parser.complain(body.place, f"{name} is empty: a statement is missing")
+    if not (empty or parser.asserts or asserts(bodies)):
+        text = "nothing is asserted: a check section, an invariant, an expect, chaos.assert or an oracle is missing"
+        parser.problems.append(Problem(Place(parser.shown, 1), text, whole=True))
+
+
+def _check_sessions(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -> None:
+    for name, session in sessions.items():
+        check_targets(name, session, sessions, parser.complain)
+    free = scenario.schedule.kind != "exact"  # an exact schedule refuses the waits themselves
+    if free:
+        check_signals(sessions.values(), frozenset(), parser.complain)
+        check_barriers(sessions.values(), parser.complain)
+    given = signals_of(sessions.values())
+    for mutant in scenario.mutants:
+        for session in mutant.sessions:
+            check_targets(session.name, session, sessions, parser.complain)
+        if free:
+            check_signals(mutant.sessions, given, parser.complain)
+
+
+def _check_mutants(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -> None:
+    targets = _replace_targets(parser)
+    for built in parser.sections.mutants:
+        check_mutant(built, sessions, targets, parser.complain)
+    if not too_many_interleavings(scenario.schedule, sessions.values()):
+        for mutant in scenario.mutants:
+            changed = {**sessions, **{session.name: session for session in mutant.sessions}} if mutant.sessions else {}
+            text = too_many_interleavings(scenario.schedule, changed.values())
+            if text:
+                parser.complain(mutant.place, f"`mutant`: with it, {text}")
+    if scenario.schedule.kind != "exact":
         return
-    if fault.worker is None or session.count == 1:
-        state = "not blocked" if fault.when_blocked else "in no statement"
-        blocked = " when blocked" if fault.when_blocked else ""
-        complain(
-            fault.place,
-            f"`fault`: session `{session.name}` itself is {state} {fault.moment} the one below: write `fault"
-            f" {fault.kind} during{blocked}`",
-        )
-
-
-def signals_of(sessions: Iterable[Session]) -> frozenset[str]:
-    """The names of the signals that sessions give."""
-    return frozenset(item.name for session in sessions for item in session.items if isinstance(item, Signal))
-
-
-def check_signals(waiting: Iterable[Session], given: frozenset[str], complain: Complain) -> None:
-    """Report signals that are waited for, and that neither these sessions nor others (`given`) give."""
-    waiting = tuple(waiting)
-    own = signals_of(waiting)
-    if not own <= given:
-        given |= own
-    for session in waiting:
-        for item in session.items:
-            if isinstance(item, WaitFor) and item.name not in given:
-                hint = suggest(item.name, given, none=f": `-- chaos:signal {item.name}` is missing in another session")
-                complain(item.place, f"`wait for`: no session gives the signal `{item.name}`{hint}")
-
-
-def check_barriers(sessions: Iterable[Session], complain: Complain) -> None:
-    """Report a barrier that only one connection names: it would wait for nobody."""
-    # every line that names a barrier counts, whatever its `when`
-    first: dict[str, Place] = {}
-    count: dict[str, int] = {}
-    for session in sessions:
-        barriers = [item for item in session.items if isinstance(item, Barrier)]
-        for barrier in barriers:
-            first.setdefault(barrier.name, barrier.place)
-        for name in {barrier.name for barrier in barriers}:
-            count[name] = count.get(name, 0) + session.count
-    lone = {name: None for name in first if count[name] == 1}
-    many = len(first) > MOST_COMPARED
-    for name in lone:
-        near = None if many else nearest(name, first.keys() - {name}, _BARRIER_LIKE)
-        if near is None:
-            complain(
-                first[name],
-                f"barrier `{name}` is named by one connection only, so it waits for nobody: name it in another"
-                " session too, or give this session `x 2`",
-            )
-        # of two that are each named once, the later one is reported
-        elif not (near in lone and first[near] > first[name]):
-            complain(first[name], f"`barrier`: no other connection names `{name}`, did you mean `{near}`?")
-
-
-# faults
-
-
-def check_faults(scenario: Scenario, complain: Complain) -> None:
-    """Report faults that would strike more than the scenario's own server or database."""
-    if scenario.sandbox == "server":
-        return
-    for setting in scenario.server:
-        text = "`server`: only a server of its own takes parameters: `-- chaos:sandbox server` is missing"
-        complain(setting.place, text)
-    sessions = [*scenario.sessions, *(session for mutant in scenario.mutants for session in mutant.sessions)]
-    for fault in (item for session in sessions for item in session.items if isinstance(item, Fault)):
-        kind = f"{fault.kind} {fault.argument}".strip()
-        shared = f"`fault`: `{kind}` strikes every session of the server"
-        if needs_own_server(fault):
-            text = f"`fault`: `{kind}` needs a server of the scenario's own: `-- chaos:sandbox server` is missing"
-            complain(fault.place, text)
-        elif felt_by_server(fault) and scenario.sandbox == "schema":
-            complain(
-                fault.place,
-                f"{shared}, and with `sandbox schema` others work there: write `-- chaos:sandbox server`,"
-                " or `-- chaos:alone` without `sandbox schema`",
-            )
-        elif felt_by_server(fault) and not scenario.alone:
-            complain(
-                fault.place,
-                f"{shared}: write `-- chaos:sandbox server` for a server of its own,"
-                " or `-- chaos:alone` so that nothing else runs on the common one",
-            )
+    steps = steps_by_session(scenario.schedule.steps)
+    for mutant in scenario.mutants:
+        parser.problems.extend(refused_waits(mutant.sessions))
+        for session in mutant.sessions:
+            mismatch = mutant_mismatch(steps.get(session.name, ()), session)
+            if mismatch:
+                parser.complain(session.place, f"`session`: {mismatch}")
