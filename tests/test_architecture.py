@@ -64,8 +64,6 @@ ALLOWED = {
 LONG_MODULES: Mapping[str, tuple[int, str]] = {
     "engine/connection.py": (500, "all that a connection sends and reads, in one state machine"),
     "engine/run.py": (450, "the order of a run from setup to the leak checks"),
-    "language/assertions.py": (550, "two ideas: the calls in a statement, and what an assertion excuses; to be split"),
-    "language/psql_scanner.py": (400, "one state machine, as psql's own scanner; compared with psql itself by tests"),
     "search/serial_oracle.py": (400, "two ideas: the runs, and how they are judged; to be split"),
     "server/database_pool.py": (400, "to be split"),
     "server/server.py": (400, "to be split"),

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.language import meta_arguments, psql_scanner
+from pgchaos.language import meta_arguments, sql_scanner
 from pgchaos.language.assertions import asserting_functions
 from pgchaos.language.meta_arguments import MOST_ESCAPES, MOST_PIECES
 from pgchaos.language.model import Scenario
 from pgchaos.language.mutant_texts import find_texts
 from pgchaos.language.parser import LONGEST_DIRECTIVE
 from pgchaos.language.problems import ScenarioError
-from pgchaos.language.psql_scanner import COPY_CROWDED, MOST_CUTS, MOST_VARIABLES, scan
+from pgchaos.language.psql_scanner import scan
 from pgchaos.language.reader import is_scenario, read
+from pgchaos.language.sql_scanner import COPY_CROWDED, MOST_CUTS, MOST_VARIABLES
 from pgchaos.pytest_plugin.collection_cache import summarize
 from tests.language.scanning import mistakes, statements
 from tests.scaling import MOST, times_longer
@@ -193,7 +194,7 @@ def test_a_directive_is_not_longer_than_can_be_meant(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("many_times", "most", "wrong"),
     [
-        ("SELECT {}1;", (":a", MOST_VARIABLES), f"1: {psql_scanner.CROWDED}"),
+        ("SELECT {}1;", (":a", MOST_VARIABLES), f"1: {sql_scanner.CROWDED}"),
         ("\\set a {}", ("b ", MOST_PIECES), rf"1: \set: {meta_arguments.CROWDED}"),
         ("\\echo {}", ("'b'\"c\":d", MOST_PIECES // 3), rf"1: \echo: {meta_arguments.CROWDED}"),
         ("\\set a '{}'", ("\\n", MOST_ESCAPES), rf"1: \set: {meta_arguments.ESCAPES}"),

@@ -1,25 +1,12 @@
 r"""Cuts a file into statements, meta-commands and comments, as psql does, in one pass.
 
-The rules are those of psqlscan.l and psqlscanslash.l (PostgreSQL 16 to 18, standard_conforming_strings on). Nothing
-here raises: what a scenario must not hold becomes a Mistake, also where psql would continue.
+The commands are read by the rules of psqlscanslash.l and command.c, SQL by those of `SqlScanner`.
 """
 
 from __future__ import annotations
 
-import re
-
 from pgchaos.language.client_copy import WrongCopy, client_copy
-from pgchaos.language.lexemes import (
-    NOT_CLOSED,
-    OPEN_NAME,
-    OPEN_QUOTE,
-    Command,
-    Comment,
-    Lexeme,
-    LineCounter,
-    Mistake,
-    Sql,
-)
+from pgchaos.language.lexemes import NOT_CLOSED, Command, Lexeme, Mistake, Sql
 from pgchaos.language.meta_arguments import Arguments, arguments, line_end, without_semicolons
 from pgchaos.language.meta_commands import (
     ENDING,
@@ -36,33 +23,10 @@ from pgchaos.language.meta_commands import (
     wrong_terminator,
 )
 from pgchaos.language.problems import Place
-from pgchaos.language.psql_patterns import (
-    BETWEEN,
-    DOLLAR,
-    IDENTIFIER_REST,
-    PARAMETER,
-    SLASH_NAME,
-    SPACES,
-    WITHIN,
-    block_comment_end,
-    data_end,
-    has_escape_prefix,
-    in_identifier,
-    quoted_end,
-    variable,
-)
+from pgchaos.language.psql_patterns import SLASH_NAME, data_end
 from pgchaos.language.section_items import Parts, Send
+from pgchaos.language.sql_scanner import COPY_OPEN, SqlScanner, match_end
 from pgchaos.language.sql_tokens import open_parenthesis
-from pgchaos.language.statement_builder import StatementBuilder
-
-COPY_OPEN = r"the data of this COPY … FROM STDIN does not end: a line \. is missing"
-MOST_CUTS = 500
-MOST_VARIABLES = 100_000
-CROWDED = f"more than {MOST_VARIABLES:,} variables of psql in one statement"
-COPY_CROWDED = (
-    f"more than {MOST_CUTS} times in this file something follows COPY … FROM STDIN; on the same line:"
-    " put it on a new line below the data"
-)
 
 
 def scan(text: str, shown: str) -> list[Lexeme]:
@@ -84,144 +48,12 @@ def copy_statement(place: Place, statement: str, data: str) -> Sql:
     return Sql(place, statement, (statement,), "COPY", copy=data)
 
 
-class _Scanner:
-    __slots__ = ("_at", "_cuts", "_found", "_inside", "_lines", "_shown", "_statement", "_text")
-
-    def __init__(self, text: str, shown: str) -> None:
-        self._text = text
-        self._shown = shown
-        self._lines = LineCounter(text)
-        self._at = 0
-        self._cuts = 0
-        self._found: list[Lexeme] = []
-        self._inside: list[Lexeme] = []  # comments and mistakes inside the unfinished statement, which they follow
-        self._statement: StatementBuilder | None = None
-
-    def scan(self) -> list[Lexeme]:
-        more = True
-        while more:
-            more = self._between() if self._statement is None else self._within(self._statement)
-        return self._found
-
-    def _place(self, at: int) -> Place:
-        return Place(self._shown, self._lines.line(at))
-
-    def _mistake(self, at: int, text: str) -> None:
-        (self._found if self._statement is None else self._inside).append(Mistake(self._place(at), text))
-
-    def _comment(self, start: int, end: int) -> None:
-        text = self._text
-        alone = not text[text.rfind("\n", 0, start) + 1 : start].strip(SPACES)
-        inside = self._statement.place if self._statement else None
-        comment = Comment(self._place(start), text[start:end], inside, alone)
-        (self._inside if inside else self._found).append(comment)
-
-    def _between(self) -> bool:
-        found = BETWEEN.match(self._text, self._at)
-        assert found  # each part of the pattern may be empty
-        kind, self._at = found.lastgroup, found.end()
-        if kind is None:
-            self._statement = StatementBuilder(self._place(self._at), self._text, self._at)
-        elif kind == "comment":
-            self._comment(found.start(kind), self._at)
-        elif kind == "block":
-            self._block(found.start(kind))
-        elif kind == "slash":
-            self._command(found.start(kind))
-        return kind != "end"
-
-    def _block(self, start: int) -> None:
-        end = block_comment_end(self._text, start)
-        if end < 0:
-            self._unterminated(start, "unterminated block comment: */ is missing (block comments nest)")
-        else:
-            if self._statement:
-                self._statement.hide(start, end, " ")
-            self._at = end
-
-    def _unterminated(self, start: int, text: str) -> None:
-        self._mistake(start, text)
-        self._at = len(self._text)
-        if self._statement:
-            # finished: the mistake already says that something is missing
-            self._close(self._statement, Send.PLAIN, self._at)
-
-    def _within(self, statement: StatementBuilder) -> bool:
-        text, at = self._text, self._at
-        while True:
-            found = WITHIN.match(text, at)
-            assert found  # its last alternatives match anything that is left
-            kind = found.lastgroup
-            begin, at = at, found.end()
-            # the most frequent kinds are handled in this loop, where a scan spends most of its time
-            if kind == "open":
-                statement.depth += 1
-            elif kind == "close":
-                statement.depth -= statement.depth > 0
-            elif kind == "variable" and statement.variables < MOST_VARIABLES:
-                statement.variable(found.start(kind), at, variable(found[kind]))
-            elif kind == "name":
-                statement.hide(found.start(kind), at, '""')
-            elif kind == "escaped":
-                statement.escape(found.start(kind), at)
-            elif kind not in ("colon", "more"):
-                break
-        self._at = at
-        start = found.start(kind or "end")
-        match kind:
-            case "semicolon":
-                if statement.ends_at(start):
-                    self._finish(statement, Send.PLAIN, start)
-            case "quote":
-                self._quote(statement, begin, start)
-            case "comment":
-                statement.hide(start, at, " ")
-                self._comment(start, at)
-            case "dollar":
-                self._dollar(statement, begin, start)
-            case "block":
-                self._block(start)
-            case "slash":
-                self._command(start)
-            case "variable":
-                self._mistake(start, CROWDED)
-                self._close(statement, Send.PLAIN, start)
-                self._at = len(text)
-            case "open_name":
-                self._unterminated(start, OPEN_NAME)
-            case _:
-                self._close(statement, Send.PLAIN, start, finished=False)
-                return False
-        return True
-
-    def _quote(self, statement: StatementBuilder, begin: int, start: int) -> None:
-        end = quoted_end(self._text, start, has_escape_prefix(self._text, begin, start))
-        if end < 0:
-            self._unterminated(start, OPEN_QUOTE)
-        else:
-            statement.hide(start, end, "''")
-            self._at = end
-
-    def _dollar(self, statement: StatementBuilder, begin: int, start: int) -> None:
-        text = self._text
-        if in_identifier(text, begin, start):
-            self._at = _end(IDENTIFIER_REST.match(text, start), start + 1)
-            return
-        opening = DOLLAR.match(text, start)
-        if opening is None:
-            self._at = _end(PARAMETER.match(text, start), start + 1)
-            return
-        close = text.find(opening[0], opening.end())
-        if close < 0:
-            self._unterminated(start, f"unterminated dollar-quoted string: the closing {opening[0]} is missing")
-            return
-        statement.dollar_quote(opening.end(), close)
-        self._at = close + len(opening[0])
-        statement.hide(start, self._at, "''")
+class _Scanner(SqlScanner):
+    __slots__ = ()
 
     def _command(self, start: int) -> None:
         text = self._text
-        name_end = _end(SLASH_NAME.match(text, start + 1), start + 1)
+        name_end = match_end(SLASH_NAME.match(text, start + 1), start + 1)
         written = text[start + 1 : name_end]
         name = SAME.get(written, written)
         if name == "copy":
@@ -310,67 +142,3 @@ class _Scanner:
             shown = {"gset": Send.GSET, "gexec": Send.GEXEC, "gx": Send.EXPANDED}.get(name, Send.PLAIN)
             send = Send.HIDDEN if args and name in ("g", "gx") else shown
             self._finish(statement, send, start, args[0] if name == "gset" and args else ())
-
-    def _finish(self, statement: StatementBuilder, send: Send, end: int, prefix: Parts = ()) -> None:
-        copies = statement.copies(end)
-        if copies > 1:
-            self._mistake(self._at, r"more than one COPY … FROM STDIN in one \; group is not supported")
-        data = self._copy_data(statement, copies) if copies else None
-        self._close(statement, send, end, prefix, data)
-
-    def _close(
-        self,
-        statement: StatementBuilder,
-        send: Send,
-        end: int,
-        prefix: Parts = (),
-        data: str | None = None,
-        finished: bool = True,
-    ) -> Sql:
-        sql = statement.sql(end, send, prefix, data, finished)
-        self._found.append(sql)
-        self._found += self._inside
-        self._inside.clear()
-        self._statement = None
-        return sql
-
-    def _copy_data(self, statement: StatementBuilder, copies: int) -> str | None:
-        """Remove the data of COPYs from below the line of their terminator; gives that of a single one."""
-        text = self._text
-        begin = after = min(line_end(text, self._at) + 1, len(text))
-        end = begin
-        for _ in range(copies):
-            end, below = data_end(text, after)
-            if end < 0 and copies > 1:
-                break
-            if end < 0:
-                self._inside.insert(0, Mistake(statement.place, COPY_OPEN))
-                end = below = len(text)
-            after = below
-        self._leave_out(begin, after)
-        return text[begin:end] if copies == 1 else None
-
-    def _leave_out(self, begin: int, after: int) -> None:
-        text = self._text
-        rest = text[self._at : begin].strip(SPACES)
-        if not rest:
-            # nothing else is on the line of the terminator, as in nearly all files
-            self._at = after
-            return
-        if rest.startswith("--") and "\r" not in rest:
-            start = text.index("--", self._at)
-            self._inside.append(Comment(self._place(start), text[start : line_end(text, start)], None, False))
-            self._at = after
-            return
-        # the rest of the line continues below the data, as in psql, so the data is removed; this copies the text
-        self._cuts += 1
-        if self._cuts > MOST_CUTS:
-            self._inside.append(Mistake(self._place(self._at), COPY_CROWDED))
-            self._at = len(text)
-            return
-        self._text = text[:begin] + text[after:]
-        self._lines.remove(self._text, begin, text.count("\n", begin, after))
-
-
-def _end(found: re.Match[str] | None, otherwise: int) -> int:
-    return found.end() if found else otherwise
