@@ -119,11 +119,11 @@ def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]],
         return Clock(stands)
 
     async def watching(self: LockMonitor, seconds: float) -> bool:
-        monkeypatch.setattr(lock_monitor, "time", clock(self._stage))
+        monkeypatch.setattr(lock_monitor, "time", clock(self._coordinator))
         return await watch(self, seconds)
 
     async def conducting(self: StepScheduler, seconds: float) -> bool:
-        one = clock(self._stage)
+        one = clock(self._coordinator)
         monkeypatch.setattr(step_scheduler, "time", one)
         monkeypatch.setattr(stepped_coordinator, "time", one)
         return await conduct(self, seconds)

@@ -25,7 +25,7 @@ def hold_back(monkeypatch: pytest.MonkeyPatch, what: str, session: str, state: C
 
     async def hold(runner: SessionRunner, when: str) -> None:
         until = time.monotonic() + 60
-        while runner.actor.session == session and what == when and not state(runner._cast.stage):
+        while runner.actor.session == session and what == when and not state(runner._context.coordinator):
             assert time.monotonic() < until, f"the state did not come that {session} waits for"
             await sleep(0.005)
 
@@ -198,7 +198,7 @@ def test_a_wait_that_can_never_open_fails_at_once(play: Play, waits: str, other:
 def test_a_wait_that_can_never_open_tells_how_the_others_stood(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     doing = {Actor("busy", 1): "runs", Actor("pauses", 1): "is in a delay"}
     hold_back(
-        monkeypatch, "end", "gone", lambda stage: all(stage.doings.does(who) == what for who, what in doing.items())
+        monkeypatch, "end", "gone", lambda stage: all(stage.states.does(who) == what for who, what in doing.items())
     )
     result = play(
         """

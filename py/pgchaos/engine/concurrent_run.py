@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 _TO_END = 15.0
 """Seconds that stopped sessions have to end; a cancel has 5 of them."""
-_TELLS = re.compile(r"\b(?:var|iteration|barrier|random|seed|jitter|maybe_fail|inject_error)\b", re.IGNORECASE)
-_KEEPS = re.compile(r"\backnowledged\b", re.IGNORECASE)
-_LISTENS = re.compile(r"\blisten\b", re.IGNORECASE)
+_NEED_VARS = re.compile(r"\b(?:var|iteration|barrier|random|seed|jitter|maybe_fail|inject_error)\b", re.IGNORECASE)
+_NEED_ACKNOWLEDGED = re.compile(r"\backnowledged\b", re.IGNORECASE)
+_USE_LISTEN = re.compile(r"\blisten\b", re.IGNORECASE)
 _TIMEOUTS = re.compile(r"(?<!deadlock_)timeout", re.IGNORECASE)
 _DEADLOCK_TIMEOUT = re.compile("deadlock_timeout", re.IGNORECASE)
 
@@ -57,15 +57,15 @@ class ConcurrentRun:
         scenario: whose sessions.
         variables: of the matrix and of `given`.
         values: these, and where faults strike that a search has chosen for.
-        door: to the scenario's database.
+        factory: to the scenario's database.
         seed: of everything random.
-        voices: takes notices and output.
+        notices: takes notices and output.
         pids: every backend that this opens is put in.
         result: takes everything else.
-        calm: a stop for what goes on when the sessions are stopped.
-        link: gives a connection of the run's own to watch by; a new one where the last is lost.
+        cleanup_stop: a stop for what goes on when the sessions are stopped.
+        connect: gives the connection by which the run looks at the server; a new one where the last is lost.
         order: of the steps; None where the sessions are free.
-        ledger: takes what each transaction was told, where an oracle asks for it.
+        transaction_log: takes what each transaction was told, where an oracle asks for it.
     """
 
     def __init__(
@@ -73,49 +73,49 @@ class ConcurrentRun:
         scenario: Scenario,
         variables: Mapping[str, str],
         values: Mapping[str, str],
-        door: ConnectionFactory,
+        factory: ConnectionFactory,
         seed: int,
-        voices: NoticeCollector,
+        notices: NoticeCollector,
         pids: set[int],
         result: RunResult,
-        calm: Stop,
-        link: Callable[[], Awaitable[Connection]],
+        cleanup_stop: Stop,
+        connect: Callable[[], Awaitable[Connection]],
         order: Scheduler | None = None,
-        ledger: TransactionLog | None = None,
+        transaction_log: TransactionLog | None = None,
     ) -> None:
-        self._scenario, self._variables, self._door, self._result = scenario, variables, door, result
-        self._watch_by = link
+        self._scenario, self._variables, self._factory, self._result = scenario, variables, factory, result
+        self._connect = connect
         self._stop = Stop()
-        calm.call(self._stop.set)
+        cleanup_stop.call(self._stop.set)
         self._order = order
         rules = WaitRules(scenario.sessions, variables)
         self._steps = (
             SteppedCoordinator(rules, self._stop, result, actors(scenario.sessions)) if order is not None else None
         )
-        self._stage = self._steps or Coordinator(rules, self._stop, result)
-        tells, listens = mentions(scenario, _TELLS), mentions(scenario, _LISTENS)
-        hurries = order is not None and not mentions(scenario, _DEADLOCK_TIMEOUT)
-        self._faulting = FaultInjector(scenario, values, door, self._stage, self._stop, calm, pids)
-        self._cast = RunContext(
-            door=door,
+        self._coordinator = self._steps or Coordinator(rules, self._stop, result)
+        needs_vars, uses_listen = mentions(scenario, _NEED_VARS), mentions(scenario, _USE_LISTEN)
+        sets_deadlock_timeout = order is not None and not mentions(scenario, _DEADLOCK_TIMEOUT)
+        self._injector = FaultInjector(scenario, values, factory, self._coordinator, self._stop, cleanup_stop, pids)
+        self._context = RunContext(
+            factory=factory,
             variables=variables,
             seed=seed,
-            tells=tells,
-            keeps=mentions(scenario, _KEEPS),
-            listens=listens,
-            loses=any(isinstance(item, Fault) for session in scenario.sessions for item in session.items),
+            needs_vars=needs_vars,
+            needs_ack=mentions(scenario, _NEED_ACKNOWLEDGED),
+            uses_listen=uses_listen,
+            may_lose_connection=any(isinstance(item, Fault) for session in scenario.sessions for item in session.items),
             pids=pids,
-            stage=self._stage,
+            coordinator=self._coordinator,
             stop=self._stop,
-            voices=voices,
+            notices=notices,
             result=result,
-            faulting=self._faulting,
+            injector=self._injector,
             steps=self._steps,
-            hurries=hurries,
-            ledger=ledger,
+            sets_deadlock_timeout=sets_deadlock_timeout,
+            transaction_log=transaction_log,
         )
-        self._players = [
-            SessionRunner(self._cast, session, worker)
+        self._runners = [
+            SessionRunner(self._context, session, worker)
             for session in scenario.sessions
             for worker in range(1, session.count + 1)
         ]
@@ -132,76 +132,80 @@ class ConcurrentRun:
         Loop(self._stop.set).run(self._play(seconds))
 
     async def _play(self, seconds: float) -> None:
-        observer = None
-        watcher = LockMonitor(self._watch_by, self._stage)
+        invariant_monitor = None
+        lock_monitor = LockMonitor(self._connect, self._coordinator)
         try:
-            await watcher.begin()
+            await lock_monitor.begin()
         except ConnectionLost as refused:
             self._give_up(error_failure(refused.error, None, "watcher"))
             return
         try:
-            observer = await self._observe()
+            invariant_monitor = await self._observe()
             if not self.stopped:
-                await self._run(watcher, observer, seconds)
-            if observer is not None and not self.stopped:
-                await observer.finish()
+                await self._run(lock_monitor, invariant_monitor, seconds)
+            if invariant_monitor is not None and not self.stopped:
+                await invariant_monitor.finish()
         except ConnectionLost as refused:
             self._give_up(error_failure(refused.error, None, "invariant"))
         finally:
-            await self._bring_to_end(observer)
+            await self._bring_to_end(invariant_monitor)
 
     def _give_up(self, failure: Failure) -> None:
-        self._cast.fail(failure)
+        self._context.fail(failure)
         self._stop.set()
 
     async def _observe(self) -> InvariantMonitor | None:
         invariants = self._scenario.invariants
         if not invariants:
             return None
-        observer = InvariantMonitor(
-            self._link,
+        invariant_monitor = InvariantMonitor(
+            self._connection,
             invariants,
             self._variables,
             self._result,
-            self._cast.fail,
+            self._context.fail,
             self._stop.set,
         )
         try:
-            await observer.start(at_intervals=self._steps is None)
+            await invariant_monitor.start(at_intervals=self._steps is None)
         except BaseException:  # Ctrl-C too: its connection is not left open
-            await observer.close()
+            await invariant_monitor.close()
             raise
-        return observer
+        return invariant_monitor
 
-    async def _link(self) -> Connection:
-        link = await self._door.open("invariant", self._stop, SETTINGS)
-        self._cast.pids.add(link.pid)
-        return link
+    async def _connection(self) -> Connection:
+        connection = await self._factory.open("invariant", self._stop, SETTINGS)
+        self._context.pids.add(connection.pid)
+        return connection
 
-    async def _run(self, watcher: LockMonitor, observer: InvariantMonitor | None, seconds: float) -> None:
-        self._stage.expect(len(self._players))
-        watcher.until = self._faulting.hand.until = time.monotonic() + seconds
-        if observer is not None:
-            observer.until = watcher.until
+    async def _run(self, lock_monitor: LockMonitor, invariant_monitor: InvariantMonitor | None, seconds: float) -> None:
+        self._coordinator.expect(len(self._runners))
+        lock_monitor.until = self._injector.fault_connection.until = time.monotonic() + seconds
+        if invariant_monitor is not None:
+            invariant_monitor.until = lock_monitor.until
         quiet = not mentions(self._scenario, _TIMEOUTS)
-        if quiet or self._cast.hurries:
-            patient, may_hurry = await watcher.settings()
-            self._stage.patient = quiet and patient
-            self._cast.hurries = self._cast.hurries and may_hurry
-        self._tasks += [begin(player.play()) for player in self._players]
-        ended = await (watcher.watch(seconds) if self._steps is None else self._conduct(watcher, observer, seconds))
+        if quiet or self._context.sets_deadlock_timeout:
+            no_lock_timeouts, may_set = await lock_monitor.settings()
+            self._coordinator.no_lock_timeouts = quiet and no_lock_timeouts
+            self._context.sets_deadlock_timeout = self._context.sets_deadlock_timeout and may_set
+        self._tasks += [begin(runner.play()) for runner in self._runners]
+        ended = await (
+            lock_monitor.watch(seconds)
+            if self._steps is None
+            else self._conduct(lock_monitor, invariant_monitor, seconds)
+        )
         if not ended:
-            await self._time_out(watcher, seconds)
+            await self._time_out(lock_monitor, seconds)
         await self._join()
-        self._result.struck |= self._faulting.tally.roamed()
-        self._result.passed_by |= self._faulting.tally.roamed_in_vain()
+        self._result.struck |= self._injector.tally.roamed()
+        self._result.passed_by |= self._injector.tally.roamed_in_vain()
         if not self.stopped:
-            self._result.failures += self._faulting.tally.undelivered()
+            self._result.failures += self._injector.tally.undelivered()
         await self._restore()
 
     async def _restore(self) -> None:
         try:
-            await self._faulting.outage.restore()
+            await self._injector.outage.restore()
         except ServerError as error:
             self._tell_once(Failure("error", (), str(error)))
         except NotDelivered as error:
@@ -212,80 +216,82 @@ class ConcurrentRun:
         if failure not in self._result.failures:
             self._give_up(failure)
 
-    async def _conduct(self, watcher: LockMonitor, observer: InvariantMonitor | None, seconds: float) -> bool:
+    async def _conduct(
+        self, lock_monitor: LockMonitor, invariant_monitor: InvariantMonitor | None, seconds: float
+    ) -> bool:
         assert self._steps is not None, "of a run with an order"
         assert self._order is not None, "as above"
-        after_step = observer.look if observer is not None else _nothing
+        after_step = invariant_monitor.look if invariant_monitor is not None else _nothing
         place = self._scenario.schedule.place
-        return await StepScheduler(self._steps, self._order, watcher.look, after_step, self._result, place).conduct(
-            seconds
-        )
+        return await StepScheduler(
+            self._steps, self._order, lock_monitor.look, after_step, self._result, place
+        ).conduct(seconds)
 
-    async def _time_out(self, watcher: LockMonitor, seconds: float) -> None:
+    async def _time_out(self, lock_monitor: LockMonitor, seconds: float) -> None:
         # where the server cannot be asked any more the sessions are stopped first of all
-        if watcher.stands:
-            await watcher.look()
+        if lock_monitor.stands:
+            await lock_monitor.look()
         strange: dict[str, int] = {}
 
         def noted(pid: int) -> str:
             strange[text := pid_text(pid)] = pid
             return text
 
-        standings = self._stage.standings(noted)
-        if watcher.stands:
+        standings = self._coordinator.standings(noted)
+        if lock_monitor.stands:
             # what they wait for is asked only now: meanwhile they may stand otherwise
-            names = {text: await watcher.describe(pid) for text, pid in strange.items()}
+            names = {text: await lock_monitor.describe(pid) for text, pid in strange.items()}
             standings = [replace(s, waits_for=tuple(names.get(text, text) for text in s.waits_for)) for s in standings]
-            standings += await watcher.waiting_strangers()
+            standings += await lock_monitor.waiting_strangers()
         self._result.standings = standings
         text = f"the sessions did not end within {seconds:g}s"
         self._give_up(Failure("timeout", (), text, self._scenario.sessions[0].place))
 
     async def _join(self) -> None:
-        """Wait until all players have ended; break the connections of those who do not."""
+        """Wait until all sessions have ended; break the connections of those who do not."""
         if not await self._ended(_TO_END):
-            for player in self._players:
-                player.speaker.abort()
+            for runner in self._runners:
+                runner.connection.abort()
             await self._ended(_TO_END)
 
     async def _ended(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
         return all([await task.ends(max(0.0, end - time.monotonic())) for task in self._tasks])
 
-    async def _bring_to_end(self, observer: InvariantMonitor | None) -> None:
+    async def _bring_to_end(self, invariant_monitor: InvariantMonitor | None) -> None:
         if any(not task.done for task in self._tasks):
             # an exception came between, Ctrl-C say
             self._stop.set()
             await self._join()
         await self._restore()
-        if observer is not None:
-            await observer.close()
+        if invariant_monitor is not None:
+            await invariant_monitor.close()
 
     # after the sessions
 
     def take_notifications(self) -> None:
         """Take the notifications that the sessions have not seen yet."""
-        for player in self._players:
-            alone(player.speaker.take_last_notifications())
+        for runner in self._runners:
+            alone(runner.connection.take_last_notifications())
 
     def pids(self) -> dict[int, str]:
         """Tell the connections that still stand, by their backends."""
-        return {pid: str(p.actor) for p in self._players if (pid := p.speaker.pid) is not None}
+        return {pid: str(p.actor) for p in self._runners if (pid := p.connection.pid) is not None}
 
     def open_transactions(self) -> list[Leak]:
         """Find the transactions that sessions left open, and end them."""
         found = []
-        for player in self._players:
-            if player.speaker.in_block:
-                place = player.speaker.place()
-                found.append(Leak("open transaction", f"{player.actor}, its last statement at {place}"))
-                alone(player.speaker.end_block())
+        for runner in self._runners:
+            if runner.connection.in_block:
+                place = runner.connection.place()
+                found.append(Leak("open transaction", f"{runner.actor}, its last statement at {place}"))
+                alone(runner.connection.end_block())
         return found
 
     def close(self) -> None:
         """End the connections."""
         self._stop.set()
-        for player in self._players:
-            alone(player.speaker.close())
-        alone(self._faulting.close())
+        for runner in self._runners:
+            alone(runner.connection.close())
+        alone(self._injector.close())
         self._stop.close()

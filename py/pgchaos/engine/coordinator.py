@@ -42,13 +42,13 @@ class Coordinator:
         self._rules = rules
         self._result = result
         self._news = News()
-        self.doings = SessionStates()
-        self._looks = BlockedSessions(self.doings.actors)
+        self.states = SessionStates()
+        self._looks = BlockedSessions(self.states.actors)
         self._running = self._unready = 0
         self._asked = (0.0, 0.0)
         self._strikes = 0
         self._held_up: set[Actor] = set()
-        self.patient = False
+        self.no_lock_timeouts = False
         """Nothing here ends a lock wait but the lock: no time-out of the server's."""
         self.stop = stop
 
@@ -56,18 +56,18 @@ class Coordinator:
 
     def begin(self, actor: Actor, record: Record) -> None:
         """Note that a connection sends a statement."""
-        self.doings.begin(actor, record)
+        self.states.begin(actor, record)
 
     def finish(self, actor: Actor, now: float) -> None:
         """Note that its answer came at a time."""
-        self.doings.finish(actor, now)
+        self.states.finish(actor, now)
 
     def arrive(self, actor: Actor, barrier: str, iteration: int) -> None:
         """Note that a connection passed a barrier by."""
         self._rules.arrive(actor, barrier, iteration)
         self._news.tell()
 
-    def give(self, signal: str) -> None:
+    def signal(self, signal: str) -> None:
         """Give a signal."""
         self._rules.send_signal(signal)
         self._news.tell()
@@ -94,16 +94,16 @@ class Coordinator:
 
     def stands_still(self, blockers: Mapping[int, tuple[int, ...]], asked: float) -> bool:
         """Say whether nobody goes on before a fault has struck that waits for somebody."""
-        actors = self.doings.actors
+        actors = self.states.actors
         blocked = {actors[pid]: [actors.get(one) for one in by] for pid, by in blockers.items()}
-        if blocked and not self.patient:
+        if blocked and not self.no_lock_timeouts:
             return False
         # who came to stand since then may have let go of a lock before that
-        return self.doings.last_change(blocked) < asked and self._rules.is_standstill(self._waiting(), blocked)
+        return self.states.last_change(blocked) < asked and self._rules.is_standstill(self._waiting(), blocked)
 
     def note_blockers(self, pid: int, blockers: tuple[int, ...]) -> None:
         """Note whom a connection was seen waiting for, where somebody else has looked."""
-        self.doings.note_blockers(pid, blockers)
+        self.states.note_blockers(pid, blockers)
 
     def _waiting(self) -> set[Actor]:
         """List those who wait for others, and do not stand at a wait."""
@@ -113,11 +113,11 @@ class Coordinator:
         """Take note that a fault has struck: what was seen before it says nothing any more."""
         self._asked = (clock.now(), clock.now())
 
-    def expect(self, players: int) -> None:
+    def expect(self, runners: int) -> None:
         """Say how many connections will play."""
-        self._running = self._unready = players
+        self._running = self._unready = runners
 
-    async def ready(self) -> None:
+    async def await_all_connected(self) -> None:
         """Note that a connection stands, and wait until all do.
 
         Raises:
@@ -159,7 +159,7 @@ class Coordinator:
         self._rules.end(actor)
         if not self.stop.is_set():
             how = "ended, its transaction still open" if in_block else "ended"
-            self.doings.idle(actor, None, how)
+            self.states.idle(actor, None, how)
         self._running -= 1
         self._news.tell()
 
@@ -176,7 +176,7 @@ class Coordinator:
             SessionFailed: the wait can never open.
         """
         self._rules.begin_wait(actor, wait, iteration)
-        self.doings.wait(actor, wait.place, waits_text(wait))
+        self.states.wait(actor, wait.place, waits_text(wait))
         self._news.tell()
         while not (decision := self._rules.decide(actor)).open:
             if self.stop.is_set():
@@ -185,7 +185,7 @@ class Coordinator:
                 raise SessionFailed(_cannot_open(actor, wait, decision.never))
             await self._news.wait(stop=self.stop)
         self._rules.end_wait(actor)
-        self.doings[actor].doing = BETWEEN
+        self.states[actor].doing = BETWEEN
         if isinstance(wait, Barrier):
             self._news.tell()
 
@@ -193,7 +193,7 @@ class Coordinator:
 
     def busy(self, longer_than: float) -> dict[int, int]:
         """Tell which backends are in a statement."""
-        return self.doings.busy(longer_than)
+        return self.states.busy(longer_than)
 
     def needs_looks(self) -> bool:
         """Say whether somebody waits for others to be blocked."""
@@ -216,7 +216,7 @@ class Coordinator:
 
     def see(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]], asked: float) -> None:
         """Take a look at the server."""
-        look = self.doings.take(tickets, blockers)
+        look = self.states.take(tickets, blockers)
         if self._rules.update_blocked(*self._looks.add(look)):
             self._news.tell()
         self._asked = (self._asked[1], asked)
@@ -225,17 +225,17 @@ class Coordinator:
     def _find_stuck(self) -> None:
         """Stop the run where nobody can go on any more, instead of waiting for its time to be over."""
         confirmed = self._looks.confirmed
-        if not confirmed or not self.patient or self._strikes or self.stop.is_set():
+        if not confirmed or not self.no_lock_timeouts or self._strikes or self.stop.is_set():
             return
         # a look from before somebody came to stand may show a lock that he has since let go
-        if self.doings.last_change(confirmed) >= self._asked[0]:
+        if self.states.last_change(confirmed) >= self._asked[0]:
             return
         found = self._rules.find_deadlock(
-            {a: [self.doings.actors.get(pid) for pid in by] for a, by in confirmed.items()}
+            {a: [self.states.actors.get(pid) for pid in by] for a, by in confirmed.items()}
         )
         if found is not None:
             actor, why = found
-            self.fail(stuck_failure(actor, self.doings[actor], why))
+            self.fail(stuck_failure(actor, self.states[actor], why))
 
     # what the run asks
 
@@ -248,7 +248,7 @@ class Coordinator:
         return self._stand(describe)
 
     def _stand(self, describe: Callable[[int], str]) -> list[Standing]:
-        return self.doings.standings(lambda actor: self._rules.decide(actor).missing, describe)
+        return self.states.standings(lambda actor: self._rules.decide(actor).missing, describe)
 
 
 def stuck_failure(actor: Actor, now: SessionState, why: str) -> Failure:

@@ -84,7 +84,7 @@ class InvariantMonitor:
         broke: Callable[[], None],
     ) -> None:
         self._connect, self._variables, self._result = connect, variables, result
-        self._link: Connection | None = None
+        self._connection: Connection | None = None
         self._fail, self._broke = fail, broke
         self._watched = [
             _Watched(invariant, item)
@@ -110,7 +110,7 @@ class InvariantMonitor:
         Raises:
             ConnectionLost: the server refused the connection.
         """
-        self._link = await self._connect()
+        self._connection = await self._connect()
         await self._look_at([w for w in self._watched if not w.invariant.at_end])
         self._before = False
         if at_intervals and any(not w.invariant.at_end for w in self._watched):
@@ -146,9 +146,9 @@ class InvariantMonitor:
         await self._disconnect()
 
     async def _disconnect(self) -> None:
-        if self._link is not None:
-            link, self._link = self._link, None
-            await link.end()
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.end()
 
     async def _stand_down(self) -> None:
         self._ends = True
@@ -206,14 +206,14 @@ class InvariantMonitor:
     async def _ask_once(self, query: str) -> Answer | None:
         """Ask on a connection that stands, as far as is known; None where none is to be had."""
         try:
-            if self._link is None or not self._link.alive:
+            if self._connection is None or not self._connection.alive:
                 await self._disconnect()
-                self._link = await self._connect()
+                self._connection = await self._connect()
         except ConnectionLost:
             return None
         now = time.monotonic()
         until = math.inf if self._finishes else max(now + _LEAST, self.until)
-        return await self._link.execute(query, deadline=min(self._link.within(_PATIENCE), until))
+        return await self._connection.execute(query, deadline=min(self._connection.within(_PATIENCE), until))
 
     def _stop(self, failure: Failure) -> None:
         self._wrong = True

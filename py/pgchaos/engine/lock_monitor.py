@@ -34,16 +34,16 @@ _MAY_SET = 150000
 
 
 class LockMonitor:
-    """Watches a stage.
+    """Watches a coordinator.
 
     Args:
         connect: gives a connection that nobody else uses meanwhile; a new one where the last is lost.
-        stage: whose sessions are watched.
+        coordinator: whose sessions are watched.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], stage: Coordinator) -> None:
-        self._connect, self._stage = connect, stage
-        self._link: Connection | None = None
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], coordinator: Coordinator) -> None:
+        self._connect, self._coordinator = connect, coordinator
+        self._connection: Connection | None = None
         self.until = math.inf
         """When the time of the sessions is over, on `time.monotonic()`: no look lasts much longer."""
 
@@ -53,48 +53,48 @@ class LockMonitor:
         Raises:
             LinkError: the server refused the connection.
         """
-        self._link = await self._connect()
+        self._connection = await self._connect()
 
     async def _ask(self, query: str, patience: float = _PATIENCE) -> Answer:
-        if self._link is None or not self._link.alive:
+        if self._connection is None or not self._connection.alive:
             try:
-                self._link = await self._connect()
+                self._connection = await self._connect()
             except ConnectionLost as refused:
-                self._link = None
+                self._connection = None
                 return Answer(pq.TransactionStatus.UNKNOWN, error=refused.error)
         now = time.monotonic()
-        answer = await self._link.execute(query, deadline=min(now + patience, max(now + _LEAST, self.until)))
+        answer = await self._connection.execute(query, deadline=min(now + patience, max(now + _LEAST, self.until)))
         if answer.interrupted:
             # a cancel that comes late must not meet what is asked next
-            self._link.abort()
-            self._link = None
+            self._connection.abort()
+            self._connection = None
         return answer
 
     async def watch(self, seconds: float) -> bool:
         """Watch until all sessions have ended or the run is stopped."""
-        stage, until = self._stage, time.monotonic() + seconds
-        while not stage.is_over():
+        coordinator, until = self._coordinator, time.monotonic() + seconds
+        while not coordinator.is_over():
             left = until - time.monotonic()
             if left <= 0:
                 return False
-            asked = stage.needs_looks()
+            asked = coordinator.needs_looks()
             await self.look(0.0 if asked else _LONG, min(_PATIENCE, left + _LOOSE))
-            if asked or self._link is None:
-                await stage.pause(_TIGHT if self._link is not None else _LOOSE)
+            if asked or self._connection is None:
+                await coordinator.pause(_TIGHT if self._connection is not None else _LOOSE)
             else:
-                await stage.rest(min(_LOOSE, left))
+                await coordinator.rest(min(_LOOSE, left))
         return True
 
     async def look(self, longer_than: float = 0.0, patience: float = _PATIENCE) -> None:
-        """Look once, and tell the stage.
+        """Look once, and tell the coordinator.
 
         Args:
             longer_than: leave out statements that have not run so many seconds.
             patience: seconds that the server has to answer.
         """
-        asked, tickets = clock.now(), self._stage.busy(longer_than)
+        asked, tickets = clock.now(), self._coordinator.busy(longer_than)
         if not tickets:
-            self._stage.see({}, {}, asked)
+            self._coordinator.see({}, {}, asked)
             return
         pids = ",".join(map(str, tickets))
         answer = await self._ask(
@@ -110,23 +110,23 @@ class LockMonitor:
         rows = [row for result in answer.results for row in result.rows()]
         waits = {int(pid): tuple(map(int, by.split(","))) for pid, _, by in rows if pid and by}
         await self._look_at_strangers(tickets, waits, {int(pid): event for pid, event, _ in rows if pid})
-        self._stage.see(tickets, {pid: by for pid, by in waits.items() if pid in tickets}, asked)
+        self._coordinator.see(tickets, {pid: by for pid, by in waits.items() if pid in tickets}, asked)
 
     async def _look_at_strangers(
         self, tickets: Mapping[int, int], waits: Mapping[int, tuple[int, ...]], events: Mapping[int, str | None]
     ) -> None:
         """Name the backends that are no sessions, where one of them waits or is waited for."""
-        doings = self._stage.doings
-        callers = doings.callers(tickets, events)
-        waiting = [pid for pid in waits if pid not in doings.actors] if callers else []
+        states = self._coordinator.states
+        callers = states.callers(tickets, events)
+        waiting = [pid for pid in waits if pid not in states.actors] if callers else []
         unknown = {*waiting, *(by for pid, others in waits.items() if pid in tickets for by in others)}
-        unknown -= {PREPARED, *doings.actors, *doings.strangers}
+        unknown -= {PREPARED, *states.actors, *states.strangers}
         if unknown:
             answer = await self._ask(other_backends.query(unknown))
             rows = [row for result in answer.results for row in result.rows()]
-            doings.strangers |= other_backends.names(rows, doings.actors)
+            states.strangers |= other_backends.names(rows, states.actors)
         for pid in waiting:
-            told = f"{doings.name(pid)}, which waits for {', '.join(map(doings.name, waits[pid]))}"
+            told = f"{states.name(pid)}, which waits for {', '.join(map(states.name, waits[pid]))}"
             for record in callers:
                 if told not in record.blocked_by:
                     record.blocked_by += (told,)
@@ -137,10 +137,10 @@ class LockMonitor:
         Returns:
             Whether sessions wait for locks without limit, and whether our role may set deadlock_timeout.
         """
-        if self._link is None:
+        if self._connection is None:
             return False, False
         may = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
-        if self._link.version >= _MAY_SET:
+        if self._connection.version >= _MAY_SET:
             may = "SELECT pg_catalog.has_parameter_privilege('deadlock_timeout', 'SET')"
         # this session has none of its own; the view of all settings would take ten times as long
         answer = await self._ask(
@@ -154,7 +154,7 @@ class LockMonitor:
     @property
     def stands(self) -> bool:
         """Whether the server can be asked, as far as is known: no look is waited for that takes a new connection."""
-        return self._link is not None and self._link.stands()
+        return self._connection is not None and self._connection.stands()
 
     async def describe(self, pid: int) -> str:
         """Tell what a backend is that is none of ours."""
@@ -162,7 +162,7 @@ class LockMonitor:
             return other_backends.pid_text(pid)
         answer = await self._ask(other_backends.query((pid,)))
         rows = [row for result in answer.results for row in result.rows()]
-        return other_backends.names(rows, self._stage.doings.actors).get(pid, other_backends.pid_text(pid))
+        return other_backends.names(rows, self._coordinator.states.actors).get(pid, other_backends.pid_text(pid))
 
     async def waiting_strangers(self) -> list[Standing]:
         """Tell of the backends of this database that are no sessions, and wait for a lock of one."""
@@ -170,11 +170,11 @@ class LockMonitor:
             "SELECT pid, array_to_string(pg_catalog.pg_blocking_pids(pid), ',') FROM pg_catalog.pg_stat_activity"
             " WHERE wait_event_type = 'Lock' AND datname = pg_catalog.current_database()"
         )
-        doings = self._stage.doings
+        states = self._coordinator.states
         rows = [row for result in answer.results for row in result.rows()]
         waits = {int(pid): tuple(map(int, by.split(","))) for pid, by in rows if pid and by}
         return [
-            Standing(await self.describe(pid), None, "is blocked", None, tuple(map(doings.name, by)))
+            Standing(await self.describe(pid), None, "is blocked", None, tuple(map(states.name, by)))
             for pid, by in waits.items()
-            if pid not in doings.actors and not doings.actors.keys().isdisjoint(by)
+            if pid not in states.actors and not states.actors.keys().isdisjoint(by)
         ]

@@ -285,15 +285,15 @@ class Run:
             scenario=self._scenario,
             variables=self._variables,
             values=self._values,
-            door=self._door,
+            factory=self._door,
             seed=self._settings.seed,
-            voices=self._voices,
+            notices=self._voices,
             pids=self._pids,
             result=self._result,
-            calm=self._calm,
-            link=self._looks.connected,
+            cleanup_stop=self._calm,
+            connect=self._looks.connected,
             order=self._order,
-            ledger=self._ledger,
+            transaction_log=self._ledger,
         )
         check = self._check()
         try:

@@ -1,4 +1,4 @@
-"""What all players of one run share."""
+"""What all sessions of one run share."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RunContext:
-    """Shared by the players of one run.
+    """Shared by the sessions of one run.
 
     Args:
-        door: to the scenario's database.
+        factory: to the scenario's database.
         variables: of the matrix.
         seed: of everything random.
-        tells: the scenario asks for chaos.var or chaos.iteration: the server is told them (a round trip each time).
-        keeps: it asks for chaos.acknowledged: the variables of each transaction are kept.
-        listens: it has a LISTEN somewhere.
-        loses: a fault may take a connection away between two statements: each is looked at before it is used.
+        needs_vars: the scenario uses chaos.var or chaos.iteration, which are sent to the server.
+        needs_ack: it uses chaos.acknowledged: the variables of each transaction are kept.
+        uses_listen: it has a LISTEN somewhere.
+        may_lose_connection: a fault may break a connection between two statements: it is checked before each.
         pids: every backend that the engine ever had here is put in.
-        stage, stop, voices, result, faulting: see there.
-        steps: the stage too, where sessions go step by step; else None.
-        ledger: takes what each transaction was told, where an oracle asks for it.
-        hurries: deadlock_timeout may be set, and the scenario leaves it to the engine.
+        coordinator, stop, notices, result, injector: see there.
+        steps: the coordinator too, where sessions run step by step; else None.
+        transaction_log: takes what each transaction was told, where an oracle asks for it.
+        sets_deadlock_timeout: the engine sets deadlock_timeout: it may, and the scenario does not.
     """
 
-    door: ConnectionFactory
+    factory: ConnectionFactory
     variables: Mapping[str, str]
     seed: int
-    tells: bool
-    keeps: bool
-    listens: bool
-    loses: bool
+    needs_vars: bool
+    needs_ack: bool
+    uses_listen: bool
+    may_lose_connection: bool
     pids: set[int]
-    stage: Coordinator
+    coordinator: Coordinator
     stop: Stop
-    voices: NoticeCollector
+    notices: NoticeCollector
     result: RunResult
-    faulting: FaultInjector
+    injector: FaultInjector
     steps: SteppedCoordinator | None = None
-    hurries: bool = False
-    ledger: TransactionLog | None = None
+    sets_deadlock_timeout: bool = False
+    transaction_log: TransactionLog | None = None
 
     def fail(self, failure: Failure) -> None:
         """Note a failure that does not stop the run."""

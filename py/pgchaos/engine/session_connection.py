@@ -28,23 +28,23 @@ _SHORT = 10.0
 
 
 class SessionConnection:
-    """The connection of one player; it is opened anew when it was lost and is needed again.
+    """The connection of one session; it is opened anew when it was lost and is needed again.
 
     Args:
-        cast: of the run.
+        context: of the run.
         actor: whose connection it is.
     """
 
-    def __init__(self, cast: RunContext, actor: Actor) -> None:
-        self._cast, self._actor = cast, actor
-        self._link: Connection | None = None
+    def __init__(self, context: RunContext, actor: Actor) -> None:
+        self._context, self._actor = context, actor
+        self._connection: Connection | None = None
         self._tracker = TransactionTracker()
         self._told: tuple[int, str] | None = None
         self._record: Record | None = None
         self._ended: Transaction | None = None
-        self._hurried = False
+        self._is_victim = False
         self.psql = PsqlVariables()
-        self.hurry = False
+        self.be_deadlock_victim = False
         """The next statement may close a circle of lock waits: then its session shall be the one whom that costs."""
         self.unknown = False
         """The last statement's transaction may or may not have been committed: the connection was lost."""
@@ -55,40 +55,40 @@ class SessionConnection:
         Raises:
             ConnectionLost: the server refused.
         """
-        if self._link is not None and self._link.alive:
+        if self._connection is not None and self._connection.alive:
             return
-        again = self._link is not None and await self._cast.faulting.outage.await_server()
+        again = self._connection is not None and await self._context.injector.outage.await_server()
         await self.close()
         actor = self._actor
-        settings = session_settings(actor.session, actor.worker, self._cast.seed)
-        patience = 0.0 if self._cast.faulting.hand.full else None
-        link = await self._cast.door.open(
-            str(actor), self._cast.stop, settings, self._hear, again=again, patience=patience
+        settings = session_settings(actor.session, actor.worker, self._context.seed)
+        patience = 0.0 if self._context.injector.fault_connection.full else None
+        connection = await self._context.factory.open(
+            str(actor), self._context.stop, settings, self._hear, again=again, patience=patience
         )
-        self._link, self._told, self._hurried = link, None, False
-        self._cast.pids.add(link.pid)
-        self._cast.stage.doings.join(actor, link.pid)
-        self.psql.connected(link)
+        self._connection, self._told, self._is_victim = connection, None, False
+        self._context.pids.add(connection.pid)
+        self._context.coordinator.states.join(actor, connection.pid)
+        self.psql.connected(connection)
 
     def _hear(self, raw: pq.abc.PGresult) -> None:
-        self._cast.voices.hear(str(self._actor), self._record.place if self._record else None, raw)
+        self._context.notices.hear(str(self._actor), self._record.place if self._record else None, raw)
 
     @property
     def in_block(self) -> bool:
         """Say whether a transaction block is open, failed or not."""
-        return self._link is not None and self._link.status in BLOCK
+        return self._connection is not None and self._connection.status in BLOCK
 
     @property
     def pid(self) -> int | None:
         """The backend, or None where there is no connection."""
-        return self._link.pid if self._link is not None and self._link.alive else None
+        return self._connection.pid if self._connection is not None and self._connection.alive else None
 
     def disturb(self) -> None:
         """Note that the connection is cancelled from outside: no other scenario shall have it."""
-        if self._link is not None:
-            self._link.disturbed = True
+        if self._connection is not None:
+            self._connection.disturbed = True
 
-    async def say(self, item: Statement, text: str, record: Record, variables: Mapping[str, str]) -> Answer:
+    async def execute(self, item: Statement, text: str, record: Record, variables: Mapping[str, str]) -> Answer:
         """Send a statement and take its answer.
 
         Args:
@@ -102,20 +102,20 @@ class SessionConnection:
         """
         self._record = record
         record.started_at = clock.now()
-        self._cast.result.records.append(record)
-        self._cast.stage.begin(self._actor, record)
+        self._context.result.records.append(record)
+        self._context.coordinator.begin(self._actor, record)
         answer = await self._ask(text, item.copy, record.iteration, variables)
         if answer.error is not None:
-            doings = self._cast.stage.doings
-            if self._link is not None:
-                doings.note_deadlock(self._link.pid, record, answer.error)
-            answer.error = doings.with_names(answer.error)
+            states = self._context.coordinator.states
+            if self._connection is not None:
+                states.note_deadlock(self._connection.pid, record, answer.error)
+            answer.error = states.with_names(answer.error)
         record.ended_at = now = clock.now()
-        self._cast.stage.finish(self._actor, now)
+        self._context.coordinator.finish(self._actor, now)
         self.psql.answered(answer)
         self._note(record, answer)
-        if self._cast.ledger is not None:
-            self._cast.ledger.hear(self._actor, item, text, record, answer)
+        if self._context.transaction_log is not None:
+            self._context.transaction_log.hear(self._actor, item, text, record, answer)
         self._after(item, answer, record)
         return answer
 
@@ -136,46 +136,50 @@ class SessionConnection:
             await self.connect()
         except ConnectionLost as refused:
             status = pq.TransactionStatus.UNKNOWN
-            return Answer(status, status, error=refused.error, interrupted=self._cast.stop.is_set())
-        assert self._link is not None, "connect() opens it or raises"
-        link, before = self._link, self._link.status
+            return Answer(status, status, error=refused.error, interrupted=self._context.stop.is_set())
+        assert self._connection is not None, "connect() opens it or raises"
+        connection, before = self._connection, self._connection.status
         # in a block the loss is known to undo it, or, at COMMIT, an application could not tell whether it was sent
-        lost = link.lost_before() if self._cast.loses and before not in BLOCK else None
+        lost = connection.lost_before() if self._context.may_lose_connection and before not in BLOCK else None
         if lost is not None:
             return Answer(before, pq.TransactionStatus.UNKNOWN, error=lost)
         answer = (
-            await self._tell(link, iteration, variables)
-            or await self._set_hurry(link)
-            or await link.execute(text, copy)
+            await self._tell(connection, iteration, variables)
+            or await self._set_deadlock_timeout(connection)
+            or await connection.execute(text, copy)
         )
-        if link.silent:
-            self._cast.door.note_silence()
+        if connection.silent:
+            self._context.factory.note_silence()
         return answer
 
-    async def _tell(self, link: Connection, iteration: int, variables: Mapping[str, str]) -> Answer | None:
+    async def _tell(self, connection: Connection, iteration: int, variables: Mapping[str, str]) -> Answer | None:
         """Tell the server the iteration and the variables, where the file asks for them and they have changed.
 
         SET takes no snapshot, so this may stand at the beginning of a repeatable read transaction.
         """
-        if not self._cast.tells or link.status == pq.TransactionStatus.INERROR:
+        if not self._context.needs_vars or connection.status == pq.TransactionStatus.INERROR:
             return None
         now = (iteration, vars_literal(variables))
         if now == self._told:
             return None
-        answer = await link.execute(f"SET chaos.iteration = '{iteration}'; SET chaos.vars = {now[1]}")
+        answer = await connection.execute(f"SET chaos.iteration = '{iteration}'; SET chaos.vars = {now[1]}")
         self._told = now
         return answer if answer.error is not None or answer.interrupted else None
 
-    async def _set_hurry(self, link: Connection) -> Answer | None:
+    async def _set_deadlock_timeout(self, connection: Connection) -> Answer | None:
         """Have the server look for a deadlock soon, or as late as it does of itself.
 
         deadlock_timeout counts from the beginning of a wait, and the server looks once (proc.c, ProcSleep): who closes
         the circle, with a short one, is the victim, for the others have looked in vain or will look later.
         """
-        if self.hurry == self._hurried or not self._cast.hurries or link.status == pq.TransactionStatus.INERROR:
+        if (
+            self.be_deadlock_victim == self._is_victim
+            or not self._context.sets_deadlock_timeout
+            or connection.status == pq.TransactionStatus.INERROR
+        ):
             return None
-        answer = await link.execute(f"SET deadlock_timeout = {_SOON if self.hurry else 'DEFAULT'}")
-        self._hurried = self.hurry
+        answer = await connection.execute(f"SET deadlock_timeout = {_SOON if self.be_deadlock_victim else 'DEFAULT'}")
+        self._is_victim = self.be_deadlock_victim
         return answer if answer.error is not None or answer.interrupted else None
 
     def _after(self, item: Statement, answer: Answer, record: Record) -> None:
@@ -205,7 +209,7 @@ class SessionConnection:
             self._end(ended, record)
         if error is not None or not FORGETS.isdisjoint(tags):
             # set in a transaction that was rolled back, it is what it was before
-            self._told, self._hurried = None, False
+            self._told, self._is_victim = None, False
         self.take_notifications()
 
     def _end(self, ended: EndedTransaction, record: Record) -> None:
@@ -221,9 +225,9 @@ class SessionConnection:
             record.ended_at,
         )
         self._ended = row
-        self._cast.result.transactions.append(row)
-        if self._cast.ledger is not None:
-            self._cast.ledger.end(self._actor, row)
+        self._context.result.transactions.append(row)
+        if self._context.transaction_log is not None:
+            self._context.transaction_log.end(self._actor, row)
 
     def note_variables(self, variables: Mapping[str, str]) -> None:
         r"""Keep the variables for the transaction that has just ended, if one has, those of its own `\gset` too."""
@@ -233,11 +237,11 @@ class SessionConnection:
 
     async def rollback(self) -> None:
         """End the open block, if any, after an error that its author does not deal with."""
-        if self._link is None or not self.in_block:
+        if self._connection is None or not self.in_block:
             return
-        if self._cast.stop.is_set():
-            self._link.deafen()
-        await self._link.execute("ROLLBACK", deadline=time.monotonic() + _SHORT)
+        if self._context.stop.is_set():
+            self._connection.deafen()
+        await self._connection.execute("ROLLBACK", deadline=time.monotonic() + _SHORT)
         self._told = None
         ended = self._tracker.add(TransactionAnswer(True, self.in_block, ("ROLLBACK",), closes=True))
         if ended is not None and self._record is not None:
@@ -245,26 +249,26 @@ class SessionConnection:
 
     async def end_block(self) -> None:
         """Roll back a transaction that was left open at the end; it is no row of chaos.transactions."""
-        if self._link is not None:
-            self._link.deafen()
-            self._link.impatient = self._cast.door.silent
-            short = SILENT_LIMIT if self._cast.door.silent else _SHORT
-            await self._link.execute("ROLLBACK", deadline=time.monotonic() + short)
+        if self._connection is not None:
+            self._connection.deafen()
+            self._connection.impatient = self._context.factory.silent
+            short = SILENT_LIMIT if self._context.factory.silent else _SHORT
+            await self._connection.execute("ROLLBACK", deadline=time.monotonic() + short)
 
     def take_notifications(self) -> None:
         """Take what notifications have come in."""
-        if self._link is None or not self._cast.listens:
+        if self._connection is None or not self._context.uses_listen:
             return
-        for channel, payload in self._link.notifications():
+        for channel, payload in self._connection.notifications():
             row = Notification(self._actor.session, self._actor.worker, channel, payload, clock.now())
-            self._cast.result.notifications.append(row)
+            self._context.result.notifications.append(row)
             self._note_notification(row)
 
     async def take_last_notifications(self) -> None:
         """Ask the server once more, and take them: it sends them before it answers."""
-        if self._link is not None and self._cast.listens and self._link.alive and not self.in_block:
-            self._link.deafen()
-            await self._link.execute("", deadline=time.monotonic() + _SHORT)
+        if self._connection is not None and self._context.uses_listen and self._connection.alive and not self.in_block:
+            self._connection.deafen()
+            await self._connection.execute("", deadline=time.monotonic() + _SHORT)
         self.take_notifications()
 
     def _note_notification(self, row: Notification) -> None:
@@ -273,7 +277,7 @@ class SessionConnection:
             act = Record(row.session, row.worker, last.iteration, last.attempt, "", last.place, "")
             act.statement = f"-- received NOTIFY {row.channel}, '{row.payload}'"
             act.started_at = act.ended_at = row.received_at
-            self._cast.result.acts.append(act)
+            self._context.result.acts.append(act)
 
     def place(self) -> Place | None:
         """Tell the last statement's place."""
@@ -281,11 +285,11 @@ class SessionConnection:
 
     def abort(self) -> None:
         """Break the connection off, if there is one."""
-        if self._link is not None:
-            self._link.abort()
+        if self._connection is not None:
+            self._connection.abort()
 
     async def close(self) -> None:
         """End the connection, if there is one."""
-        if self._link is not None:
-            link, self._link = self._link, None
-            await link.end()
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.end()

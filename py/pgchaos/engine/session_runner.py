@@ -49,17 +49,17 @@ class SessionRunner:
     """Plays one connection of a session.
 
     Args:
-        cast: what all players of a run share.
+        context: what all sessions of a run share.
         session: what to do.
         worker: which of its connections this is, from 1.
     """
 
-    def __init__(self, cast: RunContext, session: Session, worker: int) -> None:
+    def __init__(self, context: RunContext, session: Session, worker: int) -> None:
         self.actor = Actor(session.name, worker)
-        self.speaker = SessionConnection(cast, self.actor)
-        cast.faulting.targets.enter(self.actor, self.speaker)
-        self._cast, self._session, self._who = cast, session, str(self.actor)
-        self._items: list[Item] = [item for item in session.items if in_force(item, cast.variables)]
+        self.connection = SessionConnection(context, self.actor)
+        context.injector.targets.enter(self.actor, self.connection)
+        self._context, self._session, self._who = context, session, str(self.actor)
+        self._items: list[Item] = [item for item in session.items if in_force(item, context.variables)]
         self._barriers = [item.name for item in self._items if isinstance(item, Barrier)]
         self._ordinals = {step: ordinal for ordinal, step in enumerate(session.steps)}
         self._reached = (0, 0)
@@ -70,18 +70,18 @@ class SessionRunner:
 
     def _position(self, iteration: int) -> Position:
         """Stand at the beginning of an iteration."""
-        who, cast = self.actor, self._cast
+        who, context = self.actor, self._context
         numbers = {"worker": str(who.worker), "iteration": str(iteration)}
-        state = Interpreter({**cast.variables, **numbers}, self._echo, self.speaker.psql)
-        return Position(self._items, state, iteration, f"{cast.seed}/{who.session}/{who.worker}/{iteration}")
+        state = Interpreter({**context.variables, **numbers}, self._echo, self.connection.psql)
+        return Position(self._items, state, iteration, f"{context.seed}/{who.session}/{who.worker}/{iteration}")
 
     def _echo(self, text: str) -> None:
-        self._cast.voices.say(f"{self._who}: {text.rstrip()}")
+        self._context.notices.say(f"{self._who}: {text.rstrip()}")
 
     async def play(self) -> None:
-        """Do all of it; the stage is told how it ended. Raises nothing of the scenario's making."""
+        """Do all of it; the coordinator is told how it ended. Raises nothing of the scenario's making."""
         try:
-            await self._come()
+            await self._connect()
             for iteration in range(1, self._session.repeat + 1):
                 self._at = self._position(iteration)
                 self._sent = False
@@ -95,37 +95,37 @@ class SessionRunner:
             pass
         except SessionFailed as stopped:
             # first the run, then the block: what its locks held up must not go on and fail for it
-            self._cast.stage.fail(stopped.failure)
-            await self.speaker.rollback()
+            self._context.coordinator.fail(stopped.failure)
+            await self.connection.rollback()
         except Exception as error:
             # a bug of ours must stop the run and be told, never hang it
-            self._cast.stage.broke(internal_failure(error, self.speaker.place(), self._who))
+            self._context.coordinator.broke(internal_failure(error, self.connection.place(), self._who))
         finally:
-            self._cast.faulting.targets.leave(self.actor)
-            self._cast.stage.end(self.actor, self.speaker.in_block)
+            self._context.injector.targets.leave(self.actor)
+            self._context.coordinator.end(self.actor, self.connection.in_block)
 
-    async def _come(self) -> None:
+    async def _connect(self) -> None:
         try:
-            await self.speaker.connect()
+            await self.connection.connect()
         except ConnectionLost as refused:
-            if self._cast.stop.is_set():
+            if self._context.stop.is_set():
                 raise Halted from None
             raise SessionFailed(error_failure(refused.error, self._session.place, self._who)) from None
-        await self._cast.stage.ready()
+        await self._context.coordinator.await_all_connected()
 
     async def _iterate(self) -> None:
         for item in self._at.rest():
-            if self._cast.stop.is_set():
+            if self._context.stop.is_set():
                 raise Halted
             await self._perform(item)
         for name in self._barriers:
-            self._cast.stage.arrive(self.actor, name, self._at.iteration)
+            self._context.coordinator.arrive(self.actor, name, self._at.iteration)
 
     def _goes_on(self) -> bool:
         """Say whether the next iteration is to be made, at the end of one."""
         session = self._session
         if session.repeat_while:
-            return not self._cast.stage.has_ended(session.repeat_while)
+            return not self._context.coordinator.has_ended(session.repeat_while)
         if not session.until:
             return True
         try:
@@ -146,8 +146,8 @@ class SessionRunner:
         elif isinstance(item, Statement) and self._is_left_out(item):
             self._leave_out(item)
         elif isinstance(item, Statement):
-            if self._cast.steps is not None:
-                await self._come_to(item, self._cast.steps)
+            if self._context.steps is not None:
+                await self._await_step(item, self._context.steps)
             await self._statement(item)
         elif isinstance(item, Expect):
             self._at.ahead = replace(self._at.ahead, expect=item)
@@ -157,21 +157,23 @@ class SessionRunner:
             if not item.anywhere:
                 self._at.ahead = replace(self._at.ahead, faults=(*self._at.ahead.faults, item))
         elif isinstance(item, Barrier | WaitBlocked | WaitFor):
-            await self._stand(item)
+            await self._wait(item)
         elif isinstance(item, Signal):
             self._act(f"signal {item.name}", item.place)
-            self._cast.stage.give(item.name)
+            self._context.coordinator.signal(item.name)
         elif isinstance(item, Delay):
-            self._cast.stage.doings.idle(self.actor, item.place, "is in a delay")
+            self._context.coordinator.states.idle(self.actor, item.place, "is in a delay")
             act = self._act("jitter" if item.jitter else "delay", item.place)
             await self._delay(item.seconds * self._at.random() if item.jitter else item.seconds)
             act.ended_at = clock.now()
 
     def _is_left_out(self, item: Statement) -> bool:
         """Say whether a transaction begins here that a serial run goes without."""
-        ledger = self._cast.ledger
+        transaction_log = self._context.transaction_log
         return (
-            ledger is not None and not self.speaker.in_block and ledger.leaves_out(self.actor, self._at.iteration, item)
+            transaction_log is not None
+            and not self.connection.in_block
+            and transaction_log.leaves_out(self.actor, self._at.iteration, item)
         )
 
     def _leave_out(self, item: Statement) -> None:
@@ -179,18 +181,18 @@ class SessionRunner:
         if opens_block(item.verb, item.text) and not closes_block(item.verb, item.text):
             self._skip_rest()
 
-    async def _come_to(self, item: Statement, stage: SteppedCoordinator) -> None:
-        """Stand before a step until it is time; what a retry sends again belongs to the step that failed."""
+    async def _await_step(self, item: Statement, coordinator: SteppedCoordinator) -> None:
+        """Wait until a step may begin; what a retry sends again belongs to the step that failed."""
         position = self._at.iteration, self._ordinals[item.step]
         if position > self._reached:
             self._reached = position
-            gate = StepPoint(self.actor, item.step, *position, begins=not self.speaker.in_block)
-            self.speaker.hurry = await stage.stand(gate, item.place)
+            gate = StepPoint(self.actor, item.step, *position, begins=not self.connection.in_block)
+            self.connection.be_deadlock_victim = await coordinator.await_step(gate, item.place)
 
-    async def _stand(self, wait: Wait) -> None:
+    async def _wait(self, wait: Wait) -> None:
         act = self._act(waits_text(wait), wait.place)
         act.ended_at = None
-        await self._cast.stage.wait(self.actor, wait, self._at.iteration)
+        await self._context.coordinator.wait(self.actor, wait, self._at.iteration)
         act.ended_at = clock.now()
 
     def _act(self, what: str, place: Place) -> Record:
@@ -198,13 +200,13 @@ class SessionRunner:
         now, who = clock.now(), self.actor
         act = Record(who.session, who.worker, self._at.iteration, self._at.retries + 1, "", place, f"-- {what}")
         act.started_at = act.ended_at = now
-        self._cast.result.acts.append(act)
+        self._context.result.acts.append(act)
         return act
 
     def _pass(self, item: Item) -> None:
         """Go past an item that is not carried out: at a barrier that counts as arrived."""
         if isinstance(item, Barrier):
-            self._cast.stage.arrive(self.actor, item.name, self._at.iteration)
+            self._context.coordinator.arrive(self.actor, item.name, self._at.iteration)
 
     def _meta(self, item: Meta) -> None:
         try:
@@ -213,28 +215,28 @@ class SessionRunner:
             raise SessionFailed(plain_failure(str(wrong), item.place, self._who)) from None
 
     async def _delay(self, seconds: float) -> None:
-        if await sleep(seconds, self._cast.stop):
+        if await sleep(seconds, self._context.stop):
             raise Halted
 
     async def _statement(self, item: Statement) -> None:
-        if not self.speaker.in_block:
+        if not self.connection.in_block:
             self._at.begin()
         ahead = self._at.take_ahead()
         faults = ahead.faults + self._anywhere
         answer = await self._send_struck(item, ahead, faults) if faults else await self._send(item, ahead.expect)
-        if self._cast.keeps:
-            self.speaker.note_variables(self._at.state.variables)
+        if self._context.needs_ack:
+            self.connection.note_variables(self._at.state.variables)
         if ahead.expect is not None:
-            self._cast.evaluated(ahead.expect)
+            self._context.evaluated(ahead.expect)
         if answer.error is not None:
             await self._fail(item, answer, answer.error, ahead)
-        elif closes_block(item.verb, item.text) and self.speaker.in_block:
+        elif closes_block(item.verb, item.text) and self.connection.in_block:
             self._at.chain()
 
     async def _send_struck(self, item: Statement, ahead: PendingDirectives, faults: tuple[Fault, ...]) -> Answer:
         """Send a statement with what strikes around it."""
-        self._cast.stage.doings.idle(self.actor, item.place, "is struck by a fault")
-        strikes = StatementFaults(self._cast.faulting, faults, self.actor, self.speaker, self._act)
+        self._context.coordinator.states.idle(self.actor, item.place, "is struck by a fault")
+        strikes = StatementFaults(self._context.injector, faults, self.actor, self.connection, self._act)
         await strikes.before(item)
         self._last = None
         try:
@@ -254,21 +256,21 @@ class SessionRunner:
         except Wrong as wrong:
             raise SessionFailed(plain_failure(str(wrong), wrong.place, self._who)) from None
         for text in before:
-            answer = await self._say(item, text, self._new_record(item, text))
+            answer = await self._execute(item, text, self._new_record(item, text))
             if answer.error is not None:
                 return answer
         record = self._new_record(item, last if before else item.text)
         record.sent = "" if last == record.statement else last
-        answer = await self._say(item, last, record)
+        answer = await self._execute(item, last, record)
         generated = self._take(item, answer)
         record.notes = self._at.state.noted if answer.error is None else ()
         for text in generated:
             record = self._new_record(item, text)
-            answer = await self._say(item, text, record)
+            answer = await self._execute(item, text, record)
             if answer.error is not None:
                 break
         if answer.error is None and expect is not None:
-            self._cast.fail(expect_failure(expect.codes, None, item.place, self._who))
+            self._context.fail(expect_failure(expect.codes, None, item.place, self._who))
         return answer
 
     def _take(self, item: Statement, answer: Answer) -> list[str]:
@@ -279,9 +281,9 @@ class SessionRunner:
         except Wrong as wrong:
             raise SessionFailed(plain_failure(str(wrong), item.place, self._who, wrong.hint)) from None
 
-    async def _say(self, item: Statement, text: str, record: Record) -> Answer:
+    async def _execute(self, item: Statement, text: str, record: Record) -> Answer:
         self._last, self._sent = record, True
-        answer = await self.speaker.say(item, text, record, self._at.state.variables)
+        answer = await self.connection.execute(item, text, record, self._at.state.variables)
         if answer.interrupted:
             raise Halted
         for line in answer.copied:
@@ -297,22 +299,22 @@ class SessionRunner:
     async def _fail(self, item: Statement, answer: Answer, error: ServerError, ahead: PendingDirectives) -> None:
         at, expect = self._at, ahead.expect
         if self._last is not None:
-            result = self._cast.result
+            result = self._context.result
             self._last.ended_by = cancelled_by(self._last, error.message, result.records, result.acts)
-        what = meaning(error.sqlstate, self.speaker.unknown, self._session, at.retries, expect, ahead.allow)
+        what = meaning(error.sqlstate, self.connection.unknown, self._session, at.retries, expect, ahead.allow)
         if what is Meaning.EXPECTED:
             return
-        in_block = answer.before in BLOCK or self.speaker.in_block or opens_block(item.verb, item.text)
+        in_block = answer.before in BLOCK or self.connection.in_block or opens_block(item.verb, item.text)
         if what is Meaning.RETRY and at.can_go_back:
-            await self.speaker.rollback()
+            await self.connection.rollback()
             self._act("ROLLBACK by pgchaos, then again", item.place)
             await self._again()
         elif what in (Meaning.ALLOWED, Meaning.OTHER):
-            if self.speaker.in_block:
+            if self.connection.in_block:
                 self._act("ROLLBACK by pgchaos", item.place)
-            await self.speaker.rollback()
+            await self.connection.rollback()
             if what is Meaning.OTHER and expect is not None:
-                self._cast.fail(expect_failure(expect.codes, error, item.place, self._who))
+                self._context.fail(expect_failure(expect.codes, error, item.place, self._who))
             if in_block and not closes_block(item.verb, item.text):
                 self._skip_rest()
         elif what is Meaning.EXHAUSTED:
@@ -324,7 +326,7 @@ class SessionRunner:
 
     async def _again(self) -> None:
         """Send the transaction again, after a pause."""
-        self._cast.stage.doings.idle(self.actor, self.speaker.place(), "waits to retry")
+        self._context.coordinator.states.idle(self.actor, self.connection.place(), "waits to retry")
         await self._delay(self._at.pause(self._session.retry.backoff))
         self._at.go_back()
 
@@ -337,7 +339,7 @@ class SessionRunner:
             elif isinstance(item, Statement) and self._at.state.branches.active():
                 record = self._new_record(item, item.text)
                 record.skipped = True
-                self._cast.result.records.append(record)
+                self._context.result.records.append(record)
                 if closes_block(item.verb, item.text):
                     return
             else:

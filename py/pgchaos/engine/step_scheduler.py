@@ -22,12 +22,12 @@ _REST = 0.02
 
 
 class StepScheduler:
-    """Conducts a stage.
+    """Conducts a coordinator.
 
     Args:
-        stage: whose sessions go step by step.
+        coordinator: whose sessions go step by step.
         order: decides who goes on.
-        look: looks at the server once, and tells the stage.
+        look: looks at the server once, and tells the coordinator.
         after_step: called when a step is done, or known to be blocked.
         result: takes the steps in the order in which they went.
         place: of the schedule, for what is wrong with it.
@@ -35,78 +35,82 @@ class StepScheduler:
 
     def __init__(
         self,
-        stage: SteppedCoordinator,
+        coordinator: SteppedCoordinator,
         order: Scheduler,
         look: Callable[[], Awaitable[None]],
         after_step: Callable[[], Awaitable[None]],
         result: RunResult,
         place: Place | None,
     ) -> None:
-        self._stage, self._order, self._look, self._after_step = stage, order, look, after_step
+        self._coordinator, self._order, self._look, self._after_step = coordinator, order, look, after_step
         self._result, self._place = result, place
 
     async def conduct(self, seconds: float) -> bool:
         """Go on until all sessions have ended or the run is stopped."""
         deadline = time.monotonic() + seconds
-        stage, last = self._stage, None
-        while await stage.settle(self._look, last.gate.actor if last else None, deadline):
+        coordinator, last = self._coordinator, None
+        while await coordinator.settle(self._look, last.gate.actor if last else None, deadline):
             if last is not None:
-                last.tell(stage)
-                if last.hurried and last.gate.actor in stage.blocked:
+                last.tell(coordinator)
+                if last.be_deadlock_victim and last.gate.actor in coordinator.blocked:
                     # it has closed no circle; its own look for one must be over before the next step can close one
                     await self._let_look()
                 await self._after_step()
-            if stage.stop.is_set() or stage.all_ended:
+            if coordinator.stop.is_set() or coordinator.all_ended:
                 return True
-            found = self._order.next(stage.gates, stage.ended)
+            found = self._order.next(coordinator.gates, coordinator.ended)
             if isinstance(found, StepPoint):
                 last = self._open(found)
             else:
                 last = None
                 self._is_over(found)
-                await stage.await_news(min(_REST, max(0.0, deadline - time.monotonic())))
+                await coordinator.await_news(min(_REST, max(0.0, deadline - time.monotonic())))
         return False
 
     async def _let_look(self) -> None:
         """Wait until a backend has looked for a deadlock: longer where this task, too, is late to be woken."""
         for _ in range(_LATE):
             began = time.monotonic()
-            if await sleep(_LOOKED, self._stage.stop) or time.monotonic() - began < 2 * _LOOKED:
+            if await sleep(_LOOKED, self._coordinator.stop) or time.monotonic() - began < 2 * _LOOKED:
                 return
 
     def _open(self, gate: StepPoint) -> _Opened:
         launch = Launch(gate.actor.session, gate.actor.worker, gate.step, gate.iteration)
         self._result.order.append(launch)
         # who closes a circle shall be the one whom the server's deadlock detector finds, and soon
-        hurry = self._stage.is_waited_for(gate.actor)
-        self._stage.open(gate, hurry=hurry)
-        return _Opened(gate, launch, hurry)
+        be_deadlock_victim = self._coordinator.is_waited_for(gate.actor)
+        self._coordinator.open(gate, be_deadlock_victim=be_deadlock_victim)
+        return _Opened(gate, launch, be_deadlock_victim)
 
     def _is_over(self, found: Blocked | None) -> None:
         """Stop the run where it cannot go on: unless a time-out of the server's may still end somebody's wait."""
-        if not self._stage.patient:
+        if not self._coordinator.no_lock_timeouts:
             return
-        failure = self._overdue(found.step) if found is not None else self._stage.find_end()
+        failure = self._overdue(found.step) if found is not None else self._coordinator.find_end()
         if failure is not None:
-            self._stage.fail(failure)
+            self._coordinator.fail(failure)
 
     def _overdue(self, step: StepName) -> Failure | None:
-        actor = next((a for a in self._stage.blocked if a == (step.session, step.worker)), None)
+        actor = next((a for a in self._coordinator.blocked if a == (step.session, step.worker)), None)
         if actor is None:
             return None
         text = f"the schedule cannot go on: its step {step.session}.{step.step} is due, and {actor} still waits"
         return Failure(
-            "error", (), f"{text} for a lock that {self._stage.whom(actor)} holds", self._place, session=str(actor)
+            "error",
+            (),
+            f"{text} for a lock that {self._coordinator.whom(actor)} holds",
+            self._place,
+            session=str(actor),
         )
 
 
 class _Opened:
     """A step that was just begun."""
 
-    def __init__(self, gate: StepPoint, launch: Launch, hurried: bool) -> None:
-        self.gate, self._launch, self.hurried = gate, launch, hurried
+    def __init__(self, gate: StepPoint, launch: Launch, be_deadlock_victim: bool) -> None:
+        self.gate, self._launch, self.be_deadlock_victim = gate, launch, be_deadlock_victim
 
-    def tell(self, stage: SteppedCoordinator) -> None:
+    def tell(self, coordinator: SteppedCoordinator) -> None:
         """Note whether it waits."""
-        if self.gate.actor in stage.blocked:
-            self._launch.waited_on = stage.whom(self.gate.actor)
+        if self.gate.actor in coordinator.blocked:
+            self._launch.waited_on = coordinator.whom(self.gate.actor)

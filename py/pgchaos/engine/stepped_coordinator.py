@@ -1,4 +1,4 @@
-"""The stage of a run that goes step by step: sessions stand before each step until they are told to go on."""
+"""The coordinator of a run that goes step by step: sessions stand before each step until they are told to go on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SteppedCoordinator(Coordinator):
     def __init__(self, rules: WaitRules, stop: Stop, result: RunResult, actors: tuple[Actor, ...]) -> None:
         self._gates: dict[Actor, StepPoint] = {}
         self._opened = {actor: News() for actor in actors}
-        self._hurried: dict[Actor, bool] = {}
+        self._victims: dict[Actor, bool] = {}
         self._over: set[Actor] = set()
         self._changes = itertools.count(1)
         self._change = self._stamp = 0
@@ -66,19 +66,19 @@ class SteppedCoordinator(Coordinator):
         finally:
             self._change = next(self._changes)
 
-    async def stand(self, gate: StepPoint, place: Place) -> bool:
-        """Stand before a step until it is time."""
+    async def await_step(self, gate: StepPoint, place: Place) -> bool:
+        """Wait until a step may begin."""
         actor = gate.actor
         if self.stop.is_set():
             raise Halted
         self._gates[actor] = gate
-        self.doings.idle(actor, place, f"stands before step {gate.step}")
+        self.states.idle(actor, place, f"stands before step {gate.step}")
         self._change = next(self._changes)
         self._news.tell()
         await self._opened[actor].wait(stop=self.stop)
         if self.stop.is_set():
             raise Halted
-        return self._hurried[actor]
+        return self._victims[actor]
 
     def _struck(self) -> None:
         self._change = next(self._changes)
@@ -113,14 +113,14 @@ class SteppedCoordinator(Coordinator):
         """Say whether a blocked connection waits for this one, through others or not: then it may close a circle."""
         return any(actor in reached(one, self._waits) for one in self._firm)
 
-    def open(self, gate: StepPoint, *, hurry: bool = False) -> None:
+    def open(self, gate: StepPoint, *, be_deadlock_victim: bool = False) -> None:
         """Have a connection go on.
 
         Args:
             gate: where it stands.
-            hurry: it may close a circle of waits: the server shall look for one soon.
+            be_deadlock_victim: it may close a circle of waits: the server shall look for one soon.
         """
-        self._hurried[gate.actor] = hurry
+        self._victims[gate.actor] = be_deadlock_victim
         if self._gates.pop(gate.actor, None) is None:
             return
         self._change = next(self._changes)
@@ -162,7 +162,7 @@ class SteppedCoordinator(Coordinator):
         return actor in self._gates or actor in self._over or self._rules.is_waiting(actor)
 
     def _all_in_statements(self) -> bool:
-        return all(self.doings.in_statement(actor) for actor in self._opened if not self._is_idle(actor))
+        return all(self.states.in_statement(actor) for actor in self._opened if not self._is_idle(actor))
 
     async def _await_change(self, seconds: float) -> None:
         before, until = self._change, time.monotonic() + seconds
@@ -187,8 +187,8 @@ class SteppedCoordinator(Coordinator):
         asked: float,  # noqa: ARG002  # as in Stage; here changes are counted
     ) -> None:
         """Take a look at the server: one is enough where nobody moves."""
-        look = self.doings.take(tickets, blockers)
-        actors = self.doings.actors
+        look = self.states.take(tickets, blockers)
+        actors = self.states.actors
         waits = {a: tuple(actors.get(pid, pid) for pid in seen.blockers) for a, seen in look.items()}
         idle = [actor for actor in self._opened if self._is_idle(actor)]
         firm, here = find_blocked(waits, idle)
@@ -203,7 +203,7 @@ class SteppedCoordinator(Coordinator):
 
     def whom(self, actor: Actor) -> str:
         """Tell whom a blocked connection waits for."""
-        told = [str(by) if isinstance(by, Actor) else self.doings.name(by) for by in self._waits.get(actor, ())]
+        told = [str(by) if isinstance(by, Actor) else self.states.name(by) for by in self._waits.get(actor, ())]
         return ", ".join(told) or "nobody known"
 
     def find_end(self) -> Failure | None:
@@ -213,7 +213,7 @@ class SteppedCoordinator(Coordinator):
             return None
         found = self._rules.find_deadlock(blocked)
         if found is not None:
-            return stuck_failure(found[0], self.doings[found[0]], found[1])
+            return stuck_failure(found[0], self.states[found[0]], found[1])
         first = min(blocked)
         text = f"the sessions cannot end: {first} waits for a lock that {self.whom(first)} holds"
-        return Failure("timeout", (), text, self.doings[first].place)
+        return Failure("timeout", (), text, self.states[first].place)

@@ -18,26 +18,26 @@ class CommitProbe:
     """Commits, one at a time.
 
     Args:
-        hand: to the server.
+        fault_connection: to the server.
         stop: of the sessions.
     """
 
-    def __init__(self, hand: FaultConnection, stop: Stop) -> None:
-        self._hand, self._stop = hand, stop
+    def __init__(self, fault_connection: FaultConnection, stop: Stop) -> None:
+        self._fault_connection, self._stop = fault_connection, stop
         self._running: tuple[Connection, Task[None]] | None = None
 
     async def waits(self) -> bool:
         """Commit something, and say whether that waits for a standby. `end` ends it."""
         await self.end()
         try:
-            link = await self._hand.another()
+            connection = await self._fault_connection.another()
         except ConnectionLost:
             return False
-        task = begin(_commit(link))
-        self._running = link, task
-        query = f"SELECT FROM pg_catalog.pg_stat_activity WHERE pid = {link.pid} AND wait_event = 'SyncRep'"
+        task = begin(_commit(connection))
+        self._running = connection, task
+        query = f"SELECT FROM pg_catalog.pg_stat_activity WHERE pid = {connection.pid} AND wait_event = 'SyncRep'"
         while not task.done and not self._stop.is_set():
-            if await self._hand.ask(query):
+            if await self._fault_connection.ask(query):
                 return True
         return False
 
@@ -48,16 +48,16 @@ class CommitProbe:
         """
         if self._running is None:
             return
-        (link, task), self._running = self._running, None
+        (connection, task), self._running = self._running, None
         if not await task.ends(_LET_GO_WITHIN):
-            await link.cancel()
+            await connection.cancel()
             if not await task.ends(_CANCELLED_WITHIN):
-                link.abort()
+                connection.abort()
                 await task.ends()
-        await link.end()
+        await connection.end()
         task.result()
 
 
-async def _commit(link: Connection) -> None:
+async def _commit(connection: Connection) -> None:
     # an error of the server's is in the answer: it may be cancelled, or lose its connection, at any time
-    await link.execute(_COMMIT)
+    await connection.execute(_COMMIT)

@@ -33,13 +33,13 @@ class CommitHold:
     """Holds commits of a server of our own; one at a time.
 
     Args:
-        hand: to the server.
+        fault_connection: to the server.
         stop: of the sessions.
     """
 
-    def __init__(self, hand: FaultConnection, stop: Stop) -> None:
-        self._hand, self._stop = hand, stop
-        self._probe = CommitProbe(hand, stop)
+    def __init__(self, fault_connection: FaultConnection, stop: Stop) -> None:
+        self._fault_connection, self._stop = fault_connection, stop
+        self._probe = CommitProbe(fault_connection, stop)
         self._taken = False
 
     async def take(self) -> bool:
@@ -51,10 +51,10 @@ class CommitHold:
         Raises:
             NotDelivered: the server refuses it.
         """
-        rows = await self._hand.ask("SHOW max_wal_senders")
+        rows = await self._fault_connection.ask("SHOW max_wal_senders")
         if not rows or rows[0][0] == "0":
             return False
-        if not await self._hand.holding.acquire(self._stop):
+        if not await self._fault_connection.holding.acquire(self._stop):
             return False
         self._taken = True
         try:
@@ -65,18 +65,18 @@ class CommitHold:
         return True
 
     async def _hold(self) -> None:
-        await self._hand.ask(f"ALTER SYSTEM SET synchronous_standby_names = '{_NOBODY}'")
-        self._hand.named = True
-        await self._hand.ask(_RELOAD)
+        await self._fault_connection.ask(f"ALTER SYSTEM SET synchronous_standby_names = '{_NOBODY}'")
+        self._fault_connection.named = True
+        await self._fault_connection.ask(_RELOAD)
         # the checkpointer makes it known to all: see one of our own commits wait for it
         while not self._stop.is_set() and not await self._probe.waits():
             pass
         # whoever starts the server again shall not find it
-        await self._hand.ask(_RESET)
+        await self._fault_connection.ask(_RESET)
 
     async def holds(self, pid: int, looks: int) -> bool:
         """Say whether a backend's statement stands where it can be struck."""
-        rows = await self._hand.ask(
+        rows = await self._fault_connection.ask(
             "SELECT wait_event, wait_event_type IN ('Lock', 'Timeout') FROM pg_catalog.pg_stat_activity"
             f" WHERE pid = {pid} AND state = 'active'"
         )
@@ -85,7 +85,11 @@ class CommitHold:
         return rows[0][0] == "SyncRep" or (rows[0][1] == "t" and looks > 0)
 
     def _comes_back(self) -> bool:
-        return not self._stop.is_set() and self._hand.power is not None and self._hand.power.running
+        return (
+            not self._stop.is_set()
+            and self._fault_connection.power is not None
+            and self._fault_connection.power.running
+        )
 
     async def give(self) -> None:
         """Let all commits go that still wait."""
@@ -97,24 +101,24 @@ class CommitHold:
                 await sleep(_LOOK)  # polled: the server tells nobody that it is back
             await self._probe.end()
         finally:
-            self._hand.holding.release()
+            self._fault_connection.holding.release()
 
     async def _gone(self) -> bool:
         try:
-            return await let_go(self._hand)
+            return await let_go(self._fault_connection)
         except NotDelivered:
             # the server refuses it, and would again
             return True
 
 
-async def let_go(hand: FaultConnection) -> bool:
+async def let_go(fault_connection: FaultConnection) -> bool:
     """Have commits wait for nobody, where one may have named a standby; doing so again does nothing."""
-    if hand.named:
+    if fault_connection.named:
         try:
             # also where it was taken back already: that may have met a server that was down
-            taken_back = await hand.ask(_RESET)
+            taken_back = await fault_connection.ask(_RESET)
         finally:
             # also where that is refused: nobody shall wait for what is not in the settings any more
-            known = await hand.ask(_RELOAD)
-        hand.named = taken_back is None or known is None
-    return not hand.named
+            known = await fault_connection.ask(_RELOAD)
+        fault_connection.named = taken_back is None or known is None
+    return not fault_connection.named

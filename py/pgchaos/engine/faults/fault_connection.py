@@ -30,21 +30,21 @@ class FaultConnection:
     """Asks the server, for whichever fault is carried out.
 
     Args:
-        door: to the scenario's database.
-        calm: a stop for what goes on when the sessions are stopped.
+        factory: to the scenario's database.
+        cleanup_stop: a stop for what goes on when the sessions are stopped.
         pids: every backend that this opens is put in.
 
     Attributes:
-        calm: as it was given.
+        cleanup_stop: as it was given.
         holding: held by whoever holds commits up.
         until: when the time of the sessions is over, on `time.monotonic()`: no answer is waited for much longer.
         named: whether commits may wait for a standby that somebody named, and nobody took back for sure.
     """
 
-    def __init__(self, door: ConnectionFactory, calm: Stop, pids: set[int]) -> None:
-        self._door, self.calm, self._pids = door, calm, pids
+    def __init__(self, factory: ConnectionFactory, cleanup_stop: Stop, pids: set[int]) -> None:
+        self._factory, self.cleanup_stop, self._pids = factory, cleanup_stop, pids
         self._one = Mutex()
-        self._link: Connection | None = None
+        self._connection: Connection | None = None
         self._taken: list[Connection] = []
         self.holding = Mutex()
         self.until = math.inf
@@ -53,7 +53,7 @@ class FaultConnection:
     @property
     def power(self) -> PrivateServer | None:
         """The server itself, where we started it."""
-        return self._door.sandbox.power
+        return self._factory.sandbox.power
 
     @property
     def full(self) -> bool:
@@ -67,16 +67,16 @@ class FaultConnection:
 
     async def _ask(self, query: str) -> list[Row] | None:
         try:
-            link = await self._open()
+            connection = await self._open()
         except ConnectionLost:
             return None
         now = time.monotonic()
-        answer = await link.execute(query, deadline=min(now + _PATIENCE, max(now + _LEAST, self.until)))
-        if link.silent:
-            self._door.note_silence()
+        answer = await connection.execute(query, deadline=min(now + _PATIENCE, max(now + _LEAST, self.until)))
+        if connection.silent:
+            self._factory.note_silence()
         if answer.error is None:
             return [row for result in answer.results for row in result.rows()]
-        if answer.error.lost or not link.alive:
+        if answer.error.lost or not connection.alive:
             return None
         if answer.interrupted:
             raise NotDelivered("it had not had its effect when the time of the sessions was over")
@@ -84,7 +84,7 @@ class FaultConnection:
 
     def began(self, pid: int) -> str:
         """See `carrying.Reach`."""
-        return self._door.began.get(pid, "")
+        return self._factory.began.get(pid, "")
 
     async def do(self, work: Callable[[], object]) -> None:
         """See `carrying.Reach`."""
@@ -95,10 +95,10 @@ class FaultConnection:
         await sleep(seconds)
 
     async def _open(self) -> Connection:
-        if self._link is None or not self._link.alive:
+        if self._connection is None or not self._connection.alive:
             await self._shut()
-            self._link = await self.another()
-        return self._link
+            self._connection = await self.another()
+        return self._connection
 
     async def another(self) -> Connection:
         """Open a connection of its own; whoever asks for it ends it.
@@ -106,22 +106,22 @@ class FaultConnection:
         Raises:
             ConnectionLost: the server refused.
         """
-        link = await self._door.open("fault", self.calm)
-        self._pids.add(link.pid)
-        return link
+        connection = await self._factory.open("fault", self.cleanup_stop)
+        self._pids.add(connection.pid)
+        return connection
 
     async def _shut(self) -> None:
-        if self._link is not None:
-            link, self._link = self._link, None
-            await link.end()
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.end()
 
     async def refused(self) -> bool:
         """See `carrying.Reach`."""
         try:
-            link = await self._door.open("fault", self.calm)
+            connection = await self._factory.open("fault", self.cleanup_stop)
         except ConnectionLost as refused:
             return recovers(refused.error)
-        await link.end()
+        await connection.end()
         return False
 
     async def take_connections(self) -> None:
@@ -130,27 +130,29 @@ class FaultConnection:
             await self._ask("")
             while len(self._taken) < _MOST:
                 try:
-                    link = await Connection.open(
-                        self._door.sandbox.conninfo, self.calm, seconds=self._door.connect_limit
+                    connection = await Connection.open(
+                        self._factory.sandbox.conninfo, self.cleanup_stop, seconds=self._factory.connect_limit
                     )
                 except ConnectionLost as refused:
                     if refused.error.sqlstate != TOO_MANY_CONNECTIONS:
                         raise NotDelivered(refused.error.message) from None
                     return
-                self._taken.append(link)
-                self._pids.add(link.pid)
+                self._taken.append(connection)
+                self._pids.add(connection.pid)
 
     async def give_connections(self) -> None:
         """Give back what was taken, and wait until the server has it."""
         async with self._one:
             taken, self._taken = self._taken, []
-            for link in taken:
-                await link.end()
-            pids = ",".join(str(link.pid) for link in taken)
+            for connection in taken:
+                await connection.end()
+            pids = ",".join(str(connection.pid) for connection in taken)
             query = f"SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{pids}}}')"
             with contextlib.suppress(NotDelivered):
                 until = time.monotonic() + _GONE_WITHIN
-                while taken and (rows := await self._ask(query)) and rows[0][0] != "0" and not self.calm.is_set():
+                while (
+                    taken and (rows := await self._ask(query)) and rows[0][0] != "0" and not self.cleanup_stop.is_set()
+                ):
                     if time.monotonic() > until:
                         return
                     await sleep(_LOOK)  # polled: backends end without a word
@@ -158,6 +160,6 @@ class FaultConnection:
     async def close(self) -> None:
         """End all connections."""
         taken, self._taken = self._taken, []
-        for link in taken:
-            await link.end()
+        for connection in taken:
+            await connection.end()
         await self._shut()

@@ -30,14 +30,14 @@ class FaultInjector:
     Args:
         scenario: whose faults.
         values: of the matrix, and where faults strike that a search has chosen for.
-        door: to its database.
-        stage: of the run.
+        factory: to its database.
+        coordinator: of the run.
         stop: of the sessions.
-        calm: a stop for what goes on when they are stopped.
+        cleanup_stop: a stop for what goes on when they are stopped.
         pids: every backend that is opened here is put in.
 
     Attributes:
-        hand: the way to the server.
+        fault_connection: the way to the server.
         tally: which faults are due, and which struck.
         targets: whom they strike.
         outage: what becomes of the server.
@@ -48,26 +48,26 @@ class FaultInjector:
         self,
         scenario: Scenario,
         values: Mapping[str, str],
-        door: ConnectionFactory,
-        stage: Coordinator,
+        factory: ConnectionFactory,
+        coordinator: Coordinator,
         stop: Stop,
-        calm: Stop,
+        cleanup_stop: Stop,
         pids: set[int],
     ) -> None:
         self.stop = stop
-        self.hand = FaultConnection(door, calm, pids)
+        self.fault_connection = FaultConnection(factory, cleanup_stop, pids)
         self.tally = FaultCounter(scenario, values)
-        self.targets = Targets(self.hand)
-        self.outage = Outage(self.hand, stop, calm)
-        self._stage = stage
-        self._timing = Timing(self.hand, self.targets, stage, stop)
+        self.targets = Targets(self.fault_connection)
+        self.outage = Outage(self.fault_connection, stop, cleanup_stop)
+        self._coordinator = coordinator
+        self._timing = Timing(self.fault_connection, self.targets, coordinator, stop)
         self._one = Mutex()
 
     async def strike(
         self, fault: Fault, actor: Actor, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
     ) -> float:
         """Wait until it is time for a fault, carry it out, and wait until it has had its effect."""
-        with self._stage.striking():
+        with self._coordinator.striking():
             if hold is not None and over is not None:
                 await self._timing.await_commit(hold, actor, over)
             await self._timing.await_time(fault, actor, over if hold is None else None)
@@ -84,16 +84,16 @@ class FaultInjector:
     async def _carry_out(self, fault: Fault, pids: Collection[int]) -> None:
         try:
             async with self.outage.of(fault):
-                await carry_out(self.hand, fault.kind, fault.argument, pids)
+                await carry_out(self.fault_connection, fault.kind, fault.argument, pids)
         except ServerError as error:
             raise NotDelivered(str(error)) from None
         self.tally.struck(fault)
 
     def broke(self, error: BaseException, fault: Fault, actor: Actor) -> None:
         """Stop the run for an error of ours in the task of a fault: what it was to strike may wait for it."""
-        self._stage.broke(internal_failure(error, fault.place, f"fault of {actor}"))
+        self._coordinator.broke(internal_failure(error, fault.place, f"fault of {actor}"))
 
     async def close(self) -> None:
         """End the connections."""
         with suppress(NotDelivered):  # the run is over, and the server may be too
-            await self.hand.close()
+            await self.fault_connection.close()

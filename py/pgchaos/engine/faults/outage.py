@@ -25,13 +25,13 @@ class Outage:
     """What becomes of the server in one run.
 
     Args:
-        hand: to the server.
+        fault_connection: to the server.
         stop: of the sessions.
-        calm: a stop for what goes on when they are stopped.
+        cleanup_stop: a stop for what goes on when they are stopped.
     """
 
-    def __init__(self, hand: FaultConnection, stop: Stop, calm: Stop) -> None:
-        self._hand, self._stop, self._calm = hand, stop, calm
+    def __init__(self, fault_connection: FaultConnection, stop: Stop, cleanup_stop: Stop) -> None:
+        self._fault_connection, self._stop, self._cleanup_stop = fault_connection, stop, cleanup_stop
         self._up = News()
         self._down = 0
         self._touched = self._stopped = self._filled_disk = self._held_down = False
@@ -64,7 +64,7 @@ class Outage:
             self._come_up()
 
     async def _note_filled(self, fault: Fault) -> None:
-        self._filled_disk, self._born = True, await actions.checkpointer_start(self._hand)
+        self._filled_disk, self._born = True, await actions.checkpointer_start(self._fault_connection)
         if fault.moment == "during" and fault.argument == "wal" and not self._held_down:
             # until there is room again it may go down and not come up
             self._held_down = True
@@ -82,18 +82,22 @@ class Outage:
         if self._touched:
             await self._bring_back()
         until = time.monotonic() + _RECOVERED_WITHIN
-        while not await let_go(self._hand) and time.monotonic() < until and not await sleep(_LOOK, self._calm):
+        while (
+            not await let_go(self._fault_connection)
+            and time.monotonic() < until
+            and not await sleep(_LOOK, self._cleanup_stop)
+        ):
             pass
 
     async def _bring_back(self) -> None:
         await self.release()
-        power = self._hand.power
+        power = self._fault_connection.power
         if power is not None:
             if self._stopped and power.running:
                 # of those who still are connected a smart shutdown would wait for ever
-                await self._hand.do(lambda: power.stop("fast"))
+                await self._fault_connection.do(lambda: power.stop("fast"))
             if not power.running:
-                await actions.start(self._hand, power)
+                await actions.start(self._fault_connection, power)
         self._stopped = self._touched = False
 
     async def release(self, *, crashed: bool = False) -> None:
@@ -106,11 +110,11 @@ class Outage:
             ServerError: it does not start again.
             NotDelivered: it says that something is wrong with it.
         """
-        await self._hand.give_connections()
-        power = self._hand.power
+        await self._fault_connection.give_connections()
+        power = self._fault_connection.power
         if power is None or not self._filled_disk:
             return
-        await self._hand.do(power.empty)
+        await self._fault_connection.do(power.empty)
         self._filled_disk = False
         try:
             await self._await_birth(power, ("", self._born) if crashed else ("",))
@@ -122,7 +126,7 @@ class Outage:
     async def _await_birth(self, power: PrivateServer, before: tuple[str, ...]) -> None:
         """Wait for another checkpointer; without room for its WAL the server may have gone down for good."""
         until = time.monotonic() + _RECOVERED_WITHIN
-        while await actions.checkpointer_start(self._hand) in before and time.monotonic() < until:
+        while await actions.checkpointer_start(self._fault_connection) in before and time.monotonic() < until:
             if not power.running:
-                await self._hand.do(power.start)
-            await sleep(_LOOK, self._calm)
+                await self._fault_connection.do(power.start)
+            await sleep(_LOOK, self._cleanup_stop)

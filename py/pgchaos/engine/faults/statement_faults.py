@@ -30,23 +30,23 @@ class StatementFaults:
     """What strikes around one statement.
 
     Args:
-        faulting: of the run.
+        injector: of the run.
         faults: that stand above the statement; those that are due are counted as come to.
         actor: in which connection.
-        speaker: of that connection.
+        connection: of that connection.
         act: notes for the report what is done, with its line.
     """
 
     def __init__(
         self,
-        faulting: FaultInjector,
+        injector: FaultInjector,
         faults: Sequence[Fault],
         actor: Actor,
-        speaker: SessionConnection,
+        connection: SessionConnection,
         act: Callable[[str, Place], Record],
     ) -> None:
-        self._faulting, self._actor, self._speaker, self._act = faulting, actor, speaker, act
-        self._due = [fault for fault in faults if faulting.tally.is_due(fault, actor)]
+        self._injector, self._actor, self._connection, self._act = injector, actor, connection, act
+        self._due = [fault for fault in faults if injector.tally.is_due(fault, actor)]
         self._done: list[Fault] = []
         self._missed: list[tuple[Fault, NotDelivered]] = []
         self._over = False
@@ -79,23 +79,23 @@ class StatementFaults:
     async def _connected(self) -> bool:
         """See that there is a connection to be struck; what is wrong with it the statement itself will tell."""
         try:
-            await self._speaker.connect()
+            await self._connection.connect()
         except ConnectionLost:
             for fault in self._due:
-                self._faulting.tally.not_reached(fault, self._actor)
+                self._injector.tally.not_reached(fault, self._actor)
             self._due = []
             return False
         return True
 
     async def _make_ready(self, strikers: list[Fault], item: Statement) -> None:
-        if ends_in_commit(item, self._speaker.in_block) and any(map(self._can_hold, strikers)):
+        if ends_in_commit(item, self._connection.in_block) and any(map(self._can_hold, strikers)):
             self._hold = await self._held(next(filter(self._can_hold, strikers)))
         self._task = begin(
-            self._strike_during(strikers), lambda error: self._faulting.broke(error, strikers[0], self._actor)
+            self._strike_during(strikers), lambda error: self._injector.broke(error, strikers[0], self._actor)
         )
 
     async def _held(self, fault: Fault) -> CommitHold | None:
-        hold = CommitHold(self._faulting.hand, self._faulting.stop)
+        hold = CommitHold(self._injector.fault_connection, self._injector.stop)
         try:
             return hold if await hold.take() else None
         except NotDelivered as why:
@@ -103,7 +103,7 @@ class StatementFaults:
 
     def _can_hold(self, fault: Fault) -> bool:
         # a backend that waits for a standby takes a cancel for leave to answer
-        return self._faulting.hand.power is not None and fault.kind != "cancel" and not fault.when_blocked
+        return self._injector.fault_connection.power is not None and fault.kind != "cancel" and not fault.when_blocked
 
     async def _strike_during(self, strikers: list[Fault]) -> None:
         try:
@@ -132,7 +132,7 @@ class StatementFaults:
         for fault, why in self._missed:
             if lost:
                 # somebody else's fault came first: the statement may be sent again
-                self._faulting.tally.not_reached(fault, self._actor)
+                self._injector.tally.not_reached(fault, self._actor)
             else:
                 self._tell(fault, why)
         if answer.error is None:
@@ -147,7 +147,7 @@ class StatementFaults:
             self._tell(fault, NotDelivered("the statement was over before it struck: let it wait for something there"))
         if fault.kind == "cancel":
             self._done = [one for one in self._done if one is not fault]
-            self._faulting.tally.unfelt(fault)
+            self._injector.tally.unfelt(fault)
             self._tell(fault, TargetGone(OVER))
 
     async def abandon(self, answer: Answer | None = None) -> None:
@@ -159,7 +159,7 @@ class StatementFaults:
         if any(fault.kind == "fill" and fault.moment == "during" for fault in self._done):
             # where it does not start, that is told when it is tried at the end again
             with suppress(ServerError, NotDelivered):
-                await self._faulting.outage.release(crashed=self._crashed(answer))
+                await self._injector.outage.release(crashed=self._crashed(answer))
 
     def _crashed(self, answer: Answer | None) -> bool:
         """Say whether the statement took the server down, for want of room for its WAL."""
@@ -177,7 +177,7 @@ class StatementFaults:
         """Tell that a fault could not be delivered; a step that a search has chosen in vain is passed by."""
         if not (fault.anywhere and isinstance(why, TargetGone)):
             raise SessionFailed(failure(fault, str(why), str(self._actor)))
-        self._faulting.tally.passed_by(fault, str(why))
+        self._injector.tally.passed_by(fault, str(why))
 
     async def _try(
         self, fault: Fault, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
@@ -186,7 +186,7 @@ class StatementFaults:
         act = self._act(f"fault {describe(fault)} {fault.moment}", fault.place)
         act.ended_at = None
         try:
-            act.ended_at = await self._faulting.strike(fault, self._actor, over, hold)
+            act.ended_at = await self._injector.strike(fault, self._actor, over, hold)
         except NotDelivered as why:
             act.statement, act.ended_at = f"{act.statement}: not delivered", clock.now()
             return why

@@ -27,11 +27,11 @@ class Targets:
     """The connections of a run.
 
     Args:
-        hand: to the server.
+        fault_connection: to the server.
     """
 
-    def __init__(self, hand: FaultConnection) -> None:
-        self._hand = hand
+    def __init__(self, fault_connection: FaultConnection) -> None:
+        self._fault_connection = fault_connection
         self._targets: dict[Actor, Target] = {}
         self._left: set[Actor] = set()
 
@@ -93,5 +93,5 @@ class Targets:
         if not strikes_backends(fault):
             return ()
         if fault.target in PROCESSES:
-            return (await actions.process(self._hand, fault.target or ""),)
+            return (await actions.process(self._fault_connection, fault.target or ""),)
         return tuple(self.pid(one) for one in self.of(fault, actor))

@@ -31,14 +31,21 @@ class Timing:
     """Waits for the time of faults.
 
     Args:
-        hand: to the server.
+        fault_connection: to the server.
         targets: whom they strike.
-        stage: of the run.
+        coordinator: of the run.
         stop: of the sessions.
     """
 
-    def __init__(self, hand: FaultConnection, targets: Targets, stage: Coordinator, stop: Stop) -> None:
-        self._hand, self._targets, self._stage, self._stop = hand, targets, stage, stop
+    def __init__(
+        self, fault_connection: FaultConnection, targets: Targets, coordinator: Coordinator, stop: Stop
+    ) -> None:
+        self._fault_connection, self._targets, self._coordinator, self._stop = (
+            fault_connection,
+            targets,
+            coordinator,
+            stop,
+        )
 
     async def await_commit(self, hold: CommitHold, actor: Actor, over: Over) -> None:
         """Wait until a statement stands in the end of its commit."""
@@ -65,7 +72,7 @@ class Timing:
             await sleep(min(_LOOK, seconds), self._stop)
 
     async def _await_state(self, who: list[Actor], state: str, actor: Actor, over: Over | None) -> None:
-        with self._stage.held_up(actor) if over is None else nullcontext():
+        with self._coordinator.held_up(actor) if over is None else nullcontext():
             while not await self._are(who, state, vainly=over is None):
                 self._go_on_waiting(over)
                 await sleep(_LOOK, self._stop)
@@ -78,7 +85,7 @@ class Timing:
         blocked = {pid: by for pid, by in active.items() if by}
         there = blocked if state == _BLOCKED else active
         for pid in pids.keys() & blocked.keys():
-            self._stage.note_blockers(pid, blocked[pid])
+            self._coordinator.note_blockers(pid, blocked[pid])
         lacking = [one for pid, one in pids.items() if pid not in there]
         if lacking and vainly:
             self._check_whether_in_vain(lacking, state, blocked, asked)
@@ -86,7 +93,7 @@ class Timing:
 
     async def _active(self, pids: Iterable[int]) -> dict[int, tuple[int, ...]]:
         """Tell which backends are in a statement, and whom each of these waits for."""
-        rows = await self._hand.ask(
+        rows = await self._fault_connection.ask(
             "SELECT pid, pg_catalog.array_to_string(pg_catalog.pg_blocking_pids(pid), ',')"
             f" FROM pg_catalog.pg_stat_activity WHERE pid = ANY ('{{{','.join(map(str, pids))}}}') AND state = 'active'"
         )
@@ -98,8 +105,8 @@ class Timing:
         gone = [one for one in lacking if self._targets.has_left(one)]
         if gone:
             raise TargetGone(f"{' and '.join(map(str, gone))} came to the end without being {state}")
-        if self._stage.stands_still(blocked, asked):
-            doing = " and ".join(f"{one} {self._stage.doings.does(one)}" for one in lacking)
+        if self._coordinator.stands_still(blocked, asked):
+            doing = " and ".join(f"{one} {self._coordinator.states.does(one)}" for one in lacking)
             raise TargetGone(f"{doing}, and does not come to be {state}: nobody goes on before this fault has struck")
 
     def _go_on_waiting(self, over: Over | None) -> None:
