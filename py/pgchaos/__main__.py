@@ -1,4 +1,4 @@
-"""`python -m pgchaos` says where the parts of the package that are no Python lie."""
+"""`python -m pgchaos`: checks scenarios, and prints where the parts of the package are that are not Python."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 from pgchaos import __version__
 
 MAKEFILE = Path(__file__).with_name("pgchaos.mk")
+# Documentation, scenarios and the SQL extension: links to the repository's folders there, files in a wheel.
 SHARE = Path(__file__).with_name("share")
-"""Documentation, scenarios and the SQL extension: links to the repository's folders there, files in a wheel."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print what is asked for.
+    """Run the program.
 
     Args:
         arguments: of the command line, without the program's name; None for those of the process.
 
     Returns:
-        The exit code: 0; 1 where --lint found something.
+        The exit code: 0; 1 where --lint found a problem.
 
     Raises:
         SystemExit: by argparse, for unknown arguments (2), `--help` and `--version` (0).
@@ -30,32 +30,32 @@ def main(arguments: list[str] | None = None) -> int:
         "python -m pgchaos",
         description="pgchaos: chaos testing for PostgreSQL. Scenarios are run by pytest: pytest sql/",
     )
-    asked = parser.add_mutually_exclusive_group(required=True)
-    asked.add_argument(
+    actions = parser.add_mutually_exclusive_group(required=True)
+    actions.add_argument(
         "--lint",
         nargs="+",
         metavar="FILE",
-        help="read scenarios, run nothing, and print what is wrong with them, a line each; exit code 1 where there is "
-        "something. Files without a directive are left out. --tag names further tags",
+        help="read scenarios without running them, and print each problem in a line; exit code 1 if there is one. "
+        "Files without a directive are left out. --tag names further tags",
     )
     parser.add_argument(
         "--tag", action="append", default=[], help="a further tag that scenarios may have (ini chaos_tags)"
     )
-    for option, (_, text) in _ANSWERS.items():
-        asked.add_argument(option, dest="option", action="store_const", const=option, help=text)
-    asked.add_argument("--version", action="version", version=f"pgchaos {__version__}")
-    given = parser.parse_args(arguments)
-    if given.lint:
-        problems = [line for path in given.lint for line in _problems(Path(path), given.tag)]
+    for option, (_, text) in _TEXTS.items():
+        actions.add_argument(option, dest="option", action="store_const", const=option, help=text)
+    actions.add_argument("--version", action="version", version=f"pgchaos {__version__}")
+    options = parser.parse_args(arguments)
+    if options.lint:
+        problems = [line for path in options.lint for line in _problems(Path(path), options.tag)]
         print("".join(f"{line}\n" for line in problems), end="")
         return 1 if problems else 0
-    answer, _ = _ANSWERS[given.option]
-    print(answer())
+    write, _ = _TEXTS[options.option]
+    print(write())
     return 0
 
 
 def _problems(path: Path, tags: list[str]) -> list[str]:
-    # make asks for the fragment's path each time it reads a Makefile, and needs nothing of this
+    # make runs `--makefile` each time it reads a Makefile: that must not load the reader
     from pgchaos.language.problems import ScenarioError
     from pgchaos.language.reader import is_scenario, read
     from pgchaos.language.source import Unreadable, text_of
@@ -72,7 +72,7 @@ def _problems(path: Path, tags: list[str]) -> list[str]:
 
 
 def _makefile() -> str:
-    # make splits what `include` is given at blanks
+    # make splits the arguments of `include` at blanks
     return str(MAKEFILE).replace(" ", "\\ ")
 
 
@@ -90,7 +90,7 @@ def _examples() -> str:
     return str(SHARE / "sql")
 
 
-_ANSWERS: dict[str, tuple[Callable[[], str], str]] = {
+_TEXTS: dict[str, tuple[Callable[[], str], str]] = {
     "--docs": (_docs, "print the paths of the documentation: the language, searching, isolation specs, the toolkit"),
     "--directives": (
         _directives,
@@ -98,12 +98,12 @@ _ANSWERS: dict[str, tuple[Callable[[], str], str]] = {
     ),
     "--examples": (
         _examples,
-        "print the folder of the scenarios that pgchaos brings, to be copied: "
+        "print the folder of the scenarios of pgchaos, to copy from: "
         'cp "$(python -m pgchaos --examples)"/transactions/lost_update.sql sql/',
     ),
     "--makefile": (
         _makefile,
-        "print the path of the fragment that gives a Makefile the target installcheck-chaos: "
+        "print the path of the fragment that adds the target installcheck-chaos to a Makefile: "
         "include $(shell python3 -m pgchaos --makefile)",
     ),
 }

@@ -37,7 +37,7 @@ def test_a_twenty_first_waits(concurrent_executor: ChaosExecutor) -> None:
     assert all(future.result(60) is None for future in held)
 
 
-def test_a_task_that_outlives_its_test_is_told_and_ended(project: Project) -> None:
+def test_a_task_that_outlives_its_test_is_reported_and_ended(project: Project) -> None:
     result = project.run(
         """
         from tests.waiting import until
@@ -122,7 +122,7 @@ async def test_a_bound_that_is_none_is_refused(async_task_pool: AsyncTaskPool) -
         await async_task_pool([asyncio.sleep(0)], max_concurrent=0)
 
 
-def test_an_error_in_a_task_whose_result_nobody_asks_for_fails_the_test(project: Project) -> None:
+def test_an_error_in_a_task_whose_result_is_never_read_fails_the_test(project: Project) -> None:
     result = project.run(
         """
         import pytest

@@ -101,7 +101,7 @@ def test_leaves(sync_conn):
 
 
 @pytest.mark.parametrize("what", LEAVES)
-def test_what_is_left_is_told_by_name_and_removed(project: Project, what: str) -> None:
+def test_leftovers_are_reported_by_name_and_removed(project: Project, what: str) -> None:
     source, told = LEAVES[what]
     result = project.run(HEAD + source + LOOKS, "-W", "ignore::ResourceWarning")
     result.assert_outcomes(passed=2, errors=1)
@@ -138,7 +138,7 @@ def test_leaves(db_connection_string):
     result.stdout.fnmatch_lines_random(["the test left behind*"])
 
 
-def test_what_the_last_test_leaves_is_told_though_the_database_goes(project: Project) -> None:
+def test_leftovers_of_the_last_test_are_reported_although_the_database_is_dropped(project: Project) -> None:
     before = project.databases()
     source = """
 def test_leaves(sync_conn):
@@ -173,7 +173,7 @@ def test_uses(seeded, sync_conn, n):
     project.run(HEAD + source).assert_outcomes(passed=2)
 
 
-def test_a_fixture_that_fails_in_its_end_hides_nothing(project: Project) -> None:
+def test_a_fixture_that_fails_at_its_end_hides_no_leftovers(project: Project) -> None:
     source = """
 import pytest
 
@@ -191,7 +191,7 @@ def test_leaves(bad, sync_conn):
     result.stdout.fnmatch_lines(["*RuntimeError: in its end", "*pgchaos teardown*", "*a schema: left_over"])
 
 
-def test_a_project_with_a_database_of_its_own_is_looked_after_too(project: Project) -> None:
+def test_leftovers_are_found_in_a_projects_own_database_too(project: Project) -> None:
     source = """
 import pytest
 

@@ -63,12 +63,14 @@ def test_it_sees_what_changes_while_it_looks(sync_conn: Sync, transaction_monito
     assert "advisory" not in {lock["locktype"] for lock in transaction_monitor.locks()}
 
 
-def test_a_session_that_is_not_blocked_is_told(sync_conn: Sync, transaction_monitor: TransactionMonitor) -> None:
+def test_a_session_that_is_not_blocked_raises_a_timeout(
+    sync_conn: Sync, transaction_monitor: TransactionMonitor
+) -> None:
     with pytest.raises(TimeoutError, match=f"session {sync_conn.info.backend_pid} was not blocked within 0.05 s"):
         transaction_monitor.wait_until_blocked(sync_conn.info.backend_pid, limit=0.05)
 
 
-def test_it_is_a_mapping_of_two_questions(transaction_monitor: TransactionMonitor) -> None:
+def test_it_is_a_mapping_of_its_two_methods(transaction_monitor: TransactionMonitor) -> None:
     assert dict(transaction_monitor) == {
         "transactions": transaction_monitor.transactions,
         "locks": transaction_monitor.locks,

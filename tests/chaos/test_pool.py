@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.concurrent]
 Pool = list[psycopg.Connection]
 
 
-def test_ten_connections_unless_told(conn_pool: Pool) -> None:
+def test_ten_connections_by_default(conn_pool: Pool) -> None:
     assert isinstance(conn_pool, list)
     assert len({conn.info.backend_pid for conn in conn_pool}) == 10
 
@@ -29,7 +29,7 @@ def test_as_many_connections_as_asked_for(conn_pool: Pool, request: pytest.Fixtu
         assert conn.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_a_number_that_is_none_is_told(project: Project) -> None:
+def test_an_invalid_number_is_refused(project: Project) -> None:
     result = project.run(
         """
         import pytest

@@ -48,7 +48,7 @@ def test_a_row_that_is_there_twice_counts_twice(snapshot: DatabaseStateSnapshot,
     assert (same, message.splitlines()[1:]) == (False, ["  + id=1, owner='Ann'"])
 
 
-def test_order_counts_unless_told(snapshot: DatabaseStateSnapshot) -> None:
+def test_order_counts_by_default(snapshot: DatabaseStateSnapshot) -> None:
     same, message = snapshot.compare("accounts", BACKWARDS)
     assert not same
     assert message.startswith("accounts: the same 3 rows in another order\n")
@@ -57,7 +57,7 @@ def test_order_counts_unless_told(snapshot: DatabaseStateSnapshot) -> None:
     assert snapshot.compare("accounts", BACKWARDS, ordered=False) == expected
 
 
-def test_other_columns_are_told(snapshot: DatabaseStateSnapshot) -> None:
+def test_other_columns_are_reported(snapshot: DatabaseStateSnapshot) -> None:
     same, message = snapshot.compare("accounts", "SELECT id FROM account ORDER BY id")
     assert (same, message) == (False, "accounts: columns (id, owner) became (id)")
 
@@ -78,7 +78,7 @@ def test_values_that_cannot_be_hashed_or_equal_nothing(sync_conn: Sync) -> None:
     assert snapshot.compare("odd", query, ordered=False)[0]
 
 
-def test_a_snapshot_that_is_not_there_is_told(snapshot: DatabaseStateSnapshot) -> None:
+def test_an_unknown_snapshot_is_refused(snapshot: DatabaseStateSnapshot) -> None:
     with pytest.raises(KeyError, match=r"no snapshot 'acounts'; there is 'accounts'"):
         snapshot.compare("acounts", QUERY)
 

@@ -39,7 +39,7 @@ def test_files_that_are_right_and_those_that_are_no_scenarios_are_left_alone(
     assert capsys.readouterr().out == ""
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--lint", str(tmp_path / "none.sql")]) == 1
     assert "none.sql:1: the file " in capsys.readouterr().out
 

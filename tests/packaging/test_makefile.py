@@ -90,7 +90,7 @@ def test_an_extension_that_is_not_installed_is_no_success(author: Author) -> Non
     assert "make install first" in done.stderr
 
 
-def test_on_programs_that_are_named_what_is_skipped_is_said(author: Author) -> None:
+def test_skipped_scenarios_are_reported_with_named_programs(author: Author) -> None:
     # PG_BINDIR goes before PG_CONFIG; the extension is not among the programs of the wheel
     own = next(author.python.parents[1].rglob("pginstall/bin"))
     done = author.make("installcheck-chaos", f"PG_CONFIG={author.pg_config}", PG_BINDIR=str(own))
@@ -115,13 +115,13 @@ def test_an_existing_server_is_used_as_by_installcheck(installed: Author) -> Non
         assert "tally" in done.stdout
 
 
-def test_pg_config_that_is_none_is_told(author: Author) -> None:
+def test_an_invalid_pg_config_is_reported(author: Author) -> None:
     done = author.make("installcheck-chaos", "PG_CONFIG=/nowhere/pg_config")
     assert done.returncode != 0
     assert "pgchaos: /nowhere/pg_config cannot be run; name it: make installcheck-chaos PG_CONFIG=" in done.stderr
 
 
-def test_programs_that_are_not_there_are_told(author: Author, tmp_path: Path) -> None:
+def test_missing_programs_are_reported(author: Author, tmp_path: Path) -> None:
     client = tmp_path / "pg_config"  # of a package for clients, which has PGXS and no server
     text = f'#!/bin/sh\n[ "$1" = --bindir ] && echo /nowhere/bin || exec {author.pg_config} "$@"\n'
     client.write_text(text, encoding="utf-8")

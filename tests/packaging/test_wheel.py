@@ -84,7 +84,7 @@ def test_every_link_of_its_description_works_on_an_index_page_too(wheel: Path) -
     assert len(own) > 5
 
 
-def test_without_pgtap_a_run_is_told_once_how_to_get_it(bare_python: Path, project: Path) -> None:
+def test_without_pgtap_a_run_says_once_how_to_install_it(bare_python: Path, project: Path) -> None:
     # no folder of the system's is looked into, so that it is as on a machine that has no pgTAP
     folders = "[p.embedded_folder(), p.own_folder()]"
     hidden = f"import sys, pytest, pgchaos.server.pgtap as p; p.search_folders = lambda: {folders}"
@@ -119,7 +119,7 @@ def test_documentation_and_examples_are_found_and_run_from_the_wheel(python: Pat
     assert re.search(r"\b[1-9]\d* passed", done.stdout), done.stdout
 
 
-def test_without_the_embedded_server_it_is_said_what_to_install(python_without_server: Path, project: Path) -> None:
+def test_without_the_embedded_server_a_run_says_what_to_install(python_without_server: Path, project: Path) -> None:
     done = call(python_without_server.with_name("pytest"), "sql/", cwd=project)
     assert done.returncode != 0
     assert "pip install 'pgchaos[server]'" in done.stdout + done.stderr

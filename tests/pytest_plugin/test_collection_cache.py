@@ -71,7 +71,7 @@ def test_a_change_of_any_code_that_reads_files_reads_again() -> None:
     assert loaded <= set(code_files())
 
 
-def test_a_tag_that_is_taken_back_is_told_of(project: Project) -> None:
+def test_a_tag_that_was_removed_is_reported(project: Project) -> None:
     project.pytester.makeini(INI + "chaos_tags = nightly\n")
     project.write(x="-- chaos:tags nightly\n" + FINE)
     assert project.collected() == ["sql/x.sql::x"]
@@ -87,7 +87,7 @@ def test_a_file_that_includes_another_is_read_each_time(project: Project) -> Non
     assert project.collected() == []
 
 
-def test_a_file_with_a_mistake_is_told_of_each_time(project: Project) -> None:
+def test_a_file_with_an_error_is_reported_in_every_run(project: Project) -> None:
     project.write(broken=BROKEN, fine=FINE)
     for _ in range(3):
         project.look("--collect-only", "-q").stdout.fnmatch_lines(["sql/broken.sql:2: unknown directive `chek`*"])
@@ -139,7 +139,7 @@ def test_a_folder_that_cannot_be_written_is_no_warning(project: Project) -> None
         result.stdout.no_fnmatch_line("*could not create cache path*")
 
 
-def test_what_is_no_longer_there_is_forgotten(project: Project) -> None:
+def test_entries_of_removed_files_are_deleted(project: Project) -> None:
     project.write(x=FINE, gone=FINE)
     project.collected()
     (project.pytester.path / "sql/gone.sql").unlink()
@@ -169,7 +169,7 @@ def test_an_entry_that_is_broken_is_not_used(project: Project) -> None:
     assert project.collected("-m", "smoke") == ["sql/x.sql::x"]
 
 
-def test_workers_of_xdist_keep_and_use_it_too(project: Project) -> None:
+def test_workers_of_xdist_write_and_use_the_cache(project: Project) -> None:
     project.write(x=FINE, y=FINE)
     project.run("-p", "xdist", "-n", "2").assert_outcomes(passed=2)
     assert kept(project)

@@ -42,7 +42,7 @@ def broken() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("jobs", ["1", "4"])
-def test_an_extension_that_cannot_be_had_ends_its_items_alone(project: Project, broken: Path, jobs: str) -> None:
+def test_an_extension_that_cannot_be_created_fails_only_its_items(project: Project, broken: Path, jobs: str) -> None:
     needs = "-- chaos:requires extension {}\n" + FINE
     project.write(
         a_cannot=needs.format("cannot"),
@@ -85,7 +85,7 @@ DROPS = """
 """
 
 
-def test_databases_that_somebody_drops_end_the_items_that_had_them(project: Project) -> None:
+def test_a_dropped_database_fails_only_the_items_that_used_it(project: Project) -> None:
     project.pytester.makeconftest(DROPS.format(dsn=project.connect()))
     project.write(a=FINE, b=SHARED, c=FINE, d=SHARED, e=SHARED, f=FINE, g=SHARED)
     result = project.run("--chaos-jobs=1", "--chaos-clones=0", "-v")

@@ -39,7 +39,7 @@ def test_the_text_of_a_failure_is_read() -> None:
         (3, "…:19 sold"),
     ],
 )
-def test_the_path_is_cut_and_never_the_reason(width: int, text: str) -> None:
+def test_the_path_is_cut_but_never_the_reason(width: int, text: str) -> None:
     assert Cause("sql/deep/x.sql", 19, "sold").summary(width) == text
 
 

@@ -45,7 +45,7 @@ def test_ctrl_c_ends_a_run_promptly_and_leaves_nothing(project: Project, foreign
     until(lambda: not [n for n in foreign_server.databases() if n.startswith("pgchaos_")], "no database is left")
 
 
-def test_a_server_that_vanishes_is_told_once(project: Project) -> None:
+def test_a_lost_server_is_reported_once(project: Project) -> None:
     project.write(a=FINE, b=FINE, c=FINE, d=FINE, e=FINE, f=FINE)
     with start_private() as private:
         project.pytester.makeconftest(

@@ -40,14 +40,14 @@ def test_scenarios_run_side_by_side(project: Project) -> None:
     project.run("--chaos-jobs=2").assert_outcomes(passed=2)
 
 
-def test_they_do_so_beside_a_plugin_that_gives_every_item_a_fixture(project: Project) -> None:
+def test_they_do_so_with_a_plugin_that_adds_a_fixture_to_every_item(project: Project) -> None:
     project.write(a=meeting("first", "second"), b=meeting("second", "first"))
     asyncio = ["-p", "pytest_asyncio.plugin", "-o", "asyncio_default_fixture_loop_scope=function"]
     project.run("--chaos-jobs=2", *asyncio).assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize("args", [["--chaos-jobs=1"], ["-s"], ["--setup-show"], ["--pdb"]])
-def test_one_at_a_time_where_it_was_asked_for_or_somebody_looks_on(project: Project, args: list[str]) -> None:
+def test_one_at_a_time_with_jobs_1_and_interactive_options(project: Project, args: list[str]) -> None:
     # each lasts a while on purpose: the others could come in that time; a backend whose client has gone is idle
     there = "SELECT 1 / (count(*) = 1)::int FROM pg_stat_activity WHERE application_name = 'there' AND state <> 'idle';"
     alone = MEET.format(wait=f"SET application_name = 'there';\n{there}\nSELECT pg_sleep(0.05);\n{there}")
@@ -67,7 +67,7 @@ def test_alone_means_alone(project: Project) -> None:
     project.run("--chaos-jobs=3").assert_outcomes(passed=6)
 
 
-def test_verdicts_are_told_in_order_and_each_is_its_own(project: Project) -> None:
+def test_results_are_reported_in_order_each_with_its_own_item(project: Project) -> None:
     project.write(a=FINE, b=BAD, c=FINE, d=BAD, e=FINE)
     result = project.run("--chaos-jobs=4", "-v")
     result.assert_outcomes(passed=3, failed=2)
@@ -75,7 +75,7 @@ def test_verdicts_are_told_in_order_and_each_is_its_own(project: Project) -> Non
     assert [line.split("::")[1][0] for line in told] == ["a", "b", "c", "d", "e"]
 
 
-def test_what_runs_ahead_is_stopped_when_pytest_stops(project: Project) -> None:
+def test_jobs_in_threads_stop_when_pytest_stops(project: Project) -> None:
     endless = MEET.format(wait="SELECT pg_sleep(600);")
     project.write(a=BAD, b=endless, c=endless)
     result = project.run("--chaos-jobs=3", "-x")
@@ -83,7 +83,7 @@ def test_what_runs_ahead_is_stopped_when_pytest_stops(project: Project) -> None:
     assert float(re.findall(r"in ([0-9.]+)s", result.outlines[-1])[0]) < 120
 
 
-def test_a_scenario_that_harms_itself_leaves_its_neighbours_alone(project: Project) -> None:
+def test_a_scenario_that_fails_does_not_disturb_others(project: Project) -> None:
     harmful = (
         MEET.format(wait="SELECT pg_terminate_backend(pg_backend_pid());"),
         MEET.format(wait="BEGIN;\nLOCK TABLE pg_class IN ACCESS EXCLUSIVE MODE;\nSELECT pg_sleep(60);").replace(
@@ -109,7 +109,7 @@ def test_items_with_other_fixtures_wait_for_them(project: Project) -> None:
 
 
 @pytest.mark.parametrize("bad", ["0", "-1", "many", "1.5", "1000"])
-def test_a_number_that_is_none_is_told(project: Project, bad: str) -> None:
+def test_an_invalid_number_is_refused(project: Project, bad: str) -> None:
     result = project.look(f"--chaos-jobs={bad}")
     result.stderr.fnmatch_lines([f"ERROR: --chaos-jobs: invalid number of scenarios '{bad}': *"])
 

@@ -24,14 +24,14 @@ def test_a_note_on_a_passing_scenario_is_shown_once_at_the_end(project: Project)
     assert [one.attrib["value"][: len(NOTE)] for one in properties if one.attrib["name"] == "chaos_note"] == [NOTE]
 
 
-def test_a_note_is_not_shown_to_those_who_want_it_quiet(project: Project) -> None:
+def test_a_note_is_not_shown_with_q(project: Project) -> None:
     project.write(waits=WAITS.format(held=True))
     result = project.run("-q")
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*chaos.delay*")
 
 
-def test_a_note_stands_in_the_text_of_a_failure(project: Project) -> None:
+def test_a_note_is_in_the_report_of_a_failure(project: Project) -> None:
     project.write(waits=WAITS.format(held=False))
     result = project.run("-q")
     result.assert_outcomes(failed=1)

@@ -145,7 +145,7 @@ def test_an_empty_dsn_is_libpqs_environment(project: Project) -> None:
     assert options(project, "--chaos-dsn=").server.dsn == ""
 
 
-def test_a_seed_that_nobody_gave_is_drawn_and_printed(project: Project) -> None:
+def test_without_a_seed_one_is_drawn_and_printed(project: Project) -> None:
     seeds = set()
     for _ in range(3):
         result = project.look("--collect-only")
@@ -171,7 +171,7 @@ def test_a_seed_that_nobody_gave_is_drawn_and_printed(project: Project) -> None:
         ("tags=not-good", "invalid value 'not-good': expected a word"),
     ],
 )
-def test_a_bad_value_is_told_in_one_line(project: Project, said: str, told: str) -> None:
+def test_an_invalid_value_is_reported_in_one_line(project: Project, said: str, told: str) -> None:
     project.write(fine=FINE)
     name, _, value = said.partition("=")
     flag = f"--chaos-{name.replace('_', '-')}"

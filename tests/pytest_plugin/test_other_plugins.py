@@ -63,7 +63,7 @@ def test_count_repeats_specs(project: Project) -> None:
     assert project.collected("--count=2", "specs/x.spec") == ["specs/x.spec::x[1-2]", "specs/x.spec::x[2-2]"]
 
 
-def test_an_option_count_of_somebody_else_repeats_nothing(project: Project) -> None:
+def test_an_option_count_of_another_plugin_repeats_nothing(project: Project) -> None:
     project.file("conftest.py", "def pytest_addoption(parser):\n    parser.addoption('--count', type=int)\n")
     project.write(fine=FINE)
     assert project.collected("--count=2") == ["sql/fine.sql::fine"]

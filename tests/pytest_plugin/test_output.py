@@ -32,20 +32,20 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_it_is_written_in_letters(name: str) -> None:
+def test_control_characters_are_escaped(name: str) -> None:
     shown = printable(f"a{COMMANDS[name]}b")
     assert shown.isprintable()
     assert shown == "a" + COMMANDS[name].encode("unicode_escape").decode() + "b"
 
 
-def test_no_character_commands_a_terminal() -> None:
+def test_no_character_controls_a_terminal() -> None:
     for number in range(0x110000):
         shown = printable(chr(number))
         if number not in (0x0A, 0x09, 0x200D):
             assert not {unicodedata.category(c) for c in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}, hex(number)
 
 
-def test_text_of_people_stays_as_it_is() -> None:
+def test_readable_text_is_not_changed() -> None:
     for text in ("naïve Füße 東京 שלום 👩‍👩‍👧", "two\nlines\tand a tab", "no-break\u00a0space", "back\\slash \\x1b"):
         assert printable(text) == text
 
@@ -54,7 +54,7 @@ def test_a_name_stays_on_its_line() -> None:
     assert one_line("a\nPASSED\tb") == r"a\nPASSED\tb"
 
 
-def test_a_short_password_or_one_that_is_a_name_takes_no_words_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_password_or_one_that_is_a_name_does_not_mask_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(safe_output, "_secrets", set())
     hide("abc")
     hide("tester", frozenset({"tester"}))
@@ -97,7 +97,7 @@ permutation a b
 
 
 @pytest.mark.parametrize("command", ["\x1b]0;title\x07", "\x9b31m", "\u202e", "\r"])
-def test_nothing_of_a_scenario_commands_the_terminal(command: str, project: Project) -> None:
+def test_no_text_of_a_scenario_controls_the_terminal(command: str, project: Project) -> None:
     project.write(bad=SCENARIO.format(command))
     project.write(check=CHECK.format(command))
     project.file("sql/spec.spec", SPEC.format(command))

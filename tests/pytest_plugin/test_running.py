@@ -167,7 +167,7 @@ def test_a_pgtap_file_that_skips_itself_says_why(project: Project) -> None:
     result.stdout.fnmatch_lines(["SKIPPED [[]1] sql/alien.sql:1: no such thing here"])
 
 
-def test_harm_to_a_server_not_ours_is_skipped(project: Project) -> None:
+def test_a_destructive_scenario_is_skipped_on_a_foreign_server(project: Project) -> None:
     project.write(harm="-- chaos:tags destructive\n" + FINE)
     result = project.run("-rs")
     result.assert_outcomes(skipped=1)
@@ -231,7 +231,7 @@ def test_junit_has_one_case_for_each_item(project: Project) -> None:
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2", "-p", "xdist.plugin")])
-def test_junit_counts_scenarios_and_says_what_they_are_found_by(project: Project, workers: tuple[str, ...]) -> None:
+def test_junit_counts_scenarios_and_has_their_properties(project: Project, workers: tuple[str, ...]) -> None:
     project.write(bad=BAD, fine=FINE)
     project.file("test_own.py", "def test_own(subtests):\n    with subtests.test('x'):\n        pass\n")
     project.run("--junit-xml=report.xml", "--chaos-seed=7", "sql", "test_own.py", *workers)
@@ -282,7 +282,7 @@ def test_workers_of_xdist_collect_what_one_process_would(project: Project) -> No
 
 
 @pytest.mark.parametrize("how", ["option", "ini", "marker"])
-def test_the_limit_of_pytest_timeout_counts_where_it_is_smaller(
+def test_the_limit_of_pytest_timeout_applies_where_it_is_smaller(
     project: Project, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand = {"holder[1]": "is in a delay", "waiter[1]": "waits at wait for never", "giver[1]": "is in a delay"}
@@ -312,21 +312,21 @@ def test_the_limit_of_pytest_timeout_counts_where_it_is_smaller(
     result.stdout.no_fnmatch_line("*Timeout*")
 
 
-def test_its_own_limit_counts_where_that_is_smaller(project: Project) -> None:
+def test_the_limit_of_the_scenario_applies_where_it_is_smaller(project: Project) -> None:
     project.write(hangs="-- chaos:timeout 300ms\n" + HANGS)
     result = project.run("-p", "pytest_timeout", "--timeout=300")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["sql/hangs.sql:* 0.3s"])
 
 
-def test_chaos_timeout_is_for_scenarios_that_say_none(project: Project) -> None:
+def test_chaos_timeout_is_for_scenarios_without_a_timeout(project: Project) -> None:
     project.write(hangs=HANGS)
     result = project.run("--chaos-timeout=400ms")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["sql/hangs.sql:* 0.4s"])
 
 
-def test_no_server_is_told_once(project: Project) -> None:
+def test_a_missing_server_is_reported_once(project: Project) -> None:
     project.write(**{f"s{number}": FINE for number in range(5)})
     result = project.look()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -334,7 +334,7 @@ def test_no_server_is_told_once(project: Project) -> None:
     assert not lines(result.stdout, r"Traceback|FAILED|\.py|/nowhere")
 
 
-def test_no_server_is_told_once_by_a_worker(project: Project) -> None:
+def test_a_missing_server_is_reported_once_by_a_worker(project: Project) -> None:
     project.write(**{f"s{number}": FINE for number in range(5)})
     result = project.look("-p", "xdist", "-n1")
     assert result.ret != pytest.ExitCode.OK
@@ -342,7 +342,7 @@ def test_no_server_is_told_once_by_a_worker(project: Project) -> None:
     assert not lines(result.stdout, "Traceback|exception")
 
 
-def test_what_a_scenario_says_is_captured(project: Project) -> None:
+def test_the_output_of_a_scenario_is_captured(project: Project) -> None:
     project.write(says=SAYS)
     project.run().stdout.no_fnmatch_line("*hello 1*")
     project.run("-s").stdout.fnmatch_lines(["*hello 1*"])
@@ -373,7 +373,7 @@ def test_beside_tests_in_python_and_their_fixtures(project: Project) -> None:
     assert len(lines(result.stdout, "before")) == 2
 
 
-def test_paths_are_told_from_where_pytest_was_started(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_to_where_pytest_was_started(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.write(bad=BAD)
     monkeypatch.chdir(project.pytester.path / "sql")
     result = project.run("bad.sql")
@@ -381,7 +381,7 @@ def test_paths_are_told_from_where_pytest_was_started(project: Project, monkeypa
     project.run("bad.sql::bad").assert_outcomes(failed=1)
 
 
-def test_what_one_scenario_asks_for_in_vain_does_not_stop_the_others(project: Project) -> None:
+def test_a_missing_requirement_of_one_scenario_does_not_stop_the_others(project: Project) -> None:
     project.write(a=BROKEN, b=FINE + "-- chaos:session one\n-- chaos:fault cut\nSELECT 1;\n", c=FINE)
     result = project.run()
     result.assert_outcomes(passed=1, failed=2)
@@ -411,7 +411,7 @@ def test_the_line_that_runs_it_again_begins_as_pytest_was_called(
     project.run().stdout.fnmatch_lines([told])
 
 
-def test_fixtures_that_a_project_has_for_every_module_are_set_up_for_scenarios(project: Project) -> None:
+def test_autouse_fixtures_of_module_scope_are_set_up_for_scenarios(project: Project) -> None:
     project.write(
         fine=FINE,
         more=FINE.replace("-- chaos:tags", "-- chaos:matrix kind in a, b\n-- chaos:tags") + "\\set used :kind\n",

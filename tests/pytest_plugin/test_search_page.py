@@ -20,7 +20,7 @@ COLUMNS = 124
 """Of the terminal that the page was made in."""
 
 
-def test_the_first_race_is_found_and_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_race_is_found_and_reported(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.write(shop=FIRST)
     text = failure(make(project, monkeypatch, LOST.command, COLUMNS))
     assert timeless(text)[1:] == timeless(LOST.text)

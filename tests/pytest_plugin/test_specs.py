@@ -64,7 +64,7 @@ def test_a_spec_as_expected_passes(project: Project) -> None:
     project.run("specs/sum.spec").assert_outcomes(passed=1)
 
 
-def test_a_difference_is_told_by_permutation_with_the_line_of_the_expected_file(project: Project) -> None:
+def test_a_difference_is_reported_by_permutation_with_the_line_of_the_expected_file(project: Project) -> None:
     project.file("specs/sum.spec", SPEC)
     project.file("expected/sum.out", OUT.replace("    3\n", "    4\n"))
     result = project.run("specs/sum.spec")

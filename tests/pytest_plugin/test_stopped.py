@@ -81,7 +81,7 @@ def ended(
 @pytest.mark.parametrize(
     ("number", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGTERM, 5)]
 )
-def test_a_search_says_how_far_it_had_come(
+def test_an_interrupted_search_reports_its_runs(
     project: Project, foreign_server: ForeignServer, number: signal.Signals, times: int
 ) -> None:
     project.write(a=SEARCH)
@@ -98,7 +98,7 @@ def test_a_search_says_how_far_it_had_come(
     until(lambda: not [n for n in foreign_server.databases() if n.startswith("pgchaos_")], "no database is left")
 
 
-def test_scenarios_that_run_side_by_side_each_say_so(project: Project, foreign_server: ForeignServer) -> None:
+def test_parallel_scenarios_are_each_reported_as_stopped(project: Project, foreign_server: ForeignServer) -> None:
     project.write(a=SEARCH, b=HANGS)
     state = "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'UPDATE account%'"
     args = ("--chaos-jobs=2", "--chaos-timeout=5min")
@@ -120,7 +120,7 @@ def progress(*results: RunResult, limit: int, interleavings: bool = True) -> str
     return one.summary(7)
 
 
-def test_what_had_failed_is_said_with_what_replays_it() -> None:
+def test_a_summary_has_the_first_failure_and_its_token() -> None:
     fine = RunResult(7)
     assert progress(fine, fine, limit=5000) == "a.sql::a: stopped after 2 of 5000 interleavings, none failed, seed 7"
     assert (
@@ -155,7 +155,7 @@ def test_later_signals_are_ignored_for_a_while_and_then_end_the_process(monkeypa
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def test_handlers_of_others_stay_and_ours_go_after_a_run() -> None:
+def test_handlers_of_others_stay_and_ours_are_removed_after_a_run() -> None:
     interrupts = Interrupts()
     with interrupts.handled():
         assert signal.getsignal(signal.SIGINT) != signal.default_int_handler

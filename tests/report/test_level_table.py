@@ -44,7 +44,7 @@ def scenario(kind: str = "all") -> Scenario:
         ("free", RunResult(1, drawn=9), "safe in 1 run, for 9 values"),
     ],
 )
-def test_what_is_safe_is_so_within_a_bound(kind: str, result: RunResult, text: str) -> None:
+def test_safe_is_reported_with_its_coverage(kind: str, result: RunResult, text: str) -> None:
     result.judged = Judged()
     found = level_finding(scenario(kind), {"level": "high"}, result)
     assert found == LevelFinding("t.sql", "high", text, 1)
@@ -57,9 +57,7 @@ def test_what_is_safe_is_so_within_a_bound(kind: str, result: RunResult, text: s
         (Judged(decided=False), "not decided"),
     ],
 )
-def test_an_anomaly_counts_more_than_what_was_not_decided_and_that_more_than_what_is_safe(
-    judged: Judged, text: str
-) -> None:
+def test_an_anomaly_ranks_above_not_decided_and_that_above_safe(judged: Judged, text: str) -> None:
     found = level_finding(
         scenario(), {"level": "low"}, RunResult(1, judged=judged, permutations=Permutations(9, 0, True))
     )
@@ -67,18 +65,18 @@ def test_an_anomaly_counts_more_than_what_was_not_decided_and_that_more_than_wha
     assert found.text == text
 
 
-def test_another_matrix_makes_lines_of_its_own() -> None:
+def test_another_matrix_has_rows_of_its_own() -> None:
     found = level_finding(scenario("free"), {"size": "2", "level": "low"}, RunResult(1, judged=Judged()))
     assert found is not None
     assert found.scenario == "t.sql [size=2]"
 
 
-def test_there_is_no_cell_without_an_oracle_or_a_level() -> None:
+def test_there_is_no_finding_without_an_oracle_or_a_level() -> None:
     assert level_finding(scenario(), {"level": "low"}, RunResult(1)) is None
     assert level_finding(scenario(), {"size": "2"}, RunResult(1, judged=Judged())) is None
 
 
-def test_lines_and_columns_have_the_order_of_names_and_of_the_matrix() -> None:
+def test_rows_are_sorted_by_name_and_columns_as_the_matrix() -> None:
     cells = [
         LevelFinding("b.sql", "high", "safe", 1),
         LevelFinding("b.sql", "low", "write skew", 0),

@@ -29,11 +29,11 @@ SWAPS = "only swap steps that touch no common table"
         ),
     ],
 )
-def test_it_says_what_it_came_through(explored: Explored, said: str) -> None:
+def test_the_coverage_of_a_search(explored: Explored, said: str) -> None:
     assert searched(RunResult(1, explored=explored)) == said
 
 
-def test_values_that_were_drawn_are_told_of() -> None:
+def test_drawn_values_are_counted() -> None:
     all_of_two = Explored(2, 2, exhausted=True, preemptions=0)
     assert searched(RunResult(1, drawn=100)) == "100 values drawn"
     assert searched(RunResult(1, drawn=1, explored=all_of_two)) == (

@@ -54,7 +54,7 @@ def told(result: RunResult, **how: object) -> str:
     return failure_text(SCENARIO, {}, result, judge(SCENARIO, {}, result), again=again, **how)  # type: ignore[arg-type]  # as above
 
 
-def test_a_failure_is_told_whole() -> None:
+def test_the_report_of_a_failure() -> None:
     assert (
         told(SOLD_TWICE)
         == """\
@@ -112,7 +112,7 @@ def test_many_sessions_do_not_flood_the_terminal() -> None:
     assert len([line for line in table if "cashier[" in line]) == 40 * 3
 
 
-def test_what_was_never_sent_stays_behind_what_its_session_sent_before() -> None:
+def test_a_statement_that_was_never_sent_follows_the_one_before_it() -> None:
     records = [
         record(1, 1, "INSERT 1", 0.01, sqlstate="23505", message="duplicate key"),
         record(1, 2, "INSERT 2", None, sqlstate=None, skipped=True),
@@ -134,7 +134,7 @@ def test_a_commit_that_rolled_back_says_so() -> None:
     assert "->" not in "\n".join(timeline([replace(lost, tag="COMMIT")], START, width=100))
 
 
-def test_attempts_iterations_and_faults_are_told() -> None:
+def test_attempts_iterations_and_faults_are_shown() -> None:
     retried = record(2, 5, "UPDATE t", 0.01, attempt=2, iteration=3, fault="terminate", step="looks")
     table = "\n".join(timeline([retried], START, width=100))
     assert "cashier[2].looks#3" in table
@@ -149,7 +149,7 @@ def test_files_are_named_where_there_are_several() -> None:
     assert "common.sql:3" in table
 
 
-def test_who_stood_where_and_waited_for_whom_since_when() -> None:
+def test_the_states_of_the_sessions_are_shown() -> None:
     result = replace(
         SOLD_TWICE,
         failures=[Failure("timeout", (), "the sessions took longer than 2 s")],
@@ -209,7 +209,7 @@ def test_a_name_holds_no_control_character() -> None:
         ("explore", "searches again"),
     ],
 )
-def test_what_a_replay_fixes_depends_on_the_schedule(kind: str, said: str) -> None:
+def test_what_is_replayed_depends_on_the_schedule(kind: str, said: str) -> None:
     scheduled = replace(SCENARIO, schedule=Schedule(kind))  # type: ignore[arg-type]  # one of its words
     text = failure_text(scheduled, {}, SOLD_TWICE, judge(scheduled, {}, SOLD_TWICE), width=200, again="pytest x")
     assert said in text
@@ -221,7 +221,7 @@ def test_shorten() -> None:
     assert shorten("SELECT 12", 8) == "SELECT …"
 
 
-def test_what_the_engine_did_between_statements_stands_in_the_table() -> None:
+def test_what_the_engine_did_between_statements_is_in_the_timeline() -> None:
     act = record(1, 16, "-- barrier looked", 0.0125)
     act.step, act.sqlstate = "", None
     text = told(replace(SOLD_TWICE, acts=[act]))
@@ -234,13 +234,13 @@ def test_the_variables_that_a_statement_set_are_shown() -> None:
     assert "-> free = t" in "\n".join(timeline([looked], START, width=100))
 
 
-def test_an_error_that_ended_the_check_is_told_beside_the_count() -> None:
+def test_an_error_that_ended_the_check_is_shown_with_the_count() -> None:
     failure = Failure("error", ("42601",), "check: ERROR 42601: syntax error", Place(FILE, 25), session="check")
     text = told(replace(SOLD_TWICE, failures=[failure], assertions=[Assertion("held", True, None)]))
     assert "Assertions: all 1 held, then an error ended the check" in text
 
 
-def test_a_check_that_was_skipped_is_called_so() -> None:
+def test_a_check_that_was_skipped_is_reported() -> None:
     failure = Failure("error", ("23505",), "a[1]: ERROR 23505: duplicate", at(15))
     result = replace(SOLD_TWICE, failures=[failure], check="skipped")
     assert "Assertions: check was skipped" in told(result).splitlines()
@@ -248,7 +248,7 @@ def test_a_check_that_was_skipped_is_called_so() -> None:
     assert "Assertions: all 1 held, check was skipped" in told(held).splitlines()
 
 
-def test_what_was_not_run_is_counted_beside_what_held() -> None:
+def test_assertions_that_were_not_run_are_counted() -> None:
     failure = Failure("not run", (), "assertion was not run: its query returned no row", at(19))
     result = replace(SOLD_TWICE, failures=[failure], assertions=[Assertion("a", True, at(20))], check="run")
     lines = told(result).splitlines()
@@ -291,7 +291,7 @@ def test_a_search_that_failed_otherwise_has_found_nothing() -> None:
     assert "Found" not in text
 
 
-def test_it_is_told_that_it_fails_without_the_fault_too() -> None:
+def test_a_failure_without_the_fault_is_reported() -> None:
     result = replace(SOLD_TWICE, without_fault="fails without the fault too")
     assert "\nIt fails without the fault too\n" in told(result)
     assert "without the fault" not in told(SOLD_TWICE)
@@ -308,14 +308,14 @@ def test_it_is_told_that_it_fails_without_the_fault_too() -> None:
         (Failure("assertion", (), "sold once", at(24)), True),
     ],
 )
-def test_how_to_replay_a_run_is_told_where_another_could_come_out_otherwise(failure: Failure, replayed: bool) -> None:
+def test_a_replay_is_offered_only_where_a_run_could_end_in_another_way(failure: Failure, replayed: bool) -> None:
     text = told(replace(SOLD_TWICE, failures=[failure]), token="pytest x --chaos-replay=t")
     assert ("To run it again:" in text) == replayed
     assert ("--chaos-replay=" in text) == replayed
     assert ("Seed 1234" in text) == replayed
 
 
-def test_what_the_stop_of_the_run_cancelled_shows_no_error_of_its_own() -> None:
+def test_statements_cancelled_by_the_stop_show_no_error() -> None:
     running = record(1, 15, "SELECT pg_sleep(9)", 0.01, sqlstate="57014", message=STOPPED)
     by = record(2, 15, "SELECT pg_sleep(9)", 0.01, sqlstate="57014", message="x", ended_by="cancelled by admin[1]")
     text = told(replace(SOLD_TWICE, records=[running, by]))
@@ -324,7 +324,7 @@ def test_what_the_stop_of_the_run_cancelled_shows_no_error_of_its_own() -> None:
     assert "57014" not in text
 
 
-def test_what_diag_said_stands_in_both_texts() -> None:
+def test_the_output_of_diag_is_in_both_reports() -> None:
     result = replace(SOLD_TWICE, diagnostics=["there are 2"], failures=[], output=["a[1]: NOTICE: x"])
     assert "Output of diag():\n    there are 2\n" in told(result)
     text = run_text(SCENARIO, {}, result)

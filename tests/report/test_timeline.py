@@ -25,7 +25,7 @@ def table(records: list[Record], **how: bool) -> list[str]:
     return timeline(records, START, width=100, **how)
 
 
-def test_what_tells_something_is_shown_wherever_it_stands() -> None:
+def test_important_rows_are_shown_wherever_they_are() -> None:
     records = load()
     records[100].waited_on = ("migration[1]",)
     records[700].sqlstate, records[700].message = "40001", "could not serialize"
@@ -55,7 +55,7 @@ def test_what_is_left_out_is_counted_in_its_place() -> None:
     assert lines[-2] == "(-v shows all)"
 
 
-def test_each_session_is_summed_up() -> None:
+def test_each_session_has_a_summary() -> None:
     records = load(9600)
     records[3].waited_on = records[5].waited_on = records[8].waited_on = ("migration[1]",)
     records[5].ended_at = START + 0.005 + 0.327
@@ -66,7 +66,7 @@ def test_each_session_is_summed_up() -> None:
     ]
 
 
-def test_a_summary_counts_what_went_wrong_and_no_waits_of_the_file() -> None:
+def test_a_summary_counts_failures_but_no_waits_of_the_file() -> None:
     barrier = row("a", 0.1, "-- barrier met", 5.0, step="", sqlstate=None)
     failed = row("a", 0.2, sqlstate="23505", fault="cancel")
     never = row("a", 0.3, skipped=True, started_at=None, ended_at=None, sqlstate=None)
@@ -75,7 +75,7 @@ def test_a_summary_counts_what_went_wrong_and_no_waits_of_the_file() -> None:
     ]
 
 
-def test_a_short_run_is_shown_whole_and_summed_up_on_demand() -> None:
+def test_a_short_run_is_shown_whole_with_a_summary_on_demand() -> None:
     records = load(15)
     assert len(table(records)) == 16
     assert table(records, summary=True)[-1].startswith("shop: 15 statements, longest ")
@@ -102,7 +102,7 @@ def test_what_was_sent_is_shown_where_it_differs() -> None:
     assert not any("sent:" in line for line in table([row("a", 0.0, written)]))
 
 
-def test_what_differs_is_seen_in_a_long_statement_too() -> None:
+def test_the_difference_is_visible_in_a_long_statement() -> None:
     long = "SELECT " + "column_of_a_table, " * 20
     record = row("a", 0.0, long + ":n FROM t", sent=long + "4711 FROM t")
     lines = table([record])

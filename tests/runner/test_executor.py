@@ -23,13 +23,13 @@ def test_jobs_run_side_by_side_and_results_come_by_job() -> None:
     executor.close()
 
 
-def test_a_job_that_was_not_started_is_run_by_who_asks() -> None:
+def test_a_job_that_was_not_started_runs_in_the_calling_thread() -> None:
     executor: JobExecutor[str, threading.Thread] = JobExecutor(lambda _: threading.current_thread(), 2)
     assert executor.result_of("alone", "alone") is threading.current_thread()
     executor.close()
 
 
-def test_what_a_job_raises_is_raised_where_its_result_is_asked_for() -> None:
+def test_an_exception_of_a_job_is_raised_by_result_of() -> None:
     def run(job: str) -> str:
         raise LookupError(job)
 

@@ -33,7 +33,7 @@ def test_each_line_is_written_over_the_one_before(terminal: io.StringIO) -> None
     assert terminal.getvalue().split("\r\x1b[K")[1:] == ["a 1/500", "a 1/500, b 1/20", "a 2/500, b 1/20", "", ""]
 
 
-def test_what_is_being_done_is_said_at_once() -> None:
+def test_an_activity_is_shown_at_once() -> None:
     written = io.StringIO()
     line = ProgressLine(written)
     line.show_count("a", 1, 500)
@@ -41,12 +41,12 @@ def test_what_is_being_done_is_said_at_once() -> None:
     assert written.getvalue().split("\r\x1b[K")[1:] == ["a 1/500", "a: looking for an order of steps that replays it"]
 
 
-def test_who_was_never_told_of_leaves_nothing(terminal: io.StringIO) -> None:
+def test_a_scenario_that_was_never_shown_leaves_nothing(terminal: io.StringIO) -> None:
     ProgressLine(terminal).remove("a")
     assert terminal.getvalue() == ""
 
 
-def test_lines_do_not_come_faster_than_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_line_is_not_updated_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_INTERVAL", 3600.0)
     terminal = io.StringIO()
     line = ProgressLine(terminal)
@@ -55,7 +55,7 @@ def test_lines_do_not_come_faster_than_can_be_read(monkeypatch: pytest.MonkeyPat
     assert terminal.getvalue().count("\r") == 1
 
 
-def test_a_terminal_that_has_gone_is_no_failure(terminal: io.StringIO) -> None:
+def test_a_closed_terminal_does_not_fail_the_run(terminal: io.StringIO) -> None:
     line = ProgressLine(terminal)
     line.show_count("a", 1, 2)
     terminal.close()
@@ -64,7 +64,7 @@ def test_a_terminal_that_has_gone_is_no_failure(terminal: io.StringIO) -> None:
     line.show_count("a", 3, 3)
 
 
-def test_where_nobody_looks_on_nothing_is_opened() -> None:
+def test_without_a_terminal_nothing_is_opened() -> None:
     line = open_progress_line(wanted=False)
     line.show_count("a", 1, 2)
     line.remove("a")

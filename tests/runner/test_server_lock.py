@@ -1,4 +1,4 @@
-"""Turns of runs on one server, each by real locks on it."""
+"""The lock of runs on one server, with real advisory locks."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def server(private_server: Server) -> Server:
 
 @pytest.fixture
 def make(server: Server) -> Iterator[Callable[[], ServerLock]]:
-    """Make the turns of one process after the other."""
+    """Make the lock of one process after the other."""
     with ExitStack() as stack:
 
         def made() -> ServerLock:
-            turns = ServerLock(server.conninfo(), server.answering)
-            stack.callback(turns.close)
-            return turns
+            lock = ServerLock(server.conninfo(), server.answering)
+            stack.callback(lock.close)
+            return lock
 
         yield made
 
@@ -39,11 +39,11 @@ def waiting(server: Server) -> int:
         return int(str(row[0])) if row else 0
 
 
-def begun(turns: ServerLock, *, alone: bool) -> tuple[threading.Thread, threading.Event]:
+def begun(lock: ServerLock, *, alone: bool) -> tuple[threading.Thread, threading.Event]:
     inside = threading.Event()
 
     def work() -> None:
-        with turns.take(alone=alone):
+        with lock.acquire(alone=alone):
             inside.set()
 
     thread = threading.Thread(target=work)
@@ -51,16 +51,18 @@ def begun(turns: ServerLock, *, alone: bool) -> tuple[threading.Thread, threadin
     return thread, inside
 
 
-def test_others_have_theirs_at_once(make: Callable[[], ServerLock]) -> None:
+def test_a_shared_lock_does_not_wait_for_others(make: Callable[[], ServerLock]) -> None:
     one, other = make(), make()
-    with one.take(alone=False), one.take(alone=False), other.take(alone=False):
+    with one.acquire(alone=False), one.acquire(alone=False), other.acquire(alone=False):
         pass
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["alone is first", "alone is second"])
-def test_who_is_alone_waits_and_is_waited_for(server: Server, make: Callable[[], ServerLock], *, first: bool) -> None:
+def test_an_exclusive_lock_waits_and_is_waited_for(
+    server: Server, make: Callable[[], ServerLock], *, first: bool
+) -> None:
     one, other = make(), make()
-    with one.take(alone=first):
+    with one.acquire(alone=first):
         thread, inside = begun(other, alone=not first)
         until(lambda: waiting(server) == 1, "the other waits")
         assert not inside.is_set()
@@ -68,10 +70,12 @@ def test_who_is_alone_waits_and_is_waited_for(server: Server, make: Callable[[],
     assert inside.is_set()
 
 
-def test_two_of_one_process_hold_it_until_both_have_left(server: Server, make: Callable[[], ServerLock]) -> None:
+def test_two_jobs_of_one_process_hold_the_lock_until_both_release_it(
+    server: Server, make: Callable[[], ServerLock]
+) -> None:
     one, other = make(), make()
-    with one.take(alone=False):
-        with one.take(alone=False):
+    with one.acquire(alone=False):
+        with one.acquire(alone=False):
             thread, inside = begun(other, alone=True)
             until(lambda: waiting(server) == 1, "the other waits")
         assert waiting(server) == 1
@@ -80,9 +84,9 @@ def test_two_of_one_process_hold_it_until_both_have_left(server: Server, make: C
     assert inside.is_set()
 
 
-def test_who_waits_is_let_go_by_a_stop(server: Server, make: Callable[[], ServerLock]) -> None:
+def test_a_stop_ends_the_wait(server: Server, make: Callable[[], ServerLock]) -> None:
     one, other = make(), make()
-    with one.take(alone=True):
+    with one.acquire(alone=True):
         thread, inside = begun(other, alone=False)
         until(lambda: waiting(server) == 1, "the other waits")
         other.stop()
@@ -91,30 +95,30 @@ def test_who_waits_is_let_go_by_a_stop(server: Server, make: Callable[[], Server
         until(lambda: waiting(server) == 0, "nobody waits")
 
 
-def test_a_turn_goes_with_its_connection(server: Server, make: Callable[[], ServerLock]) -> None:
+def test_the_lock_ends_with_its_connection(server: Server, make: Callable[[], ServerLock]) -> None:
     one, other = make(), make()
-    with one.take(alone=True):
+    with one.acquire(alone=True):
         one.close()
-        with other.take(alone=True):
+        with other.acquire(alone=True):
             assert waiting(server) == 0
 
 
 @pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
-def test_time_outs_of_the_role_take_no_turn_away(server: Server, setting: str) -> None:
+def test_timeouts_of_the_role_do_not_end_the_wait(server: Server, setting: str) -> None:
     impatient = make_conninfo(server.conninfo(), options=f"-c {setting}=20ms")
     one, other = ServerLock(server.conninfo(), server.answering), ServerLock(impatient, server.answering)
     with closing(one), closing(other):
-        with one.take(alone=True):
+        with one.acquire(alone=True):
             thread, inside = begun(other, alone=True)
             until(lambda: waiting(server) == 1, "the other waits")
-            assert not inside.wait(0.2)  # ten times as long as its own patience
+            assert not inside.wait(0.2)  # ten times as long as its own limit
         thread.join(30)
         assert inside.is_set()
 
 
-def test_who_loses_the_connection_by_which_he_waits_waits_again(server: Server, make: Callable[[], ServerLock]) -> None:
+def test_a_lost_connection_waits_again(server: Server, make: Callable[[], ServerLock]) -> None:
     one, other = make(), make()
-    with one.take(alone=True):
+    with one.acquire(alone=True):
         thread, inside = begun(other, alone=True)
         until(lambda: waiting(server) == 1, "the other waits")
         with server.connect() as conn:
@@ -128,19 +132,19 @@ def test_who_loses_the_connection_by_which_he_waits_waits_again(server: Server, 
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["who leaves", "who comes"])
-def test_a_frozen_server_holds_nobody_up(*, leaves: bool) -> None:
+def test_a_frozen_server_blocks_nobody(*, leaves: bool) -> None:
     # without a limit it would be held up for as long as the server is frozen
-    with open_server(ServerSettings()) as own, closing(ServerLock(own.conninfo(), own.answering)) as turns:
+    with open_server(ServerSettings()) as own, closing(ServerLock(own.conninfo(), own.answering)) as lock:
         frozen, inside = threading.Event(), threading.Event()
 
         def work() -> None:
-            with turns.take(alone=False):
+            with lock.acquire(alone=False):
                 inside.set()
                 if leaves:
                     frozen.wait(30)
             if not leaves:
                 frozen.wait(30)
-                with turns.take(alone=False):
+                with lock.acquire(alone=False):
                     pass
 
         thread = threading.Thread(target=work, daemon=True)

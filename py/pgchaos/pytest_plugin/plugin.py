@@ -198,7 +198,7 @@ def _start(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     # without a server each item fails with the reason
     with suppress(ServerError):
         if have_scenario(items):
-            runner.prepare()
+            runner.server.prepare()
         preload(jobs_of(items))
         if may_run_in_parallel(config) and len(jobs := parallel_jobs(items)) > 1:
             runner.start(jobs, options.jobs)

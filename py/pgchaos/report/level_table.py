@@ -22,7 +22,7 @@ class LevelFinding:
     scenario: str  # the title of the row
     level: str  # the title of the column
     text: str
-    position: int = 0  # of the level in its matrix, from 0
+    place: int = 0  # of the level in its matrix, from 0; JUnit's file shows these names
 
     def dumps(self) -> str:
         """Write it as text, for the report of an item: workers of pytest-xdist send it so."""
@@ -76,7 +76,7 @@ def _coverage(scenario: Scenario, result: RunResult) -> str:
 
 def level_table(findings: Iterable[LevelFinding]) -> list[str]:
     """Write the lines of the table, the head first; none without findings."""
-    ordered = sorted(findings, key=lambda finding: (finding.position, finding.scenario))
+    ordered = sorted(findings, key=lambda finding: (finding.place, finding.scenario))
     if not ordered:
         return []
     texts = {(finding.scenario, finding.level): finding.text for finding in ordered}

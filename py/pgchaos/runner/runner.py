@@ -107,14 +107,6 @@ class Runner:
         """The server in one line, once it is open; else ''."""
         return "" if self._server is None else self._server.banner
 
-    def prepare(self) -> None:
-        """Let the server create databases in the background, while other things are loaded.
-
-        Raises:
-            ServerError: there is no server.
-        """
-        self.server.prepare()
-
     def start(self, jobs: Mapping[str, Job], parallel: int | None) -> None:
         """Begin to run jobs in threads, before their results are asked for.
 
@@ -129,8 +121,7 @@ class Runner:
         from pgchaos.stop import Stop
 
         free = self.server.free_slots()
-        if parallel is None:
-            parallel = min(2 * _processors(), free // _CONNECTIONS_PER_JOB)
+        parallel = parallel or min(2 * _processors(), free // _CONNECTIONS_PER_JOB)
         sharing = {key: job for key, job in jobs.items() if not job.alone}
         if parallel < 2 or len(sharing) < 2 or self._settings.in_place:
             return
@@ -149,12 +140,9 @@ class Runner:
             key: as it was given to `start`.
             job: of an item.
 
-        Returns:
-            The result; its `skipped` says why a job was not run.
-
         Raises:
             ServerError: the server cannot be used.
-            ScenarioError: the file is no longer a scenario.
+            ScenarioError: the file has changed, and cannot be run.
         """
         if self._parallel is None:
             return self._run(job)
@@ -196,7 +184,7 @@ class Runner:
             if self._server_lock is None:
                 self._server_lock = ServerLock(server.conninfo(), server.answering)
             lock = self._server_lock
-        return lock.take(alone=alone)
+        return lock.acquire(alone=alone)
 
     def _run_scenario(self, job: Job) -> FinishedScenario:
         from pgchaos.results import RunResult
@@ -274,9 +262,8 @@ class Runner:
     def _is_free_failure(self, scenario: Scenario, job: Job, result: RunResult) -> bool:
         from pgchaos.verdict import judge
 
-        if scenario.schedule.kind != "free" or self._token is not None or not result.failures:
-            return False
-        return judge(scenario, job.variables, result).outcome == "failed"
+        may_be = scenario.schedule.kind == "free" and self._token is None and bool(result.failures)
+        return may_be and judge(scenario, job.variables, result).outcome == "failed"
 
     def _destructive_refusal(self, scenario: Scenario) -> str:
         """Why a destructive scenario may not run on this server, or ''."""
@@ -310,16 +297,17 @@ class Runner:
 
     def _stop_jobs(self) -> None:
         """Stop the jobs that still run in threads: no item will ask for their results."""
-        if self._parallel is not None:
-            self._parallel.stop.set()
-        if self._server_lock is not None:
-            self._server_lock.stop()
-        if self._parallel is not None:
-            self._parallel.executor.close()
-        if self._server_lock is not None:
-            self._server_lock.close()
-        if self._parallel is not None:
-            self._parallel.stop.close()
+        parallel, lock = self._parallel, self._server_lock
+        if parallel is not None:
+            parallel.stop.set()
+        if lock is not None:
+            lock.stop()
+        # the jobs use both until they have ended
+        if parallel is not None:
+            parallel.executor.close()
+            parallel.stop.close()
+        if lock is not None:
+            lock.close()
         self._parallel = self._server_lock = None
 
     def end(self) -> None:
@@ -330,11 +318,7 @@ class Runner:
             self._server.end()
 
     def close(self) -> list[str]:
-        """Close the server; further calls do nothing.
-
-        Returns:
-            What may be left on it, a line each.
-        """
+        """Close the server, and return what may be left on it, a line each; further calls do nothing."""
         self._stop_jobs()
         self._suite_files.close()
         self._progress_line.close()

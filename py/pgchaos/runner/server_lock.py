@@ -1,6 +1,7 @@
-"""Turns on a server that other runs may use too: who must be alone there waits for the others, and they for him.
+"""A lock on a server that other runs may use too, such as the workers of pytest-xdist.
 
-Runs that name the same database meet, such as the workers of pytest-xdist; those of one process keep apart by slots.
+Runs share it while they run scenarios; a scenario that must be alone holds it exclusively. It works between runs that
+use the same database: within one process, jobs wait for each other by their connections.
 """
 
 from __future__ import annotations
@@ -12,102 +13,99 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pgchaos.engine.connection import Connection, ConnectionLost
-from pgchaos.engine.loop import alone
+from pgchaos.engine.loop import alone as run_alone
 from pgchaos.server.answering import Answering
 from pgchaos.server.conninfo import PATIENT, with_settings
 from pgchaos.stop import Stop
 
+# Of the advisory lock: `pgch` in ASCII, and 0.
 KEY = "1885823848, 0"
-"""Of the advisory lock: `pgch` in ASCII, and nothing."""
-_ATTEMPTS = 5
-"""Connections that may be lost while a turn is waited for."""
-_SOON = 2.0
-"""Seconds for what a server answers at once, where it answers at all."""
-_REACH = 5.0
-"""Seconds to connect in, and to answer the first question; without that there is no turn, and the run says why."""
+_ATTEMPTS = 5  # connections that may be lost while the lock is waited for
+_UNLOCK_LIMIT = 2.0  # seconds
+# Seconds to connect, and for the first answer. After that the run goes on without the lock, and reports the server.
+_ANSWER_LIMIT = 5.0
 
 
 class ServerLock:
-    """The turns of one process: an advisory lock, on a connection of their own, shared but by who must be alone.
+    """The lock of one process: an advisory lock on a connection of its own, shared or exclusive.
 
-    A crash of the server takes every lock with it: who has a turn then is not alone any more.
+    A crash of the server releases every lock: a scenario that must be alone is not alone any more then.
 
     Args:
-        conninfo: of the database in which runs meet.
+        conninfo: of the database that all runs use.
         answering: of its server.
     """
 
     def __init__(self, conninfo: str, answering: Answering) -> None:
         self._answering = answering
-        # a turn may be long in coming, and is had for long
+        # timeouts of the role must not end a long wait
         self._conninfo = with_settings(conninfo, PATIENT)
         self._stop = Stop()
-        self._door = threading.Lock()
-        self._link: Connection | None = None
-        self._inside = 0
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._holders = 0
 
     @contextmanager
-    def take(self, *, alone: bool) -> Iterator[None]:
-        """Wait for a turn, and have it for as long as the context lasts.
+    def acquire(self, *, alone: bool) -> Iterator[None]:
+        """Wait for the lock, and hold it within the context.
 
         Args:
-            alone: nobody else shall have one; nobody else of this process has.
+            alone: exclusively; the caller sees to it that no other job of this process holds it.
         """
-        with self._door:
-            # who is inside holds the lock for all of this process, and needs the door to leave
-            if not self._inside:
+        # the first holder locks for the whole process, the last one unlocks
+        with self._lock:
+            if not self._holders:
                 self._wait("" if alone else "_shared")
-            self._inside += 1
+            self._holders += 1
         try:
             yield
         finally:
-            with self._door:
-                self._inside -= 1
-                if not self._inside:
-                    # a connection that does not answer is ended, and the turn with it
-                    self._ask("SELECT pg_catalog.pg_advisory_unlock_all()", _SOON)
+            with self._lock:
+                self._holders -= 1
+                if not self._holders:
+                    # a connection that does not answer is closed, which unlocks too
+                    self._query("SELECT pg_catalog.pg_advisory_unlock_all()", _UNLOCK_LIMIT)
 
     def _wait(self, kind: str) -> None:
-        """Ask for a turn; once more where the connection is lost meanwhile, by a crash of the server say."""
-        # who waits for others may wait for long: first it is seen that the server answers
-        if self._ask(f"SELECT pg_catalog.pg_try_advisory_lock{kind}({KEY})", _REACH):
+        # the wait itself has no limit: first see that the server answers
+        if self._query(f"SELECT pg_catalog.pg_try_advisory_lock{kind}({KEY})", _ANSWER_LIMIT):
             return
         for _ in range(_ATTEMPTS):
-            if self._ask(f"SELECT pg_catalog.pg_advisory_lock{kind}({KEY})"):
+            if self._query(f"SELECT pg_catalog.pg_advisory_lock{kind}({KEY})"):
                 return
 
-    def _ask(self, query: str, seconds: float = math.inf) -> bool:
-        """Ask, and say whether no more is to be done: the answer was not false, or the server does not answer in time.
+    def _query(self, query: str, seconds: float = math.inf) -> bool:
+        """Send a query; False where it is to be sent again: it returned false, or the connection was lost.
 
-        Without a server there are no turns: what is the matter the run itself will be told.
+        A server that does not answer cannot be locked: the run goes on, and reports what is wrong with it.
         """
         if self._stop.is_set() or not self._answering.answers():
             return True
         try:
-            if self._link is None or not self._link.alive:
-                self._shut()
-                self._link = alone(Connection.open(self._conninfo, self._stop, seconds=_REACH))
+            if self._connection is None or not self._connection.alive:
+                self._disconnect()
+                self._connection = run_alone(Connection.open(self._conninfo, self._stop, seconds=_ANSWER_LIMIT))
         except ConnectionLost:
             return True
-        self._link.impatient = seconds < math.inf
-        answer = self._link.ask(query, deadline=time.monotonic() + seconds)
+        self._connection.impatient = seconds < math.inf
+        answer = self._connection.ask(query, deadline=time.monotonic() + seconds)
         if answer.interrupted:
             return True
         if answer.error is not None:
             return not answer.error.lost
         return all(row != ("f",) for result in answer.results for row in result.rows())
 
-    def _shut(self) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def stop(self) -> None:
-        """Have nobody wait any more."""
+        """End all waits for the lock."""
         self._stop.set()
 
     def close(self) -> None:
-        """End the connection, and with it the turn."""
+        """Close the connection, which releases the lock."""
         self._stop.set()
-        self._shut()
+        self._disconnect()
         self._stop.close()

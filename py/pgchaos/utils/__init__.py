@@ -1,6 +1,6 @@
-"""For chaos tests in Python: delays and failures on purpose, retries, snapshots, a look at locks, measuring.
+"""Tools for chaos tests in Python: delays and simulated failures, retries, snapshots, locks, measurements.
 
-All chance comes from --chaos-seed, so that a failing run replays.
+All random choices depend on --chaos-seed, so that a failing run can be replayed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Threads for sessions that do something at once."""
+"""Threads for sessions that work at the same time."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _T = TypeVar("_T")
 
 
 class ChaosFuture(Future[_T]):
-    """A future that knows whether anybody asked what came of it."""
+    """A future that records whether its result was read."""
 
-    asked = False
+    is_read = False
 
     def result(self, timeout: float | None = None) -> _T:
         """See `concurrent.futures.Future.result`."""
-        self.asked = True
+        self.is_read = True
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """See `concurrent.futures.Future.exception`."""
-        self.asked = True
+        self.is_read = True
         return super().exception(timeout)
 
 
 class ChaosExecutor(ThreadPoolExecutor):
-    """A pool of threads whose tasks each draw from a random stream of their own, by the order of submission.
+    """A pool of threads. Each task has a random stream of its own, by the order of submission.
 
     Args:
         max_workers: threads at once.
@@ -43,7 +43,7 @@ class ChaosExecutor(ThreadPoolExecutor):
         self._submitted: dict[ChaosFuture[Any], str] = {}
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> ChaosFuture[_T]:
-        """Have a function called in a thread.
+        """Call a function in a thread.
 
         Args:
             fn: the function.
@@ -51,25 +51,25 @@ class ChaosExecutor(ThreadPoolExecutor):
             kwargs: its keyword arguments.
 
         Returns:
-            What will come of it.
+            The future of its result.
 
         Raises:
-            RuntimeError: the test is over, and no tasks are taken any more.
+            RuntimeError: the test has ended.
         """
         future = super().submit(_run, branch(), fn, *args, **kwargs)
-        future.__class__ = ChaosFuture  # the base class makes its own
+        future.__class__ = ChaosFuture  # the base class creates a plain Future
         assert isinstance(future, ChaosFuture)
         self._submitted[future] = getattr(fn, "__qualname__", repr(fn)).rpartition("<locals>.")[2]
         return future
 
     def unfinished(self, limit: float) -> list[str]:
-        """Take no more tasks, forget those that have not begun, and wait for the others.
+        """Accept no more tasks, cancel those that have not begun, and wait for the others.
 
         Args:
             limit: seconds to wait.
 
         Returns:
-            The names of functions that still run.
+            The names of the functions that still run.
         """
         self.shutdown(wait=False, cancel_futures=True)
         end = time.monotonic() + limit
@@ -77,11 +77,7 @@ class ChaosExecutor(ThreadPoolExecutor):
         return sorted(name for future, name in self._submitted.items() if future in left)
 
     def unread_errors(self) -> list[str]:
-        """Tell the errors of tasks whose results nobody asked for.
-
-        Returns:
-            For each of them the function's name and the traceback.
-        """
+        """List the errors of tasks whose results were never read: the function's name and the traceback of each."""
         errors = (
             (name, future, Future.exception(future))
             for future, name in self._submitted.items()
@@ -90,7 +86,7 @@ class ChaosExecutor(ThreadPoolExecutor):
         return [
             f"{name}: {''.join(format_exception(error)).rstrip()}"
             for name, future, error in errors
-            if error is not None and not future.asked
+            if error is not None and not future.is_read
         ]
 
 

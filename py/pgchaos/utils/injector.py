@@ -1,4 +1,4 @@
-"""Delays and failures on purpose."""
+"""Random delays and simulated failures."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pgchaos.utils.retry import with_retry_sync as _with_retry_sync
 
 
 class SimulatedConnectionFailure(psycopg.OperationalError):
-    """A connection is lost, as far as the caller can tell: like a real loss, it has no SQLSTATE."""
+    """A simulated loss of the connection; like a real one, it has no SQLSTATE."""
 
 
 class ChaosInjector:
-    """What goes wrong in a network, on purpose and by the seed of the run."""
+    """Simulates the faults of a network, by the seed of the run."""
 
     @staticmethod
     async def random_delay(min_ms: float = 0, max_ms: float = 100) -> None:
@@ -30,7 +30,7 @@ class ChaosInjector:
             max_ms: the longest, in milliseconds.
 
         Raises:
-            ValueError: they are no range.
+            ValueError: they are not a range of delays.
         """
         await asyncio.sleep(_delay(min_ms, max_ms))
 
@@ -43,24 +43,24 @@ class ChaosInjector:
             max_ms: the longest, in milliseconds.
 
         Raises:
-            ValueError: they are no range.
+            ValueError: they are not a range of delays.
         """
         time.sleep(_delay(min_ms, max_ms))
 
     @staticmethod
     @contextmanager
     def simulate_connection_failure(probability: float = 0.1) -> Iterator[None]:
-        """Fail instead of entering the context, sometimes.
+        """Raise an error instead of entering the context, with a probability.
 
         Args:
             probability: of the failure, from 0 to 1.
 
         Raises:
-            SimulatedConnectionFailure: this was one of those times.
-            ValueError: it is no probability.
+            SimulatedConnectionFailure: the simulated failure.
+            ValueError: it is not a probability.
         """
         if not 0 <= probability <= 1:
-            raise ValueError(f"probability={probability} is none: from 0 to 1 is meant")
+            raise ValueError(f"invalid probability={probability}: expected a number from 0 to 1")
         if stream().random() < probability:
             raise SimulatedConnectionFailure(f"simulated connection failure (probability {probability:g})")
         yield
@@ -71,5 +71,5 @@ class ChaosInjector:
 
 def _delay(min_ms: float, max_ms: float) -> float:
     if not 0 <= min_ms <= max_ms:
-        raise ValueError(f"min_ms={min_ms}, max_ms={max_ms} are no range of delays")
+        raise ValueError(f"invalid delays min_ms={min_ms}, max_ms={max_ms}: expected 0 <= min_ms <= max_ms")
     return stream().uniform(min_ms, max_ms) / 1000

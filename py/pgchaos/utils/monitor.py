@@ -1,4 +1,4 @@
-"""A look at transactions and locks from outside."""
+"""Lists the transactions and locks of a database, over a connection of its own."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _BLOCKED = "SELECT pg_catalog.cardinality(pg_catalog.pg_blocking_pids(%s)) > 0 A
 
 
 class TransactionMonitor(Mapping[str, Callable[[], list[Row]]]):
-    """Watches the other sessions of a database over a connection of its own, which no lock of theirs holds up.
+    """Lists transactions and locks of the other sessions of a database. Their locks do not block it.
 
-    `monitor["transactions"]()` and `monitor["locks"]()` do the same as the methods.
+    `monitor["transactions"]()` and `monitor["locks"]()` are the methods of these names.
 
     Args:
         conninfo: of the database.
@@ -55,11 +55,11 @@ class TransactionMonitor(Mapping[str, Callable[[], list[Row]]]):
         return self._conn.info.backend_pid
 
     def transactions(self) -> list[Row]:
-        """List the transactions that are open.
+        """List the open transactions, the oldest first.
 
         Returns:
-            pid, application_name, state, query (the last one), wait_event_type, wait_event, xact_start, writes (it has
-            changed something) and blocked_by (pids; 0 for a prepared transaction), the oldest first.
+            pid, application_name, state, query (the last one), wait_event_type, wait_event, xact_start, writes (whether
+            it has changed something) and blocked_by (pids; 0 for a prepared transaction).
 
         Raises:
             psycopg.Error: the server does not answer.
@@ -67,7 +67,7 @@ class TransactionMonitor(Mapping[str, Callable[[], list[Row]]]):
         return self._conn.execute(_TRANSACTIONS).fetchall()
 
     def locks(self) -> list[Row]:
-        """List the locks that are held and waited for.
+        """List the locks that are held or waited for.
 
         Returns:
             locktype, relation (its name), mode, granted, pid (None for a prepared transaction's) and blocked_by (pids).
@@ -78,14 +78,14 @@ class TransactionMonitor(Mapping[str, Callable[[], list[Row]]]):
         return self._conn.execute(_LOCKS).fetchall()
 
     def wait_until_blocked(self, pid: int, limit: float = 10.0) -> None:
-        """Wait until a session waits for a lock that another one holds.
+        """Wait until a session waits for a lock of another one.
 
         Args:
-            pid: its backend.
+            pid: of its backend.
             limit: seconds to wait.
 
         Raises:
-            TimeoutError: it did not come to that.
+            TimeoutError: it was not blocked in time.
             psycopg.Error: the server does not answer.
         """
         end = time.monotonic() + limit
@@ -95,24 +95,14 @@ class TransactionMonitor(Mapping[str, Callable[[], list[Row]]]):
                 return
             if time.monotonic() > end:
                 raise TimeoutError(f"session {pid} was not blocked within {limit:g} s")
-            time.sleep(0.002)  # polled: of a lock that is waited for nobody is told
+            time.sleep(0.002)  # polled: the server sends no event when a session is blocked
 
     def close(self) -> None:
-        """Close the connection; more than once does no harm."""
+        """Close the connection; further calls do nothing."""
         self._conn.close()
 
     def __getitem__(self, name: str) -> Callable[[], list[Row]]:
-        """Give `transactions` or `locks` by name.
-
-        Args:
-            name: one of the two.
-
-        Returns:
-            The method.
-
-        Raises:
-            KeyError: it is another name.
-        """
+        """Return the method `transactions` or `locks`."""
         return {"transactions": self.transactions, "locks": self.locks}[name]
 
     def __iter__(self) -> Iterator[str]:

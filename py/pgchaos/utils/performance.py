@@ -1,4 +1,4 @@
-"""How long calls take."""
+"""Measures how long calls take."""
 
 from __future__ import annotations
 
@@ -16,25 +16,16 @@ _R_co = TypeVar("_R_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One call.
-
-    Args:
-        seconds: it took.
-        failed: it raised.
-    """
+    """One call."""
 
     seconds: float
-    failed: bool = False
+    failed: bool = False  # it raised an exception
 
 
 class Measured(Protocol[_P, _R_co]):
-    """A function whose calls are measured.
+    """A function whose calls are measured."""
 
-    Attributes:
-        measurements: of its calls, in the order in which they ended.
-    """
-
-    measurements: list[Measurement]
+    measurements: list[Measurement]  # in the order in which the calls ended
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R_co:
         """Call it."""
@@ -43,13 +34,13 @@ class Measured(Protocol[_P, _R_co]):
 def measure_performance(func: Callable[_P, _R_co]) -> Measured[_P, _R_co]:
     """Measure each call of a function, or of a coroutine function from its start to its end.
 
-    Each is printed (pytest shows it for a failing test) and kept in `measurements`, failing calls too.
+    Each measurement is printed (pytest shows it for a failing test) and added to `measurements`, also of failing calls.
 
     Args:
-        func: to be measured.
+        func: to measure.
 
     Returns:
-        It, measured.
+        The function with `measurements`.
     """
     measurements: list[Measurement] = []
     wrapper: Any

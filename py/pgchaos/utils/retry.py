@@ -1,4 +1,4 @@
-"""Retries as an application should make them: only errors that may pass, with a growing pause, and not forever."""
+"""Retries as applications should do them: after transient errors only, with growing pauses, and a limited number."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pgchaos.randomness import stream
 
 _T = TypeVar("_T")
 
+# Classes of exceptions, and SQLSTATEs: '40001', or a class of them, '08'.
 RetryOn = Iterable["type[BaseException] | str"]
-"""Classes of exceptions, and SQLSTATEs: '40001', or a class of them, '08'."""
 
 _LOST = "lost connection"
+# Serialization failure, deadlock, lost connection.
 DEFAULT_RETRY: tuple[type[BaseException] | str, ...] = ("40001", "40P01", _LOST)
-"""Serialization failure, deadlock, lost connection."""
 
+# Connection exceptions, and sessions that an administrator or a crash ends (PostgreSQL's documentation, appendix A).
 _GONE = ("08", "57P01", "57P02", "57P03")
-"""Connection exceptions, and how a session ends that somebody else ends (PostgreSQL's documentation, appendix A)."""
 
 _HISTORY = "__pgchaos_attempts__"
 _OPTIONS = ("max_attempts", "backoff", "retry_on")
@@ -30,21 +30,15 @@ _OPTIONS = ("max_attempts", "backoff", "retry_on")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that failed.
+    """An attempt that failed."""
 
-    Args:
-        number: from 1.
-        error: what it raised.
-        pause: seconds until the next attempt; None after the last.
-    """
-
-    number: int
+    number: int  # from 1
     error: BaseException
-    pause: float | None
+    pause: float | None  # seconds until the next attempt; None after the last
 
 
 class _Plan:
-    """What is retried, how often, and with which pauses. The loop is tenacity's."""
+    """What is retried, how often, and with which pauses; tenacity runs the loop."""
 
     def __init__(self, max_attempts: int = 3, backoff: float = 0.1, retry_on: RetryOn = DEFAULT_RETRY) -> None:
         if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
@@ -63,11 +57,11 @@ class _Plan:
         }
 
     def _pause(self, state: RetryCallState) -> float:
-        # half of it is random, so that sessions that collided once do not collide again
+        # half of it is random, so that sessions with a conflict do not retry at the same time
         return float(self._backoff * 2 ** (state.attempt_number - 1)) * stream().uniform(0.5, 1)
 
     def _may_succeed_later(self, error: BaseException) -> bool:
-        # Ctrl-C and a cancelled task are no failures of the function
+        # Ctrl-C and the cancellation of a task are not errors of the function
         return isinstance(error, Exception) and any(_matches(error, what) for what in self._retry_on)
 
     def _record(self, state: RetryCallState) -> None:
@@ -86,13 +80,13 @@ class _Plan:
 
 
 def retry_history(error: BaseException) -> tuple[Attempt, ...]:
-    """Tell what was tried before an error was given to the caller.
+    """List the attempts of `with_retry` before it raised an error.
 
     Args:
         error: raised by `with_retry`.
 
     Returns:
-        Every attempt, the last one too; nothing for another error.
+        All attempts, including the last; none for another error.
     """
     return tuple(error.__dict__.get(_HISTORY, ()))
 
@@ -104,7 +98,7 @@ def _matches(error: Exception, what: type[BaseException] | str) -> bool:
         return False
     state = error.sqlstate
     if what == _LOST:
-        # libpq's own errors carry none, and they tell of connections that cannot be made or are gone
+        # libpq's own errors have no SQLSTATE: the connection cannot be made, or is lost
         return state.startswith(_GONE) if state else isinstance(error, psycopg.OperationalError)
     return state is not None and state.startswith(what)
 
@@ -120,7 +114,7 @@ def _described(failed: tuple[Attempt, ...]) -> Iterator[str]:
 
 
 def _add_note(error: BaseException, text: str) -> None:
-    # BaseException.add_note came with 3.11; what it keeps is read by pytest and exceptiongroup under 3.10 too
+    # BaseException.add_note is new in 3.11; pytest and exceptiongroup read its attribute in 3.10 too
     error.__dict__.setdefault("__notes__", []).append(text)
 
 
@@ -174,24 +168,24 @@ if TYPE_CHECKING:
 async def with_retry(func: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
     """Call a function until it succeeds: `with_retry(func, max_attempts=3, backoff=0.1, *args, **kwargs)`.
 
-    Every keyword that is not `max_attempts`, `backoff` or `retry_on` is the function's. So are these three where the
-    function takes them too, and then `max_attempts` and `backoff` are given by position: `with_retry(func, 3, 0.1,
-    backoff="func's own")`. What could mean either is refused.
+    All keywords but `max_attempts`, `backoff` and `retry_on` are passed to the function. A function that takes one of
+    these three itself gets it where with_retry's own are given by position: `with_retry(func, 3, 0.1, backoff="func's
+    own")`. A keyword that could be meant for either raises TypeError.
 
     Args:
-        func: a coroutine function, or a plain one. It begins a transaction anew each time it is called.
-        args: `max_attempts`, how often it is called at most (3); `backoff`, how many seconds to wait after the first
-            failure, twice as long after each further one, of which chance takes up to half (0.1); then the function's.
-        kwargs: the function's; and `retry_on`, what to try again after: classes of exceptions and SQLSTATEs
-            (serialization failure, deadlock, lost connection).
+        func: a coroutine function, or a plain one; each call must begin a new transaction.
+        args: `max_attempts` (3); `backoff`, the seconds to wait after the first failure, doubled after each further one
+            and shortened at random by up to half (0.1); then the function's arguments.
+        kwargs: the function's, and `retry_on`, the errors that are retried: classes of exceptions and SQLSTATEs
+            (default: serialization failure, deadlock, lost connection).
 
     Returns:
         What the function returned.
 
     Raises:
         Exception: the function's last error, with the history of all in a note and in `retry_history`.
-        TypeError: a keyword could mean with_retry or the function.
-        ValueError: there is to be no attempt, or a negative pause.
+        TypeError: a keyword could be meant for with_retry or for the function.
+        ValueError: `max_attempts` is below 1, or `backoff` is negative.
     """
     plan, args, kwargs = _plan(func, args, kwargs)
 
@@ -232,20 +226,20 @@ if TYPE_CHECKING:
 
 
 def with_retry_sync(func: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
-    """Call a plain function until it succeeds, sleeping in between: `with_retry` for threads.
+    """Call a plain function until it succeeds: `with_retry` for threads.
 
     Args:
-        func: the function. It begins a transaction anew each time it is called.
-        args: as `with_retry` takes them.
-        kwargs: as `with_retry` takes them.
+        func: the function; each call must begin a new transaction.
+        args: as of `with_retry`.
+        kwargs: as of `with_retry`.
 
     Returns:
         What the function returned.
 
     Raises:
         Exception: the function's last error, with the history of all in a note and in `retry_history`.
-        TypeError: a keyword could mean with_retry or the function.
-        ValueError: there is to be no attempt, or a negative pause.
+        TypeError: a keyword could be meant for with_retry or for the function.
+        ValueError: `max_attempts` is below 1, or `backoff` is negative.
     """
     plan, args, kwargs = _plan(func, args, kwargs)
     try:
@@ -258,18 +252,18 @@ def with_retry_sync(func: Callable[..., Any], /, *args: object, **kwargs: object
 def _plan(
     func: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
 ) -> tuple[_Plan, tuple[object, ...], dict[str, object]]:
-    """Take with_retry's own arguments out of the call."""
+    """Split the arguments of a call into with_retry's own and the function's."""
     options: dict[str, Any] = dict(zip(_OPTIONS[:2], args, strict=False))
-    theirs = _named_parameters(func)
+    own_names = _named_parameters(func)
     rest = dict(kwargs)
     for name in _OPTIONS:
         if name not in rest or name in options:
             continue
-        if name in theirs:
+        if name in own_names:
             raise TypeError(
-                f"{name}={rest[name]!r} could be meant for with_retry or for {getattr(func, '__name__', func)}(), as "
-                "both take it: bind the function's with functools.partial"
-                + ("" if name == "retry_on" else ", or give with_retry's by position")
+                f"{name}={rest[name]!r} could be meant for with_retry or for {getattr(func, '__name__', func)}(): "
+                "bind the function's with functools.partial"
+                + ("" if name == "retry_on" else ", or pass with_retry's by position")
             )
         options[name] = rest.pop(name)
     return _Plan(**options), args[2:], rest
@@ -278,9 +272,9 @@ def _plan(
 def _named_parameters(func: Callable[..., Any]) -> set[str]:
     try:
         parameters = inspect.signature(func).parameters.values()
-    except (TypeError, ValueError):  # built-in functions have none to show
+    except (TypeError, ValueError):  # built-in functions have no signature
         return set()
     named = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
-    # what partial has bound is there no more to be given
+    # functools.partial has bound these already
     bound = getattr(func, "keywords", {})
     return {one.name for one in parameters if one.kind in named and one.name not in bound}

@@ -1,4 +1,4 @@
-"""What a query returned, kept to be compared with what it returns later."""
+"""Snapshots of what a query returns, to compare with what it returns later."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
-_SHOWN = 20
+_SHOWN = 20  # rows of a difference
 _Rows = Sequence[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What a query returned.
-
-    Args:
-        columns: their names.
-        rows: as they came.
-    """
+    """What a query returned."""
 
     columns: tuple[str, ...]
     rows: _Rows
@@ -31,38 +26,39 @@ class _State:
         return ", ".join(f"{name}={value!r}" for name, value in zip(self.columns, row, strict=True)) or "(no columns)"
 
 
-class _Kept(dict[str, _State]):
+class _Snapshots(dict[str, _State]):
     """The snapshots of a connection, by name."""
 
     def __missing__(self, name: str) -> _State:
-        raise KeyError(f"there is no snapshot {name!r}; there is {', '.join(map(repr, self)) or 'none'}")
+        raise KeyError(f"there is no snapshot {name!r}; known: {', '.join(map(repr, self)) or 'none'}")
 
 
 class DatabaseStateSnapshot:
-    """Snapshots of what a connection sees, and what has changed since.
+    """Compares what a connection sees with what it saw before.
 
-    It asks in whatever transaction the connection is in: one at repeatable read or serializable sees what it saw.
+    Queries run in the current transaction of the connection: at repeatable read or serializable it sees no changes of
+    others.
 
     Args:
-        conn: asked for each state; its rows may be of any kind.
+        conn: of any row factory.
     """
 
     def __init__(self, conn: psycopg.Connection[Any]) -> None:
         self.conn = conn
-        self._kept = _Kept()
+        self._snapshots = _Snapshots()
 
     def capture(self, name: str, query: str, params: Sequence[Any] | None = None) -> None:
-        """Keep what a query returns now; a snapshot of that name is replaced.
+        """Take a snapshot of what a query returns; it replaces one of the same name.
 
         Args:
             name: of the snapshot.
-            query: what to look at.
+            query: that returns rows.
             params: of the query.
 
         Raises:
             psycopg.Error: the query failed.
         """
-        self._kept[name] = self._ask(query, params)
+        self._snapshots[name] = self._query(query, params)
 
     def compare(
         self, name: str, query: str, params: Sequence[Any] | None = None, *, ordered: bool = True
@@ -71,72 +67,45 @@ class DatabaseStateSnapshot:
 
         Args:
             name: of the snapshot.
-            query: what to look at.
+            query: that returns rows.
             params: of the query.
-            ordered: False takes the same rows in another order for the same.
+            ordered: False to ignore the order of the rows.
 
         Returns:
-            Whether they are the same, and what differs: rows that are gone with -, rows that are new with +.
+            Whether they are equal, and the difference: missing rows with -, new rows with +.
 
         Raises:
             KeyError: there is no such snapshot.
             psycopg.Error: the query failed.
         """
-        before = self._kept[name]
-        return _compared(name, before, self._ask(query, params), ordered)
+        before = self._snapshots[name]
+        return _compared(name, before, self._query(query, params), ordered)
 
-    def _ask(self, query: str, params: Sequence[Any] | None) -> _State:
+    def _query(self, query: str, params: Sequence[Any] | None) -> _State:
         with self.conn.cursor(row_factory=tuple_row) as cursor:
             cursor.execute(query.encode(), params)
             return _State(_columns(cursor), cursor.fetchall())
 
 
 class AsyncDatabaseStateSnapshot:
-    """The same for an asynchronous connection.
-
-    Args:
-        conn: asked for each state; its rows may be of any kind.
-    """
+    """`DatabaseStateSnapshot` for an asynchronous connection."""
 
     def __init__(self, conn: psycopg.AsyncConnection[Any]) -> None:
         self.conn = conn
-        self._kept = _Kept()
+        self._snapshots = _Snapshots()
 
     async def capture(self, name: str, query: str, params: Sequence[Any] | None = None) -> None:
-        """Keep what a query returns now, as `DatabaseStateSnapshot.capture` does.
-
-        Args:
-            name: of the snapshot.
-            query: what to look at.
-            params: of the query.
-
-        Raises:
-            psycopg.Error: the query failed.
-        """
-        self._kept[name] = await self._ask(query, params)
+        """Take a snapshot, as `DatabaseStateSnapshot.capture` does."""
+        self._snapshots[name] = await self._query(query, params)
 
     async def compare(
         self, name: str, query: str, params: Sequence[Any] | None = None, *, ordered: bool = True
     ) -> tuple[bool, str]:
-        """Compare what a query returns now with a snapshot, as `DatabaseStateSnapshot.compare` does.
+        """Compare what a query returns now with a snapshot, as `DatabaseStateSnapshot.compare` does."""
+        before = self._snapshots[name]
+        return _compared(name, before, await self._query(query, params), ordered)
 
-        Args:
-            name: of the snapshot.
-            query: what to look at.
-            params: of the query.
-            ordered: False takes the same rows in another order for the same.
-
-        Returns:
-            Whether they are the same, and what differs.
-
-        Raises:
-            KeyError: there is no such snapshot.
-            psycopg.Error: the query failed.
-        """
-        before = self._kept[name]
-        return _compared(name, before, await self._ask(query, params), ordered)
-
-    async def _ask(self, query: str, params: Sequence[Any] | None) -> _State:
+    async def _query(self, query: str, params: Sequence[Any] | None) -> _State:
         async with self.conn.cursor(row_factory=tuple_row) as cursor:
             await cursor.execute(query.encode(), params)
             return _State(_columns(cursor), await cursor.fetchall())
@@ -149,17 +118,6 @@ def _columns(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> tuple[st
 
 
 def _compared(name: str, before: _State, now: _State, ordered: bool) -> tuple[bool, str]:
-    """Compare two states. Knows no database.
-
-    Args:
-        name: of the snapshot, for the text.
-        before: captured.
-        now: found.
-        ordered: their order counts.
-
-    Returns:
-        Whether they are the same, and what differs.
-    """
     if before.columns != now.columns:
         return False, f"{name}: columns ({', '.join(before.columns)}) became ({', '.join(now.columns)})"
     if list(map(repr, before.rows)) == list(map(repr, now.rows)):
@@ -176,7 +134,7 @@ def _compared(name: str, before: _State, now: _State, ordered: bool) -> tuple[bo
 
 
 def _without_order(before: _Rows, now: _Rows) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """Find the rows that only one has. Rows may hold what cannot be hashed, and NaN, which is equal to nothing."""
+    """The rows that only one has; compared by repr(), as values may be unhashable, or NaN, which equals nothing."""
     return _only(before, Counter(map(repr, now))), _only(now, Counter(map(repr, before)))
 
 
