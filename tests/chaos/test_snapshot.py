@@ -79,7 +79,7 @@ def test_values_that_cannot_be_hashed_or_equal_nothing(sync_conn: Sync) -> None:
 
 
 def test_an_unknown_snapshot_is_refused(snapshot: DatabaseStateSnapshot) -> None:
-    with pytest.raises(KeyError, match=r"no snapshot 'acounts'; there is 'accounts'"):
+    with pytest.raises(KeyError, match=r"no snapshot 'acounts'; known: 'accounts'"):
         snapshot.compare("acounts", QUERY)
 
 
