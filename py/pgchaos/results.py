@@ -173,6 +173,19 @@ class Judged:
 
 
 @dataclass(slots=True)
+class CheckResult:
+    """What the check of a run reports."""
+
+    assertions: list[Assertion] = field(default_factory=list)
+    diagnostics: list[str] = field(default_factory=list)  # of diag(), without those of failed assertions
+    evaluated: set[Evaluated] = field(default_factory=set)
+    failures: list[Failure] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    skipped: str = ""  # of a plain pgTAP file, by `1..0 # SKIP why`
+    state: Literal["", "run"] = ""
+
+
+@dataclass(slots=True)
 class RunResult:
     """The result of a run, in the parts that make it; what runs around it add comes by `joined` and `replace`."""
 
@@ -222,6 +235,16 @@ class RunResult:
     explored: Explored | None = None
     judged: Judged | None = None  # of all permutations, where the scenario asks for an oracle
     without_fault: str = ""  # how a failed run fails without its faults `at any step`; '' where it passes
+
+    def add_check(self, check: CheckResult) -> None:
+        """Add what the check of this run reports."""
+        self.assertions += check.assertions
+        self.diagnostics += check.diagnostics
+        self.evaluated |= check.evaluated
+        self.failures += check.failures
+        self.remarks += check.remarks
+        self.skipped = check.skipped or self.skipped
+        self.check = check.state or self.check
 
     def joined(
         self, *, failures: Iterable[Failure] = (), notes: Iterable[str] = (), remarks: Iterable[str] = ()

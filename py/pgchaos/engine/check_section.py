@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from pgchaos.engine.answer import Answer
@@ -14,8 +14,8 @@ from pgchaos.language.assertions import asserting_functions, function_names, tap
 from pgchaos.language.model import Scenario
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Item, Send, Statement
-from pgchaos.language.written_assertions import excuses
-from pgchaos.results import Failure, RunResult
+from pgchaos.language.written_assertions import Evaluated, excuses
+from pgchaos.results import CheckResult, Failure
 from pgchaos.tap import TapParser, TapReport, diagnostics_of, failures_of
 from pgchaos.tap.lines import COUNTS
 
@@ -40,7 +40,7 @@ class Check:
         scenario: whose check.
         items: of the file, those that are in force.
         share: seconds that it may take.
-        result: takes its assertions, and what failed.
+        evaluated: returns the assertions of the run that were evaluated so far.
     """
 
     def __init__(
@@ -50,12 +50,13 @@ class Check:
         items: list[Item],
         *,
         share: float,
-        result: RunResult,
+        evaluated: Callable[[], Collection[Evaluated]],
     ) -> None:
         self._plain = scenario.plain
         self._tap = TapParser(None if scenario.plain else excuses(scenario))
         self.section = section(self._hear, self._done)
-        self.items, self._share, self._result = items, share, result
+        self.items, self._share, self._evaluated = items, share, evaluated
+        self.result = CheckResult()
         self._plans = self._plain or _calls(items, _PLANS)
         self._unheard = Unheard(scenario)
         # what explains a plan that is not kept
@@ -69,19 +70,19 @@ class Check:
         told = self._unheard.done(statement, answer)
         if self._plain and (self.section.hides or not self.section.output.plain):
             return
-        self._result.remarks += told.remarks
+        self.result.remarks += told.remarks
         if self._plain:
             # pg_prove says nothing of it either, and its verdict stays
             self._causes += [f"{failure.place}: {failure.text}" for failure in told.failures if failure.kind == "tap"]
-            self._result.remarks += [f"{failure.place}: {failure.text}" for failure in told.failures]
+            self.result.remarks += [f"{failure.place}: {failure.text}" for failure in told.failures]
             return
-        self._result.failures += told.failures
+        self.result.failures += told.failures
         self._tap.passed_over(told.unread)
         if not (told.printed or told.failures) and _is_a_condition(statement, answer):
             text = "this condition asserts nothing, whatever it returns: write SELECT ok(CONDITION, 'what must hold')"
-            self._result.remarks.append(f"{statement.place}: {text}")
+            self.result.remarks.append(f"{statement.place}: {text}")
         if told.printed or told.failures:
-            self._result.evaluated.add(("tap", statement.place, ""))
+            self.result.evaluated.add(("tap", statement.place, ""))
 
     def begin(self) -> None:
         """Send our plan ahead, where there is to be one: the server makes pgTAP's tables meanwhile."""
@@ -91,7 +92,7 @@ class Check:
     def run(self) -> bool:
         """Run it, and say whether it came to its end."""
         if not self._plain:
-            self._result.check = "run"
+            self.result.state = "run"
         try:
             failure = self._run()
         finally:
@@ -100,25 +101,25 @@ class Check:
         silent = self._plain and failure is None and self._tap.silent
         report = self._tap.close(stopped=failure is not None or self._is_empty() or silent)
         if self._plain:
-            self._result.remarks += [] if report.problems or failure or silent else self.section.output.misread
-            self._result.skipped = report.skipped
-            self._result.remarks += _excused(report)
-        self._result.assertions += report.assertions
-        self._result.diagnostics += diagnostics_of(report)
-        self._result.failures += [self._explained(one) for one in failures_of(report)]
+            self.result.remarks += [] if report.problems or failure or silent else self.section.output.misread
+            self.result.skipped = report.skipped
+            self.result.remarks += _excused(report)
+        self.result.assertions += report.assertions
+        self.result.diagnostics += diagnostics_of(report)
+        self.result.failures += [self._explained(one) for one in failures_of(report)]
         if failure is not None:
-            self._result.failures.append(self._explained(failure))
+            self.result.failures.append(self._explained(failure))
         elif silent:
             text = "the file holds no `-- chaos:` directive and printed no TAP"
             hint = "begin it with SELECT plan(N), or take it for a scenario with `-- chaos:check`"
-            self._result.failures.append(self._explained(Failure("tap", (), text, self.items[0].place, (hint,))))
+            self.result.failures.append(self._explained(Failure("tap", (), text, self.items[0].place, (hint,))))
         elif self._is_empty() and not self._asserted():
             text = "check was not run: no statement of it asserts anything"
             hint = (
                 "what a plain query returns is not looked at: write SELECT ok(CONDITION, 'what must hold') FROM …, or"
                 " SELECT is(HAVE, WANT, 'what must hold')"
             )
-            self._result.failures.append(Failure("not run", (), text, self.items[0].place, (hint,)))
+            self.result.failures.append(Failure("not run", (), text, self.items[0].place, (hint,)))
         return failure is None
 
     def _explained(self, failure: Failure) -> Failure:
@@ -135,7 +136,7 @@ class Check:
     def _asserted(self) -> bool:
         """Say whether a statement of it has called chaos.assert, or is told of by itself as not run."""
         places = {item.place for item in self.items}
-        return any(place in places for _, place, _ in self._result.evaluated)
+        return any(place in places for _, place, _ in (*self._evaluated(), *self.result.evaluated))
 
     def _run(self) -> Failure | None:
         failure = None if self._plans else self.section.ask(_NO_PLAN, None, self._share)

@@ -146,7 +146,7 @@ class Run:
             self._scenario,
             self._items(self._scenario.checks),
             share=self._share,
-            result=self._result,
+            evaluated=lambda: self._result.evaluated,
         )
 
     def _all(self) -> None:
@@ -250,13 +250,19 @@ class Run:
         check.section.adopt(visit.link)
         unchanged = complete = False
         try:
-            complete = check.run()
+            complete = self._run_check(check)
             unchanged = complete and visit.unchanged()
         finally:
             visit.end(unchanged)
             self._take_assertions()
             if not unchanged:
                 self._judge_visit(visit, complete)
+
+    def _run_check(self, check: Check) -> bool:
+        try:
+            return check.run()
+        finally:
+            self._result.add_check(check.result)
 
     def _judge_visit(self, visit: CleanDatabaseProof, complete: bool) -> None:
         found = self._remove_leaks(visit.shared)
@@ -309,7 +315,7 @@ class Run:
             if show.stopped:
                 return False
             show.take_notifications()
-            done = self._fill() and (not check.items or check.run())
+            done = self._fill() and (not check.items or self._run_check(check))
             found += show.open_transactions()
             found += self._looks.ask(lambda link: leaks.advisory_locks(link, show.pids()))
             return done
