@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, NamedTuple
@@ -172,7 +171,7 @@ def spec_file(path: Path, parent: pytest.Collector) -> SpecFile | None:
 
     options = parent.config.stash[OPTIONS]
     if not is_named(path, parent.session):
-        found = _is_below(path, options.paths) or (options.named and _is_in_named_folder(path, parent.session))
+        found = _is_below(path, parent.config) or (options.named and _is_in_named_folder(path, parent.session))
         if not (options.pgtap_files and found):
             return None
     try:
@@ -194,7 +193,7 @@ def _kind(path: Path, session: pytest.Session, options: Options) -> _Kind | None
     and with --chaos-pgtap if it seems to print TAP and a file with a directive would be collected there.
     """
     named = is_named(path, session)
-    if not (named or _is_below(path, options.paths) or (options.named and _is_in_named_folder(path, session))):
+    if not (named or _is_below(path, session.config) or (options.named and _is_in_named_folder(path, session))):
         return None
     try:
         raw = path.read_bytes()
@@ -210,11 +209,16 @@ def _kind(path: Path, session: pytest.Session, options: Options) -> _Kind | None
     return _Kind("pgtap", raw, prints) if prints or (named and path.suffix in _SQL_SUFFIXES) else None
 
 
-def _is_below(path: Path, folders: tuple[Path, ...]) -> bool:
-    return str(path).startswith(_prefixes(folders))
+_PREFIXES = pytest.StashKey[tuple[str, ...]]()  # asked for each file that is collected
 
 
-@lru_cache(maxsize=8)
+def _is_below(path: Path, config: pytest.Config) -> bool:
+    """Whether a file is below a folder whose scenarios are collected without being named."""
+    if _PREFIXES not in config.stash:
+        config.stash[_PREFIXES] = _prefixes(config.stash[OPTIONS].paths)
+    return str(path).startswith(config.stash[_PREFIXES])
+
+
 def _prefixes(folders: tuple[Path, ...]) -> tuple[str, ...]:
     spellings = (text for folder in folders for text in (os.path.normpath(folder), str(folder.resolve())))
     return tuple(os.path.join(text, "") for text in spellings)  # noqa: PTH118 a Path would drop the slash at the end

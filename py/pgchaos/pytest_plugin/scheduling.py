@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,9 @@ _MOST_LINES = 10
 _OWN_FIXTURES = frozenset({"request", "subtests", "event_loop_policy"})
 
 
+_NAMED_PATHS = pytest.StashKey[frozenset[str]]()  # of the command line: asked for each file that is collected
+
+
 def may_run_in_parallel(config: pytest.Config) -> bool:
     """Whether scenarios may run in threads of this process: not with pytest-xdist, nor where somebody debugs."""
     if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
@@ -33,11 +35,12 @@ def may_run_in_parallel(config: pytest.Config) -> bool:
 def is_named(path: Path, session: pytest.Session) -> bool:
     """Whether a file is named on the command line, even where its folder is named too."""
     config = session.config
-    return session.isinitpath(path) or str(path) in _named_paths(tuple(config.args), config.invocation_params.dir)
+    if _NAMED_PATHS not in config.stash:
+        config.stash[_NAMED_PATHS] = _named_paths(config.args, config.invocation_params.dir)
+    return session.isinitpath(path) or str(path) in config.stash[_NAMED_PATHS]
 
 
-@lru_cache(maxsize=8)
-def _named_paths(args: tuple[str, ...], folder: Path) -> frozenset[str]:
+def _named_paths(args: Iterable[str], folder: Path) -> frozenset[str]:
     paths = (os.path.join(folder, arg.partition("::")[0]) for arg in args)  # noqa: PTH118 an argument may be anything
     return frozenset(map(os.path.abspath, paths))
 
