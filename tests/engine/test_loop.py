@@ -69,6 +69,32 @@ def test_a_descriptor_that_is_ready_wakes_who_waits_for_it() -> None:
         os.close(writer)
 
 
+def test_those_who_wake_each_other_leave_time_for_others() -> None:
+    reader, writer = os.pipe()
+
+    async def spins(over: list[bool]) -> None:
+        while not over:
+            await sleep(600, stop)
+
+    async def main() -> object:
+        over: list[bool] = []
+        spinning = begin(spins(over))
+        os.write(writer, b"x")
+        why = await Wait(reader, select.POLLIN)
+        over.append(True)
+        assert await spinning.ends(30)
+        return why
+
+    stop = Stop()
+    stop.set()
+    try:
+        assert run(main()) is READY
+    finally:
+        stop.close()
+        os.close(reader)
+        os.close(writer)
+
+
 @pytest.mark.parametrize("seconds", [0.0005, 0.02])
 def test_a_wait_is_late(seconds: float) -> None:
     async def main() -> object:

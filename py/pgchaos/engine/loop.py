@@ -135,7 +135,8 @@ class Loop:
 
     def _run(self) -> None:
         while self._tasks:
-            while self._ready:
+            # those who wake each other again and again leave time for all others
+            for _ in range(len(self._ready)):
                 self._step(*self._ready.popleft())
             if self._tasks:
                 self._await()
@@ -196,7 +197,8 @@ class Loop:
         timers = self._timers
         while timers and (timers[0][3].turn != timers[0][2] or timers[0][3].wait is None):
             heapq.heappop(timers)
-        for fd in self._news(max(0.0, timers[0][0] - time.monotonic()) if timers else None):
+        seconds = max(0.0, timers[0][0] - time.monotonic()) if timers else None
+        for fd in self._news(0.0 if self._ready else seconds):
             task = self._by_fd.pop(fd, None)
             if task is not None:
                 task.wait = None

@@ -129,4 +129,5 @@ class Outage:
         while await actions.checkpointer_start(self._fault_connection) in before and time.monotonic() < until:
             if not power.running:
                 await self._fault_connection.do(power.start)
-            await sleep(_LOOK, self._cleanup_stop)
+            if await sleep(_LOOK, self._cleanup_stop):
+                return  # nothing can be asked any more
