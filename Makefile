@@ -44,6 +44,12 @@ help: ## say what there is
 installcheck-chaos: $(PGTAP) $(if $(filter check,$(MAKECMDGOALS)),$(DEV)) ## run the scenarios; the first time, set up .venv and pgTAP
 	CHAOS_MAKE=1 $(VENV)/bin/pytest $(CHAOS_TESTS) $(CHAOS_OPTS)
 
+# Tests wait for servers more than they compute.
+WORKERS = $$((2 * $$(getconf _NPROCESSORS_ONLN)))
+
+# Each process of tests would else compile all anew where the environment forbids to keep what was compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: check
 check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all scenarios; says how long each takes
 	@began=$$(date +%s); \
@@ -56,7 +62,7 @@ check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all s
 	stage format $(VENV)/bin/ruff format --check; \
 	stage types $(VENV)/bin/mypy; \
 	stage workflows $(VENV)/bin/yamllint --strict -d '{extends: default, rules: {line-length: {max: 120}}}' .github; \
-	stage tests $(VENV)/bin/pytest -n logical --dist worksteal tests; \
+	stage tests $(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests; \
 	stage scenarios env CHAOS_MAKE=1 $(VENV)/bin/pytest sql $(CHAOS_OPTS); \
 	echo "make check: all is well after $$(($$(date +%s) - began)) s ($${took#, })"
 

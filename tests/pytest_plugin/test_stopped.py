@@ -67,7 +67,12 @@ def ended(
             if times > 1:
                 # while what was made is removed
                 process.send_signal(number)
-            until((folder / "interrupted").exists, "pytest ends")
+            try:
+                until((folder / "interrupted").exists, "pytest ends")
+            except AssertionError as error:
+                # pytest's faulthandler then tells what each thread does
+                process.send_signal(signal.SIGABRT)
+                raise AssertionError(process.communicate()[0]) from error
             for _ in range(times - 2):
                 process.send_signal(number)
             (folder / "go").touch()
