@@ -12,6 +12,8 @@ from pgchaos.server import Server, ServerSettings, open_server
 from tests.engine.playing import Play
 from tests.freezing import SLEEP, freezing
 
+pytestmark = pytest.mark.slow  # each waits for the limit of its scenario, and for what is cancelled in vain
+
 PHASES = ("setup", "session", "check", "teardown")
 _SOON = 20.0
 """Seconds: 5 on a machine that has nothing else to do, of them 1 the limit of the scenario."""

@@ -12,6 +12,8 @@ from pgchaos.server import Server, ServerSettings, open_server
 from tests.engine.playing import Play, only
 from tests.freezing import SLEEP, freezing
 
+pytestmark = pytest.mark.slow  # each waits for the limit of its scenario, and for what is cancelled in vain
+
 _SOON = 25.0
 """Seconds: 6 on a machine that has nothing else to do, of them 2 the limit of the scenario; it was 33."""
 

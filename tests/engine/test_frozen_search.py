@@ -12,6 +12,8 @@ from pgchaos.server import Server, ServerSettings, open_server
 from tests.engine.playing import Play
 from tests.freezing import freezing
 
+pytestmark = pytest.mark.slow  # each waits for the limit of its scenario
+
 _SOON = 25.0
 """Seconds: 6 on a machine that has nothing else to do, of them 1 the limit of the scenario; it was 50."""
 

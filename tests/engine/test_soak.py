@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.soak.__main__ import soak
 from tests.soak.rounds import KINDS, made
 
@@ -9,6 +11,7 @@ SEED = 5
 ROUNDS = 12
 
 
+@pytest.mark.slow  # a round has a fault, and the recovery from it
 def test_nothing_is_lost_and_nothing_left() -> None:
     assert soak(ROUNDS, SEED) == []
 

@@ -13,6 +13,8 @@ from pgchaos.isolation.grammar import read
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.freezing import SLEEP, freezing
 
+pytestmark = pytest.mark.slow  # each waits for a limit of 4 s, twice
+
 _LIMIT = 4.0
 _SPEC = """setup {{ CREATE TABLE t (id int); INSERT INTO t VALUES (1); }}
 teardown {{ DROP TABLE t; }}

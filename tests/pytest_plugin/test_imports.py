@@ -73,6 +73,7 @@ def everything(project: Project) -> None:
         project.file(f"expected/{name}.out", PRINTED)
 
 
+@pytest.mark.slow  # runs all kinds of scenarios, compiled anew
 @pytest.mark.parametrize(("jobs", "hidden"), [("1", True), ("8", False)])
 def test_nothing_is_imported_outside_the_main_thread(
     project: Project, monkeypatch: pytest.MonkeyPatch, jobs: str, hidden: bool

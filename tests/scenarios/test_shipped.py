@@ -21,6 +21,7 @@ from pgchaos.results import RunResult
 from pgchaos.search.strategy import run
 from pgchaos.server import Server, ServerSettings, open_server, start_private
 from pgchaos.verdict import is_named, judge
+from tests.often import often
 
 SQL = Path(__file__).parents[2] / "sql"
 SEED = 1
@@ -91,7 +92,7 @@ def test_it_passes_or_fails_as_it_is_known_to(shipped: Scenario, private_server:
 
 def test_a_mutant_with_a_syntax_error_is_not_caught(shipped: Scenario, private_server: Server) -> None:
     variables, mutant = next((v, m) for v in variants(shipped) for m in mutants_in_force(shipped, v))
-    for session in shipped.sessions:
+    for session in shipped.sessions[: often(1, None)]:
         slip = mutated(shipped, replace(mutant, items=(), replaces=(), sessions=(misspelt(session),)))
         result = played(slip, variables, private_server)
         assert [failure.kind for failure in result.failures] == ["error"], told(result)
