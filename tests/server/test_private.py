@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from pgchaos.posix.postmaster import MARKER
 from pgchaos.server import ServerError, ServerSettings, binaries, open_server, private, start_private
-from pgchaos.server.server_folder import make_folder
+from pgchaos.server.server_folder import make_folder, remove_dead_servers
 from tests.server.conftest import folders_of, needs_root
 from tests.waiting import until
 
@@ -110,6 +110,21 @@ def test_long_temporary_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("tempfile.tempdir", None)
     folder = make_folder(binaries.server_account())
     assert folder.parent == Path("/tmp")
+    shutil.rmtree(folder)
+
+
+def test_a_folder_that_is_being_marked_is_nobody_s_to_remove(monkeypatch: pytest.MonkeyPatch) -> None:
+    write, removed = Path.write_text, []
+
+    def slowly(path: Path, text: str, encoding: str) -> int:
+        path.touch()
+        # another run begins
+        removed.extend(remove_dead_servers())
+        return write(path, text, encoding)
+
+    monkeypatch.setattr(Path, "write_text", slowly)
+    folder = make_folder(binaries.server_account())
+    assert folder not in removed
     shutil.rmtree(folder)
 
 

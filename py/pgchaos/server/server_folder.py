@@ -69,7 +69,10 @@ def make_folder(who: Account, programs: bool = False) -> Path:
             continue
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         try:
-            (folder / MARKER).write_text(RunId.new().dumps(), encoding="utf-8")
+            # there at once with all that it says: who looks for dead servers takes an empty one for a dead run's
+            unnamed = folder / f"{MARKER}.new"
+            unnamed.write_text(RunId.new().dumps(), encoding="utf-8")
+            unnamed.replace(folder / MARKER)
             for name in (DATA, SOCKET):
                 (folder / name).mkdir(mode=0o700)
                 if who.switch:
