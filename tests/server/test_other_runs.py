@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -185,6 +186,13 @@ def test_run_on_another_host_whose_connection_was_cut_keeps_its_databases(foreig
         run.go()
         database = run.hear()
         assert database in foreign_server.databases()
+
+        def made() -> bool:
+            # the template, the one that is lent, and two ahead
+            names = [re.fullmatch(f"pgchaos_{run.id}_t?[0-9]+", name) for name in foreign_server.databases()]
+            return len(names) - names.count(None) == 4
+
+        until(made, "no more is being made: of a database that is not finished it is told apart")
         run.process.send_signal(signal.SIGSTOP)  # else it is connected again at once
         with foreign_server.connect() as conn:
             conn.execute(
