@@ -78,5 +78,5 @@ HARMS = """
 def test_harm_to_a_server_that_is_not_ours_needs_permission(project: Project) -> None:
     result = project.run(HARMS, "-rs")
     result.assert_outcomes(passed=1, skipped=1)
-    result.stdout.fnmatch_lines(["*destructive: requires a server of our own*--chaos-allow-destructive postgres*"])
+    result.stdout.fnmatch_lines(["*destructive: requires a private server*--chaos-allow-destructive postgres*"])
     project.run(HARMS, "--chaos-allow-destructive=postgres").assert_outcomes(passed=2)

@@ -29,12 +29,12 @@ def freeze(conn, whole=True):
     pathlib.Path("when").write_text(str(time.monotonic()))
 """
 _TESTS = {
-    "sync_conn": ("def test_it(sync_conn): freeze(sync_conn)", "*the server has not answered within 0.5 s*"),
-    "conn_pool": ("def test_it(conn_pool): freeze(conn_pool[0])", "*the server has not answered within 0.5 s*"),
-    "async_conn": ("async def test_it(async_conn): freeze(async_conn)", "*the server has not answered within 0.5 s*"),
+    "sync_conn": ("def test_it(sync_conn): freeze(sync_conn)", "*the server did not answer within 0.5 s*"),
+    "conn_pool": ("def test_it(conn_pool): freeze(conn_pool[0])", "*the server did not answer within 0.5 s*"),
+    "async_conn": ("async def test_it(async_conn): freeze(async_conn)", "*the server did not answer within 0.5 s*"),
     "isolated_schema": (
         "@pytest.fixture\ndef frozen(sync_conn): freeze(sync_conn)\ndef test_it(frozen, isolated_schema): pass",
-        "*the server has not answered within 0.5 s*",
+        "*the server did not answer within 0.5 s*",
     ),
     "one backend": (
         "def test_it(sync_conn):\n    sync_conn.execute('SELECT 1')\n    freeze(sync_conn, whole=False)",

@@ -173,7 +173,7 @@ def test_where_schemas_are_made(own: Server, monkeypatch: pytest.MonkeyPatch) ->
 def test_where_a_lease_is_renewed(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DatabaseFactory, "renew", planted)
     with own:
-        lease = Lease(own._pool._maker.another(), every=0.001)
+        lease = Lease(own._pool._factory.copy(), every=0.001)
         lease.begin()
         until(lambda: not lease._thread.is_alive(), "the thread has ended")
         with pytest.raises(ServerError, match=r"(?s)internal error of pgchaos.*Traceback.*in planted"):

@@ -128,7 +128,7 @@ def test_nor_from_the_ini_file(form: str, project: Project) -> None:
     project.write(fine=FINE)
     project.pytester.makeini(INI + f"chaos_dsn = {FORMS[form]}\n")
     said = told(project)
-    assert "is no connection string" in said
+    assert "is not a valid connection string" in said
     assert SECRET not in said
 
 
@@ -221,8 +221,8 @@ def test_a_message_says_what_is_wrong_with_it() -> None:
         "unclosed quote": "a quote is not closed",
         "misspelt": "not one of libpq's",
         "two at signs": "@ is %40",
-        "a port that is none": "port is no number",
+        "a port that is none": "port is not a number",
     }.items():
-        with pytest.raises(ServerError, match="--chaos-dsn is no connection string") as raised:
+        with pytest.raises(ServerError, match="--chaos-dsn is not a valid connection string") as raised:
             read_conninfo(FORMS[form], "--chaos-dsn")
         assert said in str(raised.value)

@@ -18,7 +18,7 @@ def test_nothing_named_is_the_embedded_server() -> None:
 def test_each_of_libpqs_variables_names_a_server(name: str) -> None:
     choice = choose_server(ServerSettings(), {name: "x"})
     assert choice.conninfo == ""
-    assert choice.said == name
+    assert choice.source == name
     assert choice.database == (name in ("PGDATABASE", "PGSERVICE"))
 
 
@@ -39,5 +39,5 @@ def test_dsn_names_the_database(dsn: str) -> None:
 
 
 def test_what_is_no_connection_string_is_said() -> None:
-    with pytest.raises(ServerError, match="--chaos-dsn is no connection string"):
+    with pytest.raises(ServerError, match="--chaos-dsn is not a valid connection string"):
         choose_server(ServerSettings(dsn="hots=h"), {})

@@ -93,7 +93,7 @@ def test_databases_of_others_are_never_touched(foreign_server: ForeignServer) ->
     with open_server(ServerSettings(dsn=dsn)) as server:
         assert names <= foreign_server.databases()
         (note,) = server.notes
-        assert "no record says which run made it: pgchaos_0badcafe_2." in note
+        assert "no run is recorded as the owner: pgchaos_0badcafe_2." in note
         assert note.endswith('DROP DATABASE "pgchaos_0badcafe_2"')
     with foreign_server.connect() as conn:
         for name in names:

@@ -65,7 +65,7 @@ def test_a_frozen_database_of_the_user_s_is_given_back_soon(own: Server) -> None
             began = time.monotonic()
         (left,) = server.close()
         assert time.monotonic() - began < _SOON
-    assert f"what was brought into database {sandbox.database}; the next run in it removes that" in left
+    assert f"what was installed in database {sandbox.database}; the next run in it removes that" in left
     assert left.endswith("By hand: DROP SCHEMA IF EXISTS chaos, chaos_pgtap, chaos_sandbox CASCADE")
 
 
@@ -119,6 +119,6 @@ def test_a_server_that_freezes_after_the_login_is_told_of(own: Server, tmp_path:
 
         dsn = stack.enter_context(_between(own, tmp_path, freeze))
         began = time.monotonic()
-        with pytest.raises(ServerError, match="the server has not answered within 2 s"):
+        with pytest.raises(ServerError, match="the server did not answer within 2 s"):
             open_server(ServerSettings(dsn=Conninfo(dsn)))
         assert time.monotonic() - began < _SOON

@@ -171,7 +171,8 @@ def test_an_ordinary_role_is_told_and_one_that_was_granted_the_setting_silences(
     watched(shop, "origin")
     with open_server(ServerSettings(dsn=reader, in_place=True)) as server:
         assert (
-            "event triggers that fire for what is brought in: origin_ddl_command_end, origin_sql_drop" in server.banner
+            "event triggers that fire for what pgchaos installs: origin_ddl_command_end, origin_sql_drop"
+            in server.banner
         )
         assert held(play(server, tmp_path, CHECK)) == ["it runs"]
         version = server.version

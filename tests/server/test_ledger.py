@@ -15,24 +15,24 @@ def test_nothing_is_explained_by_everybody() -> None:
 
 def test_what_was_noted_is_explained_and_nothing_else() -> None:
     ledger = CreatedDatabases()
-    ledger.note(5)
+    ledger.record(5)
     assert ledger.explains([5])
     assert not ledger.explains([5, 6])
 
 
 def test_the_one_of_several_is_known_once_the_others_are() -> None:
     ledger = CreatedDatabases()
-    ledger.note_among([5, 6])
+    ledger.record_one_of([5, 6])
     assert not ledger.explains([5])
-    ledger.note(5)
+    ledger.record(5)
     assert ledger.explains([5, 6])
     assert not ledger.explains([7])
 
 
 def test_one_that_shares_its_time_with_a_stranger_s_stays_unknown() -> None:
     ledger = CreatedDatabases()
-    ledger.note_among([5, 6, 7])
-    ledger.note(5)
+    ledger.record_one_of([5, 6, 7])
+    ledger.record(5)
     assert not ledger.explains([6])
     assert not ledger.explains([7])
 

@@ -17,7 +17,7 @@ import pytest
 from pgchaos.server import ServerSettings, open_server
 from pgchaos.server.answering import Answering
 from pgchaos.server.database_factory import CreatedDatabases, DatabaseFactory
-from pgchaos.server.databases import name_while_made, run_of_database
+from pgchaos.server.databases import name_while_created, run_of_database
 from pgchaos.server.external_cleanup import Lease
 from pgchaos.server.run_id import LEASE_SECONDS, RunId, clock, has_ended, start_time, system_id
 from tests.conftest import ForeignServer
@@ -119,15 +119,15 @@ def test_run_of_this_system_is_over_when_its_process_is(foreign_server: ForeignS
 def test_name_of_a_database_that_is_being_made_says_whose_it_is(
     foreign_server: ForeignServer, now: int, ended: RunId
 ) -> None:
-    name = name_while_made(ended.at(now), NAME)
+    name = name_while_created(ended.at(now), NAME)
     assert run_of_database(name, "None") == replace(ended.at(now), host="", started=0.0)
-    assert len(name_while_made(replace(ended, pid=4194304, start=10**11).at(4 * 10**9), f"{NAME}23456")) <= 63
+    assert len(name_while_created(replace(ended, pid=4194304, start=10**11).at(4 * 10**9), f"{NAME}23456")) <= 63
     assert stays(foreign_server, "", name) == (False, [])
-    assert stays(foreign_server, "", name_while_made(RunId.new().at(now), NAME))[0]
-    there, notes = stays(foreign_server, "", name_while_made(ELSEWHERE.at(now), NAME))
+    assert stays(foreign_server, "", name_while_created(RunId.new().at(now), NAME))[0]
+    there, notes = stays(foreign_server, "", name_while_created(ELSEWHERE.at(now), NAME))
     assert there
     assert "process 1 on an unknown host, is not known to be over (last sign of life 0 min ago)" in notes[0]
-    assert stays(foreign_server, "", name_while_made(ELSEWHERE.at(now - LEASE_SECONDS - 1), NAME)) == (False, [])
+    assert stays(foreign_server, "", name_while_created(ELSEWHERE.at(now - LEASE_SECONDS - 1), NAME)) == (False, [])
 
 
 def test_databases_are_called_shortly_once_their_record_is_written(foreign_server: ForeignServer) -> None:
@@ -151,13 +151,13 @@ def test_lease_is_renewed(foreign_server: ForeignServer) -> None:
         return [one for one in runs if one is not None and one.id == run.id]
 
     run = RunId.new()
-    maker = DatabaseFactory(foreign_server.role("tester"), run, ours=False, pgtap_from=None, ledger=CreatedDatabases())
+    maker = DatabaseFactory(foreign_server.role("tester"), run, ours=False, pgtap_from=None, created=CreatedDatabases())
     names = [maker.clone("template0"), maker.clone("template0")]
     maker.close()
     with foreign_server.connect() as conn:
         for name in names:
             conn.execute(f"COMMENT ON DATABASE {name} IS '{run.at(1).dumps()}'".encode())
-    lease = Lease(maker.another(), every=0.01)
+    lease = Lease(maker.copy(), every=0.01)
     lease.begin()
     until(lambda: [one.renewed > 1 for one in renewed()] == [True, True], "both records are renewed")
     # its connection is cut, again and again
@@ -249,7 +249,7 @@ def test_system_is_told_from_others_of_the_same_kernel(space: str) -> None:
 
 def test_database_of_somebody_else_that_has_the_name_is_not_dropped(foreign_server: ForeignServer) -> None:
     run = RunId.new()
-    maker = DatabaseFactory(foreign_server.dsn, run, ours=False, pgtap_from=None, ledger=CreatedDatabases())
+    maker = DatabaseFactory(foreign_server.dsn, run, ours=False, pgtap_from=None, created=CreatedDatabases())
     taken = f"pgchaos_{run.id}_1"
     with foreign_server.connect() as conn:
         conn.execute(f"CREATE DATABASE {taken}".encode())

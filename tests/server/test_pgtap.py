@@ -118,7 +118,7 @@ def test_a_name_that_tells_no_version_is_told(foreign_server: ForeignServer, tmp
     file = Path(shutil.copy(pgtap.find_file(), tmp_path / "mine.sql"))
     with open_server(ServerSettings(dsn=foreign_server.dsn, pgtap=file)) as server:
         assert server.missing(versioned("", "")) == ""
-        assert f"the name of {file} does not tell its version" in server.missing(versioned(">=", "1.0"))
+        assert f"the name of {file} contains no version" in server.missing(versioned(">=", "1.0"))
 
 
 def test_file_that_does_not_load_is_named(foreign_server: ForeignServer, tmp_path: Path) -> None:

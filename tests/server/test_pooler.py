@@ -63,7 +63,7 @@ def test_who_may_not_ask_for_its_name_is_told_too(foreign_server: ForeignServer,
     foreign_server.role("reader", "LOGIN")
     with (
         pgbouncer(foreign_server, shop, "session") as dsn,
-        pytest.raises(ServerError, match=r"a connection pooler is between .* \(PgBouncer, or one like it\)"),
+        pytest.raises(ServerError, match=r"a connection pooler is between .* \(PgBouncer, or a similar one\)"),
     ):
         open_server(ServerSettings(dsn=make_conninfo(dsn, user="reader"), in_place=True))
 
@@ -88,7 +88,7 @@ def test_a_session_that_does_not_begin_as_asked_stops_the_scenario(shop: str) ->
         """)
         before = conn.execute(OBJECTS).fetchall()
         with (
-            pytest.raises(ServerError, match=r"nothing was made .* search_path = .* began with elsewhere"),
+            pytest.raises(ServerError, match=r"nothing was created .* search_path = .* started with elsewhere"),
             server.sandbox(),
         ):
             pass
@@ -112,5 +112,5 @@ def test_each_connection_is_looked_at(shop: str, tmp_path: Path) -> None:
             CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION public.login();
         """)
         result = run(read(path), {}, server, RunSettings(1, 60.0))
-        assert any("began with public" in failure.text for failure in result.failures), result.failures
+        assert any("started with public" in failure.text for failure in result.failures), result.failures
         assert conn.execute("SELECT to_regclass('public.t')").fetchone() == (None,)

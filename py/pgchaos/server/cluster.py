@@ -19,8 +19,7 @@ from pgchaos.server.sandbox import Sandbox, set_up_database
 from pgchaos.server.settings import ServerError
 
 _DATABASE = "pgchaos_own"
-DISK = "disk"
-"""The folder of a server in which a tablespace lies, where it has a small file system."""
+DISK = "disk"  # the folder of a server in which a tablespace lies, where it has a small file system
 TABLESPACE = "chaos_disk"
 _SHOWN_WITHIN = 30.0
 _SETTINGS = {

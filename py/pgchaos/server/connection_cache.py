@@ -1,4 +1,4 @@
-"""Connections that wait from one scenario to the next."""
+"""Connections that stay open from one scenario to the next."""
 
 from __future__ import annotations
 
@@ -6,71 +6,55 @@ import threading
 import time
 from typing import Protocol
 
-_MOST = 32
-"""Connections kept: each takes a slot of the server while nobody uses it."""
-_ENDED_WITHIN, _LEAST = 0.5, 0.05
-"""Seconds to end all of them, and for each at least: a server that is gone shall hold up nobody."""
+_CAPACITY = 32  # connections: each takes a slot of the server while it is unused
+_CLOSE_LIMIT, _CLOSE_MINIMUM = 0.5, 0.05  # seconds to close all of them, and at least for each
 
 
 class Closable(Protocol):
-    """What can lie on a shelf."""
+    """A connection that can be cached."""
 
     def shut(self, patience: float) -> None:
-        """End it for good.
-
-        Args:
-            patience: seconds to wait for what was begun on it.
-        """
+        """Close it, after waiting at most `patience` seconds for what runs on it."""
 
 
 class ConnectionCache:
-    """Keeps connections of one database. Safe to use from several threads.
+    """Unused connections to one database. Thread-safe.
 
     Args:
-        conninfo: how each of them was made.
+        conninfo: connection string with which each of them was made.
     """
 
     def __init__(self, conninfo: str) -> None:
         self.conninfo = conninfo
         self._lock = threading.Lock()
-        self._kept: list[Closable] = []
+        self._connections: list[Closable] = []
         self._closed = False
 
     def take(self) -> Closable | None:
-        """Take the connection that was put last, which nobody else has then; None where there is none."""
+        """Take out the connection that was put last, or None if there is none."""
         with self._lock:
-            return self._kept.pop() if self._kept else None
+            return self._connections.pop() if self._connections else None
 
     def put(self, connection: Closable) -> bool:
-        """Keep a connection.
-
-        Args:
-            connection: reset, as if it were new.
-
-        Returns:
-            False where there is no room: then it is not kept.
-        """
+        """Add a connection whose state was reset; return False if there is no room for it."""
         with self._lock:
-            if self._closed or len(self._kept) >= _MOST:
+            if self._closed or len(self._connections) >= _CAPACITY:
                 return False
-            self._kept.append(connection)
+            self._connections.append(connection)
             return True
 
     def clear(self) -> int:
-        """End all that lie here.
-
-        Returns:
-            How many they were.
-        """
+        """Close all connections, and return how many there were."""
         with self._lock:
-            kept, self._kept = self._kept, []
-        until = time.monotonic() + _ENDED_WITHIN
-        for connection in kept:
-            connection.shut(max(_LEAST, until - time.monotonic()))
-        return len(kept)
+            connections, self._connections = self._connections, []
+        # one limit for all: a server that is gone must not delay the run
+        end = time.monotonic() + _CLOSE_LIMIT
+        for connection in connections:
+            connection.shut(max(_CLOSE_MINIMUM, end - time.monotonic()))
+        return len(connections)
 
     def close(self) -> None:
-        """End all that lie here, and keep none any more."""
+        """Close all connections, and accept no more."""
         with self._lock:
             self._closed = True
         self.clear()

@@ -1,4 +1,4 @@
-"""Checks that a session is what was asked for, and advice where the server refuses a connection."""
+"""Checks that a session is what was asked for, and advice if the server refuses a connection."""
 
 from __future__ import annotations
 
@@ -14,30 +14,28 @@ from pgchaos.safe_output import one_line
 from pgchaos.server.conninfo import ServerChoice, make_conninfo, read_conninfo
 from pgchaos.server.settings import ServerError
 
+# libpq's messages are the same in every language to which it is not translated; the server's are known in English
+_NO_ROLE = re.compile(r'role "(?P<name>.+)" does not exist')
+_NO_DATABASE = re.compile(r'database "(?P<name>.+)" does not exist')
+_NO_SERVICE = re.compile(r'definition of service "(?P<name>.+)" not found')
+
 
 def question(settings: Mapping[str, str]) -> str:
-    """Ask a session what it is, in one row.
-
-    Args:
-        settings: that it was to begin with.
-
-    Returns:
-        SQL, without variables.
-    """
+    """Write a query of one row for a session that was given these settings; `difference` checks its result."""
     values = [f"pg_catalog.current_setting({sql.Literal(name).as_string(None)}, true)" for name in settings]
     return "SELECT " + ", ".join(["pg_catalog.pg_backend_pid()", *values])
 
 
 def difference(settings: Mapping[str, str], row: Sequence[object], announced: int) -> str:
-    """Say how a session is not as it was asked to be.
+    """Check a session: a connection pooler, or a login event trigger, may have changed it.
 
     Args:
-        settings: that it was to begin with.
-        row: the answer to `question`.
-        announced: the id of its process, as libpq was told when it connected.
+        settings: the settings that the session was given.
+        row: the result of `question`.
+        announced: the pid that libpq got when it connected.
 
     Returns:
-        What is wrong, '' where nothing is.
+        What is wrong, or ''.
     """
     backend, *values = row
     if str(backend) != str(announced):
@@ -45,24 +43,23 @@ def difference(settings: Mapping[str, str], row: Sequence[object], announced: in
     for (name, wanted), value in zip(settings.items(), values, strict=True):
         if value != wanted:
             return (
-                f"a session was asked to begin with {name} = {wanted}, and began with {value or 'none'}: a connection "
-                "pooler that drops startup options is between here and the server, or a login event trigger of the "
-                "database sets it"
+                f"a session must start with {name} = {wanted}, but it started with {value or 'none'}: either a "
+                "connection pooler drops startup options, or a login event trigger of the database sets it"
             )
     return ""
 
 
 def pooler_message(announced: int, backend: object, name: str = "") -> str:
-    """Word that a pooler is in the way."""
+    """Explain why a server behind a connection pooler cannot be used."""
     return (
-        f"a connection pooler is between here and the server ({name or 'PgBouncer, or one like it'}): the session was "
-        f"announced as process {announced}, and is process {backend} of the server. pgchaos watches, cancels and ends "
-        "sessions by their processes, and begins them with settings of its own: no pool mode permits that"
+        f"a connection pooler is between pgchaos and the server ({name or 'PgBouncer, or a similar one'}): it "
+        f"announced process {announced} for the session, but the server's is {backend}. pgchaos observes, cancels and "
+        "terminates sessions by their processes, and gives them settings: no pool mode allows that"
     )
 
 
 def pooler_version(conninfo: str) -> str:
-    """Ask a pooler for its name and version, in the database that PgBouncer and its like have for that."""
+    """Ask PgBouncer for its name and version, in the database that it has for that; '' if that fails."""
     try:
         with psycopg.connect(make_conninfo(conninfo, dbname="pgbouncer", options=""), autocommit=True) as console:
             result = console.pgconn.exec_(b"SHOW VERSION")
@@ -71,24 +68,10 @@ def pooler_version(conninfo: str) -> str:
         return ""
 
 
-# libpq's own words are the same in every language that it is not translated to; the server's are known in English
-_NO_ROLE = re.compile(r'role "(?P<name>.+)" does not exist')
-_NO_DATABASE = re.compile(r'database "(?P<name>.+)" does not exist')
-_NO_SERVICE = re.compile(r'definition of service "(?P<name>.+)" not found')
-
-
 def names_database(conninfo: str, environ: Mapping[str, str]) -> bool:
-    """Say whether a connection string, its service or the environment names a database.
+    """Return whether the connection string, its service or the environment names a database.
 
-    Args:
-        conninfo: as the user gave it.
-        environ: the environment of this process.
-
-    Returns:
-        False where libpq would take the name of the role, as psql does.
-
-    Raises:
-        ServerError: the connection string is none.
+    If none does, libpq takes the name of the role, as psql does.
     """
     given = read_conninfo(conninfo, "--chaos-dsn")
     if given.get("dbname") or environ.get("PGDATABASE"):
@@ -98,12 +81,12 @@ def names_database(conninfo: str, environ: Mapping[str, str]) -> bool:
 
 
 def _service_names_database(service: str) -> bool:
-    # libpq finds and reads the file; it takes the name of the service from the environment only
+    # libpq finds and parses the file, but takes the name of the service from the environment only
     before = os.environ.get("PGSERVICE")
     os.environ["PGSERVICE"] = service
     try:
         return any(option.keyword == b"dbname" and option.val for option in pq.Conninfo.get_defaults())
-    except Exception:  # there is no such service: the connection says so in libpq's words
+    except Exception:  # there is no such service: the message of the connection says so
         return True
     finally:
         if before is None:
@@ -113,26 +96,28 @@ def _service_names_database(service: str) -> bool:
 
 
 def connection_advice(conninfo: str, choice: ServerChoice, message: str, environ: Mapping[str, str]) -> str:
-    """Say what to do where a server that the user named refuses a connection."""
-    said = choice.said
-    role = "user=… in --chaos-dsn" if said == "--chaos-dsn" else "PGUSER"
-    database = "dbname=… in --chaos-dsn" if said == "--chaos-dsn" else "PGDATABASE"
+    """Advise what to do if a server that the user named refuses a connection with this message."""
+    source = choice.source
+    role = "user=… in --chaos-dsn" if source == "--chaos-dsn" else "PGUSER"
+    database = "dbname=… in --chaos-dsn" if source == "--chaos-dsn" else "PGDATABASE"
     if found := _NO_SERVICE.search(message):
         file = environ.get("PGSERVICEFILE") or str(Path("~", ".pg_service.conf"))
         return f"write a section [{found['name']}] into {file}, or set PGSERVICEFILE to the file that has it"
     if found := _NO_ROLE.search(message):
-        return f"the server runs, and has no such role: name another by {role}, or make it: createuser {found['name']}"
+        return (
+            f"the server runs, but has no such role: name another with {role}, or create it: createuser {found['name']}"
+        )
     if found := _NO_DATABASE.search(message):
         if not _is_named(choice.conninfo or "", environ):
             return (
-                "the server runs; no database is named (by the service neither), so the role's name was taken for it:"
-                f" name one by {database}, such as postgres"
+                "the server runs, but no database is named, nor in the service, so libpq took the name of the role: "
+                f"name a database with {database}, such as postgres"
             )
         name = found["name"]
-        return f"the server runs, and has no such database: name another by {database}, or make it: createdb {name}"
+        return f"the server runs, but has no such database: name another with {database}, or create it: createdb {name}"
     if pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK:
-        return f"the server runs, and refuses this connection: see to the role, its password and pg_hba.conf ({role})"
-    return f"start it, or take {said} away and a private server is started"
+        return f"the server runs, but refuses this connection: check the role ({role}), its password and pg_hba.conf"
+    return f"start the server, or remove {source} to use a private server"
 
 
 def _is_named(conninfo: str, environ: Mapping[str, str]) -> bool:

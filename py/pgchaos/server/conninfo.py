@@ -19,11 +19,13 @@ from pgchaos.server.settings import Conninfo, ServerError, ServerSettings
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
+# For sessions that wait long, whatever the time-outs of the role or the database are. They are given in the connection
+# string, because a time-out could end a SET.
 PATIENT: Mapping[str, str] = MappingProxyType(
     {"statement_timeout": "0", "lock_timeout": "0", "idle_session_timeout": "0"}
 )
-"""For who waits long, whatever the role's or the database's time-outs are; by SET, those could end the SET itself."""
 
+# for sessions that create and drop databases, whatever settings the user gives to sessions (PGOPTIONS)
 ADMIN_SETTINGS: Mapping[str, str] = MappingProxyType(
     {
         **PATIENT,
@@ -33,12 +35,12 @@ ADMIN_SETTINGS: Mapping[str, str] = MappingProxyType(
         "search_path": '"$user", public',
     }
 )
-"""For who makes and drops databases, whatever the user wants sessions to begin with (PGOPTIONS)."""
 
 _PASSWORDS = ("password", "sslpassword", "oauth_client_secret")
 _NAMES = ("user", "dbname", "host", "hostaddr", "port", "service", "application_name")
 _SHOWN = frozenset({*_NAMES, "sslmode", "channel_binding", "gssencmode", "require_auth", "passfile"})
 _SWITCH = frozenset({"disable", "allow", "prefer", "require"})
+# Parameters that take one of a few words. libpq shows any other value in its message, and it may contain a password.
 _MODES = {
     "sslmode": _SWITCH | {"verify-ca", "verify-full"},
     "channel_binding": _SWITCH,
@@ -51,25 +53,24 @@ _MODES = {
     "ssl_max_protocol_version": frozenset({"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}),
     "require_auth": frozenset({"password", "md5", "gss", "sspi", "scram-sha-256", "oauth", "none"}),
 }
-"""Parameters that take one of a few words; libpq shows any other in its message, and a password may hang on it."""
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.,]*(%\w{1,15})?")
 _NAMED = ("PGUSER", "PGDATABASE", "PGHOST", "PGSERVICE")
 _URI = re.compile(r"postgres(?:ql)?://", re.IGNORECASE)
+# Messages of libpq about an invalid connection string, by their beginnings, and ours: libpq's quote the string.
 _REASONS = {
-    "invalid percent-encoded token": "a % in it begins no percent-encoded character; write % itself as %25",
+    "invalid percent-encoded token": "a % in it does not begin a percent-encoded character; % itself is %25",
     "forbidden value %00": "%00 cannot be in it",
     'end of string reached when looking for matching "]"': "an IPv6 address in it has no closing ]",
     "IPv6 host address may not be empty": "an IPv6 address in it is empty",
-    "unexpected character": "after the host stands what is neither a port nor a database",
-    "unexpected spaces": "a blank in a URI is written as %20",
+    "unexpected character": "after the host it has neither a port nor a database",
+    "unexpected spaces": "a space in a URI must be written as %20",
     "unterminated quoted string": "a quote is not closed",
-    "invalid connection option": "an option in it is not one of libpq's",
-    "invalid URI query parameter": "a parameter in it is not one of libpq's",
+    "invalid connection option": "libpq does not know an option in it",
+    "invalid URI query parameter": "libpq does not know a parameter in it",
     "extra key/value separator": "a parameter in it has two =",
     "missing key/value separator": "a parameter in it has no =",
-    'missing "="': "an option in it has no =, or it is no URI that begins with postgresql://",
+    'missing "="': "an option in it has no =, or a URI in it does not begin with postgresql://",
 }
-"""What libpq says of a connection string that it cannot read, by how it begins, and what we say: it quotes the text."""
 
 
 class Parameters(dict[str, Any]):
@@ -80,109 +81,99 @@ class Parameters(dict[str, Any]):
         return repr(shown)
 
 
-def read_conninfo(conninfo: str, said: str = "the connection string") -> Parameters:
-    """Take a connection string apart.
+def read_conninfo(conninfo: str, source: str = "the connection string") -> Parameters:
+    """Parse a connection string.
 
     Args:
         conninfo: libpq's.
-        said: what it is called in messages.
+        source: its name in messages.
 
     Returns:
         Its parameters.
 
     Raises:
-        ServerError: it is none, or only looks like one; the message shows nothing of it, as a password may be anywhere.
+        ServerError: it cannot be parsed, or libpq misreads it. The message shows no part of it: it may be a password.
     """
     try:
         given = psycopg_conninfo.conninfo_to_dict(conninfo)
-        why = _misread(conninfo, given)
+        why = _why_misread(conninfo, given)
     except psycopg.Error as error:
         why = next((ours for theirs, ours in _REASONS.items() if str(error).startswith(theirs)), "libpq cannot read it")
     except ValueError:  # a null character, or half of a surrogate
-        why = "a character in it cannot be in one"
+        why = "a character in it is not allowed"
     if why:
-        raise ServerError(f"{said} is no connection string: {why} (it is not shown, as it may hold a password)")
+        raise ServerError(
+            f"{source} is not a valid connection string: {why} (it is not shown: it may contain a password)"
+        )
     names = (*(given.get(name) for name in _NAMES), *(os.environ.get(name) for name in _NAMED))
     known = frozenset(str(name) for name in names if name)
     for name in _PASSWORDS:
         hide(str(given.get(name) or ""), known)
     hide(os.environ.get("PGPASSWORD", ""), known)
-    for value in _no_modes(given):
+    for value in _unexpected_values(given):
         hide(value)
     return Parameters(given)
 
 
-def _no_modes(given: Mapping[str, Any]) -> list[str]:
-    """Give the values that are none which their parameter takes."""
-    said = {name: str(given.get(name) or "") for name in (*_MODES, "hostaddr")}
+def _unexpected_values(given: Mapping[str, Any]) -> list[str]:
+    """List the values that their parameters do not take."""
+    source = {name: str(given.get(name) or "") for name in (*_MODES, "hostaddr")}
     odd = [
-        said[name]
+        source[name]
         for name, words in _MODES.items()
-        if not words.issuperset(word.strip().removeprefix("!").strip() for word in said[name].split(",") if word)
+        if not words.issuperset(word.strip().removeprefix("!").strip() for word in source[name].split(",") if word)
     ]
-    return odd if _ADDRESS.fullmatch(said["hostaddr"]) else [*odd, said["hostaddr"]]
+    return odd if _ADDRESS.fullmatch(source["hostaddr"]) else [*odd, source["hostaddr"]]
 
 
-def _misread(conninfo: str, given: Mapping[str, Any]) -> str:
-    """Say why what libpq has read is hardly what was meant: parts of a password would be shown as host or port."""
+def _why_misread(conninfo: str, given: Mapping[str, Any]) -> str:
+    """Explain why libpq reads it in another way than is meant: it would show parts of a password as host or port."""
     if any(part and not part.isdigit() for part in str(given.get("port") or "").split(",")):
-        return "its port is no number; in a user or password : / ? # @ and % are percent-encoded"
+        return "its port is not a number; in a user or password : / ? # @ and % must be percent-encoded"
     dbname = str(given.get("dbname") or "")
     if "=" in dbname or "://" in dbname:
-        # libpq takes such a dbname for a connection string of its own, in some places
-        return "its dbname is a connection string itself: give that one alone"
+        # libpq parses such a dbname as another connection string, in some cases
+        return "its dbname is a connection string: give only that one"
     match = _URI.match(conninfo)
     if match is None:
         return ""
     before, _, _ = conninfo[match.end() :].partition("?")
     authority, _, path = before.partition("/")
     if any(ord(sign) > 127 and unicodedata.normalize("NFKC", sign) in ":/@?#%" for sign in authority):
-        return "a sign in it only looks like : / ? # @ or %, and is another character"
+        return "a character in it looks like : / ? # @ or %, but is another one"
     if authority.count("@") > 1 or "@" in path or "#" in before:
-        return "in a user, password or database : / ? # @ and % are percent-encoded: @ is %40"
+        return "in a user, password or database : / ? # @ and % must be percent-encoded: @ is %40"
     return ""
 
 
 def make_conninfo(conninfo: str = "", **parameters: Any) -> Conninfo:  # noqa: ANN401  as psycopg takes them
-    """Make a connection string, or change one.
-
-    Args:
-        conninfo: libpq's, one that can be read.
-        parameters: of libpq, which go before.
-
-    Returns:
-        The connection string.
-    """
+    """Make a connection string: a valid one, with these libpq parameters in place of its own."""
     return Conninfo(psycopg_conninfo.make_conninfo(conninfo, **parameters))
 
 
 def may_be_shown(conninfo: str) -> bool:
-    """Say whether a connection string holds nothing but names and modes.
-
-    Args:
-        conninfo: any text.
-    """
+    """Return whether a text is a connection string with nothing but names and modes, and so no password."""
     try:
         given = read_conninfo(conninfo)
-        return not _no_modes(given) and {name for name, value in given.items() if value} <= _SHOWN
+        return not _unexpected_values(given) and {name for name, value in given.items() if value} <= _SHOWN
     except ServerError:
         return False
 
 
 def with_settings(conninfo: str, settings: Mapping[str, str], **parameters: str) -> Conninfo:
-    """Put settings into a connection string, so that RESET ALL and DISCARD ALL keep them.
+    """Add settings to a connection string, so that sessions start with them and RESET ALL restores them.
 
     Args:
-        conninfo: libpq's; the settings that it has, or PGOPTIONS, stay, unless they are given another value.
+        conninfo: libpq's; its other settings, or those of PGOPTIONS, stay.
         settings: of the server, by name.
         parameters: libpq's own, such as application_name.
 
     Returns:
         The connection string.
     """
-    # the parameter takes the place of the variable, and does not add to it
-    said = str(read_conninfo(conninfo).get("options") or os.environ.get("PGOPTIONS") or "")
-    options = [said, *(f"-c {name}={_escaped(value)}" for name, value in settings.items())]
+    # the parameter replaces the variable, and does not add to it
+    source = str(read_conninfo(conninfo).get("options") or os.environ.get("PGOPTIONS") or "")
+    options = [source, *(f"-c {name}={_escaped(value)}" for name, value in settings.items())]
     return make_conninfo(conninfo, options=" ".join(options).strip(), **parameters)
 
 
@@ -191,27 +182,21 @@ def _escaped(value: str) -> str:
     return "".join("\\" + c if c.isspace() or c == "\\" else c for c in value)
 
 
+# variables of libpq that name a server; PGPASSWORD, PGSSLMODE and similar ones do not
 LIBPQ = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE")
-"""Variables of libpq that name a server; PGPASSWORD, PGSSLMODE and their like do not."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerChoice:
-    """A server, not yet touched.
+    """The server that a run uses. It is not connected yet."""
 
-    Args:
-        said: what named it, for messages.
-        conninfo: a connection string of an existing server, None for a private one.
-        bindir: the programs of a private one, None for the embedded ones.
-        database: the user named the database.
-        beside: the programs of private servers beside an existing one, None for the embedded ones.
-    """
-
-    said: str
-    conninfo: Conninfo | None = None
-    bindir: Path | None = None
-    database: bool = False
-    beside: Path | None = None
+    source: str  # the option or variable that named it
+    conninfo: Conninfo | None = None  # of an existing server, None for a private one
+    bindir: Path | None = None  # the programs of a private one, None for the embedded ones
+    database: bool = False  # the user named the database
+    cluster_bindir: Path | None = (
+        None  # the programs of a scenario's own server, if the run's server is an existing one
+    )
 
 
 def choose_server(settings: ServerSettings, environ: Mapping[str, str]) -> ServerChoice:
@@ -222,15 +207,15 @@ def choose_server(settings: ServerSettings, environ: Mapping[str, str]) -> Serve
         return ServerChoice("--chaos-pg-bindir", bindir=settings.pg_bindir)
     if environ.get("PG_BINDIR"):
         return ServerChoice("PG_BINDIR", bindir=Path(environ["PG_BINDIR"]))
-    said = [name for name in LIBPQ if environ.get(name)]
-    if said:
-        return _existing("", " ".join(said), environ)
+    source = [name for name in LIBPQ if environ.get(name)]
+    if source:
+        return _existing("", " ".join(source), environ)
     return ServerChoice("nothing")
 
 
-def _existing(dsn: str, said: str, environ: Mapping[str, str]) -> ServerChoice:
-    given = read_conninfo(dsn, said)
-    # a service usually names its database; where it does not, libpq takes the role's name, as psql does
+def _existing(dsn: str, source: str, environ: Mapping[str, str]) -> ServerChoice:
+    given = read_conninfo(dsn, source)
+    # a service usually names its database; if it does not, libpq takes the role's name, as psql does
     named = any((given.get("dbname"), given.get("service"), environ.get("PGDATABASE"), environ.get("PGSERVICE")))
-    beside = Path(environ["PG_BINDIR"]) if environ.get("PG_BINDIR") else None
-    return ServerChoice(said, conninfo=Conninfo(dsn), database=named, beside=beside)
+    cluster_bindir = Path(environ["PG_BINDIR"]) if environ.get("PG_BINDIR") else None
+    return ServerChoice(source, conninfo=Conninfo(dsn), database=named, cluster_bindir=cluster_bindir)

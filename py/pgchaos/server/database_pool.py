@@ -1,4 +1,4 @@
-"""Databases made ahead of use and dropped behind it, by a thread or two."""
+"""Databases that are created ahead of use and dropped after it, by one thread or two."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from pgchaos.server.settings import ServerError
 from pgchaos.server.threads import start, traceback_lines
 
 _TAKE_LIMIT = 60.0
-_PILE = 8
-"""Used databases that may wait for their end while new ones are asked for."""
-_SOON = 0.02
-"""Seconds in which a database that is lent is likely to come back unchanged: about what it takes to make one."""
+_EXPLAIN_LIMIT = 5.0
+_MOST_USED = 8  # used databases that may wait to be dropped while new ones are needed
+_REUSE_WAIT = 0.02  # seconds to wait for a database that may be given back unchanged: about what creating one takes
 
 
 def _nothing() -> None:
@@ -28,237 +27,205 @@ def _nothing() -> None:
 
 
 class DatabasePool:
-    """Clones of templates, one template for each set of extensions.
+    """Clones of templates, one template for each set of extensions. Thread-safe.
 
     Args:
-        maker: makes them; from now on only the pool's thread uses it. Where several are waited for, a second thread
-            helps: making one is mostly waiting, for checkpoints and the disk.
-        ahead: clones that are kept ready for each set that was asked for.
+        factory: creates and drops them; from now on only the pool's thread uses it. A second thread with a factory of
+            its own helps if several are waited for: creating one is mostly waiting for checkpoints and the disk.
+        ahead: clones to keep ready for each set of extensions.
         answering: of the server.
-        before: called by the thread before it makes the first database; what it raises is told to those who wait.
+        before: called by the thread before it creates the first database; its error goes to those who wait.
     """
 
     def __init__(
-        self, maker: DatabaseFactory, ahead: int, answering: Answering, before: Callable[[], None] = _nothing
+        self, factory: DatabaseFactory, ahead: int, answering: Answering, before: Callable[[], None] = _nothing
     ) -> None:
-        self._maker, self._before, self._answering = maker, before, answering
+        self._factory, self._before, self._answering = factory, before, answering
         self._ahead = ahead
         self._changed = threading.Condition()
-        self._stocks: dict[tuple[str, ...], DatabaseQueue] = {}
+        self._queues: dict[tuple[str, ...], DatabaseQueue] = {}
         self._used: deque[str] = deque()
-        self._broken = self._dead = ""
+        self._error = ""  # of the server: reported once, then tried again
+        self._internal_error = ""  # of pgchaos: final
         self._closing = False
         self._drop_all = False
         self._running: list[CreateJob | DropJob] = []
         self._thread = threading.Thread(target=self._work, name="pgchaos databases", daemon=True)
         self._helper = threading.Thread(target=self._help, name="pgchaos more databases", daemon=True)
 
-    def _stock(self, extensions: tuple[str, ...]) -> DatabaseQueue:
-        return self._stocks.setdefault(extensions, DatabaseQueue(extensions))
+    def _queue(self, extensions: tuple[str, ...]) -> DatabaseQueue:
+        return self._queues.setdefault(extensions, DatabaseQueue(extensions))
 
     def expect(self, extensions: tuple[str, ...]) -> None:
-        """Begin to make databases before the first is asked for.
-
-        Args:
-            extensions: of the template.
-        """
+        """Start to create databases before the first is taken."""
         with self._changed:
-            self._stock(extensions).spares = self._ahead
+            self._queue(extensions).ahead = self._ahead
             self._start()
             self._changed.notify_all()
 
     def take(self, extensions: tuple[str, ...], limit: float = _TAKE_LIMIT, ahead: int | None = None) -> str:
-        """Take a fresh database.
+        """Take a new database.
 
         Args:
-            extensions: what it must have.
+            extensions: the database has these.
             limit: seconds to wait.
-            ahead: how many others to make before they are asked for; None for as many as usual.
+            ahead: how many others to create ahead of use, None for the pool's number.
 
         Returns:
             Its name.
 
         Raises:
-            ServerError: none can be made; the message says why.
+            ServerError: none can be created; the message gives the reason.
         """
         with self._changed:
-            stock = self._stock(extensions)
-            stock.spares = self._ahead if ahead is None else min(ahead, self._ahead)
-            return self._taken(stock, limit, self._look)
+            queue = self._queue(extensions)
+            queue.ahead = self._ahead if ahead is None else min(ahead, self._ahead)
+            return self._wait_for(queue, limit, self._pop_new)
 
-    def _taken(self, stock: DatabaseQueue, limit: float, look: Callable[[DatabaseQueue], str]) -> str:
+    def _wait_for(self, queue: DatabaseQueue, limit: float, pop: Callable[[DatabaseQueue], str]) -> str:
         self._answering.demand()
         end = time.monotonic() + limit
         self._start()
-        stock.waiting += 1
+        queue.waiting += 1
         self._changed.notify_all()
         try:
-            while not (name := look(stock)):
+            while not (name := pop(queue)):
                 if time.monotonic() > end:
-                    raise ServerError(f"no database was made within {limit:g} s")
+                    raise ServerError(f"no database was created within {limit:g} s")
                 self._answering.wait_on(self._changed, end - time.monotonic())
         finally:
-            stock.waiting -= 1
+            queue.waiting -= 1
             self._changed.notify_all()
         return name
 
     def take_again(self, extensions: tuple[str, ...], limit: float = _TAKE_LIMIT) -> str:
-        """Take a database that `keep` brought back, or a fresh one; none are made ahead for those who ask so."""
+        """Take a database that was given back unchanged, or a new one; none are created ahead for this."""
         with self._changed:
-            stock, soon = self._stock(extensions), time.monotonic() + _SOON
-            while stock.out and not stock.unchanged and time.monotonic() < soon:
-                self._changed.wait(soon - time.monotonic())
-            name = self._look_again(stock) or self._taken(stock, limit, self._look_again)
-            stock.out += 1
+            queue, end = self._queue(extensions), time.monotonic() + _REUSE_WAIT
+            while queue.in_use and not queue.unchanged and time.monotonic() < end:
+                self._changed.wait(end - time.monotonic())
+            name = self._pop_unchanged(queue) or self._wait_for(queue, limit, self._pop_unchanged)
+            queue.in_use += 1
             return name
 
-    def _look_again(self, stock: DatabaseQueue) -> str:
-        if stock.unchanged and not self._closing:
-            return stock.unchanged.pop()
-        if name := self._look(stock):
-            stock.spares = max(0, stock.spares - 1)
+    def _pop_unchanged(self, queue: DatabaseQueue) -> str:
+        if queue.unchanged and not self._closing:
+            return queue.unchanged.pop()
+        if name := self._pop_new(queue):
+            queue.ahead = max(0, queue.ahead - 1)
         return name
 
-    def keep(self, extensions: tuple[str, ...], name: str) -> None:
-        """Have a database lent again: it is as it was made.
-
-        Args:
-            extensions: that it has.
-            name: taken by `take_again`.
-        """
-        with self._changed:
-            stock = self._stock(extensions)
-            stock.out -= 1
-            stock.unchanged.append(name)
-            self._changed.notify_all()
-
-    def explains(self, transactions: Collection[int]) -> bool:
-        """Say whether transactions only made and dropped databases, here.
-
-        Args:
-            transactions: by their ids, all of them committed.
-        """
-        with self._changed:
-            # what is being done just now may have been committed already, and is told of when it is done
-            running = set(self._running)
-            self._changed.wait_for(
-                lambda: self._maker.ledger.explains(transactions) or self._closing or running.isdisjoint(self._running),
-                5.0,
-            )
-            return self._maker.ledger.explains(transactions)
-
-    def spoil(self, extensions: tuple[str, ...], name: str) -> None:
-        """Have a database dropped that is not as it was made; others may fare alike, and make some ahead.
-
-        Args:
-            extensions: that it has.
-            name: taken by `take_again`.
-        """
-        with self._changed:
-            stock = self._stock(extensions)
-            stock.out -= 1
-            stock.spares = self._ahead
-        self.give_back(name)
-
-    def _look(self, stock: DatabaseQueue) -> str:
+    def _pop_new(self, queue: DatabaseQueue) -> str:
         if self._closing:
             raise ServerError("the server is being closed")
-        if self._dead:
-            raise ServerError(self._dead)
-        if stock.refused:
-            raise ServerError(stock.refused)
-        if self._broken:
-            reason, self._broken = self._broken, ""
+        if self._internal_error:
+            raise ServerError(self._internal_error)
+        if queue.refused:
+            raise ServerError(queue.refused)
+        if self._error:
+            reason, self._error = self._error, ""
             raise ServerError(reason)
-        return stock.ready.popleft() if stock.ready else ""
+        return queue.ready.popleft() if queue.ready else ""
 
     def give_back(self, name: str) -> None:
-        """Have a database dropped, some time soon.
-
-        Args:
-            name: taken here.
-        """
+        """Drop a database soon."""
         with self._changed:
             self._used.append(name)
             self._changed.notify_all()
 
-    def rest(self, limit: float) -> None:
-        """Wait until no database is being made or dropped, nor is to be.
+    def give_back_unchanged(self, extensions: tuple[str, ...], name: str) -> None:
+        """Give back a database from `take_again` that is as it was created: it can be taken again."""
+        with self._changed:
+            queue = self._queue(extensions)
+            queue.in_use -= 1
+            queue.unchanged.append(name)
+            self._changed.notify_all()
 
-        Args:
-            limit: seconds to wait.
-        """
+    def give_back_changed(self, extensions: tuple[str, ...], name: str) -> None:
+        """Give back a database from `take_again` that was changed: it is dropped, and others are created ahead."""
+        with self._changed:
+            queue = self._queue(extensions)
+            queue.in_use -= 1
+            queue.ahead = self._ahead
+        self.give_back(name)
+
+    def explains(self, transactions: Collection[int]) -> bool:
+        """Return whether these committed transactions are all of the pool: they created or dropped its databases."""
+        with self._changed:
+            # a job that is running may have committed already, and is recorded only when it is done
+            running = set(self._running)
+            self._changed.wait_for(
+                lambda: (
+                    self._factory.created.explains(transactions) or self._closing or running.isdisjoint(self._running)
+                ),
+                _EXPLAIN_LIMIT,
+            )
+            return self._factory.created.explains(transactions)
+
+    def rest(self, limit: float) -> None:
+        """Wait at most `limit` seconds until there is no database to create or to drop."""
         with self._changed:
             if self._thread.is_alive():
                 self._changed.wait_for(lambda: self._closing or not (self._running or self._next()), limit)
 
     def end(self, drop: bool) -> None:
-        """Make no more databases; `close` waits for what is being done.
-
-        Args:
-            drop: drop all that were made; else they go with their server.
-        """
+        """Create no more databases, and drop all of them if `drop`; `close` waits for it."""
         with self._changed:
             if not self._closing:
                 self._closing, self._drop_all = True, drop
                 self._changed.notify_all()
 
     def close(self, drop: bool, limit: float = 30.0) -> list[str]:
-        """Stop making databases.
+        """Create no more databases, and drop all of them if `drop`; return the names of those that may remain.
 
-        Args:
-            drop: as for `end`.
-            limit: seconds to wait for that, as long as the server answers.
-
-        Returns:
-            The names of those that may still be there.
+        Waits at most `limit` seconds, and only as long as the server answers.
         """
         self.end(drop)
         if self._thread.is_alive():
             self._answering.join(self._thread, limit)
-        return sorted(self._maker.ledger.made.copy())
+        return sorted(self._factory.created.names.copy())
 
     def _start(self) -> None:
         if self._thread.ident is None and not self._closing:
             start(self._thread)
 
-    def _get_help(self, stock: DatabaseQueue) -> None:
-        if stock.is_slow() and self._helper.ident is None and not self._closing:
-            # where there is no room for one more thread, the first goes on alone
+    def _start_helper(self, queue: DatabaseQueue) -> None:
+        if queue.needs_helper() and self._helper.ident is None and not self._closing:
+            # if no thread can be started, the first one continues alone
             with contextlib.suppress(ServerError):
                 start(self._helper)
 
     def _work(self) -> None:
         try:
-            self._work_on()
-        except Exception as error:  # a bug of ours: those who wait must hear of it
-            self._break(error)
+            self._run_jobs()
+        except Exception as error:  # a bug of pgchaos: those who wait must see it
+            self._fail_internally(error)
             raise
 
-    def _work_on(self) -> None:
+    def _run_jobs(self) -> None:
         try:
             while (job := self._wait()) is not None:
-                self._do(job, self._maker)
+                self._do(job, self._factory)
             if self._helper.ident is not None:
                 self._helper.join()
             if self._drop_all:
-                self._maker.drop_all()
+                self._factory.drop_all()
         finally:
-            self._maker.close()
+            self._factory.close()
 
     def _help(self) -> None:
-        maker = self._maker.another()
+        factory = self._factory.copy()
         try:
-            # where there is no room for one more connection, it goes on without help
+            # if the server has no connection for it, the first thread continues alone
             with contextlib.suppress(psycopg.Error):
-                maker.open()
-            while maker.alive() and (job := self._wait()) is not None:
-                self._do(job, maker)
+                factory.open()
+            while factory.connected() and (job := self._wait()) is not None:
+                self._do(job, factory)
         except Exception as error:  # as above
-            self._break(error)
+            self._fail_internally(error)
             raise
         finally:
-            maker.close()
+            factory.close()
 
     def _wait(self) -> CreateJob | DropJob | None:
         with self._changed:
@@ -270,85 +237,85 @@ class DatabasePool:
             if isinstance(job, DropJob):
                 self._used.popleft()
             else:
-                job.stock.making += 1
-                self._get_help(job.stock)
+                job.queue.creating += 1
+                self._start_helper(job.queue)
             return job
 
     def _done(self, job: CreateJob | DropJob) -> None:
         with self._changed:
             self._running.remove(job)
             if isinstance(job, CreateJob):
-                job.stock.making -= 1
+                job.queue.creating -= 1
             self._changed.notify_all()
 
     def _next(self) -> CreateJob | DropJob | None:
-        """Choose: who waits is served first, then what is ahead, then what is behind, unless that piles up."""
-        # one at a time: see Ledger.note_among
+        """Choose a job: create what is waited for, then what is ahead, then drop; drop first if too many wait."""
+        # one drop at a time: CreatedDatabases.record_one_of could not tell two apart
         dropping = any(isinstance(job, DropJob) for job in self._running)
         drop = DropJob(self._used[0]) if self._used and not dropping else None
-        if self._broken or self._dead:
-            return None  # until somebody has been told
-        if len(self._used) > _PILE and drop is not None:
+        if self._error or self._internal_error:
+            return None  # until the error is reported
+        if len(self._used) > _MOST_USED and drop is not None:
             return drop
-        stock = next_to_create(self._stocks.values())
-        return drop if stock is None else CreateJob(stock)
+        queue = next_to_create(self._queues.values())
+        return drop if queue is None else CreateJob(queue)
 
-    def _do(self, job: CreateJob | DropJob, maker: DatabaseFactory) -> None:
+    def _do(self, job: CreateJob | DropJob, factory: DatabaseFactory) -> None:
         try:
-            self._try(job, maker)
+            self._try(job, factory)
         finally:
             self._done(job)
 
-    def _try(self, job: CreateJob | DropJob, maker: DatabaseFactory) -> None:
+    def _try(self, job: CreateJob | DropJob, factory: DatabaseFactory) -> None:
         try:
             try:
-                self._perform(job, maker)
+                self._perform(job, factory)
             except (psycopg.OperationalError, psycopg.errors.InvalidCatalogName):
-                maker.check()
-                # once more: the server may only have been restarted, or somebody dropped the template
-                self._perform(job, maker)
+                factory.check()
+                # once more: the server may only have been restarted, or another session dropped the template
+                self._perform(job, factory)
         except ServerError as error:
             assert isinstance(job, CreateJob)
             with self._changed:
-                job.stock.refused = str(error)
+                job.queue.refused = str(error)
                 self._changed.notify_all()
-        except Exception as error:  # whatever it is, those who wait must hear of it
-            self._fail(job, error, maker)
+        except Exception as error:  # whatever it is, those who wait must see it
+            self._fail(job, error, factory)
 
-    def _perform(self, job: CreateJob | DropJob, maker: DatabaseFactory) -> None:
+    def _perform(self, job: CreateJob | DropJob, factory: DatabaseFactory) -> None:
         if isinstance(job, DropJob):
-            maker.drop(job.name)
+            factory.drop(job.name)
             return
-        stock = job.stock
-        if not stock.template:
+        queue = job.queue
+        if not queue.template:
             self._before()
-            template = maker.template(stock.extensions)
+            template = factory.template(queue.extensions)
             with self._changed:
-                stock.template = template
+                queue.template = template
         try:
-            name = maker.clone(stock.template)
+            name = factory.clone(queue.template)
         except psycopg.errors.InvalidCatalogName:
-            # somebody dropped the template: another is made
+            # another session dropped the template: create another one
             with self._changed:
-                stock.template = ""
+                queue.template = ""
             raise
         with self._changed:
-            stock.ready.append(name)
+            queue.ready.append(name)
             self._changed.notify_all()
 
-    def _fail(self, job: CreateJob | DropJob, error: Exception, maker: DatabaseFactory) -> None:
-        """A database that cannot be dropped now is tried again when all is closed; all else must be told."""
+    def _fail(self, job: CreateJob | DropJob, error: Exception, factory: DatabaseFactory) -> None:
         if not isinstance(error, psycopg.Error):
-            self._break(error)
+            self._fail_internally(error)
             return
-        if isinstance(job, DropJob) and maker.alive():
-            return
+        if isinstance(job, DropJob) and factory.connected():
+            return  # it is dropped again when the pool is closed
         with self._changed:
-            self._broken = f"the server can make no database: {str(error).strip()}"
+            self._error = f"the server cannot create a database: {str(error).strip()}"
             self._changed.notify_all()
 
-    def _break(self, error: Exception) -> None:
-        """Make no more databases: an error of ours came up in a thread of the pool."""
+    def _fail_internally(self, error: Exception) -> None:
         with self._changed:
-            self._dead = "\n".join(("internal error of pgchaos where databases are made:", *traceback_lines(error)))
+            self._internal_error = "\n".join(
+                ("internal error of pgchaos in the database pool:", *traceback_lines(error))
+            )
             self._changed.notify_all()

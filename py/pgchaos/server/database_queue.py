@@ -1,4 +1,4 @@
-"""Databases of one kind, by their extensions: how many there are, how many are wanted, and what is to be done next."""
+"""Databases with the same extensions: those that are ready, those that are wanted, and which to create next."""
 
 from __future__ import annotations
 
@@ -9,59 +9,46 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True, eq=False)
 class DatabaseQueue:
-    """The databases that have the same extensions.
-
-    Args:
-        extensions: which.
-        template: what they are cloned from; '' where it is not made yet.
-        refused: why the server cannot make any, or ''.
-        ready: made and not taken.
-        unchanged: were lent, and are as they were made.
-        waiting: how many are waited for.
-        spares: how many shall be ready besides.
-        making: how many are being made.
-        out: how many are lent, and perhaps coming back unchanged.
-    """
+    """The databases with one set of extensions."""
 
     extensions: tuple[str, ...]
-    template: str = ""
-    refused: str = ""
-    ready: deque[str] = field(default_factory=deque)
-    unchanged: list[str] = field(default_factory=list)
-    waiting: int = 0
-    spares: int = 0
-    making: int = 0
-    out: int = 0
+    template: str = ""  # '' until it is created
+    refused: str = ""  # why the server cannot create any
+    ready: deque[str] = field(default_factory=deque)  # created and not taken
+    unchanged: list[str] = field(default_factory=list)  # given back as they were created
+    waiting: int = 0  # how many are waited for
+    ahead: int = 0  # how many to create besides
+    creating: int = 0
+    in_use: int = 0  # how many are in use and may be given back unchanged
 
-    def lacks(self, number: int) -> bool:
-        """Say whether one more is to be made for so many to be there."""
-        if self.refused or (self.making and not self.template):
-            # the template comes first, and once
-            return False
-        return len(self.ready) + self.making < number
+    def needs(self, number: int) -> bool:
+        """Return whether one more must be created to have so many."""
+        if self.refused or (self.creating and not self.template):
+            return False  # the template is created first, and once
+        return len(self.ready) + self.creating < number
 
-    def is_slow(self) -> bool:
-        """Say whether several are waited for that two could make at once."""
+    def needs_helper(self) -> bool:
+        """Return whether a second thread would shorten the wait."""
         return bool(self.template) and self.waiting - len(self.ready) > 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CreateJob:
-    """One database is to be made."""
+    """Create one database."""
 
-    stock: DatabaseQueue
+    queue: DatabaseQueue
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DropJob:
-    """One database is to be dropped."""
+    """Drop one database."""
 
     name: str
 
 
-def next_to_create(stocks: Collection[DatabaseQueue]) -> DatabaseQueue | None:
-    """Choose whose database is to be made: who waits is served before what is made ahead."""
-    for stock in stocks:
-        if stock.lacks(stock.waiting):
-            return stock
-    return next((stock for stock in stocks if stock.lacks(stock.spares)), None)
+def next_to_create(queues: Collection[DatabaseQueue]) -> DatabaseQueue | None:
+    """Choose the queue that needs a database: what is waited for is created before what is created ahead."""
+    for queue in queues:
+        if queue.needs(queue.waiting):
+            return queue
+    return next((queue for queue in queues if queue.needs(queue.ahead)), None)

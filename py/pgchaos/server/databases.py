@@ -17,14 +17,13 @@ from pgchaos.server.run_id import APPLICATION, RunId, clock
 
 PREFIX = "pgchaos_"
 
-NAMED = "pggit_chaos_test"
-"""What the database of chaos tests in Python is called on a private server."""
+NAMED = "pggit_chaos_test"  # the database of chaos tests in Python on a private server
 
 _NAME = re.compile(r"pgchaos_([0-9a-f]{8})_t?[0-9]+")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _UNKNOWN = "0" * 12
-_MAKING = re.compile(_NAME.pattern + r"_([0-9a-f]{12})_([0-9a-z]+)_([0-9a-z]+)_([0-9a-z]+)")
-"""The name of a database that is being made: system, pid and start of the run's process, and the server's time."""
+# the name of a database that is being created: system, pid and start of the run's process, and the server's time
+_CREATED_NAME = re.compile(_NAME.pattern + r"_([0-9a-f]{12})_([0-9a-z]+)_([0-9a-z]+)_([0-9a-z]+)")
 
 
 def database_name(run: str, number: int, template: bool = False) -> str:
@@ -32,11 +31,11 @@ def database_name(run: str, number: int, template: bool = False) -> str:
     return f"{PREFIX}{run}_{'t' if template else ''}{number}"
 
 
-def name_while_made(run: RunId, name: str) -> str:
-    """Name a database for the time until its record is written.
+def name_while_created(run: RunId, name: str) -> str:
+    """Name a database until its owner is recorded.
 
-    CREATE DATABASE cannot be in one transaction with the COMMENT that says whose it is. So the name says it: a run that
-    is killed in between leaves a database that can be judged.
+    CREATE DATABASE cannot be in one transaction with the COMMENT that records the owner. So the name records it: if the
+    run is killed in between, another run can still find out whether the owner is over.
     """
     numbers = (_in_base_36(number) for number in (run.pid, run.start, run.renewed))
     return "_".join((name, run.system or _UNKNOWN, *numbers))
@@ -51,46 +50,37 @@ def _in_base_36(number: int) -> str:
 
 
 def run_of_database(name: str, comment: str) -> RunId | None:
-    """Tell whose a database is."""
+    """Give the run that owns a database, None if neither the comment nor the name proves one."""
     recorded = RunId.loads(comment)
-    half = _MAKING.fullmatch(name)
-    found = half or _NAME.fullmatch(name)
+    unrecorded = _CREATED_NAME.fullmatch(name)
+    found = unrecorded or _NAME.fullmatch(name)
     if recorded is not None:
         return recorded if found is not None and found[1] == recorded.id else None
-    if half is None:
+    if unrecorded is None:
         return None
-    pid, start, renewed = (int(text, 36) for text in half.groups()[2:])
-    return RunId(half[1], "", pid, 0.0, "" if half[2] == _UNKNOWN else half[2], start, renewed)
+    pid, start, renewed = (int(text, 36) for text in unrecorded.groups()[2:])
+    system = "" if unrecorded[2] == _UNKNOWN else unrecorded[2]
+    return RunId(unrecorded[1], "", pid, 0.0, system, start, renewed)
 
 
 def siblings(database: str) -> str:
-    """Tell how the names of all databases of a run begin.
-
-    Args:
-        database: one of a run, or another.
-
-    Returns:
-        The beginning; '' where it is none of a run's.
-    """
+    """Give the prefix of all databases of the run that owns `database`; '' for a database of no run."""
     found = _NAME.match(database)
     return f"{PREFIX}{found[1]}_" if found else ""
 
 
 def has_run_database_name(name: str) -> bool:
-    """Say whether a name begins like that of a run's database; it may be somebody else's all the same."""
+    """Return whether a name begins like that of a run's database; that does not prove that a run owns it."""
     return _NAME.match(name) is not None
 
 
 _DROP_LIMIT = 10.0
-_END_LIMIT = 30.0
-"""Seconds for backends to end that were terminated: one may be copying a large template."""
-_LINGER = 5.0
-"""Seconds in which the server notices that the process of a run has ended."""
-_REACH_LIMIT = 20.0
-"""Seconds in which a killed run's connections end, that may have been all there were."""
+_END_LIMIT = 30.0  # seconds for terminated backends to end: one may be copying a large template
+_NOTICE_LIMIT = 5.0  # seconds in which the server notices that the process of a run has ended
+_CONNECT_LIMIT = 20.0  # seconds in which the connections of a killed run end: it may have used all there are
 
-# One statement, whose snapshot of pg_database is older than its look at pg_stat_activity: a run that makes a database
-# meanwhile is either not listed or seen alive.
+# One statement reads pg_database first and pg_stat_activity later. So a run that creates a database meanwhile is either
+# not listed, or listed as connected.
 _LIST = """
     SELECT d.datname, d.comment, pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())::bigint,
            ARRAY(SELECT a.application_name FROM pg_catalog.pg_stat_activity a
@@ -100,7 +90,7 @@ _LIST = """
     WHERE pg_catalog.starts_with(d.datname, %(prefix)s)
     ORDER BY d.datname
 """
-_MAKERS = """
+_CREATING = """
     SELECT query FROM pg_catalog.pg_stat_activity
     WHERE pg_catalog.starts_with(application_name, %(application)s) AND usename = CURRENT_USER
       AND state = 'active' AND pg_catalog.starts_with(query, 'CREATE DATABASE "')
@@ -113,33 +103,26 @@ _END = """
 
 @dataclass(frozen=True, slots=True)
 class RunDatabase:
-    """A database that a run made, or that is called like one.
-
-    Args:
-        name: of it.
-        run: as its record says, or its name while it has none; None where neither names a run.
-        connected: the run is connected to the server.
-        now: seconds since the epoch by the server's clock.
-    """
+    """A database of a run, or with such a name."""
 
     name: str
-    run: RunId | None
-    connected: bool
-    now: int
+    run: RunId | None  # from its comment or its name; None if neither proves a run
+    connected: bool  # the run is connected to the server
+    now: int  # seconds since the epoch by the server's clock
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether its run is known to be over."""
         return self.run is not None and not self.connected and self.run.is_over(self.now)
 
     @property
-    def lives(self) -> bool:
+    def is_live(self) -> bool:
         """Whether its run is known to live."""
         return self.connected or (self.run is not None and self.run.visible and not self.run.is_over(self.now))
 
 
 def list_databases(conn: Connection) -> list[RunDatabase]:
-    """List the databases that runs made as our role, and those of our role that are called so."""
+    """List the databases of our role that runs own, or that have such a name."""
     values = {"application": APPLICATION, "prefix": PREFIX}
     listed = []
     renewed: dict[str, int] = {}
@@ -158,17 +141,17 @@ def list_databases(conn: Connection) -> list[RunDatabase]:
 
 
 def drop_database(conn: Connection, conninfo: str, name: str, limit: float = _DROP_LIMIT) -> None:
-    """Drop a database of ours with all that holds it: sessions, prepared transactions, replication slots."""
+    """Drop a database, and end what uses it: sessions, prepared transactions, replication slots."""
     end = time.monotonic() + limit
-    while (held := _try_drop(conn, name)) is not None:
+    while (refusal := _drop_once(conn, name)) is not None:
         if time.monotonic() > end:
-            raise held
-        with contextlib.suppress(psycopg.Error):  # the next try to drop it says what is wrong
+            raise refusal
+        with contextlib.suppress(psycopg.Error):  # the next DROP DATABASE shows what is wrong
             _release(conninfo, name)
-        time.sleep(0.02)  # polled: sessions that were ended go without a word
+        time.sleep(0.02)  # polled: the end of a session is not reported
 
 
-def _try_drop(conn: Connection, name: str) -> psycopg.Error | None:
+def _drop_once(conn: Connection, name: str) -> psycopg.Error | None:
     try:
         conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
     except (psycopg.errors.ObjectInUse, psycopg.errors.InsufficientPrivilege) as error:
@@ -177,7 +160,7 @@ def _try_drop(conn: Connection, name: str) -> psycopg.Error | None:
 
 
 def _release(conninfo: str, name: str) -> None:
-    """End what FORCE does not: prepared transactions and slots, which only a session of that database may end."""
+    """End what FORCE does not: prepared transactions and slots, which only a session in that database can end."""
     with psycopg.connect(make_conninfo(conninfo, dbname=name), autocommit=True) as conn:
         prepared = conn.execute("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()").fetchall()
         for (gid,) in prepared:
@@ -193,19 +176,19 @@ def _release(conninfo: str, name: str) -> None:
 
 
 def remove_run(conninfo: str, run: str) -> None:
-    """Remove what a run that is over left on a server that is not ours."""
-    with _reached(conninfo) as conn:
+    """Remove what a run left on a server that is not ours."""
+    with _connect(conninfo) as conn:
         _end_backends(conn, run)
         for found in list_databases(conn):
             if found.name.startswith(f"{PREFIX}{run}_"):
-                with contextlib.suppress(psycopg.Error):  # of the others none is left for it
+                with contextlib.suppress(psycopg.Error):  # the others are dropped all the same
                     drop_database(conn, conninfo, found.name)
         in_place.remove_installed(conn, run)
 
 
-def _reached(conninfo: str) -> Connection:
-    """Connect; wait where a killed run still has all connections, or has made the server restart."""
-    end = time.monotonic() + _REACH_LIMIT
+def _connect(conninfo: str) -> Connection:
+    """Connect, after a wait if a killed run still uses all connections or made the server restart."""
+    end = time.monotonic() + _CONNECT_LIMIT
     while True:
         try:
             return psycopg.connect(conninfo, autocommit=True)
@@ -213,73 +196,75 @@ def _reached(conninfo: str) -> Connection:
             answers = pq.PGconn.ping(conninfo.encode()) in (pq.Ping.OK, pq.Ping.REJECT)
             if not answers or time.monotonic() > end:
                 raise
-            time.sleep(0.1)  # polled: a server does not say when it has room
+            time.sleep(0.1)  # polled: a free connection is not reported
 
 
 def _end_backends(conn: Connection, run: str) -> None:
-    """End the backends that make the databases of a run, and wait until they are gone.
+    """End the backends that create the databases of a run, and wait until they are gone.
 
-    One whose client was killed goes on with what it was sent: its database would appear after all others were dropped.
+    A backend whose client was killed still completes its statement: its database would appear after the others were
+    dropped.
     """
     end = time.monotonic() + _END_LIMIT
     while conn.execute(_END, {"application": APPLICATION + run}).fetchall() and time.monotonic() < end:
-        time.sleep(0.02)  # polled: a backend goes without a word
+        time.sleep(0.02)  # polled: the end of a backend is not reported
 
 
 def remove_dead_runs(conn: Connection, conninfo: str) -> tuple[list[str], list[RunDatabase]]:
-    """Drop the databases of runs that are known to be over.
+    """Drop the databases of runs that are known to be over; return their names, and the databases in doubt.
 
-    A run of this system is over when its process has ended; another when it has given no sign of life for the time of
-    the lease. That a run is not connected proves nothing: its connection may have been cut.
+    A run of this system is over when its process has ended, another run when its lease has expired. A run that is not
+    connected may still live: its connection may have been cut.
     """
-    removed, left = [], []
-    for found in _settled(conn):
-        if not found.over:
-            left += [] if found.lives else [found]
+    removed, in_doubt = [], []
+    for found in _list_settled(conn):
+        if not found.is_over:
+            in_doubt += [] if found.is_live else [found]
             continue
-        # somebody else may be removing the same
+        # another run may be dropping the same
         with contextlib.suppress(psycopg.Error):
             drop_database(conn, conninfo, found.name)
             removed.append(found.name)
-    return removed, left
+    return removed, in_doubt
 
 
 def describe_remaining(left: Iterable[RunDatabase]) -> list[str]:
-    """Say which databases were left, and how to remove them."""
+    """Write which databases were not dropped, and how to drop them, a line for each owner."""
     names: dict[str, list[str]] = {}
     for found in left:
-        names.setdefault(_owner(found), []).append(found.name)
+        names.setdefault(_describe_owner(found), []).append(found.name)
     return [
-        f"left alone, {owner}: {', '.join(of)}. If that is over: {drop_statements(of)}" for owner, of in names.items()
+        f"not dropped, {owner}: {', '.join(of)}. If that run is over: {drop_statements(of)}"
+        for owner, of in names.items()
     ]
 
 
 def drop_statements(names: Iterable[str], *, there: bool = True) -> str:
-    """Write the statements that drop databases."""
+    """Write the statements that drop databases, with IF EXISTS unless they are `there`."""
     statement = sql.SQL("DROP DATABASE {}" if there else "DROP DATABASE IF EXISTS {}")
     return "; ".join(statement.format(sql.Identifier(name)).as_string(None) for name in names)
 
 
-def _owner(found: RunDatabase) -> str:
+def _describe_owner(found: RunDatabase) -> str:
     run = found.run
     if run is None:
-        return "no record says which run made it"
-    text = f"run {run.id}, process {run.pid} on {run.host or 'an unknown host'}, is not known to be over"
+        return "as no run is recorded as the owner"
+    text = f"as run {run.id}, process {run.pid} on {run.host or 'an unknown host'}, is not known to be over"
     if run.renewed:
         text += f" (last sign of life {max(0, found.now - run.renewed) // 60} min ago)"
     return text
 
 
-def _settled(conn: Connection) -> list[RunDatabase]:
-    """List our databases, once the server has noticed the end of processes that have ended."""
-    end = time.monotonic() + _LINGER
+def _list_settled(conn: Connection) -> list[RunDatabase]:
+    """List the databases after the server has noticed the end of processes that have ended."""
+    end = time.monotonic() + _NOTICE_LIMIT
     while True:
         now = clock(conn)
-        making = conn.execute(_MAKERS, {"application": APPLICATION}).fetchall()
+        creating = conn.execute(_CREATING, {"application": APPLICATION}).fetchall()
         listed = list_databases(conn)
-        runs = [run_of_database(str(query).split('"')[1], "") for (query,) in making]
+        runs = [run_of_database(str(query).split('"')[1], "") for (query,) in creating]
         runs += [found.run for found in listed if found.connected]
-        lingering = [run for run in runs if run is not None and run.visible and run.is_over(now)]
-        if not lingering or time.monotonic() > end:
+        unnoticed = [run for run in runs if run is not None and run.visible and run.is_over(now)]
+        if not unnoticed or time.monotonic() > end:
             return listed
-        time.sleep(0.02)  # polled: a backend notices the end of its client without a word
+        time.sleep(0.02)  # polled: the end of a backend is not reported

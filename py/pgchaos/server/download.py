@@ -32,6 +32,7 @@ PGTAP = Package(
 )
 
 _VERSIONS = ("14.23.0-beta.17", "15.18.0-beta.17", "16.14.0-beta.17", "17.10.0-beta.17", "18.4.0-beta.17")
+# the sha512 of the package of each version, by platform; '' where there is none
 _SERVERS = {
     "linux-x64": (
         "WlG1LDcOwA+V0uYSdSGCwqk/aDPiMX/X23cgNdYY5YcBprXjOH3IFoeCrgeXsct4Ep8LL8UsBP9/Ho2mpoea1w==",
@@ -62,15 +63,14 @@ _SERVERS = {
         "Kg1ZMNFzkVIJs3g4V2UYEc5X005km9rGinxFBH8R1sOU2Rblvz4pt2Uf93Pu8Rk273Ue9HIdrbMPpgUqwjUi0Q==",
     ),
 }
-"""The sha512 of the package of each version, by platform; '' where there is none."""
 
+# PostgreSQL's programs, by platform and major version
 SERVERS = {
     (platform, version.partition(".")[0]): Package(f"@embedded-postgres/{platform}", version, f"sha512-{digest}")
     for platform, digests in _SERVERS.items()
     for version, digest in zip(_VERSIONS, digests, strict=True)
     if digest
 }
-"""PostgreSQL's programs, by platform and major version."""
 
 
 _LIMIT = 60.0

@@ -1,4 +1,4 @@
-"""What protects a server that is not ours: a supervisor that cleans up, and a lease that says that the run lives."""
+"""What protects a server that is not ours: a supervisor that cleans up, and a lease that shows that the run lives."""
 
 from __future__ import annotations
 
@@ -15,89 +15,76 @@ from pgchaos.server.run_id import RunId
 from pgchaos.server.settings import ServerError
 from pgchaos.server.supervisor_client import SupervisorClient
 
-_CLEANS_WITHIN = 2.0
-"""Seconds in which it does so where nothing is the matter; what takes longer, nobody waits for."""
+_CLEANUP_LIMIT = 2.0  # seconds to wait for the supervisor's cleanup; it continues without the run
+RENEWAL_INTERVAL = 300.0  # seconds between two renewals; run_id.LEASE_SECONDS is many times that
+_RETRY_INTERVAL = 60.0  # seconds until the next try if the server did not answer
 
 
 class ExternalCleanup:
-    """A supervisor that knows the run; there is none before it is needed. Safe to use from several threads.
+    """A supervisor that removes what a run created, even if the run is killed. Thread-safe.
 
     Args:
-        conninfo: how to connect to the server.
-        run: whose databases, schemas and extensions go.
+        conninfo: connection string of the server.
+        run: the owner of the databases, schemas and extensions to remove.
     """
 
     def __init__(self, conninfo: str, run: RunId) -> None:
         self._conninfo = conninfo
         self._run = run
         self._lock = threading.Lock()
-        self._watch: SupervisorClient | None = None
+        self._supervisor: SupervisorClient | None = None
 
     def begin(self) -> None:
-        """Begin; more than once does no harm.
-
-        Raises:
-            ServerError: the process cannot be started.
-        """
+        """Start the supervisor unless it runs; ServerError if it cannot be started."""
         with self._lock:
-            if self._watch is None:
-                watch = SupervisorClient(connecting=True)
+            if self._supervisor is None:
+                supervisor = SupervisorClient(connecting=True)
                 try:
-                    watch.ask("watch", conninfo=self._conninfo, run=self._run.id, path=sys.path)
-                except BaseException:  # Ctrl-C too: it is not left behind
-                    watch.close()
+                    supervisor.ask("watch", conninfo=self._conninfo, run=self._run.id, path=sys.path)
+                except BaseException:  # Ctrl-C too: no process remains
+                    supervisor.close()
                     raise
-                self._watch = watch
+                self._supervisor = supervisor
 
     def end(self, answering: Answering, *, clean: bool) -> bool:
-        """End it, if it was begun.
+        """End the supervisor, if it was started.
 
         Args:
             answering: of the server.
-            clean: nothing is left that it has to see to; else it does so now, for as long as `supervisor.WATCH_LIMIT`.
+            clean: nothing remains to be removed; else the supervisor removes it now, within `supervisor.WATCH_LIMIT`.
 
         Returns:
-            Whether it has ended, and nothing is left.
+            Whether the supervisor has ended and nothing remains.
         """
         with self._lock:
-            watch, self._watch = self._watch, None
-        if watch is None:
+            supervisor, self._supervisor = self._supervisor, None
+        if supervisor is None:
             return clean
         if not clean:
-            return watch.leave(0.0 if answering.in_doubt else _CLEANS_WITHIN)
-        with suppress(ServerError):  # a watch that is gone cleans nothing up
-            watch.ask("forget")
-        watch.close()
+            return supervisor.leave(0.0 if answering.in_doubt else _CLEANUP_LIMIT)
+        with suppress(ServerError):  # it has ended, and so it removes nothing
+            supervisor.ask("forget")
+        supervisor.close()
         return True
 
 
-RENEWAL_INTERVAL = 300.0
-"""Seconds from one renewal to the next; `runs.LEASE` is many times that."""
-_AGAIN = 60.0
-"""Seconds until it is tried again where the server did not answer."""
-
-
 class Lease:
-    """Renews the records of a run. It is connected only while it does so, and connects anew each time.
+    """Renews the records of a run every few minutes: other hosts cannot see whether its process lives.
 
     Args:
-        maker: of the run's databases, used by nobody else.
-        every: seconds from one renewal to the next.
+        factory: of the run's databases; only the lease's thread uses it. It is connected only during a renewal.
+        every: seconds between two renewals.
     """
 
-    def __init__(self, maker: DatabaseFactory, every: float = RENEWAL_INTERVAL) -> None:
-        self._maker, self._every = maker, every
+    def __init__(self, factory: DatabaseFactory, every: float = RENEWAL_INTERVAL) -> None:
+        self._factory, self._every = factory, every
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._error = ""
         self._thread = threading.Thread(target=self._work, name="pgchaos lease", daemon=True)
 
     def begin(self) -> None:
-        """Begin; more than once does no harm.
-
-        Raises:
-            ServerError: an error of ours ended it, or the system has no room for its thread.
-        """
+        """Start the thread unless it runs; ServerError if it failed or cannot be started."""
         with self._lock:
             if self._error:
                 raise ServerError(self._error)
@@ -105,28 +92,23 @@ class Lease:
                 threads.start(self._thread)
 
     def end(self, answering: Answering, limit: float = 5.0) -> None:
-        """End; more than once does no harm.
-
-        Args:
-            answering: of the server.
-            limit: seconds to wait for a renewal that is under way, as long as the server answers.
-        """
+        """Stop; wait at most `limit` seconds for a renewal that is running, and only as long as the server answers."""
         self._over.set()
         if self._thread.is_alive():
             answering.join(self._thread, limit)
 
     def _work(self) -> None:
         try:
-            self._renew_again_and_again()
-        except Exception as error:  # a bug of ours: told to who makes the next database
+            self._renew_until_over()
+        except Exception as error:  # a bug of pgchaos: the next call of `begin` reports it
             self._error = "\n".join(("internal error of pgchaos in the lease:", *threads.traceback_lines(error)))
             raise
 
-    def _renew_again_and_again(self) -> None:
+    def _renew_until_over(self) -> None:
         pause = self._every
         while not self._over.wait(pause):
-            pause = min(_AGAIN, self._every)
+            pause = min(_RETRY_INTERVAL, self._every)
             with suppress(psycopg.Error):
-                self._maker.renew()
+                self._factory.renew()
                 pause = self._every
-            self._maker.close()
+            self._factory.close()

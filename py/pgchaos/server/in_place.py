@@ -25,36 +25,35 @@ _ENABLED = """
     SELECT evtname, evtenabled::text FROM pg_catalog.pg_event_trigger
     WHERE evtenabled <> 'D' AND evtevent <> 'login' ORDER BY evtname
 """
-_HAS_SETTING = 170000
-"""The first version with the setting event_triggers."""
+_SETTING_SINCE = 170000  # the first version with the setting event_triggers
 
 
 def disable_event_triggers(conn: Connection) -> tuple[str, ...]:
-    """Have no event trigger fire until the end of the transaction, as far as our role may.
+    """Disable event triggers until the end of the transaction; return the names of those that still fire.
 
-    Since PostgreSQL 17 the setting event_triggers turns all of them off. Before, session_replication_role = replica
-    does, but for those that are enabled ALWAYS; it would wake those enabled for REPLICA, and is left alone where there
-    are any. Either takes a superuser, or a role that was granted SET on the parameter.
+    Since PostgreSQL 17 the setting event_triggers disables all of them. Before, session_replication_role = replica
+    disables all but those enabled ALWAYS; it would also enable those for REPLICA, and so is not used if there are any.
+    Both need a superuser, or a role with SET on the parameter.
     """
     enabled = [(str(name), str(mode)) for name, mode in conn.execute(_ENABLED)]
     if not enabled:
         return ()
-    if conn.info.server_version >= _HAS_SETTING and _try(conn, "SET LOCAL event_triggers = off"):
+    if conn.info.server_version >= _SETTING_SINCE and _try_set(conn, "SET LOCAL event_triggers = off"):
         return ()
     modes = {mode for _, mode in enabled}
-    if modes == {"A"} or "R" in modes or not _try(conn, "SET LOCAL session_replication_role = replica"):
+    if modes == {"A"} or "R" in modes or not _try_set(conn, "SET LOCAL session_replication_role = replica"):
         return tuple(name for name, mode in enabled if mode != "R")
     return tuple(name for name, mode in enabled if mode == "A")
 
 
 def restore_event_triggers(conn: Connection) -> None:
-    """Undo `silence` within its transaction, for what is to be done as anybody would."""
-    if conn.info.server_version >= _HAS_SETTING:
-        _try(conn, "SET LOCAL event_triggers TO DEFAULT")
-    _try(conn, "SET LOCAL session_replication_role TO DEFAULT")
+    """Undo `disable_event_triggers` within its transaction."""
+    if conn.info.server_version >= _SETTING_SINCE:
+        _try_set(conn, "SET LOCAL event_triggers TO DEFAULT")
+    _try_set(conn, "SET LOCAL session_replication_role TO DEFAULT")
 
 
-def _try(conn: Connection, statement: LiteralString) -> bool:
+def _try_set(conn: Connection, statement: LiteralString) -> bool:
     try:
         with conn.transaction():  # a savepoint: a refusal does not end the transaction around it
             conn.execute(statement)
@@ -67,8 +66,7 @@ PGTAP_SCHEMA = "chaos_pgtap"
 SANDBOX_SCHEMA = "chaos_sandbox"
 _QUIETLY = "SET LOCAL client_min_messages = 'warning'; SET LOCAL lock_timeout = '10s'"
 _SCHEMAS = ("chaos", PGTAP_SCHEMA, SANDBOX_SCHEMA)
-REMOVAL_STATEMENT = f"DROP SCHEMA IF EXISTS {', '.join(_SCHEMAS)} CASCADE"
-"""What a run brought in, but for extensions."""
+REMOVAL_STATEMENT = f"DROP SCHEMA IF EXISTS {', '.join(_SCHEMAS)} CASCADE"  # does not drop extensions
 
 _COMMENTED = """
     SELECT 'SCHEMA', nspname, pg_catalog.obj_description(oid, 'pg_namespace')
@@ -95,10 +93,10 @@ def installed(
     pgtap_from: Path | None,
     contents: Contents = Contents.TOOLKIT,
 ) -> Iterator[str]:
-    """Bring what a file needs into a database for as long as the context lasts.
+    """Install what a file needs in a database while the context lasts; yield the schema of pgTAP off the search path.
 
-    Everything comes in one transaction, marked with the run, so that a run killed at any moment leaves either nothing
-    or what `remove` finds.
+    Everything is installed in one transaction with the record of its owner: a run that is killed at any moment leaves
+    either nothing, or what `remove_installed` finds.
     """
     try:
         with answering.attending(conn):
@@ -110,10 +108,10 @@ def installed(
         return
     try:
         with answering.attending(conn), conn.transaction():
-            where = _bring(conn, run, extensions, pgtap_from, contents)
+            where = _install(conn, run, extensions, pgtap_from, contents)
     except psycopg.errors.InsufficientPrivilege as error:
         raise ServerError(
-            f"in place, the role needs to make schemas: {str(error).strip()} "
+            f"--chaos-in-place needs a role that can create schemas: {str(error).strip()} "
             f"(GRANT CREATE ON DATABASE {conn.info.dbname} TO {conn.info.user})"
         ) from error
     except psycopg.Error as error:
@@ -121,41 +119,41 @@ def installed(
     try:
         yield where
     finally:
-        _remove_or_say(conn, answering, run)
+        _remove(conn, answering, run)
 
 
-def _bring(
+def _install(
     conn: Connection, run: RunId, extensions: tuple[str, ...], pgtap_from: Path | None, contents: Contents
 ) -> str:
     conn.execute("SET LOCAL client_min_messages = 'warning'")
     before = _extensions(conn)
     disable_event_triggers(conn)
-    where = _bring_pgtap(conn, pgtap_from, contents)
+    where = _install_pgtap(conn, pgtap_from, contents)
     if contents is Contents.TOOLKIT:
         conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SANDBOX_SCHEMA)))
         if where:
             conn.execute(sql.SQL("SET LOCAL search_path = {}, public").format(sql.SQL(where)))
         install_toolkit(conn, extensions)
-    _mark(conn, run, before)
+    _record_owner(conn, run, before)
     if extensions:
-        # the file asks for these: they come as they would for anybody
+        # the file names these extensions: event triggers fire as they do for any user
         restore_event_triggers(conn)
         before = _extensions(conn)
         create_extensions(conn, extensions)
-        _mark(conn, run, before)
+        _record_owner(conn, run, before)
     return where
 
 
-def _bring_pgtap(conn: Connection, pgtap_from: Path | None, contents: Contents) -> str:
-    """Bring pgTAP, and say in which schema it is where the search path does not lead there."""
+def _install_pgtap(conn: Connection, pgtap_from: Path | None, contents: Contents) -> str:
+    """Install pgTAP unless it is there; return its schema if that is not on the search path, else ''."""
     if pgtap.is_visible(conn):
         return ""
     row = conn.execute(_PGTAP).fetchone()
     if row is not None:
-        # the user's own: a plain file finds it only by a search path of its own, as it does under pg_prove
+        # the user's own: a plain file must set a search path to find it, as under pg_prove
         return str(row[0]) if contents is Contents.TOOLKIT else ""
     if pgtap_from is None and pgtap.is_offered(conn) and _create_in_public(conn):
-        # a file may set a search path of its own: public is what most have
+        # a file may set a search path: most include public
         return "" if pgtap.is_visible(conn) else "public"
     name = sql.Identifier(PGTAP_SCHEMA)
     (path,) = conn.execute("SELECT pg_catalog.current_setting('search_path')").fetchone() or ("",)
@@ -167,7 +165,7 @@ def _bring_pgtap(conn: Connection, pgtap_from: Path | None, contents: Contents) 
 
 
 def _create_in_public(conn: Connection) -> bool:
-    """Say whether pgTAP could be created there: the role may not, or functions of such names may be there."""
+    """Try to create pgTAP in public: the role may not be allowed to, or functions of these names may exist."""
     try:
         with conn.transaction():
             conn.execute("CREATE EXTENSION pgtap SCHEMA public")
@@ -178,12 +176,12 @@ def _create_in_public(conn: Connection) -> bool:
     return True
 
 
-def _mark(conn: Connection, run: RunId, before: set[str]) -> None:
-    """Write the run beside what is new, so that it is known as the run's."""
+def _record_owner(conn: Connection, run: RunId, before: set[str]) -> None:
+    """Record the run as the owner of what is new."""
     mark = sql.Literal(record(conn, run))
     for name in sorted(_extensions(conn) - before):
         conn.execute(sql.SQL("COMMENT ON EXTENSION {} IS {}").format(sql.Identifier(name), mark))
-    for kind, name, owner in _marked(conn):
+    for kind, name, owner in _list_installed(conn):
         if kind == "SCHEMA" and owner is None:
             conn.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(name), mark))
 
@@ -193,51 +191,42 @@ def _extensions(conn: Connection) -> set[str]:
 
 
 def remove_leftovers(conn: Connection, own: RunId) -> None:
-    """Make way: remove what dead runs left, refuse what is not ours.
-
-    Args:
-        conn: to the database.
-        own: the run that comes now.
+    """Remove what dead runs left.
 
     Raises:
-        ServerError: a schema of the user's, or of a run that still lives, is in the way.
+        ServerError: a schema of the user, or of another run that may live, has a name that `own` needs.
     """
-    for kind, name, run in _marked(conn):
+    for kind, name, run in _list_installed(conn):
         if run is not None and run.id != own.id and not is_over(conn, run):
-            raise ServerError(_in_use(conn.info.dbname, run))
+            raise ServerError(_in_use_message(conn.info.dbname, run))
         if run is not None:
             remove_installed(conn, run.id)
         elif kind == "SCHEMA":
             raise ServerError(
-                f"database {conn.info.dbname} has a schema {name} that is not ours: rename it, or work without "
+                f"database {conn.info.dbname} has a schema {name} that is not ours: rename it, or run without "
                 "--chaos-in-place"
             )
 
 
-def _in_use(database: str, run: RunId) -> str:
+def _in_use_message(database: str, run: RunId) -> str:
     text = f"database {database} is in use by another run, process {run.pid} on {run.host}"
     if run.visible:
         return text
-    # which cannot be looked at from here
+    # its process cannot be checked from here
     return f"{text}; if that run is over, remove what it left: {REMOVAL_STATEMENT}"
 
 
-def _marked(conn: Connection) -> list[tuple[str, str, RunId | None]]:
+def _list_installed(conn: Connection) -> list[tuple[str, str, RunId | None]]:
     rows = conn.execute(_COMMENTED, {"schemas": list(_SCHEMAS)}).fetchall()
     return [(str(kind), str(name), RunId.loads(str(comment))) for kind, name, comment in rows]
 
 
 def remove_installed(conn: Connection, run: str) -> None:
-    """Remove what a run brought into a database.
+    """Remove what the run with this id installed in a database; psycopg.Error if something is in use.
 
-    Args:
-        conn: to it, autocommit.
-        run: its id.
-
-    Raises:
-        psycopg.Error: something holds it.
+    The connection must be in autocommit mode.
     """
-    ours = [(kind, name) for kind, name, owner in _marked(conn) if owner is not None and owner.id == run]
+    ours = [(kind, name) for kind, name, owner in _list_installed(conn) if owner is not None and owner.id == run]
     with conn.transaction():
         conn.execute(_QUIETLY)
         disable_event_triggers(conn)
@@ -250,15 +239,15 @@ def remove_installed(conn: Connection, run: str) -> None:
 
 
 def drop_extensions(conn: Connection, names: Sequence[str], *, silently: bool = False) -> None:
-    """Drop extensions that a run brought into a database of the user's, and nothing that depends on them.
+    """Drop extensions that a run created in a database of the user, without what depends on them.
 
     Args:
-        conn: to it, autocommit.
-        names: of the extensions.
-        silently: event triggers are not to fire; what a file asked for goes as it would for anybody.
+        conn: a connection to it in autocommit mode.
+        names: the extensions.
+        silently: disable event triggers; they fire for the extensions that a file names.
 
     Raises:
-        psycopg.Error: something depends on one: they stay, and are the user's from now on.
+        psycopg.Error: something depends on one: they stay, and belong to the user from now on.
     """
     if not names:
         return
@@ -275,13 +264,13 @@ def drop_extensions(conn: Connection, names: Sequence[str], *, silently: bool = 
         raise
 
 
-def _remove_or_say(conn: Connection, answering: Answering, run: RunId) -> None:
+def _remove(conn: Connection, answering: Answering, run: RunId) -> None:
     try:
         with answering.attending(conn):
             remove_installed(conn, run.id)
     except NoAnswer:
-        pass  # what was run says so, and the end of the run what was left
+        pass  # the file's result reports it, and the end of the run what remains
     except psycopg.Error as error:
         raise ServerError(
-            f"could not remove all that was brought into database {conn.info.dbname}: {str(error).strip()}"
+            f"cannot remove all that was installed in database {conn.info.dbname}: {str(error).strip()}"
         ) from error

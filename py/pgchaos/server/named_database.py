@@ -1,4 +1,4 @@
-"""The database that the user named, lent to one scenario after another."""
+"""The database that the user named, in which one scenario runs after another."""
 
 from __future__ import annotations
 
@@ -20,31 +20,26 @@ from pgchaos.server.settings import ServerError
 
 
 class NamedDatabase:
-    """Lends it, with what is brought in for a scenario and taken out after it.
-
-    Args:
-        server: the database is the one that it was reached by.
-    """
+    """Installs what a scenario needs in the user's database, and removes it after the scenario. Thread-safe."""
 
     def __init__(self, server: ServerInfo) -> None:
         self._server = server
         self._lock = threading.Lock()
-        self.clean = True
-        """Whether all that was brought in has gone again."""
+        self.clean = True  # all that was installed is removed again
 
     @contextmanager
     def sandbox(self, extensions: tuple[str, ...], contents: Contents = Contents.TOOLKIT) -> Iterator[Sandbox]:
-        """Lend it to one file; others wait.
+        """Give the database to one file; others wait.
 
         Args:
-            extensions: to create beside pgTAP and the toolkit, where they are missing.
-            contents: what it needs. A plain pgTAP file finds the database as pg_prove does, with pgTAP in it.
+            extensions: to create beside pgTAP and the toolkit, if they are missing.
+            contents: what to install. A plain pgTAP file needs pgTAP only, as under pg_prove.
 
         Yields:
-            The database; with the toolkit there is a schema of the scenario's own, first on the search_path.
+            The database; with the toolkit it has a schema of the scenario, first on the search_path.
 
         Raises:
-            ServerError: the server does not answer, or what is needed cannot be brought in or out.
+            ServerError: the server does not answer, or something cannot be installed or removed.
         """
         server = self._server
         with self._lock, ExitStack() as stack:
@@ -56,16 +51,16 @@ class NamedDatabase:
                 raise ServerError(f"the server does not answer: {str(error).strip()}") from error
             with server.answering.attending(conn):
                 (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
-            # what a scenario makes without saying where goes with the run, as it would in a database of its own
+            # what a scenario creates without a schema's name is dropped after it, as in a database of its own
             own = in_place.SANDBOX_SCHEMA if contents is Contents.TOOLKIT else ""
-            # others work in this database: the toolkit finds the run's own sessions by this
+            # other sessions use this database: the toolkit finds the run's own ones by this setting
             mark = {MARK: secrets.token_hex(8)} if own else {}
-            self._verify({"search_path": ", ".join(filter(None, (own, str(path)))), **mark})
+            self._check_settings({"search_path": ", ".join(filter(None, (own, str(path)))), **mark})
             self.clean = False
-            brought = in_place.installed(
+            installed = in_place.installed(
                 conn, server.answering, server.run, extensions, server.settings.pgtap, contents
             )
-            where = stack.enter_context(brought)
+            where = stack.enter_context(installed)
             begins = {"search_path": ", ".join(filter(None, (own, str(path), where)))} if own or where else {}
             begins |= mark
             inside = server.conninfo_with(begins)
@@ -74,8 +69,8 @@ class NamedDatabase:
             )
         self.clean = server.answering.answers()
 
-    def _verify(self, settings: Mapping[str, str]) -> None:
-        """Make sure, before anything is made, that sessions begin as they are asked to."""
+    def _check_settings(self, settings: Mapping[str, str]) -> None:
+        """Check, before anything is created, that sessions start with the settings that they are given."""
         try:
             conninfo = self._server.conninfo_with(settings)
             with psycopg.connect(conninfo, autocommit=True) as conn, self._server.answering.attending(conn):
@@ -84,8 +79,8 @@ class NamedDatabase:
                 wrong = difference(settings, row, conn.info.backend_pid)
         except psycopg.Error as error:
             raise ServerError(
-                f"a session that begins with {', '.join(settings)} is refused, and in place each scenario needs one: "
+                f"--chaos-in-place needs sessions that start with {', '.join(settings)}, and the server refuses one: "
                 f"{str(error).strip()}"
             ) from error
         if wrong:
-            raise ServerError(f"nothing was made in database {self._server.database}: {wrong}")
+            raise ServerError(f"nothing was created in database {self._server.database}: {wrong}")

@@ -17,14 +17,13 @@ from psycopg import sql
 
 from pgchaos.server.conninfo import Connection
 
-Row = tuple[str, str]
-"""The name of a thing, and its state as text."""
+Row = tuple[str, str]  # the name of a thing, and its state as text
 
+# the schemas of runs, and those that hold parts of what is in them or belong to one session
 _SANDBOXES = "^(chaos_s[0-9]+$|pg_toast$|pg_(toast_)?temp_)"
-"""The schemas of runs, and those that hold parts of what is in them or belong to one session."""
 
+# the schemas that a run brings into a database in place, and those that belong to one session
 _OURS = "^(chaos|chaos_pgtap|chaos_sandbox|pg_toast|pg_(toast_)?temp_.*)$"
-"""The schemas that a run brings into a database in place, and those that belong to one session."""
 _MOST_BYTES = 16 * 1024 * 1024
 
 _BASE = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) % 4294967296"
@@ -59,6 +58,7 @@ _CATALOGS = """
        AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
      GROUP BY c.oid, c.relname ORDER BY 1
 """
+# the object that a row of a catalog belongs to, where that is not the row's own oid or its first column
 _OWNERS = {
     "pg_cast": "castsource",
     "pg_constraint": "CASE WHEN conrelid <> 0 THEN conrelid ELSE contypid END",
@@ -77,14 +77,13 @@ _OWNERS = {
     "pg_seclabel": "objoid",
     "pg_init_privs": "objoid",
 }
-"""The object that a row of a catalog belongs to, where that is not the row's own oid or its first column."""
 
+# catalogs of what belongs to no schema
 _GLOBAL = re.split(
     r"\s+",
     """pg_language pg_extension pg_foreign_data_wrapper pg_foreign_server pg_user_mapping pg_publication
     pg_publication_rel pg_publication_namespace pg_event_trigger pg_am pg_transform""",
 )
-"""Catalogs of what belongs to no schema."""
 
 _OF_DATABASE = """
     SELECT 'settings of the database', coalesce(pg_catalog.string_agg(s::text, ' ' ORDER BY s::text), '')
@@ -97,13 +96,13 @@ _OF_DATABASE = """
 """
 _OWN = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
 
+# extensions that keep nothing in a session that DISCARD ALL leaves: PostgreSQL's own, and what every database has
 _STATELESS = re.split(
     r"\s+",
     """amcheck bloom btree_gin btree_gist citext cube dict_int dict_xsyn earthdistance fuzzystrmatch hstore intarray isn
     lo ltree pageinspect pg_buffercache pg_freespacemap pg_trgm pg_visibility pgcrypto pgrowlocks pgstattuple seg
     tablefunc tcn unaccent uuid-ossp pgtap pgchaos plpgsql""",
 )
-"""Extensions that keep nothing in a session that DISCARD ALL leaves: PostgreSQL's own, and what every database has."""
 _LASTS = """
     SELECT EXISTS (
         SELECT FROM pg_catalog.pg_depend d

@@ -26,8 +26,8 @@ _OFFERED = """
     WHERE e.name = %s
 """
 _ALONE = "SELECT FROM pg_catalog.pg_extension_update_paths(%s)"
+# SQLSTATEs of "could not open extension control file", and since PostgreSQL 16 of "extension is not available"
 _NO_CONTROL_FILE = ("58P01", "0A000")
-"""SQLSTATEs of "could not open extension control file", and since PostgreSQL 16 of "extension is not available"."""
 
 
 class OfferedExtension(NamedTuple):

@@ -31,16 +31,15 @@ _SETTINGS = {
 }
 
 
+# for connections from inside, by dblink and postgres_fdw, that name no server: as pg_regress gives them to its own
 _HOME = {"PGPORT": "5432", "PGUSER": "postgres"}
-"""For connections from inside, by dblink and postgres_fdw, that name no server: as pg_regress gives them to its own."""
 
+# how a postmaster is told to stop (PostgreSQL docs, "Shutting Down the Server")
 _SIGNS = {"smart": "SIGTERM", "fast": "SIGINT", "immediate": "SIGQUIT"}
-"""How a postmaster is told to stop (PostgreSQL docs, "Shutting Down the Server")."""
 _STOPPED_WITHIN = 60.0
-_START_LIMIT = READY_LIMIT + 30.0
-"""Seconds to start the server, initdb among it."""
+_START_LIMIT = READY_LIMIT + 30.0  # seconds to start the server, initdb among it
+# seconds for what takes the supervisor a moment; to kill all of a server's processes, on a busy machine, some
 _ORDER_LIMIT = 30.0
-"""Seconds for what takes the supervisor a moment; to kill all of a server's processes, on a busy machine, some."""
 
 
 class PrivateServer:

@@ -1,4 +1,4 @@
-"""What a scenario gets to work in, and how a template of it is furnished."""
+"""What a scenario works in, and how its database is set up."""
 
 from __future__ import annotations
 
@@ -18,45 +18,43 @@ from pgchaos.server.outside_schemas import Outside
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.settings import ServerError
 
-MARK = "chaos.mark"
-"""The setting by which the toolkit knows the sessions of a run in a database where others work."""
+MARK = "chaos.mark"  # the setting by which the toolkit finds the sessions of a run in a database with other users
 
 
 def _nothing() -> None:
     pass
 
 
-def _unspoiled() -> tuple[str, ...]:
+def _no_changes() -> tuple[str, ...]:
     return ()
 
 
-def _no_matter(_: Collection[str]) -> None:
+def _ignore(_: Collection[str]) -> None:
     pass
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A place for one scenario.
+    """A database, or a schema in one, for one scenario.
 
     Args:
         database: its name.
-        conninfo: how to connect to it.
-        in_place: the user's own database, not one of ours.
-        ours: the server was started by this run, and all that is on it is ours.
-        schema: the scenario's own in a database that others use too, else ''.
-        shelf: where that database's connections wait from one scenario to the next; None where none are kept.
-        spare: closes all the connections that wait so on the server.
-        keep: says that the database is as it was lent, so that it may be lent again; for one that was asked for so.
-        explains: says whether transactions, by their ids, are all of the run's own that makes and drops databases.
-        outside: what lies outside the schema in a database that serves several runs; None where it serves one.
-        searched: the runs are those of one search, which looks at the catalogs by itself now and then.
-        spoil: says that something outside the schema has changed, and what, so that the database serves no other run.
-        spoiled: tells what another run has found to be changed so, since this one began.
-        power: the server itself, where it may be stopped, killed and started again: it is the scenario's own, or a
-            private one that nobody else uses meanwhile.
-        banner: one line on that server where it is the scenario's own, else ''.
-        doubt: begins to find out whether the server answers, where a backend does not.
-        begins: what each session must begin with, where that is looked at: in a database of the user's.
+        conninfo: connection string for sessions of the scenario.
+        in_place: the database is the user's.
+        ours: this run started the server.
+        schema: the scenario's schema in a database with other users, else ''.
+        shelf: connections that stay open from one scenario to the next, None for none.
+        spare: closes all such connections to the server.
+        keep: to be called if the database is unchanged: then another scenario can use it.
+        explains: whether these ids of transactions are all of the run's own: it creates and drops databases.
+        outside: the state outside the schema in a database that several runs use, else None.
+        searched: the runs are those of one search, which checks the catalogs itself.
+        spoil: to be called with what changed outside the schema: then no other run uses the database.
+        spoiled: gives what another run found changed since this one began.
+        power: the server itself, if the scenario may stop, kill and start it: no other scenario uses it meanwhile.
+        banner: one line about a server of the scenario's own, else ''.
+        doubt: to be called if a backend does not answer: checks in the background whether the server does.
+        begins: the settings that each session must start with, to be checked in a database of the user.
     """
 
     database: str
@@ -70,8 +68,8 @@ class Sandbox:
     explains: Callable[[Collection[int]], bool] = operator.not_
     outside: Outside | None = None
     searched: bool = False
-    spoil: Callable[[Collection[str]], None] = _no_matter
-    spoiled: Callable[[], tuple[str, ...]] = _unspoiled
+    spoil: Callable[[Collection[str]], None] = _ignore
+    spoiled: Callable[[], tuple[str, ...]] = _no_changes
     power: PrivateServer | None = None
     banner: str = ""
     doubt: Callable[[], None] = _nothing
@@ -79,35 +77,35 @@ class Sandbox:
 
     @property
     def shared(self) -> bool:
-        """Whether other scenarios may use the database at the same time."""
+        """Whether other scenarios can use the database at the same time."""
         return self.shelf is not None and self.schema != ""
 
     @property
     def settings(self) -> dict[str, str]:
-        """What each session of a shared database begins with."""
+        """The settings of each session in a shared database."""
         return {"search_path": f"{self.schema}, public", "chaos.run": self.schema} if self.shared else {}
 
 
 def read_toolkit() -> str:
     """Read the SQL of the toolkit."""
-    # importlib.resources would import its readers here, which a thread may not be the first to do
+    # not by importlib.resources: it would import its readers here, possibly in a thread (runner/preload.py)
     file = Path(__file__).parents[1] / "toolkit" / "toolkit.sql"
     if not file.is_file():
-        raise ServerError(f"the toolkit's SQL is missing: there is no {file}; install pgchaos again, whole")
+        raise ServerError(f"the toolkit's SQL is missing: there is no {file}; reinstall pgchaos")
     return file.read_text(encoding="utf-8")
 
 
 def set_up_database(conn: Connection, extensions: tuple[str, ...], pgtap_from: Path | None) -> None:
-    """Bring pgTAP, the toolkit and extensions into a database."""
+    """Install pgTAP, the toolkit and extensions in a database."""
     install_pgtap(conn, pgtap_from)
     install_toolkit(conn, extensions)
     create_extensions(conn, extensions)
 
 
 def install_toolkit(conn: Connection, extensions: tuple[str, ...]) -> None:
-    """Bring the toolkit into a database."""
-    with _naming("the toolkit"):
-        # the extension is the same SQL: where it is installed, or will be, that is the one
+    """Install the toolkit in a database, unless the pgchaos extension is there or is among `extensions`."""
+    with _errors_about("the toolkit"):
+        # the extension has the same SQL
         if _has_extension(conn):
             conn.execute("TRUNCATE chaos._history, chaos._transactions, chaos._acknowledged, chaos._notifications")
         elif "pgchaos" not in extensions:
@@ -115,17 +113,17 @@ def install_toolkit(conn: Connection, extensions: tuple[str, ...]) -> None:
 
 
 def create_extensions(conn: Connection, extensions: tuple[str, ...]) -> None:
-    """Create extensions where they are missing; pgTAP, where it was loaded from a file, is not missing."""
+    """Create extensions that are missing; pgTAP that was loaded from a file is not."""
     for name in extensions:
-        with _naming(f"extension {name}"):
+        with _errors_about(f"extension {name}"):
             if name == "pgtap" and pgtap.is_visible(conn):
                 continue
             conn.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {} CASCADE").format(sql.Identifier(name)))
 
 
 def install_pgtap(conn: Connection, pgtap_from: Path | None) -> None:
-    """Bring pgTAP into a database, into the first schema of the search path."""
-    with _naming("pgTAP"):
+    """Install pgTAP in the first schema of the search path."""
+    with _errors_about("pgTAP"):
         pgtap.install(conn, pgtap_from)
 
 
@@ -134,11 +132,11 @@ def _has_extension(conn: Connection) -> bool:
 
 
 @contextmanager
-def _naming(what: str) -> Iterator[None]:
+def _errors_about(what: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        # OperationalError alone says little: a missing control file is one too (58P01, up to PostgreSQL 15)
+        # not by the class: a missing control file is an OperationalError too (58P01, up to PostgreSQL 15)
         if error.sqlstate is None or error.sqlstate.startswith(("08", "57P")):
             raise
         raise ServerError(f"{what} cannot be created: {str(error).strip()}") from error

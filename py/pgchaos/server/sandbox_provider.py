@@ -1,4 +1,4 @@
-"""What scenarios are lent on a server: databases of their own, schemas in shared ones, and databases that go round."""
+"""Provides sandboxes on a server: new databases, databases that are reused, and schemas in shared databases."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.settings import ServerError
 from pgchaos.server.spec_databases import Lent, SpecDatabases
 
+# those of a database beside pgTAP and the toolkit, sorted: databases with the same are interchangeable
 Extensions = tuple[str, ...]
-"""That a database has beside pgTAP and the toolkit, sorted: those of the same may serve one another's scenarios."""
+# seconds to wait for schemas that are being dropped, if their database is dropped next
 _SEARCHED_ENDS_WITHIN = 0.5
-"""Seconds to wait for schemas that are just being dropped, where their database is dropped too."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchDatabase:
-    """A database for the many runs of one scenario.
+    """A database for the many runs of a search.
 
     Args:
-        lend: lends each run an empty schema in it.
-        changed: names what has changed outside these schemas since the database was made.
-        provable: false where our role may not read all that lies outside: then nothing is known to be unchanged.
+        lend: gives an empty schema in it to each run.
+        changed: lists what has changed outside these schemas since the database was created.
+        provable: our role may read all that is outside; else nothing is known to be unchanged.
     """
 
     lend: Callable[[], AbstractContextManager[Sandbox]]
@@ -41,14 +41,12 @@ class SearchDatabase:
 
 
 class SandboxProvider:
-    """Lends them, and takes them back. Safe to use from several threads.
-
-    Whatever it lends, it raises ServerError where there is none to be had.
+    """Provides sandboxes; every method raises ServerError if there is none. Thread-safe.
 
     Args:
-        server: where they are.
-        pool: makes and drops the databases.
-        spare: closes the connections that are kept on the server, here and elsewhere; given to who borrows.
+        server: their server.
+        pool: creates and drops the databases.
+        spare: closes the unused connections to the server; each sandbox gets it.
     """
 
     def __init__(self, server: ServerInfo, pool: DatabasePool, spare: Callable[[], None]) -> None:
@@ -60,21 +58,14 @@ class SandboxProvider:
         self._users: dict[SharedDatabase, int] = {}
         self._outside: dict[Extensions, Outside] = {}
         self._looking = threading.Lock()
+        # those with an extension that writes to tables or sequences of its own: their databases are not shared
         self._keeps_data: set[Extensions] = set()
-        """Those of which an extension has written to tables or sequences of its own."""
-        self._shelves: dict[str, ConnectionCache] = {}
+        self._caches: dict[str, ConnectionCache] = {}
         self._plain = SpecDatabases(server, pool, spare)
 
     @contextmanager
     def database(self, extensions: Extensions) -> Iterator[Sandbox]:
-        """Lend a database of its own to one scenario.
-
-        Args:
-            extensions: that it has.
-
-        Yields:
-            The database; it is dropped afterwards.
-        """
+        """Provide a new database, which is dropped afterwards."""
         name = self._pool.take(extensions)
         try:
             yield Sandbox(
@@ -90,12 +81,12 @@ class SandboxProvider:
 
     @contextmanager
     def database_again(self, extensions: Extensions) -> Iterator[Sandbox]:
-        """Lend a database that may have been lent before, with the connections that were kept to it."""
+        """Provide a database that another scenario may have left unchanged, with its open connections."""
         name = self._pool.take_again(extensions)
-        shelf = self._shelves.get(name)
+        shelf = self._caches.get(name)
         if shelf is None:
             conninfo = make_conninfo(self._server.conninfo(name), application_name="check")
-            shelf = self._shelves[name] = ConnectionCache(conninfo)
+            shelf = self._caches[name] = ConnectionCache(conninfo)
         kept: list[bool] = []
         try:
             yield Sandbox(
@@ -110,26 +101,19 @@ class SandboxProvider:
             )
         finally:
             if kept:
-                self._pool.keep(extensions, name)
+                self._pool.give_back_unchanged(extensions, name)
             else:
-                self._shelves.pop(name).close()
-                self._pool.spoil(extensions, name)
+                self._caches.pop(name).close()
+                self._pool.give_back_changed(extensions, name)
 
     @contextmanager
     def schema(self, extensions: Extensions) -> Iterator[Sandbox]:
-        """Lend a schema to one scenario, in the database that all such scenarios share.
-
-        Args:
-            extensions: that the database has.
-
-        Yields:
-            The schema, empty; it is dropped afterwards.
-        """
+        """Provide an empty schema in a database that scenarios share; it is dropped afterwards."""
         with self._sharing:
-            self._forget_lost(extensions)
+            self._drop_lost(extensions)
             shared = None if extensions in self._keeps_data else self._shared.get(extensions)
             if shared is None and extensions not in self._keeps_data:
-                # given back when it is spoiled; else it goes with all that the run made
+                # dropped when something in it was changed, else at the end of the run
                 shared = self._shared[extensions] = self._new_shared(extensions)
             if shared is not None:
                 self._users[shared] = self._users.get(shared, 0) + 1
@@ -146,10 +130,10 @@ class SandboxProvider:
                     spoiled=lambda: shared.spoiled,
                 )
         finally:
-            self._leave(extensions, shared)
+            self._release(extensions, shared)
 
-    def _forget_lost(self, extensions: Extensions) -> None:
-        """Lend no more schemas in a database that somebody dropped."""
+    def _drop_lost(self, extensions: Extensions) -> None:
+        """Do not use a shared database again that another session dropped."""
         shared = self._shared.get(extensions)
         if shared is not None and shared.lost():
             del self._shared[extensions]
@@ -160,13 +144,13 @@ class SandboxProvider:
 
     def _new_shared(self, extensions: Extensions) -> SharedDatabase:
         name = self._pool.take(extensions)
-        # before schemas are made in it
+        # before schemas are created in it
         if self._outside_of(extensions, name).unreadable:
             self._keeps_data.add(extensions)
         return self._shared_database(name)
 
     def _spoil(self, extensions: Extensions, shared: SharedDatabase, what: Collection[str]) -> None:
-        """Lend no more schemas in a shared database."""
+        """Do not use a shared database again: something outside its schemas was changed."""
         members = self._outside[extensions].members
         shared.spoiled = tuple(what)
         with self._sharing:
@@ -175,7 +159,7 @@ class SandboxProvider:
             if members.intersection(what):
                 self._keeps_data.add(extensions)
 
-    def _leave(self, extensions: Extensions, shared: SharedDatabase) -> None:
+    def _release(self, extensions: Extensions, shared: SharedDatabase) -> None:
         with self._sharing:
             self._users[shared] -= 1
             done = not self._users[shared] and self._shared.get(extensions) is not shared
@@ -186,7 +170,7 @@ class SandboxProvider:
             self._pool.give_back(shared.name)
 
     def _outside_of(self, extensions: Extensions, name: str) -> Outside:
-        """See how things are in a new database; the first of its kind tells of all."""
+        """Give the state of a new database; all databases with the same extensions have that of the first."""
         with self._looking:
             if extensions not in self._outside:
                 try:
@@ -204,92 +188,73 @@ class SandboxProvider:
 
     @contextmanager
     def rehearsals(self, extensions: Extensions) -> Iterator[SearchDatabase]:
-        """Lend a database of its own to the many runs of one scenario.
-
-        Args:
-            extensions: that it has.
-
-        Yields:
-            What lends each run an empty schema in it.
-        """
-        with self._one_database(extensions) as own:
+        """Provide a new database for the many runs of a search."""
+        with self._one_database(extensions) as shared:
             outside = self._outside[extensions]
             yield SearchDatabase(
-                lambda: self._searched(own, outside),
-                lambda: self._changed(outside, own),
+                lambda: self._schema_for_search(shared, outside),
+                lambda: self._catalog_changes(outside, shared),
                 not outside.unreadable and extensions not in self._keeps_data,
             )
 
     @contextmanager
     def rehearsal(self, extensions: Extensions) -> Iterator[Sandbox]:
-        """Lend a schema in a new database to one run, which may change all of it.
-
-        Args:
-            extensions: that it has.
-
-        Yields:
-            The schema, first on the search_path; the database is dropped afterwards.
-        """
-        with self._one_database(extensions) as own, self._schema_in(own) as sandbox:
+        """Provide a schema in a new database to one run, which may change all of it; it is dropped afterwards."""
+        with self._one_database(extensions) as shared, self._schema_in(shared) as sandbox:
             yield sandbox
 
     @contextmanager
     def _one_database(self, extensions: Extensions) -> Iterator[SharedDatabase]:
         name = self._pool.take(extensions)
         try:
-            # before schemas are made in it
+            # before schemas are created in it
             self._outside_of(extensions, name)
-            own = self._shared_database(name)
+            shared = self._shared_database(name)
             try:
-                yield own
+                yield shared
             finally:
-                # no longer than that: the database goes with all that is in it
-                own.close(lambda thread: thread.join(_SEARCHED_ENDS_WITHIN))
+                # no longer: the database is dropped with all its schemas
+                shared.close(lambda thread: thread.join(_SEARCHED_ENDS_WITHIN))
         finally:
             self._pool.give_back(name)
 
     @contextmanager
-    def _searched(self, own: SharedDatabase, outside: Outside) -> Iterator[Sandbox]:
-        with self._schema_in(own) as sandbox:
+    def _schema_for_search(self, shared: SharedDatabase, outside: Outside) -> Iterator[Sandbox]:
+        with self._schema_in(shared) as sandbox:
             yield replace(sandbox, outside=outside, searched=True)
 
-    def _changed(self, outside: Outside, own: SharedDatabase) -> list[str]:
+    def _catalog_changes(self, outside: Outside, shared: SharedDatabase) -> list[str]:
         try:
-            with self._connected(own.name) as conn:
+            with self._connected(shared.name) as conn:
                 rows = conn.execute(outside.catalogs.query.encode()).fetchall()
         except psycopg.Error as error:
-            raise ServerError(f"cannot look at database {own.name}: {str(error).strip()}") from error
+            raise ServerError(f"cannot look at database {shared.name}: {str(error).strip()}") from error
         return outside.catalogs.changed((str(name), str(state)) for name, state in rows)
 
     def plain(self, extensions: Sequence[str] = (), *, named: bool = False) -> AbstractContextManager[Lent]:
-        """Lend a database without pgTAP and toolkit to one spec; see `PlainDatabases.lend`."""
-        return self._plain.lend(extensions, named=named)
+        """Provide a database for one spec; see `SpecDatabases.database`."""
+        return self._plain.database(extensions, named=named)
 
     def clear(self) -> None:
-        """Close the connections that are kept from one scenario to the next."""
+        """Close the unused connections."""
         shared = (shared.shelf for shared in list(self._shared.values()))
-        for shelf in (*shared, *list(self._shelves.values()), *self._plain.shelves()):
+        for shelf in (*shared, *list(self._caches.values()), *self._plain.caches()):
             shelf.clear()
 
     def rest(self, limit: float) -> None:
-        """Wait until no schema is made or dropped, in databases that scenarios share.
-
-        Args:
-            limit: seconds to wait for each.
-        """
+        """Wait at most `limit` seconds for each shared database until no schema is created or dropped in it."""
         for shared in list(self._shared.values()):
             shared.rest(limit)
 
     def close(self, limit: float) -> None:
-        """Lend no more, and close all connections; the databases go by the pool.
+        """Close all connections, after at most `limit` seconds for work in each shared database.
 
-        Args:
-            limit: seconds to wait for what is being done in a shared database.
+        The pool drops the databases.
         """
-        # those in use that are spoiled, too
+        # those that are not used again may still be in use
         for shared in {*self._users, *self._shared.values()}:
             shared.close(lambda thread: self._server.answering.join(thread, limit))
-        for shelf in (*list(self._shelves.values()), *self._plain.shelves()):
+        for shelf in (*list(self._caches.values()), *self._plain.caches()):
             shelf.close()
 
     def _shared_database(self, name: str) -> SharedDatabase:

@@ -1,4 +1,4 @@
-"""A database that several scenarios use at once: schemas made ahead of use and dropped behind it, by one thread."""
+"""A database that several scenarios use at once: one thread creates schemas ahead of use and drops them after it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,19 @@ from pgchaos.server.threads import start, traceback_lines
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
-SCHEMA_PLACEHOLDER = "chaos_some_schema"
-"""Stands for the name of a schema."""
+SCHEMA_PLACEHOLDER = "chaos_some_schema"  # stands for the name of a schema
 
+# empty schemas created at a time, when half of them are used: several need only one round trip
 _AHEAD = 8
-"""Empty schemas made ready at a time, when half of them are gone: to make or drop several takes one round trip."""
-_PILE = 16
-"""Used schemas that may wait for their end while new ones are asked for."""
-_TOGETHER = 8
-"""Used schemas that are dropped at a time."""
-_LINGER = 0.05
-"""Seconds that a used schema waits for others to be dropped with."""
+_MOST_USED = 16  # used schemas that may wait to be dropped while new ones are needed
+_BATCH = 8  # used schemas that are dropped at a time
+_LINGER = 0.05  # seconds that a used schema waits for others, to be dropped together
 _TAKE_LIMIT = 60.0
-_AGAIN = 1.0
-"""Seconds until a schema that somebody holds is tried again."""
+_RETRY_AFTER = 1.0  # seconds until the next try to drop a schema that is in use
 
 
 class SharedDatabase:
-    """Schemas in one database, one for each scenario.
+    """Schemas in one database, one for each scenario. Thread-safe.
 
     Args:
         name: of the database. It is dropped by who made it, with all that could not be dropped here.
@@ -51,42 +46,35 @@ class SharedDatabase:
     def __init__(self, name: str, conninfo: str, inside: str, answering: Answering) -> None:
         self.name, self._answering = name, answering
         self._inside = inside
-        self.spoiled: tuple[str, ...] = ()
-        """What has been found to be changed in it outside its schemas."""
+        self.spoiled: tuple[str, ...] = ()  # what a run found changed outside its schemas
         self.shelf = ConnectionCache(conninfo)
         self._conn: Connection | None = None
         self._changed = threading.Condition()
         self._number = 0
         self._ready: deque[str] = deque()
         self._used: deque[tuple[float, str]] = deque()
-        self._broken = self._dead = ""
-        self._busy = self._hurry = self._closing = False
+        self._error = self._internal_error = ""
+        self._busy = self._resting = self._closing = False
         self._thread = threading.Thread(target=self._work, name="pgchaos schemas", daemon=True)
         start(self._thread)
 
     def take(self, limit: float = _TAKE_LIMIT) -> str:
-        """Take an empty schema.
-
-        Args:
-            limit: seconds to wait.
-
-        Returns:
-            Its name, which is no other's for as long as the database lives.
+        """Take an empty schema, after at most `limit` seconds; its name is unique in the database.
 
         Raises:
-            ServerError: none can be made; the message says why.
+            ServerError: none can be created; the message gives the reason.
         """
         self._answering.demand()
         end = time.monotonic() + limit
         with self._changed:
-            if self._broken:
-                self._broken = ""
+            if self._error:
+                self._error = ""
                 self._changed.notify_all()
             while not self._ready:
-                if self._dead or self._broken or self._closing:
-                    raise ServerError(self._dead or self._broken or "the server is being closed")
+                if self._internal_error or self._error or self._closing:
+                    raise ServerError(self._internal_error or self._error or "the server is being closed")
                 if time.monotonic() > end:
-                    raise ServerError(f"no schema was made within {limit:g} s")
+                    raise ServerError(f"no schema was created within {limit:g} s")
                 self._answering.wait_on(self._changed, end - time.monotonic())
             name = self._ready.popleft()
             if self._lacks():
@@ -94,61 +82,53 @@ class SharedDatabase:
             return name
 
     def lost(self) -> bool:
-        """Say whether the server has ended our connection: it was restarted, or somebody dropped the database.
+        """Return whether the server closed our connection: it was restarted, or the database was dropped.
 
-        Asks nothing: a server that ends a connection says so on it, where nothing was asked.
+        Sends nothing: a server that closes an idle connection sends a message first.
         """
         with self._changed:
             if self._busy or self._conn is None:
                 return False
             if self._conn.closed:
                 return True
-            heard = select.poll()
-            heard.register(self._conn.fileno(), select.POLLIN)
-            return bool(heard.poll(0))
+            poll = select.poll()
+            poll.register(self._conn.fileno(), select.POLLIN)
+            return bool(poll.poll(0))
 
     def conninfo_of(self, schema: str) -> str:
-        """Say how a session of a scenario connects.
-
-        Args:
-            schema: of the scenario.
-        """
-        # put together by libpq once: to do so for each of many takes longer than to connect
+        """Give the connection string for sessions of the scenario with this schema."""
+        # not by make_conninfo, which takes longer than to connect
         return self._inside.replace(SCHEMA_PLACEHOLDER, schema)
 
     def give_back(self, schema: str) -> None:
-        """Have a schema dropped with all that is in it, some time soon.
-
-        Args:
-            schema: taken here.
-        """
+        """Drop a schema soon, with all that is in it."""
         with self._changed:
             self._used.append((time.monotonic(), schema))
-            if len(self._used) in (1, _TOGETHER):
-                # the worker sleeps until there is one, and then until its time has come or there are enough
+            if len(self._used) in (1, _BATCH):
+                # the thread waits for one, and then for _LINGER or until there are enough
                 self._changed.notify_all()
 
     def rest(self, limit: float) -> None:
-        """Wait until no schema is being made or dropped, nor is to be.
+        """Wait at most `limit` seconds until there is no schema to create or to drop now.
 
-        Args:
-            limit: seconds to wait. What a straggler holds up is tried again later, and not waited for.
+        A schema that is in use is dropped later, and is not waited for.
         """
         with self._changed:
-            self._hurry = True
+            self._resting = True
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: self._closing or self._broken or self._dead or not (self._busy or self._due() or self._lacks()),
+                lambda: (
+                    self._closing
+                    or self._error
+                    or self._internal_error
+                    or not (self._busy or self._due() or self._lacks())
+                ),
                 limit,
             )
-            self._hurry = False
+            self._resting = False
 
     def close(self, wait: Callable[[threading.Thread], object] = lambda thread: thread.join(5.0)) -> None:
-        """Make no more schemas, and end all connections.
-
-        Args:
-            wait: for the end of the thread, which may be doing something.
-        """
+        """Create no more schemas, and close all connections; `wait` waits for the end of the thread."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -157,14 +137,15 @@ class SharedDatabase:
 
     def _work(self) -> None:
         try:
-            self._work_on()
-        except Exception as error:  # a bug of ours: those who wait must hear of it
+            self._run_jobs()
+        except Exception as error:  # a bug of pgchaos: those who wait must see it
             with self._changed:
-                self._dead = "\n".join(("internal error of pgchaos where schemas are made:", *traceback_lines(error)))
+                lines = ("internal error of pgchaos in the schema pool:", *traceback_lines(error))
+                self._internal_error = "\n".join(lines)
                 self._changed.notify_all()
             raise
 
-    def _work_on(self) -> None:
+    def _run_jobs(self) -> None:
         try:
             while (todo := self._wait()) is not None:
                 self._do(todo)
@@ -173,18 +154,18 @@ class SharedDatabase:
                 self._conn.close()
 
     def _lacks(self) -> bool:
-        return len(self._ready) <= _AHEAD // 2 and not self._broken
+        return len(self._ready) <= _AHEAD // 2 and not self._error
 
     def _wait(self) -> list[str] | None:
-        """Wait for something to do: schemas to drop, none of them to make some, None for the end."""
+        """Wait for work: names of schemas to drop, an empty list to create some, None to end."""
         with self._changed:
             self._busy = False
             self._changed.notify_all()
             while not self._closing:
                 now, due = time.monotonic(), self._due()
                 lacks = self._lacks()
-                if len(due) > _PILE or (due and not lacks and self._is_time(due, now)):
-                    due = due[:_TOGETHER]
+                if len(due) > _MOST_USED or (due and not lacks and self._is_due(due, now)):
+                    due = due[:_BATCH]
                     for one in due:
                         self._used.remove(one)
                     self._busy = True
@@ -199,8 +180,8 @@ class SharedDatabase:
         now = time.monotonic()
         return [(since, schema) for since, schema in self._used if since <= now]
 
-    def _is_time(self, due: list[tuple[float, str]], now: float) -> bool:
-        return self._hurry or len(due) >= _TOGETHER or due[0][0] + _LINGER <= now
+    def _is_due(self, due: list[tuple[float, str]], now: float) -> bool:
+        return self._resting or len(due) >= _BATCH or due[0][0] + _LINGER <= now
 
     def _do(self, schemas: list[str]) -> None:
         try:
@@ -209,22 +190,22 @@ class SharedDatabase:
             except psycopg.OperationalError:
                 if self._conn is not None and not self._conn.closed:
                     raise
-                self._perform(schemas)  # once more: the server may only have been restarted
+                self._perform(schemas)  # again: the server may only have been restarted
         except psycopg.Error as error:
             self._fail(schemas, error)
 
     def _fail(self, schemas: list[str], error: psycopg.Error) -> None:
         if len(schemas) > 1:
-            # one of them holds up the others
+            # one of them is in use: drop the others one by one
             for schema in schemas:
                 self._do([schema])
             return
         with self._changed:
             if schemas:
-                # a straggler holds it, or the server restarts; in the end the database goes with it
-                self._used.append((time.monotonic() + _AGAIN, schemas[0]))
+                # it is in use, or the server restarts; at the latest it is dropped with the database
+                self._used.append((time.monotonic() + _RETRY_AFTER, schemas[0]))
             else:
-                self._broken = f"the server can make no schema: {str(error).strip()}"
+                self._error = f"the server cannot create a schema: {str(error).strip()}"
             self._changed.notify_all()
 
     def _perform(self, schemas: list[str]) -> None:
@@ -244,7 +225,7 @@ class SharedDatabase:
             self._changed.notify_all()
 
     def _drop(self, schemas: list[str]) -> None:
-        # what goes in one message is one transaction (PostgreSQL docs, "Multiple Statements in a Simple Query")
+        # one message is one transaction (PostgreSQL docs, "Multiple Statements in a Simple Query")
         self._connection().execute(_each("DROP SCHEMA IF EXISTS {name} CASCADE; SELECT chaos._forget({text})", schemas))
 
     def _connection(self) -> Connection:

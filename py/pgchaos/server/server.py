@@ -1,4 +1,4 @@
-"""The server of a run: chosen, checked, and asked for sandboxes."""
+"""The server of a run, which provides sandboxes for scenarios."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.sandbox_provider import SandboxProvider, SearchDatabase
 from pgchaos.server.server_folder import remove_dead_servers
 from pgchaos.server.server_info import ServerInfo
+from pgchaos.server.server_inspection import NO_DATABASE
 from pgchaos.server.settings import ServerError, ServerSettings
 from pgchaos.server.spec_databases import Lent
 
 _CONTENTS = {Contents.NOTHING: EMPTY, Contents.PGTAP: WITH_PGTAP}
-_SETTLED = 10.0
-"""Seconds in which they do so."""
+_REST_LIMIT = 10.0
 
 
 def open_server(settings: ServerSettings, environ: Mapping[str, str] = os.environ) -> Server:
-    """Open the server that a run shall use.
+    """Open the server for a run, after removing what dead runs left.
 
     It is the one of `settings.dsn`, else a private one from `settings.pg_bindir` or PG_BINDIR, else the one that
-    libpq's environment names, else a private one from the embedded binaries. First, what dead runs left is removed.
+    libpq's environment names, else a private one from the embedded programs.
 
     Args:
-        settings: what the user said.
-        environ: looked at for the choice; libpq itself reads the process's own.
+        settings: the user's options.
+        environ: used for the choice; libpq itself reads the process's environment.
 
     Returns:
-        The server; it is a context manager.
+        The server, a context manager.
 
     Raises:
         ServerError: there is none, or it cannot be used; the message says what to do.
@@ -58,22 +58,26 @@ def open_server(settings: ServerSettings, environ: Mapping[str, str] = os.enviro
     if choice.conninfo is not None:
         return Server(settings, choice, None)
     if settings.in_place:
-        raise ServerError("--chaos-in-place needs a database that is named: PGDATABASE, or dbname in --chaos-dsn")
+        raise ServerError(NO_DATABASE)
     private = start_private(choice.bindir)
     try:
         return Server(settings, choice, private)
-    except BaseException:  # Ctrl-C too: no server is left running
+    except BaseException:  # Ctrl-C too: no server remains
         private.close()
         raise
 
 
 class Server(ServerInfo):
-    """A server, and all that is lent on it. Safe to use from several threads.
+    """A server and its sandboxes. Thread-safe.
 
     Args:
-        settings: what the user said.
-        choice: which server it is.
-        private: the server itself, if it is ours.
+        settings: the user's options.
+        choice: the chosen server.
+        private: the server itself, if this run started it.
+
+    Attributes:
+        notes: what the user should know about the server, a line each.
+        watches: connections that observe the sessions of specs, open from one spec to the next.
 
     Raises:
         ServerError: it cannot be used.
@@ -82,47 +86,40 @@ class Server(ServerInfo):
     def __init__(self, settings: ServerSettings, choice: ServerChoice, private: PrivateServer | None) -> None:
         super().__init__(settings, choice, private)
         pgtap.check_available(self.administrative(), settings.pgtap)
-        self._own = ClusterFactory(_programs(private, settings, choice), settings.pgtap)
+        self._clusters = ClusterFactory(_programs(private, settings, choice), settings.pgtap)
         self._requirements = Requirements(self)
-        self._guard = ExternalCleanup(self.administrative(), self.run)
+        self._cleanup = ExternalCleanup(self.administrative(), self.run)
         self._named = NamedDatabase(self)
-        maker = DatabaseFactory(self.administrative(), self.run, self.ours, settings.pgtap, CreatedDatabases())
-        self._lease = Lease(maker.another())
-        self._pool = DatabasePool(maker, settings.clones, self.answering, self.watch_over)
-        self._lending = SandboxProvider(self, self._pool, self.spare)
+        factory = DatabaseFactory(self.administrative(), self.run, self.ours, settings.pgtap, CreatedDatabases())
+        self._lease = Lease(factory.copy())
+        self._pool = DatabasePool(factory, settings.clones, self.answering, self.watch_over)
+        self._sandboxes = SandboxProvider(self, self._pool, self.spare)
         self._in_use = 0
-        self.notes: list[str] = []
-        """What the user should know of the server, a line each."""
+        self.notes: list[str] = []  # what the user should know of the server, a line each
+        # where connections that look at the sessions of isolation specs wait for the next spec
         self.watches = ConnectionCache(self.administrative())
-        """Where connections that look at the sessions of isolation specs wait for the next spec."""
         if self.ours:
             self._pool.expect(())
         else:
             self._remove_dead_runs()
 
     def prepare(self) -> None:
-        """Begin to make what most scenarios will ask for, while their first is being read."""
+        """Start to create what most scenarios need, while the first is parsed."""
         if not self.in_place:
             self._pool.expect(())
 
     def missing(self, requirement: Requirement) -> str:
-        """Say why a requirement is not met.
-
-        Args:
-            requirement: of a scenario.
-
-        Returns:
-            The reason with the way to get it, '' where it is met.
+        """Explain why a requirement of a scenario is not met and how to meet it; '' if it is met.
 
         Raises:
-            ServerError: the server cannot be asked.
+            ServerError: the server does not answer.
         """
         return self._requirements.missing(requirement)
 
     def own_missing(self, requirement: Requirement) -> str:
-        """Say why a server of a scenario's own does not meet a requirement; see `missing`."""
-        # where this one is ours, they are of the same programs
-        return self.missing(requirement) if self.ours else self._own.missing(requirement)
+        """Explain why a scenario's own server does not meet a requirement; see `missing`."""
+        # beside a private server they run the same programs
+        return self.missing(requirement) if self.ours else self._clusters.missing(requirement)
 
     def sandbox(
         self,
@@ -132,80 +129,80 @@ class Server(ServerInfo):
         again: bool = False,
         contents: Contents = Contents.TOOLKIT,
     ) -> AbstractContextManager[Sandbox]:
-        """Lend a place to one scenario, with pgTAP, the toolkit and extensions in it.
+        """Provide a database for one scenario, with pgTAP, the toolkit and extensions.
 
         Args:
-            extensions: to create beside them.
-            schema: a schema will do.
-            again: a database will do that was lent before and is as it was then, as its `keep` said.
-            contents: less than that; then there are no extensions either.
+            extensions: to create beside pgTAP and the toolkit.
+            schema: a schema in a shared database is enough.
+            again: a database is enough that another scenario left unchanged and so marked with `keep`.
+            contents: fewer contents; then there are no extensions either.
 
         Returns:
-            A context with a database of its own, or with `in_place` the named one; with `schema` an empty schema, first
-            on the search_path, in a database that all such scenarios with these extensions share, or in the named one.
+            A context with a new database, or with `in_place` the named one; with `schema` an empty schema, first on the
+            search_path, in a database that such scenarios with these extensions share, or in the named one.
 
         Raises:
-            ServerError: there is none to be had.
+            ServerError: it cannot be provided.
         """
         self.watch_over()
-        known = _CONTENTS.get(contents, tuple(sorted(set(extensions))))
+        key = _CONTENTS.get(contents, tuple(sorted(set(extensions))))
         if self.in_place:
             return self._named.sandbox(extensions, contents)
         if schema:
-            return self._lending.schema(known)
-        return self._lending.database_again(known) if again else self._lending.database(known)
+            return self._sandboxes.schema(key)
+        return self._sandboxes.database_again(key) if again else self._sandboxes.database(key)
 
     def rehearsals(self, extensions: tuple[str, ...] = ()) -> AbstractContextManager[SearchDatabase]:
-        """Lend a database of its own to the many runs of one scenario.
+        """Provide a database for the many runs of a search.
 
         Args:
             extensions: to create beside pgTAP and the toolkit.
 
         Returns:
-            A context with what lends each run an empty schema in it, first on the search_path.
+            A context with what gives each run an empty schema in it, first on the search_path.
 
         Raises:
-            ServerError: there is none to be had.
+            ServerError: it cannot be provided.
         """
         self.watch_over()
-        return self._lending.rehearsals(tuple(sorted(set(extensions))))
+        return self._sandboxes.rehearsals(tuple(sorted(set(extensions))))
 
     def rehearsal(self, extensions: tuple[str, ...] = ()) -> AbstractContextManager[Sandbox]:
-        """Lend a schema in a new database to one run, which may change all of it.
+        """Provide an empty schema in a new database to one run of a search, which may change all of the database.
 
         Args:
             extensions: to create beside pgTAP and the toolkit.
 
         Returns:
-            A context with the schema, empty and first on the search_path; the database is dropped afterwards.
+            A context with the schema, first on the search_path; the database is dropped afterwards.
 
         Raises:
-            ServerError: there is none to be had.
+            ServerError: it cannot be provided.
         """
         self.watch_over()
-        return self._lending.rehearsal(tuple(sorted(set(extensions))))
+        return self._sandboxes.rehearsal(tuple(sorted(set(extensions))))
 
     def contents(self) -> Callable[[], list[str]]:
-        """See what is in the tables and sequences of the named database, before the runs of a search.
+        """Read the tables and sequences of the named database, before the runs of a search.
 
         Returns:
-            What names those that hold something else by now.
+            A function that lists those that have other contents now.
 
         Raises:
-            ServerError: it cannot be looked at.
+            ServerError: they cannot be read.
         """
         try:
             with self.connect() as conn, self.answering.attending(conn):
                 look = look_at_contents(conn)
         except psycopg.Error as error:
-            raise ServerError(f"cannot look at database {self.database}: {str(error).strip()}") from error
+            raise ServerError(f"cannot read database {self.database}: {str(error).strip()}") from error
 
         def changed() -> list[str]:
             try:
                 with self.connect() as conn, self.answering.attending(conn):
                     rows = conn.execute(look.query.encode()).fetchall()
             except psycopg.Error as error:
-                return [f"what cannot be looked at any more ({str(error).strip()})"]
+                return [f"what can no longer be read ({str(error).strip()})"]
             return look.changed((str(name), str(state)) for name, state in rows)
 
         return changed
@@ -213,7 +210,7 @@ class Server(ServerInfo):
     def own_sandbox(
         self, extensions: tuple[str, ...], settings: Mapping[str, str], disks: Mapping[str, int]
     ) -> AbstractContextManager[Sandbox]:
-        """Lend a server of its own to one scenario, whichever server this is.
+        """Provide a private server for one scenario.
 
         Args:
             extensions: to create in its database, beside pgTAP and the toolkit.
@@ -224,42 +221,38 @@ class Server(ServerInfo):
             A context with a database of it.
 
         Raises:
-            ServerError: it does not start, or lacks something.
+            ServerError: it does not start, or an extension cannot be created.
         """
-        return self._own.sandbox(extensions, settings, disks)
+        return self._clusters.sandbox(extensions, settings, disks)
 
     @contextmanager
     def plain(self, extensions: Sequence[str] = (), *, named: bool = False) -> Iterator[Lent]:
-        """Lend a database without pgTAP and toolkit to one spec.
+        """Provide a database without pgTAP and toolkit for one spec.
 
         Args:
             extensions: to create in it, in this order.
-            named: it is called isolation_regression, if the server is ours.
+            named: name it isolation_regression, on a private server.
 
         Yields:
-            A database of its own, which serves another spec afterwards if it is found clean; with `in_place` a schema
-            of its own in the named one.
+            A database, which the next spec uses too if it is clean; with `in_place` a schema in the named one.
 
         Raises:
-            ServerError: there is none to be had.
+            ServerError: it cannot be provided.
         """
         self.watch_over()
         if self.in_place:
             with self._named.sandbox(tuple(extensions)) as sandbox:
                 yield Lent(sandbox)
         else:
-            with self._lending.plain(extensions, named=named) as lent:
+            with self._sandboxes.plain(extensions, named=named) as lent:
                 yield lent
 
     @contextmanager
     def bare_database(self) -> Iterator[str]:
-        """Lend a new database with nothing in it, for all of a run; it is dropped when the context ends.
-
-        Yields:
-            Its name.
+        """Create an empty database, which is dropped when the context ends; yield its name.
 
         Raises:
-            ServerError: none can be made.
+            ServerError: it cannot be created.
         """
         self.watch_over()
         name = self._pool.take(EMPTY, ahead=0)
@@ -271,20 +264,20 @@ class Server(ServerInfo):
             self._pool.give_back(name)
 
     def spare(self) -> None:
-        """Close the connections that are kept from one scenario to the next."""
+        """Close the unused connections that are open from one scenario to the next."""
         self.watches.clear()
-        self._lending.clear()
+        self._sandboxes.clear()
 
     def settle(self) -> None:
-        """Close what is kept, and wait until databases and schemas neither come nor go."""
+        """Close unused connections, and wait until no database or schema is created or dropped."""
         self.spare()
-        self._lending.rest(_SETTLED)
-        self._pool.rest(_SETTLED)
+        self._sandboxes.rest(_REST_LIMIT)
+        self._pool.rest(_REST_LIMIT)
 
     def watch_over(self) -> None:
-        """Before anything is made on a server not ours: see that it goes even if this process is killed."""
+        """Before anything is created on a server that is not ours: start what removes it if this process is killed."""
         if not self.ours:
-            self._guard.begin()
+            self._cleanup.begin()
             self._lease.begin()
 
     def _remove_dead_runs(self) -> None:
@@ -292,48 +285,50 @@ class Server(ServerInfo):
             with self.connect() as conn, self.answering.attending(conn):
                 _, left = remove_dead_runs(conn, self.administrative())
         except psycopg.Error as error:
-            raise ServerError(f"cannot look for databases of earlier runs: {str(error).strip()}") from error
+            raise ServerError(f"cannot list the databases of earlier runs: {str(error).strip()}") from error
         self.notes = describe_remaining(left)
 
     def end(self) -> None:
-        """Begin to drop what the run made: nobody asks for a sandbox any more. `close` waits for it."""
-        # what tests in Python use is torn down after this where pytest is stopped
+        """Start to drop what the run created, as no sandbox is needed any more; `close` waits for it."""
+        # pytest, when it is stopped, calls this before it tears down what tests in Python use
         if not self.ours and not self._in_use:
-            self._close_lending()
+            self._close_sandboxes()
             self._pool.end(drop=True)
 
-    def _close_lending(self) -> None:
+    def _close_sandboxes(self) -> None:
         self.watches.close()
-        self._lending.close(limit=0.5 if self.ours else 5.0)
+        self._sandboxes.close(limit=0.5 if self.ours else 5.0)
 
     def close(self) -> list[str]:
-        """Drop what the run made and stop a private server; more than once does no harm, nor does a dead server.
+        """Drop what the run created and stop a private server; it may be called twice, and for a dead server.
 
         Returns:
-            What may be left on a server that is not ours, a line each.
+            What may remain on a server that is not ours, a line each.
         """
-        self._close_lending()
-        self._own.close()
+        self._close_sandboxes()
+        self._clusters.close()
         if self.private is not None:
             self._pool.close(drop=False, limit=0.5)
             self.private.close()
             return []
         self._lease.end(self.answering)
         left = self._pool.close(drop=True)
-        if self._guard.end(self.answering, clean=not left and self._named.clean):
+        if self._cleanup.end(self.answering, clean=not left and self._named.clean):
             return []
-        return self._left(left)
+        return self._describe_left(left)
 
-    def _left(self, databases: Sequence[str]) -> list[str]:
-        """Say what was not removed, and how somebody removes it."""
+    def _describe_left(self, databases: Sequence[str]) -> list[str]:
+        """List what was not removed, and how to remove it."""
         why = ", which does not answer" if self.answering.silent else ""
-        begin = f"left on the server at {one_line(self.place)}{why}"
+        begin = f"left on the server at {one_line(self.address)}{why}"
         end = f"the next run there removes {'it' if len(databases) == 1 else 'them'}. By hand: "
-        said = [f"{begin}: {', '.join(databases)}; {end}{drop_statements(databases, there=False)}"] if databases else []
+        lines = (
+            [f"{begin}: {', '.join(databases)}; {end}{drop_statements(databases, there=False)}"] if databases else []
+        )
         if not self._named.clean:
-            what = f"what was brought into database {one_line(self.database)}"
-            said.append(f"{begin}: {what}; the next run in it removes that. By hand: {in_place.REMOVAL_STATEMENT}")
-        return said
+            what = f"what was installed in database {one_line(self.database)}"
+            lines.append(f"{begin}: {what}; the next run in it removes that. By hand: {in_place.REMOVAL_STATEMENT}")
+        return lines
 
     def __enter__(self) -> Server:
         return self
@@ -345,7 +340,7 @@ class Server(ServerInfo):
 
 
 def _programs(private: PrivateServer | None, settings: ServerSettings, choice: ServerChoice) -> Path | None:
-    """Say which programs a scenario's own server runs: those of the run's, else those that the user named."""
+    """Choose the programs of a scenario's own server: those of the run's server, else those that the user named."""
     if private is not None:
         return private.programs
-    return settings.pg_bindir or choice.beside
+    return settings.pg_bindir or choice.cluster_bindir

@@ -20,8 +20,7 @@ from pgchaos.server.binaries import Account
 from pgchaos.server.run_id import RunId, has_ended, system_id
 from pgchaos.server.settings import ServerError
 
-_SOCKET_LIMIT = 107
-"""Bytes of a socket's path (sun_path of unix(7), without its final zero)."""
+_SOCKET_LIMIT = 107  # bytes of a socket's path (sun_path of unix(7), without its final zero)
 
 DATA = "data"
 SOCKET = "socket"

@@ -1,4 +1,4 @@
-"""The first look at a server: who we are there, and whether it will do."""
+"""Connects to a server for the first time, and checks that it can be used."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from pgchaos.server.conninfo import Connection, ServerChoice, make_conninfo, rea
 from pgchaos.server.in_place import disable_event_triggers
 from pgchaos.server.settings import ServerError
 
+NO_DATABASE = "--chaos-in-place needs a database that is named: set PGDATABASE, or dbname in --chaos-dsn"
 OLDEST = 14
-_LEAST_A_HOST = 2
-"""Seconds: libpq takes no less."""
-_SOON = 2.0
-"""Seconds: a refusal that took longer is not looked into, for each further connection would take as long."""
+_HOST_LIMIT = 2  # seconds: the least that libpq takes
+_QUICK_REFUSAL = 2.0  # seconds: a slower refusal is not examined, as each further connection would take as long
 
 _QUESTION = """
     SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_setting('is_superuser') = 'on',
@@ -35,7 +34,7 @@ _FREE = """
         (SELECT nullif(rolconnlimit, -1) FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)
             - (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE usename = CURRENT_USER))
 """
-_MOST = """
+_CONNECTIONS = """
     SELECT current_setting('max_connections')::int
         - CASE WHEN current_setting('is_superuser') = 'on' THEN 0
                ELSE current_setting('superuser_reserved_connections')::int
@@ -45,99 +44,86 @@ _MOST = """
 
 @dataclass(frozen=True, slots=True)
 class ServerProperties:
-    """What is known of a server.
+    """What an inspection found out about a server."""
 
-    Args:
-        conninfo: how to connect, completed.
-        version: as libpq gives it, 180006.
-        shown: the same for people, '18.6'.
-        superuser: our role is one.
-        role: its name.
-        database: where we are.
-        place: host and port, or the socket's folder and port.
-        embedded: a private server from the embedded binaries.
-        options: the user says how sessions begin: by PGOPTIONS, a service, or the connection string.
-        loud: event triggers of the database to work in that fire for what is brought in and taken out.
-    """
-
-    conninfo: str
-    version: int
-    shown: str
-    superuser: bool
+    conninfo: str  # completed
+    version: int  # as libpq gives it: 180006
+    version_text: str  # '18.6'
+    superuser: bool  # our role is one
     role: str
-    database: str
-    place: str
-    embedded: bool
-    options: bool
-    loud: tuple[str, ...] = ()
+    database: str  # the one that the connection string leads to
+    address: str  # host and port, or the socket's folder and port
+    embedded: bool  # a private server from the embedded programs
+    options: bool  # the user sets startup options: in PGOPTIONS, a service, or the connection string
+    firing_event_triggers: tuple[str, ...] = ()  # in place: those that cannot be disabled
 
 
 def inspect_server(base: str, choice: ServerChoice, ours: bool, in_place: bool) -> ServerProperties:
-    """Connect once and look."""
+    """Connect once; ServerError if the server cannot be used."""
     if in_place and not choice.database:
-        raise ServerError("--chaos-in-place needs a database that is named: PGDATABASE, or dbname in --chaos-dsn")
+        raise ServerError(NO_DATABASE)
     conninfo = _complete(base, choice, ours)
     began = time.monotonic()
     try:
-        with psycopg.connect(conninfo, autocommit=True) as conn, within(_patience(conn), conn):
+        with psycopg.connect(conninfo, autocommit=True) as conn, within(_answer_limit(conn), conn):
             row = conn.execute(_QUESTION).fetchone()
             info = conn.info
             if in_place and not names_database(choice.conninfo or "", os.environ):
                 raise ServerError(
-                    "--chaos-in-place needs a database that is named, and the service names none: write dbname into it,"
-                    f" or into --chaos-dsn (libpq took {info.dbname!r}, the role's name)"
+                    "--chaos-in-place needs a database that is named, but the service names none: add dbname to it, "
+                    f"or to --chaos-dsn (libpq took {info.dbname!r}, the role's name)"
                 )
             hide(info.password or "", frozenset({info.user, info.dbname, info.host}))
             assert row is not None
-            shown, superuser, createdb, role, standby, backend = row
+            version_text, superuser, createdb, role, standby, backend = row
             _refuse_pooler(conninfo, info.backend_pid, backend)
-            place = f"{info.host or info.hostaddr}:{info.port}"
+            address = f"{info.host or info.hostaddr}:{info.port}"
             database, version = info.dbname, info.server_version
-            options = _options(conn)
-            loud = _loud(conn) if in_place and not standby else ()
-    except psycopg.ProgrammingError:  # psycopg's own look at a parameter, whose value it quotes
-        raise ServerError(f"a parameter of {choice.said} has a value that cannot be") from None
+            options = _session_options(conn)
+            firing_event_triggers = _firing_event_triggers(conn) if in_place and not standby else ()
+    except psycopg.ProgrammingError:  # psycopg's message quotes the value
+        raise ServerError(f"a parameter of {choice.source} has an invalid value") from None
     except psycopg.OperationalError as error:
         if ours:
             raise ServerError(f"the private server refuses the first connection: {str(error).strip()}") from None
         raise ServerError(
-            f"cannot connect to the server named by {choice.said}: {str(error).strip()}\n"
-            + _advice(conninfo, choice, error, time.monotonic() - began)
+            f"cannot connect to the server named by {choice.source}: {str(error).strip()}\n"
+            + _explain_refusal(conninfo, choice, error, time.monotonic() - began)
         ) from None
     result = ServerProperties(
-        _with_options(conninfo, f"{options} -c lc_messages=C" if superuser else options),
+        _with_session_options(conninfo, f"{options} -c lc_messages=C" if superuser else options),
         version,
-        str(shown).split()[0],
+        str(version_text).split()[0],
         bool(superuser),
         str(role),
         database,
-        place,
+        address,
         ours and choice.bindir is None,
         bool(options),
-        loud,
+        firing_event_triggers,
     )
     _check(result, bool(createdb or superuser), bool(standby), in_place)
     return result
 
 
-def _advice(conninfo: str, choice: ServerChoice, error: psycopg.OperationalError, took: float) -> str:
-    """Look into a refusal, and say what to do."""
-    if isinstance(error, psycopg.errors.ConnectionTimeout) or took > _SOON:
+def _explain_refusal(conninfo: str, choice: ServerChoice, error: psycopg.OperationalError, took: float) -> str:
+    """Find out why the server refused, and advise what to do."""
+    if isinstance(error, psycopg.errors.ConnectionTimeout) or took > _QUICK_REFUSAL:
         return (
-            f"no answer came within {took:.0f} s: see whether that is the address of a PostgreSQL server, whether it is"
-            " stopped or overloaded, and whether a firewall is in between; connect_timeout=… waits longer"
+            f"no answer within {took:.0f} s: check that this is the address of a PostgreSQL server, that the server is "
+            "not stopped or overloaded, and that no firewall is in between; connect_timeout=… waits longer"
         )
-    _look_without_options(conninfo)
+    _refuse_pooler_without_options(conninfo)
     return connection_advice(conninfo, choice, str(error), os.environ)
 
 
-def _patience(conn: Connection) -> float:
-    """Say how many seconds the server may take for the first look: as many as to connect."""
+def _answer_limit(conn: Connection) -> float:
+    """Give the seconds that the server may take for the inspection: as many as to connect."""
     value = next((one.val for one in conn.pgconn.info if one.keyword == b"connect_timeout"), None) or b""
     return float(value) if value.isdigit() and int(value) else ANSWERS_WITHIN
 
 
-def _loud(conn: Connection) -> tuple[str, ...]:
+def _firing_event_triggers(conn: Connection) -> tuple[str, ...]:
     with conn.transaction(force_rollback=True):
         return disable_event_triggers(conn)
 
@@ -145,17 +131,17 @@ def _loud(conn: Connection) -> tuple[str, ...]:
 def _refuse_pooler(conninfo: str, announced: int, backend: object) -> None:
     if backend != announced:
         raise ServerError(
-            f"{pooler_message(announced, backend, pooler_version(conninfo))}. Name the server's own host and port"
+            f"{pooler_message(announced, backend, pooler_version(conninfo))}. Use the server's own host and port"
         )
 
 
-def _look_without_options(conninfo: str) -> None:
-    """Look whether it was a pooler that refused a connection: PgBouncer takes no startup options."""
+def _refuse_pooler_without_options(conninfo: str) -> None:
+    """Find out whether a pooler refused the connection: PgBouncer takes no startup options."""
     bare = make_conninfo(conninfo, options="")
     with (
         contextlib.suppress(psycopg.Error),
         psycopg.connect(bare, autocommit=True) as conn,
-        within(_patience(conn), conn),
+        within(_answer_limit(conn), conn),
     ):
         row = conn.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
         assert row is not None
@@ -163,67 +149,55 @@ def _look_without_options(conninfo: str) -> None:
 
 
 def free_slots(conn: Connection) -> int:
-    """Count the connections that may still be made.
-
-    Args:
-        conn: to the server, as the role that will make them.
-
-    Returns:
-        Free slots that are reserved for nobody, and no more than the role's own limit.
-    """
+    """Count the free slots that are not reserved, up to the limit of the connection's role."""
     row = conn.execute(_FREE).fetchone()
     assert row is not None
     return max(0, int(str(row[0])))
 
 
 def most_connections(conn: Connection) -> int:
-    """Count the connections that the server takes while nobody else is there.
-
-    Args:
-        conn: to the server, as the role that will make them.
-
-    Returns:
-        How many; not those that are reserved for others.
-    """
-    row = conn.execute(_MOST).fetchone()
+    """Count the slots of the server that are not reserved for other roles."""
+    row = conn.execute(_CONNECTIONS).fetchone()
     assert row is not None
     return int(str(row[0]))
 
 
 def _check(server: ServerProperties, createdb: bool, standby: bool, in_place: bool) -> None:
     if server.version < OLDEST * 10000:
-        raise ServerError(f"the server at {server.place} is PostgreSQL {server.shown}; {OLDEST} or newer is needed")
+        raise ServerError(
+            f"the server at {server.address} is PostgreSQL {server.version_text}: pgchaos needs {OLDEST} or newer"
+        )
     if standby:
-        raise ServerError(f"the server at {server.place} is a standby: nothing can be written; name its primary")
+        raise ServerError(f"the server at {server.address} is a read-only standby: use its primary")
     if not createdb and not in_place:
         raise ServerError(
-            f"role {server.role} at {server.place} may not create databases, and scenarios run only in databases made "
-            f'for them: ALTER ROLE "{server.role}" CREATEDB, or let them work in database {server.database} with '
+            f"role {server.role} at {server.address} may not create databases, and scenarios run in databases of their "
+            f'own: ALTER ROLE "{server.role}" CREATEDB, or run them in database {server.database} with '
             "--chaos-in-place"
         )
 
 
 def _complete(base: str, choice: ServerChoice, ours: bool) -> str:
     given = read_conninfo(base)
-    # whatever PGCLIENTENCODING, a service, a role or the database's own encoding says
+    # over PGCLIENTENCODING, a service, a role and the encoding of the database
     missing = {"application_name": "pgchaos", "client_encoding": "UTF8"}
     if "connect_timeout" not in given and not os.environ.get("PGCONNECT_TIMEOUT"):
-        # libpq counts it anew for each host
+        # libpq applies it to each host
         named = given.get("hostaddr") or given.get("host") or os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST")
         hosts = str(named or "").count(",") + 1
-        missing["connect_timeout"] = str(max(_LEAST_A_HOST, ANSWERS_WITHIN // hosts))
+        missing["connect_timeout"] = str(max(_HOST_LIMIT, ANSWERS_WITHIN // hosts))
     if not ours and not choice.database:
-        # pg_hba.conf may permit the named database only; where none is named, the one that every server has
+        # every server has it; a database that is named is not replaced, as pg_hba.conf may permit only that one
         missing["dbname"] = "postgres"
     return make_conninfo(base, **missing)
 
 
-def _options(conn: Connection) -> str:
-    """Tell how the user wants sessions to begin, wherever libpq has it from."""
+def _session_options(conn: Connection) -> str:
+    """Give the startup options that the user set, from whatever source libpq took them."""
     values = {one.keyword: one.val for one in conn.pgconn.info}
     return (values.get(b"options") or b"").decode()
 
 
-def _with_options(conninfo: str, options: str) -> str:
-    """Write down how sessions begin, so that settings of ours are added to it. Only a superuser sets lc_messages."""
+def _with_session_options(conninfo: str, options: str) -> str:
+    """Add the startup options to the connection string, so that our settings do not replace them."""
     return make_conninfo(conninfo, options=options.strip()) if options.strip() else conninfo

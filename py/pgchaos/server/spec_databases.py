@@ -18,9 +18,10 @@ from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.settings import ServerError
 
-REGRESSION = "isolation_regression"
-"""The database of pg_isolation_regress."""
+REGRESSION = "isolation_regression"  # the database of pg_isolation_regress
 
+# Whether a database holds nothing that a spec created. Every object depends on something, except for the kinds that the
+# query lists. 16384 is the first OID that is not the system's (FirstNormalObjectId in transam.h).
 CLEAN = """
     SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_depend WHERE objid >= 16384)
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_')
@@ -38,66 +39,54 @@ CLEAN = """
                                               WHERE datname = current_database()))
        AND (SELECT datacl IS NULL FROM pg_catalog.pg_database WHERE datname = current_database())
 """
-"""Is there nothing in a database that a spec has made? Whatever is made in one depends on something, 16384 being the
-first OID that is not the system's (FirstNormalObjectId in transam.h), but for what is listed."""
 
 
 @dataclass(slots=True)
 class Lent:
-    """A database lent to a spec.
-
-    Args:
-        sandbox: which.
-        shelf: where sessions of it wait for the next spec; None where it serves no other.
-        clean: set by who found nothing in it at the end.
-    """
+    """A database that a spec uses."""
 
     sandbox: Sandbox
-    shelf: ConnectionCache | None = None
-    clean: bool = False
+    shelf: ConnectionCache | None = None  # connections for the next spec; None if no other spec uses the database
+    clean: bool = False  # set by the spec's run if it found nothing in it at the end
 
 
 class SpecDatabases:
-    """Lends them, and takes them back. Safe to use from several threads.
+    """Provides databases for specs. Thread-safe.
 
     Args:
-        server: where they are.
-        pool: makes and drops them.
-        spare: closes the connections that are kept on the server; given to who borrows.
+        server: their server.
+        pool: creates and drops them.
+        spare: closes the unused connections to the server; each sandbox gets it.
     """
 
     def __init__(self, server: ServerInfo, pool: DatabasePool, spare: Callable[[], None]) -> None:
         self._server, self._pool, self._spare = server, pool, spare
         self._lock = threading.Lock()
         self._clean: list[Lent] = []
-        self._naming = threading.Lock()
-        """Held by who has the database that is called as that of pg_isolation_regress."""
+        self._regression = threading.Lock()  # held while a spec uses the database named REGRESSION
 
     @contextmanager
-    def lend(self, extensions: Sequence[str] = (), *, named: bool = False) -> Iterator[Lent]:
-        """Lend a database without pgTAP and toolkit to one spec.
+    def database(self, extensions: Sequence[str] = (), *, named: bool = False) -> Iterator[Lent]:
+        """Provide a database for one spec. The next spec uses it too if it is clean.
 
         Args:
-            extensions: to create in it, in this order; then it serves no other spec.
-            named: call it as pg_isolation_regress does, on a server of ours; others who want that wait. Then it serves
-                no other spec either.
-
-        Yields:
-            The database, which serves another spec afterwards if it is found clean.
+            extensions: to create in it, in this order; then no other spec uses it.
+            named: name it as pg_isolation_regress does, on a private server, where other specs wait for the name; then
+                no other spec uses it either.
         """
         if named and self._server.ours:
-            with self._naming, self._own_plain(extensions) as name, self._renamed(name):
-                yield self._lent(REGRESSION, kept=False)
+            with self._regression, self._single_use(extensions) as name, self._renamed(name):
+                yield self._offer(REGRESSION, cached=False)
             return
         if extensions:
-            with self._own_plain(extensions) as name:
-                yield self._lent(name, kept=False)
+            with self._single_use(extensions) as name:
+                yield self._offer(name, cached=False)
             return
         with self._lock:
             lent = self._clean.pop() if self._clean else None
         if lent is None:
-            # most come back clean
-            lent = self._lent(self._pool.take(EMPTY, ahead=1), kept=True)
+            # one ahead is enough: most are clean after use
+            lent = self._offer(self._pool.take(EMPTY, ahead=1), cached=True)
         lent.clean = False
         try:
             yield lent
@@ -106,17 +95,17 @@ class SpecDatabases:
                 with self._lock:
                     self._clean.append(lent)
             else:
-                assert lent.shelf is not None, "made with it"
+                assert lent.shelf is not None, "created with it"
                 lent.shelf.close()
                 self._pool.give_back(lent.sandbox.database)
 
-    def _lent(self, name: str, *, kept: bool) -> Lent:
+    def _offer(self, name: str, *, cached: bool) -> Lent:
         conninfo = self._server.conninfo(name)
         sandbox = Sandbox(name, conninfo, ours=self._server.ours, spare=self._spare, doubt=self._server.answering.doubt)
-        return Lent(sandbox, ConnectionCache(conninfo) if kept else None)
+        return Lent(sandbox, ConnectionCache(conninfo) if cached else None)
 
     @contextmanager
-    def _own_plain(self, extensions: Sequence[str]) -> Iterator[str]:
+    def _single_use(self, extensions: Sequence[str]) -> Iterator[str]:
         name = self._pool.take(with_extensions(extensions), ahead=1)
         try:
             yield name
@@ -125,24 +114,24 @@ class SpecDatabases:
 
     @contextmanager
     def _renamed(self, name: str) -> Iterator[None]:
-        """Call a database as pg_isolation_regress does; it is dropped under that name, and not called back."""
+        """Rename a database to REGRESSION, and drop it under that name."""
         try:
             with self._server.connect() as conn:
-                # a spec may have made one
+                # a spec may have created one
                 drop_database(conn, self._server.conninfo(), REGRESSION)
                 conn.execute(
                     sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(REGRESSION))
                 )
         except psycopg.Error as error:
-            raise ServerError(f"no database can be called {REGRESSION}: {str(error).strip()}") from error
+            raise ServerError(f"no database can be renamed to {REGRESSION}: {str(error).strip()}") from error
         try:
             yield
         finally:
-            # who wants the name next tries again, and says what is wrong
+            # the next spec that needs the name tries again, and reports the error
             with suppress(psycopg.Error), self._server.connect() as conn:
                 drop_database(conn, self._server.conninfo(), REGRESSION)
 
-    def shelves(self) -> list[ConnectionCache]:
-        """List where connections wait to databases that are lent to nobody."""
+    def caches(self) -> list[ConnectionCache]:
+        """List the connection caches of unused databases."""
         with self._lock:
             return [lent.shelf for lent in self._clean if lent.shelf is not None]

@@ -23,12 +23,9 @@ from pgchaos.server.settings import ServerError
 _SCRIPT = Path(__file__).with_name("supervisor.py")
 _open: weakref.WeakSet[SupervisorClient] = weakref.WeakSet()
 
-_ANSWER_LIMIT = 15.0
-"""Seconds for an order that waits for nothing but the supervisor itself."""
-_END_LIMIT = 20.0
-"""Seconds in which a supervisor ends and cleans up."""
-_SILENT_LIMIT = 3.0
-"""The same for one that has left an order without an answer."""
+_ANSWER_LIMIT = 15.0  # seconds for an order that waits for nothing but the supervisor itself
+_END_LIMIT = 20.0  # seconds in which a supervisor ends and cleans up
+_SILENT_LIMIT = 3.0  # the same for one that has left an order without an answer
 
 
 class SupervisorClient:
