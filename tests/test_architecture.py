@@ -64,8 +64,6 @@ ALLOWED = {
 LONG_MODULES: Mapping[str, tuple[int, str]] = {
     "engine/connection.py": (480, "all that a connection sends and reads, in one state machine"),
     "engine/run.py": (400, "the order of a run from setup to the leak checks"),
-    "server/database_pool.py": (360, "to be split"),
-    "server/server.py": (360, "to be split"),
 }
 
 # How many functions of a room have their results stored for the whole process: they depend on their arguments alone.

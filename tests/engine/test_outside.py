@@ -118,7 +118,7 @@ def motel() -> Iterator[Server]:
 @pytest.fixture
 def stay(motel: Server, tmp_path: Path) -> Play:
     """Play a scenario's text on that server, which has not yet found out what the extension does."""
-    motel._sandboxes._keeps_data.clear()
+    motel._sandboxes._not_shared.clear()
     return Play(motel, tmp_path)
 
 

@@ -90,5 +90,5 @@ def python(wheel: Path) -> Iterator[Path]:
     with environment(wheel) as python:
         done = call(python, "-m", "pgchaos.server.get_pgtap", cwd=python.parent)
         if done.returncode:
-            pytest.skip(f"pgTAP cannot be brought: {done.stdout}")
+            pytest.skip(f"pgTAP cannot be fetched: {done.stdout}")
         yield python

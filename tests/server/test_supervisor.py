@@ -31,31 +31,31 @@ def stopped(pid: int) -> Iterator[None]:
 
 def test_late_answer_is_not_taken_for_that_of_the_next_order() -> None:
     with SupervisorClient() as watch:
-        assert watch.ask("look") == {"running": False}
-        with stopped(watch.pid), pytest.raises(ServerError, match=r"did not answer `look` within 0\.2 s"):
-            watch.ask("look", 0.2)
+        assert watch.ask("status") == {"running": False}
+        with stopped(watch.pid), pytest.raises(ServerError, match=r"did not answer `status` within 0\.2 s"):
+            watch.ask("status", 0.2)
         assert watch.ask("forget") == {}
-        assert watch.ask("look") == {"running": False}
+        assert watch.ask("status") == {"running": False}
 
 
 def test_order_sent_while_another_is_obeyed_is_no_end_of_the_run() -> None:
     with start_private() as server:
-        watch = server._watch
+        watch = server._supervisor
         # SIGCONT ends nothing, so the supervisor waits for all of that time
         with pytest.raises(ServerError, match="did not answer `stop`"):
             watch.ask("stop", 0.2, sign="SIGCONT", within=2.0)
-        assert watch.ask("look") == {"running": True}
+        assert watch.ask("status") == {"running": True}
         assert alive(server.pid)
 
 
 def test_order_that_does_not_fit_into_the_pipe_ends_in_time_and_is_sent_whole_later() -> None:
     with SupervisorClient() as watch:
-        assert watch.ask("look") == {"running": False}
+        assert watch.ask("status") == {"running": False}
         began = time.monotonic()
         with stopped(watch.pid), pytest.raises(ServerError, match="did not answer `watch`"):
             watch.ask("watch", 0.2, conninfo="x" * 1_000_000)
         assert time.monotonic() - began < 10
-        assert watch.ask("look") == {"running": False}
+        assert watch.ask("status") == {"running": False}
         assert watch.ask("forget") == {}
 
 
@@ -64,7 +64,7 @@ def test_error_in_the_supervisor_is_told_with_its_traceback_and_the_server_is_st
         error = watch.ask("nonsense")["error"]
         assert "Traceback" in error
         assert "do_nonsense" in error
-        assert watch.ask("look") == {"running": False}
+        assert watch.ask("status") == {"running": False}
 
 
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
@@ -73,7 +73,7 @@ def test_supervisor_that_cannot_answer_ends_and_its_server_with_it(how: signal.S
         supervisor, folder = server.supervisor, server.folder
         os.kill(supervisor, how)
         with pytest.raises(ServerError, match="the supervisor of the server"):
-            server._watch.ask("look", 1.0)
+            server._supervisor.ask("status", 1.0)
         began = time.monotonic()
         server.close()
         assert time.monotonic() - began < 15

@@ -63,7 +63,7 @@ def test_a_service_that_names_no_database(services: Path) -> None:
 def test_in_place_a_service_must_name_the_database(services: Path) -> None:
     assert services.exists()
     text = refusal("service=same", in_place=True)
-    assert "the service names none: write dbname into it" in text
+    assert "the service names none: add dbname to it" in text
     with open_server(ServerSettings(dsn=Conninfo("service=named"), in_place=True)) as server:
         assert server.banner
 

@@ -21,7 +21,7 @@ STOP_LIMIT = 2.0
 
 
 def remove_server(folder: str, server: subprocess.Popen[bytes] | None = None) -> None:
-    """Stop the server of a folder, whoever started it, and remove the folder."""
+    """Stop the server of a folder, even if another process started it, and remove the folder."""
     data = Path(folder, "data")
     lines = read_pid_file(folder)
     stop_postmaster(data, lines, server)
@@ -31,7 +31,7 @@ def remove_server(folder: str, server: subprocess.Popen[bytes] | None = None) ->
     unmount(folder)
     if read_pid_file(folder):  # it did not end by itself
         release_shared_memory(data, lines)
-    import shutil  # it costs a quarter of this process's start
+    import shutil  # only here: it takes a quarter of the supervisor's start
 
     for _ in range(3):  # a server that is dying may still make a file in a folder being removed
         shutil.rmtree(folder, ignore_errors=True)
@@ -46,17 +46,17 @@ def kill_processes(data: Path) -> None:
         for process in left:
             send(process, signal.SIGKILL)
         reap()
-        time.sleep(0.002)  # polled: those that are not our children are waited for by nobody
+        time.sleep(0.002)  # polled: only a parent can wait for a process
     reap()
 
 
 def stop_postmaster(data: Path, lines: list[str], server: subprocess.Popen[bytes] | None) -> None:
-    """Immediate shutdown: nothing of a private server is worth a checkpoint."""
+    """Shut the server down in immediate mode: a private server needs no checkpoint."""
     if server is not None and server.poll() is not None:
         return
-    # a number in a file may be another process's by now, or written there by the account: it is one of the server's
-    said = lines[0].strip() if lines else ""
-    pid = server.pid if server is not None else int(said) if said.isdigit() else 0
+    # the pid in the file may be another process's by now, or forged by the account: it must work in the data directory
+    recorded = lines[0].strip() if lines else ""
+    pid = server.pid if server is not None else int(recorded) if recorded.isdigit() else 0
     postmaster = look_up(pid) if server is not None else {one.pid: one for one in working_in(data)}.get(pid)
     if postmaster is None or not send(postmaster, signal.SIGQUIT):
         return
@@ -64,13 +64,13 @@ def stop_postmaster(data: Path, lines: list[str], server: subprocess.Popen[bytes
     while time.monotonic() < limit:
         if server.poll() is not None if server is not None else look_up(pid) != postmaster:
             return
-        time.sleep(0.002)  # polled: it may be a process that is not our child
+        time.sleep(0.002)  # polled: it may not be our child
     send(postmaster, signal.SIGKILL)
 
 
 def kill_adopted(folder: str) -> None:
-    """Kill what the server's account has started, programs of COPY among it: those whose parents died are ours now."""
-    with contextlib.suppress(OSError):  # the server was never made
+    """Kill what the server's account started, such as programs of COPY: this process adopted them."""
+    with contextlib.suppress(OSError):  # the data directory was not created
         user = Path(folder, "data").lstat().st_uid
         limit = time.monotonic() + STOP_LIMIT
         while left := {one for one in children(os.getpid()) if one.user == user}:
@@ -83,8 +83,8 @@ def kill_adopted(folder: str) -> None:
 
 
 def reap() -> bool:
-    """Collect the children that have ended, and say whether there are any that have not."""
-    with contextlib.suppress(ChildProcessError):  # there are none any more
+    """Reap the children that have ended; return whether others still run."""
+    with contextlib.suppress(ChildProcessError):  # there are no more
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
         return True
@@ -102,7 +102,7 @@ def read_pid_file(folder: str) -> list[str]:
 def release_shared_memory(data: Path, lines: list[str]) -> None:
     """Remove the System V segment that a killed postmaster leaves; its id is the second number of line 7.
 
-    The account may have written another's: so it is removed as the account.
+    It is removed as the account, because that may have written the id of another segment.
     """
     words = lines[6].split() if len(lines) > 6 else []
     if len(words) != 2 or not words[1].isdigit():
@@ -120,13 +120,13 @@ def release_shared_memory(data: Path, lines: list[str]) -> None:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open the server's log to add to it, only for whoever runs this to read."""
+    """Open the server's log for appending, readable only for the user that runs this."""
     return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600))
 
 
 def log_tail(path: Path, size: int = 2000) -> str:
     """Read the end of a log."""
-    # there may be none yet, or none that is ours to read
+    # there may be none yet, or it may not be readable
     with contextlib.suppress(OSError), path.open("rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - size))

@@ -63,7 +63,7 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         # from the beginning, each run in a new database: the result may be due to what runs found of earlier ones
         remark = f"{scenario.shown}: {told(runs.outside)}"
         factory = RunFactory(scenario, variables, server, settings)
-        factory.lend = lambda: server.rehearsal(scenario.extensions)
+        factory.lend = lambda: server.search_schema(scenario.extensions)
         runs = _Runs(factory)
         result = runs.run().joined(remarks=[remark])
     failures, remarks = runs.not_evaluated(result)
@@ -157,9 +157,9 @@ class _Runs:
         if factory.lend is not None:
             yield
         elif many and own and self._settings.replay is None and fits:
-            with server.rehearsals(scenario.extensions) as place:
+            with server.search_database(scenario.extensions) as place:
                 if place.provable:
-                    factory.lend, factory.changed = place.lend, place.changed
+                    factory.lend, factory.changed = place.schema, place.changed
                 yield
         else:
             if many and server.in_place:

@@ -1,6 +1,6 @@
-"""PostgreSQL servers: found, started, watched, and the databases that a run makes on them. Knows no pytest.
+"""PostgreSQL servers and the databases that a run creates on them.
 
-What connects to a server is imported on first use, so that settings and errors cost nothing.
+What needs psycopg is imported on first use, so that settings and errors are imported fast.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PrivateServer", "Sandbox", "Server", "ServerError", "ServerSettings", "open_server", "start_private"]
 
-_HOMES = {
+_MODULES = {
     "PrivateServer": "private",
     "start_private": "private",
     "Sandbox": "sandbox",
@@ -26,9 +26,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for (PEP 562)."""
-    if name not in _HOMES:
+    """Import a name on first use (PEP 562)."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

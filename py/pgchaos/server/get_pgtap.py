@@ -1,8 +1,8 @@
-"""Brings pgTAP where there is none: `python -m pgchaos.server.get_pgtap`, run by make.
+"""Gets pgTAP if it is missing: `python -m pgchaos.server.get_pgtap`, run by make.
 
-Where this machine has it for another server, that is copied to the embedded one. Else sources are tried in turn: the
-npm package @electric-sql/pglite-pgtap, which carries the extension's files, then the package of Debian and Ubuntu,
-unpacked without being installed. Neither needs root.
+If this machine has it for another server, it is copied to the embedded one. Else the sources are tried in turn: the npm
+package @electric-sql/pglite-pgtap, which contains the extension's files, then the package of Debian and Ubuntu, which
+is extracted and not installed. Neither needs root.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pgchaos.server.settings import ServerError
 
 
 def main() -> int:
-    """Bring pgTAP unless it is there."""
+    """Get pgTAP unless it is there."""
     try:
         found = pgtap.find_file()
     except ServerError:
@@ -34,14 +34,14 @@ def main() -> int:
 
 
 def copy_to_embedded(found: Path) -> Path:
-    """Let the embedded server offer pgTAP as an extension, which files ask for by CREATE EXTENSION."""
+    """Copy pgTAP to the embedded server, so that CREATE EXTENSION works there; return its SQL file."""
     try:
-        place = pgtap.embedded_folder()
-        if pgtap.newest_file(place) is None and (found.parent / "pgtap.control").is_file():
-            copy_files(found.parent, place)
-            return place / found.name
+        folder = pgtap.embedded_folder()
+        if pgtap.newest_file(folder) is None and (found.parent / "pgtap.control").is_file():
+            copy_files(found.parent, folder)
+            return folder / found.name
     except (ServerError, OSError):
-        pass  # without an embedded server, or where its folder is not to be written: it is loaded from where it is
+        pass  # there is no embedded server, or its folder is not writable: the file is loaded from where it is
     return found
 
 
@@ -53,14 +53,14 @@ def fetch(folder: Path, say: Callable[[str], None] = print) -> int:
         work.mkdir()
         try:
             found = source(work)
-            say(f"pgTAP: brought by {name} to {install_files(found)}")
+            say(f"pgTAP: fetched from {name} into {install_files(found)}")
             return 0
         except (SourceError, OSError, tarfile.TarError) as error:
             failures.append(f"{name}: {error}")
             say(f"pgTAP: not from {name} ({error})")
     say(
-        "pgTAP could not be brought. Install npm, or on Debian and Ubuntu postgresql-NN-pgtap (Red Hat: pgtap_NN), or "
-        "put its pgtap.control and pgtap--X.Y.Z.sql (https://pgtap.org) into " + str(target_folder())
+        "pgTAP could not be fetched. Install npm, or on Debian and Ubuntu postgresql-NN-pgtap (Red Hat: pgtap_NN), or "
+        "copy its pgtap.control and pgtap--X.Y.Z.sql (https://pgtap.org) into " + str(target_folder())
     )
     return 1
 
@@ -74,11 +74,11 @@ def from_npm(folder: Path) -> Path:
 
 
 def from_debian(folder: Path) -> Path:
-    """Fetch the newest postgresql-NN-pgtap that apt knows; where it knows none, after asking its servers."""
+    """Fetch the newest postgresql-NN-pgtap that apt knows; if it knows none, update its lists first."""
     names = _debian_names(folder, [])
     options: list[str] = []
     if not names:
-        # lists of our own: the system's need root, and are not ours to refresh
+        # in a folder of our own: to update the system's lists needs root
         lists = folder / "lists"
         (lists / "partial").mkdir(parents=True)
         options = ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={folder}", "-o", "APT::Sandbox::User="]
@@ -102,55 +102,37 @@ def _extension_folder(folder: Path, source: str) -> Path:
     for control in folder.rglob("pgtap.control"):
         if pgtap.newest_file(control.parent):
             return control.parent
-    raise SourceError(f"{source} holds no pgtap--X.Y.Z.sql")
+    raise SourceError(f"{source} contains no pgtap--X.Y.Z.sql")
 
 
 def target_folder() -> Path:
-    """Choose where pgTAP goes: to the embedded server's extensions, else into a folder of this Python's own."""
+    """Choose the folder for pgTAP: the embedded server's extensions, else one in this Python's environment."""
     try:
-        place = pgtap.embedded_folder()
+        folder = pgtap.embedded_folder()
     except ServerError:
         return pgtap.own_folder()
-    return place if os.access(place, os.W_OK) else pgtap.own_folder()
+    return folder if os.access(folder, os.W_OK) else pgtap.own_folder()
 
 
 def install_files(source: Path) -> Path:
-    """Copy the extension's files to where they are found.
-
-    Args:
-        source: the folder that holds them.
-
-    Returns:
-        The folder where they are now.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    place = target_folder()
-    copy_files(source, place)
-    return place
+    """Copy the extension's files from a folder into the target folder, and return that."""
+    folder = target_folder()
+    copy_files(source, folder)
+    return folder
 
 
-def copy_files(source: Path, place: Path) -> None:
-    """Copy the extension's files.
-
-    Args:
-        source: the folder that holds them.
-        place: the folder where they go; it is made where it is missing.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    place.mkdir(parents=True, exist_ok=True)
-    # the control file last: with it the server offers the extension, which must be whole by then
+def copy_files(source: Path, folder: Path) -> None:
+    """Copy the extension's files into a folder, which is created if it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # the control file last: with it the server offers the extension, which must be complete by then
     files = sorted(source.glob("pgtap--*.sql"))
     for path in (*files, source / "pgtap.control"):
-        # a new file, under a name that nobody can foresee
-        number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=place)
+        # a new file with an unpredictable name
+        number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)
         with open(number, "wb") as copied, path.open("rb") as file:  # noqa: PTH123  # a number
             os.fchmod(number, 0o644)
             shutil.copyfileobj(file, copied)
-        Path(name).replace(place / path.name)
+        Path(name).replace(folder / path.name)
 
 
 if __name__ == "__main__":

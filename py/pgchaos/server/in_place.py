@@ -71,7 +71,7 @@ REMOVAL_STATEMENT = f"DROP SCHEMA IF EXISTS {', '.join(_SCHEMAS)} CASCADE"  # do
 _COMMENTED = """
     SELECT 'SCHEMA', nspname, pg_catalog.obj_description(oid, 'pg_namespace')
     FROM pg_catalog.pg_namespace WHERE nspname = ANY (%(schemas)s) AND NOT EXISTS (
-        -- the toolkit's, where it is installed as an extension, stays and goes with that
+        -- the toolkit's schema belongs to its extension, if that is installed
         SELECT FROM pg_catalog.pg_depend
         WHERE classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND objid = pg_namespace.oid AND deptype = 'e')
     UNION ALL

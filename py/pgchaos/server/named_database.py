@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import psycopg
@@ -13,6 +13,7 @@ from pgchaos.language.plain_files import Contents
 from pgchaos.server import in_place
 from pgchaos.server.connection_checks import difference, question
 from pgchaos.server.conninfo import make_conninfo
+from pgchaos.server.outside_schemas import look_at_contents
 from pgchaos.server.run_id import APPLICATION
 from pgchaos.server.sandbox import MARK, Sandbox
 from pgchaos.server.server_info import ServerInfo
@@ -68,6 +69,32 @@ class NamedDatabase:
                 server.database, inside, in_place=True, schema=own, doubt=server.answering.doubt, begins=begins
             )
         self.clean = server.answering.answers()
+
+    def contents(self) -> Callable[[], list[str]]:
+        """Read the tables and sequences of the named database, before the runs of a search.
+
+        Returns:
+            A function that lists those that have other contents now.
+
+        Raises:
+            ServerError: they cannot be read.
+        """
+        server = self._server
+        try:
+            with server.connect() as conn, server.answering.attending(conn):
+                look = look_at_contents(conn)
+        except psycopg.Error as error:
+            raise ServerError(f"cannot read database {server.database}: {str(error).strip()}") from error
+
+        def changed() -> list[str]:
+            try:
+                with server.connect() as conn, server.answering.attending(conn):
+                    rows = conn.execute(look.query.encode()).fetchall()
+            except psycopg.Error as error:
+                return [f"what can no longer be read ({str(error).strip()})"]
+            return look.changed((str(name), str(state)) for name, state in rows)
+
+        return changed
 
     def _check_settings(self, settings: Mapping[str, str]) -> None:
         """Check, before anything is created, that sessions start with the settings that they are given."""

@@ -1,9 +1,8 @@
-"""What lies outside the schemas of a database that serves several runs, and whether it still is as it was made.
+"""Proves that nothing outside the schemas of a shared database has changed since the database was created.
 
-The proof is the server's. A row that somebody writes has an xmin that is not older than the database; a row that
-somebody updates or deletes is missing among the older ones (PostgreSQL docs, "System Columns"). Sequences go on
-without a transaction, so their values are compared. Each database is a clone of its template, so what is true of the
-first is true of all with the same extensions.
+A row that a session writes has an xmin that is not older than the database; a row that it updates or deletes is missing
+among the older ones (PostgreSQL docs, "System Columns"). Sequences change without a transaction, so their values are
+compared. Each database is a clone of its template, so all with the same extensions start with the same state.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from pgchaos.server.conninfo import Connection
 
 Row = tuple[str, str]  # the name of a thing, and its state as text
 
-# the schemas of runs, and those that hold parts of what is in them or belong to one session
+# the schemas of runs, and those with parts of their tables or of one session
 _SANDBOXES = "^(chaos_s[0-9]+$|pg_toast$|pg_(toast_)?temp_)"
 
-# the schemas that a run brings into a database in place, and those that belong to one session
+# the schemas that a run creates in place, and those of one session
 _OURS = "^(chaos|chaos_pgtap|chaos_sandbox|pg_toast|pg_(toast_)?temp_.*)$"
 _MOST_BYTES = 16 * 1024 * 1024
 
 _BASE = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) % 4294967296"
 
-# What a scenario is meant to write to: the toolkit clears its tables of records itself, by run.
+# Without the toolkit's tables of records, to which scenarios write: the toolkit clears them itself, by run.
 _RELATIONS = """
     SELECT c.oid::regclass::text, c.relkind::text,
            pg_catalog.has_table_privilege(c.oid, 'SELECT') AND NOT pg_catalog.row_security_active(c.oid),
@@ -46,7 +45,7 @@ _LARGE_OBJECTS = """
        AND pg_catalog.has_table_privilege(oid, 'SELECT')
 """
 
-# Statistics are the server's own doing, and large objects are looked at with the tables.
+# Without statistics, which the server itself changes, and large objects, which are compared with the tables.
 _CATALOGS = """
     SELECT c.relname::text,
            pg_catalog.array_agg(a.attname::text ORDER BY attnum) FILTER (WHERE atttypid IN (26, 24)),
@@ -58,7 +57,7 @@ _CATALOGS = """
        AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
      GROUP BY c.oid, c.relname ORDER BY 1
 """
-# the object that a row of a catalog belongs to, where that is not the row's own oid or its first column
+# the object of a catalog's row, if it is not the row's oid or first column
 _OWNERS = {
     "pg_cast": "castsource",
     "pg_constraint": "CASE WHEN conrelid <> 0 THEN conrelid ELSE contypid END",
@@ -78,7 +77,7 @@ _OWNERS = {
     "pg_init_privs": "objoid",
 }
 
-# catalogs of what belongs to no schema
+# catalogs of objects that are in no schema
 _GLOBAL = re.split(
     r"\s+",
     """pg_language pg_extension pg_foreign_data_wrapper pg_foreign_server pg_user_mapping pg_publication
@@ -96,7 +95,7 @@ _OF_DATABASE = """
 """
 _OWN = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
 
-# extensions that keep nothing in a session that DISCARD ALL leaves: PostgreSQL's own, and what every database has
+# extensions without session state that survives DISCARD ALL: PostgreSQL's own, and those of every database
 _STATELESS = re.split(
     r"\s+",
     """amcheck bloom btree_gin btree_gist citext cube dict_int dict_xsyn earthdistance fuzzystrmatch hstore intarray isn
@@ -118,38 +117,26 @@ _SETS = r"\mset_config\M|\msetseed\M|\mset\s|\mload\M|\mexecute\M"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A query for the state of things, and what it answered when the database was new.
-
-    Args:
-        query: of two columns of text.
-        expected: its rows; things that are not named in them are not there.
-    """
+    """A query for names and their state as text, and its result in the new database."""
 
     query: str
     expected: frozenset[Row]
 
     def changed(self, rows: Iterable[Row]) -> list[str]:
-        """Tell what is not as it was.
-
-        Args:
-            rows: that the query answers now.
-
-        Returns:
-            The names of the things, in order; none where all is as it was.
-        """
+        """List the names whose state differs from that in `rows`, the query's result now."""
         return sorted({name for name, _ in self.expected.symmetric_difference(rows)})
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What lies outside the schemas of runs, in databases of the same extensions.
+    """The state outside the schemas of runs, in databases with the same extensions.
 
     Args:
-        data: looks at tables, sequences and large objects; takes next to no time.
-        catalogs: looks at everything that is defined in the database besides; takes some milliseconds.
-        unreadable: the tables and sequences that our role may not read, so that nothing is proven of them.
-        members: the tables and sequences that belong to an extension.
-        lasts: functions of an extension may do to a session what its reset leaves.
+        data: compares tables, sequences and large objects, in almost no time.
+        catalogs: compares all other objects, in some milliseconds.
+        unreadable: the tables and sequences that our role may not read, about which nothing is proven.
+        members: the tables and sequences of extensions.
+        lasts: functions of an extension may change session state that a reset does not restore.
     """
 
     data: Look
@@ -160,20 +147,13 @@ class Outside:
 
 
 def look_outside(conn: Connection) -> Outside:
-    """See how things are in a database that nobody has used yet.
-
-    Args:
-        conn: to it, autocommit.
-
-    Raises:
-        psycopg.Error: it cannot be asked.
-    """
+    """Read the state of a database that no run has used yet; psycopg.Error if it cannot be read."""
     ((base,),) = conn.execute(_BASE)
     relations = conn.execute(_RELATIONS, [_SANDBOXES]).fetchall()
     readable = [(str(name), str(kind)) for name, kind, may, _ in relations if may]
     large = [(str(name), "r") for (name,) in conn.execute(_LARGE_OBJECTS)]
     ((lasts,),) = conn.execute(_LASTS, [_STATELESS, _SETS])
-    # once for all rows: age() of a constant is no constant
+    # a subquery runs once for all rows; the planner does not fold age() of a constant
     old = f"pg_catalog.age(xmin) > (SELECT pg_catalog.age('{base}'::xid))"
     return Outside(
         _look(conn, _data([*readable, *large], old)),
@@ -185,10 +165,10 @@ def look_outside(conn: Connection) -> Outside:
 
 
 def look_at_contents(conn: Connection) -> Look:
-    """See what is in the tables and sequences of a database that is the user's own.
+    """Read the tables and sequences of the user's database.
 
-    By content, for a teardown may put back what was there. Tables beyond `_MOST_BYTES` are left out: to read them after
-    each run would take too long.
+    By content, because a teardown may restore it. Tables above `_MOST_BYTES` are omitted: to read them after each run
+    takes too long.
     """
     relations = conn.execute(_RELATIONS, [_OURS]).fetchall()
     looks = []
@@ -215,7 +195,7 @@ def _look(conn: Connection, query: str) -> Look:
 
 
 def _data(relations: Sequence[tuple[str, str]], old: str) -> str:
-    # the names are regclass's own spelling, which quotes them
+    # regclass has quoted the names
     return "\nUNION ALL ".join(starmap(lambda name, kind: _of_relation(name, kind, old), relations)) or "SELECT '', ''"
 
 
@@ -227,7 +207,7 @@ def _of_relation(name: str, kind: str, old: str) -> str:
 
 
 def _counted(old: str, outside: str) -> str:
-    """Write a sum that counts the rows that were there, and is larger by far where others have come."""
+    """Write a sum that counts the old rows, and is much larger if there are new ones."""
     return f"coalesce(sum(CASE WHEN {old} THEN 1 WHEN {outside} THEN 1000000000 ELSE 0 END), 0)::text"
 
 
@@ -243,7 +223,7 @@ def _catalogs(conn: Connection, old: str) -> str:
 
 
 def _is_outside(catalog: str, columns: Sequence[str], namespace: str, mark: str) -> str:
-    """Write the condition that a new row of a catalog is about something outside the schemas of runs."""
+    """Write the condition that a new row of a catalog describes an object outside the schemas of runs."""
     if catalog in _GLOBAL:
         return "true"
     if catalog == "pg_namespace":
@@ -254,7 +234,7 @@ def _is_outside(catalog: str, columns: Sequence[str], namespace: str, mark: str)
 
 
 def _mark(conn: Connection) -> bytes:
-    """Write the query for the largest oid: what is made from now on has a larger one."""
+    """Write the query for the largest oid: an object that is created later has a larger one."""
     query = """
         SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
          WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r' AND NOT relisshared AND a.attname = 'oid'

@@ -31,35 +31,29 @@ _NO_CONTROL_FILE = ("58P01", "0A000")
 
 
 class OfferedExtension(NamedTuple):
-    """What a server offers of one extension.
+    """An extension that can be created on a server."""
 
-    Args:
-        version: that would be created; '' where it is not known.
-        restricted: only a superuser can create it.
-        broken: what is wrong with its control file, or ''.
-    """
-
-    version: str
-    restricted: bool = False
-    broken: str = ""
+    version: str  # the default one, '' if it is unknown
+    restricted: bool = False  # only a superuser can create it
+    broken: str = ""  # what is wrong with its control file, or ''
 
 
 def offered_extension(conn: Connection, name: str) -> OfferedExtension | None:
-    """Ask what a server offers of an extension.
+    """Ask whether a server offers an extension.
 
-    PostgreSQL reads all control files to list what it offers, and one that it cannot read ends the list with an error.
-    Then the one extension is asked for, whose file may be right.
+    To list extensions PostgreSQL reads all control files, and fails if one of them is broken. Then only the file of
+    this extension is read.
     """
     try:
         row = conn.execute(_OFFERED, [name]).fetchone()
     except psycopg.OperationalError:
         raise
     except psycopg.Error:
-        return _alone(conn, name)
+        return _offered_alone(conn, name)
     return None if row is None else OfferedExtension(str(row[0]), bool(row[1]))
 
 
-def _alone(conn: Connection, name: str) -> OfferedExtension | None:
+def _offered_alone(conn: Connection, name: str) -> OfferedExtension | None:
     try:
         conn.execute(_ALONE, [name])
     except psycopg.Error as error:
@@ -79,7 +73,7 @@ _FINDS = """
 
 
 def install(conn: Connection, given: Path | None) -> None:
-    """Bring pgTAP into a database, into the first schema of the search path."""
+    """Install pgTAP in the first schema of the search path: as an extension if offered, else from a file."""
     if given is None and is_visible(conn):
         return
     if given is None and is_offered(conn):
@@ -89,19 +83,19 @@ def install(conn: Connection, given: Path | None) -> None:
 
 
 def is_visible(conn: Connection) -> bool:
-    """Say whether the search path leads to pgTAP, as an extension or loaded from a file."""
+    """Return whether pgTAP is installed in the search path, as an extension or from a file."""
     return conn.execute(_FINDS).fetchone() == (True,)
 
 
 def check_available(conninfo: str, given: Path | None) -> None:
-    """Make sure, before anything is run, that pgTAP can be had: every database that a scenario works in gets it.
+    """Check before the first scenario that pgTAP can be installed: every database of a scenario gets it.
 
     Args:
-        conninfo: of the server.
-        given: as for `install`.
+        conninfo: connection string of the server.
+        given: the file or folder that the user named, None to search.
 
     Raises:
-        ServerError: it is neither offered by the server nor found.
+        ServerError: the server does not offer it, and there is no file.
         psycopg.Error: the server is gone.
     """
     try:
@@ -115,20 +109,13 @@ def check_available(conninfo: str, given: Path | None) -> None:
 
 
 def is_offered(conn: Connection) -> bool:
-    """Say whether the server has pgTAP as an extension that can be created."""
+    """Return whether the server offers pgTAP as an extension."""
     found = offered_extension(conn, "pgtap")
     return found is not None and not found.broken
 
 
 def file_version(given: Path | None = None) -> str | None:
-    """Say which pgTAP would be loaded from a file.
-
-    Args:
-        given: as for `install`.
-
-    Returns:
-        Its version, None where there is none.
-    """
+    """Give the version of the file that `find_file` finds, None without a file or a version in its name."""
     try:
         match = _FILE.fullmatch(find_file(given).name)
     except ServerError:
@@ -137,41 +124,38 @@ def file_version(given: Path | None = None) -> str | None:
 
 
 def find_file(given: Path | None = None) -> Path:
-    """Find pgTAP's SQL file.
+    """Find pgTAP's SQL file: the newest one of the first folder that has one.
 
     Args:
-        given: a file or folder that the user named, None for the usual places.
-
-    Returns:
-        The file, the newest of the first place that has one.
+        given: the file or folder that the user named, None for the usual folders.
 
     Raises:
-        ServerError: there is none; the message says where it was looked for and what to do.
+        ServerError: there is none; the message lists the folders and says what to do.
     """
     if given is not None and given.is_file():
         return given
-    looked = []
-    for place in (given,) if given is not None else search_folders():
-        looked.append(str(place))
-        found = newest_file(place)
+    searched = []
+    for folder in (given,) if given is not None else search_folders():
+        searched.append(str(folder))
+        found = newest_file(folder)
         if found is not None:
             return found
     raise ServerError(
         f"pgTAP was not found: the server does not offer the extension, and there is no pgtap--X.Y.Z.sql in "
-        f"{', '.join(dict.fromkeys(looked))}. Bring it by `{sys.executable} -m pgchaos.server.get_pgtap`, or install "
+        f"{', '.join(dict.fromkeys(searched))}. Get it with `{sys.executable} -m pgchaos.server.get_pgtap`, or install "
         f"it (Debian and Ubuntu: apt-get install postgresql-NN-pgtap; Red Hat: dnf install pgtap_NN), or name its file "
         f"with --chaos-pgtap-sql"
     )
 
 
-def newest_file(place: Path) -> Path | None:
+def newest_file(folder: Path) -> Path | None:
     """Find the newest pgTAP of a folder."""
-    found = [(match, path) for path in place.glob("pgtap--*.sql") if (match := _FILE.fullmatch(path.name))]
+    found = [(match, path) for path in folder.glob("pgtap--*.sql") if (match := _FILE.fullmatch(path.name))]
     return max(found, key=lambda pair: tuple(map(int, pair[0][1].split("."))))[1] if found else None
 
 
 def read_script(path: Path) -> str:
-    r"""Read pgTAP's SQL as a server takes it."""
+    r"""Read pgTAP's SQL without its commands for psql, which begin with \."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -180,8 +164,8 @@ def read_script(path: Path) -> str:
 
 
 def search_folders() -> Iterator[Path]:
-    """List the folders where pgTAP is usually found, best first."""
-    with contextlib.suppress(ServerError):  # without an embedded server its folder is none
+    """List the usual folders of pgTAP, best first."""
+    with contextlib.suppress(ServerError):  # there is no embedded server
         yield embedded_folder()
     yield own_folder()
     pg_config = shutil.which("pg_config")
@@ -195,10 +179,10 @@ def search_folders() -> Iterator[Path]:
 
 
 def embedded_folder() -> Path:
-    """Name the embedded server's folder of extensions."""
+    """Give the embedded server's folder of extensions."""
     return binaries.embedded_bindir().parent / "share" / "extension"
 
 
 def own_folder() -> Path:
-    """Name the folder of this Python for a pgTAP of our own."""
+    """Give the folder of pgTAP in this Python's environment."""
     return Path(sys.prefix, "share", "pgtap")

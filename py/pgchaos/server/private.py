@@ -1,4 +1,4 @@
-"""A private server: made in a temporary folder, reached through a socket, gone with the run."""
+"""A private server in a temporary folder, with a Unix socket; it is removed at the end of the run."""
 
 from __future__ import annotations
 
@@ -25,53 +25,53 @@ _SETTINGS = {
     "lc_messages": "C",
     "max_connections": str(MOST_CONNECTIONS),
     "max_prepared_transactions": "20",
-    # in the data directory, so that not even a killed server leaves any behind
+    # in the data directory, so that it is removed with the folder even if the server was killed
     "dynamic_shared_memory_type": "mmap",
     "log_line_prefix": "%m [%p] %d/%a ",
 }
 
 
-# for connections from inside, by dblink and postgres_fdw, that name no server: as pg_regress gives them to its own
+# for connections by dblink and postgres_fdw that name no server, as pg_regress sets them
 _HOME = {"PGPORT": "5432", "PGUSER": "postgres"}
 
-# how a postmaster is told to stop (PostgreSQL docs, "Shutting Down the Server")
+# the signals of the shutdown modes (PostgreSQL docs, "Shutting Down the Server")
 _SIGNS = {"smart": "SIGTERM", "fast": "SIGINT", "immediate": "SIGQUIT"}
 _STOPPED_WITHIN = 60.0
 _START_LIMIT = READY_LIMIT + 30.0  # seconds to start the server, initdb among it
-# seconds for what takes the supervisor a moment; to kill all of a server's processes, on a busy machine, some
+# seconds for short requests; killing all processes of a server takes some time on a busy machine
 _ORDER_LIMIT = 30.0
 
 
 class PrivateServer:
-    """A server of our own.
+    """A server that this run started.
 
     Args:
         folder: its temporary folder, with folders for sockets and data, and its log.
-        bindir: its programs, as the user knows them.
-        watch: its supervisor.
+        bindir: its programs, as the user named them.
+        supervisor: the client of its supervisor.
         pid: the postmaster's process.
-        programs: the folder that they run from: a copy where that one is closed to the server's account.
+        programs: the folder that they run from: a copy if the server's account cannot read `bindir`.
     """
 
     def __init__(
-        self, folder: Path, bindir: Path, watch: SupervisorClient, pid: int, programs: Path | None = None
+        self, folder: Path, bindir: Path, supervisor: SupervisorClient, pid: int, programs: Path | None = None
     ) -> None:
         self.folder = folder
         self.bindir = bindir
         self.programs = programs or bindir
         self.pid = pid
-        self._watch = watch
+        self._supervisor = supervisor
         self._ballast = Ballast()
 
     def stop(self, mode: Literal["smart", "fast", "immediate"], limit: float = _STOPPED_WITHIN) -> bool:
-        """Have the server shut down.
+        """Shut the server down.
 
         Args:
-            mode: as pg_ctl has it.
+            mode: as in pg_ctl.
             limit: seconds to wait for its end.
 
         Returns:
-            True when it has ended, also where it had ended before.
+            Whether it has ended, now or before.
 
         Raises:
             ServerError: the supervisor is gone.
@@ -80,16 +80,16 @@ class PrivateServer:
 
     @property
     def supervisor(self) -> int:
-        """The process that watches over it."""
-        return self._watch.pid
+        """The supervisor's process."""
+        return self._supervisor.pid
 
     @property
     def running(self) -> bool:
         """Whether the postmaster runs."""
-        return bool(self._ask("look")["running"])
+        return bool(self._ask("status")["running"])
 
     def crash(self) -> None:
-        """Kill the postmaster and all its processes at once, as a power cut ends them.
+        """Kill the postmaster and all its processes at once, as in a power failure.
 
         Raises:
             ServerError: the supervisor is gone.
@@ -100,39 +100,35 @@ class PrivateServer:
         """Start it again, after it was stopped, killed, or ended by itself.
 
         Raises:
-            ServerError: it does not start; the message holds the end of its log.
+            ServerError: it does not start; the message contains the end of its log.
         """
-        answer = self._watch.ask("again", _START_LIMIT)
+        answer = self._supervisor.ask("restart", _START_LIMIT)
         if "error" in answer:
             raise ServerError(f"the server does not start again: {answer['error']}\n{answer.get('log', '')}".rstrip())
         self.pid = int(answer["pid"])
 
     def _ask(self, order: str, limit: float = _ORDER_LIMIT, **arguments: object) -> dict[str, Any]:
-        answer = self._watch.ask(order, limit, **arguments)
+        answer = self._supervisor.ask(order, limit, **arguments)
         if "error" in answer:
             raise ServerError(f"the supervisor of the server could not do `{order}`: {answer['error']}")
         return answer
 
     @property
     def log(self) -> Path:
-        """The server's log; it goes with the server."""
+        """The server's log, which is removed with the server."""
         return self.folder / LOG
 
     def last_lines(self, count: int = 20) -> list[str]:
-        """Read the end of the log.
-
-        Args:
-            count: lines at most.
-        """
+        """Read at most `count` lines at the end of the log."""
         return log_tail(self.log, 200 * count).splitlines()[-count:]
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The parameters of libpq to reach it; they override whatever the environment says of another server."""
+        """The libpq parameters of a connection to it; they override the environment, which may name another server."""
         result = {
             "host": str(self.folder / SOCKET),
             "hostaddr": "",
-            # the environment's are another server's, and this one could ask for them
+            # the environment's are for another server, and this one must not get them
             "password": "",
             "passfile": str(self.folder / "no passwords"),
             "port": "5432",
@@ -146,21 +142,17 @@ class PrivateServer:
         return result
 
     def fill(self, disk: str) -> None:
-        """Take all room that is left on one of its disks.
-
-        Args:
-            disk: the folder that has a file system of its own.
-        """
+        """Fill one of its disks: the folder `disk`, which is a file system of its own."""
         self._ballast.fill(self.folder / disk)
 
     def empty(self) -> None:
-        """Give back the room that was taken; more than once does no harm."""
+        """Free what `fill` filled; it may be called twice."""
         self._ballast.empty()
 
     def close(self) -> None:
-        """Stop and remove it; more than once does no harm."""
+        """Stop and remove it; it may be called twice."""
         self.empty()
-        if not self._watch.close() or self.folder.exists():
+        if not self._supervisor.close() or self.folder.exists():
             remove_server(str(self.folder))
 
     def __enter__(self) -> PrivateServer:
@@ -179,31 +171,35 @@ def start_private(
     copy_of: Path | None = None,
     disks: Mapping[str, int] = MappingProxyType({}),
 ) -> PrivateServer:
-    """Make and start a server."""
+    """Create and start a server: with initdb, or as a copy of the data directory `copy_of`.
+
+    Raises:
+        ServerError: it cannot be started; the message says why.
+    """
     if disks and os.geteuid() != 0:
-        raise NoDisk("a disk that can be filled is a small file system, which only root can mount")
+        raise NoDisk("a disk that can be filled is a small file system, and only root can mount one")
     programs = binaries.embedded_bindir() if bindir is None else bindir.resolve()
     binaries.check_bindir(programs)
-    who = binaries.server_account()
-    binaries.check_account(who)
-    watch = SupervisorClient()  # its interpreter starts while the folder is made
+    account = binaries.server_account()
+    binaries.check_account(account)
+    supervisor = SupervisorClient()  # its interpreter starts while the folder is created
     folder: Path | None = None
     try:
-        env = binaries.server_environment(programs, os.environ, who)
-        reachable = binaries.can_run(programs, who, env)
-        folder = make_folder(who, programs=not reachable)
-        if not reachable:
+        env = binaries.server_environment(programs, os.environ, account)
+        runnable = binaries.can_run(programs, account, env)
+        folder = make_folder(account, programs=not runnable)
+        if not runnable:
             programs = binaries.copy_programs(programs, folder)
-            env = binaries.server_environment(programs, os.environ, who)
+            env = binaries.server_environment(programs, os.environ, account)
         data = str(folder / DATA)
         make = _initdb(programs, data) if copy_of is None else ["cp", "-a", f"{copy_of}/.", data]
-        pid = _start(watch, folder, programs, who, env, settings or {}, make, disks)
-    except BaseException:  # Ctrl-C too: neither process nor folder is left
-        watch.close()
+        pid = _start(supervisor, folder, programs, account, env, settings or {}, make, disks)
+    except BaseException:  # Ctrl-C too: neither process nor folder remains
+        supervisor.close()
         if folder is not None and folder.exists():
             remove_server(str(folder))
         raise
-    return PrivateServer(folder, bindir or programs, watch, pid, programs)
+    return PrivateServer(folder, bindir or programs, supervisor, pid, programs)
 
 
 def _initdb(programs: Path, data: str) -> list[str]:
@@ -211,23 +207,23 @@ def _initdb(programs: Path, data: str) -> list[str]:
 
 
 def _start(
-    watch: SupervisorClient,
+    supervisor: SupervisorClient,
     folder: Path,
     programs: Path,
-    who: binaries.Account,
+    account: binaries.Account,
     env: Mapping[str, str],
     settings: Mapping[str, str],
     make: list[str],
     disks: Mapping[str, int],
 ) -> int:
-    answer = watch.ask(
+    answer = supervisor.ask(
         "start",
         _START_LIMIT,
         folder=str(folder),
         make=make,
         postgres=[str(programs / "postgres"), "-D", str(folder / DATA)],
         conf=_conf({"unix_socket_directories": str(folder / SOCKET), **_SETTINGS, **settings}),
-        account=who.popen(),
+        account=account.popen_arguments(),
         env={**env, **_HOME, "PGHOST": str(folder / SOCKET)},
         disks=dict(disks),
     )

@@ -30,12 +30,12 @@ class SearchDatabase:
     """A database for the many runs of a search.
 
     Args:
-        lend: gives an empty schema in it to each run.
+        schema: gives an empty schema in it to each run.
         changed: lists what has changed outside these schemas since the database was created.
         provable: our role may read all that is outside; else nothing is known to be unchanged.
     """
 
-    lend: Callable[[], AbstractContextManager[Sandbox]]
+    schema: Callable[[], AbstractContextManager[Sandbox]]
     changed: Callable[[], list[str]]
     provable: bool
 
@@ -59,7 +59,7 @@ class SandboxProvider:
         self._outside: dict[Extensions, Outside] = {}
         self._looking = threading.Lock()
         # those with an extension that writes to tables or sequences of its own: their databases are not shared
-        self._keeps_data: set[Extensions] = set()
+        self._not_shared: set[Extensions] = set()
         self._caches: dict[str, ConnectionCache] = {}
         self._plain = SpecDatabases(server, pool, spare)
 
@@ -87,7 +87,7 @@ class SandboxProvider:
         if shelf is None:
             conninfo = make_conninfo(self._server.conninfo(name), application_name="check")
             shelf = self._caches[name] = ConnectionCache(conninfo)
-        kept: list[bool] = []
+        unchanged: list[bool] = []
         try:
             yield Sandbox(
                 name,
@@ -96,11 +96,11 @@ class SandboxProvider:
                 shelf=shelf,
                 spare=self._spare,
                 doubt=self._server.answering.doubt,
-                keep=lambda: kept.append(True),
+                keep=lambda: unchanged.append(True),
                 explains=self._pool.explains,
             )
         finally:
-            if kept:
+            if unchanged:
                 self._pool.give_back_unchanged(extensions, name)
             else:
                 self._caches.pop(name).close()
@@ -111,14 +111,14 @@ class SandboxProvider:
         """Provide an empty schema in a database that scenarios share; it is dropped afterwards."""
         with self._sharing:
             self._drop_lost(extensions)
-            shared = None if extensions in self._keeps_data else self._shared.get(extensions)
-            if shared is None and extensions not in self._keeps_data:
+            shared = None if extensions in self._not_shared else self._shared.get(extensions)
+            if shared is None and extensions not in self._not_shared:
                 # dropped when something in it was changed, else at the end of the run
                 shared = self._shared[extensions] = self._new_shared(extensions)
             if shared is not None:
                 self._users[shared] = self._users.get(shared, 0) + 1
         if shared is None:
-            with self.rehearsal(extensions) as sandbox:
+            with self.search_schema(extensions) as sandbox:
                 yield sandbox
             return
         try:
@@ -146,7 +146,7 @@ class SandboxProvider:
         name = self._pool.take(extensions)
         # before schemas are created in it
         if self._outside_of(extensions, name).unreadable:
-            self._keeps_data.add(extensions)
+            self._not_shared.add(extensions)
         return self._shared_database(name)
 
     def _spoil(self, extensions: Extensions, shared: SharedDatabase, what: Collection[str]) -> None:
@@ -157,7 +157,7 @@ class SandboxProvider:
             if self._shared.get(extensions) is shared:
                 del self._shared[extensions]
             if members.intersection(what):
-                self._keeps_data.add(extensions)
+                self._not_shared.add(extensions)
 
     def _release(self, extensions: Extensions, shared: SharedDatabase) -> None:
         with self._sharing:
@@ -187,18 +187,18 @@ class SandboxProvider:
             yield conn
 
     @contextmanager
-    def rehearsals(self, extensions: Extensions) -> Iterator[SearchDatabase]:
+    def search_database(self, extensions: Extensions) -> Iterator[SearchDatabase]:
         """Provide a new database for the many runs of a search."""
         with self._one_database(extensions) as shared:
             outside = self._outside[extensions]
             yield SearchDatabase(
                 lambda: self._schema_for_search(shared, outside),
                 lambda: self._catalog_changes(outside, shared),
-                not outside.unreadable and extensions not in self._keeps_data,
+                not outside.unreadable and extensions not in self._not_shared,
             )
 
     @contextmanager
-    def rehearsal(self, extensions: Extensions) -> Iterator[Sandbox]:
+    def search_schema(self, extensions: Extensions) -> Iterator[Sandbox]:
         """Provide a schema in a new database to one run, which may change all of it; it is dropped afterwards."""
         with self._one_database(extensions) as shared, self._schema_in(shared) as sandbox:
             yield sandbox

@@ -39,7 +39,7 @@ class SharedDatabase:
     Args:
         name: of the database. It is dropped by who made it, with all that could not be dropped here.
         conninfo: how to connect to it.
-        inside: how a session of a scenario does so, with A_SCHEMA where its schema stands.
+        inside: connection string for sessions of a scenario, with SCHEMA_PLACEHOLDER for its schema.
         answering: of its server.
     """
 

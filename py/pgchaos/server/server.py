@@ -22,7 +22,6 @@ from pgchaos.server.database_pool import DatabasePool
 from pgchaos.server.databases import describe_remaining, drop_statements, remove_dead_runs
 from pgchaos.server.external_cleanup import ExternalCleanup, Lease
 from pgchaos.server.named_database import NamedDatabase
-from pgchaos.server.outside_schemas import look_at_contents
 from pgchaos.server.private import PrivateServer, start_private
 from pgchaos.server.requirements import Requirements
 from pgchaos.server.sandbox import Sandbox
@@ -152,7 +151,7 @@ class Server(ServerInfo):
             return self._sandboxes.schema(key)
         return self._sandboxes.database_again(key) if again else self._sandboxes.database(key)
 
-    def rehearsals(self, extensions: tuple[str, ...] = ()) -> AbstractContextManager[SearchDatabase]:
+    def search_database(self, extensions: tuple[str, ...] = ()) -> AbstractContextManager[SearchDatabase]:
         """Provide a database for the many runs of a search.
 
         Args:
@@ -165,9 +164,9 @@ class Server(ServerInfo):
             ServerError: it cannot be provided.
         """
         self.watch_over()
-        return self._sandboxes.rehearsals(tuple(sorted(set(extensions))))
+        return self._sandboxes.search_database(tuple(sorted(set(extensions))))
 
-    def rehearsal(self, extensions: tuple[str, ...] = ()) -> AbstractContextManager[Sandbox]:
+    def search_schema(self, extensions: tuple[str, ...] = ()) -> AbstractContextManager[Sandbox]:
         """Provide an empty schema in a new database to one run of a search, which may change all of the database.
 
         Args:
@@ -180,32 +179,11 @@ class Server(ServerInfo):
             ServerError: it cannot be provided.
         """
         self.watch_over()
-        return self._sandboxes.rehearsal(tuple(sorted(set(extensions))))
+        return self._sandboxes.search_schema(tuple(sorted(set(extensions))))
 
     def contents(self) -> Callable[[], list[str]]:
-        """Read the tables and sequences of the named database, before the runs of a search.
-
-        Returns:
-            A function that lists those that have other contents now.
-
-        Raises:
-            ServerError: they cannot be read.
-        """
-        try:
-            with self.connect() as conn, self.answering.attending(conn):
-                look = look_at_contents(conn)
-        except psycopg.Error as error:
-            raise ServerError(f"cannot read database {self.database}: {str(error).strip()}") from error
-
-        def changed() -> list[str]:
-            try:
-                with self.connect() as conn, self.answering.attending(conn):
-                    rows = conn.execute(look.query.encode()).fetchall()
-            except psycopg.Error as error:
-                return [f"what can no longer be read ({str(error).strip()})"]
-            return look.changed((str(name), str(state)) for name, state in rows)
-
-        return changed
+        """Read the named database before the runs of a search; see `NamedDatabase.contents`."""
+        return self._named.contents()
 
     def own_sandbox(
         self, extensions: tuple[str, ...], settings: Mapping[str, str], disks: Mapping[str, int]
@@ -244,8 +222,8 @@ class Server(ServerInfo):
             with self._named.sandbox(tuple(extensions)) as sandbox:
                 yield Lent(sandbox)
         else:
-            with self._sandboxes.plain(extensions, named=named) as lent:
-                yield lent
+            with self._sandboxes.plain(extensions, named=named) as database:
+                yield database
 
     @contextmanager
     def bare_database(self) -> Iterator[str]:

@@ -31,13 +31,10 @@ _SPARE = 4 << 30
 
 
 def parent_folders() -> Iterator[str]:
-    """List the folders that a private server's may lie in, best first.
+    """List the existing folders in which a private server's can be created, best first.
 
-    A database is some 300 files. On ext4, which does not use a deleted file's inode again for half a minute, making
+    A database is some 300 files. On ext4, which does not reuse the inode of a deleted file for half a minute, creating
     and dropping databases all the time was measured to slow down from 17 to 340 ms a database; in memory it is 10 ms.
-
-    Yields:
-        Folders that exist.
     """
     if "TMPDIR" not in os.environ and _MEMORY.is_dir():
         yield str(_MEMORY)
@@ -45,26 +42,26 @@ def parent_folders() -> Iterator[str]:
 
 
 def has_room(parent: str) -> bool:
-    """Say whether a server may fill this place: memory only where there is much of it to spare."""
+    """Return whether there is room for a server; a folder in memory needs much free memory."""
     if parent != str(_MEMORY):
         return True
     return shutil.disk_usage(parent).free >= _ROOM and psutil.virtual_memory().available >= _SPARE
 
 
-def make_folder(who: Account, programs: bool = False) -> Path:
-    """Make the folder of a private server, marked as this process's.
+def make_folder(account: Account, programs: bool = False) -> Path:
+    """Create the folder of a private server, with a record of this process in it.
 
-    It belongs to whoever runs this, so that the server's account cannot put links in place of what lies there. The
-    account owns two folders in it: `data`, and `socket`.
+    It belongs to the user that runs this, so that the server's account cannot replace anything in it by a link. The
+    account owns two folders in it: `data` and `socket`.
     """
     for parent in parent_folders():
         prefix = f"pgchaos-{os.geteuid()}-{os.getpid()}-"
         # mkdtemp adds eight characters
         too_long = len(os.fsencode(parent)) + len(prefix) + 10 + len(_SOCKET) > _SOCKET_LIMIT
-        barred = programs and os.statvfs(parent).f_flag & os.ST_NOEXEC
-        if too_long or barred or not has_room(parent) or not os.access(parent, os.W_OK | os.X_OK):
+        noexec = programs and os.statvfs(parent).f_flag & os.ST_NOEXEC
+        if too_long or noexec or not has_room(parent) or not os.access(parent, os.W_OK | os.X_OK):
             continue
-        if not _open_to(parent, who) or _replaceable(parent, who):
+        if not _is_open_to(parent, account) or _is_replaceable(parent, account):
             continue
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         try:
@@ -74,60 +71,60 @@ def make_folder(who: Account, programs: bool = False) -> Path:
             unnamed.replace(folder / MARKER)
             for name in (DATA, SOCKET):
                 (folder / name).mkdir(mode=0o700)
-                if who.switch:
-                    os.chown(folder / name, who.uid, who.gid)
-            if who.switch:
-                os.chown(folder, -1, who.gid)
+                if account.switch:
+                    os.chown(folder / name, account.uid, account.gid)
+            if account.switch:
+                os.chown(folder, -1, account.gid)
                 folder.chmod(0o710)
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return folder
     raise ServerError(
-        f"no place for a private server: neither {tempfile.gettempdir()} nor /tmp can be written, is open to the "
-        f"server's user, belongs to root or has the sticky bit, and is short enough for a socket; set TMPDIR"
+        f"no folder for a private server: {tempfile.gettempdir()} and /tmp are not writable, closed to the server's "
+        "user, replaceable by others (not root's and without the sticky bit), or too long for a socket: set TMPDIR"
     )
 
 
-def _open_to(parent: str, who: Account) -> bool:
-    """Say whether an account can pass through all folders on the way."""
-    if not who.switch:
+def _is_open_to(parent: str, account: Account) -> bool:
+    """Return whether an account has search permission for a folder and all folders above it."""
+    if not account.switch:
         return True
     path = Path(parent).resolve()
     for folder in (path, *path.parents):
         state = folder.stat()
-        groups = (who.gid, *who.groups)
-        bit = 0o100 if state.st_uid == who.uid else 0o010 if state.st_gid in groups else 0o001
+        groups = (account.gid, *account.groups)
+        bit = 0o100 if state.st_uid == account.uid else 0o010 if state.st_gid in groups else 0o001
         if not state.st_mode & bit:
             return False
     return True
 
 
-def _replaceable(parent: str, who: Account) -> bool:
-    """Say whether others than root could put another folder in place of one that is made here."""
-    return who.switch and untrusted(Path(parent, "server"), frozenset({0, os.geteuid()})) != ""
+def _is_replaceable(parent: str, account: Account) -> bool:
+    """Return whether users other than root could replace a folder that is created here."""
+    return account.switch and untrusted(Path(parent, "server"), frozenset({0, os.geteuid()})) != ""
 
 
 _NAME = re.compile(r"pgchaos-(\d+)-(\d+)-\w+")
 
 
 def remove_dead_servers() -> list[Path]:
-    """Stop and remove the private servers of runs that are over.
+    """Stop and remove the private servers of runs that are over, and return their folders.
 
-    Only folders of this user are touched, none whose marker is locked by a supervisor, and none whose run still lives.
-    As root too: one that belongs to the servers' account was not made by root, whatever its name says.
+    Only folders of this user, without a marker that a supervisor has locked, and whose run is over. As root too: a
+    folder that belongs to the servers' account was not created by root, whatever its name is.
     """
     removed = []
     for parent in {*parent_folders(), "/dev/shm"}:
-        with contextlib.suppress(OSError):  # no such folder here, or none of ours to read
+        with contextlib.suppress(OSError):  # there is no such folder, or it is not readable
             for folder in Path(parent).iterdir():
-                if _NAME.fullmatch(folder.name) and _ours(folder) and _dead(folder):
+                if _NAME.fullmatch(folder.name) and _is_ours(folder) and _is_dead(folder):
                     remove_server(str(folder))
                     removed.append(folder)
     return removed
 
 
-def _ours(folder: Path) -> bool:
+def _is_ours(folder: Path) -> bool:
     match = _NAME.fullmatch(folder.name)
     try:
         state = folder.lstat()
@@ -137,12 +134,12 @@ def _ours(folder: Path) -> bool:
     return match is not None and int(match[1]) == os.geteuid() and stat.S_ISDIR(state.st_mode) and mine
 
 
-def _dead(folder: Path) -> bool:
-    """Judge by the lock, which holds in other containers too, then by the process where this system counts it."""
+def _is_dead(folder: Path) -> bool:
+    """Check the lock, which works across containers, then the process if it is one of this system."""
     try:
         file = os.open(folder / MARKER, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
-        # killed between making the folder and marking it: nothing but the number is known
+        # killed before it wrote the marker: only the pid in the folder's name is known
         match = _NAME.fullmatch(folder.name)
         return match is not None and has_ended(int(match[2]), 0)
     try:

@@ -1,4 +1,4 @@
-"""Which server a run shall use, as the user said it."""
+"""The user's options for the server, and the errors of this package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SILENT = "the server does not answer: its processes may be stopped"
 
 
 class Conninfo(str):
-    """A connection string; its repr, which tracebacks and `pytest -l` show, shows nothing of it."""
+    """A connection string that tracebacks and `pytest -l` do not show: its repr hides it."""
 
     __slots__ = ()
 
@@ -18,24 +18,24 @@ class Conninfo(str):
 
 
 class ServerError(Exception):
-    """No server, or one that cannot be used: the message says what was tried and what to do."""
+    """There is no server, or it cannot be used; the message says what happened and what to do."""
 
 
 class NoDisk(ServerError):
-    """No small file system for a disk that shall be filled: only root can mount one, and not everywhere."""
+    """A small file system that can be filled cannot be mounted: that needs root, and not every system permits it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Which server to use.
+    """The user's options for the server.
 
     Args:
-        dsn: a connection string of an existing server ('' too: libpq's environment), or None.
-        pg_bindir: the folder of a private server's binaries, or None for the embedded one.
-        in_place: work in the named database instead of databases of our own.
-        allow_destructive: names of databases whose server may be harmed as a whole.
-        pgtap: a file or folder to load pgTAP from, or None to look in the usual places.
-        clones: databases made ahead of use.
+        dsn: a connection string of an existing server ('': libpq's environment), or None.
+        pg_bindir: the folder of a private server's programs, or None for the embedded ones.
+        in_place: work in the named database instead of new databases.
+        allow_destructive: names of databases whose whole server may be harmed.
+        pgtap: a file or folder to load pgTAP from, or None to search for it.
+        clones: the number of databases created ahead of use.
     """
 
     dsn: str | None = field(default=None, repr=False)

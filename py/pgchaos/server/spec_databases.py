@@ -83,21 +83,21 @@ class SpecDatabases:
                 yield self._offer(name, cached=False)
             return
         with self._lock:
-            lent = self._clean.pop() if self._clean else None
-        if lent is None:
+            database = self._clean.pop() if self._clean else None
+        if database is None:
             # one ahead is enough: most are clean after use
-            lent = self._offer(self._pool.take(EMPTY, ahead=1), cached=True)
-        lent.clean = False
+            database = self._offer(self._pool.take(EMPTY, ahead=1), cached=True)
+        database.clean = False
         try:
-            yield lent
+            yield database
         finally:
-            if lent.clean:
+            if database.clean:
                 with self._lock:
-                    self._clean.append(lent)
+                    self._clean.append(database)
             else:
-                assert lent.shelf is not None, "created with it"
-                lent.shelf.close()
-                self._pool.give_back(lent.sandbox.database)
+                assert database.shelf is not None, "created with it"
+                database.shelf.close()
+                self._pool.give_back(database.sandbox.database)
 
     def _offer(self, name: str, *, cached: bool) -> Lent:
         conninfo = self._server.conninfo(name)
@@ -134,4 +134,4 @@ class SpecDatabases:
     def caches(self) -> list[ConnectionCache]:
         """List the connection caches of unused databases."""
         with self._lock:
-            return [lent.shelf for lent in self._clean if lent.shelf is not None]
+            return [database.shelf for database in self._clean if database.shelf is not None]

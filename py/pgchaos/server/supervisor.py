@@ -1,14 +1,15 @@
 """The process that outlives a run: when its pipe to the runner closes, it stops the server and removes what is left.
 
-It is started by file, isolated (`python -I supervisor.py`), so that neither the working folder nor PYTHONPATH can put
-another module in place of the standard library's; beside that it imports pgchaos.posix alone, until it has to talk to a
-server. It may be root, and the server's account is not trusted: the server's folder is root's, and what lies below
-`data` and `socket` in it, which are the account's, is read without following links, and written as the account.
-Orders come as lines of JSON on standard input, each is answered by a line on standard output that bears the order's id,
-so that an answer that came too late is never taken for another's:
+It is started by file, isolated (`python -I supervisor.py`), so that neither the working folder nor PYTHONPATH can
+replace a module of the standard library. Besides it imports only pgchaos.posix, until it has to connect to a server. It
+may be root, and does not trust the server's account: the server's folder belongs to root, and files in `data` and
+`socket`, which belong to the account, are read without following links, and written as the account.
 
-- `start`: make the data directory of a private server and start it; this process becomes the postmaster's parent.
-- `stop`, `crash`, `again`, `look`: end that server, gently or not, start it once more, say whether it runs.
+Requests are lines of JSON on standard input. Each response is a line on standard output with the request's id, so that
+a late response is not taken for that of another request:
+
+- `start`: create the data directory of a private server and start it; this process becomes the postmaster's parent.
+- `stop`, `crash`, `restart`, `status`: stop that server, kill it, start it again, return whether it runs.
 - `watch`: drop a run's databases on a server that is not ours when the pipe closes.
 - `forget`: the run has dropped them itself.
 """
@@ -29,7 +30,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-# started by file, so the package is not on the path yet; what stands there first must not hide the standard library's
+# started by file, so the package is not on the path; first in it, its modules could hide those of the standard library
 sys.path.insert(0, str(Path(__file__).parents[2]))
 try:
     from pgchaos.posix.disks import WAL, mount, move_wal
@@ -49,7 +50,7 @@ try:
 finally:
     del sys.path[0]
 
-WATCH_LIMIT = 60
+WATCH_LIMIT = 60  # seconds to clean up on a server that is not ours
 
 
 class Gone(Exception):
@@ -57,7 +58,7 @@ class Gone(Exception):
 
 
 def main() -> None:
-    """Obey orders until the pipe closes, then clean up."""
+    """Handle requests until the pipe closes, then clean up."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     os.chdir("/")
@@ -65,47 +66,47 @@ def main() -> None:
     supervisor = Supervisor()
     try:
         for line in sys.stdin.buffer:
-            order = json.loads(line)
-            number = order.pop("id")
-            sys.stdout.write(json.dumps({**supervisor.obey(order), "id": number}) + "\n")
+            request = json.loads(line)
+            number = request.pop("id")
+            sys.stdout.write(json.dumps({**supervisor.handle(request), "id": number}) + "\n")
             sys.stdout.flush()
     except (BrokenPipeError, Gone):
         pass
     finally:
         supervisor.clean()
-    # a reply that nobody reads any more must not fail on the way out
+    # not by a normal exit: it would try to write the rest of a response that has no reader
     os._exit(0)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of a killed postmaster's children (Linux), so that their end can be waited for."""
-    with contextlib.suppress(OSError, AttributeError):  # another system has no such call
+    """Become the parent of a killed postmaster's children, so that this process can wait for their end (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):  # other systems have no such call
         set_child_subreaper = 36  # PR_SET_CHILD_SUBREAPER, linux/prctl.h
         ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
 
 
 class Supervisor:
-    """What is watched, and how each order is obeyed."""
+    """The server and the run to clean up after, and the handlers of requests."""
 
     def __init__(self) -> None:
         self.folder: str | None = None
         self.lock: int | None = None
         self.server: subprocess.Popen[bytes] | None = None
         self.command: list[str] = []
-        self.how: dict[str, Any] = {}
+        self.popen_arguments: dict[str, Any] = {}
         self.watched: dict[str, Any] | None = None
 
-    def obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Do one order."""
+    def handle(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Handle one request."""
         try:
-            answer: dict[str, Any] = getattr(self, f"do_{order.pop('order')}")(**order)
+            response: dict[str, Any] = getattr(self, f"do_{request.pop('order')}")(**request)
         except OSError as error:
             return {"error": str(error)}
         except Gone:
             raise
-        except Exception:  # a bug of ours: the run shows it, and the server is still watched
+        except Exception:  # a bug of pgchaos: the run reports it, and this process still protects the server
             return {"error": traceback.format_exc()}
-        return answer
+        return response
 
     def do_start(
         self,
@@ -117,60 +118,62 @@ class Supervisor:
         env: dict[str, str],
         disks: dict[str, int],
     ) -> dict[str, Any]:
-        """Make a data directory in `folder` and start a server; the answer comes when it accepts connections."""
+        """Create a data directory in `folder` and start a server; respond when it accepts connections."""
         self.folder = folder
         self.lock = os.open(Path(folder, MARKER), os.O_RDWR | os.O_NOFOLLOW)
-        # who looks whether this run lives holds it for a moment (leftovers.py)
+        # another run that checks whether this one lives holds the lock for a moment (server_folder.py)
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         path = Path(folder, LOG)
         self.command = postgres
-        self.how = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL, "umask": 0o077, **account}
-        # as the account: of what it can write, anything may be a link
+        self.popen_arguments = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL, "umask": 0o077, **account}
+        # as the account: anything in a folder that it can write may be a link
         write = ["tee", "-a", str(Path(folder, "data", "postgresql.conf"))]
         with open_log(path) as log:
             for command, text in ((make, ""), (write, conf)):
                 out = log if command is make else subprocess.DEVNULL
-                how = {**self.how, "stdin": None, "input": text.encode()}
-                code = subprocess.run(command, stdout=out, stderr=log, check=False, **how).returncode
+                popen_arguments = {**self.popen_arguments, "stdin": None, "input": text.encode()}
+                code = subprocess.run(command, stdout=out, stderr=log, check=False, **popen_arguments).returncode
                 if code:
                     return {"error": f"{Path(command[0]).name} ended with {code}", "log": log_tail(path)}
         for name, size in disks.items():
             problem = mount(Path(folder, name), size, account)
             if not problem and name == WAL:
-                problem = move_wal(Path(folder, "data"), Path(folder, name), self.how)
+                problem = move_wal(Path(folder, "data"), Path(folder, name), self.popen_arguments)
             if problem:
                 return {"error": problem, "disk": name}
-        return self.do_again()
+        return self.do_restart()
 
-    def do_again(self) -> dict[str, Any]:
-        """Start the server, the first time or once more; the answer comes when it accepts connections."""
+    def do_restart(self) -> dict[str, Any]:
+        """Start the server, the first time or again; respond when it accepts connections."""
         assert self.folder is not None
         path = Path(self.folder, LOG)
         with open_log(path) as log:
-            self.server = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True, **self.how)
+            self.server = subprocess.Popen(
+                self.command, stdout=log, stderr=log, start_new_session=True, **self.popen_arguments
+            )
         return self.wait_until_ready(path)
 
     def do_stop(self, sign: str, within: float) -> dict[str, Any]:
-        """Send the postmaster a signal, and answer when it has ended or the time is over: `ended` says which."""
+        """Send the postmaster a signal, and wait for its end for `within` seconds."""
         assert self.server is not None
         if self.server.poll() is None:
             os.kill(self.server.pid, getattr(signal, sign))
         until = time.monotonic() + within
         while self.server.poll() is None and time.monotonic() < until:
-            wait_for_end_of_runner(0.002)
+            wait_unless_gone(0.002)
         return {"ended": self.server.poll() is not None}
 
-    def do_look(self) -> dict[str, Any]:
-        """Say whether the postmaster runs."""
+    def do_status(self) -> dict[str, Any]:
+        """Return whether the postmaster runs."""
         return {"running": self.server is not None and self.server.poll() is None}
 
     def do_crash(self) -> dict[str, Any]:
-        """Kill the postmaster and all its processes, as a power cut ends them."""
+        """Kill the postmaster and all its processes, as in a power failure."""
         assert self.server is not None
         assert self.folder is not None
         data = Path(self.folder, "data")
         if self.server.poll() is None:
-            # stopped, it tells nobody anything, and the others die before they can tell their clients that it is dead
+            # stopped first: else the other processes would report the postmaster's death to their clients
             os.kill(self.server.pid, signal.SIGSTOP)
             for process in working_in(data) or children(self.server.pid):
                 if process.pid != self.server.pid:
@@ -178,7 +181,7 @@ class Supervisor:
             self.server.kill()
             self.server.wait()
         kill_processes(data)
-        # who is dying works nowhere any more, and is not dead yet
+        # a process that is exiting has left the data directory, but has not ended yet
         limit = time.monotonic() + STOP_LIMIT
         while reap() and time.monotonic() < limit:
             time.sleep(0.001)  # polled: waitpid has no limit of time
@@ -193,36 +196,36 @@ class Supervisor:
             if self.server.poll() is not None:
                 return {"error": f"postgres ended with {self.server.returncode}", "log": log_tail(log)}
             lines = read_pid_file(self.folder)
-            # the file may be that of a postmaster who was killed
+            # the file may be that of a postmaster that was killed
             if len(lines) >= 8 and lines[7].strip() == "ready" and lines[0].strip() == str(self.server.pid):
                 return {"pid": self.server.pid}
-            wait_for_end_of_runner(0.003)
+            wait_unless_gone(0.003)
         return {"error": f"postgres was not ready after {READY_LIMIT:g} s", "log": log_tail(log)}
 
     def do_watch(self, **watched: object) -> dict[str, Any]:
-        """Remember a run on a server that is not ours."""
+        """Clean up after a run on a server that is not ours, when the pipe closes."""
         self.watched = watched
         return {}
 
     def do_forget(self) -> dict[str, Any]:
-        """The run has cleaned up after itself."""
+        """Do not clean up: the run has done so."""
         self.watched = None
         return {}
 
     def clean(self) -> None:
-        """Stop and remove all that is watched."""
+        """Stop and remove the server, and clean up after the run."""
         if self.folder is not None:
             remove_server(self.folder, self.server)
         if self.watched is not None:
-            signal.alarm(WATCH_LIMIT)  # its default action ends this process: nobody waits for an answer any more
+            signal.alarm(WATCH_LIMIT)  # its default action ends this process: nothing waits for a response any more
             sys.path[:] = self.watched["path"]
             from pgchaos.server.databases import remove_run
 
             remove_run(self.watched["conninfo"], self.watched["run"])
 
 
-def wait_for_end_of_runner(seconds: float) -> None:
-    """Wait for some time, or until the runner's end of the pipe is closed."""
+def wait_unless_gone(seconds: float) -> None:
+    """Wait for some time; raise Gone when the runner closes its end of the pipe."""
     pipe = select.poll()
     pipe.register(0, 0)  # POLLHUP is always reported
     if pipe.poll(seconds * 1000):

@@ -1,4 +1,4 @@
-"""The runner's end of the supervisor's pipe."""
+"""Starts a supervisor, and sends requests to it."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from pgchaos.server.settings import ServerError
 _SCRIPT = Path(__file__).with_name("supervisor.py")
 _open: weakref.WeakSet[SupervisorClient] = weakref.WeakSet()
 
-_ANSWER_LIMIT = 15.0  # seconds for an order that waits for nothing but the supervisor itself
-_END_LIMIT = 20.0  # seconds in which a supervisor ends and cleans up
-_SILENT_LIMIT = 3.0  # the same for one that has left an order without an answer
+_RESPONSE_LIMIT = 15.0  # seconds for a request that waits only for the supervisor itself
+_END_LIMIT = 20.0  # seconds for a supervisor to clean up and end
+_SILENT_LIMIT = 3.0  # the same for one that did not respond to a request
 
 
 class SupervisorClient:
-    """A supervisor, alive until `close` or until this process ends in whatever way. Safe to use from several threads.
+    """A supervisor, which runs until `close` or until this process ends in any way. Thread-safe.
 
-    The pipe is close-on-exec, and a child made by a bare fork closes it: no child keeps a dead run's server alive.
+    The pipe is close-on-exec, and a forked child closes it: so no child of a dead run prevents the cleanup.
 
     Args:
-        connecting: it will connect to a server that is not ours.
+        connecting: it will connect to a server that is not ours, and so needs libpq's environment.
 
     Raises:
-        ServerError: it could not be started.
+        ServerError: it cannot be started.
     """
 
     def __init__(self, *, connecting: bool = False) -> None:
@@ -54,7 +54,7 @@ class SupervisorClient:
         except OSError as error:
             raise ServerError(f"cannot start the supervisor with {sys.executable}: {error}") from error
         assert self._process.stdin is not None
-        # a supervisor that reads no more must not hold up who writes
+        # a supervisor that does not read must not block the run
         os.set_blocking(self._process.stdin.fileno(), False)
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
@@ -68,29 +68,26 @@ class SupervisorClient:
         """The supervisor's process."""
         return self._process.pid
 
-    def ask(self, order: str, limit: float = _ANSWER_LIMIT, **arguments: object) -> dict[str, Any]:
-        """Send an order and wait for its answer.
+    def ask(self, order: str, limit: float = _RESPONSE_LIMIT, **arguments: object) -> dict[str, Any]:
+        """Send a request and return the response.
 
         Args:
-            order: its name; supervisor.py lists them.
+            order: the request's name; supervisor.py lists them.
             limit: seconds to wait.
-            arguments: what it needs.
-
-        Returns:
-            The answer.
+            arguments: of the request.
 
         Raises:
-            ServerError: the supervisor is gone or silent.
+            ServerError: the supervisor is gone or does not respond.
         """
         deadline = time.monotonic() + limit
         if not self._lock.acquire(timeout=limit):
             raise ServerError(f"the supervisor of the server (pid {self.pid}) was busy for {limit:g} s")
         try:
             number = next(self._numbers)
-            # the rest of an order that was not sent whole comes first: the pipe carries lines
+            # after the rest of a request that was sent in part: each is a line
             self._unsent += (json.dumps({"order": order, "id": number, **arguments}) + "\n").encode()
             self._silent = True
-            answer = self._answer(number, deadline)
+            answer = self._response(number, deadline)
             if answer is None:
                 raise ServerError(
                     f"the supervisor of the server (pid {self.pid}) did not answer `{order}` within {limit:g} s: "
@@ -101,8 +98,8 @@ class SupervisorClient:
         finally:
             self._lock.release()
 
-    def _answer(self, number: int, deadline: float) -> dict[str, Any] | None:
-        """Send what is unsent, and read until the answer to an order comes; None where the time is over."""
+    def _response(self, number: int, deadline: float) -> dict[str, Any] | None:
+        """Send the rest, and read until the response to request `number` comes; None after the deadline."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         out, back = self._process.stdin, self._process.stdout
@@ -110,7 +107,7 @@ class SupervisorClient:
             while b"\n" in self._unread:
                 line, _, self._unread = self._unread.partition(b"\n")
                 answer: dict[str, Any] = json.loads(line)
-                # another number: the late answer to an order that was given up
+                # another number: the late response to an earlier request
                 if answer.pop("id") == number:
                     return answer
             try:
@@ -123,26 +120,23 @@ class SupervisorClient:
                 if not ready:
                     return None
                 if out.fileno() in ready:
-                    with contextlib.suppress(BlockingIOError):  # not as much room as was asked for
+                    with contextlib.suppress(BlockingIOError):  # the pipe is full
                         self._unsent = self._unsent[os.write(out.fileno(), self._unsent) :]
                 part = os.read(back.fileno(), 65536) if back.fileno() in ready else None
             except (OSError, ValueError) as error:
                 raise ServerError(f"the supervisor of the server is gone ({error})") from error
             if part == b"":
-                raise ServerError("the supervisor of the server has ended without an answer")
+                raise ServerError("the supervisor of the server ended without a response")
             self._unread += part or b""
 
     def close(self, limit: float = _END_LIMIT) -> bool:
-        """Close the pipe and wait until the supervisor has cleaned up.
-
-        Args:
-            limit: seconds to wait; then it is killed. Fewer are enough for one that left an order without an answer.
+        """Close the pipe and wait until the supervisor has cleaned up; after `limit` seconds it is killed.
 
         Returns:
-            True if it ended by itself, so that nothing is left to do.
+            Whether it ended by itself, so that nothing remains to be done.
         """
         _open.discard(self)
-        self._drop_pipe()
+        self._close_pipe()
         try:
             return self._process.wait(min(limit, _SILENT_LIMIT) if self._silent else limit) == 0
         except subprocess.TimeoutExpired:
@@ -151,27 +145,24 @@ class SupervisorClient:
             return False
 
     def leave(self, limit: float) -> bool:
-        """Close the pipe, and have the supervisor clean up by itself, also after the end of this process.
-
-        Args:
-            limit: seconds to wait for it.
+        """Close the pipe, and let the supervisor clean up, also after the end of this process.
 
         Returns:
-            True if it has ended in that time, so that nothing is left to do.
+            Whether it ended within `limit` seconds, so that nothing remains to be done.
         """
         _open.discard(self)
-        self._drop_pipe()
+        self._close_pipe()
         try:
             return self._process.wait(limit) == 0
         except subprocess.TimeoutExpired:
-            # who goes on without it must not be left with a zombie
+            # wait for it in the background: else it would become a zombie
             threads.start(threading.Thread(target=self._process.wait, name="pgchaos supervisor", daemon=True))
             return False
 
-    def _drop_pipe(self) -> None:
+    def _close_pipe(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                with contextlib.suppress(OSError):  # what was not written yet has no reader any more
+                with contextlib.suppress(OSError):  # the rest of a request has no reader any more
                     stream.close()
 
     def __enter__(self) -> SupervisorClient:
@@ -185,7 +176,7 @@ class SupervisorClient:
 
 def _close_in_child() -> None:
     for watch in list(_open):
-        watch._drop_pipe()
+        watch._close_pipe()
 
 
 os.register_at_fork(after_in_child=_close_in_child)

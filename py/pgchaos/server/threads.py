@@ -1,4 +1,4 @@
-"""Threads are started here, and an error in one is never lost."""
+"""Starts threads, and formats the errors of threads."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ from pgchaos.server.settings import ServerError
 def start(thread: threading.Thread) -> None:
     """Start a thread.
 
-    Args:
-        thread: not started yet.
-
     Raises:
-        ServerError: the system has no room for one more.
+        ServerError: the system's limit of threads is reached.
     """
     try:
         thread.start()
@@ -30,12 +27,5 @@ def start(thread: threading.Thread) -> None:
 
 
 def traceback_lines(error: BaseException) -> tuple[str, ...]:
-    """Write an error down, so that another thread can show where it came from.
-
-    Args:
-        error: that was caught.
-
-    Returns:
-        The lines of its traceback.
-    """
+    """Give the lines of an error's traceback, so that another thread can report it."""
     return tuple("".join(traceback.format_exception(error)).rstrip().splitlines())
