@@ -1,4 +1,4 @@
-"""Accounts that no server can be started as are told before anything is made."""
+"""Accounts that cannot run a server are refused before anything is created."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START = "from pgchaos.server.private import start_private; start_private()"
     os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can give capabilities away, by setpriv"
 )
 @pytest.mark.parametrize("capability", ["chown", "setuid", "kill"])
-def test_root_without_a_capability_is_told_which(capability: str) -> None:
+def test_a_missing_capability_of_root_is_named(capability: str) -> None:
     done = subprocess.run(
         ["setpriv", f"--bounding-set=-{capability}", f"--inh-caps=-{capability}", sys.executable, "-c", START],
         capture_output=True,
@@ -33,7 +33,7 @@ def test_root_without_a_capability_is_told_which(capability: str) -> None:
     assert "PermissionError" not in done.stderr, "it is found before anything is tried"
 
 
-def test_a_user_without_a_name_is_told_what_initdb_wants() -> None:
+def test_a_user_without_a_name_gets_advice() -> None:
     with pytest.raises(ServerError, match=r"user ID 4000000 has no entry in /etc/passwd.*run as a user that has one"):
         check_account(Account(4_000_000, 4_000_000))
 

@@ -1,4 +1,4 @@
-"""Programs are started while somebody changes the environment."""
+"""Programs start while another thread changes the environment."""
 
 from __future__ import annotations
 

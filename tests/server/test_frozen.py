@@ -40,7 +40,9 @@ def _foreign(own: Server, *, in_place: bool = False) -> Server:
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["server", "backend"])
-def test_what_a_frozen_server_keeps_is_told_and_goes_when_it_answers_again(own: Server, *, whole: bool) -> None:
+def test_what_remains_on_a_frozen_server_is_reported_and_is_removed_when_it_answers_again(
+    own: Server, *, whole: bool
+) -> None:
     server = _foreign(own)
     with ExitStack() as stack:
         with server.sandbox() as sandbox, psycopg.connect(sandbox.conninfo) as conn:
@@ -111,7 +113,7 @@ def _between(own: Server, folder: Path, ready: Callable[[], None]) -> Iterator[s
         thread.join(60)
 
 
-def test_a_server_that_freezes_after_the_login_is_told_of(own: Server, tmp_path: Path) -> None:
+def test_a_server_that_freezes_after_the_login_is_reported(own: Server, tmp_path: Path) -> None:
     with ExitStack() as stack:
 
         def freeze() -> None:

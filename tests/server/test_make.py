@@ -43,14 +43,14 @@ def test_help_is_the_default_and_names_the_commands(clone: Path) -> None:
     assert "make check" in done.stdout
 
 
-def test_python_that_is_too_old_is_told(clone: Path) -> None:
+def test_python_that_is_too_old_is_refused(clone: Path) -> None:
     done = make(clone, "installcheck-chaos", python(clone, "exit 1"))
     assert done.returncode != 0
     assert "Python 3.10 or newer is needed" in done.stderr
     assert "my python" in done.stderr
 
 
-def test_python_without_venv_is_told(clone: Path) -> None:
+def test_python_without_venv_is_refused(clone: Path) -> None:
     # exit 0 only where its version is asked for
     done = make(
         clone, "check", python(clone, 'case "$2" in *version_info*) exit 0;; esac; exit 1'), "PATH=/usr/bin:/bin"

@@ -22,7 +22,7 @@ from pgchaos.server.external_cleanup import Lease
 from pgchaos.server.run_id import LEASE_SECONDS, RunId, clock, has_ended, start_time, system_id
 from tests.conftest import ForeignServer
 from tests.server.conftest import connections, needs_root
-from tests.server.killing import maker_run
+from tests.server.killed_runs import maker_run
 from tests.waiting import until
 
 NAME = "pgchaos_0badcafe_1"
@@ -236,7 +236,7 @@ def test_process_has_ended_only_where_that_is_certain() -> None:
 @needs_root
 @pytest.mark.skipif(not Path("/proc/self/ns/pid").is_symlink(), reason="namespaces are Linux's")
 @pytest.mark.parametrize("space", ["--uts", "--pid --fork --mount-proc"], ids=["host name", "container"])
-def test_system_is_told_from_others_of_the_same_kernel(space: str) -> None:
+def test_systems_of_the_same_kernel_have_different_ids(space: str) -> None:
     script = (
         "import socket; socket.sethostname('elsewhere') if %r else 0;"
         "from pgchaos.server.run_id import system_id; print(system_id())"
@@ -247,7 +247,7 @@ def test_system_is_told_from_others_of_the_same_kernel(space: str) -> None:
     assert done.stdout.strip() != system_id()
 
 
-def test_database_of_somebody_else_that_has_the_name_is_not_dropped(foreign_server: ForeignServer) -> None:
+def test_another_database_with_the_name_is_not_dropped(foreign_server: ForeignServer) -> None:
     run = RunId.new()
     maker = DatabaseFactory(foreign_server.dsn, run, ours=False, pgtap_from=None, created=CreatedDatabases())
     taken = f"pgchaos_{run.id}_1"

@@ -37,7 +37,7 @@ def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
     assert pgtap.find_file(file) == file
 
 
-def test_where_it_was_looked_for_is_said(tmp_path: Path) -> None:
+def test_the_searched_folders_are_listed(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match=f"no pgtap--X.Y.Z.sql in {tmp_path}.*apt-get install postgresql-NN-pgtap"):
         pgtap.find_file(tmp_path)
 
@@ -114,7 +114,7 @@ def test_one_that_is_required_is_there_once_and_as_it_is_loaded(offering: str, t
             assert conn.execute("SELECT count(*) FROM pg_proc WHERE proname = 'no_plan'").fetchone() == (1,)
 
 
-def test_a_name_that_tells_no_version_is_told(foreign_server: ForeignServer, tmp_path: Path) -> None:
+def test_a_name_without_a_version_is_reported(foreign_server: ForeignServer, tmp_path: Path) -> None:
     file = Path(shutil.copy(pgtap.find_file(), tmp_path / "mine.sql"))
     with open_server(ServerSettings(dsn=foreign_server.dsn, pgtap=file)) as server:
         assert server.missing(versioned("", "")) == ""

@@ -15,7 +15,7 @@ from pgchaos.search.strategy import run
 from pgchaos.server import ServerError, ServerSettings, open_server
 from tests.conftest import ForeignServer
 from tests.engine.playing import held
-from tests.server.pooling import pgbouncer
+from tests.server.pgbouncer import pgbouncer
 
 SCENARIO = """
 -- One session
@@ -59,7 +59,7 @@ def test_it_is_named_and_nothing_is_made(
         assert conn.execute(OBJECTS).fetchall() == before
 
 
-def test_who_may_not_ask_for_its_name_is_told_too(foreign_server: ForeignServer, shop: str) -> None:
+def test_a_pooler_that_hides_its_name_is_refused_too(foreign_server: ForeignServer, shop: str) -> None:
     foreign_server.role("reader", "LOGIN")
     with (
         pgbouncer(foreign_server, shop, "session") as dsn,

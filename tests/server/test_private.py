@@ -91,7 +91,7 @@ def test_environment_of_another_server_does_not_mislead(monkeypatch: pytest.Monk
             assert conn.execute("SHOW work_mem").fetchone() == ("1234kB",)
 
 
-def test_folder_without_programs_is_told(tmp_path: Path) -> None:
+def test_folder_without_programs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match=f"{tmp_path} contains no initdb and no postgres: PG_BINDIR or"):
         open_server(ServerSettings(), {"PG_BINDIR": str(tmp_path)})
 

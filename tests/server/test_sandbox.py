@@ -103,7 +103,7 @@ def test_killed_backend_does_not_end_the_run() -> None:
             assert value(sandbox.conninfo, "SELECT 1") == 1
 
 
-def test_vanished_server_is_told_and_closing_is_quick() -> None:
+def test_vanished_server_is_reported_and_closing_is_quick() -> None:
     server = open_server(ServerSettings(clones=1))
     assert server.private is not None
     folder, postmaster = server.private.folder, server.private.pid
@@ -127,7 +127,7 @@ def test_vanished_server_is_told_and_closing_is_quick() -> None:
     assert not living_in(folder)
 
 
-def test_closed_server_lends_nothing() -> None:
+def test_closed_server_provides_nothing() -> None:
     server = open_server(ServerSettings())
     server.close()
     server.close()

@@ -59,7 +59,7 @@ def test_order_that_does_not_fit_into_the_pipe_ends_in_time_and_is_sent_whole_la
         assert watch.ask("forget") == {}
 
 
-def test_error_in_the_supervisor_is_told_with_its_traceback_and_the_server_is_still_watched() -> None:
+def test_an_error_in_the_supervisor_is_reported_with_its_traceback_and_it_still_works() -> None:
     with SupervisorClient() as watch:
         error = watch.ask("nonsense")["error"]
         assert "Traceback" in error

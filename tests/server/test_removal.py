@@ -1,4 +1,4 @@
-"""However a run ends, nothing of it stays."""
+"""However a run ends, nothing of it remains."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def nothing_left(runner: Runner) -> bool:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_private_server_goes_with_its_run(start_runner: Start, way: str) -> None:
+def test_private_server_is_removed_after_its_run(start_runner: Start, way: str) -> None:
     runner = start_runner()
     supervisor = runner.supervisor().pid
     assert alive(runner.postmaster)
@@ -46,7 +46,7 @@ def test_private_server_goes_with_its_run(start_runner: Start, way: str) -> None
 
 
 @needs_root
-def test_private_server_of_an_ordinary_user_goes_too(start_runner: Start) -> None:
+def test_private_server_of_an_ordinary_user_is_removed_too(start_runner: Start) -> None:
     runner = start_runner(user="nobody")
     assert runner.folder.stat().st_uid == psutil.Process(runner.process.pid).uids().real
     runner.process.kill()

@@ -208,7 +208,7 @@ def test_the_memory_of_a_killed_server_is_given_back(server: PrivateServer) -> N
     assert f" {segment} " not in Path("/proc/sysvipc/shm").read_text()
 
 
-def test_a_program_that_lives_on_goes_with_the_server(server: PrivateServer) -> None:
+def test_a_program_that_outlives_its_copy_is_killed_with_the_server(server: PrivateServer) -> None:
     (pid,) = program(server, "cd /; setsid sleep 1234 </dev/null >/dev/null 2>&1 & echo $!")
     until(lambda: b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes(), "it is the program itself, and no shell")
     server.close()

@@ -14,27 +14,27 @@ def test_nothing_is_explained_by_everybody() -> None:
 
 
 def test_what_was_noted_is_explained_and_nothing_else() -> None:
-    ledger = CreatedDatabases()
-    ledger.record(5)
-    assert ledger.explains([5])
-    assert not ledger.explains([5, 6])
+    created = CreatedDatabases()
+    created.record(5)
+    assert created.explains([5])
+    assert not created.explains([5, 6])
 
 
 def test_the_one_of_several_is_known_once_the_others_are() -> None:
-    ledger = CreatedDatabases()
-    ledger.record_one_of([5, 6])
-    assert not ledger.explains([5])
-    ledger.record(5)
-    assert ledger.explains([5, 6])
-    assert not ledger.explains([7])
+    created = CreatedDatabases()
+    created.record_one_of([5, 6])
+    assert not created.explains([5])
+    created.record(5)
+    assert created.explains([5, 6])
+    assert not created.explains([7])
 
 
 def test_one_that_shares_its_time_with_a_stranger_s_stays_unknown() -> None:
-    ledger = CreatedDatabases()
-    ledger.record_one_of([5, 6, 7])
-    ledger.record(5)
-    assert not ledger.explains([6])
-    assert not ledger.explains([7])
+    created = CreatedDatabases()
+    created.record_one_of([5, 6, 7])
+    created.record(5)
+    assert not created.explains([6])
+    assert not created.explains([7])
 
 
 def test_databases_that_come_and_go_are_explained_and_no_other_commit_is() -> None:

@@ -67,7 +67,7 @@ def test_it_has_extensions_that_are_asked_for(own: ClusterFactory) -> None:
         assert shown(sandbox.conninfo, "SELECT count(*) FROM chaos.history") == "0"
 
 
-def test_several_stand_side_by_side(own: ClusterFactory) -> None:
+def test_several_run_at_the_same_time(own: ClusterFactory) -> None:
     def one(number: int) -> str:
         with own.sandbox() as sandbox, psycopg.connect(sandbox.conninfo, autocommit=True) as conn:
             conn.execute(f"CREATE TABLE t AS SELECT {number} AS id".encode())
@@ -78,7 +78,7 @@ def test_several_stand_side_by_side(own: ClusterFactory) -> None:
 
 
 @pytest.mark.parametrize("how", ["crash", "fast", "immediate"])
-def test_it_comes_back(own: ClusterFactory, how: str) -> None:
+def test_it_starts_again(own: ClusterFactory, how: str) -> None:
     with own.sandbox() as sandbox:
         power = sandbox.power
         assert power is not None
@@ -137,7 +137,7 @@ def test_disks_can_be_filled_by_root(own: ClusterFactory) -> None:
 
 
 @needs_root
-def test_a_disk_has_room_again_though_somebody_still_holds_what_filled_it(own: ClusterFactory) -> None:
+def test_a_disk_has_room_again_though_the_file_that_filled_it_is_open(own: ClusterFactory) -> None:
     with own.sandbox(disks={"disk": 8 << 20}) as sandbox:
         assert sandbox.power is not None
         disk = sandbox.power.folder / "disk"
@@ -162,14 +162,14 @@ def _is_below(link: Path, folder: Path) -> bool:
         return False
 
 
-def test_nobody_else_is_given_a_disk(own: ClusterFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_root_gets_a_disk(own: ClusterFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(NoDisk, match="only root can mount"), own.sandbox(disks={"disk": 8 << 20}):
         pass
 
 
 @pytest.mark.parametrize("disks", [[], pytest.param(["disks"], marks=needs_root)])
-def test_it_goes_with_a_run_that_is_killed(disks: list[str]) -> None:
+def test_it_is_removed_after_a_killed_run(disks: list[str]) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, *disks], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -1,4 +1,4 @@
-"""Runs that are killed while they make databases, on a server that is not theirs."""
+"""Runs that are killed while they create databases on an existing server."""
 
 from __future__ import annotations
 

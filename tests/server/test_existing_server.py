@@ -41,7 +41,7 @@ def contents(dsn: str) -> list[tuple[object, ...]]:
         ).fetchall()
 
 
-def test_what_is_prepared_is_there_when_it_is_asked_for_and_goes_when_nobody_asks_any_more(
+def test_a_prepared_database_is_ready_and_is_dropped_at_the_end(
     foreign_server: ForeignServer,
 ) -> None:
     before = foreign_server.databases()
@@ -77,7 +77,7 @@ def test_ordinary_role_gets_databases_of_its_own(foreign_server: ForeignServer) 
     assert foreign_server.databases() == before
 
 
-def test_role_without_createdb_is_told_what_to_do(foreign_server: ForeignServer) -> None:
+def test_role_without_createdb_gets_advice(foreign_server: ForeignServer) -> None:
     dsn = foreign_server.role("reader", "LOGIN")
     with pytest.raises(ServerError, match=r'ALTER ROLE "reader" CREATEDB.*--chaos-in-place'):
         open_server(ServerSettings(dsn=dsn))
@@ -193,7 +193,7 @@ def test_next_run_in_place_clears_up(start_runner: Callable[..., Runner], named:
     assert contents(named) == before
 
 
-def test_server_that_is_not_there_is_told_with_the_way_out() -> None:
+def test_missing_server_is_reported_with_advice() -> None:
     with pytest.raises(ServerError, match=r"named by --chaos-dsn: (?s:.)*remove --chaos-dsn to use a private server"):
         open_server(ServerSettings(dsn="host=/nonexistent dbname=x"))
 

@@ -52,7 +52,7 @@ def test_each_schema_is_given_once(shared: SharedDatabase) -> None:
     assert set(taken) <= schemas(shared)
 
 
-def test_a_schema_that_somebody_holds_is_dropped_later_and_holds_up_nobody(shared: SharedDatabase) -> None:
+def test_a_schema_in_use_is_dropped_later_and_delays_no_other(shared: SharedDatabase) -> None:
     name = shared.take()
     with psycopg.connect(shared.shelf.conninfo) as straggler:
         straggler.execute(f"CREATE TABLE {name}.t ()".encode())
@@ -89,7 +89,7 @@ def test_after_a_crash_of_the_server_schemas_are_made_again(own: Server) -> None
                 assert here.execute("SELECT current_schema()").fetchone() == (other.schema,)
 
 
-def test_when_the_database_is_gone_it_is_said(private_server: Server) -> None:
+def test_a_dropped_database_is_reported(private_server: Server) -> None:
     shared = SharedDatabase("nowhere", private_server.conninfo("nowhere"), "", private_server.answering)
     try:
         for _ in range(2):

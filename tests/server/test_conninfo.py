@@ -38,6 +38,6 @@ def test_dsn_names_the_database(dsn: str) -> None:
     assert choose_server(ServerSettings(dsn=dsn), {}).database
 
 
-def test_what_is_no_connection_string_is_said() -> None:
+def test_an_invalid_connection_string_is_refused() -> None:
     with pytest.raises(ServerError, match="--chaos-dsn is not a valid connection string"):
         choose_server(ServerSettings(dsn="hots=h"), {})
