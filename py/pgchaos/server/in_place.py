@@ -28,6 +28,26 @@ _ENABLED = """
 _SETTING_SINCE = 170000  # the first version with the setting event_triggers
 
 
+PGTAP_SCHEMA = "chaos_pgtap"
+SANDBOX_SCHEMA = "chaos_sandbox"
+_QUIETLY = "SET LOCAL client_min_messages = 'warning'; SET LOCAL lock_timeout = '10s'"
+_SCHEMAS = ("chaos", PGTAP_SCHEMA, SANDBOX_SCHEMA)
+REMOVAL_STATEMENT = f"DROP SCHEMA IF EXISTS {', '.join(_SCHEMAS)} CASCADE"  # does not drop extensions
+_COMMENTED = """
+    SELECT 'SCHEMA', nspname, pg_catalog.obj_description(oid, 'pg_namespace')
+    FROM pg_catalog.pg_namespace WHERE nspname = ANY (%(schemas)s) AND NOT EXISTS (
+        -- the toolkit's schema belongs to its extension, if that is installed
+        SELECT FROM pg_catalog.pg_depend
+        WHERE classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND objid = pg_namespace.oid AND deptype = 'e')
+    UNION ALL
+    SELECT 'EXTENSION', extname, pg_catalog.obj_description(oid, 'pg_extension') FROM pg_catalog.pg_extension
+"""
+_PGTAP = """
+    SELECT quote_ident(nspname) FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = extnamespace
+    WHERE extname = 'pgtap'
+"""
+
+
 def disable_event_triggers(conn: Connection) -> tuple[str, ...]:
     """Disable event triggers until the end of the transaction; return the names of those that still fire.
 
@@ -60,28 +80,6 @@ def _try_set(conn: Connection, statement: LiteralString) -> bool:
     except psycopg.errors.InsufficientPrivilege:
         return False
     return True
-
-
-PGTAP_SCHEMA = "chaos_pgtap"
-SANDBOX_SCHEMA = "chaos_sandbox"
-_QUIETLY = "SET LOCAL client_min_messages = 'warning'; SET LOCAL lock_timeout = '10s'"
-_SCHEMAS = ("chaos", PGTAP_SCHEMA, SANDBOX_SCHEMA)
-REMOVAL_STATEMENT = f"DROP SCHEMA IF EXISTS {', '.join(_SCHEMAS)} CASCADE"  # does not drop extensions
-
-_COMMENTED = """
-    SELECT 'SCHEMA', nspname, pg_catalog.obj_description(oid, 'pg_namespace')
-    FROM pg_catalog.pg_namespace WHERE nspname = ANY (%(schemas)s) AND NOT EXISTS (
-        -- the toolkit's schema belongs to its extension, if that is installed
-        SELECT FROM pg_catalog.pg_depend
-        WHERE classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND objid = pg_namespace.oid AND deptype = 'e')
-    UNION ALL
-    SELECT 'EXTENSION', extname, pg_catalog.obj_description(oid, 'pg_extension') FROM pg_catalog.pg_extension
-"""
-
-_PGTAP = """
-    SELECT quote_ident(nspname) FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = extnamespace
-    WHERE extname = 'pgtap'
-"""
 
 
 @contextmanager

@@ -30,6 +30,13 @@ _ALONE = "SELECT FROM pg_catalog.pg_extension_update_paths(%s)"
 _NO_CONTROL_FILE = ("58P01", "0A000")
 
 
+_FILE = re.compile(r"pgtap--(\d+(?:\.\d+)+)\.sql")
+_FINDS = """
+    SELECT to_regprocedure('plan(integer)') IS NOT NULL AND to_regprocedure('no_plan()') IS NOT NULL
+       AND to_regprocedure('is(anyelement, anyelement, text)') IS NOT NULL
+"""
+
+
 class OfferedExtension(NamedTuple):
     """An extension that can be created on a server."""
 
@@ -63,13 +70,6 @@ def _offered_alone(conn: Connection, name: str) -> OfferedExtension | None:
             raise
         return OfferedExtension("", broken=str(error).strip())
     return OfferedExtension("")
-
-
-_FILE = re.compile(r"pgtap--(\d+(?:\.\d+)+)\.sql")
-_FINDS = """
-    SELECT to_regprocedure('plan(integer)') IS NOT NULL AND to_regprocedure('no_plan()') IS NOT NULL
-       AND to_regprocedure('is(anyelement, anyelement, text)') IS NOT NULL
-"""
 
 
 def install(conn: Connection, given: Path | None) -> None:

@@ -27,6 +27,15 @@ _DIGITS = 12
 _ENDED = ("Z", "X")  # states of a process that has ended, in /proc/<pid>/stat
 
 
+# Seconds by the server's clock after which a run of another system is over, if it has not renewed its record and is not
+# connected. It renews it every few minutes (external_cleanup.py).
+LEASE_SECONDS = 24 * 3600
+# the prefix of application_name in connections that last as long as a run; the run's id follows in its main one
+APPLICATION = "pgchaos "
+CLOCK = "SELECT pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())::bigint"
+_CONNECTED = "SELECT FROM pg_catalog.pg_stat_activity WHERE application_name = %s"
+
+
 def system_id() -> str:
     """Identify the system in which this process has its pid, '' if that is unknown."""
     parts = _linux_identity() if sys.platform == "linux" else _other_identity()
@@ -100,11 +109,6 @@ def _state_and_start(pid: int) -> tuple[str, int]:
         return "", 0
 
 
-# Seconds by the server's clock after which a run of another system is over, if it has not renewed its record and is not
-# connected. It renews it every few minutes (external_cleanup.py).
-LEASE_SECONDS = 24 * 3600
-
-
 @dataclass(frozen=True, slots=True)
 class RunId:
     """A run: its id and its process. It is recorded in comments on what the run creates."""
@@ -167,13 +171,6 @@ class RunId:
         if self.visible:
             return has_ended(self.pid, self.start)
         return 0 < self.renewed < now - LEASE_SECONDS
-
-
-# the prefix of application_name in connections that last as long as a run; the run's id follows in its main one
-APPLICATION = "pgchaos "
-
-CLOCK = "SELECT pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())::bigint"
-_CONNECTED = "SELECT FROM pg_catalog.pg_stat_activity WHERE application_name = %s"
 
 
 def clock(conn: Connection) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,6 @@ from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.schema_pool import SCHEMA_PLACEHOLDER, SharedDatabase
 from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.settings import ServerError
-from pgchaos.server.spec_databases import Lent, SpecDatabases
 
 # those of a database beside pgTAP and the toolkit, sorted: databases with the same are interchangeable
 Extensions = tuple[str, ...]
@@ -61,7 +60,6 @@ class SandboxProvider:
         # those with an extension that writes to tables or sequences of its own: their databases are not shared
         self._not_shared: set[Extensions] = set()
         self._caches: dict[str, ConnectionCache] = {}
-        self._plain = SpecDatabases(server, pool, spare)
 
     @contextmanager
     def database(self, extensions: Extensions) -> Iterator[Sandbox]:
@@ -177,7 +175,7 @@ class SandboxProvider:
                     with self._connected(name) as conn:
                         self._outside[extensions] = look_outside(conn)
                 except psycopg.Error as error:
-                    raise ServerError(f"cannot look at database {name}: {str(error).strip()}") from error
+                    raise ServerError(f"cannot read database {name}: {str(error).strip()}") from error
             return self._outside[extensions]
 
     @contextmanager
@@ -228,17 +226,13 @@ class SandboxProvider:
             with self._connected(shared.name) as conn:
                 rows = conn.execute(outside.catalogs.query.encode()).fetchall()
         except psycopg.Error as error:
-            raise ServerError(f"cannot look at database {shared.name}: {str(error).strip()}") from error
+            raise ServerError(f"cannot read database {shared.name}: {str(error).strip()}") from error
         return outside.catalogs.changed((str(name), str(state)) for name, state in rows)
-
-    def plain(self, extensions: Sequence[str] = (), *, named: bool = False) -> AbstractContextManager[Lent]:
-        """Provide a database for one spec; see `SpecDatabases.database`."""
-        return self._plain.database(extensions, named=named)
 
     def clear(self) -> None:
         """Close the unused connections."""
         shared = (shared.shelf for shared in list(self._shared.values()))
-        for shelf in (*shared, *list(self._caches.values()), *self._plain.caches()):
+        for shelf in (*shared, *list(self._caches.values())):
             shelf.clear()
 
     def rest(self, limit: float) -> None:
@@ -254,7 +248,7 @@ class SandboxProvider:
         # those that are not used again may still be in use
         for shared in {*self._users, *self._shared.values()}:
             shared.close(lambda thread: self._server.answering.join(thread, limit))
-        for shelf in (*list(self._caches.values()), *self._plain.caches()):
+        for shelf in list(self._caches.values()):
             shelf.close()
 
     def _shared_database(self, name: str) -> SharedDatabase:

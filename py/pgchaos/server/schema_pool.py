@@ -37,7 +37,7 @@ class SharedDatabase:
     """Schemas in one database, one for each scenario. Thread-safe.
 
     Args:
-        name: of the database. It is dropped by who made it, with all that could not be dropped here.
+        name: the database. Its creator drops it, with the schemas that could not be dropped here.
         conninfo: how to connect to it.
         inside: connection string for sessions of a scenario, with SCHEMA_PLACEHOLDER for its schema.
         answering: of its server.

@@ -30,7 +30,7 @@ from pgchaos.server.server_folder import remove_dead_servers
 from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.server_inspection import NO_DATABASE
 from pgchaos.server.settings import ServerError, ServerSettings
-from pgchaos.server.spec_databases import Lent
+from pgchaos.server.spec_databases import Lent, SpecDatabases
 
 _CONTENTS = {Contents.NOTHING: EMPTY, Contents.PGTAP: WITH_PGTAP}
 _REST_LIMIT = 10.0
@@ -93,9 +93,9 @@ class Server(ServerInfo):
         self._lease = Lease(factory.copy())
         self._pool = DatabasePool(factory, settings.clones, self.answering, self.watch_over)
         self._sandboxes = SandboxProvider(self, self._pool, self.spare)
+        self._spec_databases = SpecDatabases(self, self._pool, self.spare)
         self._in_use = 0
-        self.notes: list[str] = []  # what the user should know of the server, a line each
-        # where connections that look at the sessions of isolation specs wait for the next spec
+        self.notes: list[str] = []
         self.watches = ConnectionCache(self.administrative())
         if self.ours:
             self._pool.expect(())
@@ -222,7 +222,7 @@ class Server(ServerInfo):
             with self._named.sandbox(tuple(extensions)) as sandbox:
                 yield Lent(sandbox)
         else:
-            with self._sandboxes.plain(extensions, named=named) as database:
+            with self._spec_databases.database(extensions, named=named) as database:
                 yield database
 
     @contextmanager
@@ -245,6 +245,7 @@ class Server(ServerInfo):
         """Close the unused connections that are open from one scenario to the next."""
         self.watches.clear()
         self._sandboxes.clear()
+        self._spec_databases.clear()
 
     def settle(self) -> None:
         """Close unused connections, and wait until no database or schema is created or dropped."""
@@ -276,6 +277,7 @@ class Server(ServerInfo):
     def _close_sandboxes(self) -> None:
         self.watches.close()
         self._sandboxes.close(limit=0.5 if self.ours else 5.0)
+        self._spec_databases.close()
 
     def close(self) -> list[str]:
         """Drop what the run created and stop a private server; it may be called twice, and for a dead server.

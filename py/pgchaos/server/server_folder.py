@@ -30,6 +30,9 @@ _ROOM = 2 << 30
 _SPARE = 4 << 30
 
 
+_NAME = re.compile(r"pgchaos-(\d+)-(\d+)-\w+")
+
+
 def parent_folders() -> Iterator[str]:
     """List the existing folders in which a private server's can be created, best first.
 
@@ -103,9 +106,6 @@ def _is_open_to(parent: str, account: Account) -> bool:
 def _is_replaceable(parent: str, account: Account) -> bool:
     """Return whether users other than root could replace a folder that is created here."""
     return account.switch and untrusted(Path(parent, "server"), frozenset({0, os.geteuid()})) != ""
-
-
-_NAME = re.compile(r"pgchaos-(\d+)-(\d+)-\w+")
 
 
 def remove_dead_servers() -> list[Path]:

@@ -131,7 +131,16 @@ class SpecDatabases:
             with suppress(psycopg.Error), self._server.connect() as conn:
                 drop_database(conn, self._server.conninfo(), REGRESSION)
 
-    def caches(self) -> list[ConnectionCache]:
-        """List the connection caches of unused databases."""
+    def clear(self) -> None:
+        """Close the connections to unused databases."""
         with self._lock:
-            return [database.shelf for database in self._clean if database.shelf is not None]
+            caches = [database.shelf for database in self._clean if database.shelf is not None]
+        for cache in caches:
+            cache.clear()
+
+    def close(self) -> None:
+        """Close the connections to unused databases, and cache no more."""
+        with self._lock:
+            caches = [database.shelf for database in self._clean if database.shelf is not None]
+        for cache in caches:
+            cache.close()
