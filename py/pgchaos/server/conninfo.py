@@ -72,7 +72,6 @@ _REASONS = {
     'missing "="': "an option in it has no =, or a URI in it does not begin with postgresql://",
 }
 
-
 # variables of libpq that name a server; PGPASSWORD, PGSSLMODE and similar ones do not
 LIBPQ = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE")
 

@@ -25,7 +25,6 @@ _UNKNOWN = "0" * 12
 # the name of a database that is being created: system, pid and start of the run's process, and the server's time
 _CREATED_NAME = re.compile(_NAME.pattern + r"_([0-9a-f]{12})_([0-9a-z]+)_([0-9a-z]+)_([0-9a-z]+)")
 
-
 _DROP_LIMIT = 10.0
 _END_LIMIT = 30.0  # seconds for terminated backends to end: one may be copying a large template
 _NOTICE_LIMIT = 5.0  # seconds in which the server notices that the process of a run has ended

@@ -66,7 +66,6 @@ SERVERS = {
     if digest
 }
 
-
 _LIMIT = 60.0
 
 

@@ -27,7 +27,6 @@ _ENABLED = """
 """
 _SETTING_SINCE = 170000  # the first version with the setting event_triggers
 
-
 PGTAP_SCHEMA = "chaos_pgtap"
 SANDBOX_SCHEMA = "chaos_sandbox"
 _QUIETLY = "SET LOCAL client_min_messages = 'warning'; SET LOCAL lock_timeout = '10s'"

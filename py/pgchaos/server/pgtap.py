@@ -29,7 +29,6 @@ _ALONE = "SELECT FROM pg_catalog.pg_extension_update_paths(%s)"
 # SQLSTATEs of "could not open extension control file", and since PostgreSQL 16 of "extension is not available"
 _NO_CONTROL_FILE = ("58P01", "0A000")
 
-
 _FILE = re.compile(r"pgtap--(\d+(?:\.\d+)+)\.sql")
 _FINDS = """
     SELECT to_regprocedure('plan(integer)') IS NOT NULL AND to_regprocedure('no_plan()') IS NOT NULL

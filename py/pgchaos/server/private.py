@@ -30,7 +30,6 @@ _SETTINGS = {
     "log_line_prefix": "%m [%p] %d/%a ",
 }
 
-
 # for connections by dblink and postgres_fdw that name no server, as pg_regress sets them
 _HOME = {"PGPORT": "5432", "PGUSER": "postgres"}
 

@@ -32,7 +32,6 @@ CAPABILITIES = {
     ),
 }
 
-
 _NOT_OURS = (
     "requires a private server, and this one is not: run without PGHOST and --chaos-dsn, or permit harm to this one "
     "with --chaos-allow-destructive {database}"

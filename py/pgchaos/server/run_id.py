@@ -26,7 +26,6 @@ _BOOT = _PROC / "sys/kernel/random/boot_id"
 _DIGITS = 12
 _ENDED = ("Z", "X")  # states of a process that has ended, in /proc/<pid>/stat
 
-
 # Seconds by the server's clock after which a run of another system is over, if it has not renewed its record and is not
 # connected. It renews it every few minutes (external_cleanup.py).
 LEASE_SECONDS = 24 * 3600

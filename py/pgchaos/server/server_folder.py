@@ -29,7 +29,6 @@ _MEMORY = Path("/dev/shm")
 _ROOM = 2 << 30
 _SPARE = 4 << 30
 
-
 _NAME = re.compile(r"pgchaos-(\d+)-(\d+)-\w+")
 
 

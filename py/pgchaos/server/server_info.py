@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -12,8 +13,26 @@ from pgchaos.server.answering import Answering
 from pgchaos.server.conninfo import ADMIN_SETTINGS, Connection, ServerChoice, make_conninfo, with_settings
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.run_id import RunId
-from pgchaos.server.server_inspection import free_slots, inspect_server, most_connections
+from pgchaos.server.server_inspection import inspect_server
 from pgchaos.server.settings import ServerError, ServerSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import LiteralString
+
+_FREE = """
+    SELECT least(
+        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+            - coalesce(current_setting('reserved_connections', true)::int, 0)
+            - (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend'),
+        (SELECT nullif(rolconnlimit, -1) FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)
+            - (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE usename = CURRENT_USER))
+"""
+_CONNECTIONS = """
+    SELECT current_setting('max_connections')::int
+        - CASE WHEN current_setting('is_superuser') = 'on' THEN 0
+               ELSE current_setting('superuser_reserved_connections')::int
+                    + coalesce(current_setting('reserved_connections', true)::int, 0) END
+"""
 
 
 class ServerInfo:
@@ -96,14 +115,18 @@ class ServerInfo:
         return psycopg.connect(self.administrative(database), autocommit=True)
 
     def free_slots(self) -> int:
-        """Count the free slots that are not reserved; ServerError if the server cannot be asked."""
-        with self.asking() as conn:
-            return free_slots(conn)
+        """Count the free slots that are not reserved, up to the limit of our role; ServerError without an answer."""
+        return max(0, self._count(_FREE))
 
     def most_connections(self) -> int:
-        """Count the slots that are not reserved; ServerError if the server cannot be asked."""
+        """Count the slots that are not reserved for other roles; ServerError without an answer."""
+        return self._count(_CONNECTIONS)
+
+    def _count(self, query: LiteralString) -> int:
         with self.asking() as conn:
-            return most_connections(conn)
+            row = conn.execute(query).fetchone()
+        assert row is not None
+        return int(str(row[0]))
 
     @contextmanager
     def asking(self) -> Iterator[Connection]:

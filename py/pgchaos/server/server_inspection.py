@@ -26,20 +26,6 @@ _QUESTION = """
            r.rolcreatedb, r.rolname, pg_catalog.pg_is_in_recovery(), pg_catalog.pg_backend_pid()
     FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER
 """
-_FREE = """
-    SELECT least(
-        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-            - coalesce(current_setting('reserved_connections', true)::int, 0)
-            - (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend'),
-        (SELECT nullif(rolconnlimit, -1) FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)
-            - (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE usename = CURRENT_USER))
-"""
-_CONNECTIONS = """
-    SELECT current_setting('max_connections')::int
-        - CASE WHEN current_setting('is_superuser') = 'on' THEN 0
-               ELSE current_setting('superuser_reserved_connections')::int
-                    + coalesce(current_setting('reserved_connections', true)::int, 0) END
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,20 +132,6 @@ def _refuse_pooler_without_options(conninfo: str) -> None:
         row = conn.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
         assert row is not None
         _refuse_pooler(bare, conn.info.backend_pid, row[0])
-
-
-def free_slots(conn: Connection) -> int:
-    """Count the free slots that are not reserved, up to the limit of the connection's role."""
-    row = conn.execute(_FREE).fetchone()
-    assert row is not None
-    return max(0, int(str(row[0])))
-
-
-def most_connections(conn: Connection) -> int:
-    """Count the slots of the server that are not reserved for other roles."""
-    row = conn.execute(_CONNECTIONS).fetchone()
-    assert row is not None
-    return int(str(row[0]))
 
 
 def _check(server: ServerProperties, createdb: bool, standby: bool, in_place: bool) -> None:
