@@ -85,6 +85,6 @@ def test_supervisor_that_cannot_answer_ends_and_its_server_with_it(how: signal.S
 
 def test_several_threads_ask_at_once() -> None:
     with SupervisorClient() as watch, ThreadPoolExecutor(8) as pool:
-        orders = ["look", "forget"] * 50
+        orders = ["status", "forget"] * 50
         answers = list(pool.map(watch.ask, orders))
     assert answers == [{"running": False}, {}] * 50
