@@ -17,7 +17,7 @@ from pgchaos.language.reader import read
 from pgchaos.results import Explored, RunResult
 from pgchaos.schedule.footprint import NOTHING
 from pgchaos.search.strategy import run
-from pgchaos.search.touched_relations import Touching
+from pgchaos.search.touched_relations import DependenceFinder
 from pgchaos.server import Server
 from tests.often import often
 
@@ -57,7 +57,7 @@ def compared(scenario: Scenario, server: Server, monkeypatch: pytest.MonkeyPatch
     """Run what has to be run, and all; tell how many that were."""
     some, less = explored(scenario, server)
     with monkeypatch.context() as patch:
-        patch.setattr(Touching, "after", lambda *_: None)
+        patch.setattr(DependenceFinder, "after", lambda *_: None)
         every, more = explored(scenario, server)
     assert some == every
     return less.runs, more.runs
@@ -519,11 +519,11 @@ def test_selfcheck_swaps_steps_that_are_taken_for_independent(private_server: Se
 def test_selfcheck_finds_that_two_steps_were_taken_for_independent_and_are_not(
     private_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def know_nothing(touching: Touching, _: object) -> None:
+    def know_nothing(touching: DependenceFinder, _: object) -> None:
         nothing = {"a": [NOTHING], "b": [NOTHING]}
         touching.dependence.know(nothing, dict.fromkeys(nothing, 1))
 
-    monkeypatch.setattr(Touching, "after", know_nothing)
+    monkeypatch.setattr(DependenceFinder, "after", know_nothing)
     scenario = _written(SWAPPED.format(table="one"), tmp_path)
     assert not run(scenario, {}, private_server, RunSettings(1)).failures
     failure = run(scenario, {}, private_server, RunSettings(1, selfcheck=True)).failures[0]

@@ -10,7 +10,7 @@ from pgchaos.language.reader import read
 from pgchaos.language.sql_tokens import top_statements
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Footprint
 from pgchaos.search.footprints import SERIALIZABLE, Unknowable, footprints
-from pgchaos.search.touched_tables import TIME, Known, Relation, touched
+from pgchaos.search.touched_tables import TIME, KnownDatabase, Relation, touched
 
 
 def reads(*names: str) -> Footprint:
@@ -21,7 +21,7 @@ def writes(*names: str) -> Footprint:
     return Footprint(frozenset(), frozenset(names))
 
 
-KNOWN = Known(
+KNOWN = KnownDatabase(
     {
         **{name: Relation(reads(name), writes(name)) for name in ("a", "b", "A b")},
         "risky": Relation(reads("risky"), ANYTHING),

@@ -56,7 +56,7 @@ def _changed(link: Connection, look: Look) -> list[str]:
         return [f"what cannot be looked at any more ({refused.error})"]
 
 
-def told(outside: tuple[str, ...]) -> str:
+def outside_remark(outside: tuple[str, ...]) -> str:
     """Say in a remark what was changed, and what was done about it.
 
     Args:
@@ -69,7 +69,7 @@ def told(outside: tuple[str, ...]) -> str:
     )
 
 
-def told_in_place(outside: tuple[str, ...]) -> str:
+def outside_failure(outside: tuple[str, ...]) -> str:
     """Say that a search cannot go on in a database that is the user's own.
 
     Args:

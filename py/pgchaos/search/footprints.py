@@ -27,7 +27,7 @@ from pgchaos.language.sql_tokens import SqlStatement, top_statements
 from pgchaos.language.substitution import TooLong, render
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Footprint, union
 from pgchaos.schedule.wait_rules import in_force
-from pgchaos.search.touched_tables import TIME, Known, touched
+from pgchaos.search.touched_tables import TIME, KnownDatabase, touched
 
 # touched by all steps of serializable transactions: which of them fails does not depend on common tables
 SERIALIZABLE = "what is serializable"
@@ -58,7 +58,9 @@ class Unknowable(Exception):
     """A session may change the database so that nothing is known of it any more."""
 
 
-def footprints(session: Session, variables: Mapping[str, str], known: Known, level: str) -> tuple[Footprint, ...]:
+def footprints(
+    session: Session, variables: Mapping[str, str], known: KnownDatabase, level: str
+) -> tuple[Footprint, ...]:
     """Return the footprints of a session's steps, in order.
 
     Args:
@@ -118,7 +120,7 @@ def _is_value(parts: Parts) -> bool:
     return all(_VALUE.fullmatch(part) if isinstance(part, str) else True for part in parts)
 
 
-def _acts(items: Iterable[Item], variables: Mapping[str, str], known: Known) -> Iterator[_Act]:
+def _acts(items: Iterable[Item], variables: Mapping[str, str], known: KnownDatabase) -> Iterator[_Act]:
     for item in items:
         if isinstance(item, Statement):
             text = render(item.parts, variables)
@@ -130,7 +132,7 @@ def _acts(items: Iterable[Item], variables: Mapping[str, str], known: Known) -> 
                 yield _act(item.step, statement, known, odd=odd, first=number == 0)
 
 
-def _act(step: str, statement: SqlStatement, known: Known, *, odd: bool, first: bool) -> _Act:
+def _act(step: str, statement: SqlStatement, known: KnownDatabase, *, odd: bool, first: bool) -> _Act:
     words = [token.text for token in statement.tokens if token.kind == "word"]
     kind = _kind(statement)
     if statement.verb in ("select", "with") and "into" in words and "insert" not in words and "merge" not in words:

@@ -32,7 +32,7 @@ _QUERY = r"""
 """
 
 
-class Inside:
+class InnerEffects:
     """Finds out, once, which statements of the sessions do several things of which others see the order.
 
     Args:

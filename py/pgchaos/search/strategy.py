@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgchaos import clock
-from pgchaos.engine.changed_outside import told, told_in_place
+from pgchaos.engine.changed_outside import outside_failure, outside_remark
 from pgchaos.engine.connection_limit import too_many
 from pgchaos.engine.run_settings import Replay, RunSettings
 from pgchaos.language.fault_kinds import felt_by_server
@@ -31,7 +31,7 @@ from pgchaos.server import Server
 if TYPE_CHECKING:
     from pgchaos.engine.run import Look
     from pgchaos.schedule.explore import Explore
-    from pgchaos.search.inner_effects import Inside
+    from pgchaos.search.inner_effects import InnerEffects
     from pgchaos.search.interleaving_search import InterleavingSearch
 
 
@@ -57,11 +57,11 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
     runs = _Runs(RunFactory(scenario, variables, server, settings))
     result = runs.run()
     if runs.outside and server.in_place:
-        failure = Failure("error", (), told_in_place(runs.outside), scenario.schedule.place)
+        failure = Failure("error", (), outside_failure(runs.outside), scenario.schedule.place)
         result = result.joined(failures=[failure])
     elif runs.outside and not (settings.stop is not None and settings.stop.is_set()):
         # from the beginning, each run in a new database: the result may be due to what runs found of earlier ones
-        remark = f"{scenario.shown}: {told(runs.outside)}"
+        remark = f"{scenario.shown}: {outside_remark(runs.outside)}"
         factory = RunFactory(scenario, variables, server, settings)
         factory.lend = lambda: server.search_schema(scenario.extensions)
         runs = _Runs(factory)
@@ -108,7 +108,7 @@ class _Runs:
         self._factory = factory
         self._scenario, self._settings = factory.scenario, factory.settings
         self.oracle = factory.oracle  # of the reported run
-        self._inside: Inside | None = None
+        self._inner_effects: InnerEffects | None = None
 
     @property
     def outside(self) -> tuple[str, ...]:
@@ -125,8 +125,8 @@ class _Runs:
             if not self._factory.stopped() and self._settings.found(result):
                 result = replace(result, without_fault=retry_without_fault(self._factory, result))
             self._factory.look_outside()
-            if self._inside is not None and not result.failures:
-                result = result.joined(remarks=self._inside.remarks())
+            if self._inner_effects is not None and not result.failures:
+                result = result.joined(remarks=self._inner_effects.remarks())
             return result
 
     def not_evaluated(self, result: RunResult) -> tuple[list[Failure], list[str]]:
@@ -242,23 +242,23 @@ class _Runs:
 
     def _look_inside(self, other: Look | None) -> None:
         """Have the database examined for what happens inside statements, besides another look."""
-        from pgchaos.search.inner_effects import Inside
+        from pgchaos.search.inner_effects import InnerEffects
 
-        if self._inside is None:
-            self._inside = Inside(self._scenario)
-        self._inside.other = other
-        self._factory.look = self._inside
+        if self._inner_effects is None:
+            self._inner_effects = InnerEffects(self._scenario)
+        self._inner_effects.other = other
+        self._factory.look = self._inner_effects
 
     def _explore(self, limit: int) -> Explore:
         from pgchaos.schedule.explore import Explore
-        from pgchaos.search.touched_relations import Touching
+        from pgchaos.search.touched_relations import DependenceFinder
 
         factory = self._factory
-        touching = Touching(self._scenario, factory.variables, theirs=factory.server.in_place)
-        self._look_inside(touching)
-        factory.dependence = touching.dependence
+        finder = DependenceFinder(self._scenario, factory.variables, theirs=factory.server.in_place)
+        self._look_inside(finder)
+        factory.dependence = finder.dependence
         possible = interleavings(self._scenario.sessions, max(limit, COUNTED))
-        return Explore(factory.actors, limit, possible, self._settings.seed, touching.dependence)
+        return Explore(factory.actors, limit, possible, self._settings.seed, finder.dependence)
 
     # with drawn values
 

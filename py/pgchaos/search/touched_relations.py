@@ -20,7 +20,7 @@ from pgchaos.language.section_items import Fault
 from pgchaos.language.sql_tokens import tokenize
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Dependence, Footprint
 from pgchaos.search.footprints import Unknowable, footprints
-from pgchaos.search.touched_tables import Known, Relation, calls
+from pgchaos.search.touched_tables import KnownDatabase, Relation, calls
 
 # the order of steps may be seen in these
 _RECORDED = re.compile(r'\bchaos\b[\s."]+(?:history|transactions|notifications)\b|\bsearch_path\b', re.IGNORECASE)
@@ -93,7 +93,7 @@ _QUERY = f"""
 
 
 @dataclass(slots=True)
-class _Told:
+class _NameFacts:
     """What the server says of one name."""
 
     # its partitions and the tables that it inherits from; of a view, those that it reads
@@ -104,7 +104,7 @@ class _Told:
     writing: Footprint = NOTHING  # what else writing to it touches
 
 
-class Touching:
+class DependenceFinder:
     """Finds out, once for each variant of a scenario, which of its steps commute.
 
     Args:
@@ -135,8 +135,8 @@ class Touching:
             return
         self._asked = True
         try:
-            told = [(str(what), str(name), str(other)) for what, name, other in _rows(link, _query(self._newest))]
-            known, level = known_of(told)
+            facts = [(str(what), str(name), str(other)) for what, name, other in _rows(link, _query(self._newest))]
+            known, level = known_from(facts)
             steps = {one.name: footprints(one, self._variables, known, level) for one in self._scenario.sessions}
         except (ConnectionLost, Unknowable):
             # then all steps depend on one another
@@ -162,13 +162,13 @@ def _query(newest: int) -> str:
     return _QUERY.replace("{newest}", str(newest))
 
 
-def known_of(told: Iterable[tuple[str, str, str]]) -> tuple[Known, str]:
+def known_from(facts: Iterable[tuple[str, str, str]]) -> tuple[KnownDatabase, str]:
     """Join what the server says: the relations, and the isolation level of a transaction that names none."""
-    told = list(told)
-    functions = frozenset(name for what, name, _ in told if what == "function")
-    relations: dict[str, _Told] = defaultdict(_Told)
+    facts = list(facts)
+    functions = frozenset(name for what, name, _ in facts if what == "function")
+    relations: dict[str, _NameFacts] = defaultdict(_NameFacts)
     level = "serializable"
-    for what, name, other in told:
+    for what, name, other in facts:
         match what:
             case "off":
                 raise Unknowable(name)
@@ -191,11 +191,11 @@ def known_of(told: Iterable[tuple[str, str, str]]) -> tuple[Known, str]:
             case "draws":
                 relations[name].bound.add(other)
             case "text" | "value":
-                touches = calls(tokenize(_without_sequence(other)), Known(functions=functions))
+                touches = calls(tokenize(_without_sequence(other)), KnownDatabase(functions=functions))
                 relations[name].writing |= touches
                 if what == "text":
                     relations[name].reading |= touches
-    return Known({name: _relation(name, relations) for name in relations}, functions), level
+    return KnownDatabase({name: _relation(name, relations) for name in relations}, functions), level
 
 
 def _without_sequence(text: str) -> str:
@@ -203,7 +203,7 @@ def _without_sequence(text: str) -> str:
     return re.sub(r"\bnextval\('[^']*'::regclass\)", "0", text)
 
 
-def _relation(name: str, relations: Mapping[str, _Told]) -> Relation:
+def _relation(name: str, relations: Mapping[str, _NameFacts]) -> Relation:
     reads = _reached([name], relations, bound=False)
     writes = _reached([name], relations, bound=True)
     reading, writing = Footprint(reads), Footprint(frozenset(), writes)
@@ -214,7 +214,7 @@ def _relation(name: str, relations: Mapping[str, _Told]) -> Relation:
     return Relation(reading, writing)
 
 
-def _reached(names: list[str], relations: Mapping[str, _Told], *, bound: bool) -> frozenset[str]:
+def _reached(names: list[str], relations: Mapping[str, _NameFacts], *, bound: bool) -> frozenset[str]:
     reached, left = set(names), list(names)
     while left:
         one = relations[left.pop()]

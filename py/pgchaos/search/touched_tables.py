@@ -35,14 +35,14 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownDatabase:
     """What is known of the database."""
 
     relations: Mapping[str, Relation] = field(default_factory=dict)  # by name, without schema; all of one name together
     functions: Collection[str] = frozenset()  # names of those that are not the server's own; operators do not count
 
 
-def touched(statement: SqlStatement, known: Known) -> Footprint:
+def touched(statement: SqlStatement, known: KnownDatabase) -> Footprint:
     """Return the footprint of a statement that is no BEGIN, COMMIT or the like.
 
     Args:
@@ -67,7 +67,7 @@ def touched(statement: SqlStatement, known: Known) -> Footprint:
     return found
 
 
-def calls(tokens: Sequence[SqlToken], known: Known) -> Footprint:
+def calls(tokens: Sequence[SqlToken], known: KnownDatabase) -> Footprint:
     """Return what the functions in a text touch: nothing, the time, or anything."""
     named = _named_queries(tokens)
     found = NOTHING
@@ -106,7 +106,9 @@ def _is_hidden(tokens: Sequence[SqlToken], at: int) -> bool:
     return token.text.startswith("pg_") or token.text == "information_schema"
 
 
-def _is_known_before_parenthesis(tokens: Sequence[SqlToken], at: int, named: Collection[str], known: Known) -> bool:
+def _is_known_before_parenthesis(
+    tokens: Sequence[SqlToken], at: int, named: Collection[str], known: KnownDatabase
+) -> bool:
     token, before = tokens[at], token_at(tokens, at - 1)
     if before.is_symbol("."):
         schema = token_at(tokens, at - 2)
@@ -169,7 +171,7 @@ def _targets(tokens: Sequence[SqlToken]) -> Iterator[str]:
                 yield token_at(tokens, at).text
 
 
-def _resolved(tokens: Sequence[SqlToken], known: Known) -> bool:
+def _resolved(tokens: Sequence[SqlToken], known: KnownDatabase) -> bool:
     """Whether every table is known; one that a session creates is not."""
     named = _named_queries(tokens)
     return all(name in known.relations or name in named for name in _tables(tokens))
