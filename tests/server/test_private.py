@@ -113,7 +113,7 @@ def test_long_temporary_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.M
     shutil.rmtree(folder)
 
 
-def test_a_folder_that_is_being_marked_is_nobody_s_to_remove(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_its_marker_is_not_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     write, removed = Path.write_text, []
 
     def slowly(path: Path, text: str, encoding: str) -> int:

@@ -67,10 +67,10 @@ def make_folder(account: Account, programs: bool = False) -> Path:
             continue
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         try:
-            # there at once with all that it says: who looks for dead servers takes an empty one for a dead run's
-            unnamed = folder / f"{MARKER}.new"
-            unnamed.write_text(RunId.new().dumps(), encoding="utf-8")
-            unnamed.replace(folder / MARKER)
+            # complete as soon as it exists: another run takes an empty marker for that of a dead run
+            unfinished = folder / f"{MARKER}.new"
+            unfinished.write_text(RunId.new().dumps(), encoding="utf-8")
+            unfinished.replace(folder / MARKER)
             for name in (DATA, SOCKET):
                 (folder / name).mkdir(mode=0o700)
                 if account.switch:
