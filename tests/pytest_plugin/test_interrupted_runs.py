@@ -10,9 +10,6 @@ import sys
 
 import pytest
 
-from pgchaos.results import Failure, RunResult
-from pgchaos.runner.interrupts import Interrupts
-from pgchaos.runner.progress import ItemProgress
 from tests.conftest import ForeignServer
 from tests.pytest_plugin.conftest import Project
 from tests.pytest_plugin.test_running import HANGS
@@ -115,59 +112,28 @@ def test_parallel_scenarios_are_each_reported_as_stopped(project: Project, forei
     until(lambda: not [n for n in foreign_server.databases() if n.startswith("pgchaos_")], "no database is left")
 
 
-FAILED = RunResult(7, failures=[Failure("assertion", ("x",), "both are there")], decisions=(0, 1, 1))
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_ends_a_run_promptly_and_leaves_nothing(project: Project, foreign_server: ForeignServer) -> None:
+    project.write(hangs=HANGS)
 
+    def running() -> bool:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE account%'"
+        row = looks.execute(query).fetchone()
+        return row is not None and row[0] == 1
 
-def progress(*results: RunResult, limit: int, interleavings: bool = True) -> str:
-    one = ItemProgress("a.sql::a", "00c0ffee", interleavings, lambda result: bool(result.failures))
-    for result in results:
-        one.add(result, limit)
-    return one.summary(7)
-
-
-def test_a_summary_has_the_first_failure_and_its_token() -> None:
-    fine = RunResult(7)
-    assert progress(fine, fine, limit=5000) == "a.sql::a: stopped after 2 of 5000 interleavings, none failed, seed 7"
-    assert (
-        progress(fine, limit=100, interleavings=False) == "a.sql::a: stopped after 1 of 100 runs, none failed, seed 7"
-    )
-    assert progress(limit=0) == "a.sql::a: stopped in its first run, seed 7"
-    token = "--chaos-replay=00c0ffeedec2-7-011"
-    assert (
-        progress(fine, FAILED, FAILED, limit=6)
-        == f"a.sql::a: stopped after 3 of 6 interleavings, 2 failed (both are there), seed 7, {token}"
-    )
-    assert progress(FAILED, limit=1) == f"a.sql::a: stopped after it failed (both are there), seed 7, {token}"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
-def test_later_signals_are_ignored_for_a_while_and_then_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    codes: list[int] = []
-    interrupts, usual = Interrupts(codes.append), signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(KeyboardInterrupt), interrupts.handled():
-            os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert codes == []
-        monkeypatch.setattr("pgchaos.runner.interrupts._CLEANUP_TIME", -1.0)
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGINT)
-        assert codes == [128 + signal.SIGTERM, 128 + signal.SIGINT]
-    finally:
-        interrupts.restore()
-    assert signal.getsignal(signal.SIGINT) == usual == signal.default_int_handler
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-
-
-def test_handlers_of_others_stay_and_ours_are_removed_after_a_run() -> None:
-    interrupts = Interrupts()
-    with interrupts.handled():
-        assert signal.getsignal(signal.SIGINT) != signal.default_int_handler
-    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with interrupts.handled():
-            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
+    command = [sys.executable, "-m", "pytest", f"--chaos-dsn={foreign_server.dsn}", "--chaos-timeout=5min"]
+    with (
+        foreign_server.connect() as looks,
+        subprocess.Popen(
+            command, cwd=project.pytester.path, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+        ) as process,
+    ):
+        try:
+            until(running, "the scenario runs")
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, out
+    assert "KeyboardInterrupt" in out
+    until(lambda: not [n for n in foreign_server.databases() if n.startswith("pgchaos_")], "no database is left")

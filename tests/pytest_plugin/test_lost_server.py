@@ -1,9 +1,6 @@
-from __future__ import annotations
+"""A server that is lost or refuses all scenarios: reported once, and no further scenario runs."""
 
-import os
-import signal
-import subprocess
-import sys
+from __future__ import annotations
 
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -11,38 +8,6 @@ from psycopg.conninfo import make_conninfo
 from pgchaos.server import start_private
 from tests.conftest import ForeignServer
 from tests.pytest_plugin.conftest import FINE, Project
-from tests.pytest_plugin.test_running import HANGS
-from tests.waiting import until
-
-PROMPT = 60
-"""Seconds, while the scenario would go on for 5 minutes."""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-def test_ctrl_c_ends_a_run_promptly_and_leaves_nothing(project: Project, foreign_server: ForeignServer) -> None:
-    project.write(hangs=HANGS)
-
-    def running() -> bool:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE account%'"
-        row = looks.execute(query).fetchone()
-        return row is not None and row[0] == 1
-
-    command = [sys.executable, "-m", "pytest", f"--chaos-dsn={foreign_server.dsn}", "--chaos-timeout=5min"]
-    with (
-        foreign_server.connect() as looks,
-        subprocess.Popen(
-            command, cwd=project.pytester.path, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
-        ) as process,
-    ):
-        try:
-            until(running, "the scenario runs")
-            process.send_signal(signal.SIGINT)
-            out, _ = process.communicate(timeout=PROMPT)
-        finally:
-            process.kill()
-    assert process.returncode == pytest.ExitCode.INTERRUPTED, out
-    assert "KeyboardInterrupt" in out
-    until(lambda: not [n for n in foreign_server.databases() if n.startswith("pgchaos_")], "no database is left")
 
 
 def test_a_lost_server_is_reported_once(project: Project) -> None:

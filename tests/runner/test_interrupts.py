@@ -1,0 +1,44 @@
+"""The handlers of SIGINT and SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+
+from pgchaos.runner.interrupts import Interrupts
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
+def test_later_signals_are_ignored_for_a_while_and_then_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    interrupts, usual = Interrupts(codes.append), signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupts.handled():
+            os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert codes == []
+        monkeypatch.setattr("pgchaos.runner.interrupts._CLEANUP_TIME", -1.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert codes == [128 + signal.SIGTERM, 128 + signal.SIGINT]
+    finally:
+        interrupts.restore()
+    assert signal.getsignal(signal.SIGINT) == usual == signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_handlers_of_others_stay_and_ours_are_removed_after_a_run() -> None:
+    interrupts = Interrupts()
+    with interrupts.handled():
+        assert signal.getsignal(signal.SIGINT) != signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts.handled():
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
