@@ -71,7 +71,7 @@ def test_on_a_private_server_it_has_its_own_name(project: Project) -> None:
 @pytest.mark.usefixtures("theirs")
 def test_a_database_of_that_name_on_a_server_that_is_not_ours_is_not_touched(project: Project) -> None:
     with project.connect() as conn:
-        # of a run that is long over, by what is written there
+        # of a run that is long over, by what is printed there
         conn.execute(f"COMMENT ON DATABASE {NAME} IS '{DEAD.dumps()}'".encode())
         with project.connect(NAME) as theirs:
             theirs.execute("CREATE TABLE precious AS SELECT 1 AS id")
@@ -141,13 +141,13 @@ class Held:
             text=True,
         )
         assert self.process.stdout is not None
-        said = []
+        printed = []
         for line in self.process.stdout:
-            said.append(line)
+            printed.append(line)
             if line.startswith(("in ", ".in ")):
                 self.name = line.split()[1]
                 return
-        raise AssertionError("".join(said))
+        raise AssertionError("".join(printed))
 
     def end(self) -> None:
         self.process.communicate("\n", timeout=30)
@@ -186,9 +186,9 @@ def test_a_run_that_is_stopped_ends_its_tests_before_their_database_goes(project
     before = project.databases()
     run = Held(project)
     run.process.send_signal(signal.SIGINT)
-    said, _ = run.process.communicate(timeout=30)
-    assert "KeyboardInterrupt" in said
-    assert "OperationalError" not in said
+    printed, _ = run.process.communicate(timeout=30)
+    assert "KeyboardInterrupt" in printed
+    assert "OperationalError" not in printed
     assert project.databases() == before
 
 

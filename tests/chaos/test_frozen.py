@@ -45,9 +45,9 @@ _TESTS = {
 
 @pytest.mark.parametrize("name", _TESTS)
 def test_fixtures_on_a_frozen_server_end_soon(project: Project, name: str) -> None:
-    test, told = _TESTS[name]
+    test, line = _TESTS[name]
     result = project.run_apart(_HEAD + test)
     ended = time.monotonic()
-    result.stdout.fnmatch_lines([told])
+    result.stdout.fnmatch_lines([line])
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert ended - float(Path("when").read_text()) < _SOON

@@ -59,8 +59,8 @@ print("then", int(pytest.main([*args, "-m", "chaos and not slow and not destruct
 
 def test_every_marker_selects_something_and_collecting_needs_no_server() -> None:
     done = run("-c", COLLECT)
-    said = [line for line in done.stdout.splitlines() if line.startswith(("marked ", "first ", "then "))]
-    assert said == [f"marked {sorted(MARKERS)}", "first 0", "then 0"], done.stdout
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("marked ", "first ", "then "))]
+    assert lines == [f"marked {sorted(MARKERS)}", "first 0", "then 0"], done.stdout
 
 
 def test_the_doctest_of_conftest_needs_no_server() -> None:
@@ -126,18 +126,18 @@ WITHOUT = """
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "output"),
     [
         (["pytest_postgresql"], "*db_config needs pytest_postgresql: pip install 'pgchaos?chaos?'*"),
         (["psycopg_pool"], "*conn_pool needs psycopg_pool: pip install 'pgchaos?chaos?'*"),
         (["pytest_asyncio"], "*async_conn needs pytest-asyncio, *pip install 'pgchaos?chaos?'*"),
     ],
 )
-def test_what_is_not_installed_is_named_when_it_is_needed(project: Project, names: list[str], told: str) -> None:
+def test_what_is_not_installed_is_named_when_it_is_needed(project: Project, names: list[str], output: str) -> None:
     project.pytester.makeini("[pytest]\nfilterwarnings = error\n")
     project.pytester.makepyfile(without=WITHOUT.format(names=names))
     source = f"""
-        def test_needs_it({told.split(" ")[0].strip("*")}):
+        def test_needs_it({output.split(" ")[0].strip("*")}):
             pass
 
         def test_does_not():
@@ -146,7 +146,7 @@ def test_what_is_not_installed_is_named_when_it_is_needed(project: Project, name
     plugins = ("without", "pgchaos.pytest_plugin.plugin")
     result = project.run_apart(source, f"--chaos-dsn={project.foreign.dsn}", plugins=plugins)
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines([told])
+    result.stdout.fnmatch_lines([output])
 
 
 def test_strict_mode_of_pytest_asyncio_will_do(project: Project) -> None:

@@ -102,13 +102,13 @@ def test_leaves(sync_conn):
 
 @pytest.mark.parametrize("what", LEAVES)
 def test_leftovers_are_reported_by_name_and_removed(project: Project, what: str) -> None:
-    source, told = LEAVES[what]
+    source, line = LEAVES[what]
     result = project.run(HEAD + source + LOOKS, "-W", "ignore::ResourceWarning")
     result.assert_outcomes(passed=2, errors=1)
     # where CI is set, pytest's summary says it again
     text = {line for line in result.outlines if line.startswith("  ")}
     assert len(text) == 1
-    result.stdout.fnmatch_lines(["*ERROR at teardown of test_leaves*", "the test left behind*", told])
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_leaves*", "the test left behind*", line])
 
 
 def test_a_failing_test_is_cleaned_up_after_too(project: Project) -> None:

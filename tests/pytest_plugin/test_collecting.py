@@ -136,9 +136,9 @@ def test_a_file_that_is_no_scenario_fails_alone(project: Project) -> None:
     project.write(broken=BROKEN, fine=FINE)
     result = project.run()
     result.assert_outcomes(passed=1, failed=1)
-    told = [line for line in result.outlines if line.startswith("sql/broken.sql:")]
-    assert len(told) == 1
-    assert told[0].startswith("sql/broken.sql:2: unknown directive `chek`")
+    output = [line for line in result.outlines if line.startswith("sql/broken.sql:")]
+    assert len(output) == 1
+    assert output[0].startswith("sql/broken.sql:2: unknown directive `chek`")
     result.stdout.no_fnmatch_line("*Traceback*")
 
 

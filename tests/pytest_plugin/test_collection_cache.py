@@ -102,14 +102,14 @@ def test_all_that_is_said_of_a_file_is_kept(project: Project) -> None:
     mutant = "-- chaos:mutant it's ü\nSELECT 1;\n-- chaos:caught by 'x'\n"
     project.write(x=matrix + FINE + "\\set used :'level'\n" + mutant, y=FINE + wait)
     # both skips and notes; the one server that all tests have is needed for neither to be told of
-    said = [project.run("-rs", "--chaos-mutants", "-v") for _ in range(3)]
+    results = [project.run("-rs", "--chaos-mutants", "-v") for _ in range(3)]
     wordings = [
         [
             line
             for line in result.outlines
             if line.startswith(("SKIPPED", "note: ", "sql/")) and "makes these sessions meet" not in line  # by chance
         ]
-        for result in said
+        for result in results
     ]
     assert any(line.startswith("SKIPPED [4] sql/x.sql:2") for line in wordings[0]), wordings[0]
     assert any(line.startswith("note: sql/y.sql:7") for line in wordings[0]), wordings[0]

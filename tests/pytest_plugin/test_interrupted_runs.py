@@ -47,13 +47,13 @@ def ended(
     project.file("conftest.py", WAITS)
 
     def running() -> bool:
-        row = looks.execute(state.encode()).fetchone()
+        row = admin.execute(state.encode()).fetchone()
         return row is not None and bool(row[0])
 
     command = [sys.executable, "-m", "pytest", f"--chaos-dsn={server.dsn}", "--chaos-seed=7", *args]
     folder = project.pytester.path
     with (
-        server.connect() as looks,
+        server.connect() as admin,
         subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
         ) as process,
@@ -118,12 +118,12 @@ def test_ctrl_c_ends_a_run_promptly_and_leaves_nothing(project: Project, foreign
 
     def running() -> bool:
         query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE account%'"
-        row = looks.execute(query).fetchone()
+        row = admin.execute(query).fetchone()
         return row is not None and row[0] == 1
 
     command = [sys.executable, "-m", "pytest", f"--chaos-dsn={foreign_server.dsn}", "--chaos-timeout=5min"]
     with (
-        foreign_server.connect() as looks,
+        foreign_server.connect() as admin,
         subprocess.Popen(
             command, cwd=project.pytester.path, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
         ) as process,

@@ -71,8 +71,8 @@ def test_results_are_reported_in_order_each_with_its_own_item(project: Project) 
     project.write(a=FINE, b=BAD, c=FINE, d=BAD, e=FINE)
     result = project.run("--chaos-jobs=4", "-v")
     result.assert_outcomes(passed=3, failed=2)
-    told = [line for line in result.outlines if re.search(r"::. (PASSED|FAILED)", line)]
-    assert [line.split("::")[1][0] for line in told] == ["a", "b", "c", "d", "e"]
+    output = [line for line in result.outlines if re.search(r"::. (PASSED|FAILED)", line)]
+    assert [line.split("::")[1][0] for line in output] == ["a", "b", "c", "d", "e"]
 
 
 def test_jobs_in_threads_stop_when_pytest_stops(project: Project) -> None:

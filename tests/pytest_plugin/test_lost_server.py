@@ -21,9 +21,9 @@ def test_a_lost_server_is_reported_once(project: Project) -> None:
         dsn = make_conninfo(**private.parameters)
         result = project.pytester.runpytest_inprocess(f"--chaos-dsn={dsn}", "--chaos-clones=0", "--chaos-jobs=1")
     # the backend that makes databases may outlive its postmaster for a moment: then a scenario's own sessions tell it
-    told = result.parseoutcomes()
-    assert told["passed"] == 1
-    assert 1 <= told["failed"] <= 3
+    output = result.parseoutcomes()
+    assert output["passed"] == 1
+    assert 1 <= output["failed"] <= 3
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines(["FAILED sql/b.sql::b*", "*the scenarios have no server*"])
     result.stdout.no_fnmatch_line("*Traceback*")

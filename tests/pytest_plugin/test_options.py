@@ -36,10 +36,10 @@ def test_the_defaults(project: Project) -> None:
 
 def test_the_language_reference_lists_every_option(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    told = project.look("--help").stdout.str()
-    registered = dict(re.findall(r"^  --chaos-([a-z-]+)(?:=([A-Z]+))?\b", told, re.MULTILINE))
+    output = project.look("--help").stdout.str()
+    registered = dict(re.findall(r"^  --chaos-([a-z-]+)(?:=([A-Z]+))?\b", output, re.MULTILINE))
     assert {name: row["value"] or "" for name, row in TABLE.items()} == registered
-    kinds = dict(re.findall(r"^  chaos_([a-z_]+) \((\w+)\):", told, re.MULTILINE))
+    kinds = dict(re.findall(r"^  chaos_([a-z_]+) \((\w+)\):", output, re.MULTILINE))
     assert kinds == {
         name.replace("-", "_"): "linelist" if row["many"] else "string" if row["value"] else "bool"
         for name, row in TABLE.items()
@@ -80,7 +80,7 @@ def test_no_page_names_an_option_that_is_none() -> None:
 def test_every_option_and_the_ini_key_that_mirrors_it(project: Project) -> None:
     (project.pytester.path / "bin").mkdir()
     (project.pytester.path / "pgtap.sql").touch()
-    said = {
+    values = {
         "dsn": "host=db dbname=x",
         "pg_bindir": "bin",
         "seed": "7",
@@ -96,12 +96,12 @@ def test_every_option_and_the_ini_key_that_mirrors_it(project: Project) -> None:
         project,
         "--chaos-in-place",
         "--chaos-pgtap",
-        *(f"--chaos-{name.replace('_', '-')}={value}" for name, value in said.items()),
+        *(f"--chaos-{name.replace('_', '-')}={value}" for name, value in values.items()),
     )
     project.pytester.makeini(
         INI
         + "chaos_in_place = true\nchaos_pgtap = true\n"
-        + "".join(f"chaos_{name} = {value}\n" for name, value in said.items())
+        + "".join(f"chaos_{name} = {value}\n" for name, value in values.items())
     )
     by_ini = options(project)
     for got in (by_option, by_ini):
@@ -157,7 +157,7 @@ def test_without_a_seed_one_is_drawn_and_printed(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("option", "message"),
     [
         ("seed=x", "invalid seed 'x': expected"),
         ("seed=-1", "invalid seed '-1': expected"),
@@ -171,9 +171,9 @@ def test_without_a_seed_one_is_drawn_and_printed(project: Project) -> None:
         ("tags=not-good", "invalid value 'not-good': expected a word"),
     ],
 )
-def test_an_invalid_value_is_reported_in_one_line(project: Project, said: str, told: str) -> None:
+def test_an_invalid_value_is_reported_in_one_line(project: Project, option: str, message: str) -> None:
     project.write(fine=FINE)
-    name, _, value = said.partition("=")
+    name, _, value = option.partition("=")
     flag = f"--chaos-{name.replace('_', '-')}"
     by_option = project.pytester.runpytest_inprocess(f"{flag}={value}")
     project.pytester.makeini(INI + f"chaos_{name} = {value}\n")
@@ -181,7 +181,7 @@ def test_an_invalid_value_is_reported_in_one_line(project: Project, said: str, t
     for result, source in ((by_option, flag), (by_ini, f"ini chaos_{name}")):
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         (line,) = (line for line in result.errlines if line)
-        assert line.startswith(f"ERROR: {source}: {told}")
+        assert line.startswith(f"ERROR: {source}: {message}")
 
 
 @pytest.mark.parametrize(

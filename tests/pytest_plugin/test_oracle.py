@@ -53,8 +53,8 @@ def test_what_the_oracle_says_stands_in_junits_file(project: Project) -> None:
     project.write(race=race(xfail=XFAIL))
     project.run("--junit-xml=report.xml", "-k", "committed")
     properties = ET.parse(project.pytester.path / "report.xml").iter("property")
-    (told,) = (json.loads(one.attrib["value"]) for one in properties if one.attrib["name"] == "chaos_oracle")
-    assert told == {"scenario": "sql/race.sql", "level": "read committed", "text": "lost update", "place": 0}
+    (output,) = (json.loads(one.attrib["value"]) for one in properties if one.attrib["name"] == "chaos_oracle")
+    assert output == {"scenario": "sql/race.sql", "level": "read committed", "text": "lost update", "place": 0}
 
 
 def test_without_an_oracle_there_is_no_table(project: Project) -> None:
@@ -96,5 +96,5 @@ def test_a_mutant_is_caught_by_the_oracle(project: Project) -> None:
     project.write(locked=text.replace("'read committed', 'repeatable read'", "'read committed'"))
     result = project.run("--chaos-mutants")
     result.assert_outcomes(passed=2)
-    told = [line for line in result.outlines if line.startswith("sql/locked.sql  ")]
-    assert told == ["sql/locked.sql       safe in all 4"]
+    output = [line for line in result.outlines if line.startswith("sql/locked.sql  ")]
+    assert output == ["sql/locked.sql       safe in all 4"]

@@ -104,9 +104,9 @@ def test_no_text_of_a_scenario_controls_the_terminal(command: str, project: Proj
     project.file("expected/spec.out", "something else\n")
     result = project.run("-vv", "-s", "-rA", "--junit-xml=junit.xml", "--chaos-pgtap", "--color=no", "sql")
     written = (project.pytester.path / "junit.xml").read_text(encoding="utf-8")
-    said = "\n".join([*result.outlines, *result.errlines, written])
+    printed = "\n".join([*result.outlines, *result.errlines, written])
     # a carriage return ends a line of TAP
     words = ("error", "detail", "hint", "notice", *(() if command == "\r" else ("have", "want", "description")))
     for word in words:
-        assert command.encode("unicode_escape").decode() + word in said, word
-    assert [line for line in said.split("\n") if command[0] in line] == []
+        assert command.encode("unicode_escape").decode() + word in printed, word
+    assert [line for line in printed.split("\n") if command[0] in line] == []

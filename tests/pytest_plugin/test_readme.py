@@ -55,8 +55,8 @@ def test_the_scenario_fails_as_shown(ticket: Project, monkeypatch: pytest.Monkey
     assert (around, rows) == order_left_out(FAILS.text)
     assert rows["cashier[1]"] == rows["cashier[2]"]
     # both look before either sells
-    for told in (text, FAILS.text):
-        assert {step[-1] for step in order(told)[:4]} == {"1", "2"}
+    for output in (text, FAILS.text):
+        assert {step[-1] for step in order(output)[:4]} == {"1", "2"}
 
 
 def test_its_last_line_runs_this_one_order_again(ticket: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_it_is_mended_as_said(ticket: Project, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_mistake_is_told_as_shown(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    (told,) = re.findall(r"^    (sql/mine\.sql:12: .*)$", PAGE, re.MULTILINE)
+    (output,) = re.findall(r"^    (sql/mine\.sql:12: .*)$", PAGE, re.MULTILINE)
     mine = TICKET.replace("-- chaos:session cashier", "\n\n\n\n-- chaos:sesion cashier")
     project.write(mine=mine)
-    assert told in make(project, monkeypatch, "make installcheck-chaos CHAOS_TESTS=sql/mine.sql").outlines
+    assert output in make(project, monkeypatch, "make installcheck-chaos CHAOS_TESTS=sql/mine.sql").outlines

@@ -118,7 +118,7 @@ def test_a_failed_free_run_gives_a_token_only_where_it_fails_again(project: Proj
     result.stdout.fnmatch_lines(
         [
             "*pytest sql/free.sql::free --chaos-seed=*",
-            "To run its steps one at a time, in the order in which they began (fails too):",
+            "To replay its steps one at a time in this order, which fails again:",
             "*pytest sql/free.sql::free --chaos-replay=*",
         ]
     )
@@ -148,9 +148,9 @@ def test_a_token_of_a_mutant_needs_the_mutants(project: Project) -> None:
     )
     result = project.run("--chaos-mutants")
     result.assert_outcomes(passed=1, failed=1)
-    said = token(result)
-    project.run("--chaos-mutants", f"--chaos-replay={said}").assert_outcomes(failed=1, deselected=1)
-    missing = project.run(f"--chaos-replay={said}")
+    token_text = token(result)
+    project.run("--chaos-mutants", f"--chaos-replay={token_text}").assert_outcomes(failed=1, deselected=1)
+    missing = project.run(f"--chaos-replay={token_text}")
     missing.stderr.fnmatch_lines(
         ["ERROR: --chaos-replay: the token * matches no collected scenario: *--chaos-mutants*"]
     )
@@ -158,9 +158,9 @@ def test_a_token_of_a_mutant_needs_the_mutants(project: Project) -> None:
 
 def test_a_token_of_another_text_is_refused(project: Project) -> None:
     project.write(two=TWO)
-    said = token(project.run())
+    token_text = token(project.run())
     project.write(two=TWO + "-- changed\n")
-    result = project.run(f"--chaos-replay={said}")
+    result = project.run(f"--chaos-replay={token_text}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --chaos-replay: *the file has changed since*"])
 

@@ -212,12 +212,12 @@ def test_junit_has_one_case_for_each_item(project: Project) -> None:
     )
     project.run("--junit-xml=report.xml")
     cases = ET.parse(project.pytester.path / "report.xml").getroot().findall(".//testcase")
-    told = {
+    output = {
         (case.get("classname"), case.get("name")): [child.tag for child in case if child.tag != "properties"]
         for case in cases
     }
-    assert len(cases) == len(told)
-    assert told == {
+    assert len(cases) == len(output)
+    assert output == {
         ("sql.bad.sql", "bad"): ["failure"],
         ("sql.broken.sql", "broken"): ["failure"],
         ("sql.fine.sql", "fine[level=a]"): [],
@@ -239,9 +239,9 @@ def test_junit_counts_scenarios_and_has_their_properties(project: Project, worke
     # pytest counts the subtests of others beside their test, and goes on to
     assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
     (fine,) = (case for case in suite.iter("testcase") if case.get("name") == "fine")
-    told = {one.get("name"): one.get("value") for one in fine.iter("property")}
-    assert (told["title"], told["seed"]) == ("What must hold, holds", "7")
-    assert str(told["server"]).startswith("PostgreSQL ")
+    output = {one.get("name"): one.get("value") for one in fine.iter("property")}
+    assert (output["title"], output["seed"]) == ("What must hold, holds", "7")
+    assert str(output["server"]).startswith("PostgreSQL ")
 
 
 def test_junit_has_the_token_that_runs_what_failed_again(project: Project) -> None:
@@ -286,7 +286,7 @@ def test_the_limit_of_pytest_timeout_applies_where_it_is_smaller(
     project: Project, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand = {"holder[1]": "is in a delay", "waiter[1]": "waits at wait for never", "giver[1]": "is in a delay"}
-    over_once(monkeypatch, lambda told: all(told[who] == doing for who, doing in stand.items()))
+    over_once(monkeypatch, lambda output: all(output[who] == doing for who, doing in stand.items()))
     project.write(hangs="-- chaos:timeout 20min\n" + HANGS)
     args = ["-p", "pytest_timeout"]
     if how == "option":
@@ -389,7 +389,7 @@ def test_a_missing_requirement_of_one_scenario_does_not_stop_the_others(project:
 
 
 @pytest.mark.parametrize(
-    ("argv", "environ", "told"),
+    ("argv", "environ", "output"),
     [
         ("venv/bin/pytest", {}, "    venv/bin/pytest sql/bad.sql::bad --chaos-seed=*"),
         ("/x/pytest/__main__.py", {}, "    python -m pytest sql/bad.sql::bad --chaos-seed=*"),
@@ -401,14 +401,14 @@ def test_a_missing_requirement_of_one_scenario_does_not_stop_the_others(project:
     ],
 )
 def test_the_line_that_runs_it_again_begins_as_pytest_was_called(
-    project: Project, monkeypatch: pytest.MonkeyPatch, argv: str, environ: dict[str, str], told: str
+    project: Project, monkeypatch: pytest.MonkeyPatch, argv: str, environ: dict[str, str], output: str
 ) -> None:
     monkeypatch.delenv("PG_BINDIR", raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.argv", [argv])
     project.write(bad=BAD)
-    project.run().stdout.fnmatch_lines([told])
+    project.run().stdout.fnmatch_lines([output])
 
 
 def test_autouse_fixtures_of_module_scope_are_set_up_for_scenarios(project: Project) -> None:

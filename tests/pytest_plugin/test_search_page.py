@@ -39,11 +39,11 @@ def test_then_nothing_is_found(project: Project, monkeypatch: pytest.MonkeyPatch
     project.write(shop=MENDED.replace("explore 500\n", f"explore {few}\n"))
     result = make(project, monkeypatch, NOTHING.command, COLUMNS)
     result.assert_outcomes(passed=1)
-    (told,) = (line for line in result.outlines if line.startswith("explored: "))
+    (output,) = (line for line in result.outlines if line.startswith("explored: "))
     words = NOTHING.text.split()
-    assert told.split()[:2] == words[:2]
-    assert f"of {few} interleavings" in told
-    assert few < 500 or told.split() == words
+    assert output.split()[:2] == words[:2]
+    assert f"of {few} interleavings" in output
+    assert few < 500 or output.split() == words
 
 
 def interleavings(*statements: int) -> int:

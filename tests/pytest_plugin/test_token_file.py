@@ -29,14 +29,14 @@ STEPS = "0" * 110 + "1" * 110
 def test_a_long_token_is_replayed_from_its_file(project: Project) -> None:
     project.write(long=LONG, other=LONG + "-- other\n")
     result = project.run("--chaos-seed=5", "sql/long.sql")
-    said = token(result)
-    assert re.fullmatch(r"@\.pytest_cache/d/chaos_tokens/[0-9a-f]{8}-[0-9a-f]{8}\.token", said)
-    text = (project.pytester.path / said[1:]).read_text()
+    token_text = token(result)
+    assert re.fullmatch(r"@\.pytest_cache/d/chaos_tokens/[0-9a-f]{8}-[0-9a-f]{8}\.token", token_text)
+    text = (project.pytester.path / token_text[1:]).read_text()
     assert re.fullmatch(f"[0-9a-f]{{12}}-5-{STEPS}\n", text)
-    again = project.run(f"--chaos-replay={said}")
+    again = project.run(f"--chaos-replay={token_text}")
     again.assert_outcomes(failed=1, deselected=1)
     again.stdout.fnmatch_lines(["pgchaos *, seed 5"])
-    assert token(again) == said
+    assert token(again) == token_text
     # the token itself is taken, too
     project.run(f"--chaos-replay={text.strip()}").assert_outcomes(failed=1, deselected=1)
 
@@ -90,6 +90,6 @@ def test_a_file_that_is_missing_or_holds_no_token_is_told(project: Project) -> N
 
 
 def test_a_token_and_a_file_of_it_say_the_same(tmp_path: Path) -> None:
-    said = Token("00c0ffee", 7, (0, 1, 1, 0), {"amount": "5"})
-    (tmp_path / "a.token").write_text(f"{said}\n")
-    assert read_token("@a.token", tmp_path) == read_token(str(said), tmp_path) == said
+    token_text = Token("00c0ffee", 7, (0, 1, 1, 0), {"amount": "5"})
+    (tmp_path / "a.token").write_text(f"{token_text}\n")
+    assert read_token("@a.token", tmp_path) == read_token(str(token_text), tmp_path) == token_text

@@ -11,7 +11,7 @@ SWAPS = "only swap steps that touch no common table"
 
 
 @pytest.mark.parametrize(
-    ("explored", "said"),
+    ("explored", "expected"),
     [
         (Explored(4, 4, True, 1), "all 4 interleavings: there are no others"),
         (Explored(6, 6, True, 1, of=70), f"all 6 interleavings that differ: the others, of at most 70, {SWAPS}"),
@@ -29,8 +29,8 @@ SWAPS = "only swap steps that touch no common table"
         ),
     ],
 )
-def test_the_coverage_of_a_search(explored: Explored, said: str) -> None:
-    assert searched(RunResult(1, explored=explored)) == said
+def test_the_coverage_of_a_search(explored: Explored, expected: str) -> None:
+    assert searched(RunResult(1, explored=explored)) == expected
 
 
 def test_drawn_values_are_counted() -> None:

@@ -49,14 +49,14 @@ SOLD_TWICE = RunResult(
 )
 
 
-def told(result: RunResult, **how: object) -> str:
+def report_of(result: RunResult, **how: object) -> str:
     again = f"pytest {FILE}::ticket --chaos-seed=1234"
     return failure_text(SCENARIO, {}, result, judge(SCENARIO, {}, result), again=again, **how)  # type: ignore[arg-type]  # as above
 
 
 def test_the_report_of_a_failure() -> None:
     assert (
-        told(SOLD_TWICE)
+        report_of(SOLD_TWICE)
         == """\
 sql/concurrency/ticket.sql:24: the seat was sold once
     have: 2
@@ -93,8 +93,8 @@ def test_no_line_of_the_table_is_wider_than_the_terminal() -> None:
 def test_verbose_shows_statements_whole() -> None:
     long = "SELECT " + "x, " * 100 + "y"
     result = replace(SOLD_TWICE, records=[record(1, 14, long, 0.01)])
-    assert long not in told(result)
-    assert long in told(result, everything=True)
+    assert long not in report_of(result)
+    assert long in report_of(result, everything=True)
 
 
 def test_only_the_last_statements_of_each_session_are_shown() -> None:
@@ -159,7 +159,7 @@ def test_the_states_of_the_sessions_are_shown() -> None:
             Standing("reader[1]", None, "ended"),
         ],
     )
-    text = told(result)
+    text = report_of(result)
     assert text.startswith("the sessions took longer than 2 s\n")
     for line in (
         f"    cashier[1]   waits at barrier looked, waits for cashier[2], since 20.0 ms, {FILE}:16\n",
@@ -171,11 +171,11 @@ def test_the_states_of_the_sessions_are_shown() -> None:
 
 def test_the_session_of_a_failure_is_named_once() -> None:
     broken = Failure("error", ("23505",), "ERROR 23505: duplicate key", at(5), session="cashier[2]")
-    assert told(replace(SOLD_TWICE, failures=[broken])).startswith(
+    assert report_of(replace(SOLD_TWICE, failures=[broken])).startswith(
         f"{FILE}:5: cashier[2]: ERROR 23505: duplicate key\n"
     )
     named = replace(broken, text="cashier[2] got 23505")
-    assert told(replace(SOLD_TWICE, failures=[named])).startswith(f"{FILE}:5: cashier[2] got 23505\n")
+    assert report_of(replace(SOLD_TWICE, failures=[named])).startswith(f"{FILE}:5: cashier[2] got 23505\n")
 
 
 def test_the_name_of_an_item_and_its_replay() -> None:
@@ -191,9 +191,9 @@ def test_the_name_of_an_item_and_its_replay() -> None:
 
 def test_a_replay_by_make_survives_both_shells() -> None:
     line = replay_line("sql/a b.sql::x[l=it's $1]", 7, ["--chaos-dsn=host=/tmp dbname=x"], MAKE)
-    said = dict(word.split("=", 1) for word in shlex.split(line.replace("$$", "$"))[2:])
-    assert shlex.split(said["CHAOS_TESTS"]) == ["sql/a b.sql::x[l=it's $1]"]
-    assert shlex.split(said["CHAOS_OPTS"]) == ["--chaos-seed=7", "--chaos-dsn=host=/tmp dbname=x"]
+    words = dict(word.split("=", 1) for word in shlex.split(line.replace("$$", "$"))[2:])
+    assert shlex.split(words["CHAOS_TESTS"]) == ["sql/a b.sql::x[l=it's $1]"]
+    assert shlex.split(words["CHAOS_OPTS"]) == ["--chaos-seed=7", "--chaos-dsn=host=/tmp dbname=x"]
 
 
 def test_a_name_holds_no_control_character() -> None:
@@ -201,7 +201,7 @@ def test_a_name_holds_no_control_character() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "expected"),
     [
         ("free", "the server chooses it"),
         ("exact", "same order"),
@@ -209,10 +209,10 @@ def test_a_name_holds_no_control_character() -> None:
         ("explore", "searches again"),
     ],
 )
-def test_what_is_replayed_depends_on_the_schedule(kind: str, said: str) -> None:
+def test_what_is_replayed_depends_on_the_schedule(kind: str, expected: str) -> None:
     scheduled = replace(SCENARIO, schedule=Schedule(kind))  # type: ignore[arg-type]  # one of its words
     text = failure_text(scheduled, {}, SOLD_TWICE, judge(scheduled, {}, SOLD_TWICE), width=200, again="pytest x")
-    assert said in text
+    assert expected in text
 
 
 def test_shorten() -> None:
@@ -224,7 +224,7 @@ def test_shorten() -> None:
 def test_what_the_engine_did_between_statements_is_in_the_timeline() -> None:
     act = record(1, 16, "-- barrier looked", 0.0125)
     act.step, act.sqlstate = "", None
-    text = told(replace(SOLD_TWICE, acts=[act]))
+    text = report_of(replace(SOLD_TWICE, acts=[act]))
     assert text.index("cashier[1].15") < text.index("-- barrier looked") < text.index("cashier[2].15 ")
     assert "cashier[1]  " in text
 
@@ -236,22 +236,22 @@ def test_the_variables_that_a_statement_set_are_shown() -> None:
 
 def test_an_error_that_ended_the_check_is_shown_with_the_count() -> None:
     failure = Failure("error", ("42601",), "check: ERROR 42601: syntax error", Place(FILE, 25), session="check")
-    text = told(replace(SOLD_TWICE, failures=[failure], assertions=[Assertion("held", True, None)]))
+    text = report_of(replace(SOLD_TWICE, failures=[failure], assertions=[Assertion("held", True, None)]))
     assert "Assertions: all 1 held, then an error ended the check" in text
 
 
 def test_a_check_that_was_skipped_is_reported() -> None:
     failure = Failure("error", ("23505",), "a[1]: ERROR 23505: duplicate", at(15))
     result = replace(SOLD_TWICE, failures=[failure], check="skipped")
-    assert "Assertions: check was skipped" in told(result).splitlines()
+    assert "Assertions: check was skipped" in report_of(result).splitlines()
     held = replace(result, assertions=[Assertion("never negative", True, at(3), count="2 of 2")])
-    assert "Assertions: all 1 held, check was skipped" in told(held).splitlines()
+    assert "Assertions: all 1 held, check was skipped" in report_of(held).splitlines()
 
 
 def test_assertions_that_were_not_run_are_counted() -> None:
     failure = Failure("not run", (), "assertion was not run: its query returned no row", at(19))
     result = replace(SOLD_TWICE, failures=[failure], assertions=[Assertion("a", True, at(20))], check="run")
-    lines = told(result).splitlines()
+    lines = report_of(result).splitlines()
     assert lines[0] == f"{FILE}:19: assertion was not run: its query returned no row"
     assert "Assertions: all 1 held, 1 not run" in lines
 
@@ -293,8 +293,8 @@ def test_a_search_that_failed_otherwise_has_found_nothing() -> None:
 
 def test_a_failure_without_the_fault_is_reported() -> None:
     result = replace(SOLD_TWICE, without_fault="fails without the fault too")
-    assert "\nIt fails without the fault too\n" in told(result)
-    assert "without the fault" not in told(SOLD_TWICE)
+    assert "\nIt fails without the fault too\n" in report_of(result)
+    assert "without the fault" not in report_of(SOLD_TWICE)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_a_failure_without_the_fault_is_reported() -> None:
     ],
 )
 def test_a_replay_is_offered_only_where_a_run_could_end_in_another_way(failure: Failure, replayed: bool) -> None:
-    text = told(replace(SOLD_TWICE, failures=[failure]), token="pytest x --chaos-replay=t")
+    text = report_of(replace(SOLD_TWICE, failures=[failure]), token="pytest x --chaos-replay=t")
     assert ("To run it again:" in text) == replayed
     assert ("--chaos-replay=" in text) == replayed
     assert ("Seed 1234" in text) == replayed
@@ -318,7 +318,7 @@ def test_a_replay_is_offered_only_where_a_run_could_end_in_another_way(failure: 
 def test_statements_cancelled_by_the_stop_show_no_error() -> None:
     running = record(1, 15, "SELECT pg_sleep(9)", 0.01, sqlstate="57014", message=STOPPED)
     by = record(2, 15, "SELECT pg_sleep(9)", 0.01, sqlstate="57014", message="x", ended_by="cancelled by admin[1]")
-    text = told(replace(SOLD_TWICE, records=[running, by]))
+    text = report_of(replace(SOLD_TWICE, records=[running, by]))
     assert f"-> {STOPPED}\n" in text
     assert "-> cancelled by admin[1]\n" in text
     assert "57014" not in text
@@ -326,7 +326,7 @@ def test_statements_cancelled_by_the_stop_show_no_error() -> None:
 
 def test_the_output_of_diag_is_in_both_reports() -> None:
     result = replace(SOLD_TWICE, diagnostics=["there are 2"], failures=[], output=["a[1]: NOTICE: x"])
-    assert "Output of diag():\n    there are 2\n" in told(result)
+    assert "Output of diag():\n    there are 2\n" in report_of(result)
     text = run_text(SCENARIO, {}, result)
     assert "Output of diag():\n    there are 2\n" in text
     assert "Output:\n    a[1]: NOTICE: x\n" in text

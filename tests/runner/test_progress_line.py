@@ -84,14 +84,14 @@ def test_pytest_shows_it_on_a_terminal_past_what_is_captured(tmp_path: Path) -> 
         ["setsid", "--ctty", "--wait", *command], cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
-    said = _all_of(ours)
-    assert process.wait(60) == 0, said
-    assert re.search(r"\r\x1b\[Ksearch [1-3]/9", said), said
-    assert "explored: sql/search.sql::search: all 3 interleavings: there are no others" in said
+    printed = _read_all(ours)
+    assert process.wait(60) == 0, printed
+    assert re.search(r"\r\x1b\[Ksearch [1-3]/9", printed), printed
+    assert "explored: sql/search.sql::search: all 3 interleavings: there are no others" in printed
 
 
-def _all_of(terminal: int) -> str:
-    said = b""
+def _read_all(terminal: int) -> str:
+    printed = b""
     while True:
         try:
             piece = os.read(terminal, 65536)
@@ -99,5 +99,5 @@ def _all_of(terminal: int) -> str:
             piece = b""
         if not piece:
             os.close(terminal)
-            return said.decode()
-        said += piece
+            return printed.decode()
+        printed += piece

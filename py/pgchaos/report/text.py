@@ -180,7 +180,7 @@ def _again(scenario: Scenario, result: RunResult, width: int, again: str, token:
     if token and result.values and not result.decisions:
         lines += ["To run it with these values alone:", f"{_INDENT}{token}"]
     elif token and kind == "free":
-        lines += ["To run its steps one at a time, in the order in which they began (fails too):", f"{_INDENT}{token}"]
+        lines += ["To replay its steps one at a time in this order, which fails again:", f"{_INDENT}{token}"]
     elif token and kind != "exact":
         lines = [f"Seed {result.seed}. To run this permutation again, alone:", f"{_INDENT}{token}"]
     else:
