@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from pgchaos.server import ServerSettings, open_server
-from pgchaos.server.answering import Answering
+from pgchaos.server.answering import ServerHealth
 from pgchaos.server.database_factory import CreatedDatabases, DatabaseFactory
 from pgchaos.server.databases import name_while_created, run_of_database
 from pgchaos.server.external_cleanup import Lease
@@ -172,7 +172,7 @@ def test_lease_is_renewed(foreign_server: ForeignServer) -> None:
             )
         for name in names:
             conn.execute(f"COMMENT ON DATABASE {name} IS '{run.at(1).dumps()}'".encode())
-    lease.end(Answering(foreign_server.dsn))
+    lease.end(ServerHealth(foreign_server.dsn))
     maker.drop_all()
     maker.close()
     assert not renewed()

@@ -10,7 +10,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import Server
-from pgchaos.server.answering import Answering
+from pgchaos.server.answering import ServerHealth
 from pgchaos.server.in_place import installed
 from pgchaos.server.run_id import RunId
 from pgchaos.server.sandbox import set_up_database
@@ -74,7 +74,7 @@ def test_where_the_extension_is_required_it_is_created_instead_of_loaded(bare: C
 def test_in_place_an_installed_extension_is_used_and_stays(bare: Connection) -> None:
     bare.execute("CREATE EXTENSION pgchaos")
     bare.execute("INSERT INTO chaos.notifications VALUES ('earlier', 1, 'channel', 'payload', now())")
-    with installed(bare, Answering(bare.info.dsn), RunId.new(), (), None):
+    with installed(bare, ServerHealth(bare.info.dsn), RunId.new(), (), None):
         assert one(bare, "SELECT count(*) FROM chaos.notifications") == 0
         assert one(bare, "SELECT count(*) FROM pg_proc WHERE proname = 'no_plan'") == 1
     assert one(bare, "SELECT extversion FROM pg_extension WHERE extname = 'pgchaos'") == "0.1.0"
@@ -82,7 +82,7 @@ def test_in_place_an_installed_extension_is_used_and_stays(bare: Connection) -> 
 
 
 def test_in_place_a_required_extension_goes_again(bare: Connection) -> None:
-    with installed(bare, Answering(bare.info.dsn), RunId.new(), ("pgchaos",), None):
+    with installed(bare, ServerHealth(bare.info.dsn), RunId.new(), ("pgchaos",), None):
         assert one(bare, "SELECT count(*) FROM chaos.history") == 0
     assert one(bare, "SELECT to_regnamespace('chaos')") is None
     assert one(bare, "SELECT count(*) FROM pg_extension WHERE extname = 'pgchaos'") == 0

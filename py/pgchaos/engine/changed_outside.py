@@ -13,7 +13,7 @@ from pgchaos.language.section_items import Send, Statement
 from pgchaos.server import Sandbox
 
 if TYPE_CHECKING:
-    from pgchaos.server.outside_schemas import Look
+    from pgchaos.server.outside_schemas import StateQuery
 
 _HIDDEN = re.compile(
     r"\bexecute\b(?!\s+(?:function|procedure)\b)|\blanguage\s+'?(?!sql\b|plpgsql\b)\w|\b\w+_to_xml\w*|\bts_(?:stat|rewrite)\b"
@@ -47,7 +47,7 @@ def changed_outside(link: Connection, scenario: Scenario, sandbox: Sandbox) -> t
     return tuple(name for look in looks for name in _changed(link, look))
 
 
-def _changed(link: Connection, look: Look) -> list[str]:
+def _changed(link: Connection, look: StateQuery) -> list[str]:
     try:
         return look.changed(leaks.rows(link, look.query))
     except ConnectionLost as refused:

@@ -13,10 +13,7 @@ from pgchaos.language.header_model import Schedule
 from pgchaos.language.lexemes import Comment
 from pgchaos.language.model import Invariant, Repeat, Retry, Scenario, Section, Session
 from pgchaos.language.parser import Parser
-from pgchaos.language.schedules import (
-    parse_schedule,
-    resolve,
-)
+from pgchaos.language.schedules import parse_schedule, resolve
 from pgchaos.language.search_choices import number_included_faults
 from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.section_items import Fault

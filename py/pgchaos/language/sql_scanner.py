@@ -8,15 +8,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 
-from pgchaos.language.lexemes import (
-    OPEN_NAME,
-    OPEN_QUOTE,
-    Comment,
-    Lexeme,
-    LineCounter,
-    Mistake,
-    Sql,
-)
+from pgchaos.language.lexemes import OPEN_NAME, OPEN_QUOTE, Comment, Lexeme, LineCounter, Mistake, Sql
 from pgchaos.language.meta_arguments import line_end
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_patterns import (

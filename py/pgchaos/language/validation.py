@@ -22,12 +22,7 @@ from pgchaos.language.mutant_texts import ReplaceTargets
 from pgchaos.language.mutants import check_mutant
 from pgchaos.language.parser import Parser
 from pgchaos.language.problems import Place, Problem
-from pgchaos.language.schedules import (
-    mutant_mismatch,
-    refused_waits,
-    steps_by_session,
-    too_many_interleavings,
-)
+from pgchaos.language.schedules import mutant_mismatch, refused_waits, steps_by_session, too_many_interleavings
 from pgchaos.language.schema_sandbox import check_schema_sandbox
 from pgchaos.language.section_builder import SectionBuilder
 

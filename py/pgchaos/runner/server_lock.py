@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.loop import alone as run_alone
-from pgchaos.server.answering import Answering
+from pgchaos.server.answering import ServerHealth
 from pgchaos.server.conninfo import PATIENT, with_settings
 from pgchaos.stop import Stop
 
@@ -36,7 +36,7 @@ class ServerLock:
         answering: of its server.
     """
 
-    def __init__(self, conninfo: str, answering: Answering) -> None:
+    def __init__(self, conninfo: str, answering: ServerHealth) -> None:
         self._answering = answering
         # timeouts of the role must not end a long wait
         self._conninfo = with_settings(conninfo, PATIENT)

@@ -36,7 +36,7 @@ class NoAnswer(psycopg.OperationalError):
         super().__init__(f"the server did not answer{limit}: its processes may be stopped")
 
 
-class Answering:
+class ServerHealth:
     """Limits every wait for a server to the time for which the server answers. Thread-safe.
 
     Once the server did not answer, no further wait takes any time until the server is checked again.

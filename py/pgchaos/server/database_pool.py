@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 
 import psycopg
 
-from pgchaos.server.answering import Answering
+from pgchaos.server.answering import ServerHealth
 from pgchaos.server.database_factory import DatabaseFactory
 from pgchaos.server.database_queue import CreateJob, DatabaseQueue, DropJob, next_to_create
 from pgchaos.server.settings import ServerError
@@ -38,7 +38,7 @@ class DatabasePool:
     """
 
     def __init__(
-        self, factory: DatabaseFactory, ahead: int, answering: Answering, before: Callable[[], None] = _nothing
+        self, factory: DatabaseFactory, ahead: int, answering: ServerHealth, before: Callable[[], None] = _nothing
     ) -> None:
         self._factory, self._before, self._answering = factory, before, answering
         self._ahead = ahead

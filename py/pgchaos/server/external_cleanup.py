@@ -9,7 +9,7 @@ from contextlib import suppress
 import psycopg
 
 from pgchaos.server import threads
-from pgchaos.server.answering import Answering
+from pgchaos.server.answering import ServerHealth
 from pgchaos.server.database_factory import DatabaseFactory
 from pgchaos.server.run_id import RunId
 from pgchaos.server.settings import ServerError
@@ -46,7 +46,7 @@ class ExternalCleanup:
                     raise
                 self._supervisor = supervisor
 
-    def end(self, answering: Answering, *, clean: bool) -> bool:
+    def end(self, answering: ServerHealth, *, clean: bool) -> bool:
         """End the supervisor, if it was started.
 
         Args:
@@ -91,7 +91,7 @@ class Lease:
             if self._thread.ident is None and not self._over.is_set():
                 threads.start(self._thread)
 
-    def end(self, answering: Answering, limit: float = 5.0) -> None:
+    def end(self, answering: ServerHealth, limit: float = 5.0) -> None:
         """Stop; wait at most `limit` seconds for a renewal that is running, and only as long as the server answers."""
         self._over.set()
         if self._thread.is_alive():

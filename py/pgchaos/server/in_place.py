@@ -12,7 +12,7 @@ from psycopg import sql
 
 from pgchaos.language.plain_files import Contents
 from pgchaos.server import pgtap
-from pgchaos.server.answering import Answering, NoAnswer
+from pgchaos.server.answering import NoAnswer, ServerHealth
 from pgchaos.server.conninfo import Connection
 from pgchaos.server.run_id import RunId, is_over, record
 from pgchaos.server.sandbox import create_extensions, install_pgtap, install_toolkit
@@ -84,7 +84,7 @@ def _try_set(conn: Connection, statement: LiteralString) -> bool:
 @contextmanager
 def installed(
     conn: Connection,
-    answering: Answering,
+    answering: ServerHealth,
     run: RunId,
     extensions: tuple[str, ...],
     pgtap_from: Path | None,
@@ -261,7 +261,7 @@ def drop_extensions(conn: Connection, names: Sequence[str], *, silently: bool = 
         raise
 
 
-def _remove(conn: Connection, answering: Answering, run: RunId) -> None:
+def _remove(conn: Connection, answering: ServerHealth, run: RunId) -> None:
     try:
         with answering.attending(conn):
             remove_installed(conn, run.id)

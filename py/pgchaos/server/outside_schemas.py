@@ -116,7 +116,7 @@ _SETS = r"\mset_config\M|\msetseed\M|\mset\s|\mload\M|\mexecute\M"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class StateQuery:
     """A query for names and their state as text, and its result in the new database."""
 
     query: str
@@ -128,7 +128,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class OutsideState:
     """The state outside the schemas of runs, in databases with the same extensions.
 
     Args:
@@ -139,14 +139,14 @@ class Outside:
         lasts: functions of an extension may change session state that a reset does not restore.
     """
 
-    data: Look
-    catalogs: Look
+    data: StateQuery
+    catalogs: StateQuery
     unreadable: tuple[str, ...] = ()
     members: frozenset[str] = frozenset()
     lasts: bool = False
 
 
-def look_outside(conn: Connection) -> Outside:
+def look_outside(conn: Connection) -> OutsideState:
     """Read the state of a database that no run has used yet; psycopg.Error if it cannot be read."""
     ((base,),) = conn.execute(_BASE)
     relations = conn.execute(_RELATIONS, [_SANDBOXES]).fetchall()
@@ -155,7 +155,7 @@ def look_outside(conn: Connection) -> Outside:
     ((lasts,),) = conn.execute(_LASTS, [_STATELESS, _SETS])
     # a subquery runs once for all rows; the planner does not fold age() of a constant
     old = f"pg_catalog.age(xmin) > (SELECT pg_catalog.age('{base}'::xid))"
-    return Outside(
+    return OutsideState(
         _look(conn, _data([*readable, *large], old)),
         _look(conn, _catalogs(conn, old)),
         tuple(str(name) for name, _, may, _ in relations if not may),
@@ -164,7 +164,7 @@ def look_outside(conn: Connection) -> Outside:
     )
 
 
-def look_at_contents(conn: Connection) -> Look:
+def look_at_contents(conn: Connection) -> StateQuery:
     """Read the tables and sequences of the user's database.
 
     By content, because a teardown may restore it. Tables above `_MOST_BYTES` are omitted: to read them after each run
@@ -189,9 +189,9 @@ def _content(name: str, kind: str) -> str:
     )
 
 
-def _look(conn: Connection, query: str) -> Look:
+def _look(conn: Connection, query: str) -> StateQuery:
     rows = conn.execute(query.encode()).fetchall()
-    return Look(query, frozenset((str(name), str(state)) for name, state in rows))
+    return StateQuery(query, frozenset((str(name), str(state)) for name, state in rows))
 
 
 def _data(relations: Sequence[tuple[str, str]], old: str) -> str:

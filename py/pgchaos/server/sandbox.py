@@ -14,7 +14,7 @@ from psycopg import sql
 from pgchaos.server import pgtap
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import Connection
-from pgchaos.server.outside_schemas import Outside
+from pgchaos.server.outside_schemas import OutsideState
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.settings import ServerError
 
@@ -66,7 +66,7 @@ class Sandbox:
     spare: Callable[[], None] = _nothing
     keep: Callable[[], None] = _nothing
     explains: Callable[[Collection[int]], bool] = operator.not_
-    outside: Outside | None = None
+    outside: OutsideState | None = None
     searched: bool = False
     spoil: Callable[[Collection[str]], None] = _ignore
     spoiled: Callable[[], tuple[str, ...]] = _no_changes

@@ -12,7 +12,7 @@ import psycopg
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import Connection, make_conninfo
 from pgchaos.server.database_pool import DatabasePool
-from pgchaos.server.outside_schemas import Outside, look_outside
+from pgchaos.server.outside_schemas import OutsideState, look_outside
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.schema_pool import SCHEMA_PLACEHOLDER, SharedDatabase
 from pgchaos.server.server_info import ServerInfo
@@ -55,7 +55,7 @@ class SandboxProvider:
         self._sharing = threading.Lock()
         self._shared: dict[Extensions, SharedDatabase] = {}
         self._users: dict[SharedDatabase, int] = {}
-        self._outside: dict[Extensions, Outside] = {}
+        self._outside: dict[Extensions, OutsideState] = {}
         self._looking = threading.Lock()
         # those with an extension that writes to tables or sequences of its own: their databases are not shared
         self._not_shared: set[Extensions] = set()
@@ -167,7 +167,7 @@ class SandboxProvider:
             shared.close()
             self._pool.give_back(shared.name)
 
-    def _outside_of(self, extensions: Extensions, name: str) -> Outside:
+    def _outside_of(self, extensions: Extensions, name: str) -> OutsideState:
         """Give the state of a new database; all databases with the same extensions have that of the first."""
         with self._looking:
             if extensions not in self._outside:
@@ -217,11 +217,11 @@ class SandboxProvider:
             self._pool.give_back(name)
 
     @contextmanager
-    def _schema_for_search(self, shared: SharedDatabase, outside: Outside) -> Iterator[Sandbox]:
+    def _schema_for_search(self, shared: SharedDatabase, outside: OutsideState) -> Iterator[Sandbox]:
         with self._schema_in(shared) as sandbox:
             yield replace(sandbox, outside=outside, searched=True)
 
-    def _catalog_changes(self, outside: Outside, shared: SharedDatabase) -> list[str]:
+    def _catalog_changes(self, outside: OutsideState, shared: SharedDatabase) -> list[str]:
         try:
             with self._connected(shared.name) as conn:
                 rows = conn.execute(outside.catalogs.query.encode()).fetchall()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from pgchaos.server.answering import Answering
+from pgchaos.server.answering import ServerHealth
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import Connection
 from pgchaos.server.database_factory import connect_for_long
@@ -43,7 +43,7 @@ class SharedDatabase:
         answering: of its server.
     """
 
-    def __init__(self, name: str, conninfo: str, inside: str, answering: Answering) -> None:
+    def __init__(self, name: str, conninfo: str, inside: str, answering: ServerHealth) -> None:
         self.name, self._answering = name, answering
         self._inside = inside
         self.spoiled: tuple[str, ...] = ()  # what a run found changed outside its schemas

@@ -30,7 +30,7 @@ from pgchaos.server.server_folder import remove_dead_servers
 from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.server_inspection import NO_DATABASE
 from pgchaos.server.settings import ServerError, ServerSettings
-from pgchaos.server.spec_databases import Lent, SpecDatabases
+from pgchaos.server.spec_databases import SpecDatabase, SpecDatabases
 
 _CONTENTS = {Contents.NOTHING: EMPTY, Contents.PGTAP: WITH_PGTAP}
 _REST_LIMIT = 10.0
@@ -204,7 +204,7 @@ class Server(ServerInfo):
         return self._clusters.sandbox(extensions, settings, disks)
 
     @contextmanager
-    def plain(self, extensions: Sequence[str] = (), *, named: bool = False) -> Iterator[Lent]:
+    def plain(self, extensions: Sequence[str] = (), *, named: bool = False) -> Iterator[SpecDatabase]:
         """Provide a database without pgTAP and toolkit for one spec.
 
         Args:
@@ -220,7 +220,7 @@ class Server(ServerInfo):
         self.watch_over()
         if self.in_place:
             with self._named.sandbox(tuple(extensions)) as sandbox:
-                yield Lent(sandbox)
+                yield SpecDatabase(sandbox)
         else:
             with self._spec_databases.database(extensions, named=named) as database:
                 yield database

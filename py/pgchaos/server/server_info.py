@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pgchaos.safe_output import one_line
-from pgchaos.server.answering import Answering
+from pgchaos.server.answering import ServerHealth
 from pgchaos.server.conninfo import ADMIN_SETTINGS, Connection, ServerChoice, make_conninfo, with_settings
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.run_id import RunId
@@ -69,7 +69,7 @@ class ServerInfo:
         self.version, self.version_text = found.version, found.version_text
         self.superuser = found.superuser
         self.in_place = settings.in_place
-        self.answering = Answering(self.administrative())
+        self.answering = ServerHealth(self.administrative())
 
     @property
     def ours(self) -> bool:

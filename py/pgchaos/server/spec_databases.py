@@ -42,7 +42,7 @@ CLEAN = """
 
 
 @dataclass(slots=True)
-class Lent:
+class SpecDatabase:
     """A database that a spec uses."""
 
     sandbox: Sandbox
@@ -62,11 +62,11 @@ class SpecDatabases:
     def __init__(self, server: ServerInfo, pool: DatabasePool, spare: Callable[[], None]) -> None:
         self._server, self._pool, self._spare = server, pool, spare
         self._lock = threading.Lock()
-        self._clean: list[Lent] = []
+        self._clean: list[SpecDatabase] = []
         self._regression = threading.Lock()  # held while a spec uses the database named REGRESSION
 
     @contextmanager
-    def database(self, extensions: Sequence[str] = (), *, named: bool = False) -> Iterator[Lent]:
+    def database(self, extensions: Sequence[str] = (), *, named: bool = False) -> Iterator[SpecDatabase]:
         """Provide a database for one spec. The next spec uses it too if it is clean.
 
         Args:
@@ -99,10 +99,10 @@ class SpecDatabases:
                 database.shelf.close()
                 self._pool.give_back(database.sandbox.database)
 
-    def _offer(self, name: str, *, cached: bool) -> Lent:
+    def _offer(self, name: str, *, cached: bool) -> SpecDatabase:
         conninfo = self._server.conninfo(name)
         sandbox = Sandbox(name, conninfo, ours=self._server.ours, spare=self._spare, doubt=self._server.answering.doubt)
-        return Lent(sandbox, ConnectionCache(conninfo) if cached else None)
+        return SpecDatabase(sandbox, ConnectionCache(conninfo) if cached else None)
 
     @contextmanager
     def _single_use(self, extensions: Sequence[str]) -> Iterator[str]:

@@ -26,7 +26,7 @@ from pgchaos.server import Server
 from pgchaos.server.connection_checks import difference, question
 from pgchaos.server.databases import PREFIX
 from pgchaos.server.run_id import APPLICATION
-from pgchaos.server.spec_databases import CLEAN, Lent
+from pgchaos.server.spec_databases import CLEAN, SpecDatabase
 from pgchaos.stop import Stop
 
 _CONNECT = 30.0
@@ -106,7 +106,7 @@ class _Run:
         spec: Spec,
         server: Server,
         settings: SpecSettings,
-        lent: Lent,
+        lent: SpecDatabase,
         calm: Stop,
         watch: BlockedDetector,
         result: SpecResult,
