@@ -110,6 +110,14 @@ chaos-full: $(PGTAP) ## all chaos tests and scenarios, with their mutants; PG=16
 chaos-summary: ## what both have written, as a table in Markdown
 	@$(VENV)/bin/python -m tests.matrix.summary $(REPORTS)/*.xml
 
+# What the workflow does with a red weekly run; RUN is its address. gh takes its repository from GH_REPO.
+.PHONY: weekly-issue
+weekly-issue:
+	@set -eu; title='The weekly run of the chaos tests failed'; \
+	number=$$(gh issue list --state open --search "in:title \"$$title\"" --json number --jq '.[0].number // empty'); \
+	if [ -n "$$number" ]; then gh issue comment "$$number" --body "It failed again: $(RUN)"; \
+	else gh issue create --title "$$title" --body "See $(RUN)"; fi
+
 # CHAOS_TESTS, CHAOS_OPTS and MATRIX_TESTS say what is run on each.
 .PHONY: matrix
 matrix: PG ?= 14 15 16 17 18
