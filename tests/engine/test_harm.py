@@ -34,7 +34,7 @@ def test_a_server_that_is_not_ours_is_not_harmed(foreign_server: ForeignServer, 
     with open_server(ServerSettings(dsn=foreign_server.dsn)) as server:
         before = born(server)
         result = Play(server, tmp_path)(alone(harm))
-        assert "permit its harm with --chaos-allow-destructive postgres" in result.skipped
+        assert "permit harm to this one with --chaos-allow-destructive postgres" in result.skipped
         assert not result.records
         assert born(server) == before
 
