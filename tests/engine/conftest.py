@@ -41,9 +41,10 @@ def play_own(own_server: Server, tmp_path: Path) -> Play:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Path]:
     """Keep what is found in a folder of the test's own."""
-    before = hypothesis.settings.get_current_profile_name()
+    before = hypothesis.settings.default
     kept = DirectoryBasedExampleDatabase(tmp_path / "kept")
     hypothesis.settings.register_profile("kept", database=kept, max_examples=40)
     hypothesis.settings.load_profile("kept")
     yield tmp_path / "kept"
-    hypothesis.settings.load_profile(before)
+    hypothesis.settings.register_profile("before", parent=before)
+    hypothesis.settings.load_profile("before")
