@@ -67,28 +67,49 @@ def freezing(server: Server, *, whole: bool) -> Iterator[list[float]]:
     Yields:
         A list, to which the time of `time.monotonic()` at which it was stopped is added.
     """
-    go_on: list[Callable[[], None]] = []
-    when: list[float] = []
     patch = pytest.MonkeyPatch()
 
-    def freeze() -> None:
+    def freeze() -> Callable[[], None]:
         with server.connect() as conn:
             until(lambda: bool(_sleeping(conn)), "a backend sleeps")
             sleeping = _sleeping(conn)
-        go_on.append(stop(server, None if whole else sleeping))
+        go_on = stop(server, None if whole else sleeping)
         if whole:
             # nobody answers a cancel from here on: it need not take long
             patch.setattr(connection, "_ANSWER_TO_CANCEL", 0.5)
+        return go_on
+
+    try:
+        with meanwhile(freeze) as when:
+            yield when
+    finally:
+        patch.undo()
+        # who sleeps on would be taken for the next to be stopped
+        until(lambda: not _end_sleepers(server), "nobody sleeps")
+
+
+@contextmanager
+def meanwhile(freeze: Callable[[], Callable[[], None]]) -> Iterator[list[float]]:
+    """Freeze something beside what the context does, and let it go on at the end.
+
+    Args:
+        freeze: waits for the moment and stops processes, as `stop` does; returns what lets them go on.
+
+    Yields:
+        A list, to which the time of `time.monotonic()` at which they were stopped is added.
+    """
+    go_on: list[Callable[[], None]] = []
+    when: list[float] = []
+
+    def run() -> None:
+        go_on.append(freeze())
         when.append(time.monotonic())
 
-    thread = threading.Thread(target=freeze)
+    thread = threading.Thread(target=run)
     thread.start()
     try:
         yield when
     finally:
         thread.join(60)
-        patch.undo()
         for one in go_on:
             one()
-        # who sleeps on would be taken for the next to be stopped
-        until(lambda: not _end_sleepers(server), "nobody sleeps")

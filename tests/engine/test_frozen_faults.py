@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pgchaos.server import Server, ServerSettings, open_server
+from pgchaos.server import Server
 from tests.engine.playing import Play, only
 from tests.freezing import SLEEP, freezing
 
@@ -16,12 +15,6 @@ pytestmark = pytest.mark.slow  # each waits for the limit of its scenario, and f
 
 _SOON = 25.0
 """Seconds: 6 on a machine that has nothing else to do, of them 2 the limit of the scenario; it was 33."""
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Server]:
-    with open_server(ServerSettings()) as server:
-        yield server
 
 
 def _text(head: str, fault: str) -> str:
@@ -47,26 +40,28 @@ def _text(head: str, fault: str) -> str:
     ],
     ids=["fill", "terminate"],
 )
-def test_a_fault_on_a_frozen_server_ends_soon(own: Server, tmp_path: Path, head: str, fault: str) -> None:
-    with freezing(own, whole=True) as when:
-        result = Play(own, tmp_path)(_text(head, fault))
+def test_a_fault_on_a_frozen_server_ends_soon(own_server: Server, tmp_path: Path, head: str, fault: str) -> None:
+    with freezing(own_server, whole=True) as when:
+        result = Play(own_server, tmp_path)(_text(head, fault))
         ended = time.monotonic()
     assert result.failures[0].kind == "timeout", result.failures
     assert ended - when[0] < _SOON
 
 
 def test_a_backend_that_does_not_end_is_waited_for_as_long_as_the_sessions_have_time(
-    own: Server, tmp_path: Path
+    own_server: Server, tmp_path: Path
 ) -> None:
-    with freezing(own, whole=False) as when:
-        result = Play(own, tmp_path)(_text("", "terminate of victim before after 800ms"))
+    with freezing(own_server, whole=False) as when:
+        result = Play(own_server, tmp_path)(_text("", "terminate of victim before after 800ms"))
         ended = time.monotonic()
     assert result.failures[0].kind == "timeout", result.failures
     # 5; pg_terminate_backend by itself waits 10
     assert ended - when[0] < 10
 
 
-def test_a_teardown_behind_a_frozen_backend_has_what_is_left_of_twice_the_time(own: Server, tmp_path: Path) -> None:
+def test_a_teardown_behind_a_frozen_backend_has_what_is_left_of_twice_the_time(
+    own_server: Server, tmp_path: Path
+) -> None:
     text = f"""
         -- chaos:timeout 2s
         -- chaos:setup
@@ -80,15 +75,15 @@ def test_a_teardown_behind_a_frozen_backend_has_what_is_left_of_twice_the_time(o
         -- chaos:teardown
         DROP TABLE t;
     """
-    with freezing(own, whole=False):
-        result = Play(own, tmp_path)(text)
+    with freezing(own_server, whole=False):
+        result = Play(own_server, tmp_path)(text)
     sessions, teardown = result.failures
     assert sessions.kind == teardown.kind == "timeout"
     assert "did not end within 2s" in sessions.text
     assert "did not end within 1s" in teardown.text
 
 
-def test_a_teardown_that_nothing_holds_up_has_all_of_its_time(own: Server, tmp_path: Path) -> None:
+def test_a_teardown_that_nothing_holds_up_has_all_of_its_time(own_server: Server, tmp_path: Path) -> None:
     text = """
         -- chaos:timeout 2s
         -- chaos:session one
@@ -98,5 +93,5 @@ def test_a_teardown_that_nothing_holds_up_has_all_of_its_time(own: Server, tmp_p
         -- chaos:teardown
         SELECT pg_sleep(600);
     """
-    failure = only(Play(own, tmp_path)(text))
+    failure = only(Play(own_server, tmp_path)(text))
     assert "did not end within 2s" in failure.text

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import pytest
@@ -19,10 +17,10 @@ from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.section import Section
 from pgchaos.language.reader import read
 from pgchaos.results import RunResult
-from pgchaos.server import Server, ServerSettings, open_server
+from pgchaos.server import Server
 from pgchaos.stop import Stop
 from tests.engine.playing import Play
-from tests.freezing import stop
+from tests.freezing import meanwhile, stop
 from tests.waiting import until
 
 _SOON = 10.0
@@ -30,17 +28,8 @@ _SOON = 10.0
 _MOMENT = "SELECT pg_sleep(0.7);"
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[Server]:
-    with open_server(ServerSettings()) as server:
-        yield server
-
-
-@contextmanager
-def _freezing(server: Server, application: str) -> Iterator[list[float]]:
+def _freezing(server: Server, application: str) -> AbstractContextManager[list[float]]:
     """Stop the backend of one of the run's own connections while another one sleeps."""
-    go_on: list[Callable[[], None]] = []
-    when: list[float] = []
 
     def looked() -> list[int]:
         with server.connect() as conn:
@@ -51,18 +40,7 @@ def _freezing(server: Server, application: str) -> Iterator[list[float]]:
             ).fetchall()
         return [int(str(pid)) for (pid,) in rows]
 
-    def freeze() -> None:
-        go_on.append(stop(server, until(looked, "a session sleeps, and the connection is there")))
-        when.append(time.monotonic())
-
-    thread = threading.Thread(target=freeze)
-    thread.start()
-    try:
-        yield when
-    finally:
-        thread.join(60)
-        for one in go_on:
-            one()
+    return meanwhile(lambda: stop(server, until(looked, "a session sleeps, and the connection is there")))
 
 
 CASES = {
@@ -81,22 +59,22 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_frozen_backend_of_the_run_s_own_is_not_waited_for(own: Server, tmp_path: Path, case: str) -> None:
+def test_a_frozen_backend_of_the_run_s_own_is_not_waited_for(own_server: Server, tmp_path: Path, case: str) -> None:
     application, text = CASES[case]
-    with _freezing(own, application) as when:
-        result = Play(own, tmp_path)(f"-- chaos:timeout 1s\n{text}")
+    with _freezing(own_server, application) as when:
+        result = Play(own_server, tmp_path)(f"-- chaos:timeout 1s\n{text}")
         ended = time.monotonic()
     assert not result.failures
     assert ended - when[0] < _SOON
 
 
-def test_a_query_sent_ahead_is_not_waited_for_where_the_server_is_known_to_be_silent(own: Server) -> None:
-    with closing(Stop()) as calm, own.sandbox() as sandbox:
+def test_a_query_sent_ahead_is_not_waited_for_where_the_server_is_known_to_be_silent(own_server: Server) -> None:
+    with closing(Stop()) as calm, own_server.sandbox() as sandbox:
         door = ConnectionFactory(sandbox, keep=False)
         pids: set[int] = set()
         section = Section(door, "check", calm, NoticeCollector(RunResult(1)), pids, {}, 1)
         section.begin(_MOMENT)
-        go_on = stop(own, [*pids])
+        go_on = stop(own_server, [*pids])
         door.note_silence()
         began = time.monotonic()
         section.close()
@@ -106,15 +84,15 @@ def test_a_query_sent_ahead_is_not_waited_for_where_the_server_is_known_to_be_si
 
 
 @pytest.mark.parametrize("what", ["history", "amcheck"])
-def test_a_question_takes_no_longer_than_the_scenario_may(own: Server, tmp_path: Path, what: str) -> None:
+def test_a_question_takes_no_longer_than_the_scenario_may(own_server: Server, tmp_path: Path, what: str) -> None:
     text = "-- chaos:tags corruption\n-- chaos:check\nSELECT pass('checked');"
     with (
         closing(Stop()) as calm,
-        own.sandbox() as sandbox,
+        own_server.sandbox() as sandbox,
         closing(alone(Connection.open(sandbox.conninfo, calm))) as link,
     ):
         link.limit, link.impatient = 1.0, True
-        go_on = stop(own, [link.pid])
+        go_on = stop(own_server, [link.pid])
         began = time.monotonic()
         if what == "history":
             failure = fill(link, RunResult(1))

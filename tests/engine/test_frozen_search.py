@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pgchaos.server import Server, ServerSettings, open_server
+from pgchaos.server import Server
 from tests.engine.playing import Play
 from tests.freezing import freezing
 
@@ -16,12 +15,6 @@ pytestmark = pytest.mark.slow  # each waits for the limit of its scenario
 
 _SOON = 25.0
 """Seconds: 6 on a machine that has nothing else to do, of them 1 the limit of the scenario; it was 50."""
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Server]:
-    with open_server(ServerSettings()) as server:
-        yield server
 
 
 def _text(schedule: str, given: str) -> str:
@@ -55,9 +48,9 @@ def _text(schedule: str, given: str) -> str:
     ],
     ids=["explore", "all", "given", "oracle"],
 )
-def test_a_search_on_a_frozen_server_ends_soon(own: Server, tmp_path: Path, schedule: str, given: str) -> None:
-    with freezing(own, whole=True) as when:
-        result = Play(own, tmp_path)(_text(schedule, given))
+def test_a_search_on_a_frozen_server_ends_soon(own_server: Server, tmp_path: Path, schedule: str, given: str) -> None:
+    with freezing(own_server, whole=True) as when:
+        result = Play(own_server, tmp_path)(_text(schedule, given))
         ended = time.monotonic()
     assert result.failures[0].kind == "timeout", result.failures
     assert ended - when[0] < _SOON
