@@ -108,7 +108,7 @@ class Connection:
             seconds: to connect in.
 
         Raises:
-            LinkError: the server could not be reached or refused.
+            ConnectionLost: the server could not be reached or refused.
         """
         return cls(await connected(conninfo, stop, seconds), stop, notice)
 
@@ -216,7 +216,7 @@ class Connection:
         waits = self._waits
         try:
             while self.busy:
-                waits.until, waits.events = self._deadline, _WRITE if self._unsent else _READ
+                waits.until, waits.events = self._deadline, self.wants
                 why = await waits
                 if why is READY:
                     self.pump()
@@ -264,7 +264,7 @@ class Connection:
         # what is no UTF-8 in a spec goes out as it came in
         self._pg.send_query(query.encode("utf-8", "surrogateescape"))
         self._copy, self._copies, self.busy = copy, 0, True
-        self._unsent = bool(self._pg.flush())
+        self._send_on()
 
     def pump(self) -> None:
         """Take what has come in; the socket was found ready."""

@@ -151,7 +151,7 @@ def rows(link: Connection, query: str) -> list[Thing]:
     answer = _ask(link, query)
     while answer.error is not None and answer.error.sqlstate == _NO_LOCKS and time.monotonic() < until:
         # a session that had used up the lock table has been closed, and its backend outlives it for a moment
-        time.sleep(0.01)
+        time.sleep(0.01)  # polled: the end of a backend is not reported
         answer = _ask(link, query)
     if answer.error is not None:
         raise ConnectionLost(answer.error)

@@ -51,7 +51,7 @@ class LockMonitor:
         """Connect.
 
         Raises:
-            LinkError: the server refused the connection.
+            ConnectionLost: the server refused the connection.
         """
         self._connection = await self._connect()
 

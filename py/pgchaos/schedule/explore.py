@@ -13,8 +13,6 @@ from pgchaos.schedule.scheduler import Blocked, Replay
 from pgchaos.schedule.step_points import Choice, StepPoint
 from pgchaos.schedule.wait_rules import Actor
 
-DEPTH = 2  # of the bugs looked for: two steps of different sessions in one certain order
-
 
 @dataclass(slots=True)
 class Pct:

@@ -26,11 +26,6 @@ class Footprint:
     def __or__(self, other: Footprint) -> Footprint:
         return Footprint(self.reads | other.reads, self.writes | other.writes, self.anything or other.anything)
 
-    @property
-    def nothing(self) -> bool:
-        """Whether it touches nothing."""
-        return not (self.reads or self.writes or self.anything)
-
     def independent(self, other: Footprint) -> bool:
         """Whether steps of two connections with these footprints commute."""
         if self.anything or other.anything:

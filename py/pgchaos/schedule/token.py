@@ -34,7 +34,8 @@ class Token:
     values: Mapping[str, str] = field(default_factory=dict)  # drawn for the variables of `given`
 
     def __str__(self) -> str:
-        return f"{self.of}{_checksum(self.without_checksum)}{self.without_checksum.removeprefix(self.of)}"
+        text = self.without_checksum
+        return f"{self.of}{_checksum(text)}{text.removeprefix(self.of)}"
 
     @property
     def without_checksum(self) -> str:

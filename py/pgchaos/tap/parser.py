@@ -28,7 +28,6 @@ class TapReport:
     assertions: tuple[Assertion, ...] = ()  # without those of subtests
     problems: tuple[TapProblem, ...] = ()  # a stream with a problem fails, whatever its tests say
     skipped: str = ""  # the reason of `1..0 # SKIP reason`, 'no reason given' where it gives none; else ''
-    planned: int | None = None  # the number of tests in its plan; None without a plan
     remarks: tuple[str, ...] = ()  # diagnostics of no test, without their '# '
 
 
@@ -97,7 +96,6 @@ class TapParser:
             tuple(_assertion(result, self._excuses) for result in self._results),
             tuple(self._problems),
             skipped,
-            None if plan is None else plan.count,
             tuple(self._remarks),
         )
 

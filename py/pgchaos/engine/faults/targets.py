@@ -65,7 +65,7 @@ class Targets:
             actor: the connection.
 
         Raises:
-            Missed: there is none.
+            TargetGone: there is none.
         """
         self._targets[actor].disturb()
         pid = self._targets[actor].pid
@@ -88,7 +88,7 @@ class Targets:
             Their pids; none for what strikes the server.
 
         Raises:
-            Missed: one of them is not there.
+            TargetGone: one of them is not there.
         """
         if not strikes_backends(fault):
             return ()

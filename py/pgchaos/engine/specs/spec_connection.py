@@ -63,7 +63,7 @@ class SpecConnection(Connection):
         return not self.busy and self._pg.transaction_status == pq.TransactionStatus.IDLE
 
     def send(self, query: str, copy: str | None = None) -> None:
-        """See Link."""
+        """See Connection."""
         if not self._looks_up:
             self.copied.clear()
             self._query, self._tags, self._failed = query, [], False
