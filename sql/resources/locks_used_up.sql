@@ -2,8 +2,8 @@
 -- Reference: PostgreSQL docs, "Lock Management", max_locks_per_transaction
 --
 -- The lock table has room for max_locks_per_transaction locks times the sessions there may be, for whomever. Once one job
--- has them all, everybody who needs one more gets 53200, however few he has himself. Who tries again when the job is
--- over gets through.
+-- has them all, everybody who needs more gets 53200. Who tries again when the job is over gets through. The modest
+-- session asks for 200 locks: connections that only begin or end meanwhile may give some of theirs back.
 
 -- chaos:tags concurrent
 -- chaos:sandbox server
@@ -37,7 +37,7 @@ COMMIT;
 -- chaos:session modest
 -- chaos:wait for used_up
 -- chaos:expect out_of_memory
-SELECT pg_advisory_xact_lock(2, 1);
+SELECT pg_advisory_xact_lock(2, n) FROM generate_series(1, 200) AS n;
 -- chaos:signal refused
 -- chaos:wait for free
 BEGIN;
@@ -63,6 +63,6 @@ COMMIT;
 -- chaos:session modest
 -- chaos:wait for used_up
 -- chaos:expect out_of_memory
-SELECT pg_advisory_xact_lock(2, 1);
+SELECT pg_advisory_xact_lock(2, n) FROM generate_series(1, 200) AS n;
 -- chaos:signal refused
 -- chaos:caught by 'the modest one got through in the end'
