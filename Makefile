@@ -147,6 +147,17 @@ install: ## put the SQL extension pgchaos into the server of pg_config (PGXS)
 installcheck: ## run its pgTAP tests on the server that libpq's environment names (PGXS)
 	$(MAKE) -C pgtap installcheck
 
+# NAME=concurrency/double_charge is a file below sql/.
+.PHONY: scenario
+scenario: $(INSTALLED) ## write the new scenario sql/NAME.sql from a template that runs; NAME=concurrency/double_charge
+	@$(VENV)/bin/python -m pgchaos --new sql/$(or $(NAME:.sql=),$(error say its name: make scenario NAME=concurrency/double_charge)).sql
+
+.PHONY: scenario-table
+scenario-table: $(INSTALLED) ## write the table of all scenarios, sql/SCENARIOS.md, from their files
+	@set -eu; new=$$(mktemp); trap 'rm -f "$$new"' EXIT; \
+	{ sed '/^## /,$$d' sql/SCENARIOS.md; $(VENV)/bin/python -m pgchaos --scenarios sql; } >"$$new"; \
+	cat "$$new" >sql/SCENARIOS.md
+
 # Both are read by pip with --require-hashes. VERSION=18.7 names another one of the embedded server.
 LOCK = $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-header --no-annotate
 .PHONY: lock

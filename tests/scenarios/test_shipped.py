@@ -52,6 +52,7 @@ def told(result: RunResult) -> str:
 
 def test_it_says_what_it_shows_and_where_that_is_told(shipped: Scenario) -> None:
     assert shipped.title
+    assert shipped.tags
     assert re.search(r"^-- Reference: \S", shipped.source, re.MULTILINE)
 
 
@@ -85,6 +86,7 @@ def test_it_passes_or_fails_as_it_is_known_to(shipped: Scenario, private_server:
     for variables in variants(shipped):
         result = played(shipped, variables, private_server)
         assert result.remarks == []
+        assert result.duration < (shipped.timeout or 60) / 2, "it has half of its time-out to spare"
         verdict = judge(shipped, variables, result)
         known = any(applies(xfail.when, variables) for xfail in shipped.xfails)
         assert verdict.outcome == ("xfailed" if known else "passed"), verdict.failures

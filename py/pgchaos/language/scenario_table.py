@@ -1,0 +1,80 @@
+"""A table of scenarios, made of what their files say, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import groupby
+from pathlib import Path
+
+from pgchaos.language.model import Scenario
+from pgchaos.language.reader import is_scenario, read
+from pgchaos.language.section_items import Barrier, Delay, Fault, Signal, WaitBlocked, WaitFor
+from pgchaos.language.source import text_of
+
+
+def scenario_table(folder: Path, extra_tags: Collection[str] = ()) -> str:
+    """Make one table for each folder: each scenario with its title, what forces its race, its tags and mutants.
+
+    Args:
+        folder: whose .sql files are read, in folders below it too. Files without directives are left out.
+        extra_tags: that files may have beside the known ones.
+
+    Returns:
+        Markdown, with links that are relative to the folder.
+
+    Raises:
+        ScenarioError: where a file has mistakes.
+        Unreadable: where a file cannot be read.
+    """
+    found = [path for path in sorted(folder.rglob("*.sql")) if is_scenario(text_of(path))]
+    return "\n\n".join(
+        "\n".join(
+            (*_head(parent.relative_to(folder)), *(_row(read(path, extra_tags=extra_tags), folder) for path in paths))
+        )
+        for parent, paths in groupby(sorted(found, key=lambda path: (path.parent, path)), key=lambda path: path.parent)
+    )
+
+
+def _head(folder: Path) -> Iterator[str]:
+    yield f"## {folder.as_posix()}/" if folder.parts else "## ./"
+    yield ""
+    yield "| scenario | what it shows | driven by | tags | mutants |"
+    yield "| --- | --- | --- | --- | --- |"
+
+
+def _row(scenario: Scenario, folder: Path) -> str:
+    link = f"[{scenario.name}]({scenario.path.relative_to(folder).as_posix()})"
+    title = scenario.title.replace("|", "\\|")
+    return (
+        f"| {link} | {title} | {driven_by(scenario)} | {', '.join(sorted(scenario.tags))} | {len(scenario.mutants)} |"
+    )
+
+
+def driven_by(scenario: Scenario) -> str:
+    """Say in some words what brings the sessions of a scenario into the order that it is about.
+
+    Args:
+        scenario: as read.
+
+    Returns:
+        Such as 'exact order', 'explore 200, oracle' or 'barrier, fault kill'.
+    """
+    schedule, items = scenario.schedule, [item for session in scenario.sessions for item in session.items]
+    kinds = {type(item) for item in items}
+    ways = {
+        "exact order": schedule.kind == "exact",
+        "all orders": schedule.kind == "all",
+        f"explore {schedule.limit}": schedule.kind == "explore",
+        "oracle": scenario.oracle is not None,
+        "drawn values": bool(scenario.given),
+        "barrier": Barrier in kinds,
+        "signals": bool(kinds & {Signal, WaitFor}),
+        "lock waits": WaitBlocked in kinds,
+        "load": any(session.repeat_while for session in scenario.sessions),
+        "repetition": any(session.repeat > 1 and not session.repeat_while for session in scenario.sessions),
+        "delays": Delay in kinds,
+    }
+    faults = dict.fromkeys(f"fault {item.kind}" for item in items if isinstance(item, Fault))
+    if schedule.kind != "free" or scenario.oracle:
+        del ways["repetition"]  # it is the schedule that brings them together
+    return ", ".join((*(way for way, used in ways.items() if used), *faults)) or "nothing"
