@@ -17,7 +17,7 @@ from pathlib import Path
 from psycopg import pq
 
 from tests.bench import collecting, faults, files, many, oracle, overhead, search, specs, statements, suite
-from tests.bench.measure import PAIRS, Line
+from tests.bench.measure import HEAD, PAIRS, Line
 from tests.bench.work import own_server
 
 LINES: Mapping[str, Callable[[Path], Iterator[Line]]] = {
@@ -35,7 +35,6 @@ LINES: Mapping[str, Callable[[Path], Iterator[Line]]] = {
     "faults": faults.own,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
-_HEAD = "| what | pgchaos | its peer | ratio (least to greatest) | aim | |\n| --- | --- | --- | --- | --- | --- |"
 
 
 def main(names: list[str]) -> int:
@@ -51,7 +50,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no line of the bench: {', '.join(unknown)}; there are {', '.join(LINES)}", file=sys.stderr)
         return 2
-    head = [*_preface(), "", _HEAD]
+    head = [*_preface(), "", HEAD]
     print("\n".join(head), flush=True)
     rows = []
     with tempfile.TemporaryDirectory(prefix="pgchaos-bench-") as folder:
@@ -76,6 +75,11 @@ def _preface() -> Iterator[str]:
     yield (
         f"- each is the median of {PAIRS} runs after one that does not count; a ratio is the median of {PAIRS} ratios"
         " of runs that follow each other (A B A B …), the least and the greatest beside it"
+    )
+    yield (
+        "- processor time is that of a whole run, preparation and check included, for one of what is measured: what"
+        " pgchaos or its peer takes + what the server takes, which bounds both; one figure where the run starts its own"
+        " server holds both"
     )
 
 

@@ -51,12 +51,12 @@ def lines(folder: Path) -> Iterator[Line]:
 
         try:
             pg_prove, psql = tool("pg_prove", GET_PG_PROVE), tool("psql", "it comes with PostgreSQL")
-            yield compared(what + "pg_prove", ours, prove, "s", under=0.25)
+            yield compared(what + "pg_prove", ours, prove, "s", under=0.45, server=server, each=FILES)
         except Absent as absent:
             yield Line(what + "pg_prove", skipped=str(absent))
         pytest = os.environ.get("PYTEST_PGTAP", "")
         if shutil.which(pytest):
-            yield compared(what + "pytest-pgtap", ours, pgtap, "s", under=1.0)
+            yield compared(what + "pytest-pgtap", ours, pgtap, "s", under=1.0, server=server, each=FILES)
         else:
             yield Line(what + "pytest-pgtap", skipped=f"it is not installed ({_GET_PYTEST_PGTAP})")
 

@@ -49,7 +49,7 @@ def lines(folder: Path) -> Iterator[Line]:
             return float(program(command, place, env).out)
 
         what = f"one scenario of {SESSIONS} sessions that meet at a barrier five times: peak memory of the client"
-        yield alone(what, megabytes, "MB", under=200)
+        yield alone(what, megabytes, "MB", under=200, server=server)
 
 
 def _main(path: str, dsn: str) -> None:

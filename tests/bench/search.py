@@ -21,6 +21,7 @@ from tests.bench.work import own_server, workplace
 RACES = Path(__file__).parents[1] / "search/races"
 SEEDS = 20
 _SCHEDULES = 60
+_WAITING = 20
 _HEAD = "-- Steps\n-- chaos:schedule all up to {limit}\n{more}-- chaos:setup\nCREATE TABLE t (id int, v int);\n{extra}"
 _CHECK = "-- chaos:check\nSELECT pass('checked');\n"
 _WAITS = """-- One waits for the other
@@ -49,7 +50,8 @@ def lines(folder: Path) -> Iterator[Line]:
         yield _rate(server, place, "in a new database each", jobs=2, extra="CREATE SCHEMA other;\n", aim=None)
         for sessions, steps in ((2, 8), (2, 16), (4, 4), (8, 4)):
             yield _growth(server, place, sessions, steps)
-        yield alone("a lock wait under a schedule: step to step", lambda: _detection(server, place), "ms", under=2)
+        what = "a lock wait under a schedule: step to step"
+        yield alone(what, lambda: _detection(server, place), "ms", under=2, server=server, each=_WAITING)
         for path in sorted(RACES.glob("*.sql")):
             yield _race(server, path)
 
@@ -85,7 +87,7 @@ def _rate(
         return made / (time.perf_counter() - begun)
 
     name = f"schedules of two sessions of four steps {what}, {jobs} job{'s' if jobs > 1 else ''}"
-    return alone(name, rate, "/s", over=aim)
+    return alone(name, rate, "/s", over=aim, server=server, each=jobs * _SCHEDULES)
 
 
 def _growth(server: Server, place: Path, sessions: int, steps: int) -> Line:
@@ -96,14 +98,15 @@ def _growth(server: Server, place: Path, sessions: int, steps: int) -> Line:
         made = _schedules(server, scenario)
         return 1000 * (time.perf_counter() - begun) / made
 
-    return alone(f"a schedule of {sessions} sessions of {steps} steps each", each, "ms")
+    what = f"a schedule of {sessions} sessions of {steps} steps each"
+    return alone(what, each, "ms", server=server, each=_SCHEDULES)
 
 
 def _detection(server: Server, place: Path) -> float:
     """Tell the time from the begin of a step that waits to the begin of the next: the median of some runs."""
     scenario = _scenario(place, _WAITS)
     took = []
-    for _ in range(20):
+    for _ in range(_WAITING):
         result = run(scenario, {}, server, RunSettings(1))
         if result.failures:
             raise RuntimeError(result.failures[0].text)

@@ -41,11 +41,12 @@ def lines(folder: Path) -> Iterator[Line]:
     with workplace(folder, "specs") as place:
         with own_server() as server:
             try:
-                yield _permutations(server, place, "without a lock wait", row=2, under=0.8)
-                yield _permutations(server, place, "with one lock wait", row=1, under=0.4)
+                yield _permutations(server, place, "without a lock wait", row=2, under=0.7)
+                yield _permutations(server, place, "with one lock wait", row=1, under=0.3)
             except Absent as absent:
                 yield Line("a six-step permutation against isolationtester", skipped=str(absent))
-            yield alone("a lock wait of an isolation spec: launch to report", _detection(server, place), "ms", under=2)
+            what = "a lock wait of an isolation spec: launch to report"
+            yield alone(what, _detection(server, place), "ms", under=2, server=server, each=_TIMES)
         try:
             yield _suite(place)
         except Absent as absent:
@@ -73,7 +74,8 @@ def _permutations(server: Server, place: Path, what: str, *, row: int, under: fl
         def ours() -> float:
             return _milliseconds(server, path) / _TIMES
 
-        return compared(f"a six-step permutation {what} against isolationtester", ours, theirs, "ms", under=under)
+        name = f"a six-step permutation {what} against isolationtester"
+        return compared(name, ours, theirs, "ms", under=under, server=server, each=_TIMES)
 
 
 def _milliseconds(server: Server, path: Path) -> float:
@@ -119,4 +121,4 @@ def _suite(place: Path) -> Line:
             arguments = ("--chaos-jobs=6", "--chaos-pgtap", str(source / "specs"), *left_out)
             return pytest_run(place, f"--chaos-dsn={dsn}", *arguments).seconds
 
-        return compared(f"{_SUITE} ({len(names)} specs)", ours, theirs, "s", under=1 / 3)
+        return compared(f"{_SUITE} ({len(names)} specs)", ours, theirs, "s", under=0.25, server=server)

@@ -16,6 +16,7 @@ from pgchaos.language.reader import read
 from pgchaos.search.strategy import run
 from pgchaos.server.server import Server
 from tests.bench.measure import Absent, Line, compared
+from tests.bench.peers import connections, execute
 from tests.bench.work import SEED, environment, own_server, program, tool, workplace
 
 SESSIONS, ITERATIONS = 10, 500
@@ -56,10 +57,20 @@ def lines(folder: Path) -> Iterator[Line]:
                 lambda: _pgbench(server, place, pgbench),
                 "/s",
                 over=0.5,
+                server=server,
+                each=STATEMENTS,
             )
         except Absent as absent:
             yield Line(what + "pgbench", skipped=str(absent))
-        yield compared(what + "PQexec in ten threads", lambda: _ours(server, place), lambda: _bare(server), "/s")
+        yield compared(
+            what + "PQexec in ten threads",
+            lambda: _ours(server, place),
+            lambda: _bare(server),
+            "/s",
+            over=0.7,
+            server=server,
+            each=STATEMENTS,
+        )
 
 
 def _ours(server: Server, place: Path) -> float:
@@ -83,13 +94,10 @@ def _pgbench(server: Server, place: Path, pgbench: str) -> float:
 
 
 def _bare(server: Server) -> float:
-    with server.sandbox(()) as sandbox:
-        with server.connect(sandbox.database) as conn:
-            conn.execute(_TABLE.encode())
+    with connections(server, SESSIONS, _TABLE) as opened:
         ready = threading.Barrier(SESSIONS + 1)
         threads = [
-            threading.Thread(target=_execute, args=(sandbox.conninfo, worker, ready))
-            for worker in range(1, SESSIONS + 1)
+            threading.Thread(target=_updates, args=(pg, worker, ready)) for worker, pg in enumerate(opened, start=1)
         ]
         for thread in threads:
             thread.start()
@@ -100,12 +108,9 @@ def _bare(server: Server) -> float:
         return STATEMENTS / (time.perf_counter() - begun)
 
 
-def _execute(conninfo: str, worker: int, ready: threading.Barrier) -> None:
-    pg = pq.PGconn.connect(conninfo.encode())
+def _updates(pg: pq.abc.PGconn, worker: int, ready: threading.Barrier) -> None:
     ready.wait()
     update = b"UPDATE t SET v = v + 1 WHERE id = %d" % worker
     for _ in range(ITERATIONS):
         for query in (b"BEGIN", update, b"COMMIT"):
-            if pg.exec_(query).status != pq.ExecStatus.COMMAND_OK:
-                raise RuntimeError(pg.get_error_message())
-    pg.finish()
+            execute(pg, query)

@@ -61,7 +61,7 @@ def _line(folder: Path, source: Path, pg_prove: str) -> Line:
             return pytest_run(place, f"--chaos-dsn={dsn}", "--chaos-pgtap", *names).seconds
 
         best = min(_JOBS, key=prove)
-        return compared(f"{_WHAT} ({best})", ours, lambda: prove(best), "s", under=1.0)
+        return compared(f"{_WHAT} ({best})", ours, lambda: prove(best), "s", under=1.0, server=server, each=len(names))
 
 
 def _names(source: Path) -> list[str]:
