@@ -15,7 +15,8 @@ from pgchaos.language.reader import read
 from pgchaos.search.strategy import run
 from pgchaos.server.server import Server
 from pgchaos.verdict import is_found
-from tests.bench.measure import Line, alone, shown
+from tests.bench.measure import Line, alone, compared, seconds, shown
+from tests.bench.peers import connections, execute
 from tests.bench.work import own_server, workplace
 
 RACES = Path(__file__).parents[1] / "search/races"
@@ -24,6 +25,10 @@ _SCHEDULES = 60
 _WAITING = 20
 _HEAD = "-- Steps\n-- chaos:schedule all up to {limit}\n{more}-- chaos:setup\nCREATE TABLE t (id int, v int);\n{extra}"
 _CHECK = "-- chaos:check\nSELECT pass('checked');\n"
+_ROWS = "CREATE TABLE t (id int PRIMARY KEY, v int);\nINSERT INTO t VALUES (1, 0), (2, 0);\n"
+_COUNT = "SELECT is(count(*), 2::bigint, 'both are there') FROM t"
+_ORDERS = 70
+"""All orders of two sessions of four steps."""
 _WAITS = """-- One waits for the other
 -- chaos:schedule a.1 b.1 a.2
 -- chaos:setup
@@ -42,6 +47,7 @@ SELECT is(v, 2, 'b came last') FROM t;
 def lines(folder: Path) -> Iterator[Line]:
     """Measure schedules of a scenario, and the search for what is planted."""
     with workplace(folder, "search") as place, own_server() as server:
+        yield _against_statements(server, place)
         schema = "-- chaos:sandbox schema\n"
         yield _rate(server, place, "in a database of its own", jobs=1)
         yield _rate(server, place, "in a database of its own", jobs=2)
@@ -73,6 +79,32 @@ def _schedules(server: Server, scenario: Scenario) -> int:
     if result.failures or result.permutations is None:
         raise RuntimeError(f"all of it should have passed: {result.failures}")
     return result.permutations.run
+
+
+def _against_statements(server: Server, place: Path) -> Line:
+    said = [f"UPDATE t SET v = {number} WHERE id = 1" for number in range(4)]
+    body = "".join(f"-- chaos:session {name}\n" + "".join(f"{text};\n" for text in said) for name in "ab")
+    head = _HEAD.format(limit=_ORDERS, more="", extra="").replace("CREATE TABLE t (id int, v int);\n", _ROWS)
+    scenario = _scenario(place, f"{head}{body}-- chaos:check\n{_COUNT};\n")
+    with connections(server, 3, _ROWS) as (a, b, check):
+        execute(check, b"SELECT no_plan()")
+
+        def bare() -> None:
+            for _ in range(_ORDERS):
+                for text in said:
+                    execute(a, text.encode())
+                    execute(b, text.encode())
+                execute(check, _COUNT.encode())
+
+        return compared(
+            "a schedule of two sessions of four steps and a check, against these statements sent by PQexec",
+            lambda: 1000 * seconds(lambda: _schedules(server, scenario)) / _ORDERS,
+            lambda: 1000 * seconds(bare) / _ORDERS,
+            "ms",
+            under=2.5,
+            server=server,
+            each=_ORDERS,
+        )
 
 
 def _rate(
