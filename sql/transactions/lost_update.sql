@@ -34,7 +34,7 @@ SELECT is(count(*) = 1, :'level' <> 'read committed', 'the second teller had to 
 -- chaos:replace ':level' with 'READ COMMITTED' in teller
 -- chaos:caught by 'no deposit is lost'
 
--- chaos:mutant who is turned away gives up
+-- chaos:mutant a refused teller does not try again
 -- chaos:session teller retry none allow serialization_failure
 -- chaos:step reads
 BEGIN ISOLATION LEVEL :level;

@@ -39,7 +39,7 @@ SELECT is(count(*) > 0, :'level' = 'serializable', 'one had to look again, at se
 -- chaos:replace ':level' with 'REPEATABLE READ' in doctor
 -- chaos:caught by 'somebody is on call'
 
--- chaos:mutant who is turned away is never told
+-- chaos:mutant a refused doctor does not try again
 -- chaos:session doctor retry none allow serialization_failure
 -- chaos:step looks
 BEGIN ISOLATION LEVEL :level;
