@@ -208,7 +208,7 @@ class RunResult:
     output: list[str] = field(default_factory=list)  # of \echo, \qecho, \warn, and the server's notices
     order: list[Launch] = field(default_factory=list)  # of a run that went step by step
     standings: list[Standing] = field(default_factory=list)  # of all sessions, where the run was stopped
-    looks: int = 0  # of the invariant monitor
+    evaluations: int = 0  # of the invariant monitor
     missed: int = 0
     struck: set[str] = field(default_factory=set)  # chosen faults `at any step` that were delivered
     passed_by: dict[str, list[str]] = field(default_factory=dict)  # those that were not, with the reasons

@@ -49,7 +49,7 @@ def _back(server: Server, folder: Path, kind: str) -> float:
     path = folder / f"{kind}.sql"
     path.write_text(_CRASH.format(kind=kind), encoding="utf-8")
     with server.own_sandbox((), {}, {}) as sandbox:
-        result = run_once(read(path), {}, server, RunSettings(SEED), lend=lambda: nullcontext(sandbox))
+        result = run_once(read(path), {}, server, RunSettings(SEED), open_sandbox=lambda: nullcontext(sandbox))
     struck = next(act.ended_at for act in result.acts if "fault" in act.statement)
     again = next(record.ended_at for record in result.records if record.attempt == 2)
     if result.failures or struck is None or again is None:

@@ -112,11 +112,11 @@ def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]],
     watch, conduct = LockMonitor.watch, StepScheduler.conduct
 
     def clock(stage: Coordinator) -> Clock:
-        def stands() -> bool:
+        def is_reached() -> bool:
             standings = stage.standings(other_backends.pid_text)
             return state(defaultdict(str, {standing.session: standing.doing for standing in standings}))
 
-        return Clock(stands)
+        return Clock(is_reached)
 
     async def watching(self: LockMonitor, seconds: float) -> bool:
         monkeypatch.setattr(lock_monitor, "time", clock(self._coordinator))

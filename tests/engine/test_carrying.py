@@ -24,16 +24,16 @@ class Reached:
     """A server, reached over one connection.
 
     Args:
-        power: the server itself.
+        server_control: the server itself.
         conn: to it.
     """
 
-    def __init__(self, power: PrivateServer | None, conn: psycopg.Connection[tuple[object, ...]]) -> None:
-        self.power, self._conn, self.looks = power, conn, 0
+    def __init__(self, server_control: PrivateServer | None, conn: psycopg.Connection[tuple[object, ...]]) -> None:
+        self.server_control, self._conn, self.polls = server_control, conn, 0
         self.start = ""
 
     async def ask(self, query: str) -> list[Row] | None:
-        self.looks += "backend_type" in query
+        self.polls += "backend_type" in query
         # as text, such as t for true
         cursor = self._conn.cursor()
         cursor.adapters.register_loader("bool", TextLoader)
@@ -67,10 +67,10 @@ def test_a_process_that_does_not_show_yet_is_waited_for(own_server: Server) -> N
             os.kill(before, signal.SIGTERM)
             gone = "SELECT FROM pg_stat_activity WHERE backend_type = 'autovacuum launcher'"
             until(lambda: other.execute(gone).fetchone() is None, "the launcher has ended")
-            reached.looks = 0
+            reached.polls = 0
 
             def go_on() -> None:
-                until(lambda: reached.looks > 2, "it is looked for again and again")
+                until(lambda: reached.polls > 2, "it is looked for again and again")
                 os.kill(postmaster, signal.SIGCONT)
 
             thread = threading.Thread(target=go_on)
@@ -86,10 +86,10 @@ def test_a_process_that_will_not_come_is_not(own_server: Server) -> None:
         own_server.own_sandbox((), {"autovacuum": "off"}, {}) as sandbox,
         psycopg.connect(sandbox.conninfo, autocommit=True) as conn,
     ):
-        reached = Reached(sandbox.power, conn)
+        reached = Reached(sandbox.server_control, conn)
         with pytest.raises(TargetGone, match="no autovacuum launcher"):
             alone(process(reached, "autovacuum"))
-        assert reached.looks == 1
+        assert reached.polls == 1
 
 
 @pytest.mark.parametrize("kind", ["cancel", "terminate"])

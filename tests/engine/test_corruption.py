@@ -146,13 +146,13 @@ def test_relations_that_cannot_be_listed_are_told(server: Server, tmp_path: Path
     with (
         server.sandbox() as sandbox,
         closing(Stop()) as stop,
-        closing(alone(Connection.open(sandbox.conninfo, stop))) as link,
+        closing(alone(Connection.open(sandbox.conninfo, stop))) as connection,
     ):
         with psycopg.connect(sandbox.conninfo) as other:
             other.execute("LOCK TABLE pg_catalog.pg_am")
-            failures, notes = corruptions(link, scenario, sandbox, asked=False)
+            failures, notes = corruptions(connection, scenario, sandbox, asked=False)
             assert failures == []
             assert notes == ["amcheck could not be used: canceling statement due to lock timeout (55P03)"]
-            (failure,), _ = corruptions(link, scenario, sandbox, asked=True)
+            (failure,), _ = corruptions(connection, scenario, sandbox, asked=True)
             assert failure.kind == "error"
-        assert corruptions(link, scenario, sandbox, asked=True) == ([], [])
+        assert corruptions(connection, scenario, sandbox, asked=True) == ([], [])

@@ -114,13 +114,13 @@ def test_in_the_task_of_an_observer(play: Play, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_in_what_takes_notices_of_a_session(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NoticeCollector, "hear", planted)
+    monkeypatch.setattr(NoticeCollector, "receive", planted)
     text = SLEEPS.format(fault="DO $$ BEGIN RAISE NOTICE 'x'; END $$;")
     check_told(play(text), "one[1]")
 
 
 @pytest.mark.parametrize(
-    ("place", "name", "schedule"), [(LockMonitor, "look", ""), (StepScheduler, "conduct", "-- chaos:schedule all")]
+    ("place", "name", "schedule"), [(LockMonitor, "poll", ""), (StepScheduler, "conduct", "-- chaos:schedule all")]
 )
 def test_where_sessions_are_watched_it_is_raised(
     play: Play, monkeypatch: pytest.MonkeyPatch, place: type, name: str, schedule: str
@@ -131,7 +131,7 @@ def test_where_sessions_are_watched_it_is_raised(
 
 
 def test_in_what_takes_notices_of_a_section_it_is_raised(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NoticeCollector, "hear", planted)
+    monkeypatch.setattr(NoticeCollector, "receive", planted)
     with pytest.raises(PlantedError):
         play("-- chaos:setup\nDO $$ BEGIN RAISE NOTICE 'x'; END $$;\n-- chaos:check\nSELECT pass('never');")
 
@@ -193,7 +193,7 @@ def test_no_thread_is_started_that_would_lose_an_error() -> None:
     """Threads are made where an error in them is kept; a new place needs a look, and a test above."""
     kept = {
         f"server/{name}.py"
-        for name in ("answering", "database_pool", "external_cleanup", "schema_pool", "supervisor_client")
+        for name in ("health", "database_pool", "external_cleanup", "schema_pool", "supervisor_client")
     }
     root = Path(pgchaos.__file__).parent
     made = {

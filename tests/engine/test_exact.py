@@ -348,7 +348,7 @@ def test_an_invariant_is_looked_at_after_every_step(play: Play, monkeypatch: pyt
     failure = only(result)
     assert failure.names == ("nothing in between",)
     # before, after each of three steps, at the end
-    assert result.looks == 5
+    assert result.evaluations == 5
 
 
 def test_an_unexpected_error_stops_who_stands_before_a_step(play: Play) -> None:

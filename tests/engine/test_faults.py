@@ -274,7 +274,7 @@ def test_an_invariant_is_looked_at_after_a_crash(play: Play) -> None:
     )
     result = play(OWN + TABLE + body + steps)
     assert not result.failures
-    assert result.looks > result.missed
+    assert result.evaluations > result.missed
 
 
 def test_the_ledger_holds_what_was_acknowledged_with_its_variables(play: Play) -> None:

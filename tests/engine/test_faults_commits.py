@@ -51,9 +51,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return Loop().run(work)
 
 
-def power(hand: FaultConnection) -> PrivateServer:
-    assert hand.power is not None
-    return hand.power
+def server_control(hand: FaultConnection) -> PrivateServer:
+    assert hand.server_control is not None
+    return hand.server_control
 
 
 async def standbys(hand: FaultConnection) -> list[object]:
@@ -81,10 +81,10 @@ def test_the_name_is_taken_back_of_a_server_that_was_down_meanwhile(hand: FaultC
         hold = CommitHold(hand, stop)
         assert await hold.take()
         await hand.ask(SET)
-        power(hand).stop("immediate")
+        server_control(hand).stop("immediate")
         await hold.give()
         assert (hand.named, hand.holding.held) == (True, False)
-        power(hand).start()
+        server_control(hand).start()
         assert await standbys(hand) == ["pgchaos_nobody"]
         assert await let_go(hand)
         assert not await standbys(hand)
@@ -179,9 +179,9 @@ def test_who_waits_for_the_server_is_let_go_by_a_stop(play: Play, stop: Stop) ->
             sandbox = stack.enter_context(play.server.own_sandbox((), {}, disks_of(scenario)))
         except NoDisk as missing:
             pytest.skip(str(missing))
-        door, calm = ConnectionFactory(sandbox, keep=False, join=False), stack.enter_context(closing(Stop()))
+        factory, calm = ConnectionFactory(sandbox, keep=False, join=False), stack.enter_context(closing(Stop()))
         stage = Coordinator(WaitRules(scenario.sessions, {}), stop, RunResult(1))
-        faulting = FaultInjector(scenario, {}, door, stage, stop, calm, set())
+        faulting = FaultInjector(scenario, {}, factory, stage, stop, calm, set())
         stack.callback(lambda: run(faulting.close()))
 
         async def is_let_go() -> None:

@@ -70,12 +70,12 @@ def test_a_frozen_backend_of_the_run_s_own_is_not_waited_for(own_server: Server,
 
 def test_a_query_sent_ahead_is_not_waited_for_where_the_server_is_known_to_be_silent(own_server: Server) -> None:
     with closing(Stop()) as calm, own_server.sandbox() as sandbox:
-        door = ConnectionFactory(sandbox, keep=False)
+        factory = ConnectionFactory(sandbox, keep=False)
         pids: set[int] = set()
-        section = Section(door, "check", calm, NoticeCollector(RunResult(1)), pids, {}, 1)
+        section = Section(factory, "check", calm, NoticeCollector(RunResult(1)), pids, {}, 1)
         section.begin(_MOMENT)
         go_on = stop(own_server, [*pids])
-        door.note_silence()
+        factory.note_silence()
         began = time.monotonic()
         section.close()
         took = time.monotonic() - began
@@ -89,16 +89,16 @@ def test_a_question_takes_no_longer_than_the_scenario_may(own_server: Server, tm
     with (
         closing(Stop()) as calm,
         own_server.sandbox() as sandbox,
-        closing(alone(Connection.open(sandbox.conninfo, calm))) as link,
+        closing(alone(Connection.open(sandbox.conninfo, calm))) as connection,
     ):
-        link.limit, link.impatient = 1.0, True
-        go_on = stop(own_server, [link.pid])
+        connection.limit, connection.ends_when_late = 1.0, True
+        go_on = stop(own_server, [connection.pid])
         began = time.monotonic()
         if what == "history":
-            failure = fill(link, RunResult(1))
+            failure = fill(connection, RunResult(1))
             told = "" if failure is None else failure.text
         else:
-            _, (told,) = corruptions(link, read(tmp_path / "x.sql", raw=text.encode()), sandbox, asked=False)
+            _, (told,) = corruptions(connection, read(tmp_path / "x.sql", raw=text.encode()), sandbox, asked=False)
         took = time.monotonic() - began
         go_on()
     assert told

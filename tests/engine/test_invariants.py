@@ -46,7 +46,7 @@ def test_broken_once_and_whole_at_the_end_it_is_a_failure_and_the_check_runs(pla
     assert (failure.kind, failure.names) == ("invariant", ("no money is lost",))
     assert "is false" in failure.text
     assert [a.name for a in result.assertions] == ["checked"]
-    assert result.looks > 3
+    assert result.evaluations > 3
 
 
 def test_what_is_not_committed_is_not_seen(play: Play) -> None:
@@ -93,7 +93,7 @@ def test_at_end_it_is_looked_at_only_then(play: Play) -> None:
         + CHECKED
     )
     assert held(result) == ["checked"]
-    assert result.looks == 1
+    assert result.evaluations == 1
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_looks_that_a_lock_holds_up_are_counted_and_no_failure(play: Play) -> No
     given_up = until_sql(WAITS) + until_sql(f"NOT {WAITS}")
     result = play(LOCKED.format(when="every 10ms", then=f"{given_up}COMMIT;") + CHECKED)
     assert held(result) == ["checked"]
-    assert 0 < result.missed < result.looks
+    assert 0 < result.missed < result.evaluations
 
 
 def test_an_invariant_that_could_never_be_looked_at_is_a_failure(play: Play) -> None:
@@ -156,7 +156,7 @@ def test_an_invariant_that_could_never_be_looked_at_is_a_failure(play: Play) -> 
     failure = only(result)
     assert failure.kind == "invariant"
     assert "could not be looked at:" in failure.text
-    assert result.missed == result.looks == 1
+    assert result.missed == result.evaluations == 1
 
 
 def test_an_invariant_that_cannot_be_looked_at_in_the_end_is_a_failure(play: Play) -> None:
@@ -166,7 +166,7 @@ def test_an_invariant_that_cannot_be_looked_at_in_the_end_is_a_failure(play: Pla
     )
     result = play(text + CHECKED)
     assert "could not be looked at after the sessions" in only(result).text
-    assert result.looks > result.missed
+    assert result.evaluations > result.missed
 
 
 def test_the_observer_reads_committed_whatever_the_database_says(play: Play) -> None:
@@ -209,7 +209,7 @@ def test_invariants_alone_are_a_scenario(play: Play) -> None:
     result = play('-- chaos:invariant\nSELECT true AS "it holds";\n')
     assert held(result) == []
     # before and after; with luck at an interval between
-    assert result.looks >= 2
+    assert result.evaluations >= 2
 
 
 def test_an_invariant_asks_for_matrix_values(play: Play) -> None:

@@ -31,7 +31,7 @@ def test_tasks_go_on_while_others_wait() -> None:
     async def task(name: str, news: News, other: News) -> None:
         for number in range(3):
             went.append(f"{name}{number}")
-            other.tell()
+            other.notify()
             await news.wait(time.monotonic() + 0.2)
 
     async def main() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from pgchaos.results import RunResult
 from pgchaos.server import Server, ServerSettings, open_server
-from pgchaos.server.outside_schemas import look_outside
+from pgchaos.server.outside_schemas import read_outside_state
 from tests.engine.playing import Play, only
 
 MOTEL = r"""
@@ -270,7 +270,7 @@ def test_a_table_that_our_role_may_not_read_is_proven_nothing_of(server: Server)
         conn.execute("CREATE ROLE pgchaos_reader; CREATE TABLE public.closed (id int)")
         try:
             conn.execute("SET ROLE pgchaos_reader")
-            assert look_outside(conn).unreadable == ("closed",)
+            assert read_outside_state(conn).unreadable == ("closed",)
         finally:
             conn.execute("RESET ROLE; DROP ROLE pgchaos_reader")
 

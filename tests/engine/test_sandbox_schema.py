@@ -366,7 +366,7 @@ SELECT 1;
 -- chaos:check
 SELECT pass('checked');
 """
-AS_NEW = r"""
+IS_PRISTINE = r"""
 -- chaos:session anew x 5
 SELECT pg_backend_pid() AS pid \gset
 \echo pid :pid
@@ -390,11 +390,11 @@ def test_a_kept_connection_is_like_a_new_one(play_own: Play) -> None:
     play_own.server.spare()
     first = play_own(CHANGES)
     assert held(first) == ["checked"]
-    second = play_own(HEAD + AS_NEW)
+    second = play_own(HEAD + IS_PRISTINE)
     assert len(held(second)) == 9
     # five were kept, and one of them serves the engine: a session has at least one of the two that were changed
     assert set(pids(second)) & set(pids(first))
-    third = play_own(AS_NEW)  # what it asks holds on connections that are new
+    third = play_own(IS_PRISTINE)  # what it asks holds on connections that are new
     assert held(third) == held(second)
     assert not set(pids(third)) & set(pids(first))
 

@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from pgchaos.engine.loop import alone
 from pgchaos.engine.specs.blocked_detector import BlockedDetector
-from pgchaos.engine.specs.connection_cache import watch_conninfo
+from pgchaos.engine.specs.session_cache import watch_conninfo
 from pgchaos.engine.specs.spec_connection import SpecConnection
 from pgchaos.server import Server
 from pgchaos.stop import Stop

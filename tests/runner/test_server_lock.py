@@ -26,7 +26,7 @@ def make(server: Server) -> Iterator[Callable[[], ServerLock]]:
     with ExitStack() as stack:
 
         def made() -> ServerLock:
-            lock = ServerLock(server.conninfo(), server.answering)
+            lock = ServerLock(server.conninfo(), server.health)
             stack.callback(lock.close)
             return lock
 
@@ -106,7 +106,7 @@ def test_the_lock_ends_with_its_connection(server: Server, make: Callable[[], Se
 @pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout"])
 def test_timeouts_of_the_role_do_not_end_the_wait(server: Server, setting: str) -> None:
     impatient = make_conninfo(server.conninfo(), options=f"-c {setting}=20ms")
-    one, other = ServerLock(server.conninfo(), server.answering), ServerLock(impatient, server.answering)
+    one, other = ServerLock(server.conninfo(), server.health), ServerLock(impatient, server.health)
     with closing(one), closing(other):
         with one.acquire(alone=True):
             thread, inside = begun(other, alone=True)
@@ -134,7 +134,7 @@ def test_a_lost_connection_waits_again(server: Server, make: Callable[[], Server
 @pytest.mark.parametrize("leaves", [True, False], ids=["who leaves", "who comes"])
 def test_a_frozen_server_blocks_nobody(*, leaves: bool) -> None:
     # without a limit it would be held up for as long as the server is frozen
-    with open_server(ServerSettings()) as own, closing(ServerLock(own.conninfo(), own.answering)) as lock:
+    with open_server(ServerSettings()) as own, closing(ServerLock(own.conninfo(), own.health)) as lock:
         frozen, inside = threading.Event(), threading.Event()
 
         def work() -> None:

@@ -30,7 +30,7 @@ from pgchaos.server.cluster import ClusterFactory
 own = ClusterFactory(None, None)
 disks = {"disk": 8 << 20, "wal": 64 << 20} if sys.argv[1:] else {}
 with own.sandbox(disks=disks) as sandbox:
-    print(sandbox.power.folder, own._prepared.folder, flush=True)
+    print(sandbox.server_control.folder, own._prepared.folder, flush=True)
     sys.stdin.readline()
 """
 
@@ -54,9 +54,9 @@ def test_it_has_the_toolkit_and_its_parameters(own: ClusterFactory) -> None:
         assert shown(sandbox.conninfo, "SHOW work_mem") == "77kB"
         assert shown(sandbox.conninfo, "SELECT count(*) FROM chaos.history") == "0"
         assert shown(sandbox.conninfo, "SELECT pgtap_version() > 1") == "True"
-        assert sandbox.power is not None
-        folder = sandbox.power.folder
-        assert "ready to accept connections" in "\n".join(sandbox.power.last_lines())
+        assert sandbox.server_control is not None
+        folder = sandbox.server_control.folder
+        assert "ready to accept connections" in "\n".join(sandbox.server_control.last_lines())
     assert not folder.exists()
     assert living_in(folder) == []
 
@@ -80,22 +80,22 @@ def test_several_run_at_the_same_time(own: ClusterFactory) -> None:
 @pytest.mark.parametrize("how", ["crash", "fast", "immediate"])
 def test_it_starts_again(own: ClusterFactory, how: str) -> None:
     with own.sandbox() as sandbox:
-        power = sandbox.power
-        assert power is not None
+        server_control = sandbox.server_control
+        assert server_control is not None
         with psycopg.connect(sandbox.conninfo, autocommit=True) as conn:
             conn.execute("CREATE TABLE t ()")
             if how == "crash":
-                power.crash()
+                server_control.crash()
             else:
-                assert power.stop("fast" if how == "fast" else "immediate")
-            assert not power.running
-            assert living_in(power.folder / "data") == []
+                assert server_control.stop("fast" if how == "fast" else "immediate")
+            assert not server_control.running
+            assert living_in(server_control.folder / "data") == []
             # nobody is left dead and uncollected either
-            assert psutil.Process(power.supervisor).children() == []
+            assert psutil.Process(server_control.supervisor).children() == []
             with pytest.raises(psycopg.OperationalError):
                 conn.execute("SELECT 1")
-        power.start()
-        assert power.running
+        server_control.start()
+        assert server_control.running
         assert shown(sandbox.conninfo, "SELECT count(*) FROM t") == "0"
 
 
@@ -126,8 +126,8 @@ def test_requirements_are_asked_of_a_server_of_its_own(
 @needs_root
 def test_disks_can_be_filled_by_root(own: ClusterFactory) -> None:
     with own.sandbox(disks={"disk": 8 << 20}) as sandbox:
-        assert sandbox.power is not None
-        place = str(sandbox.power.folder / "disk")
+        assert sandbox.server_control is not None
+        place = str(sandbox.server_control.folder / "disk")
         assert place in Path("/proc/self/mounts").read_text()
         with psycopg.connect(sandbox.conninfo, autocommit=True) as conn:
             conn.execute("CREATE TABLE t (a text) TABLESPACE chaos_disk")
@@ -139,17 +139,17 @@ def test_disks_can_be_filled_by_root(own: ClusterFactory) -> None:
 @needs_root
 def test_a_disk_has_room_again_though_the_file_that_filled_it_is_open(own: ClusterFactory) -> None:
     with own.sandbox(disks={"disk": 8 << 20}) as sandbox:
-        assert sandbox.power is not None
-        disk = sandbox.power.folder / "disk"
+        assert sandbox.server_control is not None
+        disk = sandbox.server_control.folder / "disk"
         before = os.statvfs(disk).f_bavail
-        alone(actions.fill(SimpleNamespace(power=sandbox.power, do=at_once), "disk"))
+        alone(actions.fill(SimpleNamespace(server_control=sandbox.server_control, do=at_once), "disk"))
         assert os.statvfs(disk).f_bavail == 0
         assert not [path for path in disk.iterdir() if path.is_file()]
         # as a process does that is being started just then
         (number,) = [int(link.name) for link in Path("/proc/self/fd").iterdir() if _is_below(link, disk)]
         held = os.dup(number)
         try:
-            sandbox.power.empty()
+            sandbox.server_control.empty()
             assert os.statvfs(disk).f_bavail == before
         finally:
             os.close(held)

@@ -48,7 +48,7 @@ def test_what_remains_on_a_frozen_server_is_reported_and_is_removed_when_it_answ
         with server.sandbox() as sandbox, psycopg.connect(sandbox.conninfo) as conn:
             go_on = stop(own, None if whole else [conn.info.backend_pid])
             stack.callback(go_on)
-            sandbox.doubt()
+            sandbox.report_silent_backend()
             began = time.monotonic()
         (left,) = server.close()
         assert time.monotonic() - began < _SOON
@@ -89,12 +89,12 @@ def _between(own: Server, folder: Path, ready: Callable[[], None]) -> Iterator[s
     """Pass on what is said between a client and a server, and do something when the client has logged in."""
     assert own.private is not None
     behind = f"{own.private.parameters['host']}/.s.PGSQL.5432"
-    with socket.socket(socket.AF_UNIX) as door, socket.socket(socket.AF_UNIX) as server:
-        door.bind(str(folder / ".s.PGSQL.5432"))
-        door.listen()
+    with socket.socket(socket.AF_UNIX) as factory, socket.socket(socket.AF_UNIX) as server:
+        factory.bind(str(folder / ".s.PGSQL.5432"))
+        factory.listen()
 
         def work() -> None:
-            client, _ = door.accept()
+            client, _ = factory.accept()
             with client:
                 server.connect(behind)
                 other = {client: server, server: client}

@@ -15,10 +15,10 @@ import psycopg
 import pytest
 
 from pgchaos.server import ServerSettings, open_server
-from pgchaos.server.answering import ServerHealth
 from pgchaos.server.database_factory import CreatedDatabases, DatabaseFactory
 from pgchaos.server.databases import name_while_created, run_of_database
 from pgchaos.server.external_cleanup import Lease
+from pgchaos.server.health import ServerHealth
 from pgchaos.server.run_id import LEASE_SECONDS, RunId, clock, has_ended, start_time, system_id
 from tests.conftest import ForeignServer
 from tests.server.conftest import connections, needs_root

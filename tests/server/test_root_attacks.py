@@ -119,11 +119,11 @@ def test_a_disk_that_is_not_mounted_is_not_filled(tmp_path: Path) -> None:
 def test_a_disk_is_not_filled_through_a_link(victim: Path) -> None:
     own = ClusterFactory(None, None)
     with contextlib.closing(own), own.sandbox(disks={"disk": 8 << 20}) as sandbox:
-        assert sandbox.power is not None
-        attempt(sandbox.power, f"ln -s '{victim}' {sandbox.power.folder}/disk/pgchaos.ballast")
+        assert sandbox.server_control is not None
+        attempt(sandbox.server_control, f"ln -s '{victim}' {sandbox.server_control.folder}/disk/pgchaos.ballast")
         with no_large_files():
-            alone(actions.fill(SimpleNamespace(power=sandbox.power, do=at_once), "disk"))
-        sandbox.power.empty()
+            alone(actions.fill(SimpleNamespace(server_control=sandbox.server_control, do=at_once), "disk"))
+        sandbox.server_control.empty()
     assert victim.read_text() == "untouched"
 
 
@@ -181,7 +181,7 @@ def test_a_process_that_is_no_child_of_the_server_is_not_killed_for_it(
     server: PrivateServer, bystander: subprocess.Popen[bytes]
 ) -> None:
     with pytest.raises(actions.TargetGone):
-        alone(actions._kill_one(SimpleNamespace(power=server), bystander.pid))
+        alone(actions._kill_one(SimpleNamespace(server_control=server), bystander.pid))
     assert bystander.poll() is None
 
 

@@ -20,7 +20,7 @@ from tests.waiting import until
 def shared(private_server: Server) -> Iterator[SharedDatabase]:
     """Schemas in a database of the test's own."""
     with private_server.sandbox() as sandbox:
-        database = SharedDatabase(sandbox.database, sandbox.conninfo, sandbox.conninfo, private_server.answering)
+        database = SharedDatabase(sandbox.database, sandbox.conninfo, sandbox.conninfo, private_server.health)
         yield database
         database.close()
 
@@ -33,7 +33,7 @@ def own() -> Iterator[Server]:
 
 
 def ask(shared: SharedDatabase, query: str) -> list[object]:
-    with psycopg.connect(shared.shelf.conninfo, autocommit=True) as conn:
+    with psycopg.connect(shared.connection_cache.conninfo, autocommit=True) as conn:
         return [row[0] for row in conn.execute(query.encode())]
 
 
@@ -54,7 +54,7 @@ def test_each_schema_is_given_once(shared: SharedDatabase) -> None:
 
 def test_a_schema_in_use_is_dropped_later_and_delays_no_other(shared: SharedDatabase) -> None:
     name = shared.take()
-    with psycopg.connect(shared.shelf.conninfo) as straggler:
+    with psycopg.connect(shared.connection_cache.conninfo) as straggler:
         straggler.execute(f"CREATE TABLE {name}.t ()".encode())
         straggler.commit()
         straggler.execute(f"LOCK TABLE {name}.t".encode())
@@ -90,7 +90,7 @@ def test_after_a_crash_of_the_server_schemas_are_made_again(own: Server) -> None
 
 
 def test_a_dropped_database_is_reported(private_server: Server) -> None:
-    shared = SharedDatabase("nowhere", private_server.conninfo("nowhere"), "", private_server.answering)
+    shared = SharedDatabase("nowhere", private_server.conninfo("nowhere"), "", private_server.health)
     try:
         for _ in range(2):
             with pytest.raises(ServerError, match=r'cannot create a schema: .*database "nowhere" does not exist'):
@@ -113,20 +113,20 @@ class Thing:
 
 
 def test_a_shelf_gives_what_was_put_last_and_each_once() -> None:
-    shelf, one, two = ConnectionCache(""), Thing(), Thing()
-    assert all([shelf.put(one), shelf.put(two)])
-    assert shelf.take() is two
-    assert shelf.take() is one
-    assert shelf.take() is None
+    connection_cache, one, two = ConnectionCache(""), Thing(), Thing()
+    assert all([connection_cache.put(one), connection_cache.put(two)])
+    assert connection_cache.take() is two
+    assert connection_cache.take() is one
+    assert connection_cache.take() is None
 
 
 def test_a_shelf_has_an_end() -> None:
-    shelf, things = ConnectionCache(""), [Thing() for _ in range(40)]
-    kept = [thing for thing in things if shelf.put(thing)]
+    connection_cache, things = ConnectionCache(""), [Thing() for _ in range(40)]
+    kept = [thing for thing in things if connection_cache.put(thing)]
     assert 0 < len(kept) < 40
-    assert shelf.clear() == len(kept)
+    assert connection_cache.clear() == len(kept)
     assert [thing.ended for thing in things] == [thing in kept for thing in things]
-    assert shelf.put(late := Thing())
-    shelf.close()
+    assert connection_cache.put(late := Thing())
+    connection_cache.close()
     assert late.ended
-    assert not shelf.put(Thing())
+    assert not connection_cache.put(Thing())

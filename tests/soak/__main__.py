@@ -74,7 +74,7 @@ def _play(one: Round, folder: Path, server: Server, sandbox: Sandbox, seed: int)
     path = folder / "round.sql"
     path.write_text(one.text, encoding="utf-8")
     scenario = read(path, f"round {one.number}")
-    return run_once(scenario, {}, server, RunSettings(seed, 60.0), lend=lambda: nullcontext(sandbox))
+    return run_once(scenario, {}, server, RunSettings(seed, 60.0), open_sandbox=lambda: nullcontext(sandbox))
 
 
 if __name__ == "__main__":

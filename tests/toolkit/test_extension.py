@@ -10,7 +10,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import Server
-from pgchaos.server.answering import ServerHealth
+from pgchaos.server.health import ServerHealth
 from pgchaos.server.in_place import installed
 from pgchaos.server.run_id import RunId
 from pgchaos.server.sandbox import set_up_database

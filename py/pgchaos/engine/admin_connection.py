@@ -25,17 +25,19 @@ class AdminConnection:
     """A connection that comes again where the sessions made the server crash.
 
     Args:
-        door: to the scenario's database.
-        calm: a stop for what goes on when the sessions are stopped.
+        factory: to the scenario's database.
+        cleanup_stop: a stop for what goes on when the sessions are stopped.
         pids: every backend that this opens is put in.
         records: of the run: they tell whether a connection of a session was lost.
     """
 
-    def __init__(self, door: ConnectionFactory, calm: Stop, pids: set[int], records: Sequence[Record]) -> None:
-        self._door, self._calm, self._pids, self._records = door, calm, pids, records
-        self._link: Connection | None = None
+    def __init__(
+        self, factory: ConnectionFactory, cleanup_stop: Stop, pids: set[int], records: Sequence[Record]
+    ) -> None:
+        self._factory, self._cleanup_stop, self._pids, self._records = factory, cleanup_stop, pids, records
+        self._connection: Connection | None = None
 
-    def link(self) -> Connection:
+    def connection(self) -> Connection:
         """Do what `connected` does where nothing else goes on meanwhile."""
         return alone(self.connected())
 
@@ -45,30 +47,30 @@ class AdminConnection:
         Raises:
             ConnectionLost: the server could not be reached or refused.
         """
-        if self._link is not None and not await self._stands(self._link):
-            if self._link.silent:
-                self._door.note_end() if self._door.silent else self._door.note_silence()
-            link, self._link = self._link, None
-            await link.end()
-        if self._link is None:
-            self._link = await self._door.open(NAME, self._calm, again=True)
+        if self._connection is not None and not await self._is_usable(self._connection):
+            if self._connection.silent:
+                self._factory.note_end() if self._factory.silent else self._factory.note_silence()
+            connection, self._connection = self._connection, None
+            await connection.end()
+        if self._connection is None:
+            self._connection = await self._factory.open(NAME, self._cleanup_stop, again=True)
             # who waits for this one waits for nothing but a look
-            self._link.impatient = True
-            self._pids.add(self._link.pid)
-        return self._link
+            self._connection.ends_when_late = True
+            self._pids.add(self._connection.pid)
+        return self._connection
 
-    async def _stands(self, link: Connection) -> bool:
-        doubted = self._door.silent or self._was_lost()
-        return link.stands() and not (doubted and not await _answers(link))
+    async def _is_usable(self, connection: Connection) -> bool:
+        uncertain = self._factory.silent or self._was_lost()
+        return connection.is_usable() and not (uncertain and not await _answers(connection))
 
     def _was_lost(self) -> bool:
         return any(record.sqlstate == LOST for record in self._records)
 
-    def ask(self, look: Callable[[Connection], _T]) -> _T:
+    def ask(self, query: Callable[[Connection], _T]) -> _T:
         """Look; once more where only that shows that the connection is lost.
 
         Args:
-            look: asks by the connection that it is given, and may be called twice.
+            query: asks by the connection that it is given, and may be called twice.
 
         Returns:
             What it returns.
@@ -77,11 +79,11 @@ class AdminConnection:
             ConnectionLost: what was asked failed.
         """
         try:
-            return look(self.link())
+            return query(self.connection())
         except ConnectionLost as broken:
             if not broken.error.lost:
                 raise
-        return look(self.link())
+        return query(self.connection())
 
     async def settle(self) -> None:
         """Where a connection broke, a crash may be on its way: wait until it has come, or it seems there is none.
@@ -90,15 +92,15 @@ class AdminConnection:
         """
         until = time.monotonic() + _CRASH
         broken = self._was_lost()
-        while broken and time.monotonic() < until and self._link is not None and await _answers(self._link):
-            await sleep(0.005, self._calm)
+        while broken and time.monotonic() < until and self._connection is not None and await _answers(self._connection):
+            await sleep(0.005, self._cleanup_stop)
 
     def close(self) -> None:
         """End the connection; doing so again does nothing."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
-async def _answers(link: Connection) -> bool:
-    return (await link.execute("", deadline=time.monotonic() + SILENT_LIMIT)).error is None
+async def _answers(connection: Connection) -> bool:
+    return (await connection.execute("", deadline=time.monotonic() + SILENT_LIMIT)).error is None

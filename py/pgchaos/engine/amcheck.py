@@ -58,13 +58,13 @@ class _Relation:
 
 
 def corruptions(
-    link: Connection, scenario: Scenario, sandbox: Sandbox, *, asked: bool
+    connection: Connection, scenario: Scenario, sandbox: Sandbox, *, asked: bool
 ) -> tuple[list[Failure], list[str]]:
     """Look for corruption where a scenario is tagged `corruption` or `recovery`, or where it was asked for."""
     if not asked and _TAGS.isdisjoint(scenario.tags):
         return [], []
     query = f"{_BEGIN}SAVEPOINT pgchaos; {_relations(scenario, sandbox)}"
-    begun = link.ask(query, deadline=link.within(_PATIENCE))
+    begun = connection.ask(query, deadline=connection.within(_PATIENCE))
     try:
         if begun.error is not None:
             text = f"amcheck could not be used: {_said(begun)}"
@@ -74,9 +74,9 @@ def corruptions(
         *_, which, _, there = begun.results
         schema, arguments = (str(cell) for cell in next(which.rows()))
         relations = [_Relation(str(oid), str(name), kind == "i") for oid, name, kind in there.rows()]
-        return _look(link, relations, schema, int(arguments))
+        return _check_relations(connection, relations, schema, int(arguments))
     finally:
-        link.ask("ROLLBACK", deadline=link.within(_PATIENCE))
+        connection.ask("ROLLBACK", deadline=connection.within(_PATIENCE))
 
 
 def _relations(scenario: Scenario, sandbox: Sandbox) -> str:
@@ -94,13 +94,15 @@ def _relations(scenario: Scenario, sandbox: Sandbox) -> str:
     return query.as_string(None)
 
 
-def _look(link: Connection, relations: list[_Relation], schema: str, arguments: int) -> tuple[list[Failure], list[str]]:
+def _check_relations(
+    connection: Connection, relations: list[_Relation], schema: str, arguments: int
+) -> tuple[list[Failure], list[str]]:
     failures: list[Failure] = []
     notes: list[str] = []
     for relation in relations:
         # what the one before it came to may be an error
         query = f"ROLLBACK TO pgchaos; {_query(relation, schema, arguments)}"
-        answer = link.ask(query, deadline=link.within(_PATIENCE))
+        answer = connection.ask(query, deadline=connection.within(_PATIENCE))
         found = [str(row[0]) for result in answer.results for row in result.rows() if row[0] is not None]
         what = f"{'index' if relation.is_index else 'table'} {relation.name}"
         if answer.error is not None and answer.error.sqlstate in _CORRUPTED:

@@ -17,7 +17,7 @@ NOT_CONNECTED = "08001"
 
 BLOCK = (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
 """The transaction statuses in which a block is open, failed or not."""
-FORGETS = frozenset({"ROLLBACK", "RESET", "DISCARD ALL"})
+RESETS_SETTINGS = frozenset({"ROLLBACK", "RESET", "DISCARD ALL"})
 """Tags of statements that may take the engine's settings away."""
 
 Row = tuple["str | None", ...]
@@ -130,12 +130,12 @@ class Answer:
 def server_error(raw: pq.abc.PGresult, lost: bool) -> ServerError:
     """Read an error out of a result."""
 
-    def told(which: pq.DiagnosticField) -> str:
+    def diagnostic(which: pq.DiagnosticField) -> str:
         value = raw.error_field(which)
         return value.decode("utf-8", "replace") if value else ""
 
-    state = told(pq.DiagnosticField.SQLSTATE)
-    message = told(pq.DiagnosticField.MESSAGE_PRIMARY) or raw.get_error_message().strip()
+    state = diagnostic(pq.DiagnosticField.SQLSTATE)
+    message = diagnostic(pq.DiagnosticField.MESSAGE_PRIMARY) or raw.get_error_message().strip()
     hint = tuple(
         f"{label}: {text}"
         for label, which in (
@@ -144,9 +144,9 @@ def server_error(raw: pq.abc.PGresult, lost: bool) -> ServerError:
             ("QUERY", pq.DiagnosticField.INTERNAL_QUERY),
             ("CONTEXT", pq.DiagnosticField.CONTEXT),
         )
-        if (text := told(which))
+        if (text := diagnostic(which))
     )
-    fatal = told(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in ("FATAL", "PANIC")
-    position = told(pq.DiagnosticField.STATEMENT_POSITION)
+    fatal = diagnostic(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in ("FATAL", "PANIC")
+    position = diagnostic(pq.DiagnosticField.STATEMENT_POSITION)
     at = int(position) if position.isdigit() else 0
     return ServerError(state or LOST, message, hint, lost or fatal or not state, bool(state), at)

@@ -36,20 +36,20 @@ def may_define(scenario: Scenario) -> bool:
     return any(isinstance(one, Statement) and one.send is Send.GEXEC for one in scenario.statements())
 
 
-def changed_outside(link: Connection, scenario: Scenario, sandbox: Sandbox) -> tuple[str, ...]:
+def changed_outside(connection: Connection, scenario: Scenario, sandbox: Sandbox) -> tuple[str, ...]:
     """Name what has changed outside the schema of a run since its database was made."""
     outside = sandbox.outside
     if outside is None:
         return ()
-    looks = [outside.data]
+    queries = [outside.data]
     if not sandbox.searched and may_define(scenario):
-        looks.append(outside.catalogs)
-    return tuple(name for look in looks for name in _changed(link, look))
+        queries.append(outside.catalogs)
+    return tuple(name for state_query in queries for name in _changed(connection, state_query))
 
 
-def _changed(link: Connection, look: StateQuery) -> list[str]:
+def _changed(connection: Connection, state_query: StateQuery) -> list[str]:
     try:
-        return look.changed(leaks.rows(link, look.query))
+        return state_query.changed(leaks.rows(connection, state_query.query))
     except ConnectionLost as refused:
         if refused.error.lost:
             raise

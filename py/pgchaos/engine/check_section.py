@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from pgchaos.engine.answer import Answer
-from pgchaos.engine.not_run import Unheard
-from pgchaos.engine.section import Done, Hear, Section
+from pgchaos.engine.not_run import NotRunDetector
+from pgchaos.engine.section import Done, OnLine, Section
 from pgchaos.language.assertion_functions import called_functions
 from pgchaos.language.assertions import asserting_functions, function_names, tap_calls
 from pgchaos.language.model import Scenario
@@ -45,7 +45,7 @@ class Check:
 
     def __init__(
         self,
-        section: Callable[[Hear, Done], Section],
+        section: Callable[[OnLine, Done], Section],
         scenario: Scenario,
         items: list[Item],
         *,
@@ -54,34 +54,36 @@ class Check:
     ) -> None:
         self._plain = scenario.plain
         self._tap = TapParser(None if scenario.plain else excuses(scenario))
-        self.section = section(self._hear, self._done)
+        self.section = section(self._on_line, self._done)
         self.items, self._share, self._evaluated = items, share, evaluated
         self.result = CheckResult()
         self._plans = self._plain or _calls(items, _PLANS)
-        self._unheard = Unheard(scenario)
+        self._not_run = NotRunDetector(scenario)
         # what explains a plan that is not kept
         self._causes = [text for text in (_runs_beside(scenario, items),) if text]
 
-    def _hear(self, line: str, place: Place) -> None:
-        self._unheard.hear(line)
+    def _on_line(self, line: str, place: Place) -> None:
+        self._not_run.add_line(line)
         self._tap.feed(line, place)
 
     def _done(self, statement: Statement, answer: Answer) -> None:
-        told = self._unheard.done(statement, answer)
+        outcome = self._not_run.done(statement, answer)
         if self._plain and (self.section.hides or not self.section.output.plain):
             return
-        self.result.remarks += told.remarks
+        self.result.remarks += outcome.remarks
         if self._plain:
             # pg_prove says nothing of it either, and its verdict stays
-            self._causes += [f"{failure.place}: {failure.text}" for failure in told.failures if failure.kind == "tap"]
-            self.result.remarks += [f"{failure.place}: {failure.text}" for failure in told.failures]
+            self._causes += [
+                f"{failure.place}: {failure.text}" for failure in outcome.failures if failure.kind == "tap"
+            ]
+            self.result.remarks += [f"{failure.place}: {failure.text}" for failure in outcome.failures]
             return
-        self.result.failures += told.failures
-        self._tap.passed_over(told.unread)
-        if not (told.printed or told.failures) and _is_a_condition(statement, answer):
+        self.result.failures += outcome.failures
+        self._tap.passed_over(outcome.unread)
+        if not (outcome.printed or outcome.failures) and _is_a_condition(statement, answer):
             text = "this condition asserts nothing, whatever it returns: write SELECT ok(CONDITION, 'what must hold')"
             self.result.remarks.append(f"{statement.place}: {text}")
-        if told.printed or told.failures:
+        if outcome.printed or outcome.failures:
             self.result.evaluated.add(("tap", statement.place, ""))
 
     def begin(self) -> None:

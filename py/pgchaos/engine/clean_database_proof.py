@@ -20,7 +20,7 @@ from pgchaos.engine.connection_factory import ConnectionFactory, Notice
 from pgchaos.engine.created import Thing
 from pgchaos.engine.leaks import SHARED
 from pgchaos.engine.loop import alone
-from pgchaos.engine.pooled_connection import AS_NEW, LASTING, NOT_AS_NEW, PooledConnection
+from pgchaos.engine.pooled_connection import IS_PRISTINE, LASTING, NOT_PRISTINE, PooledConnection
 from pgchaos.server import Sandbox
 from pgchaos.stop import Stop
 
@@ -44,7 +44,7 @@ _COMMITTED = f"""
        FROM pg_catalog.pg_get_replication_slots())
 """
 _FIRST = f"""
-    {AS_NEW};
+    {IS_PRISTINE};
     SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relkind = 'S');
     SELECT {_IDS}
@@ -108,7 +108,7 @@ class CleanDatabaseProof:
     """The time from a file's first statement to the proof that it changed nothing.
 
     Args:
-        door: to the database.
+        factory: to the database.
         stop: of the run.
         notice: called with each notice of the server.
 
@@ -116,9 +116,9 @@ class CleanDatabaseProof:
         ConnectionLost: the server could not be reached or refused.
     """
 
-    def __init__(self, door: ConnectionFactory, stop: Stop, notice: Notice) -> None:
-        self._sandbox = door.sandbox
-        self.link, self._seen = _begun(door, stop, notice)
+    def __init__(self, factory: ConnectionFactory, stop: Stop, notice: Notice) -> None:
+        self._sandbox = factory.sandbox
+        self.connection, self._seen = _begun(factory, stop, notice)
 
     @property
     def shared(self) -> Sequence[Thing]:
@@ -131,15 +131,17 @@ class CleanDatabaseProof:
         Returns:
             False too where it cannot be proven.
         """
-        return self._seen.database != 0 and not self.link.marks and alone(self.link.reset()) and self._proven()
+        return (
+            self._seen.database != 0 and not self.connection.marks and alone(self.connection.reset()) and self._proven()
+        )
 
     def _proven(self) -> bool:
         now = self._seen
-        answer = self.link.engine(_END.format(database=now.database, since=now.since, most=_MOST_IDS))
+        answer = self.connection.engine(_END.format(database=now.database, since=now.since, most=_MOST_IDS))
         said = [row for result in answer.results for row in result.rows()]
         if answer.error is not None or len(said) != 3 or said[:2] != [("t",), ("t",)]:
             return False
-        committed, slots, now.since = _told(said[2])
+        committed, slots, now.since = _parse_committed(said[2])
         return slots == now.slots and self._sandbox.explains(committed)
 
     def end(self, unchanged: bool) -> None:
@@ -148,55 +150,60 @@ class CleanDatabaseProof:
         Args:
             unchanged: what `unchanged` said.
         """
-        shelf = self._sandbox.shelf
-        self.link.seen = self._seen
-        if not (unchanged and not self.link.lasts and shelf is not None and shelf.put(self.link)):
-            self.link.shut()
+        connection_cache = self._sandbox.connection_cache
+        self.connection.seen = self._seen
+        if not (
+            unchanged
+            and not self.connection.lasts
+            and connection_cache is not None
+            and connection_cache.put(self.connection)
+        ):
+            self.connection.shut()
         if unchanged:
             self._sandbox.keep()
 
 
-def _begun(door: ConnectionFactory, stop: Stop, notice: Notice) -> tuple[PlainFileConnection, _Seen]:
+def _begun(factory: ConnectionFactory, stop: Stop, notice: Notice) -> tuple[PlainFileConnection, _Seen]:
     """Open a connection and look around; a kept one that somebody has ended meanwhile is passed over."""
-    kept = True
-    while kept:
-        link, kept = alone(door.visitor(PlainFileConnection, stop, notice))
+    cached = True
+    while cached:
+        connection, cached = alone(factory.open_cached(PlainFileConnection, stop, notice))
         try:
-            return link, _look(link, door.sandbox)
+            return connection, _read_state(connection, factory.sandbox)
         except BaseException as error:  # Ctrl-C too: nobody else would close it
-            link.shut()
-            if not kept or not isinstance(error, ConnectionLost):
+            connection.shut()
+            if not cached or not isinstance(error, ConnectionLost):
                 raise
     raise AssertionError("a new connection is returned, or refused")
 
 
-def _look(link: PlainFileConnection, sandbox: Sandbox) -> _Seen:
+def _read_state(connection: PlainFileConnection, sandbox: Sandbox) -> _Seen:
     """See how things stand; most of it is known from the last visit, unless somebody has committed something since."""
-    seen = link.seen
+    seen = connection.seen
     if seen is None:
-        new, database, end = _asked(link, _FIRST)
+        new, database, end = _asked(connection, _FIRST)
         if list(new.rows()) != [("t",)]:
-            raise ConnectionLost(NOT_AS_NEW)
+            raise ConnectionLost(NOT_PRISTINE)
         ((ids,),) = end.rows()
         seen = _Seen(next((int(oid or 0) for (oid,) in database.rows()), 0), int(ids or 0))
-    (result,) = _asked(link, _BEGIN.format(since=seen.since, most=_MOST_IDS))
+    (result,) = _asked(connection, _BEGIN.format(since=seen.since, most=_MOST_IDS))
     (row,) = result.rows()
-    committed, slots, since = _told(row)
+    committed, slots, since = _parse_committed(row)
     shared = seen.shared
-    if link.seen is None or slots != seen.slots or not sandbox.explains(committed):
-        (things,) = _asked(link, SHARED)
+    if connection.seen is None or slots != seen.slots or not sandbox.explains(committed):
+        (things,) = _asked(connection, SHARED)
         shared = [(str(kind), str(name)) for kind, name in things.rows()]
     return _Seen(seen.database, since, slots, shared)
 
 
-def _asked(link: PlainFileConnection, query: str) -> list[Result]:
-    answer = link.engine(query)
+def _asked(connection: PlainFileConnection, query: str) -> list[Result]:
+    answer = connection.engine(query)
     if answer.error is not None:
         raise ConnectionLost(answer.error)
     return answer.results
 
 
-def _told(row: Row) -> tuple[list[int], str, int]:
+def _parse_committed(row: Row) -> tuple[list[int], str, int]:
     """Read what `_COMMITTED` says: the ids committed (-1 for too many), the slots, and where the ids end."""
     ids, committed, slots = row
     if committed == "too many":

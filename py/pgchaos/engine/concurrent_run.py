@@ -197,8 +197,8 @@ class ConcurrentRun:
         if not ended:
             await self._time_out(lock_monitor, seconds)
         await self._join()
-        self._result.struck |= self._injector.tally.roamed()
-        self._result.passed_by |= self._injector.tally.roamed_in_vain()
+        self._result.struck |= self._injector.tally.floating_delivered()
+        self._result.passed_by |= self._injector.tally.floating_missed()
         if not self.stopped:
             self._result.failures += self._injector.tally.undelivered()
         await self._restore()
@@ -207,11 +207,11 @@ class ConcurrentRun:
         try:
             await self._injector.outage.restore()
         except ServerError as error:
-            self._tell_once(Failure("error", (), str(error)))
+            self._report_once(Failure("error", (), str(error)))
         except NotDelivered as error:
-            self._tell_once(Failure("error", (), f"the server could not be brought back after the faults: {error}"))
+            self._report_once(Failure("error", (), f"the server could not be brought back after the faults: {error}"))
 
-    def _tell_once(self, failure: Failure) -> None:
+    def _report_once(self, failure: Failure) -> None:
         # it is tried after the sessions, and once more at the very end
         if failure not in self._result.failures:
             self._give_up(failure)
@@ -221,16 +221,16 @@ class ConcurrentRun:
     ) -> bool:
         assert self._steps is not None, "of a run with an order"
         assert self._order is not None, "as above"
-        after_step = invariant_monitor.look if invariant_monitor is not None else _nothing
+        after_step = invariant_monitor.poll if invariant_monitor is not None else _nothing
         place = self._scenario.schedule.place
         return await StepScheduler(
-            self._steps, self._order, lock_monitor.look, after_step, self._result, place
+            self._steps, self._order, lock_monitor.poll, after_step, self._result, place
         ).conduct(seconds)
 
     async def _time_out(self, lock_monitor: LockMonitor, seconds: float) -> None:
         # where the server cannot be asked any more the sessions are stopped first of all
-        if lock_monitor.stands:
-            await lock_monitor.look()
+        if lock_monitor.is_usable:
+            await lock_monitor.poll()
         strange: dict[str, int] = {}
 
         def noted(pid: int) -> str:
@@ -238,7 +238,7 @@ class ConcurrentRun:
             return text
 
         standings = self._coordinator.standings(noted)
-        if lock_monitor.stands:
+        if lock_monitor.is_usable:
             # what they wait for is asked only now: meanwhile they may stand otherwise
             names = {text: await lock_monitor.describe(pid) for text, pid in strange.items()}
             standings = [replace(s, waits_for=tuple(names.get(text, text) for text in s.waits_for)) for s in standings]

@@ -24,7 +24,7 @@ from psycopg.pq.misc import PGnotify
 from pgchaos.engine.answer import LOST, Answer, Result, Row, ServerError, server_error
 from pgchaos.engine.cancel import CANCEL_LIMIT, cancel
 from pgchaos.engine.connect import ConnectionLost, connected, recovers
-from pgchaos.engine.created import Created, Refused, heard
+from pgchaos.engine.created import Created, Refused, note_created
 from pgchaos.engine.loop import alone
 from pgchaos.engine.waits import READY, Wait, Why, sleep
 from pgchaos.stop import Stop
@@ -65,7 +65,7 @@ class Connection:
         self, pg: pq.abc.PGconn, stop: Stop | None, notice: Callable[[pq.abc.PGresult], None] | None = None
     ) -> None:
         self._pg, self._notice = pg, notice
-        pg.notice_handler = self._hear
+        pg.notice_handler = self._on_notice
         pg.nonblocking = 1
         self.pid = pg.backend_pid
         self._waits = Wait(pg.socket, _READ, None, stop)
@@ -84,7 +84,7 @@ class Connection:
         """The server did not even answer a cancel in time."""
         self.limit = math.inf
         """Seconds for a question of the engine's own, whatever that may take by itself; see `within`."""
-        self.impatient = False
+        self.ends_when_late = False
         """What is late is not cancelled: the connection is ended at once."""
         self.created: Created | None = None
         """What the sessions of the run created, on a server that is not ours."""
@@ -125,7 +125,7 @@ class Connection:
     def psql_variables(self) -> dict[str, str]:
         """Give what psql sets of a connection: DBNAME, USER, HOST, PORT, ENCODING and SERVER_VERSION_…."""
         pg = self._pg
-        told = {
+        parameters = {
             "DBNAME": pg.db,
             "USER": pg.user,
             "HOST": pg.host,
@@ -134,7 +134,7 @@ class Connection:
             "SERVER_VERSION_NAME": pg.parameter_status(b"server_version") or b"",
         }
         number = {"SERVER_VERSION_NUM": str(pg.server_version)}
-        return number | {name: value.decode("utf-8", "replace") for name, value in told.items()}
+        return number | {name: value.decode("utf-8", "replace") for name, value in parameters.items()}
 
     def within(self, seconds: float) -> float:
         """Give the deadline of a question of the engine's own, which takes no longer than the scenario may.
@@ -149,7 +149,7 @@ class Connection:
         """Say whether the connection stands, as far as libpq knows."""
         return self._pg.status == pq.ConnStatus.OK
 
-    def stands(self) -> bool:
+    def is_usable(self) -> bool:
         """Say whether it can be asked something, by what has come in; the server itself is not asked."""
         with contextlib.suppress(OperationalError):
             self._pg.consume_input()
@@ -158,7 +158,7 @@ class Connection:
 
     def lost_before(self) -> ServerError | None:
         """Say that the connection has ended without a word, so that nothing sent now reaches the server."""
-        if self.stands() or self._farewell is not None or self.alive:
+        if self.is_usable() or self._farewell is not None or self.alive:
             return None
         message = "the connection was lost before this was sent"
         return ServerError(LOST, message, lost=True, said=False, sent=False)
@@ -178,7 +178,7 @@ class Connection:
         """
         answer = await self.finish(self.begin(query, copy), deadline)
         if self.created is not None:
-            await heard(self.created, query, answer, self._look_up)
+            await note_created(self.created, query, answer, self._look_up)
         return answer
 
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
@@ -222,7 +222,7 @@ class Connection:
                     self.pump()
                     if self._deadline is None:
                         continue
-                await self._attend_to(why, answer)
+                await self._interrupt_if_due(why, answer)
         except OperationalError as error:
             self._break(answer, error)
         return self._ended(answer)
@@ -333,7 +333,7 @@ class Connection:
 
     # stops and ends
 
-    async def _attend_to(self, why: Why, answer: Answer) -> None:
+    async def _interrupt_if_due(self, why: Why, answer: Answer) -> None:
         """Heed a stop or the deadline: also where data came in, for a result without end would hide them."""
         late = self._deadline is not None and time.monotonic() >= self._deadline
         if self.busy and (why is not READY or late):
@@ -341,7 +341,7 @@ class Connection:
 
     async def _interrupt(self, answer: Answer) -> None:
         """Cancel what runs; when the server does not answer that either, end the connection."""
-        if self.impatient:
+        if self.ends_when_late:
             answer.interrupted = True
             self.deafen()
             self._give_up()
@@ -364,7 +364,7 @@ class Connection:
         """Heed the stop no more: for what is still to be said after it (a stop stays set for ever)."""
         self._waits.stop = None
 
-    def attend(self, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None) -> None:
+    def attach(self, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None) -> None:
         """Serve another run, after `deafen`."""
         self._notice, self._farewell, self._waits.stop = notice, None, stop
 
@@ -410,7 +410,7 @@ class Connection:
                 answer.error = said if said.said else None
         self._lost(answer, str(error))
 
-    def _hear(self, raw: pq.abc.PGresult) -> None:
+    def _on_notice(self, raw: pq.abc.PGresult) -> None:
         """Take a notice. What ends a connection while no query runs comes as one too (libpq's pqParseInput3)."""
         if raw.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in (b"FATAL", b"PANIC"):
             self._farewell = server_error(raw, lost=True)
@@ -453,13 +453,13 @@ async def connect_again(
 ) -> L:
     """Connect to a server that may be recovering from a crash just now."""
     deadline = time.monotonic() + seconds
-    while isinstance(link := await _link_or_not(conninfo, stop, notice, seconds, kind), ConnectionLost):
-        if not recovers(link.error) or time.monotonic() > deadline or await sleep(_RECOVERING, stop):
-            raise link
-    return link
+    while isinstance(connection := await _try_connect(conninfo, stop, notice, seconds, kind), ConnectionLost):
+        if not recovers(connection.error) or time.monotonic() > deadline or await sleep(_RECOVERING, stop):
+            raise connection
+    return connection
 
 
-async def _link_or_not(
+async def _try_connect(
     conninfo: str, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None, seconds: float, kind: type[L]
 ) -> L | ConnectionLost:
     try:

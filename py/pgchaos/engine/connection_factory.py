@@ -21,7 +21,7 @@ from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.pooled_connection import PooledConnection
 from pgchaos.engine.waits import sleep
 from pgchaos.server import Sandbox
-from pgchaos.server.connection_checks import difference, question
+from pgchaos.server.connection_checks import settings_difference, settings_query
 from pgchaos.server.sandbox import MARK
 from pgchaos.stop import Stop
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 K = TypeVar("K", bound="PooledConnection")
 L = TypeVar("L", bound="Connection")
 
-LOOKS_FOR_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|blocked_by|no_leaks)\b", re.IGNORECASE)
+FINDS_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|blocked_by|no_leaks)\b", re.IGNORECASE)
 """Functions of the toolkit that find the sessions of a run."""
 
 _BEGAN = "SELECT extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())"
@@ -86,7 +86,7 @@ class ConnectionFactory:
     def note_silence(self) -> None:
         """Note that it did not."""
         self._silent.add("once")
-        self.sandbox.doubt()
+        self.sandbox.report_silent_backend()
 
     def note_end(self) -> None:
         """Note that the server, known to be silent, has not answered once more: nothing is asked any more."""
@@ -100,26 +100,26 @@ class ConnectionFactory:
             settings: as for `open`.
         """
         # who looks for the sessions of a run shall find none before they begin
-        if not self.sandbox.shared or self.join or self.sandbox.shelf is None:
+        if not self.sandbox.shared or self.join or self.sandbox.connection_cache is None:
             return
-        link = self.sandbox.shelf.take()
-        if not isinstance(link, PooledConnection):
+        connection = self.sandbox.connection_cache.take()
+        if not isinstance(connection, PooledConnection):
             return
         settings = self._all_settings(name, settings)
-        if alone(link.begin_dress(settings, join=False)):
-            self._ordered[name] = link, settings
+        if alone(connection.begin_configure(settings, join=False)):
+            self._ordered[name] = connection, settings
         else:
-            link.shut()
+            connection.shut()
 
     def close(self) -> None:
         """Give back what was ordered and never opened."""
         while self._ordered:
-            _, (link, _) = self._ordered.popitem()
-            if alone(link.refusal(self.patience)) is None:
-                link.lend(self.sandbox.shelf)
-                link.close()
+            _, (connection, _) = self._ordered.popitem()
+            if alone(connection.refusal(self.patience)) is None:
+                connection.assign(self.sandbox.connection_cache)
+                connection.close()
             else:
-                link.shut()
+                connection.shut()
 
     def _all_settings(self, name: str, settings: Mapping[str, str]) -> Mapping[str, str]:
         return {**self.sandbox.settings, "application_name": name, **settings}
@@ -147,15 +147,15 @@ class ConnectionFactory:
         Raises:
             ConnectionLost: the server could not be reached or refused.
         """
-        link = await self._with_room(stop, lambda: self._open(name, stop, settings, notice, again), patience)
-        link.created, link.limit = self.created, self.limit
-        return link
+        connection = await self._with_room(stop, lambda: self._open(name, stop, settings, notice, again), patience)
+        connection.created, connection.limit = self.created, self.limit
+        return connection
 
-    async def visitor(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
+    async def open_cached(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
         """Open the connection of a plain file, to a database that keeps connections."""
-        link, kept = await self._with_room(stop, lambda: self._take(stop, notice, True, kind))
-        link.created, link.limit = self.created, self.limit
-        return link, kept
+        connection, cached = await self._with_room(stop, lambda: self._take(stop, notice, True, kind))
+        connection.created, connection.limit = self.created, self.limit
+        return connection, cached
 
     async def _with_room(self, stop: Stop, opened: Callable[[], Awaitable[T]], patience: float | None = None) -> T:
         until = time.monotonic() + (_ROOM if patience is None else patience)
@@ -176,25 +176,27 @@ class ConnectionFactory:
     ) -> Connection:
         if not self.sandbox.shared:
             conninfo = session_conninfo(self.sandbox.conninfo, name, settings)
-            link = await self._made(conninfo, stop, notice, again, Connection)
+            connection = await self._made(conninfo, stop, notice, again, Connection)
             if self.sandbox.in_place:
-                self.began[link.pid] = await _verify(link, {**self.sandbox.begins, **settings}, join=self.join)
-            return link
+                self.began[connection.pid] = await _verify(
+                    connection, {**self.sandbox.required_settings, **settings}, join=self.join
+                )
+            return connection
         settings = self._all_settings(name, settings)
         while not stop.is_set():
-            link, kept = await self._ready(name, stop, settings, notice, again)
+            connection, cached = await self._ready(name, stop, settings, notice, again)
             try:
-                refusal = await link.refusal(self.patience)
+                refusal = await connection.refusal(self.patience)
             except BaseException:  # Ctrl-C too: it is not left open
-                await link.discard()
+                await connection.discard()
                 raise
             if refusal is None:
-                link.lend(self.sandbox.shelf if self.keep else None)
-                return link
-            if link.silent:
+                connection.assign(self.sandbox.connection_cache if self.keep else None)
+                return connection
+            if connection.silent:
                 self.note_silence()
-            await link.discard()
-            if not (kept or stop.is_set()):
+            await connection.discard()
+            if not (cached or stop.is_set()):
                 raise ConnectionLost(refusal)
         raise ConnectionLost(ServerError(NOT_CONNECTED, "the run was stopped", said=False))
 
@@ -202,30 +204,30 @@ class ConnectionFactory:
         self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
     ) -> tuple[PooledConnection, bool]:
         """Take what was ordered, or another that is dressed now; say whether it was kept."""
-        link, wanted = self._ordered.pop(name, (None, settings))
-        if link is not None and wanted == settings:
-            link.attend(stop, notice)
-            return link, True
-        if link is not None:
-            await link.discard()
-        link, kept = await self._take(stop, notice, again, PooledConnection)
+        connection, wanted = self._ordered.pop(name, (None, settings))
+        if connection is not None and wanted == settings:
+            connection.attach(stop, notice)
+            return connection, True
+        if connection is not None:
+            await connection.discard()
+        connection, cached = await self._take(stop, notice, again, PooledConnection)
         try:
             # where that cannot be done, the link refuses
-            await link.begin_dress(settings, join=self.join, patience=self.patience)
+            await connection.begin_configure(settings, join=self.join, patience=self.patience)
         except BaseException:  # Ctrl-C too: it is not left open
-            await link.discard()
+            await connection.discard()
             raise
-        return link, kept
+        return connection, cached
 
     async def _take(self, stop: Stop, notice: Notice | None, again: bool, kind: type[K]) -> tuple[K, bool]:
         """Take a kept connection, or make one; say whether it was kept."""
-        assert self.sandbox.shelf is not None, "of a database that keeps connections"
+        assert self.sandbox.connection_cache is not None, "of a database that keeps connections"
         # where one backend does not answer, another that was kept may not either
-        kept = None if self.silent else self.sandbox.shelf.take()
-        if isinstance(kept, kind):
-            kept.attend(stop, notice)
-            return kept, True
-        conninfo = self.sandbox.shelf.conninfo
+        cached = None if self.silent else self.sandbox.connection_cache.take()
+        if isinstance(cached, kind):
+            cached.attach(stop, notice)
+            return cached, True
+        conninfo = self.sandbox.connection_cache.conninfo
         return await self._made(conninfo, stop, notice, again, kind), False
 
     async def _made(self, conninfo: str, stop: Stop, notice: Notice | None, again: bool, kind: type[L]) -> L:
@@ -242,19 +244,21 @@ class ConnectionFactory:
             raise
 
 
-async def _verify(link: Connection, settings: Mapping[str, str], *, join: bool) -> str:
+async def _verify(connection: Connection, settings: Mapping[str, str], *, join: bool) -> str:
     """Make sure that a session in a database of the user's is what was asked for, before anything is done in it."""
     # the search_path of a plain file leads to no toolkit, and such a file joins nothing
     marks = "; SELECT chaos._join()" if join and MARK in settings else ""
-    answer = await link.execute(f"{question(settings)}; {_BEGAN}{marks}", deadline=time.monotonic() + _PATIENCE)
+    answer = await connection.execute(
+        f"{settings_query(settings)}; {_BEGAN}{marks}", deadline=time.monotonic() + _PATIENCE
+    )
     wrong = answer.error
     began = ""
     if wrong is None:
         (row,) = answer.results[0].rows()
-        text = difference(settings, row, link.pid)
+        text = settings_difference(settings, row, connection.pid)
         wrong = ServerError(NOT_CONNECTED, text, said=False) if text else None
         began = str(next(iter(answer.results[1].rows()))[0])
     if wrong is not None:
-        await link.end()
+        await connection.end()
         raise ConnectionLost(wrong)
     return began

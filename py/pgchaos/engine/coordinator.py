@@ -43,10 +43,10 @@ class Coordinator:
         self._result = result
         self._news = News()
         self.states = SessionStates()
-        self._looks = BlockedSessions(self.states.actors)
+        self._blocked_sessions = BlockedSessions(self.states.actors)
         self._running = self._unready = 0
         self._asked = (0.0, 0.0)
-        self._strikes = 0
+        self._faults_running = 0
         self._held_up: set[Actor] = set()
         self.no_lock_timeouts = False
         """Nothing here ends a lock wait but the lock: no time-out of the server's."""
@@ -65,23 +65,23 @@ class Coordinator:
     def arrive(self, actor: Actor, barrier: str, iteration: int) -> None:
         """Note that a connection passed a barrier by."""
         self._rules.arrive(actor, barrier, iteration)
-        self._news.tell()
+        self._news.notify()
 
     def signal(self, signal: str) -> None:
         """Give a signal."""
         self._rules.send_signal(signal)
-        self._news.tell()
+        self._news.notify()
 
     @contextmanager
     def striking(self) -> Iterator[None]:
         """Have nobody taken for stuck, and no step for done, while a fault is about to strike."""
-        self._strikes += 1
+        self._faults_running += 1
         try:
             yield
         finally:
-            self._strikes -= 1
+            self._faults_running -= 1
             self._struck()
-            self._news.tell()
+            self._news.notify()
 
     @contextmanager
     def held_up(self, actor: Actor) -> Iterator[None]:
@@ -124,7 +124,7 @@ class Coordinator:
             Halted: the run stops.
         """
         self._unready -= 1
-        self._news.tell()
+        self._news.notify()
         while self._unready and not self.stop.is_set():
             await self._news.wait(stop=self.stop)
         if self.stop.is_set():
@@ -161,7 +161,7 @@ class Coordinator:
             how = "ended, its transaction still open" if in_block else "ended"
             self.states.idle(actor, None, how)
         self._running -= 1
-        self._news.tell()
+        self._news.notify()
 
     async def wait(self, actor: Actor, wait: Wait, iteration: int) -> None:
         """Stand at a barrier or wait until it opens.
@@ -177,7 +177,7 @@ class Coordinator:
         """
         self._rules.begin_wait(actor, wait, iteration)
         self.states.wait(actor, wait.place, waits_text(wait))
-        self._news.tell()
+        self._news.notify()
         while not (decision := self._rules.decide(actor)).open:
             if self.stop.is_set():
                 raise Halted
@@ -187,7 +187,7 @@ class Coordinator:
         self._rules.end_wait(actor)
         self.states[actor].doing = BETWEEN
         if isinstance(wait, Barrier):
-            self._news.tell()
+            self._news.notify()
 
     # what the watcher asks and tells
 
@@ -195,7 +195,7 @@ class Coordinator:
         """Tell which backends are in a statement."""
         return self.states.busy(longer_than)
 
-    def needs_looks(self) -> bool:
+    def needs_polling(self) -> bool:
         """Say whether somebody waits for others to be blocked."""
         return self._rules.needs_snapshots()
 
@@ -216,16 +216,16 @@ class Coordinator:
 
     def see(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]], asked: float) -> None:
         """Take a look at the server."""
-        look = self.states.take(tickets, blockers)
-        if self._rules.update_blocked(*self._looks.add(look)):
-            self._news.tell()
+        snapshot = self.states.take(tickets, blockers)
+        if self._rules.update_blocked(*self._blocked_sessions.add(snapshot)):
+            self._news.notify()
         self._asked = (self._asked[1], asked)
         self._find_stuck()
 
     def _find_stuck(self) -> None:
         """Stop the run where nobody can go on any more, instead of waiting for its time to be over."""
-        confirmed = self._looks.confirmed
-        if not confirmed or not self.no_lock_timeouts or self._strikes or self.stop.is_set():
+        confirmed = self._blocked_sessions.confirmed
+        if not confirmed or not self.no_lock_timeouts or self._faults_running or self.stop.is_set():
             return
         # a look from before somebody came to stand may show a lock that he has since let go
         if self.states.last_change(confirmed) >= self._asked[0]:

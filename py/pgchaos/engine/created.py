@@ -80,17 +80,17 @@ class Created:
 
     def __init__(self) -> None:
         self._known: set[Thing] = set()
-        self._slots_doubtful = False
+        self._slots_uncertain = False
 
     @property
     def empty(self) -> bool:
         """Whether nothing was created that may have to be removed."""
         return not self._known
 
-    async def hear(self, query: str, tags: Sequence[str], ask: AskSession) -> None:
+    async def add(self, query: str, tags: Sequence[str], ask: AskSession) -> None:
         """Take what the server answered to a query of a session, none of whose statements failed."""
         for kind, name in creations(query, tags):
-            if kind == "slot" and self._slots_doubtful:
+            if kind == "slot" and self._slots_uncertain:
                 continue
             try:
                 found = await ask(_with(_FIND[kind], name))
@@ -98,7 +98,7 @@ class Created:
                 continue  # it cannot be known any more, and so is not proven
             self._known.update((kind, str(identity)) for (identity,) in found)
 
-    def doubt(self, query: str) -> None:
+    def note_dropped(self, query: str) -> None:
         """Take what a query may have dropped, also where it failed: a slot that was dropped does not come back.
 
         A slot has no oid: one that somebody else makes anew could not be told from it. What stands in a function is
@@ -110,7 +110,7 @@ class Created:
         if not _DROPS_SLOT.search(query):
             return
         self._known = {(kind, identity) for kind, identity in self._known if kind != "slot"}
-        self._slots_doubtful = self._slots_doubtful or _LASTS.search(query) is not None
+        self._slots_uncertain = self._slots_uncertain or _LASTS.search(query) is not None
 
     def still_there(self, ask: Ask, kinds: Sequence[str]) -> list[Thing]:
         """Tell what of it is there now, under the name that it has now."""
@@ -119,11 +119,11 @@ class Created:
         return [(kind, str(name)) for kind, identity in wanted for (name,) in ask(_with(_STILL[kind], identity))]
 
 
-async def heard(created: Created, query: str, answer: Answer, ask: AskSession) -> None:
+async def note_created(created: Created, query: str, answer: Answer, ask: AskSession) -> None:
     """Take an answer, if all of it is good."""
-    created.doubt(query)
+    created.note_dropped(query)
     if answer.error is None and not answer.interrupted:
-        await created.hear(query, [result.tag for result in answer.results], ask)
+        await created.add(query, [result.tag for result in answer.results], ask)
 
 
 def _with(query: str, value: str) -> str:

@@ -23,11 +23,11 @@ _COLUMNS = {
 """What is told of a row; whose run it is, the server knows from the setting chaos.run."""
 
 
-def fill(link: Connection, result: RunResult) -> Failure | None:
+def fill(connection: Connection, result: RunResult) -> Failure | None:
     """Fill the tables.
 
     Args:
-        link: to the scenario's database.
+        connection: to the scenario's database.
         result: of the run so far.
 
     Returns:
@@ -50,7 +50,7 @@ def fill(link: Connection, result: RunResult) -> Failure | None:
     )
     for name, rows in tables:
         data = "".join("\t".join(map(_cell, row)) + "\n" for row in rows)
-        answer = link.ask(f"COPY chaos._{name} ({_COLUMNS[name]}) FROM STDIN", data, link.within(_PATIENCE))
+        answer = connection.ask(f"COPY chaos._{name} ({_COLUMNS[name]}) FROM STDIN", data, connection.within(_PATIENCE))
         if answer.error is not None:
             return error_failure(answer.error, None, f"chaos.{name}")
     return None
@@ -58,8 +58,8 @@ def fill(link: Connection, result: RunResult) -> Failure | None:
 
 def _acknowledged(transactions: Iterable[Transaction]) -> Iterator[Sequence[Cell]]:
     """List what sessions were told is committed, in the order in which they were told."""
-    told = (t for t in transactions if t.outcome == "committed")
-    for number, t in enumerate(told, 1):
+    committed = (t for t in transactions if t.outcome == "committed")
+    for number, t in enumerate(committed, 1):
         variables = json.dumps(t.variables)
         yield number, t.session, t.worker, t.iteration, t.attempt, t.step, variables, _time(t.ended_at)
 

@@ -105,20 +105,20 @@ class InvariantMonitor:
         """Look once, then at intervals.
 
         Args:
-            at_intervals: else only when `look` is called.
+            at_intervals: else only when `poll` is called.
 
         Raises:
             ConnectionLost: the server refused the connection.
         """
         self._connection = await self._connect()
-        await self._look_at([w for w in self._watched if not w.invariant.at_end])
+        await self._evaluate_all([w for w in self._watched if not w.invariant.at_end])
         self._before = False
         if at_intervals and any(not w.invariant.at_end for w in self._watched):
             self._task = begin(self._observe(), self._break_off)
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Look once more, where nobody does so at intervals."""
-        await self._look_at([w for w in self._watched if not w.invariant.at_end])
+        await self._evaluate_all([w for w in self._watched if not w.invariant.at_end])
 
     async def finish(self) -> None:
         """Look at everything once more, again where that is missed; say so where it could not be looked at."""
@@ -129,7 +129,7 @@ class InvariantMonitor:
         until = time.monotonic() + _FOR_THE_LAST
         # what the last look would have seen, no other has
         while left := [watched for watched in self._watched if not watched.last]:
-            await self._look_at(left)
+            await self._evaluate_all(left)
             if self._wrong or time.monotonic() > until:
                 break
             await sleep(_BETWEEN if any(not watched.last for watched in left) else 0.0)
@@ -152,7 +152,7 @@ class InvariantMonitor:
 
     async def _stand_down(self) -> None:
         self._ends = True
-        self._over.tell()
+        self._over.notify()
         if self._task is not None:
             await self._task.ends()
 
@@ -161,25 +161,25 @@ class InvariantMonitor:
         while not (self._wrong or self._ends):
             if await self._over.wait(self._until(running)) is LATE:
                 now = time.monotonic()
-                await self._look_at([w for w in running if w.due <= now])
+                await self._evaluate_all([w for w in running if w.due <= now])
 
     def _until(self, running: Sequence[_Watched]) -> float:
         return min(w.due for w in running)
 
-    async def _look_at(self, some: Sequence[_Watched]) -> None:
+    async def _evaluate_all(self, some: Sequence[_Watched]) -> None:
         for watched in some:
             if not self._wrong:
-                await self._look(watched)
+                await self._evaluate(watched)
             watched.due = time.monotonic() + watched.invariant.every
 
-    async def _look(self, watched: _Watched) -> None:
+    async def _evaluate(self, watched: _Watched) -> None:
         try:
             if (found := find_misread(watched.item.parts, self._variables)) is not None:
                 return self._stop(plain_failure(found.text, found.place(watched.item.place), "invariant"))
             query = render(watched.item.parts, self._variables)
         except TooLong as error:
             return self._stop(plain_failure(str(error), watched.item.place, "invariant"))
-        self._result.looks += 1
+        self._result.evaluations += 1
         answer = await self._ask(query)
         if answer is None:
             self._result.missed += 1

@@ -34,17 +34,17 @@ def may_set(scenario: Scenario) -> bool:
     return scenario.sandbox != "server" and mentions(scenario, _ALTERS)
 
 
-def left_settings(link: Connection, before: Collection[Thing], scenario: Scenario, *, ours: bool) -> list[Leak]:
+def left_settings(connection: Connection, before: Collection[Thing], scenario: Scenario, *, ours: bool) -> list[Leak]:
     """Find the settings that are new; on a server of ours they are taken back."""
-    found = [thing for thing in rows(link, SETTINGS) if thing not in before and _may_be_of(scenario, *thing)]
+    found = [thing for thing in rows(connection, SETTINGS) if thing not in before and _may_be_of(scenario, *thing)]
     leaks = []
     for what, setting in found:
         name = setting.partition("=")[0]
         undo = f"{what} RESET {sql.Identifier(name).as_string(None)}"
-        left = _reset(link, undo) if ours else f"it was left; to remove it: {undo}"
+        left = _reset(connection, undo) if ours else f"it was left; to remove it: {undo}"
         leaks.append(Leak("object", f"setting {setting} ({what})", left))
     if ours and found:
-        _await_reload(link, found)
+        _await_reload(connection, found)
     return leaks
 
 
@@ -55,16 +55,16 @@ def _may_be_of(scenario: Scenario, what: str, setting: str) -> bool:
     return all(mentions(scenario, re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)) for word in words)
 
 
-def _reset(link: Connection, undo: str) -> str:
+def _reset(connection: Connection, undo: str) -> str:
     for statement in (undo, "SELECT pg_catalog.pg_reload_conf()"):  # ALTER SYSTEM stands in no transaction block
-        answer = link.ask(statement, deadline=time.monotonic() + _RELOADED_WITHIN)
+        answer = connection.ask(statement, deadline=time.monotonic() + _RELOADED_WITHIN)
         if answer.error is not None:
             return f"it could not be removed: {answer.error.message}; to remove it: {undo}"
     return ""
 
 
-def _await_reload(link: Connection, found: Collection[Thing]) -> None:
+def _await_reload(connection: Connection, found: Collection[Thing]) -> None:
     """Wait until the server has read its files again: what begins before that begins with the old setting."""
     until = time.monotonic() + _RELOADED_WITHIN
-    while time.monotonic() < until and any(thing in found for thing in rows(link, SETTINGS)):
+    while time.monotonic() < until and any(thing in found for thing in rows(connection, SETTINGS)):
         time.sleep(0.01)  # polled: a signal is answered without a word

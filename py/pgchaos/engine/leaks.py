@@ -114,16 +114,16 @@ class Whose:
     before: Collection[Thing] = ()
     here: Collection[Thing] = ()
 
-    def proven(self, link: Connection, kinds: Sequence[str]) -> list[Thing]:
+    def proven(self, connection: Connection, kinds: Sequence[str]) -> list[Thing]:
         """Name what the scenario is proven to have created, and is still there."""
         if self.created is None:
             return []
         try:
-            return self.created.still_there(lambda query: _rows(link, query), kinds)
+            return self.created.still_there(lambda query: _rows(connection, query), kinds)
         except Refused:
             return []
 
-    def doubtful(self, new: Iterable[Thing], ours: Collection[Thing]) -> list[Leak]:
+    def unproven(self, new: Iterable[Thing], ours: Collection[Thing]) -> list[Leak]:
         """Name what is new and may be the scenario's, by the text of its file; it is left."""
         found = [thing for thing in new if thing not in ours and makes(self.source, thing[1])]
         return [_leak(thing, f"{UNPROVEN}; {how_to_remove(thing)}") for thing in found]
@@ -133,26 +133,26 @@ _PATIENCE = 10.0
 """Seconds for one look or removal: what a leaked session has locked must not hold up the run for ever."""
 
 
-def _ask(link: Connection, query: str) -> Answer:
-    return link.ask(query, deadline=time.monotonic() + _PATIENCE)
+def _ask(connection: Connection, query: str) -> Answer:
+    return connection.ask(query, deadline=time.monotonic() + _PATIENCE)
 
 
-def rows(link: Connection, query: str) -> list[Thing]:
+def rows(connection: Connection, query: str) -> list[Thing]:
     """Ask for pairs.
 
     Args:
-        link: to the scenario's database.
+        connection: to the scenario's database.
         query: of two columns.
 
     Raises:
         ConnectionLost: the query failed; to take that for "there is nothing" would make everything new and ours.
     """
     until = time.monotonic() + _PATIENCE
-    answer = _ask(link, query)
+    answer = _ask(connection, query)
     while answer.error is not None and answer.error.sqlstate == _NO_LOCKS and time.monotonic() < until:
         # a session that had used up the lock table has been closed, and its backend outlives it for a moment
         time.sleep(0.01)  # polled: the end of a backend is not reported
-        answer = _ask(link, query)
+        answer = _ask(connection, query)
     if answer.error is not None:
         raise ConnectionLost(answer.error)
     return [(str(row[0]), str(row[1])) for result in answer.results for row in result.rows()]
@@ -164,17 +164,17 @@ def makes(source: str, name: str) -> bool:
     return re.search(made, source, re.IGNORECASE) is not None
 
 
-def advisory_locks(link: Connection, pids: Mapping[int, str]) -> list[Leak]:
+def advisory_locks(connection: Connection, pids: Mapping[int, str]) -> list[Leak]:
     """Find advisory locks that sessions still hold."""
-    found = [(int(pid), key) for pid, key in rows(link, _ADVISORY)]
+    found = [(int(pid), key) for pid, key in rows(connection, _ADVISORY)]
     return [Leak("advisory lock", f"{pids[pid]} holds ({key})") for pid, key in found if pid in pids]
 
 
-def sessions(link: Connection, known: Collection[int]) -> list[Leak]:
+def sessions(connection: Connection, known: Collection[int]) -> list[Leak]:
     """Find connections to the scenario's database that are not the engine's.
 
     Args:
-        link: to the scenario's database.
+        connection: to the scenario's database.
         known: the engine's own backends.
 
     Returns:
@@ -182,49 +182,49 @@ def sessions(link: Connection, known: Collection[int]) -> list[Leak]:
     """
     deadline = time.monotonic() + 1.0
     while True:
-        found = [(int(pid), what) for pid, what in rows(link, _SESSIONS) if int(pid) not in known]
+        found = [(int(pid), what) for pid, what in rows(connection, _SESSIONS) if int(pid) not in known]
         if not found or time.monotonic() > deadline:
             return [Leak("session", f"pid {pid} ({what})") for pid, what in found]
         time.sleep(0.01)  # polled: a backend goes without a word
 
 
-def in_database(link: Connection, whose: Whose) -> list[Leak]:
+def in_database(connection: Connection, whose: Whose) -> list[Leak]:
     """Find and remove what may not stay in a database: prepared transactions and slots; name its invalid indexes."""
-    found = [thing for thing in rows(link, LEFT) if thing not in whose.here]
+    found = [thing for thing in rows(connection, LEFT) if thing not in whose.here]
     indexes = [Leak(kind, name) for kind, name in found if kind == "invalid index"]
     found = [thing for thing in found if thing[0] != "invalid index"]
     if not whose.in_place:
-        return indexes + [_removed(link, thing, whose) for thing in found]
-    ours = [thing for thing in whose.proven(link, ("prepared transaction", "slot")) if thing in found]
-    return indexes + [_removed(link, thing, whose) for thing in ours] + whose.doubtful(found, ours)
+        return indexes + [_removed(connection, thing, whose) for thing in found]
+    ours = [thing for thing in whose.proven(connection, ("prepared transaction", "slot")) if thing in found]
+    return indexes + [_removed(connection, thing, whose) for thing in ours] + whose.unproven(found, ours)
 
 
-def in_schema(link: Connection) -> list[Leak]:
+def in_schema(connection: Connection) -> list[Leak]:
     """Name the invalid indexes of a schema in a shared database.
 
     What else may stay there cannot be told from what other scenarios made, and so is refused at collection:
     prepared transactions, slots, roles, objects in other schemas. Their sessions cannot be told apart either.
     """
-    return [Leak(kind, name) for kind, name in rows(link, _LEFT_IN_SCHEMA)]
+    return [Leak(kind, name) for kind, name in rows(connection, _LEFT_IN_SCHEMA)]
 
 
-def shared(link: Connection, whose: Whose) -> list[Leak]:
+def shared(connection: Connection, whose: Whose) -> list[Leak]:
     """Find and remove what the scenario has left on the whole server.
 
     Args:
-        link: to the scenario's database.
+        connection: to the scenario's database.
         whose: tells what is the scenario's.
     """
-    new = [thing for thing in rows(link, SHARED) if thing not in whose.before]
+    new = [thing for thing in rows(connection, SHARED) if thing not in whose.before]
     if whose.created is None:
-        return [_removed(link, thing, whose) for thing in new if makes(whose.source, thing[1])]
-    ours = whose.proven(link, ("database", "tablespace", "role"))
-    ours += [thing for thing in whose.proven(link, ("slot",)) if thing in new]
-    return [_removed(link, thing, whose) for thing in ours] + whose.doubtful(new, ours)
+        return [_removed(connection, thing, whose) for thing in new if makes(whose.source, thing[1])]
+    ours = whose.proven(connection, ("database", "tablespace", "role"))
+    ours += [thing for thing in whose.proven(connection, ("slot",)) if thing in new]
+    return [_removed(connection, thing, whose) for thing in ours] + whose.unproven(new, ours)
 
 
-def _removed(link: Connection, thing: Thing, whose: Whose) -> Leak:
-    return _leak(thing, remove(lambda query: _rows(link, query), thing, in_place=whose.in_place))
+def _removed(connection: Connection, thing: Thing, whose: Whose) -> Leak:
+    return _leak(thing, remove(lambda query: _rows(connection, query), thing, in_place=whose.in_place))
 
 
 def _leak(thing: Thing, left: str) -> Leak:
@@ -236,16 +236,16 @@ def _leak(thing: Thing, left: str) -> Leak:
     return Leak(kind if kind == "role" else "object", f"{kind} {name}", left)
 
 
-def _rows(link: Connection, query: str) -> list[Row]:
-    answer = _ask(link, query)
+def _rows(connection: Connection, query: str) -> list[Row]:
+    answer = _ask(connection, query)
     if answer.error is not None:
         raise Refused(answer.error.message)
     return [row for result in answer.results for row in result.rows()]
 
 
-def objects(link: Connection, before: Collection[Thing]) -> list[Leak]:
+def objects(connection: Connection, before: Collection[Thing]) -> list[Leak]:
     """Name the objects that are new in a database that is the user's own; they are not touched."""
-    return [Leak("object", f"{kind} {name}") for kind, name in rows(link, OBJECTS) if (kind, name) not in before]
+    return [Leak("object", f"{kind} {name}") for kind, name in rows(connection, OBJECTS) if (kind, name) not in before]
 
 
 def left(found: Iterable[Leak]) -> list[str]:
@@ -253,7 +253,7 @@ def left(found: Iterable[Leak]) -> list[str]:
     return [str(leak) for leak in found if leak.left]
 
 
-def told(new: Sequence[Leak], database: str) -> list[str]:
+def leak_notes(new: Sequence[Leak], database: str) -> list[str]:
     """Word what a plain file has left in a database of the user's: no failure, for pg_prove leaves it there too.
 
     Args:

@@ -77,15 +77,15 @@ class LockMonitor:
             left = until - time.monotonic()
             if left <= 0:
                 return False
-            asked = coordinator.needs_looks()
-            await self.look(0.0 if asked else _LONG, min(_PATIENCE, left + _LOOSE))
+            asked = coordinator.needs_polling()
+            await self.poll(0.0 if asked else _LONG, min(_PATIENCE, left + _LOOSE))
             if asked or self._connection is None:
                 await coordinator.pause(_TIGHT if self._connection is not None else _LOOSE)
             else:
                 await coordinator.rest(min(_LOOSE, left))
         return True
 
-    async def look(self, longer_than: float = 0.0, patience: float = _PATIENCE) -> None:
+    async def poll(self, longer_than: float = 0.0, patience: float = _PATIENCE) -> None:
         """Look once, and tell the coordinator.
 
         Args:
@@ -109,10 +109,10 @@ class LockMonitor:
         )
         rows = [row for result in answer.results for row in result.rows()]
         waits = {int(pid): tuple(map(int, by.split(","))) for pid, _, by in rows if pid and by}
-        await self._look_at_strangers(tickets, waits, {int(pid): event for pid, event, _ in rows if pid})
+        await self._note_others(tickets, waits, {int(pid): event for pid, event, _ in rows if pid})
         self._coordinator.see(tickets, {pid: by for pid, by in waits.items() if pid in tickets}, asked)
 
-    async def _look_at_strangers(
+    async def _note_others(
         self, tickets: Mapping[int, int], waits: Mapping[int, tuple[int, ...]], events: Mapping[int, str | None]
     ) -> None:
         """Name the backends that are no sessions, where one of them waits or is waited for."""
@@ -126,10 +126,10 @@ class LockMonitor:
             rows = [row for result in answer.results for row in result.rows()]
             states.strangers |= other_backends.names(rows, states.actors)
         for pid in waiting:
-            told = f"{states.name(pid)}, which waits for {', '.join(map(states.name, waits[pid]))}"
+            waits_for = f"{states.name(pid)}, which waits for {', '.join(map(states.name, waits[pid]))}"
             for record in callers:
-                if told not in record.blocked_by:
-                    record.blocked_by += (told,)
+                if waits_for not in record.blocked_by:
+                    record.blocked_by += (waits_for,)
 
     async def settings(self) -> tuple[bool, bool]:
         """Tell what every session begins with.
@@ -152,9 +152,9 @@ class LockMonitor:
         return ("0",) in said[:1], ("t",) in said[1:]
 
     @property
-    def stands(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether the server can be asked, as far as is known: no look is waited for that takes a new connection."""
-        return self._connection is not None and self._connection.stands()
+        return self._connection is not None and self._connection.is_usable()
 
     async def describe(self, pid: int) -> str:
         """Tell what a backend is that is none of ours."""

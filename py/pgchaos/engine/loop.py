@@ -60,7 +60,7 @@ class Task(Generic[T]):
             self._broke(error)
         else:
             self.kept = error is not None
-        self._ended.tell()
+        self._ended.notify()
 
     async def ends(self, within: float | None = None) -> bool:
         """Wait for its end."""

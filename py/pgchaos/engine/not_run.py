@@ -37,7 +37,7 @@ _SKIPPED = "where that is meant, say so in the other branch: SELECT skip('why')"
 
 
 @dataclass(slots=True)
-class Heard:
+class AssertionLines:
     """What a statement of a check has asserted.
 
     Args:
@@ -53,7 +53,7 @@ class Heard:
     remarks: list[str] = field(default_factory=list)
 
 
-class Unheard:
+class NotRunDetector:
     """Looks at each statement of one check.
 
     Args:
@@ -63,34 +63,38 @@ class Unheard:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._functions: tuple[frozenset[str], FunctionNames, Mapping[str, tuple[Call, ...]]] | None = None
-        self._heard: list[str] = []
+        self._printed: list[str] = []
 
-    def hear(self, line: str) -> None:
+    def add_line(self, line: str) -> None:
         """Take a line that the statement prints."""
-        self._heard.append(line)
+        self._printed.append(line)
 
-    def done(self, statement: Statement, answer: Answer) -> Heard:
+    def done(self, statement: Statement, answer: Answer) -> AssertionLines:
         """Say what a statement that was carried out has asserted.
 
         Args:
             statement: of the check.
             answer: without an error.
         """
-        heard, self._heard = "\n".join(self._heard), []
-        unread = _unread(answer, statement.send) if heard and statement.send in (Send.PLAIN, Send.EXPANDED) else 0
-        told = Heard(points(heard) + unread, unread)
+        printed_text, self._printed = "\n".join(self._printed), []
+        unread = (
+            _unread(answer, statement.send) if printed_text and statement.send in (Send.PLAIN, Send.EXPANDED) else 0
+        )
+        outcome = AssertionLines(points(printed_text) + unread, unread)
         if unread:
             text, advice = _UNREAD[statement.send]
-            told.failures.append(Failure("tap", (), text, statement.place, (advice,)))
+            outcome.failures.append(Failure("tap", (), text, statement.place, (advice,)))
         asserting, names, held = self._named()
         calls = tap_calls(statement, asserting, names)
-        if calls and not told.printed:
+        if calls and not outcome.printed:
             described = [call.description for call in calls if call.description]
-            told.failures.append(_failure(statement, _why(statement, answer), described))
+            outcome.failures.append(_failure(statement, _why(statement, answer), described))
         elif calls:
-            told.failures += _missing(statement, calls, heard, told.printed, answer)
-            told.remarks += _perhaps(statement, calls, heard, told.printed, held) if not told.failures else []
-        return told
+            outcome.failures += _missing(statement, calls, printed_text, outcome.printed, answer)
+            outcome.remarks += (
+                _perhaps(statement, calls, printed_text, outcome.printed, held) if not outcome.failures else []
+            )
+        return outcome
 
     def _named(self) -> tuple[frozenset[str], FunctionNames, Mapping[str, tuple[Call, ...]]]:
         if self._functions is None:
@@ -124,12 +128,14 @@ def _unread(answer: Answer, send: Send) -> int:
     return found
 
 
-def _missing(statement: Statement, calls: tuple[Call, ...], heard: str, printed: int, answer: Answer) -> list[Failure]:
+def _missing(
+    statement: Statement, calls: tuple[Call, ...], printed_text: str, printed: int, answer: Answer
+) -> list[Failure]:
     """Find what a statement with several assertions has left out."""
     calls = tuple(call for call in calls if not call.inside)
     if len(calls) < 2:
         return []
-    missing = [call.description for call in calls if call.certain and not _was_heard(call, heard)]
+    missing = [call.description for call in calls if call.certain and not _was_printed(call, printed_text)]
     if missing:
         return [_failure(statement, _NO_ROW, [one]) for one in missing if one]
     empty = _empty_columns(statement, calls, answer)
@@ -146,9 +152,9 @@ def _lines(printed: int) -> str:
     return f"{printed} TAP line" if printed == 1 else f"{printed} TAP lines"
 
 
-def _was_heard(call: Call, heard: str) -> bool:
+def _was_printed(call: Call, printed_text: str) -> bool:
     """Say whether its description was printed; of one that is not written out, that cannot be known."""
-    return call.description is None or call.description.replace("\n", "\n# ") in heard
+    return call.description is None or call.description.replace("\n", "\n# ") in printed_text
 
 
 def _empty_columns(statement: Statement, calls: tuple[Call, ...], answer: Answer) -> list[Call]:
@@ -163,7 +169,7 @@ def _empty_columns(statement: Statement, calls: tuple[Call, ...], answer: Answer
 
 
 def _perhaps(
-    statement: Statement, calls: tuple[Call, ...], heard: str, printed: int, held: Mapping[str, tuple[Call, ...]]
+    statement: Statement, calls: tuple[Call, ...], printed_text: str, printed: int, held: Mapping[str, tuple[Call, ...]]
 ) -> list[str]:
     """Say what a statement may have left out: whether it was to be evaluated, its text does not tell."""
     outer = [call for call in calls if not call.inside]
@@ -171,11 +177,11 @@ def _perhaps(
     if groups > printed:
         text = f"{groups} assertions are written here, and they printed {_lines(printed)}"
         return [f"{statement.place}: {text}: where a CASE is to assert nothing, let its ELSE be skip('why')"]
-    if len(outer) != 1 or "# SKIP" in heard:
+    if len(outer) != 1 or "# SKIP" in printed_text:
         return []
     name = outer[0].name.lower()
     inside = held.get(name, ())
-    silent = [call.description for call in inside if not _was_heard(call, heard)]
+    silent = [call.description for call in inside if not _was_printed(call, printed_text)]
     if not silent and len(inside) <= printed:
         return []
     which = ", ".join(f"'{one}'" for one in silent) or f"{len(inside) - printed} of its {len(inside)} assertions"

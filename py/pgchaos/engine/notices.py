@@ -48,17 +48,17 @@ class NoticeCollector:
     result: RunResult
     _asserts: dict[str, _Tally] = field(default_factory=dict)
 
-    def hear(self, who: str, place: Place | None, raw: pq.abc.PGresult) -> None:
+    def receive(self, who: str, place: Place | None, raw: pq.abc.PGresult) -> None:
         """Take a notice of the server."""
 
-        def told(which: pq.DiagnosticField) -> str:
+        def diagnostic(which: pq.DiagnosticField) -> str:
             return (raw.error_field(which) or b"").decode("utf-8", "replace")
 
-        message = told(pq.DiagnosticField.MESSAGE_PRIMARY)
-        if told(pq.DiagnosticField.SQLSTATE) == ASSERT:
-            self._assert(who, place, message, told(pq.DiagnosticField.MESSAGE_DETAIL))
+        message = diagnostic(pq.DiagnosticField.MESSAGE_PRIMARY)
+        if diagnostic(pq.DiagnosticField.SQLSTATE) == ASSERT:
+            self._assert(who, place, message, diagnostic(pq.DiagnosticField.MESSAGE_DETAIL))
         else:
-            self.say(f"{who}: {told(pq.DiagnosticField.SEVERITY)}: {message}")
+            self.say(f"{who}: {diagnostic(pq.DiagnosticField.SEVERITY)}: {message}")
 
     def say(self, line: str) -> None:
         """Keep a line of output."""

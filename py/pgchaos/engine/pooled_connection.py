@@ -33,7 +33,7 @@ _SHORT = 2.0
 """Seconds for that where the connection is given up anyway."""
 _USABLE = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
 
-AS_NEW = """
+IS_PRISTINE = """
     SELECT current_user = session_user
        AND (pg_catalog.pg_my_temp_schema() = 0
             OR NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()))
@@ -41,7 +41,7 @@ AS_NEW = """
 """Whether a session is as it was when it began: to be sure that it was reset, for DISCARD ALL does more than this."""
 
 
-NOT_AS_NEW = ServerError(NOT_CONNECTED, "the session is not as it began", said=False)
+NOT_PRISTINE = ServerError(NOT_CONNECTED, "the session is not as it began", said=False)
 
 
 class PooledConnection(Connection):
@@ -50,54 +50,59 @@ class PooledConnection(Connection):
     Nobody waits for the reset: the server does it while the run goes on, and who takes the link next hears of it.
     """
 
-    _lent = False
+    _assigned = False
     _resetting: Answer | None = None
-    _dressing: Answer | None = None
-    _shelf: ConnectionCache | None = None
+    _configuring: Answer | None = None
+    _connection_cache: ConnectionCache | None = None
 
-    def lend(self, shelf: ConnectionCache | None) -> None:
+    def assign(self, connection_cache: ConnectionCache | None) -> None:
         """Lend it to a run.
 
         Args:
-            shelf: where it goes at its end; None to end it for good.
+            connection_cache: where it goes at its end; None to end it for good.
         """
-        self._lent, self._shelf = True, shelf
+        self._assigned, self._connection_cache = True, connection_cache
 
-    async def begin_dress(self, settings: Mapping[str, str], *, join: bool, patience: float = _PATIENCE) -> bool:
+    async def begin_configure(self, settings: Mapping[str, str], *, join: bool, patience: float = _PATIENCE) -> bool:
         """Begin to make it a session of a run; `refusal` says what came of it."""
         if not await self.is_reset(patience):
             return False
         # SET, which is not planned, takes half the time of set_config
-        says = [AS_NEW, *(_set(name, value) for name, value in settings.items())]
+        says = [IS_PRISTINE, *(_set(name, value) for name, value in settings.items())]
         if join:
             says.append("SELECT chaos._join()")
-        self._dressing = self.begin("; ".join(says))
+        self._configuring = self.begin("; ".join(says))
         return True
 
     async def refusal(self, patience: float = _PATIENCE) -> ServerError | None:
         """Say why it is not as a new one would be, and good for nothing; or None. Waits for what was begun."""
-        begun, self._dressing = self._dressing, None
+        begun, self._configuring = self._configuring, None
         if begun is None:
-            return NOT_AS_NEW
+            return NOT_PRISTINE
         answer = await self.finish(begun, time.monotonic() + patience)
         if answer.error is not None:
             return answer.error
         # the answer may have come long ago
-        if self.disturbed or not self.stands() or list(answer.results[0].rows()) != [("t",)]:
-            return NOT_AS_NEW
+        if self.disturbed or not self.is_usable() or list(answer.results[0].rows()) != [("t",)]:
+            return NOT_PRISTINE
         return None
 
     async def end(self) -> None:
         """Give it back, or end it where it cannot be made as if it were new; doing so again does nothing."""
-        lent, self._lent = self._lent, False
-        kept = False
+        assigned, self._assigned = self._assigned, False
+        cached = False
         try:
-            if lent and self._shelf is None:
+            if assigned and self._connection_cache is None:
                 # `discard` waits for it: a backend may outlive its connection, and nobody shall meet its locks
                 await self.begin_reset()
-            kept = lent and self._shelf is not None and await self.begin_reset() and self._shelf.put(self)
+            cached = (
+                assigned
+                and self._connection_cache is not None
+                and await self.begin_reset()
+                and self._connection_cache.put(self)
+            )
         finally:
-            if lent and not kept:
+            if assigned and not cached:
                 await self.discard()
 
     async def discard(self, patience: float = _SHORT) -> None:
@@ -107,10 +112,10 @@ class PooledConnection(Connection):
             patience: seconds to wait for what was begun.
         """
         # what does not answer by then is not cancelled, but broken off
-        self.impatient = True
+        self.ends_when_late = True
         # a backend that is busy would be cancelled, and to open a connection for that takes longer than the rest of it
         await self.is_reset(patience)
-        if self._dressing is not None:
+        if self._configuring is not None:
             await self.refusal(patience)
         await super().end()
 

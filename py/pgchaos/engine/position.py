@@ -38,7 +38,7 @@ class _Start:
     index: int
     variables: dict[str, str]
     branches: Branches
-    ahead: PendingDirectives
+    pending: PendingDirectives
 
 
 class Position:
@@ -55,7 +55,7 @@ class Position:
         self.state, self.iteration = state, iteration
         self.retries = 0
         """How often the transaction was sent again."""
-        self.ahead = _NOTHING
+        self.pending = _NOTHING
         """What was said of the next statement."""
         self._items, self._index = items, 0
         self._begun: _Start | None = None
@@ -81,10 +81,10 @@ class Position:
             self._drawn = random.Random(self._seed)
         return self._drawn.random()
 
-    def take_ahead(self) -> PendingDirectives:
+    def take_pending(self) -> PendingDirectives:
         """Take what was said of the statement that is sent now."""
-        ahead, self.ahead = self.ahead, _NOTHING
-        return ahead
+        pending, self.pending = self.pending, _NOTHING
+        return pending
 
     # to and fro
 
@@ -92,7 +92,7 @@ class Position:
         """Note that a transaction begins with the item that was gone past last, unless it is the same one again."""
         index = self._index - 1
         if self._begun is None or self._begun.index != index:
-            self._begun = _Start(index, dict(self.state.variables), self.state.branches.copy(), self.ahead)
+            self._begun = _Start(index, dict(self.state.variables), self.state.branches.copy(), self.pending)
             self.retries = 0
 
     def chain(self) -> None:
@@ -109,7 +109,7 @@ class Position:
         begun = self._begun
         assert begun is not None, "asked before"
         self.retries += 1
-        self._index, self.ahead = begun.index, begun.ahead
+        self._index, self.pending = begun.index, begun.pending
         self.state.variables, self.state.branches = dict(begun.variables), begun.branches.copy()
 
     def pause(self, backoff: float) -> float:

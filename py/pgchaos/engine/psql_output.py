@@ -166,5 +166,5 @@ def _quoted(cell: str) -> str:
 
 
 def _tap(lines: Iterable[str]) -> list[object]:
-    told = (classify(part) for line in lines for part in line.split("\n"))
-    return [one for one in told if isinstance(one, Point | Plan | BailOut)]
+    classified = (classify(part) for line in lines for part in line.split("\n"))
+    return [one for one in classified if isinstance(one, Point | Plan | BailOut)]

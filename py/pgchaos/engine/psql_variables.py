@@ -29,13 +29,13 @@ class PsqlVariables:
         self._answer: Answer | None = None
         self._last_error = _NO_ERROR
 
-    def connected(self, link: Connection) -> None:
+    def connected(self, connection: Connection) -> None:
         """Take note of the connection.
 
         Args:
-            link: the connection that statements are sent on.
+            connection: the connection that statements are sent on.
         """
-        self._connection = link.psql_variables()
+        self._connection = connection.psql_variables()
 
     def encodes(self, encoding: str) -> None:
         r"""Take note of an \encoding."""

@@ -21,7 +21,7 @@ _OTHERS = (
 """Those that last as long as the run are not waited for."""
 
 
-def await_end_of_others(link: Connection, databases: str, stop: Stop) -> None:
+def await_end_of_others(connection: Connection, databases: str, stop: Stop) -> None:
     """Wait until nobody else is connected to the databases of a run.
 
     A connection that was closed leaves its backend behind for a moment, in which it is seen and counted.
@@ -29,7 +29,7 @@ def await_end_of_others(link: Connection, databases: str, stop: Stop) -> None:
     end = time.monotonic() + _LIMIT
     query = _OTHERS.format(databases, APPLICATION)
     while databases and time.monotonic() < end:
-        answer = link.ask(query, deadline=end)
+        answer = connection.ask(query, deadline=end)
         # a server that does not answer is told of by who asks it next
         if answer.error is not None or answer.interrupted or ("0",) in answer.results[0].rows():
             return

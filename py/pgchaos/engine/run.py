@@ -15,7 +15,7 @@ from pgchaos.engine.changed_outside import changed_outside
 from pgchaos.engine.check_section import Check
 from pgchaos.engine.clean_database_proof import CleanDatabaseProof
 from pgchaos.engine.connection import Connection, ConnectionLost
-from pgchaos.engine.connection_factory import LOOKS_FOR_SESSIONS, ConnectionFactory
+from pgchaos.engine.connection_factory import FINDS_SESSIONS, ConnectionFactory
 from pgchaos.engine.created import Created, Thing
 from pgchaos.engine.error_messages import error_failure
 from pgchaos.engine.leaked_settings import SETTINGS, left_settings, may_set
@@ -25,7 +25,7 @@ from pgchaos.engine.notices import NoticeCollector, session_settings
 from pgchaos.engine.pooled_connection import LASTING
 from pgchaos.engine.quiesce import await_end_of_others
 from pgchaos.engine.run_settings import RunSettings
-from pgchaos.engine.section import Done, Hear, Section
+from pgchaos.engine.section import Done, OnLine, Section
 from pgchaos.engine.text_search import mentions
 from pgchaos.language.header_model import Leave, applies
 from pgchaos.language.model import Scenario
@@ -53,14 +53,14 @@ _LEAST, _AFTER_TEARDOWN = 1.0, 1.0
 """Seconds for a teardown at least where a backend is silent, and for what comes after it."""
 
 
-class Look(Protocol):
+class DatabaseInspector(Protocol):
     """Looks at the database before and after setup."""
 
-    def before(self, link: Connection) -> None:
+    def before(self, connection: Connection) -> None:
         """Look at it as it is before."""
         ...
 
-    def after(self, link: Connection) -> None:
+    def after(self, connection: Connection) -> None:
         """Look at what setup has made of it."""
         ...
 
@@ -76,7 +76,7 @@ class Run:
         result: takes all that it brings.
         order: of the steps; None to let the sessions go freely.
         ledger: takes what an oracle needs to know; None where there is none.
-        look: looks at the database before and after setup.
+        inspector: looks at the database before and after setup.
     """
 
     def __init__(
@@ -88,61 +88,61 @@ class Run:
         result: RunResult,
         order: Scheduler | None,
         ledger: TransactionLog | None,
-        look: Look | None,
+        inspector: DatabaseInspector | None,
     ) -> None:
-        self._order, self._ledger, self._look = order, ledger, look
+        self._order, self._ledger, self._inspector = order, ledger, inspector
         self._scenario, self._sandbox, self._values = scenario, sandbox, variables
         self._variables = {name: value for name, value in variables.items() if not name.startswith(CHOICE)}
         self._settings, self._result = settings, result
-        lasting, looks = mentions(scenario, LASTING), mentions(scenario, LOOKS_FOR_SESSIONS)
+        lasting, joins = mentions(scenario, LASTING), mentions(scenario, FINDS_SESSIONS)
         if sandbox.outside is not None and sandbox.outside.lasts:
             lasting = True
         self._suite = settings.suite
         self._created = None if sandbox.ours else self._suite.created if self._suite else Created()
         self._share = settings.share(scenario.timeout)
         created, share = self._created, self._share
-        self._door = ConnectionFactory(sandbox, keep=not lasting, join=looks, created=created, limit=share)
-        self._voices = NoticeCollector(result)
+        self._factory = ConnectionFactory(sandbox, keep=not lasting, join=joins, created=created, limit=share)
+        self._notices = NoticeCollector(result)
         self._began = time.monotonic()
-        self._calm = Stop()
+        self._cleanup_stop = Stop()
         # one bound method, to be found again when it is taken back
-        self._calm_set = self._calm.set
+        self._set_cleanup_stop = self._cleanup_stop.set
         if settings.stop is not None:
-            settings.stop.call(self._calm_set)
+            settings.stop.call(self._set_cleanup_stop)
         self._pids: set[int] = set()
-        self._looks = AdminConnection(self._door, self._calm, self._pids, result.records)
+        self._admin = AdminConnection(self._factory, self._cleanup_stop, self._pids, result.records)
 
     def go(self) -> None:
         """Make it; failures of the scenario are in the result, never raised."""
         try:
-            if self._scenario.plain and self._sandbox.shelf is not None:
-                self._visit()
+            if self._scenario.plain and self._sandbox.connection_cache is not None:
+                self._prove_clean()
             else:
                 self._all()
         except ConnectionLost as refused:
             self._fail(error_failure(refused.error, None, "before setup and after the sessions"))
         finally:
-            self._result.silent = self._door.silent
-            self._looks.close()
-            self._door.close()
+            self._result.silent = self._factory.silent
+            self._admin.close()
+            self._factory.close()
             if self._settings.stop is not None:
                 # a search makes thousands of runs, and its stop outlives them all
-                self._settings.stop.call_no_more(self._calm_set)
-            self._calm.close()
+                self._settings.stop.call_no_more(self._set_cleanup_stop)
+            self._cleanup_stop.close()
 
     def _fail(self, failure: Failure | None) -> bool:
         if failure is not None:
             self._result.failures.append(failure)
         return failure is not None
 
-    def _section(self, who: str, hear: Hear | None = None, done: Done | None = None) -> Section:
-        seed = self._settings.seed
-        variables, plain = self._variables, self._scenario.plain
-        return Section(self._door, who, self._calm, self._voices, self._pids, variables, seed, hear, done, plain=plain)
+    def _section(self, who: str, on_line: OnLine | None = None, done: Done | None = None) -> Section:
+        seed, plain = self._settings.seed, self._scenario.plain
+        common = self._factory, who, self._cleanup_stop, self._notices, self._pids, self._variables, seed
+        return Section(*common, on_line, done, plain=plain)
 
     def _check(self) -> Check:
         return Check(
-            lambda hear, done: self._section("check", hear, done),
+            lambda on_line, done: self._section("check", on_line, done),
             self._scenario,
             self._items(self._scenario.checks),
             share=self._share,
@@ -151,7 +151,7 @@ class Run:
 
     def _all(self) -> None:
         if self._scenario.alone:
-            await_end_of_others(self._looks.link(), siblings(self._sandbox.database), self._calm)
+            await_end_of_others(self._admin.connection(), siblings(self._sandbox.database), self._cleanup_stop)
         alone = not self._sandbox.shared
         shared = self._rows(leaks.SHARED) if alone else []
         here = self._rows(leaks.LEFT) if self._sandbox.in_place else []
@@ -159,20 +159,20 @@ class Run:
         objects = self._rows(leaks.OBJECTS) if self._sandbox.in_place else []
         if self._ledger is not None:
             self._ledger.start, self._ledger.began = self._catalog().clock(), clock.now()
-        if self._look is not None:
-            self._look.before(self._looks.link())
+        if self._inspector is not None:
+            self._inspector.before(self._admin.connection())
         setup = self._section("setup")
         if not alone:
-            self._order_links(setup)
+            self._order_connections(setup)
         found: list[leaks.Leak] = []
         complete = False
         if self._scenario.checks and not self._scenario.plain:
             self._result.check = "skipped"
         try:
             if self._set_up(setup):
-                if self._look is not None:
-                    self._look.after(self._looks.link())
-                self._look_before_sessions()
+                if self._inspector is not None:
+                    self._inspector.after(self._admin.connection())
+                self._read_state_before_sessions()
                 complete = self._play(found)
                 self._look_for_corruption()
         finally:
@@ -188,75 +188,77 @@ class Run:
                     if settings is not None:
                         found += self._leaked_settings(settings)
                 else:
-                    found += self._looks.ask(leaks.in_schema)
-                    look = self._looks.ask
-                    self._result.outside = look(lambda link: changed_outside(link, self._scenario, self._sandbox))
+                    found += self._admin.ask(leaks.in_schema)
+                    self._result.outside = self._admin.ask(
+                        lambda connection: changed_outside(connection, self._scenario, self._sandbox)
+                    )
         self._result.complete = complete
         if self._order is None and complete and not self._result.failures:
             self._result.remarks += meeting_notes(self._scenario, self._variables, self._result.records)
         if complete:
             if self._sandbox.in_place:
-                new = self._looks.ask(lambda link: leaks.objects(link, objects))
+                new = self._admin.ask(lambda connection: leaks.objects(connection, objects))
                 if self._scenario.plain:
-                    self._result.notes += leaks.told(new, self._sandbox.database)
+                    self._result.notes += leaks.leak_notes(new, self._sandbox.database)
                 else:
                     found += new
             elif alone:
-                found += self._looks.ask(lambda link: leaks.sessions(link, self._pids))
+                found += self._admin.ask(lambda connection: leaks.sessions(connection, self._pids))
         leaves = [w for w in self._scenario.leaves if applies(w.when, self._variables)]
         self._judge_leaks(found, leaves, complete=complete)
 
     def _rows(self, query: str) -> list[Thing]:
-        return self._looks.ask(lambda link: leaks.rows(link, query))
+        return self._admin.ask(lambda connection: leaks.rows(connection, query))
 
     def _remove_leaks(self, before: Collection[Thing], here: Collection[Thing] = ()) -> list[leaks.Leak]:
         """Remove what is the scenario's, and note what had to be left."""
         whose = leaks.Whose(self._scenario.source, self._created, self._sandbox.in_place, before, here)
-        found = self._looks.ask(lambda link: leaks.in_database(link, whose))
-        found += self._looks.ask(lambda link: leaks.shared(link, whose))
+        found = self._admin.ask(lambda connection: leaks.in_database(connection, whose))
+        found += self._admin.ask(lambda connection: leaks.shared(connection, whose))
         return found
 
     def _leaked_settings(self, before: Collection[Thing]) -> list[leaks.Leak]:
-        return self._looks.ask(lambda link: left_settings(link, before, self._scenario, ours=self._created is None))
+        ours = self._created is None
+        return self._admin.ask(lambda connection: left_settings(connection, before, self._scenario, ours=ours))
 
     def _judge_leaks(self, found: list[leaks.Leak], leaves: Iterable[Leave], *, complete: bool) -> None:
         failures = leaks.judge(found, leaves) if complete else []
         self._result.failures += failures
-        told = {failure.text for failure in failures}
-        self._result.notes += [text for text in leaks.left(found) if text not in told]
+        texts = {failure.text for failure in failures}
+        self._result.notes += [text for text in leaks.left(found) if text not in texts]
 
     def _look_for_corruption(self) -> None:
         """Look before teardown, which takes away what there is to see; after a failure too: it may be the cause."""
         if not self._scenario.plain:
             asked = self._settings.amcheck
-            failures, notes = corruptions(self._looks.link(), self._scenario, self._sandbox, asked=asked)
+            failures, notes = corruptions(self._admin.connection(), self._scenario, self._sandbox, asked=asked)
             self._result.failures += failures
             self._result.notes += notes
 
-    def _order_links(self, setup: Section) -> None:
+    def _order_connections(self, setup: Section) -> None:
         """Have the connections of a shared database made ready side by side, in the order in which they are used."""
         if self._items(self._scenario.setup):
             setup.order()
-        self._door.order(NAME)
+        self._factory.order(NAME)
         for session, worker in actors(self._scenario.sessions):
-            self._door.order(f"{session}[{worker}]", session_settings(session, worker, self._settings.seed))
+            self._factory.order(f"{session}[{worker}]", session_settings(session, worker, self._settings.seed))
         if self._items(self._scenario.checks):
             self._section("check").order()
 
-    def _visit(self) -> None:
+    def _prove_clean(self) -> None:
         """Run a plain file, on one connection, and look for leaks only where it is not proven that there are none."""
         check = self._check()
-        visit = CleanDatabaseProof(self._door, self._calm, check.section.notice)
-        check.section.adopt(visit.link)
+        proof = CleanDatabaseProof(self._factory, self._cleanup_stop, check.section.notice)
+        check.section.adopt(proof.connection)
         unchanged = complete = False
         try:
             complete = self._run_check(check)
-            unchanged = complete and visit.unchanged()
+            unchanged = complete and proof.unchanged()
         finally:
-            visit.end(unchanged)
+            proof.end(unchanged)
             self._take_assertions()
             if not unchanged:
-                self._judge_visit(visit, complete)
+                self._judge_proof(proof, complete)
 
     def _run_check(self, check: Check) -> bool:
         try:
@@ -264,10 +266,10 @@ class Run:
         finally:
             self._result.add_check(check.result)
 
-    def _judge_visit(self, visit: CleanDatabaseProof, complete: bool) -> None:
-        found = self._remove_leaks(visit.shared)
+    def _judge_proof(self, proof: CleanDatabaseProof, complete: bool) -> None:
+        found = self._remove_leaks(proof.shared)
         if complete:
-            found += self._looks.ask(lambda link: leaks.sessions(link, self._pids))
+            found += self._admin.ask(lambda connection: leaks.sessions(connection, self._pids))
         self._judge_leaks(found, (), complete=complete)
 
     def _set_up(self, setup: Section) -> bool:
@@ -291,13 +293,13 @@ class Run:
             scenario=self._scenario,
             variables=self._variables,
             values=self._values,
-            factory=self._door,
+            factory=self._factory,
             seed=self._settings.seed,
-            notices=self._voices,
+            notices=self._notices,
             pids=self._pids,
             result=self._result,
-            cleanup_stop=self._calm,
-            connect=self._looks.connected,
+            cleanup_stop=self._cleanup_stop,
+            connect=self._admin.connected,
             order=self._order,
             transaction_log=self._ledger,
         )
@@ -308,7 +310,7 @@ class Run:
                 check.begin()
             if self._scenario.sessions or self._scenario.invariants:
                 show.play(self._share)
-            alone(self._looks.settle())
+            alone(self._admin.settle())
             if self._ledger is not None:
                 self._ledger.cut_short = show.stopped
             self._close_ledger()
@@ -317,7 +319,7 @@ class Run:
             show.take_notifications()
             done = self._fill() and (not check.items or self._run_check(check))
             found += show.open_transactions()
-            found += self._looks.ask(lambda link: leaks.advisory_locks(link, show.pids()))
+            found += self._admin.ask(lambda connection: leaks.advisory_locks(connection, show.pids()))
             return done
         finally:
             show.close()
@@ -339,8 +341,8 @@ class Run:
             self._ledger.close(*read)
             self._note_changes(self._ledger)
 
-    def _look_before_sessions(self) -> None:
-        if self._ledger is not None and self._ledger.looks:
+    def _read_state_before_sessions(self) -> None:
+        if self._ledger is not None and self._ledger.reads_state:
             self._ledger.before = self._whole_state()
 
     def _whole_state(self) -> tuple[State, State] | None:
@@ -368,24 +370,24 @@ class Run:
         from pgchaos.engine.table_catalog import Catalog
 
         hurried = self._ledger is not None and self._ledger.cut_short
-        return Catalog(self._looks.link(), self._sandbox.schema, self._variables, hurried=hurried)
+        return Catalog(self._admin.connection(), self._sandbox.schema, self._variables, hurried=hurried)
 
     def _take_assertions(self) -> None:
-        for assertion in self._voices.assertions():
+        for assertion in self._notices.assertions():
             self._result.assertions.append(assertion)
             self._fail(failure_of(assertion))
 
     def _fill(self) -> bool:
         # a plain file has no sessions, and mostly no toolkit either
         if not self._scenario.plain and mentions(self._scenario, _RECORDED):
-            return not self._fail(history_tables.fill(self._looks.link(), self._result))
+            return not self._fail(history_tables.fill(self._admin.connection(), self._result))
         return True
 
     def _tear_down(self, setup: Section) -> None:
         setup.who = "teardown"
-        setup.doubt()
+        setup.verify_before_use()
         seconds = self._share
-        if self._door.silent:
+        if self._factory.silent:
             # behind a backend that answers nothing it may wait in vain: the whole takes no more than twice the time
             elapsed = time.monotonic() - self._began
             seconds = min(seconds, max(_LEAST, 2 * self._share - elapsed - _AFTER_TEARDOWN))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pgchaos import clock
 from pgchaos.engine.clean_database_proof import MARKS
-from pgchaos.engine.run import Look, Run
+from pgchaos.engine.run import DatabaseInspector, Run
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.engine.text_search import mentions
 from pgchaos.language.fault_kinds import disks_of
@@ -24,7 +24,7 @@ from pgchaos.server.settings import NoDisk
 if TYPE_CHECKING:
     from pgchaos.engine.transaction_log import TransactionLog
 
-Lend = Callable[[], AbstractContextManager[Sandbox]]
+OpenSandbox = Callable[[], AbstractContextManager[Sandbox]]
 
 
 def run_once(
@@ -33,9 +33,9 @@ def run_once(
     server: Server,
     settings: RunSettings,
     order: Scheduler | None = None,
-    lend: Lend | None = None,
+    open_sandbox: OpenSandbox | None = None,
     ledger: TransactionLog | None = None,
-    look: Look | None = None,
+    inspector: DatabaseInspector | None = None,
 ) -> RunResult:
     """Run a scenario once.
 
@@ -45,9 +45,9 @@ def run_once(
         server: where.
         settings: how.
         order: of the steps; None to let the sessions go freely.
-        lend: lends the place to work in; None to ask the server for it.
+        open_sandbox: lends the place to work in; None to ask the server for it.
         ledger: takes what an oracle needs to know; None where there is none.
-        look: looks at the database before and after setup.
+        inspector: looks at the database before and after setup.
 
     Returns:
         All that it brought. Failures of the scenario are in it, never raised.
@@ -61,7 +61,7 @@ def run_once(
             if settings.suite is not None:
                 sandbox = settings.suite.sandbox
             else:
-                sandbox = stack.enter_context(lend() if lend else _sandbox(scenario, variables, server))
+                sandbox = stack.enter_context(open_sandbox() if open_sandbox else _sandbox(scenario, variables, server))
         except NoDisk as error:
             result.skipped = f"`fault fill` cannot be delivered here: {error}"
             return result
@@ -75,17 +75,17 @@ def run_once(
         result.server = sandbox.banner or result.server
         if not (scenario.alone or scenario.sandbox == "server"):
             # others are on the same server
-            sandbox = replace(sandbox, power=None)
+            sandbox = replace(sandbox, server_control=None)
         if scenario.alone:
             server.settle()
         result.started_at = clock.now()
-        Run(scenario, variables, sandbox, settings, result, order, ledger, look).go()
+        Run(scenario, variables, sandbox, settings, result, order, ledger, inspector).go()
         result.duration = clock.now() - result.started_at
-        result.outside = result.outside or sandbox.spoiled()
+        result.outside = result.outside or sandbox.outside_changes()
         if result.outside:
-            sandbox.spoil(result.outside)
-        if result.failures and scenario.sandbox == "server" and sandbox.power is not None:
-            result.log = sandbox.power.last_lines()
+            sandbox.retire(result.outside)
+        if result.failures and scenario.sandbox == "server" and sandbox.server_control is not None:
+            result.log = sandbox.server_control.last_lines()
     return result
 
 

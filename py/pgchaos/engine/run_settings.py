@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pgchaos.engine.suite_database import SuiteDatabase
 
 
-def _nobody_looks(runs: int, limit: int) -> None:
+def _ignore_progress(runs: int, limit: int) -> None:
     pass
 
 
@@ -70,7 +70,7 @@ class RunSettings:
     key: str = ""
     draw_seed: int | None = None
     ran: Callable[[RunResult, int], None] = uncounted
-    progress: Callable[[int, int], None] = _nobody_looks
+    progress: Callable[[int, int], None] = _ignore_progress
     suite: SuiteDatabase | None = None
 
     def share(self, written: float | None) -> float:

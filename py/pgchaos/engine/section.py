@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from psycopg import pq
 
-from pgchaos.engine.answer import BLOCK, FORGETS, Answer
+from pgchaos.engine.answer import BLOCK, RESETS_SETTINGS, Answer
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import SILENT, SILENT_LIMIT, ConnectionFactory
 from pgchaos.engine.error_messages import About, error_failure, plain_failure
@@ -23,7 +23,7 @@ from pgchaos.language.section_items import Item, Meta, Send, Statement
 from pgchaos.results import Failure
 from pgchaos.stop import Stop
 
-Hear = Callable[[str, Place], None]
+OnLine = Callable[[str, Place], None]
 Done = Callable[[Statement, Answer], None]
 _SAVEPOINT = "pg_psql_temporary_savepoint"
 """psql's own name for it."""
@@ -36,41 +36,41 @@ class Section:
     """A connection that runs sections.
 
     Args:
-        door: to the scenario's database.
+        factory: to the scenario's database.
         who: the section's name in messages.
         stop: whoever waits is woken by it.
-        voices: takes notices and output.
+        notices: takes notices and output.
         pids: its backend is put in.
         variables: of the matrix; what the section sets is kept for its next run.
         seed: of everything random.
-        hear: takes every line that psql -At would print, with the place of its statement.
+        on_line: takes every line that psql -At would print, with the place of its statement.
         done: is told of every statement that was carried out, once all that it printed was heard.
         plain: the file is psql's as it is, without anything of ours.
     """
 
     def __init__(
         self,
-        door: ConnectionFactory,
+        factory: ConnectionFactory,
         who: str,
         stop: Stop,
-        voices: NoticeCollector,
+        notices: NoticeCollector,
         pids: set[int],
         variables: Mapping[str, str],
         seed: int,
-        hear: Hear | None = None,
+        on_line: OnLine | None = None,
         done: Done | None = None,
         *,
         plain: bool = False,
     ) -> None:
-        self._door, self._settings = door, {"chaos.seed": str(seed)}
-        self._name, self._stop, self._voices, self._pids, self._hear = who, stop, voices, pids, hear
+        self._factory, self._settings = factory, {"chaos.seed": str(seed)}
+        self._name, self._stop, self._notices, self._pids, self._on_line = who, stop, notices, pids, on_line
         self.who = who
         """What it is called in messages."""
         self._done = done
         self._state = Interpreter(variables, self._echo, as_psql=plain)
-        self._told: dict[str, str] | None = None
-        self._link: Connection | None = None
-        self._doubted = False
+        self._sent_variables: dict[str, str] | None = None
+        self._connection: Connection | None = None
+        self._unverified = False
         self._place: Place | None = None
         self._about: About | None = None
         self._deadline = 0.0
@@ -113,7 +113,7 @@ class Section:
 
     def order(self) -> None:
         """Have its connection made ready: it will be used soon."""
-        self._door.order(self._name, self._settings)
+        self._factory.order(self._name, self._settings)
 
     def begin(self, query: str) -> None:
         """Send a query of the engine's own ahead; the next `ask` is for the same and takes its answer.
@@ -125,16 +125,16 @@ class Section:
         with contextlib.suppress(ConnectionLost):
             self._begun = self._connected().begin(query)
 
-    def _heard(self) -> Answer | None:
+    def _take_answer(self) -> Answer | None:
         """Take the answer to what was begun; None where nothing was, or it has to be asked again."""
         begun, self._begun = self._begun, None
-        if begun is None or self._link is None:
+        if begun is None or self._connection is None:
             return None
-        answer = alone(self._link.finish(begun, self._deadline))
-        if answer.error is None and not answer.interrupted and self._link.stands():
+        answer = alone(self._connection.finish(begun, self._deadline))
+        if answer.error is None and not answer.interrupted and self._connection.is_usable():
             return answer
         # the sessions may have ended this connection, or the server, since
-        self._doubted = True
+        self._unverified = True
         return None
 
     def ask(self, query: str, place: Place | None, seconds: float) -> Failure | None:
@@ -150,48 +150,48 @@ class Section:
         """
         self._place, self._about, self._deadline = place, None, time.monotonic() + seconds
         try:
-            answer = self._heard() or self._connected().ask(query, deadline=self._deadline)
+            answer = self._take_answer() or self._connected().ask(query, deadline=self._deadline)
             return self._after(answer, place, seconds)
         except ConnectionLost as refused:
             return error_failure(refused.error, place, self.who)
 
     def _connected(self) -> Connection:
         """Connect, again where a crash of the server between two sections took the connection away."""
-        known = self._link is not None and self._link.silent
-        if self._link is not None and self._doubted and not self._answers(self._link):
-            silent = self._link.silent and not known
+        known = self._connection is not None and self._connection.silent
+        if self._connection is not None and self._unverified and not self._answers(self._connection):
+            silent = self._connection.silent and not known
             self.close()
             if silent:
-                self._door.note_end()
+                self._factory.note_end()
                 raise ConnectionLost(SILENT)
-        if self._link is None:
-            self.adopt(alone(self._door.open(self._name, self._stop, self._settings, self.notice, again=True)))
-        assert self._link is not None, "adopted just now"
-        self._doubted = False
-        return self._link
+        if self._connection is None:
+            self.adopt(alone(self._factory.open(self._name, self._stop, self._settings, self.notice, again=True)))
+        assert self._connection is not None, "adopted just now"
+        self._unverified = False
+        return self._connection
 
-    def _answers(self, link: Connection) -> bool:
+    def _answers(self, connection: Connection) -> bool:
         deadline = self._deadline
-        if self._door.silent:
-            link.impatient, deadline = True, min(deadline, time.monotonic() + SILENT_LIMIT)
-        answered = link.ask("", deadline=deadline).error is None
-        link.impatient = False
+        if self._factory.silent:
+            connection.ends_when_late, deadline = True, min(deadline, time.monotonic() + SILENT_LIMIT)
+        answered = connection.ask("", deadline=deadline).error is None
+        connection.ends_when_late = False
         return answered
 
-    def doubt(self) -> None:
+    def verify_before_use(self) -> None:
         """Have the connection tried before it is used again: the server may have crashed meanwhile."""
-        self._doubted = True
+        self._unverified = True
 
-    def adopt(self, link: Connection) -> None:
+    def adopt(self, connection: Connection) -> None:
         """Take a connection."""
-        self._link, self._told, self._doubted = link, None, False
-        self._state.psql.connected(link)
-        self._pids.add(link.pid)
+        self._connection, self._sent_variables, self._unverified = connection, None, False
+        self._state.psql.connected(connection)
+        self._pids.add(connection.pid)
 
     @property
     def in_block(self) -> bool:
         """Say whether it left a transaction open."""
-        return self._link is not None and self._link.status in BLOCK
+        return self._connection is not None and self._connection.status in BLOCK
 
     @property
     def hides(self) -> bool:
@@ -205,25 +205,25 @@ class Section:
 
     def close(self) -> None:
         """End the connection."""
-        self._deadline = time.monotonic() + self._door.patience
-        if self._link is not None:
-            self._link.impatient = True
-            self._heard()
-            self._link.impatient = False
-            self._link.close()
-            self._link = None
+        self._deadline = time.monotonic() + self._factory.patience
+        if self._connection is not None:
+            self._connection.ends_when_late = True
+            self._take_answer()
+            self._connection.ends_when_late = False
+            self._connection.close()
+            self._connection = None
 
     def notice(self, raw: pq.abc.PGresult) -> None:
         """Take a notice of the server."""
-        self._voices.hear(self.who, self._place, raw)
+        self._notices.receive(self.who, self._place, raw)
 
     def _perform(self, item: Item, seconds: float) -> Failure | None:
         self._place = item.place
         if isinstance(item, Meta):
             self._meta(item)
         elif isinstance(item, Statement) and self._state.branches.active():
-            assert self._link is not None, "connected before the first item"
-            return self._statement(self._link, item, seconds)
+            assert self._connection is not None, "connected before the first item"
+            return self._statement(self._connection, item, seconds)
         return None
 
     def _meta(self, item: Meta) -> None:
@@ -246,17 +246,17 @@ class Section:
             self.close()
             self._connected()
 
-    def _statement(self, link: Connection, item: Statement, seconds: float) -> Failure | None:
+    def _statement(self, connection: Connection, item: Statement, seconds: float) -> Failure | None:
         self._about = self._state.about(item)
-        self._tell(link)
+        self._send_variables(connection)
         *before, last = self._state.texts(item)
         for text in before:
-            failure = self._after(self._send(link, text), item.place, seconds)
+            failure = self._after(self._send(connection, text), item.place, seconds)
             if failure is not None:
                 return failure
-        answer = self._send(link, last, item.copy)
-        if not FORGETS.isdisjoint(result.tag for result in answer.results):
-            self._told = None
+        answer = self._send(connection, last, item.copy)
+        if not RESETS_SETTINGS.isdisjoint(result.tag for result in answer.results):
+            self._sent_variables = None
         failure = self._after(answer, item.place, seconds, item.send)
         if failure is not None or answer.error is not None:
             return failure
@@ -265,39 +265,39 @@ class Section:
         except Wrong as wrong:
             if self._state.is_on("ON_ERROR_STOP"):
                 raise
-            self._voices.say(f"{item.place}: {wrong} (ON_ERROR_STOP is off)")
+            self._notices.say(f"{item.place}: {wrong} (ON_ERROR_STOP is off)")
             return None
         for text in generated:
-            failure = self._after(self._send(link, text), item.place, seconds)
+            failure = self._after(self._send(connection, text), item.place, seconds)
             if failure is not None:
                 return failure
         if self._done is not None:
             self._done(item, answer)
         return None
 
-    def _send(self, link: Connection, text: str, copy: str | None = None) -> Answer:
+    def _send(self, connection: Connection, text: str, copy: str | None = None) -> Answer:
         """Send a statement of the file, with ON_ERROR_ROLLBACK as psql's SendQuery does."""
-        saved = link.status == pq.TransactionStatus.INTRANS and self._state.is_on("ON_ERROR_ROLLBACK")
+        saved = connection.status == pq.TransactionStatus.INTRANS and self._state.is_on("ON_ERROR_ROLLBACK")
         if saved:
-            link.ask(f"SAVEPOINT {_SAVEPOINT}", deadline=self._deadline)
-        answer = link.ask(text, copy, self._deadline)
-        if saved and link.status == pq.TransactionStatus.INERROR:
-            link.ask(f"ROLLBACK TO {_SAVEPOINT}", deadline=self._deadline)
-        elif saved and link.status == pq.TransactionStatus.INTRANS and answer.tag not in _OF_SAVEPOINTS:
-            link.ask(f"RELEASE {_SAVEPOINT}", deadline=self._deadline)
+            connection.ask(f"SAVEPOINT {_SAVEPOINT}", deadline=self._deadline)
+        answer = connection.ask(text, copy, self._deadline)
+        if saved and connection.status == pq.TransactionStatus.INERROR:
+            connection.ask(f"ROLLBACK TO {_SAVEPOINT}", deadline=self._deadline)
+        elif saved and connection.status == pq.TransactionStatus.INTRANS and answer.tag not in _OF_SAVEPOINTS:
+            connection.ask(f"RELEASE {_SAVEPOINT}", deadline=self._deadline)
         self._state.psql.answered(answer)
         return answer
 
-    def _tell(self, link: Connection) -> None:
+    def _send_variables(self, connection: Connection) -> None:
         """Tell the server the variables, once they have changed, for chaos.var."""
-        if self._state.variables and self._told != self._state.variables:
-            if link.status != pq.TransactionStatus.INERROR:
-                link.ask(f"SET chaos.vars = {vars_literal(self._state.variables)}", deadline=self._deadline)
-            self._told = dict(self._state.variables)
+        if self._state.variables and self._sent_variables != self._state.variables:
+            if connection.status != pq.TransactionStatus.INERROR:
+                connection.ask(f"SET chaos.vars = {vars_literal(self._state.variables)}", deadline=self._deadline)
+            self._sent_variables = dict(self._state.variables)
 
     def _echo(self, text: str) -> None:
         line = text.removesuffix("\n")
-        self._voices.say(f"{self.who}: {line}")
+        self._notices.say(f"{self.who}: {line}")
         if self._place is None or self._aside:
             return
         if line == text:
@@ -308,27 +308,27 @@ class Section:
     def _print(self, line: str, place: Place) -> None:
         r"""Have a line heard, behind what an \echo -n has begun."""
         line, self._begun_line = self._begun_line + line, ""
-        if self._hear is not None:
-            self._hear(line, place)
+        if self._on_line is not None:
+            self._on_line(line, place)
 
     def _after(self, answer: Answer, place: Place | None, seconds: float, send: Send = Send.PLAIN) -> Failure | None:
         if answer.interrupted:
-            if self._link is not None and self._link.silent:
-                self._door.note_silence()
+            if self._connection is not None and self._connection.silent:
+                self._factory.note_silence()
             text = f"{self.who} was stopped: it did not end within {seconds:g}s"
             if self._stop.is_set():
                 text = f"{self.who} was stopped with the run"
             return Failure("timeout", (), text, place, session=self.who)
-        if self._hear is not None and place is not None:
+        if self._on_line is not None and place is not None:
             self._read(answer, place, send)
         for line in answer.copied:
-            self._voices.say(f"{self.who}: {line}")
+            self._notices.say(f"{self.who}: {line}")
         if answer.error is None:
             return None
         failure = error_failure(answer.error, place, self.who, self._about)
         if answer.error.lost or self._state.is_on("ON_ERROR_STOP"):
             return failure
-        self._voices.say(f"{failure.place}: {failure.text} (ON_ERROR_STOP is off)")
+        self._notices.say(f"{failure.place}: {failure.text} (ON_ERROR_STOP is off)")
         return None
 
     def _read(self, answer: Answer, place: Place, send: Send) -> None:

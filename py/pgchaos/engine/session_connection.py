@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from psycopg import pq
 
 from pgchaos import clock
-from pgchaos.engine.answer import BLOCK, FORGETS, SUCCESS, Answer
+from pgchaos.engine.answer import BLOCK, RESETS_SETTINGS, SUCCESS, Answer
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import SILENT_LIMIT
 from pgchaos.engine.notices import session_settings, vars_literal
@@ -39,7 +39,7 @@ class SessionConnection:
         self._context, self._actor = context, actor
         self._connection: Connection | None = None
         self._tracker = TransactionTracker()
-        self._told: tuple[int, str] | None = None
+        self._sent_variables: tuple[int, str] | None = None
         self._record: Record | None = None
         self._ended: Transaction | None = None
         self._is_victim = False
@@ -63,15 +63,15 @@ class SessionConnection:
         settings = session_settings(actor.session, actor.worker, self._context.seed)
         patience = 0.0 if self._context.injector.fault_connection.full else None
         connection = await self._context.factory.open(
-            str(actor), self._context.stop, settings, self._hear, again=again, patience=patience
+            str(actor), self._context.stop, settings, self._on_notice, again=again, patience=patience
         )
-        self._connection, self._told, self._is_victim = connection, None, False
+        self._connection, self._sent_variables, self._is_victim = connection, None, False
         self._context.pids.add(connection.pid)
         self._context.coordinator.states.join(actor, connection.pid)
         self.psql.connected(connection)
 
-    def _hear(self, raw: pq.abc.PGresult) -> None:
-        self._context.notices.hear(str(self._actor), self._record.place if self._record else None, raw)
+    def _on_notice(self, raw: pq.abc.PGresult) -> None:
+        self._context.notices.receive(str(self._actor), self._record.place if self._record else None, raw)
 
     @property
     def in_block(self) -> bool:
@@ -115,7 +115,7 @@ class SessionConnection:
         self.psql.answered(answer)
         self._note(record, answer)
         if self._context.transaction_log is not None:
-            self._context.transaction_log.hear(self._actor, item, text, record, answer)
+            self._context.transaction_log.receive(self._actor, item, text, record, answer)
         self._after(item, answer, record)
         return answer
 
@@ -144,7 +144,7 @@ class SessionConnection:
         if lost is not None:
             return Answer(before, pq.TransactionStatus.UNKNOWN, error=lost)
         answer = (
-            await self._tell(connection, iteration, variables)
+            await self._send_variables(connection, iteration, variables)
             or await self._set_deadlock_timeout(connection)
             or await connection.execute(text, copy)
         )
@@ -152,7 +152,9 @@ class SessionConnection:
             self._context.factory.note_silence()
         return answer
 
-    async def _tell(self, connection: Connection, iteration: int, variables: Mapping[str, str]) -> Answer | None:
+    async def _send_variables(
+        self, connection: Connection, iteration: int, variables: Mapping[str, str]
+    ) -> Answer | None:
         """Tell the server the iteration and the variables, where the file asks for them and they have changed.
 
         SET takes no snapshot, so this may stand at the beginning of a repeatable read transaction.
@@ -160,10 +162,10 @@ class SessionConnection:
         if not self._context.needs_vars or connection.status == pq.TransactionStatus.INERROR:
             return None
         now = (iteration, vars_literal(variables))
-        if now == self._told:
+        if now == self._sent_variables:
             return None
         answer = await connection.execute(f"SET chaos.iteration = '{iteration}'; SET chaos.vars = {now[1]}")
-        self._told = now
+        self._sent_variables = now
         return answer if answer.error is not None or answer.interrupted else None
 
     async def _set_deadlock_timeout(self, connection: Connection) -> Answer | None:
@@ -186,13 +188,13 @@ class SessionConnection:
         tags = [result.tag for result in answer.results]
         error = answer.error
         closes = closes_block(item.verb, item.text)
-        if error is None and not closes and answer.after == _IN_BLOCK and FORGETS.isdisjoint(tags):
+        if error is None and not closes and answer.after == _IN_BLOCK and RESETS_SETTINGS.isdisjoint(tags):
             # by far the most statements
             self.unknown = False
             self._tracker.continue_block()
             self.take_notifications()
             return
-        told = TransactionAnswer(
+        transaction_answer = TransactionAnswer(
             answer.before in BLOCK,
             self.in_block,
             tags,
@@ -203,13 +205,13 @@ class SessionConnection:
             closes,
             opens_block(item.verb, item.text),
         )
-        ended = self._tracker.add(told)
+        ended = self._tracker.add(transaction_answer)
         self.unknown = error is not None and ended is not None and ended.outcome == "unknown"
         if ended is not None:
             self._end(ended, record)
-        if error is not None or not FORGETS.isdisjoint(tags):
+        if error is not None or not RESETS_SETTINGS.isdisjoint(tags):
             # set in a transaction that was rolled back, it is what it was before
-            self._told, self._is_victim = None, False
+            self._sent_variables, self._is_victim = None, False
         self.take_notifications()
 
     def _end(self, ended: EndedTransaction, record: Record) -> None:
@@ -242,7 +244,7 @@ class SessionConnection:
         if self._context.stop.is_set():
             self._connection.deafen()
         await self._connection.execute("ROLLBACK", deadline=time.monotonic() + _SHORT)
-        self._told = None
+        self._sent_variables = None
         ended = self._tracker.add(TransactionAnswer(True, self.in_block, ("ROLLBACK",), closes=True))
         if ended is not None and self._record is not None:
             self._end(ended, self._record)
@@ -251,7 +253,7 @@ class SessionConnection:
         """Roll back a transaction that was left open at the end; it is no row of chaos.transactions."""
         if self._connection is not None:
             self._connection.deafen()
-            self._connection.impatient = self._context.factory.silent
+            self._connection.ends_when_late = self._context.factory.silent
             short = SILENT_LIMIT if self._context.factory.silent else _SHORT
             await self._connection.execute("ROLLBACK", deadline=time.monotonic() + short)
 

@@ -150,12 +150,12 @@ class SessionRunner:
                 await self._await_step(item, self._context.steps)
             await self._statement(item)
         elif isinstance(item, Expect):
-            self._at.ahead = replace(self._at.ahead, expect=item)
+            self._at.pending = replace(self._at.pending, expect=item)
         elif isinstance(item, Allow):
-            self._at.ahead = replace(self._at.ahead, allow=item)
+            self._at.pending = replace(self._at.pending, allow=item)
         elif isinstance(item, Fault):
             if not item.anywhere:
-                self._at.ahead = replace(self._at.ahead, faults=(*self._at.ahead.faults, item))
+                self._at.pending = replace(self._at.pending, faults=(*self._at.pending.faults, item))
         elif isinstance(item, Barrier | WaitBlocked | WaitFor):
             await self._wait(item)
         elif isinstance(item, Signal):
@@ -177,7 +177,7 @@ class SessionRunner:
         )
 
     def _leave_out(self, item: Statement) -> None:
-        self._at.take_ahead()
+        self._at.take_pending()
         if opens_block(item.verb, item.text) and not closes_block(item.verb, item.text):
             self._skip_rest()
 
@@ -221,32 +221,32 @@ class SessionRunner:
     async def _statement(self, item: Statement) -> None:
         if not self.connection.in_block:
             self._at.begin()
-        ahead = self._at.take_ahead()
-        faults = ahead.faults + self._anywhere
-        answer = await self._send_struck(item, ahead, faults) if faults else await self._send(item, ahead.expect)
+        pending = self._at.take_pending()
+        faults = pending.faults + self._anywhere
+        answer = await self._send_struck(item, pending, faults) if faults else await self._send(item, pending.expect)
         if self._context.needs_ack:
             self.connection.note_variables(self._at.state.variables)
-        if ahead.expect is not None:
-            self._context.evaluated(ahead.expect)
+        if pending.expect is not None:
+            self._context.evaluated(pending.expect)
         if answer.error is not None:
-            await self._fail(item, answer, answer.error, ahead)
+            await self._fail(item, answer, answer.error, pending)
         elif closes_block(item.verb, item.text) and self.connection.in_block:
             self._at.chain()
 
-    async def _send_struck(self, item: Statement, ahead: PendingDirectives, faults: tuple[Fault, ...]) -> Answer:
+    async def _send_struck(self, item: Statement, pending: PendingDirectives, faults: tuple[Fault, ...]) -> Answer:
         """Send a statement with what strikes around it."""
         self._context.coordinator.states.idle(self.actor, item.place, "is struck by a fault")
-        strikes = StatementFaults(self._context.injector, faults, self.actor, self.connection, self._act)
-        await strikes.before(item)
+        injected = StatementFaults(self._context.injector, faults, self.actor, self.connection, self._act)
+        await injected.before(item)
         self._last = None
         try:
-            answer = await self._send(item, ahead.expect)
+            answer = await self._send(item, pending.expect)
         except BaseException:  # a stop too: no task of a fault is left waiting
-            await strikes.abandon()
+            await injected.abandon()
             raise
-        await strikes.after(answer)
+        await injected.after(answer)
         if self._last is not None:
-            self._last.fault = strikes.told()
+            self._last.fault = injected.description()
         return answer
 
     async def _send(self, item: Statement, expect: Expect | None) -> Answer:
@@ -296,12 +296,12 @@ class SessionRunner:
 
     # errors
 
-    async def _fail(self, item: Statement, answer: Answer, error: ServerError, ahead: PendingDirectives) -> None:
-        at, expect = self._at, ahead.expect
+    async def _fail(self, item: Statement, answer: Answer, error: ServerError, pending: PendingDirectives) -> None:
+        at, expect = self._at, pending.expect
         if self._last is not None:
             result = self._context.result
             self._last.ended_by = cancelled_by(self._last, error.message, result.records, result.acts)
-        what = meaning(error.sqlstate, self.connection.unknown, self._session, at.retries, expect, ahead.allow)
+        what = meaning(error.sqlstate, self.connection.unknown, self._session, at.retries, expect, pending.allow)
         if what is Meaning.EXPECTED:
             return
         in_block = answer.before in BLOCK or self.connection.in_block or opens_block(item.verb, item.text)

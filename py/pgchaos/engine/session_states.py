@@ -131,19 +131,19 @@ class SessionStates:
             tickets: what `busy` said before the server was asked.
             blockers: for each pid that waits, the pids that it waits for.
         """
-        look: dict[Actor, BlockedSeen] = {}
+        snapshot: dict[Actor, BlockedSeen] = {}
         for pid, by in blockers.items():
             actor = self.actors[pid]
             now = self._now[actor]
             record = now.record
             if record is not None and now.ticket == tickets[pid]:
-                look[actor] = BlockedSeen(now.ticket, by)
+                snapshot[actor] = BlockedSeen(now.ticket, by)
                 now.blockers = by
                 self._remember(record, by)
         for actor, now in self._now.items():
-            if actor not in look:
+            if actor not in snapshot:
                 now.blockers = ()
-        return look
+        return snapshot
 
     def note_blockers(self, pid: int, blockers: tuple[int, ...]) -> None:
         """Note whom a connection was seen waiting for, where somebody else has looked."""

@@ -27,7 +27,7 @@ class StepScheduler:
     Args:
         coordinator: whose sessions go step by step.
         order: decides who goes on.
-        look: looks at the server once, and tells the coordinator.
+        poll_locks: looks at the server once, and tells the coordinator.
         after_step: called when a step is done, or known to be blocked.
         result: takes the steps in the order in which they went.
         place: of the schedule, for what is wrong with it.
@@ -37,24 +37,24 @@ class StepScheduler:
         self,
         coordinator: SteppedCoordinator,
         order: Scheduler,
-        look: Callable[[], Awaitable[None]],
+        poll_locks: Callable[[], Awaitable[None]],
         after_step: Callable[[], Awaitable[None]],
         result: RunResult,
         place: Place | None,
     ) -> None:
-        self._coordinator, self._order, self._look, self._after_step = coordinator, order, look, after_step
+        self._coordinator, self._order, self._poll_locks, self._after_step = coordinator, order, poll_locks, after_step
         self._result, self._place = result, place
 
     async def conduct(self, seconds: float) -> bool:
         """Go on until all sessions have ended or the run is stopped."""
         deadline = time.monotonic() + seconds
         coordinator, last = self._coordinator, None
-        while await coordinator.settle(self._look, last.gate.actor if last else None, deadline):
+        while await coordinator.settle(self._poll_locks, last.gate.actor if last else None, deadline):
             if last is not None:
-                last.tell(coordinator)
+                last.note_wait(coordinator)
                 if last.be_deadlock_victim and last.gate.actor in coordinator.blocked:
                     # it has closed no circle; its own look for one must be over before the next step can close one
-                    await self._let_look()
+                    await self._let_poll()
                 await self._after_step()
             if coordinator.stop.is_set() or coordinator.all_ended:
                 return True
@@ -67,7 +67,7 @@ class StepScheduler:
                 await coordinator.await_news(min(_REST, max(0.0, deadline - time.monotonic())))
         return False
 
-    async def _let_look(self) -> None:
+    async def _let_poll(self) -> None:
         """Wait until a backend has looked for a deadlock: longer where this task, too, is late to be woken."""
         for _ in range(_LATE):
             began = time.monotonic()
@@ -110,7 +110,7 @@ class _Opened:
     def __init__(self, gate: StepPoint, launch: Launch, be_deadlock_victim: bool) -> None:
         self.gate, self._launch, self.be_deadlock_victim = gate, launch, be_deadlock_victim
 
-    def tell(self, coordinator: SteppedCoordinator) -> None:
+    def note_wait(self, coordinator: SteppedCoordinator) -> None:
         """Note whether it waits."""
         if self.gate.actor in coordinator.blocked:
             self._launch.waited_on = coordinator.whom(self.gate.actor)

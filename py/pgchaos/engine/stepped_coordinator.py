@@ -74,7 +74,7 @@ class SteppedCoordinator(Coordinator):
         self._gates[actor] = gate
         self.states.idle(actor, place, f"stands before step {gate.step}")
         self._change = next(self._changes)
-        self._news.tell()
+        self._news.notify()
         await self._opened[actor].wait(stop=self.stop)
         if self.stop.is_set():
             raise Halted
@@ -126,9 +126,9 @@ class SteppedCoordinator(Coordinator):
         self._change = next(self._changes)
         # a look from before says nothing any more
         self._firm = frozenset()
-        self._opened[gate.actor].tell()
+        self._opened[gate.actor].notify()
 
-    async def settle(self, look: Callable[[], Awaitable[None]], fresh: Actor | None, deadline: float) -> bool:
+    async def settle(self, poll_locks: Callable[[], Awaitable[None]], fresh: Actor | None, deadline: float) -> bool:
         """Wait until nobody does anything any more that he was not told to."""
         pause, looked = _FIRST, False
         while True:
@@ -136,12 +136,12 @@ class SteppedCoordinator(Coordinator):
                 await self._await_change(pause)
             if self._quiet():
                 return True
-            looks, fresh = self._all_in_statements(), None
+            polls, fresh = self._all_in_statements(), None
             if time.monotonic() > deadline:
                 return False
-            if looks:
-                await look()
-                if self._firm.issuperset(self._moving()) and not self._strikes:
+            if polls:
+                await poll_locks()
+                if self._firm.issuperset(self._moving()) and not self._faults_running:
                     return True
                 looked = True
             pause = min(pause * 1.5, _LONGEST)
@@ -149,7 +149,7 @@ class SteppedCoordinator(Coordinator):
     # asked many times for each step, by who has the lock
 
     def _quiet(self) -> bool:
-        return self.stop.is_set() or not (self._strikes or any(map(self._is_moving, self._opened)))
+        return self.stop.is_set() or not (self._faults_running or any(map(self._is_moving, self._opened)))
 
     def _moving(self) -> list[Actor]:
         """List those who do something, or are about to."""
@@ -187,9 +187,9 @@ class SteppedCoordinator(Coordinator):
         asked: float,  # noqa: ARG002  # as in Stage; here changes are counted
     ) -> None:
         """Take a look at the server: one is enough where nobody moves."""
-        look = self.states.take(tickets, blockers)
+        poll_locks = self.states.take(tickets, blockers)
         actors = self.states.actors
-        waits = {a: tuple(actors.get(pid, pid) for pid in seen.blockers) for a, seen in look.items()}
+        waits = {a: tuple(actors.get(pid, pid) for pid in seen.blockers) for a, seen in poll_locks.items()}
         idle = [actor for actor in self._opened if self._is_idle(actor)]
         firm, here = find_blocked(waits, idle)
         if self._change != self._stamp:
@@ -197,14 +197,14 @@ class SteppedCoordinator(Coordinator):
             firm = here = frozenset()
         self._waits, self._firm = waits, firm
         if self._rules.update_blocked(firm, here):
-            self._news.tell()
+            self._news.notify()
 
     # why it does not go on
 
     def whom(self, actor: Actor) -> str:
         """Tell whom a blocked connection waits for."""
-        told = [str(by) if isinstance(by, Actor) else self.states.name(by) for by in self._waits.get(actor, ())]
-        return ", ".join(told) or "nobody known"
+        names = [str(by) if isinstance(by, Actor) else self.states.name(by) for by in self._waits.get(actor, ())]
+        return ", ".join(names) or "nobody known"
 
     def find_end(self) -> Failure | None:
         """Say why nobody can go on, where nobody stands before a step."""

@@ -53,13 +53,13 @@ class SuiteDatabase:
         whose = leaks.Whose("\n".join(self._sources), self.created, before=self._before)
         stop = Stop()
         try:
-            link = alone(Connection.open(self.sandbox.conninfo, stop, seconds=_LIMIT))
+            connection = alone(Connection.open(self.sandbox.conninfo, stop, seconds=_LIMIT))
             # one that is late is late for all that is asked
-            link.impatient = True
+            connection.ends_when_late = True
             try:
-                return leaks.left([*leaks.in_database(link, whose), *leaks.shared(link, whose)])
+                return leaks.left([*leaks.in_database(connection, whose), *leaks.shared(connection, whose)])
             finally:
-                link.close()
+                connection.close()
         except ConnectionLost as refused:
             return [f"what the files left on the server was not removed: {refused.error.message}"]
         finally:

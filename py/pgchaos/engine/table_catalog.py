@@ -92,19 +92,21 @@ class Catalog:
     """Reads facts and state of one run over one link.
 
     Args:
-        link: to the scenario's database, in no transaction.
+        connection: to the scenario's database, in no transaction.
         schema: that is the scenario's own; '' for all of the database.
         variables: of the matrix.
         hurried: the run was cut short, perhaps by a server that answers nothing any more.
     """
 
-    def __init__(self, link: Connection, schema: str, variables: Mapping[str, str], *, hurried: bool = False) -> None:
-        self._link, self._schema, self._variables = link, schema, variables
+    def __init__(
+        self, connection: Connection, schema: str, variables: Mapping[str, str], *, hurried: bool = False
+    ) -> None:
+        self._connection, self._schema, self._variables = connection, schema, variables
         self._until = time.monotonic() + (_HURRIED if hurried else _PATIENCE)
 
     def clock(self) -> float:
         """Ask the server for its time, in seconds since the epoch; 0 where it does not answer."""
-        answer = self._link.ask("SELECT extract(epoch FROM pg_catalog.clock_timestamp())", deadline=self._until)
+        answer = self._connection.ask("SELECT extract(epoch FROM pg_catalog.clock_timestamp())", deadline=self._until)
         return 0.0 if answer.error is not None else float(_cell(next(answer.results[0].rows())))
 
     def read(self, start: float, elapsed: float, sections: Sequence[Section]) -> tuple[Facts, State] | Failure:
@@ -134,7 +136,7 @@ class Catalog:
             self._ask("ROLLBACK")
 
     def _ask(self, query: str) -> Answer:
-        return self._link.ask(query, deadline=self._until)
+        return self._connection.ask(query, deadline=self._until)
 
     def _tables(self, tables: dict[int, _Table], facts: Facts) -> State | Failure:
         if not tables:
@@ -173,9 +175,9 @@ class Catalog:
             answer = self._ask(text)
             if answer.error is not None:
                 return error_failure(answer.error, item.place, "state", reader.about(item))
-            for result, told in zip(answer.results, parse_statements(text), strict=False):
+            for result, parsed in zip(answer.results, parse_statements(text), strict=False):
                 rows = [_without_times(row, result.types(), facts.window) for row in result.rows()]
-                rows = rows if told.ordered else sorted(rows, key=sortable)
+                rows = rows if parsed.ordered else sorted(rows, key=sortable)
                 state[_new_name(item.place, state)] = Table(result.columns(), tuple(rows), tuple(rows))
         return None
 

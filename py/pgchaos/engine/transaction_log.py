@@ -86,7 +86,7 @@ class TransactionLog:
         """What the run came to; None where it did not come to its end."""
         self.failure: Failure | None = None
         """Why there is no outcome, where it is not the run itself that failed."""
-        self.looks = False
+        self.reads_state = False
         """Whether it shall be found out what the sessions change."""
         self.before: tuple[State, State] | None = None
         """What is compared, and what all tables hold, before the sessions; None where nobody looked."""
@@ -102,7 +102,7 @@ class TransactionLog:
             and not is_local(item)
         )
 
-    def hear(self, actor: Actor, item: Statement, text: str, record: Record, answer: Answer) -> None:
+    def receive(self, actor: Actor, item: Statement, text: str, record: Record, answer: Answer) -> None:
         """Take the answer to a statement."""
         said = _Said(self._numbers[id(item)], is_local(item), text, record, answer)
         self._open.setdefault(actor, []).append(said)
@@ -148,10 +148,10 @@ def _cannot_follow(before: _Ended, ended: _Ended) -> str:
 
 
 def _unit(ended: _Ended, facts: Facts) -> OracleTransaction:
-    heard = tuple(_heard(said, facts) for said in ended.said)
+    statements = tuple(_statement_result(said, facts) for said in ended.said)
     row = ended.row
     failed = row is not None and (row.outcome == "unknown" or row.sqlstate != SUCCESS)
-    return OracleTransaction(ended.actor, ended.position, _fate(row), heard, failed)
+    return OracleTransaction(ended.actor, ended.position, _fate(row), statements, failed)
 
 
 def _fate(row: Transaction | None) -> Fate:
@@ -160,7 +160,7 @@ def _fate(row: Transaction | None) -> Fate:
     return "committed" if row.outcome == "committed" else "other"
 
 
-def _heard(said: _Said, facts: Facts) -> StatementResult:
+def _statement_result(said: _Said, facts: Facts) -> StatementResult:
     record, answer = said.record, said.answer
     results = tuple(_got(answer.results, said.text, facts))
     if answer.copied:
@@ -169,9 +169,9 @@ def _heard(said: _Said, facts: Facts) -> StatementResult:
 
 
 def _got(results: list[Result], text: str, facts: Facts) -> Iterator[StatementOutput]:
-    told = parse_statements(text)
+    parsed = parse_statements(text)
     for number, result in enumerate(results):
-        as_written = told[number] if len(told) >= len(results) else ParsedStatement(False, None, ())
+        as_written = parsed[number] if len(parsed) >= len(results) else ParsedStatement(False, None, ())
         kept = [column for column in range(result.width) if not _leaves_out(result, column, as_written, facts)]
         types = result.types()
         names = result.columns()

@@ -117,7 +117,7 @@ class News:
             self._waiting.remove(wait)
         return why
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Say that something has changed."""
         waiting, self._waiting = self._waiting, []
         for wait in waiting:
@@ -159,4 +159,4 @@ class Mutex:
     def release(self) -> None:
         """Let the next one in."""
         self.held = False
-        self._free.tell()
+        self._free.notify()

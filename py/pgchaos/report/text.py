@@ -135,9 +135,9 @@ def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResul
         lines.append(f"Server: {result.server}")
     if asserted := _asserted(result):
         lines.append(f"Assertions: {asserted}")
-    if result.looks and not none_failed(result):
+    if result.evaluations and not none_failed(result):
         missed = f", {result.missed} of these checks had no result" if result.missed else ""
-        lines.append(f"Invariants: checked {result.looks} times{missed}")
+        lines.append(f"Invariants: checked {result.evaluations} times{missed}")
     return lines
 
 

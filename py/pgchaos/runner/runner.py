@@ -161,7 +161,7 @@ class Runner:
             return self._run(job)
 
     def _run(self, job: Job) -> FinishedScenario | FinishedSpec:
-        self.server.answering.demand()
+        self.server.health.require_answer()
         with self._lock_server(alone=job.alone):
             if isinstance(job, SpecJob):
                 done = run_spec_job(job, self.server, self._stop)
@@ -182,7 +182,7 @@ class Runner:
             return nullcontext()
         with self._creating_lock:
             if self._server_lock is None:
-                self._server_lock = ServerLock(server.conninfo(), server.answering)
+                self._server_lock = ServerLock(server.conninfo(), server.health)
             lock = self._server_lock
         return lock.acquire(alone=alone)
 
@@ -287,7 +287,7 @@ class Runner:
         if self._server_error is not None or self._server is None:
             return False
         # one scenario may ask for what the server has not, two in a row and none that ran are the server's fault
-        if (self._refused > 1 and not self._any_ran) or self._server.answering.silent:
+        if (self._refused > 1 and not self._any_ran) or self._server.health.silent:
             return False
         try:
             self._server.connect().close()

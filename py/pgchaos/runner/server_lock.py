@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.loop import alone as run_alone
-from pgchaos.server.answering import ServerHealth
-from pgchaos.server.conninfo import PATIENT, with_settings
+from pgchaos.server.conninfo import NO_TIMEOUTS, with_settings
+from pgchaos.server.health import ServerHealth
 from pgchaos.stop import Stop
 
 # Of the advisory lock: `pgch` in ASCII, and 0.
@@ -33,13 +33,13 @@ class ServerLock:
 
     Args:
         conninfo: of the database that all runs use.
-        answering: of its server.
+        health: of its server.
     """
 
-    def __init__(self, conninfo: str, answering: ServerHealth) -> None:
-        self._answering = answering
+    def __init__(self, conninfo: str, health: ServerHealth) -> None:
+        self._health = health
         # timeouts of the role must not end a long wait
-        self._conninfo = with_settings(conninfo, PATIENT)
+        self._conninfo = with_settings(conninfo, NO_TIMEOUTS)
         self._stop = Stop()
         self._lock = threading.Lock()
         self._connection: Connection | None = None
@@ -79,7 +79,7 @@ class ServerLock:
 
         A server that does not answer cannot be locked: the run goes on, and reports what is wrong with it.
         """
-        if self._stop.is_set() or not self._answering.answers():
+        if self._stop.is_set() or not self._health.answers():
             return True
         try:
             if self._connection is None or not self._connection.alive:
@@ -87,7 +87,7 @@ class ServerLock:
                 self._connection = run_alone(Connection.open(self._conninfo, self._stop, seconds=_ANSWER_LIMIT))
         except ConnectionLost:
             return True
-        self._connection.impatient = seconds < math.inf
+        self._connection.ends_when_late = seconds < math.inf
         answer = self._connection.ask(query, deadline=time.monotonic() + seconds)
         if answer.interrupted:
             return True

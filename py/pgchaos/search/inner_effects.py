@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from pgchaos.engine.connection import Connection
-from pgchaos.engine.run import Look
+from pgchaos.engine.run import DatabaseInspector
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Statement
 from pgchaos.language.sql_tokens import SqlStatement, function_calls, top_statements
@@ -48,7 +48,7 @@ class InnerEffects:
         self._tables: dict[str, list[int]] = defaultdict(list)
         self._found: dict[int, str] = {}
         self._asked = False
-        self.other: Look | None = None
+        self.other: DatabaseInspector | None = None
         for session in scenario.sessions:
             for item in session.items:
                 if isinstance(item, Statement):
@@ -66,20 +66,20 @@ class InnerEffects:
             if _locks_in_where(parsed):
                 self._found[line] = f"line {line} takes an advisory lock in WHERE"
 
-    def before(self, link: Connection) -> None:
+    def before(self, connection: Connection) -> None:
         """Make the other look."""
         if self.other is not None:
-            self.other.before(link)
+            self.other.before(connection)
 
-    def after(self, link: Connection) -> None:
+    def after(self, connection: Connection) -> None:
         """Examine the database after setup; later calls make the other look only."""
         if self.other is not None:
-            self.other.after(link)
+            self.other.after(connection)
         if self._asked or not (self._calls or self._tables):
             return
         self._asked = True
         names = {"calls": _array(self._calls), "tables": _array(self._tables)}
-        answer = link.ask(_QUERY.format(**names), deadline=link.within(_PATIENCE))
+        answer = connection.ask(_QUERY.format(**names), deadline=connection.within(_PATIENCE))
         # where it cannot be asked, the runs say why; this is but a remark
         for kind, name, trigger in (row for result in answer.results for row in result.rows()):
             lines = self._calls if kind == "function" else self._tables

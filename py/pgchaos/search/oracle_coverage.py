@@ -22,7 +22,7 @@ class OracleCoverage:
         self._varies = False
 
     @property
-    def looks(self) -> bool:
+    def reads_state(self) -> bool:
         """Whether it is still unknown that anything changes."""
         return not (self._varies or any(one.compared is not False for one in self._changed))
 
@@ -30,7 +30,7 @@ class OracleCoverage:
         """Take the log of a run that was judged."""
         if log.outcome is not None:
             self._committed += sum(txn.fate == "committed" for txn in log.outcome.transactions)
-            if log.looks:
+            if log.reads_state:
                 self._changed.append(log.changed)
 
     def compare(self, values: Values, transactions: Iterable[OracleTransaction]) -> None:
@@ -44,7 +44,7 @@ class OracleCoverage:
         if not self._committed:
             text = "oracle was not run: no transaction committed, so that there was nothing to judge"
             return Failure("not run", (), text, place)
-        if self.looks and any(one.tables for one in self._changed):
+        if self.reads_state and any(one.tables for one in self._changed):
             text = "oracle was not run on what changed: tables were changed, and nothing that `state` compares"
             hint = "select in `state` what the transactions write, or leave it out: then all tables are compared"
             return Failure("not run", (), text, place, (hint,))
@@ -52,6 +52,6 @@ class OracleCoverage:
 
     def remark(self, place: Place | None) -> list[str]:
         """Remark that nothing has changed, where that may be intended."""
-        if self.looks and self._changed:
+        if self.reads_state and self._changed:
             return [f"{place}: oracle: nothing that it compares was changed, and every order had the same results"]
         return []

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pgchaos.engine.run import Look
-from pgchaos.engine.run_once import Lend, run_once
+from pgchaos.engine.run import DatabaseInspector
+from pgchaos.engine.run_once import OpenSandbox, run_once
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.language.model import Scenario
 from pgchaos.language.schedules import MOST, interleavings
 from pgchaos.language.search_choices import drawn_variables
 from pgchaos.language.written_assertions import Evaluated
 from pgchaos.results import Failure, RunResult
-from pgchaos.schedule.commutation import commuting, difference
 from pgchaos.schedule.permutations import actors, taken
 from pgchaos.schedule.scheduler import Replay, Scheduler
+from pgchaos.schedule.selfcheck import commuting, difference
 from pgchaos.schedule.wait_rules import Actor
 from pgchaos.search.result_merger import failure_key
 from pgchaos.server import Server
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pgchaos.schedule.footprint import Dependence
     from pgchaos.search.serial_oracle import Oracle
 
-_LOOKS_GROW = 10  # definitions are compared after 1, 10, 100 … runs, and at the end
+_CHECKS_GROW = 10  # definitions are compared after 1, 10, 100 … runs, and at the end
 
 
 class RunFactory:
@@ -45,8 +45,9 @@ class RunFactory:
         self.actors = actors(scenario.sessions)
         self.drawn = drawn_variables(scenario, variables)
         self.values: Mapping[str, str] = {}  # drawn for the next run
-        self.lend: Lend | None = None  # provides one database for all runs; None: the server does for each
-        self.look: Look | None = None
+        # provides one database for all runs; None: the server does for each
+        self.open_sandbox: OpenSandbox | None = None
+        self.inspector: DatabaseInspector | None = None
         self.dependence: Dependence | None = None  # of the steps, where it is known
         # names definitions that have changed outside the schemas of runs; None where that does not matter
         self.changed: Callable[[], list[str]] | None = None
@@ -59,7 +60,7 @@ class RunFactory:
         self.silent = False  # a run failed on a server that did not answer
         self.complete = False  # a run reached its end
         self.oracle: Oracle | None = None
-        self._made, self._look_at = 0, 1
+        self._made, self._next_check = 0, 1
         if scenario.oracle is not None:
             # it takes long to import
             from pgchaos.search.serial_oracle import Oracle
@@ -69,7 +70,7 @@ class RunFactory:
     def seeded(self, seed: int) -> RunFactory:
         """Make runs of the same item with another seed, as if none had been made."""
         factory = RunFactory(self.scenario, self.matrix, self.server, replace(self.settings, seed=seed))
-        factory.lend = self.lend
+        factory.open_sandbox = self.open_sandbox
         return factory
 
     def following(self, decisions: Iterable[int], *, lenient: bool = False) -> Replay:
@@ -91,13 +92,13 @@ class RunFactory:
     def once(self, order: Scheduler | None) -> RunResult:
         """Make one run, judged by the oracle where there is one; None for a free run."""
         if self.oracle is not None:
-            result = self.oracle.run(self.variables, order, self.lend, self.look)
+            result = self.oracle.run(self.variables, order, self.open_sandbox, self.inspector)
         else:
-            result = self._run(order, self.look)
+            result = self._run(order, self.inspector)
         result = replace(result, values=self.values, decisions=self._decisions(result, order))
         self._count(result)
         most = self._most()
-        if self.lend is not None or self._made > 1:
+        if self.open_sandbox is not None or self._made > 1:
             self.settings.progress(self._made, most)
         if not self._stopped_by_user():
             self.settings.ran(result, most)
@@ -118,17 +119,19 @@ class RunFactory:
             self.passed_by.setdefault(choice, []).extend(reasons)
         self._made += 1
         self.outside = self.outside or result.outside or (self.oracle.outside if self.oracle is not None else ())
-        if self._made == self._look_at:
-            self._look_at *= _LOOKS_GROW
-            self.look_outside()
+        if self._made == self._next_check:
+            self._next_check *= _CHECKS_GROW
+            self.check_outside()
 
-    def look_outside(self) -> None:
+    def check_outside(self) -> None:
         """Check whether definitions have changed outside the schemas of runs, where these share a database."""
         if self.changed is not None and not (self.outside or self.silent):
             self.outside = tuple(self.changed())
 
-    def _run(self, order: Scheduler | None, look: Look | None = None) -> RunResult:
-        result = run_once(self.scenario, self.variables, self.server, self.settings, order, self.lend, look=look)
+    def _run(self, order: Scheduler | None, inspector: DatabaseInspector | None = None) -> RunResult:
+        result = run_once(
+            self.scenario, self.variables, self.server, self.settings, order, self.open_sandbox, inspector=inspector
+        )
         self.outside = self.outside or result.outside
         return result
 

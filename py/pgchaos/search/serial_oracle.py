@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 
-from pgchaos.engine.run import Look
-from pgchaos.engine.run_once import Lend, run_once
+from pgchaos.engine.run import DatabaseInspector
+from pgchaos.engine.run_once import OpenSandbox, run_once
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.engine.transaction_log import TransactionLog
 from pgchaos.language.model import Scenario
@@ -49,7 +49,7 @@ class Oracle:
         self._settings = replace(settings, replay=None, selfcheck=False)
         self._serial = serial_variant(scenario)
         self._actors = actors(scenario.sessions)
-        self._lend: Lend | None = None
+        self._open_sandbox: OpenSandbox | None = None
         self._variants: dict[Values, _Variant] = {}
         self.coverage = OracleCoverage()
         self.judged: Judged | None = None  # of all runs so far
@@ -61,24 +61,24 @@ class Oracle:
         self,
         variables: Mapping[str, str],
         order: Scheduler | None,
-        lend: Lend | None = None,
-        look: Look | None = None,
+        open_sandbox: OpenSandbox | None = None,
+        inspector: DatabaseInspector | None = None,
     ) -> RunResult:
         """Run the scenario once, and judge the outcome.
 
         Args:
             variables: of its matrix, and drawn for it.
             order: of the steps; None for a free run.
-            lend: as for `run_once`; serial runs use it too.
-            look: as for `run_once`.
+            open_sandbox: as for `run_once`; serial runs use it too.
+            inspector: as for `run_once`.
 
         Returns:
             As `run_once`, with `judged`, and a failure of kind `oracle` where no serial order has the outcome.
         """
-        self._lend = lend
+        self._open_sandbox = open_sandbox
         log = TransactionLog(self._scenario.sessions)
-        log.looks = self.coverage.looks
-        result = run_once(self._scenario, variables, self._server, self._settings, order, lend, log, look)
+        log.reads_state = self.coverage.reads_state
+        result = run_once(self._scenario, variables, self._server, self._settings, order, open_sandbox, log, inspector)
         judged, failure = None, None
         # a fault that is reported after the sessions' end cuts nothing short
         if not log.cut_short and not any(failure.kind in _CUT_SHORT for failure in result.failures):
@@ -104,7 +104,7 @@ class Oracle:
         """Run the transactions one after the other, in the wanted order."""
         log = TransactionLog(self._serial.sessions, wanted.left_out)
         order = SerialScheduler((*wanted.prefix, *wanted.rest), self._actors)
-        result = run_once(self._serial, variables, self._server, self._settings, order, self._lend, log)
+        result = run_once(self._serial, variables, self._server, self._settings, order, self._open_sandbox, log)
         self.outside = self.outside or result.outside
         cut_short = [one for one in result.failures if log.cut_short or one.kind in _CUT_SHORT]
         self._silent = self._silent or result.silent

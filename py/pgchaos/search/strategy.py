@@ -29,7 +29,7 @@ from pgchaos.search.run_factory import RunFactory
 from pgchaos.server import Server
 
 if TYPE_CHECKING:
-    from pgchaos.engine.run import Look
+    from pgchaos.engine.run import DatabaseInspector
     from pgchaos.schedule.explore import Explore
     from pgchaos.search.inner_effects import InnerEffects
     from pgchaos.search.interleaving_search import InterleavingSearch
@@ -63,7 +63,7 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         # from the beginning, each run in a new database: the result may be due to what runs found of earlier ones
         remark = f"{scenario.shown}: {outside_remark(runs.outside)}"
         factory = RunFactory(scenario, variables, server, settings)
-        factory.lend = lambda: server.search_schema(scenario.extensions)
+        factory.open_sandbox = lambda: server.search_schema(scenario.extensions)
         runs = _Runs(factory)
         result = runs.run().joined(remarks=[remark])
     failures, remarks = runs.not_evaluated(result)
@@ -124,7 +124,7 @@ class _Runs:
             result = self._search(FailureDatabase(key))
             if not self._factory.stopped() and self._settings.found(result):
                 result = replace(result, without_fault=retry_without_fault(self._factory, result))
-            self._factory.look_outside()
+            self._factory.check_outside()
             if self._inner_effects is not None and not result.failures:
                 result = result.joined(remarks=self._inner_effects.remarks())
             return result
@@ -154,12 +154,12 @@ class _Runs:
         many = scenario.schedule.kind in ("all", "explore") or bool(factory.drawn)
         own = scenario.sandbox in ("database", "schema") and not scenario.alone and not server.in_place
         fits = scenario.sandbox == "schema" or fits_schema(scenario, factory.matrix)
-        if factory.lend is not None:
+        if factory.open_sandbox is not None:
             yield
         elif many and own and self._settings.replay is None and fits:
             with server.search_database(scenario.extensions) as place:
                 if place.provable:
-                    factory.lend, factory.changed = place.schema, place.changed
+                    factory.open_sandbox, factory.changed = place.schema, place.changed
                 yield
         else:
             if many and server.in_place:
@@ -221,7 +221,7 @@ class _Runs:
         if schedule.kind == "exact":
             return self._exact()
         if schedule.kind == "all":
-            self._look_inside(None)
+            self._inspect_inside(None)
             return self._interleavings().run_all(schedule.limit or MOST)
         if schedule.kind == "explore":
             return self._interleavings().explore(self._explore(schedule.limit or MOST))
@@ -240,14 +240,14 @@ class _Runs:
         factory = self._factory
         return InterleavingSearch(factory.checked, factory.actors, self._settings.found, factory.stopped)
 
-    def _look_inside(self, other: Look | None) -> None:
+    def _inspect_inside(self, other: DatabaseInspector | None) -> None:
         """Have the database examined for what happens inside statements, besides another look."""
         from pgchaos.search.inner_effects import InnerEffects
 
         if self._inner_effects is None:
             self._inner_effects = InnerEffects(self._scenario)
         self._inner_effects.other = other
-        self._factory.look = self._inner_effects
+        self._factory.inspector = self._inner_effects
 
     def _explore(self, limit: int) -> Explore:
         from pgchaos.schedule.explore import Explore
@@ -255,7 +255,7 @@ class _Runs:
 
         factory = self._factory
         finder = DependenceFinder(self._scenario, factory.variables, theirs=factory.server.in_place)
-        self._look_inside(finder)
+        self._inspect_inside(finder)
         factory.dependence = finder.dependence
         possible = interleavings(self._scenario.sessions, max(limit, COUNTED))
         return Explore(factory.actors, limit, possible, self._settings.seed, finder.dependence)

@@ -119,23 +119,25 @@ class DependenceFinder:
         self._newest = 0 if theirs else None
         self.dependence = Dependence()
 
-    def before(self, link: Connection) -> None:
+    def before(self, connection: Connection) -> None:
         """Note which functions exist before setup; later calls do nothing."""
         if self._asked or self._newest is not None:
             return
         try:
-            ((newest,),) = _rows(link, _NEWEST)
+            ((newest,),) = _rows(connection, _NEWEST)
             self._newest = int(str(newest))
         except ConnectionLost:
             self._asked = True
 
-    def after(self, link: Connection) -> None:
+    def after(self, connection: Connection) -> None:
         """Examine the database after setup; later calls do nothing."""
         if self._asked or self._newest is None:
             return
         self._asked = True
         try:
-            facts = [(str(what), str(name), str(other)) for what, name, other in _rows(link, _query(self._newest))]
+            facts = [
+                (str(what), str(name), str(other)) for what, name, other in _rows(connection, _query(self._newest))
+            ]
             known, level = known_from(facts)
             steps = {one.name: footprints(one, self._variables, known, level) for one in self._scenario.sessions}
         except (ConnectionLost, Unknowable):
@@ -146,13 +148,13 @@ class DependenceFinder:
 
 def _may_commute(scenario: Scenario) -> bool:
     """Whether nothing shows the order itself, after every step or in records, and no fault interrupts."""
-    looks = any(not invariant.at_end for invariant in scenario.invariants)
+    has_monitored = any(not invariant.at_end for invariant in scenario.invariants)
     breaks = any(isinstance(item, Fault) for session in scenario.sessions for item in session.items)
-    return not (looks or breaks or mentions(scenario, _RECORDED))
+    return not (has_monitored or breaks or mentions(scenario, _RECORDED))
 
 
-def _rows(link: Connection, query: str) -> list[Row]:
-    answer = link.ask(query, deadline=link.within(_PATIENCE))
+def _rows(connection: Connection, query: str) -> list[Row]:
+    answer = connection.ask(query, deadline=connection.within(_PATIENCE))
     if answer.error is not None:
         raise ConnectionLost(answer.error)
     return [row for result in answer.results for row in result.rows()]

@@ -78,7 +78,7 @@ class ClusterFactory:
                     place = sql.Literal(str(server.folder / DISK))
                     conn.execute(sql.SQL("CREATE TABLESPACE {} LOCATION {}").format(sql.Identifier(TABLESPACE), place))
             banner = f"PostgreSQL {self.version}, a private server of the scenario's own"
-            yield Sandbox(_DATABASE, _conninfo(server, _DATABASE), ours=True, power=server, banner=banner)
+            yield Sandbox(_DATABASE, _conninfo(server, _DATABASE), ours=True, server_control=server, banner=banner)
 
     def missing(self, requirement: Requirement) -> str:
         """Explain why such a server does not meet a requirement, '' if it does; ServerError if it cannot be started."""

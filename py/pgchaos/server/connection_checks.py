@@ -20,18 +20,18 @@ _NO_DATABASE = re.compile(r'database "(?P<name>.+)" does not exist')
 _NO_SERVICE = re.compile(r'definition of service "(?P<name>.+)" not found')
 
 
-def question(settings: Mapping[str, str]) -> str:
-    """Write a query of one row for a session that was given these settings; `difference` checks its result."""
+def settings_query(settings: Mapping[str, str]) -> str:
+    """Write a query of one row for a session that was given these settings; `settings_difference` checks its result."""
     values = [f"pg_catalog.current_setting({sql.Literal(name).as_string(None)}, true)" for name in settings]
     return "SELECT " + ", ".join(["pg_catalog.pg_backend_pid()", *values])
 
 
-def difference(settings: Mapping[str, str], row: Sequence[object], announced: int) -> str:
+def settings_difference(settings: Mapping[str, str], row: Sequence[object], announced: int) -> str:
     """Check a session: a connection pooler, or a login event trigger, may have changed it.
 
     Args:
         settings: the settings that the session was given.
-        row: the result of `question`.
+        row: the result of `settings_query`.
         announced: the pid that libpq got when it connected.
 
     Returns:

@@ -21,14 +21,14 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 # For sessions that wait long, whatever the time-outs of the role or the database are. They are given in the connection
 # string, because a time-out could end a SET.
-PATIENT: Mapping[str, str] = MappingProxyType(
+NO_TIMEOUTS: Mapping[str, str] = MappingProxyType(
     {"statement_timeout": "0", "lock_timeout": "0", "idle_session_timeout": "0"}
 )
 
 # for sessions that create and drop databases, whatever settings the user gives to sessions (PGOPTIONS)
 ADMIN_SETTINGS: Mapping[str, str] = MappingProxyType(
     {
-        **PATIENT,
+        **NO_TIMEOUTS,
         "idle_in_transaction_session_timeout": "0",
         "default_transaction_read_only": "off",
         "default_transaction_isolation": "read committed",

@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection
 
 import psycopg
 
-from pgchaos.server.answering import ServerHealth
 from pgchaos.server.database_factory import DatabaseFactory
 from pgchaos.server.database_queue import CreateJob, DatabaseQueue, DropJob, next_to_create
+from pgchaos.server.health import ServerHealth
 from pgchaos.server.settings import ServerError
 from pgchaos.server.threads import start, traceback_lines
 
@@ -33,14 +33,14 @@ class DatabasePool:
         factory: creates and drops them; from now on only the pool's thread uses it. A second thread with a factory of
             its own helps if several are waited for: creating one is mostly waiting for checkpoints and the disk.
         ahead: clones to keep ready for each set of extensions.
-        answering: of the server.
+        health: of the server.
         before: called by the thread before it creates the first database; its error goes to those who wait.
     """
 
     def __init__(
-        self, factory: DatabaseFactory, ahead: int, answering: ServerHealth, before: Callable[[], None] = _nothing
+        self, factory: DatabaseFactory, ahead: int, health: ServerHealth, before: Callable[[], None] = _nothing
     ) -> None:
-        self._factory, self._before, self._answering = factory, before, answering
+        self._factory, self._before, self._health = factory, before, health
         self._ahead = ahead
         self._changed = threading.Condition()
         self._queues: dict[tuple[str, ...], DatabaseQueue] = {}
@@ -83,7 +83,7 @@ class DatabasePool:
             return self._wait_for(queue, limit, self._pop_new)
 
     def _wait_for(self, queue: DatabaseQueue, limit: float, pop: Callable[[DatabaseQueue], str]) -> str:
-        self._answering.demand()
+        self._health.require_answer()
         end = time.monotonic() + limit
         self._start()
         queue.waiting += 1
@@ -92,7 +92,7 @@ class DatabasePool:
             while not (name := pop(queue)):
                 if time.monotonic() > end:
                     raise ServerError(f"no database was created within {limit:g} s")
-                self._answering.wait_on(self._changed, end - time.monotonic())
+                self._health.wait_on(self._changed, end - time.monotonic())
         finally:
             queue.waiting -= 1
             self._changed.notify_all()
@@ -182,7 +182,7 @@ class DatabasePool:
         """
         self.end(drop)
         if self._thread.is_alive():
-            self._answering.join(self._thread, limit)
+            self._health.join(self._thread, limit)
         return sorted(self._factory.created.names.copy())
 
     def _start(self) -> None:

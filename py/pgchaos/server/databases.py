@@ -214,16 +214,16 @@ def remove_dead_runs(conn: Connection, conninfo: str) -> tuple[list[str], list[R
     A run of this system is over when its process has ended, another run when its lease has expired. A run that is not
     connected may still live: its connection may have been cut.
     """
-    removed, in_doubt = [], []
+    removed, uncertain = [], []
     for found in _list_settled(conn):
         if not found.is_over:
-            in_doubt += [] if found.is_live else [found]
+            uncertain += [] if found.is_live else [found]
             continue
         # another run may be dropping the same
         with contextlib.suppress(psycopg.Error):
             drop_database(conn, conninfo, found.name)
             removed.append(found.name)
-    return removed, in_doubt
+    return removed, uncertain
 
 
 def describe_remaining(left: Iterable[RunDatabase]) -> list[str]:

@@ -9,8 +9,8 @@ from contextlib import suppress
 import psycopg
 
 from pgchaos.server import threads
-from pgchaos.server.answering import ServerHealth
 from pgchaos.server.database_factory import DatabaseFactory
+from pgchaos.server.health import ServerHealth
 from pgchaos.server.run_id import RunId
 from pgchaos.server.settings import ServerError
 from pgchaos.server.supervisor_client import SupervisorClient
@@ -46,11 +46,11 @@ class ExternalCleanup:
                     raise
                 self._supervisor = supervisor
 
-    def end(self, answering: ServerHealth, *, clean: bool) -> bool:
+    def end(self, health: ServerHealth, *, clean: bool) -> bool:
         """End the supervisor, if it was started.
 
         Args:
-            answering: of the server.
+            health: of the server.
             clean: nothing remains to be removed; else the supervisor removes it now, within `supervisor.WATCH_LIMIT`.
 
         Returns:
@@ -61,7 +61,7 @@ class ExternalCleanup:
         if supervisor is None:
             return clean
         if not clean:
-            return supervisor.leave(0.0 if answering.in_doubt else _CLEANUP_LIMIT)
+            return supervisor.leave(0.0 if health.any_silent else _CLEANUP_LIMIT)
         with suppress(ServerError):  # it has ended, and so it removes nothing
             supervisor.ask("forget")
         supervisor.close()
@@ -91,11 +91,11 @@ class Lease:
             if self._thread.ident is None and not self._over.is_set():
                 threads.start(self._thread)
 
-    def end(self, answering: ServerHealth, limit: float = 5.0) -> None:
+    def end(self, health: ServerHealth, limit: float = 5.0) -> None:
         """Stop; wait at most `limit` seconds for a renewal that is running, and only as long as the server answers."""
         self._over.set()
         if self._thread.is_alive():
-            answering.join(self._thread, limit)
+            health.join(self._thread, limit)
 
     def _work(self) -> None:
         try:

@@ -12,8 +12,8 @@ from psycopg import sql
 
 from pgchaos.language.plain_files import Contents
 from pgchaos.server import pgtap
-from pgchaos.server.answering import NoAnswer, ServerHealth
 from pgchaos.server.conninfo import Connection
+from pgchaos.server.health import NoAnswer, ServerHealth
 from pgchaos.server.run_id import RunId, is_over, record
 from pgchaos.server.sandbox import create_extensions, install_pgtap, install_toolkit
 from pgchaos.server.settings import ServerError
@@ -84,7 +84,7 @@ def _try_set(conn: Connection, statement: LiteralString) -> bool:
 @contextmanager
 def installed(
     conn: Connection,
-    answering: ServerHealth,
+    health: ServerHealth,
     run: RunId,
     extensions: tuple[str, ...],
     pgtap_from: Path | None,
@@ -96,7 +96,7 @@ def installed(
     either nothing, or what `remove_installed` finds.
     """
     try:
-        with answering.attending(conn):
+        with health.shutdown_if_silent(conn):
             remove_leftovers(conn, run)
     except NoAnswer as error:
         raise ServerError(f"cannot work in database {conn.info.dbname}: {error}") from error
@@ -104,7 +104,7 @@ def installed(
         yield ""
         return
     try:
-        with answering.attending(conn), conn.transaction():
+        with health.shutdown_if_silent(conn), conn.transaction():
             where = _install(conn, run, extensions, pgtap_from, contents)
     except psycopg.errors.InsufficientPrivilege as error:
         raise ServerError(
@@ -116,7 +116,7 @@ def installed(
     try:
         yield where
     finally:
-        _remove(conn, answering, run)
+        _remove(conn, health, run)
 
 
 def _install(
@@ -261,9 +261,9 @@ def drop_extensions(conn: Connection, names: Sequence[str], *, silently: bool = 
         raise
 
 
-def _remove(conn: Connection, answering: ServerHealth, run: RunId) -> None:
+def _remove(conn: Connection, health: ServerHealth, run: RunId) -> None:
     try:
-        with answering.attending(conn):
+        with health.shutdown_if_silent(conn):
             remove_installed(conn, run.id)
     except NoAnswer:
         pass  # the file's result reports it, and the end of the run what remains

@@ -11,9 +11,9 @@ import psycopg
 
 from pgchaos.language.plain_files import Contents
 from pgchaos.server import in_place
-from pgchaos.server.connection_checks import difference, question
+from pgchaos.server.connection_checks import settings_difference, settings_query
 from pgchaos.server.conninfo import make_conninfo
-from pgchaos.server.outside_schemas import look_at_contents
+from pgchaos.server.outside_schemas import read_contents
 from pgchaos.server.run_id import APPLICATION
 from pgchaos.server.sandbox import MARK, Sandbox
 from pgchaos.server.server_info import ServerInfo
@@ -50,7 +50,7 @@ class NamedDatabase:
                 conn = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
             except psycopg.OperationalError as error:
                 raise ServerError(f"the server does not answer: {str(error).strip()}") from error
-            with server.answering.attending(conn):
+            with server.health.shutdown_if_silent(conn):
                 (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
             # what a scenario creates without a schema's name is dropped after it, as in a database of its own
             own = in_place.SANDBOX_SCHEMA if contents is Contents.TOOLKIT else ""
@@ -58,17 +58,22 @@ class NamedDatabase:
             mark = {MARK: secrets.token_hex(8)} if own else {}
             self._check_settings({"search_path": ", ".join(filter(None, (own, str(path)))), **mark})
             self.clean = False
-            installed = in_place.installed(
-                conn, server.answering, server.run, extensions, server.settings.pgtap, contents
-            )
+            installed = in_place.installed(conn, server.health, server.run, extensions, server.settings.pgtap, contents)
             where = stack.enter_context(installed)
-            begins = {"search_path": ", ".join(filter(None, (own, str(path), where)))} if own or where else {}
-            begins |= mark
-            inside = server.conninfo_with(begins)
-            yield Sandbox(
-                server.database, inside, in_place=True, schema=own, doubt=server.answering.doubt, begins=begins
+            required_settings = (
+                {"search_path": ", ".join(filter(None, (own, str(path), where)))} if own or where else {}
             )
-        self.clean = server.answering.answers()
+            required_settings |= mark
+            inside = server.conninfo_with(required_settings)
+            yield Sandbox(
+                server.database,
+                inside,
+                in_place=True,
+                schema=own,
+                report_silent_backend=server.health.report_silent_backend,
+                required_settings=required_settings,
+            )
+        self.clean = server.health.answers()
 
     def contents(self) -> Callable[[], list[str]]:
         """Read the tables and sequences of the named database, before the runs of a search.
@@ -81,18 +86,18 @@ class NamedDatabase:
         """
         server = self._server
         try:
-            with server.connect() as conn, server.answering.attending(conn):
-                look = look_at_contents(conn)
+            with server.connect() as conn, server.health.shutdown_if_silent(conn):
+                state_query = read_contents(conn)
         except psycopg.Error as error:
             raise ServerError(f"cannot read database {server.database}: {str(error).strip()}") from error
 
         def changed() -> list[str]:
             try:
-                with server.connect() as conn, server.answering.attending(conn):
-                    rows = conn.execute(look.query.encode()).fetchall()
+                with server.connect() as conn, server.health.shutdown_if_silent(conn):
+                    rows = conn.execute(state_query.query.encode()).fetchall()
             except psycopg.Error as error:
                 return [f"what can no longer be read ({str(error).strip()})"]
-            return look.changed((str(name), str(state)) for name, state in rows)
+            return state_query.changed((str(name), str(state)) for name, state in rows)
 
         return changed
 
@@ -100,10 +105,10 @@ class NamedDatabase:
         """Check, before anything is created, that sessions start with the settings that they are given."""
         try:
             conninfo = self._server.conninfo_with(settings)
-            with psycopg.connect(conninfo, autocommit=True) as conn, self._server.answering.attending(conn):
-                row = conn.execute(question(settings).encode()).fetchone()
+            with psycopg.connect(conninfo, autocommit=True) as conn, self._server.health.shutdown_if_silent(conn):
+                row = conn.execute(settings_query(settings).encode()).fetchone()
                 assert row is not None
-                wrong = difference(settings, row, conn.info.backend_pid)
+                wrong = settings_difference(settings, row, conn.info.backend_pid)
         except psycopg.Error as error:
             raise ServerError(
                 f"--chaos-in-place needs sessions that start with {', '.join(settings)}, and the server refuses one: "

@@ -146,7 +146,7 @@ class OutsideState:
     lasts: bool = False
 
 
-def look_outside(conn: Connection) -> OutsideState:
+def read_outside_state(conn: Connection) -> OutsideState:
     """Read the state of a database that no run has used yet; psycopg.Error if it cannot be read."""
     ((base,),) = conn.execute(_BASE)
     relations = conn.execute(_RELATIONS, [_SANDBOXES]).fetchall()
@@ -156,27 +156,27 @@ def look_outside(conn: Connection) -> OutsideState:
     # a subquery runs once for all rows; the planner does not fold age() of a constant
     old = f"pg_catalog.age(xmin) > (SELECT pg_catalog.age('{base}'::xid))"
     return OutsideState(
-        _look(conn, _data([*readable, *large], old)),
-        _look(conn, _catalogs(conn, old)),
+        _state_query(conn, _data([*readable, *large], old)),
+        _state_query(conn, _catalogs(conn, old)),
         tuple(str(name) for name, _, may, _ in relations if not may),
         frozenset(str(name) for name, _, _, member in relations if member),
         bool(lasts),
     )
 
 
-def look_at_contents(conn: Connection) -> StateQuery:
+def read_contents(conn: Connection) -> StateQuery:
     """Read the tables and sequences of the user's database.
 
     By content, because a teardown may restore it. Tables above `_MOST_BYTES` are omitted: to read them after each run
     takes too long.
     """
     relations = conn.execute(_RELATIONS, [_OURS]).fetchall()
-    looks = []
+    queries = []
     for name, kind, may, _ in relations:
         ((size,),) = conn.execute("SELECT pg_catalog.pg_relation_size(%s::regclass)", [name])
         if may and int(str(size)) <= _MOST_BYTES:
-            looks.append(_content(str(name), str(kind)))
-    return _look(conn, "\nUNION ALL ".join(looks) or "SELECT '', ''")
+            queries.append(_content(str(name), str(kind)))
+    return _state_query(conn, "\nUNION ALL ".join(queries) or "SELECT '', ''")
 
 
 def _content(name: str, kind: str) -> str:
@@ -189,7 +189,7 @@ def _content(name: str, kind: str) -> str:
     )
 
 
-def _look(conn: Connection, query: str) -> StateQuery:
+def _state_query(conn: Connection, query: str) -> StateQuery:
     rows = conn.execute(query.encode()).fetchall()
     return StateQuery(query, frozenset((str(name), str(state)) for name, state in rows))
 
@@ -213,13 +213,13 @@ def _counted(old: str, outside: str) -> str:
 
 def _catalogs(conn: Connection, old: str) -> str:
     ((mark,),) = conn.execute(_mark(conn))
-    looks = [_OF_DATABASE.format(own=_OWN)]
+    queries = [_OF_DATABASE.format(own=_OWN)]
     for name, columns, namespace in conn.execute(_CATALOGS).fetchall():
         assert isinstance(columns, list)
         outside = _is_outside(str(name), [str(one) for one in columns], str(namespace or ""), str(mark))
-        looks.append(f"SELECT '{name}', {_counted(old, outside)} FROM pg_catalog.{name}")
+        queries.append(f"SELECT '{name}', {_counted(old, outside)} FROM pg_catalog.{name}")
     inside = f"SELECT oid FROM pg_catalog.pg_namespace WHERE nspname ~ '{_SANDBOXES}'"
-    return f"WITH inside AS MATERIALIZED ({inside})\n" + "\nUNION ALL ".join(looks)
+    return f"WITH inside AS MATERIALIZED ({inside})\n" + "\nUNION ALL ".join(queries)
 
 
 def _is_outside(catalog: str, columns: Sequence[str], namespace: str, mark: str) -> str:

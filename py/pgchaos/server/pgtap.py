@@ -14,9 +14,9 @@ from typing import NamedTuple
 import psycopg
 
 from pgchaos.server import binaries
-from pgchaos.server.answering import ANSWERS_WITHIN, within
 from pgchaos.server.binaries import copy_environment
 from pgchaos.server.conninfo import Connection
+from pgchaos.server.health import ANSWERS_WITHIN, within
 from pgchaos.server.settings import ServerError
 
 _OFFERED = """

@@ -43,18 +43,18 @@ class Sandbox:
         in_place: the database is the user's.
         ours: this run started the server.
         schema: the scenario's schema in a database with other users, else ''.
-        shelf: connections that stay open from one scenario to the next, None for none.
+        connection_cache: connections that stay open from one scenario to the next, None for none.
         spare: closes all such connections to the server.
         keep: to be called if the database is unchanged: then another scenario can use it.
         explains: whether these ids of transactions are all of the run's own: it creates and drops databases.
         outside: the state outside the schema in a database that several runs use, else None.
         searched: the runs are those of one search, which checks the catalogs itself.
-        spoil: to be called with what changed outside the schema: then no other run uses the database.
-        spoiled: gives what another run found changed since this one began.
-        power: the server itself, if the scenario may stop, kill and start it: no other scenario uses it meanwhile.
+        retire: to be called with what changed outside the schema: then no other run uses the database.
+        outside_changes: gives what another run found changed since this one began.
+        server_control: the server, if the scenario may stop, kill and start it: no other scenario uses it meanwhile.
         banner: one line about a server of the scenario's own, else ''.
-        doubt: to be called if a backend does not answer: checks in the background whether the server does.
-        begins: the settings that each session must start with, to be checked in a database of the user.
+        report_silent_backend: checks in the background whether the server answers, because a backend did not.
+        required_settings: the settings that each session must start with, to be checked in a database of the user.
     """
 
     database: str
@@ -62,23 +62,23 @@ class Sandbox:
     in_place: bool = False
     ours: bool = False
     schema: str = ""
-    shelf: ConnectionCache | None = None
+    connection_cache: ConnectionCache | None = None
     spare: Callable[[], None] = _nothing
     keep: Callable[[], None] = _nothing
     explains: Callable[[Collection[int]], bool] = operator.not_
     outside: OutsideState | None = None
     searched: bool = False
-    spoil: Callable[[Collection[str]], None] = _ignore
-    spoiled: Callable[[], tuple[str, ...]] = _no_changes
-    power: PrivateServer | None = None
+    retire: Callable[[Collection[str]], None] = _ignore
+    outside_changes: Callable[[], tuple[str, ...]] = _no_changes
+    server_control: PrivateServer | None = None
     banner: str = ""
-    doubt: Callable[[], None] = _nothing
-    begins: Mapping[str, str] = field(default_factory=dict)
+    report_silent_backend: Callable[[], None] = _nothing
+    required_settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shared(self) -> bool:
         """Whether other scenarios can use the database at the same time."""
-        return self.shelf is not None and self.schema != ""
+        return self.connection_cache is not None and self.schema != ""
 
     @property
     def settings(self) -> dict[str, str]:

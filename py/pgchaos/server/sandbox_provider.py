@@ -12,7 +12,7 @@ import psycopg
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import Connection, make_conninfo
 from pgchaos.server.database_pool import DatabasePool
-from pgchaos.server.outside_schemas import OutsideState, look_outside
+from pgchaos.server.outside_schemas import OutsideState, read_outside_state
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.schema_pool import SCHEMA_PLACEHOLDER, SharedDatabase
 from pgchaos.server.server_info import ServerInfo
@@ -71,8 +71,8 @@ class SandboxProvider:
                 self._server.conninfo(name),
                 ours=self._server.ours,
                 spare=self._spare,
-                doubt=self._server.answering.doubt,
-                power=self._server.private,
+                report_silent_backend=self._server.health.report_silent_backend,
+                server_control=self._server.private,
             )
         finally:
             self._pool.give_back(name)
@@ -81,19 +81,19 @@ class SandboxProvider:
     def database_again(self, extensions: Extensions) -> Iterator[Sandbox]:
         """Provide a database that another scenario may have left unchanged, with its open connections."""
         name = self._pool.take_again(extensions)
-        shelf = self._caches.get(name)
-        if shelf is None:
+        connection_cache = self._caches.get(name)
+        if connection_cache is None:
             conninfo = make_conninfo(self._server.conninfo(name), application_name="check")
-            shelf = self._caches[name] = ConnectionCache(conninfo)
+            connection_cache = self._caches[name] = ConnectionCache(conninfo)
         unchanged: list[bool] = []
         try:
             yield Sandbox(
                 name,
-                shelf.conninfo,
+                connection_cache.conninfo,
                 ours=self._server.ours,
-                shelf=shelf,
+                connection_cache=connection_cache,
                 spare=self._spare,
-                doubt=self._server.answering.doubt,
+                report_silent_backend=self._server.health.report_silent_backend,
                 keep=lambda: unchanged.append(True),
                 explains=self._pool.explains,
             )
@@ -124,8 +124,8 @@ class SandboxProvider:
                 yield replace(
                     sandbox,
                     outside=self._outside[extensions],
-                    spoil=lambda what: self._spoil(extensions, shared, what),
-                    spoiled=lambda: shared.spoiled,
+                    retire=lambda what: self._retire(extensions, shared, what),
+                    outside_changes=lambda: shared.outside_changes,
                 )
         finally:
             self._release(extensions, shared)
@@ -147,10 +147,10 @@ class SandboxProvider:
             self._not_shared.add(extensions)
         return self._shared_database(name)
 
-    def _spoil(self, extensions: Extensions, shared: SharedDatabase, what: Collection[str]) -> None:
+    def _retire(self, extensions: Extensions, shared: SharedDatabase, what: Collection[str]) -> None:
         """Do not use a shared database again: something outside its schemas was changed."""
         members = self._outside[extensions].members
-        shared.spoiled = tuple(what)
+        shared.outside_changes = tuple(what)
         with self._sharing:
             if self._shared.get(extensions) is shared:
                 del self._shared[extensions]
@@ -173,7 +173,7 @@ class SandboxProvider:
             if extensions not in self._outside:
                 try:
                     with self._connected(name) as conn:
-                        self._outside[extensions] = look_outside(conn)
+                        self._outside[extensions] = read_outside_state(conn)
                 except psycopg.Error as error:
                     raise ServerError(f"cannot read database {name}: {str(error).strip()}") from error
             return self._outside[extensions]
@@ -181,7 +181,7 @@ class SandboxProvider:
     @contextmanager
     def _connected(self, name: str) -> Iterator[Connection]:
         conninfo = self._server.conninfo(name)
-        with psycopg.connect(conninfo, autocommit=True) as conn, self._server.answering.attending(conn):
+        with psycopg.connect(conninfo, autocommit=True) as conn, self._server.health.shutdown_if_silent(conn):
             yield conn
 
     @contextmanager
@@ -231,9 +231,9 @@ class SandboxProvider:
 
     def clear(self) -> None:
         """Close the unused connections."""
-        shared = (shared.shelf for shared in list(self._shared.values()))
-        for shelf in (*shared, *list(self._caches.values())):
-            shelf.clear()
+        shared = (shared.connection_cache for shared in list(self._shared.values()))
+        for connection_cache in (*shared, *list(self._caches.values())):
+            connection_cache.clear()
 
     def rest(self, limit: float) -> None:
         """Wait at most `limit` seconds for each shared database until no schema is created or dropped in it."""
@@ -247,14 +247,14 @@ class SandboxProvider:
         """
         # those that are not used again may still be in use
         for shared in {*self._users, *self._shared.values()}:
-            shared.close(lambda thread: self._server.answering.join(thread, limit))
-        for shelf in list(self._caches.values()):
-            shelf.close()
+            shared.close(lambda thread: self._server.health.join(thread, limit))
+        for connection_cache in list(self._caches.values()):
+            connection_cache.close()
 
     def _shared_database(self, name: str) -> SharedDatabase:
         parameters = {"search_path": f"{SCHEMA_PLACEHOLDER}, public", "chaos.run": SCHEMA_PLACEHOLDER}
         server = self._server
-        return SharedDatabase(name, server.conninfo(name), server.conninfo_with(parameters, name), server.answering)
+        return SharedDatabase(name, server.conninfo(name), server.conninfo_with(parameters, name), server.health)
 
     @contextmanager
     def _schema_in(self, shared: SharedDatabase) -> Iterator[Sandbox]:
@@ -264,9 +264,9 @@ class SandboxProvider:
                 shared.name,
                 shared.conninfo_of(schema),
                 schema=schema,
-                shelf=shared.shelf,
+                connection_cache=shared.connection_cache,
                 spare=self._spare,
-                doubt=self._server.answering.doubt,
+                report_silent_backend=self._server.health.report_silent_backend,
             )
         finally:
             shared.give_back(schema)

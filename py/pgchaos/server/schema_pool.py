@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from pgchaos.server.answering import ServerHealth
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import Connection
 from pgchaos.server.database_factory import connect_for_long
+from pgchaos.server.health import ServerHealth
 from pgchaos.server.settings import ServerError
 from pgchaos.server.threads import start, traceback_lines
 
@@ -40,14 +40,14 @@ class SharedDatabase:
         name: the database. Its creator drops it, with the schemas that could not be dropped here.
         conninfo: how to connect to it.
         inside: connection string for sessions of a scenario, with SCHEMA_PLACEHOLDER for its schema.
-        answering: of its server.
+        health: of its server.
     """
 
-    def __init__(self, name: str, conninfo: str, inside: str, answering: ServerHealth) -> None:
-        self.name, self._answering = name, answering
+    def __init__(self, name: str, conninfo: str, inside: str, health: ServerHealth) -> None:
+        self.name, self._health = name, health
         self._inside = inside
-        self.spoiled: tuple[str, ...] = ()  # what a run found changed outside its schemas
-        self.shelf = ConnectionCache(conninfo)
+        self.outside_changes: tuple[str, ...] = ()  # what a run found changed outside its schemas
+        self.connection_cache = ConnectionCache(conninfo)
         self._conn: Connection | None = None
         self._changed = threading.Condition()
         self._number = 0
@@ -64,7 +64,7 @@ class SharedDatabase:
         Raises:
             ServerError: none can be created; the message gives the reason.
         """
-        self._answering.demand()
+        self._health.require_answer()
         end = time.monotonic() + limit
         with self._changed:
             if self._error:
@@ -75,7 +75,7 @@ class SharedDatabase:
                     raise ServerError(self._internal_error or self._error or "the server is being closed")
                 if time.monotonic() > end:
                     raise ServerError(f"no schema was created within {limit:g} s")
-                self._answering.wait_on(self._changed, end - time.monotonic())
+                self._health.wait_on(self._changed, end - time.monotonic())
             name = self._ready.popleft()
             if self._lacks():
                 self._changed.notify_all()
@@ -132,7 +132,7 @@ class SharedDatabase:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self.shelf.close()
+        self.connection_cache.close()
         wait(self._thread)
 
     def _work(self) -> None:
@@ -230,7 +230,7 @@ class SharedDatabase:
 
     def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
-            self._conn = connect_for_long(self.shelf.conninfo, "pgchaos schemas")
+            self._conn = connect_for_long(self.connection_cache.conninfo, "pgchaos schemas")
             self._conn.execute("SET lock_timeout = '200ms'; SET client_min_messages = 'warning'")
         return self._conn
 

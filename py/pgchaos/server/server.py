@@ -91,7 +91,7 @@ class Server(ServerInfo):
         self._named = NamedDatabase(self)
         factory = DatabaseFactory(self.administrative(), self.run, self.ours, settings.pgtap, CreatedDatabases())
         self._lease = Lease(factory.copy())
-        self._pool = DatabasePool(factory, settings.clones, self.answering, self.watch_over)
+        self._pool = DatabasePool(factory, settings.clones, self.health, self.watch_over)
         self._sandboxes = SandboxProvider(self, self._pool, self.spare)
         self._spec_databases = SpecDatabases(self, self._pool, self.spare)
         self._in_use = 0
@@ -261,7 +261,7 @@ class Server(ServerInfo):
 
     def _remove_dead_runs(self) -> None:
         try:
-            with self.connect() as conn, self.answering.attending(conn):
+            with self.connect() as conn, self.health.shutdown_if_silent(conn):
                 _, left = remove_dead_runs(conn, self.administrative())
         except psycopg.Error as error:
             raise ServerError(f"cannot list the databases of earlier runs: {str(error).strip()}") from error
@@ -291,15 +291,15 @@ class Server(ServerInfo):
             self._pool.close(drop=False, limit=0.5)
             self.private.close()
             return []
-        self._lease.end(self.answering)
+        self._lease.end(self.health)
         left = self._pool.close(drop=True)
-        if self._cleanup.end(self.answering, clean=not left and self._named.clean):
+        if self._cleanup.end(self.health, clean=not left and self._named.clean):
             return []
         return self._describe_left(left)
 
     def _describe_left(self, databases: Sequence[str]) -> list[str]:
         """List what was not removed, and how to remove it."""
-        why = ", which does not answer" if self.answering.silent else ""
+        why = ", which does not answer" if self.health.silent else ""
         begin = f"left on the server at {one_line(self.address)}{why}"
         end = f"the next run there removes {'it' if len(databases) == 1 else 'them'}. By hand: "
         lines = (

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pgchaos.safe_output import one_line
-from pgchaos.server.answering import ServerHealth
 from pgchaos.server.conninfo import ADMIN_SETTINGS, Connection, ServerChoice, make_conninfo, with_settings
+from pgchaos.server.health import ServerHealth
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.run_id import RunId
 from pgchaos.server.server_inspection import inspect_server
@@ -53,7 +53,7 @@ class ServerInfo:
         superuser: whether our role is a superuser.
         role: the name of our role.
         in_place: whether scenarios work in the database that the user named.
-        answering: whether the server still answers.
+        health: whether the server still answers.
 
     Raises:
         ServerError: it cannot be reached or used.
@@ -69,7 +69,7 @@ class ServerInfo:
         self.version, self.version_text = found.version, found.version_text
         self.superuser = found.superuser
         self.in_place = settings.in_place
-        self.answering = ServerHealth(self.administrative())
+        self.health = ServerHealth(self.administrative())
 
     @property
     def ours(self) -> bool:
@@ -132,7 +132,7 @@ class ServerInfo:
     def asking(self) -> Iterator[Connection]:
         """Connect for a question; ServerError if the server does not answer."""
         try:
-            with self.connect() as conn, self.answering.attending(conn):
+            with self.connect() as conn, self.health.shutdown_if_silent(conn):
                 yield conn
         except psycopg.OperationalError as error:
             raise ServerError(f"the server does not answer: {str(error).strip()}") from error

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import psycopg
 
 from pgchaos.safe_output import hide
-from pgchaos.server.answering import ANSWERS_WITHIN, within
 from pgchaos.server.connection_checks import connection_advice, names_database, pooler_message, pooler_version
 from pgchaos.server.conninfo import Connection, ServerChoice, make_conninfo, read_conninfo
+from pgchaos.server.health import ANSWERS_WITHIN, within
 from pgchaos.server.in_place import disable_event_triggers
 from pgchaos.server.settings import ServerError
 

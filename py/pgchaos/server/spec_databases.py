@@ -46,7 +46,8 @@ class SpecDatabase:
     """A database that a spec uses."""
 
     sandbox: Sandbox
-    shelf: ConnectionCache | None = None  # connections for the next spec; None if no other spec uses the database
+    # connections for the next spec; None if no other spec uses the database
+    connection_cache: ConnectionCache | None = None
     clean: bool = False  # set by the spec's run if it found nothing in it at the end
 
 
@@ -95,13 +96,19 @@ class SpecDatabases:
                 with self._lock:
                     self._clean.append(database)
             else:
-                assert database.shelf is not None, "created with it"
-                database.shelf.close()
+                assert database.connection_cache is not None, "created with it"
+                database.connection_cache.close()
                 self._pool.give_back(database.sandbox.database)
 
     def _offer(self, name: str, *, cached: bool) -> SpecDatabase:
         conninfo = self._server.conninfo(name)
-        sandbox = Sandbox(name, conninfo, ours=self._server.ours, spare=self._spare, doubt=self._server.answering.doubt)
+        sandbox = Sandbox(
+            name,
+            conninfo,
+            ours=self._server.ours,
+            spare=self._spare,
+            report_silent_backend=self._server.health.report_silent_backend,
+        )
         return SpecDatabase(sandbox, ConnectionCache(conninfo) if cached else None)
 
     @contextmanager
@@ -134,13 +141,13 @@ class SpecDatabases:
     def clear(self) -> None:
         """Close the connections to unused databases."""
         with self._lock:
-            caches = [database.shelf for database in self._clean if database.shelf is not None]
+            caches = [database.connection_cache for database in self._clean if database.connection_cache is not None]
         for cache in caches:
             cache.clear()
 
     def close(self) -> None:
         """Close the connections to unused databases, and cache no more."""
         with self._lock:
-            caches = [database.shelf for database in self._clean if database.shelf is not None]
+            caches = [database.connection_cache for database in self._clean if database.connection_cache is not None]
         for cache in caches:
             cache.close()

@@ -27,7 +27,7 @@ _OURS_TO_KILL = (
     "FROM pg_catalog.pg_stat_activity WHERE pid = {}"
     " AND (datname = pg_catalog.current_database() OR backend_type <> 'client backend')"
 )
-_LOOK = 0.002
+_POLL_INTERVAL = 0.002
 
 Row = Sequence["str | None"]
 
@@ -48,7 +48,7 @@ class Reach(Protocol):
     """What faults need of the world."""
 
     @property
-    def power(self) -> PrivateServer | None:
+    def server_control(self) -> PrivateServer | None:
         """The server itself, where we started it."""
 
     async def ask(self, query: str) -> list[Row] | None:
@@ -112,45 +112,45 @@ def _ours(reach: Reach, ours: str, pid: int) -> str:
     return ours.format(pid) + (_THEN.format(began) if began else "")
 
 
-def _power(reach: Reach) -> PrivateServer:
-    if reach.power is None:
+def _require_control(reach: Reach) -> PrivateServer:
+    if reach.server_control is None:
         raise NotDelivered("this server was not started by pgchaos, which could not start it again")
-    return reach.power
+    return reach.server_control
 
 
 async def _crash(reach: Reach, _: str, __: Collection[int]) -> None:
-    power = _power(reach)
-    await reach.do(power.crash)
-    await start(reach, power)
+    server_control = _require_control(reach)
+    await reach.do(server_control.crash)
+    await start(reach, server_control)
 
 
 async def _restart(reach: Reach, _: str, __: Collection[int]) -> None:
-    power = _power(reach)
-    await reach.do(lambda: power.stop("fast"))
-    await start(reach, power)
+    server_control = _require_control(reach)
+    await reach.do(lambda: server_control.stop("fast"))
+    await start(reach, server_control)
 
 
 async def _stop(reach: Reach, argument: str, _: Collection[int]) -> None:
-    power = _power(reach)
+    server_control = _require_control(reach)
     if argument == "smart":
         await reach.ask("SELECT 1")  # whoever is to strike later has a connection then
-        await reach.do(lambda: power.stop("smart", limit=0))
+        await reach.do(lambda: server_control.stop("smart", limit=0))
         await _await(reach, reach.refused, "the server refuses new connections")
     else:
-        await reach.do(lambda: power.stop("fast" if argument == "fast" else "immediate"))
+        await reach.do(lambda: server_control.stop("fast" if argument == "fast" else "immediate"))
 
 
-async def start(reach: Reach, power: PrivateServer) -> None:
+async def start(reach: Reach, server_control: PrivateServer) -> None:
     """Start a server that is down, and wait until its checkpointer shows, by which a recovery is known.
 
     Args:
         reach: to the server.
-        power: the same.
+        server_control: the same.
 
     Raises:
         ServerError: it does not start.
     """
-    await reach.do(power.start)
+    await reach.do(server_control.start)
 
     # the server is ready a moment before
     async def shows() -> bool:
@@ -167,7 +167,7 @@ async def _kill(reach: Reach, _: str, pids: Collection[int]) -> None:
     before = await checkpointer_start(reach)
     if not before and await reach.ask("") is None:
         raise TargetGone("the server does not answer")
-    if not before and reach.power is not None:
+    if not before and reach.server_control is not None:
         await process(reach, "checkpointer")
         before = await checkpointer_start(reach)
     if not before:
@@ -184,8 +184,8 @@ async def _kill(reach: Reach, _: str, pids: Collection[int]) -> None:
 
 
 async def _kill_one(reach: Reach, pid: int) -> None:
-    if reach.power is not None:
-        _kill_child(reach.power, pid)
+    if reach.server_control is not None:
+        _kill_child(reach.server_control, pid)
         return
     # on another machine, or in a container, the number is another process's here: let the server's machine do it
     # no row: the program reads none, and one that it left in the pipe would be an error
@@ -195,11 +195,16 @@ async def _kill_one(reach: Reach, pid: int) -> None:
     raise TargetGone(f"the server has no process {pid} any more")
 
 
-def _kill_child(power: PrivateServer, pid: int) -> None:
+def _kill_child(server_control: PrivateServer, pid: int) -> None:
     """Kill a process of a server of ours: a number alone may be another process's by now, or a lie of the server's."""
     process = processes.look_up(pid)
     # the parent still runs, or its number too might be another's
-    if process is not None and process.parent == power.pid and power.running and processes.send(process, SIGKILL):
+    if (
+        process is not None
+        and process.parent == server_control.pid
+        and server_control.running
+        and processes.send(process, SIGKILL)
+    ):
         return
     raise TargetGone(f"the server has no process {pid} any more")
 
@@ -218,12 +223,12 @@ async def process(reach: Reach, name: str) -> int:
         # a server that was just started takes connections a moment before all of them show
         if (
             rows is None
-            or reach.power is None
+            or reach.server_control is None
             or time.monotonic() > until
             or await reach.ask(_NO_AUTOVACUUM.format(kind))
         ):
             raise TargetGone(f"the server has no {kind}")
-        await reach.sleep(_LOOK)  # polled: processes start without a word
+        await reach.sleep(_POLL_INTERVAL)  # polled: processes start without a word
     return int(str(rows[0][0]))
 
 
@@ -240,9 +245,9 @@ async def fill(reach: Reach, what: str) -> None:
     if what == "connections":
         await reach.take_connections()
         return
-    if reach.power is None:
+    if reach.server_control is None:
         raise NotDelivered("this server was not started by pgchaos, which gave it no disk to fill")
-    await reach.do(partial(reach.power.fill, DISKS[what][0]))
+    await reach.do(partial(reach.server_control.fill, DISKS[what][0]))
 
 
 async def _fill(reach: Reach, argument: str, _: Collection[int]) -> None:
@@ -266,4 +271,4 @@ async def _await(reach: Reach, state: Callable[[], Awaitable[bool]], what: str) 
     while not await state():
         if time.monotonic() > until:
             raise ServerError(f"not within {_RECOVERED_WITHIN:g} s: {what}")
-        await reach.sleep(_LOOK)  # polled: of processes that come and go nobody tells
+        await reach.sleep(_POLL_INTERVAL)  # polled: of processes that come and go nobody tells

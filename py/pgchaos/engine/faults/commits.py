@@ -17,7 +17,7 @@ from pgchaos.stop import Stop
 
 _NOBODY = "pgchaos_nobody"
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE"})
-_LOOK = 0.001
+_POLL_INTERVAL = 0.001
 _RESET = "ALTER SYSTEM RESET synchronous_standby_names"
 _RELOAD = "SELECT pg_catalog.pg_reload_conf()"
 
@@ -74,7 +74,7 @@ class CommitHold:
         # whoever starts the server again shall not find it
         await self._fault_connection.ask(_RESET)
 
-    async def holds(self, pid: int, looks: int) -> bool:
+    async def holds(self, pid: int, attempts: int) -> bool:
         """Say whether a backend's statement stands where it can be struck."""
         rows = await self._fault_connection.ask(
             "SELECT wait_event, wait_event_type IN ('Lock', 'Timeout') FROM pg_catalog.pg_stat_activity"
@@ -82,13 +82,13 @@ class CommitHold:
         )
         if not rows:
             return False
-        return rows[0][0] == "SyncRep" or (rows[0][1] == "t" and looks > 0)
+        return rows[0][0] == "SyncRep" or (rows[0][1] == "t" and attempts > 0)
 
     def _comes_back(self) -> bool:
         return (
             not self._stop.is_set()
-            and self._fault_connection.power is not None
-            and self._fault_connection.power.running
+            and self._fault_connection.server_control is not None
+            and self._fault_connection.server_control.running
         )
 
     async def give(self) -> None:
@@ -98,7 +98,7 @@ class CommitHold:
         self._taken = False
         try:
             while not await self._gone() and self._comes_back():
-                await sleep(_LOOK)  # polled: the server tells nobody that it is back
+                await sleep(_POLL_INTERVAL)  # polled: the server tells nobody that it is back
             await self._probe.end()
         finally:
             self._fault_connection.holding.release()

@@ -23,7 +23,7 @@ _LEAST = 3.0
 _GONE_WITHIN = 5.0
 """Seconds in which backends end whose connections were given back."""
 _MOST = 10_000
-_LOOK = 0.002
+_POLL_INTERVAL = 0.002
 
 
 class FaultConnection:
@@ -51,9 +51,9 @@ class FaultConnection:
         self.named = False
 
     @property
-    def power(self) -> PrivateServer | None:
+    def server_control(self) -> PrivateServer | None:
         """The server itself, where we started it."""
-        return self._factory.sandbox.power
+        return self._factory.sandbox.server_control
 
     @property
     def full(self) -> bool:
@@ -155,7 +155,7 @@ class FaultConnection:
                 ):
                     if time.monotonic() > until:
                         return
-                    await sleep(_LOOK)  # polled: backends end without a word
+                    await sleep(_POLL_INTERVAL)  # polled: backends end without a word
 
     async def close(self) -> None:
         """End all connections."""

@@ -50,8 +50,8 @@ def never_struck(
     ]
 
 
-def _reasons(told: Iterable[str]) -> str:
-    different = list(dict.fromkeys(told))
+def _reasons(reasons: Iterable[str]) -> str:
+    different = list(dict.fromkeys(reasons))
     more = len(different) - _REASONS
     shown = "; ".join(different[:_REASONS]) or "no session came to one"
     return f"{shown}; and {more} more" if more > 0 else shown
@@ -114,11 +114,11 @@ class FaultCounter:
         missing = [fault for fault in self._faults if fault not in self._struck and not fault.anywhere]
         return [failure(fault, self._why_not(fault)) for fault in missing]
 
-    def roamed(self) -> set[str]:
+    def floating_delivered(self) -> set[str]:
         """Name the choices of those faults `at any step` that struck."""
         return {fault.choice for fault in self._struck if fault.anywhere}
 
-    def roamed_in_vain(self) -> dict[str, list[str]]:
+    def floating_missed(self) -> dict[str, list[str]]:
         """Tell by their choices why faults `at any step` did not strike where they should."""
         return dict(self._passed_by)
 

@@ -63,7 +63,7 @@ class FaultInjector:
         self._timing = Timing(self.fault_connection, self.targets, coordinator, stop)
         self._one = Mutex()
 
-    async def strike(
+    async def inject(
         self, fault: Fault, actor: Actor, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
     ) -> float:
         """Wait until it is time for a fault, carry it out, and wait until it has had its effect."""

@@ -15,7 +15,7 @@ from pgchaos.language.section_items import Fault
 from pgchaos.server import PrivateServer
 from pgchaos.stop import Stop
 
-_LOOK = 0.001
+_POLL_INTERVAL = 0.001
 """Seconds between two looks at a server that shall come up."""
 _RECOVERED_WITHIN = 60.0
 """Seconds in which a server comes up that has room again."""
@@ -35,7 +35,7 @@ class Outage:
         self._up = News()
         self._down = 0
         self._touched = self._stopped = self._filled_disk = self._held_down = False
-        self._born = ""
+        self._checkpointer_start = ""
 
     async def await_server(self) -> bool:
         """Wait until no fault is being carried out that the server must recover from."""
@@ -64,7 +64,7 @@ class Outage:
             self._come_up()
 
     async def _note_filled(self, fault: Fault) -> None:
-        self._filled_disk, self._born = True, await actions.checkpointer_start(self._fault_connection)
+        self._filled_disk, self._checkpointer_start = True, await actions.checkpointer_start(self._fault_connection)
         if fault.moment == "during" and fault.argument == "wal" and not self._held_down:
             # until there is room again it may go down and not come up
             self._held_down = True
@@ -75,7 +75,7 @@ class Outage:
 
     def _come_up(self) -> None:
         self._down -= 1
-        self._up.tell()
+        self._up.notify()
 
     async def restore(self) -> None:
         """Undo what faults did to the server that lasts: it runs, and has room on its disks and for connections."""
@@ -85,19 +85,19 @@ class Outage:
         while (
             not await let_go(self._fault_connection)
             and time.monotonic() < until
-            and not await sleep(_LOOK, self._cleanup_stop)
+            and not await sleep(_POLL_INTERVAL, self._cleanup_stop)
         ):
             pass
 
     async def _bring_back(self) -> None:
         await self.release()
-        power = self._fault_connection.power
-        if power is not None:
-            if self._stopped and power.running:
+        server_control = self._fault_connection.server_control
+        if server_control is not None:
+            if self._stopped and server_control.running:
                 # of those who still are connected a smart shutdown would wait for ever
-                await self._fault_connection.do(lambda: power.stop("fast"))
-            if not power.running:
-                await actions.start(self._fault_connection, power)
+                await self._fault_connection.do(lambda: server_control.stop("fast"))
+            if not server_control.running:
+                await actions.start(self._fault_connection, server_control)
         self._stopped = self._touched = False
 
     async def release(self, *, crashed: bool = False) -> None:
@@ -111,23 +111,23 @@ class Outage:
             NotDelivered: it says that something is wrong with it.
         """
         await self._fault_connection.give_connections()
-        power = self._fault_connection.power
-        if power is None or not self._filled_disk:
+        server_control = self._fault_connection.server_control
+        if server_control is None or not self._filled_disk:
             return
-        await self._fault_connection.do(power.empty)
+        await self._fault_connection.do(server_control.empty)
         self._filled_disk = False
         try:
-            await self._await_birth(power, ("", self._born) if crashed else ("",))
+            await self._await_checkpointer(server_control, ("", self._checkpointer_start) if crashed else ("",))
         finally:
             if self._held_down:
                 self._held_down = False
                 self._come_up()
 
-    async def _await_birth(self, power: PrivateServer, before: tuple[str, ...]) -> None:
+    async def _await_checkpointer(self, server_control: PrivateServer, before: tuple[str, ...]) -> None:
         """Wait for another checkpointer; without room for its WAL the server may have gone down for good."""
         until = time.monotonic() + _RECOVERED_WITHIN
         while await actions.checkpointer_start(self._fault_connection) in before and time.monotonic() < until:
-            if not power.running:
-                await self._fault_connection.do(power.start)
-            if await sleep(_LOOK, self._cleanup_stop):
+            if not server_control.running:
+                await self._fault_connection.do(server_control.start)
+            if await sleep(_POLL_INTERVAL, self._cleanup_stop):
                 return  # nothing can be asked any more

@@ -53,7 +53,7 @@ class StatementFaults:
         self._task: Task[None] | None = None
         self._hold: CommitHold | None = None
 
-    def told(self) -> str | None:
+    def description(self) -> str | None:
         """Write for the history what struck; None where nothing did."""
         return ", ".join(map(describe, self._done)) or None
 
@@ -69,12 +69,12 @@ class StatementFaults:
         """
         if not self._due or (any(map(_needs_connection, self._due)) and not await self._connected()):
             return
-        await self._strike_each([fault for fault in self._due if fault.moment == "before"])
+        await self._inject_each([fault for fault in self._due if fault.moment == "before"])
         during = [fault for fault in self._due if fault.moment == "during"]
-        await self._strike_each([fault for fault in during if fault.kind == "fill"])
-        strikers = [fault for fault in during if fault.kind != "fill"]
-        if strikers:
-            await self._make_ready(strikers, item)
+        await self._inject_each([fault for fault in during if fault.kind == "fill"])
+        interrupting = [fault for fault in during if fault.kind != "fill"]
+        if interrupting:
+            await self._make_ready(interrupting, item)
 
     async def _connected(self) -> bool:
         """See that there is a connection to be struck; what is wrong with it the statement itself will tell."""
@@ -87,11 +87,11 @@ class StatementFaults:
             return False
         return True
 
-    async def _make_ready(self, strikers: list[Fault], item: Statement) -> None:
-        if ends_in_commit(item, self._connection.in_block) and any(map(self._can_hold, strikers)):
-            self._hold = await self._held(next(filter(self._can_hold, strikers)))
+    async def _make_ready(self, interrupting: list[Fault], item: Statement) -> None:
+        if ends_in_commit(item, self._connection.in_block) and any(map(self._can_hold, interrupting)):
+            self._hold = await self._held(next(filter(self._can_hold, interrupting)))
         self._task = begin(
-            self._strike_during(strikers), lambda error: self._injector.broke(error, strikers[0], self._actor)
+            self._inject_during(interrupting), lambda error: self._injector.broke(error, interrupting[0], self._actor)
         )
 
     async def _held(self, fault: Fault) -> CommitHold | None:
@@ -103,11 +103,15 @@ class StatementFaults:
 
     def _can_hold(self, fault: Fault) -> bool:
         # a backend that waits for a standby takes a cancel for leave to answer
-        return self._injector.fault_connection.power is not None and fault.kind != "cancel" and not fault.when_blocked
+        return (
+            self._injector.fault_connection.server_control is not None
+            and fault.kind != "cancel"
+            and not fault.when_blocked
+        )
 
-    async def _strike_during(self, strikers: list[Fault]) -> None:
+    async def _inject_during(self, interrupting: list[Fault]) -> None:
         try:
-            for fault in strikers:
+            for fault in interrupting:
                 why = await self._try(fault, lambda: self._over, self._hold)
                 if why is not None:
                     self._missed.append((fault, why))
@@ -134,21 +138,23 @@ class StatementFaults:
                 # somebody else's fault came first: the statement may be sent again
                 self._injector.tally.not_reached(fault, self._actor)
             else:
-                self._tell(fault, why)
+                self._report(fault, why)
         if answer.error is None:
             for fault in tuple(self._done):
                 if fault.moment == "during" and fault.kind != "fill" and strikes_own_session(fault):
                     self._came_late(fault)
-        await self._strike_each([fault for fault in self._due if fault.moment == "after"])
+        await self._inject_each([fault for fault in self._due if fault.moment == "after"])
 
     def _came_late(self, fault: Fault) -> None:
         """Tell that a fault struck when the statement had been answered; of any step, it was this one in vain."""
         if not fault.anywhere:
-            self._tell(fault, NotDelivered("the statement was over before it struck: let it wait for something there"))
+            self._report(
+                fault, NotDelivered("the statement was over before it struck: let it wait for something there")
+            )
         if fault.kind == "cancel":
             self._done = [one for one in self._done if one is not fault]
             self._injector.tally.unfelt(fault)
-            self._tell(fault, TargetGone(OVER))
+            self._report(fault, TargetGone(OVER))
 
     async def abandon(self, answer: Answer | None = None) -> None:
         """Have nobody strike any more: the statement is over."""
@@ -167,13 +173,13 @@ class StatementFaults:
         error = answer.error if answer is not None else None
         return wal and error is not None and error.lost and error.sqlstate != ADMIN_SHUTDOWN
 
-    async def _strike_each(self, faults: list[Fault]) -> None:
+    async def _inject_each(self, faults: list[Fault]) -> None:
         for fault in faults:
             why = await self._try(fault)
             if why is not None:
-                self._tell(fault, why)
+                self._report(fault, why)
 
-    def _tell(self, fault: Fault, why: NotDelivered) -> None:
+    def _report(self, fault: Fault, why: NotDelivered) -> None:
         """Tell that a fault could not be delivered; a step that a search has chosen in vain is passed by."""
         if not (fault.anywhere and isinstance(why, TargetGone)):
             raise SessionFailed(failure(fault, str(why), str(self._actor)))
@@ -186,7 +192,7 @@ class StatementFaults:
         act = self._act(f"fault {describe(fault)} {fault.moment}", fault.place)
         act.ended_at = None
         try:
-            act.ended_at = await self._injector.strike(fault, self._actor, over, hold)
+            act.ended_at = await self._injector.inject(fault, self._actor, over, hold)
         except NotDelivered as why:
             act.statement, act.ended_at = f"{act.statement}: not delivered", clock.now()
             return why

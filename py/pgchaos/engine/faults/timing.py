@@ -17,7 +17,7 @@ from pgchaos.language.section_items import Fault
 from pgchaos.schedule.wait_rules import Actor
 from pgchaos.stop import Stop
 
-_LOOK = 0.001
+_POLL_INTERVAL = 0.001
 """Seconds between two looks at who shall be struck."""
 
 _BLOCKED, _ACTIVE = "blocked", "in a statement"
@@ -49,11 +49,11 @@ class Timing:
 
     async def await_commit(self, hold: CommitHold, actor: Actor, over: Over) -> None:
         """Wait until a statement stands in the end of its commit."""
-        pid, looks = self._targets.pid(actor), 0
-        while not await hold.holds(pid, looks):
+        pid, attempts = self._targets.pid(actor), 0
+        while not await hold.holds(pid, attempts):
             self._go_on_waiting(over)
-            await sleep(_LOOK, self._stop)
-            looks += 1
+            await sleep(_POLL_INTERVAL, self._stop)
+            attempts += 1
 
     async def await_time(self, fault: Fault, actor: Actor, over: Over | None) -> None:
         """Wait until it is time for a fault."""
@@ -69,13 +69,13 @@ class Timing:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._go_on_waiting(over)
-            await sleep(min(_LOOK, seconds), self._stop)
+            await sleep(min(_POLL_INTERVAL, seconds), self._stop)
 
     async def _await_state(self, who: list[Actor], state: str, actor: Actor, over: Over | None) -> None:
         with self._coordinator.held_up(actor) if over is None else nullcontext():
             while not await self._are(who, state, vainly=over is None):
                 self._go_on_waiting(over)
-                await sleep(_LOOK, self._stop)
+                await sleep(_POLL_INTERVAL, self._stop)
 
     async def _are(self, who: list[Actor], state: str, *, vainly: bool) -> bool:
         """Say whether connections are in a state; where that may be waited for in vain, see whether it still can be."""

@@ -55,7 +55,7 @@ class BlockedDetector:
         self._asked: list[int] = []
         self.takes_turn = False
         """It may be waiting for something that another spec uses."""
-        self.looks = 0
+        self.queries = 0
         """How many were begun."""
 
     @property
@@ -89,7 +89,7 @@ class BlockedDetector:
         if self._turns or self._connection.busy:
             self.ask("SELECT pg_catalog.pg_advisory_unlock_all()")
 
-    def attend(self, pids: Sequence[int]) -> None:
+    def set_sessions(self, pids: Sequence[int]) -> None:
         """Watch these sessions from now on."""
         self._pids = ",".join(map(str, pids))
 
@@ -106,7 +106,7 @@ class BlockedDetector:
             Interrupted: the server is gone.
         """
         self._asked = list(pids)
-        self.looks += 1
+        self.queries += 1
         self._connection.events.clear()
         asked = ",".join(map(str, self._asked))
         self._send(f"EXECUTE look ('{{{asked}}}', '{{{self._pids}}}')")

@@ -33,25 +33,31 @@ class PermutationRunner:
 
     Args:
         spec: what is played.
-        company: its connections.
+        connections: its connections.
         watch: looks who is blocked.
         waiting: of the run.
         settings: how it is to be run.
-        paper: takes what it prints.
+        output: takes what it prints.
     """
 
     def __init__(
         self,
         spec: Spec,
-        company: SessionConnections,
+        connections: SessionConnections,
         watch: BlockedDetector,
         waiting: Poller,
         settings: SpecSettings,
-        paper: Transcript,
+        output: Transcript,
     ) -> None:
-        self._spec, self._company, self._watch, self._waiting, self._paper = spec, company, watch, waiting, paper
+        self._spec, self._connections, self._watch, self._waiting, self._output = (
+            spec,
+            connections,
+            watch,
+            waiting,
+            output,
+        )
         self._limit, self._leaks, self._useful = settings.step_timeout, settings.leaks, settings.useful
-        self._looks = StepWaiter(waiting, watch, settings.step_timeout)
+        self._step_waiter = StepWaiter(waiting, watch, settings.step_timeout)
         self._play = PermutationOrder(())
         self._early = () if self._leaks else set_up_together(spec)
         self.reset = False
@@ -66,20 +72,20 @@ class PermutationRunner:
     def play_all(self) -> None:
         """Play all permutations."""
         for line in transcript.head(self._spec):
-            self._paper.print(line)
+            self._output.print(line)
         for permutation in self._spec.permutations():
-            back = self._company.open(reset=not self._leaks)
+            back = self._connections.open(reset=not self._leaks)
             self.reset = self.reset or back
-            self._watch.attend(self._company.pids)
-            self._paper.print(transcript.starting(permutation))
+            self._watch.set_sessions(self._connections.pids)
+            self._output.print(transcript.starting(permutation))
             try:
                 self._set_up()
                 self._steps(permutation)
             except Ended as ended:
-                self._paper.print(str(ended))
+                self._output.print(str(ended))
                 steps = " ".join(turn.step.name for turn in permutation)
                 self.problems.append(f"permutation {steps}: {ended}")
-                self._company.calm()
+                self._connections.cancel_running()
             self._tear_down()
             if self._is_useless():
                 self.cut = True
@@ -88,7 +94,7 @@ class PermutationRunner:
     def _is_useless(self) -> bool:
         if not self.reset or self.problems or self._useful is None:
             return False
-        return not self._useful(self._paper.output)
+        return not self._useful(self._output.output)
 
     def _set_up(self) -> None:
         setups = [session.setup for session in self._spec.sessions]
@@ -100,7 +106,7 @@ class PermutationRunner:
                 self._block(CONTROL, sql, "setup failed: ")
         finally:
             # none may be taken for one that hangs
-            self._waiting.until_over([self._company[1 + session] for session in self._early], self._limit)
+            self._waiting.until_over([self._connections[1 + session] for session in self._early], self._limit)
         for session, setup in enumerate(setups):
             if session in self._early:
                 self._finish(1 + session, failed[session])
@@ -113,19 +119,19 @@ class PermutationRunner:
                 self._tear_down_one(number, session.teardown, f"teardown of session {session.name} failed: ")
         if not self._leaks:
             # a transaction that is still open would hold up the teardown for ever
-            back = self._company.roll_back()
+            back = self._connections.roll_back()
             self.reset = self.reset or back
         if self._spec.teardown is not None:
             self._tear_down_one(CONTROL, self._spec.teardown, "teardown failed: ")
 
     def _tear_down_one(self, number: int, sql: str, failed: str) -> None:
-        connection = self._company[number]
+        connection = self._connections[number]
         if not connection.alive or connection.busy:
             return
         try:
             self._block(number, sql, failed)
         except Ended as ended:
-            self._paper.print(str(ended))
+            self._output.print(str(ended))
 
     def _block(self, number: int, sql: str, failed: str) -> None:
         """Have a block done."""
@@ -134,19 +140,19 @@ class PermutationRunner:
 
     def _send(self, number: int, sql: str, failed: str) -> None:
         try:
-            self._company.send(number, self._paper.sent(sql))
+            self._connections.send(number, self._output.sent(sql))
         except OperationalError as error:
             raise Ended(failed + str(error)) from error
 
     def _finish(self, number: int, failed: str) -> None:
         """Wait for the end of a block; as with PQexec, only its last result counts."""
-        connection = self._company[number]
-        self._paper.catch_up()
+        connection = self._connections[number]
+        self._output.catch_up()
         if not self._waiting.until_over([connection], self._limit):
             text = f"{failed}it did not end within {self._limit:g} s"
-            if not self._company.obeys(connection):
+            if not self._connections.obeys(connection):
                 raise Interrupted(f"{text}{_DEAF}")
-            self._company.drop(connection)
+            self._connections.drop(connection)
             raise Ended(text)
         last = None
         while connection.events:
@@ -154,9 +160,9 @@ class PermutationRunner:
             if not isinstance(event, str):
                 last = event
             elif number:
-                self._hear(number - 1, event)
+                self._add_notice(number - 1, event)
         if last is not None and last.status == pq.ExecStatus.TUPLES_OK:
-            self._paper.result(last)
+            self._output.result(last)
         elif last is None or last.status != pq.ExecStatus.COMMAND_OK:
             raise Ended(failed + ("" if last is None else decoded(last.error_message).rstrip("\n")))
 
@@ -176,7 +182,7 @@ class PermutationRunner:
         if isinstance(act, Launch):
             self._launch(act.step)
         elif isinstance(act, AwaitStep):
-            return self._look(act)
+            return self._await_step(act)
         elif isinstance(act, Report):
             self._report(act)
         elif isinstance(act, AwaitEvent):
@@ -187,18 +193,18 @@ class PermutationRunner:
 
     def _launch(self, step: Step) -> None:
         self._send(step.session + 1, step.sql, f"failed to send query for step {step.name}: ")
-        self._paper.catch_up()
+        self._output.catch_up()
 
-    def _look(self, act: AwaitStep) -> bool:
+    def _await_step(self, act: AwaitStep) -> bool:
         """Wait until a step is over or, where that is enough, blocked; say whether it is over."""
-        step, connection = act.step, self._company[act.step.session + 1]
+        step, connection = act.step, self._connections[act.step.session + 1]
         try:
-            self._looks.wait(
+            self._step_waiter.wait(
                 connection,
                 step.name,
                 locks=act.locks,
                 first=act.first,
-                heard=lambda: self._heard(step.session, connection),
+                on_input=lambda: self._on_input(step.session, connection),
                 late=lambda seconds: self._cancel(step, connection, seconds),
             )
         except TooLong as error:
@@ -208,12 +214,12 @@ class PermutationRunner:
 
     def _cancel(self, step: Step, connection: SpecConnection, seconds: float) -> None:
         """End a step that takes too long, and say whom it waited for."""
-        names = self._company.names()
-        by = [names[pid] for pid in names if pid in self._looks.whom(connection)]
+        names = self._connections.names()
+        by = [names[pid] for pid in names if pid in self._step_waiter.whom(connection)]
         whom = f": it waited for {' and '.join(by)}" if by else ""
         self.notes.append(f"step {step.name} was cancelled after {seconds:.0f} s{whom}")
-        self._company.cancel(connection)
-        self._paper.print(f"isolationtester: canceling step {step.name} after {seconds:.0f} seconds")
+        self._connections.cancel(connection)
+        self._output.print(f"isolationtester: canceling step {step.name} after {seconds:.0f} seconds")
 
     def _rest(self, step: Step, began: dict[str, float]) -> None:
         since = began.setdefault(step.name, time.monotonic())
@@ -223,31 +229,31 @@ class PermutationRunner:
             raise Ended(f"step {step.name} timed out after {seconds:.0f} seconds\nactive steps are: {active}")
         self._waiting.news(_AGAIN)
 
-    def _heard(self, session: int, connection: SpecConnection) -> None:
+    def _on_input(self, session: int, connection: SpecConnection) -> None:
         """Print the notices that came before the first result: isolationtester prints them as they arrive."""
         while connection.events and isinstance(connection.events[0], str):
-            self._hear(session, str(connection.events.popleft()))
+            self._add_notice(session, str(connection.events.popleft()))
 
-    def _hear(self, session: int, notice: str) -> None:
-        self._paper.print(self._paper.message(f"{self._spec.sessions[session].name}: {notice}".removesuffix("\n")))
+    def _add_notice(self, session: int, notice: str) -> None:
+        self._output.print(self._output.message(f"{self._spec.sessions[session].name}: {notice}".removesuffix("\n")))
         self._play.add_notice(session)
 
     def _report(self, report: Report) -> None:
-        step, paper = report.step, self._paper
-        paper.print(transcript.launched(step, report.waiting) if report.first else transcript.completed(step))
+        step, output = report.step, self._output
+        output.print(transcript.launched(step, report.waiting) if report.first else transcript.completed(step))
         if report.waiting:
             return
-        connection = self._company[step.session + 1]
+        connection = self._connections[step.session + 1]
         while connection.events:
             event = connection.events.popleft()
             if isinstance(event, str):
-                self._hear(step.session, event)
+                self._add_notice(step.session, event)
             else:
-                paper.result(event)
+                output.result(event)
         if connection.copied:
-            paper.print("".join(connection.copied).removesuffix("\n"))
+            output.print("".join(connection.copied).removesuffix("\n"))
         notes = connection.received()
-        names = self._company.names() if notes else {}
+        names = self._connections.names() if notes else {}
         for channel, payload, pid in notes:
             name = self._spec.sessions[step.session].name
-            paper.print(transcript.notification(name, channel, payload, names.get(pid, f"PID {pid}")))
+            output.print(transcript.notification(name, channel, payload, names.get(pid, f"PID {pid}")))

@@ -13,9 +13,9 @@ from pgchaos.engine.connect import ConnectionLost
 from pgchaos.engine.created import KINDS, Ask, Created, Refused, Row, Thing
 from pgchaos.engine.removal import UNPROVEN, how_to_remove, remove
 from pgchaos.engine.specs.blocked_detector import BlockedDetector
-from pgchaos.engine.specs.connection_cache import Kept, connected, watching
 from pgchaos.engine.specs.permutation_runner import PermutationRunner
 from pgchaos.engine.specs.poller import Poller
+from pgchaos.engine.specs.session_cache import SessionCache, connected, watching
 from pgchaos.engine.specs.session_connections import SessionConnections
 from pgchaos.engine.specs.settings import SpecSettings, conninfo_of
 from pgchaos.engine.specs.spec_connection import Interrupted, SpecConnection
@@ -23,7 +23,7 @@ from pgchaos.engine.specs.transcript import Transcript
 from pgchaos.isolation.concurrent_specs import names_database, needs, roles
 from pgchaos.isolation.model import Spec
 from pgchaos.server import Server
-from pgchaos.server.connection_checks import difference, question
+from pgchaos.server.connection_checks import settings_difference, settings_query
 from pgchaos.server.databases import PREFIX
 from pgchaos.server.run_id import APPLICATION
 from pgchaos.server.spec_databases import CLEAN, SpecDatabase
@@ -80,23 +80,23 @@ def run_spec(spec: Spec, server: Server, settings: SpecSettings) -> SpecResult:
         pgchaos.server.ServerError: there is no server, or no database to work in.
     """
     result = SpecResult(server=server.banner)
-    calm = Stop()
-    stop = calm.set  # one bound method, to be found again when it is taken back
+    cleanup_stop = Stop()
+    stop = cleanup_stop.set  # one bound method, to be found again when it is taken back
     if settings.stop is not None:
         settings.stop.call(stop)
     try:
         if settings.alone:
             server.settle()
-        with server.plain(settings.load_extensions, named=names_database(spec.source)) as lent:
+        with server.plain(settings.load_extensions, named=names_database(spec.source)) as spec_database:
             try:
-                with watching(server, calm, _seconds(settings)) as watch:
-                    _Run(spec, server, settings, lent, calm, watch, result).go()
+                with watching(server, cleanup_stop, _seconds(settings)) as watch:
+                    _Run(spec, server, settings, spec_database, cleanup_stop, watch, result).go()
             except (Interrupted, ConnectionLost) as error:
                 result.problems.append(str(error))
     finally:
         if settings.stop is not None:
             settings.stop.call_no_more(stop)
-        calm.close()
+        cleanup_stop.close()
     return result
 
 
@@ -106,15 +106,15 @@ class _Run:
         spec: Spec,
         server: Server,
         settings: SpecSettings,
-        lent: SpecDatabase,
-        calm: Stop,
+        spec_database: SpecDatabase,
+        cleanup_stop: Stop,
         watch: BlockedDetector,
         result: SpecResult,
     ) -> None:
-        self._spec, self._server, self._settings, self._lent = spec, server, settings, lent
-        self._calm, self._watch, self._result = calm, watch, result
+        self._spec, self._server, self._settings, self._spec_database = spec, server, settings, spec_database
+        self._cleanup_stop, self._watch, self._result = cleanup_stop, watch, result
         self._created = None if server.ours else Created()
-        self._waiting = Poller(calm, None)
+        self._waiting = Poller(cleanup_stop, None)
 
     def go(self) -> None:
         if self._settings.alone:
@@ -124,29 +124,29 @@ class _Run:
         mine = self._strangers()
         begun = time.monotonic()
         deadline = None if self._settings.limit is None else begun + self._settings.limit
-        sandbox = self._lent.sandbox
-        paper = Transcript(sandbox.database, unique=not sandbox.in_place, asked=names_database(self._spec.source))
-        waiting = self._waiting = Poller(self._calm, deadline)
-        kept = Kept(None if self._settings.leaks else self._lent.shelf, self._spec)
-        company = SessionConnections(self._spec, self._connect, self._name, waiting, kept)
-        company.created = self._created
-        stage = PermutationRunner(self._spec, company, self._watch, waiting, self._settings, paper)
+        sandbox = self._spec_database.sandbox
+        transcript = Transcript(sandbox.database, unique=not sandbox.in_place, asked=names_database(self._spec.source))
+        waiting = self._waiting = Poller(self._cleanup_stop, deadline)
+        session_cache = SessionCache(None if self._settings.leaks else self._spec_database.connection_cache, self._spec)
+        connections = SessionConnections(self._spec, self._connect, self._name, waiting, session_cache)
+        connections.created = self._created
+        stage = PermutationRunner(self._spec, connections, self._watch, waiting, self._settings, transcript)
         try:
             try:
                 stage.play_all()
             finally:
                 self._result.duration = time.monotonic() - begun
-                self._tell(stage, paper)
+                self._collect(stage, transcript)
                 waiting.drop(self._watch.connection)
             if not stage.problems:
-                control = company.alone()
+                control = connections.alone()
                 self._drop(mine)
-                self._lent.clean = self._is_clean(control)
-            if self._lent.clean:
-                company.keep()
+                self._spec_database.clean = self._is_clean(control)
+            if self._spec_database.clean:
+                connections.keep()
         finally:
-            company.close()
-            if not company.silent:
+            connections.close()
+            if not connections.silent:
                 self._drop(mine)
             elif mine or not (self._created is None or self._created.empty):
                 self._result.notes.append("what the spec left behind was not looked for: the server does not answer")
@@ -156,10 +156,10 @@ class _Run:
         query = _OTHERS.format(f"{PREFIX}{self._server.run.id}_")
         end = time.monotonic() + _LEFT_WITHIN
         while self._watch.ask(query) != [("0",)] and time.monotonic() < end:
-            self._calm.wait(_AGAIN)
+            self._cleanup_stop.wait(_AGAIN)
 
-    def _tell(self, stage: PermutationRunner, paper: Transcript) -> None:
-        self._result.output = paper.output
+    def _collect(self, stage: PermutationRunner, transcript: Transcript) -> None:
+        self._result.output = transcript.output
         self._result.problems += stage.problems
         self._result.reset, self._result.cut = stage.reset, stage.cut
         self._result.notes += stage.notes
@@ -168,13 +168,15 @@ class _Run:
         return f"isolation/{self._spec.name}/{session}"
 
     def _connect(self, session: str) -> SpecConnection:
-        conninfo = conninfo_of(self._lent.sandbox.conninfo, self._name(session), superuser=self._server.superuser)
+        conninfo = conninfo_of(
+            self._spec_database.sandbox.conninfo, self._name(session), superuser=self._server.superuser
+        )
         seconds = self._waiting.within(_seconds(self._settings))
-        connection = connected(self._server, conninfo, self._calm, seconds)
-        if self._lent.sandbox.in_place:
-            begins = self._lent.sandbox.begins
-            (row,) = BlockedDetector(connection, self._calm).ask(question(begins))
-            if text := difference(begins, row, connection.pid):
+        connection = connected(self._server, conninfo, self._cleanup_stop, seconds)
+        if self._spec_database.sandbox.in_place:
+            required_settings = self._spec_database.sandbox.required_settings
+            (row,) = BlockedDetector(connection, self._cleanup_stop).ask(settings_query(required_settings))
+            if text := settings_difference(required_settings, row, connection.pid):
                 connection.close()
                 raise ConnectionLost(ServerError(NOT_CONNECTED, text, said=False))
             # the spec's own results begin behind this one
@@ -191,7 +193,7 @@ class _Run:
         """Drop the roles that the spec made and did not drop; elsewhere only those proven its own."""
         if not mine and (self._created is None or self._created.empty):
             return
-        with self._server.connect(self._lent.sandbox.database) as conn:
+        with self._server.connect(self._spec_database.sandbox.database) as conn:
 
             def ask(query: str) -> list[Row]:
                 try:
@@ -202,7 +204,7 @@ class _Run:
 
             new = _roles_there(ask, mine)
             ours = new if self._created is None else self._created.still_there(ask, KINDS)
-            in_place = self._lent.sandbox.in_place
+            in_place = self._spec_database.sandbox.in_place
             left = [(thing, remove(ask, thing, in_place=in_place)) for thing in ours]
             left += [(thing, f"{UNPROVEN}; {how_to_remove(thing)}") for thing in new if thing not in ours]
             self._result.notes += [f"left behind: {kind} {name}; {why}" for (kind, name), why in left if why]
@@ -215,7 +217,7 @@ class _Run:
             return False
         # what it has done to its own connection is no reason to fail it
         with suppress(Interrupted):
-            return BlockedDetector(control, self._calm).ask(CLEAN) == [("t",)]
+            return BlockedDetector(control, self._cleanup_stop).ask(CLEAN) == [("t",)]
         return False
 
 

@@ -8,8 +8,8 @@ from psycopg import sql
 from psycopg.errors import OperationalError
 
 from pgchaos.engine.created import Created
-from pgchaos.engine.specs.connection_cache import Kept
 from pgchaos.engine.specs.poller import Poller
+from pgchaos.engine.specs.session_cache import SessionCache
 from pgchaos.engine.specs.spec_connection import Interrupted, SpecConnection
 from pgchaos.isolation.model import Spec
 from pgchaos.isolation.reuse import calls_need_reset, needs_reset
@@ -34,7 +34,7 @@ class SessionConnections:
         connect: opens the connection of a session, by its name.
         name: says the application_name of a session, by its name.
         waiting: of the run.
-        kept: sessions of other specs, which will do as well.
+        session_cache: sessions of other specs, which will do as well.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class SessionConnections:
         connect: Callable[[str], SpecConnection],
         name: Callable[[str], str],
         waiting: Poller,
-        kept: Kept,
+        session_cache: SessionCache,
     ) -> None:
-        self._connect, self._name, self._waiting, self._kept = connect, name, waiting, kept
+        self._connect, self._name, self._waiting, self._session_cache = connect, name, waiting, session_cache
         self._calls_need_reset = calls_need_reset(spec)
         self._names = ("control connection", *(session.name for session in spec.sessions))
         self.silent = False
@@ -110,7 +110,7 @@ class SessionConnections:
         """Take sessions of other specs, and give them their new names."""
         fetched = []
         for number in numbers:
-            connection = self._kept.take(number)
+            connection = self._session_cache.take(number)
             if connection is not None:
                 self._connections[number] = connection
                 self._changed.discard(number)
@@ -164,7 +164,7 @@ class SessionConnections:
         for connection in asked:
             connection.events.clear()
 
-    def calm(self) -> None:
+    def cancel_running(self) -> None:
         """After a permutation was given up: end what still runs, so that its teardowns can run."""
         busy = [connection for connection in self if connection.busy]
         for connection in busy:
@@ -211,7 +211,7 @@ class SessionConnections:
             It; None where it is gone.
         """
         for number, connection in enumerate(self._connections):
-            if connection is not None and number != CONTROL and not self._kept.fits(number):
+            if connection is not None and number != CONTROL and not self._session_cache.fits(number):
                 self.drop(connection)
         control = self[CONTROL]
         if control.alive and control.in_transaction:
@@ -223,11 +223,11 @@ class SessionConnections:
     def keep(self) -> None:
         """Leave sessions that are as new to the next spec."""
         fit = [(number, one) for number, one in enumerate(self._connections) if one is not None and one.idle]
-        fit = [(number, one) for number, one in fit if self._kept.fits(number)]
+        fit = [(number, one) for number, one in fit if self._session_cache.fits(number)]
         # who looks for sessions of specs is not to find one that waits
         self._ask((one, _SPARE) for _, one in fit)
         for number, connection in fit:
-            if self._kept.put(number, connection):
+            if self._session_cache.put(number, connection):
                 self._connections[number] = None
 
     def close(self) -> None:

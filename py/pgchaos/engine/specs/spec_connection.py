@@ -43,7 +43,7 @@ class SpecConnection(Connection):
         """What COPY TO STDOUT sent since the last query."""
         self._query = ""
         self._tags: list[str] = []
-        self._failed = self._fatal = self._looks_up = False
+        self._failed = self._fatal = self._is_lookup = False
 
     def fileno(self) -> int:
         """Return the socket to poll; it changes never, and is -1 when the connection is gone."""
@@ -64,14 +64,14 @@ class SpecConnection(Connection):
 
     def send(self, query: str, copy: str | None = None) -> None:
         """See Connection."""
-        if not self._looks_up:
+        if not self._is_lookup:
             self.copied.clear()
             self._query, self._tags, self._failed = query, [], False
         super().send(query, copy)
 
     def pump(self) -> None:
         """Take what has come in; the socket was found ready. A connection that is gone is not busy any more."""
-        if self._looks_up:
+        if self._is_lookup:
             super().pump()
             return
         if self._fatal:
@@ -84,21 +84,21 @@ class SpecConnection(Connection):
             self._take_all()
             return
         if not self.busy and self.created is not None:
-            self.created.doubt(self._query)
+            self.created.note_dropped(self._query)
             if not self._failed:
                 self._look_up_created()
 
     def _look_up_created(self) -> None:
         """Ask something of the engine's own, between two queries of the spec; it takes no time to speak of."""
         assert self.created is not None, "asked before"
-        self._looks_up = True
+        self._is_lookup = True
         try:
-            alone(self.created.hear(self._query, self._tags, self._look_up))
+            alone(self.created.add(self._query, self._tags, self._look_up))
         finally:
-            self._looks_up = False
+            self._is_lookup = False
 
     def _note(self, raw: pq.abc.PGresult, status: int) -> None:
-        if self._looks_up:
+        if self._is_lookup:
             super()._note(raw, status)
             return
         self.events.append(raw)
@@ -111,7 +111,7 @@ class SpecConnection(Connection):
     def _copied(self, line: bytes) -> None:
         self.copied.append(decoded(line))
 
-    def _hear(self, raw: pq.abc.PGresult) -> None:
+    def _on_notice(self, raw: pq.abc.PGresult) -> None:
         self.events.append(decoded(raw.error_message))
 
     def _take_all(self) -> None:

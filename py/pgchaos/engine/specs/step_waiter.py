@@ -55,7 +55,7 @@ class StepWaiter:
         *,
         locks: bool,
         first: bool,
-        heard: Callable[[], object],
+        on_input: Callable[[], object],
         late: Callable[[float], object],
     ) -> None:
         """Wait until what runs on a connection is over or, where that is enough, blocked.
@@ -65,7 +65,7 @@ class StepWaiter:
             step: its name.
             locks: be content where it is blocked.
             first: it was launched just now.
-            heard: called when something may have come in.
+            on_input: called when something may have come in.
             late: called with the seconds that it took up to now, once, when it is to be cancelled.
 
         Raises:
@@ -99,8 +99,8 @@ class StepWaiter:
             else:
                 end = began + (2 if cancelled else 1) * self._limit + _AFTER
                 self._waiting.news((min(due, end) if free else end) - now)
-            heard()
-        heard()
+            on_input()
+        on_input()
         if first and not blocked:
             took = time.monotonic() - began
             self._usual[step] = (self._usual.get(step, took) + took) / 2
@@ -124,10 +124,10 @@ class StepWaiter:
 
     def whom(self, connection: SpecConnection) -> set[int]:
         """Tell whom what runs on a connection waits for: backends by their pids."""
-        look = self._watch.connection
-        if not self._waiting.until_over([look], _END):
+        detector = self._watch.connection
+        if not self._waiting.until_over([detector], _END):
             return set()
         self._waiting.add(self._watch.begin([connection.pid]))
-        if not self._waiting.until_over([look], _END):
+        if not self._waiting.until_over([detector], _END):
             return set()
         return set(self._watch.seen()[connection.pid].by)

@@ -9,7 +9,7 @@ import pytest
 
 from pgchaos.language.problems import Place
 from pgchaos.results import Record
-from pgchaos.schedule.commutation import difference
+from pgchaos.schedule.selfcheck import difference
 
 HERE = Place("x.sql", 7)
 ONE = Record("a", 1, 1, 1, "looks", HERE, "SELECT 1", "SELECT 1", 1, "00000", started_at=1.0, ended_at=2.0)

@@ -22,7 +22,7 @@ from pgchaos.server.threads import start
 
 _CHECK_INTERVAL = 1.0  # seconds of waiting before, and between, two checks whether the server answers
 _CONNECT_LIMIT = 2  # seconds for one connection; libpq takes no less
-_DOUBT_LIMIT = 3.0  # seconds while one backend does not answer: DROP DATABASE waits for all backends
+_SILENT_BACKEND_LIMIT = 3.0  # seconds while one backend does not answer: DROP DATABASE waits for all backends
 ANSWERS_WITHIN = 8  # seconds for all hosts of a connection string, unless the user sets connect_timeout
 
 AnyConnection = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
@@ -52,7 +52,7 @@ class ServerHealth:
         self._backend_silent = False
         self.silent = False  # the result of the last check
 
-    def doubt(self) -> None:
+    def report_silent_backend(self) -> None:
         """Start a check in the background: a backend did not answer, and it may be the whole server."""
         self._backend_silent = True
         self._start_check()
@@ -64,7 +64,7 @@ class ServerHealth:
                 start(self._check)
 
     @property
-    def in_doubt(self) -> bool:
+    def any_silent(self) -> bool:
         """Whether the server, or one of its backends, did not answer."""
         return self.silent or self._backend_silent
 
@@ -88,7 +88,7 @@ class ServerHealth:
                 self.silent = False
         return not self.silent
 
-    def demand(self) -> None:
+    def require_answer(self) -> None:
         """Raise ServerError if the server does not answer; a server that was silent is checked once more."""
         if self.silent and not self.ask():
             raise ServerError(SILENT)
@@ -103,7 +103,7 @@ class ServerHealth:
         Returns:
             Whether it is done.
         """
-        end = time.monotonic() + (min(limit, _DOUBT_LIMIT) if self._backend_silent else limit)
+        end = time.monotonic() + (min(limit, _SILENT_BACKEND_LIMIT) if self._backend_silent else limit)
         while not self.silent and end - time.monotonic() > _CHECK_INTERVAL:
             if done(_CHECK_INTERVAL):
                 return True
@@ -133,7 +133,7 @@ class ServerHealth:
 
         return self.wait(done, limit)
 
-    def attending(self, conn: AnyConnection) -> AbstractContextManager[None]:
+    def shutdown_if_silent(self, conn: AnyConnection) -> AbstractContextManager[None]:
         """Shut a connection down as soon as the server does not answer any more; then the context raises NoAnswer."""
         return _shut_down_unless(self.wait, conn, NoAnswer())
 

@@ -14,7 +14,7 @@ from pgchaos.isolation.model import Spec
 from pgchaos.isolation.reuse import sees_others, unchanged_connections
 from pgchaos.server import Server
 from pgchaos.server.connection_cache import ConnectionCache
-from pgchaos.server.conninfo import PATIENT, with_settings
+from pgchaos.server.conninfo import NO_TIMEOUTS, with_settings
 from pgchaos.stop import Stop
 
 _ROOM, _AGAIN = 2.0, 0.01
@@ -50,20 +50,20 @@ def connected(server: Server, conninfo: str, stop: Stop, seconds: float) -> Spec
 
 def watch_conninfo(base: str) -> str:
     """Say how a watch is connected: it may wait long for what another spec uses."""
-    return with_settings(base, PATIENT, application_name="pgchaos watch")
+    return with_settings(base, NO_TIMEOUTS, application_name="pgchaos watch")
 
 
 @contextmanager
 def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDetector]:
     """Lend a watch, on a connection to the database from which the server is administered."""
     connection = _taken(server.watches)
-    fresh = connection is None
+    is_new = connection is None
     if connection is None:
         connection = connected(server, watch_conninfo(server.conninfo()), stop, seconds)
     watch = BlockedDetector(connection, stop)
     try:
         watch.patience = min(watch.patience, seconds)
-        if fresh:
+        if is_new:
             watch.prepare()
         yield watch
         watch.rest()
@@ -75,20 +75,20 @@ def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDete
         connection.drop()
 
 
-class Kept:
+class SessionCache:
     """The sessions that wait in a database: a new one costs the server more than most steps.
 
     Args:
-        shelf: where they wait; None where none are kept.
+        connection_cache: where they wait; None where none are kept.
         spec: that is run in the database. It gets and gives only sessions in which it leaves nothing.
     """
 
-    def __init__(self, shelf: ConnectionCache | None, spec: Spec) -> None:
+    def __init__(self, connection_cache: ConnectionCache | None, spec: Spec) -> None:
         self._fits = unchanged_connections(spec)
-        if shelf is not None and sees_others(spec.source):
-            shelf.clear()
-            shelf = None
-        self._shelf = shelf
+        if connection_cache is not None and sees_others(spec.source):
+            connection_cache.clear()
+            connection_cache = None
+        self._connection_cache = connection_cache
 
     def fits(self, number: int) -> bool:
         """Say whether a connection may be taken from here and put here.
@@ -96,7 +96,7 @@ class Kept:
         Args:
             number: of it: 0 the control connection's, 1 the first session's.
         """
-        return self._shelf is not None and self._fits[number]
+        return self._connection_cache is not None and self._fits[number]
 
     def take(self, number: int) -> SpecConnection | None:
         """Take a session that has its name from another spec; None where there is none.
@@ -104,17 +104,17 @@ class Kept:
         Args:
             number: that it will have.
         """
-        return _taken(self._shelf) if self._shelf is not None and self._fits[number] else None
+        return _taken(self._connection_cache) if self._connection_cache is not None and self._fits[number] else None
 
     def put(self, number: int, connection: SpecConnection) -> bool:
         """Keep a session."""
-        if self._shelf is None or not self._fits[number] or not connection.idle:
+        if self._connection_cache is None or not self._fits[number] or not connection.idle:
             return False
-        return self._shelf.put(connection)
+        return self._connection_cache.put(connection)
 
 
-def _taken(shelf: ConnectionCache) -> SpecConnection | None:
-    while (connection := shelf.take()) is not None:
+def _taken(connection_cache: ConnectionCache) -> SpecConnection | None:
+    while (connection := connection_cache.take()) is not None:
         assert isinstance(connection, SpecConnection), "nothing else lies there"
         if connection.quiet:
             return connection
