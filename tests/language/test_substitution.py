@@ -2,6 +2,7 @@ r"""Variables of psql in statements and arguments, and the effects of \set and \
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import pytest
@@ -16,9 +17,11 @@ from pgchaos.language.substitution import (
     assignment,
     echo_text,
     evaluate,
+    find_misread,
     literal,
     render,
     render_to_send,
+    render_words,
     valid_name,
 )
 from tests.language.scanning import found, only
@@ -116,6 +119,26 @@ def test_any_value_can_be_put_in(pieces: list[str]) -> None:
     value = "".join(pieces)
     rendered = render((Variable("v", Form.PLAIN, ":v"),), {"v": value, "a": value, "b": "2"})
     assert (rendered == value) or ":" in value
+
+
+@given(
+    st.lists(st.one_of(st.sampled_from(["a", ":'b", '"', "$$", ";", "--"]), st.sampled_from(Form))),
+    st.dictionaries(st.sampled_from("ab"), st.one_of(st.from_regex(r"\w*"), st.text(max_size=3))),
+)
+def test_words_are_put_in_as_any_value_is(pieces: list[str | Form], variables: dict[str, str]) -> None:
+    """The short way, where it is taken, gives what the long one gives."""
+    names = itertools.cycle("abc")
+    parts = tuple(one if isinstance(one, str) else Variable(next(names), one, ":x") for one in pieces)
+    short = render_words(parts, variables)
+    assert short is None or ([short] == render_to_send(parts, variables) and find_misread(parts, variables) is None)
+
+
+def test_what_are_no_words_is_looked_at() -> None:
+    parts = only("SELECT :a, :b;").parts
+    assert render_words(parts, {"a": "é1", "b": "2"}) == "SELECT é1, 2"
+    for value in ("", "-1", "a b", ":a", ";", "'a'", "1.5"):
+        assert render_words(parts, {"a": "1", "b": value}) is None
+    assert render_words(parts, {"a": "1"}) is None
 
 
 # variables in one another

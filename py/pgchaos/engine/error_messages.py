@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pgchaos.engine.answer import ServerError
 from pgchaos.language.error_codes import conditions
@@ -49,9 +50,14 @@ class About:
 
 def emptied_search_path(statement: str, place: Place, before: Place | None) -> Place | None:
     """Keep note of what leaves search_path empty, as the files of pg_dump do."""
-    if _EMPTIES_SEARCH_PATH.search(statement):
+    if _empties_search_path(statement):
         return place
     return None if before is None or _SETS_SEARCH_PATH.search(statement) else before
+
+
+@lru_cache(maxsize=1024)  # a session repeats its statements
+def _empties_search_path(statement: str) -> bool:
+    return _EMPTIES_SEARCH_PATH.search(statement) is not None
 
 
 def located(error: ServerError, place: Place | None, about: About) -> tuple[Place | None, tuple[str, ...]]:

@@ -12,7 +12,16 @@ from pgchaos.language.conditionals import Branches, parse_boolean
 from pgchaos.language.encodings import encoding_named
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Form, Meta, Parts, Send, Statement, Variable
-from pgchaos.language.substitution import TooLong, assignment, echo_text, evaluate, find_misread, render, render_to_send
+from pgchaos.language.substitution import (
+    TooLong,
+    assignment,
+    echo_text,
+    evaluate,
+    find_misread,
+    render,
+    render_to_send,
+    render_words,
+)
 from pgchaos.language.suggestions import suggest
 
 _SHOWN = 60
@@ -205,6 +214,8 @@ class Interpreter:
         """
         if len(statement.parts) == 1 and isinstance(statement.parts[0], str):
             return [statement.parts[0]]
+        if (text := render_words(statement.parts, self.variables)) is not None:
+            return [text]
         known = self._known(statement.parts)
         try:
             if not self._as_psql and (found := find_misread(statement.parts, known)) is not None:

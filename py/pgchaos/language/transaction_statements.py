@@ -18,8 +18,10 @@ from pgchaos.language.psql_scanner import scan
 _ENDS = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT"})
 _CONTROL = _ENDS | {"BEGIN", "START", "PREPARE"}
 _FIRST = 5  # words that decide what a statement does
+_KEPT = 1024  # a session repeats its statements, and asks several things of each
 
 
+@lru_cache(maxsize=_KEPT)
 def opens_block(verb: str, text: str) -> bool:
     r"""Say whether a statement begins a transaction block: BEGIN, START TRANSACTION, or one that ends one AND CHAIN.
 
@@ -30,6 +32,7 @@ def opens_block(verb: str, text: str) -> bool:
     return any(map(_opens, _first_words(verb, text)))
 
 
+@lru_cache(maxsize=_KEPT)
 def closes_block(verb: str, text: str) -> bool:
     r"""Say whether a statement ends a transaction block: COMMIT, END, ROLLBACK, ABORT or PREPARE TRANSACTION.
 
@@ -83,7 +86,7 @@ def _first_words(verb: str, text: str) -> tuple[tuple[str, ...], ...]:
     return _read_first_words(text)
 
 
-@lru_cache(maxsize=1024)  # a session repeats its statements, and asks several things of each
+@lru_cache(maxsize=_KEPT)
 def _read_first_words(text: str) -> tuple[tuple[str, ...], ...]:
     texts = [found.text for found in scan(text, "") if isinstance(found, Sql)] if ";" in text else [text]
     return tuple(tuple(islice(_words(one), _FIRST)) for one in texts)
