@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pgchaos import clock
+from pgchaos.engine.coordinator import Coordinator
+from pgchaos.language.reader import read
+from pgchaos.language.section_items import WaitFor
+from pgchaos.results import Record, RunResult
+from pgchaos.schedule.wait_rules import Actor, WaitRules
+from pgchaos.stop import Stop
 from tests.engine.playing import Play, held, only, said
 
 SETUP = """
@@ -133,3 +145,29 @@ def test_a_deadlock_is_the_servers_to_resolve(play: Play) -> None:
     -- chaos:signal seen
     """
     assert held(play(SETUP + sessions.replace("\n    ", "\n") + CHECK)) == ["checked"]
+
+
+@pytest.mark.parametrize("struck", [False, True])
+def test_who_is_cancelled_and_still_seen_blocked_is_not_stuck(tmp_path: Path, struck: bool) -> None:
+    path = tmp_path / "t.sql"
+    path.write_text(
+        "-- chaos:session holder\nSELECT 1;\n-- chaos:wait for gave_up\n"
+        "-- chaos:session waiter\nSELECT 1;\n-- chaos:signal gave_up\n" + CHECK
+    )
+    holder, waiter = Actor("holder", 1), Actor("waiter", 1)
+    sessions = read(path).sessions
+    wait = next(item for item in sessions[0].items if isinstance(item, WaitFor))
+    rules, result = WaitRules(sessions, {}), RunResult(1)
+    with closing(Stop()) as stop:
+        coordinator = Coordinator(rules, stop, result)
+        coordinator.no_lock_timeouts = True
+        coordinator.states.join(holder, 1)
+        coordinator.states.join(waiter, 2)
+        rules.begin_wait(holder, wait, 1)
+        coordinator.states.wait(holder, wait.place, "wait for gave_up")
+        coordinator.begin(waiter, Record("waiter", 1, 1, 1, "1", wait.place, "SELECT 1", started_at=clock.now()))
+        if struck:
+            coordinator.strike([2, 3])
+        for _ in range(4):
+            coordinator.see(coordinator.busy(-1), {2: (1,)}, clock.now())
+    assert [failure.kind for failure in result.failures] == ([] if struck else ["wait"])

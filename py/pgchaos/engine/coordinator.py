@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from pgchaos import clock
@@ -82,6 +82,10 @@ class Coordinator:
             self._faults_running -= 1
             self._struck()
             self._news.notify()
+
+    def strike(self, pids: Collection[int]) -> None:
+        """Note that a fault is about to strike these backends: who still is seen blocked will not stay so."""
+        self.states.strike([pid for pid in pids if pid in self.states.actors])
 
     @contextmanager
     def held_up(self, actor: Actor) -> Iterator[None]:

@@ -36,6 +36,7 @@ class SessionState:
         record: of the statement that runs; None between statements.
         ticket: of that statement, different for each.
         blockers: the backends that it was seen waiting for, by pid.
+        struck: a fault strikes its statement, which waits for a lock only until its backend notices.
     """
 
     place: Place | None
@@ -44,6 +45,7 @@ class SessionState:
     record: Record | None = None
     ticket: int = 0
     blockers: tuple[int, ...] = ()
+    struck: bool = False
 
     @property
     def waits_at(self) -> str:
@@ -97,6 +99,12 @@ class SessionStates:
         doing = self._now[actor]
         doing.record, doing.doing, doing.since, doing.blockers = None, BETWEEN, now, ()
 
+    def strike(self, pids: Collection[int]) -> None:
+        """Note that a fault is about to strike the statements in which these backends are."""
+        for pid in pids:
+            if (now := self._now.get(self.actors[pid])) is not None and now.record is not None:
+                now.struck = True
+
     # what is asked
 
     def does(self, actor: Actor) -> str:
@@ -125,7 +133,7 @@ class SessionStates:
     # what was seen on the server
 
     def take(self, tickets: dict[int, int], blockers: dict[int, tuple[int, ...]]) -> dict[Actor, BlockedSeen]:
-        """Note who waits for whom; leave out who meanwhile is in another statement.
+        """Note who waits for whom; leave out who meanwhile is in another statement, and who is struck in it.
 
         Args:
             tickets: what `busy` said before the server was asked.
@@ -137,7 +145,8 @@ class SessionStates:
             now = self._now[actor]
             record = now.record
             if record is not None and now.ticket == tickets[pid]:
-                snapshot[actor] = BlockedSeen(now.ticket, by)
+                if not now.struck:
+                    snapshot[actor] = BlockedSeen(now.ticket, by)
                 now.blockers = by
                 self._remember(record, by)
         for actor, now in self._now.items():

@@ -73,6 +73,7 @@ class FaultInjector:
             await self._timing.await_time(fault, actor, over if hold is None else None)
             async with self._one:
                 pids, now = await self.targets.pids(fault, actor), clock.now()
+                self._coordinator.strike(pids)
                 await self._carry_out(fault, pids)
         return now
 
