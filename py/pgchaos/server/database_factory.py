@@ -100,6 +100,9 @@ class DatabaseFactory:
         ours: a private server: the owner needs no record, and a checkpoint disturbs no other user.
         pgtap_from: the file or folder to load pgTAP from, None to search for it.
         created: shared by the factories of the run.
+
+    Attributes:
+        prepared: a database with pgTAP and the toolkit that the server began with, for the first template; or ''.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class DatabaseFactory:
         self._ours = ours
         self._pgtap_from = pgtap_from
         self.created = created
+        self.prepared = ""
         self._conn: Connection | None = None
 
     def copy(self) -> DatabaseFactory:
@@ -124,6 +128,8 @@ class DatabaseFactory:
         """Create a database to clone."""
         if extensions == EMPTY:
             return _TEMPLATE
+        if not extensions and self.prepared:
+            return self._adopt()
         name = self._create(_TEMPLATE, template=True)
         try:
             with psycopg.connect(make_conninfo(self._conninfo, dbname=name), autocommit=True) as conn:
@@ -139,6 +145,15 @@ class DatabaseFactory:
         except ServerError:
             self.drop(name)
             raise
+        return name
+
+    def _adopt(self) -> str:
+        """Make a template of the database that the server began with."""
+        prepared, self.prepared = self.prepared, ""
+        name = database_name(self._run.id, next(self.created.numbers), template=True)
+        with self._recorded() as conn:
+            change = sql.SQL("ALTER DATABASE {} RENAME TO {}; ALTER DATABASE {} ALLOW_CONNECTIONS false")
+            conn.execute(change.format(sql.Identifier(prepared), sql.Identifier(name), sql.Identifier(name)))
         return name
 
     def clone(self, template: str) -> str:

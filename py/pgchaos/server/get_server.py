@@ -20,12 +20,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pgchaos.posix.files import protect, untrusted, untrusted_tree
 from pgchaos.server import binaries, download
+from pgchaos.server.cache_folder import cache_folder
 from pgchaos.server.download import SERVERS, Package, SourceError
 from pgchaos.server.settings import ServerError
 
@@ -109,18 +110,6 @@ def version_of(bindir: Path) -> str:
     if match is None:
         raise ServerError(f"{program} --version prints no version: {done.stderr.strip() or done.stdout.strip()}")
     return match[0]
-
-
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Give the folder of fetched programs.
-
-    For root it is not in /root: a server's account usually cannot read that, so the programs would be copied at each
-    start.
-    """
-    named = environ.get("XDG_CACHE_HOME", "")
-    if Path(named).is_absolute():  # a relative one is to be ignored (XDG Base Directory Specification)
-        return Path(named, "pgchaos")
-    return Path("/var/cache/pgchaos") if os.geteuid() == 0 else Path.home() / ".cache" / "pgchaos"
 
 
 def cached(major: int, cache: Path) -> Programs | None:

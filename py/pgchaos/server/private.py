@@ -41,6 +41,10 @@ _START_LIMIT = READY_LIMIT + 30.0  # seconds to start the server, initdb among i
 _ORDER_LIMIT = 30.0
 
 
+class ArchiveError(ServerError):
+    """A data directory cannot be made from its archive."""
+
+
 class PrivateServer:
     """A server that this run started.
 
@@ -50,11 +54,20 @@ class PrivateServer:
         supervisor: the client of its supervisor.
         pid: the postmaster's process.
         programs: the folder that they run from: a copy if the server's account cannot read `bindir`.
+        prepared: its data directory is from an archive.
     """
 
     def __init__(
-        self, folder: Path, bindir: Path, supervisor: SupervisorClient, pid: int, programs: Path | None = None
+        self,
+        folder: Path,
+        bindir: Path,
+        supervisor: SupervisorClient,
+        pid: int,
+        programs: Path | None = None,
+        *,
+        prepared: bool = False,
     ) -> None:
+        self.prepared = prepared
         self.folder = folder
         self.bindir = bindir
         self.programs = programs or bindir
@@ -105,6 +118,17 @@ class PrivateServer:
         if "error" in answer:
             raise ServerError(f"the server does not start again: {answer['error']}\n{answer.get('log', '')}".rstrip())
         self.pid = int(answer["pid"])
+
+    def archive(self, path: Path) -> None:
+        """Write the data directory of this server, which was stopped, into a new file.
+
+        Args:
+            path: of the file, in a folder where nobody but root and this user can write.
+
+        Raises:
+            ServerError: it cannot be written.
+        """
+        self._ask("archive", path=str(path))
 
     def _ask(self, order: str, limit: float = _ORDER_LIMIT, **arguments: object) -> dict[str, Any]:
         answer = self._supervisor.ask(order, limit, **arguments)
@@ -167,13 +191,14 @@ def start_private(
     bindir: Path | None = None,
     settings: Mapping[str, str] | None = None,
     *,
-    copy_of: Path | None = None,
+    archive: Path | None = None,
     disks: Mapping[str, int] = MappingProxyType({}),
 ) -> PrivateServer:
-    """Create and start a server: with initdb, or as a copy of the data directory `copy_of`.
+    """Create and start a server: with initdb, or with the data directory of an archive.
 
     Raises:
-        ServerError: it cannot be started; the message says why.
+        ArchiveError: there is no such archive, or its data directory cannot be made.
+        ServerError: the server cannot be started; the message says why.
     """
     if disks and os.geteuid() != 0:
         raise NoDisk("a disk that can be filled is a small file system, and only root can mount one")
@@ -190,44 +215,41 @@ def start_private(
         if not runnable:
             programs = binaries.copy_programs(programs, folder)
             env = binaries.server_environment(programs, os.environ, account)
-        data = str(folder / DATA)
-        make = _initdb(programs, data) if copy_of is None else ["cp", "-a", f"{copy_of}/.", data]
-        pid = _start(supervisor, folder, programs, account, env, settings or {}, make, disks)
+        request = {
+            "folder": str(folder),
+            "make": initdb_command(programs, str(folder / DATA)),
+            "archive": "" if archive is None else str(archive),
+            "postgres": [str(programs / "postgres"), "-D", str(folder / DATA)],
+            "conf": _conf({"unix_socket_directories": str(folder / SOCKET), **_SETTINGS, **(settings or {})}),
+            "account": account.popen_arguments(),
+            "env": {**env, **_HOME, "PGHOST": str(folder / SOCKET)},
+            "disks": dict(disks),
+        }
+        pid = _started(supervisor.ask("start", _START_LIMIT, **request), programs)
     except BaseException:  # Ctrl-C too: neither process nor folder remains
         supervisor.close()
         if folder is not None and folder.exists():
             remove_server(str(folder))
         raise
-    return PrivateServer(folder, bindir or programs, supervisor, pid, programs)
+    return PrivateServer(folder, bindir or programs, supervisor, pid, programs, prepared=archive is not None)
 
 
-def _initdb(programs: Path, data: str) -> list[str]:
+def base_settings() -> str:
+    """Give the settings that every private server has, as its file has them."""
+    return _conf(_SETTINGS)
+
+
+def initdb_command(programs: Path, data: str) -> list[str]:
+    """Give the command that makes a data directory."""
     return [str(programs / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
 
 
-def _start(
-    supervisor: SupervisorClient,
-    folder: Path,
-    programs: Path,
-    account: binaries.Account,
-    env: Mapping[str, str],
-    settings: Mapping[str, str],
-    make: list[str],
-    disks: Mapping[str, int],
-) -> int:
-    answer = supervisor.ask(
-        "start",
-        _START_LIMIT,
-        folder=str(folder),
-        make=make,
-        postgres=[str(programs / "postgres"), "-D", str(folder / DATA)],
-        conf=_conf({"unix_socket_directories": str(folder / SOCKET), **_SETTINGS, **settings}),
-        account=account.popen_arguments(),
-        env={**env, **_HOME, "PGHOST": str(folder / SOCKET)},
-        disks=dict(disks),
-    )
+def _started(answer: dict[str, Any], programs: Path) -> int:
+    """Give the postmaster's pid from the supervisor's answer."""
     if "disk" in answer:
         raise NoDisk(f"no small file system for {answer['disk']}: {answer['error']}")
+    if "archive" in answer:
+        raise ArchiveError(f"no data directory from {answer['error']}")
     if "error" in answer:
         raise ServerError(
             f"no private server from {programs}: {answer['error']}\n{answer.get('log', '')}".rstrip()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from types import TracebackType
 
 import psycopg
@@ -22,7 +21,8 @@ from pgchaos.server.database_pool import DatabasePool
 from pgchaos.server.databases import describe_remaining, drop_statements, remove_dead_runs
 from pgchaos.server.external_cleanup import ExternalCleanup, Lease
 from pgchaos.server.named_database import NamedDatabase
-from pgchaos.server.private import PrivateServer, start_private
+from pgchaos.server.prepared import DATABASE, PreparedData
+from pgchaos.server.private import PrivateServer
 from pgchaos.server.requirements import Requirements
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.sandbox_provider import SandboxProvider, SearchDatabase
@@ -58,9 +58,10 @@ def open_server(settings: ServerSettings, environ: Mapping[str, str] = os.enviro
         return Server(settings, choice, None)
     if settings.in_place:
         raise ServerError(NO_DATABASE)
-    private = start_private(choice.bindir)
+    prepared = PreparedData(choice.bindir, settings.pgtap)
+    private = prepared.start()
     try:
-        return Server(settings, choice, private)
+        return Server(settings, choice, private, prepared)
     except BaseException:  # Ctrl-C too: no server remains
         private.close()
         raise
@@ -73,6 +74,7 @@ class Server(ServerInfo):
         settings: the user's options.
         choice: the chosen server.
         private: the server itself, if this run started it.
+        prepared: what started it.
 
     Attributes:
         notes: what the user should know about the server, a line each.
@@ -82,20 +84,30 @@ class Server(ServerInfo):
         ServerError: it cannot be used.
     """
 
-    def __init__(self, settings: ServerSettings, choice: ServerChoice, private: PrivateServer | None) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        choice: ServerChoice,
+        private: PrivateServer | None,
+        prepared: PreparedData | None = None,
+    ) -> None:
         super().__init__(settings, choice, private)
         pgtap.check_available(self.administrative(), settings.pgtap)
-        self._clusters = ClusterFactory(_programs(private, settings, choice), settings.pgtap)
+        if private is not None and prepared is not None:
+            prepared.use_programs_of(private)
+        self._clusters = ClusterFactory(settings.pg_bindir or choice.cluster_bindir, settings.pgtap, prepared)
         self._requirements = Requirements(self)
         self._cleanup = ExternalCleanup(self.administrative(), self.run)
         self._named = NamedDatabase(self)
         factory = DatabaseFactory(self.administrative(), self.run, self.ours, settings.pgtap, CreatedDatabases())
+        if private is not None and private.prepared:
+            factory.prepared = DATABASE
         self._lease = Lease(factory.copy())
         self._pool = DatabasePool(factory, settings.clones, self.health, self.watch_over)
         self._sandboxes = SandboxProvider(self, self._pool, self.spare)
         self._spec_databases = SpecDatabases(self, self._pool, self.spare)
         self._in_use = 0
-        self.notes: list[str] = []
+        self.notes: list[str] = [prepared.note] if prepared is not None and prepared.note else []
         self.watches = ConnectionCache(self.administrative())
         if self.ours:
             self._pool.expect(())
@@ -317,10 +329,3 @@ class Server(ServerInfo):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _programs(private: PrivateServer | None, settings: ServerSettings, choice: ServerChoice) -> Path | None:
-    """Choose the programs of a scenario's own server: those of the run's server, else those that the user named."""
-    if private is not None:
-        return private.programs
-    return settings.pg_bindir or choice.cluster_bindir

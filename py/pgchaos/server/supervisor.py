@@ -10,6 +10,7 @@ a late response is not taken for that of another request:
 
 - `start`: create the data directory of a private server and start it; this process becomes the postmaster's parent.
 - `stop`, `crash`, `restart`, `status`: stop that server, kill it, start it again, return whether it runs.
+- `archive`: write the data directory of that server, which was shut down, into a file.
 - `watch`: drop a run's databases on a server that is not ours when the pipe closes.
 - `forget`: the run has dropped them itself.
 """
@@ -33,7 +34,10 @@ from typing import Any
 # started by file, so the package is not on the path; first in it, its modules could hide those of the standard library
 sys.path.insert(0, str(Path(__file__).parents[2]))
 try:
+    from pgchaos.posix import data_archive
+    from pgchaos.posix.account import run_as
     from pgchaos.posix.disks import WAL, mount, move_wal
+    from pgchaos.posix.files import open_own
     from pgchaos.posix.postmaster import (
         LOG,
         MARKER,
@@ -94,6 +98,7 @@ class Supervisor:
         self.server: subprocess.Popen[bytes] | None = None
         self.command: list[str] = []
         self.popen_arguments: dict[str, Any] = {}
+        self.account: dict[str, Any] = {}
         self.watched: dict[str, Any] | None = None
 
     def handle(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +117,7 @@ class Supervisor:
         self,
         folder: str,
         make: list[str],
+        archive: str,
         postgres: list[str],
         conf: str,
         account: dict[str, Any],
@@ -123,18 +129,11 @@ class Supervisor:
         self.lock = os.open(Path(folder, MARKER), os.O_RDWR | os.O_NOFOLLOW)
         # another run that checks whether this one lives holds the lock for a moment (server_folder.py)
         fcntl.flock(self.lock, fcntl.LOCK_EX)
-        path = Path(folder, LOG)
-        self.command = postgres
+        self.command, self.account = postgres, account
         self.popen_arguments = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL, "umask": 0o077, **account}
-        # as the account: anything in a folder that it can write may be a link
-        write = ["tee", "-a", str(Path(folder, "data", "postgresql.conf"))]
-        with open_log(path) as log:
-            for command, text in ((make, ""), (write, conf)):
-                out = log if command is make else subprocess.DEVNULL
-                popen_arguments = {**self.popen_arguments, "stdin": None, "input": text.encode()}
-                code = subprocess.run(command, stdout=out, stderr=log, check=False, **popen_arguments).returncode
-                if code:
-                    return {"error": f"{Path(command[0]).name} ended with {code}", "log": log_tail(path)}
+        failed = self.extract(archive, conf) if archive else self.make_data(make, conf)
+        if failed:
+            return failed
         for name, size in disks.items():
             problem = mount(Path(folder, name), size, account)
             if not problem and name == WAL:
@@ -142,6 +141,55 @@ class Supervisor:
             if problem:
                 return {"error": problem, "disk": name}
         return self.do_restart()
+
+    def make_data(self, make: list[str], conf: str) -> dict[str, Any]:
+        """Make the data directory with initdb."""
+        assert self.folder is not None
+        path = Path(self.folder, LOG)
+        with open_log(path) as log:
+            code = subprocess.run(make, stdout=log, stderr=log, check=False, **self.popen_arguments).returncode
+        if code:
+            return {"error": f"{Path(make[0]).name} ended with {code}", "log": log_tail(path)}
+        # as the account: anything in a folder that it can write may be a link
+        problem = run_as(self.account, lambda: self.configure(conf))
+        return {"error": f"the settings are not written: {problem}"} if problem else {}
+
+    def extract(self, archive: str, conf: str) -> dict[str, Any]:
+        """Make the data directory from an archive."""
+        assert self.folder is not None
+        data = Path(self.folder, "data")
+
+        def work() -> None:
+            data_archive.extract(file, data)
+            self.configure(conf)
+
+        try:
+            file = open_own(Path(archive))
+        except OSError as error:
+            return {"error": str(error), "archive": True}
+        try:
+            problem = run_as(self.account, work)
+        finally:
+            os.close(file)
+        return {"error": problem, "archive": True} if problem else {}
+
+    def configure(self, conf: str) -> None:
+        """Add settings to the server's file."""
+        assert self.folder is not None
+        data_archive.append(Path(self.folder, "data", "postgresql.conf"), conf)
+
+    def do_archive(self, path: str) -> dict[str, Any]:
+        """Write the data directory of the server, which was shut down, into a new file."""
+        assert self.folder is not None
+        data = Path(self.folder, "data")
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            problem = run_as(self.account, lambda: data_archive.write(data, file))
+        finally:
+            os.close(file)
+        if problem:
+            Path(path).unlink()
+        return {"error": problem} if problem else {}
 
     def do_restart(self) -> dict[str, Any]:
         """Start the server, the first time or again; respond when it accepts connections."""
