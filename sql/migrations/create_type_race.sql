@@ -37,6 +37,7 @@ SELECT to_regtype('mood') IS NULL AS missing \gset
 \if :missing
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 \endif
+-- chaos:barrier created unless blocked
 COMMIT;
 SELECT 'happy'::mood;
 -- chaos:caught by 'unique_violation'
