@@ -47,7 +47,7 @@ class Record:
     ended_by: str = ""  # what cancelled it or terminated its connection, in words; '' where unknown
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: every transaction has one, and to make a frozen one takes four times as long
 class Transaction:
     """One row of chaos.transactions (committed: of chaos.acknowledged): a block, or a statement outside one."""
 

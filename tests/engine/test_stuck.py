@@ -165,7 +165,7 @@ def test_who_is_cancelled_and_still_seen_blocked_is_not_stuck(tmp_path: Path, st
         coordinator.states.join(waiter, 2)
         rules.begin_wait(holder, wait, 1)
         coordinator.states.wait(holder, wait.place, "wait for gave_up")
-        coordinator.begin(waiter, Record("waiter", 1, 1, 1, "1", wait.place, "SELECT 1", started_at=clock.now()))
+        coordinator.begin(waiter, Record("waiter", 1, 1, 1, "1", wait.place, "SELECT 1"), clock.now())
         if struck:
             coordinator.strike([2, 3])
         for _ in range(4):

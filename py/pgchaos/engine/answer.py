@@ -15,7 +15,7 @@ LOST = "08006"
 NOT_CONNECTED = "08001"
 """sqlclient_unable_to_establish_sqlconnection."""
 
-BLOCK = (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
+BLOCK = frozenset(map(int, (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)))
 """The transaction statuses in which a block is open, failed or not."""
 RESETS_SETTINGS = frozenset({"ROLLBACK", "RESET", "DISCARD ALL"})
 """Tags of statements that may take the engine's settings away."""

@@ -10,12 +10,12 @@ import contextlib
 import math
 import select
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from socket import SHUT_RDWR
 
 # by itself: pytest-socket may put another class in its place
 from socket import socket as Socket
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from psycopg import pq
 from psycopg.errors import OperationalError
@@ -44,6 +44,7 @@ _CHUNK = 65536
 
 _DONE = frozenset(map(int, (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)))
 _COPY = frozenset(map(int, (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)))
+_UNKNOWN = int(pq.TransactionStatus.UNKNOWN)
 _READ, _WRITE = select.POLLIN, select.POLLIN | select.POLLOUT
 
 L = TypeVar("L", bound="Connection")
@@ -165,8 +166,10 @@ class Connection:
 
     # one query and its answer
 
-    async def execute(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
-        """Send a query by the simple protocol and take all of its answer.
+    def execute(
+        self, query: str, copy: str | None = None, deadline: float | None = None
+    ) -> Coroutine[Any, Any, Answer]:
+        """Send a query by the simple protocol; what is returned takes all of its answer and is to be awaited at once.
 
         Args:
             query: what psql would send.
@@ -176,9 +179,13 @@ class Connection:
         Returns:
             The answer; an error is in it and never raised.
         """
-        answer = await self.finish(self.begin(query, copy), deadline)
-        if self.created is not None:
-            await note_created(self.created, query, answer, self._look_up)
+        # no coroutine of its own, which each statement would have to go through
+        taken = self.finish(self.begin(query, copy), deadline)
+        return taken if self.created is None else self._with_created(self.created, query, taken)
+
+    async def _with_created(self, created: Created, query: str, taken: Coroutine[Any, Any, Answer]) -> Answer:
+        answer = await taken
+        await note_created(created, query, answer, self._look_up)
         return answer
 
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
@@ -216,7 +223,7 @@ class Connection:
         waits = self._waits
         try:
             while self.busy:
-                waits.until, waits.events = self._deadline, self.wants
+                waits.until, waits.events = self._deadline, _WRITE if self._unsent else _READ
                 why = await waits
                 if why is READY:
                     self.pump()
@@ -225,15 +232,12 @@ class Connection:
                 await self._interrupt_if_due(why, answer)
         except OperationalError as error:
             self._break(answer, error)
-        return self._ended(answer)
-
-    def _ended(self, answer: Answer) -> Answer:
         if self._broke is not None:
             broke, self._broke = self._broke, None
             raise broke
         answer.after = self._pg.transaction_status
         # which libpq says of every connection that is bad
-        if answer.after == pq.TransactionStatus.UNKNOWN and answer.error is None:
+        if answer.after == _UNKNOWN and answer.error is None:
             self._lost(answer, "server closed the connection unexpectedly")
         return answer
 
@@ -264,7 +268,7 @@ class Connection:
         # what is no UTF-8 in a spec goes out as it came in
         self._pg.send_query(query.encode("utf-8", "surrogateescape"))
         self._copy, self._copies, self.busy = copy, 0, True
-        self._send_on()
+        self._unsent = bool(self._pg.flush())
 
     def pump(self) -> None:
         """Take what has come in; the socket was found ready."""
@@ -280,10 +284,13 @@ class Connection:
             raw = pg.get_result()
             if raw is None:
                 self.busy = False
+            elif (status := raw.status) in _DONE:
+                self._note(raw, status)
             else:
-                self._take(raw, raw.status)
+                self._take(raw, status)
 
     def _take(self, raw: pq.abc.PGresult, status: int) -> None:
+        """Take a result that is no end of a statement without error."""
         if status in _COPY:
             self._copies = status
             self._to_copy = _chunks(self._copy)

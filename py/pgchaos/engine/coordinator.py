@@ -54,9 +54,9 @@ class Coordinator:
 
     # what sessions tell
 
-    def begin(self, actor: Actor, record: Record) -> None:
-        """Note that a connection sends a statement."""
-        self.states.begin(actor, record)
+    def begin(self, actor: Actor, record: Record, now: float) -> None:
+        """Note that a connection sends a statement at a time."""
+        self.states.begin(actor, record, now)
 
     def finish(self, actor: Actor, now: float) -> None:
         """Note that its answer came at a time."""

@@ -31,7 +31,7 @@ class PendingDirectives:
 _NOTHING = PendingDirectives()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: every transaction has one
 class _Start:
     """Where a transaction began, and how things stood there."""
 
@@ -62,17 +62,11 @@ class Position:
         self._seed = seed
         self._drawn: random.Random | None = None
 
-    def next(self) -> Item | None:
-        """Go past an item."""
-        if self._index == len(self._items):
-            return None
-        self._index += 1
-        return self._items[self._index - 1]
-
     def rest(self) -> Iterator[Item]:
         """Go past one item after the other."""
-        while (item := self.next()) is not None:
-            yield item
+        while self._index < len(self._items):
+            self._index += 1
+            yield self._items[self._index - 1]
 
     def random(self) -> float:
         """Draw a number from 0 up to but not 1."""

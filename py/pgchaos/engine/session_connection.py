@@ -21,7 +21,8 @@ from pgchaos.results import STOPPED, Notification, Record, Transaction
 from pgchaos.schedule.transactions import EndedTransaction, TransactionAnswer, TransactionTracker
 from pgchaos.schedule.wait_rules import Actor
 
-_IN_BLOCK = pq.TransactionStatus.INTRANS
+# plain numbers, which are compared with every statement
+_IN_BLOCK, _UNKNOWN = int(pq.TransactionStatus.INTRANS), int(pq.TransactionStatus.UNKNOWN)
 _SOON = "'1ms'"
 _SHORT = 10.0
 """Seconds for what takes none on a server that answers."""
@@ -37,6 +38,8 @@ class SessionConnection:
 
     def __init__(self, context: RunContext, actor: Actor) -> None:
         self._context, self._actor = context, actor
+        # nothing is to be done before a statement is sent
+        self._asks_only = not (context.needs_vars or context.may_lose_connection or context.sets_deadlock_timeout)
         self._connection: Connection | None = None
         self._tracker = TransactionTracker()
         self._sent_variables: tuple[int, str] | None = None
@@ -49,14 +52,14 @@ class SessionConnection:
         self.unknown = False
         """The last statement's transaction may or may not have been committed: the connection was lost."""
 
-    async def connect(self) -> None:
+    async def connect(self) -> Connection:
         """Open the connection, where it does not stand.
 
         Raises:
             ConnectionLost: the server refused.
         """
         if self._connection is not None and self._connection.alive:
-            return
+            return self._connection
         again = self._connection is not None and await self._context.injector.outage.await_server()
         await self.close()
         actor = self._actor
@@ -69,6 +72,7 @@ class SessionConnection:
         self._context.pids.add(connection.pid)
         self._context.coordinator.states.join(actor, connection.pid)
         self.psql.connected(connection)
+        return connection
 
     def _on_notice(self, raw: pq.abc.PGresult) -> None:
         self._context.notices.receive(str(self._actor), self._record.place if self._record else None, raw)
@@ -100,22 +104,30 @@ class SessionConnection:
         Returns:
             The answer, an error in it.
         """
+        context, coordinator = self._context, self._context.coordinator
         self._record = record
-        record.started_at = clock.now()
-        self._context.result.records.append(record)
-        self._context.coordinator.begin(self._actor, record)
-        answer = await self._ask(text, item.copy, record.iteration, variables)
+        record.started_at = now = clock.now()
+        context.result.records.append(record)
+        coordinator.begin(self._actor, record, now)
+        connection = self._connection
+        if self._asks_only and connection is not None and connection.alive:
+            # by far the most statements
+            answer = await connection.execute(text, item.copy)
+        else:
+            answer = await self._ask(text, item.copy, record.iteration, variables)
         if answer.error is not None:
-            states = self._context.coordinator.states
+            states = coordinator.states
             if self._connection is not None:
+                if self._connection.silent:
+                    context.factory.note_silence()
                 states.note_deadlock(self._connection.pid, record, answer.error)
             answer.error = states.with_names(answer.error)
         record.ended_at = now = clock.now()
-        self._context.coordinator.finish(self._actor, now)
+        coordinator.finish(self._actor, now)
         self.psql.answered(answer)
         self._note(record, answer)
-        if self._context.transaction_log is not None:
-            self._context.transaction_log.receive(self._actor, item, text, record, answer)
+        if context.transaction_log is not None:
+            context.transaction_log.receive(self._actor, item, text, record, answer)
         self._after(item, answer, record)
         return answer
 
@@ -132,24 +144,24 @@ class SessionConnection:
             record.message = STOPPED
 
     async def _ask(self, text: str, copy: str | None, iteration: int, variables: Mapping[str, str]) -> Answer:
-        try:
-            await self.connect()
-        except ConnectionLost as refused:
-            status = pq.TransactionStatus.UNKNOWN
-            return Answer(status, status, error=refused.error, interrupted=self._context.stop.is_set())
-        assert self._connection is not None, "connect() opens it or raises"
-        connection, before = self._connection, self._connection.status
+        context, connection = self._context, self._connection
+        if connection is None or not connection.alive:
+            try:
+                connection = await self.connect()
+            except ConnectionLost as refused:
+                return Answer(_UNKNOWN, _UNKNOWN, error=refused.error, interrupted=context.stop.is_set())
+        before = connection.status
         # in a block the loss is known to undo it, or, at COMMIT, an application could not tell whether it was sent
-        lost = connection.lost_before() if self._context.may_lose_connection and before not in BLOCK else None
+        lost = connection.lost_before() if context.may_lose_connection and before not in BLOCK else None
         if lost is not None:
-            return Answer(before, pq.TransactionStatus.UNKNOWN, error=lost)
-        answer = (
-            await self._send_variables(connection, iteration, variables)
-            or await self._set_deadlock_timeout(connection)
-            or await connection.execute(text, copy)
-        )
-        if connection.silent:
-            self._context.factory.note_silence()
+            return Answer(before, _UNKNOWN, error=lost)
+        answer = None
+        if context.needs_vars:
+            answer = await self._send_variables(connection, iteration, variables)
+        if answer is None and self.be_deadlock_victim != self._is_victim:
+            answer = await self._set_deadlock_timeout(connection)
+        if answer is None:
+            answer = await connection.execute(text, copy)
         return answer
 
     async def _send_variables(
@@ -159,7 +171,7 @@ class SessionConnection:
 
         SET takes no snapshot, so this may stand at the beginning of a repeatable read transaction.
         """
-        if not self._context.needs_vars or connection.status == pq.TransactionStatus.INERROR:
+        if connection.status == pq.TransactionStatus.INERROR:
             return None
         now = (iteration, vars_literal(variables))
         if now == self._sent_variables:
@@ -174,29 +186,26 @@ class SessionConnection:
         deadlock_timeout counts from the beginning of a wait, and the server looks once (proc.c, ProcSleep): who closes
         the circle, with a short one, is the victim, for the others have looked in vain or will look later.
         """
-        if (
-            self.be_deadlock_victim == self._is_victim
-            or not self._context.sets_deadlock_timeout
-            or connection.status == pq.TransactionStatus.INERROR
-        ):
+        if not self._context.sets_deadlock_timeout or connection.status == pq.TransactionStatus.INERROR:
             return None
         answer = await connection.execute(f"SET deadlock_timeout = {_SOON if self.be_deadlock_victim else 'DEFAULT'}")
         self._is_victim = self.be_deadlock_victim
         return answer if answer.error is not None or answer.interrupted else None
 
     def _after(self, item: Statement, answer: Answer, record: Record) -> None:
-        tags = [result.tag for result in answer.results]
-        error = answer.error
+        error, results = answer.error, answer.results
+        tags = (results[0].tag,) if len(results) == 1 else tuple([result.tag for result in results])
         closes = closes_block(item.verb, item.text)
         if error is None and not closes and answer.after == _IN_BLOCK and RESETS_SETTINGS.isdisjoint(tags):
             # by far the most statements
             self.unknown = False
             self._tracker.continue_block()
-            self.take_notifications()
+            if self._context.uses_listen:
+                self.take_notifications()
             return
         transaction_answer = TransactionAnswer(
             answer.before in BLOCK,
-            self.in_block,
+            answer.after in BLOCK,
             tags,
             error.sqlstate if error else None,
             error is not None and error.lost,

@@ -71,8 +71,8 @@ class SessionRunner:
     def _position(self, iteration: int) -> Position:
         """Stand at the beginning of an iteration."""
         who, context = self.actor, self._context
-        numbers = {"worker": str(who.worker), "iteration": str(iteration)}
-        state = Interpreter({**context.variables, **numbers}, self._echo, self.connection.psql)
+        variables = {**context.variables, "worker": str(who.worker), "iteration": str(iteration)}
+        state = Interpreter(variables, self._echo, self.connection.psql)
         return Position(self._items, state, iteration, f"{context.seed}/{who.session}/{who.worker}/{iteration}")
 
     def _echo(self, text: str) -> None:
@@ -114,10 +114,14 @@ class SessionRunner:
         await self._context.coordinator.await_all_connected()
 
     async def _iterate(self) -> None:
-        for item in self._at.rest():
-            if self._context.stop.is_set():
+        at, stop = self._at, self._context.stop
+        for item in at.rest():
+            if stop.is_set():
                 raise Halted
-            await self._perform(item)
+            if not isinstance(item, Statement):
+                await self._perform(item)
+            elif at.state.branches.active():
+                await self._statement(item)
         for name in self._barriers:
             self._context.coordinator.arrive(self.actor, name, self._at.iteration)
 
@@ -138,17 +142,32 @@ class SessionRunner:
             raise SessionFailed(plain_failure(text, session.place, self._who))
         return not done
 
+    async def _statement(self, item: Statement) -> None:
+        log, steps = self._context.transaction_log, self._context.steps
+        if log is not None and not self.connection.in_block and log.leaves_out(self.actor, self._at.iteration, item):
+            self._leave_out(item)
+            return
+        if steps is not None:
+            await self._await_step(item, steps)
+        if not self.connection.in_block:
+            self._at.begin()
+        pending = self._at.take_pending()
+        faults = pending.faults + self._anywhere if pending.faults else self._anywhere
+        answer = await (self._send_struck(item, pending, faults) if faults else self._send(item, pending.expect))
+        if self._context.needs_ack:
+            self.connection.note_variables(self._at.state.variables)
+        if pending.expect is not None:
+            self._context.evaluated(pending.expect)
+        if answer.error is not None:
+            await self._fail(item, answer, answer.error, pending)
+        elif answer.after in BLOCK and closes_block(item.verb, item.text):
+            self._at.chain()
+
     async def _perform(self, item: Item) -> None:
         if isinstance(item, Meta):
             self._meta(item)
         elif not self._at.state.branches.active():
             self._pass(item)
-        elif isinstance(item, Statement) and self._is_left_out(item):
-            self._leave_out(item)
-        elif isinstance(item, Statement):
-            if self._context.steps is not None:
-                await self._await_step(item, self._context.steps)
-            await self._statement(item)
         elif isinstance(item, Expect):
             self._at.pending = replace(self._at.pending, expect=item)
         elif isinstance(item, Allow):
@@ -166,15 +185,6 @@ class SessionRunner:
             act = self._act("jitter" if item.jitter else "delay", item.place)
             await self._delay(item.seconds * self._at.random() if item.jitter else item.seconds)
             act.ended_at = clock.now()
-
-    def _is_left_out(self, item: Statement) -> bool:
-        """Say whether a transaction begins here that a serial run goes without."""
-        transaction_log = self._context.transaction_log
-        return (
-            transaction_log is not None
-            and not self.connection.in_block
-            and transaction_log.leaves_out(self.actor, self._at.iteration, item)
-        )
 
     def _leave_out(self, item: Statement) -> None:
         self._at.take_pending()
@@ -218,21 +228,6 @@ class SessionRunner:
         if await sleep(seconds, self._context.stop):
             raise Halted
 
-    async def _statement(self, item: Statement) -> None:
-        if not self.connection.in_block:
-            self._at.begin()
-        pending = self._at.take_pending()
-        faults = pending.faults + self._anywhere
-        answer = await self._send_struck(item, pending, faults) if faults else await self._send(item, pending.expect)
-        if self._context.needs_ack:
-            self.connection.note_variables(self._at.state.variables)
-        if pending.expect is not None:
-            self._context.evaluated(pending.expect)
-        if answer.error is not None:
-            await self._fail(item, answer, answer.error, pending)
-        elif closes_block(item.verb, item.text) and self.connection.in_block:
-            self._at.chain()
-
     async def _send_struck(self, item: Statement, pending: PendingDirectives, faults: tuple[Fault, ...]) -> Answer:
         """Send a statement with what strikes around it."""
         self._context.coordinator.states.idle(self.actor, item.place, "is struck by a fault")
@@ -251,8 +246,9 @@ class SessionRunner:
 
     async def _send(self, item: Statement, expect: Expect | None) -> Answer:
         r"""Send a statement, and what `\gexec` makes of it; stop at the first error."""
+        state = self._at.state
         try:
-            *before, last = self._at.state.texts(item)
+            *before, last = state.texts(item)
         except Wrong as wrong:
             raise SessionFailed(plain_failure(str(wrong), wrong.place, self._who)) from None
         for text in before:
@@ -260,10 +256,14 @@ class SessionRunner:
             if answer.error is not None:
                 return answer
         record = self._new_record(item, last if before else item.text)
-        record.sent = "" if last == record.statement else last
+        if last != record.statement:
+            record.sent = last
         answer = await self._execute(item, last, record)
+        if answer.error is not None:
+            return answer
         generated = self._take(item, answer)
-        record.notes = self._at.state.noted if answer.error is None else ()
+        if state.noted:
+            record.notes = state.noted
         for text in generated:
             record = self._new_record(item, text)
             answer = await self._execute(item, text, record)
@@ -274,8 +274,6 @@ class SessionRunner:
         return answer
 
     def _take(self, item: Statement, answer: Answer) -> list[str]:
-        if answer.error is not None:
-            return []
         try:
             return self._at.state.take(item, answer)
         except Wrong as wrong:

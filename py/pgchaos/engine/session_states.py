@@ -88,11 +88,9 @@ class SessionStates:
         """
         self.idle(actor, place, _WAITS + what)
 
-    def begin(self, actor: Actor, record: Record) -> None:
-        """Note that a connection sends a statement."""
-        self._now[actor] = SessionState(
-            record.place, "runs", record.started_at or clock.now(), record, next(self._tickets)
-        )
+    def begin(self, actor: Actor, record: Record, now: float) -> None:
+        """Note that a connection sends a statement at a time."""
+        self._now[actor] = SessionState(record.place, "runs", now, record, next(self._tickets))
 
     def finish(self, actor: Actor, now: float) -> None:
         """Note that its answer came at a time."""

@@ -43,9 +43,9 @@ class SteppedCoordinator(Coordinator):
 
     # what sessions tell
 
-    def begin(self, actor: Actor, record: Record) -> None:
+    def begin(self, actor: Actor, record: Record, now: float) -> None:
         """See Stage."""
-        super().begin(actor, record)
+        super().begin(actor, record, now)
         self._change = next(self._changes)
 
     def finish(self, actor: Actor, now: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 from sqlparse import lexer as sqlparse_lexer
 from sqlparse import tokens
@@ -18,10 +19,8 @@ from pgchaos.language.psql_scanner import scan
 _ENDS = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT"})
 _CONTROL = _ENDS | {"BEGIN", "START", "PREPARE"}
 _FIRST = 5  # words that decide what a statement does
-_KEPT = 1024  # a session repeats its statements, and asks several things of each
 
 
-@lru_cache(maxsize=_KEPT)
 def opens_block(verb: str, text: str) -> bool:
     r"""Say whether a statement begins a transaction block: BEGIN, START TRANSACTION, or one that ends one AND CHAIN.
 
@@ -29,10 +28,9 @@ def opens_block(verb: str, text: str) -> bool:
         verb: its first word in capitals.
         text: as it is sent; of a `\;` group, all of it.
     """
-    return any(map(_opens, _first_words(verb, text)))
+    return (verb in _CONTROL or ";" in text) and _control(text).opens
 
 
-@lru_cache(maxsize=_KEPT)
 def closes_block(verb: str, text: str) -> bool:
     r"""Say whether a statement ends a transaction block: COMMIT, END, ROLLBACK, ABORT or PREPARE TRANSACTION.
 
@@ -42,7 +40,7 @@ def closes_block(verb: str, text: str) -> bool:
         verb: its first word in capitals.
         text: as it is sent; of a `\;` group, all of it.
     """
-    return any(map(_closes, _first_words(verb, text)))
+    return (verb in _CONTROL or ";" in text) and _control(text).closes
 
 
 def continues_after_end(verb: str, text: str) -> bool:
@@ -81,15 +79,22 @@ def _closes(words: tuple[str, ...]) -> bool:
 
 def _first_words(verb: str, text: str) -> tuple[tuple[str, ...], ...]:
     """Give the first words of each statement of a text, in capitals; none where it controls no transaction."""
-    if verb not in _CONTROL and ";" not in text:
-        return ()
-    return _read_first_words(text)
+    return _control(text).words if verb in _CONTROL or ";" in text else ()
 
 
-@lru_cache(maxsize=_KEPT)
-def _read_first_words(text: str) -> tuple[tuple[str, ...], ...]:
+class _Control(NamedTuple):
+    """What a text does to transactions."""
+
+    words: tuple[tuple[str, ...], ...]  # the first ones of each statement
+    opens: bool
+    closes: bool
+
+
+@lru_cache(maxsize=1024)  # a session repeats its statements, and asks several things of each
+def _control(text: str) -> _Control:
     texts = [found.text for found in scan(text, "") if isinstance(found, Sql)] if ";" in text else [text]
-    return tuple(tuple(islice(_words(one), _FIRST)) for one in texts)
+    words = tuple(tuple(islice(_words(one), _FIRST)) for one in texts)
+    return _Control(words, any(map(_opens, words)), any(map(_closes, words)))
 
 
 def _words(text: str) -> Iterator[str]:
