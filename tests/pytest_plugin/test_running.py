@@ -156,6 +156,22 @@ def test_what_is_missing_skips_before_a_database_is_made(project: Project) -> No
     result.stdout.fnmatch_lines(["SKIPPED [[]1] sql/needy.sql:2: requires extension nosuch*"])
 
 
+def test_what_the_server_lacks_is_said_once_for_all(project: Project) -> None:
+    needs = "-- chaos:requires extension {}\n" + FINE
+    matrix = "-- chaos:matrix level in a, b\n"
+    project.write(a=needs.format("nosuch"), b=matrix + needs.format("nosuch") + "\\set used :'level'\n")
+    for name, text in {"c": needs.format("nosuch"), "d": needs.format("nothing"), "e": FINE}.items():
+        project.file(f"sql/pack/{name}.sql", text)
+    result = project.run()
+    result.assert_outcomes(skipped=5, passed=1)
+    lines = [line for line in result.outlines if line.startswith("skipped: ")]
+    assert [line[: line.index(",")] for line in lines] == [
+        "skipped: 4 in sql: requires extension nosuch",
+        "skipped: 1 in sql/pack: requires extension nothing",
+    ]
+    assert "skipped: " not in project.run("-q").stdout.str()
+
+
 def test_a_pgtap_file_that_skips_itself_says_why(project: Project) -> None:
     project.write(
         alien="\\set here false\n\\if :here\nSELECT plan(1);\nSELECT pass('x');\n\\else\n"

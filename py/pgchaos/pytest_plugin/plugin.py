@@ -20,6 +20,7 @@ from pgchaos.pytest_plugin.reports import (
     ScenarioCount,
     locate_failure,
     mask_passwords,
+    missing_requirements,
     set_line,
     terminal_width,
 )
@@ -314,6 +315,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         for name, title in ((SEARCHED, "explored"), (NOTE, "note")):
             texts = dict.fromkeys(text for found, text in properties if found == name)
             write([f"{title}: {text}" for text in texts])
+        skipped = missing_requirements(terminalreporter.stats.get("skipped", []))
+        write([f"skipped: {text}" for text in skipped])
 
 
 def _show_passed(terminalreporter: pytest.TerminalReporter) -> None:
