@@ -148,7 +148,7 @@ def test_the_example_of_the_language_is_read_as_it_is_meant(scenario: Reader) ->
 def test_the_header_says_what_is_needed_and_expected(scenario: Reader) -> None:
     found = scenario(
         "-- chaos:title The last ticket\n"
-        "-- chaos:requires extension pggit >= 0.1, extension amcheck\n"
+        "-- chaos:requires extension pggit >= 0.1 with begin, extension amcheck\n"
         "-- chaos:requires server >= 17, superuser, own server, capability injection_points\n"
         "-- chaos:alone\n"
         "-- chaos:sandbox database\n"
@@ -160,7 +160,7 @@ def test_the_header_says_what_is_needed_and_expected(scenario: Reader) -> None:
     assert found.title == "The last ticket"
     assert found.alone
     assert found.requires == (
-        Requirement(at(2), "extension", "pggit", ">=", "0.1"),
+        Requirement(at(2), "extension", "pggit", ">=", "0.1", "begin"),
         Requirement(at(2), "extension", "amcheck"),
         Requirement(at(3), "server", "", ">=", "17"),
         Requirement(at(3), "superuser"),

@@ -39,6 +39,7 @@ def test_versions_are_compared_as_far_as_written(version: str, operator: str, wa
     [
         Requirement(PLACE, "extension", "hstore"),
         Requirement(PLACE, "extension", "hstore", ">=", "1.0"),
+        Requirement(PLACE, "extension", "hstore", ">=", "1.0", "akeys"),
         Requirement(PLACE, "extension", "pgtap"),
         Requirement(PLACE, "server", "", ">=", "14"),
         Requirement(PLACE, "superuser"),
@@ -57,6 +58,10 @@ def test_private_server_meets_these(private_server: Server, requirement: Require
         (
             Requirement(PLACE, "extension", "hstore", ">=", "99"),
             "requires extension hstore >= 99, and this server offers",
+        ),
+        (
+            Requirement(PLACE, "extension", "hstore", function="begin_deployment"),
+            "requires extension hstore with begin_deployment(), and what this server offers has no such function",
         ),
         (Requirement(PLACE, "server", "", "<", "14"), "requires server < 14, and this is"),
         (Requirement(PLACE, "capability", "injection_points"), "built with --enable-injection-points"),

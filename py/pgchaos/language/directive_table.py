@@ -126,7 +126,8 @@ _ROWS: tuple[Row, ...] = (
     HeaderDirective(word="timeout", usage="timeout 30s",
         help="the time that all sessions together may take", shape=r"[\d.]+ ?\w+", once=True, read=header.timeout),
     HeaderDirective(word="requires",
-        usage="requires extension NAME [>= VERSION], server >= 17, superuser, own server, capability NAME",
+        usage="requires extension NAME [>= VERSION] [with FUNCTION], server >= 17, superuser, own server, "
+            "capability NAME",
         help="the scenario is skipped where something of this is missing",
         shape=r"(?:extension|server|superuser|own server|capability)\b.*", keywords=("own server",),
         read=header.requires),

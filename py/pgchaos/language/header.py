@@ -168,7 +168,9 @@ def _requirement(args: Args) -> Requirement:
     if args.accept("extension"):
         name = args.take("the name of the extension").text
         operator = _operator(args)
-        return Requirement(place, "extension", name, operator, _version(args) if operator else "")
+        version = _version(args) if operator else ""
+        function = args.take("the name of a function of the extension").text if args.accept("with") else ""
+        return Requirement(place, "extension", name, operator, version, function)
     raise args.misspelt() or args.error(f"an extension, server, superuser, own server or capability {args.missing()}")
 
 

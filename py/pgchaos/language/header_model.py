@@ -49,6 +49,7 @@ class Requirement:
         name: of the extension or capability, else ''.
         operator: '', '>=', '>', '=', '<', '<='.
         version: '' or a version such as '17' or '0.1'.
+        function: that the extension must have, or ''.
     """
 
     place: Place
@@ -56,6 +57,7 @@ class Requirement:
     name: str = ""
     operator: str = ""
     version: str = ""
+    function: str = ""
 
 
 @dataclass(frozen=True, slots=True)

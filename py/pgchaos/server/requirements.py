@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from pgchaos.language.header_model import Requirement
 from pgchaos.server import pgtap
@@ -31,6 +32,15 @@ CAPABILITIES = {
         "max_prepared_transactions above 0 and a restart of the server",
     ),
 }
+
+_FUNCTION = """
+    SELECT EXISTS (
+        SELECT FROM pg_catalog.pg_depend AS d
+        JOIN pg_catalog.pg_extension AS e ON d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid
+        JOIN pg_catalog.pg_proc AS p ON d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid
+        WHERE d.deptype = 'e' AND e.extname = %s AND p.proname = %s
+    )
+"""
 
 _NOT_OURS = (
     "requires a private server, and this one is not: run without PGHOST and --chaos-dsn, or permit harm to this one "
@@ -112,7 +122,27 @@ def missing_extension(
         return f"requires extension {wanted}, and this server offers {version}: install the required version there"
     if offered.restricted and not superuser:
         return f"requires extension {name}, which only a superuser can create: use such a role, or a private server"
-    return ""
+    return _missing_function(conn, requirement) if requirement.function else ""
+
+
+def _missing_function(conn: Connection, requirement: Requirement) -> str:
+    """Explain that an extension has no such function, '' if it has; the extension is created and rolled back for it."""
+    create = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} CASCADE").format(sql.Identifier(requirement.name))
+    try:
+        with conn.transaction(force_rollback=True):
+            conn.execute("SET LOCAL client_min_messages = 'error'")
+            conn.execute(create)
+            row = conn.execute(_FUNCTION, [requirement.name, requirement.function]).fetchone()
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error:
+        return ""  # the scenario reports why it cannot be created
+    if row and row[0]:
+        return ""
+    return (
+        f"requires extension {requirement.name} with {requirement.function}(), and what this server offers has no such "
+        "function: install a version that has it"
+    )
 
 
 def _missing_from_file(requirement: Requirement, wanted: str, pgtap_from: Path | None) -> str:
