@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pgchaos.results import Failure, RunResult
-from pgchaos.runner.progress import ItemProgress
+from pgchaos.runner.item_progress import ItemProgress
 
 FAILED = RunResult(7, failures=[Failure("assertion", ("x",), "both are there")], decisions=(0, 1, 1))
 

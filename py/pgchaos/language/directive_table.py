@@ -15,12 +15,13 @@ from pgchaos.language import faults, given, header, mutants, sections, session_d
 from pgchaos.language.arguments import Args
 from pgchaos.language.fault_kinds import FORMS, KINDS
 from pgchaos.language.header import Header
-from pgchaos.language.header_model import TAGS, LeakKind, Sandbox
+from pgchaos.language.header_model import LeakKind, Sandbox
 from pgchaos.language.mutants import MutantBuilder
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Item
 from pgchaos.language.sections import Sections
 from pgchaos.language.session_directives import Step
+from pgchaos.language.tags import TAGS
 
 _CONDITION = " [when NAME = value]"
 

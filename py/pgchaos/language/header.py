@@ -13,7 +13,6 @@ from typing import Literal, get_args
 from pgchaos.language.arguments import Args, DirectiveError
 from pgchaos.language.given import take_given, take_list
 from pgchaos.language.header_model import (
-    TAGS,
     Given,
     LeakKind,
     Leave,
@@ -25,6 +24,7 @@ from pgchaos.language.header_model import (
 )
 from pgchaos.language.problems import Place, Problem
 from pgchaos.language.suggestions import nearest, suggest
+from pgchaos.language.tags import TAGS
 
 MOST_ITEMS = 64
 """Items that the matrices of one file may make."""

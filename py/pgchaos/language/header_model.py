@@ -8,16 +8,6 @@ from typing import Literal, TypeAlias
 
 from pgchaos.language.problems import Place
 
-TAGS = {
-    "slow": "may take more than 30 s",
-    "concurrent": "several sessions at once",
-    "destructive": "harms the server as a whole",
-    "smoke": "one of the few that are run first",
-    "corruption": "amcheck checks its tables and indexes",
-    "recovery": "crashes, and what survives them: amcheck checks too",
-}
-"""The tags of every project, each a marker of pytest, and their meaning."""
-
 Sandbox: TypeAlias = Literal["database", "schema", "server"]
 
 

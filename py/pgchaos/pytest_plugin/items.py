@@ -12,18 +12,16 @@ import pytest
 
 from pgchaos.pytest_plugin.options import Options
 from pgchaos.pytest_plugin.reports import junit_properties, terminal_width
-from pgchaos.pytest_plugin.token_file import stored
-from pgchaos.runner.jobs import FinishedScenario, Job
 from pgchaos.runner.runner import Runner
-from pgchaos.runner.specs import FinishedSpec, dependency_note, spec_text
 from pgchaos.safe_output import one_line, printable
-from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError
 
 # projects without scenarios do not load what judges and reports them
 if TYPE_CHECKING:
     from pgchaos.language.model import Mutant
     from pgchaos.results import Assertion
+    from pgchaos.runner.jobs import FinishedScenario, Job
+    from pgchaos.runner.specs import FinishedSpec
     from pgchaos.verdict import Verdict
 
 # Properties of a report, and of JUnit's file: a note on a scenario, what a search without a finding has covered, and
@@ -72,6 +70,7 @@ def scenario_call(runner: Runner, options: Options) -> Call:
 
     def run_scenario(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:
         from pgchaos.report.permutation import searched
+        from pgchaos.runner.jobs import FinishedScenario
 
         item = request.node
         assert isinstance(item, ScenarioItem)
@@ -99,6 +98,8 @@ def spec_call(runner: Runner) -> Call:
     """The function of a spec's item."""
 
     def run_spec(request: pytest.FixtureRequest, subtests: pytest.Subtests) -> None:  # noqa: ARG001 as of all calls
+        from pgchaos.runner.specs import FinishedSpec, dependency_note, spec_text
+
         item = request.node
         assert isinstance(item, ScenarioItem)
         done = _result_of(runner, item)
@@ -246,6 +247,9 @@ def _failure_text(item: ScenarioItem, done: FinishedScenario, verdict: Verdict, 
     target = f"{path}::{item.name if item.name_once is None else item.name_once}"
     token_line = ""
     if result.decisions is not None and item.job is not None:
+        from pgchaos.pytest_plugin.token_file import stored
+        from pgchaos.schedule.token import Token
+
         token = Token(item.job.fingerprint, result.seed, result.decisions, result.values)
         token_line = replay_line(target, stored(token, item.config), options.replay, options.command)
     return failure_text(

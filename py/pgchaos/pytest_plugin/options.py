@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shlex
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import pytest
 
 from pgchaos.language.durations import LONGEST, parse_duration
-from pgchaos.language.header_model import TAGS
-from pgchaos.pytest_plugin.token_file import read_token
+from pgchaos.language.tags import TAGS
 from pgchaos.report.replay import MAKE
-from pgchaos.schedule.token import Token
 from pgchaos.server.settings import Conninfo, ServerSettings
+
+if TYPE_CHECKING:
+    from pgchaos.schedule.token import Token
 
 _TAG = re.compile(r"[a-z][a-z0-9_]*")
 # An extension under test, and its version where one is required.
@@ -37,8 +36,7 @@ MARKERS = {"chaos": "a chaos scenario", **TAGS}
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """What the command line and the ini file ask for."""
 
     server: ServerSettings
@@ -116,7 +114,7 @@ def read_options(config: pytest.Config) -> Options:
     Raises:
         pytest.UsageError: a value is invalid.
     """
-    token = _value(config, "replay", lambda text: read_token(text, _folder(config, "replay")))
+    token = _value(config, "replay", lambda text: _token(text, _folder(config, "replay")))
     seed = _value(config, "seed", _seed)
     if seed is None and token is not None:
         seed = token.seed
@@ -133,7 +131,7 @@ def read_options(config: pytest.Config) -> Options:
     )
     return Options(
         server=server,
-        seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
+        seed=int.from_bytes(os.urandom(4), "big") >> (32 - _SEED_BITS) if seed is None else seed,
         timeout=_TIMEOUT if timeout is None else timeout,
         pgtap_files=_flag(config, "pgtap"),
         paths=_folders(config),
@@ -154,6 +152,12 @@ def read_options(config: pytest.Config) -> Options:
         pgtap_keep=_pgtap_keep(config),
         load_extensions=_each(config, "load_extension", _EXTENSION_NAME, "expected the name of an extension"),
     )
+
+
+def _token(text: str, folder: Path) -> Token:
+    from pgchaos.pytest_plugin.token_file import read_token
+
+    return read_token(text, folder)
 
 
 def duration(text: str) -> float:

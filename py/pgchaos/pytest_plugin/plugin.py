@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +36,11 @@ from pgchaos.pytest_plugin.scheduling import (
     suite_lines,
 )
 from pgchaos.pytest_plugin.stash import OPTIONS, RUNNER
-from pgchaos.report.level_table import LevelFinding, level_table
 from pgchaos.runner.interrupts import Interrupts
 from pgchaos.runner.preload import preload
 from pgchaos.runner.progress import open_progress_line
 from pgchaos.runner.runner import Runner
 from pgchaos.safe_output import one_line, printable
-from pgchaos.schedule.token import shown
 from pgchaos.server.settings import ServerError
 
 # By the names of pytest-xdist's workers.
@@ -60,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the options, register the markers, and create the runner."""
-    options = replace(read_options(config), **getattr(config, "workerinput", {}).get("pgchaos", {}))
+    options = read_options(config)._replace(**getattr(config, "workerinput", {}).get("pgchaos", {}))
     for name, text in {**dict.fromkeys(options.tags, "a tag of ini chaos_tags"), **MARKERS}.items():
         config.addinivalue_line("markers", f"{name}: {text}")
     is_worker = hasattr(config, "workerinput")
@@ -164,6 +161,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if matches_token(item, token)]
         config.hook.pytest_deselected(items=others)
         if not items:
+            from pgchaos.schedule.token import shown
+
             raise pytest.UsageError(
                 f"--chaos-replay: the token '{shown(str(token))}' matches no collected scenario: the file has changed"
                 " since, or the token is of another file, of other values of the matrix or of a mutant (which needs"
@@ -310,7 +309,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     _show_passed(terminalreporter)
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
     properties = [pair for report in reports for pair in getattr(report, "user_properties", ())]
-    write(level_table(LevelFinding.loads(text) for name, text in properties if name == ORACLE))
+    if findings := [text for name, text in properties if name == ORACLE]:
+        from pgchaos.report.level_table import LevelFinding, level_table
+
+        write(level_table(map(LevelFinding.loads, findings)))
     if config.get_verbosity() >= 0:
         for name, title in ((SEARCHED, "explored"), (NOTE, "note")):
             texts = dict.fromkeys(text for found, text in properties if found == name)

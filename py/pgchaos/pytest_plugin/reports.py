@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from pgchaos.safe_output import knows_secrets, one_line, without_secrets
-from pgchaos.schedule.token import Token
 
 if TYPE_CHECKING:
     from pgchaos.results import RunResult
@@ -97,6 +96,8 @@ def junit_properties(title: str, result: RunResult, fingerprint: str) -> list[tu
     """The properties of an item in JUnit's file."""
     found = [("title", title), ("seed", str(result.seed)), ("server", result.server)]
     if result.decisions is not None and fingerprint:
+        from pgchaos.schedule.token import Token
+
         found.append(("token", str(Token(fingerprint, result.seed, result.decisions, result.values))))
     return [(name, one_line(value)) for name, value in found if value]
 

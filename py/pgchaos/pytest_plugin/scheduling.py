@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pgchaos.pytest_plugin.items import ScenarioItem
-from pgchaos.runner.jobs import Job
-from pgchaos.runner.specs import SpecJob
-from pgchaos.schedule.token import Token
+
+if TYPE_CHECKING:
+    from pgchaos.runner.jobs import Job
+    from pgchaos.schedule.token import Token
 
 # With more scenarios, their interleavings are summed up in one line.
 _MOST_LINES = 10
@@ -56,7 +58,12 @@ def jobs_of(items: Iterable[pytest.Item]) -> list[Job]:
 
 def have_scenario(items: Iterable[pytest.Item]) -> bool:
     """Whether a scenario is among items, and not only specs: it needs a database with pgTAP and the toolkit."""
-    return any(not isinstance(job, SpecJob) for _, job in _jobs(items))
+    jobs = jobs_of(items)
+    if not jobs:
+        return False
+    from pgchaos.runner.specs import SpecJob
+
+    return any(not isinstance(job, SpecJob) for job in jobs)
 
 
 def parallel_jobs(items: Iterable[pytest.Item]) -> dict[str, Job]:

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pgchaos.schedule.token import Token
-
 if TYPE_CHECKING:
     from pgchaos.language.model import Scenario
     from pgchaos.results import Failure
+    from pgchaos.schedule.token import Token
 
 MAKE = "make installcheck-chaos"
 

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from pgchaos.runner.jobs import Job, Part
+if TYPE_CHECKING:
+    from pgchaos.runner.jobs import Job, Part
 
 # What scenarios of every kind need, and what Python itself imports only at use.
 _ALL = (
     "pgchaos.search.strategy",
     "pgchaos.search.reproduce",
     "pgchaos.engine.concurrent_run",
+    "pgchaos.runner.executor",
+    "pgchaos.runner.item_progress",
+    "pgchaos.runner.jobs",
     "pgchaos.runner.server_lock",
+    "pgchaos.runner.specs",
     "pgchaos.results",
     "pgchaos.language.mutation",
     "pgchaos.language.problems",

@@ -6,24 +6,25 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from pgchaos.report.replay import item_name
-from pgchaos.runner.executor import ConnectionSemaphore, JobExecutor
-from pgchaos.runner.jobs import FinishedScenario, Job
-from pgchaos.runner.progress import REPRODUCING, ItemProgress, ProgressLine
-from pgchaos.runner.specs import FinishedSpec, SpecJob, longest_specs_first, run_spec_job
+from pgchaos.runner.progress import REPRODUCING, ProgressLine
 from pgchaos.runner.suite_files import SuiteFiles
-from pgchaos.schedule.token import Token
 from pgchaos.server.settings import ServerError, ServerSettings
 
 if TYPE_CHECKING:
     from pgchaos.engine.run_settings import RunSettings
     from pgchaos.language.model import Mutant, Scenario
     from pgchaos.results import RunResult
+    from pgchaos.runner.executor import ConnectionSemaphore, JobExecutor
+    from pgchaos.runner.item_progress import ItemProgress
+    from pgchaos.runner.jobs import FinishedScenario, Job
     from pgchaos.runner.server_lock import ServerLock
+    from pgchaos.runner.specs import FinishedSpec
+    from pgchaos.schedule.token import Token
     from pgchaos.server import Server
     from pgchaos.stop import Stop
 
@@ -31,13 +32,16 @@ if TYPE_CHECKING:
 _CONNECTIONS_PER_JOB = 10
 
 
-@dataclass(frozen=True, slots=True)
 class _Parallel:
     """What jobs that run in parallel share."""
 
-    executor: JobExecutor[Job, FinishedScenario | FinishedSpec]
-    connections: ConnectionSemaphore
-    stop: Stop
+    def __init__(
+        self,
+        executor: JobExecutor[Job, FinishedScenario | FinishedSpec],
+        connections: ConnectionSemaphore,
+        stop: Stop,
+    ) -> None:
+        self.executor, self.connections, self.stop = executor, connections, stop
 
 
 class Runner:
@@ -118,6 +122,8 @@ class Runner:
         Raises:
             ServerError: there is no server.
         """
+        from pgchaos.runner.executor import ConnectionSemaphore, JobExecutor
+        from pgchaos.runner.specs import longest_specs_first
         from pgchaos.stop import Stop
 
         free = self.server.free_slots()
@@ -161,6 +167,8 @@ class Runner:
             return self._run(job)
 
     def _run(self, job: Job) -> FinishedScenario | FinishedSpec:
+        from pgchaos.runner.specs import SpecJob, run_spec_job
+
         self.server.health.require_answer()
         with self._lock_server(alone=job.alone):
             if isinstance(job, SpecJob):
@@ -188,6 +196,8 @@ class Runner:
 
     def _run_scenario(self, job: Job) -> FinishedScenario:
         from pgchaos.results import RunResult
+        from pgchaos.runner.item_progress import ItemProgress
+        from pgchaos.runner.jobs import FinishedScenario
         from pgchaos.verdict import is_found
 
         scenario, mutant = job.read()

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from pgchaos.runner.jobs import Job
-
 if TYPE_CHECKING:
     from pgchaos.engine.suite_database import SuiteDatabase
     from pgchaos.language.plain_files import Contents
     from pgchaos.results import RunResult
+    from pgchaos.runner.jobs import Job
     from pgchaos.server import Server
 
 

@@ -1,0 +1,57 @@
+"""How far one item has run: the summary after an interrupt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pgchaos.schedule.token import Token
+
+if TYPE_CHECKING:
+    from pgchaos.results import RunResult
+
+_LONGEST_TOKEN = 200  # characters of a token within a line
+
+
+@dataclass(slots=True)
+class ItemProgress:
+    """The runs of one item so far."""
+
+    item: str
+    fingerprint: str  # of its tokens
+    interleavings: bool  # a run is one interleaving of a search
+    has_failed: Callable[[RunResult], bool]  # in a way that is not an expected failure
+    runs: int = 0
+    limit: int = 0  # runs at most
+    failed: int = 0
+    first_failed: RunResult | None = None
+
+    def add(self, result: RunResult, limit: int) -> None:
+        """Count a run that has ended, and update the number of runs at most."""
+        self.runs += 1
+        self.limit = limit
+        if self.has_failed(result):
+            self.failed += 1
+            self.first_failed = self.first_failed or result
+
+    def summary(self, seed: int) -> str:
+        """Say in one line that the item was stopped, what was known by then, and the token of the first failure."""
+        first = self.first_failed
+        reason = f" ({first.failures[0].text})" if first is not None and first.failures else ""
+        failed = f"{self.failed} failed{reason}" if self.failed else "none failed"
+        unit = "interleavings" if self.interleavings else "runs"
+        if self.limit > 1:
+            state = f"stopped after {self.runs} of {self.limit} {unit}, {failed}"
+        elif self.failed:
+            state = f"stopped after it failed{reason}"
+        else:
+            state = "stopped in its first run"
+        return f"{self.item}: {state}, seed {seed}{self._token(seed)}"
+
+    def _token(self, seed: int) -> str:
+        first = self.first_failed
+        if first is None or first.decisions is None:
+            return ""
+        token = str(Token(self.fingerprint, seed, first.decisions, first.values))
+        return f", --chaos-replay={token}" if len(token) <= _LONGEST_TOKEN else ""
