@@ -6,7 +6,7 @@
 
 -- chaos:tags concurrent
 -- chaos:timeout 20s
--- chaos:schedule explore 60
+-- chaos:schedule explore 20
 
 -- chaos:setup
 CREATE TABLE item (id int PRIMARY KEY, price int NOT NULL, cents int);
@@ -22,7 +22,9 @@ CREATE TRIGGER keep_cents BEFORE INSERT OR UPDATE OF price ON item FOR EACH ROW 
 UPDATE item SET cents = price * 100 WHERE cents IS NULL AND id BETWEEN :iteration * 2 - 1 AND :iteration * 2;
 
 -- chaos:session shop
+-- chaos:step changes_one
 UPDATE item SET price = 20 WHERE id = 1;
+-- chaos:step changes_more
 BEGIN;
 UPDATE item SET price = 30 WHERE id = 4;
 INSERT INTO item VALUES (5, 50);

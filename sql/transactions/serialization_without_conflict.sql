@@ -38,7 +38,6 @@ SELECT is((SELECT count(*) FROM chaos.transactions WHERE outcome = 'committed'),
 ALTER TABLE account DROP CONSTRAINT account_id;
 -- chaos:caught by 'serialization_failure'
 
--- chaos:mutant the planner prefers the whole table
--- chaos:replace 'BEGIN ISOLATION LEVEL SERIALIZABLE' with 'SET enable_indexscan = off \; SET enable_bitmapscan = off \; BEGIN ISOLATION LEVEL SERIALIZABLE' in two
--- chaos:replace 'BEGIN ISOLATION LEVEL SERIALIZABLE' with 'SET enable_indexscan = off \; SET enable_bitmapscan = off \; BEGIN ISOLATION LEVEL SERIALIZABLE' in one
--- chaos:caught by 'serialization_failure'
+-- chaos:mutant one transaction writes what it has read
+-- chaos:replace ':balance + 20' with ':balance' in two
+-- chaos:caught by 'both have written'
