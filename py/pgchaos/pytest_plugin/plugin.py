@@ -211,7 +211,8 @@ def _open_server(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     if hasattr(config, "workerinput") or not (has_scenarios or any(map(fixtures.uses_database, items))):
         return
     try:
-        server = config.stash[RUNNER].server
+        # the server and the imports take about as long
+        server = config.stash[RUNNER].open_server(meanwhile=lambda: preload(jobs_of(items)))
         lines = [f"server: {server.banner}", *server.notes, *suite_lines(items), *_permutation_lines(config, items)]
     except ServerError as error:
         if not has_scenarios:

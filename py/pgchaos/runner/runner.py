@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from threading import Lock
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 # Connections of one scenario, estimated where the number of parallel jobs is chosen.
 _CONNECTIONS_PER_JOB = 10
+
+
+def _nothing() -> None:
+    pass
 
 
 class _Parallel:
@@ -88,7 +92,17 @@ class Runner:
 
     @property
     def server(self) -> Server:
-        """The server, opened at the first use.
+        """The server, opened at the first use; ServerError if none can be used."""
+        return self.open_server()
+
+    def open_server(self, meanwhile: Callable[[], None] = _nothing) -> Server:
+        """Open the server, at the first use.
+
+        Args:
+            meanwhile: what to do here while a private server starts.
+
+        Returns:
+            The server.
 
         Raises:
             ServerError: no server can be used; the same error at each further use.
@@ -100,7 +114,7 @@ class Runner:
             raise self._server_error
         if self._server is None:
             try:
-                self._server = open_server(self._settings)
+                self._server = open_server(self._settings, meanwhile=meanwhile)
             except ServerError as error:
                 self._server_error = error
                 raise

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -34,6 +34,10 @@ _KEY_LENGTH = 32
 _FORMAT = 1  # of the archive and of what is in it
 _LOCAL_TIME = Path("/etc/localtime")  # where initdb reads the time zone, unless TZ names one
 _PARAMETERS = {"connect_timeout": "10", "client_encoding": "UTF8"}
+
+
+def _nothing() -> None:
+    pass
 
 
 class PreparedData:
@@ -60,6 +64,7 @@ class PreparedData:
         disks: Mapping[str, int] = MappingProxyType({}),
         *,
         always: bool = False,
+        meanwhile: Callable[[], None] = _nothing,
     ) -> PrivateServer:
         """Start a server.
 
@@ -67,6 +72,7 @@ class PreparedData:
             settings: its parameters; they override ours.
             disks: as for start_private.
             always: prepare a data directory, even if it cannot be kept.
+            meanwhile: what to do here while the server starts.
 
         Returns:
             The server; its `prepared` says whether it has the database.
@@ -80,11 +86,11 @@ class PreparedData:
                 break
             failed = identity(archive)
             try:
-                return start_private(self._programs, settings, archive=archive, disks=disks)
+                return start_private(self._programs, settings, archive=archive, disks=disks, meanwhile=meanwhile)
             except ArchiveError as error:
                 self.note = f"the prepared data directory is made anew: {error}"
                 self._discard(archive, failed)
-        return start_private(self._programs, settings, disks=disks)
+        return start_private(self._programs, settings, disks=disks, meanwhile=meanwhile)
 
     def use_programs_of(self, server: PrivateServer) -> None:
         """Start further servers with the programs of this one, which lasts longer: they may be a copy."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal
@@ -39,6 +39,10 @@ _STOPPED_WITHIN = 60.0
 _START_LIMIT = READY_LIMIT + 30.0  # seconds to start the server, initdb among it
 # seconds for short requests; killing all processes of a server takes some time on a busy machine
 _ORDER_LIMIT = 30.0
+
+
+def _nothing() -> None:
+    pass
 
 
 class ArchiveError(ServerError):
@@ -130,7 +134,7 @@ class PrivateServer:
         """
         self._ask("archive", path=str(path))
 
-    def _ask(self, order: str, limit: float = _ORDER_LIMIT, **arguments: object) -> dict[str, Any]:
+    def _ask(self, order: str, limit: float = _ORDER_LIMIT, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401  as they are sent in JSON
         answer = self._supervisor.ask(order, limit, **arguments)
         if "error" in answer:
             raise ServerError(f"the supervisor of the server could not do `{order}`: {answer['error']}")
@@ -193,8 +197,16 @@ def start_private(
     *,
     archive: Path | None = None,
     disks: Mapping[str, int] = MappingProxyType({}),
+    meanwhile: Callable[[], None] = _nothing,
 ) -> PrivateServer:
     """Create and start a server: with initdb, or with the data directory of an archive.
+
+    Args:
+        bindir: the folder of its programs, None for the embedded ones.
+        settings: its parameters; they override ours.
+        archive: of a data directory.
+        disks: folders of the server that get a small file system each, with its size in bytes.
+        meanwhile: what to do here while it starts.
 
     Raises:
         ArchiveError: there is no such archive, or its data directory cannot be made.
@@ -215,7 +227,7 @@ def start_private(
         if not runnable:
             programs = binaries.copy_programs(programs, folder)
             env = binaries.server_environment(programs, os.environ, account)
-        request = {
+        request: dict[str, Any] = {
             "folder": str(folder),
             "make": initdb_command(programs, str(folder / DATA)),
             "archive": "" if archive is None else str(archive),
@@ -225,7 +237,7 @@ def start_private(
             "env": {**env, **_HOME, "PGHOST": str(folder / SOCKET)},
             "disks": dict(disks),
         }
-        pid = _started(supervisor.ask("start", _START_LIMIT, **request), programs)
+        pid = _started(supervisor.ask("start", _START_LIMIT, meanwhile, **request), programs)
     except BaseException:  # Ctrl-C too: neither process nor folder remains
         supervisor.close()
         if folder is not None and folder.exists():

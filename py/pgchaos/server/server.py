@@ -36,7 +36,13 @@ _CONTENTS = {Contents.NOTHING: EMPTY, Contents.PGTAP: WITH_PGTAP}
 _REST_LIMIT = 10.0
 
 
-def open_server(settings: ServerSettings, environ: Mapping[str, str] = os.environ) -> Server:
+def _nothing() -> None:
+    pass
+
+
+def open_server(
+    settings: ServerSettings, environ: Mapping[str, str] = os.environ, meanwhile: Callable[[], None] = _nothing
+) -> Server:
     """Open the server for a run, after removing what dead runs left.
 
     It is the one of `settings.dsn`, else a private one from `settings.pg_bindir` or PG_BINDIR, else the one that
@@ -45,6 +51,7 @@ def open_server(settings: ServerSettings, environ: Mapping[str, str] = os.enviro
     Args:
         settings: the user's options.
         environ: used for the choice; libpq itself reads the process's environment.
+        meanwhile: what to do here while a private server starts.
 
     Returns:
         The server, a context manager.
@@ -59,7 +66,7 @@ def open_server(settings: ServerSettings, environ: Mapping[str, str] = os.enviro
     if settings.in_place:
         raise ServerError(NO_DATABASE)
     prepared = PreparedData(choice.bindir, settings.pgtap)
-    private = prepared.start()
+    private = prepared.start(meanwhile=meanwhile)
     try:
         return Server(settings, choice, private, prepared)
     except BaseException:  # Ctrl-C too: no server remains

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +27,10 @@ _open: weakref.WeakSet[SupervisorClient] = weakref.WeakSet()
 _RESPONSE_LIMIT = 15.0  # seconds for a request that waits only for the supervisor itself
 _END_LIMIT = 20.0  # seconds for a supervisor to clean up and end
 _SILENT_LIMIT = 3.0  # the same for one that did not respond to a request
+
+
+def _nothing() -> None:
+    pass
 
 
 class SupervisorClient:
@@ -68,12 +73,15 @@ class SupervisorClient:
         """The supervisor's process."""
         return self._process.pid
 
-    def ask(self, order: str, limit: float = _RESPONSE_LIMIT, **arguments: object) -> dict[str, Any]:
+    def ask(
+        self, order: str, limit: float = _RESPONSE_LIMIT, meanwhile: Callable[[], None] = _nothing, **arguments: object
+    ) -> dict[str, Any]:
         """Send a request and return the response.
 
         Args:
             order: the request's name; supervisor.py lists them.
             limit: seconds to wait.
+            meanwhile: what to do here while the supervisor works.
             arguments: of the request.
 
         Raises:
@@ -87,6 +95,9 @@ class SupervisorClient:
             # after the rest of a request that was sent in part: each is a line
             self._unsent += (json.dumps({"order": order, "id": number, **arguments}) + "\n").encode()
             self._silent = True
+            with contextlib.suppress(OSError, ValueError):  # reported where the response is read
+                self._send()
+            meanwhile()
             answer = self._response(number, deadline)
             if answer is None:
                 raise ServerError(
@@ -120,14 +131,19 @@ class SupervisorClient:
                 if not ready:
                     return None
                 if out.fileno() in ready:
-                    with contextlib.suppress(BlockingIOError):  # the pipe is full
-                        self._unsent = self._unsent[os.write(out.fileno(), self._unsent) :]
+                    self._send()
                 part = os.read(back.fileno(), 65536) if back.fileno() in ready else None
             except (OSError, ValueError) as error:
                 raise ServerError(f"the supervisor of the server is gone ({error})") from error
             if part == b"":
                 raise ServerError("the supervisor of the server ended without a response")
             self._unread += part or b""
+
+    def _send(self) -> None:
+        """Send what fits into the pipe."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BlockingIOError):  # the pipe is full
+            self._unsent = self._unsent[os.write(self._process.stdin.fileno(), self._unsent) :]
 
     def close(self, limit: float = _END_LIMIT) -> bool:
         """Close the pipe and wait until the supervisor has cleaned up; after `limit` seconds it is killed.
