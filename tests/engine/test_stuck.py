@@ -122,6 +122,27 @@ def test_with_a_time_out_of_the_servers_it_may_yet_end(play: Play) -> None:
     assert said(result, "waiter")[1].sqlstate == "55P03"
 
 
+@pytest.mark.parametrize("cancel", ["pg_cancel_backend(0)", "Pg_Terminate_Backend(0)", "chaos . cancel('nobody')"])
+def test_where_sql_cancels_a_session_that_is_seen_blocked_may_have_been_cancelled(play: Play, cancel: str) -> None:
+    sessions = f"""
+    -- chaos:session holder
+    BEGIN;
+    UPDATE t SET v = 1 WHERE id = 1;
+    -- chaos:signal held
+    -- chaos:wait for gave_up
+    COMMIT;
+    -- chaos:session waiter
+    -- chaos:wait for held
+    UPDATE t SET v = 2 WHERE id = 1;
+    -- chaos:signal gave_up
+    -- chaos:session operator
+    -- chaos:wait blocked waiter
+    SELECT {cancel} WHERE false;
+    """
+    failure = only(play(SETUP + sessions.replace("\n    ", "\n") + CHECK, timeout=1))
+    assert (failure.kind, failure.text) == ("timeout", "the sessions did not end within 1s")
+
+
 def test_a_deadlock_is_the_servers_to_resolve(play: Play) -> None:
     # only who closes the circle looks for one, after the usual second: the other until then has long been seen waiting
     sessions = """

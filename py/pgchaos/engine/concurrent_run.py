@@ -42,7 +42,10 @@ _TO_END = 15.0
 _NEED_VARS = re.compile(r"\b(?:var|iteration|barrier|random|seed|jitter|maybe_fail|inject_error)\b", re.IGNORECASE)
 _NEED_ACKNOWLEDGED = re.compile(r"\backnowledged\b", re.IGNORECASE)
 _USE_LISTEN = re.compile(r"\blisten\b", re.IGNORECASE)
-_TIMEOUTS = re.compile(r"(?<!deadlock_)timeout", re.IGNORECASE)
+# what ends a lock wait but the lock: a backend that was cancelled may still be seen waiting
+_TIMEOUTS = re.compile(
+    r"(?<!deadlock_)timeout|\bpg_(?:cancel|terminate)_backend\b|\bchaos\s*\.\s*(?:cancel|terminate)\b", re.IGNORECASE
+)
 _DEADLOCK_TIMEOUT = re.compile("deadlock_timeout", re.IGNORECASE)
 
 

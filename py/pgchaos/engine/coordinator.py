@@ -49,7 +49,7 @@ class Coordinator:
         self._faults_running = 0
         self._held_up: set[Actor] = set()
         self.no_lock_timeouts = False
-        """Nothing here ends a lock wait but the lock: no time-out of the server's."""
+        """Nothing here ends a lock wait but the lock: no time-out of the server's, no cancel by SQL."""
         self.stop = stop
 
     # what sessions tell

@@ -83,7 +83,7 @@ class StepScheduler:
         return _Opened(gate, launch, be_deadlock_victim)
 
     def _is_over(self, found: Blocked | None) -> None:
-        """Stop the run where it cannot go on: unless a time-out of the server's may still end somebody's wait."""
+        """Stop the run where it cannot go on: unless a time-out of the server's, or a cancel, may end a wait."""
         if not self._coordinator.no_lock_timeouts:
             return
         failure = self._overdue(found.step) if found is not None else self._coordinator.find_end()
