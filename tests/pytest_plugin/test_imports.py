@@ -68,6 +68,11 @@ def everything(project: Project) -> None:
         ),
         changed=SCENARIO.format("").replace("CREATE TABLE t (a int)", "CREATE TABLE t AS SELECT 1.5::numeric AS a"),
     )
+    specs(project)
+
+
+def specs(project: Project) -> None:
+    """Write two isolation specs."""
     for name in ("spec_one", "spec_two"):
         project.file(f"sql/{name}.spec", SPEC)
         project.file(f"expected/{name}.out", PRINTED)
@@ -89,6 +94,19 @@ def test_nothing_is_imported_outside_the_main_thread(
         monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(project.pytester.path / "cold"))
     args = ["-p", "watch_imports", f"--chaos-jobs={jobs}", "--chaos-pgtap", "--chaos-mutants", "--chaos-selfcheck"]
     result = project.pytester.runpytest_subprocess(f"--chaos-dsn={project.connect()}", *args)
+    result.stdout.fnmatch_lines(["imports in threads: 0"])
+
+
+@pytest.mark.parametrize("jobs", ["1", "4"])
+def test_specs_alone_import_nothing_outside_the_main_thread(
+    project: Project, monkeypatch: pytest.MonkeyPatch, jobs: str
+) -> None:
+    """They load less than scenarios do; these fail, for what reports that is loaded too."""
+    specs(project)
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    args = ["-p", "watch_imports", f"--chaos-jobs={jobs}", "--chaos-pgtap"]
+    result = project.pytester.runpytest_subprocess(f"--chaos-dsn={project.connect()}", *args)
+    result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["imports in threads: 0"])
 
 

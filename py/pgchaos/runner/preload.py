@@ -14,27 +14,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pgchaos.runner.jobs import Job, Part
 
-# What scenarios of every kind need, and what Python itself imports only at use.
+# What items of every kind need, and what Python itself imports only at use.
 _ALL = (
-    "pgchaos.search.strategy",
-    "pgchaos.search.reproduce",
-    "pgchaos.engine.concurrent_run",
     "pgchaos.runner.executor",
     "pgchaos.runner.item_progress",
     "pgchaos.runner.jobs",
     "pgchaos.runner.server_lock",
     "pgchaos.runner.specs",
-    "pgchaos.results",
-    "pgchaos.language.mutation",
     "pgchaos.language.problems",
-    "pgchaos.language.reader",
-    "pgchaos.language.header_model",
     "pgchaos.server.private",
     "pgchaos.server.sandbox",
     "pgchaos.server.server",
-    "pgchaos.verdict",
     "concurrent.futures.thread",
     "psycopg.errors",
+)
+
+# What scenarios of every kind need.
+_SCENARIO = (
+    "pgchaos.search.strategy",
+    "pgchaos.search.reproduce",
+    "pgchaos.engine.concurrent_run",
+    "pgchaos.results",
+    "pgchaos.language.mutation",
+    "pgchaos.language.reader",
+    "pgchaos.language.header_model",
+    "pgchaos.verdict",
 )
 
 _PARTS: dict[Part, tuple[str, ...]] = {
@@ -61,7 +65,8 @@ def preload(jobs: Iterable[Job]) -> None:
     if not jobs:
         return
     parts = {part for job in jobs for part in job.parts}
-    for name in (*_ALL, *(name for part in sorted(parts) for name in _PARTS[part])):
+    scenarios = () if all(job.parts == ("spec",) for job in jobs) else _SCENARIO
+    for name in (*_ALL, *scenarios, *(name for part in sorted(parts) for name in _PARTS[part])):
         import_module(name)
     if not parts.isdisjoint({"drawing", "searching"}):
         from pgchaos.search.optional_hypothesis import no_hypothesis
