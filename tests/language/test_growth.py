@@ -19,7 +19,7 @@ from pgchaos.language.problems import ScenarioError
 from pgchaos.language.psql_scanner import scan
 from pgchaos.language.reader import is_scenario, read
 from pgchaos.language.sql_scanner import COPY_CROWDED, MOST_CUTS, MOST_VARIABLES
-from pgchaos.pytest_plugin.collection_cache import summarize
+from pgchaos.pytest_plugin.summarize import summarize
 from tests.language.scanning import mistakes, statements
 from tests.scaling import MOST, times_longer
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 # pytester unloads what a run loads, but a package keeps its modules as attributes: loaded here, they are never doubled
-import pgchaos.pytest_plugin.collection  # noqa: F401  # imported to be loaded
+import pgchaos.pytest_plugin.collection
+import pgchaos.pytest_plugin.summarize  # noqa: F401  # imported to be loaded
 from tests.conftest import ForeignServer
 
 INI = """\

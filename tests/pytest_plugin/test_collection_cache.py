@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 import pgchaos
 from pgchaos.language.reader import read
-from pgchaos.pytest_plugin.collection_cache import FileSummary, code_files, summarize
+from pgchaos.pytest_plugin.collection_cache import code_files
+from pgchaos.pytest_plugin.file_summary import FileSummary
+from pgchaos.pytest_plugin.summarize import summarize
 from tests.pytest_plugin.conftest import BROKEN, FINE, INI, Project
 
 SQL = Path(__file__).parents[2] / "sql"
@@ -59,9 +63,30 @@ def test_another_version_reads_again(project: Project, monkeypatch: pytest.Monke
     assert project.collected("-m", "slow") == []
 
 
+@pytest.mark.parametrize("library", ["psycopg", "sqlparse"])
+def test_another_version_of_a_library_reads_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    project.write(x=FINE)
+    falsify(project)
+    monkeypatch.setattr(
+        "pgchaos.pytest_plugin.collection_cache.version", lambda name: "0.1" if name == library else version(name)
+    )
+    assert project.collected("-m", "slow") == []
+
+
+def test_files_that_did_not_change_need_no_reader(project: Project) -> None:
+    project.write(x=FINE)
+    says = "print('reader loaded:', 'pgchaos.language.reader' in sys.modules)"
+    project.file("conftest.py", f"import sys\n\n\ndef pytest_collection_finish():\n    {says}\n")
+    for loaded in (True, False):
+        result = project.pytester.runpytest_subprocess("--collect-only", "-q")
+        result.stdout.fnmatch_lines([f"reader loaded: {loaded}"])
+
+
 def test_a_change_of_any_code_that_reads_files_reads_again() -> None:
     program = (
-        "import sys, pgchaos.pytest_plugin.collection_cache;"
+        "import sys, pgchaos.pytest_plugin.collection_cache, pgchaos.pytest_plugin.summarize;"
         "print(*[module.__file__ for name, module in sys.modules.items()"
         " if name.startswith(('pgchaos.language', 'pgchaos.schedule'))], sep='\\n')"
     )
@@ -84,6 +109,15 @@ def test_a_file_that_includes_another_is_read_each_time(project: Project) -> Non
     project.write(x="-- chaos:setup\n\\ir inc/one.psql\n" + FINE.replace("-- chaos:tags smoke\n", ""))
     assert project.collected() == ["sql/x.sql::x"]
     project.file("sql/inc/one.psql", "SELECT 'one;\n")
+    assert project.collected() == []
+
+
+@pytest.mark.parametrize("command", [r"\i", r"\include", r"\ir", r"\include_relative"])
+def test_a_file_that_included_nothing_yet_is_read_each_time(project: Project, command: str) -> None:
+    branch = f"-- chaos:setup\n\\if false\n{command} later.psql\n\\endif\n"
+    project.write(x=branch + FINE.replace("-- chaos:tags smoke\n", ""))
+    assert project.collected() == ["sql/x.sql::x"]
+    project.file("sql/later.psql", "SELECT 'one;\n")
     assert project.collected() == []
 
 
@@ -119,7 +153,7 @@ def test_all_that_is_said_of_a_file_is_kept(project: Project) -> None:
 @pytest.mark.parametrize("path", sorted(SQL.rglob("*.sql")), ids=lambda path: path.stem)
 def test_a_summary_is_read_as_it_was_written(path: Path) -> None:
     summary = summarize(read(path))
-    assert FileSummary.loads(summary.dumps()) == summary
+    assert FileSummary.from_json(json.loads(json.dumps(summary.to_json()))) == summary
 
 
 def test_a_token_finds_its_scenario_by_what_was_kept(project: Project) -> None:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, NamedTuple
 
 import pytest
 
-from pgchaos.language.plain_files import prints_tap
 from pgchaos.language.problems import ScenarioError
-from pgchaos.language.reader import is_scenario, tags_in
-from pgchaos.pytest_plugin.collection_cache import FileSummary, cache_of
-from pgchaos.pytest_plugin.items import NOTE, ScenarioItem, broken_call, scenario_call, spec_call
-from pgchaos.pytest_plugin.options import MARKERS, Options
+from pgchaos.pytest_plugin.collection_run import Run, run_of
+from pgchaos.pytest_plugin.file_summary import FileSummary
+from pgchaos.pytest_plugin.items import NOTE, ScenarioItem, broken_call, spec_call
+from pgchaos.pytest_plugin.options import MARKERS
 from pgchaos.pytest_plugin.scheduling import is_named
-from pgchaos.pytest_plugin.stash import OPTIONS, RUNNER
+from pgchaos.pytest_plugin.stash import OPTIONS
 from pgchaos.report.replay import item_name
 from pgchaos.runner.jobs import Job
-from pgchaos.runner.runner import Runner
 from pgchaos.runner.specs import spec_job
 from pgchaos.safe_output import one_line, printable
 
@@ -37,57 +34,62 @@ class ScenarioFile(pytest.Module):
     It is a Module, although it holds no Python, so that autouse fixtures of module scope are set up for it.
     """
 
-    options: Options
-    runner: Runner
+    run: Run
+    shown: str  # the path as reports show it
     raw: bytes | None = None  # its contents, until it is collected
+    summary: FileSummary | None = None  # as it is stored, until it is collected; None where the file must be read
     plain: bool = False  # it has no directives
     prints_tap: bool = True  # it has directives, or seems to print TAP
 
     def collect(self) -> Iterator[ScenarioItem]:
         """Read the file."""
-        shown = shown_path(self.path, self.config)
+        shown, options = self.shown, self.run.options
         raw, self.raw = self.raw, None
-        if not self.prints_tap and self.options.server.in_place:
+        summary, self.summary = self.summary, None
+        if not self.prints_tap and options.server.in_place:
             # the user's database must not be changed by a file that may not be a test
             what = "has no `-- chaos:` directive and no TAP plan, so it is not run in place, in a database of yours"
             yield self._broken(f"{shown}:1: the file {what}", raw)
             return
-        try:
-            summary = cache_of(self.config, self.options.tags).summary(self.path, shown, raw)
-        except ScenarioError as error:
-            yield self._broken(str(error), raw)
-            return
-        for job in summary.jobs(self.path, shown, self.options.tags, mutants=self.options.mutants):
-            for repetition in _repetitions(self.config):
+        if summary is None:
+            try:
+                summary = self.run.cache.read(self.path, shown, raw, plain=self.plain)
+            except ScenarioError as error:
+                yield self._broken(str(error), raw)
+                return
+        in_suite, root = self.plain and options.pgtap_keep, self.config.rootpath
+        for job in summary.jobs(self.path, shown, options.tags, mutants=options.mutants, root=root, in_suite=in_suite):
+            for repetition in self.run.repetitions:
                 yield self._item(summary, job, repetition)
 
     def _item(self, summary: FileSummary, job: Job, repetition: str) -> ScenarioItem:
-        once = item_name(self.path.stem, job.variables, job.mutant)
-        name = item_name(self.path.stem, job.variables, job.mutant, repetition)
-        call = scenario_call(self.runner, self.options)
-        item: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=call)
+        stem = self.path.stem
+        name = once = item_name(stem, job.variables, job.mutant)
+        if repetition:
+            name = item_name(stem, job.variables, job.mutant, repetition)
+        item = self.run.item(self, name, self.run.call, summary.tags)
         item.name_once = once if repetition else None
-        item.job = replace(job, root=self.config.rootpath, in_suite=self.plain and self.options.pgtap_keep)
+        item.job = job
         item.title = summary.title
         item.user_properties += [(NOTE, one_line(note)) for note in summary.notes]
         item.line = summary.line
-        _add_markers(item, summary.tags)
         return item
 
     def _broken(self, text: str, raw: bytes | None) -> ScenarioItem:
         if self.config.getoption("collectonly"):
             raise self.CollectError(printable(text))
-        item: ScenarioItem = ScenarioItem.from_parent(self, name=self.path.stem, callobj=broken_call(text))
+        from pgchaos.language.reader import tags_in
+
         # its tags, as far as they can be read, so that -m selects it too
-        _add_markers(item, tags_in(_decoded(raw)) & {*MARKERS, *self.options.tags})
-        return item
+        tags = tags_in(_decoded(raw)) & {*MARKERS, *self.run.options.tags}
+        return self.run.item(self, self.path.stem, broken_call(text), tags)
 
 
 class SpecFile(pytest.Module):
     """An isolation spec; it has one item."""
 
-    options: Options
-    runner: Runner
+    run: Run
+    shown: str  # the path as reports show it
 
     def collect(self) -> Iterator[ScenarioItem]:
         """Read the file."""
@@ -95,38 +97,22 @@ class SpecFile(pytest.Module):
 
         name = self.path.name.removesuffix(".spec")
         try:
-            spec = read(self.path, shown_path(self.path, self.config))
+            spec = read(self.path, self.shown)
         except ScenarioError as error:
             if self.config.getoption("collectonly"):
                 raise self.CollectError(printable(str(error))) from None
-            broken: ScenarioItem = ScenarioItem.from_parent(self, name=name, callobj=broken_call(str(error)))
-            _add_markers(broken, ())
-            yield broken
+            yield self.run.item(self, name, broken_call(str(error)))
             return
-        options, first = self.options, _FIRST_LINE.search(spec.source)
-        for repetition in _repetitions(self.config):
-            item: ScenarioItem = ScenarioItem.from_parent(
-                self, name=item_name(name, {}, "", repetition), callobj=spec_call(self.runner)
-            )
+        options, call = self.run.options, spec_call(self.run.runner)
+        first = _FIRST_LINE.search(spec.source)
+        for repetition in self.run.repetitions:
+            item = self.run.item(self, item_name(name, {}, "", repetition), call)
             item.name_once = name if repetition else None
             item.job = spec_job(
                 spec, options.spec_timeout, accept=options.accept, load_extensions=options.load_extensions
             )
             item.title = first[0][1:].lstrip(" \t") if first and first[0].startswith("#") else ""
-            _add_markers(item, ())
             yield item
-
-
-def _repetitions(config: pytest.Config) -> list[str]:
-    """What pytest-repeat's `--count` adds to the name of each repetition of a test.
-
-    pytest-repeat parametrizes functions, so it does not repeat these items.
-    """
-    count = config.getoption("count", None)
-    # another plugin may have an option of that name
-    if config.getoption("repeat_scope", None) is None or not isinstance(count, int) or count < 2:
-        return [""]
-    return [f"{number}-{count}" for number in range(1, count + 1)]
 
 
 class _Kind(NamedTuple):
@@ -135,6 +121,7 @@ class _Kind(NamedTuple):
     kind: Literal["scenario", "pgtap"]
     raw: bytes | None  # its contents; None where it cannot be read
     prints_tap: bool = True
+    summary: FileSummary | None = None  # as it is stored
 
 
 def scenario_file(path: Path, parent: pytest.Collector, *, others: bool, pytest_pgtap: bool) -> ScenarioFile | None:
@@ -146,16 +133,16 @@ def scenario_file(path: Path, parent: pytest.Collector, *, others: bool, pytest_
         others: another plugin collects the file too.
         pytest_pgtap: that plugin is pytest-pgtap, whose collector is replaced with --chaos-pgtap.
     """
-    stash = parent.config.stash
-    options = stash[OPTIONS]
-    kind = _kind(path, parent.session, options)
+    run, shown = run_of(parent.config), shown_path(path, parent.config)
+    kind = _kind(path, shown, parent.session, run)
     if kind is None:
         return None
     plain = kind.kind == "pgtap"
-    if plain and ((pytest_pgtap and not options.pgtap_files) or (others and not kind.prints_tap)):
+    if plain and ((pytest_pgtap and not run.options.pgtap_files) or (others and not kind.prints_tap)):
         return None
     file: ScenarioFile = ScenarioFile.from_parent(parent, path=path)
-    file.options, file.runner, file.raw = options, stash[RUNNER], kind.raw
+    file.run, file.shown = run, shown
+    file.raw, file.summary = kind.raw, kind.summary
     file.plain, file.prints_tap = plain, kind.prints_tap
     file.obj = ModuleType(path.stem)
     return file
@@ -180,19 +167,19 @@ def spec_file(path: Path, parent: pytest.Collector) -> SpecFile | None:
     except OSError:
         return None
     file: SpecFile = SpecFile.from_parent(parent, path=path)
-    file.options, file.runner = options, parent.config.stash[RUNNER]
+    file.run, file.shown = run_of(parent.config), shown_path(path, parent.config)
     file.obj = ModuleType(path.stem)
     return file
 
 
-def _kind(path: Path, session: pytest.Session, options: Options) -> _Kind | None:
+def _kind(path: Path, shown: str, session: pytest.Session, run: Run) -> _Kind | None:
     """How a file is collected, or None.
 
     Installing the package must not run any SQL: a file with a directive is collected if it is below `chaos_paths`, is
     named on the command line, or is below a named folder. Without a directive it is collected if it is named itself,
     and with --chaos-pgtap if it seems to print TAP and a file with a directive would be collected there.
     """
-    named = is_named(path, session)
+    named, options = is_named(path, session), run.options
     if not (named or _is_below(path, session.config) or (options.named and _is_in_named_folder(path, session))):
         return None
     try:
@@ -200,13 +187,20 @@ def _kind(path: Path, session: pytest.Session, options: Options) -> _Kind | None
     except OSError:
         # the reader reports the error
         return _Kind("scenario", None)
+    summary = run.cache.stored(path, shown, raw)
+    if summary is not None and not summary.plain:
+        return _Kind("scenario", raw, summary=summary)
+    # they take long to load: where every file is stored, nothing needs them
+    from pgchaos.language.plain_files import prints_tap
+    from pgchaos.language.reader import is_scenario
+
     text = _decoded(raw)
     if is_scenario(text):
         return _Kind("scenario", raw)
     # prose that mentions a TAP plan is not SQL
     is_sql = path.suffix in _SQL_SUFFIXES or _SQL_COMMAND.search(text) is not None
     prints = (named or options.pgtap_files) and is_sql and prints_tap(path, text)
-    return _Kind("pgtap", raw, prints) if prints or (named and path.suffix in _SQL_SUFFIXES) else None
+    return _Kind("pgtap", raw, prints, summary) if prints or (named and path.suffix in _SQL_SUFFIXES) else None
 
 
 _PREFIXES = pytest.StashKey[tuple[str, ...]]()  # asked for each file that is collected
@@ -237,8 +231,3 @@ def _decoded(raw: bytes | None) -> str:
 def shown_path(path: Path, config: pytest.Config) -> str:
     """The path of a file as reports show it: relative to where pytest was called."""
     return str(path).removeprefix(os.path.join(config.invocation_params.dir, ""))  # noqa: PTH118 as above
-
-
-def _add_markers(item: pytest.Item, tags: Collection[str]) -> None:
-    for tag in sorted({"chaos", *tags}):
-        item.add_marker(tag)

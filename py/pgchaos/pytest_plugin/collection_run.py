@@ -1,0 +1,78 @@
+"""What all files of a collection have in common, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+
+from pgchaos.pytest_plugin.collection_cache import CollectionCache
+from pgchaos.pytest_plugin.item_fixtures import shared_fixtures
+from pgchaos.pytest_plugin.items import Call, ScenarioItem, scenario_call
+from pgchaos.pytest_plugin.stash import OPTIONS, RUNNER
+
+
+class Run:
+    """A run of pytest that collects scenarios or specs.
+
+    Args:
+        config: of pytest.
+
+    Attributes:
+        options: of the run.
+        runner: of the run.
+        cache: of its files, which is written when the run ends.
+        call: the function of the item of each scenario.
+        repetitions: what pytest-repeat's `--count` adds to the name of each repetition of an item.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.options = config.stash[OPTIONS]
+        self.runner = config.stash[RUNNER]
+        self.cache = CollectionCache(config, self.options.tags)
+        self.call = scenario_call(self.runner, self.options)
+        self.repetitions = _repetitions(config)
+        self._marks: dict[tuple[str, ...], list[pytest.Mark]] = {}
+
+    def item(self, file: pytest.Module, name: str, call: Call, tags: Collection[str] = ()) -> ScenarioItem:
+        """Make an item.
+
+        Args:
+            file: that it is in.
+            name: of the item.
+            call: its function.
+            tags: which it has as markers, beside chaos.
+        """
+        made: ScenarioItem = ScenarioItem.from_parent(file, name=name, callobj=call, fixtureinfo=shared_fixtures(file))
+        marks = self._marks_of(tuple(tags))
+        # as Node.add_marker does for each of them
+        made.own_markers += marks
+        made.keywords.update((mark.name, mark) for mark in marks)
+        return made
+
+    def _marks_of(self, tags: tuple[str, ...]) -> list[pytest.Mark]:
+        marks = self._marks.get(tags)
+        if marks is None:
+            marks = self._marks[tags] = [getattr(pytest.mark, tag).mark for tag in sorted({"chaos", *tags})]
+        return marks
+
+
+def _repetitions(config: pytest.Config) -> list[str]:
+    """Say what is added to the names; pytest-repeat parametrizes functions, so it does not repeat these items."""
+    count = config.getoption("count", None)
+    # another plugin may have an option of that name
+    if config.getoption("repeat_scope", None) is None or not isinstance(count, int) or count < 2:
+        return [""]
+    return [f"{number}-{count}" for number in range(1, count + 1)]
+
+
+_RUN = pytest.StashKey[Run]()
+
+
+def run_of(config: pytest.Config) -> Run:
+    """Give the run of pytest; made for the first file, so that other projects load nothing for it."""
+    run = config.stash.get(_RUN, None)
+    if run is None:
+        run = config.stash[_RUN] = Run(config)
+        config.add_cleanup(run.cache.write)
+    return run

@@ -1,0 +1,83 @@
+"""What collection needs to know of a file. Small to load: a file whose summary is kept is not read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pgchaos.runner.jobs import Job, Part
+
+_DRAWING: tuple[Part, ...] = ("drawing", "searching")
+
+
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """What collection needs to know of a file with a scenario."""
+
+    plain: bool  # it has no directives
+    title: str
+    tags: tuple[str, ...]  # as written, without 'chaos'
+    line: int  # that a skip points to
+    notes: tuple[str, ...]
+    connections: int  # of an item, at most
+    alone: bool  # nothing else may run on the server meanwhile
+    permutations: int  # interleavings of an item at most, where the file asks for all of them; else 0
+    parts: tuple[Part, ...]  # of the engine that every item needs
+    # for each combination of values of the matrix: the scenario ('') and the slugs of its mutants, each with its
+    # fingerprint, and whether values are drawn for it
+    items: tuple[tuple[Mapping[str, str], tuple[tuple[str, str, bool], ...]], ...]
+
+    def jobs(
+        self,
+        path: Path,
+        shown: str,
+        tags: tuple[str, ...] = (),
+        *,
+        mutants: bool = False,
+        root: Path | None = None,
+        in_suite: bool = False,
+    ) -> Iterator[Job]:
+        r"""List the jobs of the file.
+
+        Args:
+            path: of the file.
+            shown: the path as reports show it.
+            tags: further tags of the project.
+            mutants: with the jobs of its mutants.
+            root: the folder of the files that `\copy` reads; None for the current directory.
+            in_suite: they run in the one database of --chaos-pgtap-keep.
+        """
+        for values, names in self.items:
+            for name, fingerprint, draws in names if mutants else names[:1]:
+                yield Job(
+                    path,
+                    shown,
+                    tags,
+                    values,
+                    name,
+                    self.connections,
+                    self.alone,
+                    fingerprint,
+                    self.permutations,
+                    draws,
+                    (*self.parts, *_DRAWING) if draws else self.parts,
+                    root=root,
+                    in_suite=in_suite,
+                )
+
+    def to_json(self) -> list[Any]:
+        """Give what JSON can hold of it, which is everything."""
+        return [getattr(self, name) for name in self.__slots__]
+
+    @classmethod
+    def from_json(cls, stored: list[Any]) -> FileSummary:
+        """Take what `to_json` gave, after it was written and read.
+
+        Raises:
+            ValueError, TypeError: it is something else.
+        """
+        plain, title, tags, line, notes, connections, alone, most, parts, items = stored
+        pairs = tuple([(values, tuple([(name, of, draws) for name, of, draws in names])) for values, names in items])
+        return cls(plain, title, tuple(tags), line, tuple(notes), connections, alone, most, tuple(parts), pairs)

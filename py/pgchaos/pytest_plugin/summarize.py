@@ -1,0 +1,59 @@
+"""Takes from a scenario what collection needs. Loaded only where a file is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pgchaos.language.model import Mutant, Scenario
+from pgchaos.language.mutation import mutants_in_force, slug
+from pgchaos.language.reader import variants
+from pgchaos.language.schedules import MOST, interleavings
+from pgchaos.language.search_choices import has_floating_fault
+from pgchaos.pytest_plugin.file_summary import FileSummary
+from pgchaos.runner.jobs import OWN_CONNECTIONS, Part
+from pgchaos.schedule.token import Fingerprints
+
+
+def summarize(scenario: Scenario) -> FileSummary:
+    """Take from a scenario what collection needs."""
+    texts = [scenario.source, *(path.read_text(encoding="utf-8", errors="replace") for path in scenario.includes)]
+    fingerprints = Fingerprints(texts)
+    items = []
+    for values in variants(scenario):
+        floating = frozenset(session.name for session in scenario.sessions if has_floating_fault((session,), values))
+        names = [("", fingerprints.of(values), bool(scenario.given or floating))]
+        for mutant in mutants_in_force(scenario, values):
+            name = slug(mutant)
+            draws = scenario.given or _mutant_has_floating_fault(mutant, floating, values)
+            names.append((name, fingerprints.of(values, name), bool(draws)))
+        items.append((values, tuple(names)))
+    permutations = 0
+    if scenario.schedule.kind == "all":
+        most = scenario.schedule.limit or MOST
+        permutations = min(interleavings(scenario.sessions, most), most)
+    return FileSummary(
+        plain=scenario.plain,
+        title=scenario.title,
+        tags=tuple(sorted(scenario.tags)),
+        line=next((requirement.place.line for requirement in scenario.requires), 1),
+        notes=tuple(map(str, scenario.notes)),
+        connections=OWN_CONNECTIONS + sum(session.count for session in scenario.sessions),
+        # a scenario with its own server is alone on it anyway
+        alone=(scenario.alone or "destructive" in scenario.tags) and scenario.sandbox != "server",
+        permutations=permutations,
+        parts=tuple(_parts(scenario)),
+        items=tuple(items),
+    )
+
+
+def _parts(scenario: Scenario) -> Iterator[Part]:
+    if scenario.oracle is not None:
+        yield "oracle"
+    if scenario.schedule.kind in ("all", "explore"):
+        yield "searching"
+
+
+def _mutant_has_floating_fault(mutant: Mutant, floating: frozenset[str], values: Mapping[str, str]) -> bool:
+    """Whether a session of a mutant has a fault `at any step`; `floating` are those of the scenario that have one."""
+    replaced = {session.name for session in mutant.sessions}
+    return bool(floating - replaced) or has_floating_fault(mutant.sessions, values)
