@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from pgchaos.pytest_plugin.collection import ScenarioFile, scenario_file
 from tests.pytest_plugin.conftest import BAD, BROKEN, FINE, INI, Project
 
 PGTAP = "SELECT plan(1);\nSELECT pass('plain');\nSELECT * FROM finish();\n"
@@ -175,3 +178,25 @@ def test_no_scenario_starts_no_server(project: Project) -> None:
     project.look().assert_outcomes(passed=1)
     project.write(fine=FINE)
     project.look("-k", "test_python").assert_outcomes(passed=1, deselected=1)
+
+
+def test_files_that_are_named_are_read_once_each(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("a", "b", "c", "d")
+    project.write(**dict.fromkeys(names, FINE))
+    asked = []
+
+    def asking(path: Path, parent: pytest.Collector, *, others: bool, pytest_pgtap: bool) -> ScenarioFile | None:
+        asked.append(path.stem)
+        return scenario_file(path, parent, others=others, pytest_pgtap=pytest_pgtap)
+
+    monkeypatch.setattr("pgchaos.pytest_plugin.collection.scenario_file", asking)
+    assert project.collected(*(f"sql/{name}.sql" for name in names)) == [f"sql/{name}.sql::{name}" for name in names]
+    # pytest asks for all files of the folder again for each that is named
+    assert sorted(asked) == sorted(names)
+
+
+def test_a_file_that_is_named_twice_is_collected_as_any_other(project: Project) -> None:
+    project.write(a=FINE, b=FINE)
+    assert project.collected("sql/a.sql", "sql/a.sql::a") == ["sql/a.sql::a"]
+    twice = ["sql/a.sql::a", "sql/a.sql::a"]
+    assert project.collected("--keep-duplicates", "sql/a.sql", "sql/a.sql") == twice

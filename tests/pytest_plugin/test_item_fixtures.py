@@ -7,6 +7,8 @@ import pytest
 from tests.pytest_plugin.conftest import FINE, Project
 
 CONFTEST = """\
+import inspect
+
 import pytest
 
 
@@ -43,6 +45,13 @@ def given():
 HOOK = """\
 
 
+def register(name, node, **more):
+    add = node.session._fixturemanager._register_fixture
+    # before 9.1 a fixture belongs to the id of a node
+    where = {{"node": node}} if "node" in inspect.signature(add).parameters else {{"nodeid": node.nodeid}}
+    add(name=name, func=lambda tmp_path: 1, **where, **more)
+
+
 def pytest_collectstart(collector):
     if collector.name == "b.sql":
         {}
@@ -69,16 +78,13 @@ def test_each_item_has_the_fixtures_of_its_folder(project: Project) -> None:
     assert found["c"] == found["d"]
 
 
-REGISTER = "collector.session._fixturemanager._register_fixture(func=lambda tmp_path: 1, {})"
-
-
 @pytest.mark.parametrize(
     "change",
     [
         "collector.add_marker(pytest.mark.usefixtures('tmp_path'))",
-        REGISTER.format("name='mine', node=collector, autouse=True"),
-        REGISTER.format("name='given', node=collector"),
-        REGISTER.format("name='given', node=collector.session"),
+        "register('mine', collector, autouse=True)",
+        "register('given', collector)",
+        "register('given', collector.session)",
     ],
     ids=["marker", "autouse", "replaced", "replaced for all that follow"],
 )

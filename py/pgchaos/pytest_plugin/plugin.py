@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ from pgchaos.server.settings import ServerError
 
 # By the names of pytest-xdist's workers.
 _BANNERS = pytest.StashKey[dict[str, str]]()
-_SPEC_FILES = pytest.StashKey[dict[Path, list[pytest.Collector]]]()
+_FILES = pytest.StashKey[dict[Path, list[pytest.Collector]]]()
 _INTERRUPTS = pytest.StashKey[Interrupts]()
 _RUN_NOTHING = ("collectonly", "setuponly", "setupplan")
 
@@ -130,27 +131,42 @@ def pytest_collect_file(
     """Collect a scenario or a spec; a file that pytest-pgtap collects too is left to one of the two plugins."""
     others = yield
     if file_path.suffix == ".spec":
-        return [*others, *_spec_files(file_path, parent)]
+        return [*others, *_files(file_path, parent, _spec_file)]
     named = file_path.suffix != ".py" and is_named(file_path, parent.session)
     if file_path.suffix not in (".sql", ".pg") and not (named and not others):
         return others
-    # the reader takes long to load: projects without SQL do not need it
-    from pgchaos.pytest_plugin.collection import scenario_file
-
     pytest_pgtap = [other for other in others if type(other).__module__.partition(".")[0] == "pytest_pgtap"]
-    file = scenario_file(file_path, parent, others=bool(others), pytest_pgtap=bool(pytest_pgtap))
-    return others if file is None else [*(other for other in others if other not in pytest_pgtap), file]
+    made = partial(_scenario_file, others=bool(others), pytest_pgtap=bool(pytest_pgtap))
+    files = _files(file_path, parent, made)
+    return [*(other for other in others if other not in pytest_pgtap), *files] if files else others
 
 
-def _spec_files(path: Path, parent: pytest.Collector) -> list[pytest.Collector]:
+def _files(
+    path: Path, parent: pytest.Collector, make: Callable[[Path, pytest.Collector], pytest.Collector | None]
+) -> list[pytest.Collector]:
     # for each file named on the command line, pytest asks for all files of its folder again
-    found = parent.stash.setdefault(_SPEC_FILES, {})
+    found = parent.stash.setdefault(_FILES, {})
     if path not in found:
-        from pgchaos.pytest_plugin.collection import spec_file
-
-        file = spec_file(path, parent)
+        file = make(path, parent)
         found[path] = [] if file is None else [file]
     return found[path]
+
+
+# Projects without SQL need not load what collects it.
+
+
+def _scenario_file(
+    path: Path, parent: pytest.Collector, *, others: bool, pytest_pgtap: bool
+) -> pytest.Collector | None:
+    from pgchaos.pytest_plugin.collection import scenario_file
+
+    return scenario_file(path, parent, others=others, pytest_pgtap=pytest_pgtap)
+
+
+def _spec_file(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    from pgchaos.pytest_plugin.collection import spec_file
+
+    return spec_file(path, parent)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
