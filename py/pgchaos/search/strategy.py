@@ -153,10 +153,11 @@ class _Runs:
         factory, scenario, server = self._factory, self._scenario, self._factory.server
         many = scenario.schedule.kind in ("all", "explore") or bool(factory.drawn)
         own = scenario.sandbox in ("database", "schema") and not scenario.alone and not server.in_place
-        fits = scenario.sandbox == "schema" or fits_schema(scenario, factory.matrix)
+        shares = many and own and self._settings.replay is None
         if factory.open_sandbox is not None:
             yield
-        elif many and own and self._settings.replay is None and fits:
+        # the text is read last: that takes longer than all the rest
+        elif shares and (scenario.sandbox == "schema" or fits_schema(scenario, factory.matrix)):
             with server.search_database(scenario.extensions) as place:
                 if place.provable:
                     factory.open_sandbox, factory.changed = place.schema, place.changed
