@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import math
-import select
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from socket import SHUT_RDWR
-
-# by itself: pytest-socket may put another class in its place
-from socket import socket as Socket
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from psycopg import pq
 from psycopg.errors import OperationalError
 from psycopg.pq.misc import PGnotify
 
-from pgchaos.engine.answer import LOST, Answer, Result, Row, ServerError, server_error
+from pgchaos.engine.answer import LOST, Answer, Row, ServerError, server_error
 from pgchaos.engine.cancel import CANCEL_LIMIT, cancel
-from pgchaos.engine.connect import ConnectionLost, connected, recovers
+from pgchaos.engine.connect import ConnectionLost, connected
 from pgchaos.engine.created import Created, Refused, note_created
 from pgchaos.engine.loop import alone
-from pgchaos.engine.waits import READY, Wait, Why, sleep
+from pgchaos.engine.query_exchange import READ, WRITE, QueryExchange
+from pgchaos.engine.waits import READY, Wait, Why
 from pgchaos.stop import Stop
 
-__all__ = ["Connection", "ConnectionLost", "connect_again"]
+__all__ = ["Connection", "ConnectionLost"]
 
 _ANSWER_TO_CANCEL = 2.5
 """Seconds a server has to answer a cancel before its socket is shut down."""
@@ -37,20 +33,12 @@ _CANCEL_AGAIN = 0.2
 """Seconds after which it is sent again: one that comes before the query has begun is ignored (ProcessInterrupts)."""
 _LOOK_UP = 10.0
 """Seconds to look up what a statement created; that takes none on a server that answers."""
-_RECOVERING = 0.02
-"""Seconds between two attempts to connect to such a server."""
-_CHUNK = 65536
-"""Bytes of a COPY that are given to libpq at a time."""
-
-_DONE = frozenset(map(int, (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)))
-_COPY = frozenset(map(int, (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)))
 _UNKNOWN = int(pq.TransactionStatus.UNKNOWN)
-_READ, _WRITE = select.POLLIN, select.POLLIN | select.POLLOUT
 
 L = TypeVar("L", bound="Connection")
 
 
-class Connection:
+class Connection(QueryExchange):
     """A connection: `open` makes one.
 
     Args:
@@ -59,26 +47,16 @@ class Connection:
         notice: called with each notice of the server.
     """
 
-    no_data = b"no data stands behind this COPY"
-    """What COPY … FROM STDIN is told for which there is none."""
-
     def __init__(
         self, pg: pq.abc.PGconn, stop: Stop | None, notice: Callable[[pq.abc.PGresult], None] | None = None
     ) -> None:
-        self._pg, self._notice = pg, notice
+        super().__init__(pg)
+        self._notice = notice
         pg.notice_handler = self._on_notice
-        pg.nonblocking = 1
         self.pid = pg.backend_pid
-        self._waits = Wait(pg.socket, _READ, None, stop)
+        self._waits = Wait(pg.socket, self.wants, None, stop)
         self._deadline: float | None = None
         self._given_up: float | None = None
-        self.busy = False
-        """It has a query that is not over, as far as it was pumped."""
-        self._unsent = False
-        self._copy: str | None = None
-        self._copies = 0  # the status of the COPY that goes on
-        self._to_copy: Iterator[bytes] = iter(())
-        self._answer = Answer(pg.transaction_status)
         self._farewell: ServerError | None = None
         self._broke: Exception | None = None
         self.silent = False
@@ -89,8 +67,6 @@ class Connection:
         """What is late is not cancelled: the connection is ended at once."""
         self.created: Created | None = None
         """What the sessions of the run created, on a server that is not ours."""
-        self.disturbed = False
-        """It was cancelled or broken off, and the server may act on that at any time."""
 
     @classmethod
     async def open(
@@ -223,7 +199,7 @@ class Connection:
         waits = self._waits
         try:
             while self.busy:
-                waits.until, waits.events = self._deadline, _WRITE if self._unsent else _READ
+                waits.until, waits.events = self._deadline, WRITE if self._unsent else READ
                 why = await waits
                 if why is READY:
                     self.pump()
@@ -247,96 +223,6 @@ class Connection:
         if answer.error is not None or answer.interrupted:
             raise Refused("" if answer.error is None else answer.error.message)
         return [row for result in answer.results for row in result.rows()]
-
-    # what libpq is given and gives
-
-    @property
-    def wants(self) -> int:
-        """What to poll the socket for."""
-        return _WRITE if self._unsent else _READ
-
-    def send(self, query: str, copy: str | None = None) -> None:
-        """Send a query; then it is busy until it was pumped to the end.
-
-        Args:
-            query: of one or more statements.
-            copy: data for COPY … FROM STDIN.
-
-        Raises:
-            psycopg.OperationalError: the connection is gone.
-        """
-        # what is no UTF-8 in a spec goes out as it came in
-        self._pg.send_query(query.encode("utf-8", "surrogateescape"))
-        self._copy, self._copies, self.busy = copy, 0, True
-        self._unsent = bool(self._pg.flush())
-
-    def pump(self) -> None:
-        """Take what has come in; the socket was found ready."""
-        pg = self._pg
-        pg.consume_input()
-        if self._unsent:
-            self._send_on()
-        while self.busy:
-            if self._copies and not self._copy_on():
-                return
-            if pg.is_busy():
-                return
-            raw = pg.get_result()
-            if raw is None:
-                self.busy = False
-            elif (status := raw.status) in _DONE:
-                self._note(raw, status)
-            else:
-                self._take(raw, status)
-
-    def _take(self, raw: pq.abc.PGresult, status: int) -> None:
-        """Take a result that is no end of a statement without error."""
-        if status in _COPY:
-            self._copies = status
-            self._to_copy = _chunks(self._copy)
-        elif status == pq.ExecStatus.COPY_BOTH:
-            # replication's protocol, which a SQL file cannot speak
-            self._note(raw, status)
-            self.abort()
-            self.busy = False
-        else:
-            self._note(raw, status)
-
-    def _note(self, raw: pq.abc.PGresult, status: int) -> None:
-        """Keep a result, or the first error."""
-        if status in _DONE:
-            self._answer.results.append(Result((raw.command_status or b"").decode(), raw))
-        elif self._answer.error is None:
-            self._answer.error = server_error(raw, self._pg.status == pq.ConnStatus.BAD)
-
-    def _send_on(self) -> None:
-        """Send more of a query, or of what it copies, as far as it goes out."""
-        self._unsent = bool(self._pg.flush())
-
-    def _copy_on(self) -> bool:
-        """Copy more, to the server or from it; say whether that is all."""
-        if self._copies == pq.ExecStatus.COPY_OUT:
-            size, data = self._pg.get_copy_data(1)
-            while size > 0:
-                self._copied(bytes(data))
-                size, data = self._pg.get_copy_data(1)
-            over = size < 0
-        else:
-            over = False
-            while not over and not self._unsent:
-                chunk = next(self._to_copy, None)
-                if chunk is not None:
-                    self._pg.put_copy_data(chunk)
-                else:
-                    self._pg.put_copy_end(self.no_data if self._copy is None else None)
-                    over = True
-                self._send_on()
-        if over:
-            self._copies = 0
-        return over
-
-    def _copied(self, line: bytes) -> None:
-        self._answer.copied.append(line.decode("utf-8", "replace").rstrip("\n"))
 
     # stops and ends
 
@@ -387,16 +273,6 @@ class Connection:
         self.disturbed = True
         return await cancel(self._pg, seconds)
 
-    def abort(self) -> None:
-        """End the connection, whoever waits on it."""
-        self.disturbed = True
-        with contextlib.suppress(OperationalError, OSError):  # libpq has closed it, or the other end has hung up
-            own = Socket(fileno=self._pg.socket)
-            try:
-                own.shutdown(SHUT_RDWR)
-            finally:
-                own.detach()  # it is libpq's
-
     async def end(self) -> None:
         """End the connection, and what still runs on it; doing so again does nothing."""
         if self._pg.transaction_status == pq.TransactionStatus.ACTIVE and not self.silent:
@@ -444,32 +320,3 @@ class Connection:
         while (note := self._pg.notifies()) is not None:
             came.append(note)
         return came
-
-
-def _chunks(copy: str | None) -> Iterator[bytes]:
-    data = (copy or "").encode()
-    return (data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK))
-
-
-async def connect_again(
-    conninfo: str,
-    stop: Stop,
-    notice: Callable[[pq.abc.PGresult], None] | None = None,
-    seconds: float = 30.0,
-    kind: type[L] = Connection,  # type: ignore[assignment]  # mypy #3737: a default for a type variable
-) -> L:
-    """Connect to a server that may be recovering from a crash just now."""
-    deadline = time.monotonic() + seconds
-    while isinstance(connection := await _try_connect(conninfo, stop, notice, seconds, kind), ConnectionLost):
-        if not recovers(connection.error) or time.monotonic() > deadline or await sleep(_RECOVERING, stop):
-            raise connection
-    return connection
-
-
-async def _try_connect(
-    conninfo: str, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None, seconds: float, kind: type[L]
-) -> L | ConnectionLost:
-    try:
-        return await kind.open(conninfo, stop, notice, seconds)
-    except ConnectionLost as refused:
-        return refused

@@ -13,8 +13,8 @@ from psycopg import pq
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
 from pgchaos.engine.blocking import in_thread
-from pgchaos.engine.connect import TIMED_OUT, TOO_MANY_CONNECTIONS
-from pgchaos.engine.connection import Connection, ConnectionLost, connect_again
+from pgchaos.engine.connect import TIMED_OUT, TOO_MANY_CONNECTIONS, recovers
+from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.created import Created
 from pgchaos.engine.loop import alone
 from pgchaos.engine.notices import session_conninfo
@@ -36,6 +36,8 @@ FINDS_SESSIONS = re.compile(r"\b(?:terminate|cancel|is_blocked|wait_blocked|bloc
 _BEGAN = "SELECT extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())"
 _CONNECT_LIMIT = 30.0
 """Seconds to connect in."""
+_RECOVERING = 0.02
+"""Seconds between two attempts to connect to a server that recovers."""
 _PATIENCE = 10.0
 """Seconds for what takes none on a server that answers."""
 SILENT_LIMIT = 1.0
@@ -236,12 +238,23 @@ class ConnectionFactory:
         limit = self.connect_limit
         try:
             if again:
-                return await connect_again(conninfo, stop, notice, limit, kind)
+                return await _connect_again(conninfo, stop, notice, limit, kind)
             return await kind.open(conninfo, stop, notice, limit)
         except ConnectionLost as refused:
             if refused.error is TIMED_OUT:
                 self.note_end() if self.silent else self.note_silence()
             raise
+
+
+async def _connect_again(conninfo: str, stop: Stop, notice: Notice | None, seconds: float, kind: type[L]) -> L:
+    """Connect to a server that may be recovering from a crash just now."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return await kind.open(conninfo, stop, notice, seconds)
+        except ConnectionLost as refused:  # noqa: PERF203  # it tries again after the refusal
+            if not recovers(refused.error) or time.monotonic() > deadline or await sleep(_RECOVERING, stop):
+                raise
 
 
 async def _verify(connection: Connection, settings: Mapping[str, str], *, join: bool) -> str:

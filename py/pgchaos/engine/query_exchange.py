@@ -1,0 +1,154 @@
+"""Gives libpq a query and takes what comes back, COPY included, as far as the socket allows; it never waits.
+
+The loop is libpq's own (PostgreSQL docs, "Asynchronous Command Processing"): send, flush, consume, and take a result
+only when it is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+from collections.abc import Iterator
+from socket import SHUT_RDWR
+
+# by itself: pytest-socket may put another class in its place
+from socket import socket as Socket
+
+from psycopg import pq
+from psycopg.errors import OperationalError
+
+from pgchaos.engine.answer import Answer, Result, server_error
+
+_CHUNK = 65536
+"""Bytes of a COPY that are given to libpq at a time."""
+
+_DONE = frozenset(map(int, (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)))
+_COPY = frozenset(map(int, (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)))
+READ, WRITE = select.POLLIN, select.POLLIN | select.POLLOUT
+
+
+class QueryExchange:
+    """The exchange of queries and results on one connection.
+
+    Args:
+        pg: libpq's, connected.
+    """
+
+    no_data = b"no data stands behind this COPY"
+    """What COPY … FROM STDIN is told for which there is none."""
+
+    def __init__(self, pg: pq.abc.PGconn) -> None:
+        self._pg = pg
+        pg.nonblocking = 1
+        self.busy = False
+        """It has a query that is not over, as far as it was pumped."""
+        self._unsent = False
+        self._copy: str | None = None
+        self._copies = 0  # the status of the COPY that goes on
+        self._to_copy: Iterator[bytes] = iter(())
+        self._answer = Answer(pg.transaction_status)
+        self.disturbed = False
+        """It was cancelled or broken off, and the server may act on that at any time."""
+
+    @property
+    def wants(self) -> int:
+        """What to poll the socket for."""
+        return WRITE if self._unsent else READ
+
+    def send(self, query: str, copy: str | None = None) -> None:
+        """Send a query; then it is busy until it was pumped to the end.
+
+        Args:
+            query: of one or more statements.
+            copy: data for COPY … FROM STDIN.
+
+        Raises:
+            psycopg.OperationalError: the connection is gone.
+        """
+        # what is no UTF-8 in a spec goes out as it came in
+        self._pg.send_query(query.encode("utf-8", "surrogateescape"))
+        self._copy, self._copies, self.busy = copy, 0, True
+        self._unsent = bool(self._pg.flush())
+
+    def pump(self) -> None:
+        """Take what has come in; the socket was found ready."""
+        pg = self._pg
+        pg.consume_input()
+        if self._unsent:
+            self._send_on()
+        while self.busy:
+            if self._copies and not self._copy_on():
+                return
+            if pg.is_busy():
+                return
+            raw = pg.get_result()
+            if raw is None:
+                self.busy = False
+            elif (status := raw.status) in _DONE:
+                self._note(raw, status)
+            else:
+                self._take(raw, status)
+
+    def _take(self, raw: pq.abc.PGresult, status: int) -> None:
+        """Take a result that is no end of a statement without error."""
+        if status in _COPY:
+            self._copies = status
+            self._to_copy = _chunks(self._copy)
+        elif status == pq.ExecStatus.COPY_BOTH:
+            # replication's protocol, which a SQL file cannot speak
+            self._note(raw, status)
+            self.abort()
+            self.busy = False
+        else:
+            self._note(raw, status)
+
+    def _note(self, raw: pq.abc.PGresult, status: int) -> None:
+        """Keep a result, or the first error."""
+        if status in _DONE:
+            self._answer.results.append(Result((raw.command_status or b"").decode(), raw))
+        elif self._answer.error is None:
+            self._answer.error = server_error(raw, self._pg.status == pq.ConnStatus.BAD)
+
+    def _send_on(self) -> None:
+        """Send more of a query, or of what it copies, as far as it goes out."""
+        self._unsent = bool(self._pg.flush())
+
+    def _copy_on(self) -> bool:
+        """Copy more, to the server or from it; say whether that is all."""
+        if self._copies == pq.ExecStatus.COPY_OUT:
+            size, data = self._pg.get_copy_data(1)
+            while size > 0:
+                self._copied(bytes(data))
+                size, data = self._pg.get_copy_data(1)
+            over = size < 0
+        else:
+            over = False
+            while not over and not self._unsent:
+                chunk = next(self._to_copy, None)
+                if chunk is not None:
+                    self._pg.put_copy_data(chunk)
+                else:
+                    self._pg.put_copy_end(self.no_data if self._copy is None else None)
+                    over = True
+                self._send_on()
+        if over:
+            self._copies = 0
+        return over
+
+    def _copied(self, line: bytes) -> None:
+        self._answer.copied.append(line.decode("utf-8", "replace").rstrip("\n"))
+
+    def abort(self) -> None:
+        """End the connection, whoever waits on it."""
+        self.disturbed = True
+        with contextlib.suppress(OperationalError, OSError):  # libpq has closed it, or the other end has hung up
+            own = Socket(fileno=self._pg.socket)
+            try:
+                own.shutdown(SHUT_RDWR)
+            finally:
+                own.detach()  # it is libpq's
+
+
+def _chunks(copy: str | None) -> Iterator[bytes]:
+    data = (copy or "").encode()
+    return (data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK))
