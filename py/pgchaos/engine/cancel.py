@@ -14,7 +14,7 @@ from pgchaos.engine.blocking import in_thread
 from pgchaos.engine.waits import LATE, Wait
 
 CANCEL_LIMIT = 3.0
-"""To get a cancel request through."""
+"""Seconds to get a cancel request through; a server that has not taken it by then is known as silent."""
 
 
 async def cancel(pg: pq.abc.PGconn, seconds: float = CANCEL_LIMIT) -> bool:

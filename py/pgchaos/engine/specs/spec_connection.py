@@ -18,9 +18,6 @@ from pgchaos.engine.loop import alone
 from pgchaos.isolation.model import decoded
 from pgchaos.stop import Stop
 
-CANCEL_LIMIT = 2.0
-"""Seconds to get a cancel through to the server."""
-
 Event: TypeAlias = "str | pq.abc.PGresult"
 """A notice, as libpq words it, or a result."""
 
@@ -125,7 +122,7 @@ class SpecConnection(Connection):
 
     def try_cancel(self) -> bool:
         """Ask the server to cancel what runs here; no error when it cannot be asked."""
-        return alone(self.cancel(CANCEL_LIMIT))
+        return alone(self.cancel())
 
     @property
     def quiet(self) -> bool:
