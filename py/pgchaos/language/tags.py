@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 TAGS = {
-    "slow": "may take more than 30 s",
+    "slow": "may take more than 5 s",
     "concurrent": "several sessions at once",
     "destructive": "harms the server as a whole",
     "smoke": "one of the few that are run first",
