@@ -182,7 +182,15 @@ class CheckResult:
     failures: list[Failure] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     skipped: str = ""  # of a plain pgTAP file, by `1..0 # SKIP why`
-    state: Literal["", "run"] = ""
+    state: Literal["", "skipped", "run"] = ""  # '' without a check, and of a plain pgTAP file
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What one part of a run has found."""
+
+    failures: list[Failure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -235,16 +243,6 @@ class RunResult:
     explored: Explored | None = None
     judged: Judged | None = None  # of all permutations, where the scenario asks for an oracle
     without_fault: str = ""  # how a failed run fails without its faults `at any step`; '' where it passes
-
-    def add_check(self, check: CheckResult) -> None:
-        """Add what the check of this run reports."""
-        self.assertions += check.assertions
-        self.diagnostics += check.diagnostics
-        self.evaluated |= check.evaluated
-        self.failures += check.failures
-        self.remarks += check.remarks
-        self.skipped = check.skipped or self.skipped
-        self.check = check.state or self.check
 
     def joined(
         self, *, failures: Iterable[Failure] = (), notes: Iterable[str] = (), remarks: Iterable[str] = ()

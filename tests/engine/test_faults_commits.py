@@ -16,10 +16,10 @@ from pgchaos.engine.faults.commits import CommitHold, let_go
 from pgchaos.engine.faults.fault_connection import FaultConnection
 from pgchaos.engine.faults.fault_injector import FaultInjector
 from pgchaos.engine.loop import Loop, alone, begin
+from pgchaos.engine.session_log import SessionLog
 from pgchaos.language.fault_kinds import disks_of
 from pgchaos.language.reader import read
 from pgchaos.language.section_items import Fault
-from pgchaos.results import RunResult
 from pgchaos.schedule.wait_rules import WaitRules
 from pgchaos.server import PrivateServer
 from pgchaos.server.settings import NoDisk
@@ -180,7 +180,7 @@ def test_who_waits_for_the_server_is_let_go_by_a_stop(play: Play, stop: Stop) ->
         except NoDisk as missing:
             pytest.skip(str(missing))
         factory, calm = ConnectionFactory(sandbox, keep=False, join=False), stack.enter_context(closing(Stop()))
-        stage = Coordinator(WaitRules(scenario.sessions, {}), stop, RunResult(1))
+        stage = Coordinator(WaitRules(scenario.sessions, {}), stop, SessionLog())
         faulting = FaultInjector(scenario, {}, factory, stage, stop, calm, set())
         stack.callback(lambda: run(faulting.close()))
 

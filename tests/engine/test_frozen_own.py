@@ -15,8 +15,8 @@ from pgchaos.engine.history_tables import fill
 from pgchaos.engine.loop import alone
 from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.section import Section
+from pgchaos.engine.session_log import SessionLog
 from pgchaos.language.reader import read
-from pgchaos.results import RunResult
 from pgchaos.server import Server
 from pgchaos.stop import Stop
 from tests.engine.playing import Play
@@ -72,7 +72,7 @@ def test_a_query_sent_ahead_is_not_waited_for_where_the_server_is_known_to_be_si
     with closing(Stop()) as calm, own_server.sandbox() as sandbox:
         factory = ConnectionFactory(sandbox, keep=False)
         pids: set[int] = set()
-        section = Section(factory, "check", calm, NoticeCollector(RunResult(1)), pids, {}, 1)
+        section = Section(factory, "check", calm, NoticeCollector(), pids, {}, 1)
         section.begin(_MOMENT)
         go_on = stop(own_server, [*pids])
         factory.note_silence()
@@ -95,7 +95,7 @@ def test_a_question_takes_no_longer_than_the_scenario_may(own_server: Server, tm
         go_on = stop(own_server, [connection.pid])
         began = time.monotonic()
         if what == "history":
-            failure = fill(connection, RunResult(1))
+            failure = fill(connection, SessionLog())
             told = "" if failure is None else failure.text
         else:
             _, (told,) = corruptions(connection, read(tmp_path / "x.sql", raw=text.encode()), sandbox, asked=False)

@@ -9,9 +9,10 @@ import pytest
 
 from pgchaos import clock
 from pgchaos.engine.coordinator import Coordinator
+from pgchaos.engine.session_log import SessionLog
 from pgchaos.language.reader import read
 from pgchaos.language.section_items import WaitFor
-from pgchaos.results import Record, RunResult
+from pgchaos.results import Record
 from pgchaos.schedule.wait_rules import Actor, WaitRules
 from pgchaos.stop import Stop
 from tests.engine.playing import Play, held, only, said
@@ -178,9 +179,9 @@ def test_who_is_cancelled_and_still_seen_blocked_is_not_stuck(tmp_path: Path, st
     holder, waiter = Actor("holder", 1), Actor("waiter", 1)
     sessions = read(path).sessions
     wait = next(item for item in sessions[0].items if isinstance(item, WaitFor))
-    rules, result = WaitRules(sessions, {}), RunResult(1)
+    rules, log = WaitRules(sessions, {}), SessionLog()
     with closing(Stop()) as stop:
-        coordinator = Coordinator(rules, stop, result)
+        coordinator = Coordinator(rules, stop, log)
         coordinator.no_lock_timeouts = True
         coordinator.states.join(holder, 1)
         coordinator.states.join(waiter, 2)
@@ -191,4 +192,4 @@ def test_who_is_cancelled_and_still_seen_blocked_is_not_stuck(tmp_path: Path, st
             coordinator.strike([2, 3])
         for _ in range(4):
             coordinator.see(coordinator.busy(-1), {2: (1,)}, clock.now())
-    assert [failure.kind for failure in result.failures] == ([] if struck else ["wait"])
+    assert [failure.kind for failure in log.failures] == ([] if struck else ["wait"])

@@ -21,13 +21,14 @@ from pgchaos.engine.loop import Loop, Task, alone, begin
 from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.other_backends import pid_text
 from pgchaos.engine.run_context import RunContext
+from pgchaos.engine.session_log import SessionLog, SessionsResult
 from pgchaos.engine.session_runner import SessionRunner
 from pgchaos.engine.step_scheduler import StepScheduler
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
 from pgchaos.engine.text_search import mentions
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
-from pgchaos.results import Failure, RunResult
+from pgchaos.results import Failure, Launch
 from pgchaos.schedule.permutations import actors
 from pgchaos.schedule.scheduler import Scheduler
 from pgchaos.schedule.wait_rules import WaitRules
@@ -64,7 +65,8 @@ class ConcurrentRun:
         seed: of everything random.
         notices: takes notices and output.
         pids: every backend that this opens is put in.
-        result: takes everything else.
+        log: takes what the sessions do.
+        started_at: when the run began, by `clock.now()`.
         cleanup_stop: a stop for what goes on when the sessions are stopped.
         connect: gives the connection by which the run looks at the server; a new one where the last is lost.
         order: of the steps; None where the sessions are free.
@@ -80,22 +82,23 @@ class ConcurrentRun:
         seed: int,
         notices: NoticeCollector,
         pids: set[int],
-        result: RunResult,
+        log: SessionLog,
+        started_at: float,
         cleanup_stop: Stop,
         connect: Callable[[], Awaitable[Connection]],
         order: Scheduler | None = None,
         transaction_log: TransactionLog | None = None,
     ) -> None:
-        self._scenario, self._variables, self._factory, self._result = scenario, variables, factory, result
-        self._connect = connect
+        self._scenario, self._variables, self._factory = scenario, variables, factory
+        self._log, self._started_at, self._connect = log, started_at, connect
         self._stop = Stop()
         cleanup_stop.call(self._stop.set)
         self._order = order
         rules = WaitRules(scenario.sessions, variables)
         self._steps = (
-            SteppedCoordinator(rules, self._stop, result, actors(scenario.sessions)) if order is not None else None
+            SteppedCoordinator(rules, self._stop, log, actors(scenario.sessions)) if order is not None else None
         )
-        self._coordinator = self._steps or Coordinator(rules, self._stop, result)
+        self._coordinator = self._steps or Coordinator(rules, self._stop, log)
         needs_vars, uses_listen = mentions(scenario, _NEED_VARS), mentions(scenario, _USE_LISTEN)
         sets_deadlock_timeout = order is not None and not mentions(scenario, _DEADLOCK_TIMEOUT)
         self._injector = FaultInjector(scenario, values, factory, self._coordinator, self._stop, cleanup_stop, pids)
@@ -111,7 +114,7 @@ class ConcurrentRun:
             coordinator=self._coordinator,
             stop=self._stop,
             notices=notices,
-            result=result,
+            log=log,
             injector=self._injector,
             steps=self._steps,
             sets_deadlock_timeout=sets_deadlock_timeout,
@@ -123,6 +126,10 @@ class ConcurrentRun:
             for worker in range(1, session.count + 1)
         ]
         self._tasks: list[Task[None]] = []
+        self._invariant_monitor: InvariantMonitor | None = None
+        self._launched: list[Launch] = []
+        self._struck: set[str] = set()
+        self._passed_by: dict[str, list[str]] = {}
 
     @property
     def stopped(self) -> bool:
@@ -161,11 +168,11 @@ class ConcurrentRun:
         invariants = self._scenario.invariants
         if not invariants:
             return None
-        invariant_monitor = InvariantMonitor(
+        invariant_monitor = self._invariant_monitor = InvariantMonitor(
             self._connection,
             invariants,
             self._variables,
-            self._result,
+            self._started_at,
             self._context.fail,
             self._stop.set,
         )
@@ -200,10 +207,10 @@ class ConcurrentRun:
         if not ended:
             await self._time_out(lock_monitor, seconds)
         await self._join()
-        self._result.struck |= self._injector.tally.floating_delivered()
-        self._result.passed_by |= self._injector.tally.floating_missed()
+        self._struck = self._injector.tally.floating_delivered()
+        self._passed_by = self._injector.tally.floating_missed()
         if not self.stopped:
-            self._result.failures += self._injector.tally.undelivered()
+            self._log.failures += self._injector.tally.undelivered()
         await self._restore()
 
     async def _restore(self) -> None:
@@ -216,7 +223,7 @@ class ConcurrentRun:
 
     def _report_once(self, failure: Failure) -> None:
         # it is tried after the sessions, and once more at the very end
-        if failure not in self._result.failures:
+        if failure not in self._log.failures:
             self._give_up(failure)
 
     async def _conduct(
@@ -226,9 +233,9 @@ class ConcurrentRun:
         assert self._order is not None, "as above"
         after_step = invariant_monitor.poll if invariant_monitor is not None else _nothing
         place = self._scenario.schedule.place
-        return await StepScheduler(
-            self._steps, self._order, lock_monitor.poll, after_step, self._result, place
-        ).conduct(seconds)
+        scheduler = StepScheduler(self._steps, self._order, lock_monitor.poll, after_step, place)
+        self._launched = scheduler.launched
+        return await scheduler.conduct(seconds)
 
     async def _time_out(self, lock_monitor: LockMonitor, seconds: float) -> None:
         # where the server cannot be asked any more the sessions are stopped first of all
@@ -246,7 +253,7 @@ class ConcurrentRun:
             names = {text: await lock_monitor.describe(pid) for text, pid in strange.items()}
             standings = [replace(s, waits_for=tuple(names.get(text, text) for text in s.waits_for)) for s in standings]
             standings += await lock_monitor.waiting_strangers()
-        self._result.standings = standings
+        self._log.standings = standings
         text = f"the sessions did not end within {seconds:g}s"
         self._give_up(Failure("timeout", (), text, self._scenario.sessions[0].place))
 
@@ -290,6 +297,12 @@ class ConcurrentRun:
                 found.append(Leak("open transaction", f"{runner.actor}, its last statement at {place}"))
                 alone(runner.connection.end_block())
         return found
+
+    def result(self) -> SessionsResult:
+        """Return what became of the sessions, once they are closed."""
+        monitor = self._invariant_monitor
+        evaluations, missed = (monitor.evaluations, monitor.missed) if monitor is not None else (0, 0)
+        return SessionsResult(self._log, self._launched, evaluations, missed, self._struck, self._passed_by)
 
     def close(self) -> None:
         """End the connections."""

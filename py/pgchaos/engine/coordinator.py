@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 from pgchaos import clock
 from pgchaos.engine.other_backends import pid_text
+from pgchaos.engine.session_log import SessionLog
 from pgchaos.engine.session_states import BETWEEN, SessionState, SessionStates
 from pgchaos.engine.waits import READY, News
 from pgchaos.language.section_items import Barrier
-from pgchaos.results import Failure, Record, RunResult, Standing
+from pgchaos.results import Failure, Record, Standing
 from pgchaos.schedule.blocked import BlockedSessions
 from pgchaos.schedule.wait_rules import Actor, Wait, WaitRules, waits_text
 from pgchaos.stop import Stop
@@ -35,12 +36,12 @@ class Coordinator:
     Args:
         rules: the decisions.
         stop: of the run.
-        result: where failures go.
+        log: takes failures, and how the sessions stand when the run is stopped.
     """
 
-    def __init__(self, rules: WaitRules, stop: Stop, result: RunResult) -> None:
+    def __init__(self, rules: WaitRules, stop: Stop, log: SessionLog) -> None:
         self._rules = rules
-        self._result = result
+        self._log = log
         self._news = News()
         self.states = SessionStates()
         self._blocked_sessions = BlockedSessions(self.states.actors)
@@ -138,15 +139,15 @@ class Coordinator:
         """Stop the run for a failure; when it is stopped already, for another's, this one is no cause."""
         if self.stop.is_set():
             return
-        self._result.failures.append(failure)
+        self._log.failures.append(failure)
         if failure.kind in ("wait", "timeout"):
             # now: once the run is stopped nobody stands where he stood
-            self._result.standings = self._stand(pid_text)
+            self._log.standings = self._stand(pid_text)
         self.stop.set()
 
     def broke(self, failure: Failure) -> None:
         """Stop the run for an error of ours; it is told also where the run is stopped already."""
-        self._result.failures.append(failure)
+        self._log.failures.append(failure)
         self.stop.set()
 
     def has_ended(self, session: str) -> bool:

@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.error_messages import error_failure
-from pgchaos.results import Failure, Record, RunResult, Transaction
+from pgchaos.engine.session_log import SessionLog
+from pgchaos.results import Failure, Record, Transaction
 
 Cell = object
 _PATIENCE = 30.0
@@ -23,29 +24,26 @@ _COLUMNS = {
 """What is told of a row; whose run it is, the server knows from the setting chaos.run."""
 
 
-def fill(connection: Connection, result: RunResult) -> Failure | None:
+def fill(connection: Connection, log: SessionLog) -> Failure | None:
     """Fill the tables.
 
     Args:
         connection: to the scenario's database.
-        result: of the run so far.
+        log: what the sessions have done.
 
     Returns:
         What went wrong, or None.
     """
     tables: tuple[tuple[str, Iterable[Sequence[Cell]]], ...] = (
-        ("history", map(_history, result.records)),
+        ("history", map(_history, log.records)),
         (
             "transactions",
-            (
-                (t.session, t.worker, t.iteration, t.attempt, t.block, t.outcome, t.sqlstate)
-                for t in result.transactions
-            ),
+            ((t.session, t.worker, t.iteration, t.attempt, t.block, t.outcome, t.sqlstate) for t in log.transactions),
         ),
-        ("acknowledged", _acknowledged(result.transactions)),
+        ("acknowledged", _acknowledged(log.transactions)),
         (
             "notifications",
-            ((n.session, n.worker, n.channel, n.payload, _time(n.received_at)) for n in result.notifications),
+            ((n.session, n.worker, n.channel, n.payload, _time(n.received_at)) for n in log.notifications),
         ),
     )
     for name, rows in tables:

@@ -16,7 +16,7 @@ from pgchaos.engine.waits import LATE, News, sleep
 from pgchaos.language.model import Invariant
 from pgchaos.language.section_items import Statement
 from pgchaos.language.substitution import TooLong, find_misread, render
-from pgchaos.results import Failure, RunResult
+from pgchaos.results import Failure
 
 _MISSED = ("57014", "55P03")
 """query_canceled (by statement_timeout) and lock_not_available."""
@@ -69,7 +69,7 @@ class InvariantMonitor:
         connect: opens a connection with SETTINGS; again where it was lost.
         invariants: of the scenario.
         variables: of the matrix.
-        result: counts looks.
+        started_at: when the run began, by `clock.now()`.
         fail: takes a failure; the run goes on.
         broke: called when a query itself is wrong: the run stops.
     """
@@ -79,11 +79,12 @@ class InvariantMonitor:
         connect: Callable[[], Awaitable[Connection]],
         invariants: Sequence[Invariant],
         variables: Mapping[str, str],
-        result: RunResult,
+        started_at: float,
         fail: Callable[[Failure], None],
         broke: Callable[[], None],
     ) -> None:
-        self._connect, self._variables, self._result = connect, variables, result
+        self._connect, self._variables, self._started_at = connect, variables, started_at
+        self.evaluations = self.missed = 0
         self._connection: Connection | None = None
         self._fail, self._broke = fail, broke
         self._watched = [
@@ -179,10 +180,10 @@ class InvariantMonitor:
             query = render(watched.item.parts, self._variables)
         except TooLong as error:
             return self._stop(plain_failure(str(error), watched.item.place, "invariant"))
-        self._result.evaluations += 1
+        self.evaluations += 1
         answer = await self._ask(query)
         if answer is None:
-            self._result.missed += 1
+            self.missed += 1
         elif answer.error is not None:
             self._stop(error_failure(answer.error, watched.item.place, "invariant"))
         else:
@@ -243,7 +244,7 @@ class InvariantMonitor:
     def _break(self, watched: _Watched, column: str, how: str) -> None:
         if column in watched.broken:
             return
-        after = (clock.now() - self._result.started_at) * 1000
+        after = (clock.now() - self._started_at) * 1000
         seen = "false already before the sessions began" if self._before else f"first seen at {after:.1f} ms"
         name = ' (name it: SELECT … AS "what must hold")' if column in _NO_NAMES else ""
         text = f"invariant {column!r} {how}{name}"

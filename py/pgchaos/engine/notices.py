@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from psycopg import pq
 
 from pgchaos.language.problems import Place
-from pgchaos.results import Assertion, RunResult
+from pgchaos.language.written_assertions import Evaluated
+from pgchaos.results import Assertion
 from pgchaos.server.conninfo import with_settings
 
 ASSERT = "CH001"
@@ -45,7 +46,8 @@ class _Tally:
 class NoticeCollector:
     """Collects what all connections of a run say."""
 
-    result: RunResult
+    output: list[str] = field(default_factory=list)
+    evaluated: set[Evaluated] = field(default_factory=set)
     _asserts: dict[str, _Tally] = field(default_factory=dict)
 
     def receive(self, who: str, place: Place | None, raw: pq.abc.PGresult) -> None:
@@ -62,14 +64,13 @@ class NoticeCollector:
 
     def say(self, line: str) -> None:
         """Keep a line of output."""
-        output = self.result.output
-        if len(output) < _MOST_OUTPUT:
-            output.append(line)
-        elif len(output) == _MOST_OUTPUT:
-            output.append(f"(more than {_MOST_OUTPUT} lines of output: the rest is not kept)")
+        if len(self.output) < _MOST_OUTPUT:
+            self.output.append(line)
+        elif len(self.output) == _MOST_OUTPUT:
+            self.output.append(f"(more than {_MOST_OUTPUT} lines of output: the rest is not kept)")
 
     def _assert(self, who: str, place: Place | None, description: str, value: str) -> None:
-        self.result.evaluated.add(("assert", place, description))
+        self.evaluated.add(("assert", place, description))
         tally = self._asserts.setdefault(description, _Tally(place))
         tally.all += 1
         if value == "true":

@@ -10,9 +10,10 @@ from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.coordinator import Coordinator
 from pgchaos.engine.faults.fault_injector import FaultInjector
 from pgchaos.engine.notices import NoticeCollector
+from pgchaos.engine.session_log import SessionLog
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
 from pgchaos.language.section_items import Expect
-from pgchaos.results import Failure, RunResult
+from pgchaos.results import Failure
 from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class RunContext:
         uses_listen: it has a LISTEN somewhere.
         may_lose_connection: a fault may break a connection between two statements: it is checked before each.
         pids: every backend that the engine ever had here is put in.
-        coordinator, stop, notices, result, injector: see there.
+        coordinator, stop, notices, log, injector: see there.
         steps: the coordinator too, where sessions run step by step; else None.
         transaction_log: takes what each transaction was told, where an oracle asks for it.
         sets_deadlock_timeout: the engine sets deadlock_timeout: it may, and the scenario does not.
@@ -49,7 +50,7 @@ class RunContext:
     coordinator: Coordinator
     stop: Stop
     notices: NoticeCollector
-    result: RunResult
+    log: SessionLog
     injector: FaultInjector
     steps: SteppedCoordinator | None = None
     sets_deadlock_timeout: bool = False
@@ -57,8 +58,8 @@ class RunContext:
 
     def fail(self, failure: Failure) -> None:
         """Note a failure that does not stop the run."""
-        self.result.failures.append(failure)
+        self.log.failures.append(failure)
 
     def evaluated(self, expect: Expect) -> None:
         """Note that an `expect` was held against what became of its statement."""
-        self.result.evaluated.add(("expect", expect.place, ""))
+        self.log.evaluated.add(("expect", expect.place, ""))

@@ -1,4 +1,4 @@
-"""Runs a scenario once: has a place lent to it, and tells what the run brought."""
+"""Runs a scenario once, in a sandbox of its own, and returns the result."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run_once(
         server: where.
         settings: how.
         order: of the steps; None to let the sessions go freely.
-        open_sandbox: lends the place to work in; None to ask the server for it.
+        open_sandbox: opens the sandbox; None to ask the server for it.
         ledger: takes what an oracle needs to know; None where there is none.
         inspector: looks at the database before and after setup.
 
@@ -63,30 +63,29 @@ def run_once(
             else:
                 sandbox = stack.enter_context(open_sandbox() if open_sandbox else _sandbox(scenario, variables, server))
         except NoDisk as error:
-            result.skipped = f"`fault fill` cannot be delivered here: {error}"
-            return result
+            return replace(result, skipped=f"`fault fill` cannot be delivered here: {error}")
         except ServerError as error:
             if scenario.sandbox != "server":
                 raise
             # of this scenario's making, by a parameter that its server does not take
             place = scenario.server[0].place if scenario.server else None
-            result.failures.append(Failure("error", (), str(error), place))
-            return result
-        result.server = sandbox.banner or result.server
+            return result.joined(failures=[Failure("error", (), str(error), place)])
         if not (scenario.alone or scenario.sandbox == "server"):
             # others are on the same server
             sandbox = replace(sandbox, server_control=None)
         if scenario.alone:
             server.settle()
-        result.started_at = clock.now()
-        Run(scenario, variables, sandbox, settings, result, order, ledger, inspector).go()
-        result.duration = clock.now() - result.started_at
-        result.outside = result.outside or sandbox.outside_changes()
-        if result.outside:
-            sandbox.retire(result.outside)
-        if result.failures and scenario.sandbox == "server" and sandbox.server_control is not None:
-            result.log = sandbox.server_control.last_lines()
-    return result
+        started_at = clock.now()
+        parts = Run(scenario, variables, sandbox, settings, started_at, order, ledger, inspector).go()
+        duration = clock.now() - started_at
+        outside = parts.outside or sandbox.outside_changes()
+        if outside:
+            sandbox.retire(outside)
+        log = []
+        if any(parts.failures()) and scenario.sandbox == "server" and sandbox.server_control is not None:
+            log = sandbox.server_control.last_lines()
+    result = RunResult(settings.seed, started_at, duration, sandbox.banner or server.banner)
+    return replace(parts.join(result), outside=outside, log=log)
 
 
 def _sandbox(scenario: Scenario, variables: Mapping[str, str], server: Server) -> AbstractContextManager[Sandbox]:

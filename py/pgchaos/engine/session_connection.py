@@ -107,7 +107,7 @@ class SessionConnection:
         context, coordinator = self._context, self._context.coordinator
         self._record = record
         record.started_at = now = clock.now()
-        context.result.records.append(record)
+        context.log.records.append(record)
         coordinator.begin(self._actor, record, now)
         connection = self._connection
         if self._asks_only and connection is not None and connection.alive:
@@ -236,7 +236,7 @@ class SessionConnection:
             record.ended_at,
         )
         self._ended = row
-        self._context.result.transactions.append(row)
+        self._context.log.transactions.append(row)
         if self._context.transaction_log is not None:
             self._context.transaction_log.end(self._actor, row)
 
@@ -272,7 +272,7 @@ class SessionConnection:
             return
         for channel, payload in self._connection.notifications():
             row = Notification(self._actor.session, self._actor.worker, channel, payload, clock.now())
-            self._context.result.notifications.append(row)
+            self._context.log.notifications.append(row)
             self._note_notification(row)
 
     async def take_last_notifications(self) -> None:
@@ -288,7 +288,7 @@ class SessionConnection:
             act = Record(row.session, row.worker, last.iteration, last.attempt, "", last.place, "")
             act.statement = f"-- received NOTIFY {row.channel}, '{row.payload}'"
             act.started_at = act.ended_at = row.received_at
-            self._context.result.acts.append(act)
+            self._context.log.acts.append(act)
 
     def place(self) -> Place | None:
         """Tell the last statement's place."""

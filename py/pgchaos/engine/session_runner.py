@@ -210,7 +210,7 @@ class SessionRunner:
         now, who = clock.now(), self.actor
         act = Record(who.session, who.worker, self._at.iteration, self._at.retries + 1, "", place, f"-- {what}")
         act.started_at = act.ended_at = now
-        self._context.result.acts.append(act)
+        self._context.log.acts.append(act)
         return act
 
     def _pass(self, item: Item) -> None:
@@ -297,7 +297,7 @@ class SessionRunner:
     async def _fail(self, item: Statement, answer: Answer, error: ServerError, pending: PendingDirectives) -> None:
         at, expect = self._at, pending.expect
         if self._last is not None:
-            result = self._context.result
+            result = self._context.log
             self._last.ended_by = cancelled_by(self._last, error.message, result.records, result.acts)
         what = meaning(error.sqlstate, self.connection.unknown, self._session, at.retries, expect, pending.allow)
         if what is Meaning.EXPECTED:
@@ -337,7 +337,7 @@ class SessionRunner:
             elif isinstance(item, Statement) and self._at.state.branches.active():
                 record = self._new_record(item, item.text)
                 record.skipped = True
-                self._context.result.records.append(record)
+                self._context.log.records.append(record)
                 if closes_block(item.verb, item.text):
                     return
             else:

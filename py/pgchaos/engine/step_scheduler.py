@@ -9,12 +9,12 @@ from pgchaos.engine.stepped_coordinator import SteppedCoordinator
 from pgchaos.engine.waits import sleep
 from pgchaos.language.header_model import StepName
 from pgchaos.language.problems import Place
-from pgchaos.results import Failure, Launch, RunResult
+from pgchaos.results import Failure, Launch
 from pgchaos.schedule.scheduler import Blocked, Scheduler
 from pgchaos.schedule.step_points import StepPoint
 
 _LOOKED = 0.03
-"""Seconds after which a backend has looked for a deadlock that shall do so after 1 ms (speaker.py)."""
+"""Seconds after which a backend has looked for a deadlock that shall do so after 1 ms (session_connection.py)."""
 _LATE = 10
 """How often that is waited for on a machine that is too busy to keep to time."""
 _REST = 0.02
@@ -29,7 +29,6 @@ class StepScheduler:
         order: decides who goes on.
         poll_locks: looks at the server once, and tells the coordinator.
         after_step: called when a step is done, or known to be blocked.
-        result: takes the steps in the order in which they went.
         place: of the schedule, for what is wrong with it.
     """
 
@@ -39,11 +38,12 @@ class StepScheduler:
         order: Scheduler,
         poll_locks: Callable[[], Awaitable[None]],
         after_step: Callable[[], Awaitable[None]],
-        result: RunResult,
         place: Place | None,
     ) -> None:
         self._coordinator, self._order, self._poll_locks, self._after_step = coordinator, order, poll_locks, after_step
-        self._result, self._place = result, place
+        self._place = place
+        self.launched: list[Launch] = []
+        """The steps in the order in which they went."""
 
     async def conduct(self, seconds: float) -> bool:
         """Go on until all sessions have ended or the run is stopped."""
@@ -76,7 +76,7 @@ class StepScheduler:
 
     def _open(self, gate: StepPoint) -> _Opened:
         launch = Launch(gate.actor.session, gate.actor.worker, gate.step, gate.iteration)
-        self._result.order.append(launch)
+        self.launched.append(launch)
         # who closes a circle shall be the one whom the server's deadlock detector finds, and soon
         be_deadlock_victim = self._coordinator.is_waited_for(gate.actor)
         self._coordinator.open(gate, be_deadlock_victim=be_deadlock_victim)

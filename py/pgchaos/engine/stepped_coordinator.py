@@ -7,9 +7,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from pgchaos.engine.coordinator import Coordinator, Halted, stuck_failure
+from pgchaos.engine.session_log import SessionLog
 from pgchaos.engine.waits import READY, News
 from pgchaos.language.problems import Place
-from pgchaos.results import Failure, Record, RunResult
+from pgchaos.results import Failure, Record
 from pgchaos.schedule.step_points import StepPoint, find_blocked, reached
 from pgchaos.schedule.wait_rules import Actor, Wait, WaitRules
 from pgchaos.stop import Stop
@@ -26,11 +27,11 @@ class SteppedCoordinator(Coordinator):
     Args:
         rules: the decisions on waits.
         stop: of the run.
-        result: where failures go.
+        log: takes failures.
         actors: all connections of the run.
     """
 
-    def __init__(self, rules: WaitRules, stop: Stop, result: RunResult, actors: tuple[Actor, ...]) -> None:
+    def __init__(self, rules: WaitRules, stop: Stop, log: SessionLog, actors: tuple[Actor, ...]) -> None:
         self._gates: dict[Actor, StepPoint] = {}
         self._opened = {actor: News() for actor in actors}
         self._victims: dict[Actor, bool] = {}
@@ -39,7 +40,7 @@ class SteppedCoordinator(Coordinator):
         self._change = self._stamp = 0
         self._waits: dict[Actor, tuple[Actor | int, ...]] = {}
         self._firm: frozenset[Actor] = frozenset()
-        super().__init__(rules, stop, result)
+        super().__init__(rules, stop, log)
 
     # what sessions tell
 

@@ -1,0 +1,105 @@
+"""Finds what a run leaves behind: it notes what is there before, and afterwards finds and removes what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from pgchaos.engine import leaks
+from pgchaos.engine.admin_connection import AdminConnection
+from pgchaos.engine.created import Created, Thing
+from pgchaos.engine.leaked_settings import SETTINGS, left_settings, may_set
+from pgchaos.engine.leaks import Leak
+from pgchaos.language.header_model import Leave
+from pgchaos.language.model import Scenario
+from pgchaos.results import Findings
+from pgchaos.server import Sandbox
+
+
+class LeakCheck:
+    """The leak check of one run.
+
+    Args:
+        scenario: that is run.
+        sandbox: where.
+        admin: the connection by which it asks.
+        created: what the sessions created; None on a server of ours.
+        pids: of every backend of the run.
+    """
+
+    def __init__(
+        self, scenario: Scenario, sandbox: Sandbox, admin: AdminConnection, created: Created | None, pids: set[int]
+    ) -> None:
+        self._scenario, self._sandbox, self._admin = scenario, sandbox, admin
+        self._created, self._pids = created, pids
+        self.shared: list[Thing] = []
+        """What was there before outside the database."""
+        self._here: list[Thing] = []
+        self._objects: list[Thing] = []
+        self._settings: list[Thing] | None = None
+        self._found: list[Leak] = []
+        self._notes: list[str] = []
+
+    def begin(self) -> None:
+        """Note what is there before the run."""
+        if not self._sandbox.shared:
+            self.shared = self._rows(leaks.SHARED)
+        if self._sandbox.in_place:
+            self._here = self._rows(leaks.LEFT)
+        if not self._sandbox.shared and may_set(self._scenario):
+            self._settings = self._rows(SETTINGS)
+        if self._sandbox.in_place:
+            self._objects = self._rows(leaks.OBJECTS)
+
+    def _rows(self, query: str) -> list[Thing]:
+        return self._admin.ask(lambda connection: leaks.rows(connection, query))
+
+    def add(self, found: Iterable[Leak]) -> None:
+        """Add what was found elsewhere."""
+        self._found += found
+
+    def find_locks(self, sessions: dict[int, str]) -> None:
+        """Find the advisory locks that sessions still hold."""
+        self._found += self._admin.ask(lambda connection: leaks.advisory_locks(connection, sessions))
+
+    def find_in_schema(self) -> None:
+        """Find what is left in the run's schema of a shared database."""
+        self._found += self._admin.ask(leaks.in_schema)
+
+    def remove(self, shared: Collection[Thing] | None = None) -> None:
+        """Remove what the run created, and note what had to be left.
+
+        Args:
+            shared: what was there before; None for what `begin` has noted.
+        """
+        before = self.shared if shared is None else shared
+        whose = leaks.Whose(self._scenario.source, self._created, self._sandbox.in_place, before, self._here)
+        self._found += self._admin.ask(lambda connection: leaks.in_database(connection, whose))
+        self._found += self._admin.ask(lambda connection: leaks.shared(connection, whose))
+        if self._settings is not None:
+            settings, ours = self._settings, self._created is None
+            self._found += self._admin.ask(
+                lambda connection: left_settings(connection, settings, self._scenario, ours=ours)
+            )
+
+    def find_objects(self) -> None:
+        """Find the new objects in a database of the user's."""
+        new = self._admin.ask(lambda connection: leaks.objects(connection, self._objects))
+        if self._scenario.plain:
+            self._notes += leaks.leak_notes(new, self._sandbox.database)
+        else:
+            self._found += new
+
+    def find_sessions(self) -> None:
+        """Find the connections that the run did not make, and has left."""
+        self._found += self._admin.ask(lambda connection: leaks.sessions(connection, self._pids))
+
+    def judge(self, leaves: Iterable[Leave], *, complete: bool) -> Findings:
+        """Return the leaks as failures and notes.
+
+        Args:
+            leaves: what the scenario declares to leave.
+            complete: the run came to its end; else nothing that it left is a failure.
+        """
+        failures = leaks.judge(self._found, leaves) if complete else []
+        texts = {failure.text for failure in failures}
+        return Findings(failures, [*self._notes, *(text for text in leaks.left(self._found) if text not in texts)])

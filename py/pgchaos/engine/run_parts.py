@@ -1,0 +1,79 @@
+"""Joins what the parts of a run return into its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from pgchaos.engine.notices import NoticeCollector
+from pgchaos.engine.session_log import SessionsResult
+from pgchaos.results import Assertion, CheckResult, Failure, Findings, RunResult
+from pgchaos.tap import failure_of
+
+
+@dataclass(slots=True)
+class RunParts:
+    """What each part of a run has returned, in the order of the run; a part that it did not reach is empty.
+
+    Args:
+        notices: of all its connections.
+    """
+
+    notices: NoticeCollector
+    setup: Failure | None = None
+    sessions: SessionsResult = field(default_factory=SessionsResult)
+    history: Failure | None = None
+    check: CheckResult = field(default_factory=CheckResult)
+    corruption: Findings = field(default_factory=Findings)
+    teardown: Failure | None = None
+    assertions: list[Assertion] = field(default_factory=list)  # of chaos.assert
+    meeting: list[str] = field(default_factory=list)  # what kept the sessions from meeting
+    leaks: Findings = field(default_factory=Findings)
+    lost: Failure | None = None  # the connection by which the run looks at the server
+    complete: bool = False
+    silent: bool = False
+    outside: tuple[str, ...] = ()
+
+    def failures(self) -> Iterator[Failure]:
+        """List all failures, in the order of the run."""
+        found = (
+            self.setup,
+            *self.sessions.log.failures,
+            self.history,
+            *self.check.failures,
+            *self.corruption.failures,
+            self.teardown,
+            *map(failure_of, self.assertions),
+            *self.leaks.failures,
+            self.lost,
+        )
+        return (failure for failure in found if failure is not None)
+
+    def join(self, result: RunResult) -> RunResult:
+        """Return a result to which all parts were added; `result` does not change."""
+        sessions, log, check = self.sessions, self.sessions.log, self.check
+        return replace(
+            result,
+            failures=[*result.failures, *self.failures()],
+            notes=[*result.notes, *self.corruption.notes, *self.leaks.notes],
+            remarks=[*result.remarks, *check.remarks, *self.meeting],
+            records=log.records,
+            acts=log.acts,
+            transactions=log.transactions,
+            notifications=log.notifications,
+            output=self.notices.output,
+            order=sessions.order,
+            standings=log.standings,
+            evaluations=sessions.evaluations,
+            missed=sessions.missed,
+            struck=sessions.struck,
+            passed_by=sessions.passed_by,
+            assertions=[*check.assertions, *self.assertions],
+            diagnostics=check.diagnostics,
+            evaluated={*log.evaluated, *self.notices.evaluated, *check.evaluated},
+            check=check.state,
+            skipped=check.skipped or result.skipped,
+            complete=self.complete,
+            silent=self.silent,
+            outside=self.outside,
+        )

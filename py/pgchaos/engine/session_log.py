@@ -1,0 +1,36 @@
+"""What the sessions of a run, and what watches them, report; the fields are those of `RunResult`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pgchaos.results import Failure, Launch, Notification, Record, Standing, Transaction
+
+if TYPE_CHECKING:
+    from pgchaos.language.written_assertions import Evaluated
+
+
+@dataclass(slots=True)
+class SessionLog:
+    """Takes what they report while they run, in the order in which it happens."""
+
+    records: list[Record] = field(default_factory=list)
+    acts: list[Record] = field(default_factory=list)
+    transactions: list[Transaction] = field(default_factory=list)
+    notifications: list[Notification] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    evaluated: set[Evaluated] = field(default_factory=set)  # by `expect`
+    standings: list[Standing] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsResult:
+    """What became of the sessions."""
+
+    log: SessionLog = field(default_factory=SessionLog)
+    order: list[Launch] = field(default_factory=list)
+    evaluations: int = 0
+    missed: int = 0
+    struck: set[str] = field(default_factory=set)
+    passed_by: dict[str, list[str]] = field(default_factory=dict)
