@@ -30,10 +30,10 @@ def lines(folder: Path) -> Iterator[Line]:
     """Measure milliseconds for each permutation, serial runs and all."""
     what = "schedule all, two sessions of four steps, one permutation{}: `oracle serializable` against a check"
     with own_server() as server, workplace(folder, "oracle") as place:
-        for told, lock in ((" of a safe scenario", "FOR UPDATE"), (", most of them a lost update", "")):
+        for reported, lock in ((" of a safe scenario", "FOR UPDATE"), (", most of them a lost update", "")):
             _write(place, lock)
             yield compared(
-                what.format(told),
+                what.format(reported),
                 lambda: _each(server, place / "judged.sql"),
                 lambda: _each(server, place / "checked.sql"),
                 "ms",

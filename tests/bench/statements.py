@@ -88,9 +88,9 @@ def _pgbench(server: Server, place: Path, pgbench: str) -> float:
         at = {key: str(value) for key, value in conninfo_to_dict(sandbox.conninfo).items()}
         env = environment(PGHOST=at["host"], PGPORT=at["port"], PGUSER=at["user"])
         command = [pgbench, "-n", "-c", str(SESSIONS), "-j", "2", "-t", str(ITERATIONS), "-f", "pgbench.sql"]
-        told = program([*command, sandbox.database], place, env).out
+        reported = program([*command, sandbox.database], place, env).out
     # tps "without initial connection time", as is what we count
-    return 3 * float(re.findall(r"^tps = ([0-9.]+)", told, re.MULTILINE)[-1])
+    return 3 * float(re.findall(r"^tps = ([0-9.]+)", reported, re.MULTILINE)[-1])
 
 
 def _bare(server: Server) -> float:

@@ -111,9 +111,9 @@ def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]],
     """
     watch, conduct = LockMonitor.watch, StepScheduler.conduct
 
-    def clock(stage: Coordinator) -> Clock:
+    def clock(coordinator: Coordinator) -> Clock:
         def is_reached() -> bool:
-            standings = stage.standings(other_backends.pid_text)
+            standings = coordinator.standings(other_backends.pid_text)
             return state(defaultdict(str, {standing.session: standing.doing for standing in standings}))
 
         return Clock(is_reached)

@@ -289,8 +289,8 @@ def test_spec_removes_only_roles_that_it_created(
     with foreign_server.connect() as conn:
         assert there(conn, "role") is not made
         conn.execute("DROP ROLE IF EXISTS inventory")
-    told = [note for note in result.notes if "role inventory; it was left" in note]
-    assert bool(told) is not made
+    reported = [note for note in result.notes if "role inventory; it was left" in note]
+    assert bool(reported) is not made
 
 
 READ = {

@@ -42,7 +42,7 @@ async def planted_task(*_: object) -> None:
     raise PlantedError
 
 
-def check_told(result: RunResult, who: str) -> None:
+def check_reported(result: RunResult, who: str) -> None:
     failure = only(result)
     assert failure.text == f"{who}: internal error of pgchaos: PlantedError()"
     assert failure.details[0] == "Traceback (most recent call last):"
@@ -73,17 +73,17 @@ TWO = """
 
 def test_in_a_session(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SessionRunner, "_perform", planted)
-    check_told(play(SLEEPS.format(fault="")), "one[1]")
+    check_reported(play(SLEEPS.format(fault="")), "one[1]")
 
 
 def test_in_the_task_of_a_fault(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Timing, "await_time", planted)
-    check_told(play(SLEEPS.format(fault="-- chaos:fault terminate during")), "fault of one[1]")
+    check_reported(play(SLEEPS.format(fault="-- chaos:fault terminate during")), "fault of one[1]")
 
 
 def test_in_a_fault_before_a_statement(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Timing, "await_time", planted)
-    check_told(play(SLEEPS.format(fault="-- chaos:fault terminate before")), "one[1]")
+    check_reported(play(SLEEPS.format(fault="-- chaos:fault terminate before")), "one[1]")
 
 
 def test_in_the_task_that_commits_to_see_commits_held(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_in_the_task_that_commits_to_see_commits_held(play: Play, monkeypatch: p
         SELECT pass('never');
         """
     )
-    check_told(result, "one[1]")
+    check_reported(result, "one[1]")
 
 
 def test_in_the_task_of_an_observer(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,13 +110,13 @@ def test_in_the_task_of_an_observer(play: Play, monkeypatch: pytest.MonkeyPatch)
     text = SLEEPS.format(fault="").replace(
         "-- chaos:session", "-- chaos:invariant\n    SELECT true AS x;\n    -- chaos:session", 1
     )
-    check_told(play(text), "invariant")
+    check_reported(play(text), "invariant")
 
 
 def test_in_what_takes_notices_of_a_session(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NoticeCollector, "receive", planted)
     text = SLEEPS.format(fault="DO $$ BEGIN RAISE NOTICE 'x'; END $$;")
-    check_told(play(text), "one[1]")
+    check_reported(play(text), "one[1]")
 
 
 @pytest.mark.parametrize(

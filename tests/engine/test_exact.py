@@ -371,7 +371,7 @@ def test_an_unexpected_error_stops_who_stands_before_a_step(play: Play) -> None:
 
 
 def test_the_time_is_over_for_steps_too(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    over_once(monkeypatch, lambda told: told["a[1]"] == "runs")
+    over_once(monkeypatch, lambda reported: reported["a[1]"] == "runs")
     sessions = "-- chaos:session a\nSELECT pg_sleep(600);\n-- chaos:session b\nSELECT 1;\nSELECT 2;\n"
     result = play("-- chaos:schedule b.1 a.1 b.2\n" + sessions + CHECKED, timeout=600)
     failure = only(result)

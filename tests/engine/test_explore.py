@@ -320,14 +320,14 @@ def test_with_a_broken_hypothesis_what_needs_it_fails(play: Play, monkeypatch: p
 
 
 def test_progress_is_told_with_the_most_that_may_come(play: Play) -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     known = scenario(play, counter("free", "pass()", "-- chaos:given amount in 1..9"))
-    run(known, {}, play.server, RunSettings(1, progress=lambda made, most: told.append((made, most))))
-    assert told[-1] == (9, 40)
-    told.clear()
+    run(known, {}, play.server, RunSettings(1, progress=lambda made, most: reported.append((made, most))))
+    assert reported[-1] == (9, 40)
+    reported.clear()
     known = scenario(play, counter("explore 4", "pass()"))
-    run(known, {}, play.server, RunSettings(1, progress=lambda made, most: told.append((made, most))))
-    assert [most for _, most in told] == [4] * len(told)
+    run(known, {}, play.server, RunSettings(1, progress=lambda made, most: reported.append((made, most))))
+    assert [most for _, most in reported] == [4] * len(reported)
 
 
 INSIDE = """
@@ -351,7 +351,7 @@ INSIDE = """
 
 @pytest.mark.parametrize("schedule", ["all", "explore 10"])
 @pytest.mark.parametrize(
-    ("more", "sql", "told"),
+    ("more", "sql", "reported"),
     [
         ("", "SELECT twice();", "line 12 calls twice(), a volatile function"),
         (
@@ -363,12 +363,12 @@ INSIDE = """
     ],
 )
 def test_what_happens_inside_a_statement_is_said_not_to_be_interleaved(
-    schedule: str, more: str, sql: str, told: str, play: Play
+    schedule: str, more: str, sql: str, reported: str, play: Play
 ) -> None:
     result = play(INSIDE.format(schedule=schedule, more=more, sql=sql))
     assert result.failures == []
     (remark,) = result.remarks
-    assert f"what happens inside one was not interleaved ({told})" in remark
+    assert f"what happens inside one was not interleaved ({reported})" in remark
     assert "chaos.jitter()" in remark
     assert "chaos.inject_delay()" in remark
 

@@ -69,8 +69,8 @@ def test_what_a_session_sees_during_its_statement(play: Play, fault: str, state:
 @pytest.mark.parametrize("fault", ["kill", "crash", "terminate", "stop immediate"])
 @pytest.mark.parametrize("statement", ["BEGIN;\nINSERT INTO t VALUES (1);\n{}COMMIT;", "{}INSERT INTO t VALUES (1);"])
 def test_a_commit_is_struck_when_it_is_durable_and_not_answered(play: Play, fault: str, statement: str) -> None:
-    told = "57P01" if fault == "terminate" else "08006"
-    block = statement.format(f"-- chaos:fault {fault} during\n-- chaos:allow 08006 {told}\n")
+    reported = "57P01" if fault == "terminate" else "08006"
+    block = statement.format(f"-- chaos:fault {fault} during\n-- chaos:allow 08006 {reported}\n")
     result = play(OWN + TABLE + "-- chaos:session a\n" + block + "\n" + ROWS.format(1))
     assert held(result) == ["rows"]
     assert [row[3] for row in outcomes(result, "a")] == ["unknown"]

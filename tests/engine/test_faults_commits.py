@@ -40,7 +40,7 @@ def stop() -> Iterator[Stop]:
 
 
 @pytest.fixture
-def hand(play: Play, stop: Stop) -> Iterator[FaultConnection]:
+def fault_connection(play: Play, stop: Stop) -> Iterator[FaultConnection]:
     with play.server.own_sandbox((), {}, {}) as sandbox:
         made = FaultConnection(ConnectionFactory(sandbox, keep=False, join=False), stop, set())
         yield made
@@ -51,61 +51,67 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return Loop().run(work)
 
 
-def server_control(hand: FaultConnection) -> PrivateServer:
-    assert hand.server_control is not None
-    return hand.server_control
+def server_control(fault_connection: FaultConnection) -> PrivateServer:
+    assert fault_connection.server_control is not None
+    return fault_connection.server_control
 
 
-async def standbys(hand: FaultConnection) -> list[object]:
+async def standbys(fault_connection: FaultConnection) -> list[object]:
     """What the settings of the server say, and what is in force."""
-    rows = await hand.ask("SELECT setting FROM pg_file_settings WHERE name = 'synchronous_standby_names'")
+    rows = await fault_connection.ask("SELECT setting FROM pg_file_settings WHERE name = 'synchronous_standby_names'")
     assert rows is not None
     return [row[0] for row in rows]
 
 
-def test_the_name_is_taken_back_again_when_commits_are_let_go(hand: FaultConnection, stop: Stop) -> None:
+def test_the_name_is_taken_back_again_when_commits_are_let_go(fault_connection: FaultConnection, stop: Stop) -> None:
     async def holds() -> None:
-        hold = CommitHold(hand, stop)
+        hold = CommitHold(fault_connection, stop)
         assert await hold.take()
-        assert not await standbys(hand)
-        await hand.ask(SET)
-        assert await standbys(hand) == ["pgchaos_nobody"]
+        assert not await standbys(fault_connection)
+        await fault_connection.ask(SET)
+        assert await standbys(fault_connection) == ["pgchaos_nobody"]
         await hold.give()
-        assert (await standbys(hand), hand.named, hand.holding.held) == ([], False, False)
+        assert (await standbys(fault_connection), fault_connection.named, fault_connection.holding.held) == (
+            [],
+            False,
+            False,
+        )
 
     run(holds())
 
 
-def test_the_name_is_taken_back_of_a_server_that_was_down_meanwhile(hand: FaultConnection, stop: Stop) -> None:
+def test_the_name_is_taken_back_of_a_server_that_was_down_meanwhile(
+    fault_connection: FaultConnection, stop: Stop
+) -> None:
     async def holds() -> None:
-        hold = CommitHold(hand, stop)
+        hold = CommitHold(fault_connection, stop)
         assert await hold.take()
-        await hand.ask(SET)
-        server_control(hand).stop("immediate")
+        await fault_connection.ask(SET)
+        server_control(fault_connection).stop("immediate")
         await hold.give()
-        assert (hand.named, hand.holding.held) == (True, False)
-        server_control(hand).start()
-        assert await standbys(hand) == ["pgchaos_nobody"]
-        assert await let_go(hand)
-        assert not await standbys(hand)
+        assert (fault_connection.named, fault_connection.holding.held) == (True, False)
+        server_control(fault_connection).start()
+        assert await standbys(fault_connection) == ["pgchaos_nobody"]
+        assert await let_go(fault_connection)
+        assert not await standbys(fault_connection)
 
     run(holds())
 
 
-def test_a_commit_that_nobody_lets_go_is_not_waited_for(hand: FaultConnection, stop: Stop) -> None:
-    probe = CommitProbe(hand, stop)
+def test_a_commit_that_nobody_lets_go_is_not_waited_for(fault_connection: FaultConnection, stop: Stop) -> None:
+    probe = CommitProbe(fault_connection, stop)
 
     async def ends() -> None:
-        await hand.ask(SET)
-        await hand.ask("SELECT pg_reload_conf()")
+        await fault_connection.ask(SET)
+        await fault_connection.ask("SELECT pg_reload_conf()")
         until = time.monotonic() + 60
         while not await probe.waits():
             assert time.monotonic() < until, "no commit waits for a standby"
         waiting = "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        assert await hand.ask(waiting)
+        assert await fault_connection.ask(waiting)
         ending = begin(probe.end())
         assert await ending.ends(30)
-        assert await hand.ask(waiting) == []
+        assert await fault_connection.ask(waiting) == []
 
     run(ends())
 
@@ -179,18 +185,18 @@ def test_who_waits_for_the_server_is_let_go_by_a_stop(play: Play, stop: Stop) ->
             sandbox = stack.enter_context(play.server.own_sandbox((), {}, disks_of(scenario)))
         except NoDisk as missing:
             pytest.skip(str(missing))
-        factory, calm = ConnectionFactory(sandbox, keep=False, join=False), stack.enter_context(closing(Stop()))
-        stage = Coordinator(WaitRules(scenario.sessions, {}), stop, SessionLog())
-        faulting = FaultInjector(scenario, {}, factory, stage, stop, calm, set())
-        stack.callback(lambda: run(faulting.close()))
+        factory, cleanup_stop = ConnectionFactory(sandbox, keep=False, join=False), stack.enter_context(closing(Stop()))
+        coordinator = Coordinator(WaitRules(scenario.sessions, {}), stop, SessionLog())
+        injector = FaultInjector(scenario, {}, factory, coordinator, stop, cleanup_stop, set())
+        stack.callback(lambda: run(injector.close()))
 
         async def is_let_go() -> None:
             # until there is room again, which nobody makes here
-            await faulting.carry_out(fault, ())
-            waiting = begin(faulting.outage.await_server())
+            await injector.carry_out(fault, ())
+            waiting = begin(injector.outage.await_server())
             assert not await waiting.ends(0.1)
             stop.set()
             assert await waiting.ends(30)
-            await faulting.outage.restore()
+            await injector.outage.restore()
 
         run(is_let_go())

@@ -69,10 +69,10 @@ def test_a_frozen_backend_of_the_run_s_own_is_not_waited_for(own_server: Server,
 
 
 def test_a_query_sent_ahead_is_not_waited_for_where_the_server_is_known_to_be_silent(own_server: Server) -> None:
-    with closing(Stop()) as calm, own_server.sandbox() as sandbox:
+    with closing(Stop()) as cleanup_stop, own_server.sandbox() as sandbox:
         factory = ConnectionFactory(sandbox, keep=False)
         pids: set[int] = set()
-        section = Section(factory, "check", calm, NoticeCollector(), pids, {}, 1)
+        section = Section(factory, "check", cleanup_stop, NoticeCollector(), pids, {}, 1)
         section.begin(_MOMENT)
         go_on = stop(own_server, [*pids])
         factory.note_silence()
@@ -87,19 +87,19 @@ def test_a_query_sent_ahead_is_not_waited_for_where_the_server_is_known_to_be_si
 def test_a_question_takes_no_longer_than_the_scenario_may(own_server: Server, tmp_path: Path, what: str) -> None:
     text = "-- chaos:tags corruption\n-- chaos:check\nSELECT pass('checked');"
     with (
-        closing(Stop()) as calm,
+        closing(Stop()) as cleanup_stop,
         own_server.sandbox() as sandbox,
-        closing(alone(Connection.open(sandbox.conninfo, calm))) as connection,
+        closing(alone(Connection.open(sandbox.conninfo, cleanup_stop))) as connection,
     ):
         connection.limit, connection.ends_when_late = 1.0, True
         go_on = stop(own_server, [connection.pid])
         began = time.monotonic()
         if what == "history":
             failure = fill(connection, SessionLog())
-            told = "" if failure is None else failure.text
+            reported = "" if failure is None else failure.text
         else:
-            _, (told,) = corruptions(connection, read(tmp_path / "x.sql", raw=text.encode()), sandbox, asked=False)
+            _, (reported,) = corruptions(connection, read(tmp_path / "x.sql", raw=text.encode()), sandbox, asked=False)
         took = time.monotonic() - began
         go_on()
-    assert told
+    assert reported
     assert took < _SOON

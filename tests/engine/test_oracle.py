@@ -61,7 +61,7 @@ def test_a_lost_update_is_found_named_and_shown_beside_the_nearest_serial_order(
     failure = oracle(result)
     assert failure.names == ("lost update",)
     assert failure.text.startswith("oracle: lost update: no serial order of the transactions has this outcome")
-    why, nearest, *told = failure.details
+    why, nearest, *reported = failure.details
     # who wrote last is named first, and it is the line where that was
     assert why == (
         "one[1] and two[1] both wrote counter (1); what one[1] wrote was made of what it had read before two[1] wrote:"
@@ -71,9 +71,9 @@ def test_a_lost_update_is_found_named_and_shown_beside_the_nearest_serial_order(
     assert nearest.startswith("the nearest serial order is ")
     assert any(
         ": a serial order gives (value = 1), this run gave (value = 0)" in line and "SELECT value FROM counter" in line
-        for line in told
+        for line in reported
     )
-    assert "  table counter: a serial order gives (id = 1, value = 2), this run gave (id = 1, value = 1)" in told
+    assert "  table counter: a serial order gives (id = 1, value = 2), this run gave (id = 1, value = 1)" in reported
     assert result.permutations is not None
     assert result.permutations.failed == 4
 
@@ -321,9 +321,9 @@ def test_a_state_section_replaces_the_tables(play: Play) -> None:
     writes += "INSERT INTO counter SELECT {}, count(*) FROM counter;\nCOMMIT;"
     sessions = writes.format("one", 3), writes.format("two", 4)
     assert is_safe(play(scenario(*sessions, rest="-- chaos:state\nSELECT count(*) FROM counter;")))
-    told = oracle(play(scenario(*sessions, rest="-- chaos:state\nSELECT sum(value) FROM counter;"))).details[-1]
-    assert "state query in line " in told
-    assert "a serial order gives (sum = 5), this run gave (sum = 4)" in told
+    reported = oracle(play(scenario(*sessions, rest="-- chaos:state\nSELECT sum(value) FROM counter;"))).details[-1]
+    assert "state query in line " in reported
+    assert "a serial order gives (sum = 5), this run gave (sum = 4)" in reported
 
 
 def test_variables_of_the_matrix_are_set_in_a_state_section(play: Play) -> None:
@@ -341,20 +341,20 @@ def test_an_error_in_a_state_section_is_told_with_its_line(play: Play) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "reported"),
     [
         ("INSERT INTO drawn SELECT md5(clock_timestamp()::text)", "[drawn, column text]"),
         ("SELECT md5(t) FROM (SELECT clock_timestamp()::text AS t) s", "[column md5]"),
     ],
 )
-def test_a_file_whose_serial_run_differs_from_itself_is_refused(play: Play, statement: str, told: str) -> None:
+def test_a_file_whose_serial_run_differs_from_itself_is_refused(play: Play, statement: str, reported: str) -> None:
     result = play(
         scenario(f"one\n{statement};", setup="CREATE TABLE drawn (text text);", head="-- chaos:schedule free")
     )
     failure = only(result)
     assert failure.kind == "error"
     assert "has another outcome when it is run twice" in failure.text
-    assert failure.text.endswith(told)
+    assert failure.text.endswith(reported)
     assert judged(result) == ((), False)
 
 
@@ -391,7 +391,7 @@ def test_serial_orders_that_take_too_long_are_not_tried_one_after_the_other(
 ) -> None:
     # the time of the first run, in which both are there, is not over
     serial: list[bool] = []
-    over_once(monkeypatch, lambda told: bool(serial) and told["waits[1]"] == "runs")
+    over_once(monkeypatch, lambda reported: bool(serial) and reported["waits[1]"] == "runs")
     serial_ = Oracle.serial
 
     def one_by_one(self: Oracle, variables: Mapping[str, str], wanted: Wanted) -> SerialRun:
@@ -416,10 +416,10 @@ def test_in_place_the_file_must_say_what_is_compared(foreign_server: ForeignServ
     rest = "-- chaos:teardown\nDROP TABLE counter;\n"
     path = tmp_path / "t.sql"
     with open_server(ServerSettings(dsn=foreign_server.dsn, in_place=True)) as server:
-        for state, told in (("", ["error"]), ("-- chaos:state\nTABLE counter;\n", [])):
+        for state, reported in (("", ["error"]), ("-- chaos:state\nTABLE counter;\n", [])):
             path.write_text(scenario(adds("one", "FOR UPDATE"), adds("two", "FOR UPDATE"), rest=state + rest), "utf-8")
             result = run(read(path, "t.sql"), {}, server, RunSettings(1))
-            assert [failure.kind for failure in result.failures][:1] == told
+            assert [failure.kind for failure in result.failures][:1] == reported
             assert all("a `state` section must say" in failure.text for failure in result.failures)
 
 

@@ -47,7 +47,7 @@ COMMIT;
 """
 
 
-def told(result: RunResult) -> Failure:
+def reported(result: RunResult) -> Failure:
     failure = only(result)
     assert failure.kind == "oracle", failure
     return failure
@@ -74,7 +74,7 @@ def told(result: RunResult) -> Failure:
 def test_a_payment_that_found_the_order_cancelled_has_no_part_in_a_lost_update(
     play: Play, order: str, more: str
 ) -> None:
-    failure = told(play(SHOP.format(order=order, more=more)))
+    failure = reported(play(SHOP.format(order=order, more=more)))
     assert failure.names == ("lost update",)
     # it read what the restocking had brought: without that it would have been told something else
     given = " (given what restock[1] did)" if order.startswith("restock") else ""
@@ -91,7 +91,7 @@ def test_a_payment_that_came_first_has_none_either(play: Play) -> None:
     other = """-- chaos:session other
 -- chaos:step all
 UPDATE product SET stock = stock - 1 WHERE id = 1;"""
-    failure = told(play(SHOP.format(order=order, more=other)))
+    failure = reported(play(SHOP.format(order=order, more=other)))
     assert failure.names == ("lost update",)
     assert failure.details[0].startswith("buyer[1] and other[1] both wrote product (1); what buyer[1] wrote was made ")
 
@@ -102,7 +102,7 @@ def test_who_overwrote_a_row_alone_is_told_where_it_was_the_payment(play: Play) 
     )
     careless = careless.replace("-- chaos:session payment\n", "-- chaos:session payment\n-- chaos:step looks\n")
     order = "payment.looks cancellation.all payment.pays buyer.looks buyer.buys"
-    failure = told(play(careless.format(order=order, more="")))
+    failure = reported(play(careless.format(order=order, more="")))
     assert failure.names == ("lost update",)
     assert failure.details[0].startswith("payment[1] and cancellation[1] both wrote orders (10); what payment[1] wrote")
 
@@ -152,7 +152,7 @@ COMMIT;
 def test_read_skew_is_that_of_its_two_whoever_else_is_there(play: Play, at: int) -> None:
     steps = ["reader.first", "writer.all", "reader.second"]
     steps.insert(at, "bystander.all")
-    failure = told(play(PAIR.format(order=" ".join(steps)) + READS + THREE))
+    failure = reported(play(PAIR.format(order=" ".join(steps)) + READS + THREE))
     assert failure.names == ("read skew",)
     assert failure.details[0] == "reader[1] saw what writer[1] did: line 11; and did not see it: line 9"
     assert failure.place == Place("scenario.sql", 11)
@@ -162,7 +162,7 @@ def test_read_skew_is_that_of_its_two_whoever_else_is_there(play: Play, at: int)
 def test_write_skew_is_that_of_its_two_whoever_else_is_there(play: Play, at: int) -> None:
     steps = ["one.looks", "two.looks", "one.writes", "two.writes"]
     steps.insert(at, "bystander.all")
-    failure = told(play(PAIR.format(order=" ".join(steps)) + SKEW + THREE))
+    failure = reported(play(PAIR.format(order=" ".join(steps)) + SKEW + THREE))
     assert failure.names == ("write skew",)
     assert failure.details[0] == (
         "one[1] did not see what two[1] did: line 9; and two[1] did not see what one[1] did: line 16"
@@ -184,7 +184,7 @@ UPDATE pair SET value = :old + 1 WHERE id = 1;
 COMMIT;
 """
     order = "opens.all one.looks two.looks one.writes two.writes"
-    failure = told(play(PAIR.format(order=order) + third + adds.format("one") + adds.format("two")))
+    failure = reported(play(PAIR.format(order=order) + third + adds.format("one") + adds.format("two")))
     assert failure.names == ("lost update",)
     assert failure.details[0].startswith("two[1] and one[1] both wrote pair (1); what two[1] wrote was made of ")
     assert failure.details[0].endswith(" (given what opens[1] did)")
@@ -254,7 +254,7 @@ def test_who_writes_a_row_that_both_had_read_loses_an_update_and_skews_nothing(
     setup, looks, writes = {**STALE, **APART}[what]
     head = "-- chaos:schedule one.looks two.looks one.writes two.writes\n-- chaos:oracle serializable\n-- chaos:setup\n"
     text = BOTH.format(looks, writes.replace("{who}", "1"), writes.replace("{who}", "2"))
-    failure = told(play(head + setup + text))
+    failure = reported(play(head + setup + text))
     assert failure.names == (expected,)
     if expected == "lost update":
         assert failure.details[0].startswith("two[1] and one[1] both wrote c ")
@@ -287,6 +287,6 @@ BEGIN;
 -- chaos:step ends
 COMMIT;
 """
-    failure = told(play(text))
+    failure = reported(play(text))
     assert "so no serial order gives the result of a statement that met one" in failure.details[-2]
     assert f"this scenario does not wait for locks: {what} in lines 8, 14." in failure.details[-2]

@@ -78,14 +78,14 @@ def test_what_is_in_a_branch_not_taken_is_not_done(play: Play) -> None:
 
 
 def test_a_file_that_is_not_there_is_told_of_where_its_branch_is_taken(play: Play) -> None:
-    for command, told in (
+    for command, reported in (
         ("\\ir none.sql", "\\ir none.sql: cannot be read: there is no such file"),
         ("\\copy t FROM 'none.csv'", "\\copy … FROM 'none.csv': there is no such file"),
     ):
         text = f"SELECT plan(1);\nSELECT pass('here');\n\\if {{}}\n{command}\n\\endif\n"
         assert held(play(text.format("false"))) == ["here"]
         failure = only(play(text.format("true")))
-        assert told in failure.text
+        assert reported in failure.text
         assert failure.place is not None
         assert failure.place.line == 4
 

@@ -64,7 +64,7 @@ def test_sessions_that_do_not_end_are_stopped(play: Play, monkeypatch: pytest.Mo
 
 def test_standings_say_who_waited_for_whom(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     stood = {"holder[1]": "runs", "late[1]": "is blocked", "over[1]": "waits at barrier never"}
-    over_once(monkeypatch, lambda told: all(told[who] == doing for who, doing in stood.items()))
+    over_once(monkeypatch, lambda reported: all(reported[who] == doing for who, doing in stood.items()))
     result = play(
         """
         -- chaos:timeout 10min
@@ -92,15 +92,15 @@ def test_standings_say_who_waited_for_whom(play: Play, monkeypatch: pytest.Monke
         + CHECKED
     )
     assert only(result).kind == "timeout"
-    told = {s.session: (s.doing, s.waits_for) for s in result.standings}
-    assert told["holder[1]"] == ("runs", ())
-    assert told["late[1]"][0] == "is blocked"
-    assert "holder[1]" in told["late[1]"][1]
-    assert told["over[1]"] == ("waits at barrier never", ("last[1]",))
+    reported = {s.session: (s.doing, s.waits_for) for s in result.standings}
+    assert reported["holder[1]"] == ("runs", ())
+    assert reported["late[1]"][0] == "is blocked"
+    assert "holder[1]" in reported["late[1]"][1]
+    assert reported["over[1]"] == ("waits at barrier never", ("last[1]",))
 
 
 def test_standings_name_a_prepared_transaction(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    over_once(monkeypatch, lambda told: told["s[1]"] == "is blocked")
+    over_once(monkeypatch, lambda reported: reported["s[1]"] == "is blocked")
     result = play(
         """
         -- chaos:timeout 10min
@@ -120,7 +120,7 @@ def test_standings_name_a_prepared_transaction(play: Play, monkeypatch: pytest.M
 
 
 def test_standings_name_a_foreign_backend(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    over_once(monkeypatch, lambda told: told["ready[1]"] == "is blocked")
+    over_once(monkeypatch, lambda reported: reported["ready[1]"] == "is blocked")
     with stranger(play.server, 7):
         result = play(
             """

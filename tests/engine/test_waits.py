@@ -219,11 +219,11 @@ def test_a_wait_that_can_never_open_tells_how_the_others_stood(play: Play, monke
         + CHECKED
     )
     only(result)
-    told = {s.session: (s.doing, s.place.line if s.place else None) for s in result.standings}
-    assert told["s[1]"] == ("waits at barrier met", 4)
-    assert told["gone[1]"][0] == "ended"
-    assert told["busy[1]"] == ("runs", 11)
-    assert told["pauses[1]"] == ("is in a delay", 13)
+    reported = {s.session: (s.doing, s.place.line if s.place else None) for s in result.standings}
+    assert reported["s[1]"] == ("waits at barrier met", 4)
+    assert reported["gone[1]"][0] == "ended"
+    assert reported["busy[1]"] == ("runs", 11)
+    assert reported["pauses[1]"] == ("is in a delay", 13)
 
 
 def test_who_has_not_begun_stands_there_too(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,9 +242,9 @@ def test_who_has_not_begun_stands_there_too(play: Play, monkeypatch: pytest.Monk
         + CHECKED
     )
     assert only(result).kind == "wait"
-    told = {s.session: (s.doing, s.place, s.since) for s in result.standings}
-    assert told["late[1]"] == ("has not begun", None, None)
-    assert sorted(told) == ["gone[1]", "late[1]", "s[1]"]
+    reported = {s.session: (s.doing, s.place, s.since) for s in result.standings}
+    assert reported["late[1]"] == ("has not begun", None, None)
+    assert sorted(reported) == ["gone[1]", "late[1]", "s[1]"]
 
 
 def test_a_signal_stays_given_to_the_end(play: Play) -> None:

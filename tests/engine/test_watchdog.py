@@ -35,7 +35,7 @@ def test_the_main_thread_ticks_while_sessions_wait_connect_and_are_cancelled(imp
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    told = json.loads(done.stdout)
-    assert told.pop("impl") == implementation
-    assert {name: gap for name, (gap, _) in told.items() if gap >= _MOST} == {}
-    assert all(seconds > _MOST for _, seconds in told.values()), told
+    reported = json.loads(done.stdout)
+    assert reported.pop("impl") == implementation
+    assert {name: gap for name, (gap, _) in reported.items() if gap >= _MOST} == {}
+    assert all(seconds > _MOST for _, seconds in reported.values()), reported

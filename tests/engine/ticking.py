@@ -86,8 +86,8 @@ def main() -> None:
             "connect": black_hole,
             "cancel": lambda: _ended([f.kind for f in play(CANCEL).failures] == ["timeout"]),
         }
-        told = {name: largest_gap(work) for name, work in works.items()}
-    json.dump({"impl": pq.__impl__, **told}, sys.stdout)
+        reported = {name: largest_gap(work) for name, work in works.items()}
+    json.dump({"impl": pq.__impl__, **reported}, sys.stdout)
 
 
 def _ended(well: bool) -> None:

@@ -46,13 +46,13 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_spec_on_a_frozen_server_ends_soon(own: Server, tmp_path: Path, case: str) -> None:
-    phase, whole, settings, told, times = CASES[case]
+    phase, whole, settings, reported, times = CASES[case]
     path = tmp_path / "x.spec"
     path.write_text(_SPEC.format(**{"setup": "", "step": "SELECT 1;", phase: SLEEP}))
     with freezing(own, whole=whole) as when:
         result = run_spec(read(path), own, settings)
         ended = time.monotonic()
-    assert told in result.problems[-1]
+    assert reported in result.problems[-1]
     assert len(result.problems) == 1, "no other permutation is begun"
     # twice its time, and some for a busy machine
     assert ended - when[0] < times * _LIMIT + 4

@@ -43,9 +43,9 @@ def _file(tmp_path: Path, text: str | bytes) -> Path:
 
 @pytest.mark.parametrize("text", WRONG)
 def test_an_error_says_the_line_and_what_was_meant(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ScenarioError) as told:
+    with pytest.raises(ScenarioError) as reported:
         read(_file(tmp_path, text), "x.spec")
-    assert str(told.value) == WRONG[text]
+    assert str(reported.value) == WRONG[text]
 
 
 def test_what_stands_in_a_file(tmp_path: Path) -> None:

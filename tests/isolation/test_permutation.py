@@ -13,20 +13,20 @@ C1 = Step("c1", "", 2, 5)
 
 
 def _played(
-    turns: Sequence[Turn], freed: Mapping[str, str] | None = None, heard: Mapping[str, Sequence[int]] | None = None
+    turns: Sequence[Turn], freed: Mapping[str, str] | None = None, received: Mapping[str, Sequence[int]] | None = None
 ) -> list[str]:
     """Play turns.
 
     Args:
         turns: in order.
         freed: the steps that are blocked, and by whose launch each comes free ('': by none's).
-        heard: at whose launch which sessions send a notice each.
+        received: at whose launch which sessions send a notice each.
 
     Returns:
         What is reported.
     """
     freed = freed or {}
-    play, launched, told = PermutationOrder(tuple(turns)), set[str](), []
+    play, launched, reported = PermutationOrder(tuple(turns)), set[str](), []
     acts = play.acts()
     answer = None
     try:
@@ -35,20 +35,20 @@ def _played(
             answer = None
             if isinstance(act, Launch):
                 launched.add(act.step.name)
-                for session in (heard or {}).get(act.step.name, ()):
+                for session in (received or {}).get(act.step.name, ()):
                     play.add_notice(session)
             elif isinstance(act, AwaitStep):
                 answer = freed.get(act.step.name) in (None, *launched) or not act.locks
             elif isinstance(act, Report):
-                told.append(act.step.name + (" waits" if act.waiting else "" if act.first else " completed"))
+                reported.append(act.step.name + (" waits" if act.waiting else "" if act.first else " completed"))
             elif isinstance(act, AwaitEvent):
-                told.append(f"rest at {act.step.name}")
-                if told.count(told[-1]) > 2:
-                    return told
+                reported.append(f"rest at {act.step.name}")
+                if reported.count(reported[-1]) > 2:
+                    return reported
             elif isinstance(act, Stalled):
-                told.append("stalled: " + " ".join(step.name for step in act.steps))
+                reported.append("stalled: " + " ".join(step.name for step in act.steps))
     except StopIteration:
-        return told
+        return reported
 
 
 def test_steps_that_do_not_wait_are_told_as_they_are_launched() -> None:
@@ -56,8 +56,8 @@ def test_steps_that_do_not_wait_are_told_as_they_are_launched() -> None:
 
 
 def test_a_blocked_step_is_told_when_another_has_let_it_go() -> None:
-    told = _played([Turn(A1), Turn(B1), Turn(C1), Turn(A2)], {"b1": "a2"})
-    assert told == ["a1", "b1 waits", "c1", "a2", "b1 completed"]
+    reported = _played([Turn(A1), Turn(B1), Turn(C1), Turn(A2)], {"b1": "a2"})
+    assert reported == ["a1", "b1 waits", "c1", "a2", "b1 completed"]
 
 
 def test_those_who_wait_are_told_in_the_order_of_their_launch() -> None:
@@ -81,8 +81,8 @@ def test_a_star_is_told_as_waiting_whether_it_does_or_not() -> None:
 
 
 def test_a_marker_holds_the_report_while_the_other_step_runs() -> None:
-    told = _played([Turn(A1), Turn(B1, blockers=(Blocker(A1),)), Turn(C1)], {"a1": "c1"})
-    assert told == ["a1 waits", "b1 waits", "c1", "a1 completed", "b1 completed"]
+    reported = _played([Turn(A1), Turn(B1, blockers=(Blocker(A1),)), Turn(C1)], {"a1": "c1"})
+    assert reported == ["a1 waits", "b1 waits", "c1", "a1 completed", "b1 completed"]
 
 
 def test_a_marker_on_a_step_that_does_not_run_holds_nothing() -> None:
@@ -91,8 +91,8 @@ def test_a_marker_on_a_step_that_does_not_run_holds_nothing() -> None:
 
 def test_notices_are_counted_from_the_launch_on() -> None:
     turns = [Turn(A1), Turn(B1, blockers=(Blocker(A2, 2),)), Turn(C1), Turn(A2)]
-    told = _played(turns, None, {"a1": [0, 0], "c1": [0], "a2": [0]})
-    assert told == ["a1", "b1 waits", "c1", "a2", "b1 completed"]
+    reported = _played(turns, None, {"a1": [0, 0], "c1": [0], "a2": [0]})
+    assert reported == ["a1", "b1 waits", "c1", "a2", "b1 completed"]
 
 
 def test_reports_that_hold_each_other_are_stalled() -> None:
@@ -101,5 +101,5 @@ def test_reports_that_hold_each_other_are_stalled() -> None:
 
 
 def test_a_session_whose_report_is_held_rests_until_there_is_news() -> None:
-    told = _played([Turn(A1), Turn(B1, blockers=(Blocker(A1),)), Turn(B2)], {"a1": ""})
-    assert told[:3] == ["a1 waits", "b1 waits", "rest at b1"]
+    reported = _played([Turn(A1), Turn(B1, blockers=(Blocker(A1),)), Turn(B2)], {"a1": ""})
+    assert reported[:3] == ["a1 waits", "b1 waits", "rest at b1"]

@@ -359,8 +359,8 @@ def test_a_fault_says_what_breaks_whose_and_when(scenario: Reader, written: str,
     found = scenario(f"-- chaos:sandbox server\n-- chaos:session a x 2\n-- chaos:fault {written}\nSELECT 1;\n{CHECK}")
     made = replace(made, place=at(3))
     assert found.sessions[0].items[0] == made
-    told = [f"sql/t.sql:3: `fault {made.kind}` is not supported yet"] if made.kind in ("stall", "damage") else []
-    assert [str(problem) for problem in found.unsupported] == told
+    reported = [f"sql/t.sql:3: `fault {made.kind}` is not supported yet"] if made.kind in ("stall", "damage") else []
+    assert [str(problem) for problem in found.unsupported] == reported
 
 
 def test_a_server_of_its_own_has_parameters(scenario: Reader) -> None:

@@ -80,12 +80,12 @@ def test_a_blind_write_is_lost_too_under_who_had_read_before() -> None:
 def test_who_saw_another_in_part_is_named_by_what_it_saw(reads: Transaction, writes: Transaction, kind: str) -> None:
     toy = Toy({A: [reads], B: [writes]}, TWO)
     outcome = toy.interleaved((A, *(B for _ in writes), A))
-    found = name_anomaly(told_alike(evidence(toy, outcome)) if reads[0] is reads[1] else evidence(toy, outcome))
+    found = name_anomaly(reported_alike(evidence(toy, outcome)) if reads[0] is reads[1] else evidence(toy, outcome))
     assert found.name == kind
     assert found.why == "a[1] saw what b[1] did: line 2; and did not see it: line 1"
 
 
-def told_alike(found: Evidence) -> Evidence:
+def reported_alike(found: Evidence) -> Evidence:
     """Give the statements of a one text."""
     transactions = (
         replace(one, results=tuple(replace(result, text="the same") for result in one.results))

@@ -27,7 +27,7 @@ def texts(here: StatementResult, there: StatementResult) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("here", "there", "told"),
+    ("here", "there", "reported"),
     [
         (said(("1",)), said(("1",)), []),
         (said(("1",), ("2",)), said(("2",), ("3",)), ["a serial order gives (x = 3), this run gave (x = 1)"]),
@@ -54,10 +54,10 @@ def texts(here: StatementResult, there: StatementResult) -> list[str]:
     ],
 )
 def test_what_a_statement_was_told_is_shown_on_both_sides(
-    here: StatementResult, there: StatementResult, told: list[str]
+    here: StatementResult, there: StatementResult, reported: list[str]
 ) -> None:
     begun = "a[1] line 3, SELECT x FROM t: "
-    assert texts(here, there) == [begun + one for one in told]
+    assert texts(here, there) == [begun + one for one in reported]
 
 
 def test_a_transaction_that_went_another_way_is_told() -> None:
@@ -92,8 +92,10 @@ def test_a_table_is_told_with_the_rows_that_differ_and_the_column() -> None:
     assert [d.text for d in alone] == ["table row: only this run has it"]
     query = {"state query in line 9": Table(("sum",), (("1",),))}
     other = {"state query in line 9": Table(("sum",), (("2",),))}
-    told = differences(Outcome((), query), SerialRun((), (), other))
-    assert [d.text for d in told] == ["state query in line 9: a serial order gives (sum = 2), this run gave (sum = 1)"]
+    reported = differences(Outcome((), query), SerialRun((), (), other))
+    assert [d.text for d in reported] == [
+        "state query in line 9: a serial order gives (sum = 2), this run gave (sum = 1)"
+    ]
 
 
 def test_the_nearest_order_is_the_one_with_the_fewest_differences() -> None:

@@ -45,8 +45,8 @@ def test_postgresql_lets_through_what_hermitage_says(case: str, private_server: 
         assert {failure.kind for failure in result.failures} <= {"oracle"}
         assert result.permutations is not None
         assert result.permutations.exhausted
-        told = level_finding(scenario, variables, result)
-        assert told is not None
-        found[told.level] = told.text.partition("safe in all ")
+        reported = level_finding(scenario, variables, result)
+        assert reported is not None
+        found[reported.level] = reported.text.partition("safe in all ")
     assert {level: text for level, (text, _, _) in found.items()} == dict(zip(LEVELS, LET_THROUGH[case], strict=True))
     assert all(text or int(count) > 1 for text, _, count in found.values())

@@ -195,8 +195,8 @@ def test_contexts_are_what_came_then_after_all_that_were_told_the_same() -> None
     # after a, b is told what it was not, and nothing is asked of what comes then; c is told so by nobody, or by one
     alone = {(A,), (B,), (C,)}
     assert found == {*alone, (A, B), (B, A), (A, C), (B, C), (A, C, B), (B, C, A)}
-    told = {txn.results for before, txn in contexts(outcome, known, frozenset()) if txn.actor == C and not before}
-    assert len(told) == 1
+    reported = {txn.results for before, txn in contexts(outcome, known, frozenset()) if txn.actor == C and not before}
+    assert len(reported) == 1
 
 
 def test_each_connection_keeps_its_order_in_contexts() -> None:

@@ -48,9 +48,9 @@ def only_if(holds: Callable[[dict[str, int]], bool], what: Step) -> Step:
     return step
 
 
-def result(number: int, told: str) -> StatementResult:
-    writes = told.startswith("UPDATE ")
-    got = StatementOutput(told) if writes else StatementOutput("SELECT 1", ("value",), ((told,),))
+def result(number: int, reported: str) -> StatementResult:
+    writes = reported.startswith("UPDATE ")
+    got = StatementOutput(reported) if writes else StatementOutput("SELECT 1", ("value",), ((reported,),))
     return StatementResult(number, "00000", (got,), Place("t.sql", number + 1), f"step {number}")
 
 
@@ -98,9 +98,9 @@ class Toy:
             if todo[actor]:
                 number = todo[actor].pop(0)
                 own: dict[str, int] = {}
-                told = [step(rows, own) for step in self.does[actor][number]]
+                reported = [step(rows, own) for step in self.does[actor][number]]
                 path.append(actor)
-                transactions.append(txn(actor, number, told))
+                transactions.append(txn(actor, number, reported))
         self.ran.append(tuple(path))
         return SerialRun(tuple(path), tuple(transactions), state(rows))
 
@@ -111,13 +111,13 @@ class Toy:
         """
         rows = dict(self.rows)
         own: dict[Actor, dict[str, int]] = {actor: {} for actor in self.does}
-        told: dict[Actor, list[str | None]] = {actor: [] for actor in self.does}
+        reported: dict[Actor, list[str | None]] = {actor: [] for actor in self.does}
         transactions = []
         for actor in order:
             steps = self.does[actor][0]
-            told[actor].append(steps[len(told[actor])](rows, own[actor]))
-            if len(told[actor]) == len(steps):
-                transactions.append(txn(actor, 0, told[actor]))
+            reported[actor].append(steps[len(reported[actor])](rows, own[actor]))
+            if len(reported[actor]) == len(steps):
+                transactions.append(txn(actor, 0, reported[actor]))
         return Outcome(tuple(transactions), state(rows))
 
     def committed(self, order: Sequence[Actor]) -> tuple[Outcome, list[Actor]] | None:
@@ -129,23 +129,23 @@ class Toy:
         rows, left = dict(self.rows), list(order)
         mine: dict[Actor, _Rows] = {actor: _Rows() for actor in order}
         own: dict[Actor, dict[str, int]] = {actor: {} for actor in order}
-        told: dict[Actor, list[str | None]] = {actor: [] for actor in order}
+        reported: dict[Actor, list[str | None]] = {actor: [] for actor in order}
         transactions: list[OracleTransaction] = []
         while left:
             for actor in dict.fromkeys(left):
                 view, variables = _Rows(rows | mine[actor]), dict(own[actor])
-                said = self.does[actor][0][len(told[actor])](view, variables)
+                said = self.does[actor][0][len(reported[actor])](view, variables)
                 if any(view.written & other.keys() for one, other in mine.items() if one != actor):
                     continue
                 mine[actor].update({key: view[key] for key in view.written})
                 own[actor] = variables
-                told[actor].append(said)
+                reported[actor].append(said)
                 left.remove(actor)
                 went.append(actor)
                 if actor not in left:
                     rows |= mine[actor]
                     mine[actor].clear()
-                    transactions.append(txn(actor, 0, told[actor]))
+                    transactions.append(txn(actor, 0, reported[actor]))
                 break
             else:
                 return None
@@ -164,9 +164,9 @@ class Toy:
         return found
 
 
-def txn(actor: Actor, number: int, told: Sequence[str | None]) -> OracleTransaction:
+def txn(actor: Actor, number: int, reported: Sequence[str | None]) -> OracleTransaction:
     """Make a committed transaction."""
-    said = tuple(result(number * 10 + n, one) for n, one in enumerate(told) if one is not None)
+    said = tuple(result(number * 10 + n, one) for n, one in enumerate(reported) if one is not None)
     return OracleTransaction(actor, (1, number * 10), "committed", said)
 
 

@@ -109,7 +109,7 @@ def _nothing_known_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(safe_output, "_secrets", set())
 
 
-def told(project: Project, *arguments: str) -> str:
+def reported(project: Project, *arguments: str) -> str:
     result = project.pytester.runpytest_inprocess("-vv", "-l", "--junit-xml=junit.xml", *arguments)
     written = project.pytester.path / "junit.xml"
     return "\n".join([*result.outlines, *result.errlines, written.read_text() if written.exists() else ""])
@@ -118,7 +118,7 @@ def told(project: Project, *arguments: str) -> str:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_connection_string_is_not_shown_with_its_password(form: str, project: Project) -> None:
     project.write(fine=FINE)
-    said = told(project, f"--chaos-dsn={FORMS[form]}")
+    said = reported(project, f"--chaos-dsn={FORMS[form]}")
     assert "--chaos-dsn" in said
     assert SECRET not in said
 
@@ -127,7 +127,7 @@ def test_a_connection_string_is_not_shown_with_its_password(form: str, project: 
 def test_nor_from_the_ini_file(form: str, project: Project) -> None:
     project.write(fine=FINE)
     project.pytester.makeini(INI + f"chaos_dsn = {FORMS[form]}\n")
-    said = told(project)
+    said = reported(project)
     assert "is not a valid connection string" in said
     assert SECRET not in said
 

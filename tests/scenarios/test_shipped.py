@@ -46,7 +46,7 @@ def caught(mutant: Mutant, result: RunResult) -> bool:
     return all(any(is_named(failure, name) for failure in failures) for name in mutant.caught_by)
 
 
-def told(result: RunResult) -> str:
+def reported(result: RunResult) -> str:
     return "; ".join(failure.text for failure in result.failures) or "nothing failed"
 
 
@@ -68,7 +68,7 @@ def test_each_of_its_mutants_is_run(shipped: Scenario) -> None:
 
 def test_its_mutants_are_caught_by_what_they_name(shipped: Scenario, private_server: Server) -> None:
     missed = [
-        f"{mutant.name} {variables}: {told(result)}"
+        f"{mutant.name} {variables}: {reported(result)}"
         for variables in variants(shipped)
         for mutant in mutants_in_force(shipped, variables)
         if not caught(mutant, result := played(mutated(shipped, mutant), variables, private_server))
@@ -79,7 +79,7 @@ def test_its_mutants_are_caught_by_what_they_name(shipped: Scenario, private_ser
 def test_a_mutant_that_changes_nothing_is_not_caught(shipped: Scenario, private_server: Server) -> None:
     variables, mutant = next((v, m) for v in variants(shipped) for m in mutants_in_force(shipped, v))
     itself = mutated(shipped, replace(mutant, items=(), replaces=(), sessions=shipped.sessions))
-    assert told(played(itself, variables, private_server)) == "nothing failed"
+    assert reported(played(itself, variables, private_server)) == "nothing failed"
 
 
 def test_it_passes_or_fails_as_it_is_known_to(shipped: Scenario, private_server: Server) -> None:
@@ -97,7 +97,7 @@ def test_a_mutant_with_a_syntax_error_is_not_caught(shipped: Scenario, private_s
     for session in shipped.sessions[: often(1, None)]:
         slip = mutated(shipped, replace(mutant, items=(), replaces=(), sessions=(misspelt(session),)))
         result = played(slip, variables, private_server)
-        assert [failure.kind for failure in result.failures] == ["error"], told(result)
+        assert [failure.kind for failure in result.failures] == ["error"], reported(result)
         assert [m.name for m in shipped.mutants if caught(m, result)] == []
 
 

@@ -9,26 +9,26 @@ NOBODY: frozenset[Actor] = frozenset()
 
 
 def test_one_look_is_not_enough() -> None:
-    looks = BlockedSessions(PIDS)
-    assert looks.add({A1: BlockedSeen(1, (20,))}) == (NOBODY, NOBODY)
-    assert looks.add({A1: BlockedSeen(1, (20,))}) == (frozenset({A1}), frozenset({A1}))
+    snapshots = BlockedSessions(PIDS)
+    assert snapshots.add({A1: BlockedSeen(1, (20,))}) == (NOBODY, NOBODY)
+    assert snapshots.add({A1: BlockedSeen(1, (20,))}) == (frozenset({A1}), frozenset({A1}))
 
 
 def test_two_looks_at_two_statements_are_not_a_block() -> None:
-    looks = BlockedSessions(PIDS)
-    looks.add({A1: BlockedSeen(1, (20,))})
-    assert looks.add({A1: BlockedSeen(2, (20,))}) == (NOBODY, NOBODY)
+    snapshots = BlockedSessions(PIDS)
+    snapshots.add({A1: BlockedSeen(1, (20,))})
+    assert snapshots.add({A1: BlockedSeen(2, (20,))}) == (NOBODY, NOBODY)
 
 
 def test_two_looks_with_one_between_are_not_running() -> None:
-    looks = BlockedSessions(PIDS)
-    looks.add({A1: BlockedSeen(1, (20,))})
-    looks.add({})
-    assert looks.add({A1: BlockedSeen(1, (20,))}) == (NOBODY, NOBODY)
+    snapshots = BlockedSessions(PIDS)
+    snapshots.add({A1: BlockedSeen(1, (20,))})
+    snapshots.add({})
+    assert snapshots.add({A1: BlockedSeen(1, (20,))}) == (NOBODY, NOBODY)
 
 
 def test_a_stranger_and_a_prepared_transaction_block_but_are_not_of_this_scenario() -> None:
-    looks = BlockedSessions(PIDS)
+    snapshots = BlockedSessions(PIDS)
     look = {A1: BlockedSeen(1, (99,)), B1: BlockedSeen(2, (0,))}
-    looks.add(look)
-    assert looks.add(look) == (frozenset({A1, B1}), NOBODY)
+    snapshots.add(look)
+    assert snapshots.add(look) == (frozenset({A1, B1}), NOBODY)

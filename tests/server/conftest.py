@@ -109,7 +109,7 @@ class Runner:
         self.process.stdin.write(order + "\n")
         self.process.stdin.flush()
 
-    def hear(self) -> str:
+    def receive(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 

@@ -53,9 +53,9 @@ class MakerRun:
             start_new_session=True,
             cwd="/",
         )
-        self.id = self.hear()
+        self.id = self.receive()
 
-    def hear(self) -> str:
+    def receive(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 

@@ -237,8 +237,8 @@ def test_sessions_of_others_are_never_struck_for_their_name(shop: str, tmp_path:
         others[0].pgconn.send_query(b"SELECT pg_sleep(600)")
         with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
             result = play(server, tmp_path, NAMESAKES)
-            told = ["and the other cancelled", "both wait", "each got its own", "one was terminated"]
-            assert sorted(held(result)) == told
+            reported = ["and the other cancelled", "both wait", "each got its own", "one was terminated"]
+            assert sorted(held(result)) == reported
         assert [conn.execute("SELECT 1").fetchone() for conn in others[1:]] == [(1,), (1,)]
         with psycopg.connect(shop) as conn:
             there = "SELECT state FROM pg_stat_activity WHERE pid = %s"

@@ -40,7 +40,7 @@ def test_killed_while_create_database_works(foreign_server: ForeignServer, optio
         guard = run.guard().pid
         chance = random.Random(number)
         for _ in range(chance.randrange(4)):
-            run.hear()
+            run.receive()
         until(lambda: making(foreign_server, run.id), "CREATE DATABASE works")
         run.kill()
         until(lambda: not alive(guard), "the guard has done its work")
@@ -86,7 +86,7 @@ def test_run_killed_at_any_time(foreign_server: ForeignServer, number: int) -> N
     with maker_run(dsn) as run:
         guard = run.guard().pid
         for _ in range(chance.randrange(6)):
-            run.hear()
+            run.receive()
         # a moment within the life of one database, which takes some tens of milliseconds
         for _ in range(chance.randrange(20)):
             making(foreign_server, run.id)

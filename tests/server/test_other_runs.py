@@ -184,7 +184,7 @@ def test_run_on_another_host_whose_connection_was_cut_keeps_its_databases(foreig
     other = ("unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh")
     with maker_run(foreign_server.role("maker"), *other, steps=True) as run:
         run.go()
-        database = run.hear()
+        database = run.receive()
         assert database in foreign_server.databases()
 
         def made() -> bool:
@@ -212,7 +212,7 @@ def test_run_on_another_host_whose_connection_was_cut_keeps_its_databases(foreig
         run.process.send_signal(signal.SIGCONT)
         run.go()
         run.go()
-        assert run.hear() in foreign_server.databases()
+        assert run.receive() in foreign_server.databases()
         run.go("end")
         assert run.process.wait(60) == 0
     assert foreign_server.databases() == before

@@ -56,7 +56,7 @@ def test_private_server_of_an_ordinary_user_is_removed_too(start_runner: Start) 
 def test_forked_child_does_not_keep_the_server(start_runner: Start) -> None:
     runner = start_runner()
     runner.say("fork")
-    child = int(runner.hear())
+    child = int(runner.receive())
     until(lambda: nothing_left(runner), "the server gone while a child of its run lives")
     assert alive(child)
     os.kill(child, signal.SIGKILL)

@@ -83,7 +83,7 @@ def test_the_plan_may_come_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("1..3\nok 1\nok 2\n# Looks like you planned 3 tests but ran 2", "planned 3 tests, ran 2"),
         ("1..1\nok 1\nok 2", "planned 1 test, ran 2"),
@@ -95,8 +95,8 @@ def test_the_plan_may_come_last() -> None:
         ("1..2\nok 1\nBail out! disk full\nok 2", "Bail out! disk full"),
     ],
 )
-def test_a_broken_stream_fails(text: str, told: str) -> None:
-    assert problems(text) == [told]
+def test_a_broken_stream_fails(text: str, reported: str) -> None:
+    assert problems(text) == [reported]
     assert [failure.kind for failure in failures_of(parse(text))] == ["tap"]
 
 
@@ -204,8 +204,8 @@ def assertions(draw: st.DrawFn) -> Assertion:
     reason = draw(st.text("abc #é", max_size=10).map(str.strip)) if kind else ""
     # what a heading or a total of pgTAP would say is pgTAP's own, and a line cannot hold its end
     comments = st.text("abc #'\"é", min_size=1, max_size=20)
-    told = tuple(draw(st.lists(comments, max_size=3)))
-    plain = Assertion(name, draw(st.booleans()), HERE, diagnostics=told)
+    reported = tuple(draw(st.lists(comments, max_size=3)))
+    plain = Assertion(name, draw(st.booleans()), HERE, diagnostics=reported)
     if kind == "todo":
         return replace(plain, directive="todo", reason=reason)
     return replace(plain, directive="skip", reason=reason) if kind == "skip" else plain

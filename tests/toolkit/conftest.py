@@ -49,7 +49,7 @@ def connect(private_server: Server) -> Iterator[Connect]:
         yield connect
 
 
-def told(result: RunResult) -> list[str]:
+def reported(result: RunResult) -> list[str]:
     """Tell what failed, in words; [] where all held."""
     return [f"{failure.kind}: {failure.text} {failure.details}" for failure in result.failures]
 

@@ -9,7 +9,7 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from pgchaos.server import Server
-from tests.toolkit.conftest import Connect, Connection, Play, one, told
+from tests.toolkit.conftest import Connect, Connection, Play, one, reported
 from tests.waiting import until
 
 
@@ -25,7 +25,7 @@ SELECT is(count(*), 3::bigint, 'there were three rounds, and nobody left one bef
     SELECT FROM chaos.history WHERE statement LIKE '%barrier%'
      GROUP BY iteration HAVING max(started_at) <= min(ended_at)) AS round;
 """
-    assert told(play(text)) == []
+    assert reported(play(text)) == []
 
 
 def test_a_barrier_stays_open_for_a_transaction_that_is_tried_again(play: Play) -> None:
@@ -40,7 +40,7 @@ SELECT is(count(*), 2::bigint, 'both came through') FROM chaos.transactions WHER
 SELECT is(count(*), 1::bigint, 'one at the second attempt')
   FROM chaos.transactions WHERE block AND outcome = 'committed' AND attempt = 2;
 """
-    assert told(play(text)) == []
+    assert reported(play(text)) == []
 
 
 def test_a_party_that_gives_up_does_not_open_a_barrier(play: Play) -> None:
@@ -54,7 +54,7 @@ SELECT chaos.barrier('both', 2, '1ms');
 -- chaos:expect CH002
 SELECT chaos.barrier('both', 2, '1ms');
 """
-    assert told(play(text)) == []
+    assert reported(play(text)) == []
 
 
 def test_nobody_leaves_a_barrier_before_all_have_seen_it_open(connect: Connect) -> None:
@@ -99,7 +99,7 @@ SELECT cmp_ok(w.ended_at, '>=', g.started_at, 'the waiter waited for the giver')
 SELECT is(count(*), 0::bigint, 'pg_locks without what the toolkit holds')
   FROM chaos.locks WHERE locktype = 'advisory';
 """
-    assert told(play(text)) == []
+    assert reported(play(text)) == []
 
 
 def test_terminate_and_cancel_strike_whom_they_name(play: Play) -> None:
@@ -123,7 +123,7 @@ COMMIT;
 SELECT results_eq('SELECT worker, sqlstate FROM chaos.history WHERE session = ''victim'' ORDER BY worker',
     $$VALUES (1, '57014'), (2, '57P01'), (3, '00000')$$, 'each got its own');
 """
-    assert told(play(text)) == []
+    assert reported(play(text)) == []
 
 
 def test_terminate_without_a_number_ends_them_all(connect: Connect, private_server: Server) -> None:
@@ -185,7 +185,7 @@ SELECT FROM seat;
 -- chaos:session bystander
 SELECT 1;
 """
-    assert told(play(text)) == []
+    assert reported(play(text)) == []
 
 
 def test_blocked_by_says_ok_or_who_waits_for_whom(connect: Connect) -> None:

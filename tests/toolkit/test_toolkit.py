@@ -9,7 +9,7 @@ from pgchaos.language.reader import read
 from pgchaos.search.strategy import run
 from pgchaos.server import Server
 from pgchaos.server.sandbox import read_toolkit
-from tests.toolkit.conftest import Connect, Play, one, told
+from tests.toolkit.conftest import Connect, Play, one, reported
 
 PGTAP = Path(__file__).parents[2] / "pgtap"
 FILES = sorted((PGTAP / "test" / "sql").glob("*.sql"))
@@ -18,7 +18,7 @@ FILES = sorted((PGTAP / "test" / "sql").glob("*.sql"))
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_pgtap_file_of_the_extension_holds(path: Path, private_server: Server) -> None:
     result = run(read(path), {}, private_server, RunSettings(seed=1, timeout=30.0))
-    assert told(result) == []
+    assert reported(result) == []
     assert result.assertions
 
 
@@ -62,7 +62,7 @@ SELECT md5(string_agg(value::text, ' ' ORDER BY worker, iteration, n)) AS values
 \\echo :values
 """
     first, same, other = play(text), play(text), play(text, seed=2)
-    assert told(first) == told(same) == told(other) == []
+    assert reported(first) == reported(same) == reported(other) == []
     assert first.output == same.output != other.output
 
 
@@ -79,7 +79,7 @@ UPDATE account SET balance = balance - 10 WHERE id = 1;
 -- chaos:check
 SELECT chaos.unchanged('accounts', 'no transfer happened');
 """
-    assert told(play(text.format(end="ROLLBACK"))) == []
+    assert reported(play(text.format(end="ROLLBACK"))) == []
     failures = play(text.format(end="COMMIT")).failures
     assert [failure.names for failure in failures] == [("no transfer happened",)]
     assert "missing: (1,100)" in "\n".join(failures[0].details)
@@ -98,7 +98,7 @@ SELECT is(chaos.clear_faults(), 1, 'there was one');
 INSERT INTO job VALUES (3);
 SELECT results_eq('SELECT id FROM job', ARRAY[3], 'only what came after');
 """
-    assert told(play(text)) == []
+    assert reported(play(text)) == []
 
 
 def test_fail_nth_lets_a_transaction_be_tried_again(play: Play) -> None:
@@ -111,7 +111,7 @@ COMMIT;
 -- chaos:check
 SELECT is(max(attempt), 3, 'two attempts fail, the third does not') FROM chaos.transactions WHERE outcome = 'committed';
 """
-    assert told(play(text)) == []
+    assert reported(play(text)) == []
 
 
 def test_an_ordinary_role_may_use_it(connect: Connect) -> None:
