@@ -31,6 +31,7 @@ INSERT INTO pggit_branch_feature.orders (id) VALUES (10);
 INSERT INTO public.orders VALUES (3);
 
 -- chaos:check
+SELECT is((SELECT count(*)::int FROM pggit.branched_tables WHERE branch_name = 'feature'), 1, 'pgGit knows of the branch');
 SELECT results_eq('SELECT id FROM public.orders ORDER BY id', ARRAY[1, 2, 3], 'main has its own rows');
 SELECT results_eq('SELECT id FROM pggit_branch_feature.orders ORDER BY id', ARRAY[1, 2, 10], 'the branch has the rows of main and its own');
 

@@ -37,6 +37,7 @@ INSERT INTO pggit_branch_feature.orders (id) VALUES (2);
 INSERT INTO pggit_branch_feature.orders VALUES (3, -1);
 
 -- chaos:check
+SELECT is((SELECT count(*)::int FROM pggit.branched_tables WHERE branch_name = 'feature'), 1, 'pgGit knows of the branch');
 SELECT is((SELECT max(amount) FROM pggit_branch_feature.orders WHERE id = 2), 7, 'the default is that of main');
 SELECT is((SELECT min(amount) FROM pggit_branch_feature.orders WHERE id = 1), 1, 'the rows of main are there');
 

@@ -34,6 +34,7 @@ COMMIT;
 SELECT pggit.increment_version(object_id(), 'ALTER', 'MINOR', 'of two');
 
 -- chaos:check
+SELECT is((SELECT count(*)::int FROM public.before WHERE version > 0), 1, 'the table has a version');
 SELECT is((SELECT version FROM pggit.objects WHERE id = object_id()), (SELECT version + 2 FROM public.before), 'both increments count');
 SELECT results_eq(
     $$SELECT new_version FROM pggit.history WHERE object_id = object_id() AND change_description ~ '^of ' ORDER BY id$$,
