@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.measure import Line, alone
-from tests.bench.work import SQL, Ran, pytest_run, workplace
+from tests.bench.work import SQL, Ran, program, pytest_run, workplace
 
 EMPTY = 40
 IN_SCHEMAS = 200
 DELAYED = 40
+OF_EMPTY = 5
 _EMPTY = """-- Almost nothing
 -- chaos:session a
 SELECT 1;
@@ -62,15 +64,29 @@ def delays(folder: Path) -> Iterator[Line]:
 
 
 def start(folder: Path) -> Iterator[Line]:
-    """Measure a run of one scenario, from nothing to the end."""
+    """Measure a run of one scenario, from nothing to the end, and what projects without scenarios pay."""
     with workplace(folder, "start") as place:
         (place / "sql").mkdir()
         shutil.copy(SQL / "concurrency/last_ticket.sql", place / "sql")
+        (place / "test_empty.py").write_text("def test_empty():\n    pass\n", encoding="utf-8")
+
+        def empty(*options: str) -> float:
+            # without an option of pgchaos, which may be left out
+            pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+            return _seconds(program([*pytest, *options, "test_empty.py"], place), 1)
+
         yield alone(
-            "`pytest sql/last_ticket.sql`: private server made, scenario run, server removed",
-            lambda: _seconds(pytest_run(place, "sql/last_ticket.sql"), 1),
+            "`pytest sql/last_ticket.sql`: private server made, scenario run, server removed; beyond pytest's own time"
+            " for an empty test",
+            lambda: _seconds(pytest_run(place, "sql/last_ticket.sql"), 1) - empty(),
             "s",
-            under=2,
+            under=0.6,
+        )
+        yield alone(
+            f"an empty test with pgchaos, beyond the same without it: the mean of {OF_EMPTY} pairs",
+            lambda: sum(empty() - empty("-p", "no:pgchaos") for _ in range(OF_EMPTY)) / OF_EMPTY * 1000,
+            "ms",
+            under=20,
         )
 
 

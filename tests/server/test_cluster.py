@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from pgchaos.server import ServerError
 from pgchaos.server.cache_folder import PREPARED
 from pgchaos.server.cluster import ClusterFactory
 from pgchaos.server.settings import NoDisk
-from tests.server.conftest import at_once, living_in, needs_root
+from tests.server.conftest import alive, at_once, living_in, needs_root
 from tests.waiting import until
 
 HOLDER = """
@@ -31,9 +32,12 @@ from pgchaos.server.cache_folder import PREPARED
 from pgchaos.server.cluster import ClusterFactory
 own = ClusterFactory(None, None)
 disks = {"disk": 8 << 20, "wal": 64 << 20} if sys.argv[1:] else {}
+with own.sandbox():
+    pass
 with own.sandbox(disks=disks) as sandbox:
+    begun = own._next.take()
     stopped = own._prepared._stopped
-    print(sandbox.server_control.folder, *([stopped.folder] if stopped else []), flush=True)
+    print(sandbox.server_control.folder, begun._folder, *([stopped.folder] if stopped else []), flush=True)
     sys.stdin.readline()
 """
 
@@ -171,6 +175,45 @@ def test_only_root_gets_a_disk(own: ClusterFactory, monkeypatch: pytest.MonkeyPa
         pass
 
 
+def test_from_the_second_on_the_next_one_is_prepared_in_advance() -> None:
+    own = ClusterFactory(None, None)
+    with own.sandbox():
+        assert own._next is None, "one scenario alone needs no other"
+    with own.sandbox(settings={"work_mem": "77kB"}):
+        assert own._next is not None
+        begun = own._next.take()
+    assert begun is not None
+    with own.sandbox(settings={"work_mem": "88kB"}) as sandbox:
+        assert sandbox.server_control is not None
+        assert sandbox.server_control.folder == begun._folder
+        assert shown(sandbox.conninfo, "SHOW work_mem") == "88kB"
+        assert shown(sandbox.conninfo, "SELECT count(*) FROM chaos.history") == "0"
+        assert own._next is not None
+        last = own._next.take()
+    own.close()
+    assert last is not None
+    assert last._folder is not None
+    assert not last._folder.exists()
+
+
+def test_one_that_was_lost_in_the_meantime_is_replaced() -> None:
+    own = ClusterFactory(None, None)
+    for _ in range(2):
+        with own.sandbox():
+            pass
+    assert own._next is not None
+    begun = own._next.take()
+    assert begun is not None
+    supervisor = begun._supervisor.pid
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: not alive(supervisor), "the supervisor is gone")
+    with own.sandbox() as sandbox:
+        assert shown(sandbox.conninfo, "SELECT count(*) FROM chaos.history") == "0"
+    own.close()
+    assert begun._folder is not None
+    assert not begun._folder.exists()
+
+
 @pytest.mark.parametrize("disks", [[], pytest.param(["disks"], marks=needs_root)])
 @pytest.mark.parametrize("kept", [True, False])
 def test_it_is_removed_after_a_killed_run(disks: list[str], kept: bool) -> None:
@@ -183,7 +226,7 @@ def test_it_is_removed_after_a_killed_run(disks: list[str], kept: bool) -> None:
     )
     assert process.stdout is not None
     folders = [Path(word) for word in process.stdout.readline().split()]
-    assert len(folders) == (1 if kept else 2)
+    assert len(folders) == (2 if kept else 3)
     assert living_in(folders[0])
     process.kill()
     process.communicate()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pgchaos.report.replay import item_name
 from pgchaos.runner.progress import REPRODUCING, ProgressLine
@@ -36,16 +36,12 @@ def _nothing() -> None:
     pass
 
 
-class _Parallel:
+class _Parallel(NamedTuple):
     """What jobs that run in parallel share."""
 
-    def __init__(
-        self,
-        executor: JobExecutor[Job, FinishedScenario | FinishedSpec],
-        connections: ConnectionSemaphore,
-        stop: Stop,
-    ) -> None:
-        self.executor, self.connections, self.stop = executor, connections, stop
+    executor: JobExecutor[Job, FinishedScenario | FinishedSpec]
+    connections: ConnectionSemaphore
+    stop: Stop
 
 
 class Runner:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +15,10 @@ from psycopg import sql
 from pgchaos.language.header_model import Requirement
 from pgchaos.server import requirements
 from pgchaos.server.prepared import DATABASE, PreparedData, conninfo, create_database
-from pgchaos.server.private import PrivateServer
+from pgchaos.server.private import PrivateServer, UnstartedServer, check_disks
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.settings import ServerError
+from pgchaos.server.threads import start
 
 DISK = "disk"  # a server's folder with a small file system, for a tablespace
 TABLESPACE = "chaos_disk"
@@ -25,6 +28,31 @@ _SETTINGS = {
     # many run at the same time, and a scenario is over before one has anything to clean up
     "autovacuum_naptime": "1h",
 }
+
+
+class NextServer:
+    """The server that is started next: a thread creates its data directory.
+
+    Args:
+        prepared: creates it.
+
+    Raises:
+        ServerError: no thread can be started.
+    """
+
+    def __init__(self, prepared: PreparedData) -> None:
+        self._prepared = prepared
+        self._server: UnstartedServer | None = None
+        self._thread = threading.Thread(target=self._begin, name="pgchaos next server", daemon=True)
+        start(self._thread)
+
+    def _begin(self) -> None:
+        self._server = self._prepared.begin()
+
+    def take(self) -> UnstartedServer | None:
+        """Wait for it; None if it could not be created."""
+        self._thread.join()
+        return self._server
 
 
 class ClusterFactory:
@@ -39,6 +67,10 @@ class ClusterFactory:
     def __init__(self, bindir: Path | None, pgtap_from: Path | None, prepared: PreparedData | None = None) -> None:
         self._pgtap_from = pgtap_from
         self._prepared = prepared or PreparedData(bindir, pgtap_from)
+        self._lock = threading.Lock()
+        self._started = 0
+        self._next: NextServer | None = None
+        self._closed = False
         self.version = ""
 
     @contextmanager
@@ -61,7 +93,8 @@ class ClusterFactory:
         Raises:
             ServerError: it does not start, or an extension cannot be created.
         """
-        with self._prepared.start({**_SETTINGS, **(settings or {})}, disks or {}, always=True) as server:
+        with self._start({**_SETTINGS, **(settings or {})}, disks or {}) as server:
+            self._begin_next()
             if extensions or not server.prepared:
                 create_database(server, extensions, self._pgtap_from)
             self.version = _await_checkpointer(server)
@@ -71,6 +104,26 @@ class ClusterFactory:
                     conn.execute(sql.SQL("CREATE TABLESPACE {} LOCATION {}").format(sql.Identifier(TABLESPACE), place))
             banner = f"PostgreSQL {self.version}, a private server of the scenario's own"
             yield Sandbox(DATABASE, conninfo(server, DATABASE), ours=True, server_control=server, banner=banner)
+
+    def _start(self, settings: Mapping[str, str], disks: Mapping[str, int]) -> PrivateServer:
+        check_disks(disks)
+        with self._lock:
+            self._started += 1
+            begun, self._next = self._next, None
+        server = begun.take() if begun is not None else None
+        if server is not None:
+            # whatever became of it since: another one is started, whose error is reported
+            with contextlib.suppress(ServerError):
+                return server.start(settings, disks)
+        return self._prepared.start(settings, disks, always=True)
+
+    def _begin_next(self) -> None:
+        """Create a data directory in advance: after the second server, more are likely."""
+        with self._lock:
+            if self._started > 1 and self._next is None and not self._closed:
+                # if no thread can be started, the next server takes longer
+                with contextlib.suppress(ServerError):
+                    self._next = NextServer(self._prepared)
 
     def missing(self, requirement: Requirement) -> str:
         """Explain why such a server does not meet a requirement, '' if it does; ServerError if it cannot be started."""
@@ -96,6 +149,12 @@ class ClusterFactory:
 
     def close(self) -> None:
         """Remove a prepared data directory that could not be kept; it may be called twice."""
+        with self._lock:
+            self._closed = True
+            begun, self._next = self._next, None
+        server = begun.take() if begun is not None else None
+        if server is not None:
+            server.close()
         self._prepared.close()
 
 

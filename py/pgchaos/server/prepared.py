@@ -23,7 +23,14 @@ from pgchaos.server import binaries, pgtap
 from pgchaos.server.cache_folder import PREPARED, prepared_folder
 from pgchaos.server.conninfo import Connection, make_conninfo
 from pgchaos.server.prepared_store import ARCHIVE, Identity, PreparedStore, identity
-from pgchaos.server.private import ArchiveError, PrivateServer, base_settings, initdb_command, start_private
+from pgchaos.server.private import (
+    ArchiveError,
+    PrivateServer,
+    UnstartedServer,
+    base_settings,
+    initdb_command,
+    start_private,
+)
 from pgchaos.server.sandbox import read_toolkit, set_up_database
 from pgchaos.server.settings import ServerError
 
@@ -91,6 +98,19 @@ class PreparedData:
                 self.note = f"the prepared data directory is made anew: {error}"
                 self._discard(archive, failed)
         return start_private(self._programs, settings, disks=disks, meanwhile=meanwhile)
+
+    def begin(self) -> UnstartedServer | None:
+        """Create the data directory of a server that is started later; None if it cannot be created now."""
+        with contextlib.suppress(ServerError):
+            archive = self.archive(always=True)
+            server = UnstartedServer(self._programs, archive)
+            try:
+                server.prepare()
+            except BaseException:  # Ctrl-C too: nothing remains
+                server.close()
+                raise
+            return server
+        return None
 
     def use_programs_of(self, server: PrivateServer) -> None:
         """Start further servers with the programs of this one, which lasts longer: they may be a copy."""

@@ -191,6 +191,78 @@ class PrivateServer:
         self.close()
 
 
+class UnstartedServer:
+    """The folder and the supervisor of a server that is to be started.
+
+    Args:
+        bindir: the folder of its programs, None for the embedded ones.
+        archive: of its data directory; None for initdb.
+
+    Raises:
+        ServerError: a server cannot be started here.
+    """
+
+    def __init__(self, bindir: Path | None, archive: Path | None) -> None:
+        self._bindir = bindir
+        self.programs = binaries.embedded_bindir() if bindir is None else bindir.resolve()
+        binaries.check_bindir(self.programs)
+        account = binaries.server_account()
+        binaries.check_account(account)
+        self._archive = archive
+        self._folder: Path | None = None
+        self._supervisor = SupervisorClient()  # its interpreter starts while the folder is created
+        try:
+            env = binaries.server_environment(self.programs, os.environ, account)
+            runnable = binaries.can_run(self.programs, account, env)
+            folder = self._folder = make_folder(account, programs=not runnable)
+            if not runnable:
+                self.programs = binaries.copy_programs(self.programs, folder)
+                env = binaries.server_environment(self.programs, os.environ, account)
+            self._data: dict[str, Any] = {
+                "folder": str(folder),
+                "make": initdb_command(self.programs, str(folder / DATA)),
+                "archive": "" if archive is None else str(archive),
+                "account": account.popen_arguments(),
+                "env": {**env, **_HOME, "PGHOST": str(folder / SOCKET)},
+            }
+        except BaseException:  # Ctrl-C too: neither process nor folder remains
+            self.close()
+            raise
+
+    def prepare(self) -> None:
+        """Create the data directory, so that the start takes less time; the errors are those of `start_private`."""
+        _check(self._supervisor.ask("prepare", _START_LIMIT, **self._data), self.programs)
+        self._data = {}
+
+    def start(
+        self, settings: Mapping[str, str], disks: Mapping[str, int], meanwhile: Callable[[], None] = _nothing
+    ) -> PrivateServer:
+        """Start the server; see `start_private`. After an error nothing remains of it."""
+        try:
+            assert self._folder is not None
+            request = {
+                "postgres": [str(self.programs / "postgres"), "-D", str(self._folder / DATA)],
+                "conf": _conf({"unix_socket_directories": str(self._folder / SOCKET), **_SETTINGS, **settings}),
+                "disks": dict(disks),
+                **self._data,
+            }
+            answer = self._supervisor.ask("start" if self._data else "run", _START_LIMIT, meanwhile, **request)
+            _check(answer, self.programs)
+        except BaseException:  # Ctrl-C too: neither process nor folder remains
+            self.close()
+            raise
+        bindir, prepared = self._bindir or self.programs, self._archive is not None
+        return PrivateServer(
+            self._folder, bindir, self._supervisor, int(answer["pid"]), self.programs, prepared=prepared
+        )
+
+    def close(self) -> None:
+        """Remove it, unless it was started."""
+        self._supervisor.close()
+        if self._folder is not None and self._folder.exists():
+            remove_server(str(self._folder))
+
+
 def start_private(
     bindir: Path | None = None,
     settings: Mapping[str, str] | None = None,
@@ -212,38 +284,14 @@ def start_private(
         ArchiveError: there is no such archive, or its data directory cannot be made.
         ServerError: the server cannot be started; the message says why.
     """
+    check_disks(disks)
+    return UnstartedServer(bindir, archive).start(settings or {}, disks, meanwhile)
+
+
+def check_disks(disks: Mapping[str, int]) -> None:
+    """Raise NoDisk if there cannot be any."""
     if disks and os.geteuid() != 0:
         raise NoDisk("a disk that can be filled is a small file system, and only root can mount one")
-    programs = binaries.embedded_bindir() if bindir is None else bindir.resolve()
-    binaries.check_bindir(programs)
-    account = binaries.server_account()
-    binaries.check_account(account)
-    supervisor = SupervisorClient()  # its interpreter starts while the folder is created
-    folder: Path | None = None
-    try:
-        env = binaries.server_environment(programs, os.environ, account)
-        runnable = binaries.can_run(programs, account, env)
-        folder = make_folder(account, programs=not runnable)
-        if not runnable:
-            programs = binaries.copy_programs(programs, folder)
-            env = binaries.server_environment(programs, os.environ, account)
-        request: dict[str, Any] = {
-            "folder": str(folder),
-            "make": initdb_command(programs, str(folder / DATA)),
-            "archive": "" if archive is None else str(archive),
-            "postgres": [str(programs / "postgres"), "-D", str(folder / DATA)],
-            "conf": _conf({"unix_socket_directories": str(folder / SOCKET), **_SETTINGS, **(settings or {})}),
-            "account": account.popen_arguments(),
-            "env": {**env, **_HOME, "PGHOST": str(folder / SOCKET)},
-            "disks": dict(disks),
-        }
-        pid = _started(supervisor.ask("start", _START_LIMIT, meanwhile, **request), programs)
-    except BaseException:  # Ctrl-C too: neither process nor folder remains
-        supervisor.close()
-        if folder is not None and folder.exists():
-            remove_server(str(folder))
-        raise
-    return PrivateServer(folder, bindir or programs, supervisor, pid, programs, prepared=archive is not None)
 
 
 def base_settings() -> str:
@@ -256,8 +304,8 @@ def initdb_command(programs: Path, data: str) -> list[str]:
     return [str(programs / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
 
 
-def _started(answer: dict[str, Any], programs: Path) -> int:
-    """Give the postmaster's pid from the supervisor's answer."""
+def _check(answer: dict[str, Any], programs: Path) -> None:
+    """Raise the error in the supervisor's answer."""
     if "disk" in answer:
         raise NoDisk(f"no small file system for {answer['disk']}: {answer['error']}")
     if "archive" in answer:
@@ -267,7 +315,6 @@ def _started(answer: dict[str, Any], programs: Path) -> int:
             f"no private server from {programs}: {answer['error']}\n{answer.get('log', '')}".rstrip()
             + "\nset PG_BINDIR to another server's programs, or PGHOST to an existing server"
         )
-    return int(answer["pid"])
 
 
 def _conf(settings: Mapping[str, str]) -> str:

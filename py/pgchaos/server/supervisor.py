@@ -9,6 +9,7 @@ Requests are lines of JSON on standard input. Each response is a line on standar
 a late response is not taken for that of another request:
 
 - `start`: create the data directory of a private server and start it; this process becomes the postmaster's parent.
+- `prepare`, `run`: the same in two requests: create the data directory, start the server.
 - `stop`, `crash`, `restart`, `status`: stop that server, kill it, start it again, return whether it runs.
 - `archive`: write the data directory of that server, which was shut down, into a file.
 - `watch`: drop a run's databases on a server that is not ours when the pipe closes.
@@ -115,68 +116,64 @@ class Supervisor:
 
     def do_start(
         self,
-        folder: str,
-        make: list[str],
-        archive: str,
-        postgres: list[str],
         conf: str,
-        account: dict[str, Any],
-        env: dict[str, str],
+        postgres: list[str],
         disks: dict[str, int],
+        **data: Any,  # noqa: ANN401  as do_prepare takes it
     ) -> dict[str, Any]:
-        """Create a data directory in `folder` and start a server; respond when it accepts connections."""
+        """Create a data directory in a folder and start a server; respond when it accepts connections."""
+        return self.do_prepare(**data) or self.do_run(conf, postgres, disks)
+
+    def do_prepare(
+        self, folder: str, make: list[str], archive: str, account: dict[str, Any], env: dict[str, str]
+    ) -> dict[str, Any]:
+        """Create a data directory in `folder`; `run` starts the server."""
         self.folder = folder
         self.lock = os.open(Path(folder, MARKER), os.O_RDWR | os.O_NOFOLLOW)
         # another run that checks whether this one lives holds the lock for a moment (server_folder.py)
         fcntl.flock(self.lock, fcntl.LOCK_EX)
-        self.command, self.account = postgres, account
+        self.account = account
         self.popen_arguments = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL, "umask": 0o077, **account}
-        failed = self.extract(archive, conf) if archive else self.make_data(make, conf)
-        if failed:
-            return failed
+        return self.extract(archive) if archive else self.make_data(make)
+
+    def do_run(self, conf: str, postgres: list[str], disks: dict[str, int]) -> dict[str, Any]:
+        """Start the server for the first time; respond when it accepts connections."""
+        assert self.folder is not None
+        data = Path(self.folder, "data")
+        self.command = postgres
+        # as the account: anything in a folder that it can write may be a link
+        problem = run_as(self.account, lambda: data_archive.append(data / "postgresql.conf", conf))
+        if problem:
+            return {"error": f"the settings are not written: {problem}"}
         for name, size in disks.items():
-            problem = mount(Path(folder, name), size, account)
+            problem = mount(Path(self.folder, name), size, self.account)
             if not problem and name == WAL:
-                problem = move_wal(Path(folder, "data"), Path(folder, name), self.popen_arguments)
+                problem = move_wal(data, Path(self.folder, name), self.popen_arguments)
             if problem:
                 return {"error": problem, "disk": name}
         return self.do_restart()
 
-    def make_data(self, make: list[str], conf: str) -> dict[str, Any]:
+    def make_data(self, make: list[str]) -> dict[str, Any]:
         """Make the data directory with initdb."""
         assert self.folder is not None
         path = Path(self.folder, LOG)
         with open_log(path) as log:
             code = subprocess.run(make, stdout=log, stderr=log, check=False, **self.popen_arguments).returncode
-        if code:
-            return {"error": f"{Path(make[0]).name} ended with {code}", "log": log_tail(path)}
-        # as the account: anything in a folder that it can write may be a link
-        problem = run_as(self.account, lambda: self.configure(conf))
-        return {"error": f"the settings are not written: {problem}"} if problem else {}
+        return {"error": f"{Path(make[0]).name} ended with {code}", "log": log_tail(path)} if code else {}
 
-    def extract(self, archive: str, conf: str) -> dict[str, Any]:
+    def extract(self, archive: str) -> dict[str, Any]:
         """Make the data directory from an archive."""
         assert self.folder is not None
         data = Path(self.folder, "data")
-
-        def work() -> None:
-            data_archive.extract(file, data)
-            self.configure(conf)
-
         try:
             file = open_own(Path(archive))
         except OSError as error:
             return {"error": str(error), "archive": True}
         try:
-            problem = run_as(self.account, work)
+            problem = run_as(self.account, lambda: data_archive.extract(file, data))
         finally:
             os.close(file)
         return {"error": problem, "archive": True} if problem else {}
-
-    def configure(self, conf: str) -> None:
-        """Add settings to the server's file."""
-        assert self.folder is not None
-        data_archive.append(Path(self.folder, "data", "postgresql.conf"), conf)
 
     def do_archive(self, path: str) -> dict[str, Any]:
         """Write the data directory of the server, which was shut down, into a new file."""
