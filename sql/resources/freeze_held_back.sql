@@ -27,14 +27,14 @@ DO $$ BEGIN FOR n IN 1..50 LOOP INSERT INTO event VALUES (n); COMMIT; END LOOP; 
 -- chaos:session dba
 -- chaos:wait for written
 VACUUM (FREEZE) event;
-SELECT chaos.assert(age(relfrozenxid) >= 50, 'behind an old snapshot the table does not get younger')
+SELECT chaos.assert(age(relfrozenxid) >= 50, 'behind an old snapshot the age of the table stays')
   FROM pg_class WHERE oid = 'event'::regclass;
 -- chaos:signal vacuumed
 
 -- chaos:check
 VACUUM (FREEZE) event;
 SELECT cmp_ok(
-    (SELECT age(relfrozenxid) FROM pg_class WHERE oid = 'event'::regclass), '<', 50, 'after its end the table is young');
+    (SELECT age(relfrozenxid) FROM pg_class WHERE oid = 'event'::regclass), '<', 50, 'after its end the age of the table is low');
 
 -- chaos:mutant the transaction is never ended
 -- chaos:session forgotten
@@ -42,9 +42,9 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT count(*) FROM price;
 -- chaos:signal reading
 -- chaos:wait for vacuumed
--- chaos:caught by 'after its end the table is young'
+-- chaos:caught by 'after its end the age of the table is low'
 -- chaos:caught by 'leak'
 
 -- chaos:mutant the transaction has no snapshot
 -- chaos:replace 'REPEATABLE READ' with 'READ COMMITTED' in forgotten
--- chaos:caught by 'behind an old snapshot the table does not get younger'
+-- chaos:caught by 'behind an old snapshot the age of the table stays'
