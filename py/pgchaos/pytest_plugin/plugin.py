@@ -18,6 +18,7 @@ from pgchaos.pytest_plugin.options import MARKERS, add_options, read_options
 from pgchaos.pytest_plugin.reports import (
     ASSERTION,
     ScenarioCount,
+    level_lines,
     locate_failure,
     mask_passwords,
     missing_requirements,
@@ -326,10 +327,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     _show_passed(terminalreporter)
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
     properties = [pair for report in reports for pair in getattr(report, "user_properties", ())]
-    if findings := [text for name, text in properties if name == ORACLE]:
-        from pgchaos.report.level_table import LevelFinding, level_table
-
-        write(level_table(map(LevelFinding.loads, findings)))
+    write(level_lines([text for name, text in properties if name == ORACLE]))
     if config.get_verbosity() >= 0:
         for name, title in ((SEARCHED, "explored"), (NOTE, "note")):
             texts = dict.fromkeys(text for found, text in properties if found == name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -116,6 +116,15 @@ def _common(folders: list[str]) -> str:
         return os.path.commonpath(folders) or "."
     except ValueError:  # some are outside the project
         return "several folders"
+
+
+def level_lines(findings: Sequence[str]) -> list[str]:
+    """The table of what the oracle found, from the reports' properties; nothing where there are none."""
+    if not findings:
+        return []
+    from pgchaos.report.level_table import LevelFinding, level_table
+
+    return list(level_table(map(LevelFinding.loads, findings)))
 
 
 class ScenarioCount:
