@@ -4,7 +4,7 @@
 -- The deletion waits for the commit and then removes the branch with everything on it: no commit and no object is left
 -- without a branch, main keeps what it has, and a new branch of the same name begins anew.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

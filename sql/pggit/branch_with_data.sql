@@ -4,7 +4,7 @@
 -- The branch is created while another session commits on main. Afterwards main has the rows that it had, what is written
 -- on the branch is not on main, and pgGit's own tables have not been copied.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 30s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

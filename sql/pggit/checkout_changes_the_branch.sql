@@ -3,7 +3,7 @@
 --
 -- Two clients are connected. One checks out the branch and sees its data; the other stays on main.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

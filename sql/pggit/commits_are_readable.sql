@@ -4,7 +4,7 @@
 -- Whoever commits gets an id, and must be able to read the commit by it: to tag it, to go back to it, to name it as a
 -- parent. Two developers commit at the same time; whatever column of the commit an id is in will do.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

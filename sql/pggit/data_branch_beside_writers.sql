@@ -4,7 +4,7 @@
 -- A transfer is under way when the branch is made: what it takes from one table it has not yet paid into the other. The
 -- branch has both tables as they were before it.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:schedule teller.takes author.branches teller.pays

@@ -3,7 +3,7 @@
 --
 -- What main refuses, the branch must refuse, or it holds rows that can never be merged. Two clients write the same key.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

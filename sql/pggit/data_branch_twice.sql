@@ -4,7 +4,7 @@
 -- The second session waits for the first. It gets an answer that the branch is there, or an error that says so, and
 -- not one from a system catalog; the branch is complete.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

@@ -3,7 +3,7 @@
 --
 -- A branch has left main with a table. Two sessions drop tables on main: main no longer has them, the branch does.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

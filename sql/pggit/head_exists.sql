@@ -4,7 +4,7 @@
 -- A branch leaves main while another session commits on main. The branch begins at a commit of main, so that one can go
 -- from its head back to the first commit; what points nowhere is damage that git fsck reports.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

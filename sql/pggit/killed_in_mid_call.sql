@@ -4,7 +4,7 @@
 -- The doomed client's call has begun its work and waits for another session when its connection is cut. No row of it
 -- stays, nobody is blocked by it, and the next client's call does all of the work.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix call in create_commit, create_branch, merge_branches, apply_migration

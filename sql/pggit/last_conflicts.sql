@@ -4,7 +4,7 @@
 -- A merge has found two conflicts. Two developers resolve one each at the same time, both for the source. When none is
 -- left, the target has what they chose, and neither can be resolved again.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

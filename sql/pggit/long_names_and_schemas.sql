@@ -4,7 +4,7 @@
 -- Two sessions work in two schemas, each on a table of the same name, and on one whose name differs in its 63rd byte.
 -- What one does is not in the history of the other.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 

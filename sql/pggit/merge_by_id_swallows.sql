@@ -4,7 +4,7 @@
 -- The function that takes the ids of branches meets a lock. The client's lock_timeout must end it with 55P03: a program
 -- that looks for errors, and not for a word in a column, takes anything else for a merge.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

@@ -4,7 +4,7 @@
 -- Both have changed the same object. Whichever merge comes first, the branches must not exchange what they have: they
 -- agree afterwards, or a conflict has been reported.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

@@ -4,7 +4,7 @@
 -- What is committed is committed: a role without any privilege of its own may read it, and neither change it nor
 -- commit in the name of others, while the owner goes on.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3, superuser
 -- chaos:matrix pggit in shipped, repaired

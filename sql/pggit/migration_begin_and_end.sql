@@ -3,7 +3,7 @@
 --
 -- Two deployments begin a migration each and end it. What was never begun cannot be ended: the call returns no row.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

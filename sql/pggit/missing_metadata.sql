@@ -4,7 +4,7 @@
 -- One table's row is lost, one's hash is wrong, one is marked as there and has gone, while another session goes on
 -- with DDL. pgGit's own functions name all three, and DDL on the table that was lost brings its row back.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:schedule owner.damages other.alters owner.looks owner.alters

@@ -4,7 +4,7 @@
 -- Two cleaning jobs start at the same time, while a developer changes a table. What is older than the policy says is in
 -- the archive, once; what is not is in the history; nothing is in neither.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

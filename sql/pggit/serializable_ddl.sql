@@ -4,7 +4,7 @@
 -- Two sessions create tables of their own in serializable transactions. Without pgGit nothing brings them together. With
 -- it both read and write its tables; one may have to try again, and after that nothing is missing or there twice.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix tracking in on, off

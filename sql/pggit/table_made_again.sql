@@ -3,7 +3,7 @@
 --
 -- A migration drops a table and creates it anew, while another session changes a table of its own.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

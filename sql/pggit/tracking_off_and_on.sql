@@ -4,7 +4,7 @@
 -- The owner switches the event triggers off, as for a restore, and changes a table; another session changes a second one
 -- meanwhile. With tracking on again, pgGit says which tables differ, and goes on from what is there.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:schedule owner.switches_off other.alters owner.switches_on other.alters_again

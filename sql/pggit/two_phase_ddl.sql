@@ -4,7 +4,7 @@
 -- A coordinator prepares two transactions with DDL and a commit, while somebody else looks. Then one is committed by
 -- another session, and one rolled back.
 
--- chaos:tags concurrent smoke
+-- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3, capability prepared_transactions
 -- chaos:schedule coordinator.prepares operator.looks operator.decides
