@@ -69,9 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _problems(path: Path, tags: list[str]) -> list[str]:
     # make runs `--makefile` each time it reads a Makefile: that must not load the reader
+    from pgchaos.language.file_text import Unreadable, text_of
     from pgchaos.language.problems import ScenarioError
     from pgchaos.language.reader import is_scenario, read
-    from pgchaos.language.source import Unreadable, text_of
     from pgchaos.safe_output import one_line
 
     try:

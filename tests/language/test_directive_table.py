@@ -32,6 +32,7 @@ EXAMPLES = {
     "alone": "",
     "matrix": "size in 1, 2",
     "given": "amount in 1..3",
+    "default": "used = 1",
     "schedule": "free",
     "oracle": "serializable",
     "xfail": "a reason",

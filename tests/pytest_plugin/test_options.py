@@ -17,7 +17,9 @@ TABLE = {
     )
 }
 """The options as the language reference lists them."""
-FIELDS = {"load-extension": "load_extensions", "pgtap": "pgtap_files", "pgtap-sql": "pgtap", "replay": "token"}
+FIELDS = {"load-extension": "load_extensions", "pgtap": "pgtap_files", "pgtap-sql": "pgtap", "replay": "token"} | {
+    "set": "constants"
+}
 """Those whose field has another name."""
 
 
@@ -58,7 +60,7 @@ def test_and_its_default(project: Project) -> None:
         field = FIELDS.get(name, name.replace("-", "_"))
         value = getattr(got if hasattr(got, field) else got.server, field)
         if row["default"] == "none":
-            assert value in (None, ()), name
+            assert value in (None, (), {}), name
         elif row["default"] == "drawn, and printed":
             assert {options(project).seed for _ in range(3)} != {value}
         else:
@@ -90,6 +92,7 @@ def test_every_option_and_the_ini_key_that_mirrors_it(project: Project) -> None:
         "pgtap_sql": "pgtap.sql",
         "paths": "scenarios",
         "tags": "nightly",
+        "set": "table=stock = 1",
         "clones": "0",
     }
     by_option = options(
@@ -108,6 +111,7 @@ def test_every_option_and_the_ini_key_that_mirrors_it(project: Project) -> None:
         assert (got.seed, got.timeout, got.pgtap_files, got.tags) == (7, 1.5, True, ("nightly",))
         assert got.paths == (project.pytester.path / "scenarios",)
         assert got.load_extensions == ("citext",)
+        assert got.constants == {"table": "stock = 1"}
         assert got.server.dsn == "host=db dbname=x"
         assert got.server.pg_bindir == project.pytester.path / "bin"
         assert got.server.pgtap == project.pytester.path / "pgtap.sql"
@@ -123,6 +127,7 @@ def test_every_option_and_the_ini_key_that_mirrors_it(project: Project) -> None:
         "--chaos-pgtap-sql=pgtap.sql",
         "--chaos-load-extension=citext",
         "--chaos-tags=nightly",
+        "--chaos-set=table=stock = 1",
     )
     assert by_ini.replay == ()
 
@@ -168,6 +173,7 @@ def test_without_a_seed_one_is_drawn_and_printed(project: Project) -> None:
         ("clones=many", "invalid number of databases 'many': expected"),
         ("pg_bindir=/nowhere/bin", "'/nowhere/bin' does not exist"),
         ("pgtap_sql=/nowhere/pgtap.sql", "'/nowhere/pgtap.sql' does not exist"),
+        ("set=table", "invalid value 'table': expected NAME=VALUE"),
         ("tags=not-good", "invalid value 'not-good': expected a word"),
     ],
 )

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from pgchaos.isolation.model import Blocker, Permutation, Session, Spec, Step, Turn, decoded
+from pgchaos.language.file_text import LARGEST
 from pgchaos.language.problems import Place, Problem, ScenarioError
-from pgchaos.language.source import LARGEST
 
 _KEYWORDS = frozenset({"notices", "permutation", "session", "setup", "step", "teardown"})
 _TOKEN = re.compile(

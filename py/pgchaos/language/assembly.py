@@ -97,7 +97,8 @@ def build_scenario(path: Path, parser: Parser) -> Scenario:
         mutants=tuple(mutant.build(sessions) for mutant in found.mutants),
         includes=tuple(source.included),
         unsupported=tuple(sorted(header.unsupported)),
-        notes=snapshot_notes(found.bodies(), header.matrix),
+        constants=dict(source.constants.values),
+        notes=snapshot_notes(found.bodies(), header.known_values(source.constants.values)),
     )
     notes = validate(parser, scenario, sessions)
     return number_included_faults(replace(scenario, notes=(*scenario.notes, *notes)) if notes else scenario)

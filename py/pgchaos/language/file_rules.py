@@ -1,10 +1,11 @@
-"""Rules of the whole file for one directive each: `oracle`, `repeat while` and `matrix`."""
+"""Rules of the whole file for one directive each: `oracle`, `repeat while`, `default` and `matrix`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from pgchaos.language.constants import names_used
 from pgchaos.language.header_model import Matrix, When
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Session
@@ -100,6 +101,24 @@ def _needs_count(scenario: Scenario) -> Iterable[str]:
         yield "a schedule needs the number of steps: write `repeat N`, or leave the schedule out"
     if scenario.oracle is not None:
         yield "the oracle runs the same transactions again, one after the other: write `repeat N`"
+
+
+# constants
+
+
+def check_constants_used(declared: Mapping[str, Place], texts: Iterable[str], complain: Complain) -> None:
+    r"""Report each variable that the header sets and nothing uses: another one may be meant.
+
+    Args:
+        declared: the variables of `default` and \set, with their first lines.
+        texts: of the file and of the files that it includes.
+        complain: called with each problem.
+    """
+    used = names_used(texts) if declared else frozenset()
+    for name, place in declared.items():
+        if name not in used:
+            hint = suggest(name, used & declared.keys())
+            complain(place, f"nothing uses the variable `{name}`{hint}")
 
 
 # matrix

@@ -6,11 +6,12 @@ Each function reads one directive, named after it, from its arguments into the h
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from pgchaos.language.arguments import Args, DirectiveError
+from pgchaos.language.constants import written_default
 from pgchaos.language.given import take_given, take_list
 from pgchaos.language.header_model import (
     Given,
@@ -78,6 +79,8 @@ class Header:
     xfails: list[Xfail] = field(default_factory=list)
     leaves: list[Leave] = field(default_factory=list)
     unsupported: list[Problem] = field(default_factory=list)
+    # the variables that the header sets, with the first line of each; their values are those of Source.constants
+    constants: dict[str, Place] = field(default_factory=dict)
     seen: dict[str, Place] = field(default_factory=dict)
     _items: int = 1  # counted until they are too many
     _set: dict[str, ServerSetting] = field(default_factory=dict)  # the first of each name
@@ -93,6 +96,11 @@ class Header:
                     f"`matrix`: with this line the file makes {self._items} items, more than {MOST_ITEMS}"
                 )
 
+    def known_values(self, constants: Mapping[str, str]) -> dict[str, Matrix]:
+        """Give the variables whose values are known before a run, each with all that it can have."""
+        place = Place("", 1)
+        return {name: Matrix(place, name, (value,)) for name, value in constants.items()} | self.matrix
+
     def add_setting(self, setting: ServerSetting) -> None:
         """Add a parameter of the server, once for each value of a matrix."""
         first = (self._set if setting.when is None else self._set_always).get(setting.name)
@@ -106,18 +114,31 @@ class Header:
     def take_variable(self, args: Args) -> str:
         """Take the name of a new variable."""
         name = args.take("the name of a variable").text
+        self.check_variable(name, args.word)
+        if name in self.constants:
+            raise DirectiveError(
+                f"`{args.word}`: `{name}` is declared twice, first in line {self.constants[name].line}"
+            )
+        return name
+
+    def check_variable(self, name: str, word: str) -> None:
+        """Check the name of a variable; `word` declares it."""
         if name in SESSION_VARIABLES:
-            raise DirectiveError(f"`{args.word}`: `{name}` is set in every session; choose another name")
+            raise DirectiveError(f"`{word}`: `{name}` is set in every session; choose another name")
         if not _VARIABLE.fullmatch(name):
             raise DirectiveError(
-                f"`{args.word}`: `{name}` is not a name for a variable: it must have at least three letters, digits or"
+                f"`{word}`: `{name}` is not a name for a variable: it must have at least three letters, digits or"
                 " underscores of ASCII, the first not a digit (a shorter one is too easily hit by accident, as in an"
                 f" array's [1:{name}])"
             )
         other = self.matrix.get(name) or self.given.get(name)
         if other is not None:
-            raise DirectiveError(f"`{args.word}`: `{name}` is declared twice, first in line {other.place.line}")
-        return name
+            raise DirectiveError(f"`{word}`: `{name}` is declared twice, first in line {other.place.line}")
+
+    def add_constant(self, name: str, word: str, place: Place) -> None:
+        r"""Note that `default` or \set sets a variable; several lines may set the same."""
+        self.check_variable(name, word)
+        self.constants.setdefault(name, place)
 
 
 def title(header: Header, args: Args) -> None:
@@ -226,6 +247,14 @@ def given(header: Header, args: Args) -> None:
     name = header.take_variable(args)
     args.expect("in")
     header.given[name] = take_given(args, name)
+
+
+def default(header: Header, args: Args) -> None:
+    """`default NAME = VALUE`: its value is in Source.constants."""
+    written = written_default(args.text)
+    if written is None:
+        raise args.error("a name, `=` and a value are required")
+    header.add_constant(written[0], "default", args.place)
 
 
 def schedule(header: Header, args: Args) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -123,6 +123,7 @@ class Scenario:
         fills: what its faults fill, those of its mutants too: 'disk', 'wal', 'connections'.
         oracle_place: the line of `oracle`.
         unsupported: directives that are read but do not run yet.
+        constants: psql variables of every section: of --chaos-set, and of `default` and set in the header.
         notes: what is not a mistake but may surprise, such as a wait that takes a snapshot; in order of line.
     """
 
@@ -154,6 +155,7 @@ class Scenario:
     state: tuple[Section, ...] = ()
     mutants: tuple[Mutant, ...] = ()
     includes: tuple[Path, ...] = ()
+    constants: Mapping[str, str] = field(default_factory=dict)
     unsupported: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
     # the patterns that were looked for in its statements, and whether they were found: each run asks again

@@ -16,6 +16,7 @@ from pgchaos.language.directive_table import (
 )
 from pgchaos.language.directives import Directive, find_directive
 from pgchaos.language.fault_kinds import form_of
+from pgchaos.language.file_text import plain
 from pgchaos.language.header import Header
 from pgchaos.language.lexemes import Command, Comment, Mistake, Sql
 from pgchaos.language.meta_commands import PLAIN_ONLY, PRINTING
@@ -105,8 +106,21 @@ class Parser:
             self.complain(command.place, what)
         elif self.sections.body is not None:
             self.sections.body.add_command(command)
-        elif self.sections.mutant is not None or not _sets_psql(command):
+        elif self.sections.mutant is not None or self.sections.first is not None or not self._sets_constant(command):
             self._outside(command.place)
+
+    def _sets_constant(self, command: Command) -> bool:
+        r"""Whether it is a \set or \unset of the header: of one of psql's settings, or carried out by the source."""
+        if _sets_psql(command):
+            return True
+        if command.name not in ("set", "unset") or not command.args:
+            return False
+        name = plain(command.args[0]) or ""
+        try:
+            self.header.add_constant(name, f"\\{command.name}", command.place)
+        except DirectiveError as error:
+            self.complain(command.place, str(error))
+        return True
 
     def _outside(self, place: Place) -> None:
         mutant = self.sections.mutant
@@ -141,7 +155,10 @@ class Parser:
             # it is read all the same, so that what depends on it is not reported too
             self.complain(place, f"`{found.word}` follows SQL: a directive must be on a line of its own")
         self.asserts |= row.asserts
-        args = row.args(found.text, place)
+        text = found.text
+        if row.word == "schedule" or not (row.free_text or isinstance(row, MutantDirective)):
+            text = self.source.constants.in_directive(text)
+        args = row.args(text, place)
         if isinstance(row, HeaderDirective) and self.sections.first is not None:
             self.complain(
                 place,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pgchaos.language.assembly import build_scenario, title_of
+from pgchaos.language.constants import Constants
 from pgchaos.language.directives import find_directive
+from pgchaos.language.file_text import Unreadable, text_of
 from pgchaos.language.lexemes import Command, Comment, Mistake, Sql
 from pgchaos.language.model import Scenario
 from pgchaos.language.parser import Parser
 from pgchaos.language.problems import Place, Problem, ScenarioError
 from pgchaos.language.psql_scanner import scan
 from pgchaos.language.section_builder import SectionBuilder
-from pgchaos.language.source import Source, Unreadable, text_of
+from pgchaos.language.source import Source
 
 _COMMENT = re.compile(r"--[^\n\r]*")
 _CODE_LINE = re.compile(r"^[ \t\r\ufeff]*(?!--)[^ \t\r\n\ufeff]", re.MULTILINE)
@@ -28,6 +30,7 @@ def read(
     extra_tags: Collection[str] = (),
     raw: bytes | None = None,
     root: Path | None = None,
+    constants: Mapping[str, str] | None = None,
 ) -> Scenario:
     r"""Read a file and the files that it includes.
 
@@ -37,6 +40,7 @@ def read(
         extra_tags: tags of the project, beside slow, concurrent, destructive and smoke.
         raw: the content of the file, where it was read before.
         root: of the project: \copy reads files below it. By default the current directory, and the folder of each file.
+        constants: psql variables that are set before the file is read (--chaos-set).
 
     Returns:
         The scenario. A file without a directive is a plain pgTAP file: all of it is one check section.
@@ -50,7 +54,8 @@ def read(
     except Unreadable as error:
         raise ScenarioError((Problem(Place(shown, error.line), f"the file {error}"),)) from error
     problems: list[Problem] = []
-    source = Source(lambda place, what: problems.append(Problem(place, what)), root)
+    given = Constants(constants or {})
+    source = Source(lambda place, what: problems.append(Problem(place, what)), root, constants=given)
     source.add(path, shown, text)
     comments = [lexeme for lexeme in source.lexemes if type(lexeme) is Comment]
     if any(find_directive(comment.text) for comment in comments):
@@ -127,4 +132,5 @@ def _plain(path: Path, shown: str, source: Source, problems: list[Problem]) -> S
         plain=True,
         checks=(body.section(),),
         includes=tuple(source.included),
+        constants=dict(source.constants.given),
     )

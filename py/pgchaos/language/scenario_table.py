@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from itertools import groupby
 from pathlib import Path
 
+from pgchaos.language.file_text import text_of
 from pgchaos.language.model import Scenario
 from pgchaos.language.reader import is_scenario, read
 from pgchaos.language.section_items import Barrier, Delay, Fault, Signal, WaitBlocked, WaitFor
-from pgchaos.language.source import text_of
 
 
 def scenario_table(folder: Path, extra_tags: Collection[str] = ()) -> str:

@@ -2,115 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pgchaos.language.client_copy import WrongCopy, client_copy, data_file
-from pgchaos.language.encodings import UTF8, codec_of, encoding_named
-from pgchaos.language.lexemes import Command, Lexeme
+from pgchaos.language.constants import Constants, unset_in
+from pgchaos.language.directive_table import DIRECTIVES, SectionDirective
+from pgchaos.language.directives import find_directive
+from pgchaos.language.encodings import UTF8
+from pgchaos.language.file_text import Unreadable, encoding_of, plain, text_of
+from pgchaos.language.lexemes import Command, Comment, Lexeme, Sql
 from pgchaos.language.problems import Place
 from pgchaos.language.psql_scanner import copy_statement, scan
-from pgchaos.language.section_items import Parts
+from pgchaos.language.substitution import evaluate
+from pgchaos.language.suggestions import suggest
 
-_NEWLINE = ord("\n")
-LARGEST = 16 * 1024 * 1024
 DEEPEST = 50
 MOST_FILES = 500
-# As pg_dump writes it; in a file that is not UTF-8 it sets the encoding of the lines below it, as \encoding does
-_SET_ENCODING = re.compile(
-    rb"^[ \t]*SET\s+(?:SESSION\s+)?client_encoding\s*(?:=|\bTO\b)\s*'?([\w-]+)'?\s*;[ \t]*$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_READ_HERE = ("\\i", "\\q", "\\copy", "\\encoding")
+_READ_HERE = ("\\i", "\\q", "\\copy", "\\encoding", "\\set", "\\unset", "\\getenv", "chaos:default")
+_SETS = frozenset({"set", "unset", "getenv"})
 _INCLUDES = {"i": False, "include": False, "ir": True, "include_relative": True}
-
-
-class Unreadable(Exception):
-    """A file that cannot be read as text: the reason, and its line."""
-
-    def __init__(self, text: str, line: int = 1) -> None:
-        super().__init__(text)
-        self.line = line
-
-
-def text_of(path: Path, raw: bytes | None = None, encoding: str = UTF8, *, commands: bool = True) -> str:
-    r"""Read a file.
-
-    Args:
-        path: of the file.
-        raw: its contents, where they were read before.
-        encoding: of the file, by PostgreSQL's name.
-        commands: it holds commands, of which \encoding sets the encoding of the lines below.
-
-    Returns:
-        Its text, with its line ends and byte order mark.
-
-    Raises:
-        Unreadable: it is no plain file, larger than 16 MiB, not in its encoding, or holds a NUL byte.
-    """
-    raw = _bytes_of(path) if raw is None else raw
-    if len(raw) > LARGEST:
-        raise _too_large()
-    nul = raw.find(b"\0")
-    if nul >= 0:
-        raise Unreadable("holds a NUL byte, so it is no text", raw.count(b"\n", 0, nul) + 1)
-    if commands and b"client_encoding" in raw and encoding == UTF8 and not _is_utf8(raw):
-        raw = _SET_ENCODING.sub(rb"\\encoding \1", raw)
-    texts, done = [], 0
-    for end, following in [*(_encodings(raw) if commands and b"\\encoding" in raw else ()), (len(raw), UTF8)]:
-        try:
-            texts.append(raw[done:end].decode(codec_of(encoding)))
-        except UnicodeDecodeError as error:
-            at = done + error.start
-            name, hint = ("UTF-8", "; \\encoding says what it is in") if encoding == UTF8 else (encoding, "")
-            what = f"is not {name} (byte 0x{raw[at]:02x} in this line{hint})"
-            raise Unreadable(what, raw.count(b"\n", 0, at) + 1) from error
-        done, encoding = end, following
-    return "".join(texts)
-
-
-def _is_utf8(raw: bytes) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _encodings(raw: bytes) -> Iterator[tuple[int, str]]:
-    r"""Find each \encoding of a file: where the line below it begins, and the encoding from there on."""
-    ends = [at + 1 for at, byte in enumerate(raw) if byte == _NEWLINE]
-    # the characters of commands are ASCII in every encoding
-    for lexeme in scan(raw.decode("latin-1"), ""):
-        named = _encoding_of(lexeme)
-        if named and lexeme.place.line <= len(ends):
-            yield ends[lexeme.place.line - 1], named
-
-
-def _encoding_of(lexeme: Lexeme) -> str | None:
-    if not (isinstance(lexeme, Command) and lexeme.name == "encoding" and lexeme.args):
-        return None
-    return encoding_named(_plain(lexeme.args[0]) or "")
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        # reading a pipe or device may block
-        if not path.is_file():
-            raise Unreadable("cannot be read: " + ("it is no plain file" if path.exists() else "there is no such file"))
-        if path.stat().st_size > LARGEST:
-            raise _too_large()
-        return path.read_bytes()
-    except OSError as error:
-        raise Unreadable(f"cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise Unreadable(f"cannot be read: {error}") from error
-
-
-def _too_large() -> Unreadable:
-    return Unreadable(f"is larger than {LARGEST // 1024 // 1024} MiB; load large data from files of the server")
 
 
 @dataclass(slots=True)
@@ -120,12 +32,15 @@ class Source:
     complain: Callable[[Place, str], None]  # called with the place and text of each problem
     # of the project, which must hold the files of `\copy`; None for the current and the file's directory
     root: Path | None = None
+    constants: Constants = field(default_factory=Constants)  # set by options, and by the header so far
     texts: dict[str, str] = field(default_factory=dict)  # the text of each file, by its name in messages
     included: list[Path] = field(default_factory=list)  # the included files, in order
     lexemes: list[Lexeme] = field(default_factory=list)  # of all, in the order in which psql reads them
     _open: list[Path] = field(default_factory=list)
     _encoding: str = UTF8
     _branches: int = 0
+    _in_header: bool = True
+    _set_again: dict[str, Place] = field(default_factory=dict)  # the variables that sections set, with the first line
 
     def add(self, path: Path, shown: str, text: str) -> None:
         """Scan a file, and the files that it includes in their places.
@@ -138,11 +53,13 @@ class Source:
         self.texts[shown] = text
         found = scan(text, shown)
         if not any(command in text for command in _READ_HERE):
+            self._in_header = self._in_header and not any(map(_ends_header, found))
             self.lexemes += found
             return
         self._open.append(path)
         within, outside = self._branches, self._encoding
         for lexeme in found:
+            self._set(path, shown, lexeme)
             if isinstance(lexeme, Command):
                 if lexeme.name in _INCLUDES:
                     self._include(path, shown, lexeme)
@@ -150,7 +67,7 @@ class Source:
                 if lexeme.name == "copy":
                     self._copy(path, lexeme)
                     continue
-                self._encoding = _encoding_of(lexeme) or self._encoding
+                self._encoding = encoding_of(lexeme) or self._encoding
                 self._branches += {"if": 1, "endif": -1}.get(lexeme.name, 0)
                 # psql ends this file only, not the one that includes it; in a branch only the run knows
                 if lexeme.name == "quit" and len(self._open) > 1 and self._branches <= within:
@@ -158,6 +75,26 @@ class Source:
             self.lexemes.append(lexeme)
         self._open.pop()
         self._branches, self._encoding = within, outside
+
+    def _set(self, path: Path, shown: str, lexeme: Lexeme) -> None:
+        """Note what the header sets; below it, what may have another value than the header gave."""
+        self._in_header = self._in_header and not _ends_header(lexeme)
+        folder = (path.parent, str(PurePosixPath(shown).parent))
+        if isinstance(lexeme, Comment) and self._in_header and "chaos:default" in lexeme.text:
+            found = find_directive(lexeme.text)
+            if found is not None and found.word == "default":
+                self.constants.default(found.text, folder)
+        elif isinstance(lexeme, Command) and lexeme.name in _SETS and lexeme.args:
+            if not self._in_header or self._branches:
+                name = plain(lexeme.args[0])
+                self._set_again.setdefault(name or "", lexeme.place)
+            elif lexeme.name == "unset":
+                self.constants.unset(lexeme.args)
+            elif lexeme.name == "set":
+                try:
+                    self.constants.set(lexeme.args, folder)
+                except ValueError as error:
+                    self.complain(lexeme.place, f"\\set: {error}")
 
     def _unreadable(self, command: Command, text: str) -> None:
         r"""Report a file that cannot be read; in a branch of an \if only where that is taken, as psql does."""
@@ -181,12 +118,12 @@ class Source:
         self.lexemes.append(copy_statement(command.place, copy.statement, data))
 
     def _include(self, path: Path, shown: str, command: Command) -> None:
-        name = _plain(command.args[0]) if len(command.args) == 1 else None
-        if not name:
-            what = "needs the name of one file, without variables: it is read before the scenario runs"
-            self.complain(command.place, f"\\{command.name} {what}")
+        try:
+            name, folder = self._name_of(command)
+        except _WrongName as error:
+            self.complain(command.place, f"\\{command.name} {error}")
             return
-        inner, inner_shown = _found(path, shown, name, beside_only=_INCLUDES[command.name])
+        inner, inner_shown = _found(path, shown, name, beside_only=_INCLUDES[command.name], first=folder)
         if _resolved(inner) in map(_resolved, self._open):
             self.complain(command.place, f"\\{command.name} {name}: this file includes itself")
             return
@@ -202,9 +139,35 @@ class Source:
         self.included.append(inner)
         self.add(inner, inner_shown, text)
 
+    def _name_of(self, command: Command) -> tuple[str, tuple[Path, str] | None]:
+        """Give the name of an included file, and the folder of the file that set the variable in it."""
+        parts = command.args[0] if len(command.args) == 1 else ()
+        if not parts:
+            raise _WrongName("needs the name of one file")
+        constants = self.constants
+        for name in unset_in(parts, constants.values):
+            raise _WrongName(
+                f":{name}: the file is read before the scenario runs, and the header does not set {name}"
+                f"{suggest(name, constants.values)}; write `-- chaos:default {name} = FILE` or `\\set {name} FILE`"
+                f" above the first section, or --chaos-set={name}=FILE"
+            )
+        names = [part.name for part in parts if not isinstance(part, str)]
+        for name in names:
+            if name in self._set_again:
+                raise _WrongName(f":{name}: {name} is set again in line {self._set_again[name].line}; use another name")
+        return evaluate((parts,), constants.values)[0], constants.folders.get(names[0]) if names else None
 
-def _plain(parts: Parts) -> str | None:
-    return "".join(map(str, parts)) if all(isinstance(part, str) for part in parts) else None
+
+class _WrongName(Exception):
+    """What is wrong with the name of an included file."""
+
+
+def _ends_header(lexeme: Lexeme) -> bool:
+    """Whether the header of a file ends with a lexeme: a statement, or a directive that opens a section."""
+    if isinstance(lexeme, Comment):
+        found = find_directive(lexeme.text)
+        return found is not None and isinstance(DIRECTIVES.get(found.word), SectionDirective)
+    return isinstance(lexeme, Sql)
 
 
 def _resolved(path: Path) -> Path:
@@ -214,13 +177,15 @@ def _resolved(path: Path) -> Path:
         return path
 
 
-def _found(path: Path, shown: str, name: str, *, beside_only: bool) -> tuple[Path, str]:
+def _found(path: Path, shown: str, name: str, *, beside_only: bool, first: tuple[Path, str] | None) -> tuple[Path, str]:
     try:
         given = Path(name).expanduser()
     except RuntimeError:
         given = Path(name)
     if given.is_absolute():
         return given, str(given)
+    if first is not None and _is_file(first[0] / given):
+        return first[0] / given, str(PurePosixPath(first[1]) / name)
     beside = path.parent / given
     if beside_only or _is_file(beside) or not _is_file(given):
         return beside, str(PurePosixPath(shown).parent / name)

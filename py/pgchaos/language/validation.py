@@ -16,7 +16,7 @@ from pgchaos.language.file_checks import (
     check_variables,
     signals_of,
 )
-from pgchaos.language.file_rules import check_matrix_used, check_oracle, check_repeats
+from pgchaos.language.file_rules import check_constants_used, check_matrix_used, check_oracle, check_repeats
 from pgchaos.language.model import Replace, Scenario, Session
 from pgchaos.language.mutant_texts import ReplaceTargets
 from pgchaos.language.mutants import check_mutant
@@ -30,7 +30,7 @@ from pgchaos.language.section_builder import SectionBuilder
 def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -> tuple[Problem, ...]:
     """Report what is wrong with the file as a whole; gives notes on what may surprise."""
     header, bodies = parser.header, list(parser.sections.bodies())
-    declared = frozenset([*header.matrix, *header.given])
+    declared = frozenset([*header.matrix, *header.given, *header.constants])
     for body in bodies:
         check_variables(body, declared, parser.complain)
     check_error_stop(bodies, parser.complain)
@@ -40,7 +40,8 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
     check_unread_assertions(bodies, statements, unclear, parser.complain)
     if scenario.sandbox == "schema":
         extensions = frozenset(scenario.extensions)
-        check_schema_sandbox(bodies, _replaced(parser), header.matrix, extensions, unclear, parser.complain)
+        known = header.known_values(scenario.constants)
+        check_schema_sandbox(bodies, _replaced(parser), known, extensions, unclear, parser.complain)
     parser.unterminated.report_unfinished(unclear)
     if parser.stray is not None and not parser.incomplete:
         _report_stray(parser, parser.stray)
@@ -57,6 +58,7 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
     if parser.problems:
         # what could not be read may use a matrix
         return ()
+    check_constants_used(header.constants, parser.source.texts.values(), parser.complain)
     own, of_mutants = list(parser.sections.own_bodies()), list(parser.sections.mutant_bodies())
     return check_matrix_used(scenario, own, of_mutants, header.matrix, parser.complain)
 

@@ -58,7 +58,16 @@ class ScenarioFile(pytest.Module):
                 yield self._broken(str(error), raw)
                 return
         in_suite, root = self.plain and options.pgtap_keep, self.config.rootpath
-        for job in summary.jobs(self.path, shown, options.tags, mutants=options.mutants, root=root, in_suite=in_suite):
+        jobs = summary.jobs(
+            self.path,
+            shown,
+            options.tags,
+            mutants=options.mutants,
+            root=root,
+            in_suite=in_suite,
+            constants=options.constants,
+        )
+        for job in jobs:
             for repetition in self.run.repetitions:
                 yield self._item(summary, job, repetition)
 

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 import pgchaos
+from pgchaos.language.problems import ScenarioError
 from pgchaos.pytest_plugin.file_summary import FileSummary
 
 # Each worker of pytest-xdist collects everything; this one writes the cache.
@@ -48,10 +50,17 @@ class CollectionCache:
     Args:
         config: of pytest; with `-p no:cacheprovider` it has no cache, and all files are read.
         tags: further tags of the project.
+        constants: psql variables of --chaos-set.
+
+    Attributes:
+        unused: the variables that no file has used so far.
     """
 
-    def __init__(self, config: pytest.Config, tags: tuple[str, ...]) -> None:
-        self._cache: pytest.Cache | None = getattr(config, "cache", None)
+    def __init__(self, config: pytest.Config, tags: tuple[str, ...], constants: Mapping[str, str]) -> None:
+        # with variables a file may be another scenario, and each file is asked which of them it uses
+        self._cache: pytest.Cache | None = None if constants else getattr(config, "cache", None)
+        self._constants = constants
+        self.unused = set(constants)
         self._writes = getattr(config, "workerinput", {}).get("workerid", _WRITER) == _WRITER
         self._tags, self._root = tags, config.rootpath
         self._version = "" if self._cache is None else _code_version(tags)
@@ -95,11 +104,20 @@ class CollectionCache:
             ScenarioError: it is not a valid scenario.
         """
         # they take long to load: where every file is stored, nothing needs them
+        from pgchaos.language.constants import names_used
         from pgchaos.language.reader import read
-        from pgchaos.pytest_plugin.summarize import summarize
+        from pgchaos.pytest_plugin.summarize import summarize, texts_of
 
-        scenario = read(path, shown, extra_tags=self._tags, raw=raw, root=self._root)
-        summary = summarize(scenario)
+        given = self._constants
+        try:
+            scenario = read(path, shown, extra_tags=self._tags, raw=raw, root=self._root, constants=given)
+        except ScenarioError:
+            # it may use them all
+            self.unused.clear()
+            raise
+        if self.unused:
+            self.unused -= names_used(texts_of(scenario))
+        summary = summarize(scenario, given)
         alone = summary.plain is plain and not _READS_OTHERS.search(scenario.source)
         if self._cache is not None and raw is not None and alone:
             self._folder(self._cache, path, shown).now[path.name] = [_digest(raw), summary.to_json()]

@@ -29,7 +29,7 @@ class Run:
     def __init__(self, config: pytest.Config) -> None:
         self.options = config.stash[OPTIONS]
         self.runner = config.stash[RUNNER]
-        self.cache = CollectionCache(config, self.options.tags)
+        self.cache = CollectionCache(config, self.options.tags, self.options.constants)
         self.call = scenario_call(self.runner, self.options)
         self.repetitions = _repetitions(config)
         self._marks: dict[tuple[str, ...], list[pytest.Mark]] = {}

@@ -38,6 +38,7 @@ class FileSummary:
         mutants: bool = False,
         root: Path | None = None,
         in_suite: bool = False,
+        constants: Mapping[str, str] | None = None,
     ) -> Iterator[Job]:
         r"""List the jobs of the file.
 
@@ -48,6 +49,7 @@ class FileSummary:
             mutants: with the jobs of its mutants.
             root: the folder of the files that `\copy` reads; None for the current directory.
             in_suite: they run in the one database of --chaos-pgtap-keep.
+            constants: psql variables of --chaos-set.
         """
         for values, names in self.items:
             for name, fingerprint, draws in names if mutants else names[:1]:
@@ -65,6 +67,7 @@ class FileSummary:
                     (*self.parts, *_DRAWING) if draws else self.parts,
                     root=root,
                     in_suite=in_suite,
+                    constants=constants or {},
                 )
 
     def to_json(self) -> list[Any]:

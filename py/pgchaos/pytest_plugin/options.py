@@ -7,8 +7,9 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import pytest
@@ -25,6 +26,7 @@ _TAG = re.compile(r"[a-z][a-z0-9_]*")
 # An extension under test, and its version where one is required.
 EXTENSION = re.compile(r"(?P<name>[\w-]+)(?:\s*(?P<operator>>=|<=|>|<|=)\s*(?P<version>[0-9][\w.-]*))?")
 _EXTENSION_NAME = re.compile(r"[\w-]+")
+_CONSTANT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 _SEED_BITS = 31
 _LEAST_TIMEOUT = 0.001
 _TIMEOUT = 60.0
@@ -62,6 +64,7 @@ class Options(NamedTuple):
     accept: bool = False
     pgtap_keep: bool = False
     load_extensions: tuple[str, ...] = ()
+    constants: Mapping[str, str] = MappingProxyType({})  # psql variables that are set before a file is read
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -99,6 +102,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("paths", "a folder whose scenarios are collected without being named (default: sql)", "DIR", many=True)
     add("tags", "a further tag of scenarios, registered as a marker", "TAG", many=True)
     add("extensions", "an extension under test, created for tests in Python where the server has it", "NAME", many=True)
+    add("set", "set a psql variable of scenarios, NAME=VALUE, as psql -v does", "ASSIGNMENT", many=True)
     add("jobs", "scenarios that run in parallel (default: by processors and free connections)", "N")
     add("mutants", "run the mutants of each scenario too: an item each, which passes if the scenario fails")
     add("replay", "replay one interleaving, with the token of a failure's report", "TOKEN or @FILE")
@@ -151,6 +155,7 @@ def read_options(config: pytest.Config) -> Options:
         accept=_flag(config, "accept"),
         pgtap_keep=_pgtap_keep(config),
         load_extensions=_each(config, "load_extension", _EXTENSION_NAME, "expected the name of an extension"),
+        constants=_constants(config),
     )
 
 
@@ -271,6 +276,19 @@ def _each(config: pytest.Config, name: str, form: re.Pattern[str], expected: str
     return tuple(dict.fromkeys(values))
 
 
+def _constants(config: pytest.Config) -> dict[str, str]:
+    """The psql variables of --chaos-set; of two lines with one name the last counts, as with psql."""
+    source, _ = _raw(config, "set")
+    found = {}
+    for value in _list(config, "set"):
+        name, equals, text = value.partition("=")
+        if not (equals and _CONSTANT.fullmatch(name)):
+            what = "expected NAME=VALUE, with a name of at least three letters, digits or underscores"
+            raise pytest.UsageError(f"{source}: invalid value '{value}': {what}")
+        found[name] = text
+    return found
+
+
 def _command() -> str:
     """How the user called pytest: by make, which sets a variable, by a path, or by name."""
     if "CHAOS_MAKE" in os.environ:
@@ -296,6 +314,7 @@ _REPLAYED = (
     "pgtap_sql",
     "load_extension",
     "tags",
+    "set",
     "mutants",
     "selfcheck",
     "amcheck",

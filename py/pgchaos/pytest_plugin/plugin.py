@@ -171,8 +171,16 @@ def _spec_file(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --chaos-replay, keep only the item of the token."""
-    token = config.stash[OPTIONS].token
+    """With --chaos-replay, keep only the item of the token; with --chaos-set, refuse a variable that nothing uses."""
+    options = config.stash[OPTIONS]
+    if options.constants and config.getoption("chaos_set") is not None:
+        # projects without scenarios do not load it
+        from pgchaos.pytest_plugin.collection_run import run_of
+
+        if unused := sorted(run_of(config).cache.unused):
+            each = ", ".join(f"--chaos-set={name}=…" for name in unused)
+            raise pytest.UsageError(f"{each}: no collected scenario uses a variable of this name")
+    token = options.token
     if token is not None:
         others = [item for item in items if not matches_token(item, token)]
         items[:] = [item for item in items if matches_token(item, token)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 
 from pgchaos.language.model import Mutant, Scenario
@@ -14,10 +15,19 @@ from pgchaos.runner.jobs import OWN_CONNECTIONS, Part
 from pgchaos.schedule.token import Fingerprints
 
 
-def summarize(scenario: Scenario) -> FileSummary:
-    """Take from a scenario what collection needs."""
-    texts = [scenario.source, *(path.read_text(encoding="utf-8", errors="replace") for path in scenario.includes)]
-    fingerprints = Fingerprints(texts)
+def texts_of(scenario: Scenario) -> list[str]:
+    """Give the text of its file, and of those that it includes."""
+    return [scenario.source, *(path.read_text(encoding="utf-8", errors="replace") for path in scenario.includes)]
+
+
+def summarize(scenario: Scenario, given: Mapping[str, str] | None = None) -> FileSummary:
+    """Take from a scenario what collection needs.
+
+    Args:
+        scenario: as read.
+        given: psql variables of --chaos-set: with other values it is another scenario.
+    """
+    fingerprints = Fingerprints([*texts_of(scenario), *([json.dumps(dict(given), sort_keys=True)] if given else ())])
     items = []
     for values in variants(scenario):
         floating = frozenset(session.name for session in scenario.sessions if has_floating_fault((session,), values))

@@ -36,6 +36,7 @@ class Job:
     parts: tuple[Part, ...] = ()
     limit: float | None = None  # seconds that its sessions may take, whatever the scenario says; None for no limit
     root: Path | None = None  # the folder of the files that `\\copy` reads; None for the current directory
+    constants: Mapping[str, str] = field(default_factory=dict)  # psql variables, of --chaos-set
     in_suite: bool = False  # it runs in the one database of --chaos-pgtap-keep
 
     def read(self) -> tuple[Scenario, Mutant | None]:
@@ -51,7 +52,7 @@ class Job:
         from pgchaos.language.mutation import mutants_in_force, mutated, slug
         from pgchaos.language.reader import read, variants
 
-        scenario = read(self.path, self.shown, extra_tags=self.tags, root=self.root)
+        scenario = read(self.path, self.shown, extra_tags=self.tags, root=self.root, constants=self.constants)
         if dict(self.variables) not in [dict(values) for values in variants(scenario)]:
             values = ", ".join(f"{name} = {value}" for name, value in self.variables.items())
             raise self._changed(values or "a run without a matrix")

@@ -51,6 +51,7 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
     Raises:
         pgchaos.server.ServerError: there is no server, or no database to work in.
     """
+    variables = {**scenario.constants, **variables}
     result = _checked_before(scenario, variables, server, settings)
     if result.skipped or result.failures:
         return result

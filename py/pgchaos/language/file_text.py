@@ -1,0 +1,112 @@
+"""The text of a file, in its encoding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pgchaos.language.encodings import UTF8, codec_of, encoding_named
+from pgchaos.language.lexemes import Command, Lexeme
+from pgchaos.language.psql_scanner import scan
+from pgchaos.language.section_items import Parts
+
+_NEWLINE = ord("\n")
+LARGEST = 16 * 1024 * 1024
+# As pg_dump writes it; in a file that is not UTF-8 it sets the encoding of the lines below it, as \encoding does
+_SET_ENCODING = re.compile(
+    rb"^[ \t]*SET\s+(?:SESSION\s+)?client_encoding\s*(?:=|\bTO\b)\s*'?([\w-]+)'?\s*;[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+class Unreadable(Exception):
+    """A file that cannot be read as text: the reason, and its line."""
+
+    def __init__(self, text: str, line: int = 1) -> None:
+        super().__init__(text)
+        self.line = line
+
+
+def text_of(path: Path, raw: bytes | None = None, encoding: str = UTF8, *, commands: bool = True) -> str:
+    r"""Read a file.
+
+    Args:
+        path: of the file.
+        raw: its contents, where they were read before.
+        encoding: of the file, by PostgreSQL's name.
+        commands: it holds commands, of which \encoding sets the encoding of the lines below.
+
+    Returns:
+        Its text, with its line ends and byte order mark.
+
+    Raises:
+        Unreadable: it is no plain file, larger than 16 MiB, not in its encoding, or holds a NUL byte.
+    """
+    raw = _bytes_of(path) if raw is None else raw
+    if len(raw) > LARGEST:
+        raise _too_large()
+    nul = raw.find(b"\0")
+    if nul >= 0:
+        raise Unreadable("holds a NUL byte, so it is no text", raw.count(b"\n", 0, nul) + 1)
+    if commands and b"client_encoding" in raw and encoding == UTF8 and not _is_utf8(raw):
+        raw = _SET_ENCODING.sub(rb"\\encoding \1", raw)
+    texts, done = [], 0
+    for end, following in [*(_encodings(raw) if commands and b"\\encoding" in raw else ()), (len(raw), UTF8)]:
+        try:
+            texts.append(raw[done:end].decode(codec_of(encoding)))
+        except UnicodeDecodeError as error:
+            at = done + error.start
+            name, hint = ("UTF-8", "; \\encoding says what it is in") if encoding == UTF8 else (encoding, "")
+            what = f"is not {name} (byte 0x{raw[at]:02x} in this line{hint})"
+            raise Unreadable(what, raw.count(b"\n", 0, at) + 1) from error
+        done, encoding = end, following
+    return "".join(texts)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _encodings(raw: bytes) -> Iterator[tuple[int, str]]:
+    r"""Find each \encoding of a file: where the line below it begins, and the encoding from there on."""
+    ends = [at + 1 for at, byte in enumerate(raw) if byte == _NEWLINE]
+    # the characters of commands are ASCII in every encoding
+    for lexeme in scan(raw.decode("latin-1"), ""):
+        named = encoding_of(lexeme)
+        if named and lexeme.place.line <= len(ends):
+            yield ends[lexeme.place.line - 1], named
+
+
+def encoding_of(lexeme: Lexeme) -> str | None:
+    r"""Give the encoding that an \encoding names; None for any other lexeme."""
+    if not (isinstance(lexeme, Command) and lexeme.name == "encoding" and lexeme.args):
+        return None
+    return encoding_named(plain(lexeme.args[0]) or "")
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        # reading a pipe or device may block
+        if not path.is_file():
+            raise Unreadable("cannot be read: " + ("it is no plain file" if path.exists() else "there is no such file"))
+        if path.stat().st_size > LARGEST:
+            raise _too_large()
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise Unreadable(f"cannot be read: {error}") from error
+
+
+def _too_large() -> Unreadable:
+    return Unreadable(f"is larger than {LARGEST // 1024 // 1024} MiB; load large data from files of the server")
+
+
+def plain(parts: Parts) -> str | None:
+    """Give an argument of a meta-command; None where it holds a variable."""
+    return "".join(map(str, parts)) if all(isinstance(part, str) for part in parts) else None
