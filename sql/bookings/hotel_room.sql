@@ -2,12 +2,14 @@
 -- Reference: PostgreSQL docs, "Range Types", Constraints on Ranges (exclusion constraint)
 --
 -- Two guests look for a free room, both find room 1 free, and both book it. No row is written twice, so no row lock helps.
--- An exclusion constraint makes the second booking wait for the first, and fail with 23P01. A guest may arrive on the day
--- on which another one leaves: ranges of nights are [arrival, departure).
+-- An exclusion constraint makes the second booking wait for the first, and fail with 23P01 (two that are inserted at the very
+-- same moment wait for each other: one gets 40P01). A guest may arrive on the day on which another one leaves: ranges of
+-- nights are [arrival, departure).
 
 -- chaos:tags concurrent
 -- chaos:timeout 20s
 -- chaos:requires extension btree_gist
+-- chaos:schedule guest[1].looks guest[2].looks guest[1].books guest[2].books guest[1].ends guest[2].ends
 
 -- chaos:setup
 CREATE TABLE booking (
@@ -17,12 +19,14 @@ CREATE TABLE booking (
 INSERT INTO booking VALUES (1, '[2030-01-01,2030-01-05)', 'early');
 
 -- chaos:session guest x 2 allow exclusion_violation
+-- chaos:step looks
 BEGIN;
 SELECT count(*) = 0 AS free FROM booking WHERE room = 1 AND nights && '[2030-01-05,2030-01-08)' \gset
--- chaos:barrier looked
+-- chaos:step books
 \if :free
 INSERT INTO booking VALUES (1, '[2030-01-05,2030-01-08)', 'guest ' || :worker);
 \endif
+-- chaos:step ends
 COMMIT;
 
 -- chaos:check

@@ -6,7 +6,7 @@
 
 -- chaos:tags concurrent
 -- chaos:timeout 60s
--- chaos:schedule explore 20
+-- chaos:schedule explore 12
 
 -- chaos:setup
 CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL);

@@ -6,7 +6,7 @@
 
 -- chaos:tags concurrent
 -- chaos:timeout 30s
--- chaos:schedule explore 20
+-- chaos:schedule explore 12
 
 -- chaos:setup
 CREATE TABLE hits (client text, hour int, hits int NOT NULL, PRIMARY KEY (client, hour));

@@ -14,7 +14,7 @@
 -- chaos:default migration = tables/shop_migration.psql
 -- chaos:default shop = tables/shop_statements.psql
 -- chaos:default right = (SELECT count(*) = 1000 AND bool_and(total_cents / 100 BETWEEN id AND id + 50) FROM orders WHERE id <= 1000)
--- chaos:default patience = 1s
+-- chaos:default patience = 5s
 -- chaos:default clients = 2
 
 -- chaos:setup
@@ -33,7 +33,7 @@ SELECT format('LOCK TABLE %I.%I IN ROW EXCLUSIVE MODE', nspname, relname) FROM t
 -- chaos:wait for served
 COMMIT;
 
--- chaos:session migration retry lock_not_available
+-- chaos:session migration retry lock_not_available up to 50 backoff 20ms
 -- chaos:wait for writes
 \i :migration
 -- chaos:barrier begun unless blocked
@@ -65,6 +65,7 @@ BEGIN;
 SELECT format('LOCK TABLE %I.%I', nspname, relname) FROM tables_before \gexec
 -- chaos:barrier begun unless blocked
 COMMIT;
+-- chaos:replace 'SET lock_timeout = :''patience''' with 'SET lock_timeout = ''300ms''' in client
 -- chaos:caught by 'lock_not_available'
 
 -- chaos:mutant the migration writes a table anew
