@@ -13,7 +13,7 @@
 -- chaos:default refused = unique_violation
 -- chaos:default taken = seat = 1
 -- chaos:default clients = 2
--- chaos:default orders = 60
+-- chaos:default orders = 20
 -- chaos:schedule explore :orders
 
 -- chaos:setup

@@ -11,7 +11,7 @@
 -- chaos:default where = id = 1
 -- chaos:default column = amount
 -- chaos:default count = UPDATE :table SET :column = :column + 1 WHERE :where
--- chaos:default clients = 3
+-- chaos:default clients = 2
 -- chaos:default orders = 20
 -- chaos:schedule explore :orders
 

@@ -10,7 +10,7 @@
 -- chaos:default take = SELECT pg_try_advisory_lock(77)
 -- chaos:default give = SELECT pg_advisory_unlock(77)
 -- chaos:default nodes = 2
--- chaos:default orders = 60
+-- chaos:default orders = 30
 -- chaos:schedule explore :orders
 
 -- chaos:setup

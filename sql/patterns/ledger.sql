@@ -11,7 +11,7 @@
 -- chaos:default column = balance
 -- chaos:default transfer = tables/transfer.psql
 -- chaos:default clients = 2
--- chaos:default orders = 30
+-- chaos:default orders = 20
 -- chaos:schedule explore :orders
 
 -- chaos:setup
