@@ -76,3 +76,16 @@ def run_of(config: pytest.Config) -> Run:
         run = config.stash[_RUN] = Run(config)
         config.add_cleanup(run.cache.write)
     return run
+
+
+def check_constants(config: pytest.Config) -> None:
+    """Refuse a variable of --chaos-set that no collected file uses.
+
+    Raises:
+        pytest.UsageError: there is one.
+    """
+    # those of the ini file are for the whole project
+    unused = sorted(run_of(config).cache.unused) if config.getoption("chaos_set") is not None else []
+    if unused:
+        each = ", ".join(f"--chaos-set={name}=…" for name in unused)
+        raise pytest.UsageError(f"{each}: no collected scenario uses a variable of this name")

@@ -29,7 +29,6 @@ from pgchaos.pytest_plugin.scheduling import (
     have_scenario,
     is_named,
     jobs_of,
-    matches_token,
     may_run_in_parallel,
     parallel_jobs,
     permutation_lines,
@@ -37,6 +36,7 @@ from pgchaos.pytest_plugin.scheduling import (
     suite_jobs,
     suite_lines,
 )
+from pgchaos.pytest_plugin.selection import select_items
 from pgchaos.pytest_plugin.stash import OPTIONS, RUNNER
 from pgchaos.runner.interrupts import Interrupts
 from pgchaos.runner.preload import preload
@@ -171,28 +171,8 @@ def _spec_file(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --chaos-replay, keep only the item of the token; with --chaos-set, refuse a variable that nothing uses."""
-    options = config.stash[OPTIONS]
-    if options.constants and config.getoption("chaos_set") is not None:
-        # projects without scenarios do not load it
-        from pgchaos.pytest_plugin.collection_run import run_of
-
-        if unused := sorted(run_of(config).cache.unused):
-            each = ", ".join(f"--chaos-set={name}=…" for name in unused)
-            raise pytest.UsageError(f"{each}: no collected scenario uses a variable of this name")
-    token = options.token
-    if token is not None:
-        others = [item for item in items if not matches_token(item, token)]
-        items[:] = [item for item in items if matches_token(item, token)]
-        config.hook.pytest_deselected(items=others)
-        if not items:
-            from pgchaos.schedule.token import shown
-
-            raise pytest.UsageError(
-                f"--chaos-replay: the token '{shown(str(token))}' matches no collected scenario: the file has changed"
-                " since, or the token is of another file, of other values of the matrix or of a mutant (which needs"
-                " --chaos-mutants)"
-            )
+    """With --chaos-replay, keep only the item of the token; with --chaos-set, refuse what no file uses."""
+    select_items(config, items)
 
 
 @pytest.hookimpl(wrapper=True)

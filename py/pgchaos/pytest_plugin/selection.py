@@ -1,0 +1,38 @@
+"""Which of the collected items are run, by --chaos-replay; and what --chaos-set must not name."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgchaos.pytest_plugin.scheduling import matches_token
+from pgchaos.pytest_plugin.stash import OPTIONS
+
+
+def select_items(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep only the item of the token of --chaos-replay.
+
+    Args:
+        config: of pytest.
+        items: all that were collected; those that are not run are removed.
+
+    Raises:
+        pytest.UsageError: no item has that token, or no collected file uses a variable of --chaos-set.
+    """
+    if config.stash[OPTIONS].constants:
+        # projects without scenarios do not load it
+        from pgchaos.pytest_plugin.collection_run import check_constants
+
+        check_constants(config)
+    token = config.stash[OPTIONS].token
+    if token is not None:
+        others = [item for item in items if not matches_token(item, token)]
+        items[:] = [item for item in items if matches_token(item, token)]
+        config.hook.pytest_deselected(items=others)
+        if not items:
+            from pgchaos.schedule.token import shown
+
+            raise pytest.UsageError(
+                f"--chaos-replay: the token '{shown(str(token))}' matches no collected scenario: the file has changed"
+                " since, or the token is of another file, of other values of the matrix or of a mutant (which needs"
+                " --chaos-mutants)"
+            )
