@@ -5,6 +5,7 @@
 -- Whoever restores a dump must find commits, branches, objects, history and migrations in it. That a real dump has them
 -- is shown by tests/chaos/test_pggit.py.
 
+-- chaos:tags smoke
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3, superuser
 -- chaos:matrix pggit in shipped, repaired

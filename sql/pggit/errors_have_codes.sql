@@ -4,6 +4,7 @@
 -- A program that checks out a branch must know whether the branch does not exist or something else went wrong. P0001
 -- says only that somebody raised an error: the program would have to read English.
 
+-- chaos:tags smoke
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

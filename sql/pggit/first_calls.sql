@@ -4,6 +4,7 @@
 -- Whoever has just installed pgGit calls each function once, on a table and a branch of their own. Each must come back
 -- without an error and leave what its name promises: what attempt() returns is its second query, asked after the call.
 
+-- chaos:tags slow
 -- chaos:timeout 30s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired

@@ -4,6 +4,7 @@
 -- A trigger on pgGit's own table fails with the SQLSTATE. Who retries 40001 and 40P01, or gives up at 57014, must see
 -- these codes and not another, and nothing of the call may stay.
 
+-- chaos:tags smoke
 -- chaos:timeout 20s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix code in 40001, 40P01, 55P03, 57014
