@@ -230,6 +230,24 @@ def test_a_damaged_one_is_made_anew(folder: Path, made: list[Path], how: str) ->
     assert started() == (True, "")
 
 
+def test_one_that_no_server_starts_with_is_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = PreparedData._make
+
+    def broken(data: PreparedData) -> tuple[PrivateServer, list[Path]]:
+        server, made_from = make(data)
+        (server.folder / "data/global/pg_control").unlink()
+        return server, made_from
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PreparedData, "_make", broken)
+        prepared, note = started()
+    assert not prepared
+    assert note.startswith("the prepared data directory is removed, because a server does not start with it: ")
+    assert "pg_control" in note
+    assert entries(folder) == []
+    assert started() == (True, "")
+
+
 # never taken from others
 
 

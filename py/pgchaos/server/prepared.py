@@ -97,6 +97,12 @@ class PreparedData:
             except ArchiveError as error:
                 self.note = f"the prepared data directory is made anew: {error}"
                 self._discard(archive, failed)
+            except ServerError as error:
+                if settings:  # they may be why
+                    raise
+                self.note = f"the prepared data directory is removed, because a server does not start with it: {error}"
+                self._discard(archive, failed)
+                break
         return start_private(self._programs, settings, disks=disks, meanwhile=meanwhile)
 
     def begin(self) -> UnstartedServer | None:
