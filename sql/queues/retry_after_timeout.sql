@@ -9,7 +9,9 @@
 -- chaos:schedule slow.claims fast.claims slow.finishes fast.finishes
 
 -- chaos:setup
-CREATE TABLE job (id int PRIMARY KEY, state text NOT NULL DEFAULT 'waiting', attempt int NOT NULL DEFAULT 0, claimed_until timestamptz);
+CREATE TABLE job (
+    id int PRIMARY KEY, state text NOT NULL DEFAULT 'waiting', attempt int NOT NULL DEFAULT 0, claimed_until timestamptz
+);
 CREATE TABLE result (job_id int NOT NULL, by_worker text NOT NULL);
 INSERT INTO job VALUES (1);
 

@@ -10,7 +10,9 @@
 -- chaos:schedule slow.writes fast.writes copy.looks slow.ends copy.looks_again
 
 -- chaos:setup
-CREATE TABLE item (id int PRIMARY KEY, changed_at timestamptz NOT NULL DEFAULT now(), changed_by xid8 NOT NULL DEFAULT pg_current_xact_id());
+CREATE TABLE item (
+    id int PRIMARY KEY, changed_at timestamptz NOT NULL DEFAULT now(), changed_by xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
 CREATE TABLE copy (id int NOT NULL, changed_at timestamptz NOT NULL);
 CREATE TABLE last_look (seen pg_snapshot NOT NULL);
 INSERT INTO last_look SELECT pg_current_snapshot();
@@ -41,7 +43,8 @@ COMMIT;
 -- chaos:check
 SELECT results_eq('SELECT id FROM copy ORDER BY id', ARRAY[1, 2], 'each row was copied once');
 SELECT ok(
-    (SELECT changed_at FROM item WHERE id = 1) < (SELECT changed_at FROM item WHERE id = 2), 'the slow writer has the earlier time');
+    (SELECT changed_at FROM item WHERE id = 1) < (SELECT changed_at FROM item WHERE id = 2),
+    'the slow writer has the earlier time');
 
 -- chaos:mutant the newest time is remembered
 -- chaos:session copy
