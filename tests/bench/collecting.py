@@ -1,4 +1,4 @@
-"""Collecting thousands of scenario files, against as many empty tests of pytest's own."""
+"""Collecting thousands of scenario files, against pytest's own collecting of as many files."""
 
 from __future__ import annotations
 
@@ -10,42 +10,73 @@ from tests.bench.measure import Line, compared
 from tests.bench.work import SQL, pytest_run, workplace
 
 FOLDERS, EACH = 50, 100
+FILES = FOLDERS * EACH
+
+# The least that pytest can do: a file that is not opened, and one item that asks for nothing.
+_LEAST = """\
+import pytest
+
+
+def pytest_collect_file(file_path, parent):
+    if file_path.suffix == ".txt":
+        return File.from_parent(parent, path=file_path)
+
+
+class File(pytest.File):
+    def collect(self):
+        yield Item.from_parent(self, name=self.path.stem)
+
+
+class Item(pytest.Item):
+    def runtest(self):
+        pass
+"""
+_KEPT = "the second run, with what pytest's cache keeps"
+_READ = "nothing kept, each file read"
 
 
 def lines(folder: Path) -> Iterator[Line]:
     """Measure collection alone."""
-    text = (SQL / "concurrency/last_ticket.sql").read_text(encoding="utf-8")
-    empty = "".join(f"def test_{number}():\n    pass\n\n\n" for number in range(EACH))
     with workplace(folder, "collecting") as place:
-        for number in range(FOLDERS):
-            ours, theirs = place / "sql" / f"d{number}", place / "py" / f"d{number}"
-            ours.mkdir(parents=True)
-            theirs.mkdir(parents=True)
-            (theirs / f"test_{number}.py").write_text(empty, encoding="utf-8")
-            for one in range(EACH):
-                (ours / f"ticket_{number}_{one}.sql").write_text(text, encoding="utf-8")
+        _write(place)
         try:
-            what = f"collecting {FOLDERS * EACH} scenario files against as many empty tests in {FOLDERS} files"
+            what = f"collecting {FILES} scenario files against as many files of a plugin with one empty item each: "
+            yield compared(
+                what + _KEPT, lambda: _ours(place, cache=True), lambda: _theirs(place, "least"), "s", under=1.5
+            )
+            yield compared(what + _READ, lambda: _ours(place), lambda: _theirs(place, "least"), "s", under=2.5)
             # Python keeps the bytecode of the peer's files in either case
-            yield compared(
-                f"{what}: the second run, with what pytest's cache keeps",
-                lambda: _collected(place, "sql", cache=True),
-                lambda: _collected(place, "py", cache=True),
-                "s",
-                under=2.0,
-            )
-            yield compared(
-                f"{what}: nothing kept, each file read",
-                lambda: _collected(place, "sql"),
-                lambda: _collected(place, "py"),
-                "s",
-            )
+            what = f"collecting {FILES} scenario files against as many Python files with one empty test each: "
+            yield compared(what + _KEPT, lambda: _ours(place, cache=True), lambda: _theirs(place, "py"), "s")
+            yield compared(what + _READ, lambda: _ours(place), lambda: _theirs(place, "py"), "s")
         finally:
             shutil.rmtree(place / "sql")
 
 
-def _collected(place: Path, what: str, *, cache: bool = False) -> float:
-    ran = pytest_run(place, "--collect-only", what, cache=cache)
-    if f"{FOLDERS * EACH} tests collected" not in ran.out:
+def _write(place: Path) -> None:
+    text = (SQL / "concurrency/last_ticket.sql").read_text(encoding="utf-8")
+    for number in range(FOLDERS):
+        ours, least, py = (place / name / f"d{number}" for name in ("sql", "least", "py"))
+        for kind in (ours, least, py):
+            kind.mkdir(parents=True)
+        for one in range(EACH):
+            # no two are the same
+            (ours / f"ticket_{number}_{one}.sql").write_text(text.replace("-- ", f"-- {number}, {one}: ", 1), "utf-8")
+            (least / f"ticket_{number}_{one}.txt").write_text("\n", encoding="utf-8")
+            (py / f"test_{number}_{one}.py").write_text("def test_nothing():\n    pass\n", encoding="utf-8")
+    (place / "least/conftest.py").write_text(_LEAST, encoding="utf-8")
+
+
+def _ours(place: Path, *, cache: bool = False) -> float:
+    return _collected(place, "sql", cache=cache)
+
+
+def _theirs(place: Path, what: str) -> float:
+    return _collected(place, "-p", "no:pgchaos", what, seed=False)
+
+
+def _collected(place: Path, *arguments: str, cache: bool = False, seed: bool = True) -> float:
+    ran = pytest_run(place, "--collect-only", *arguments, cache=cache, seed=seed)
+    if f"{FILES} tests collected" not in ran.out:
         raise RuntimeError(ran.out[-3000:])
     return ran.seconds

@@ -35,8 +35,8 @@ SELECT ok(true, 'it ran');
 
 def empty(folder: Path) -> Iterator[Line]:
     """Measure what a scenario costs beside its statements, many of them run with jobs."""
-    yield _each(folder, "a database", _EMPTY, EMPTY, 60)
-    yield _each(folder, "a schema", _IN_A_SCHEMA, IN_SCHEMAS, 5)
+    yield _each(folder, "a database", _EMPTY, EMPTY, 15)
+    yield _each(folder, "a schema", _IN_A_SCHEMA, IN_SCHEMAS, 4)
 
 
 def _each(folder: Path, what: str, text: str, number: int, aim: float) -> Line:

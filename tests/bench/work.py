@@ -70,16 +70,18 @@ def program(command: Sequence[str], folder: Path, env: Mapping[str, str] | None 
     return Ran(seconds, done.stdout)
 
 
-def pytest_run(folder: Path, *arguments: str, cache: bool = False) -> Ran:
+def pytest_run(folder: Path, *arguments: str, cache: bool = False, seed: bool = True) -> Ran:
     """Run pytest in a folder that `workplace` made.
 
     Args:
         folder: to run it in.
         arguments: of pytest.
         cache: let it keep from one run to the next what it keeps as it comes.
+        seed: with a fixed seed; False for a run without pgchaos.
     """
     kept = () if cache else ("-p", "no:cacheprovider")
-    command = [sys.executable, "-m", "pytest", "-q", *kept, f"--chaos-seed={SEED}", *arguments]
+    seeded = (f"--chaos-seed={SEED}",) if seed else ()
+    command = [sys.executable, "-m", "pytest", "-q", *kept, *seeded, *arguments]
     return program(command, folder)
 
 
