@@ -29,13 +29,30 @@ class AdminConnection:
         cleanup_stop: a stop for what goes on when the sessions are stopped.
         pids: every backend that this opens is put in.
         records: of the run: they tell whether a connection of a session was lost.
+        connection: that was kept from another run; None to open one.
     """
 
     def __init__(
-        self, factory: ConnectionFactory, cleanup_stop: Stop, pids: set[int], records: Sequence[Record]
+        self,
+        factory: ConnectionFactory,
+        cleanup_stop: Stop,
+        pids: set[int],
+        records: Sequence[Record],
+        connection: Connection | None = None,
     ) -> None:
         self._factory, self._cleanup_stop, self._pids, self._records = factory, cleanup_stop, pids, records
-        self._connection: Connection | None = None
+        self._connection = connection
+        if connection is not None:
+            pids.add(connection.pid)
+
+    @property
+    def current(self) -> Connection | None:
+        """The connection, where there is one."""
+        return self._connection
+
+    def release(self) -> None:
+        """Leave the connection open, for another run."""
+        self._connection = None
 
     def connection(self) -> Connection:
         """Do what `connected` does where nothing else goes on meanwhile."""

@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from pgchaos.engine.answer import Answer
+from pgchaos.engine.kept_connections import learn_plan
 from pgchaos.engine.not_run import NotRunDetector
+from pgchaos.engine.pooled_connection import PooledConnection
 from pgchaos.engine.section import Done, OnLine, Section
 from pgchaos.language.assertion_functions import called_functions
 from pgchaos.language.assertions import asserting_functions, function_names, tap_calls
@@ -89,7 +91,27 @@ class Check:
     def begin(self) -> None:
         """Send our plan ahead, where there is to be one: the server makes pgTAP's tables meanwhile."""
         if self.items and not self._plans:
-            self.section.begin(_NO_PLAN)
+            self.section.connect()
+            if not self._has_plan():
+                self.section.begin(_NO_PLAN)
+
+    def learn_plan(self) -> None:
+        """Have pgTAP's tables made now, to be kept for another run."""
+        if self.items and not (self._plans or self._has_plan()):
+            # what goes wrong here goes wrong when it is run, and is told then
+            self.section.ask(_NO_PLAN, None, self._share)
+            if isinstance(self.section.connection, PooledConnection):
+                learn_plan(self.section.connection)
+
+    def _has_plan(self) -> bool:
+        """Say whether pgTAP's tables are there as no_plan() makes them."""
+        connection = self.section.connection
+        if not (isinstance(connection, PooledConnection) and connection.planned):
+            return False
+        if not connection.is_usable():
+            self.section.verify_before_use()
+            return False
+        return True
 
     def run(self) -> bool:
         """Run it, and say whether it came to its end."""
@@ -141,7 +163,9 @@ class Check:
         return any(place in places for _, place, _ in (*self._evaluated(), *self.result.evaluated))
 
     def _run(self) -> Failure | None:
-        failure = None if self._plans else self.section.ask(_NO_PLAN, None, self._share)
+        failure = None
+        if not (self._plans or self._has_plan()):
+            failure = self.section.ask(_NO_PLAN, None, self._share)
         failure = failure or self.section.run(self.items, self._share)
         if failure is None and not (self._plain or _calls(self.items, _FINISHES) or self._is_empty()):
             failure = self.section.ask("SELECT * FROM finish()", self.items[-1].place, self._share)

@@ -16,6 +16,7 @@ from pgchaos.engine.blocking import in_thread
 from pgchaos.engine.connect import TIMED_OUT, TOO_MANY_CONNECTIONS, recovers
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.created import Created
+from pgchaos.engine.kept_connections import KeptConnections
 from pgchaos.engine.loop import alone
 from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.pooled_connection import PooledConnection
@@ -57,6 +58,7 @@ class ConnectionFactory:
         join: the scenario looks for its sessions by functions of the toolkit.
         created: takes what the sessions create; None on a server of ours.
         limit: seconds of the scenario: no connection, and no question of the engine's own, takes longer.
+        kept: connections that are kept for the same parts of another run; None where none are.
     """
 
     sandbox: Sandbox
@@ -64,6 +66,7 @@ class ConnectionFactory:
     join: bool = False
     created: Created | None = None
     limit: float = 60.0
+    kept: KeptConnections | None = None
     began: dict[int, str] = field(default_factory=dict)
     """When the backends of the run began, as the server says it, in a database where others work: a number alone may be
     another's by now."""
@@ -88,6 +91,8 @@ class ConnectionFactory:
     def note_silence(self) -> None:
         """Note that it did not."""
         self._silent.add("once")
+        if self.kept is not None:
+            self.kept.silent = True
         self.sandbox.report_silent_backend()
 
     def note_end(self) -> None:
@@ -193,7 +198,7 @@ class ConnectionFactory:
                 await connection.discard()
                 raise
             if refusal is None:
-                connection.assign(self.sandbox.connection_cache if self.keep else None)
+                self._assign(connection, name, settings)
                 return connection
             if connection.silent:
                 self.note_silence()
@@ -202,10 +207,20 @@ class ConnectionFactory:
                 raise ConnectionLost(refusal)
         raise ConnectionLost(ServerError(NOT_CONNECTED, "the run was stopped", said=False))
 
+    def _assign(self, connection: PooledConnection, name: str, settings: Mapping[str, str]) -> None:
+        if self.keep and self.kept is not None and not self.join:
+            self.kept.assign(connection, name, settings)
+        else:
+            connection.assign(self.sandbox.connection_cache if self.keep else None)
+
     async def _ready(
         self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
     ) -> tuple[PooledConnection, bool]:
         """Take what was ordered, or another that is dressed now; say whether it was kept."""
+        connection = self.kept.take(name, settings) if self.kept is not None else None
+        if connection is not None:
+            connection.attach(stop, notice)
+            return connection, True
         connection, wanted = self._ordered.pop(name, (None, settings))
         if connection is not None and wanted == settings:
             connection.attach(stop, notice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 
@@ -12,6 +13,8 @@ from pgchaos.engine.session_log import SessionLog
 from pgchaos.results import Failure, Record, Transaction
 
 Cell = object
+RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
+"""Where a scenario asks for what was recorded."""
 _PATIENCE = 30.0
 """Seconds for one table."""
 _COLUMNS = {

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Protocol
 
 from psycopg import pq, sql
 
 from pgchaos.engine.answer import NOT_CONNECTED, Answer, ServerError
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.loop import alone
-from pgchaos.server.connection_cache import ConnectionCache
 
 LASTING = re.compile(
     r"\bset_config\b|\bset(?:\s+(?:local|session))?\s+(?:(?:\"[^\"]+\"|\w+)\s*\.|\"\w+\.)|\bsetseed\b|\bchaos\s*\.\s*seed\b"
@@ -37,11 +37,23 @@ IS_PRISTINE = """
     SELECT current_user = session_user
        AND (pg_catalog.pg_my_temp_schema() = 0
             OR NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()))
+       AS pristine
 """
 """Whether a session is as it was when it began: to be sure that it was reset, for DISCARD ALL does more than this."""
 
 
 NOT_PRISTINE = ServerError(NOT_CONNECTED, "the session is not as it began", said=False)
+
+
+class Cache(Protocol):
+    """Takes connections that have ended."""
+
+    def put(self, connection: PooledConnection) -> bool:
+        """Take one; False where there is no room."""
+        ...
+
+
+Again = Callable[["PooledConnection"], str]
 
 
 class PooledConnection(Connection):
@@ -50,25 +62,30 @@ class PooledConnection(Connection):
     Nobody waits for the reset: the server does it while the run goes on, and who takes the link next hears of it.
     """
 
+    planned = False
+    """pgTAP's tables were as no_plan() makes them, and are to be so again."""
     _assigned = False
+    _is_ready = False
     _resetting: Answer | None = None
     _configuring: Answer | None = None
-    _connection_cache: ConnectionCache | None = None
+    _connection_cache: Cache | None = None
+    _again: Again | None = None
 
-    def assign(self, connection_cache: ConnectionCache | None) -> None:
+    def assign(self, connection_cache: Cache | None, again: Again | None = None) -> None:
         """Lend it to a run.
 
         Args:
             connection_cache: where it goes at its end; None to end it for good.
+            again: writes what makes it new, and ready for the same part of another run; None to make it new only.
         """
-        self._assigned, self._connection_cache = True, connection_cache
+        self._assigned, self._connection_cache, self._again = True, connection_cache, again
 
     async def begin_configure(self, settings: Mapping[str, str], *, join: bool, patience: float = _PATIENCE) -> bool:
         """Begin to make it a session of a run; `refusal` says what came of it."""
         if not await self.is_reset(patience):
             return False
         # SET, which is not planned, takes half the time of set_config
-        says = [IS_PRISTINE, *(_set(name, value) for name, value in settings.items())]
+        says = [IS_PRISTINE, settings_text(settings)]
         if join:
             says.append("SELECT chaos._join()")
         self._configuring = self.begin("; ".join(says))
@@ -77,15 +94,21 @@ class PooledConnection(Connection):
     async def refusal(self, patience: float = _PATIENCE) -> ServerError | None:
         """Say why it is not as a new one would be, and good for nothing; or None. Waits for what was begun."""
         begun, self._configuring = self._configuring, None
+        ready, self._is_ready = self._is_ready, False
         if begun is None:
-            return NOT_PRISTINE
+            return None if ready and self.is_usable() and not self.disturbed else NOT_PRISTINE
         answer = await self.finish(begun, time.monotonic() + patience)
         if answer.error is not None:
             return answer.error
         # the answer may have come long ago
-        if self.disturbed or not self.is_usable() or list(answer.results[0].rows()) != [("t",)]:
+        if self.disturbed or not self.is_usable() or not _is_pristine(answer):
             return NOT_PRISTINE
         return None
+
+    async def is_ready(self, patience: float = _PATIENCE) -> bool:
+        """Say whether it is as a new one would be; `refusal` waits for nothing then."""
+        self._is_ready = await self.refusal(patience) is None
+        return self._is_ready
 
     async def end(self) -> None:
         """Give it back, or end it where it cannot be made as if it were new; doing so again does nothing."""
@@ -95,12 +118,8 @@ class PooledConnection(Connection):
             if assigned and self._connection_cache is None:
                 # `discard` waits for it: a backend may outlive its connection, and nobody shall meet its locks
                 await self.begin_reset()
-            cached = (
-                assigned
-                and self._connection_cache is not None
-                and await self.begin_reset()
-                and self._connection_cache.put(self)
-            )
+            cache = self._connection_cache
+            cached = assigned and cache is not None and await self._begin_again() and cache.put(self)
         finally:
             if assigned and not cached:
                 await self.discard()
@@ -123,15 +142,31 @@ class PooledConnection(Connection):
         """Do what `discard` does where nothing else goes on meanwhile."""
         alone(self.discard(patience))
 
+    async def _begin_again(self) -> bool:
+        """Begin to make it as if it were new, and ready for the same again where that is wanted."""
+        if self._again is None:
+            return await self.begin_reset()
+        if not await self._begin_end():
+            return False
+        self._configuring = self.begin(self._again(self))
+        return True
+
     async def begin_reset(self) -> bool:
         """Begin to make it as if it were new, as far as DISCARD ALL does; say whether that can be done."""
+        if not await self._begin_end():
+            return False
+        self.planned = False
+        self._resetting = self.begin("DISCARD ALL")
+        return True
+
+    async def _begin_end(self) -> bool:
+        """End what is open; say whether it can be used again."""
         if self.disturbed or not self.alive or self.status not in _USABLE:
             return False
         self.deafen()
         self._notice = None
         if self.status != pq.TransactionStatus.IDLE:
             await self.execute("ROLLBACK", deadline=time.monotonic() + _PATIENCE)
-        self._resetting = self.begin("DISCARD ALL")
         return True
 
     async def is_reset(self, patience: float = _PATIENCE) -> bool:
@@ -146,6 +181,15 @@ class PooledConnection(Connection):
     async def reset(self) -> bool:
         """Make it as if it were new, as far as DISCARD ALL does; say whether that could be done."""
         return await self.begin_reset() and await self.is_reset()
+
+
+def _is_pristine(answer: Answer) -> bool:
+    return [row for one in answer.results if one.columns() == ("pristine",) for row in one.rows()] == [("t",)]
+
+
+def settings_text(settings: Mapping[str, str]) -> str:
+    """Write settings as statements."""
+    return "; ".join(_set(name, value) for name, value in settings.items())
 
 
 @lru_cache(maxsize=1024)

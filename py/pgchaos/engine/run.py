@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -23,6 +22,7 @@ from pgchaos.engine.meeting_notes import meeting_notes
 from pgchaos.engine.notices import NoticeCollector, session_settings
 from pgchaos.engine.pooled_connection import LASTING
 from pgchaos.engine.quiesce import await_end_of_others
+from pgchaos.engine.reuse_in_run import ReuseInRun
 from pgchaos.engine.run_parts import RunParts
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.engine.section import Done, OnLine, Section
@@ -43,9 +43,6 @@ from pgchaos.stop import Stop
 if TYPE_CHECKING:
     from pgchaos.engine.oracle_states import OracleStates
     from pgchaos.engine.transaction_log import TransactionLog
-
-
-_RECORDED = re.compile(r"\b(?:history|transactions|acknowledged|notifications)\b", re.IGNORECASE)
 
 
 _LEAST, _AFTER_TEARDOWN = 1.0, 1.0
@@ -99,8 +96,10 @@ class Run:
         self._suite = settings.suite
         created = None if sandbox.ours else self._suite.created if self._suite else Created()
         self._share = share = settings.share(scenario.timeout)
-        self._factory = ConnectionFactory(sandbox, keep=not lasting, join=joins, created=created, limit=share)
         self._notices, self._log = NoticeCollector(), SessionLog()
+        self._reuse = ReuseInRun(sandbox, self._notices)
+        kept = self._reuse.connections
+        self._factory = ConnectionFactory(sandbox, not lasting, joins, created, share, kept)
         self._parts = RunParts(self._notices)
         self._began = time.monotonic()
         self._cleanup_stop = Stop()
@@ -109,7 +108,8 @@ class Run:
         if settings.stop is not None:
             settings.stop.call(self._set_cleanup_stop)
         self._pids: set[int] = set()
-        self._admin = AdminConnection(self._factory, self._cleanup_stop, self._pids, self._log.records)
+        common = self._factory, self._cleanup_stop, self._pids, self._log.records
+        self._admin = AdminConnection(*common, self._reuse.admin(self._cleanup_stop))
         self._leaks = LeakCheck(scenario, sandbox, self._admin, created, self._pids)
         self._states = self._oracle_states(ledger) if ledger is not None else None
 
@@ -158,29 +158,29 @@ class Run:
         self._leaks.begin()
         if self._states is not None:
             self._states.begin()
-        if self._inspector is not None:
+        if self._inspector is not None and not self._reuse.is_set_up:
             self._inspector.before(self._admin.connection())
         setup = self._section("setup")
-        if self._sandbox.shared:
+        if self._sandbox.shared and not self._reuse.is_set_up:
             self._order_connections(setup)
         if self._scenario.checks and not self._scenario.plain:
             self._parts.check = CheckResult(state="skipped")
         complete = False
         try:
-            self._parts.setup = self._set_up(setup)
+            self._parts.setup = self._set_up(setup) if not self._reuse.is_set_up else None
             if self._parts.setup is None:
-                if self._inspector is not None:
+                if self._inspector is not None and not self._reuse.is_set_up:
                     self._inspector.after(self._admin.connection())
                 if self._states is not None:
                     self._states.read_before_sessions()
-                complete = self._play()
+                complete = self._play(setup)
                 self._parts.corruption = self._find_corruption()
         finally:
             try:
                 self._tear_down(setup)
             finally:
                 self._parts.assertions = self._notices.assertions()
-                self._find_leaks()
+                self._find_leaks(complete=complete)
         self._parts.complete = complete
         if self._order is None and complete and not any(self._parts.failures()):
             self._parts.meeting = meeting_notes(self._scenario, self._variables, self._log.records)
@@ -191,13 +191,13 @@ class Run:
         leaves = [w for w in self._scenario.leaves if applies(w.when, self._variables)]
         self._parts.leaks = self._leaks.judge(leaves, complete=complete)
 
-    def _find_leaks(self) -> None:
+    def _find_leaks(self, *, complete: bool) -> None:
         if self._suite is not None:
             # the next file may build on it
             self._suite.took(self._scenario.source, self._leaks.shared)
         elif not self._sandbox.shared:
             self._leaks.remove()
-        else:
+        elif not self._reuse.keep(self._admin, self._pids, complete=complete):
             self._leaks.find_in_schema()
             self._parts.outside = self._admin.ask(
                 lambda connection: changed_outside(connection, self._scenario, self._sandbox)
@@ -255,7 +255,7 @@ class Run:
     def _items(self, parts: tuple[Part, ...]) -> list[Item]:
         return [item for part in parts for item in part.items if in_force(item, self._variables)]
 
-    def _play(self) -> bool:
+    def _play(self, setup: Section) -> bool:
         """Play the sessions and check; say whether all of it was done."""
         # files without sessions, and without an oracle, do not wait until these are loaded
         from pgchaos.engine.concurrent_run import ConcurrentRun
@@ -280,6 +280,7 @@ class Run:
             if self._sandbox.shared:
                 # others are about in this database anyway, so that the sessions may meet it
                 check.begin()
+                self._reuse.learn(setup, check, self._admin)
             if self._scenario.sessions or self._scenario.invariants:
                 sessions.play(self._share)
             alone(self._admin.settle())
@@ -300,7 +301,7 @@ class Run:
 
     def _fill_history(self) -> Failure | None:
         # a plain file has no sessions, and mostly no toolkit either
-        if self._scenario.plain or not mentions(self._scenario, _RECORDED):
+        if self._scenario.plain or not mentions(self._scenario, history_tables.RECORDED):
             return None
         return history_tables.fill(self._admin.connection(), self._log)
 

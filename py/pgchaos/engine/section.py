@@ -69,7 +69,8 @@ class Section:
         self._done = done
         self._state = Interpreter(variables, self._echo, as_psql=plain)
         self._sent_variables: dict[str, str] | None = None
-        self._connection: Connection | None = None
+        self.connection: Connection | None = None
+        """The one that is open."""
         self._unverified = False
         self._place: Place | None = None
         self._about: About | None = None
@@ -115,6 +116,11 @@ class Section:
         """Have its connection made ready: it will be used soon."""
         self._factory.order(self._name, self._settings)
 
+    def connect(self) -> None:
+        """Connect."""
+        with contextlib.suppress(ConnectionLost):
+            self._connected()
+
     def begin(self, query: str) -> None:
         """Send a query of the engine's own ahead; the next `ask` is for the same and takes its answer.
 
@@ -128,10 +134,10 @@ class Section:
     def _take_answer(self) -> Answer | None:
         """Take the answer to what was begun; None where nothing was, or it has to be asked again."""
         begun, self._begun = self._begun, None
-        if begun is None or self._connection is None:
+        if begun is None or self.connection is None:
             return None
-        answer = alone(self._connection.finish(begun, self._deadline))
-        if answer.error is None and not answer.interrupted and self._connection.is_usable():
+        answer = alone(self.connection.finish(begun, self._deadline))
+        if answer.error is None and not answer.interrupted and self.connection.is_usable():
             return answer
         # the sessions may have ended this connection, or the server, since
         self._unverified = True
@@ -157,18 +163,18 @@ class Section:
 
     def _connected(self) -> Connection:
         """Connect, again where a crash of the server between two sections took the connection away."""
-        known = self._connection is not None and self._connection.silent
-        if self._connection is not None and self._unverified and not self._answers(self._connection):
-            silent = self._connection.silent and not known
+        known = self.connection is not None and self.connection.silent
+        if self.connection is not None and self._unverified and not self._answers(self.connection):
+            silent = self.connection.silent and not known
             self.close()
             if silent:
                 self._factory.note_end()
                 raise ConnectionLost(SILENT)
-        if self._connection is None:
+        if self.connection is None:
             self.adopt(alone(self._factory.open(self._name, self._stop, self._settings, self.notice, again=True)))
-        assert self._connection is not None, "adopted just now"
+        assert self.connection is not None, "adopted just now"
         self._unverified = False
-        return self._connection
+        return self.connection
 
     def _answers(self, connection: Connection) -> bool:
         deadline = self._deadline
@@ -184,14 +190,14 @@ class Section:
 
     def adopt(self, connection: Connection) -> None:
         """Take a connection."""
-        self._connection, self._sent_variables, self._unverified = connection, None, False
+        self.connection, self._sent_variables, self._unverified = connection, None, False
         self._state.psql.connected(connection)
         self._pids.add(connection.pid)
 
     @property
     def in_block(self) -> bool:
         """Say whether it left a transaction open."""
-        return self._connection is not None and self._connection.status in BLOCK
+        return self.connection is not None and self.connection.status in BLOCK
 
     @property
     def hides(self) -> bool:
@@ -206,12 +212,12 @@ class Section:
     def close(self) -> None:
         """End the connection."""
         self._deadline = time.monotonic() + self._factory.patience
-        if self._connection is not None:
-            self._connection.ends_when_late = True
+        if self.connection is not None:
+            self.connection.ends_when_late = True
             self._take_answer()
-            self._connection.ends_when_late = False
-            self._connection.close()
-            self._connection = None
+            self.connection.ends_when_late = False
+            self.connection.close()
+            self.connection = None
 
     def notice(self, raw: pq.abc.PGresult) -> None:
         """Take a notice of the server."""
@@ -222,8 +228,8 @@ class Section:
         if isinstance(item, Meta):
             self._meta(item)
         elif isinstance(item, Statement) and self._state.branches.active():
-            assert self._connection is not None, "connected before the first item"
-            return self._statement(self._connection, item, seconds)
+            assert self.connection is not None, "connected before the first item"
+            return self._statement(self.connection, item, seconds)
         return None
 
     def _meta(self, item: Meta) -> None:
@@ -313,7 +319,7 @@ class Section:
 
     def _after(self, answer: Answer, place: Place | None, seconds: float, send: Send = Send.PLAIN) -> Failure | None:
         if answer.interrupted:
-            if self._connection is not None and self._connection.silent:
+            if self.connection is not None and self.connection.silent:
                 self._factory.note_silence()
             text = f"{self.who} was stopped: it did not end within {seconds:g}s"
             if self._stop.is_set():

@@ -23,6 +23,7 @@ from pgchaos.search.result_merger import failure_key
 from pgchaos.server import Server
 
 if TYPE_CHECKING:
+    from pgchaos.engine.reused_schema import ReusedSchema
     from pgchaos.schedule.explore import Pct
     from pgchaos.schedule.footprint import Dependence
     from pgchaos.search.serial_oracle import Oracle
@@ -47,6 +48,7 @@ class RunFactory:
         self.values: Mapping[str, str] = {}  # drawn for the next run
         # provides one database for all runs; None: the server does for each
         self.open_sandbox: OpenSandbox | None = None
+        self.reused: ReusedSchema | None = None
         self.inspector: DatabaseInspector | None = None
         self.dependence: Dependence | None = None  # of the steps, where it is known
         # names definitions that have changed outside the schemas of runs; None where that does not matter
@@ -70,8 +72,15 @@ class RunFactory:
     def seeded(self, seed: int) -> RunFactory:
         """Make runs of the same item with another seed, as if none had been made."""
         factory = RunFactory(self.scenario, self.matrix, self.server, replace(self.settings, seed=seed))
-        factory.open_sandbox = self.open_sandbox
+        factory.open_sandbox, factory.reused = self.open_sandbox, self.reused
+        if self.reused is not None:
+            factory.reuse(self.reused)
         return factory
+
+    def reuse(self, schema: ReusedSchema) -> None:
+        """Make the runs in a schema that is kept from one to the next."""
+        self.reused = schema
+        self.open_sandbox = lambda: schema.open(self.variables)
 
     def following(self, decisions: Iterable[int], *, lenient: bool = False) -> Replay:
         """Make a scheduler of decisions by number; `lenient`: skip those that cannot be followed."""

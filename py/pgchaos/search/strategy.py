@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgchaos import clock
 from pgchaos.engine.changed_outside import outside_failure, outside_remark
 from pgchaos.engine.connection_limit import too_many
+from pgchaos.engine.reused_schema import ReusedSchema
 from pgchaos.engine.run_settings import Replay, RunSettings
 from pgchaos.language.fault_kinds import felt_by_server
 from pgchaos.language.header_model import Requirement
@@ -160,9 +161,13 @@ class _Runs:
         # the text is read last: that takes longer than all the rest
         elif shares and (scenario.sandbox == "schema" or fits_schema(scenario, factory.matrix)):
             with server.search_database(scenario.extensions) as place:
-                if place.provable:
-                    factory.open_sandbox, factory.changed = place.schema, place.changed
-                yield
+                if not place.provable:
+                    yield
+                    return
+                factory.changed = place.changed
+                with closing(ReusedSchema(scenario, place.schema)) as schema:
+                    factory.reuse(schema)
+                    yield
         else:
             if many and server.in_place:
                 factory.changed = server.contents()
@@ -258,6 +263,9 @@ class _Runs:
         factory = self._factory
         finder = DependenceFinder(self._scenario, factory.variables, theirs=factory.server.in_place)
         self._inspect_inside(finder)
+        if factory.reused is not None:
+            # it looks at the schema before and after setup
+            factory.reused.renew()
         factory.dependence = finder.dependence
         possible = interleavings(self._scenario.sessions, max(limit, COUNTED))
         return Explore(factory.actors, limit, possible, self._settings.seed, finder.dependence)

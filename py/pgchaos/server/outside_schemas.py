@@ -19,7 +19,7 @@ from pgchaos.server.conninfo import Connection
 Row = tuple[str, str]  # the name of a thing, and its state as text
 
 # the schemas of runs, and those with parts of their tables or of one session
-_SANDBOXES = "^(chaos_s[0-9]+$|pg_toast$|pg_(toast_)?temp_)"
+SANDBOXES = "^(chaos_s[0-9]+$|pg_toast$|pg_(toast_)?temp_)"
 
 # the schemas that a run creates in place, and those of one session
 _OURS = "^(chaos|chaos_pgtap|chaos_sandbox|pg_toast|pg_(toast_)?temp_.*)$"
@@ -149,7 +149,7 @@ class OutsideState:
 def read_outside_state(conn: Connection) -> OutsideState:
     """Read the state of a database that no run has used yet; psycopg.Error if it cannot be read."""
     ((base,),) = conn.execute(_BASE)
-    relations = conn.execute(_RELATIONS, [_SANDBOXES]).fetchall()
+    relations = conn.execute(_RELATIONS, [SANDBOXES]).fetchall()
     readable = [(str(name), str(kind)) for name, kind, may, _ in relations if may]
     large = [(str(name), "r") for (name,) in conn.execute(_LARGE_OBJECTS)]
     ((lasts,),) = conn.execute(_LASTS, [_STATELESS, _SETS])
@@ -218,7 +218,7 @@ def _catalogs(conn: Connection, old: str) -> str:
         assert isinstance(columns, list)
         outside = _is_outside(str(name), [str(one) for one in columns], str(namespace or ""), str(mark))
         queries.append(f"SELECT '{name}', {_counted(old, outside)} FROM pg_catalog.{name}")
-    inside = f"SELECT oid FROM pg_catalog.pg_namespace WHERE nspname ~ '{_SANDBOXES}'"
+    inside = f"SELECT oid FROM pg_catalog.pg_namespace WHERE nspname ~ '{SANDBOXES}'"
     return f"WITH inside AS MATERIALIZED ({inside})\n" + "\nUNION ALL ".join(queries)
 
 

@@ -30,6 +30,7 @@ _MOST_USED = 16  # used schemas that may wait to be dropped while new ones are n
 _BATCH = 8  # used schemas that are dropped at a time
 _LINGER = 0.05  # seconds that a used schema waits for others, to be dropped together
 _TAKE_LIMIT = 60.0
+_SENDS_COUNTERS = 150000  # the first version with pg_stat_force_next_flush()
 _RETRY_AFTER = 1.0  # seconds until the next try to drop a schema that is in use
 
 
@@ -219,14 +220,20 @@ class SharedDatabase:
             lacking = _AHEAD - len(self._ready)
         names = [f"chaos_s{self._number + n}" for n in range(1, lacking + 1)]
         self._number += lacking
-        self._connection().execute(_each("CREATE SCHEMA {name}", names))
+        self._execute(_each("CREATE SCHEMA {name}", names))
         with self._changed:
             self._ready += names
             self._changed.notify_all()
 
     def _drop(self, schemas: list[str]) -> None:
         # one message is one transaction (PostgreSQL docs, "Multiple Statements in a Simple Query")
-        self._connection().execute(_each("DROP SCHEMA IF EXISTS {name} CASCADE; SELECT chaos._forget({text})", schemas))
+        self._execute(_each("DROP SCHEMA IF EXISTS {name} CASCADE; SELECT chaos._forget({text})", schemas))
+
+    def _execute(self, query: sql.Composed) -> None:
+        connection = self._connection()
+        # what was counted is sent at once: a search compares the counters before and after a run (engine/row_reset.py)
+        sends = connection.info.server_version >= _SENDS_COUNTERS
+        connection.execute(query + sql.SQL("; SELECT pg_catalog.pg_stat_force_next_flush()") if sends else query)
 
     def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:

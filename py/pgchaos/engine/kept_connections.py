@@ -1,0 +1,133 @@
+"""Connections that a search keeps, each for the same part of all its runs: the session a[1], say, or the check.
+
+What makes such a connection new, and what it then begins with, is one message: the server does both while the run ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from pgchaos.engine.loop import alone
+from pgchaos.engine.pooled_connection import IS_PRISTINE, PooledConnection, settings_text
+from pgchaos.engine.row_reset import SEND_COUNTERS
+from pgchaos.server.connection_cache import ConnectionCache
+
+# What DISCARD ALL does, which cannot stand beside other statements (PostgreSQL docs, "DISCARD"), but for what the
+# session has in temporary tables.
+_DISCARD = (
+    "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *;"
+    " SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD PLANS; DISCARD SEQUENCES"
+)
+_PLANNED = """
+    SELECT (SELECT pg_catalog.array_agg(relname::text ORDER BY relname::text) FROM pg_catalog.pg_class
+             WHERE relnamespace = pg_catalog.pg_my_temp_schema())
+         = '{__tcache__,__tcache___id_seq,__tcache___key,__tresults___numb_seq}'::text[]
+       AND (SELECT pg_catalog.array_agg(ROW(id, label, value, note)::text ORDER BY id) FROM pg_temp.__tcache__)
+         = '{"(1,plan,0,\\"\\")","(2,failed,0,\\"\\")"}'::text[]
+"""
+"""Whether pgTAP's tables are as no_plan() has just made them, and the session has no others."""
+_PATIENCE = 10.0
+"""Seconds for what takes none on a server that answers."""
+_LEAST = 0.05
+"""Seconds where a backend has not answered."""
+_PLAN_AGAIN = """
+    DELETE FROM pg_temp.__tcache__;
+    INSERT INTO pg_temp.__tcache__ (id, label, value, note) VALUES (1, 'plan', 0, ''), (2, 'failed', 0, '');
+    SELECT pg_catalog.setval('pg_temp.__tcache___id_seq', 2),
+           pg_catalog.setval('pg_temp.__tresults___numb_seq', 1, false);
+    SELECT current_user = session_user AS pristine
+"""
+
+
+def learn_plan(connection: PooledConnection) -> None:
+    """Learn whether pgTAP's tables of a session are as no_plan() makes them, so that they can be kept."""
+    answer = connection.ask(f"{_PLANNED}; {SEND_COUNTERS}", deadline=time.monotonic() + _PATIENCE)
+    connection.planned = answer.error is None and list(answer.results[0].rows()) == [("t",)]
+
+
+class KeptConnections:
+    """Connections by what they are for.
+
+    Args:
+        connection_cache: takes those that are not kept any longer.
+    """
+
+    def __init__(self, connection_cache: ConnectionCache) -> None:
+        self._cache = connection_cache
+        self._kept: dict[str, tuple[PooledConnection, Mapping[str, str]]] = {}
+        self.silent = False
+        """A backend has not answered: nobody waits for the others long."""
+
+    def take(self, name: str, settings: Mapping[str, str]) -> PooledConnection | None:
+        """Take the connection that is kept for something, where it begins with the same settings."""
+        connection, begins_with = self._kept.pop(name, (None, settings))
+        if connection is not None and begins_with != settings:
+            connection.shut()
+            return None
+        return connection
+
+    def assign(self, connection: PooledConnection, name: str, settings: Mapping[str, str]) -> None:
+        """Have a connection kept at its end, for the same part of the next run."""
+        place = _Place(self._kept, name, settings)
+        connection.assign(place, place.again)
+
+    @property
+    def backends(self) -> frozenset[int]:
+        """Their backends."""
+        return frozenset(connection.pid for connection, _ in self._kept.values())
+
+    def ready(self) -> bool:
+        """Wait until all of them are as new, and have sent their counters; say whether that could be done."""
+        refused = [name for name, (connection, _) in self._kept.items() if not self._is_ready(connection)]
+        for name in refused:
+            self._kept.pop(name)[0].shut(self._patience)
+        return not refused
+
+    @property
+    def _patience(self) -> float:
+        return _LEAST if self.silent else _PATIENCE
+
+    def _is_ready(self, connection: PooledConnection) -> bool:
+        # what is late is broken off then, not cancelled
+        connection.ends_when_late = self.silent
+        ready = alone(connection.is_ready(self._patience))
+        self.silent = self.silent or connection.silent
+        return ready
+
+    def close(self) -> None:
+        """Keep them no longer."""
+        while self._kept:
+            _, (connection, _) = self._kept.popitem()
+            if self._is_ready(connection):
+                connection.assign(self._cache)
+                connection.close()
+            else:
+                connection.shut(self._patience)
+
+
+class _Place:
+    """Where a connection goes at its end.
+
+    Args:
+        kept: takes it.
+        name: what it is for.
+        settings: that it begins with.
+    """
+
+    def __init__(
+        self, kept: dict[str, tuple[PooledConnection, Mapping[str, str]]], name: str, settings: Mapping[str, str]
+    ) -> None:
+        self._kept, self._name, self._settings = kept, name, settings
+
+    def again(self, connection: PooledConnection) -> str:
+        """Write what makes the connection new, and ready."""
+        temporary = _PLAN_AGAIN if connection.planned else f"DISCARD TEMP; {IS_PRISTINE}"
+        return f"{_DISCARD}; {temporary}; {settings_text(self._settings)}; {SEND_COUNTERS}"
+
+    def put(self, connection: PooledConnection) -> bool:
+        """Keep it."""
+        if self._name in self._kept:
+            return False
+        self._kept[self._name] = connection, self._settings
+        return True

@@ -1,0 +1,80 @@
+"""The part of one run in keeping the schema of its search: what it need not do, and what it tells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+from pgchaos.engine.admin_connection import AdminConnection
+from pgchaos.engine.check_section import Check
+from pgchaos.engine.connection import Connection
+from pgchaos.engine.kept_connections import KeptConnections
+from pgchaos.engine.notices import NoticeCollector
+from pgchaos.engine.pooled_connection import IS_PRISTINE
+from pgchaos.engine.reused_schema import ReusedSandbox
+from pgchaos.engine.row_reset import SEND_COUNTERS
+from pgchaos.engine.section import Section
+from pgchaos.engine.setup_contents import PATIENCE
+from pgchaos.server import Sandbox
+from pgchaos.stop import Stop
+
+_HOLDS_NOTHING = f"""
+    SELECT ({IS_PRISTINE}) AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_locks WHERE pid = pg_catalog.pg_backend_pid() AND locktype = 'advisory')
+"""
+
+
+class ReuseInRun:
+    """What a run has of the schema that its search may keep.
+
+    Args:
+        sandbox: of the run.
+        notices: of the run.
+    """
+
+    def __init__(self, sandbox: Sandbox, notices: NoticeCollector) -> None:
+        self._sandbox, self._notices = sandbox, notices
+        self._schema = sandbox.reuse if isinstance(sandbox, ReusedSandbox) else None
+        self.is_set_up = isinstance(sandbox, ReusedSandbox) and sandbox.is_set_up
+        """The schema is as setup left it: neither setup nor a look at it is needed."""
+
+    @property
+    def connections(self) -> KeptConnections | None:
+        """The connections that are kept with the schema."""
+        return self._schema.connections if self._schema is not None else None
+
+    def admin(self, stop: Stop) -> Connection | None:
+        """Give the connection by which the last run looked at the server, where it is kept."""
+        return self._schema.admin(stop) if self._schema is not None else None
+
+    def learn(self, setup: Section, check: Check, admin: AdminConnection) -> None:
+        """Learn what setup has left, before a session begins, so that it can be put back after the run.
+
+        Args:
+            setup: which has been run.
+            check: which is about to be run; pgTAP's tables of its session are kept too.
+            admin: by which the run looks at the server.
+        """
+        if self._schema is None or self.is_set_up:
+            return
+        if self._notices.output or self._notices.evaluated or not _holds_nothing(setup.connection):
+            # each run tells it, or holds it
+            self._schema.give_up()
+            return
+        check.learn_plan()
+        self._schema.learn(admin.connection(), self._sandbox.schema)
+
+    def keep(self, admin: AdminConnection, backends: Collection[int], *, complete: bool) -> bool:
+        """Have the schema kept for the next run, if it can be; see `ReusedSchema.end`."""
+        if self._schema is None or not self._schema.end(admin.current, backends, complete=complete):
+            return False
+        admin.release()
+        return True
+
+
+def _holds_nothing(connection: Connection | None) -> bool:
+    """Say whether setup's session holds nothing that another could meet; it has sent its counters then."""
+    if connection is None:
+        return True
+    answer = connection.ask(f"{_HOLDS_NOTHING}; {SEND_COUNTERS}", deadline=time.monotonic() + PATIENCE)
+    return answer.error is None and list(answer.results[0].rows()) == [("t",)]

@@ -1,0 +1,245 @@
+"""The schema of a search: kept between two runs, and put back, where it is proven that a run changed rows only.
+
+Setup runs twice in new schemas. Where it has left the same both times, and rows and sequences are all that a run can
+change of it, the second schema stays: after each run its rows are put back instead of making all anew. A run that
+defined something, or did not come to its end, has its schema replaced by a new one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, fields
+
+from psycopg import sql
+
+from pgchaos.engine.answer import Answer
+from pgchaos.engine.connection import Connection, ConnectionLost
+from pgchaos.engine.connection_factory import FINDS_SESSIONS
+from pgchaos.engine.history_tables import RECORDED
+from pgchaos.engine.kept_connections import KeptConnections
+from pgchaos.engine.loop import alone
+from pgchaos.engine.pooled_connection import LASTING, PooledConnection
+from pgchaos.engine.row_reset import SEND_COUNTERS, Counters, RowReset
+from pgchaos.engine.setup_contents import COUNTERS, PATIENCE, SetupContents, asked, is_repeatable, read_contents
+from pgchaos.engine.text_search import mentions
+from pgchaos.language.model import Scenario
+from pgchaos.language.section_items import CHOICE, Fault, Statement
+from pgchaos.server import Sandbox
+from pgchaos.stop import Stop
+
+_MOST_IN_VAIN = 3
+"""Schemas, one after the other, that could not be put back: then none is kept any more."""
+
+Key = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReusedSandbox(Sandbox):
+    """A schema that may be kept.
+
+    Args:
+        reuse: what keeps it.
+        is_set_up: it is as setup left it.
+    """
+
+    reuse: ReusedSchema | None = None
+    is_set_up: bool = False
+
+
+class ReusedSchema:
+    """Keeps the schema of a search.
+
+    Args:
+        scenario: whose runs.
+        new_schema: provides an empty schema.
+    """
+
+    def __init__(self, scenario: Scenario, new_schema: Callable[[], AbstractContextManager[Sandbox]]) -> None:
+        self._new_schema, self._stack = new_schema, ExitStack()
+        self._off = not _may_be_kept(scenario)
+        self._fills = mentions(scenario, RECORDED)
+        self._in_vain = 0
+        self._expected: dict[Key, SetupContents] = {}
+        self._key: Key = ()
+        self._sandbox: Sandbox | None = None
+        self._reset: RowReset | None = None
+        self._proven = self._dirty = False
+        self._begun: Answer | None = None
+        self.connections: KeptConnections | None = None
+        """Those of the runs, while a schema is kept."""
+
+    @contextmanager
+    def open(self, variables: Mapping[str, str]) -> Iterator[Sandbox]:
+        """Provide a schema to a run: the kept one, as setup left it, or an empty one.
+
+        Args:
+            variables: of the run.
+        """
+        key = tuple(sorted((name, value) for name, value in variables.items() if not name.startswith(CHOICE)))
+        is_set_up = self._reset is not None and self._key == key and self._put_back()
+        if not is_set_up:
+            self._drop()
+        if self._off:
+            with self._new_schema() as sandbox:
+                yield sandbox
+            return
+        if self._sandbox is None:
+            self._sandbox, self._key = self._stack.enter_context(self._new_schema()), key
+        self._dirty = True
+        yield _reused(self._sandbox, self, is_set_up)
+        if self._dirty:
+            self._drop()
+
+    def close(self) -> None:
+        """Keep nothing any longer."""
+        self._drop()
+        self._stack.close()
+
+    def admin(self, stop: Stop) -> Connection | None:
+        """Give the connection by which the last run looked at the server; None where it was not kept."""
+        if self._reset is None:
+            return None
+        self._reset.connection.attach(stop, None)
+        return self._reset.connection
+
+    def learn(self, connection: Connection, schema: str) -> None:
+        """Learn what setup has left in a new schema, before a session begins.
+
+        Args:
+            connection: by which the run looks at the server; it is kept with the schema.
+            schema: the schema.
+        """
+        try:
+            contents = read_contents(connection, schema)
+            expected = self._expected.setdefault(self._key, contents)
+            if contents.obstacle or expected.likeness != contents.likeness:
+                self._off = True
+            elif expected is not contents:
+                self._reset = RowReset(connection, schema, contents)
+                self._reset.copy()
+                self._off = self._reset.looks_outside
+        except ConnectionLost:
+            self._reset, self._off = None, True
+
+    def renew(self) -> None:
+        """Have setup make the next schema."""
+        self._drop()
+
+    def give_up(self) -> None:
+        """Keep no schema: what setup does is not to be left out."""
+        self._off = True
+
+    def end(self, connection: Connection | None, backends: Collection[int], *, complete: bool) -> bool:
+        """Keep the schema, where the run that ends has changed nothing but rows; they are put back from now on.
+
+        Args:
+            connection: by which the run looked at the server.
+            backends: that the run had.
+            complete: the run came to its end.
+
+        Returns:
+            Whether it is kept. Then nothing outside the schema has changed, and no definition in it.
+        """
+        reset = self._reset
+        if reset is None or self.connections is None:
+            return False
+        if not (complete and reset.connection is connection and self.connections.ready()):
+            return False
+        if not self.connections.backends.issuperset(one for one in backends if one != reset.connection.pid):
+            # one is gone, and may not have sent its counters yet
+            return False
+        try:
+            if self._fills:
+                # by this connection
+                asked(reset.connection, SEND_COUNTERS)
+            now = reset.counters()
+        except ConnectionLost:
+            return False
+        if not _same_definitions(now, reset.expected) or reset.looks_outside:
+            self._count_in_vain()
+            return False
+        reset.connection.deafen()
+        self._begun = reset.begin(now)
+        self._dirty, self._in_vain = False, 0
+        return True
+
+    def _count_in_vain(self) -> None:
+        self._in_vain += 1
+        self._off = self._in_vain >= _MOST_IN_VAIN
+
+    def _put_back(self) -> bool:
+        """Wait until the rows are put back, and prove the first time that this has made the schema what it was."""
+        begun, self._begun = self._begun, None
+        reset = self._reset
+        assert reset is not None, "of a schema that is kept"
+        assert self._sandbox is not None, "as above"
+        if begun is not None and not alone(reset.finish(begun)):
+            self._note_silence(reset)
+            self._count_in_vain()
+            return False
+        if not self._proven:
+            try:
+                contents = read_contents(reset.connection, self._sandbox.schema, put_back=True)
+            except ConnectionLost:
+                return False
+            self._proven = contents.likeness == self._expected[self._key].likeness
+            self._off = self._off or not self._proven
+        return self._proven
+
+    def _note_silence(self, reset: RowReset) -> None:
+        if reset.connection.silent and self.connections is not None and self._sandbox is not None:
+            self.connections.silent = True
+            self._sandbox.report_silent_backend()
+
+    def _drop(self) -> None:
+        """Keep the schema no longer."""
+        reset, self._reset, self._proven = self._reset, None, False
+        begun, self._begun = self._begun, None
+        if reset is not None:
+            if begun is not None:
+                alone(reset.finish(begun))
+                self._note_silence(reset)
+            reset.connection.close()
+        if self.connections is not None:
+            self.connections.close()
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None and not (self.connections is not None and self.connections.silent):
+            _remove(sandbox)
+        self._stack.close()
+
+
+def _remove(sandbox: Sandbox) -> None:
+    """Remove a schema now: removed at any time later, it would raise the counters of the catalogs during a run."""
+    cache = sandbox.connection_cache
+    connection = cache.take() if cache is not None else None
+    if cache is None or not isinstance(connection, PooledConnection):
+        return
+    name = sql.Identifier(sandbox.schema).as_string(None)
+    # who is not ready, or cannot do it soon, leaves it to whom the schema is given back to
+    text = f"SET lock_timeout = '200ms'; SET client_min_messages = 'error'; DROP SCHEMA {name} CASCADE; {SEND_COUNTERS}"
+    if alone(connection.is_reset()):
+        connection.ask(text, deadline=time.monotonic() + PATIENCE)
+    connection.assign(cache)
+    connection.close()
+
+
+def _same_definitions(now: Counters, before: Counters) -> bool:
+    return now.catalogs == before.catalogs and now.outside == before.outside
+
+
+def _reused(sandbox: Sandbox, reuse: ReusedSchema, is_set_up: bool) -> ReusedSandbox:
+    values = {one.name: getattr(sandbox, one.name) for one in fields(sandbox)}
+    if sandbox.connection_cache is not None and reuse.connections is None:
+        reuse.connections = KeptConnections(sandbox.connection_cache)
+    return ReusedSandbox(**values, reuse=reuse, is_set_up=is_set_up)
+
+
+def _may_be_kept(scenario: Scenario) -> bool:
+    """Say whether, by its text, a scenario's schema may be put back."""
+    said = [item for part in scenario.setup for item in part.items]
+    faults = any(isinstance(item, Fault) for session in scenario.sessions for item in session.items)
+    texts = [item.text for item in said if isinstance(item, Statement)]
+    hidden = mentions(scenario, LASTING) or mentions(scenario, FINDS_SESSIONS) or mentions(scenario, COUNTERS)
+    return not (scenario.teardown or scenario.extensions or faults or hidden) and is_repeatable(texts)

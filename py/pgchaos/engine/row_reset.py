@@ -1,0 +1,182 @@
+"""Puts back the rows and sequences of a schema as setup left them, and proves that nothing else was changed.
+
+What a run has changed is told by the server's counters of rows that were inserted, updated and deleted, in
+transactions that were rolled back too (PostgreSQL docs, "The Cumulative Statistics System"). Every definition is a row
+of a catalog, so that a run that defined something has raised the counters of the catalogs. Each session sends its
+counters before they are read: pg_stat_force_next_flush().
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from pgchaos.engine.answer import Answer
+from pgchaos.engine.connection import Connection, ConnectionLost
+from pgchaos.engine.setup_contents import PATIENCE, RECORDS, SetupContents, Table, asked
+from pgchaos.server.outside_schemas import SANDBOXES
+
+SEND_COUNTERS = "SELECT pg_catalog.pg_stat_force_next_flush()"
+"""The session sends its counters when it has answered this."""
+
+_COUNTED = " + ".join(f"pg_catalog.pg_stat_get_{{xact}}tuples_{what}(o)" for what in ("inserted", "updated", "deleted"))
+_LOOKED = " + ".join(
+    f"pg_catalog.pg_stat_get_{what}_count(o)" for what in ("vacuum", "autovacuum", "analyze", "autoanalyze")
+)
+# Statistics are the work of ANALYZE, which is counted at its tables: the server itself calls it for catalogs.
+_CATALOGS = """
+    SELECT pg_catalog.array_agg(oid)::text FROM pg_catalog.pg_class
+     WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r'
+       AND (NOT relisshared OR relname = 'pg_db_role_setting')
+       AND relname NOT IN ('pg_statistic', 'pg_statistic_ext_data')
+"""
+_OUTSIDE = """
+    SELECT coalesce(pg_catalog.array_agg(c.oid) FILTER (WHERE relkind <> 'S'), '{}')::text,
+           (count(*) FILTER (WHERE relkind = 'S'))::text
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+     WHERE relkind IN ('r', 'm', 'S') AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname !~ '%s'
+       AND c.oid <> ALL ('{%s}'::oid[])
+"""
+_WITHOUT_TRIGGERS = "SET LOCAL session_replication_role = replica; SET LOCAL lock_timeout = '1s'"
+_RECORDS = "SELECT " + ", ".join(f"'{name}'::regclass::oid" for name in RECORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What was counted so far.
+
+    Args:
+        catalogs: rows of catalogs, and how often the tables were vacuumed or analyzed.
+        outside: rows of tables outside the schemas of runs.
+        tables: rows of each table, those of `RECORDS` last.
+    """
+
+    catalogs: int
+    outside: int
+    tables: tuple[int, ...]
+
+    def with_(self, own: Counters) -> Counters:
+        """Add what a transaction of our own has changed."""
+        tables = tuple(one + other for one, other in zip(self.tables, own.tables, strict=True))
+        return Counters(self.catalogs + own.catalogs, self.outside + own.outside, tables)
+
+
+class RowReset:
+    """Puts back what setup has left in one schema.
+
+    Args:
+        connection: to its database, which is kept as long as this is used.
+        schema: the schema.
+        contents: what setup has left, now.
+
+    Raises:
+        ConnectionLost: the server refused.
+    """
+
+    def __init__(self, connection: Connection, schema: str, contents: SetupContents) -> None:
+        self.connection, self._schema, self._contents = connection, schema, contents
+        self._copied = False
+        ((records),) = asked(connection, _RECORDS)
+        oids = [*(table.oid for table in contents.tables), *map(str, records)]
+        ((catalogs,),) = asked(connection, _CATALOGS)
+        ((outside, sequences),) = asked(connection, _OUTSIDE % (SANDBOXES, ",".join(map(str, records))))
+        self.looks_outside = sequences != "0"
+        """Sequences outside have no counters."""
+        for name, xact in (("counted", ""), ("own", "xact_")):
+            asked(
+                connection, f"PREPARE {name} AS {_query(xact, str(catalogs), str(outside), oids, len(contents.tables))}"
+            )
+        self._texts: dict[frozenset[int], str] = {}
+        self.expected = self.counters()
+
+    def counters(self) -> Counters:
+        """Read the counters."""
+        return _counters(self.connection.ask("EXECUTE counted", deadline=time.monotonic() + PATIENCE))
+
+    def changed(self, now: Counters) -> frozenset[int]:
+        """Tell which tables were changed, by their numbers."""
+        pairs = enumerate(zip(self.expected.tables, now.tables, strict=True))
+        return frozenset(number for number, (before, after) in pairs if before != after)
+
+    def copy(self) -> None:
+        """Keep the rows as they are now, in temporary tables."""
+        copies = "; ".join(
+            f"CREATE TEMP TABLE chaos_copy_{number} AS SELECT {table.columns} FROM ONLY {table.name}"
+            for number, table in enumerate(self._contents.tables)
+            if table.filled and table.columns
+        )
+        asked(self.connection, f"{copies}; {SEND_COUNTERS}")
+        self.expected = self.counters()
+
+    def begin(self, now: Counters) -> Answer | None:
+        """Begin to put back what was changed; None where there is nothing to put back."""
+        changed = self.changed(now)
+        text = self._texts.get(changed)
+        if text is None:
+            text = self._texts[changed] = self._text(changed)
+        self.expected = now
+        return self.connection.begin(text) if text else None
+
+    async def finish(self, begun: Answer) -> bool:
+        """Wait for what was begun; say whether all was put back."""
+        answer = await self.connection.finish(begun, time.monotonic() + PATIENCE)
+        if answer.error is not None or answer.interrupted:
+            return False
+        self.expected = self.expected.with_(_counters(answer))
+        return True
+
+    def _text(self, changed: Collection[int]) -> str:
+        tables, records = self._contents.tables, len(self._contents.tables)
+        again = self._with_referring([tables[number] for number in sorted(changed) if number < records])
+        says = []
+        if again:
+            says.append(f"TRUNCATE {', '.join(f'ONLY {table.name}' for table in again)}")
+        says += [
+            f"INSERT INTO {table.name} ({table.columns}) OVERRIDING SYSTEM VALUE"
+            f" SELECT {table.columns} FROM pg_temp.chaos_copy_{tables.index(table)}"
+            for table in again
+            if table.filled and table.columns
+        ]
+        if any(number >= records for number in changed):
+            says.append(f"SELECT chaos._forget('{self._schema}')")
+        says += [
+            f"SELECT pg_catalog.setval({sql.Literal(one.name).as_string(None)}, {one.last_value}, {one.is_called})"
+            for one in self._contents.sequences
+        ]
+        if not says:
+            return ""
+        said = "; ".join(says)
+        return f"BEGIN; {_WITHOUT_TRIGGERS}; {said}; EXECUTE own; COMMIT; {SEND_COUNTERS}"
+
+    def _with_referring(self, tables: list[Table]) -> list[Table]:
+        """Add the tables that refer to others: TRUNCATE takes none without them."""
+        oids = [table.oid for table in tables]
+        for oid in oids:
+            oids += [other for one, other in self._contents.references if one == oid and other not in oids]
+        return [table for table in self._contents.tables if table.oid in oids]
+
+
+def _query(xact: str, catalogs: str, outside: str, oids: Sequence[str], tables: int) -> str:
+    counted = _COUNTED.format(xact=xact)
+    looked = (
+        "0" if xact else f"(SELECT coalesce(sum({_LOOKED}), 0) FROM unnest('{{{','.join(oids[:tables])}}}'::oid[]) o)"
+    )
+    return (
+        f"SELECT (SELECT sum({counted}) FROM unnest('{catalogs}'::oid[]) o) + {looked},"
+        f" (SELECT coalesce(sum({counted}), 0) FROM unnest('{outside}'::oid[]) o),"
+        f" pg_catalog.array_to_string(ARRAY(SELECT {counted} FROM unnest('{{{','.join(oids)}}}'::oid[])"
+        " WITH ORDINALITY u (o, n) ORDER BY n), ',')"
+    )
+
+
+def _counters(answer: Answer) -> Counters:
+    if answer.error is not None:
+        raise ConnectionLost(answer.error)
+    for result in answer.results:
+        if result.width == 3:
+            ((catalogs, outside, tables),) = result.rows()
+            return Counters(int(catalogs or 0), int(outside or 0), tuple(map(int, (tables or "").split(","))))
+    raise AssertionError("EXECUTE returns a row")

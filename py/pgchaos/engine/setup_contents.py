@@ -1,0 +1,198 @@
+"""What setup has left in the schema of a run, as the server tells it: can rows and sequences alone be put back?
+
+Two schemas with the same contents are alike for a scenario: the same rows at the same places of the same tables, no
+dead rows, the same sizes and the same estimates of the planner.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from pgchaos.engine.answer import Row
+from pgchaos.engine.connection import Connection, ConnectionLost
+
+PATIENCE = 10.0
+"""Seconds for what takes none on a server that answers."""
+RECORDS = ("chaos._history", "chaos._transactions", "chaos._acknowledged", "chaos._notifications")
+"""The toolkit's tables of what runs recorded: each run has rows of its own there."""
+_MOST_TABLES = 32
+_MOST_BYTES = 1024 * 1024
+
+# pg_stat_force_next_flush(), without which the counters of a session come late
+_SINCE = 150000
+
+# Where any of these is found, rows alone do not bring back what setup made, or not in the same place.
+_OBSTACLES = f"""
+    WITH r AS MATERIALIZED (
+        SELECT oid, relkind, relam FROM pg_catalog.pg_class WHERE relnamespace = {{schema}}::regnamespace)
+    SELECT 'a relation of kind ' || relkind::text FROM r WHERE relkind NOT IN ('r', 'p', 'i', 'I', 'S', 'v', 'c')
+    UNION ALL SELECT 'many tables' FROM r WHERE relkind = 'r' HAVING count(*) > {_MOST_TABLES}
+    UNION ALL SELECT 'a large table' FROM r
+               WHERE relkind = 'r' AND pg_catalog.pg_total_relation_size(oid) > {_MOST_BYTES}
+    UNION ALL SELECT 'an access method' FROM r JOIN pg_catalog.pg_am a ON a.oid = relam
+               WHERE amname NOT IN ('heap', 'btree')
+    UNION ALL SELECT 'a partial index' FROM pg_catalog.pg_index JOIN r ON r.oid = indexrelid WHERE indpred IS NOT NULL
+    UNION ALL SELECT 'a trigger that always fires' FROM pg_catalog.pg_trigger JOIN r ON r.oid = tgrelid
+               WHERE tgenabled IN ('A', 'R')
+    UNION ALL SELECT 'a rule that always applies' FROM pg_catalog.pg_rewrite JOIN r ON r.oid = ev_class
+               WHERE ev_enabled IN ('A', 'R')
+    UNION ALL SELECT 'a column that was added or dropped later' FROM pg_catalog.pg_attribute JOIN r ON r.oid = attrelid
+               WHERE relkind = 'r' AND attnum > 0 AND (attisdropped OR atthasmissing)
+    UNION ALL SELECT 'statistics' FROM pg_catalog.pg_statistic JOIN r ON r.oid = starelid
+    UNION ALL SELECT 'rows that were changed' FROM r WHERE relkind = 'r'
+                 AND pg_catalog.pg_stat_get_tuples_updated(oid) + pg_catalog.pg_stat_get_tuples_deleted(oid) <> 0
+    UNION ALL SELECT 'a setting'
+               WHERE current_setting('is_superuser') <> 'on' OR current_setting('track_counts') <> 'on'
+"""
+_RELATIONS = """
+    SELECT relname::text, relkind::text, c.oid::text, pg_catalog.format('%I.%I', {schema}, relname),
+           (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(attname), ', ' ORDER BY attnum)
+              FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND attgenerated = ''),
+           pg_catalog.concat_ws(' ', relpersistence, relhasindex,
+               CASE WHEN relkind <> 'i' THEN pg_catalog.concat_ws(' ', relpages, reltuples, relallvisible) END,
+               CASE WHEN relkind IN ('r', 'i', 'S') THEN pg_catalog.pg_relation_size(c.oid) END,
+               CASE WHEN reltoastrelid <> 0 THEN pg_catalog.pg_relation_size(reltoastrelid) END),
+           pg_catalog.pg_stat_get_tuples_inserted(c.oid)::text
+      FROM pg_catalog.pg_class c WHERE relnamespace = {schema}::regnamespace ORDER BY 1
+"""
+"""The planner's estimates of an index only count where it is partial."""
+_REFERENCES = """
+    SELECT confrelid::text, conrelid::text FROM pg_catalog.pg_constraint
+     WHERE contype = 'f' AND connamespace = {schema}::regnamespace
+"""
+_ROWS = """
+    SELECT count(*)::text,
+           pg_catalog.md5(coalesce(pg_catalog.string_agg(one.ctid::text || one::text, ' ' ORDER BY one.ctid), ''))
+      FROM ONLY {name} one
+"""
+_VALUE = "SELECT last_value::text, is_called::text FROM {name}"
+
+VOLATILE = re.compile(
+    r"\b(?:random\w*|\w*uuid\w*|now|today|tomorrow|yesterday|current_(?:date|time|timestamp)|localtime(?:stamp)?"
+    r"|(?:clock|statement|transaction)_timestamp|timeofday|\w*xid\w*|\w*xact\w*|\w*lsn|\w*pid|seed|setseed|tablesample"
+    r"|jitter|pg_stat\w*|pg_postmaster\w*|pg_conf_load\w*|nextval_\w*)\b",
+    re.IGNORECASE,
+)
+"""By which setup may leave something else each time, though it left the same twice."""
+_FINE_DEFAULTS = re.compile(
+    r"\b(?:timestamptz|timestamp(?:\s+with(?:out)?\s+time\s+zone)?)\s+(?:not\s+null\s+)?default\s+"
+    r"(?:now\s*\(\s*\)|current_timestamp\b(?!\s*\()|clock_timestamp\s*\(\s*\))"
+    r"|\buuid\s+(?:primary\s+key\s+|not\s+null\s+)*default\s+gen_random_uuid\s*\(\s*\)",
+    re.IGNORECASE,
+)
+"""Defaults of which no two values are the same: where setup has used one, its rows tell."""
+
+
+COUNTERS = re.compile(r"pg_stat(?!istic)|track_counts|\bctid\b|\bx(?:min|max)\b|pg_\w*relation_filenode", re.IGNORECASE)
+"""By which a scenario may see whether its schema is new, or change what the server counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with its rows.
+
+    Args:
+        oid: of the table, as text.
+        name: as it is written in SQL.
+        columns: that can be inserted, as they are written in SQL; '' for none.
+        filled: it has rows.
+    """
+
+    oid: str
+    name: str
+    columns: str
+    filled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence_:
+    """A sequence with its state.
+
+    Args:
+        name: as it is written in SQL.
+        last_value: of it.
+        is_called: whether that was given out.
+    """
+
+    name: str
+    last_value: str
+    is_called: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetupContents:
+    """What setup has left.
+
+    Args:
+        tables: with their rows.
+        sequences: with their states.
+        references: for the OID of a table, those of the tables that refer to it.
+        likeness: what two schemas that are alike have in common, of each relation.
+        obstacle: why rows and sequences alone cannot be put back, '' where they can.
+    """
+
+    tables: tuple[Table, ...] = ()
+    sequences: tuple[Sequence_, ...] = ()
+    references: tuple[tuple[str, str], ...] = ()
+    likeness: tuple[Row, ...] = ()
+    obstacle: str = ""
+
+
+def is_repeatable(statements: Sequence[str]) -> bool:
+    """Say whether statements, by their text, leave the same each time where they left the same twice."""
+    return not any(VOLATILE.search(_FINE_DEFAULTS.sub(" ", text)) for text in statements)
+
+
+def read_contents(connection: Connection, schema: str, *, put_back: bool = False) -> SetupContents:
+    """Read what setup has left in a schema.
+
+    Args:
+        connection: to its database.
+        schema: the schema.
+        put_back: the rows are not setup's own; else the counters of setup's session must have been sent.
+
+    Raises:
+        ConnectionLost: the server refused.
+    """
+    if connection.version < _SINCE:
+        return SetupContents(obstacle="a version before 15")
+    literal = sql.Literal(schema).as_string(None)
+    obstacles = [] if put_back else asked(connection, _OBSTACLES.format(schema=literal))
+    if obstacles:
+        return SetupContents(obstacle=str(obstacles[0][0]))
+    relations = asked(connection, _RELATIONS.format(schema=literal))
+    references = tuple((str(one), str(other)) for one, other in asked(connection, _REFERENCES.format(schema=literal)))
+    tables, sequences, likeness = [], [], []
+    for name, kind, oid, written, columns, state, inserted in relations:
+        told: Row = ()
+        if kind == "r":
+            ((count, digest),) = asked(connection, _ROWS.format(name=written))
+            if count != inserted and not put_back:
+                return SetupContents(obstacle="rows that are gone")
+            if count != "0" and not columns:
+                return SetupContents(obstacle="rows without a column")
+            told = (count, digest)
+            tables.append(Table(str(oid), str(written), columns or "", count != "0"))
+        elif kind == "S":
+            ((value, called),) = asked(connection, _VALUE.format(name=written))
+            told = (value, called)
+            sequences.append(Sequence_(str(written), str(value), called == "true"))
+        likeness.append((name, kind, columns, state, *told))
+    return SetupContents(tuple(tables), tuple(sequences), references, tuple(likeness))
+
+
+def asked(connection: Connection, query: str) -> list[Row]:
+    """Ask for rows.
+
+    Raises:
+        ConnectionLost: the server refused.
+    """
+    answer = connection.ask(query, deadline=time.monotonic() + PATIENCE)
+    if answer.error is not None:
+        raise ConnectionLost(answer.error)
+    return [row for result in answer.results for row in result.rows()]
