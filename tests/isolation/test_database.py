@@ -171,6 +171,18 @@ def test_sessions_that_wait_for_another_spec_are_not_seen(play: Play, theirs: Se
         assert seen.format("y") in elsewhere(server, WHO, SpecSettings(alone=True)).output
 
 
+def test_a_connection_of_another_spec_heeds_the_stop_of_this_one(theirs: Server, elsewhere: Elsewhere) -> None:
+    """What is created on a server that is not ours is looked up on the connection that creates it, and waited for."""
+    elsewhere(theirs, "session s step a { SELECT 1; }\npermutation a", SpecSettings())
+    text = """
+        setup { CREATE ROLE pgchaos_of_a_spec; }
+        teardown { DROP ROLE pgchaos_of_a_spec; }
+        session s step a { SELECT 1; }
+        permutation a
+    """
+    assert not elsewhere(theirs, text, SpecSettings()).problems
+
+
 def test_a_connection_from_inside_reaches_the_server_that_is_ours(play: Play) -> None:
     # as in a server that pg_regress starts
     text = (

@@ -112,6 +112,8 @@ class SessionConnections:
         for number in numbers:
             connection = self._session_cache.take(number)
             if connection is not None:
+                # the stop that it was made with is another run's, and closed
+                connection.attach(self._waiting.stop, None)
                 self._connections[number] = connection
                 self._changed.discard(number)
                 fetched.append((connection, _NAMED.format(sql.Literal(self._name(self._names[number])))))
