@@ -251,6 +251,7 @@ def test_one_schedule_that_defines_something_does_not_end_it(outcomes: Callable[
     [
         "INSERT INTO log SELECT random()::int FROM generate_series(1, 2);",
         "INSERT INTO log VALUES (current_date::text);",
+        "\\set chance 'random()'\nINSERT INTO log VALUES ((:chance * 0)::text);",
         "UPDATE item SET price = 3 WHERE id = 1;",
         "DELETE FROM plain WHERE v = 'a';",
         "BEGIN; INSERT INTO plain VALUES ('gone'); ROLLBACK;",

@@ -25,7 +25,7 @@ from pgchaos.engine.row_reset import SEND_COUNTERS, Counters, RowReset
 from pgchaos.engine.setup_contents import COUNTERS, PATIENCE, SetupContents, asked, is_repeatable, read_contents
 from pgchaos.engine.text_search import mentions
 from pgchaos.language.model import Scenario
-from pgchaos.language.section_items import CHOICE, Fault, Statement
+from pgchaos.language.section_items import CHOICE, Fault, Meta, Statement
 from pgchaos.server import Sandbox
 from pgchaos.stop import Stop
 
@@ -81,6 +81,7 @@ class ReusedSchema:
         is_set_up = self._reset is not None and self._key == key and self._put_back()
         if not is_set_up:
             self._drop()
+            self._off = self._off or not is_repeatable([value for _, value in key])
         if self._off:
             with self._new_schema() as sandbox:
                 yield sandbox
@@ -241,5 +242,6 @@ def _may_be_kept(scenario: Scenario) -> bool:
     said = [item for part in scenario.setup for item in part.items]
     faults = any(isinstance(item, Fault) for session in scenario.sessions for item in session.items)
     texts = [item.text for item in said if isinstance(item, Statement)]
+    texts += [str(part) for item in said if isinstance(item, Meta) for arg in item.args for part in arg]
     hidden = mentions(scenario, LASTING) or mentions(scenario, FINDS_SESSIONS) or mentions(scenario, COUNTERS)
     return not (scenario.teardown or scenario.extensions or faults or hidden) and is_repeatable(texts)

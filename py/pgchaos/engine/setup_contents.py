@@ -110,7 +110,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence_:
+class SequenceState:
     """A sequence with its state.
 
     Args:
@@ -137,14 +137,14 @@ class SetupContents:
     """
 
     tables: tuple[Table, ...] = ()
-    sequences: tuple[Sequence_, ...] = ()
+    sequences: tuple[SequenceState, ...] = ()
     references: tuple[tuple[str, str], ...] = ()
     likeness: tuple[Row, ...] = ()
     obstacle: str = ""
 
 
 def is_repeatable(statements: Sequence[str]) -> bool:
-    """Say whether statements, by their text, leave the same each time where they left the same twice."""
+    """Say whether statements, or what is put into them, leave the same each time where they left the same twice."""
     return not any(VOLATILE.search(_FINE_DEFAULTS.sub(" ", text)) for text in statements)
 
 
@@ -181,7 +181,7 @@ def read_contents(connection: Connection, schema: str, *, put_back: bool = False
         elif kind == "S":
             ((value, called),) = asked(connection, _VALUE.format(name=written))
             told = (value, called)
-            sequences.append(Sequence_(str(written), str(value), called == "true"))
+            sequences.append(SequenceState(str(written), str(value), called == "true"))
         likeness.append((name, kind, columns, state, *told))
     return SetupContents(tuple(tables), tuple(sequences), references, tuple(likeness))
 
