@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping
-from functools import cached_property
 from typing import NamedTuple
 
 from pgchaos.language.durations import LONGEST, parse_duration
@@ -75,11 +74,15 @@ class Args:
         self.keywords = keywords
         self.when: When | None = None
         self._at = 0
+        self._tokens: list[Token] | None = None
 
-    @cached_property
+    @property
     def tokens(self) -> list[Token]:
         """All tokens. Free text is never split: it may hold a single quote."""
-        return _tokenize(self.word, self.text)
+        # cached_property takes a lock in Python 3.10 and 3.11, and a file has many arguments
+        if self._tokens is None:
+            self._tokens = _tokenize(self.word, self.text)
+        return self._tokens
 
     # messages
 
@@ -118,10 +121,11 @@ class Args:
 
     def take(self, what: str = "an argument") -> Token:
         """Take the next token; `what` names it in the message for the end of the line."""
-        if not self.has_more():
+        tokens, at = self.tokens, self._at
+        if at >= len(tokens):
             raise self.error(f"{what} is missing")
-        self._at += 1
-        return self.tokens[self._at - 1]
+        self._at = at + 1
+        return tokens[at]
 
     def put_back(self) -> None:
         """Put the last token back."""
@@ -129,10 +133,15 @@ class Args:
 
     def accept(self, *words: str) -> bool:
         """Take these words if they come next: all, or none of them."""
-        ahead = self.tokens[self._at : self._at + len(words)]
-        if [token.text for token in ahead if not token.quoted] != [*words]:
+        tokens, at = self.tokens, self._at
+        if at + len(words) > len(tokens):
             return False
-        self._at += len(words)
+        for word in words:
+            token = tokens[at]
+            if token.text != word or token.quoted:
+                return False
+            at += 1
+        self._at = at
         return True
 
     def expect(self, word: str) -> None:
@@ -224,7 +233,7 @@ class Args:
 
     def _condition(self, tokens: list[Token], matrix: Mapping[str, Matrix]) -> When:
         tail = Args(self.word, "", self.usage, self.place)
-        tail.tokens = tokens
+        tail._tokens = tokens
         name = tail.take("the name of a matrix").text
         if name not in matrix:
             hint = suggest(name, matrix, none="; this file has no matrix")

@@ -73,12 +73,13 @@ class Parser:
     def parse(self) -> None:
         """Parse all lexemes."""
         for lexeme in self.source.lexemes:
-            if isinstance(lexeme, Sql):
-                self._sql(lexeme)
-            elif isinstance(lexeme, Comment):
+            # comments are the most frequent
+            if isinstance(lexeme, Comment):
                 found = find_directive(lexeme.text)
                 if found is not None:
                     self._directive(found, lexeme)
+            elif isinstance(lexeme, Sql):
+                self._sql(lexeme)
             elif isinstance(lexeme, Command):
                 self._command(lexeme)
             elif isinstance(lexeme, Mistake):
