@@ -66,7 +66,7 @@ LONG_MODULES: Mapping[str, tuple[int, str]] = {}
 # How many functions of a room have their results stored for the whole process: they depend on their arguments alone.
 # The numbers only ever fall.
 CACHED = {
-    "language": 9,  # of the text of statements, which a search repeats thousands of times; the table of conditions
+    "language": 7,  # of the text of statements, which a search repeats thousands of times; the table of conditions
     "oracle": 2,  # of the same text
     "engine": 4,  # of tags and settings in each run; the libpq that is loaded
     "search": 1,  # whether hypothesis can be imported
