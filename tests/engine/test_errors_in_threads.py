@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,9 +23,11 @@ from pgchaos.engine.session_runner import SessionRunner
 from pgchaos.engine.step_scheduler import StepScheduler
 from pgchaos.results import RunResult
 from pgchaos.server import Server, ServerError, ServerSettings, open_server
+from pgchaos.server.cluster import ClusterFactory
 from pgchaos.server.database_factory import DatabaseFactory
 from pgchaos.server.database_pool import DatabasePool
 from pgchaos.server.external_cleanup import Lease
+from pgchaos.server.prepared import PreparedData
 from pgchaos.server.schema_pool import SharedDatabase
 from tests.engine.playing import Play, only
 from tests.waiting import until
@@ -180,6 +183,20 @@ def test_where_a_lease_is_renewed(own: Server, monkeypatch: pytest.MonkeyPatch) 
             lease.begin()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_where_the_next_server_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PreparedData, "begin", planted)
+    with closing(ClusterFactory(None, None)) as clusters:
+        for _ in range(2):
+            with clusters.sandbox():
+                pass
+        with (
+            pytest.raises(ServerError, match=r"(?s)internal error of pgchaos.*Traceback.*in planted"),
+            clusters.sandbox(),
+        ):
+            pass
+
+
 def test_where_an_old_libpq_cancels(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psycopg.pq, "version", lambda: 160000)
     with psycopg.connect(own.administrative()) as conn:
@@ -193,7 +210,7 @@ def test_no_thread_is_started_that_would_lose_an_error() -> None:
     """Threads are made where an error in them is kept; a new place needs a look, and a test above."""
     kept = {
         f"server/{name}.py"
-        for name in ("health", "database_pool", "external_cleanup", "schema_pool", "supervisor_client")
+        for name in ("health", "cluster", "database_pool", "external_cleanup", "schema_pool", "supervisor_client")
     }
     root = Path(pgchaos.__file__).parent
     made = {

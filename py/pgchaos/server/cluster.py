@@ -18,7 +18,7 @@ from pgchaos.server.prepared import DATABASE, PreparedData, conninfo, create_dat
 from pgchaos.server.private import PrivateServer, UnstartedServer, check_disks
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.settings import ServerError
-from pgchaos.server.threads import start
+from pgchaos.server.threads import start, traceback_lines
 
 DISK = "disk"  # a server's folder with a small file system, for a tablespace
 TABLESPACE = "chaos_disk"
@@ -43,16 +43,30 @@ class NextServer:
     def __init__(self, prepared: PreparedData) -> None:
         self._prepared = prepared
         self._server: UnstartedServer | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._begin, name="pgchaos next server", daemon=True)
         start(self._thread)
 
     def _begin(self) -> None:
-        self._server = self._prepared.begin()
+        try:
+            self._server = self._prepared.begin()
+        except Exception as error:  # a bug of pgchaos: whoever takes the server must see it
+            self._error = error
+            raise
 
     def take(self) -> UnstartedServer | None:
         """Wait for it; None if it could not be created."""
         self._thread.join()
+        if self._error is not None:
+            lines = traceback_lines(self._error)
+            raise ServerError("\n".join(("internal error of pgchaos as it prepared a server:", *lines)))
         return self._server
+
+    def close(self) -> None:
+        """Wait for it, and remove it."""
+        self._thread.join()
+        if self._server is not None:
+            self._server.close()
 
 
 class ClusterFactory:
@@ -152,9 +166,8 @@ class ClusterFactory:
         with self._lock:
             self._closed = True
             begun, self._next = self._next, None
-        server = begun.take() if begun is not None else None
-        if server is not None:
-            server.close()
+        if begun is not None:
+            begun.close()
         self._prepared.close()
 
 

@@ -107,7 +107,7 @@ class PreparedData:
 
     def begin(self) -> UnstartedServer | None:
         """Create the data directory of a server that is started later; None if it cannot be created now."""
-        with contextlib.suppress(ServerError):
+        with contextlib.suppress(ServerError, OSError, psycopg.Error):  # the next start reports it
             archive = self.archive(always=True)
             server = UnstartedServer(self._programs, archive)
             try:
