@@ -79,11 +79,10 @@ class Source:
     def _set(self, path: Path, shown: str, lexeme: Lexeme) -> None:
         """Note what the header sets; below it, what may have another value than the header gave."""
         self._in_header = self._in_header and not _ends_header(lexeme)
-        folder = (path.parent, str(PurePosixPath(shown).parent))
         if isinstance(lexeme, Comment) and self._in_header and "chaos:default" in lexeme.text:
             found = find_directive(lexeme.text)
             if found is not None and found.word == "default":
-                self.constants.default(found.text, folder)
+                self.constants.default(found.text, _folder(path, shown))
         elif isinstance(lexeme, Command) and lexeme.name in _SETS and lexeme.args:
             if not self._in_header or self._branches:
                 name = plain(lexeme.args[0])
@@ -92,7 +91,7 @@ class Source:
                 self.constants.unset(lexeme.args)
             elif lexeme.name == "set":
                 try:
-                    self.constants.set(lexeme.args, folder)
+                    self.constants.set(lexeme.args, _folder(path, shown))
                 except ValueError as error:
                     self.complain(lexeme.place, f"\\set: {error}")
 
@@ -190,6 +189,11 @@ def _found(path: Path, shown: str, name: str, *, beside_only: bool, first: tuple
     if beside_only or _is_file(beside) or not _is_file(given):
         return beside, str(PurePosixPath(shown).parent / name)
     return given, name
+
+
+def _folder(path: Path, shown: str) -> tuple[Path, str]:
+    """Give the folder of a file, and its name in messages."""
+    return path.parent, str(PurePosixPath(shown).parent)
 
 
 def _is_file(path: Path) -> bool:
