@@ -75,7 +75,7 @@ TWO = """
 
 
 def test_in_a_session(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SessionRunner, "_perform", planted)
+    monkeypatch.setattr(SessionRunner, "_statement", planted_task)
     check_reported(play(SLEEPS.format(fault="")), "one[1]")
 
 
