@@ -39,11 +39,6 @@ def lines(folder: Path) -> Iterator[Line]:
             _expect(f"{FILES} passed", ran.out)
             return ran.seconds
 
-        def in_place() -> float:
-            ran = pytest_run(place, f"--chaos-dsn={dsn}", "--chaos-in-place", *names)
-            _expect(f"{FILES} passed", ran.out)
-            return ran.seconds
-
         def prove() -> float:
             ran = program([pg_prove, "--psql-bin", psql, *names], place, env)
             _expect("Result: PASS", ran.out)
@@ -57,8 +52,6 @@ def lines(folder: Path) -> Iterator[Line]:
         try:
             pg_prove, psql = tool("pg_prove", GET_PG_PROVE), tool("psql", "it comes with PostgreSQL")
             yield compared(what + "pg_prove", ours, prove, "s", under=0.45, server=server, each=FILES)
-            named = f"{FILES} pgTAP files of one assertion, named, in place, against pg_prove"
-            yield compared(named, in_place, prove, "s", under=1.0, server=server, each=FILES)
         except Absent as absent:
             yield Line(what + "pg_prove", skipped=str(absent))
         pytest = os.environ.get("PYTEST_PGTAP", "")
