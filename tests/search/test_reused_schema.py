@@ -33,6 +33,7 @@ CREATE TABLE item (
 CREATE TABLE sale (id serial PRIMARY KEY, item int REFERENCES item ON DELETE CASCADE, n int NOT NULL)
     WITH (autovacuum_enabled = false);
 CREATE UNLOGGED TABLE plain (v text) WITH (autovacuum_enabled = false);
+CREATE TABLE many (v text) WITH (autovacuum_enabled = false);
 CREATE TABLE part (k int NOT NULL, v text) PARTITION BY LIST (k);
 CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1) WITH (autovacuum_enabled = false);
 CREATE TABLE part_2 PARTITION OF part FOR VALUES IN (2) WITH (autovacuum_enabled = false);
@@ -54,6 +55,7 @@ SELECT concat_ws(' / ',
     (SELECT string_agg(concat_ws(',', id, name, price, twice, length(long)), ' ') FROM item),
     (SELECT string_agg(concat_ws(',', id, item, n), ' ') FROM sale),
     (SELECT string_agg(coalesce(v, '-'), ' ') FROM plain),
+    (SELECT string_agg(v, ' ') FROM many),
     (SELECT string_agg(tableoid::regclass || ',' || v, ' ') FROM part),
     (SELECT string_agg(what, ' ') FROM log),
     (SELECT last_value || ' ' || is_called FROM ticket),
@@ -78,6 +80,8 @@ SELECT concat_ws(' / ', current_user = session_user, current_setting('work_mem')
     (SELECT string_agg(name, ' ' ORDER BY name) FROM pg_cursors WHERE is_holdable),
     (SELECT string_agg(one, ' ' ORDER BY one) FROM pg_listening_channels() one)) AS of_session \\gset
 """
+# Tables whose rows change stay within a part of one page: the server prunes a page that is nearly full of rows that no
+# snapshot can see any more, and which snapshots there are at that moment is chance, in a new database too.
 ROWS = (
     "UPDATE item SET price = price + 1 WHERE name = 'nut'",
     "UPDATE item SET name = name || '!' WHERE price < 3",
@@ -89,7 +93,7 @@ ROWS = (
     "DELETE FROM sale WHERE n > 15",
     "DELETE FROM item WHERE name = 'bolt'",
     "DELETE FROM plain WHERE v = 'a'",
-    "INSERT INTO plain SELECT 'x' || i FROM generate_series(1, 400) i",
+    "INSERT INTO many SELECT 'x' || i FROM generate_series(1, 400) i",
     "UPDATE plain SET v = 'z' WHERE v IS NULL",
     "UPDATE part SET k = 3 - k WHERE v = 'one'",
     "INSERT INTO part VALUES (2, 'zwei')",

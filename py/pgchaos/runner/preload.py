@@ -43,7 +43,12 @@ _SCENARIO = (
 
 _PARTS: dict[Part, tuple[str, ...]] = {
     "drawing": ("pgchaos.engine.faults.fault_counter", "pgchaos.search.value_trials"),
-    "oracle": ("pgchaos.engine.table_catalog", "pgchaos.engine.transaction_log", "pgchaos.search.serial_oracle"),
+    "oracle": (
+        "pgchaos.engine.oracle_states",
+        "pgchaos.engine.table_catalog",
+        "pgchaos.engine.transaction_log",
+        "pgchaos.search.serial_oracle",
+    ),
     "searching": (
         "pgchaos.search.inner_effects",
         "pgchaos.search.interleaving_search",
