@@ -6,7 +6,7 @@
 
 -- chaos:tags concurrent
 -- chaos:timeout 20s
--- chaos:schedule reader[1].comments reader[2].comments repair.locks reader[1].ends reader[2].ends repair.counts repair.ends
+-- chaos:schedule reader[1].comments reader[2].comments reader[1].ends repair.locks reader[2].ends repair.counts repair.ends
 
 -- chaos:setup
 CREATE TABLE post (id int PRIMARY KEY, comments int NOT NULL);
