@@ -16,8 +16,8 @@ INSERT INTO job VALUES (1);
 -- chaos:session worker x 2
 BEGIN;
 SELECT id FROM job WHERE id = 1 FOR UPDATE;
--- chaos:barrier looked unless blocked
 SELECT count(*) = 0 AS free FROM claim WHERE job_id = 1 \gset
+-- chaos:barrier looked unless blocked
 \if :free
 INSERT INTO claim VALUES (1, :worker);
 UPDATE job SET touched = touched + 1 WHERE id = 1;
