@@ -52,16 +52,17 @@ SELECT chaos.terminate('first');
 -- chaos:signal gone
 -- chaos:caught by 'one node leads'
 
--- chaos:mutant who does not get the lock gives up
+-- chaos:mutant a node that does not get the lock gives up
 -- chaos:session node
 -- chaos:wait for leads
 SELECT pg_try_advisory_lock(77) AS leader \gset
+-- chaos:signal tried
 \if :leader
 INSERT INTO reign (node) VALUES (:worker);
 SELECT pg_advisory_unlock(77);
 \endif
 -- chaos:session operator
--- chaos:wait for leads
+-- chaos:wait for tried
 SELECT chaos.terminate('first');
 -- chaos:signal gone
 -- chaos:caught by 'the others led when it was gone'
