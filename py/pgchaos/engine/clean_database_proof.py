@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pgchaos.engine.answer import Answer, Result, Row
-from pgchaos.engine.connection import ConnectionLost
+from pgchaos.engine.connection import PATIENCE, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory, Notice
 from pgchaos.engine.created import Thing
 from pgchaos.engine.leaks import SHARED
@@ -30,8 +30,6 @@ MARKS = re.compile(
 )
 """What changes a database without a transaction id, and what asks for that: statistics, settings of the server."""
 
-_PATIENCE = 10.0
-"""Seconds for what takes none on a server that answers."""
 
 # The end of all ids that are completed: those given out from now on are none of them smaller.
 _IDS = "pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())"
@@ -101,7 +99,7 @@ class PlainFileConnection(PooledConnection):
 
     def engine(self, query: str) -> Answer:
         """Send a query of the engine's own, which changes nothing."""
-        return super().ask(query, deadline=time.monotonic() + _PATIENCE)
+        return super().ask(query, deadline=time.monotonic() + PATIENCE)
 
 
 class CleanDatabaseProof:

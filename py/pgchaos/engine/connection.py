@@ -25,14 +25,14 @@ from pgchaos.engine.query_exchange import READ, WRITE, QueryExchange
 from pgchaos.engine.waits import READY, Wait, Why
 from pgchaos.stop import Stop
 
-__all__ = ["Connection", "ConnectionLost"]
+__all__ = ["PATIENCE", "Connection", "ConnectionLost"]
 
 _ANSWER_TO_CANCEL = 2.5
 """Seconds a server has to answer a cancel before its socket is shut down."""
 _CANCEL_AGAIN = 0.2
 """Seconds after which it is sent again: one that comes before the query has begun is ignored (ProcessInterrupts)."""
-_LOOK_UP = 10.0
-"""Seconds to look up what a statement created; that takes none on a server that answers."""
+PATIENCE = 10.0
+"""Seconds for what takes none on a server that answers."""
 _UNKNOWN = int(pq.TransactionStatus.UNKNOWN)
 
 L = TypeVar("L", bound="Connection")
@@ -168,6 +168,21 @@ class Connection(QueryExchange):
         """Do what `execute` does where nothing else goes on meanwhile."""
         return alone(self.execute(query, copy, deadline))
 
+    def rows(self, query: str, deadline: float) -> list[Row]:
+        """Ask for rows where nothing else goes on meanwhile.
+
+        Args:
+            query: one or more; their rows come one after the other.
+            deadline: as for `execute`.
+
+        Raises:
+            ConnectionLost: the server refused.
+        """
+        answer = self.ask(query, deadline=deadline)
+        if answer.error is not None:
+            raise ConnectionLost(answer.error)
+        return [row for result in answer.results for row in result.rows()]
+
     def begin(self, query: str, copy: str | None = None) -> Answer:
         """Send a query and do not wait for its answer; nothing else may be asked before `finish` was called.
 
@@ -219,7 +234,7 @@ class Connection(QueryExchange):
 
     async def _look_up(self, query: str) -> Sequence[Row]:
         """Ask something of the engine's own, between two statements of a session."""
-        answer = await self.finish(self.begin(query), time.monotonic() + _LOOK_UP)
+        answer = await self.finish(self.begin(query), time.monotonic() + PATIENCE)
         if answer.error is not None or answer.interrupted:
             raise Refused("" if answer.error is None else answer.error.message)
         return [row for result in answer.results for row in result.rows()]

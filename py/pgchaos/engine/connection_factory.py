@@ -14,7 +14,7 @@ from psycopg import pq
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
 from pgchaos.engine.blocking import in_thread
 from pgchaos.engine.connect import TIMED_OUT, TOO_MANY_CONNECTIONS, recovers
-from pgchaos.engine.connection import Connection, ConnectionLost
+from pgchaos.engine.connection import PATIENCE, Connection, ConnectionLost
 from pgchaos.engine.created import Created
 from pgchaos.engine.kept_connections import KeptConnections
 from pgchaos.engine.loop import alone
@@ -39,8 +39,6 @@ _CONNECT_LIMIT = 30.0
 """Seconds to connect in."""
 _RECOVERING = 0.02
 """Seconds between two attempts to connect to a server that recovers."""
-_PATIENCE = 10.0
-"""Seconds for what takes none on a server that answers."""
 SILENT_LIMIT = 1.0
 """Seconds for a server that has not answered once."""
 SILENT = ServerError(NOT_CONNECTED, "the server does not answer", said=False)
@@ -86,7 +84,7 @@ class ConnectionFactory:
     @property
     def patience(self) -> float:
         """Seconds for what takes none on a server that answers, as things stand."""
-        return SILENT_LIMIT if self.silent else min(_PATIENCE, self.limit)
+        return SILENT_LIMIT if self.silent else min(PATIENCE, self.limit)
 
     def note_silence(self) -> None:
         """Note that it did not."""
@@ -277,7 +275,7 @@ async def _verify(connection: Connection, settings: Mapping[str, str], *, join: 
     # the search_path of a plain file leads to no toolkit, and such a file joins nothing
     marks = "; SELECT chaos._join()" if join and MARK in settings else ""
     answer = await connection.execute(
-        f"{settings_query(settings)}; {_BEGAN}{marks}", deadline=time.monotonic() + _PATIENCE
+        f"{settings_query(settings)}; {_BEGAN}{marks}", deadline=time.monotonic() + PATIENCE
     )
     wrong = answer.error
     began = ""

@@ -5,12 +5,12 @@ What makes such a connection new, and what it then begins with, is one message: 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
+from pgchaos.engine.connection import PATIENCE
 from pgchaos.engine.loop import alone
 from pgchaos.engine.pooled_connection import IS_PRISTINE, PooledConnection, settings_text
-from pgchaos.engine.row_reset import SEND_COUNTERS
+from pgchaos.engine.row_reset import SEND_COUNTERS, is_true
 from pgchaos.server.connection_cache import ConnectionCache
 
 # What DISCARD ALL does, which cannot stand beside other statements (PostgreSQL docs, "DISCARD"), but for what the
@@ -27,8 +27,6 @@ _PLANNED = """
          = '{"(1,plan,0,\\"\\")","(2,failed,0,\\"\\")"}'::text[]
 """
 """Whether pgTAP's tables are as no_plan() has just made them, and the session has no others."""
-_PATIENCE = 10.0
-"""Seconds for what takes none on a server that answers."""
 _LEAST = 0.05
 """Seconds where a backend has not answered."""
 _PLAN_AGAIN = """
@@ -42,8 +40,7 @@ _PLAN_AGAIN = """
 
 def learn_plan(connection: PooledConnection) -> None:
     """Learn whether pgTAP's tables of a session are as no_plan() makes them, so that they can be kept."""
-    answer = connection.ask(f"{_PLANNED}; {SEND_COUNTERS}", deadline=time.monotonic() + _PATIENCE)
-    connection.planned = answer.error is None and list(answer.results[0].rows()) == [("t",)]
+    connection.planned = is_true(connection, _PLANNED)
 
 
 class KeptConnections:
@@ -86,7 +83,7 @@ class KeptConnections:
 
     @property
     def _patience(self) -> float:
-        return _LEAST if self.silent else _PATIENCE
+        return _LEAST if self.silent else PATIENCE
 
     def _is_ready(self, connection: PooledConnection) -> bool:
         # what is late is broken off then, not cancelled

@@ -15,7 +15,7 @@ from typing import Protocol
 from psycopg import pq, sql
 
 from pgchaos.engine.answer import NOT_CONNECTED, Answer, ServerError
-from pgchaos.engine.connection import Connection
+from pgchaos.engine.connection import PATIENCE, Connection
 from pgchaos.engine.loop import alone
 
 LASTING = re.compile(
@@ -27,8 +27,6 @@ LASTING = re.compile(
 """What a session is not rid of before it ends: settings of one's own, whose names stay known (perhaps where a SET is
 put together); the seed of random(); libraries, those of extensions too; the interpreters of languages."""
 
-_PATIENCE = 10.0
-"""Seconds for what takes none on a server that answers."""
 _SHORT = 2.0
 """Seconds for that where the connection is given up anyway."""
 _USABLE = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
@@ -80,7 +78,7 @@ class PooledConnection(Connection):
         """
         self._assigned, self._connection_cache, self._again = True, connection_cache, again
 
-    async def begin_configure(self, settings: Mapping[str, str], *, join: bool, patience: float = _PATIENCE) -> bool:
+    async def begin_configure(self, settings: Mapping[str, str], *, join: bool, patience: float = PATIENCE) -> bool:
         """Begin to make it a session of a run; `refusal` says what came of it."""
         if not await self.is_reset(patience):
             return False
@@ -91,7 +89,7 @@ class PooledConnection(Connection):
         self._configuring = self.begin("; ".join(says))
         return True
 
-    async def refusal(self, patience: float = _PATIENCE) -> ServerError | None:
+    async def refusal(self, patience: float = PATIENCE) -> ServerError | None:
         """Say why it is not as a new one would be, and good for nothing; or None. Waits for what was begun."""
         begun, self._configuring = self._configuring, None
         ready, self._is_ready = self._is_ready, False
@@ -105,7 +103,7 @@ class PooledConnection(Connection):
             return NOT_PRISTINE
         return None
 
-    async def is_ready(self, patience: float = _PATIENCE) -> bool:
+    async def is_ready(self, patience: float = PATIENCE) -> bool:
         """Say whether it is as a new one would be; `refusal` waits for nothing then."""
         self._is_ready = await self.refusal(patience) is None
         return self._is_ready
@@ -166,10 +164,10 @@ class PooledConnection(Connection):
         self.deafen()
         self._notice = None
         if self.status != pq.TransactionStatus.IDLE:
-            await self.execute("ROLLBACK", deadline=time.monotonic() + _PATIENCE)
+            await self.execute("ROLLBACK", deadline=time.monotonic() + PATIENCE)
         return True
 
-    async def is_reset(self, patience: float = _PATIENCE) -> bool:
+    async def is_reset(self, patience: float = PATIENCE) -> bool:
         """Say whether the reset that was begun, if any, has made it as if it were new; wait for it."""
         begun, self._resetting = self._resetting, None
         if begun is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 
 from pgchaos.engine.admin_connection import AdminConnection
@@ -12,9 +11,8 @@ from pgchaos.engine.kept_connections import KeptConnections
 from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.pooled_connection import IS_PRISTINE
 from pgchaos.engine.reused_schema import ReusedSandbox
-from pgchaos.engine.row_reset import SEND_COUNTERS
+from pgchaos.engine.row_reset import is_true
 from pgchaos.engine.section import Section
-from pgchaos.engine.setup_contents import PATIENCE
 from pgchaos.server import Sandbox
 from pgchaos.stop import Stop
 
@@ -74,7 +72,4 @@ class ReuseInRun:
 
 def _holds_nothing(connection: Connection | None) -> bool:
     """Say whether setup's session holds nothing that another could meet; it has sent its counters then."""
-    if connection is None:
-        return True
-    answer = connection.ask(f"{_HOLDS_NOTHING}; {SEND_COUNTERS}", deadline=time.monotonic() + PATIENCE)
-    return answer.error is None and list(answer.results[0].rows()) == [("t",)]
+    return connection is None or is_true(connection, _HOLDS_NOTHING)

@@ -15,14 +15,14 @@ from dataclasses import dataclass, fields
 from psycopg import sql
 
 from pgchaos.engine.answer import Answer
-from pgchaos.engine.connection import Connection, ConnectionLost
+from pgchaos.engine.connection import PATIENCE, Connection, ConnectionLost
 from pgchaos.engine.connection_factory import FINDS_SESSIONS
 from pgchaos.engine.history_tables import RECORDED
 from pgchaos.engine.kept_connections import KeptConnections
 from pgchaos.engine.loop import alone
 from pgchaos.engine.pooled_connection import LASTING, PooledConnection
 from pgchaos.engine.row_reset import SEND_COUNTERS, Counters, RowReset
-from pgchaos.engine.setup_contents import COUNTERS, PATIENCE, SetupContents, asked, is_repeatable, read_contents
+from pgchaos.engine.setup_contents import COUNTERS, SetupContents, asked, is_repeatable, read_contents
 from pgchaos.engine.text_search import mentions
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import CHOICE, Fault, Meta, Statement
@@ -218,7 +218,7 @@ def _remove(sandbox: Sandbox) -> None:
     if cache is None or not isinstance(connection, PooledConnection):
         return
     name = sql.Identifier(sandbox.schema).as_string(None)
-    # who is not ready, or cannot do it soon, leaves it to whom the schema is given back to
+    # where this fails, or waits for a lock, the pool of schemas removes it when it is given back
     text = f"SET lock_timeout = '200ms'; SET client_min_messages = 'error'; DROP SCHEMA {name} CASCADE; {SEND_COUNTERS}"
     if alone(connection.is_reset()):
         connection.ask(text, deadline=time.monotonic() + PATIENCE)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from pgchaos.engine.answer import Answer
-from pgchaos.engine.connection import Connection, ConnectionLost
-from pgchaos.engine.setup_contents import PATIENCE, RECORDS, SetupContents, Table, asked
+from pgchaos.engine.connection import PATIENCE, Connection, ConnectionLost
+from pgchaos.engine.setup_contents import RECORDS, SetupContents, Table, asked
 from pgchaos.server.outside_schemas import SANDBOXES
 
 SEND_COUNTERS = "SELECT pg_catalog.pg_stat_force_next_flush()"
@@ -157,6 +157,12 @@ class RowReset:
         for oid in oids:
             oids += [other for one, other in self._contents.references if one == oid and other not in oids]
         return [table for table in self._contents.tables if table.oid in oids]
+
+
+def is_true(connection: Connection, query: str) -> bool:
+    """Ask a yes-or-no question, and have the session send its counters; where the server refuses, it is not true."""
+    answer = connection.ask(f"{query}; {SEND_COUNTERS}", deadline=time.monotonic() + PATIENCE)
+    return answer.error is None and list(answer.results[0].rows()) == [("t",)]
 
 
 def _query(xact: str, catalogs: str, outside: str, oids: Sequence[str], tables: int) -> str:

@@ -28,8 +28,6 @@ Done = Callable[[Statement, Answer], None]
 _SAVEPOINT = "pg_psql_temporary_savepoint"
 """psql's own name for it."""
 _OF_SAVEPOINTS = frozenset({"SAVEPOINT", "RELEASE", "ROLLBACK"})
-_PATIENCE = 10.0
-"""Seconds for what takes none on a server that answers."""
 
 
 class Section:

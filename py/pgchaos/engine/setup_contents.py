@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from pgchaos.engine.answer import Row
-from pgchaos.engine.connection import Connection, ConnectionLost
+from pgchaos.engine.connection import PATIENCE, Connection
 
-PATIENCE = 10.0
-"""Seconds for what takes none on a server that answers."""
 RECORDS = ("chaos._history", "chaos._transactions", "chaos._acknowledged", "chaos._notifications")
 """The toolkit's tables of what runs recorded: each run has rows of its own there."""
 _MOST_TABLES = 32
@@ -192,7 +190,4 @@ def asked(connection: Connection, query: str) -> list[Row]:
     Raises:
         ConnectionLost: the server refused.
     """
-    answer = connection.ask(query, deadline=time.monotonic() + PATIENCE)
-    if answer.error is not None:
-        raise ConnectionLost(answer.error)
-    return [row for result in answer.results for row in result.rows()]
+    return connection.rows(query, time.monotonic() + PATIENCE)

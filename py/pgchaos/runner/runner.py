@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pgchaos.report.replay import item_name
 from pgchaos.runner.progress import REPRODUCING, ProgressLine
 from pgchaos.runner.suite_files import SuiteFiles
-from pgchaos.server.settings import ServerError, ServerSettings
+from pgchaos.server.settings import ServerError, ServerSettings, nothing
 
 if TYPE_CHECKING:
     from pgchaos.engine.run_settings import RunSettings
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
 # Connections of one scenario, estimated where the number of parallel jobs is chosen.
 _CONNECTIONS_PER_JOB = 10
-
-
-def _nothing() -> None:
-    pass
 
 
 class _Parallel(NamedTuple):
@@ -91,7 +87,7 @@ class Runner:
         """The server, opened at the first use; ServerError if none can be used."""
         return self.open_server()
 
-    def open_server(self, meanwhile: Callable[[], None] = _nothing) -> Server:
+    def open_server(self, meanwhile: Callable[[], None] = nothing) -> Server:
         """Open the server, at the first use.
 
         Args:

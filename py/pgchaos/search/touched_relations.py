@@ -154,10 +154,7 @@ def _may_commute(scenario: Scenario) -> bool:
 
 
 def _rows(connection: Connection, query: str) -> list[Row]:
-    answer = connection.ask(query, deadline=connection.within(_PATIENCE))
-    if answer.error is not None:
-        raise ConnectionLost(answer.error)
-    return [row for result in answer.results for row in result.rows()]
+    return connection.rows(query, connection.within(_PATIENCE))
 
 
 def _query(newest: int) -> str:

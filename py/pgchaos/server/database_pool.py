@@ -13,17 +13,13 @@ import psycopg
 from pgchaos.server.database_factory import DatabaseFactory
 from pgchaos.server.database_queue import CreateJob, DatabaseQueue, DropJob, next_to_create
 from pgchaos.server.health import ServerHealth
-from pgchaos.server.settings import ServerError
+from pgchaos.server.settings import ServerError, nothing
 from pgchaos.server.threads import start, traceback_lines
 
 _TAKE_LIMIT = 60.0
 _EXPLAIN_LIMIT = 5.0
 _MOST_USED = 8  # used databases that may wait to be dropped while new ones are needed
 _REUSE_WAIT = 0.02  # seconds to wait for a database that may be given back unchanged: about what creating one takes
-
-
-def _nothing() -> None:
-    pass
 
 
 class DatabasePool:
@@ -38,7 +34,7 @@ class DatabasePool:
     """
 
     def __init__(
-        self, factory: DatabaseFactory, ahead: int, health: ServerHealth, before: Callable[[], None] = _nothing
+        self, factory: DatabaseFactory, ahead: int, health: ServerHealth, before: Callable[[], None] = nothing
     ) -> None:
         self._factory, self._before, self._health = factory, before, health
         self._ahead = ahead

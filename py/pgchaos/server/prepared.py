@@ -32,7 +32,7 @@ from pgchaos.server.private import (
     start_private,
 )
 from pgchaos.server.sandbox import read_toolkit, set_up_database
-from pgchaos.server.settings import ServerError
+from pgchaos.server.settings import ServerError, nothing
 
 DATABASE = "pgchaos_own"
 """The database with pgTAP and the toolkit in a prepared data directory."""
@@ -41,10 +41,6 @@ _KEY_LENGTH = 32
 _FORMAT = 1  # of the archive and of what is in it
 _LOCAL_TIME = Path("/etc/localtime")  # where initdb reads the time zone, unless TZ names one
 _PARAMETERS = {"connect_timeout": "10", "client_encoding": "UTF8"}
-
-
-def _nothing() -> None:
-    pass
 
 
 class PreparedData:
@@ -71,7 +67,7 @@ class PreparedData:
         disks: Mapping[str, int] = MappingProxyType({}),
         *,
         always: bool = False,
-        meanwhile: Callable[[], None] = _nothing,
+        meanwhile: Callable[[], None] = nothing,
     ) -> PrivateServer:
         """Start a server.
 

@@ -12,7 +12,7 @@ from pgchaos.posix.disks import Ballast
 from pgchaos.posix.postmaster import LOG, READY_LIMIT, log_tail, remove_server
 from pgchaos.server import binaries
 from pgchaos.server.server_folder import DATA, SOCKET, make_folder
-from pgchaos.server.settings import NoDisk, ServerError
+from pgchaos.server.settings import NoDisk, ServerError, nothing
 from pgchaos.server.supervisor_client import SupervisorClient
 
 MOST_CONNECTIONS = 200
@@ -39,10 +39,6 @@ _STOPPED_WITHIN = 60.0
 _START_LIMIT = READY_LIMIT + 30.0  # seconds to start the server, initdb among it
 # seconds for short requests; killing all processes of a server takes some time on a busy machine
 _ORDER_LIMIT = 30.0
-
-
-def _nothing() -> None:
-    pass
 
 
 class ArchiveError(ServerError):
@@ -235,7 +231,7 @@ class UnstartedServer:
         self._data = {}
 
     def start(
-        self, settings: Mapping[str, str], disks: Mapping[str, int], meanwhile: Callable[[], None] = _nothing
+        self, settings: Mapping[str, str], disks: Mapping[str, int], meanwhile: Callable[[], None] = nothing
     ) -> PrivateServer:
         """Start the server; see `start_private`. After an error nothing remains of it."""
         try:
@@ -269,7 +265,7 @@ def start_private(
     *,
     archive: Path | None = None,
     disks: Mapping[str, int] = MappingProxyType({}),
-    meanwhile: Callable[[], None] = _nothing,
+    meanwhile: Callable[[], None] = nothing,
 ) -> PrivateServer:
     """Create and start a server: with initdb, or with the data directory of an archive.
 

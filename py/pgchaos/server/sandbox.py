@@ -16,13 +16,9 @@ from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import Connection
 from pgchaos.server.outside_schemas import OutsideState
 from pgchaos.server.private import PrivateServer
-from pgchaos.server.settings import ServerError
+from pgchaos.server.settings import ServerError, nothing
 
 MARK = "chaos.mark"  # the setting by which the toolkit finds the sessions of a run in a database with other users
-
-
-def _nothing() -> None:
-    pass
 
 
 def _no_changes() -> tuple[str, ...]:
@@ -63,8 +59,8 @@ class Sandbox:
     ours: bool = False
     schema: str = ""
     connection_cache: ConnectionCache | None = None
-    spare: Callable[[], None] = _nothing
-    keep: Callable[[], None] = _nothing
+    spare: Callable[[], None] = nothing
+    keep: Callable[[], None] = nothing
     explains: Callable[[Collection[int]], bool] = operator.not_
     outside: OutsideState | None = None
     searched: bool = False
@@ -72,7 +68,7 @@ class Sandbox:
     outside_changes: Callable[[], tuple[str, ...]] = _no_changes
     server_control: PrivateServer | None = None
     banner: str = ""
-    report_silent_backend: Callable[[], None] = _nothing
+    report_silent_backend: Callable[[], None] = nothing
     required_settings: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -29,19 +29,15 @@ from pgchaos.server.sandbox_provider import SandboxProvider, SearchDatabase
 from pgchaos.server.server_folder import remove_dead_servers
 from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.server_inspection import NO_DATABASE
-from pgchaos.server.settings import ServerError, ServerSettings
+from pgchaos.server.settings import ServerError, ServerSettings, nothing
 from pgchaos.server.spec_databases import SpecDatabase, SpecDatabases
 
 _CONTENTS = {Contents.NOTHING: EMPTY, Contents.PGTAP: WITH_PGTAP}
 _REST_LIMIT = 10.0
 
 
-def _nothing() -> None:
-    pass
-
-
 def open_server(
-    settings: ServerSettings, environ: Mapping[str, str] = os.environ, meanwhile: Callable[[], None] = _nothing
+    settings: ServerSettings, environ: Mapping[str, str] = os.environ, meanwhile: Callable[[], None] = nothing
 ) -> Server:
     """Open the server for a run, after removing what dead runs left.
 

@@ -1,4 +1,4 @@
-"""The user's options for the server, and the errors of this package."""
+"""What all of this package share: the user's options for the server, and the errors."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ class Conninfo(str):
 
     def __repr__(self) -> str:
         return "Conninfo('********')" if self else "Conninfo('')"
+
+
+def nothing() -> None:
+    """Do nothing: for callers that have nothing to be done."""
 
 
 class ServerError(Exception):

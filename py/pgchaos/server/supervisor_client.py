@@ -19,7 +19,7 @@ from typing import Any
 
 from pgchaos.server import threads
 from pgchaos.server.binaries import supervisor_environment
-from pgchaos.server.settings import ServerError
+from pgchaos.server.settings import ServerError, nothing
 
 _SCRIPT = Path(__file__).with_name("supervisor.py")
 _open: weakref.WeakSet[SupervisorClient] = weakref.WeakSet()
@@ -27,10 +27,6 @@ _open: weakref.WeakSet[SupervisorClient] = weakref.WeakSet()
 _RESPONSE_LIMIT = 15.0  # seconds for a request that waits only for the supervisor itself
 _END_LIMIT = 20.0  # seconds for a supervisor to clean up and end
 _SILENT_LIMIT = 3.0  # the same for one that did not respond to a request
-
-
-def _nothing() -> None:
-    pass
 
 
 class SupervisorClient:
@@ -74,7 +70,7 @@ class SupervisorClient:
         return self._process.pid
 
     def ask(
-        self, order: str, limit: float = _RESPONSE_LIMIT, meanwhile: Callable[[], None] = _nothing, **arguments: object
+        self, order: str, limit: float = _RESPONSE_LIMIT, meanwhile: Callable[[], None] = nothing, **arguments: object
     ) -> dict[str, Any]:
         """Send a request and return the response.
 
