@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pgchaos.engine.answer import ServerError
-from pgchaos.language.error_codes import conditions
+from pgchaos.language.error_codes import condition_names
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Code
 from pgchaos.results import Failure
@@ -100,11 +100,6 @@ def _of_a_dump(error: ServerError, about: About) -> Iterator[str]:
             "the role is not on this server: dump by `pg_dump --no-owner --no-privileges`, or write CREATE ROLE before "
             "the file (and `-- chaos:leaves role REASON` in the header: it is dropped in the end)"
         )
-
-
-def condition_names(sqlstate: str) -> tuple[str, ...]:
-    """Tell what PL/pgSQL calls a SQLSTATE."""
-    return tuple(name for name, states in conditions().items() if sqlstate in states)
 
 
 def error_failure(

@@ -165,9 +165,12 @@ class SessionStates:
         for line in "\n".join(error.hint).split("\n"):
             numbers = [int(found[0]) for found in _NUMBER.finditer(line)]
             if len(numbers) > 1 and numbers[0] == pid:
+                record.waited_from = record.waited_from or record.started_at
                 self._remember(record, (numbers[-1],))
 
     def _remember(self, record: Record, blockers: tuple[int, ...]) -> None:
+        record.waited_until = clock.now()
+        record.waited_from = record.waited_from or record.waited_until
         for pid in blockers:
             if pid not in self.actors:
                 # once looked at, it has a longer name

@@ -34,6 +34,11 @@ def conditions() -> dict[str, tuple[str, ...]]:
     return {name: tuple(sorted(states)) for name, states in found.items()}
 
 
+def condition_names(sqlstate: str) -> tuple[str, ...]:
+    """List what PL/pgSQL calls a SQLSTATE; () where it has no name for it."""
+    return tuple(name for name, states in conditions().items() if sqlstate in states)
+
+
 def parse_code(word: str, directive: str) -> Code:
     """Parse a SQLSTATE or a condition name; the messages name the directive in which it is written."""
     # a condition name is in small letters, so five capitals and digits can only be a SQLSTATE

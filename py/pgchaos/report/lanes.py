@@ -1,0 +1,207 @@
+"""A run as lanes: one for each connection, with its statements, waits, faults and errors in the order of time.
+
+Plain data for whatever draws a run. Times are seconds from the beginning of the run.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pgchaos.language.error_codes import condition_names
+from pgchaos.results import STOPPED, Failure, Record, RunResult
+
+# Seconds in which a wait may begin or end without being seen: the lock monitor looks 5 ms after a statement began, and
+# then every 20 ms.
+_UNSEEN = 0.03
+
+# `wait` is a barrier or `wait for`; `fault` is the moment of a fault; `act` is what else the engine did or received.
+Kind: TypeAlias = Literal["statement", "wait", "fault", "act"]
+
+# What became of a statement that did not just succeed.
+Mark: TypeAlias = Literal["", "error", "rolled back", "not sent", "no answer", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class LockWait:
+    """A wait for a lock, within a statement."""
+
+    on: tuple[str, ...]  # who holds the lock: connections as `session[worker]`, then other backends in words
+    since: float  # as exact as the lock monitor saw it
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A statement of a connection, or what the engine did for it between statements."""
+
+    number: int  # in the order of time, from 0
+    lane: int  # its index in `Lanes.lanes`
+    kind: Kind
+    record: Record  # all there is to know of it
+    begun: float | None  # None where it was never sent
+    ended: float | None  # None where it was never sent, or had no end
+    wait: LockWait | None = None
+    fault: str = ""  # that was delivered at this statement
+    mark: Mark = ""
+    text: str = ""  # of the mark: `ERROR 40001 (serialization_failure): could not …`, or a few words
+    failures: tuple[Failure, ...] = ()  # of the run, that are about this statement
+
+    @property
+    def sent(self) -> str:
+        """The statement as it was sent, on one line; what the engine did as a comment."""
+        return " ".join((self.record.sent or self.record.statement).split())
+
+    @property
+    def took(self) -> float:
+        """Seconds from the beginning to the end; 0 without either."""
+        return 0.0 if self.begun is None or self.ended is None else self.ended - self.begun
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One connection."""
+
+    session: str
+    worker: int
+    events: tuple[Event, ...]
+
+    @property
+    def name(self) -> str:
+        """As `session[worker]`."""
+        return f"{self.session}[{self.worker}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """A run."""
+
+    lanes: tuple[Lane, ...]  # in the order of the file where it is known, else in that of their first events
+    events: tuple[Event, ...]  # of all lanes
+    end: float  # of the last event
+    failures: tuple[Failure, ...]  # that are about no event: those of the check, for example
+
+    def lane(self, name: str) -> Lane | None:
+        """Find a lane by `session[worker]`, such as one that a wait is for."""
+        return next((lane for lane in self.lanes if lane.name == name), None)
+
+
+def lanes_of(result: RunResult, sessions: Iterable[str] = ()) -> Lanes:
+    """Arrange what a run recorded.
+
+    Args:
+        result: of the run.
+        sessions: their names, in the order of the file.
+
+    Returns:
+        The lanes, without those of connections that did nothing.
+    """
+    ordered = in_order([*result.records, *result.acts])
+    ranks = {name: rank for rank, name in enumerate(sessions)}
+    connections = dict.fromkeys((record.session, record.worker) for record in ordered)
+    numbered = sorted(connections, key=lambda who: (ranks.get(who[0], len(ranks)), who[1] if ranks else 0))
+    lane_of = {who: number for number, who in enumerate(numbered)}
+    about, others = _failures_by_record(result.failures, ordered)
+    events = tuple(
+        _event(number, lane_of[record.session, record.worker], record, result.started_at, about[number])
+        for number, record in enumerate(ordered)
+    )
+    own: defaultdict[int, list[Event]] = defaultdict(list)
+    for event in events:
+        own[event.lane].append(event)
+    lanes = tuple(Lane(*who, tuple(own[number])) for number, who in enumerate(numbered))
+    end = max((at for event in events for at in (event.begun, event.ended) if at is not None), default=0.0)
+    return Lanes(lanes, events, end, others)
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """Sort by time; what was never sent follows the statement before it on its own connection."""
+    latest: dict[tuple[str, int], float] = defaultdict(float)
+    keyed: list[tuple[float, Record]] = []
+    for record in records:
+        who = record.session, record.worker
+        latest[who] = latest[who] if record.started_at is None else record.started_at
+        keyed.append((latest[who], record))
+    return [record for _, record in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def _event(number: int, lane: int, record: Record, start: float, failures: tuple[Failure, ...]) -> Event:
+    mark, text = outcome(record)
+    begun = None if record.started_at is None else record.started_at - start
+    ended = None if record.ended_at is None else record.ended_at - start
+    wait = _lock_wait(record, start)
+    return Event(number, lane, kind_of(record), record, begun, ended, wait, record.fault or "", mark, text, failures)
+
+
+def kind_of(record: Record) -> Kind:
+    """Tell a statement from what the engine did between statements."""
+    if record.step or not record.statement.startswith("--"):
+        return "statement"
+    text = record.statement.removeprefix("-- ")
+    if text.startswith(("barrier ", "wait for ", "wait blocked ")):
+        return "wait"
+    return "fault" if text.startswith("fault ") else "act"
+
+
+def lock_wait_seconds(record: Record) -> float:
+    """How long a statement waited for locks, as far as it was seen."""
+    wait = _lock_wait(record, 0.0)
+    return 0.0 if wait is None else wait.until - wait.since
+
+
+def _lock_wait(record: Record, start: float) -> LockWait | None:
+    on = record.waited_on + record.blocked_by
+    first, last = record.waited_from, record.waited_until
+    begun, ended = record.started_at, record.ended_at
+    if not on or begun is None:
+        return None
+    since = begun if first is None or first - begun <= _UNSEEN else first
+    if last is None:
+        until = since if ended is None else ended
+    else:
+        until = ended if ended is not None and ended - last <= _UNSEEN else last
+    return LockWait(on, since - start, max(since, until) - start)
+
+
+def outcome(record: Record) -> tuple[Mark, str]:
+    """Say what became of a statement where it did not just succeed; ('', '') else."""
+    if record.skipped:
+        return "not sent", "not sent: its transaction had already failed"
+    if record.message == STOPPED or record.ended_by:
+        return ("error" if record.ended_by else "stopped"), record.ended_by or STOPPED
+    if record.sqlstate not in (None, "00000"):
+        names = condition_names(record.sqlstate or "")
+        name = f" ({', '.join(names)})" if names else ""
+        message = " ".join((record.message or "").split())
+        return "error", f"ERROR {record.sqlstate}{name}: {message}".rstrip(": ")
+    if record.step and record.sqlstate is None and record.started_at is not None and record.ended_at is None:
+        return "no answer", "no answer: it was still running"
+    if record.tag == "ROLLBACK" and record.statement.lstrip()[:6].upper() in {"COMMIT", "END"}:
+        return "rolled back", "rolled back: its transaction had already failed"
+    return "", ""
+
+
+def _failures_by_record(
+    failures: Iterable[Failure], records: Sequence[Record]
+) -> tuple[Mapping[int, tuple[Failure, ...]], tuple[Failure, ...]]:
+    """Find the record that each failure is about: the last of its session at its line."""
+    found: defaultdict[int, tuple[Failure, ...]] = defaultdict(tuple)
+    others: list[Failure] = []
+    for failure in failures:
+        numbers = (number for number in reversed(range(len(records))) if _is_about(failure, records[number]))
+        number = next(numbers, None)
+        if number is None:
+            others.append(failure)
+        else:
+            found[number] += (failure,)
+    return found, tuple(others)
+
+
+def _is_about(failure: Failure, record: Record) -> bool:
+    place, begins = failure.place, record.place
+    if place is None or failure.session != f"{record.session}[{record.worker}]" or place.path != begins.path:
+        return False
+    # an error may name a line within its statement
+    return begins.line <= place.line <= begins.line + record.statement.count("\n")
