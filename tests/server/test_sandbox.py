@@ -7,11 +7,15 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import psycopg
 import pytest
+from psycopg import pq
 
 from pgchaos.server import Server, ServerError, ServerSettings, open_server
+from pgchaos.server.conninfo import make_conninfo
+from pgchaos.server.database_factory import connect_for_long
 from tests.server.conftest import alive, living_in
 from tests.waiting import until
 
@@ -101,6 +105,32 @@ def test_killed_backend_does_not_end_the_run() -> None:
                 conn.execute("SELECT 1")
         with server.sandbox(()) as sandbox:
             assert value(sandbox.conninfo, "SELECT 1") == 1
+
+
+def test_a_refusal_by_a_recovery_that_has_just_ended_is_not_final(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = 0
+    ping = pq.PGconn.ping
+
+    def slow_ping(conninfo: bytes) -> pq.Ping:
+        """Answer when the server accepts connections again, as on a busy machine; crash it after the first refusal."""
+        nonlocal refused
+        refused += 1
+        if refused == 1:
+            admin.execute("ALTER DATABASE shut ALLOW_CONNECTIONS true")
+            os.kill(stopped.info.backend_pid, signal.SIGSTOP)  # the recovery begins when this has ended
+            os.kill(admin.info.backend_pid, signal.SIGKILL)
+            until(lambda: ping(conninfo) == pq.Ping.REJECT, "the server recovers")
+            return pq.Ping.OK
+        os.kill(stopped.info.backend_pid, signal.SIGCONT)
+        until(lambda: ping(conninfo) == pq.Ping.OK, "the server has recovered")
+        return pq.Ping.OK
+
+    with open_server(ServerSettings(clones=0)) as server, server.connect() as stopped, server.connect() as admin:
+        admin.execute("CREATE DATABASE shut ALLOW_CONNECTIONS false")
+        library = SimpleNamespace(PGconn=SimpleNamespace(ping=slow_ping), Ping=pq.Ping)
+        monkeypatch.setattr("pgchaos.server.database_factory.pq", library)
+        connect_for_long(make_conninfo(admin.info.dsn, dbname="shut"), "test").close()
+        assert refused == 2
 
 
 def test_vanished_server_is_reported_and_closing_is_quick() -> None:

@@ -293,14 +293,15 @@ def connect_for_long(conninfo: str, name: str) -> Connection:
     end = time.monotonic() + _RECOVERY_LIMIT
     # tcp_user_timeout: a network that drops all packets must not block the thread for ever
     conninfo = make_conninfo(conninfo, application_name=name, tcp_user_timeout=20000)
-    refused = False
+    refused = ""
     while isinstance(conn := _try_connect(conninfo), psycopg.OperationalError):
         state = pq.PGconn.ping(conninfo.encode())
-        # a server that answers now may have been starting at the first refusal; a second one has another reason
-        restarts = state == pq.Ping.REJECT or (state == pq.Ping.OK and not refused)
+        # A server that answers now may have been starting at the refusal. Where it crashed, the first refusal is a lost
+        # connection and the next one the recovery; what it refuses twice for the same reason is not a restart.
+        restarts = state == pq.Ping.REJECT or (state == pq.Ping.OK and refused != str(conn))
         if not restarts or time.monotonic() > end:
             raise conn
-        refused = state == pq.Ping.OK
+        refused = str(conn) if state == pq.Ping.OK else ""
         time.sleep(0.02)  # polled: the end of a recovery is not reported
     conn.execute("SET statement_timeout = '60s'; SET idle_session_timeout = 0")
     return conn
