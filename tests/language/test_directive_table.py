@@ -29,6 +29,7 @@ EXAMPLES = {
     "requires": "superuser",
     "sandbox": "server",
     "server": "work_mem = 1MB",
+    "pooler": "query_wait_timeout = 10",
     "alone": "",
     "matrix": "size in 1, 2",
     "given": "amount in 1..3",

@@ -36,6 +36,7 @@ from pgchaos.server import ServerError
 from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
+    from pgchaos.engine.session_pool import SessionPool
     from pgchaos.engine.transaction_log import TransactionLog
 
 _TO_END = 15.0
@@ -94,7 +95,8 @@ class ConcurrentRun:
         self._stop = Stop()
         cleanup_stop.call(self._stop.set)
         self._order = order
-        rules = WaitRules(scenario.sessions, variables)
+        self._pool = pool = _session_pool(factory, cleanup_stop)
+        rules = _rules(scenario, variables, pool)
         self._steps = (
             SteppedCoordinator(rules, self._stop, log, actors(scenario.sessions)) if order is not None else None
         )
@@ -106,7 +108,8 @@ class ConcurrentRun:
             factory=factory,
             variables=variables,
             seed=seed,
-            needs_vars=needs_vars,
+            # behind a pooler a setting would stay on a connection that others use, too
+            needs_vars=needs_vars and pool is None,
             needs_ack=mentions(scenario, _NEED_ACKNOWLEDGED),
             uses_listen=uses_listen,
             may_lose_connection=any(isinstance(item, Fault) for session in scenario.sessions for item in session.items),
@@ -117,8 +120,9 @@ class ConcurrentRun:
             log=log,
             injector=self._injector,
             steps=self._steps,
-            sets_deadlock_timeout=sets_deadlock_timeout,
+            sets_deadlock_timeout=sets_deadlock_timeout and pool is None,
             transaction_log=transaction_log,
+            pool=pool,
         )
         self._runners = [
             SessionRunner(self._context, session, worker)
@@ -143,7 +147,7 @@ class ConcurrentRun:
 
     async def _play(self, seconds: float) -> None:
         invariant_monitor = None
-        lock_monitor = LockMonitor(self._connect, self._coordinator)
+        lock_monitor = LockMonitor(self._connect, self._coordinator, self._pool)
         try:
             await lock_monitor.begin()
         except ConnectionLost as refused:
@@ -156,7 +160,7 @@ class ConcurrentRun:
             if invariant_monitor is not None and not self.stopped:
                 await invariant_monitor.finish()
         except ConnectionLost as refused:
-            self._give_up(error_failure(refused.error, None, "invariant"))
+            self._give_up(error_failure(refused.error, None, "invariant" if self._pool is None else "pooler"))
         finally:
             await self._bring_to_end(invariant_monitor)
 
@@ -286,6 +290,10 @@ class ConcurrentRun:
 
     def pids(self) -> dict[int, str]:
         """Tell the connections that still stand, by their backends."""
+        if self._pool is not None:
+            servers = alone(self._pool.look()).servers
+            self._context.pids.update(self._pool.servers)
+            return {pid: f"connection {number} of the pool" for number, pid in enumerate(servers, 1)}
         return {pid: str(p.actor) for p in self._runners if (pid := p.connection.pid) is not None}
 
     def open_transactions(self) -> list[Leak]:
@@ -310,4 +318,20 @@ class ConcurrentRun:
         for runner in self._runners:
             alone(runner.connection.close())
         alone(self._injector.close())
+        if self._pool is not None:
+            alone(self._pool.close())
         self._stop.close()
+
+
+def _rules(scenario: Scenario, variables: Mapping[str, str], pool: SessionPool | None) -> WaitRules:
+    waits_for = "a lock" if pool is None else "a lock, or a connection of the pool,"
+    return WaitRules(scenario.sessions, variables, waits_for)
+
+
+def _session_pool(factory: ConnectionFactory, stop: Stop) -> SessionPool | None:
+    if factory.sandbox.pooler is None:
+        return None
+    # scenarios without a pooler do not wait until this is loaded
+    from pgchaos.engine.session_pool import SessionPool
+
+    return SessionPool(factory.sandbox.pooler, stop)

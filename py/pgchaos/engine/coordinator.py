@@ -200,6 +200,11 @@ class Coordinator:
         """Tell which backends are in a statement."""
         return self.states.busy(longer_than)
 
+    @property
+    def locks(self) -> str:
+        """What blocked sessions wait for, in messages."""
+        return self._rules.locks
+
     def needs_polling(self) -> bool:
         """Say whether somebody waits for others to be blocked."""
         return self._rules.needs_snapshots()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
 
 from psycopg import pq
 
@@ -19,6 +20,9 @@ from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.coordinator import Coordinator
 from pgchaos.results import Standing
 from pgchaos.schedule.step_points import PREPARED
+
+if TYPE_CHECKING:
+    from pgchaos.engine.session_pool import SessionPool
 
 _TIGHT = 0.001
 _LOOSE = 0.02
@@ -39,10 +43,13 @@ class LockMonitor:
     Args:
         connect: gives a connection that nobody else uses meanwhile; a new one where the last is lost.
         coordinator: whose sessions are watched.
+        pool: behind which they are, or None.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], coordinator: Coordinator) -> None:
-        self._connect, self._coordinator = connect, coordinator
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], coordinator: Coordinator, pool: SessionPool | None = None
+    ) -> None:
+        self._connect, self._coordinator, self._pool = connect, coordinator, pool
         self._connection: Connection | None = None
         self.until = math.inf
         """When the time of the sessions is over, on `time.monotonic()`: no look lasts much longer."""
@@ -96,7 +103,9 @@ class LockMonitor:
         if not tickets:
             self._coordinator.see({}, {}, asked)
             return
-        pids = ",".join(map(str, tickets))
+        links = await self._pool.look() if self._pool is not None else None
+        backends = tickets if links is None else [pid for one, pid in links.backends.items() if one in tickets]
+        pids = ",".join(map(str, backends))
         answer = await self._ask(
             "SELECT pid, wait_event_type, array_to_string(CASE wait_event WHEN 'SafeSnapshot'"
             " THEN pg_catalog.pg_safe_snapshot_blocking_pids(pid) ELSE pg_catalog.pg_blocking_pids(pid) END, ',')"
@@ -109,6 +118,9 @@ class LockMonitor:
         )
         rows = [row for result in answer.results for row in result.rows()]
         waits = {int(pid): tuple(map(int, by.split(","))) for pid, _, by in rows if pid and by}
+        if links is not None:
+            waits = links.of_sessions(waits)
+            self._coordinator.states.served = {pid: number for number, pid in links.backends.items()}
         await self._note_others(tickets, waits, {int(pid): event for pid, event, _ in rows if pid})
         self._coordinator.see(tickets, {pid: by for pid, by in waits.items() if pid in tickets}, asked)
 

@@ -17,6 +17,7 @@ from pgchaos.results import Failure
 from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
+    from pgchaos.engine.session_pool import SessionPool
     from pgchaos.engine.transaction_log import TransactionLog
 
 
@@ -35,6 +36,7 @@ class RunContext:
         pids: every backend that the engine ever had here is put in.
         coordinator, stop, notices, log, injector: see there.
         steps: the coordinator too, where sessions run step by step; else None.
+        pool: behind which the sessions are, where the scenario has a pooler.
         transaction_log: takes what each transaction was told, where an oracle asks for it.
         sets_deadlock_timeout: the engine sets deadlock_timeout: it may, and the scenario does not.
     """
@@ -55,6 +57,7 @@ class RunContext:
     steps: SteppedCoordinator | None = None
     sets_deadlock_timeout: bool = False
     transaction_log: TransactionLog | None = None
+    pool: SessionPool | None = None
 
     def fail(self, failure: Failure) -> None:
         """Note a failure that does not stop the run."""

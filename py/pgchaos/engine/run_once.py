@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,11 @@ from pgchaos.language.fault_kinds import disks_of
 from pgchaos.language.header_model import applies
 from pgchaos.language.model import Scenario
 from pgchaos.language.plain_files import Contents, connects_again, contents_for
+from pgchaos.language.pooler_rules import pooler_of
 from pgchaos.results import Failure, RunResult
 from pgchaos.schedule.scheduler import Scheduler
 from pgchaos.server import Sandbox, Server, ServerError
+from pgchaos.server.pooler import PoolerError, running_pooler
 from pgchaos.server.settings import NoDisk
 
 if TYPE_CHECKING:
@@ -62,6 +64,9 @@ def run_once(
                 sandbox = settings.suite.sandbox
             else:
                 sandbox = stack.enter_context(open_sandbox() if open_sandbox else _sandbox(scenario, variables, server))
+            sandbox = stack.enter_context(_behind_pooler(scenario, variables, sandbox))
+        except PoolerError as error:
+            return result.joined(failures=[_pooler_failure(scenario, error)])
         except NoDisk as error:
             return replace(result, skipped=f"`fault fill` cannot be delivered here: {error}")
         except ServerError as error:
@@ -81,11 +86,32 @@ def run_once(
         outside = parts.outside or sandbox.outside_changes()
         if outside:
             sandbox.retire(outside)
-        log = []
-        if any(parts.failures()) and scenario.sandbox == "server" and sandbox.server_control is not None:
-            log = sandbox.server_control.last_lines()
+        log = _log_of_own_server(scenario, sandbox) if any(parts.failures()) else []
     result = RunResult(settings.seed, started_at, duration, sandbox.banner or server.banner)
     return replace(parts.join(result), outside=outside, log=log)
+
+
+def _pooler_failure(scenario: Scenario, error: PoolerError) -> Failure:
+    """Point to a line of the scenario, for a parameter that PgBouncer does not take is of its making."""
+    return Failure("error", (), str(error), (scenario.pooler_settings or scenario.poolers)[0].place)
+
+
+def _log_of_own_server(scenario: Scenario, sandbox: Sandbox) -> list[str]:
+    server = sandbox.server_control
+    return server.last_lines() if scenario.sandbox == "server" and server is not None else []
+
+
+@contextmanager
+def _behind_pooler(scenario: Scenario, variables: Mapping[str, str], sandbox: Sandbox) -> Iterator[Sandbox]:
+    """Put a pooler between the sessions and the server, where the file asks for one."""
+    pooler = pooler_of(scenario, variables)
+    if pooler is None:
+        yield sandbox
+        return
+    assert sandbox.server_control is not None, "a private server, which was required"
+    settings = {one.name: one.value for one in scenario.pooler_settings if applies(one.when, variables)}
+    with running_pooler(sandbox.server_control, sandbox.database, pooler, settings) as running:
+        yield replace(sandbox, pooler=running)
 
 
 def _sandbox(scenario: Scenario, variables: Mapping[str, str], server: Server) -> AbstractContextManager[Sandbox]:

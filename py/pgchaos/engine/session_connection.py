@@ -65,9 +65,13 @@ class SessionConnection:
         actor = self._actor
         settings = session_settings(actor.session, actor.worker, self._context.seed)
         patience = 0.0 if self._context.injector.fault_connection.full else None
-        connection = await self._context.factory.open(
-            str(actor), self._context.stop, settings, self._on_notice, again=again, patience=patience
-        )
+        if self._context.pool is None:
+            connection = await self._context.factory.open(
+                str(actor), self._context.stop, settings, self._on_notice, again=again, patience=patience
+            )
+        else:
+            limit = self._context.factory.connect_limit
+            connection = await self._context.pool.open(str(actor), self._context.stop, self._on_notice, limit)
         self._connection, self._sent_variables, self._is_victim = connection, None, False
         self._context.pids.add(connection.pid)
         self._context.coordinator.states.join(actor, connection.pid)
@@ -281,6 +285,12 @@ class SessionConnection:
             self._connection.deafen()
             await self._connection.execute("", deadline=time.monotonic() + _SHORT)
         self.take_notifications()
+
+    async def leave(self) -> None:
+        """End the connection of a session that has come to its end behind a pooler, which others wait for."""
+        if self._context.pool is not None and not self.in_block:
+            await self.take_last_notifications()
+            await self.close()
 
     def _note_notification(self, row: Notification) -> None:
         last = self._record

@@ -91,6 +91,7 @@ class SessionRunner:
                 if not self._sent:
                     # an iteration that waits for nothing: the others go on too
                     await sleep(0.0)
+            await self.connection.leave()
         except (Quit, Halted):
             pass
         except SessionFailed as stopped:

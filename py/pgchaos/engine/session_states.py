@@ -61,6 +61,8 @@ class SessionStates:
         """Whose a backend is or was, by pid."""
         self.strangers: dict[int, str] = {}
         """What a backend is that was seen and is no session's, by pid; of one that waits, whom for, too."""
+        self.served: dict[int, int] = {}
+        """Behind a pooler: the session that a backend worked for when it was last asked; see SessionPool."""
         self._now: dict[Actor, SessionState] = {}
         self._tickets = itertools.count(1)
 
@@ -164,9 +166,9 @@ class SessionStates:
             return
         for line in "\n".join(error.hint).split("\n"):
             numbers = [int(found[0]) for found in _NUMBER.finditer(line)]
-            if len(numbers) > 1 and numbers[0] == pid:
+            if len(numbers) > 1 and self.served.get(numbers[0], numbers[0]) == pid:
                 record.waited_from = record.waited_from or record.started_at
-                self._remember(record, (numbers[-1],))
+                self._remember(record, (self.served.get(numbers[-1], numbers[-1]),))
 
     def _remember(self, record: Record, blockers: tuple[int, ...]) -> None:
         record.waited_until = clock.now()
@@ -196,7 +198,7 @@ class SessionStates:
         """Name the sessions of this scenario where the server names backends: "Process 27821 waits for …"."""
 
         def named(found: re.Match[str]) -> str:
-            actor = self.actors.get(int(found[1]))
+            actor = self._served_by(int(found[1]))
             return f"{actor} (pid {found[1]})" if actor is not None else found[0]
 
         hint = tuple(_PROCESS.sub(named, line) for line in error.hint)
@@ -204,11 +206,14 @@ class SessionStates:
             hint = tuple("\n".join(map(self._with_names_of_any_language, line.split("\n"))) for line in hint)
         return error if hint == error.hint else replace(error, hint=hint)
 
+    def _served_by(self, pid: int) -> Actor | None:
+        return self.actors.get(self.served.get(pid, pid))
+
     def _with_names_of_any_language(self, line: str) -> str:
         """Name who waits, and who holds: the first and the last number; what is locked stands between."""
         numbers = list(_NUMBER.finditer(line))
         for found in {numbers[-1], numbers[0]} if numbers else ():
-            actor = self.actors.get(int(found[0]))
+            actor = self._served_by(int(found[0]))
             if actor is not None:
                 line = line.replace(found[0], f"{actor} (pid {found[0]})")
         return line

@@ -98,7 +98,7 @@ class StepScheduler:
         return Failure(
             "error",
             (),
-            f"{text} for a lock that {self._coordinator.whom(actor)} holds",
+            f"{text} for {self._coordinator.locks} that {self._coordinator.whom(actor)} holds",
             self._place,
             session=str(actor),
         )

@@ -216,5 +216,5 @@ class SteppedCoordinator(Coordinator):
         if found is not None:
             return stuck_failure(found[0], self.states[found[0]], found[1])
         first = min(blocked)
-        text = f"the sessions cannot end: {first} waits for a lock that {self.whom(first)} holds"
+        text = f"the sessions cannot end: {first} waits for {self._rules.locks} that {self.whom(first)} holds"
         return Failure("timeout", (), text, self.states[first].place)

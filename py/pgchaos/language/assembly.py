@@ -76,6 +76,8 @@ def build_scenario(path: Path, parser: Parser) -> Scenario:
         requires=tuple(header.requires),
         sandbox=header.sandbox,
         server=tuple(header.server),
+        poolers=tuple(header.poolers),
+        pooler_settings=tuple(header.pooler_settings),
         fills=_fills(found.bodies()),
         alone=header.alone,
         matrix=tuple(header.matrix.values()),

@@ -151,7 +151,8 @@ def check_matrix_used(
     """
     if not matrix:
         return ()
-    unused = set(matrix) - _used_by((*scenario.server, *scenario.xfails, *scenario.leaves), own, matrix)
+    directives = *scenario.server, *scenario.poolers, *scenario.pooler_settings, *scenario.xfails, *scenario.leaves
+    unused = set(matrix) - _used_by(directives, own, matrix)
     by_mutants = _used_by((), of_mutants, matrix) if unused else set[str]()
     for text in _new_texts(scenario):
         by_mutants |= _names_in(text, matrix)

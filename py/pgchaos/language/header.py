@@ -18,6 +18,8 @@ from pgchaos.language.header_model import (
     LeakKind,
     Leave,
     Matrix,
+    Pooler,
+    PoolMode,
     Requirement,
     Sandbox,
     ServerSetting,
@@ -36,6 +38,25 @@ SESSION_VARIABLES = frozenset({"worker", "iteration"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _QUOTED_FIRST = re.compile(r"'([^']*(?:''[^']*)*)'\s*(.*)")
+# Parameters by which the engine finds and understands the pooler.
+_POOLER_SETTINGS = frozenset(
+    {
+        "admin_users",
+        "auth_file",
+        "auth_type",
+        "conffile",
+        "daemon",
+        "default_pool_size",
+        "listen_addr",
+        "listen_port",
+        "logfile",
+        "pidfile",
+        "pool_mode",
+        "unix_socket_dir",
+        "unix_socket_mode",
+        "user",
+    }
+)
 _VERSION = re.compile(r"[0-9][\w.+~-]*")
 # Parameters by which the engine finds and understands a server.
 _ENGINE_SETTINGS = frozenset(
@@ -71,6 +92,8 @@ class Header:
     requires: list[Requirement] = field(default_factory=list)
     sandbox: Sandbox = "database"
     server: list[ServerSetting] = field(default_factory=list)
+    poolers: list[Pooler] = field(default_factory=list)
+    pooler_settings: list[ServerSetting] = field(default_factory=list)
     alone: bool = False
     matrix: dict[str, Matrix] = field(default_factory=dict)
     given: dict[str, Given] = field(default_factory=dict)
@@ -228,6 +251,28 @@ def server(header: Header, args: Args) -> None:
     if name.lower() in _ENGINE_SETTINGS:
         raise DirectiveError(f"`server`: the engine sets `{name}` itself: it could not reach the server otherwise")
     header.add_setting(ServerSetting(args.place, name, value, args.when))
+
+
+def pooler(header: Header, args: Args) -> None:
+    """`pooler MODE [size N]`, or `pooler NAME = VALUE`."""
+    if args.peek(1) == "=":
+        name = args.take("the name of a parameter").text
+        args.expect("=")
+        value = args.take(f"the value of `{name}`").text
+        if name.lower() in _POOLER_SETTINGS:
+            raise DirectiveError(f"`pooler`: the engine sets `{name}` itself")
+        if not _SETTING.fullmatch(name):
+            raise args.error(f"`{name}` is not a name of a parameter")
+        header.pooler_settings.append(ServerSetting(args.place, name, value, args.when))
+        return
+    modes: tuple[PoolMode, ...] = get_args(PoolMode)
+    word = args.choice("pool mode", modes)
+    size = args.count("the size") if args.accept("size") else None
+    for other in header.poolers:
+        if other.when is None or args.when is None or set(other.when.values) & set(args.when.values):
+            raise DirectiveError(f"`pooler` is written twice, first in line {other.place.line}")
+    mode = next(mode for mode in modes if mode == word)
+    header.poolers.append(Pooler(args.place, mode, size, args.when))
 
 
 def alone(header: Header, _: Args) -> None:

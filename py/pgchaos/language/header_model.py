@@ -35,7 +35,7 @@ class Requirement:
 
     Args:
         place: its line.
-        kind: of thing.
+        kind: of thing; `pooler` is required by the directive of that name.
         name: of the extension or capability, else ''.
         operator: '', '>=', '>', '=', '<', '<='.
         version: '' or a version such as '17' or '0.1'.
@@ -43,7 +43,7 @@ class Requirement:
     """
 
     place: Place
-    kind: Literal["extension", "server", "superuser", "own server", "capability"]
+    kind: Literal["extension", "server", "superuser", "own server", "capability", "pooler"]
     name: str = ""
     operator: str = ""
     version: str = ""
@@ -57,6 +57,26 @@ class ServerSetting:
     place: Place
     name: str
     value: str
+    when: When | None = None
+
+
+PoolMode: TypeAlias = Literal["session", "transaction", "statement"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pooler:
+    """`pooler MODE [size N]`: a connection pooler between the sessions and the server.
+
+    Args:
+        place: its line.
+        mode: when a connection of the pool is given back: after a session, a transaction or a statement.
+        size: the most connections of the pool; None for the pooler's default.
+        when: the condition.
+    """
+
+    place: Place
+    mode: PoolMode
+    size: int | None = None
     when: When | None = None
 
 

@@ -12,6 +12,7 @@ from pgchaos.language.header_model import (
     Given,
     Leave,
     Matrix,
+    Pooler,
     Requirement,
     Sandbox,
     Schedule,
@@ -120,6 +121,8 @@ class Scenario:
         plain: a pgTAP file without directives: its items are one check, and run as psql would run them.
         tags: as written, without 'chaos'.
         timeout: of all sessions together, in seconds; None where not written.
+        poolers: the lines that ask for a pooler; at most one applies to an item.
+        pooler_settings: the parameters of the pooler.
         fills: what its faults fill, those of its mutants too: 'disk', 'wal', 'connections'.
         oracle_place: the line of `oracle`.
         unsupported: directives that are read but do not run yet.
@@ -139,6 +142,8 @@ class Scenario:
     sandbox: Sandbox = "database"
     server: tuple[ServerSetting, ...] = ()
     fills: frozenset[str] = frozenset()
+    poolers: tuple[Pooler, ...] = ()
+    pooler_settings: tuple[ServerSetting, ...] = ()
     alone: bool = False
     matrix: tuple[Matrix, ...] = ()
     given: tuple[Given, ...] = ()

@@ -21,6 +21,7 @@ from pgchaos.language.model import Replace, Scenario, Session
 from pgchaos.language.mutant_texts import ReplaceTargets
 from pgchaos.language.mutants import check_mutant
 from pgchaos.language.parser import Parser
+from pgchaos.language.pooler_rules import check_pooler
 from pgchaos.language.problems import Place, Problem
 from pgchaos.language.schedules import mutant_mismatch, refused_waits, steps_by_session, too_many_interleavings
 from pgchaos.language.schema_sandbox import check_schema_sandbox
@@ -50,6 +51,7 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
     if parser.incomplete:
         return ()
     check_faults(scenario, parser.complain)
+    check_pooler(scenario, bodies, parser.complain)
     _check_sections(parser, bodies)
     check_oracle(bodies, header.oracle is not None, parser.complain)
     _check_sessions(parser, scenario, sessions)

@@ -99,6 +99,7 @@ class WaitRules:
 
     sessions: Iterable[Session]  # of the scenario
     variables: Mapping[str, str]  # the matrix values, for `when`
+    locks: str = "a lock"  # what blocked sessions wait for, in messages
     _states: dict[Actor, _State] = field(init=False, default_factory=dict)
     _arrived: dict[tuple[str, int], set[Actor]] = field(init=False, default_factory=dict)
     _open: set[tuple[str, int]] = field(init=False, default_factory=set)
@@ -291,7 +292,9 @@ class WaitRules:
         if not is_deadlocked(living, self._idle(), blocked):
             return None
         first = next(((a, p.at[0]) for a, p in self._states.items() if p.at and not p.ended), None)
-        waits = "; ".join(f"{a} waits for a lock that {_names(by)} holds" for a, by in blocked.items() if a in living)
+        waits = "; ".join(
+            f"{a} waits for {self.locks} that {_names(by)} holds" for a, by in blocked.items() if a in living
+        )
         if first is None:
             return next(a for a in living if a in blocked), f"{waits}, which has ended and left its transaction open"
         actor, wait = first

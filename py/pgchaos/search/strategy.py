@@ -15,6 +15,7 @@ from pgchaos.engine.run_settings import Replay, RunSettings
 from pgchaos.language.fault_kinds import felt_by_server
 from pgchaos.language.header_model import Requirement
 from pgchaos.language.model import Scenario
+from pgchaos.language.pooler_rules import pooler_of
 from pgchaos.language.schedules import COUNTED, MOST, interleavings
 from pgchaos.language.schema_sandbox import fits_schema
 from pgchaos.language.search_choices import drawn_variables
@@ -81,7 +82,9 @@ def _checked_before(
     if scenario.unsupported:
         return result.joined(failures=[Failure("error", (), one.text, one.place) for one in scenario.unsupported])
     missing = server.own_missing if scenario.sandbox == "server" else server.missing
-    skipped = "; ".join(filter(None, map(missing, (*scenario.requires, *_harms_server(scenario)))))
+    pooler = pooler_of(scenario, variables)
+    poolers = [] if pooler is None else [Requirement(pooler.place, "pooler")]
+    skipped = "; ".join(filter(None, map(missing, (*scenario.requires, *_harms_server(scenario), *poolers))))
     if drawn_variables(scenario, variables) and (reason := no_hypothesis()):
         text = f"`given` draws values by {reason}"
         if reason != NOT_INSTALLED and not skipped:
@@ -155,6 +158,7 @@ class _Runs:
         factory, scenario, server = self._factory, self._scenario, self._factory.server
         many = scenario.schedule.kind in ("all", "explore") or bool(factory.drawn)
         own = scenario.sandbox in ("database", "schema") and not scenario.alone and not server.in_place
+        own = own and not scenario.poolers
         shares = many and own and self._settings.replay is None
         if factory.open_sandbox is not None:
             yield
@@ -261,13 +265,16 @@ class _Runs:
         from pgchaos.search.touched_relations import DependenceFinder
 
         factory = self._factory
+        possible = interleavings(self._scenario.sessions, max(limit, COUNTED))
+        if self._scenario.poolers:
+            # steps that touch different tables depend on each other by the connections of the pool
+            return Explore(factory.actors, limit, possible, self._settings.seed)
         finder = DependenceFinder(self._scenario, factory.variables, theirs=factory.server.in_place)
         self._inspect_inside(finder)
         if factory.reused is not None:
             # it looks at the schema before and after setup
             factory.reused.renew()
         factory.dependence = finder.dependence
-        possible = interleavings(self._scenario.sessions, max(limit, COUNTED))
         return Explore(factory.actors, limit, possible, self._settings.seed, finder.dependence)
 
     # with drawn values

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from pgchaos.language.header_model import Requirement
 from pgchaos.server import requirements
+from pgchaos.server.pooler import missing_pooler
 from pgchaos.server.prepared import DATABASE, PreparedData, conninfo, create_database
 from pgchaos.server.private import PrivateServer, UnstartedServer, check_disks
 from pgchaos.server.sandbox import Sandbox
@@ -143,6 +144,8 @@ class ClusterFactory:
         """Explain why such a server does not meet a requirement, '' if it does; ServerError if it cannot be started."""
         if requirement.kind in ("superuser", "own server"):
             return ""
+        if requirement.kind == "pooler":
+            return missing_pooler()
         if requirement.kind == "server":
             self._find_version()
             if requirements.satisfies(self.version, requirement.operator, requirement.version):

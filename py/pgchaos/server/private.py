@@ -119,6 +119,25 @@ class PrivateServer:
             raise ServerError(f"the server does not start again: {answer['error']}\n{answer.get('log', '')}".rstrip())
         self.pid = int(answer["pid"])
 
+    def start_pooler(self, name: str, command: list[str], files: Mapping[str, str], socket: str) -> None:
+        """Start a connection pooler beside this server, as the server's account.
+
+        Args:
+            name: of its new folder in the server's folder.
+            command: the program and its arguments.
+            files: of that folder, by name.
+            socket: the name of the socket that it makes there.
+
+        Raises:
+            ServerError: it does not start; the message has the end of its log.
+        """
+        env = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+        self._ask("start_pooler", name=name, command=command, files=dict(files), socket=socket, env=env)
+
+    def stop_pooler(self, name: str) -> str:
+        """End a pooler and remove its folder; it may be called twice, and gives the end of the log."""
+        return str(self._ask("stop_pooler", name=name)["log"])
+
     def archive(self, path: Path) -> None:
         """Write the data directory of this server, which was stopped, into a new file.
 

@@ -13,6 +13,7 @@ from pgchaos.language.header_model import Requirement
 from pgchaos.server import pgtap
 from pgchaos.server.conninfo import Connection
 from pgchaos.server.pgtap import offered_extension
+from pgchaos.server.pooler import missing_pooler
 from pgchaos.server.server_info import ServerInfo
 
 _BROKEN = "a control file in its extension folder is broken (SELECT * FROM pg_available_extensions names it)"
@@ -48,6 +49,9 @@ _NOT_OURS = (
 )
 
 
+_NO_POOLER = "`pooler` puts PgBouncer before a private server, and this one is not: run without PGHOST and --chaos-dsn"
+
+
 class Requirements:
     """Requirements that were checked on a server, each of them once. Thread-safe."""
 
@@ -74,6 +78,8 @@ class Requirements:
             )
         if requirement.kind == "superuser":
             return "" if server.superuser else f"requires a superuser, and role {server.role} is not one"
+        if requirement.kind == "pooler":
+            return missing_pooler() if server.ours else _NO_POOLER
         if requirement.kind == "own server":
             return "" if server.may_be_harmed else _NOT_OURS.format(database=server.database)
         with server.asking() as conn:

@@ -15,6 +15,7 @@ from pgchaos.server import pgtap
 from pgchaos.server.connection_cache import ConnectionCache
 from pgchaos.server.conninfo import Connection
 from pgchaos.server.outside_schemas import OutsideState
+from pgchaos.server.pooler import RunningPooler
 from pgchaos.server.private import PrivateServer
 from pgchaos.server.settings import ServerError, nothing
 
@@ -47,6 +48,7 @@ class Sandbox:
         searched: the runs are those of one search, which checks the catalogs itself.
         retire: to be called with what changed outside the schema: then no other run uses the database.
         outside_changes: gives what another run found changed since this one began.
+        pooler: between the sessions and the server, or None.
         server_control: the server, if the scenario may stop, kill and start it: no other scenario uses it meanwhile.
         banner: one line about a server of the scenario's own, else ''.
         report_silent_backend: checks in the background whether the server answers, because a backend did not.
@@ -66,6 +68,7 @@ class Sandbox:
     searched: bool = False
     retire: Callable[[Collection[str]], None] = _ignore
     outside_changes: Callable[[], tuple[str, ...]] = _no_changes
+    pooler: RunningPooler | None = None
     server_control: PrivateServer | None = None
     banner: str = ""
     report_silent_backend: Callable[[], None] = nothing

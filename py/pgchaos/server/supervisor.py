@@ -11,6 +11,7 @@ a late response is not taken for that of another request:
 - `start`: create the data directory of a private server and start it; this process becomes the postmaster's parent.
 - `prepare`, `run`: the same in two requests: create the data directory, start the server.
 - `stop`, `crash`, `restart`, `status`: stop that server, kill it, start it again, return whether it runs.
+- `start_pooler`, `stop_pooler`: start a connection pooler in a folder of its own beside the server, and end it.
 - `archive`: write the data directory of that server, which was shut down, into a file.
 - `watch`: drop a run's databases on a server that is not ours when the pipe closes.
 - `forget`: the run has dropped them itself.
@@ -39,6 +40,7 @@ try:
     from pgchaos.posix.account import run_as
     from pgchaos.posix.disks import WAL, mount, move_wal
     from pgchaos.posix.files import open_own
+    from pgchaos.posix.pooler import PoolerProcess
     from pgchaos.posix.postmaster import (
         LOG,
         MARKER,
@@ -101,6 +103,7 @@ class Supervisor:
         self.popen_arguments: dict[str, Any] = {}
         self.account: dict[str, Any] = {}
         self.watched: dict[str, Any] | None = None
+        self.poolers: dict[str, PoolerProcess] = {}
 
     def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Handle one request."""
@@ -232,6 +235,25 @@ class Supervisor:
             time.sleep(0.001)  # polled: waitpid has no limit of time
         return {}
 
+    def do_start_pooler(
+        self, name: str, command: list[str], files: dict[str, str], socket: str, env: dict[str, str]
+    ) -> dict[str, Any]:
+        """Start a pooler in the new folder `name` of the server's folder; respond when it accepts connections."""
+        assert self.folder is not None
+        pooler = PoolerProcess(Path(self.folder, name), files, self.account)
+        self.poolers[name] = pooler
+        pooler.start(command, env)
+        problem = pooler.wait_until_ready(socket, wait_unless_gone)
+        if problem:
+            self.do_stop_pooler(name)
+            return {"error": problem}
+        return {}
+
+    def do_stop_pooler(self, name: str) -> dict[str, Any]:
+        """End a pooler and remove its folder; respond with the end of its log."""
+        pooler = self.poolers.pop(name, None)
+        return {"log": pooler.end() if pooler is not None else ""}
+
     def wait_until_ready(self, log: Path) -> dict[str, Any]:
         """Wait for the word `ready` in postmaster.pid, as pg_ctl does."""
         assert self.server is not None
@@ -259,6 +281,8 @@ class Supervisor:
 
     def clean(self) -> None:
         """Stop and remove the server, and clean up after the run."""
+        for pooler in self.poolers.values():
+            pooler.end()
         if self.folder is not None:
             remove_server(self.folder, self.server)
         if self.watched is not None:
