@@ -156,6 +156,29 @@ class ConnectionFactory:
         connection.created, connection.limit = self.created, self.limit
         return connection
 
+    async def open_new(self, kind: type[L], name: str, stop: Stop, settings: Mapping[str, str], options: str) -> L:
+        """Open a connection that is never one that was kept, nor will be.
+
+        Args:
+            kind: of the connection.
+            name: as for `open`.
+            stop: as for `open`.
+            settings: as for `open`.
+            options: for the server, after the settings.
+
+        Raises:
+            ConnectionLost: the server could not be reached or refused.
+        """
+        cache = self.sandbox.connection_cache
+        base = cache.conninfo if self.sandbox.shared and cache is not None else self.sandbox.conninfo
+        settings = {**self.sandbox.settings, **settings}
+        conninfo = session_conninfo(base, name, settings, options)
+        connection = await self._with_room(stop, lambda: self._made(conninfo, stop, None, False, kind))
+        if self.sandbox.in_place:
+            required = {**self.sandbox.required_settings, **settings}
+            self.began[connection.pid] = await _verify(connection, required, join=self.join)
+        return connection
+
     async def open_cached(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
         """Open the connection of a plain file, to a database that keeps connections."""
         connection, cached = await self._with_room(stop, lambda: self._take(stop, notice, True, kind))

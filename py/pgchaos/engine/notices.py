@@ -19,9 +19,9 @@ _MOST_OUTPUT = 1000
 """Lines of notices kept; a scenario that raises more is told so."""
 
 
-def session_conninfo(conninfo: str, name: str, settings: Mapping[str, str]) -> str:
-    """Put settings into a connection string, so that RESET ALL and DISCARD ALL keep them."""
-    return with_settings(conninfo, settings, application_name=name)
+def session_conninfo(conninfo: str, name: str, settings: Mapping[str, str], options: str = "") -> str:
+    """Put settings, and options after them, into a connection string, so that RESET ALL and DISCARD ALL keep them."""
+    return with_settings(conninfo, settings, options, application_name=name)
 
 
 def session_settings(session: str, worker: int, seed: int) -> dict[str, str]:

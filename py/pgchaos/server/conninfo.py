@@ -163,12 +163,13 @@ def may_be_shown(conninfo: str) -> bool:
         return False
 
 
-def with_settings(conninfo: str, settings: Mapping[str, str], **parameters: str) -> Conninfo:
+def with_settings(conninfo: str, settings: Mapping[str, str], more_options: str = "", **parameters: str) -> Conninfo:
     """Add settings to a connection string, so that sessions start with them and RESET ALL restores them.
 
     Args:
         conninfo: libpq's; its other settings, or those of PGOPTIONS, stay.
         settings: of the server, by name.
+        more_options: of the server, as they are written in `options`, after all others.
         parameters: libpq's own, such as application_name.
 
     Returns:
@@ -176,7 +177,7 @@ def with_settings(conninfo: str, settings: Mapping[str, str], **parameters: str)
     """
     # the parameter replaces the variable, and does not add to it
     source = str(read_conninfo(conninfo).get("options") or os.environ.get("PGOPTIONS") or "")
-    options = [source, *(f"-c {name}={_escaped(value)}" for name, value in settings.items())]
+    options = [source, *(f"-c {name}={_escaped(value)}" for name, value in settings.items()), more_options]
     return make_conninfo(conninfo, options=" ".join(options).strip(), **parameters)
 
 

@@ -1,0 +1,286 @@
+"""One client, and its connection to the server: two tasks that pass on what each of them sends."""
+
+from __future__ import annotations
+
+import select
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
+from socket import SHUT_RDWR
+from socket import socket as Socket  # by itself: pytest-socket may put another class in its place
+from typing import Any
+
+from pgchaos.engine.loop import begin
+from pgchaos.engine.proxy.messages import BACKEND, FRONTEND, ProtocolError, Splitter, error_message, message
+from pgchaos.engine.proxy.observer import ClientConnection, Observer
+from pgchaos.engine.proxy.requests import Request, RequestAssembler, Unit
+from pgchaos.engine.proxy.startup import Startup
+from pgchaos.engine.proxy.tracker import Ended, RequestTracker
+from pgchaos.engine.proxy.upstream import ServerConnection
+from pgchaos.engine.waits import STOPPED, Wait, Why
+from pgchaos.stop import Stop
+
+_CHUNK = 65536
+_CLIENT_ENDED = "the client ended it"
+_FLUSH = message(b"H")
+_HUNG_UP = select.POLLRDHUP if hasattr(select, "POLLRDHUP") else select.POLLHUP
+
+
+class ProxyConnection(ClientConnection):
+    """A connection that passes through the proxy.
+
+    Args:
+        number: of the proxy, from 1.
+        client: its socket, not blocking.
+        server: connected and idle; its socket is this one's from now on.
+        startup: what the client said of itself.
+        key: by which the client may cancel what runs here.
+        observer: of the proxy.
+        broken: takes a message about a client or server that breaks the protocol.
+        first: what the client has sent already.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        client: Socket,
+        server: ServerConnection,
+        startup: Startup,
+        key: bytes,
+        observer: Observer | None,
+        broken: Callable[[str], None],
+        first: bytes = b"",
+    ) -> None:
+        super().__init__(number, server.pid, startup)
+        self.key = key
+        self.assembler = RequestAssembler()
+        self.tracker = RequestTracker(self.assembler)
+        self.server = server
+        self.client = client
+        self._observer, self._broken, self._first = observer, broken, first
+        self._socket = Socket(fileno=server.take_socket())
+        self._from_client, self._from_server = Splitter(FRONTEND), Splitter(BACKEND)
+        self._units: deque[Unit] = deque()
+        self._unsent: dict[Socket, memoryview] = {}
+        self._writers: dict[Socket, Socket] = {}
+        self._held: Wait | None = None
+
+    def tasks(self, stop: Stop) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
+        """Give the work of both directions; it ends with the connection, or goes on later where the stop was set."""
+        return self._serve_client(stop), self._serve_server(stop)
+
+    @property
+    def status(self) -> str:
+        """See `ClientConnection`."""
+        return self.tracker.status
+
+    @property
+    def outstanding(self) -> list[Request]:
+        """See `ClientConnection`."""
+        return self.tracker.outstanding
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the server has answered all that the client sent."""
+        return self.tracker.is_idle and not self._units
+
+    # from the client to the server
+
+    async def _serve_client(self, stop: Stop) -> None:
+        wait = Wait(self.client.fileno(), select.POLLIN, None, stop)
+        chunk, self._first = self._first, b""
+        while not self.ended:
+            if chunk:
+                self._take(chunk)
+            if (self._units or self._unsent) and not await self._send_units(stop):
+                return
+            if self.ended or await wait is STOPPED:
+                return
+            try:
+                chunk = self.client.recv(_CHUNK)
+            except BlockingIOError:
+                chunk = b""
+            except OSError:
+                self.end("the client's connection was reset")
+            else:
+                if not chunk:
+                    self._client_ended()
+
+    def _client_ended(self) -> None:
+        """Send what was kept back, as far as it goes; the server would have had it."""
+        for unit in self.assembler.flush():
+            with suppress(OSError):
+                self._socket.send(unit.data)
+        self.end(_CLIENT_ENDED)
+
+    def _take(self, chunk: bytes) -> None:
+        add, units = self.assembler.add, self._units
+        try:
+            for kind, raw in self._from_client.feed(chunk):
+                units += add(kind, raw)
+        except ProtocolError as error:
+            self._break(f"the client broke the protocol: {error}", str(error))
+
+    async def _send_units(self, stop: Stop) -> bool:
+        """Send what the client wants sent; say whether it may go on."""
+        if self._unsent and not await self._send(self._socket, b"", stop):
+            return False
+        while self._units:
+            unit = self._units[0]
+            if unit.request is not None and self._observer is not None:
+                await _Held(self, self._observer, unit.request)
+                if self.ended or stop.is_set():
+                    return False
+            self._units.popleft()
+            self.tracker.sent(unit)
+            data = unit.data
+            if unit.request is not None and unit.request.pipelined and self._observer is not None:
+                # nobody could see its answer before the next one is sent
+                data += _FLUSH
+            if not await self._send(self._socket, data, stop):
+                return False
+        return True
+
+    # from the server to the client
+
+    async def _serve_server(self, stop: Stop) -> None:
+        wait = Wait(self._socket.fileno(), select.POLLIN, None, stop)
+        if self._unsent and not await self._send(self.client, b"", stop):
+            return
+        while not self.ended and await wait is not STOPPED:
+            try:
+                chunk = self._socket.recv(_CHUNK)
+            except BlockingIOError:
+                continue
+            except OSError:
+                chunk = b""
+            if not chunk:
+                self.end(_CLIENT_ENDED if self.assembler.terminated else "the server ended it")
+                return
+            try:
+                ended = self.tracker.received(self._from_server.feed(chunk))
+            except ProtocolError as error:
+                self._break(f"the server broke the protocol: {error}", "the server broke the protocol")
+                return
+            if not await self._send(self.client, chunk, stop):
+                return
+            if self._observer is not None:
+                self._tell(self._observer, ended)
+
+    def _tell(self, observer: Observer, ended: list[Ended]) -> None:
+        tracker = self.tracker
+        if tracker.notices:
+            notices, tracker.notices = tracker.notices, []
+            for fields in notices:
+                observer.noticed(self, fields)
+        if tracker.notifications:
+            notifications, tracker.notifications = tracker.notifications, []
+            for channel, payload in notifications:
+                observer.notified(self, channel, payload)
+        for request, outcome in ended:
+            observer.after_request(self, request, outcome)
+
+    # both
+
+    async def _send(self, to: Socket, data: bytes, stop: Stop) -> bool:
+        """Send to one side; say whether it went out."""
+        if not self._unsent:
+            try:
+                sent = to.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.end("the client's connection was lost" if to is self.client else "the server ended it")
+                return False
+            if sent == len(data):
+                return True
+            data = data[sent:]
+        return await self._send_slowly(to, data, stop)
+
+    async def _send_slowly(self, to: Socket, data: bytes, stop: Stop) -> bool:
+        """Send when there is room; what is left when the stop is set is sent later."""
+        left = memoryview(bytes(self._unsent.pop(to, b"")) + data)
+        if to not in self._writers:
+            # another descriptor: the loop has one task for each, and the other direction reads from this one
+            self._writers[to] = to.dup()
+        wait = Wait(self._writers[to].fileno(), select.POLLOUT, None, stop)
+        while left and not self.ended:
+            if await wait is STOPPED:
+                self._unsent[to] = left
+                return False
+            with suppress(BlockingIOError):
+                try:
+                    left = left[to.send(left) :]
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    self.end("the connection was lost")
+        return not self.ended
+
+    def _break(self, text: str, told: str) -> None:
+        """End it for a breach of the protocol."""
+        self._broken(f"connection {self.number}: {text}")
+        with suppress(OSError):
+            self.client.send(error_message("08P01", told))
+        self.end(text)
+
+    def end(self, why: str) -> None:
+        """See `ClientConnection`."""
+        if self.ended:
+            return
+        self.ended = why
+        for side in (self.client, self._socket):
+            with suppress(OSError):  # the other end has hung up
+                side.shutdown(SHUT_RDWR)
+        observer = self._observer
+        if observer is not None:
+            for request, outcome in self.tracker.lost():
+                observer.after_request(self, request, outcome)
+            observer.closed(self, why)
+        if self._held is not None:
+            self._held.wake()
+
+    def close(self) -> None:
+        """Give the descriptors back, once both tasks have ended."""
+        for side in (*self._writers.values(), self.client):
+            side.close()
+        self._socket.detach()  # it is libpq's
+
+    # while a request is held
+
+    async def watch(self, stop: Stop | None = None) -> None:
+        """Notice that the client ends the connection while its request is held."""
+        self._held = Wait(self.client.fileno(), _HUNG_UP, None, stop)
+        await self._held
+        if self._held is not None:
+            self._held = None
+            self.end(_CLIENT_ENDED)
+
+    def watch_no_more(self) -> None:
+        """Have the client's descriptor read again."""
+        wait, self._held = self._held, None
+        if wait is not None:
+            wait.wake()
+
+
+class _Held:
+    """Awaits `before_request`; where that waits, the client is watched meanwhile."""
+
+    def __init__(self, connection: ProxyConnection, observer: Observer, request: Request) -> None:
+        self._connection = connection
+        self._work = observer.before_request(connection, request)
+
+    def __await__(self) -> Generator[Wait, Why, None]:
+        work = self._work
+        try:
+            wait = work.send(None)
+        except StopIteration:
+            return
+        begin(self._connection.watch())
+        try:
+            while True:
+                wait = work.send((yield wait))
+        except StopIteration:
+            pass
+        finally:
+            self._connection.watch_no_more()

@@ -1,0 +1,241 @@
+"""Listens for clients, lets them in, and passes on what they and the server say to each other."""
+
+from __future__ import annotations
+
+import secrets
+import select
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from socket import AF_INET, AF_UNIX, IPPROTO_TCP, TCP_NODELAY
+from socket import socket as Socket  # by itself: pytest-socket may put another class in its place
+from struct import Struct
+
+from pgchaos.engine.answer import ServerError
+from pgchaos.engine.connection import ConnectionLost
+from pgchaos.engine.loop import Task, begin
+from pgchaos.engine.proxy.connection import ProxyConnection
+from pgchaos.engine.proxy.handshake import AUTHENTICATED, Denied, Gone, Handshake
+from pgchaos.engine.proxy.messages import ProtocolError, error_message, message
+from pgchaos.engine.proxy.observer import Observer
+from pgchaos.engine.proxy.scram import Secret
+from pgchaos.engine.proxy.startup import Cancel, Startup
+from pgchaos.engine.proxy.upstream import ServerConnection
+from pgchaos.engine.waits import STOPPED, Wait
+from pgchaos.safe_output import hide
+from pgchaos.server.conninfo import make_conninfo
+from pgchaos.server.settings import Conninfo
+from pgchaos.stop import Stop
+
+_BACKLOG = 128
+_REPORTED = (
+    "server_version", "server_encoding", "client_encoding", "application_name", "default_transaction_read_only",
+    "in_hot_standby", "is_superuser", "session_authorization", "DateStyle", "IntervalStyle", "TimeZone",
+    "integer_datetimes", "standard_conforming_strings", "scram_iterations", "search_path",
+)  # fmt: skip
+"""Settings that servers report (PostgreSQL docs, "Asynchronous Operations")."""
+_PID = Struct("!I")
+_KEY, _LONG_KEY = 4, 32
+"""Bytes of the key by which a client cancels, in 3.0 and 3.2."""
+
+Upstream = Callable[[Startup], Awaitable[ServerConnection]]
+"""Opens a connection to the run's server, for a client that says so of itself; raises ConnectionLost."""
+
+
+class Proxy:
+    """A proxy; `start` and `pause` are called by tasks of the loop, `close` also without one.
+
+    Args:
+        upstream: opens a connection to the server.
+        user: the only role that clients may be.
+        database: the only one that they may have.
+        observer: of all connections.
+
+    Attributes:
+        password: that clients must have.
+        folder: of the Unix socket, `.s.PGSQL.<port>`.
+        port: on 127.0.0.1, and of the Unix socket's name.
+        broken: what clients and servers did that is not of the protocol, for the report.
+        connections: those that stand.
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(self, upstream: Upstream, user: str, database: str, observer: Observer | None = None) -> None:
+        self._upstream, self._user, self._database, self._observer = upstream, user, database, observer
+        self.password = secrets.token_hex(16)
+        hide(self.password)
+        self._secret = Secret.of(self.password)
+        self.broken: list[str] = []
+        self.connections: list[ProxyConnection] = []
+        self._number = 0
+        self._tasks: list[Task[None]] = []
+        self._stop = Stop()
+        self._listeners: list[Socket] = []
+        self.folder = Path(tempfile.mkdtemp(prefix="pgchaos-"))  # of mode 0700
+        try:
+            self.port = self._listen()
+        except BaseException:
+            self.close()
+            raise
+
+    def _listen(self) -> int:
+        tcp = Socket(AF_INET)
+        self._listeners.append(tcp)
+        tcp.bind((self.host, 0))
+        port = int(tcp.getsockname()[1])
+        unix = Socket(AF_UNIX)
+        self._listeners.append(unix)
+        unix.bind(str(self.folder / f".s.PGSQL.{port}"))
+        for listener in self._listeners:
+            listener.setblocking(False)
+            listener.listen(_BACKLOG)
+        return port
+
+    def conninfo(self, host: str = "") -> Conninfo:
+        """Write the connection string for clients.
+
+        Args:
+            host: `folder` to use the Unix socket; '' for 127.0.0.1.
+        """
+        return make_conninfo(
+            host=host or self.host,
+            port=self.port,
+            user=self._user,
+            dbname=self._database,
+            password=self.password,
+            sslmode="disable",
+            gssencmode="disable",
+        )
+
+    def start(self) -> None:
+        """Serve clients, those that were connected before a pause too."""
+        for listener in self._listeners:
+            self._tasks.append(begin(self._accept(listener)))
+        for connection in self.connections:
+            self._tasks.append(begin(self._serve(connection)))
+
+    async def pause(self) -> None:
+        """Pass on nothing more until `start`; connections stay open, and who is not in yet is shut out."""
+        self._stop.set()
+        while self._tasks:
+            await self._tasks.pop().ends()
+        self._stop.close()
+        self._stop = Stop()
+
+    def close(self) -> None:
+        """End all connections, and listen no more; no task serves them any longer."""
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        for connection in self.connections:
+            connection.end("the run is over")
+            connection.close()
+            connection.server.close_at_once()
+        self.connections.clear()
+        self._stop.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def _accept(self, listener: Socket) -> None:
+        wait = Wait(listener.fileno(), select.POLLIN, None, self._stop)
+        while await wait is not STOPPED:
+            try:
+                client, _ = listener.accept()
+            except OSError:  # it hung up at once, or there is no descriptor left
+                continue
+            client.setblocking(False)
+            if listener.family == AF_INET:
+                client.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            self._tasks = [task for task in self._tasks if not task.done]
+            self._tasks.append(begin(self._meet(client)))
+
+    async def _meet(self, client: Socket) -> None:
+        """Let a client in, and serve it."""
+        handshake = Handshake(client, self._secret, self._stop)
+        connection = None
+        try:
+            connection = await self._let_in(client, handshake)
+        except Gone:
+            pass
+        except ProtocolError as error:
+            self.broken.append(f"a client broke the protocol: {error}")
+            with suppress(Gone):
+                await handshake.send(error_message("08P01", str(error)))
+        except Denied as why:
+            with suppress(Gone):
+                await handshake.send(why.message())
+        finally:
+            if connection is None:
+                client.close()
+        if connection is not None:
+            await self._serve(connection)
+
+    async def _let_in(self, client: Socket, handshake: Handshake) -> ProxyConnection | None:
+        packet = await handshake.begin()
+        if isinstance(packet, Cancel):
+            await self._cancel(packet)
+            return None
+        self._check(packet)
+        if negotiation := packet.negotiation():
+            await handshake.send(negotiation)
+        await handshake.authenticate()
+        try:
+            server = await self._upstream(packet)
+        except ConnectionLost as refused:
+            raise _denied(refused.error) from None
+        self._number += 1
+        key = secrets.token_bytes(_LONG_KEY if packet.minor >= 2 else _KEY)
+        connection = ProxyConnection(
+            self._number, client, server, packet, key, self._observer, self.broken.append, handshake.rest
+        )
+        self.connections.append(connection)
+        if self._observer is not None:
+            self._observer.opened(connection)
+        try:
+            await handshake.send(_welcome(connection))
+        except Gone:
+            connection.end("the client ended it")
+        return connection
+
+    def _check(self, startup: Startup) -> None:
+        """Refuse who is not of this run."""
+        if startup.parameters.get("replication", "false").lower() not in ("", "false", "off", "no", "0"):
+            raise Denied("0A000", "replication does not pass through the proxy of pgchaos")
+        if startup.user != self._user:
+            raise Denied("28000", f'role "{startup.user}" is not the one of this run, "{self._user}"')
+        if startup.database != self._database:
+            raise Denied("3D000", f'database "{startup.database}" is not the one of this run, "{self._database}"')
+
+    async def _cancel(self, cancel: Cancel) -> None:
+        for connection in self.connections:
+            if connection.pid == cancel.pid and secrets.compare_digest(connection.key, cancel.key):
+                if self._observer is not None:
+                    self._observer.cancelled(connection)
+                await connection.server.cancel()
+
+    async def _serve(self, connection: ProxyConnection) -> None:
+        tasks = [begin(work) for work in connection.tasks(self._stop)]
+        for task in tasks:
+            await task.ends()
+        if connection.ended:
+            self.connections.remove(connection)
+            connection.close()
+            connection.server.close_at_once()
+        for task in tasks:
+            task.result()
+
+
+def _welcome(connection: ProxyConnection) -> bytes:
+    """Write what tells a client that it is connected."""
+    reported = {name: value for name in _REPORTED if (value := connection.server.parameter(name)) is not None}
+    connection.tracker.parameters |= reported
+    statuses = [message(b"S", f"{name}\0{value}\0".encode()) for name, value in reported.items()]
+    key = message(b"K", _PID.pack(connection.pid) + connection.key)
+    return b"".join((AUTHENTICATED, *statuses, key, message(b"Z", b"I")))
+
+
+def _denied(error: ServerError) -> Exception:
+    """Give what a client is told where the server cannot be had: its own words; nothing where it has said none."""
+    return Denied(error.sqlstate, error.message) if error.said else Gone()

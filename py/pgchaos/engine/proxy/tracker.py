@@ -1,0 +1,283 @@
+"""Which requests of a connection are outstanding, and what the server answered to each. Pure.
+
+The server answers in order. An error skips all that follows up to the next Sync (PostgreSQL docs, "Pipelining").
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from struct import Struct, error
+
+from pgchaos.engine.proxy.messages import (
+    COMPLETE,
+    COPY_BOTH,
+    COPY_IN,
+    EMPTY,
+    ERROR,
+    FUNCTION_RESULT,
+    HEADER,
+    NOTICE,
+    NOTIFICATION,
+    PARAMETERS,
+    READY,
+    STATUS,
+    SUSPENDED,
+    Message,
+    ProtocolError,
+    error_fields,
+    text_at,
+)
+from pgchaos.engine.proxy.requests import Request, RequestAssembler, Unit
+
+SUCCESS, LOST = "00000", "08006"
+SKIPPED = "25P02"
+"""in_failed_sql_transaction: what the server skips in a pipeline gets no answer of its own."""
+_INT16, _INT32 = Struct("!h"), Struct("!I")
+_COUNT = re.compile(r" (\d+)$")
+_CODECS: Mapping[str, str] = {"LATIN1": "latin-1", "LATIN9": "iso8859-15", "WIN1252": "cp1252", "WIN1251": "cp1251"}
+
+
+@dataclass(slots=True, eq=False)
+class Outcome:
+    """What became of a request.
+
+    Args:
+        sqlstate: '00000' for success. 08006 where the connection was lost and the server said nothing.
+        message: of the error, or ''.
+        fields: all of the error's, by their letters (D detail, H hint …).
+        tags: of its statements, such as 'UPDATE 1'.
+        status: the transaction status after it: 'I' idle, 'T' in a block, 'E' in a failed block; '' where the server
+            has not said it: the Sync was not sent with the request, or the connection was lost.
+        skipped: the server did not run it, because something before it in the pipeline failed.
+        lost: the connection was lost before all of the answer came.
+    """
+
+    sqlstate: str = SUCCESS
+    message: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+    status: str = ""
+    skipped: bool = False
+    lost: bool = False
+
+    @property
+    def tag(self) -> str:
+        """The tag of its last statement, or ''."""
+        return self.tags[-1] if self.tags else ""
+
+    @property
+    def rows(self) -> int | None:
+        """Rows that the last statement returned or affected; None where its tag has no number."""
+        found = _COUNT.search(self.tag)
+        return int(found[1]) if found else None
+
+
+Ended = tuple[Request, Outcome]
+
+
+class RequestTracker:
+    """Follows one connection.
+
+    Args:
+        assembler: of the same client.
+    """
+
+    def __init__(self, assembler: RequestAssembler) -> None:
+        self._assembler = assembler
+        self._outstanding: deque[tuple[Request | None, Outcome, bool]] = deque()
+        # None for a Sync alone; whether a COPY of it was ended by the client before the server had begun it
+        self._failed = False
+        self.status = "I"
+        """The transaction status as of the server's last word."""
+        self.parameters: dict[str, str] = {}
+        """What the server reported of its settings."""
+        self.notices: list[Mapping[str, str]] = []
+        self.notifications: list[tuple[str, str]] = []
+        """Channel and payload; whoever wants them takes them out."""
+        self.farewell: Mapping[str, str] | None = None
+        """The error by which the server ended the connection."""
+
+    @property
+    def outstanding(self) -> list[Request]:
+        """The requests that are not answered in full, in order."""
+        return [request for request, _, _ in self._outstanding if request is not None]
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the server has answered all that was sent."""
+        return not self._outstanding
+
+    def sent(self, unit: Unit) -> None:
+        """Note that something is sent to the server."""
+        if unit.request is not None:
+            self._outstanding.append((unit.request, Outcome(), False))
+        elif unit.syncs:
+            last = self._outstanding[-1] if self._outstanding else None
+            if last is not None and last[0] is not None and last[0].kind == "execute" and last[2]:
+                last[0].synced = True
+                return
+            self._outstanding.append((None, Outcome(), False))
+        elif unit.copy and self._outstanding:
+            request, outcome, _ = self._outstanding[-1]
+            if request is None and len(self._outstanding) > 1:  # a Sync before it, which the server will ignore
+                self._outstanding.pop()
+                request, outcome, _ = self._outstanding[-1]
+            self._outstanding[-1] = request, outcome, True
+
+    def received(self, messages: list[Message]) -> list[Ended]:
+        """Take messages of the server.
+
+        Args:
+            messages: in order.
+
+        Returns:
+            The requests that they end.
+
+        Raises:
+            ProtocolError: one contradicts itself.
+        """
+        ended: list[Ended] = []
+        for kind, raw in messages:
+            if kind == COMPLETE:
+                self._complete(raw[HEADER:-1].decode("utf-8", "replace"), ended)
+            elif kind == READY:
+                self._ready(chr(raw[HEADER]) if len(raw) > HEADER else "I", ended)
+            elif kind in _HANDLED:
+                self._other(kind, raw, ended)
+        return ended
+
+    def lost(self) -> list[Ended]:
+        """Note that the connection ended; give what was outstanding."""
+        farewell = self.farewell or {}
+        ended = []
+        for request, outcome, _ in self._outstanding:
+            if request is None:
+                continue
+            outcome.lost = True
+            if outcome.sqlstate == SUCCESS:
+                outcome.sqlstate = farewell.get("C") or LOST
+                outcome.message = farewell.get("M") or "the connection was lost"
+            ended.append((request, outcome))
+        self._outstanding.clear()
+        return ended
+
+    def _complete(self, tag: str, ended: list[Ended]) -> None:
+        if not self._outstanding:
+            return
+        request, outcome, _ = self._outstanding[0]
+        if request is None:
+            return
+        if tag:
+            outcome.tags.append(tag)
+        if request.kind == "execute" and not request.synced:
+            self._outstanding.popleft()
+            ended.append((request, outcome))
+
+    def _ready(self, status: str, ended: list[Ended]) -> None:
+        failed, self.status, self._failed = self._failed, status, False
+        while self._outstanding:
+            request, outcome, _ = self._outstanding.popleft()
+            if request is None:
+                return
+            last = request.kind != "execute" or request.synced
+            if failed and outcome.sqlstate == SUCCESS and request.kind == "execute":
+                outcome.skipped, outcome.sqlstate = True, SKIPPED
+            if last:
+                outcome.status = status
+            ended.append((request, outcome))
+            if last:
+                return
+
+    def _other(self, kind: int, raw: bytes, ended: list[Ended]) -> None:
+        if kind == ERROR:
+            self._error(error_fields(raw), ended)
+        elif kind in (EMPTY, SUSPENDED, FUNCTION_RESULT):
+            self._complete("", ended)
+        elif kind in (COPY_IN, COPY_BOTH):
+            self._copies()
+        elif kind == STATUS:
+            name, at = text_at(raw, HEADER)
+            value, _ = text_at(raw, at)
+            self._set(name.decode("utf-8", "replace"), value.decode("utf-8", "replace"))
+        elif kind == NOTIFICATION:
+            channel, at = text_at(raw, HEADER + 4)
+            payload, _ = text_at(raw, at)
+            self.notifications.append((channel.decode("utf-8", "replace"), payload.decode("utf-8", "replace")))
+        elif kind == NOTICE:
+            self.notices.append(error_fields(raw))
+        else:
+            self._describe(raw)
+
+    def _set(self, name: str, value: str) -> None:
+        self.parameters[name] = value
+        if name == "client_encoding":
+            self._assembler.encoding = _CODECS.get(value, "utf-8")
+
+    def _error(self, fields: Mapping[str, str], ended: list[Ended]) -> None:
+        self._assembler.copying = False
+        self._assembler.described.clear()
+        if fields.get("V", fields.get("S")) in ("FATAL", "PANIC"):
+            self.farewell = fields
+            return
+        if not self._outstanding:
+            return
+        request, outcome, _ = self._outstanding[0]
+        if request is None:
+            self._failed = True
+            return
+        outcome.sqlstate, outcome.message, outcome.fields = fields.get("C", LOST), fields.get("M", ""), fields
+        if request.kind == "execute":
+            self._skip(ended)
+
+    def _skip(self, ended: list[Ended]) -> None:
+        """End the request that failed, and those up to the Sync, which the server will not run."""
+        self._failed = True
+        first = True
+        while self._outstanding:
+            request, outcome, _ = self._outstanding[0]
+            if request is None or request.kind != "execute":
+                return
+            if not first:
+                outcome.skipped, outcome.sqlstate = True, SKIPPED
+            if request.synced:
+                return
+            first = False
+            self._outstanding.popleft()
+            ended.append((request, outcome))
+
+    def _copies(self) -> None:
+        """The server takes data from now on, and ignores each Sync that comes before their end."""
+        if not self._outstanding:
+            return
+        request, outcome, done = self._outstanding[0]
+        if request is None or request.kind != "execute":
+            self._assembler.copying = request is not None and not done
+            return
+        self._assembler.copying = not done
+        if not done:
+            request.synced = False
+            self._outstanding[0] = request, outcome, True
+        if len(self._outstanding) > 1 and self._outstanding[1][0] is None:
+            del self._outstanding[1]
+            request.synced = done
+
+    def _describe(self, raw: bytes) -> None:
+        """Learn the types of a statement's parameters, which the client left to the server."""
+        if not self._assembler.described:
+            return
+        statement = self._assembler.statements.get(self._assembler.described.pop(0))
+        try:
+            (number,) = _INT16.unpack_from(raw, HEADER)
+            types = tuple(_INT32.unpack_from(raw, HEADER + 2 + 4 * one)[0] for one in range(number))
+        except error:
+            raise ProtocolError("a ParameterDescription message ends too soon") from None
+        if statement is not None:
+            statement.types = types
+
+
+_HANDLED = frozenset(
+    {ERROR, EMPTY, SUSPENDED, FUNCTION_RESULT, COPY_IN, COPY_BOTH, STATUS, NOTIFICATION, NOTICE, PARAMETERS}
+)

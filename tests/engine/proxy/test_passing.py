@@ -1,0 +1,250 @@
+"""What a client says and hears through the proxy is what it would without: psycopg, and libpq's own pipeline."""
+
+from __future__ import annotations
+
+import datetime
+import select
+import threading
+from collections.abc import Mapping
+from decimal import Decimal
+
+import psycopg
+import pytest
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+
+from pgchaos.engine.proxy.observer import ClientConnection, Observer
+from pgchaos.engine.proxy.proxy import Proxy
+from pgchaos.engine.proxy.requests import Request
+from pgchaos.engine.proxy.tracker import Outcome
+from pgchaos.engine.waits import News
+from tests.engine.proxy.conftest import OpenProxy, serve
+
+
+class Log(Observer):
+    """Writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[object, ...]] = []
+        self.ends: list[str] = []
+        self.notes: list[tuple[str, str]] = []
+        self.seen: set[int] = set()
+
+    def after_request(self, connection: ClientConnection, request: Request, outcome: Outcome) -> None:
+        self.seen.add(connection.number)
+        self.heard.append((request.sql, request.parameters, outcome.sqlstate, outcome.tag, outcome.status))
+
+    def cancelled(self, connection: ClientConnection) -> None:
+        self.ends.append(f"cancelled {connection.number}")
+
+    def notified(self, connection: ClientConnection, channel: str, payload: str) -> None:
+        self.seen.add(connection.number)
+        self.notes.append((channel, payload))
+
+    def noticed(self, connection: ClientConnection, fields: Mapping[str, str]) -> None:
+        self.seen.add(connection.number)
+        self.notes.append((fields["C"], fields["M"]))
+
+    def closed(self, connection: ClientConnection, why: str) -> None:
+        self.seen.add(connection.number)
+        self.ends.append(why)
+
+
+def connect(proxy: Proxy, host: str = "", **parameters: str) -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(make_conninfo(proxy.conninfo(host), **parameters), autocommit=True)
+
+
+@pytest.mark.parametrize("host", ["", "folder"])
+@pytest.mark.parametrize("protocol", ["3.0", "3.2"])
+def test_each_request_is_told_with_its_parameters_and_its_outcome(
+    open_proxy: OpenProxy, host: str, protocol: str
+) -> None:
+    if protocol != "3.0" and pq.version() < 180000:
+        pytest.skip("this libpq speaks 3.0 only")
+    log = Log()
+
+    def client() -> list[tuple[object, ...]]:
+        folder = str(proxy.folder) if host else ""
+        limits = {"min_protocol_version": protocol, "max_protocol_version": protocol} if protocol != "3.0" else {}
+        with connect(proxy, folder, **limits) as conn:
+            conn.execute("SELECT 1; SELECT 2")
+            conn.execute("BEGIN")
+            conn.execute(
+                "SELECT %s::numeric, %b::date, %b::int[]", [Decimal("-12.50"), datetime.date(2024, 2, 29), [7]]
+            )
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                conn.execute("SELECT 1 / %s", [0])
+            conn.execute("ROLLBACK")
+            return conn.execute("SELECT pg_backend_pid(), current_setting('application_name')").fetchall()
+
+    with open_proxy(log) as proxy:
+        ((pid, name),) = serve(proxy, client)
+        assert isinstance(pid, int)
+        assert name == "client"
+    assert log.heard[:-1] == [
+        ("SELECT 1; SELECT 2", (), "00000", "SELECT 1", "I"),
+        ("BEGIN", (), "00000", "BEGIN", "T"),
+        ("SELECT $1::numeric, $2::date, $3::int[]", ("-12.50", "2024-02-29", "{7}"), "00000", "SELECT 1", "T"),
+        ("SELECT 1 / $1", ("0",), "22012", "", "E"),
+        ("ROLLBACK", (), "00000", "ROLLBACK", "I"),
+    ]
+    assert log.ends == ["the client ended it"]
+    assert not proxy.broken
+    assert not proxy.folder.exists()
+
+
+def test_copies_pass_in_both_directions_by_both_protocols(open_proxy: OpenProxy) -> None:
+    log, row = Log(), b"x" * 50_000 + b"\n"
+
+    def client() -> None:
+        with connect(proxy) as conn:
+            conn.execute("CREATE TEMPORARY TABLE t (a text)")
+            with conn.cursor().copy("COPY t FROM STDIN") as copy:
+                for _ in range(40):
+                    copy.write(row)
+            with conn.cursor().copy("COPY t TO STDOUT") as copy:
+                assert sum(len(data) for data in copy) == 40 * len(row)
+            extended_copy(conn.pgconn)
+            assert conn.execute("SELECT count(*) FROM t").fetchall() == [(41,)]
+
+    with open_proxy(log) as proxy:
+        serve(proxy, client)
+    assert [(sql, tag, status) for sql, _, _, tag, status in log.heard[1:]] == [
+        ("COPY t FROM STDIN", "COPY 40", "I"),
+        ("COPY t TO STDOUT", "COPY 40", "I"),
+        ("COPY t FROM STDIN", "COPY 1", "I"),
+        ("COPY t FROM STDIN", "", "I"),
+        ("SELECT count(*) FROM t", "SELECT 1", "I"),
+    ]
+    assert log.heard[4][2] == "57014"
+    assert not proxy.broken
+
+
+def extended_copy(pgconn: pq.abc.PGconn) -> None:
+    """Copy by the extended protocol, where libpq sends a Sync that the server ignores, and one that fails."""
+    for end in (None, b"no more"):
+        pgconn.send_query_params(b"COPY t FROM STDIN", None)
+        assert result(pgconn) == pq.ExecStatus.COPY_IN
+        pgconn.put_copy_data(b"last\n")
+        pgconn.put_copy_end(end)
+        assert result(pgconn) == (pq.ExecStatus.FATAL_ERROR if end else pq.ExecStatus.COMMAND_OK)
+        assert result(pgconn) is None
+
+
+def result(pgconn: pq.abc.PGconn) -> int | None:
+    # a call of libpq's that waits would hold the GIL, and the proxy is in this process
+    while pgconn.is_busy():
+        select.select([pgconn.socket], [], [], 30)
+        pgconn.consume_input()
+    got = pgconn.get_result()
+    return None if got is None else got.status
+
+
+def test_a_pipeline_is_one_request_for_each_execute(open_proxy: OpenProxy) -> None:
+    log = Log()
+
+    def client() -> None:
+        with connect(proxy) as conn:
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                divide(conn)
+            assert conn.execute("SELECT 1").fetchall() == [(1,)]
+
+    def divide(conn: psycopg.Connection[tuple[object, ...]]) -> None:
+        with conn.pipeline():
+            for divisor in (1, 0, 2):
+                conn.execute("SELECT 6 / %s::int", [divisor], prepare=True)
+
+    with open_proxy(log) as proxy:
+        serve(proxy, client)
+    told = [(parameters, state, status) for _, parameters, state, _, status in log.heard]
+    assert told[:3] == [(("1",), "00000", ""), (("0",), "22012", ""), (("2",), "25P02", "I")]
+
+
+def test_cancels_notices_and_notifications_are_passed_on(open_proxy: OpenProxy) -> None:
+    log = Log()
+
+    def client() -> None:
+        with connect(proxy) as conn:
+            conn.execute("LISTEN news")
+            conn.execute("DO $$ BEGIN RAISE WARNING 'careful'; END $$")
+            conn.execute("NOTIFY news, 'here'")
+            assert [note.payload for note in conn.notifies(stop_after=1)] == ["here"]
+            asked = threading.Timer(0.0, conn.cancel_safe)
+            asked.start()
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                conn.execute("SELECT pg_sleep(60)")
+            asked.join()
+
+    with open_proxy(log) as proxy:
+        serve(proxy, client)
+    assert log.notes == [("01000", "careful"), ("news", "here")]
+    assert log.ends == ["cancelled 1", "the client ended it"]
+
+
+def test_startup_parameters_are_honoured(open_proxy: OpenProxy) -> None:
+    shown = "SELECT current_setting('application_name'), current_setting('DateStyle'), current_setting('my.own')"
+
+    def client() -> tuple[object, ...] | None:
+        options = "-c DateStyle=SQL,DMY -c my.own=a\\ b"
+        with connect(proxy, application_name="shop", options=options) as conn:
+            conn.execute("RESET ALL")
+            assert conn.info.parameter_status("DateStyle") == "SQL, DMY"
+            return conn.execute(shown).fetchone()
+
+    with open_proxy(**{"my.own": "ours"}) as proxy:
+        assert serve(proxy, client) == ("shop", "SQL, DMY", "a b")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "state", "text"),
+    [
+        ({"password": "wrong"}, "28P01", "password authentication failed"),
+        ({"user": "nobody"}, "28000", 'role "nobody" is not the one of this run, "postgres"'),
+        ({"dbname": "postgres"}, "3D000", 'database "postgres" is not the one of this run'),
+        ({"options": "-c no_such_setting=1"}, "42704", 'unrecognized configuration parameter "no_such_setting"'),
+        ({"sslmode": "require"}, None, "server does not support SSL, but SSL was required"),
+        ({"sslmode": "require", "sslnegotiation": "direct"}, None, "SSL"),
+    ],
+)
+def test_who_is_not_of_the_run_is_refused(
+    open_proxy: OpenProxy, parameters: dict[str, str], state: str | None, text: str
+) -> None:
+    def client() -> None:
+        connect(proxy, **parameters).close()
+
+    with open_proxy() as proxy, pytest.raises(psycopg.OperationalError) as refused:
+        serve(proxy, client)
+    assert text in str(refused.value)
+    assert state is None or refused.value.sqlstate in (state, None)
+
+
+def test_a_request_is_held_until_the_observer_lets_it_go(open_proxy: OpenProxy) -> None:
+    class Turns(Log):
+        holds = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.news = News()
+
+        async def before_request(self, connection: ClientConnection, request: Request) -> None:
+            while not connection.ended and request.sql == "SELECT 'held'":
+                await self.news.wait()
+
+        def closed(self, connection: ClientConnection, why: str) -> None:
+            super().closed(connection, why)
+            self.news.notify()
+
+    log = Turns()
+
+    def client() -> None:
+        held = connect(proxy)
+        held.pgconn.send_query(b"SELECT 'held'")
+        with connect(proxy) as conn:
+            conn.execute("SELECT 'passed'")
+        # its client gives up, which is noticed meanwhile
+        held.close()
+
+    with open_proxy(log) as proxy:
+        serve(proxy, client)
+    assert [sql for sql, *_ in log.heard] == ["SELECT 'passed'"]
+    assert log.ends == ["the client ended it"] * 2
