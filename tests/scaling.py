@@ -30,19 +30,19 @@ def times_longer(make: Callable[[int], T], work: Callable[[T], object], size: in
     """
     small, large = make(size), make(size * TIMES)
     ratios: list[float] = []
-    while len(ratios) < _TRIES and (not ratios or min(ratios) >= MOST):
-        base = min(_seconds(work, small) for _ in range(3))
-        ratios.append(_seconds(work, large) / max(base, 1e-4))
+    # the collector goes through what the work made, not through what all tests before it left in this process
+    gc.freeze()
+    try:
+        while len(ratios) < _TRIES and (not ratios or min(ratios) >= MOST):
+            base = min(_seconds(work, small) for _ in range(3))
+            ratios.append(_seconds(work, large) / max(base, 1e-4))
+    finally:
+        gc.unfreeze()
     return min(ratios)
 
 
 def _seconds(work: Callable[[T], object], what: T) -> float:
-    # the collector goes through what the work made, not through what all tests before it left in this process
     gc.collect()
-    gc.freeze()
-    try:
-        began = time.process_time()
-        work(what)
-        return time.process_time() - began
-    finally:
-        gc.unfreeze()
+    began = time.process_time()
+    work(what)
+    return time.process_time() - began

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.projects import Project
+from tests.chaos.projects import INI, PLUGINS, loaded
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]  # one waits for a limit of 5 s, twice
 
 _SOON = 20.0
 """Seconds: 4 on a machine that has nothing else to do."""
@@ -43,11 +47,24 @@ _TESTS = {
 }
 
 
-@pytest.mark.parametrize("name", _TESTS)
-def test_fixtures_on_a_frozen_server_end_soon(project: Project, name: str) -> None:
-    test, line = _TESTS[name]
-    result = project.run_apart(_HEAD + test)
-    ended = time.monotonic()
-    result.stdout.fnmatch_lines([line])
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert ended - float(Path("when").read_text()) < _SOON
+@pytest.mark.usefixtures("project")
+def test_fixtures_on_a_frozen_server_end_soon(pytester: pytest.Pytester) -> None:
+    # they wait for their limits side by side, each in a process and on a server of its own
+    folders = {name: pytester.mkdir(name.replace(" ", "_")) for name in _TESTS}
+    with ThreadPoolExecutor(len(_TESTS)) as threads:
+        ends = {name: threads.submit(_run, folder, _TESTS[name][0]) for name, folder in folders.items()}
+    for name, (_, line) in _TESTS.items():
+        out, status, ended = ends[name].result()
+        pytest.LineMatcher(out.splitlines()).fnmatch_lines([line])
+        assert status == pytest.ExitCode.TESTS_FAILED, name
+        assert ended - float((folders[name] / "when").read_text()) < _SOON, name
+
+
+def _run(folder: Path, test: str) -> tuple[str, int, float]:
+    """Run a test; return the output, the status and when it ended."""
+    (folder / "pytest.ini").write_text(INI)
+    (folder / "test_it.py").write_text(_HEAD + test)
+    command = [sys.executable, "-m", "pytest", *loaded(*PLUGINS)]
+    environ = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    return done.stdout, done.returncode, time.monotonic()

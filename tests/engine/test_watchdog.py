@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,20 +24,29 @@ _NEEDS_LIBPQ = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module")
+def programs() -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """The program under each implementation: they wait more than they compute, so both run at once."""
+    command, pipe = [sys.executable, "-m", "tests.engine.ticking"], subprocess.PIPE
+    with ExitStack() as stack:
+        running = {}
+        for name in ("binary", "python"):
+            env = {**os.environ, "PSYCOPG_IMPL": name}
+            program = subprocess.Popen(command, cwd=_ROOT, env=env, stdout=pipe, stderr=pipe, text=True)
+            running[name] = stack.enter_context(program)
+            stack.callback(program.kill)
+        yield running
+
+
 @pytest.mark.parametrize("implementation", ["binary", pytest.param("python", marks=_NEEDS_LIBPQ)])
-def test_the_main_thread_ticks_while_sessions_wait_connect_and_are_cancelled(implementation: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.engine.ticking"],
-        cwd=_ROOT,
-        env={**os.environ, "PSYCOPG_IMPL": implementation},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    reported = json.loads(done.stdout)
+def test_the_main_thread_ticks_while_sessions_wait_connect_and_are_cancelled(
+    programs: dict[str, subprocess.Popen[str]], implementation: str
+) -> None:
+    program = programs[implementation]
+    out, errors = program.communicate(timeout=60)
+    assert program.returncode == 0, errors
+    assert errors == ""
+    reported = json.loads(out)
     assert reported.pop("impl") == implementation
     assert {name: gap for name, (gap, _) in reported.items() if gap >= _MOST} == {}
     assert all(seconds > _MOST for _, seconds in reported.values()), reported

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from pgchaos.runner import server_lock
 from pgchaos.runner.server_lock import ServerLock
 from pgchaos.server import Server, ServerSettings, open_server
 from tests.freezing import stop
@@ -132,8 +133,9 @@ def test_a_lost_connection_waits_again(server: Server, make: Callable[[], Server
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["who leaves", "who comes"])
-def test_a_frozen_server_blocks_nobody(*, leaves: bool) -> None:
-    # without a limit it would be held up for as long as the server is frozen
+def test_a_frozen_server_blocks_nobody(monkeypatch: pytest.MonkeyPatch, *, leaves: bool) -> None:
+    # without a limit it would be held up for as long as the server is frozen; the limit itself is waited for twice
+    monkeypatch.setattr(server_lock, "_ANSWER_LIMIT", 2.0)
     with open_server(ServerSettings()) as own, closing(ServerLock(own.conninfo(), own.health)) as lock:
         frozen, inside = threading.Event(), threading.Event()
 

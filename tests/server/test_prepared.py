@@ -56,6 +56,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "prepared"
 
 
+@pytest.fixture(scope="module")
+def kept_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one prepared data directory, made for all tests that begin with one."""
+    folder = tmp_path_factory.mktemp("kept") / "prepared"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PREPARED, str(folder))
+        assert started() == (True, "")
+    return folder
+
+
+@pytest.fixture
+def kept(folder: Path, kept_once: Path) -> Path:
+    """The folder with a prepared data directory, which another process could have made before."""
+    shutil.copytree(kept_once, folder)
+    return folder
+
+
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders of the servers whose data directories are made from now on."""
@@ -176,43 +193,45 @@ def test_an_ordinary_user_has_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
 # made anew
 
 
-def test_another_pgtap_makes_another_one(folder: Path, made: list[Path], tmp_path: Path) -> None:
+def test_one_that_was_copied_is_used(kept: Path, made: list[Path]) -> None:
+    # what the tests below do to a copy is why it is made anew
     assert started() == (True, "")
+    assert made == []
+    assert len(entries(kept)) == 1
+
+
+def test_another_pgtap_makes_another_one(kept: Path, made: list[Path], tmp_path: Path) -> None:
     from pgchaos.server.pgtap import find_file
 
     other = tmp_path / "pgtap--99.0.0.sql"
     other.write_text(find_file().read_text(encoding="utf-8") + "\n-- changed\n", encoding="utf-8")
     assert started(pgtap=other) == (True, "")
-    assert len(made) == len(entries(folder)) == 2
+    assert (len(made), len(entries(kept))) == (1, 2)
 
 
-def test_a_changed_toolkit_makes_another_one(folder: Path, made: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_toolkit_makes_another_one(kept: Path, made: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     from pgchaos.server import prepared
     from pgchaos.server.sandbox import read_toolkit
 
-    assert started() == (True, "")
     monkeypatch.setattr(prepared, "read_toolkit", lambda: read_toolkit() + "\n-- changed\n")
     assert started() == (True, "")
-    assert len(made) == len(entries(folder)) == 2
+    assert (len(made), len(entries(kept))) == (1, 2)
 
 
-def test_a_changed_file_of_the_server_s_makes_it_anew(folder: Path, made: list[Path]) -> None:
-    assert started() == (True, "")
-    listed = the_archive(folder).with_name("made_from.json")
+def test_a_changed_file_of_the_server_s_makes_it_anew(kept: Path, made: list[Path]) -> None:
+    listed = the_archive(kept).with_name("made_from.json")
     text = listed.read_text()
     assert "postgres.bki" in text
     assert '/extension"' in text, "a new extension may be pgTAP"
     # as if the file had been replaced since
     listed.write_text(text.replace('postgres.bki", [', 'postgres.bki", [1'))
     assert started() == (True, "")
-    assert len(made) == 2
-    assert len(entries(folder)) == 1
+    assert (len(made), len(entries(kept))) == (1, 1)
 
 
 @pytest.mark.parametrize("how", ["cut off", "changed", "empty", "gone"])
-def test_a_damaged_one_is_made_anew(folder: Path, made: list[Path], how: str) -> None:
-    assert started() == (True, "")
-    archive = the_archive(folder)
+def test_a_damaged_one_is_made_anew(kept: Path, made: list[Path], how: str) -> None:
+    archive = the_archive(kept)
     if how == "gone":
         archive.unlink()
     elif how == "changed":
@@ -226,8 +245,9 @@ def test_a_damaged_one_is_made_anew(folder: Path, made: list[Path], how: str) ->
     prepared, note = started()
     assert prepared
     assert note.startswith("the prepared data directory is made anew: no data directory from ")
-    assert len(made) == 2
+    assert len(made) == 1
     assert started() == (True, "")
+    assert len(made) == 1
 
 
 def test_one_that_no_server_starts_with_is_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,17 +289,14 @@ def by_link(folder: Path) -> None:
     "spoil", [by_mode, pytest.param(by_owner, marks=needs_root), pytest.param(by_link, marks=needs_root)]
 )
 def test_a_folder_that_others_could_write_is_not_used(
-    folder: Path, made: list[Path], spoil: Callable[[Path], None]
+    kept: Path, made: list[Path], spoil: Callable[[Path], None]
 ) -> None:
-    assert started() == (True, "")
-    spoil(folder)
+    spoil(kept)
     prepared, note = started()
     assert not prepared
-    assert note.startswith(
-        f"no prepared data directory is kept in {folder}, so each run takes longer to start: {folder}"
-    )
+    assert note.startswith(f"no prepared data directory is kept in {kept}, so each run takes longer to start: {kept}")
     assert "PGCHAOS_PREPARED=/a/folder names another place" in note
-    assert len(made) == 1
+    assert made == []
 
 
 def writable(archive: Path) -> None:
@@ -301,14 +318,13 @@ def linked_hard(archive: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [writable, pytest.param(anothers, marks=needs_root), linked, linked_hard])
 def test_an_archive_that_others_could_have_written_is_made_anew(
-    folder: Path, made: list[Path], spoil: Callable[[Path], None]
+    kept: Path, made: list[Path], spoil: Callable[[Path], None]
 ) -> None:
-    assert started() == (True, "")
-    spoil(the_archive(folder))
+    spoil(the_archive(kept))
     prepared, note = started()
     assert prepared
     assert "the prepared data directory is made anew" in note
-    assert len(made) == 2
+    assert len(made) == 1
 
 
 # where none can be kept
@@ -407,15 +423,14 @@ def age(path: Path, days: float) -> None:
     os.utime(path, (when, when))
 
 
-def test_what_was_not_used_for_a_month_is_removed(folder: Path) -> None:
-    assert started() == (True, "")
-    used = the_archive(folder).parent
+def test_what_was_not_used_for_a_month_is_removed(kept: Path) -> None:
+    used = the_archive(kept).parent
     for name, days in {"old": 31.0, "recent": 29.0, "killed.new": 31.0}.items():
-        (folder / name).mkdir()
-        age(folder / name, days)
+        (kept / name).mkdir()
+        age(kept / name, days)
     age(used, 31)
     assert started() == (True, "")
-    assert [path.name for path in entries(folder)] == sorted([used.name, "recent"]), "one in use is not old"
+    assert [path.name for path in entries(kept)] == sorted([used.name, "recent"]), "one in use is not old"
 
 
 def three_hundred_bytes(path: Path) -> None:
