@@ -46,6 +46,7 @@ class Record:
     notes: tuple[str, ...] = ()  # for the report: the variables that it set
     sent: str = ""  # the text with variables filled in, where it differs from `statement`; else ''
     blocked_by: tuple[str, ...] = ()  # other backends that it was seen waiting for, for the report
+    cells: tuple[tuple[str | None, ...], ...] = ()  # the names of its first columns, then its first rows, where kept
     ended_by: str = ""  # what cancelled it or terminated its connection, in words; '' where unknown
 
 
@@ -166,12 +167,23 @@ class Explored:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """One difference between a run and the nearest serial order."""
+
+    where: str  # a statement of a connection, or a table
+    serial: str  # what the serial order gives
+    here: str  # what this run gave
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """What an oracle says of a run, or of several."""
 
     anomalies: tuple[str, ...] = ()  # each name once; empty where each outcome is that of a serial order
     decided: bool = True  # it could judge every run
     serial: int = 0  # serial runs that it took
+    nearest: str = ""  # the serial order nearest to the first run that has no serial outcome
+    differences: tuple[Compared, ...] = ()  # of that run and that order
 
 
 @dataclass(slots=True)
@@ -243,6 +255,7 @@ class RunResult:
     decisions: tuple[int, ...] | None = None
     permutations: Permutations | None = None  # where several were run
     explored: Explored | None = None
+    nearest: list[Launch] = field(default_factory=list)  # of the runs that passed, the order most like this failed one
     judged: Judged | None = None  # of all permutations, where the scenario asks for an oracle
     without_fault: str = ""  # how a failed run fails without its faults `at any step`; '' where it passes
 

@@ -106,7 +106,7 @@ def test_pytest_sql_runs_the_scenarios_of_a_project(python: Path, project: Path)
 
 def test_documentation_and_examples_are_found_and_run_from_the_wheel(python: Path, project: Path) -> None:
     docs = call(python, "-m", "pgchaos", "--docs", cwd=project).stdout.splitlines()
-    pages = ["LANGUAGE.md", "README.md", "SCENARIOS.md", "SEARCH.md", "SPEC.md", "README.md"]
+    pages = ["LANGUAGE.md", "README.md", "REPORTS.md", "SCENARIOS.md", "SEARCH.md", "SPEC.md", "README.md"]
     assert [Path(path).name for path in docs] == pages
     for path in docs:
         assert Path(path).is_file()

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from pgchaos.pytest_plugin.file_options import FILE_OPTIONS, named_files
 from pgchaos.pytest_plugin.options import Options, duration, read_options
 from tests.pytest_plugin.conftest import FINE, INI, Project
 from tests.pytest_plugin.pages import ROOT, page
@@ -58,7 +59,11 @@ def test_and_its_default(project: Project) -> None:
     }
     for name, row in TABLE.items():
         field = FIELDS.get(name, name.replace("-", "_"))
-        value = getattr(got if hasattr(got, field) else got.server, field)
+        value: object
+        if name in FILE_OPTIONS:
+            value = named_files(project.pytester.parseconfig()).get(name)
+        else:
+            value = getattr(got if hasattr(got, field) else got.server, field)
         if row["default"] == "none":
             assert value in (None, (), {}), name
         elif row["default"] == "drawn, and printed":

@@ -53,3 +53,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for text in FOUND:
         terminalreporter.write_line(text)
     terminalreporter.write_line(f"imports in threads: {len(FOUND)}")
+    unasked = [name for name in sys.modules if name.startswith(("jinja2", "pgchaos.report.export"))]
+    terminalreporter.write_line(f"loaded for files that nobody asked for: {len(unasked)}")

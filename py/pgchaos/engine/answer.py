@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 
 from psycopg import pq
 
@@ -21,6 +22,7 @@ RESETS_SETTINGS = frozenset({"ROLLBACK", "RESET", "DISCARD ALL"})
 """Tags of statements that may take the engine's settings away."""
 
 Row = tuple["str | None", ...]
+_SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_CELL = 10, 10, 200  # of a result that a report shows; characters of a value
 _ROWS_IN_TAG = re.compile(r" (\d+)$")
 
 
@@ -95,6 +97,12 @@ class Result:
         for number in range(raw.ntuples):
             cells = (raw.get_value(number, i) for i in range(width))
             yield tuple(None if cell is None else cell.decode("utf-8", "replace") for cell in cells)
+
+    def first_rows(self) -> tuple[Row, ...]:
+        """Give the names of its first columns, then its first rows, for a report; long values are cut."""
+        rows = islice(self.rows(), _SHOWN_ROWS)
+        cut = (tuple(cell if cell is None else cell[:_SHOWN_CELL] for cell in row[:_SHOWN_COLUMNS]) for row in rows)
+        return (self.columns()[:_SHOWN_COLUMNS], *cut)
 
 
 @dataclass(slots=True)

@@ -142,6 +142,8 @@ class SessionConnection:
             if answer.results:
                 last = answer.results[-1]
                 record.tag, record.rows = last.tag, last.count
+                if self._context.log.keeps_rows and last.width:
+                    record.cells = last.first_rows()
             return
         record.sqlstate, record.message, record.hint = error.sqlstate, error.message, error.hint
         if answer.interrupted:

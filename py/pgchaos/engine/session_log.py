@@ -22,6 +22,7 @@ class SessionLog:
     failures: list[Failure] = field(default_factory=list)
     evaluated: set[Evaluated] = field(default_factory=set)  # by `expect`
     standings: list[Standing] = field(default_factory=list)
+    keeps_rows: bool = False  # a record has the first rows that its statement returned
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from pgchaos.oracle.model import (
     StatementResult,
     Table,
 )
+from pgchaos.results import Compared
 
 _SHOWN = 60
 _MOST = 5  # rows that are shown of each side of a difference
@@ -30,6 +31,7 @@ class Difference:
     weight: int  # how much differs
     column: str = ""  # the column or statement that differs, for a file that differs from itself
     place: Place | None = None  # of the statement, if it is one
+    sides: Compared | None = None  # both sides apart, where both have something
 
 
 def nearest(outcome: Outcome, runs: Iterable[SerialRun]) -> SerialRun | None:
@@ -96,14 +98,20 @@ def _of_result(txn: OracleTransaction, one: StatementResult, other: StatementRes
         return Difference(text, 1, "", one.place)
     if one.sqlstate != other.sqlstate:
         here, there = (_outcome(result.sqlstate) for result in (one, other))
-        return Difference(f"{txn.actor} {_statement_text(one)}: {both_sides(there, here)}", 1, "", one.place)
+        return _two_sided(f"{txn.actor} {_statement_text(one)}", there, here, place=one.place)
     there, here = "", ""
     for got, expected in zip(one.outputs, other.outputs, strict=False):
         if got != expected:
             here, there = _results(got, expected)
             break
-    text = f"{txn.actor} {_statement_text(one)}: {both_sides(there, here)}"
-    return Difference(text, 1, _column(one, other), one.place)
+    return _two_sided(f"{txn.actor} {_statement_text(one)}", there, here, column=_column(one, other), place=one.place)
+
+
+def _two_sided(
+    where: str, serial: str, here: str, weight: int = 1, *, column: str = "", place: Place | None = None
+) -> Difference:
+    text = f"{where}: {both_sides(serial, here)}"
+    return Difference(text, weight, column, place, Compared(where, serial, here))
 
 
 def _outcome(sqlstate: str) -> str:
@@ -162,8 +170,8 @@ def _of_table(name: str, outcome: Outcome, run: SerialRun) -> Iterator[Differenc
             there = "no such row"
         if fewer and not more:
             here = "no such row"
-        text = f"{what}: {both_sides(there, here)}"
-        yield Difference(text, max(1, len(more) + len(fewer)), f"{name}{_columns(one, other)}")
+        weight = max(1, len(more) + len(fewer))
+        yield _two_sided(what, there, here, weight, column=f"{name}{_columns(one, other)}")
 
 
 def _columns(one: Table, other: Table) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from pgchaos.pytest_plugin.options import Options
 from pgchaos.pytest_plugin.reports import junit_properties, terminal_width
+from pgchaos.pytest_plugin.stash import FILES
 from pgchaos.runner.runner import Runner
 from pgchaos.safe_output import one_line, printable
 from pgchaos.server.settings import ServerError
@@ -48,6 +49,8 @@ class ScenarioItem(pytest.Function):
     failed_at: int | None = None  # the line that its failure points to, from 1; None where it did not fail
     name_once: str | None = None  # without the number of the repetition; None where it is not repeated
     in_subtest: bool = False  # one of its assertions is being reported
+    # what ran, until it is reported; None where no file takes it
+    finished: FinishedScenario | FinishedSpec | None = None
 
     if hasattr(pytest.Function, "id"):
 
@@ -134,7 +137,10 @@ def _result_of(runner: Runner, item: ScenarioItem) -> FinishedScenario | Finishe
 
     assert item.job is not None, "an item without a job has another function"
     try:
-        return runner.result_of(item.nodeid, item.job)
+        done = runner.result_of(item.nodeid, item.job)
+        if FILES in item.config.stash:
+            item.finished = done
+        return done
     except ScenarioError as error:
         # the file has changed since it was collected
         text, is_lost = str(error), False
@@ -201,7 +207,7 @@ def _show_run(item: ScenarioItem, done: FinishedScenario, options: Options) -> N
 
         text = run_text(
             done.scenario,
-            _values(item, done),
+            values_of(item, done),
             done.result,
             width=max(_LEAST_WIDTH, terminal_width()),
             everything=_is_verbose(item),
@@ -239,32 +245,40 @@ def _report_assertion(item: ScenarioItem, subtests: pytest.Subtests, assertion: 
 
 
 def _failure_text(item: ScenarioItem, done: FinishedScenario, verdict: Verdict, options: Options) -> str:
-    from pgchaos.report.replay import replay_line
     from pgchaos.report.text import failure_text
+
+    again, token = replay_lines(item, done, options)
+    return failure_text(
+        done.scenario,
+        values_of(item, done),
+        done.result,
+        verdict,
+        width=max(_LEAST_WIDTH, terminal_width()),
+        everything=_is_verbose(item),
+        again=again,
+        token=token,
+    )
+
+
+def replay_lines(item: ScenarioItem, done: FinishedScenario, options: Options) -> tuple[str, str]:
+    """Write the command that runs an item again, and the one that replays its interleaving, '' where none does."""
+    from pgchaos.report.replay import replay_line
 
     result = done.result
     path = item.job.shown if item.job else item.path.name
     target = f"{path}::{item.name if item.name_once is None else item.name_once}"
-    token_line = ""
+    again, token_line = replay_line(target, result.seed, options.replay, options.command), ""
     if result.decisions is not None and item.job is not None:
         from pgchaos.pytest_plugin.token_file import stored
         from pgchaos.schedule.token import Token
 
         token = Token(item.job.fingerprint, result.seed, result.decisions, result.values)
         token_line = replay_line(target, stored(token, item.config), options.replay, options.command)
-    return failure_text(
-        done.scenario,
-        _values(item, done),
-        result,
-        verdict,
-        width=max(_LEAST_WIDTH, terminal_width()),
-        everything=_is_verbose(item),
-        again=replay_line(target, result.seed, options.replay, options.command),
-        token=token_line,
-    )
+    return again, token_line
 
 
-def _values(item: ScenarioItem, done: FinishedScenario) -> dict[str, str]:
+def values_of(item: ScenarioItem, done: FinishedScenario) -> dict[str, str]:
+    """The values of an item's matrix, and those drawn for it."""
     return {**(item.job.variables if item.job else {}), **done.result.values}
 
 

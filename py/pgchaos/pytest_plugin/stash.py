@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
 
 from pgchaos.pytest_plugin.options import Options
@@ -9,3 +12,6 @@ from pgchaos.runner.runner import Runner
 
 OPTIONS = pytest.StashKey[Options]()
 RUNNER = pytest.StashKey[Runner]()
+
+# The files that the run writes at its end, by option; only where it writes any.
+FILES = pytest.StashKey[Mapping[str, Path]]()

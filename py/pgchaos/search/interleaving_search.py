@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pgchaos.results import RunResult
+from pgchaos.results import Launch, RunResult
 from pgchaos.schedule.explore import Explore, Pct
 from pgchaos.schedule.permutations import Frontier, taken
 from pgchaos.schedule.scheduler import Replay
@@ -13,6 +14,8 @@ from pgchaos.schedule.shrink import Taken, easier, weight
 from pgchaos.schedule.wait_rules import Actor
 from pgchaos.search.result_merger import ResultMerger, failure_key
 
+_PASSED = 1000  # orders that passed, the latest, among which the one nearest to a failure is looked for
+_COMPARED = 500_000  # pairs of steps that are compared for it
 _SHRINKING = 200  # runs at most to make a failure easier to read
 _ENDLESS = ("timeout", "wait")  # each further failure of these kinds could take as long
 
@@ -37,15 +40,16 @@ class InterleavingSearch:
         stopped: Callable[[], bool],
     ) -> None:
         self._once, self._actors, self._found, self._stopped = once, actors, found, stopped
+        self._passed: deque[list[Launch]] = deque(maxlen=_PASSED)
 
     def run_all(self, limit: int) -> RunResult:
         """Run all interleavings up to a limit, also after one has failed."""
         frontier, merger = Frontier(most=limit + 1), ResultMerger()
         while merger.count < limit and not self._is_over(merger) and (prefix := frontier.take()) is not None:
             order = Replay(prefix, self._actors)
-            merger.add(self._once(order))
+            merger.add(self._noted(self._once(order)))
             frontier.learn(order.trace)
-        return merger.result(exhausted=not frontier.more)
+        return self._with_nearest(merger.result(exhausted=not frontier.more))
 
     def explore(self, search: Explore) -> RunResult:
         """Run the interleavings that a search chooses, until one run fails; report that in its easiest form."""
@@ -53,11 +57,11 @@ class InterleavingSearch:
         while found is None and not self._is_over(merger) and (order := search.take()) is not None:
             result = self._once(order)
             search.learn(order)
-            merger.add(result)
+            merger.add(self._noted(result))
             if self._found(result):
                 found = self.shrink(taken(order.trace), result)
         explored = search.explored()
-        result = merger.result(exhausted=explored.exhausted, best=found)
+        result = self._with_nearest(merger.result(exhausted=explored.exhausted, best=found))
         return replace(result, explored=replace(explored, found=found is not None))
 
     def shrink(self, failing: Taken, result: RunResult) -> RunResult:
@@ -79,7 +83,7 @@ class InterleavingSearch:
             tried.add(candidate)
             left -= 1
             order = Replay(candidate, self._actors, lenient=True)
-            again = self._once(order)
+            again = self._noted(self._once(order))
             actual = taken(order.trace)
             tried.add(actual)
             same = keys.intersection(map(failure_key, again.failures))
@@ -87,5 +91,32 @@ class InterleavingSearch:
                 failing, result = actual, again
         return result
 
+    def _noted(self, result: RunResult) -> RunResult:
+        """Keep the order of a run that passed."""
+        if not (result.failures or result.skipped):
+            self._passed.append(result.order)
+        return result
+
+    def _with_nearest(self, result: RunResult) -> RunResult:
+        """Add to a failed run the order that passed and is most like its own."""
+        if not result.failures or not self._passed:
+            return result
+        # comparing takes the square of the length; the runs that made the failure easier are the latest
+        count = max(10, _COMPARED // max(1, len(result.order)) ** 2)
+        latest = list(self._passed)[-count:]
+        return replace(result, nearest=min(latest, key=lambda order: distance(order, result.order)))
+
     def _is_over(self, merger: ResultMerger) -> bool:
         return self._stopped() or merger.has_failed_by(_ENDLESS)
+
+
+def distance(one: Sequence[Launch], other: Sequence[Launch]) -> int:
+    """Count the pairs of steps whose order differs, and the steps that only one of two orders has."""
+    there = {_step(launch): number for number, launch in enumerate(other)}
+    places = [there[step] for launch in one if (step := _step(launch)) in there]
+    swapped = sum(a > b for number, a in enumerate(places) for b in places[number + 1 :])
+    return swapped + len(one) + len(other) - 2 * len(places)
+
+
+def _step(launch: Launch) -> tuple[str, int, str, int]:
+    return launch.session, launch.worker, launch.step, launch.iteration

@@ -20,7 +20,7 @@ from pgchaos.oracle.model import MOST_ORDERS, OracleTransaction, Outcome, Serial
 from pgchaos.oracle.serial_scenario import SerialScheduler, serial_variant
 from pgchaos.oracle.serial_search import LeftOut, Node, SerialOrders, Undecided, Wanted, choices, contexts, find
 from pgchaos.oracle.visibility import Context
-from pgchaos.results import Failure, Judged, RunResult
+from pgchaos.results import Compared, Failure, Judged, RunResult
 from pgchaos.schedule.permutations import actors
 from pgchaos.schedule.scheduler import Scheduler
 from pgchaos.schedule.wait_rules import Actor
@@ -145,7 +145,9 @@ def _serial_run(outcome: Outcome, order: SerialScheduler, problem: str, late: bo
 def _joined(one: Judged | None, other: Judged) -> Judged:
     before = one or Judged()
     anomalies = tuple(dict.fromkeys((*before.anomalies, *other.anomalies)))
-    return Judged(anomalies, before.decided and other.decided, max(before.serial, other.serial))
+    shown = before if before.differences else other
+    serial = max(before.serial, other.serial)
+    return Judged(anomalies, before.decided and other.decided, serial, shown.nearest, shown.differences)
 
 
 class _Variant:
@@ -198,16 +200,19 @@ class _Variant:
         anomaly = self._name(outcome, left_out, run)
         tried = f"{self._known.runs:,} serial run{'s' if self._known.runs != 1 else ''}"
         text = f"oracle: {anomaly.name}: no serial order of the transactions has this outcome ({tried})"
-        found = [one.text for one in differences(outcome, run)]
+        apart = differences(outcome, run)
+        found = [one.text for one in apart]
         more = [f"and {len(found) - _SHOWN} more differences"] if len(found) > _SHOWN else []
         without = "".join(f" (without {actor}, which did not commit)" for actor, _ in sorted(left_out))
+        order = f"{order_text(run)}{without}"
         details = [
             *filter(None, [anomaly.why]),
-            f"the nearest serial order is {order_text(run)}{without}; what differs:",
+            f"the nearest serial order is {order}; what differs:",
             *(f"  {line}" for line in (*found[:_SHOWN], *more)),
             *self._oracle.advice,
         ]
-        judged = Judged((anomaly.name,), serial=self._known.runs)
+        sides = tuple(one.sides or Compared(one.text, "", "") for one in apart[:_SHOWN])
+        judged = Judged((anomaly.name,), serial=self._known.runs, nearest=order, differences=sides)
         place = anomaly.place or self._oracle.place
         return judged, Failure("oracle", (anomaly.name,), text, place, tuple(details))
 

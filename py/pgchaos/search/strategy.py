@@ -71,6 +71,9 @@ def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settin
         result = runs.run().joined(remarks=[remark])
     failures, remarks = runs.not_evaluated(result)
     judged = runs.oracle.judged if runs.oracle is not None else None
+    if judged is not None and result.judged is not None:
+        # of all runs, but what differs is of the run that is reported
+        judged = replace(judged, nearest=result.judged.nearest, differences=result.judged.differences)
     return replace(result.joined(failures=failures, remarks=remarks), judged=judged)
 
 

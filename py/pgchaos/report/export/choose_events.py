@@ -1,0 +1,131 @@
+"""Which events of a long run a picture shows: those that explain most, and the connections that these are of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from pgchaos.report.export.timeline_data import Data
+
+_MOST_EVENTS, _MOST_LANES = 40, 6
+_LAST = 2  # events at the end of a connection
+_NEAR = 3  # events before and after one that explains something
+
+
+class Chosen(NamedTuple):
+    """What is shown."""
+
+    lanes: Sequence[Data]
+    events: Sequence[Data]  # with the numbers of the lanes that are shown
+    transactions: Sequence[tuple[int, int, int]]  # lane, and the rows of the first and the last event
+    gaps: Sequence[tuple[int, int]]  # before which row how many events are left out
+    hidden_lanes: int = 0
+
+
+def choose(timeline: Data) -> Chosen:
+    """Choose the events and lanes to show.
+
+    Args:
+        timeline: as in --chaos-json.
+    """
+    events, lanes = timeline["events"], timeline["lanes"]
+    kept = _lanes(events, len(lanes))
+    numbers = {lane: number for number, lane in enumerate(kept)}
+    among = [number for number, event in enumerate(events) if event["lane"] in numbers]
+    shown = sorted(_numbers(events, among))
+    rows = {number: row for row, number in enumerate(shown)}
+    return Chosen(
+        [lanes[lane] for lane in kept],
+        [_renumbered(events[number], numbers) for number in shown],
+        list(_transactions(timeline.get("transactions", ()), numbers, shown)),
+        list(_gaps(among, rows)),
+        len(lanes) - len(kept),
+    )
+
+
+def explains(event: Data) -> int | None:
+    """Rank what an event explains, 0 the most; None where it explains nothing by itself."""
+    if event.get("failures") or event.get("mark") in ("error", "no answer"):
+        return 0
+    if event.get("fault") or event["kind"] == "fault":
+        return 0
+    if "wait" in event:
+        return 1
+    return 2 if event.get("mark") else None
+
+
+def _lanes(events: Sequence[Data], count: int) -> list[int]:
+    if count <= _MOST_LANES:
+        return list(range(count))
+    weights: Counter[int] = Counter()
+    for event in events:
+        rank = explains(event)
+        if rank is not None:
+            weights[event["lane"]] += 10 - rank
+            # who is waited for explains as much as who waits
+            weights.update(dict.fromkeys(event.get("wait", {}).get("lanes", ()), 10 - rank))
+    return sorted(sorted(range(count), key=lambda lane: -weights[lane])[:_MOST_LANES])
+
+
+def _numbers(events: Sequence[Data], among: Sequence[int]) -> set[int]:
+    if len(among) <= _MOST_EVENTS:
+        return set(among)
+    ranks = ((explains(events[number]), at) for at, number in enumerate(among))
+    important = [at for _, at in sorted((rank, -at) for rank, at in ranks if rank is not None)]
+    chosen: set[int] = set()
+    for at in (*map(abs, important), *_ends(events, among), *_near(important, len(among))):
+        if len(chosen) >= _MOST_EVENTS:
+            break
+        chosen.add(among[at])
+    for number in among:  # a run in which nothing stands out: its beginning
+        if len(chosen) >= _MOST_EVENTS:
+            break
+        chosen.add(number)
+    return chosen
+
+
+def _ends(events: Sequence[Data], among: Sequence[int]) -> Iterator[int]:
+    seen: Counter[int] = Counter()
+    for at in reversed(range(len(among))):
+        lane = events[among[at]]["lane"]
+        seen[lane] += 1
+        if seen[lane] <= _LAST:
+            yield at
+
+
+def _near(important: Sequence[int], count: int) -> Iterator[int]:
+    for distance in range(1, _NEAR + 1):
+        for at in map(abs, important):
+            yield from (near for near in (at - distance, at + distance) if 0 <= near < count)
+
+
+def _renumbered(event: Data, lanes: dict[int, int]) -> Data:
+    event = {**event, "lane": lanes[event["lane"]]}
+    if "wait" in event:
+        kept = [lanes[lane] for lane in event["wait"].get("lanes", ()) if lane in lanes]
+        event["wait"] = {**event["wait"], "lanes": kept}
+    return event
+
+
+def _transactions(
+    transactions: Sequence[Data], lanes: dict[int, int], shown: Sequence[int]
+) -> Iterator[tuple[int, int, int]]:
+    for one in transactions:
+        inside = [row for row, number in enumerate(shown) if one["first"] <= number <= one["last"]]
+        if one["lane"] in lanes and inside:
+            yield lanes[one["lane"]], inside[0], inside[-1]
+
+
+def _gaps(among: Sequence[int], rows: dict[int, int]) -> Iterator[tuple[int, int]]:
+    row = left_out = 0
+    for number in among:
+        if number not in rows:
+            left_out += 1
+            continue
+        row = rows[number]
+        if left_out:
+            yield row, left_out
+        left_out = 0
+    if left_out:
+        yield row + 1, left_out

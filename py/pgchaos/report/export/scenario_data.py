@@ -1,0 +1,191 @@
+"""One scenario's run as plain data: what the page shows, and what --chaos-json writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pgchaos.language.header_model import StepName
+from pgchaos.language.model import Mutant, Scenario
+from pgchaos.language.schedules import format_step
+from pgchaos.report.export.timeline_data import Data, failures_data, timeline_data, without_empty
+from pgchaos.report.lanes import lanes_of
+from pgchaos.report.permutation import none_failed, searched
+from pgchaos.results import Assertion, Launch, RunResult
+from pgchaos.safe_output import printable
+from pgchaos.verdict import judge, judge_mutant
+
+_MOST_SOURCE = 200_000  # characters of a file that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class ItemData:
+    """What the test runner knows of an item.
+
+    Args:
+        id: of the item, such as `sql/x.sql::x[level=serializable]`.
+        verdict: passed, failed, skipped, xfailed or error.
+        file: as reports show it.
+        line: to look at, from 1.
+        seconds: that it took.
+        text: the report of its failure, or the reason of a skip.
+        again: the command that runs it again, or ''.
+        token: the command that replays the interleaving, or ''.
+    """
+
+    id: str
+    verdict: str
+    file: str
+    line: int = 1
+    seconds: float = 0.0
+    text: str = ""
+    again: str = ""
+    token: str = ""
+
+    def data(self) -> Data:
+        """As data, without what is empty."""
+        return {**asdict(self), "name": self.id.rpartition("::")[2], "seconds": round(self.seconds, 4)}
+
+
+def scenario_data(
+    item: ItemData, scenario: Scenario, mutant: Mutant | None, variables: Mapping[str, str], result: RunResult
+) -> Data:
+    """Write the run of a scenario as data.
+
+    Args:
+        item: what the test runner knows of it.
+        scenario: that was run, with the mutant in it.
+        mutant: in it, or None.
+        variables: the values of its matrix.
+        result: of the run; of a search the run that it reports.
+
+    Returns:
+        What `scenario` is in the schema; every text is safe to show.
+    """
+    verdict = judge_mutant(mutant, result) if mutant else judge(scenario, variables, result)
+    expected = [{"reason": xfail.reason, "failures": failures_data(failures)} for xfail, failures in verdict.expected]
+    lanes = lanes_of(result, [one.name for one in scenario.sessions])
+    found = {
+        **item.data(),
+        "title": scenario.title or scenario.name,
+        "tags": sorted(scenario.tags),
+        "mutant": mutant.name if mutant else "",
+        "values": {**variables, **result.values},
+        "seed": result.seed,
+        "server": result.server,
+        "failures": failures_data(verdict.failures or (result.failures if mutant else ())),
+        "expected": expected,
+        "tap": tap_lines(result.assertions),
+        "diagnostics": result.diagnostics,
+        "output": result.output,
+        "notes": [*result.notes, *result.remarks, *map(str, scenario.notes)],
+        "invariants": {"checked": result.evaluations, "missed": result.missed} if result.evaluations else {},
+        "sources": _sources(scenario),
+        "timeline": timeline_data(lanes) if lanes.events else {},
+        "sessions": [
+            without_empty({"session": one.session, "state": one.doing, "waits_for": list(one.waits_for)})
+            for one in result.standings
+        ],
+        "search": _search(scenario, result),
+        "oracle": _oracle(scenario, result),
+        "log": result.log,
+    }
+    return safe(without_empty(found))
+
+
+def plain_data(item: ItemData, title: str = "", tags: Iterable[str] = (), source: str = "") -> Data:
+    """Write as data an item without the result of a scenario: a spec, or a file that could not be run."""
+    sources = [{"file": item.file, "text": source[:_MOST_SOURCE]}] if source else []
+    return safe(without_empty({**item.data(), "title": title, "tags": sorted(tags), "sources": sources}))
+
+
+def tap_lines(assertions: Iterable[Assertion]) -> list[str]:
+    """Write assertions as TAP, with their diagnostics."""
+    lines = []
+    for number, assertion in enumerate(assertions, 1):
+        count = f" ({assertion.count})" if assertion.count else ""
+        mark = f" # {assertion.directive.upper()} {assertion.reason}".rstrip() if assertion.directive else ""
+        name = f" - {assertion.name}{count}" if assertion.name or count else ""
+        lines.append(f"{'ok' if assertion.ok else 'not ok'} {number}{name}{mark}")
+        lines += [f"# {line}" for text in assertion.diagnostics for line in text.split("\n")]
+    return lines
+
+
+def _sources(scenario: Scenario) -> list[Data]:
+    files = [{"file": scenario.shown, "text": scenario.source[:_MOST_SOURCE]}]
+    return [*files, *_included(scenario)]
+
+
+def _included(scenario: Scenario) -> Iterator[Data]:
+    # as places name them: a file beside the scenario is shown beside it
+    here, shown = scenario.path.parent, Path(scenario.shown).parent
+    for path in scenario.includes:
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        inner = path.relative_to(here) if path.is_relative_to(here) else None
+        yield {"file": str(path if inner is None else shown / inner), "text": text[:_MOST_SOURCE]}
+
+
+def _search(scenario: Scenario, result: RunResult) -> Data:
+    """What was searched, the order of the steps that is reported, and the nearest one that passed."""
+    counts, explored = result.permutations, result.explored
+    if not (counts or explored or result.drawn or result.order):
+        return {}
+    found: Data = {
+        "schedule": scenario.schedule.kind,
+        "covered": searched(result),
+        "values_tried": result.drawn or None,
+        "order": [] if none_failed(result) else _steps(scenario, result.order),
+        "nearest": _steps(scenario, result.nearest),
+    }
+    if counts is not None:
+        found |= {"runs": counts.run, "failed": counts.failed, "exhausted": counts.exhausted}
+    if explored is not None:
+        found |= {"runs": explored.runs, "exhausted": explored.exhausted, "found": explored.found}
+    return without_empty(found)
+
+
+def _steps(scenario: Scenario, order: Iterable[Launch]) -> list[Data]:
+    sessions = {session.name: session for session in scenario.sessions}
+    return [
+        without_empty(
+            {
+                "step": format_step(StepName(one.session, one.worker, one.step, one.iteration), sessions[one.session]),
+                "waits_for": one.waited_on,
+            }
+        )
+        for one in order
+    ]
+
+
+def _oracle(scenario: Scenario, result: RunResult) -> Data:
+    judged = result.judged
+    if scenario.oracle is None or judged is None:
+        return {}
+    return without_empty(
+        {
+            "decided": judged.decided,
+            "anomalies": list(judged.anomalies),
+            "serial_runs": judged.serial,
+            "serial_order": judged.nearest,
+            "differences": [asdict(one) for one in judged.differences],
+        }
+    )
+
+
+def safe(value: Data) -> Data:
+    """Mask passwords and control characters in all texts of data."""
+    return {name: _safe(one) for name, one in value.items()}
+
+
+def _safe(value: object) -> object:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {name: _safe(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_safe(one) for one in value]
+    return value

@@ -1,0 +1,53 @@
+"""The rows that a timeline is drawn in, and which events a picture of a long run shows."""
+
+from __future__ import annotations
+
+from pgchaos.report.export.choose_events import choose
+from pgchaos.report.export.timeline_data import Box, rows_of
+from pgchaos.results import RunResult
+from tests.report.runs import START, queue, row, timeline
+
+
+def test_what_waits_is_as_high_as_all_that_happens_meanwhile() -> None:
+    events = {event["statement"][:6]: event for event in timeline(queue())["events"]}
+    assert (events["BEGIN"]["row"], events["BEGIN"]["until"]) == (0, 1)
+    # the ALTER ends after the COMMIT, the SELECT that waited for it before
+    assert (events["ALTER "]["row"], events["ALTER "]["until"]) == (2, 5)
+    assert (events["SELECT"]["row"], events["SELECT"]["until"]) == (3, 4)
+    assert events["ALTER "]["wait"]["lanes"] == [0]
+
+
+def test_no_box_covers_the_next_one_of_its_connection() -> None:
+    # what was never sent has the time of what was before it
+    boxes = [Box(0, 1.0, 9.0, 1), Box(0, None, None, 1), Box(1, 2.0, None, 3), Box(0, 9.0, 9.5, 1)]
+    rows = rows_of(boxes)
+    assert rows.spans == ((0, 1), (1, 2), (2, 4), (3, 4))
+    # the third has the room of two rows
+    assert rows.heights == (1, 1, 2, 1)
+
+
+def test_transactions_end_where_they_end_and_where_an_error_ended_them() -> None:
+    records = [
+        row("s", 1, "BEGIN", tag="BEGIN"),
+        row("s", 2, sqlstate="40001"),
+        row("s", 0, "COMMIT", started_at=None, ended_at=None, skipped=True, sqlstate=None),
+        row("s", 4, "BEGIN", tag="BEGIN"),
+        row("s", 5, "COMMIT", tag="COMMIT"),
+        row("s", 6),
+    ]
+    got = timeline(RunResult(1, started_at=START, records=records))
+    assert got["transactions"] == [{"lane": 0, "first": 0, "last": 2}, {"lane": 0, "first": 3, "last": 4}]
+
+
+def test_a_picture_of_a_long_run_shows_what_explains_it() -> None:
+    records = [row(f"s{number % 10}", number, f"SELECT {number}") for number in range(1000)]
+    records[777].waited_on = ("s3[1]",)
+    records[500].sqlstate, records[500].message = "40001", "could not serialize"
+    chosen = choose(timeline(RunResult(1, started_at=START, records=records)))
+    shown = [event["statement"] for event in chosen.events]
+    assert {"SELECT 777", "SELECT 500", "SELECT 776"} & set(shown) >= {"SELECT 777", "SELECT 500"}
+    assert len(shown) == 40
+    # s7 waits, s3 is waited for, s0 has the error
+    assert {lane["session"] for lane in chosen.lanes} >= {"s7", "s3", "s0"}
+    assert chosen.hidden_lanes == 4
+    assert sum(count for _, count in chosen.gaps) == 600 - 40
