@@ -12,9 +12,8 @@ import pytest
 from tests.pytest_plugin.conftest import Project
 
 ROOT = Path(__file__).parents[2]
-_CUT = 24
-"""What is left of a statement where the table is narrowest, its mark included."""
-_ROW = re.compile(r" +[0-9]+\.[0-9] +[0-9]+\.[0-9] +(?P<who>\S+) +(?P<line>[0-9]+)  (?P<sql>.*?)(?P<rows>  \(.*\))?")
+_TIME = re.compile(r" *[0-9]+\.[0-9](?=  )")
+_TOOK = re.compile(r"(?<=-> )[0-9.]+ ms(, )?|(?<=\+- )[0-9.]+ ms(, )?")
 
 
 @dataclass(frozen=True)
@@ -66,18 +65,44 @@ def failure(result: pytest.RunResult) -> str:
 
 
 def timeless(text: str) -> list[str]:
-    """Leave out what differs from run to run: times, what they leave room for, and which PostgreSQL it was."""
+    """Leave out what differs from run to run: times, and which PostgreSQL it was."""
     anywhere = re.sub(r"(?<=Server: PostgreSQL )[0-9.]+| of \S+(?= \(ours\))|PG_BINDIR=\S+ (?=make )", "", text)
-    return [_timeless(line) for line in anywhere.splitlines()]
+    return [_TOOK.sub("", _TIME.sub(lambda found: " " * len(found[0]), line)) for line in anywhere.splitlines()]
 
 
-def _timeless(line: str) -> str:
-    row = _ROW.fullmatch(line)
-    if row is None:
-        # the heading of the table, and what stands below a statement, are moved by the width of the times
-        folded = " ".join(line.split())
-        if folded.startswith("sent: "):
-            return "sent: …"  # where it is cut depends on them too
-        return folded if re.match(" +(ms +took|->) ", line) else line
-    sql = row["sql"] if len(row["sql"]) < _CUT else row["sql"][: _CUT - 1] + "…"
-    return f"{row['who']} {row['line']} {sql}{row['rows'] or ''}"
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a timeline.
+
+    Args:
+        around: the lines above and below them.
+        cells: of each session its statements, with what is said of each; without bars, waits and times.
+        order: of the statements of all sessions, as the session and the line of the file.
+    """
+
+    around: list[str]
+    cells: dict[str, list[str]]
+    order: list[tuple[str, int]]
+
+
+def columns(text: str) -> Columns:
+    """Take a failure with a timeline in columns apart."""
+    lines = timeless(text)
+    head = next(number for number, line in enumerate(lines) if re.fullmatch(r" +ms  .*\[1\].*", line))
+    until = next(number for number in range(head, len(lines)) if not lines[number].startswith(" "))
+    names = lines[head].split()[1:]
+    starts = [match.start() for match in re.finditer("-+", lines[head + 1])]
+    cells: dict[str, list[str]] = {name: [] for name in names}
+    order = []
+    for line in lines[head + 2 : until]:
+        for name, start, end in zip(names, starts, [*starts[1:], None], strict=True):
+            cell = line[start:end].strip()
+            if found := re.match("([0-9]+): ", cell):
+                cells[name].append(cell)
+                order.append((name, int(found[1])))
+            elif cell and cell not in "|:":
+                cells[name][-1] += f" {cell}"
+    seen = re.compile(r" \| waits for .*? \+- waited [0-9.]+ ms(, )?| \+- (?=[0-9a-z])")
+    cells = {name: [seen.sub(" -> ", cell) for cell in own] for name, own in cells.items()}
+    around = [line for line in (*lines[:head], *lines[until:]) if not line.startswith(("(|", "(:"))]
+    return Columns(around, cells, order)

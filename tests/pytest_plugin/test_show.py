@@ -33,10 +33,10 @@ def test_passing_scenarios_are_shown_on_demand(project: Project) -> None:
             "Assertions: all 1 held",
             "Output of diag():",
             "    the check saw 2",
-            "Timeline of sql/shown.sql (times in ms):",
-            "*pair[[]1[]].1 *INSERT INTO t VALUES (:worker)*",
-            "*sent: INSERT INTO t VALUES (*)",
-            "    pair: 2 statements, longest *",
+            "Timeline of sql/shown.sql, time in ms downward (line: statement as sent):",
+            "*pair[[]1[]]*pair[[]2[]]",
+            "*5: INSERT INTO t VALUES ([12])*",
+            "pair: 2 statements, longest *",
         ]
     )
     assert result.stdout.str().count("Timeline of") == 1

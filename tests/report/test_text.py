@@ -9,9 +9,10 @@ import pytest
 from pgchaos.language.header_model import Schedule
 from pgchaos.language.model import Mutant, Scenario, Session
 from pgchaos.language.problems import Place
+from pgchaos.report.look import BOXES
 from pgchaos.report.replay import MAKE, item_name, replay_line
+from pgchaos.report.statement_list import shorten, statement_list
 from pgchaos.report.text import failure_text, run_text
-from pgchaos.report.timeline import shorten, timeline
 from pgchaos.results import STOPPED, Assertion, Explored, Failure, Launch, Permutations, Record, RunResult, Standing
 from pgchaos.verdict import judge, judge_mutant
 
@@ -65,16 +66,23 @@ sql/concurrency/ticket.sql:24: the seat was sold once
 Scenario: Two cashiers sell the last ticket once
 Server: PostgreSQL 18.6, private server (ours)
 
-Timeline of sql/concurrency/ticket.sql (times in ms):
-       ms   took  step           line  statement
-     10.0    1.0  cashier[1].14    14  BEGIN
-     11.0    1.0  cashier[2].14    14  BEGIN
-     12.0    1.0  cashier[1].15    15  SELECT buyer IS NULL AS free FR…  (1 row)
-     13.0  237.0  cashier[2].15    15  UPDATE seat SET buyer = 2  (1 row)
-                                       -> waited for cashier[1]
-    240.0    1.0  cashier[1].18    18  COMMIT
-    260.0    1.0  cashier[2].18    18  COMMIT
-                                       -> ERROR 40001: could not serialize access
+Timeline of sql/concurrency/ticket.sql, time in ms downward (line: statement as sent):
+    ms  cashier[1]                           cashier[2]
+        -----------------------------------  --------------------------------
+  10.0  14: BEGIN
+  11.0                                       14: BEGIN
+  12.0  15: SELECT buyer IS NULL AS free
+            FROM seat WHERE id = 1 -> 1 row
+  13.0                                       15: UPDATE seat SET buyer = 2
+                                             | waits for cashier[1]
+ 240.0  18: COMMIT                           |
+ 250.0                                       +- waited 237 ms, 1 row
+ 260.0                                       18: COMMIT
+                                                 ERROR 40001
+                                                 serialization_failure: could
+                                                 not serialize access
+(| waits for a lock)
+FAILED sql/concurrency/ticket.sql:24: the seat was sold once (have: 2, want: 1)
 
 Seed 1234. To run it again:
     pytest sql/concurrency/ticket.sql::ticket --chaos-seed=1234
@@ -86,7 +94,7 @@ the server chooses it."""
 def test_no_line_of_the_table_is_wider_than_the_terminal() -> None:
     result = replace(SOLD_TWICE, records=[record(1, 14, "SELECT " + "x, " * 200, 0.01, rows=3)])
     for width in (80, 100, 160):
-        table = timeline(result.records, START, width=width)
+        table = statement_list(result.records, START, width=width)
         assert max(map(len, table)) == width
 
 
@@ -100,15 +108,15 @@ def test_verbose_shows_statements_whole() -> None:
 def test_only_the_last_statements_of_each_session_are_shown() -> None:
     many = [record(1, line, f"SELECT {line}", line / 1000) for line in range(1, 41)]
     few = [record(2, 1, "BEGIN", 0.0)]
-    table = timeline(many + few, START, width=100)
+    table = statement_list(many + few, START, width=100)
     assert [line.split()[-1] for line in table[1:] if "cashier[" in line] == ["BEGIN", *map(str, range(26, 41))]
-    assert table[2].strip() == "… 25 statements not shown …"
-    assert len(timeline(many + few, START, width=100, everything=True)) == 1 + 41 + 1
+    assert table[2].strip() == "... 25 statements not shown ..."
+    assert len(statement_list(many + few, START, width=100, everything=True)) == 1 + 41 + 1
 
 
 def test_many_sessions_do_not_flood_the_terminal() -> None:
     records = [record(worker, line, "SELECT 1", line / 1000) for worker in range(1, 41) for line in range(1, 11)]
-    table = timeline(records, START, width=100)
+    table = statement_list(records, START, width=100)
     assert len([line for line in table if "cashier[" in line]) == 40 * 3
 
 
@@ -118,25 +126,27 @@ def test_a_statement_that_was_never_sent_follows_the_one_before_it() -> None:
         record(1, 2, "INSERT 2", None, sqlstate=None, skipped=True),
         record(2, 1, "INSERT 3", 0.02),
     ]
-    table = "\n".join(timeline(records, START, width=100))
-    assert table.index("INSERT 1") < table.index("ERROR 23505: duplicate key") < table.index("INSERT 2")
+    table = "\n".join(statement_list(records, START, width=100))
+    assert (
+        table.index("INSERT 1") < table.index("ERROR 23505 (unique_violation): duplicate key") < table.index("INSERT 2")
+    )
     assert table.index("INSERT 2") < table.index("-> not sent") < table.index("INSERT 3")
 
 
 def test_a_statement_that_got_no_answer_says_so() -> None:
     running = record(1, 1, "UPDATE t", 0.01, ended_at=None, sqlstate=None)
-    assert "-> no answer: it was still running" in "\n".join(timeline([running], START, width=100))
+    assert "-> no answer: it was still running" in "\n".join(statement_list([running], START, width=100))
 
 
 def test_a_commit_that_rolled_back_says_so() -> None:
     lost = record(1, 1, "COMMIT", 0.01, tag="ROLLBACK")
-    assert "-> rolled back" in "\n".join(timeline([lost], START, width=100))
-    assert "->" not in "\n".join(timeline([replace(lost, tag="COMMIT")], START, width=100))
+    assert "-> rolled back" in "\n".join(statement_list([lost], START, width=100))
+    assert "->" not in "\n".join(statement_list([replace(lost, tag="COMMIT")], START, width=100))
 
 
 def test_attempts_iterations_and_faults_are_shown() -> None:
     retried = record(2, 5, "UPDATE t", 0.01, attempt=2, iteration=3, fault="terminate", step="looks")
-    table = "\n".join(timeline([retried], START, width=100))
+    table = "\n".join(statement_list([retried], START, width=100))
     assert "cashier[2].looks#3" in table
     assert "UPDATE t  (attempt 2)\n" in table
     assert "-> fault: terminate" in table
@@ -144,7 +154,7 @@ def test_attempts_iterations_and_faults_are_shown() -> None:
 
 def test_files_are_named_where_there_are_several() -> None:
     other = replace(record(1, 3, "SELECT 1", 0.01), place=Place("sql/lib/common.sql", 3))
-    table = "\n".join(timeline([record(1, 4, "BEGIN", 0.0), other], START, width=100))
+    table = "\n".join(statement_list([record(1, 4, "BEGIN", 0.0), other], START, width=100))
     assert "ticket.sql:4" in table
     assert "common.sql:3" in table
 
@@ -218,20 +228,20 @@ def test_what_is_replayed_depends_on_the_schedule(kind: str, expected: str) -> N
 def test_shorten() -> None:
     assert shorten("SELECT\n   1", 80) == "SELECT 1"
     assert shorten("SELECT 1", 8) == "SELECT 1"
-    assert shorten("SELECT 12", 8) == "SELECT …"
+    assert shorten("SELECT 12", 8) == "SELEC..."
+    assert shorten("SELECT 12", 8, BOXES) == "SELECT …"
 
 
 def test_what_the_engine_did_between_statements_is_in_the_timeline() -> None:
     act = record(1, 16, "-- barrier looked", 0.0125)
     act.step, act.sqlstate = "", None
     text = report_of(replace(SOLD_TWICE, acts=[act]))
-    assert text.index("cashier[1].15") < text.index("-- barrier looked") < text.index("cashier[2].15 ")
-    assert "cashier[1]  " in text
+    assert text.index("15: SELECT buyer") < text.index("16: -- barrier looked") < text.index("15: UPDATE")
 
 
 def test_the_variables_that_a_statement_set_are_shown() -> None:
     looked = replace(record(1, 15, "SELECT true AS free", 0.01), notes=("free = t",))
-    assert "-> free = t" in "\n".join(timeline([looked], START, width=100))
+    assert "-> free = t" in "\n".join(statement_list([looked], START, width=100))
 
 
 def test_an_error_that_ended_the_check_is_shown_with_the_count() -> None:
@@ -319,8 +329,9 @@ def test_statements_cancelled_by_the_stop_show_no_error() -> None:
     running = record(1, 15, "SELECT pg_sleep(9)", 0.01, sqlstate="57014", message=STOPPED)
     by = record(2, 15, "SELECT pg_sleep(9)", 0.01, sqlstate="57014", message="x", ended_by="cancelled by admin[1]")
     text = report_of(replace(SOLD_TWICE, records=[running, by]))
-    assert f"-> {STOPPED}\n" in text
-    assert "-> cancelled by admin[1]\n" in text
+    for what in (STOPPED, "cancelled by admin[1]"):
+        assert f"-> {what}\n" in report_of(replace(SOLD_TWICE, records=[running, by]), everything=True)
+        assert what.split()[-1] in text
     assert "57014" not in text
 
 
@@ -330,6 +341,6 @@ def test_the_output_of_diag_is_in_both_reports() -> None:
     text = run_text(SCENARIO, {}, result)
     assert "Output of diag():\n    there are 2\n" in text
     assert "Output:\n    a[1]: NOTICE: x\n" in text
-    assert "    cashier: 6 statements, longest 237 ms (waited for cashier[1]), 1 waited, 1 failed" in text
+    assert "\ncashier: 6 statements, longest 237 ms (waited for cashier[1]), 1 waited, 1\n" in text
     assert "Seed" not in text
     assert "NOTICE" not in run_text(SCENARIO, {}, result, output=False)

@@ -1,111 +1,209 @@
-"""Which rows the table of a long run holds, what it says of those it leaves out, and what was sent."""
+"""The columns of a failure: a session each, time downward, and which sessions are shown where there are many."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
+from rich.cells import cell_len
+
+from pgchaos.language.model import Scenario, Section, Session
 from pgchaos.language.problems import Place
-from pgchaos.report.timeline import session_lines, shown_rows, timeline
-from pgchaos.results import Record
+from pgchaos.language.section_items import Statement
+from pgchaos.report.fold import written
+from pgchaos.report.look import BOXES, PLAIN, Look
+from pgchaos.report.timeline import timeline
+from pgchaos.results import Failure, Record, RunResult
 
+FILE = "sql/x.sql"
 START = 1000.0
 
 
-def row(session: str, at: float, statement: str = "SELECT 1", took: float = 0.001, **more: object) -> Record:
-    plain = Record(session, 1, 1, 1, "1", Place("sql/x.sql", 7), statement, sqlstate="00000")
-    plain.started_at, plain.ended_at = START + at, START + at + took
+def row(who: str, at: float | None, statement: str = "SELECT 1", took: float = 0.001, **more: object) -> Record:
+    session, _, worker = who.partition(" ")
+    plain = Record(session, int(worker or 1), 1, 1, "1", Place(FILE, 7), statement, sqlstate="00000")
+    if at is not None:
+        plain.started_at, plain.ended_at = START + at, START + at + took
     return replace(plain, **more)  # type: ignore[arg-type]  # the fields are the caller's business
 
 
-def load(count: int = 2000) -> list[Record]:
-    return [row("shop", number / 1000, f"SELECT {number}") for number in range(count)]
+def table(
+    records: list[Record], *failures: Failure, width: int = 80, look: Look = PLAIN, check: str = "", **how: bool
+) -> list[str]:
+    sessions = tuple(Session(Place(FILE, 1), name, (), ()) for name in dict.fromkeys(r.session for r in records))
+    checks = (Section(Place(FILE, 19), (Statement(Place(FILE, 20), check, (), "SELECT", "1"),)),) if check else ()
+    scenario = Scenario(Path(FILE), FILE, "x", "", "", sessions=sessions, checks=checks)
+    result = RunResult(1, START, records=records, failures=list(failures))
+    everything, summary = how.get("everything", False), how.get("summary", False)
+    return timeline(scenario, result, failures, width, look, everything=everything, summary=summary)
 
 
-def table(records: list[Record], **how: bool) -> list[str]:
-    return timeline(records, START, width=100, **how)
+def waits(who: str, at: float, on: str, took: float, **more: object) -> Record:
+    record = row(who, at, "UPDATE t SET n = 1", took, waited_on=(on,), **more)
+    record.waited_from, record.waited_until = record.started_at, record.ended_at
+    return record
 
 
-def test_important_rows_are_shown_wherever_they_are() -> None:
-    records = load()
-    records[100].waited_on = ("migration[1]",)
-    records[700].sqlstate, records[700].message = "40001", "could not serialize"
-    records[900].fault = "terminate"
-    records[1300].ended_at = START + 1.3 + 0.327
-    lines = table(records)
-    text = "\n".join(lines)
-    for number in (100, 700, 900, 1300, 1999):
-        assert f"  SELECT {number}\n" in text
-    # the neighbours of each, as far as there is room
-    for number in (99, 101, 699, 701, 899, 901, 1299, 1301):
-        assert f"  SELECT {number}\n" in text
-    assert "-> waited for migration[1]" in text
-    assert len([line for line in lines if "SELECT" in line]) == 15
-
-
-def test_what_is_left_out_is_counted_in_its_place() -> None:
-    records = load(300)
-    records[100].waited_on = ("migration[1]",)
-    lines = table(records)
-    at = [number for number, line in enumerate(lines) if "not shown …" in line]
-    left_out = [int(lines[number].split()[1]) for number in at]
-    assert sum(left_out) == 300 - 15
-    # before the row, and between its neighbours and the end of the session
-    assert lines[at[0] - 1].split()[-1] == "statement"
-    assert "SELECT 297" in lines[at[1] + 1]
-    assert lines[-2] == "(-v shows all)"
-
-
-def test_each_session_has_a_summary() -> None:
-    records = load(9600)
-    records[3].waited_on = records[5].waited_on = records[8].waited_on = ("migration[1]",)
-    records[5].ended_at = START + 0.005 + 0.327
-    migration = [row("migration", 1.0, "ALTER TABLE t …", 0.25)]
-    assert table(records + migration)[-2:] == [
-        "shop: 9600 statements, longest 327 ms (waited for migration[1]), 3 waited",
-        "migration: 1 statement, longest 250 ms",
+def test_a_wait_is_a_bar_until_it_ends() -> None:
+    records = [row("a", 0.01, "UPDATE t SET n = 2"), waits("b", 0.02, "a[1]", 0.2), row("a", 0.1, "COMMIT")]
+    assert table(records, look=BOXES)[1:] == [
+        "    ms  a[1]                   b[1]",
+        "        ─────────────────────  ─────────────────────",
+        "  10.0  7: UPDATE t SET n = 2",
+        "  20.0                         7: UPDATE t SET n = 1",
+        "                               │ waits for a[1]",
+        " 100.0  7: COMMIT              │",
+        " 220.0                         └─ waited 200 ms",
+        "(│ waits for a lock)",
     ]
 
 
-def test_a_summary_counts_failures_but_no_waits_of_the_file() -> None:
-    barrier = row("a", 0.1, "-- barrier met", 5.0, step="", sqlstate=None)
-    failed = row("a", 0.2, sqlstate="23505", fault="cancel")
-    never = row("a", 0.3, skipped=True, started_at=None, ended_at=None, sqlstate=None)
-    assert session_lines([barrier, failed, never]) == [
-        "a: 2 statements, longest 1.0 ms, 1 failed, 1 hit by a fault, 1 not sent"
+def test_plain_text_is_ascii() -> None:
+    records = [row("a", 0.01, "SELECT " + "x, " * 200), waits("b", 0.02, "a[1]", 0.2), row("a", 0.1, "COMMIT")]
+    lines = table(records)
+    assert "\n".join(lines).isascii()
+    assert any("..." in line for line in lines)
+    assert any("+- waited 200 ms" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+@pytest.mark.parametrize("sessions", [2, 3, 5, 9])
+def test_no_line_is_wider_than_the_terminal(width: int, sessions: int) -> None:
+    text = "SELECT '漢字が入る長い文' , " + "abcdefghij " * 20
+    records = [
+        row(
+            f"session_{n}",
+            n / 100 + step,
+            text,
+            0.3,
+            sqlstate="40001",
+            message="m " * 200,
+            waited_on=("a_long_name[1]",),
+        )
+        for n in range(sessions)
+        for step in range(3)
+    ]
+    lines = table(records, width=width)
+    assert max(map(cell_len, lines[1:])) <= width
+    # beside one another, where a column has room for a statement
+    assert ("  step  " in lines[1]) == (sessions > {80: 3, 120: 4, 200: 9}[width])
+
+
+def test_what_was_not_sent_is_said_once() -> None:
+    never = [row("a", None, skipped=True, sqlstate=None, place=Place(FILE, line)) for line in (8, 9)]
+    lines = table([row("a", 0.1, sqlstate="23505", message="duplicate key"), *never, row("b", 0.2)])
+    assert [" ".join(line.split()) for line in lines[3:9]] == [
+        "100.0 7: SELECT 1",
+        "ERROR 23505 unique_violation:",
+        "duplicate key",
+        "8-9: not sent: its transaction had",
+        "already failed",
+        "200.0 7: SELECT 1",
     ]
 
 
-def test_a_short_run_is_shown_whole_with_a_summary_on_demand() -> None:
-    records = load(15)
-    assert len(table(records)) == 16
-    assert table(records, summary=True)[-1].startswith("shop: 15 statements, longest ")
+def test_what_never_ended_is_drawn_to_the_end() -> None:
+    wait = row("a", 0.1, "-- barrier met", step="", sqlstate=None, ended_at=None)
+    running = row("b", 0.2, "SELECT pg_sleep(9)", sqlstate=None, ended_at=None)
+    lines = table([wait, running, row("c", 0.3)], width=120)
+    assert [line.count(":") - line.count("7:") for line in lines[3:8]] == [0, 1, 2, 1, 1]
+    assert "+- never ended" in lines[-3] + lines[-2]
+    assert any("+- no answer: it was still running" in line for line in lines)
 
 
-def test_thousands_of_rows_that_waited_do_not_flood_the_terminal() -> None:
-    records = [row("shop", n / 1000, took=n / 1000, waited_on=("other[1]",)) for n in range(5000)]
-    failed = row("shop", 2.5, "UPDATE t", sqlstate="40001", message="no")
-    shown = shown_rows([*records[:2500], failed, *records[2500:]])
-    assert len(shown) <= 123
-    assert 2500 in shown
-    assert 5000 in shown
+def test_a_fault_has_its_moment() -> None:
+    records = [
+        row("a", 0.1, "COMMIT", 0.02, fault="crash", sqlstate="08006", message="server closed the connection"),
+        row("a", 0.105, "-- fault crash during", step="", sqlstate=None),
+        row("b", 0.3),
+    ]
+    lines = table(records)
+    moments = [next(n for n, line in enumerate(lines) if text in line) for text in ("COMMIT", "! fault crash", "ERROR")]
+    assert moments == sorted(moments)
+    assert "120.0  +- ERROR 08006" in lines[moments[2]]
 
 
-def test_a_wait_of_the_file_that_did_not_end_is_shown() -> None:
-    stands = row("other", 0.0, "-- barrier met", step="", sqlstate=None, ended_at=None)
-    assert "-- barrier met" in "\n".join(table([stands, *load(500)]))
+def test_files_have_letters() -> None:
+    other = row("b", 0.2, place=Place("sql/lib.sql", 3))
+    lines = table([row("a", 0.1), other])
+    assert lines[1] == "a = sql/lib.sql"
+    assert [line.split()[1] for line in lines[4:6]] == ["7:", "a3:"]
 
 
-def test_what_was_sent_is_shown_where_it_differs() -> None:
-    written = "UPDATE seat SET buyer = :worker WHERE id = 1"
-    lines = table([row("a", 0.0, written, sent="UPDATE seat SET buyer = 2 WHERE id = 1")])
-    assert lines[2].strip() == "sent: UPDATE seat SET buyer = 2 WHERE id = 1"
-    assert not any("sent:" in line for line in table([row("a", 0.0, written)]))
+def test_the_failed_assertion_ends_the_columns() -> None:
+    sold = Failure("assertion", (), "sold once", Place(FILE, 20), ("have: 2", "want: 1"))
+    lines = table([row("a", 0.1), row("b", 0.2)], sold)
+    assert lines[-1] == "FAILED sql/x.sql:20: sold once (have: 2, want: 1)"
+    within = Failure("assertion", (), "never negative", Place(FILE, 7), session="b[1]")
+    lines = table([row("a", 0.1), row("b", 0.2)], within)
+    assert lines[-1].strip() == "FAILED: never negative"
 
 
-def test_the_difference_is_visible_in_a_long_statement() -> None:
-    long = "SELECT " + "column_of_a_table, " * 20
-    record = row("a", 0.0, long + ":n FROM t", sent=long + "4711 FROM t")
-    lines = table([record])
-    assert max(map(len, lines)) <= 100
-    assert "4711" in lines[2]
-    assert f"sent: {record.sent}" in "\n".join(table([record], everything=True))
+def many(count: int) -> list[Record]:
+    return [row(f"s{n}", n / 100, f"INSERT INTO t{n} VALUES (1)") for n in range(count)]
+
+
+def test_of_many_sessions_those_are_shown_that_matter() -> None:
+    records = many(12)
+    records[3] = waits("s3", 0.03, "s9[1]", 0.5)
+    records[5].sqlstate, records[5].message = "40001", "no"
+    records[7].fault = "kill"
+    failed = Failure("assertion", (), "rows", Place(FILE, 20), ("have: 2", "want: 1"))
+    lines = table(records, failed, width=200, check="SELECT is(count(*), 1::bigint) FROM public.t11")
+    assert lines[1].split()[1:] == ["s0[1]", "s3[1]", "s5[1]", "s7[1]", "s9[1]", "s11[1]"]
+    assert "6 more sessions with 6 statements not shown: none of them waited or failed (-v shows all)" in lines
+    assert len([line for line in table(records, failed, width=200, everything=True) if "INSERT" in line]) == 11
+
+
+def queue() -> tuple[list[Record], Failure]:
+    """A statement fails that waits for another, which waits for a third; others wait too."""
+    records = [
+        row("holder", 0.01, "LOCK t"),
+        waits("migration", 0.02, "holder[1]", 0.6),
+        *(waits("shop", 0.03 + n / 100, "migration[1]", 0.4 + n / 100, worker=n) for n in range(1, 6)),
+    ]
+    records[6].sqlstate, records[6].message = "55P03", "canceling statement due to lock timeout"
+    return records, Failure("error", ("55P03",), "lock timeout", Place(FILE, 7), session="shop[5]")
+
+
+def test_a_narrow_terminal_shows_the_session_that_failed_and_whom_it_waited_for() -> None:
+    records, failure = queue()
+    lines = table(records, failure)
+    assert lines[1].split()[1:] == ["holder[1]", "migration[1]", "shop[5]"]
+    assert any("FAILED: ERROR 55P03" in line for line in lines)
+    assert "4 more sessions with 4 statements not shown: 4 waited (-v shows all)" in lines
+
+
+def test_a_narrow_terminal_hides_no_session_that_may_matter() -> None:
+    failed = Failure("assertion", (), "rows", Place(FILE, 20))
+    lines = table(many(4), failed, check="SELECT is(count(*), 1::bigint) FROM t1, t2, t3, t0")
+    assert lines[1].split() == ["ms", "took", "step", "line", "statement"]
+    assert all(f"s{n}[1].1" in "\n".join(lines) for n in range(4))
+
+
+def test_one_session_needs_no_column() -> None:
+    assert table([row("a", 0.1)])[1].split() == ["ms", "took", "step", "line", "statement"]
+
+
+def test_a_long_run_says_what_it_leaves_out() -> None:
+    records = [row(f"a {n % 2 + 1}", n / 1000, f"SELECT {n}") for n in range(400)]
+    lines = table(records)
+    left_out = [int(line.split()[1]) for line in lines if line.endswith(" statements not shown")]
+    assert sum(left_out) == 400 - 30
+    assert lines[-2:] == ["(-v shows all)", "a: 400 statements, longest 1.0 ms"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("SELECT * FROM t", frozenset()),
+        ("INSERT INTO s.t VALUES (1)", {"t"}),
+        ("UPDATE ONLY t SET a = 1", {"t"}),
+        ("WITH d AS (DELETE FROM t RETURNING *) SELECT 1", {"t"}),
+        ("ALTER TABLE t ADD a int", {"t"}),
+    ],
+)
+def test_written_tables(sql: str, tables: frozenset[str]) -> None:
+    assert tables <= written(sql)
+    assert bool(tables) == bool(written(sql))

@@ -176,7 +176,7 @@ def asked_by_nobody(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [interpreter("nobody"), "-m", "pytest", *plugins, "migration_42.sql"],
         cwd=folder,
-        env={**os.environ, **PACKAGES, "HOME": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "160"},
+        env={**os.environ, **PACKAGES, "HOME": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "240"},
         user=entry.pw_uid,
         group=entry.pw_gid,
         extra_groups=[],
@@ -196,9 +196,11 @@ def test_an_ordinary_user_asks_it_in_a_fresh_folder(folder_of_nobody: Path) -> N
     locked_out = asked_by_nobody(folder_of_nobody)
     assert locked_out.returncode == 1, locked_out
     assert re.search(r"shop\.sql:3: (client|shop)\[\d\]: ERROR 55P03 \(lock_not_available\): ", locked_out.stdout)
-    assert re.search(r"migration\[1\]\.1 +42_paid\.sql:1 +ALTER TABLE invoice ADD COLUMN paid", locked_out.stdout)
-    assert "-> waited for long_transaction[1]" in locked_out.stdout
-    assert "-> waited for migration[1]" in locked_out.stdout
+    assert re.search(r"^[a-z] = 42_paid\.sql$", locked_out.stdout, re.MULTILINE)
+    assert re.search(r" [a-z]1: ALTER TABLE invoice ADD COLUMN", locked_out.stdout)
+    assert "| waits for long_transaction[1]" in locked_out.stdout
+    assert "| waits for migration[1]" in locked_out.stdout
+    assert "FAILED: ERROR 55P03 lock_not_available: " in locked_out.stdout
     migration.write_text(GIVES_WAY + ALTER, encoding="utf-8")
     (folder_of_nobody / "migration_42.sql").write_text(MIGRATION, encoding="utf-8")
     gives_way = asked_by_nobody(folder_of_nobody)

@@ -37,6 +37,7 @@ class SessionState:
         ticket: of that statement, different for each.
         blockers: the backends that it was seen waiting for, by pid.
         struck: a fault strikes its statement, which waits for a lock only until its backend notices.
+        free_at: when its statement was last seen to wait for nobody; 0 where it was not.
     """
 
     place: Place | None
@@ -46,6 +47,7 @@ class SessionState:
     ticket: int = 0
     blockers: tuple[int, ...] = ()
     struck: bool = False
+    free_at: float = 0.0
 
     @property
     def waits_at(self) -> str:
@@ -97,6 +99,8 @@ class SessionStates:
     def finish(self, actor: Actor, now: float) -> None:
         """Note that its answer came at a time."""
         doing = self._now[actor]
+        if doing.blockers and doing.record is not None:
+            doing.record.waited_until = now
         doing.record, doing.doing, doing.since, doing.blockers = None, BETWEEN, now, ()
 
     def strike(self, pids: Collection[int]) -> None:
@@ -140,6 +144,10 @@ class SessionStates:
             blockers: for each pid that waits, the pids that it waits for.
         """
         snapshot: dict[Actor, BlockedSeen] = {}
+        for pid in tickets.keys() - blockers.keys():
+            free = self._now[self.actors[pid]]
+            if free.ticket == tickets[pid]:
+                free.free_at = clock.now()
         for pid, by in blockers.items():
             actor = self.actors[pid]
             now = self._now[actor]
@@ -148,7 +156,7 @@ class SessionStates:
                 if not now.struck:
                     snapshot[actor] = BlockedSeen(now.ticket, by)
                 now.blockers = by
-                self._remember(record, by)
+                self._remember(record, by, now.free_at)
         for actor, now in self._now.items():
             if actor not in snapshot:
                 now.blockers = ()
@@ -167,12 +175,11 @@ class SessionStates:
         for line in "\n".join(error.hint).split("\n"):
             numbers = [int(found[0]) for found in _NUMBER.finditer(line)]
             if len(numbers) > 1 and self.served.get(numbers[0], numbers[0]) == pid:
-                record.waited_from = record.waited_from or record.started_at
                 self._remember(record, (self.served.get(numbers[-1], numbers[-1]),))
 
-    def _remember(self, record: Record, blockers: tuple[int, ...]) -> None:
+    def _remember(self, record: Record, blockers: tuple[int, ...], free_at: float = 0.0) -> None:
+        record.waited_from = record.waited_from or free_at or record.started_at
         record.waited_until = clock.now()
-        record.waited_from = record.waited_from or record.waited_until
         for pid in blockers:
             if pid not in self.actors:
                 # once looked at, it has a longer name

@@ -13,10 +13,6 @@ from typing import Literal, TypeAlias
 from pgchaos.language.error_codes import condition_names
 from pgchaos.results import STOPPED, Failure, Record, RunResult
 
-# Seconds in which a wait may begin or end without being seen: the lock monitor looks 5 ms after a statement began, and
-# then every 20 ms.
-_UNSEEN = 0.03
-
 # `wait` is a barrier or `wait for`; `fault` is the moment of a fault; `act` is what else the engine did or received.
 Kind: TypeAlias = Literal["statement", "wait", "fault", "act"]
 
@@ -57,7 +53,7 @@ class Event:
     @property
     def took(self) -> float:
         """Seconds from the beginning to the end; 0 without either."""
-        return 0.0 if self.begun is None or self.ended is None else self.ended - self.begun
+        return took(self.record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +141,23 @@ def kind_of(record: Record) -> Kind:
     return "fault" if text.startswith("fault ") else "act"
 
 
+def connection_of(record: Record) -> str:
+    """Name the connection of a statement, as `session[worker]`."""
+    return f"{record.session}[{record.worker}]"
+
+
+def took(record: Record) -> float:
+    """Seconds from the beginning to the end of a statement; 0 without either."""
+    return 0.0 if record.started_at is None or record.ended_at is None else record.ended_at - record.started_at
+
+
+def has_failed(record: Record) -> bool:
+    """Whether a statement had an error or no answer of its own; one that was stopped with the run has not failed."""
+    if record.skipped or kind_of(record) != "statement" or record.message == STOPPED:
+        return False
+    return record.sqlstate not in (None, "00000") or (record.started_at is not None and record.ended_at is None)
+
+
 def lock_wait_seconds(record: Record) -> float:
     """How long a statement waited for locks, as far as it was seen."""
     wait = _lock_wait(record, 0.0)
@@ -153,16 +166,10 @@ def lock_wait_seconds(record: Record) -> float:
 
 def _lock_wait(record: Record, start: float) -> LockWait | None:
     on = record.waited_on + record.blocked_by
-    first, last = record.waited_from, record.waited_until
-    begun, ended = record.started_at, record.ended_at
-    if not on or begun is None:
+    since, until = record.waited_from or record.started_at, record.waited_until
+    if not on or since is None:
         return None
-    since = begun if first is None or first - begun <= _UNSEEN else first
-    if last is None:
-        until = since if ended is None else ended
-    else:
-        until = ended if ended is not None and ended - last <= _UNSEEN else last
-    return LockWait(on, since - start, max(since, until) - start)
+    return LockWait(on, since - start, max(since, until or record.ended_at or since) - start)
 
 
 def outcome(record: Record) -> tuple[Mark, str]:
@@ -201,7 +208,7 @@ def _failures_by_record(
 
 def _is_about(failure: Failure, record: Record) -> bool:
     place, begins = failure.place, record.place
-    if place is None or failure.session != f"{record.session}[{record.worker}]" or place.path != begins.path:
+    if place is None or failure.session != connection_of(record) or place.path != begins.path:
         return False
     # an error may name a line within its statement
     return begins.line <= place.line <= begins.line + record.statement.count("\n")

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from pgchaos.language.model import Scenario
+from pgchaos.report.look import PLAIN, Look
 from pgchaos.report.permutation import none_failed, permutation
 from pgchaos.report.replay import may_differ, what_is_replayed
 from pgchaos.report.timeline import timeline
@@ -26,6 +27,7 @@ def failure_text(
     everything: bool = False,
     again: str = "",
     token: str = "",
+    look: Look = PLAIN,
 ) -> str:
     """Write the report of a run that failed.
 
@@ -38,6 +40,7 @@ def failure_text(
         everything: all statements, each whole.
         again: the command that runs it again.
         token: the command that replays this interleaving, or '' where none is known to fail again.
+        look: the characters of the timeline.
 
     Returns:
         The text; its first line is the first cause.
@@ -50,7 +53,7 @@ def failure_text(
         permutation(scenario, result, width),
         _titled("Output of diag():", result.diagnostics),
         _titled("State of the sessions when the run was stopped:", _session_states(result)),
-        [] if none_failed(result) else _timeline(scenario, result, width, everything=everything),
+        [] if none_failed(result) else timeline(scenario, result, verdict.failures, width, look, everything=everything),
         _titled("End of its server's log:", result.log),
         _notes(scenario, result),
         _again(scenario, result, width, again, token) if may_differ(verdict.failures) else [],
@@ -66,6 +69,7 @@ def run_text(
     width: int = 80,
     everything: bool = False,
     output: bool = True,
+    look: Look = PLAIN,
 ) -> str:
     """Write the report of a run that passed, for --chaos-show.
 
@@ -76,26 +80,19 @@ def run_text(
         width: of the terminal in columns.
         everything: all statements, each whole.
         output: with the output of psql commands, and notices.
+        look: the characters of the timeline.
     """
+    which = ", the first of these runs" if none_failed(result) else ""
     blocks = [
         _what_ran(scenario, variables, result),
         [line for failure in result.failures for line in _failure(failure)],
         permutation(scenario, result, width),
         _titled("Output:", result.output if output else []),
         _titled("Output of diag():", result.diagnostics),
-        _timeline(scenario, result, width, everything=everything, summary=True),
+        timeline(scenario, result, result.failures, width, look, which=which, everything=everything, summary=True),
         _notes(scenario, result),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
-
-
-def _timeline(
-    scenario: Scenario, result: RunResult, width: int, *, everything: bool, summary: bool = False
-) -> list[str]:
-    rows, width = result.records + result.acts, width - len(_INDENT)
-    table = timeline(rows, result.started_at, width=width, everything=everything, summary=summary)
-    which = ", the first of these runs" if none_failed(result) else ""
-    return _titled(f"Timeline of {scenario.shown}{which} (times in ms):", table)
 
 
 def _notes(scenario: Scenario, result: RunResult) -> list[str]:

@@ -1,0 +1,122 @@
+"""Which sessions of a run matter, where there are too many to show them all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from pgchaos.language.model import Scenario
+from pgchaos.language.section_items import Statement
+from pgchaos.language.sql_tokens import SqlToken, tokenize
+from pgchaos.report.lanes import Event, Lane, Lanes
+from pgchaos.results import Failure
+
+MOST = 6  # sessions beside one another
+_BYSTANDER = 6  # the rank of a session that explains nothing
+
+_WRITES = frozenset({"insert", "update", "delete", "merge", "truncate", "alter", "create", "drop", "copy", "lock"})
+_BEFORE_TABLE = ("into", "update", "from", "table", "only", "copy", "lock", "truncate", "on")
+
+
+def matters(run: Lanes, read: Collection[str], most: int = MOST) -> tuple[Lane, ...]:
+    """Choose the sessions that explain most; all of them where they are not too many.
+
+    Args:
+        run: with all its sessions.
+        read: the tables that the failed assertion reads.
+        most: sessions at most.
+
+    Returns:
+        The session that failed first and those that it waited for, directly or not; then those that fail, have faults,
+        wait, are waited for, or write what the assertion reads; in their order.
+    """
+    if len(run.lanes) <= most:
+        return run.lanes
+    holders = {name for event in run.events if event.wait is not None for name in event.wait.on}
+    ranks = sorted((_rank(lane, holders, read), number) for number, lane in enumerate(run.lanes))
+    chosen = list(dict.fromkeys([*_chain(run), *(number for _, number in ranks)]))[:most]
+    return tuple(run.lanes[number] for number in sorted(chosen))
+
+
+def tells_all(run: Lanes, read: Collection[str], shown: Sequence[Lane]) -> bool:
+    """Say whether what is left out adds nothing: the same sessions again, bystanders, or no part of who waited."""
+    numbers = {number for number, lane in enumerate(run.lanes) if lane in shown}
+    chain = _chain(run)
+    if chain:
+        return numbers.issuperset(chain)
+    alike = {lane.session for lane in shown}
+    left = [lane for number, lane in enumerate(run.lanes) if number not in numbers]
+    return all(lane.session in alike or _rank(lane, (), read) == _BYSTANDER for lane in left)
+
+
+def _chain(run: Lanes) -> list[int]:
+    """The session that failed first, whom it waited for then, whom that one waited for, and so on."""
+    failed = next((event for event in run.events if event.failures), None)
+    if failed is None:
+        return []
+    found = [failed.lane]
+    for number in found:
+        waits = [event.wait for event in run.lanes[number].events if event.wait is not None]
+        names = [name for wait in waits if number != failed.lane or wait is failed.wait for name in wait.on]
+        found += [holder for holder, lane in enumerate(run.lanes) if lane.name in names and holder not in found]
+    return found
+
+
+def _rank(lane: Lane, holders: Collection[str], read: Collection[str]) -> int:
+    """How much a session explains: less is more."""
+    if any(event.failures for event in lane.events):
+        return 0
+    if any(event.fault or event.kind == "fault" for event in lane.events):
+        return 1
+    if any(event.mark not in ("", "stopped") for event in lane.events):
+        return 2
+    if any(_waits(event) for event in lane.events):
+        return 3
+    if lane.name in holders:
+        return 4
+    return 5 if any(not written(event.sent).isdisjoint(read) for event in lane.events) else _BYSTANDER
+
+
+def _waits(event: Event) -> bool:
+    return event.wait is not None or (event.kind == "wait" and event.ended is None)
+
+
+def left_out(run: Lanes, shown: Sequence[Lane]) -> str:
+    """Count the sessions that are not shown in one line, with what they did; '' where all are shown."""
+    names = {lane.name for lane in shown}
+    others = [lane for lane in run.lanes if lane.name not in names]
+    if not others:
+        return ""
+    counts = {
+        "failed": sum(any(event.mark not in ("", "stopped") for event in lane.events) for lane in others),
+        "waited": sum(any(map(_waits, lane.events)) for lane in others),
+    }
+    what = [f"{count} {word}" for word, count in counts.items() if count]
+    sessions = "1 more session" if len(others) == 1 else f"{len(others)} more sessions"
+    sent = sum(event.kind == "statement" for lane in others for event in lane.events)
+    return f"{sessions} with {sent} statements not shown: {', '.join(what) or 'none of them waited or failed'}"
+
+
+def read_by(scenario: Scenario, failures: Iterable[Failure]) -> frozenset[str]:
+    """Find what the failed assertions of the check may read: the names in their statements."""
+    lines = {(failure.place.path, failure.place.line) for failure in failures if failure.place is not None}
+    found: set[str] = set()
+    for item in (item for check in scenario.checks for item in check.items if isinstance(item, Statement)):
+        first = item.place.line
+        if any((item.place.path, line) in lines for line in range(first, first + item.text.count("\n") + 1)):
+            found.update(token.text for token in tokenize(item.text) if token.is_identifier)
+    return frozenset(found)
+
+
+def written(sql: str) -> frozenset[str]:
+    """Find the tables that a statement may write, without their schemas."""
+    tokens = tokenize(sql)
+    if not any(token.is_word(*_WRITES) for token in tokens):
+        return frozenset()
+    return frozenset(_name(tokens, at + 1) for at, token in enumerate(tokens) if token.is_word(*_BEFORE_TABLE))
+
+
+def _name(tokens: Sequence[SqlToken], at: int) -> str:
+    """The last part of a name that may be qualified."""
+    while at + 2 < len(tokens) and tokens[at + 1].is_symbol("."):
+        at += 2
+    return tokens[at].text if at < len(tokens) else ""

@@ -1,0 +1,29 @@
+"""How times and counts are written, and which characters a text may consist of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Look(NamedTuple):
+    """The characters that differ."""
+
+    waits: str  # a statement that waits, while others go on
+    runs: str  # one that only takes long, or a wait that the scenario asks for
+    end: str  # where it ends
+    rule: str  # under the heads of columns
+    cut: str  # behind a text that was cut
+
+
+PLAIN = Look(waits="|", runs=":", end="+-", rule="-", cut="...")
+BOXES = Look(waits="│", runs="┊", end="└─", rule="─", cut="…")
+
+
+def milliseconds(seconds: float) -> str:
+    """Write a time in ms, with a decimal where it matters."""
+    return f"{seconds * 1000:.0f}" if seconds >= 0.01 else f"{seconds * 1000:.1f}"
+
+
+def statements(count: int) -> str:
+    """Write a number of statements."""
+    return f"{count} statement" if count == 1 else f"{count} statements"

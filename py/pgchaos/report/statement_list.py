@@ -1,0 +1,166 @@
+"""The statements of a run in order of time, as one list: where there is no room for a column for each session."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from rich.cells import cell_len, set_cell_size
+
+from pgchaos.report.important_rows import shown_rows
+from pgchaos.report.lanes import connection_of, has_failed, in_order, kind_of, outcome, took
+from pgchaos.report.look import PLAIN, Look, milliseconds, statements
+from pgchaos.results import Record
+
+_LONGEST_MESSAGE = 240
+_LEAST_SQL = 24  # columns
+_SENT = "sent: "
+_HEAD = ("ms", "took", "step", "line", "statement")
+
+
+def statement_list(
+    records: Sequence[Record],
+    started_at: float,
+    *,
+    width: int,
+    everything: bool = False,
+    summary: bool = False,
+    look: Look = PLAIN,
+) -> list[str]:
+    """Write the table.
+
+    Args:
+        records: statements, and what the engine did between them, in any order.
+        started_at: of the run.
+        width: in columns.
+        everything: all rows, each whole.
+        summary: add a line for each session; it is always added where rows are left out.
+        look: its characters.
+
+    Returns:
+        Its lines, the head first; none without records.
+    """
+    ordered = in_order(records)
+    if not ordered:
+        return []
+    numbers: Sequence[int] = shown_rows(ordered)
+    summary = summary or len(numbers) < len(ordered)
+    numbers = range(len(ordered)) if everything else numbers
+    shown = [ordered[number] for number in numbers]
+    one_file = len({record.place.path for record in shown}) == 1
+    rows = [_columns(record, started_at, one_file=one_file) for record in shown]
+    widths = [max(len(row[column]) for row in (*rows, _HEAD)) for column in range(4)]
+    room = max(_LEAST_SQL, width - sum(widths) - 2 * len(widths))
+    margin = " " * (sum(widths) + 2 * len(widths))
+    lines, last = [_line(_HEAD, widths)], -1
+    for number, record, row in zip(numbers, shown, rows, strict=True):
+        lines += _left_out(ordered[last + 1 : number], margin, look)
+        last = number
+        count = _count(record)
+        sql = " ".join(row[4].split()) if everything else shorten(row[4], room - len(count), look)
+        lines.append(_line((*row[:4], f"{sql}{count}"), widths))
+        lines += [f"{margin}{text}" for text in _sent(record, 0 if everything else room, look)]
+        # a message does not make the table wider than the terminal
+        below = (textwrap.wrap(text, room, subsequent_indent="   ") for text in _outcome(record, look))
+        lines += [f"{margin}{line}" for wrapped in below for line in wrapped]
+    lines += _left_out(ordered[last + 1 :], margin, look)
+    if len(shown) < len(ordered):
+        lines.append("(-v shows all)")
+    return [*lines, *(session_lines(ordered, width) if summary else [])]
+
+
+def _columns(record: Record, started_at: float, *, one_file: bool) -> tuple[str, str, str, str, str]:
+    at = took = ""
+    if record.started_at is not None:
+        at = f"{(record.started_at - started_at) * 1000:.1f}"
+        took = "…" if record.ended_at is None else f"{(record.ended_at - record.started_at) * 1000:.1f}"
+    iteration = f"#{record.iteration}" if record.iteration > 1 else ""
+    step = f".{record.step}" if record.step else ""
+    place = record.place
+    # where all rows are of one file, its name is in the title
+    line = str(place.line) if one_file else f"{PurePath(place.path).name}:{place.line}"
+    return at, took, f"{connection_of(record)}{step}{iteration}", line, record.statement
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    at, took, step, line, sql = row
+    text = f"{at:>{widths[0]}}  {took:>{widths[1]}}  {step:<{widths[2]}}  {line:>{widths[3]}}  {sql}"
+    return text.rstrip()
+
+
+def _left_out(rows: Sequence[Record], margin: str, look: Look) -> list[str]:
+    count = sum(kind_of(record) == "statement" for record in rows)
+    return [f"{margin}{look.cut} {statements(count)} not shown {look.cut}"] if count else []
+
+
+def _count(record: Record) -> str:
+    """Which attempt a statement was, and how many rows it returned or changed."""
+    texts: list[str] = []
+    if record.attempt > 1:
+        texts.append(f"attempt {record.attempt}")
+    if record.rows is not None and record.sqlstate == "00000":
+        texts.append(f"{record.rows} row" if record.rows == 1 else f"{record.rows} rows")
+    return f"  ({', '.join(texts)})" if texts else ""
+
+
+def _sent(record: Record, room: int, look: Look) -> list[str]:
+    """What was sent, where variables made it differ from the file; `room` of 0 means all of it."""
+    if not record.sent:
+        return []
+    written, sent = (" ".join(text.split()) for text in (record.statement, record.sent))
+    room -= len(_SENT)
+    if 0 < room < len(sent):
+        first = next((at for at, (a, b) in enumerate(zip(written, sent)) if a != b), 0)  # noqa: B905 one is longer
+        # keep the first difference visible, with some text before it
+        begin = max(0, min(first - room // 3, len(sent) - room + 1))
+        sent = shorten(f"{look.cut}{sent[begin:]}" if begin else sent, room, look)
+    return [f"{_SENT}{sent}"]
+
+
+def _outcome(record: Record, look: Look) -> list[str]:
+    """What happened to a statement, where it did not just succeed."""
+    texts = list(record.notes)
+    if record.waited_on or record.blocked_by:
+        texts.append("waited for " + ", ".join(record.waited_on + record.blocked_by))
+    if record.fault:
+        texts.append(f"fault: {record.fault}")
+    _, text = outcome(record)
+    if text:
+        texts.append(shorten(text, _LONGEST_MESSAGE, look))
+    return [f"-> {text}" for text in texts]
+
+
+def session_lines(records: Sequence[Record], width: int) -> list[str]:
+    """Sum up each session in one line, which is folded where it is wider than the terminal."""
+    by_session: dict[str, list[Record]] = {}
+    for record in records:
+        if kind_of(record) == "statement":
+            by_session.setdefault(record.session, []).append(record)
+    texts = (f"{session}: {_summary(own)}" for session, own in by_session.items())
+    return [line for text in texts for line in textwrap.wrap(text, width, subsequent_indent="    ")]
+
+
+def _summary(records: Sequence[Record]) -> str:
+    parts = [statements(len(records))]
+    longest = max(records, key=took)
+    if took(longest):
+        waited = longest.waited_on + longest.blocked_by
+        whom = f" (waited for {', '.join(waited)})" if waited else ""
+        parts.append(f"longest {milliseconds(took(longest))} ms{whom}")
+    counts = {
+        "waited": sum(bool(record.waited_on or record.blocked_by) for record in records),
+        "failed": sum(map(has_failed, records)),
+        "hit by a fault": sum(bool(record.fault) for record in records),
+        "not sent": sum(record.skipped for record in records),
+    }
+    parts += [f"{count} {what}" for what, count in counts.items() if count]
+    return ", ".join(parts)
+
+
+def shorten(text: str, width: int, look: Look = PLAIN) -> str:
+    """Put a text on one line, and cut it."""
+    folded = " ".join(text.split())
+    if cell_len(folded) <= width:
+        return folded
+    return set_cell_size(folded, max(width - len(look.cut), 0)) + look.cut
