@@ -61,6 +61,7 @@ check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all s
 	stage lint $(VENV)/bin/ruff check; \
 	stage format $(VENV)/bin/ruff format --check; \
 	stage types $(VENV)/bin/mypy; \
+	stage 'scenarios lint' $(VENV)/bin/pgchaos lint --strict sql; \
 	stage workflows $(VENV)/bin/yamllint --strict -d '{extends: default, rules: {line-length: {max: 120}}}' .github; \
 	stage tests $(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests; \
 	stage scenarios env CHAOS_MAKE=1 $(VENV)/bin/pytest sql $(CHAOS_OPTS); \
@@ -147,15 +148,31 @@ install: ## put the SQL extension pgchaos into the server of pg_config (PGXS)
 installcheck: ## run its pgTAP tests on the server that libpq's environment names (PGXS)
 	$(MAKE) -C pgtap installcheck
 
-# NAME=concurrency/double_charge is a file below sql/.
+# NAME=concurrency/double_charge is a file below sql/; OPTS='--kind search' answers the questions.
 .PHONY: scenario
 scenario: $(INSTALLED) ## write the new scenario sql/NAME.sql from a template that runs; NAME=concurrency/double_charge
-	@$(VENV)/bin/python -m pgchaos --new sql/$(or $(NAME:.sql=),$(error say its name: make scenario NAME=concurrency/double_charge)).sql
+	@$(VENV)/bin/pgchaos new sql/$(or $(NAME:.sql=),$(error say its name: make scenario NAME=concurrency/double_charge)).sql $(OPTS)
+
+.PHONY: lint explain replay docs examples
+lint: $(INSTALLED) ## find mistakes in scenarios, without a server; CHAOS_TESTS=sql/a.sql OPTS=--strict
+	@$(VENV)/bin/pgchaos lint $(CHAOS_TESTS) $(OPTS)
+
+explain: $(INSTALLED) ## say what CHAOS_TESTS=sql/a.sql does: sessions, steps, orders; OPTS=--server asks a server
+	@$(VENV)/bin/pgchaos explain $(CHAOS_TESTS) $(OPTS)
+
+replay: $(PGTAP) ## run one order again: TOKEN=c3f09a1b3a97-g4x2k-0110, from the report of a failure
+	@CHAOS_MAKE=1 $(VENV)/bin/pgchaos replay $(or $(TOKEN),$(error say the token: make replay TOKEN=c3f09a1b3a97-g4x2k-0110)) $(CHAOS_OPTS)
+
+docs: $(INSTALLED) ## list the documentation; TOPIC=language prints a page
+	@$(VENV)/bin/pgchaos docs $(TOPIC)
+
+examples: $(INSTALLED) ## list the scenarios; PATTERN='lost update' only those
+	@$(VENV)/bin/pgchaos examples $(PATTERN)
 
 .PHONY: scenario-table
 scenario-table: $(INSTALLED) ## write the table of all scenarios, sql/SCENARIOS.md, from their files
 	@set -eu; new=$$(mktemp); trap 'rm -f "$$new"' EXIT; \
-	{ sed '/^## /,$$d' sql/SCENARIOS.md; $(VENV)/bin/python -m pgchaos --scenarios sql; } >"$$new"; \
+	{ sed '/^## /,$$d' sql/SCENARIOS.md; $(VENV)/bin/pgchaos table sql; } >"$$new"; \
 	cat "$$new" >sql/SCENARIOS.md
 
 # Both are read by pip with --require-hashes. VERSION=18.7 names another one of the embedded server.

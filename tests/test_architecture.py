@@ -34,6 +34,7 @@ ROOMS = (
     "search",
     "runner",
     "pytest_plugin",
+    "commands",
     "__main__",
 )
 

@@ -1,7 +1,7 @@
 # Gives the Makefile of an extension (or of any project) the target installcheck-chaos. After PGXS:
 #
 #   CHAOS_PYTHON ?= python3
-#   include $(shell $(CHAOS_PYTHON) -m pgchaos --makefile)
+#   include $(shell $(CHAOS_PYTHON) -m pgchaos makefile)
 #
 #   make install installcheck-chaos
 #   make installcheck-chaos CHAOS_TESTS=sql/a.sql CHAOS_OPTS='-v -m smoke --chaos-seed=7'

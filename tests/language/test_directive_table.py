@@ -63,7 +63,7 @@ def problems(folder: Path, text: str) -> list[str]:
 
 @pytest.mark.parametrize("table", [directive_reference(), fault_reference()], ids=["directives", "faults"])
 def test_the_reference_has_the_table(table: str) -> None:
-    assert f"\n\n{table}\n\n" in LANGUAGE, "write what `python -m pgchaos --directives` prints into sql/LANGUAGE.md"
+    assert f"\n\n{table}\n\n" in LANGUAGE, "write what `pgchaos directives` prints into sql/LANGUAGE.md"
 
 
 @pytest.mark.parametrize("word", [word for word, row in DIRECTIVES.items() if isinstance(row, HeaderDirective)])

@@ -134,7 +134,7 @@ def test_missing_programs_are_reported(author: Author, tmp_path: Path) -> None:
 def test_a_makefile_without_pgxs_gets_the_target_too(python: Path, tmp_path: Path) -> None:
     (tmp_path / "sql").mkdir()
     (tmp_path / "sql" / "one.sql").write_text("-- chaos:check\nSELECT ok(true, 'yes');\n", encoding="utf-8")
-    (tmp_path / "Makefile").write_text("include $(shell $(CHAOS_PYTHON) -m pgchaos --makefile)\n", encoding="utf-8")
+    (tmp_path / "Makefile").write_text("include $(shell $(CHAOS_PYTHON) -m pgchaos makefile)\n", encoding="utf-8")
     done = call("make", f"CHAOS_PYTHON={python}", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pgchaos.language.durations import LONGEST, parse_duration
 from pgchaos.language.header_model import Matrix, When
-from pgchaos.language.problems import Place
+from pgchaos.language.problems import LANGUAGE, UNKNOWN_TAG, Place
 from pgchaos.language.suggestions import misspelt_keyword, nearest, suggest
 
 _TOKEN = re.compile(r"\s*(?:'([^']*(?:''[^']*)*)'|(,|>=|<=|[=<>])|([^\s,'=<>]+)|('))")
@@ -23,6 +23,14 @@ _CONDITION = re.compile(r"\s*(\w+)\s*(=?)")
 
 class DirectiveError(Exception):
     """What is wrong with one directive. The caller knows its line."""
+
+    rule = LANGUAGE
+
+
+class UnknownTag(DirectiveError):
+    """A tag that neither pgchaos nor the project knows."""
+
+    rule = UNKNOWN_TAG
 
 
 class UnknownMatrix(DirectiveError):

@@ -10,7 +10,7 @@ from pgchaos.language.header_model import Matrix, When
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Session
 from pgchaos.language.mutation import sessions_of
-from pgchaos.language.problems import Place, Problem
+from pgchaos.language.problems import UNUSED_MATRIX, Place, Problem
 from pgchaos.language.section_builder import Complain, SectionBuilder
 from pgchaos.language.section_items import Barrier, Fault, Meta, Parts, Variable
 from pgchaos.language.sql_tokens import all_statements
@@ -133,7 +133,7 @@ def check_matrix_used(
     own: Collection[SectionBuilder],
     of_mutants: Collection[SectionBuilder],
     matrix: Mapping[str, Matrix],
-    complain: Complain,
+    problems: list[Problem],
 ) -> tuple[Problem, ...]:
     """Report each matrix that no statement, meta-command or condition uses: all of its items would run the same.
 
@@ -144,7 +144,7 @@ def check_matrix_used(
         own: the sections of the scenario itself, those of included files too.
         of_mutants: the sections of its mutants.
         matrix: by name.
-        complain: called with each problem.
+        problems: to which each is added.
 
     Returns:
         A note on each matrix that only mutants use: without them its items run the same.
@@ -160,14 +160,18 @@ def check_matrix_used(
     for name in [name for name in matrix if name in unused - by_mutants]:
         one = matrix[name]
         uses = f"only the `when` of a mutant uses `{name}`" if name in chosen else f"nothing uses `{name}`"
-        complain(
-            one.place,
+        text = (
             f"`matrix`: {uses}: write `:{name}` or `:'{name}'` in a statement, chaos.var('{name}')"
             f" in a function, or `when {name} = {_quoted(one.values[0])}` behind {'another' if name in chosen else 'a'}"
-            " directive",
+            " directive"
         )
+        problems.append(Problem(one.place, text, rule=UNUSED_MATRIX))
     text = "`matrix`: only mutants use `{}`: without them all its items run the same"
-    return tuple(Problem(one.place, text.format(name)) for name, one in matrix.items() if name in unused & by_mutants)
+    return tuple(
+        Problem(one.place, text.format(name), rule=UNUSED_MATRIX)
+        for name, one in matrix.items()
+        if name in unused & by_mutants
+    )
 
 
 def _used_by(

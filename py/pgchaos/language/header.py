@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from pgchaos.language.arguments import Args, DirectiveError
+from pgchaos.language.arguments import Args, DirectiveError, UnknownTag
 from pgchaos.language.constants import written_default
 from pgchaos.language.given import take_given, take_list
 from pgchaos.language.header_model import (
@@ -181,7 +181,7 @@ def tags(header: Header, args: Args) -> None:
     unknown = [word for word in words if word not in known and word != "chaos"]
     if unknown:
         each = "; ".join(f"unknown tag `{word}`{suggest(word, known)}" for word in unknown)
-        raise DirectiveError(f"`tags`: {each} (more are allowed by the ini key chaos_tags)")
+        raise UnknownTag(f"`tags`: {each} (more are allowed by the ini key chaos_tags)")
 
 
 def timeout(header: Header, args: Args) -> None:

@@ -188,7 +188,7 @@ class Parser:
             self._matrix_failed |= row.word == "matrix"
             self.sections.incomplete |= row.declares
             if not (self._matrix_failed and isinstance(error, UnknownMatrix)):
-                self.complain(args.place, str(error))
+                self.problems.append(Problem(args.place, str(error), rule=error.rule))
 
     def _header_directive(self, row: HeaderDirective, args: Args) -> None:
         first = self.header.seen.setdefault(row.word, args.place)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+LANGUAGE, UNKNOWN_TAG, UNUSED_MATRIX, SNAPSHOT_WAIT = "language", "unknown-tag", "unused-matrix", "snapshot-wait"
+"""The rules that the reader checks, by their names in `pgchaos lint`."""
 
 
 class Place(NamedTuple):
@@ -24,11 +27,13 @@ class Problem:
         place: its line.
         text: what is wrong, and what was probably meant.
         whole: something is missing in the file as a whole. It is listed last: a problem of a line may be its cause.
+        rule: by which `pgchaos lint` names it.
     """
 
     place: Place
     text: str
     whole: bool = False
+    rule: str = field(default=LANGUAGE, compare=False)
 
     def __str__(self) -> str:
         return f"{self.place}: {self.text}"

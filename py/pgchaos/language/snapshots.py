@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pgchaos.language.header_model import Matrix
-from pgchaos.language.problems import Place, Problem
+from pgchaos.language.problems import SNAPSHOT_WAIT, Place, Problem
 from pgchaos.language.section_builder import SectionBuilder
 from pgchaos.language.section_items import Variable
 from pgchaos.language.sql_tokens import SqlStatement, SqlToken, function_calls, top_statements
@@ -101,7 +101,7 @@ def _notes(body: SectionBuilder, matrix: Mapping[str, Matrix]) -> Iterator[Probl
                 wait = transaction.read(statement)
                 if wait is not None:
                     place = Place(sql.place.path, sql.place.line + wait.line)
-                    yield Problem(place, _text(wait.text, transaction.level))
+                    yield Problem(place, _text(wait.text, transaction.level), rule=SNAPSHOT_WAIT)
 
 
 def _level(words: list[str], otherwise: str) -> str:

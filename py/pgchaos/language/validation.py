@@ -62,7 +62,7 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
         return ()
     check_constants_used(header.constants, parser.source.texts.values(), parser.complain)
     own, of_mutants = list(parser.sections.own_bodies()), list(parser.sections.mutant_bodies())
-    return check_matrix_used(scenario, own, of_mutants, header.matrix, parser.complain)
+    return check_matrix_used(scenario, own, of_mutants, header.matrix, parser.problems)
 
 
 def _replace_targets(parser: Parser) -> ReplaceTargets:

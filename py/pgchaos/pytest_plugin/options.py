@@ -296,11 +296,12 @@ def _command() -> str:
         return f"PG_BINDIR={shlex.quote(bindir)} {MAKE}" if bindir else MAKE
     program = Path(sys.argv[0])
     if program.name == "__main__.py":
-        return "python -m pytest"
+        return "python -m pgchaos run" if program.parent.name == "pgchaos" else "python -m pytest"
+    run = " run" if program.name == "pgchaos" else ""
     found = shutil.which(program.name)
-    if program.name not in ("pytest", "py.test") or (found and Path(found).resolve() == program.resolve()):
-        return "pytest"
-    return os.path.relpath(program)
+    if program.name not in ("pytest", "py.test", "pgchaos") or (found and Path(found).resolve() == program.resolve()):
+        return "pgchaos run" if run else "pytest"
+    return f"{os.path.relpath(program)}{run}"
 
 
 # Options that decide where and how a scenario is run.

@@ -100,8 +100,8 @@ def _close(config: pytest.Config) -> None:
 def _is_main_program(config: pytest.Config) -> bool:
     """Whether the process was started to run pytest, and does not go on after pytest.main()."""
     program = Path(sys.argv[0])
-    is_module = program.name == "__main__.py" and program.parent.name == "pytest"
-    return (program.name in ("pytest", "py.test") or is_module) and not config.invocation_params.plugins
+    is_module = program.name == "__main__.py" and program.parent.name in ("pytest", "pgchaos")
+    return (program.name in ("pytest", "py.test", "pgchaos") or is_module) and not config.invocation_params.plugins
 
 
 @pytest.hookimpl(optionalhook=True)

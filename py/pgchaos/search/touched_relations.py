@@ -115,7 +115,7 @@ class DependenceFinder:
 
     def __init__(self, scenario: Scenario, variables: Mapping[str, str], *, theirs: bool) -> None:
         self._scenario, self._variables = scenario, variables
-        self._asked = not _may_commute(scenario)
+        self._asked = not may_commute(scenario)
         self._newest = 0 if theirs else None
         self.dependence = Dependence()
 
@@ -124,8 +124,7 @@ class DependenceFinder:
         if self._asked or self._newest is not None:
             return
         try:
-            ((newest,),) = _rows(connection, _NEWEST)
-            self._newest = int(str(newest))
+            self._newest = newest_function(connection)
         except ConnectionLost:
             self._asked = True
 
@@ -135,10 +134,7 @@ class DependenceFinder:
             return
         self._asked = True
         try:
-            facts = [
-                (str(what), str(name), str(other)) for what, name, other in _rows(connection, _query(self._newest))
-            ]
-            known, level = known_from(facts)
+            known, level = known_from(database_facts(connection, self._newest))
             steps = {one.name: footprints(one, self._variables, known, level) for one in self._scenario.sessions}
         except (ConnectionLost, Unknowable):
             # then all steps depend on one another
@@ -146,7 +142,7 @@ class DependenceFinder:
         self.dependence.know(steps, {one.name: one.repeat for one in self._scenario.sessions})
 
 
-def _may_commute(scenario: Scenario) -> bool:
+def may_commute(scenario: Scenario) -> bool:
     """Whether nothing shows the order itself, after every step or in records, and no fault interrupts."""
     has_monitored = any(not invariant.at_end for invariant in scenario.invariants)
     breaks = any(isinstance(item, Fault) for session in scenario.sessions for item in session.items)
@@ -157,8 +153,28 @@ def _rows(connection: Connection, query: str) -> list[Row]:
     return connection.rows(query, connection.within(_PATIENCE))
 
 
-def _query(newest: int) -> str:
-    return _QUERY.replace("{newest}", str(newest))
+def newest_function(connection: Connection) -> int:
+    """Give the highest oid of a function: those of setup will have higher ones.
+
+    Raises:
+        ConnectionLost: the server does not answer.
+    """
+    ((newest,),) = _rows(connection, _NEWEST)
+    return int(str(newest))
+
+
+def database_facts(connection: Connection, newest: int) -> list[tuple[str, str, str]]:
+    """Ask what setup has made, as `known_from` takes it.
+
+    Args:
+        connection: to the database.
+        newest: the highest oid of a function before setup.
+
+    Raises:
+        ConnectionLost: the server does not answer.
+    """
+    query = _QUERY.replace("{newest}", str(newest))
+    return [(str(what), str(name), str(other)) for what, name, other in _rows(connection, query)]
 
 
 def known_from(facts: Iterable[tuple[str, str, str]]) -> tuple[KnownDatabase, str]:

@@ -3,28 +3,28 @@
 --
 -- What happens, in plain words: who does what at the same time, and what goes wrong without which protection.
 
--- chaos:tags concurrent
+-- chaos:tags TAGS
 -- chaos:timeout 20s
 
 -- chaos:setup
 -- the smallest tables that show it
 CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL);
-INSERT INTO account VALUES (1, 100);
+INSERT INTO account VALUES (1, 1000);
 
 -- what each client sends
--- chaos:session client x 2
+-- chaos:session client x CONNECTIONS
 BEGIN;
 -- the protection: FOR UPDATE
 SELECT balance FROM account WHERE id = 1 FOR UPDATE \gset
--- each client has read, or waits for the other
+-- each client has read, or waits for another
 -- chaos:barrier has_read unless blocked
 UPDATE account SET balance = :balance - 10 WHERE id = 1;
 COMMIT;
 
 -- chaos:check
-SELECT is((SELECT balance FROM account WHERE id = 1), 80, 'both withdrawals count');
+SELECT is((SELECT balance FROM account WHERE id = 1), 1000 - 10 * CONNECTIONS, 'each withdrawal counts');
 
 -- without the protection the assertion above must fail
 -- chaos:mutant nobody locks the row
 -- chaos:replace 'FOR UPDATE' with '' in client
--- chaos:caught by 'both withdrawals count'
+-- chaos:caught by 'each withdrawal counts'

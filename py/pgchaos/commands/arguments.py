@@ -1,0 +1,190 @@
+"""The command line: the commands with their arguments and their help. Small to load, `--help` reads nothing else."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pgchaos import __version__
+
+_EXIT_CODES = """exit codes: 0 done; 1 a problem was found; 2 it could not do what was asked; 130 interrupted by Ctrl-C;
+141 nobody read the output any more. `run` and `replay` exit as pytest does: 0 all passed, 1 some failed, 2 interrupted,
+3 internal error, 4 wrong call, 5 no scenario was found."""
+
+
+class Command(NamedTuple):
+    """One command: the module and the function that run it, its help, and what adds its arguments."""
+
+    module: str
+    function: str
+    help: str
+    add: Callable[[argparse.ArgumentParser], None]
+    about: str = ""  # more for its own `--help`
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "words", nargs="*", metavar="PATH or OPTION", help="files, folders and options, passed on to pytest as they are"
+    )
+
+
+def _replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="TOKEN [PATH or OPTION]",
+        help="the token that the report of a failure ends with, or @FILE with it; the files and folders to look in"
+        " (default: chaos_paths, which is sql); options, passed on to pytest as they are",
+    )
+
+
+def _new(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        help="bank/double_charge is the file sql/bank/double_charge.sql; a path with .sql is itself",
+    )
+    parser.add_argument(
+        "--kind", choices=KINDS, help="what it is about: " + "; ".join(f"{k} = {v}" for k, v in KINDS.items())
+    )
+    parser.add_argument("--title", help="its title (default: made of NAME)")
+    parser.add_argument(
+        "--connections", type=int, metavar="N", help="clients at once, where the kind has several (default: 2)"
+    )
+    parser.add_argument("--tags", metavar="TAG…", help="more tags, such as 'slow smoke'")
+    parser.add_argument("--no-questions", action="store_true", help="take defaults, also on a terminal")
+
+
+KINDS = {
+    "race": "clients do the same at once, met by a barrier",
+    "order": "one certain order of the steps",
+    "all": "every order of the steps",
+    "search": "a search for the order that breaks it, judged by an oracle",
+    "crash": "a server that dies during COMMIT",
+}
+"""The templates of `pgchaos new`, and what each is about."""
+
+
+def _lint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="*", metavar="PATH", help="files and folders (default: chaos_paths, which is sql)"
+    )
+    parser.add_argument("--strict", action="store_true", help="warnings count too: exit code 1")
+    parser.add_argument(
+        "--tag", action="append", default=[], help="a further tag that scenarios may have, beside ini chaos_tags"
+    )
+    parser.add_argument("--rules", action="store_true", help="print all rules and what each means")
+
+
+def _explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a scenario")
+    parser.add_argument(
+        "--server",
+        nargs="?",
+        const="",
+        metavar="DSN",
+        help="run its setup on a private server, or on the server of DSN in a database created for it, and ask what"
+        " else its steps touch: by triggers, foreign keys, views, defaults",
+    )
+    parser.add_argument("--pg-bindir", metavar="DIR", help="start the private server with these programs")
+
+
+def _docs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("topic", nargs="?", metavar="TOPIC", help="a page, or a word that one page's name begins with")
+    parser.add_argument("--paths", action="store_true", help="print the paths of the pages")
+
+
+def _examples(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "pattern", nargs="?", default="", metavar="PATTERN", help="words that path, title or directives must contain"
+    )
+    shows = parser.add_mutually_exclusive_group()
+    shows.add_argument("--show", action="store_true", help="print the files themselves")
+    shows.add_argument("--copy", metavar="DIR", help="copy the files into this folder, which need not exist")
+    shows.add_argument("--folder", action="store_true", help="print only the path of the folder that holds them all")
+
+
+def _table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="whose scenarios are listed, also in folders below it")
+    parser.add_argument("--tag", action="append", default=[], help="a further tag that scenarios may have")
+
+
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="for which shell")
+
+
+def _nothing(_: argparse.ArgumentParser) -> None:
+    """Add no argument."""
+
+
+FRONTS = ("run", "replay")
+"""The commands whose options are pytest's."""
+
+COMMANDS = {
+    "run": Command(
+        "run",
+        "run",
+        "run scenarios, by pytest",
+        _run,
+        "Without a path: those below chaos_paths (ini key; default: sql), where that is a folder.",
+    ),
+    "new": Command(
+        "new",
+        "new",
+        "write a scenario that runs, from a template",
+        _new,
+        "On a terminal it asks for what no option gives.",
+    ),
+    "lint": Command("lint", "lint", "find mistakes in scenarios, without a server", _lint),
+    "explain": Command(
+        "explain", "explain", "say what a scenario does: sessions, steps, orders, faults, needs", _explain
+    ),
+    "replay": Command("run", "replay", "run the one order again that a report's token names", _replay),
+    "docs": Command("docs", "docs", "list the documentation, or print a page of it", _docs),
+    "examples": Command("examples", "examples", "list, print or copy the scenarios of the package", _examples),
+    "directives": Command("docs", "directives", "print the tables of all directives and faults", _nothing),
+    "table": Command("table", "table", "print a table of the scenarios in a folder, in Markdown", _table),
+    "makefile": Command(
+        "docs",
+        "makefile",
+        "print the path of what adds installcheck-chaos to a Makefile: include $(shell python3 -m pgchaos makefile)",
+        _nothing,
+    ),
+    "completion": Command(
+        "completion",
+        "completion",
+        "print what completes this command line in a shell",
+        _completion,
+        'bash: source <(pgchaos completion bash) in ~/.bashrc.   zsh: pgchaos completion zsh >"${fpath[1]}/_pgchaos".'
+        "   fish: pgchaos completion fish >~/.config/fish/completions/pgchaos.fish",
+    ),
+}
+"""Every command by its name, in the order of the help."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the whole command line; the command is in `command`."""
+    parser = argparse.ArgumentParser(
+        "pgchaos",
+        description="Chaos testing for PostgreSQL, written in SQL. `pgchaos COMMAND --help` says more of each command.",
+        epilog=_EXIT_CODES,
+    )
+    parser.add_argument("--version", action="version", version=f"pgchaos {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_CommandParser)
+    for name, command in COMMANDS.items():
+        about = f"{command.help[:1].upper()}{command.help[1:]}. {command.about}".strip()
+        command.add(commands.add_parser(name, help=command.help, description=about, epilog=_EXIT_CODES))
+    return parser
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """The parser of one command."""
+
+    def format_help(self) -> str:
+        """Add the options that pytest has from pgchaos, where they are passed on."""
+        if self.prog.split()[-1] not in FRONTS:
+            return super().format_help()
+        from pgchaos.commands.run import plugin_options
+
+        return f"{super().format_help()}\n{plugin_options()}"

@@ -1,0 +1,169 @@
+"""Which steps of a scenario depend on which, and why; and how many orders differ. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pgchaos.language.model import Scenario, Session
+from pgchaos.language.section_items import Statement
+from pgchaos.language.sql_tokens import SqlStatement, token_at, top_statements
+from pgchaos.language.substitution import TooLong, render
+from pgchaos.schedule.footprint import ANYTHING, NOTHING, Dependence, Footprint
+from pgchaos.schedule.permutations import Frontier, actors
+from pgchaos.schedule.step_points import StepPoint
+from pgchaos.schedule.wait_rules import Actor
+from pgchaos.search.footprints import SERIALIZABLE, Unknowable, footprints
+from pgchaos.search.touched_tables import TIME, KnownDatabase, touched
+
+_MOST_RUNS = 2000  # orders that are counted one by one
+_BEGINS, _ENDS = frozenset({"begin", "start"}), frozenset({"commit", "end", "rollback", "abort"})
+_IN_A_TRANSACTION = frozenset({"savepoint", "release", "set"})
+
+
+@dataclass(frozen=True, slots=True)
+class StepTouch:
+    """What a step touches by its own statements."""
+
+    step: str
+    footprint: Footprint
+    why: str = ""  # it may touch anything
+    ends: bool = False  # it ends a transaction
+
+
+def touches(session: Session, variables: Mapping[str, str], known: KnownDatabase) -> tuple[StepTouch, ...]:
+    """Give what each step of a session touches, in order.
+
+    Args:
+        session: as parsed.
+        variables: of the matrix.
+        known: what is known of the database.
+    """
+    found = dict.fromkeys(session.steps, StepTouch("", NOTHING))
+    for item in session.items:
+        if isinstance(item, Statement):
+            before = found[item.step]
+            one = touch(item, variables, known)
+            found[item.step] = StepTouch(
+                item.step, before.footprint | one.footprint, before.why or one.why, before.ends or one.ends
+            )
+    return tuple(found.values())
+
+
+def touch(item: Statement, variables: Mapping[str, str], known: KnownDatabase) -> StepTouch:
+    """Give what one statement touches; see `touches`."""
+    try:
+        statements = top_statements(render(item.parts, variables))
+    except TooLong as error:
+        return StepTouch(item.step, ANYTHING, str(error))
+    footprint, why, ends = NOTHING, "", False
+    for statement in statements:
+        ends = ends or (statement.verb in _ENDS and not any(token.is_word("to") for token in statement.tokens))
+        if statement.verb in _BEGINS | _ENDS | _IN_A_TRANSACTION:
+            continue
+        one = touched(statement, known)
+        footprint |= one
+        why = why or (_why_anything(statement, known) if one.anything else "")
+    return StepTouch(item.step, footprint, why, ends)
+
+
+def _why_anything(statement: SqlStatement, known: KnownDatabase) -> str:
+    """Say what is not known of a statement."""
+    tokens = statement.tokens
+    for at, token in enumerate(tokens):
+        before, behind = token_at(tokens, at - 1), token_at(tokens, at + 1)
+        if token.is_identifier and token.text in known.functions and behind.is_symbol("("):
+            return f"it calls {token.text}()"
+        is_table = before.is_word("from", "join", "into", "update", "table", "only") and not behind.is_symbol("(", ".")
+        if token.is_identifier and is_table and token.text not in known.relations:
+            return f"setup does not say what {token.text} is"
+        if token.is_identifier and token.text in known.relations:
+            relation = known.relations[token.text]
+            if relation.written.anything:
+                return f"{token.text} has a trigger, a rule, a policy or a function of its own"
+    return f"what this {statement.verb.upper() or 'statement'} does is not known from its text"
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Something that two connections touch, one of them writing: steps as `session.step`."""
+
+    name: str
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+
+
+def shared(sessions: Sequence[Session], steps: Mapping[str, Sequence[StepTouch]]) -> list[Shared]:
+    """List what makes the order of steps matter.
+
+    Args:
+        sessions: of the scenario.
+        steps: what those of each session touch.
+    """
+    names = sorted(
+        {name for some in steps.values() for one in some for name in one.footprint.reads | one.footprint.writes}
+    )
+    found = []
+    for name in names:
+        writers = {(s.name, one.step) for s in sessions for one in steps[s.name] if name in one.footprint.writes}
+        readers = {(s.name, one.step) for s in sessions for one in steps[s.name] if name in one.footprint.reads}
+        users = [s for s in sessions if s.name in {who for who, _ in writers | readers}]
+        if writers and sum(s.count for s in users) > 1:
+            found.append(Shared(name, _written(sessions, writers), _written(sessions, readers - writers)))
+    return found
+
+
+def _written(sessions: Sequence[Session], steps: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    chosen = set(steps)
+    return tuple(f"{s.name}.{step}" for s in sessions for step in s.steps if (s.name, step) in chosen)
+
+
+def name_of(thing: str) -> str:
+    """Call a thing that is touched by what users call it."""
+    return {TIME: "the clock", SERIALIZABLE: "the serializable transactions"}.get(thing, thing)
+
+
+def different_orders(
+    scenario: Scenario, variables: Mapping[str, str], known: KnownDatabase, level: str
+) -> tuple[int, str]:
+    """Count the orders of which a search runs one each, if no step ever waits.
+
+    Args:
+        scenario: as read.
+        variables: of the matrix.
+        known: what is known of the database.
+        level: the isolation level of a transaction that names none.
+
+    Returns:
+        Their number, 0 where there are more than can be counted; and why all steps depend on one another, or ''.
+    """
+    try:
+        steps = {one.name: footprints(one, variables, known, level) for one in scenario.sessions}
+    except Unknowable as error:
+        return 0, str(error)
+    dependence = Dependence()
+    dependence.know(steps, {one.name: one.repeat for one in scenario.sessions})
+    everybody = actors(scenario.sessions)
+    lengths = {one.name: len(one.steps) for one in scenario.sessions}
+    repeats = {one.name: one.repeat for one in scenario.sessions}
+    frontier = Frontier(dependence=dependence)
+    runs = 0
+    while frontier.more:
+        order = frontier.follow(everybody)
+        if order is None or runs >= _MOST_RUNS:
+            return 0, ""
+        at = dict.fromkeys(everybody, 0)
+        total = {actor: lengths[actor.session] * repeats[actor.session] for actor in everybody}
+        while left := [actor for actor in everybody if at[actor] < total[actor]]:
+            points = {actor: _point(actor, at[actor], lengths[actor.session]) for actor in left}
+            step = order.next(points, [actor for actor in everybody if actor not in points])
+            if not isinstance(step, StepPoint):
+                return 0, ""
+            at[step.actor] += 1
+        frontier.learn(order.trace)
+        runs += 1
+    return runs, ""
+
+
+def _point(actor: Actor, done: int, length: int) -> StepPoint:
+    return StepPoint(actor, "", done // length + 1, done % length)

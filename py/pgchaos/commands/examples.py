@@ -1,0 +1,61 @@
+"""`pgchaos examples`: the scenarios of the package, to read and to copy from."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from pgchaos.commands.docs import SHARE
+from pgchaos.commands.errors import DONE, CommandError
+from pgchaos.language.reader import is_scenario
+
+_FOLDER = SHARE / "sql"
+
+
+def examples(options: argparse.Namespace) -> int:
+    """List the scenarios that match, or print or copy them."""
+    if options.folder:
+        print(_FOLDER)
+        return DONE
+    found = {path: text for path, text in _scenarios() if _matches(options.pattern, path, text)}
+    if not found:
+        raise CommandError(f"no scenario holds `{options.pattern}`: `pgchaos examples` lists all")
+    if options.copy:
+        _copy(list(found), Path(options.copy))
+    elif options.show:
+        print("\n".join(f"-- {path.relative_to(_FOLDER)}\n\n{text}" for path, text in found.items()), end="")
+    else:
+        width = max(len(str(path.relative_to(_FOLDER))) for path in found)
+        print("\n".join(f"{path.relative_to(_FOLDER)!s:<{width}}  {_title(text)}" for path, text in found.items()))
+    return DONE
+
+
+def _scenarios() -> list[tuple[Path, str]]:
+    files = ((path, path.read_text(encoding="utf-8")) for path in sorted(_FOLDER.rglob("*.sql")))
+    return [(path, text) for path, text in files if is_scenario(text)]
+
+
+def _matches(pattern: str, path: Path, text: str) -> bool:
+    """Whether each word is in the path, the title, or a directive."""
+    lines = [line for line in text.splitlines() if line.startswith("-- chaos:")]
+    where = "\n".join([str(path.relative_to(_FOLDER)), _title(text), *lines]).lower()
+    return all(word in where for word in pattern.lower().split())
+
+
+def _title(text: str) -> str:
+    return text.partition("\n")[0].removeprefix("--").strip()
+
+
+def _copy(paths: list[Path], folder: Path) -> None:
+    targets = {path: folder / path.name for path in paths}
+    for target in targets.values():
+        if target.exists():
+            raise CommandError(f"{target} exists already: nothing is copied")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, target in targets.items():
+            shutil.copyfile(path, target)
+            print(target)
+    except OSError as error:
+        raise CommandError(f"{folder} cannot be written: {error.strerror}") from None

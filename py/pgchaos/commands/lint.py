@@ -1,0 +1,87 @@
+"""`pgchaos lint`: what is wrong with scenarios, and what is probably meant otherwise; without a server."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from pgchaos.commands.errors import DONE, FOUND, CommandError
+from pgchaos.commands.findings import RULES, Finding
+from pgchaos.commands.lint_rules import warnings_of
+from pgchaos.commands.permits import apply_permits
+from pgchaos.commands.project import project_of
+from pgchaos.language.file_text import Unreadable, text_of
+from pgchaos.language.problems import LANGUAGE, Place, ScenarioError
+from pgchaos.language.reader import is_scenario, read
+from pgchaos.safe_output import one_line
+
+
+def lint(options: argparse.Namespace) -> int:
+    """Print each finding in a line."""
+    if options.rules:
+        print(
+            "\n".join(
+                f"{name:<16} {'error' if rule.is_error else 'warning':<8} {rule.what}" for name, rule in RULES.items()
+            )
+        )
+        return DONE
+    project = project_of(Path.cwd())
+    paths = [Path(path) for path in options.paths] or list(project.paths)
+    tags = (*project.tags, *options.tag)
+    found = [finding for path in _files(paths) for finding in findings(path, tags)]
+    for finding in found:
+        print(one_line(str(finding)))
+    return FOUND if any(options.strict or finding.is_error for finding in found) else DONE
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.exists():
+            raise CommandError(f"there is no file or folder {path}")
+        if not path.is_dir():
+            yield path
+            continue
+        files = sorted(path.rglob("*.sql"))
+        if not any(map(_is_scenario, files)):
+            raise CommandError(f"no file in {path} or below it is a scenario: a scenario has a `-- chaos:` directive")
+        yield from files
+
+
+def _is_scenario(path: Path) -> bool:
+    try:
+        return is_scenario(text_of(path))
+    except Unreadable:
+        return True  # it is reported
+
+
+def findings(path: Path, tags: Collection[str]) -> list[Finding]:
+    """List what is found in one file, in order of line; nothing where it has no directive.
+
+    Args:
+        path: of the file.
+        tags: that it may have beside the known ones.
+    """
+    errors = language_findings(path, tags)
+    if errors or not _is_scenario(path):
+        return errors
+    scenario = read(path, extra_tags=tags)
+    return apply_permits(scenario, sorted(warnings_of(scenario), key=lambda one: one.place))
+
+
+def language_findings(path: Path, tags: Collection[str]) -> list[Finding]:
+    """List the mistakes that keep a file from being run.
+
+    Args:
+        path: of the file.
+        tags: that it may have beside the known ones.
+    """
+    try:
+        if is_scenario(text_of(path)):
+            unsupported = read(path, extra_tags=tags).unsupported
+            return [Finding(one.place, LANGUAGE, f"{one.text}: leave it out", is_error=True) for one in unsupported]
+    except Unreadable as error:
+        return [Finding(Place(str(path), error.line), LANGUAGE, f"the file {error}", is_error=True)]
+    except ScenarioError as error:
+        return [Finding(problem.place, problem.rule, problem.text, is_error=True) for problem in error.problems]
+    return []

@@ -1,0 +1,207 @@
+"""The rules of lint beside those of the reader: each looks at a scenario without mistakes, and warns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from pgchaos.commands.findings import CANNOT_FAIL, FREE_RACE, NO_MUTANT, SLEEP, Finding
+from pgchaos.language.assertions import FunctionNames, asserting_functions, function_names, tap_calls
+from pgchaos.language.model import Scenario, Session
+from pgchaos.language.problems import Place
+from pgchaos.language.section_items import (
+    Barrier,
+    Delay,
+    Expect,
+    Fault,
+    Item,
+    Signal,
+    Statement,
+    WaitBlocked,
+    WaitFor,
+)
+from pgchaos.language.sql_tokens import (
+    SqlToken,
+    all_statements,
+    call_arguments,
+    function_calls,
+    token_at,
+    tokenize,
+)
+
+_SLEEPS = frozenset({"pg_sleep", "pg_sleep_for", "pg_sleep_until"})
+_MEETINGS = (Barrier, Signal, WaitFor, WaitBlocked, Fault)
+_MEETING_FUNCTIONS = frozenset({"barrier", "signal", "wait_for", "wait_blocked"})
+
+
+def warnings_of(scenario: Scenario) -> Iterator[Finding]:
+    """Find what is probably meant otherwise.
+
+    Args:
+        scenario: as read.
+    """
+    for note in scenario.notes:
+        yield Finding(note.place, note.rule, note.text)
+    if not scenario.sessions:
+        return
+    for session in (*scenario.sessions, *(one for mutant in scenario.mutants for one in mutant.sessions)):
+        yield from _sleeps(session)
+    yield from _cannot_fail(scenario)
+    yield from _free_race(scenario)
+    if not scenario.mutants:
+        text = (
+            "no mutant: nothing shows that the scenario fails when the bug is there; plant it by `-- chaos:mutant NAME`"
+            " with `-- chaos:caught by 'NAME OF THE ASSERTION'`, and run --chaos-mutants"
+        )
+        yield Finding(Place(scenario.shown, 1), NO_MUTANT, text)
+
+
+# pg_sleep
+
+
+def _sleeps(session: Session) -> Iterator[Finding]:
+    """Find pg_sleep in statements; one that is meant to be broken off must take long somehow."""
+    is_broken_off = False
+    for item in session.items:
+        if isinstance(item, Fault | Expect):
+            is_broken_off = is_broken_off or isinstance(item, Expect) or item.moment == "during"
+        elif isinstance(item, Statement):
+            if not is_broken_off:
+                for statement in all_statements(item.text):
+                    for call in function_calls(statement.tokens):
+                        if (
+                            call.name in _SLEEPS
+                            and call.schema in ("", "pg_catalog")
+                            and not _is_zero(statement.tokens, call.at)
+                        ):
+                            yield _sleep(item, call.name, session.name)
+            is_broken_off = False
+
+
+def _is_zero(tokens: Sequence[SqlToken], at: int) -> bool:
+    return [token.text for argument in call_arguments(tokens, at) for token in argument] == ["0"]
+
+
+def _sleep(item: Statement, name: str, session: str) -> Finding:
+    text = (
+        f"{name}() in session `{session}` makes an order likely, not certain: wait for what is meant, by"
+        " `-- chaos:barrier NAME`, `-- chaos:wait for SIGNAL` or `-- chaos:wait blocked SESSION`"
+    )
+    return Finding(item.place, SLEEP, text)
+
+
+# assertions that cannot fail
+
+
+def _cannot_fail(scenario: Scenario) -> Iterator[Finding]:
+    asserting, names = asserting_functions(scenario), function_names(scenario)
+    passes: list[Statement] = []
+    others = bool(scenario.oracle)
+    for section in scenario.checks:
+        for item in section.items:
+            if not isinstance(item, Statement):
+                continue
+            for call in tap_calls(item, asserting, names):
+                others = others or call.name != "pass"
+                if call.name == "pass":
+                    passes.append(item)
+            yield from _constant_assertions(item, names)
+    for invariant in scenario.invariants:
+        others = True
+        for item in invariant.items:
+            if isinstance(item, Statement) and _is_constant_query(tokenize(item.text)):
+                yield Finding(item.place, CANNOT_FAIL, "the invariant reads nothing: have it query a table")
+    for session in scenario.sessions:
+        others = others or any(isinstance(item, Expect) for item in session.items)
+        others = others or any(_asserts(item) for item in session.items)
+    if passes and not others and not _is_conditional(scenario):
+        text = "the only assertion is pass(): assert what must be true afterwards, by is() or ok() with a query"
+        yield Finding(passes[0].place, CANNOT_FAIL, text)
+
+
+def _asserts(item: Item) -> bool:
+    return isinstance(item, Statement) and "chaos.assert" in item.text.lower()
+
+
+def _is_conditional(scenario: Scenario) -> bool:
+    """Whether a check chooses between pass() and something else."""
+    items = [item for section in scenario.checks for item in section.items]
+    return any(not isinstance(item, Statement) or " case " in f" {item.text.lower()} " for item in items)
+
+
+def _is_constant_query(tokens: Sequence[SqlToken]) -> bool:
+    """Whether a query reads no table and calls no function."""
+    words = [token for token in tokens if token.is_identifier]
+    reads = any(token.is_word("from", "table", "exists") for token in words)
+    return not (reads or any(token.kind == "variable" for token in tokens) or list(function_calls(tokens)))
+
+
+_COMPARES = {"is": 2, "isnt": 2, "cmp_ok": 3, "ok": 1, "matches": 2, "alike": 2}
+"""Assertions of values, and how many arguments they compare."""
+
+
+def _constant_assertions(item: Statement, names: FunctionNames) -> Iterator[Finding]:
+    tokens = tokenize(item.text)
+    if token_at(tokens, 0).is_word("create", "do"):
+        return
+    is_in_choice = any(token.is_word("case", "coalesce") for token in tokens)
+    for call in function_calls(tokens):
+        if call.name not in _COMPARES or call.name in names.own or is_in_choice:
+            continue
+        compared = call_arguments(tokens, call.at)[: _COMPARES[call.name]]
+        place = Place(item.place.path, item.place.line + tokens[call.at].line)
+        what = _why_true(call.name, compared)
+        if what:
+            yield Finding(place, CANNOT_FAIL, f"{call.name}() {what}")
+
+
+def _why_true(name: str, compared: Sequence[Sequence[SqlToken]]) -> str:
+    if all(map(_is_constant, compared)) and any(compared):
+        return "compares constants: compare what a query finds with what must be there"
+    texts = [[(token.kind, token.text) for token in argument] for argument in compared]
+    if name in ("is", "cmp_ok") and len(texts) >= 2 and texts[0] == texts[-1]:
+        return "compares a value with itself: write what must be there as a constant"
+    words = [token.text for argument in compared for token in argument]
+    if words in (["count", "(", "*", ")", ">", "=", "0"], ["count", "(", "*", ")", ">", "=", "'>='", "0"]):
+        return "is true of every count: no count is below 0"
+    return ""
+
+
+def _is_constant(argument: Sequence[SqlToken]) -> bool:
+    """Whether an argument is made of literals, casts and operators."""
+    before_cast = [
+        token
+        for at, token in enumerate(argument)
+        if token.is_identifier and not token_at(argument, at - 1).is_symbol("::")
+    ]
+    has_variable = any(token.kind == "variable" for token in argument)
+    return not has_variable and all(token.is_word("true", "false", "null", "not", "and", "or") for token in before_cast)
+
+
+# races
+
+
+def _free_race(scenario: Scenario) -> Iterator[Finding]:
+    connections = sum(session.count for session in scenario.sessions)
+    if connections < 2 or scenario.schedule.kind != "free" or scenario.plain:
+        return
+    items = [item for session in scenario.sessions for item in session.items]
+    if any(isinstance(item, _MEETINGS) for item in items) or _meet_by_functions(items):
+        return
+    if any(session.repeat > 1 or session.repeat_while for session in scenario.sessions):
+        return  # many tries
+    delays = " (a delay makes an order likely, not certain)" if any(isinstance(item, Delay) for item in items) else ""
+    text = (
+        f"{connections} connections run freely, and nothing makes them meet{delays}: the race may never happen; add"
+        " `-- chaos:barrier NAME` where all have read, or `-- chaos:schedule explore 500` to search the orders"
+    )
+    yield Finding(scenario.sessions[0].place, FREE_RACE, text)
+
+
+def _meet_by_functions(items: Iterable[Item]) -> bool:
+    texts = (item.text for item in items if isinstance(item, Statement) and "chaos" in item.text.lower())
+    return any(
+        call.schema.lower() == "chaos" and call.name.lower() in _MEETING_FUNCTIONS
+        for text in texts
+        for statement in all_statements(text)
+        for call in function_calls(statement.tokens)
+    )

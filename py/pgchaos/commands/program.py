@@ -1,0 +1,74 @@
+"""Runs the command that the command line names. Everything that a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+from pgchaos.commands.arguments import COMMANDS, FRONTS, build_parser
+from pgchaos.commands.errors import BROKEN_PIPE, INTERRUPTED, WRONG_CALL, CommandError
+
+# As these were options, before there were commands. Makefiles and hooks of projects use them.
+_FORMER = {
+    "--lint": ("lint",),
+    "--scenarios": ("table",),
+    "--new": ("new",),
+    "--docs": ("docs", "--paths"),
+    "--directives": ("directives",),
+    "--examples": ("examples", "--folder"),
+    "--makefile": ("makefile",),
+}
+_HELP = frozenset({"-h", "--help"})
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program.
+
+    Args:
+        arguments: of the command line, without the program's name; None for those of the process.
+
+    Returns:
+        The exit code: pytest's of `run` and `replay`, else one of those in `errors`.
+
+    Raises:
+        SystemExit: by argparse, for unknown arguments (2), `--help` and `--version` (0).
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    name = ""
+    try:
+        words = [*_FORMER.get(given[0], (given[0],)), *given[1:]] if given else ["--help"]
+        name = words[0]
+        code = _run(words)
+        sys.stdout.flush()
+    except CommandError as error:
+        print(f"pgchaos {name}: {error}", file=sys.stderr)
+        return WRONG_CALL
+    except KeyboardInterrupt:
+        print(f"pgchaos {name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _discard_output()
+        return BROKEN_PIPE
+    return code
+
+
+def _run(words: list[str]) -> int:
+    if words[0] in FRONTS and _HELP.isdisjoint(words):
+        # pytest reads its options itself
+        options = argparse.Namespace(command=words[0], words=words[1:])
+    else:
+        options = build_parser().parse_args(words)
+    command = COMMANDS[options.command]
+    module = importlib.import_module(f"pgchaos.commands.{command.module}")
+    return int(getattr(module, command.function)(options))
+
+
+def _discard_output() -> None:
+    """Let nothing fail at the end of the process, when Python writes what is left."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        # it is not a file, so nothing is written at the end
+        return

@@ -1,0 +1,89 @@
+"""The program as a whole: its help, its exit codes, and how it was called before there were commands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pgchaos
+from pgchaos.commands import program
+from pgchaos.commands.arguments import COMMANDS
+from pgchaos.commands.errors import BROKEN_PIPE, INTERRUPTED
+from tests.commands.conftest import Call
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = (sys.executable, "-m", "pgchaos")
+LIGHT = "import sys; sys.argv = ['pgchaos', '--help']; from pgchaos.commands.program import main"
+
+
+def test_its_help_names_each_command_and_the_exit_codes(call: Call) -> None:
+    shown = call("--help")
+    assert shown.code == 0
+    assert all(f"\n    {name}" in shown.out for name in COMMANDS)
+    assert "exit codes: 0 done;" in shown.out
+    assert call() == shown
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_a_help_that_suffices(call: Call, name: str) -> None:
+    shown = call(name, "--help")
+    assert shown.code == 0
+    assert f"usage: pgchaos {name}" in shown.out
+    assert "exit codes: 0 done;" in shown.out
+    if name in ("run", "replay"):
+        assert "--chaos-seed N" in shown.out
+
+
+def test_its_help_loads_neither_pytest_nor_the_reader() -> None:
+    heavy = ("pytest", "psycopg", "shtab", "pgchaos.language", "pgchaos.pytest_plugin")
+    code = f"{LIGHT}\ntry:\n    main()\nfinally:\n    print(sorted(sys.modules.keys() & {set(heavy)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_its_version(call: Call) -> None:
+    assert call("--version").out == f"pgchaos {pgchaos.__version__}\n"
+
+
+def test_a_wrong_command_is_named(call: Call) -> None:
+    shown = call("lnit")
+    assert shown.code == 2
+    assert "invalid choice: 'lnit'" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [
+        (["--docs"], ["docs", "--paths"]),
+        (["--directives"], ["directives"]),
+        (["--examples"], ["examples", "--folder"]),
+        (["--makefile"], ["makefile"]),
+        (["--scenarios", str(ROOT / "sql" / "pools")], ["table", str(ROOT / "sql" / "pools")]),
+        (["--lint", str(ROOT / "sql" / "pools")], ["lint", str(ROOT / "sql" / "pools")]),
+    ],
+)
+def test_what_was_an_option_still_works(call: Call, former: list[str], now: list[str]) -> None:
+    assert call(*former) == call(*now)
+    assert call(*now).code == 0
+
+
+def test_ctrl_c_ends_it_in_one_line(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "_run", interrupted)
+    assert call("lint") == (INTERRUPTED, "", "pgchaos lint: interrupted\n")
+
+
+def test_output_that_nobody_reads_is_no_error() -> None:
+    # the reader is gone before the first line
+    code = (
+        "import os, subprocess, sys; r, w = os.pipe(); os.close(r); sys.exit(subprocess.call(sys.argv[1:], stdout=w))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *PROGRAM, "directives"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (BROKEN_PIPE, "")

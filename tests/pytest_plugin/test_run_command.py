@@ -1,0 +1,78 @@
+"""`pgchaos run` and `pgchaos replay`, as a user calls them."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+
+from tests.pytest_plugin.conftest import BAD, FINE, Project
+
+RACE = """\
+-- chaos:schedule all
+-- chaos:setup
+CREATE TABLE t (n int);
+INSERT INTO t VALUES (0);
+-- chaos:session a x 2
+SELECT n FROM t \\gset
+UPDATE t SET n = :n + 1;
+-- chaos:check
+SELECT is((SELECT n FROM t), 2, 'both count');
+-- chaos:mutant nobody counts
+-- chaos:replace '+ 1' with '+ 0' in a
+-- chaos:caught by 'both count'
+"""
+
+
+def pgchaos(project: Project, *arguments: str) -> pytest.RunResult:
+    """Call the program on the tests' server."""
+    dsn = f"--chaos-dsn={project.connect()}"
+    return project.pytester.run(sys.executable, "-m", "pgchaos", *arguments, dsn)
+
+
+@pytest.fixture
+def tested(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Two scenarios, one of them in a folder that the ini file names, and a test in Python."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    project.file("db/one.sql", FINE)
+    project.write(two=BAD, race=RACE)
+    project.file("test_python.py", "def test_python():\n    pass\n")
+    ini = (project.pytester.path / "tox.ini").read_text(encoding="utf-8")
+    (project.pytester.path / "tox.ini").write_text(f"{ini.rstrip()}\nchaos_paths = db\n", encoding="utf-8")
+    return project
+
+
+def test_without_a_path_it_runs_the_folders_of_scenarios(tested: Project) -> None:
+    result = pgchaos(tested, "run")
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.OK
+
+
+def test_paths_and_options_are_passed_on_and_the_exit_code_is_pytests(tested: Project) -> None:
+    result = pgchaos(tested, "run", "sql/two.sql", "-q", "--tb=line", "--chaos-seed=7")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["    python -m pgchaos run sql/two.sql::two --chaos-seed=7 *"])
+    assert pgchaos(tested, "run", "none.sql").ret == pytest.ExitCode.USAGE_ERROR
+    assert pgchaos(tested, "run", "sql/two.sql", "-k", "nothing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_a_token_finds_its_scenario_and_runs_its_one_order(tested: Project) -> None:
+    failed = pgchaos(tested, "run", "sql/race.sql").stdout.str()
+    (token, *_) = re.findall(r"--chaos-replay=(\S+)", failed)
+    result = pgchaos(tested, "replay", token, "sql")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.outlines[0] == "pgchaos replay: sql/race.sql::race"
+    result.assert_outcomes(failed=1)
+    # below chaos_paths, which are db
+    assert pgchaos(tested, "replay", token).ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_a_token_of_a_mutant_runs_the_mutant(tested: Project) -> None:
+    tested.write(race=RACE.replace("caught by 'both count'", "caught by 'nothing'"))
+    failed = pgchaos(tested, "run", "sql/race.sql", "--chaos-mutants", "-k", "mutant").stdout.str()
+    (token, *_) = re.findall(r"--chaos-replay=(\S+)", failed)
+    result = pgchaos(tested, "replay", token, "sql/race.sql")
+    assert result.outlines[0] == "pgchaos replay: sql/race.sql::race[mutant-nobody-counts]"
+    result.assert_outcomes(failed=1)
