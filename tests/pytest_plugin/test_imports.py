@@ -19,6 +19,10 @@ SESSIONS = "-- chaos:session one\nINSERT INTO t VALUES (1);\n-- chaos:session tw
 CHECK = "-- chaos:check\nSELECT is(count(*), {}::bigint, 'rows') FROM t;\n"
 SCENARIO = "{}-- chaos:setup\nCREATE TABLE t (a int);\n" + SESSIONS + CHECK.format(2)
 FAULT = "-- chaos:session one allow connection_failure admin_shutdown\n-- chaos:fault terminate {}\nSELECT 1;\n"
+PROGRAM = (
+    f"{{}}-- chaos:session one run '{sys.executable} -c "
+    '"import psycopg; psycopg.connect().execute(\\"{}\\")"\'\n-- chaos:check\nSELECT ok(true);\n'
+)
 SPEC = """\
 setup { CREATE TABLE t (a int); }
 teardown { DROP TABLE t; }
@@ -66,6 +70,8 @@ def everything(project: Project) -> None:
             "-- chaos:sandbox server\n-- chaos:session one retry unknown, connection_failure\n"
             "-- chaos:fault crash before\nSELECT 1;\n-- chaos:check\nSELECT ok(true);\n"
         ),
+        program=PROGRAM.format("-- chaos:schedule explore 2\n", "SELECT 1"),
+        program_fails=PROGRAM.format("", "SELECT 1 / 0"),
         changed=SCENARIO.format("").replace("CREATE TABLE t (a int)", "CREATE TABLE t AS SELECT 1.5::numeric AS a"),
     )
     specs(project)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
-from pgchaos.engine.coordinator import Coordinator
 from pgchaos.engine.error_messages import error_failure
 from pgchaos.engine.faults.actions import NotDelivered
 from pgchaos.engine.faults.fault_injector import FaultInjector
@@ -22,21 +21,18 @@ from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.other_backends import pid_text
 from pgchaos.engine.run_context import RunContext
 from pgchaos.engine.session_log import SessionLog, SessionsResult
-from pgchaos.engine.session_runner import SessionRunner
+from pgchaos.engine.session_makers import coordinator_of, programs_of, runners_of, session_pool
 from pgchaos.engine.step_scheduler import StepScheduler
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
 from pgchaos.engine.text_search import mentions
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
 from pgchaos.results import Failure, Launch
-from pgchaos.schedule.permutations import actors
 from pgchaos.schedule.scheduler import Scheduler
-from pgchaos.schedule.wait_rules import WaitRules
 from pgchaos.server import ServerError
 from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
-    from pgchaos.engine.session_pool import SessionPool
     from pgchaos.engine.transaction_log import TransactionLog
 
 _TO_END = 15.0
@@ -95,12 +91,12 @@ class ConcurrentRun:
         self._stop = Stop()
         cleanup_stop.call(self._stop.set)
         self._order = order
-        self._pool = pool = _session_pool(factory, cleanup_stop)
-        rules = _rules(scenario, variables, pool)
-        self._steps = (
-            SteppedCoordinator(rules, self._stop, log, actors(scenario.sessions)) if order is not None else None
+        self._pool = pool = session_pool(factory, cleanup_stop)
+        self._programs = programs_of(scenario, variables)
+        self._coordinator = coordinator = coordinator_of(
+            scenario, variables, self._stop, log, stepped=order is not None, pool=pool, programs=self._programs
         )
-        self._coordinator = self._steps or Coordinator(rules, self._stop, log)
+        self._steps = coordinator if isinstance(coordinator, SteppedCoordinator) else None
         needs_vars, uses_listen = mentions(scenario, _NEED_VARS), mentions(scenario, _USE_LISTEN)
         sets_deadlock_timeout = order is not None and not mentions(scenario, _DEADLOCK_TIMEOUT)
         self._injector = FaultInjector(scenario, values, factory, self._coordinator, self._stop, cleanup_stop, pids)
@@ -124,11 +120,7 @@ class ConcurrentRun:
             transaction_log=transaction_log,
             pool=pool,
         )
-        self._runners = [
-            SessionRunner(self._context, session, worker)
-            for session in scenario.sessions
-            for worker in range(1, session.count + 1)
-        ]
+        self._runners = runners_of(scenario, self._context, self._programs)
         self._tasks: list[Task[None]] = []
         self._invariant_monitor: InvariantMonitor | None = None
         self._launched: list[Launch] = []
@@ -197,7 +189,8 @@ class ConcurrentRun:
         lock_monitor.until = self._injector.fault_connection.until = time.monotonic() + seconds
         if invariant_monitor is not None:
             invariant_monitor.until = lock_monitor.until
-        quiet = not mentions(self._scenario, _TIMEOUTS)
+        # what programs send is not known
+        quiet = self._programs is None and not mentions(self._scenario, _TIMEOUTS)
         if quiet or self._context.sets_deadlock_timeout:
             no_lock_timeouts, may_set = await lock_monitor.settings()
             self._coordinator.no_lock_timeouts = quiet and no_lock_timeouts
@@ -318,20 +311,8 @@ class ConcurrentRun:
         for runner in self._runners:
             alone(runner.connection.close())
         alone(self._injector.close())
+        if self._programs is not None:
+            self._programs.close()
         if self._pool is not None:
             alone(self._pool.close())
         self._stop.close()
-
-
-def _rules(scenario: Scenario, variables: Mapping[str, str], pool: SessionPool | None) -> WaitRules:
-    waits_for = "a lock" if pool is None else "a lock, or a connection of the pool,"
-    return WaitRules(scenario.sessions, variables, waits_for)
-
-
-def _session_pool(factory: ConnectionFactory, stop: Stop) -> SessionPool | None:
-    if factory.sandbox.pooler is None:
-        return None
-    # scenarios without a pooler do not wait until this is loaded
-    from pgchaos.engine.session_pool import SessionPool
-
-    return SessionPool(factory.sandbox.pooler, stop)

@@ -17,6 +17,7 @@ from pgchaos.results import Failure
 from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
+    from pgchaos.engine.applications.coordination import ProgramCoordinator
     from pgchaos.engine.session_pool import SessionPool
     from pgchaos.engine.transaction_log import TransactionLog
 
@@ -38,6 +39,7 @@ class RunContext:
         steps: the coordinator too, where sessions run step by step; else None.
         pool: behind which the sessions are, where the scenario has a pooler.
         transaction_log: takes what each transaction was told, where an oracle asks for it.
+        programs: the coordinator too, where sessions run programs; else None.
         sets_deadlock_timeout: the engine sets deadlock_timeout: it may, and the scenario does not.
     """
 
@@ -58,6 +60,7 @@ class RunContext:
     sets_deadlock_timeout: bool = False
     transaction_log: TransactionLog | None = None
     pool: SessionPool | None = None
+    programs: ProgramCoordinator | None = None
 
     def fail(self, failure: Failure) -> None:
         """Note a failure that does not stop the run."""

@@ -56,7 +56,7 @@ class RunParts:
             result,
             failures=[*result.failures, *self.failures()],
             notes=[*result.notes, *self.corruption.notes, *self.leaks.notes],
-            remarks=[*result.remarks, *check.remarks, *self.meeting],
+            remarks=[*result.remarks, *check.remarks, *log.remarks, *self.meeting],
             records=log.records,
             acts=log.acts,
             transactions=log.transactions,

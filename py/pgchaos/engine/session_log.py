@@ -23,6 +23,7 @@ class SessionLog:
     evaluated: set[Evaluated] = field(default_factory=set)  # by `expect`
     standings: list[Standing] = field(default_factory=list)
     keeps_rows: bool = False  # a record has the first rows that its statement returned
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

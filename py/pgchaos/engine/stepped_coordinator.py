@@ -33,6 +33,7 @@ class SteppedCoordinator(Coordinator):
 
     def __init__(self, rules: WaitRules, stop: Stop, log: SessionLog, actors: tuple[Actor, ...]) -> None:
         self._gates: dict[Actor, StepPoint] = {}
+        self._actors = actors
         self._opened = {actor: News() for actor in actors}
         self._victims: dict[Actor, bool] = {}
         self._over: set[Actor] = set()
@@ -108,7 +109,7 @@ class SteppedCoordinator(Coordinator):
     @property
     def all_ended(self) -> bool:
         """Whether all connections have come to their end."""
-        return len(self._over) == len(self._opened)
+        return self._over.issuperset(self._actors)
 
     def is_waited_for(self, actor: Actor) -> bool:
         """Say whether a blocked connection waits for this one, through others or not: then it may close a circle."""

@@ -128,6 +128,7 @@ def _session(options: SessionOptions, body: SectionBuilder) -> Session:
         allow=options.allow or (),
         until=repeat.until,
         repeat_while=repeat.repeat_while,
+        program=options.program_or(None),
     )
 
 

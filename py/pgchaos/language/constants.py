@@ -13,6 +13,7 @@ from pgchaos.language.substitution import assignment, evaluate
 _DEFAULT = re.compile(r"(?P<name>\w+)\s*=\s*(?P<value>.*)", re.DOTALL)
 _QUOTED = re.compile(r"'(?P<text>[^']*(?:''[^']*)*)'")
 _IN_DIRECTIVE = re.compile(r"(?<![\w:]):([A-Za-z_]\w*)")
+_OUTSIDE_QUOTES = re.compile(rf"'[^']*'|{_IN_DIRECTIVE.pattern}")
 _USE = re.compile(
     r""":(?:'|"|\{\?)?(?P<name>[A-Za-z_]\w*)|\bvar\s*\(\s*'(?P<asked>\w+)'\s*\)""",
 )
@@ -63,11 +64,17 @@ class Constants:
         if written is not None and written[0] not in self.values:
             self.values[written[0]], self.folders[written[0]] = written[1], folder
 
-    def in_directive(self, text: str) -> str:
-        """Put the variables into the words of a directive; `:name` of another name stays."""
+    def in_directive(self, text: str, *, quoted: bool = True) -> str:
+        """Put the variables into the words of a directive; `:name` of another name stays.
+
+        Args:
+            text: behind the directive.
+            quoted: in texts in quotes too.
+        """
         if ":" not in text:
             return text
-        return _IN_DIRECTIVE.sub(lambda found: self.values.get(found[1], found[0]), text)
+        pattern = _IN_DIRECTIVE if quoted else _OUTSIDE_QUOTES
+        return pattern.sub(lambda found: self.values.get(found[1], found[0]), text)
 
 
 def written_default(text: str) -> tuple[str, str] | None:

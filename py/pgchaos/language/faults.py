@@ -14,7 +14,7 @@ _Moment: TypeAlias = Literal["before", "during", "after"]
 
 USAGE = (
     "fault KIND [of SESSION, server or PROCESS] [before, during or after] [when blocked, after 20ms, on 3rd execution"
-    " or at any step]"
+    " [of 'UPDATE seat%'] or at any step]"
 )
 _MOMENTS = ("before", "during", "after")
 _PART_BEGINS = frozenset({"of", *_MOMENTS, "when", "on", "at"})
@@ -41,7 +41,7 @@ def parse_fault(args: Args) -> Fault:
     target, worker = args.session("the target") if args.accept("of") else (None, None)
     _check_target(args, kind, target)
     written = _moment(args)
-    after, nth, blocked, anywhere = None, None, False, False
+    after, nth, blocked, anywhere, statement = None, None, False, False, ""
     while args.has_more():
         if after is None and args.accept("after"):
             after = args.duration("the time after which it strikes")
@@ -51,13 +51,17 @@ def parse_fault(args: Args) -> Fault:
             anywhere = True
         elif nth is None and not anywhere and args.accept("on"):
             nth = _nth(args)
+            statement = args.quoted("the pattern of the statement") if args.accept("of") else ""
         else:
             meant = _MEANT.get(args.peek() or "")
             raise args.unexpected(f", did you mean `{meant}`?" if meant else "")
     own = target is None
     own_blocked = blocked and (own or target == "server" or target in PROCESSES)
     moment = _effective_moment(args, kind, own, own_blocked, written)
-    return Fault(args.place, kind, argument, target, worker, moment, blocked, after, nth, args.when, anywhere)
+    when = args.when
+    return Fault(
+        args.place, kind, argument, target, worker, moment, blocked, after, nth, when, anywhere, statement=statement
+    )
 
 
 def _argument(args: Args, kind: str) -> str:
@@ -198,6 +202,8 @@ def _part(words: Sequence[str]) -> _Part | None:
         return _Part("moment", (first,))
     if (first, second) == ("when", "blocked"):
         return _Part("blocked", (first, second))
-    if (first, second, third) == ("at", "any", "step") or (first == "on" and third == "execution"):
+    if (first, second, third) == ("at", "any", "step"):
         return _Part("which", (first, second, third))
+    if first == "on" and third == "execution":
+        return _Part("which", tuple(words[: 5 if words[3:4] == ["of"] and "'" in "".join(words[4:5]) else 3]))
     return None

@@ -11,6 +11,7 @@ from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Session
 from pgchaos.language.mutation import sessions_of
 from pgchaos.language.problems import UNUSED_MATRIX, Place, Problem
+from pgchaos.language.programs import used_variables
 from pgchaos.language.section_builder import Complain, SectionBuilder
 from pgchaos.language.section_items import Barrier, Fault, Meta, Parts, Variable
 from pgchaos.language.sql_tokens import all_statements
@@ -188,7 +189,7 @@ def _new_texts(scenario: Scenario) -> Iterator[str]:
 
 
 def _used_in(body: SectionBuilder, matrix: Mapping[str, Matrix]) -> set[str]:
-    used: set[str] = set()
+    used = used_variables(body.program)
     for sql in body.sources:
         # a name in a dollar quote or a slice is reported as a mistake of its own
         used |= _variables((*sql.parts, *sql.prefix)) | sql.dollar_variables | sql.slice_variables

@@ -21,7 +21,7 @@ from pgchaos.language.header_model import (
     Xfail,
 )
 from pgchaos.language.problems import Place, Problem
-from pgchaos.language.section_items import Code, Item, Statement
+from pgchaos.language.section_items import Code, Item, Parts, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,27 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Program:
+    """`run 'COMMAND' grace 200ms allow exit 1` of a session.
+
+    Args:
+        place: its line.
+        text: the command as written.
+        words: of the command, each split at its psql variables.
+        grace: seconds for which it may do nothing before others go on without it.
+        exits: exit statuses that are allowed beside 0.
+    """
+
+    place: Place
+    text: str
+    words: tuple[Parts, ...]
+    grace: float = 0.2
+    exits: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
-    """`session NAME x N repeat M until VARIABLE retry … allow …`.
+    """`session NAME x N repeat M until VARIABLE retry … allow …`, or `session NAME x N repeat M run 'COMMAND'`.
 
     Args:
         steps: their names in order, without the session.
@@ -51,6 +70,7 @@ class Session:
         repeat: how many iterations each makes; with `repeat while OTHER`, a number that is never reached.
         until: the variable that ends the iterations, or ''.
         repeat_while: OTHER, or ''.
+        program: what it runs instead of statements, or None.
     """
 
     place: Place
@@ -63,6 +83,7 @@ class Session:
     allow: tuple[Code, ...] = ()
     until: str = ""
     repeat_while: str = ""
+    program: Program | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +191,11 @@ class Scenario:
     def extensions(self) -> tuple[str, ...]:
         """The names of the required extensions."""
         return tuple(one.name for one in self.requires if one.kind == "extension")
+
+    @property
+    def runs_programs(self) -> bool:
+        """Whether a session is a program, whose statements are known only when it sends them."""
+        return any(session.program is not None for session in self.sessions)
 
     def statements(self) -> Iterator[Statement]:
         """Yield the statements of its sections and included files, without those of its mutants."""

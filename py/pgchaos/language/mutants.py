@@ -70,6 +70,8 @@ def _inherit(base: Session, options: SessionOptions, body: SectionBuilder) -> Se
         allow=base.allow if options.allow is None else options.allow,
         until=repeat.until,
         repeat_while=repeat.repeat_while,
+        # a body of SQL replaces the program too
+        program=options.program_or(None if body.sources else base.program),
     )
 
 

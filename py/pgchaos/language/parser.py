@@ -158,7 +158,8 @@ class Parser:
         self.asserts |= row.asserts
         text = found.text
         if row.word == "schedule" or not (row.free_text or isinstance(row, MutantDirective)):
-            text = self.source.constants.in_directive(text)
+            # the command of a program is split into words before it takes its values
+            text = self.source.constants.in_directive(text, quoted=row.word != "session")
         args = row.args(text, place)
         if isinstance(row, HeaderDirective) and self.sections.first is not None:
             self.complain(

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from pgchaos.language.arguments import DirectiveError
 from pgchaos.language.lexemes import Command, Sql
-from pgchaos.language.model import Section
+from pgchaos.language.model import Program, Section
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Allow, Expect, Fault, Item, Meta, Send, Statement
 
@@ -31,6 +31,7 @@ class SectionBuilder:
         items: in order.
         steps: the names of its steps, in order.
         sources: the lexemes of its statements.
+        program: that a session runs, or None.
     """
 
     kind: Kind
@@ -40,6 +41,7 @@ class SectionBuilder:
     items: list[Item] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
     sources: list[Sql] = field(default_factory=list)
+    program: Program | None = None
     _step: str = ""  # the step that is open
     _step_places: dict[str, Place] = field(default_factory=dict)
     _ifs: list[tuple[Place, bool]] = field(default_factory=list)  # open \if, and whether it had \else
@@ -98,6 +100,9 @@ class SectionBuilder:
         for opened, _ in self._ifs:
             self.complain(opened, "unterminated \\if: its \\endif is missing in this section")
         for word, item in self._need_statement.items():
+            if self.program is not None:
+                # it is about the requests of the program
+                continue
             self.complain(item.place, f"`{word}`: no statement follows it in this section")
         self._check_step()
 

@@ -164,6 +164,15 @@ class Allow:
     when: When | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AllowExit:
+    """`allow exit 1` in a session that is a program: it may end with one of these exit statuses."""
+
+    place: Place
+    statuses: tuple[int, ...]
+    when: When | None = None
+
+
 CHOICE = "fault of line "
 """How the name of a choice begins (see Fault.choice); no variable's name does."""
 
@@ -185,6 +194,7 @@ class Fault:
         when: its condition.
         anywhere: at one statement of its session, which a search chooses.
         included: for a fault of an included file, that file, and which of several; '' for the scenario's own file.
+        statement: in a session that is a program, the pattern of LIKE of the requests that count; '' for all.
     """
 
     place: Place
@@ -199,6 +209,7 @@ class Fault:
     when: When | None = None
     anywhere: bool = False
     included: str = ""
+    statement: str = ""
 
     @property
     def choice(self) -> str:
@@ -207,4 +218,6 @@ class Fault:
         return f"{line} of {self.included}" if self.included else line
 
 
-Item: TypeAlias = "Statement | Meta | Delay | Barrier | WaitBlocked | Signal | WaitFor | Expect | Allow | Fault"
+Item: TypeAlias = (
+    "Statement | Meta | Delay | Barrier | WaitBlocked | Signal | WaitFor | Expect | Allow | AllowExit | Fault"
+)

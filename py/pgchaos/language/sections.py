@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pgchaos.language.arguments import Args, DirectiveError
 from pgchaos.language.header_model import Matrix
+from pgchaos.language.model import Program
 from pgchaos.language.mutants import MutantBuilder, id_letters
 from pgchaos.language.problems import Place
 from pgchaos.language.section_builder import Complain, Kind, SectionBuilder
@@ -88,6 +89,11 @@ class Sections:
         self.body = SectionBuilder(kind, place, self.complain)
         return self.body
 
+    def replaced_program(self, name: str) -> Program | None:
+        """Give the program of the session that a session of the open mutant replaces."""
+        replaced = self.sessions.get(name) if self.mutant is not None else None
+        return replaced[0].program if replaced is not None else None
+
     def add_session(self, options: SessionOptions, body: SectionBuilder) -> Place | None:
         """Add a session of the file or of the open mutant; gives the line of an earlier one with the same name."""
         if self.mutant is not None:
@@ -130,6 +136,7 @@ def session(sections: Sections, args: Args) -> None:
         raise
     finally:
         body.name = options.name
+        body.program = options.program or sections.replaced_program(options.name)
         sections.incomplete |= not options.name
         first = sections.add_session(options, body)
     if first is not None:

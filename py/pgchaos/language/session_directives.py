@@ -6,13 +6,14 @@ The functions raise DirectiveError.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pgchaos.language.arguments import Args, DirectiveError
 from pgchaos.language.error_codes import take_codes
 from pgchaos.language.fault_kinds import PROCESSES
-from pgchaos.language.model import Repeat, Retry
-from pgchaos.language.section_items import Allow, Barrier, Code, Delay, Expect, Signal, WaitBlocked, WaitFor
+from pgchaos.language.model import Program, Repeat, Retry
+from pgchaos.language.programs import take_command, take_statuses
+from pgchaos.language.section_items import Allow, AllowExit, Barrier, Code, Delay, Expect, Signal, WaitBlocked, WaitFor
 from pgchaos.language.suggestions import suggest
 
 MOST_CONNECTIONS = 262_143
@@ -21,7 +22,7 @@ _WITHOUT_END = 1_000_000_000  # iterations of `repeat while`: the time-out ends 
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 _COUNT_UNSPACED = re.compile(r"x[0-9]+")
 # Words that end a list of errors.
-_STOPS = ("x", "repeat", "retry", "allow", "up", "backoff")
+_STOPS = ("x", "repeat", "retry", "allow", "up", "backoff", "run", "grace")
 _RESERVED = {
     "setup": "`in setup` of a mutant means the setup sections",
     "server": "`of server` of a fault means the whole server",
@@ -38,6 +39,17 @@ class SessionOptions:
     repeat: Repeat | None = None
     retry: Retry | None = None
     allow: tuple[Code, ...] | None = None
+    program: Program | None = None
+    grace: float | None = None
+    exits: tuple[int, ...] | None = None
+
+    def program_or(self, base: Program | None) -> Program | None:
+        """Give the program with its options; where no command is written, that of the session that is replaced."""
+        program = self.program or base
+        if program is None:
+            return None
+        grace = program.grace if self.grace is None else self.grace
+        return replace(program, grace=grace, exits=program.exits if self.exits is None else self.exits)
 
 
 def session_options(args: Args, options: SessionOptions) -> None:
@@ -56,6 +68,12 @@ def session_options(args: Args, options: SessionOptions) -> None:
             options.repeat = _repeat(args)
         elif options.retry is None and args.accept("retry"):
             options.retry = _retry(args)
+        elif options.program is None and args.accept("run"):
+            options.program = take_command(args)
+        elif options.grace is None and args.accept("grace"):
+            options.grace = args.duration("the grace")
+        elif options.exits is None and args.accept("allow", "exit"):
+            options.exits = take_statuses(args)
         elif options.allow is None and args.accept("allow"):
             options.allow = () if args.accept("none") else take_codes(args, _STOPS)
         else:
@@ -133,8 +151,10 @@ def expect(args: Args) -> Expect:
     return Expect(args.place, take_codes(args), args.when)
 
 
-def allow(args: Args) -> Allow:
-    """`allow CODE…`."""
+def allow(args: Args) -> Allow | AllowExit:
+    """`allow CODE…`, or `allow exit 1` of a program."""
+    if args.accept("exit"):
+        return AllowExit(args.place, take_statuses(args), args.when)
     return Allow(args.place, take_codes(args), args.when)
 
 

@@ -23,6 +23,7 @@ from pgchaos.language.mutants import check_mutant
 from pgchaos.language.parser import Parser
 from pgchaos.language.pooler_rules import check_pooler
 from pgchaos.language.problems import Place, Problem
+from pgchaos.language.programs import check_programs
 from pgchaos.language.schedules import mutant_mismatch, refused_waits, steps_by_session, too_many_interleavings
 from pgchaos.language.schema_sandbox import check_schema_sandbox
 from pgchaos.language.section_builder import SectionBuilder
@@ -52,7 +53,8 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
         return ()
     check_faults(scenario, parser.complain)
     check_pooler(scenario, bodies, parser.complain)
-    _check_sections(parser, bodies)
+    check_programs(scenario, parser.complain)
+    _check_sections(parser, scenario, bodies)
     check_oracle(bodies, header.oracle is not None, parser.complain)
     _check_sessions(parser, scenario, sessions)
     check_repeats(scenario, parser.complain)
@@ -93,8 +95,11 @@ def _report_stray(parser: Parser, stray: Place) -> None:
     parser.complain(Place(parser.shown, 1), text)
 
 
-def _check_sections(parser: Parser, bodies: list[SectionBuilder]) -> None:
-    empty = [body for body in bodies if body.kind in ("session", "check", "invariant", "state") and not body.items]
+def _check_sections(parser: Parser, scenario: Scenario, bodies: list[SectionBuilder]) -> None:
+    run = [*scenario.sessions, *(session for mutant in scenario.mutants for session in mutant.sessions)]
+    programs = {session.place for session in run if session.program is not None}
+    needs_items = (body for body in bodies if body.kind in ("session", "check", "invariant", "state"))
+    empty = [body for body in needs_items if not (body.items or body.place in programs)]
     for body in empty:
         name = f"session `{body.name}`" if body.kind == "session" else f"`{body.kind}`"
         parser.complain(body.place, f"{name} is empty: a statement is missing")

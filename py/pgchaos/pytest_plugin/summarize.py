@@ -40,7 +40,7 @@ def summarize(scenario: Scenario, given: Mapping[str, str] | None = None) -> Fil
     permutations = 0
     if scenario.schedule.kind == "all":
         most = scenario.schedule.limit or MOST
-        permutations = min(interleavings(scenario.sessions, most), most)
+        permutations = most if scenario.runs_programs else min(interleavings(scenario.sessions, most), most)
     return FileSummary(
         plain=scenario.plain,
         title=scenario.title,
@@ -59,6 +59,8 @@ def summarize(scenario: Scenario, given: Mapping[str, str] | None = None) -> Fil
 def _parts(scenario: Scenario) -> Iterator[Part]:
     if scenario.oracle is not None:
         yield "oracle"
+    if scenario.runs_programs or any(session.program for mutant in scenario.mutants for session in mutant.sessions):
+        yield "programs"
     if scenario.schedule.kind in ("all", "explore"):
         yield "searching"
 

@@ -49,6 +49,7 @@ _PARTS: dict[Part, tuple[str, ...]] = {
         "pgchaos.engine.transaction_log",
         "pgchaos.search.serial_oracle",
     ),
+    "programs": ("pgchaos.engine.applications.setup",),
     "searching": (
         "pgchaos.search.inner_effects",
         "pgchaos.search.interleaving_search",

@@ -148,7 +148,7 @@ class RunFactory:
         """Return how many runs a search may make, without those that make a failure easier to read."""
         schedule = self.scenario.schedule
         limit = schedule.limit or MOST
-        if schedule.kind == "all":
+        if schedule.kind == "all" and not self.scenario.runs_programs:
             limit = min(limit, interleavings(self.scenario.sessions, limit))
         elif schedule.kind != "explore":
             limit = 1

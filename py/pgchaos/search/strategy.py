@@ -166,7 +166,7 @@ class _Runs:
         if factory.open_sandbox is not None:
             yield
         # the text is read last: that takes longer than all the rest
-        elif shares and (scenario.sandbox == "schema" or fits_schema(scenario, factory.matrix)):
+        elif shares and (scenario.sandbox == "schema" or self._fits_schema()):
             with server.search_database(scenario.extensions) as place:
                 if not place.provable:
                     yield
@@ -179,6 +179,10 @@ class _Runs:
             if many and server.in_place:
                 factory.changed = server.contents()
             yield
+
+    def _fits_schema(self) -> bool:
+        """Whether the text shows that runs leave nothing in their database; what programs send is no text here."""
+        return not self._scenario.runs_programs and fits_schema(self._scenario, self._factory.matrix)
 
     def _search(self, database: FailureDatabase) -> RunResult:
         """Replay what failed before; where that passes, search."""
@@ -258,6 +262,9 @@ class _Runs:
         """Have the database examined for what happens inside statements, besides another look."""
         from pgchaos.search.inner_effects import InnerEffects
 
+        if self._scenario.runs_programs:
+            # what they call is known only when it is sent
+            return
         if self._inner_effects is None:
             self._inner_effects = InnerEffects(self._scenario)
         self._inner_effects.other = other
@@ -268,6 +275,9 @@ class _Runs:
         from pgchaos.search.touched_relations import DependenceFinder
 
         factory = self._factory
+        if self._scenario.runs_programs:
+            # which steps there are, and what they touch, is known only when they are sent
+            return Explore(factory.actors, limit, max(limit, COUNTED) + 1, self._settings.seed)
         possible = interleavings(self._scenario.sessions, max(limit, COUNTED))
         if self._scenario.poolers:
             # steps that touch different tables depend on each other by the connections of the pool

@@ -124,6 +124,9 @@ class FaultCounter:
 
     def _why_not(self, fault: Fault) -> str:
         counts = [count for key, count in self._reached.items() if key[0] == fault and count]
+        if fault.statement:
+            seen = f"there were only {max(counts)} requests" if counts else "there was no request"
+            return f"{seen} like '{fault.statement}'"
         if not counts:
             which = f" of {fault.included}" if fault.included else ""
             return f"no session came to its line{which}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from pgchaos import clock
 from pgchaos.engine.answer import Answer
@@ -14,7 +15,6 @@ from pgchaos.engine.faults.commits import CommitHold, ends_in_commit
 from pgchaos.engine.faults.fault_counter import failure
 from pgchaos.engine.faults.fault_injector import FaultInjector
 from pgchaos.engine.loop import Task, begin
-from pgchaos.engine.session_connection import SessionConnection
 from pgchaos.language.fault_kinds import describe, strikes_backends, strikes_own_session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Fault, Statement
@@ -24,6 +24,19 @@ from pgchaos.server import ServerError
 
 ADMIN_SHUTDOWN = "57P01"
 """Somebody was terminated, or the server was told to stop."""
+
+
+class StruckConnection(Protocol):
+    """A connection at whose statements faults strike."""
+
+    @property
+    def in_block(self) -> bool:
+        """Whether a transaction block is open, failed or not."""
+        ...
+
+    async def connect(self) -> object:
+        """Open it, where it does not stand. Raises ConnectionLost."""
+        ...
 
 
 class StatementFaults:
@@ -42,7 +55,7 @@ class StatementFaults:
         injector: FaultInjector,
         faults: Sequence[Fault],
         actor: Actor,
-        connection: SessionConnection,
+        connection: StruckConnection,
         act: Callable[[str, Place], Record],
     ) -> None:
         self._injector, self._actor, self._connection, self._act = injector, actor, connection, act

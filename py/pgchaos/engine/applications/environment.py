@@ -1,0 +1,50 @@
+"""What a program finds in its environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+# libpq's, which could lead to another server; what other tools and pgchaos itself say; and what pytest does
+_LEFT_OUT = re.compile(r"PG|DATABASE_URL\Z|CHAOS_|PYTEST_|COV_CORE_|COVERAGE_PROCESS_START\Z")
+_HASH_SEEDS = 2**32 - 1
+
+
+def program_environment(
+    source: Mapping[str, str], connection: Mapping[str, str], session: str, worker: int, iteration: int, seed: int
+) -> dict[str, str]:
+    """Make the environment of a program.
+
+    Args:
+        source: the environment of this process.
+        connection: PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD and DATABASE_URL.
+        session: its name.
+        worker: which connection of the session, from 1.
+        iteration: of the session, from 1.
+        seed: of everything random.
+
+    Returns:
+        All of `source` but libpq's variables (PG…), DATABASE_URL, and those of pgchaos and pytest; the connection; who
+        it is; the folder of this Python first in PATH, where it is that of a virtual environment; and a fixed
+        PYTHONHASHSEED, unless there is one.
+    """
+    kept = {name: value for name, value in source.items() if not _LEFT_OUT.match(name)}
+    if sys.prefix != sys.base_prefix:
+        # pytest of a virtual environment may be called by its path, without activating it
+        scripts = str(Path(sys.executable).parent)
+        kept["PATH"] = os.pathsep.join(filter(None, (scripts, kept.get("PATH", os.defpath))))
+        kept["VIRTUAL_ENV"] = sys.prefix
+    who = f"{seed}/{session}/{worker}/{iteration}"
+    kept.setdefault("PYTHONHASHSEED", str(zlib.crc32(who.encode()) % _HASH_SEEDS))
+    return {
+        **kept,
+        **connection,
+        "CHAOS_SESSION": session,
+        "CHAOS_WORKER": str(worker),
+        "CHAOS_ITERATION": str(iteration),
+        "CHAOS_SEED": str(seed),
+    }

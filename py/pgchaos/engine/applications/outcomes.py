@@ -1,0 +1,58 @@
+"""What the proxy tells of an answer, in the words of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from psycopg import pq
+
+from pgchaos.engine.answer import LOST, SUCCESS, Answer, ServerError
+from pgchaos.engine.proxy.tracker import Outcome
+
+_STATUS = {"I": pq.TransactionStatus.IDLE, "T": pq.TransactionStatus.INTRANS, "E": pq.TransactionStatus.INERROR}
+_HINTS = (("DETAIL", "D"), ("HINT", "H"), ("QUERY", "q"), ("CONTEXT", "W"))
+IDLE, IN_BLOCK = int(pq.TransactionStatus.IDLE), int(pq.TransactionStatus.INTRANS)
+
+
+def status_of(outcome: Outcome, before: int) -> int:
+    """Give the transaction status after a request; within a pipeline the server tells it at the end only."""
+    if outcome.lost:
+        return int(pq.TransactionStatus.UNKNOWN)
+    if not outcome.status:
+        return before if before != IDLE else IN_BLOCK
+    return int(_STATUS.get(outcome.status, pq.TransactionStatus.UNKNOWN))
+
+
+def error_of(outcome: Outcome) -> ServerError | None:
+    """Give the error of an answer, or None."""
+    if outcome.sqlstate == SUCCESS:
+        return None
+    return server_error(outcome.sqlstate, outcome.message, outcome.fields, lost=outcome.lost)
+
+
+def server_error(sqlstate: str, message: str, fields: Mapping[str, str], *, lost: bool) -> ServerError:
+    """Make an error of the fields of the server's message."""
+    hint = tuple(f"{label}: {fields[letter]}" for label, letter in _HINTS if fields.get(letter))
+    said = bool(fields) or not lost
+    return ServerError(sqlstate or LOST, message, hint, lost=lost, said=said)
+
+
+def answer_of(outcome: Outcome, before: int) -> Answer:
+    """Make an answer, without its rows."""
+    return Answer(before, status_of(outcome, before), error=error_of(outcome))
+
+
+class NoticeFields:
+    """A notice of the server, as the collector of notices reads it.
+
+    Args:
+        fields: by their letters.
+    """
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self._fields = fields
+
+    def error_field(self, which: int) -> bytes | None:
+        """Give a field by its number in libpq, which is that of its letter."""
+        value = self._fields.get(chr(which))
+        return None if value is None else value.encode()

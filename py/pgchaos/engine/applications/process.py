@@ -1,0 +1,190 @@
+"""One process of a program in the loop of its run: its output by pipes, its end by a descriptor, its group."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pgchaos.engine.blocking import in_thread
+from pgchaos.engine.loop import Task, begin
+from pgchaos.engine.waits import Wait, sleep
+from pgchaos.posix.group_guard import GroupGuard
+from pgchaos.stop import Stop
+
+_CHUNK = 65536
+_MOST = 256 * 1024
+"""Bytes of each output that are kept: the last ones."""
+_LOOK = 0.005
+"""Seconds between two looks at a process whose end no descriptor tells."""
+_DRAIN = 1.0
+"""Seconds in which what an ended program has written is read; who has left its group may hold the pipe open."""
+
+
+class CannotStart(Exception):
+    """The command cannot be run."""
+
+
+class ProgramProcess:
+    """A process that was started: `start` makes one.
+
+    Args:
+        process: it.
+        guard: of its group.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], guard: GroupGuard) -> None:
+        self._process, self._guard = process, guard
+        self.pid = process.pid
+        self.status: int | None = None
+        """Its exit status once it has ended; 128 and the number of the signal that ended it, as shells have it."""
+        self._output = _Output(process.stdout.fileno() if process.stdout else -1)
+        self._errors = _Output(process.stderr.fileno() if process.stderr else -1)
+        self._readers: list[Task[None]] = [begin(self._output.read()), begin(self._errors.read())]
+
+    @classmethod
+    async def start(
+        cls, command: Sequence[str], folder: Path, environment: Mapping[str, str], guard: GroupGuard
+    ) -> ProgramProcess:
+        """Start a command without a shell, in a process group of its own.
+
+        Args:
+            command: its words.
+            folder: in which it runs.
+            environment: all of it.
+            guard: ends its group, whatever happens.
+
+        Raises:
+            CannotStart: with the reason.
+        """
+
+        def started() -> subprocess.Popen[bytes]:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**environment, **guard.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            guard.add(process.pid)
+            return process
+
+        try:
+            return cls(await in_thread(started, "program"), guard)
+        except FileNotFoundError:
+            if not folder.is_dir():
+                raise CannotStart(f"the folder {folder} does not exist") from None
+            if "/" in command[0]:
+                raise CannotStart(f"there is no file `{command[0]}`, seen from the folder {folder}") from None
+            path = environment.get("PATH", os.defpath)
+            raise CannotStart(f"there is no command `{command[0]}` in PATH ({path})") from None
+        except (OSError, ValueError) as error:
+            raise CannotStart(f"`{command[0]}` cannot be run: {error}") from None
+
+    @property
+    def output(self) -> list[str]:
+        """The lines of its standard output so far, the last ones where there are many."""
+        return self._output.lines()
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines of its standard error so far, likewise."""
+        return self._errors.lines()
+
+    async def ends(self, stop: Stop) -> bool:
+        """Wait for its end; False where the stop was set first."""
+        with _exit_descriptor(self.pid) as fd:
+            while not (ended := _has_ended(self.pid)) and not stop.is_set():
+                await (sleep(_LOOK, stop) if fd is None else Wait(fd, select.POLLIN, stop=stop))
+        return ended
+
+    async def finish(self) -> int:
+        """Kill what is left of its group, take what it has written, and give its status."""
+        if self.status is None:
+            self._guard.remove(self.pid)
+            # killed, or a zombie already: this takes no time
+            status = await in_thread(self._process.wait, "program")
+            self.status = 128 - status if status < 0 else status
+            deadline = time.monotonic() + _DRAIN
+            for task in self._readers:
+                await task.ends(max(0.0, deadline - time.monotonic()))
+            for output in (self._output, self._errors):
+                output.close()
+            for task in self._readers:
+                await task.ends()
+            for pipe in (self._process.stdout, self._process.stderr):
+                if pipe is not None:
+                    pipe.close()
+        return self.status
+
+
+def described(status: int) -> str:
+    """Say how a program ended: `exit status 1`, or the signal."""
+    if status <= 128:
+        return f"exit status {status}"
+    with contextlib.suppress(ValueError):
+        return f"exit status {status} ({signal.Signals(status - 128).name})"
+    return f"exit status {status}"
+
+
+def _has_ended(pid: int) -> bool:
+    """Say whether a child has ended, and leave it to be waited for: until then its number is its own."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+@contextlib.contextmanager
+def _exit_descriptor(pid: int) -> Iterator[int | None]:
+    """Open what becomes readable when a child ends; None where the kernel cannot."""
+    fd = None
+    if hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):  # before Linux 5.3
+            fd = os.pidfd_open(pid)
+    try:
+        yield fd
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+class _Output:
+    """What comes out of a pipe: the last of it."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd, self._wait, self._closed = fd, Wait(fd, select.POLLIN), False
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        os.set_blocking(fd, False)
+
+    async def read(self) -> None:
+        """Read to its end, or until it is closed."""
+        while not self._closed:
+            await self._wait
+            try:
+                data = os.read(self._fd, _CHUNK)
+            except BlockingIOError:
+                continue
+            if not data:
+                return
+            self._chunks.append(data)
+            self._size += len(data)
+            while self._size - len(self._chunks[0]) > _MOST:
+                self._size -= len(self._chunks.popleft())
+
+    def close(self) -> None:
+        """Read no more."""
+        self._closed = True
+        self._wait.wake()
+
+    def lines(self) -> list[str]:
+        return b"".join(self._chunks)[-_MOST:].decode("utf-8", "replace").splitlines()

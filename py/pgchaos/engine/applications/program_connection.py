@@ -1,0 +1,277 @@
+"""One connection of a program: each of its requests is a step, a row of the history, and a place for faults."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+from pgchaos import clock
+from pgchaos.engine.answer import BLOCK, LOST, Answer
+from pgchaos.engine.applications.outcomes import IDLE, answer_of
+from pgchaos.engine.applications.worker import Worker
+from pgchaos.engine.cancelled_by import cancelled_by
+from pgchaos.engine.coordinator import Halted, SessionFailed
+from pgchaos.engine.faults.actions import NotDelivered
+from pgchaos.engine.faults.statement_faults import StatementFaults
+from pgchaos.engine.loop import Task, begin
+from pgchaos.engine.proxy.observer import ClientConnection
+from pgchaos.engine.proxy.requests import Request
+from pgchaos.engine.proxy.tracker import Outcome
+from pgchaos.engine.waits import sleep
+from pgchaos.language.problems import Place
+from pgchaos.language.section_items import Statement
+from pgchaos.language.sql_comments import Source, source_of
+from pgchaos.language.transaction_statements import closes_block, opens_block
+from pgchaos.results import STOPPED, Record, Transaction
+from pgchaos.schedule.programs import Lane
+from pgchaos.schedule.step_points import StepPoint
+from pgchaos.schedule.transactions import EndedTransaction, TransactionAnswer, TransactionTracker
+
+_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
+_LOCAL = frozenset({"SET", "RESET", "SHOW", "LISTEN", "UNLISTEN", "DEALLOCATE", "PREPARE", "DISCARD", "LOAD"})
+_OUT = frozenset({"40001", "40P01"})  # after which a program begins the same transaction again
+_GONE_WITHIN = 5.0
+_LOOK, _LONGEST_LOOK = 0.001, 0.02
+_SHOWN = 100  # characters of a parameter
+_LOOKS = "SELECT 1 FROM pg_catalog.pg_stat_activity WHERE pid = "
+_ENDS = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE pid = "
+
+
+class ProgramConnection:
+    """One connection.
+
+    Args:
+        worker: whose program it is.
+        connection: as the proxy has it.
+        number: of the connection among all of the worker, from 1.
+    """
+
+    def __init__(self, worker: Worker, connection: ClientConnection, number: int) -> None:
+        self.lane = Lane(worker.actor, number)
+        self._worker, self._connection, self._context = worker, connection, worker.context
+        self._tracker = TransactionTracker()
+        self._status = IDLE
+        self._record: Record | None = None
+        self._item: Statement | None = None
+        self._struck: StatementFaults | None = None
+        self._number = 0  # of the transaction
+        self._again: int | None = None  # the number of a transaction that is begun again
+        self._attempt = 1
+        self._later: Task[None] | None = None
+        self.ending: Task[None] | None = None
+        """What is done when it is closed, once that is begun."""
+
+    # a struck connection, for the faults
+
+    @property
+    def in_block(self) -> bool:
+        """Whether a transaction block is open, failed or not."""
+        return self._status in BLOCK
+
+    async def connect(self) -> None:
+        """It is connected: a program connects by itself."""
+
+    # requests
+
+    async def before(self, request: Request) -> None:
+        """Take a request that is about to be sent; returns when it may be, or when the connection has ended."""
+        try:
+            await self._before(request)
+        except Halted:
+            self._connection.end("the run was stopped")
+        except SessionFailed as stopped:
+            self._context.coordinator.fail(stopped.failure)
+            self._connection.end("the run was stopped")
+
+    async def _before(self, request: Request) -> None:
+        if self._later is not None:
+            await self._later.ends()
+        self._reconcile()
+        source = source_of(request.sql)
+        item = self._statement(source)
+        point = StepPoint(
+            self._worker.actor, item.step, self._worker.iteration, self._numbered(item), begins=not self.in_block
+        )
+        await self._worker.coordinator.await_request(self.lane, point, item.place)
+        if self._connection.ended:
+            return
+        self._worker.pid, self._worker.place = self._connection.pid, item.place
+        faults = self._worker.faults_at(item.text)
+        if faults:
+            self._context.coordinator.states.idle(self.lane, item.place, "is struck by a fault")
+            self._struck = StatementFaults(self._context.injector, faults, self._worker.actor, self, self._worker.act)
+            await self._struck.before(item)
+        self._send(item, request, source)
+
+    def _send(self, item: Statement, request: Request, source: Source) -> None:
+        actor, now = self._worker.actor, clock.now()
+        record = Record(
+            actor.session, actor.worker, self._worker.iteration, self._attempt, item.step, item.place, item.text
+        )
+        record.started_at, record.notes = now, (*_shown(request.parameters), *source.tags)
+        self._record, self._item = record, item
+        self._context.log.records.append(record)
+        if self._connection.ended:
+            # a fault before it: it was never sent
+            self._lose_unsent(record)
+        else:
+            self._context.coordinator.begin(self.lane, record, now)
+
+    def _lose_unsent(self, record: Record) -> None:
+        record.ended_at, record.sqlstate = record.started_at, LOST
+        record.message = "the connection was lost before this was sent"
+        if self._struck is not None:
+            record.fault, self._struck = self._struck.description(), None
+        self._record = None
+
+    def after(self, outcome: Outcome) -> None:
+        """Take the answer to the request that was sent."""
+        record, item = self._record, self._item
+        if record is None or item is None:
+            return
+        answer = answer_of(outcome, self._status)
+        self._note(record, outcome, answer)
+        self._context.coordinator.finish(self.lane, record.ended_at or 0.0)
+        self._end_transaction(item, record, answer, outcome)
+        self._record = None
+        if self._struck is None:
+            self._worker.coordinator.answered(self.lane)
+        else:
+            struck, self._struck = self._struck, None
+            self._later = begin(self._strike_after(struck, answer, record))
+
+    def _note(self, record: Record, outcome: Outcome, answer: Answer) -> None:
+        context, error = self._context, answer.error
+        record.ended_at = clock.now()
+        record.sqlstate, record.tag, record.rows = outcome.sqlstate, outcome.tag or None, outcome.rows
+        if error is None:
+            return
+        states = context.coordinator.states
+        states.note_deadlock(self._connection.pid, record, error)
+        answer.error = error = states.with_names(error)
+        record.message, record.hint = error.message, error.hint
+        if outcome.skipped:
+            record.skipped, record.sqlstate = True, None
+        elif context.stop.is_set() and outcome.lost:
+            record.message = STOPPED
+        record.ended_by = cancelled_by(record, error.message, context.log.records, context.log.acts)
+
+    async def _strike_after(self, struck: StatementFaults, answer: Answer, record: Record) -> None:
+        try:
+            await struck.after(answer)
+        except Halted:
+            pass
+        except SessionFailed as stopped:
+            self._context.coordinator.fail(stopped.failure)
+        finally:
+            record.fault = struck.description()
+            self._worker.coordinator.answered(self.lane)
+
+    # its transactions
+
+    def _numbered(self, item: Statement) -> int:
+        if not self.in_block:
+            local = item.verb in _LOCAL and ";" not in item.text
+            if self._again is None or local:
+                self._number = self._worker.next_transaction(take=not local)
+            else:
+                self._number = self._again
+        return self._number
+
+    def _end_transaction(self, item: Statement, record: Record, answer: Answer, outcome: Outcome) -> None:
+        error, before = answer.error, self._status
+        self._status = answer.after
+        ended = self._tracker.add(
+            TransactionAnswer(
+                before in BLOCK,
+                self._status in BLOCK,
+                tuple(outcome.tags),
+                None if error is None else error.sqlstate,
+                error is not None and error.lost,
+                error is None or error.said,
+                closes=closes_block(item.verb, item.text),
+                opens=opens_block(item.verb, item.text),
+            )
+        )
+        if ended is not None:
+            self._add(ended, record)
+
+    def _add(self, ended: EndedTransaction, record: Record) -> None:
+        row = Transaction(
+            record.session,
+            record.worker,
+            record.iteration,
+            record.attempt,
+            ended.block,
+            ended.outcome,
+            ended.sqlstate,
+            record.step,
+            record.ended_at,
+        )
+        self._context.log.transactions.append(row)
+        failed = ended.outcome == "rolled back" and ended.sqlstate in _OUT
+        self._again = self._number if failed else None
+        self._attempt = self._attempt + 1 if failed else 1
+
+    def _reconcile(self) -> None:
+        """Note the end of what a Sync of its own has committed, at the end of a pipeline."""
+        if self.in_block and not self._connection.outstanding and self._connection.status == "I":
+            self._close_transaction(("COMMIT",))
+
+    def _close_transaction(self, tags: tuple[str, ...]) -> None:
+        self._status = IDLE
+        ended = self._tracker.add(TransactionAnswer(True, False, tags, closes=True))
+        last = next((r for r in reversed(self._context.log.records) if self._is_own(r)), None)
+        if ended is not None and last is not None:
+            self._add(ended, last)
+
+    def _is_own(self, record: Record) -> bool:
+        return (record.session, record.worker) == self._worker.actor
+
+    # its end
+
+    def closed(self) -> None:
+        """Note that it was closed; for the others it lasts until its backend has let go of its locks."""
+        if self._worker.pid == self._connection.pid:
+            self._worker.pid = None
+        self._worker.coordinator.closing(self.lane)
+        self.ending = begin(self._end())
+
+    async def _end(self) -> None:
+        if self._struck is not None:
+            await self._struck.abandon()
+            self._struck = None
+        if self._later is not None:
+            await self._later.ends()
+        if self.in_block:
+            self._close_transaction(("ROLLBACK",))
+        await self._await_backend()
+        self._worker.coordinator.disconnected(self.lane)
+
+    async def _await_backend(self) -> None:
+        pid, waited, pause = self._connection.pid, 0.0, _LOOK
+        asks = _LOOKS + str(pid)
+        with suppress(NotDelivered):
+            while await self._context.injector.fault_connection.ask(asks) and waited < _GONE_WITHIN:
+                await sleep(pause)
+                waited, pause = waited + pause, min(2 * pause, _LONGEST_LOOK)
+                if pause == _LONGEST_LOOK:
+                    # a backend notices the end of its client only when it next reads
+                    asks = _ENDS + str(pid)
+
+    def _statement(self, source: Source) -> Statement:
+        word = _WORD.match(source.statement)
+        place = Place(source.file, source.line) if source.line else self._worker.program.place
+        text = source.statement or "(a function call of the protocol)"
+        return Statement(place, text, (text,), word[1].upper() if word else "", self._worker.next_step())
+
+
+def _shown(parameters: tuple[str | None, ...]) -> list[str]:
+    """Write the parameters of a request, on one line."""
+    if not parameters:
+        return []
+    values = (
+        f"${number} = {'NULL' if value is None else repr(value if len(value) <= _SHOWN else value[:_SHOWN] + '…')}"
+        for number, value in enumerate(parameters, 1)
+    )
+    return [", ".join(values)]

@@ -1,0 +1,87 @@
+"""Starts the commands of a scenario."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pgchaos.engine.applications.client import Address
+from pgchaos.engine.applications.environment import program_environment
+from pgchaos.engine.applications.process import CannotStart, ProgramProcess, described
+from pgchaos.engine.applications.worker import Worker
+from pgchaos.engine.coordinator import SessionFailed
+from pgchaos.language.programs import allowed_statuses, command_of
+from pgchaos.posix.activity import ActivityProbe
+from pgchaos.posix.group_guard import GroupGuard
+from pgchaos.results import Failure
+from pgchaos.stop import Stop
+
+_SHOWN = 20
+"""Lines of standard error in a failure."""
+
+
+class CommandLauncher:
+    """Starts the command of one worker.
+
+    Args:
+        worker: which.
+        folder: in which it runs.
+        variables: psql's.
+        guard: ends its processes, whatever happens.
+    """
+
+    def __init__(self, worker: Worker, folder: Path, variables: Mapping[str, str], guard: GroupGuard) -> None:
+        self._worker, self._folder, self._variables, self._guard = worker, folder, variables, guard
+        self.command = worker.program.text
+
+    async def start(self, address: Address, iteration: int) -> RunningCommand:
+        """See Launcher."""
+        worker, actor = self._worker, self._worker.actor
+        known = {**self._variables, "worker": str(actor.worker), "iteration": str(iteration)}
+        command = command_of(worker.program, known)
+        environment = program_environment(
+            os.environ, address.variables, actor.session, actor.worker, iteration, worker.context.seed
+        )
+        try:
+            process = await ProgramProcess.start(command, self._folder, environment, self._guard)
+        except CannotStart as why:
+            text = f"{actor} cannot run its program: {why}"
+            raise SessionFailed(Failure("error", (), text, worker.program.place, session=str(actor))) from None
+        return RunningCommand(worker, process, self.command, allowed_statuses(worker.session, self._variables))
+
+
+class RunningCommand:
+    """A command that runs.
+
+    Args:
+        worker: whose it is.
+        process: of it.
+        command: as written.
+        allowed: the exit statuses that are no failure.
+    """
+
+    def __init__(self, worker: Worker, process: ProgramProcess, command: str, allowed: frozenset[int]) -> None:
+        self._worker, self._process, self._command, self._allowed = worker, process, command, allowed
+        self._ended = False
+        self.probe = ActivityProbe(process.pid)
+
+    async def ends(self, stop: Stop) -> bool:
+        """See RunningProgram."""
+        self._ended = await self._process.ends(stop)
+        return self._ended
+
+    async def finish(self) -> Failure | None:
+        """See RunningProgram."""
+        worker, status = self._worker, await self._process.finish()
+        how = described(status) if self._ended else "ended with the run"
+        worker.act(f"{self._command}: {how}", worker.program.place)
+        for name, lines in (("", self._process.output), (" (stderr)", self._process.errors)):
+            for line in lines:
+                worker.context.notices.say(f"{worker.actor}{name}: {line}")
+        if not self._ended or status in self._allowed:
+            return None
+        text = f"{worker.actor}: `{self._command}` ended with {how}"
+        details = tuple(self._process.errors[-_SHOWN:]) or ("it has written nothing to standard error",)
+        place = worker.program.place
+        return Failure("error", (f"exit {status}",), text, place, details, session=str(worker.actor))

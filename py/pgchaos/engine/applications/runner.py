@@ -1,0 +1,222 @@
+"""Plays one worker of a session that runs a program: starts it for each iteration, and sees it through."""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import quote
+
+from psycopg import pq
+
+from pgchaos import clock
+from pgchaos.engine.applications.client import Address, Launcher, RunningProgram
+from pgchaos.engine.applications.observer import ProgramObserver
+from pgchaos.engine.applications.worker import Worker
+from pgchaos.engine.coordinator import Halted, SessionFailed
+from pgchaos.engine.error_messages import internal_failure
+from pgchaos.engine.loop import begin
+from pgchaos.engine.notices import session_settings
+from pgchaos.engine.proxy.proxy import Proxy
+from pgchaos.engine.proxy.upstream import ServerOpener
+from pgchaos.engine.waits import LATE, Wait
+from pgchaos.language.problems import Place
+from pgchaos.results import Failure
+from pgchaos.schedule.programs import Grace
+from pgchaos.server.conninfo import read_conninfo
+
+_EARLY = "10ms"
+"""deadlock_timeout of programs that go step by step; step_scheduler.py waits three times as long for their look."""
+_LOOK = 0.02
+"""Seconds between two looks at a program that computes."""
+
+
+class ProgramRunner:
+    """Plays it.
+
+    Args:
+        worker: which.
+        launcher: starts the program.
+    """
+
+    def __init__(self, worker: Worker, launcher: Launcher) -> None:
+        self._worker, self._launcher, self._context = worker, launcher, worker.context
+        self.actor, self._who = worker.actor, str(worker.actor)
+        self.connection = ProgramClient(worker)
+        self._context.injector.targets.enter(self.actor, self.connection)
+        self._observer = ProgramObserver(worker)
+        self._proxy: Proxy | None = None
+        self._tick = Wait()
+        self._over = False
+
+    async def play(self) -> None:
+        """Do all of it; the coordinator is told how it ended. Raises nothing of the scenario's making."""
+        context, session = self._context, self._worker.session
+        try:
+            await context.coordinator.await_all_connected()
+            for iteration in range(1, session.repeat + 1):
+                await self._iterate(iteration)
+                if session.repeat_while and context.coordinator.has_ended(session.repeat_while):
+                    break
+            self._check_connected()
+        except Halted:
+            pass
+        except SessionFailed as stopped:
+            context.coordinator.fail(stopped.failure)
+        except Exception as error:
+            # a bug of ours must stop the run and be told, never hang it
+            context.coordinator.broke(internal_failure(error, self._worker.place, self._who))
+        finally:
+            await self._shut()
+            context.injector.targets.leave(self.actor)
+            context.coordinator.end(self.actor)
+
+    def _check_connected(self) -> None:
+        if not self._observer.opened_in_all:
+            text = f"{self._who} never connected to the database: `{self._launcher.command}` ended without it"
+            details = ("a program must connect by DATABASE_URL, or by PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD",)
+            broken = self._proxy.broken if self._proxy is not None else []
+            raise SessionFailed(self._failure(text, (*broken, *details)))
+
+    def _failure(self, text: str, details: tuple[str, ...] = ()) -> Failure:
+        return Failure("error", (), text, self._worker.program.place, details, session=self._who)
+
+    async def _iterate(self, iteration: int) -> None:
+        worker = self._worker
+        worker.begin_iteration(iteration)
+        self._observer.forget()
+        address = self._address(await self._listening(iteration))
+        self._context.coordinator.states.idle(self.actor, worker.program.place, f"runs {self._launcher.command}")
+        act = worker.act(f"starts {self._launcher.command}", worker.program.place)
+        program = await self._launcher.start(address, iteration)
+        act.ended_at, self._over = clock.now(), False
+        watch = begin(self._watch(program))
+        failure = None
+        try:
+            ended = await program.ends(self._context.stop)
+        finally:
+            self._over = True
+            self._tick.wake()
+            await watch.ends()
+            failure = await program.finish()
+            await self._disconnect()
+            worker.coordinator.program_ended(self.actor)
+        if not ended:
+            raise Halted
+        if failure is not None:
+            raise SessionFailed(failure)
+
+    async def _watch(self, program: RunningProgram) -> None:
+        """Have the others go on where the program does nothing for too long."""
+        seconds, actor = self._worker.program.grace, self.actor
+        grace = Grace(seconds)
+        while not self._over:
+            self._tick.until = time.monotonic() + _LOOK
+            if await self._tick is not LATE:
+                continue
+            if not self._worker.coordinator.is_computing(actor):
+                grace = Grace(seconds)
+            elif grace.is_over(time.monotonic(), active=program.probe.is_active()):
+                self._worker.coordinator.set_away(actor)
+                what = f"has done nothing for {seconds * 1000:g} ms: the others go on without it"
+                self._worker.act(what, self._worker.place)
+                self._context.log.remarks.append(f"{self._who} {what} ({self._worker.place})")
+
+    # its connections
+
+    async def _listening(self, iteration: int) -> Proxy:
+        """Give the proxy, for another iteration."""
+        if self._proxy is not None:
+            await self._proxy.pause()
+            self._proxy.close()
+        settings = {
+            **session_settings(self.actor.session, self.actor.worker, self._context.seed),
+            "chaos.iteration": str(iteration),
+        }
+        if self._context.sets_deadlock_timeout:
+            self._worker.coordinator.look_early()
+            settings["deadlock_timeout"] = _EARLY
+        sandbox = self._context.factory.sandbox
+        opener = ServerOpener(self._context.factory, self._who, self._context.stop, settings)
+        self._proxy = Proxy(opener, _user_of(sandbox.conninfo), sandbox.database, self._observer)
+        self._proxy.start()
+        return self._proxy
+
+    def _address(self, proxy: Proxy) -> Address:
+        sandbox = self._context.factory.sandbox
+        user, database = _user_of(sandbox.conninfo), sandbox.database
+        where = f"{proxy.host}:{proxy.port}/{quote(database, safe='')}"
+        url = f"postgresql://{quote(user, safe='')}:{proxy.password}@{where}"
+        return Address(
+            url,
+            {
+                "PGHOST": proxy.host,
+                "PGPORT": str(proxy.port),
+                "PGDATABASE": database,
+                "PGUSER": user,
+                "PGPASSWORD": proxy.password,
+                "PGSSLMODE": "disable",
+                "PGGSSENCMODE": "disable",
+                "DATABASE_URL": url,
+            },
+        )
+
+    async def _disconnect(self) -> None:
+        """End what the program has left open, and wait until all of its backends have ended."""
+        if self._proxy is not None:
+            for connection in tuple(self._proxy.connections):
+                connection.end("the program has ended")
+        for taken in self._observer.endings:
+            if taken.ending is not None:
+                await taken.ending.ends()
+
+    async def _shut(self) -> None:
+        await self._disconnect()
+        if self._proxy is not None:
+            await self._proxy.pause()
+            self._proxy.close()
+            self._proxy = None
+
+
+class ProgramClient:
+    """What the run asks of the connections of a program, which have all ended with it.
+
+    Args:
+        worker: of the program.
+    """
+
+    in_block = False
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    @property
+    def pid(self) -> int | None:
+        """The backend of the connection that has sent something last, or None."""
+        return self._worker.pid
+
+    def disturb(self) -> None:
+        """Its connections are of no other scenario."""
+
+    def place(self) -> Place | None:
+        """Tell the last statement's place."""
+        return self._worker.place
+
+    def abort(self) -> None:
+        """It ends with the stop of the run."""
+
+    async def take_last_notifications(self) -> None:
+        """It has taken them itself."""
+
+    async def end_block(self) -> None:
+        """The end of its connection has ended it."""
+
+    async def close(self) -> None:
+        """They have all ended."""
+
+
+def _user_of(conninfo: str) -> str:
+    """Name the role of a connection string, as libpq does where it names none."""
+    given = read_conninfo(conninfo).get("user")
+    if given:
+        return str(given)
+    defaults = {one.keyword: one.val for one in pq.Conninfo.get_defaults()}
+    return (defaults.get(b"user") or b"").decode()

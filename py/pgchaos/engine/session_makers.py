@@ -1,0 +1,87 @@
+"""Makes what plays the sessions of a run: their coordinator, and a runner for each connection or program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pgchaos.engine.connection_factory import ConnectionFactory
+from pgchaos.engine.coordinator import Coordinator
+from pgchaos.engine.run_context import RunContext
+from pgchaos.engine.session_log import SessionLog
+from pgchaos.engine.session_runner import SessionRunner
+from pgchaos.engine.stepped_coordinator import SteppedCoordinator
+from pgchaos.language.model import Scenario
+from pgchaos.schedule.permutations import actors
+from pgchaos.schedule.wait_rules import WaitRules
+from pgchaos.stop import Stop
+
+if TYPE_CHECKING:
+    from pgchaos.engine.applications.runner import ProgramRunner
+    from pgchaos.engine.applications.setup import Programs
+    from pgchaos.engine.session_pool import SessionPool
+
+
+def programs_of(scenario: Scenario, variables: Mapping[str, str]) -> Programs | None:
+    """Make what runs the programs of a scenario; None where it has none."""
+    if not scenario.runs_programs:
+        return None
+    # files of SQL do not wait until this is loaded
+    from pgchaos.engine.applications.setup import Programs
+
+    return Programs(scenario, variables)
+
+
+def session_pool(factory: ConnectionFactory, stop: Stop) -> SessionPool | None:
+    """Make the way to the pooler of a scenario; None where it has none."""
+    if factory.sandbox.pooler is None:
+        return None
+    # scenarios without a pooler do not wait until this is loaded
+    from pgchaos.engine.session_pool import SessionPool
+
+    return SessionPool(factory.sandbox.pooler, stop)
+
+
+def coordinator_of(
+    scenario: Scenario,
+    variables: Mapping[str, str],
+    stop: Stop,
+    log: SessionLog,
+    *,
+    stepped: bool,
+    pool: SessionPool | None,
+    programs: Programs | None,
+) -> Coordinator:
+    """Make the coordinator of a run.
+
+    Args:
+        scenario: whose sessions.
+        variables: of the matrix and of `given`.
+        stop: of the run.
+        log: takes failures.
+        stepped: the sessions go step by step.
+        pool: behind which they are, or None.
+        programs: those among them, or None.
+    """
+    if programs is not None:
+        return programs.coordinator(stop, log, stepped=stepped)
+    waits_for = "a lock" if pool is None else "a lock, or a connection of the pool,"
+    rules = WaitRules(scenario.sessions, variables, waits_for)
+    if not stepped:
+        return Coordinator(rules, stop, log)
+    return SteppedCoordinator(rules, stop, log, actors(scenario.sessions))
+
+
+def runners_of(
+    scenario: Scenario, context: RunContext, programs: Programs | None
+) -> list[SessionRunner | ProgramRunner]:
+    """Make a runner for each connection, or program, of each session."""
+    if programs is not None:
+        programs.join(context)
+    return [
+        SessionRunner(context, session, worker)
+        if session.program is None or programs is None
+        else programs.runner(context, session, worker)
+        for session in scenario.sessions
+        for worker in range(1, session.count + 1)
+    ]

@@ -1,0 +1,52 @@
+"""Comments that say where a statement comes from: those of sqlcommenter and its like. Pure.
+
+`SELECT 1 /*application='shop',file='app.py%3A12'*/`: keys and URL-encoded values in single quotes (the specification of
+sqlcommenter, https://google.github.io/sqlcommenter/spec/).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import unquote
+
+_PAIR = r"[\w.\-%]+\s*=\s*'(?:[^'\\]|\\.)*'"
+_COMMENT = re.compile(rf"/\*\s*({_PAIR}(?:\s*,\s*{_PAIR})*)\s*\*/")
+_EACH = re.compile(r"([\w.\-%]+)\s*=\s*'((?:[^'\\]|\\.)*)'")
+_LINE = re.compile(r"(?P<file>.*?):(?P<line>[0-9]{1,9})(?::[0-9]+|:.*| in .*)?")
+_FILES, _LINES = ("file", "filepath", "code.filepath", "source_location", "source"), ("line", "lineno", "code.lineno")
+_NOT_SHOWN = frozenset({*_FILES, *_LINES, "traceparent", "tracestate"})
+
+
+class Source(NamedTuple):
+    """Where a statement comes from.
+
+    Args:
+        statement: without the comments that say so.
+        file: of the program, or ''.
+        line: in it, or 0.
+        tags: what else they say, such as `application=shop`; without ids of traces.
+    """
+
+    statement: str
+    file: str = ""
+    line: int = 0
+    tags: tuple[str, ...] = ()
+
+
+def source_of(statement: str) -> Source:
+    """Read the comments of a statement that is sent by a program."""
+    if "/*" not in statement:
+        return Source(statement)
+    pairs: dict[str, str] = {}
+    for comment in _COMMENT.finditer(statement):
+        pairs |= {unquote(key): unquote(value.replace("\\'", "'")) for key, value in _EACH.findall(comment[1])}
+    if not pairs:
+        return Source(statement)
+    file = next((pairs[key] for key in _FILES if pairs.get(key)), "")
+    written = next((pairs[key] for key in _LINES if pairs.get(key, "").isdigit()), "")
+    found = _LINE.fullmatch(file)
+    if found is not None and not written:
+        file, written = found["file"], found["line"]
+    tags = tuple(f"{key}={value}" for key, value in pairs.items() if key not in _NOT_SHOWN)
+    return Source(_COMMENT.sub("", statement).strip(), file, int(written or 0), tags)

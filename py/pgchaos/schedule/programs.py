@@ -1,0 +1,112 @@
+"""Programs, whose steps are known only as they come: what each of them does, and which of its requests is next. Pure.
+
+A decision names a worker, as everywhere. Of a worker with several connections, the request that came first goes on.
+Everything else (priorities, enumeration, shrinking, tokens) is what it is for sessions of SQL: it learns the steps of a
+run from the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pgchaos.schedule.step_points import StepPoint
+from pgchaos.schedule.wait_rules import Actor
+
+
+class Lane(Actor):
+    """One connection of a program: equal to itself alone, and named as its worker.
+
+    Args:
+        owner: the worker.
+        number: of the connection among all of the worker, from 1.
+    """
+
+    number: int
+
+    def __new__(cls, owner: Actor, number: int) -> Lane:
+        """Make one."""
+        lane = super().__new__(cls, owner.session, owner.worker)
+        lane.number = number
+        return lane
+
+    @property
+    def owner(self) -> Actor:
+        """The worker whose connection it is."""
+        return Actor(self.session, self.worker)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same connection."""
+        return isinstance(other, Lane) and self.number == other.number and tuple(self) == tuple(other)
+
+    def __ne__(self, other: object) -> bool:
+        """Whether it is another; a tuple would compare its parts."""
+        return not self == other
+
+    def __hash__(self) -> int:
+        """Hash it."""
+        return hash((self.session, self.worker, self.number))
+
+
+def owner_of(actor: Actor) -> Actor:
+    """Give the worker of a connection."""
+    return actor.owner if isinstance(actor, Lane) else actor
+
+
+@dataclass(slots=True)
+class ProgramState:
+    """What one worker does."""
+
+    held: dict[Lane, StepPoint] = field(default_factory=dict)  # requests that are not sent yet, in order
+    running: set[Lane] = field(default_factory=set)  # connections whose request is with the server
+    away: bool = False  # it neither sends nor waits for an answer, for longer than its grace
+
+    @property
+    def computing(self) -> bool:
+        """Whether it does something of its own, after which it will send or end: the others wait for that."""
+        return not (self.held or self.running or self.away)
+
+    @property
+    def next(self) -> tuple[Lane, StepPoint] | None:
+        """The request that goes on when the worker does."""
+        return next(iter(self.held.items()), None)
+
+    def hold(self, lane: Lane, point: StepPoint) -> None:
+        """Take a request that is not sent yet."""
+        self.away = False
+        self.held[lane] = point
+
+    def release(self) -> Lane | None:
+        """Let the next request go on; None where none is held."""
+        lane = next(iter(self.held), None)
+        if lane is not None:
+            del self.held[lane]
+            self.running.add(lane)
+        return lane
+
+    def answered(self, lane: Lane) -> None:
+        """Take the end of a request: its answer, or the end of the connection."""
+        self.held.pop(lane, None)
+        self.running.discard(lane)
+        self.away = False
+
+
+@dataclass(slots=True)
+class Grace:
+    """How long a program has done nothing, from several looks at it."""
+
+    seconds: float  # after which the others go on without it
+    _idle_since: float | None = None
+
+    def is_over(self, now: float, *, active: bool) -> bool:
+        """Take a look.
+
+        Args:
+            now: on a clock that never goes back.
+            active: the program computes or reads a disk, or has done so since the last look.
+        """
+        if active:
+            self._idle_since = None
+            return False
+        if self._idle_since is None:
+            self._idle_since = now
+        return now - self._idle_since >= self.seconds

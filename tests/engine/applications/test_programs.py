@@ -1,0 +1,161 @@
+"""Programs as sessions: what they find, what becomes of them, what their requests leave in the history."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgchaos.results import Record
+from tests.engine.playing import Play, held, only, outcomes, said, texts
+
+STOCK = "-- chaos:setup\nCREATE TABLE stock (id int PRIMARY KEY, n int);\nINSERT INTO stock VALUES (1, 10), (2, 10);\n"
+
+
+def stock(*sessions: str, check: str = "SELECT pass('done');", head: str = "") -> str:
+    lines = "\n".join(f"-- chaos:session {session}" for session in sessions)
+    return f"{head}\n{STOCK}{lines}\n-- chaos:check\n{check}\n"
+
+
+def acts(records: list[Record], word: str) -> list[str]:
+    return [record.statement for record in records if word in record.statement]
+
+
+def test_each_request_is_a_step_with_its_parameters_and_transactions(play: Play, send: str) -> None:
+    words = '"BEGIN" "SELECT n FROM stock WHERE id = 1" "UPDATE stock SET n = {{}} - 1 WHERE id = 1" "COMMIT"'
+    check = """
+        SELECT is(array_agg(format('%s %s %s', worker, step, tag) ORDER BY worker, step), ARRAY['1 1 BEGIN',
+        '1 2 SELECT 1', '1 3 UPDATE 1', '1 4 COMMIT'], 'history') FROM chaos.history;
+        SELECT is(count(*), 1::bigint, 'transactions') FROM chaos.transactions WHERE outcome = 'committed';
+        SELECT is(count(*), 1::bigint, 'acknowledged') FROM chaos.acknowledged;
+    """
+    result = play(stock(f"shop run '{send} {words}'".replace("{{}}", "{}"), check=check))
+    assert held(result) == ["history", "transactions", "acknowledged"]
+    assert texts(said(result, "shop"))[2] == "UPDATE stock SET n = 10 - 1 WHERE id = 1"
+    assert outcomes(result, "shop") == [(1, 1, True, "committed", "00000")]
+
+
+def test_a_program_finds_the_server_itself_and_its_variables(
+    play: Play, send: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGAPPNAME", "not mine")
+    monkeypatch.setenv("SHOP_COLOUR", "red")
+    says = '"print:{CHAOS_SESSION} {CHAOS_WORKER} {CHAOS_ITERATION} {CHAOS_SEED} {SHOP_COLOUR} {PGDATABASE}"'
+    found = "\"SELECT set_config('a.b', current_setting('application_name') || ' ' || current_database(), false)\""
+    command = f'{send} {found} print:{{}} {says} "print:_ :size :worker"'.replace("'", "''")
+    text = stock(f"shop x 2 repeat 2 run '{command}'", head="-- chaos:matrix size in 'a b'")
+    result = play(text, seed=7, size="a b")
+    assert not result.failures
+    (database,) = {line.rpartition(" ")[2] for line in result.output if " red " in line}
+    assert sorted(result.output) == sorted(
+        line
+        for worker in (1, 2)
+        for iteration in (1, 2)
+        for line in (
+            f"shop[{worker}]: shop[{worker}] {database}",
+            f"shop[{worker}]: shop {worker} {iteration} 7 red {database}",
+            f"shop[{worker}]: _ a b {worker}",
+        )
+    )
+
+
+def test_an_exit_status_that_is_not_allowed_is_a_failure(play: Play, send: str) -> None:
+    result = play(stock(f"shop run '{send} \"SELECT 1\" error:broken exit:3'"))
+    failure = only(result)
+    assert failure.text.startswith("shop[1]: `")
+    assert failure.text.endswith("` ended with exit status 3")
+    assert (failure.kind, failure.names, failure.details, str(failure.place)) == (
+        "error", ("exit 3",), ("broken",), "scenario.sql:5",
+    )  # fmt: skip
+    assert "shop[1] (stderr): broken" in result.output
+
+
+def test_exit_statuses_can_be_allowed(play: Play, send: str) -> None:
+    sessions = (
+        f"a allow exit 3 run '{send} \"SELECT 1\" exit:3'",
+        f"b run '{send} \"SELECT 1\" exit:4'\n-- chaos:allow exit 5, 4",
+    )
+    assert held(play(stock(*sessions))) == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("no-such-command", "shop[1] cannot run its program: there is no command `no-such-command` in PATH ("),
+        ("./nothing --now", "shop[1] cannot run its program: there is no file `./nothing`, seen from the folder "),
+        ("sender.py/x", "shop[1] cannot run its program: `sender.py/x` cannot be run: "),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_told_with_its_line(play: Play, send: str, command: str, said: str) -> None:  # noqa: ARG001 it puts the file there
+    failure = only(play(stock(f"shop run '{command}'")))
+    assert failure.text.startswith(said)
+    assert str(failure.place) == "scenario.sql:5"
+
+
+def test_a_program_that_never_connects_is_a_failure(play: Play, send: str) -> None:
+    failure = only(play(stock(f"shop run '{send} print:hello'")))
+    assert failure.text.startswith("shop[1] never connected to the database: `")
+    assert failure.details[-1].startswith("a program must connect by DATABASE_URL, or by PGHOST")
+
+
+def test_several_connections_of_one_program(play: Play, send: str) -> None:
+    words = '"BEGIN" "UPDATE stock SET n = 0 WHERE id = 1" open:2 "UPDATE stock SET n = 5 WHERE id = 2" open:1 "COMMIT"'
+    result = play(stock(f"shop run '{send} {words}'", check="SELECT is(sum(n), 5::bigint, 'both') FROM stock;"))
+    assert held(result) == ["both"]
+    assert sorted(outcomes(result, "shop")) == [
+        (1, 1, False, "committed", "00000"),
+        (1, 1, True, "committed", "00000"),
+    ]
+
+
+def test_what_is_left_of_a_program_ends_with_it(play: Play, send: str) -> None:
+    # a process that leaves the group, and a connection that is left in a transaction
+    words = '"BEGIN" "SELECT n FROM stock" "SELECT pg_backend_pid()" child:3600 "exit:0"'
+    result = play(
+        stock(
+            f"shop run '{send} {words}'",
+            check="SELECT is(count(*), 0::bigint, 'gone') FROM pg_locks WHERE relation = 'stock'::regclass;",
+        )
+    )
+    assert held(result) == ["gone"]
+    assert outcomes(result, "shop") == [(1, 1, True, "rolled back", "00000")]
+
+
+def test_faults_strike_at_the_requests_that_they_name(play: Play, send: str) -> None:
+    update = '"UPDATE stock SET n = n - 1 WHERE id = 1"'
+    fault = "-- chaos:fault terminate after on 2nd execution of 'UPDATE stock%'"
+    session = f"shop allow exit 1 run '{send} \"SELECT 1\" {update} {update} {update}'\n{fault}"
+    result = play(stock(session, check="SELECT is(n, 8, 'two') FROM stock WHERE id = 1;"))
+    assert held(result) == ["two"]
+    struck = [record.step for record in said(result, "shop") if record.fault]
+    assert struck == ["3"]
+
+
+def test_a_fault_before_a_request_keeps_it_from_the_server(play: Play, send: str) -> None:
+    fault = "-- chaos:fault terminate before on 1st execution of 'update%'"
+    session = f'shop allow exit 1 run \'{send} "SELECT 1" "UPDATE stock SET n = 0"\'\n{fault}'
+    result = play(stock(session, check="SELECT is(sum(n), 20::bigint, 'nothing') FROM stock;"))
+    assert held(result) == ["nothing"]
+    assert [record.sqlstate for record in said(result, "shop")] == ["00000", "08006"]
+
+
+def test_a_fault_that_no_request_came_to_is_told(play: Play, send: str) -> None:
+    fault = "-- chaos:fault terminate on 3rd execution of 'SELECT%'"
+    failure = only(play(stock(f'shop run \'{send} "SELECT 1" "SELECT 2"\'\n{fault}')))
+    assert failure.text.endswith("could not be delivered: there were only 2 requests like 'SELECT%'")
+
+
+def test_a_time_out_ends_programs_and_says_what_they_do(play: Play, send: str) -> None:
+    holds = f'holds run \'{send} "BEGIN" "UPDATE stock SET n = 0 WHERE id = 1" "SELECT pg_backend_pid()" sleep:3600\''
+    waits = f'waits run \'{send} "SELECT 1" sleep:0.3 "UPDATE stock SET n = 1 WHERE id = 1"\''
+    result = play(stock(holds, waits, head="-- chaos:timeout 2s"))
+    assert only(result).kind == "timeout"
+    stand = {(one.session, one.doing): one.waits_for for one in result.standings}
+    assert stand["waits[1]", "is blocked"] == ("holds[1]",)
+    assert any(session == "holds[1]" and doing.startswith("runs ") for session, doing in stand)
+
+
+def test_waits_of_other_sessions_see_programs(play: Play, send: str) -> None:
+    blocked = f"shop run '{send} \"UPDATE stock SET n = 0 WHERE id = 1\"'"
+    sql = "sql\nBEGIN;\nUPDATE stock SET n = 1 WHERE id = 1;\n-- chaos:wait blocked shop\nSELECT 1;\nCOMMIT;"
+    result = play(stock(blocked, sql))
+    assert held(result) == ["done"]
+    assert said(result, "shop")[0].waited_on == ("sql[1]",)
