@@ -175,6 +175,10 @@ scenario-table: $(INSTALLED) ## write the table of all scenarios, sql/SCENARIOS.
 	{ sed '/^## /,$$d' sql/SCENARIOS.md; $(VENV)/bin/pgchaos table sql; } >"$$new"; \
 	cat "$$new" >sql/SCENARIOS.md
 
+.PHONY: editors
+editors: $(INSTALLED) ## write the grammars and snippets in py/editors, from the table of directives
+	@$(VENV)/bin/python py/editors/generate.py
+
 # Both are read by pip with --require-hashes. VERSION=18.7 names another one of the embedded server.
 LOCK = $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-header --no-annotate
 .PHONY: lock
