@@ -8,7 +8,7 @@ import pytest
 
 from pgchaos import safe_output
 from pgchaos.safe_output import hide, one_line, printable
-from tests.pytest_plugin.conftest import Project
+from tests.pytest_plugin.conftest import FINE, Project
 
 COMMANDS = {
     "escape": "\x1b",
@@ -110,3 +110,14 @@ def test_no_text_of_a_scenario_controls_the_terminal(command: str, project: Proj
     for word in words:
         assert command.encode("unicode_escape").decode() + word in printed, word
     assert [line for line in printed.split("\n") if command[0] in line] == []
+
+
+def test_subtests_of_tests_in_python_are_captured_behind_a_scenario(project: Project) -> None:
+    project.write(fine=FINE)
+    project.file(
+        "test_it.py",
+        "def test_it(subtests):\n    with subtests.test('inner'):\n        print('said in it')\n        assert False\n",
+    )
+    result = project.run("sql", "test_it.py")
+    result.stdout.fnmatch_lines(["*test_it [[]inner[]]*", "said in it", "contains 1 failed subtest"])
+    assert result.outlines.count("said in it") == 1

@@ -14,13 +14,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from psycopg import pq
+
 from pgchaos.engine.answer import Answer, Result, Row
 from pgchaos.engine.connection import PATIENCE, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory, Notice
 from pgchaos.engine.created import Thing
 from pgchaos.engine.leaks import SHARED
 from pgchaos.engine.loop import alone
-from pgchaos.engine.pooled_connection import IS_PRISTINE, LASTING, NOT_PRISTINE, PooledConnection
+from pgchaos.engine.pooled_connection import IS_PRISTINE, LASTING, NOT_PRISTINE, RESET, PooledConnection
 from pgchaos.server import Sandbox
 from pgchaos.stop import Stop
 
@@ -51,8 +53,9 @@ _FIRST = f"""
 _BEGIN = f"SELECT {_COMMITTED}"
 
 # One statement after the other, each with a snapshot of its own: who is connected is asked first, since one who has
-# left by then has completed what he did.
+# left by then has completed what he did. The reset is committed before.
 _END = f"""
+    BEGIN; {RESET}; DISCARD TEMP; COMMIT;
     BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
     SELECT current_user = session_user AND pg_catalog.pg_my_temp_schema() = 0
        AND pg_catalog.pg_stat_get_db_numbackends({{database}}) = 1;
@@ -97,6 +100,11 @@ class PlainFileConnection(PooledConnection):
         self.lasts = self.lasts or LASTING.search(query) is not None
         return super().ask(query, copy, deadline)
 
+    def is_reset_now(self) -> bool:
+        """Forget what it was notified of, and say whether it can be used again after a reset that went well."""
+        self.notifications()
+        return not self.disturbed and self.status == pq.TransactionStatus.IDLE
+
     def engine(self, query: str) -> Answer:
         """Send a query of the engine's own, which changes nothing."""
         return super().ask(query, deadline=time.monotonic() + PATIENCE)
@@ -129,14 +137,20 @@ class CleanDatabaseProof:
         Returns:
             False too where it cannot be proven.
         """
+        connection = self.connection
         return (
-            self._seen.database != 0 and not self.connection.marks and alone(self.connection.reset()) and self._proven()
+            self._seen.database != 0
+            and not connection.marks
+            and alone(connection.end_transaction())
+            and self._proven()
+            and connection.is_reset_now()
         )
 
     def _proven(self) -> bool:
         now = self._seen
         answer = self.connection.engine(_END.format(database=now.database, since=now.since, most=_MOST_IDS))
-        said = [row for result in answer.results for row in result.rows()]
+        # the first row is that of the reset
+        said = [row for result in answer.results for row in result.rows()][1:]
         if answer.error is not None or len(said) != 3 or said[:2] != [("t",), ("t",)]:
             return False
         committed, slots, now.since = _parse_committed(said[2])

@@ -9,16 +9,10 @@ from collections.abc import Mapping
 
 from pgchaos.engine.connection import PATIENCE
 from pgchaos.engine.loop import alone
-from pgchaos.engine.pooled_connection import IS_PRISTINE, PooledConnection, settings_text
+from pgchaos.engine.pooled_connection import IS_PRISTINE, RESET, PooledConnection, settings_text
 from pgchaos.engine.row_reset import SEND_COUNTERS, is_true
 from pgchaos.server.connection_cache import ConnectionCache
 
-# What DISCARD ALL does, which cannot stand beside other statements (PostgreSQL docs, "DISCARD"), but for what the
-# session has in temporary tables.
-_DISCARD = (
-    "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *;"
-    " SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD PLANS; DISCARD SEQUENCES"
-)
 _PLANNED = """
     SELECT (SELECT pg_catalog.array_agg(relname::text ORDER BY relname::text) FROM pg_catalog.pg_class
              WHERE relnamespace = pg_catalog.pg_my_temp_schema())
@@ -120,7 +114,7 @@ class _Place:
     def again(self, connection: PooledConnection) -> str:
         """Write what makes the connection new, and ready."""
         temporary = _PLAN_AGAIN if connection.planned else f"DISCARD TEMP; {IS_PRISTINE}"
-        return f"{_DISCARD}; {temporary}; {settings_text(self._settings)}; {SEND_COUNTERS}"
+        return f"{RESET}; {temporary}; {settings_text(self._settings)}; {SEND_COUNTERS}"
 
     def put(self, connection: PooledConnection) -> bool:
         """Keep it."""

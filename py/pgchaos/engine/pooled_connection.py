@@ -27,6 +27,12 @@ LASTING = re.compile(
 """What a session is not rid of before it ends: settings of one's own, whose names stay known (perhaps where a SET is
 put together); the seed of random(); libraries, those of extensions too; the interpreters of languages."""
 
+RESET = (
+    "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *;"
+    " SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD PLANS; DISCARD SEQUENCES"
+)
+"""What DISCARD ALL does, which cannot be sent beside other statements (PostgreSQL docs, "DISCARD"), without its DISCARD
+TEMP."""
 _SHORT = 2.0
 """Seconds for that where the connection is given up anyway."""
 _USABLE = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
@@ -144,21 +150,21 @@ class PooledConnection(Connection):
         """Begin to make it as if it were new, and ready for the same again where that is wanted."""
         if self._again is None:
             return await self.begin_reset()
-        if not await self._begin_end():
+        if not await self.end_transaction():
             return False
         self._configuring = self.begin(self._again(self))
         return True
 
     async def begin_reset(self) -> bool:
         """Begin to make it as if it were new, as far as DISCARD ALL does; say whether that can be done."""
-        if not await self._begin_end():
+        if not await self.end_transaction():
             return False
         self.planned = False
         self._resetting = self.begin("DISCARD ALL")
         return True
 
-    async def _begin_end(self) -> bool:
-        """End what is open; say whether it can be used again."""
+    async def end_transaction(self) -> bool:
+        """End the transaction that a run left open; say whether the connection can be used again."""
         if self.disturbed or not self.alive or self.status not in _USABLE:
             return False
         self.deafen()
@@ -175,10 +181,6 @@ class PooledConnection(Connection):
         answer = await self.finish(begun, time.monotonic() + patience)
         self.notifications()
         return answer.error is None and not self.disturbed and self.status == pq.TransactionStatus.IDLE
-
-    async def reset(self) -> bool:
-        """Make it as if it were new, as far as DISCARD ALL does; say whether that could be done."""
-        return await self.begin_reset() and await self.is_reset()
 
 
 def _is_pristine(answer: Answer) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,12 +222,26 @@ def _report_assertions(item: ScenarioItem, subtests: pytest.Subtests, assertions
 
     item.in_subtest = True
     try:
-        for number, assertion in enumerate(assertions, 1):
-            # assertions that failed are reported together, as the one failure of the item
-            if failure_of(assertion) is None:
-                _report_assertion(item, subtests, assertion, number)
+        with _uncaptured(item.config):
+            for number, assertion in enumerate(assertions, 1):
+                # assertions that failed are reported together, as the one failure of the item
+                if failure_of(assertion) is None:
+                    _report_assertion(item, subtests, assertion, number)
     finally:
         item.in_subtest = False
+
+
+@contextmanager
+def _uncaptured(config: pytest.Config) -> Iterator[None]:
+    """Capture no output: each subtest would open a capture of its own, for which nothing is printed."""
+    manager, option = config.pluginmanager.get_plugin("capturemanager"), config.option
+    before = getattr(option, "capture", "no")
+    option.capture = "no"
+    try:
+        with manager.global_and_fixture_disabled() if manager else nullcontext():
+            yield
+    finally:
+        option.capture = before
 
 
 def _report_assertion(item: ScenarioItem, subtests: pytest.Subtests, assertion: Assertion, number: int) -> None:
