@@ -125,6 +125,10 @@ matrix: PG ?= 14 15 16 17 18
 matrix: $(PGTAP) $(DEV) ## run scenarios and tests on each version of PG="14 15 16 17 18", and print a table
 	$(VENV)/bin/python -m tests.matrix $(PG)
 
+.PHONY: clients
+clients: $(DEV) ## bring the clients that tests/clients drives (drivers of Python, node-postgres, JDBC) into the cache
+	$(VENV)/bin/python -m tests.clients.install
+
 # SEED=7 makes the faults of an earlier run again.
 # `make check` kills two runs in each such way, and tries once on what others create.
 .PHONY: kills
