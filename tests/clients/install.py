@@ -43,7 +43,17 @@ def _python() -> None:
 
 def _node() -> None:
     if not (INSTALLED / "node_modules/pg").is_dir():
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-save", "--prefix", INSTALLED, "pg"]
+        command: list[str | Path] = [
+            "npm",
+            "install",
+            "--silent",
+            "--no-audit",
+            "--no-fund",
+            "--no-save",
+            "--prefix",
+            INSTALLED,
+            "pg",
+        ]
         subprocess.run(command, check=True)
 
 
