@@ -8,6 +8,7 @@
   // pixels, as in svg.py
   const GUTTER = 74, LINE = 17, GAP = 8, CHARACTER = 7.25, NARROWEST = 190, WIDEST = 460, MOST_LINES = 5;
   const HISTORY_ROWS = 500;
+  const PLAIN = new Set(["fine", "quiet"]);
 
   const byId = (id) => document.getElementById(id);
   const fill = (element, attributes, children) => {
@@ -415,10 +416,11 @@
         const x = GUTTER + lane * this.lane;
         return sv("line", { x1: x, x2: x, y1: 0, y2: this.height, class: "life" });
       });
-      for (const one of this.timeline.transactions || []) {
+      const blocks = (this.timeline.transactions || []).map((one) => {
         const y = this.top(one.first);
-        parts.push(sv("rect", { x: GUTTER + one.lane * this.lane - 2, y, width: 4, height: Math.max(1, this.bottom(one.last) - y), class: "transaction" }));
-      }
+        return `M${GUTTER + one.lane * this.lane - 2} ${y}h4v${Math.max(1, this.bottom(one.last) - y)}h-4z`;
+      });
+      parts.push(sv("path", { d: blocks.join("") || "M0 0", class: "transaction" }));
       this.base.replaceChildren(...parts);
     }
 
@@ -438,19 +440,30 @@
           const middle = (low + high) >> 1;
           if (this.bottom(numbers[middle]) < from) low = middle + 1; else high = middle;
         }
-        for (; low < numbers.length && this.top(numbers[low]) <= to; low += 1) wanted.add(numbers[low]);
+        // true to time, many may fall on one line of the screen: those that say nothing give way
+        let last = -Infinity;
+        for (; low < numbers.length && this.top(numbers[low]) <= to; low += 1) {
+          const number = numbers[low], end = this.bottom(number);
+          if (this.byTime && end - last < 4 && PLAIN.has(kindOf(this.events[number]))) continue;
+          last = end;
+          wanted.add(number);
+        }
       }
       for (const [number, parts] of this.drawn) {
         if (wanted.has(number)) continue;
         parts.forEach((part) => part.remove());
         this.drawn.delete(number);
       }
+      // in the order of time, for those who hear it
+      let next = this.layer.firstChild;
       for (const number of [...wanted].sort((a, b) => a - b)) {
-        if (!this.drawn.has(number)) this.add(number);
+        const there = this.drawn.get(number);
+        if (there) next = there[0].nextSibling;
+        else this.add(number, next);
       }
     }
 
-    add(number) {
+    add(number, next) {
       const event = this.events[number];
       const x = GUTTER + event.lane * this.lane + GAP, y = this.top(number);
       const width = this.lane - 2 * GAP, height = Math.max(2, this.bottom(number) - y);
@@ -465,8 +478,7 @@
         group.append(sv("text", { x: x + 10, y: y + LINE * (at + 1) - 4, class: kind }, text));
       });
       const arrows = this.arrowsOf(event, y);
-      const before = [...this.drawn.keys()].filter((other) => other > number).sort((a, b) => a - b)[0];
-      this.layer.insertBefore(group, before === undefined ? null : this.drawn.get(before)[0]);
+      this.layer.insertBefore(group, next);
       this.arrows.append(...arrows);
       this.drawn.set(number, [group, ...arrows]);
     }
