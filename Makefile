@@ -185,6 +185,10 @@ editors: $(INSTALLED) ## write the grammars and snippets in py/editors, from the
 
 # Both are read by pip with --require-hashes. VERSION=18.7 names another one of the embedded server.
 LOCK = $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-header --no-annotate
+.PHONY: picture
+picture: $(PGTAP) $(DEV) ## run the first scenario of README.md, and draw its failure anew for the page
+	$(VENV)/bin/python -m tests.pytest_plugin.readme_picture
+
 .PHONY: lock
 lock: $(DEV) ## write the newest versions of the tools of development, and the embedded server's, with their checksums
 	@set -eu; new=$$(mktemp); trap 'rm -f "$$new"' EXIT; \

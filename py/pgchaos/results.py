@@ -245,7 +245,9 @@ class RunResult:
     complete: bool = False  # sessions and check reached their end: what was not evaluated never was
     silent: bool = False  # the server did not even answer a cancel: each further run could take as long
     outside: tuple[str, ...] = ()  # changed outside the run's schema in a shared database, where the next run finds it
-    log: list[str] = field(default_factory=list)  # the last lines of the scenario's own server
+    log: list[str] = field(
+        default_factory=list
+    )  # of the scenario's own server the last lines; where files ask, those of its database
 
     # of a search, an oracle and a replay
     values: Mapping[str, str] = field(default_factory=dict)  # drawn for the variables of `given`

@@ -7,8 +7,9 @@ import re
 import pytest
 
 from pgchaos.schedule.token import parse
-from tests.pytest_plugin.conftest import Project
-from tests.pytest_plugin.pages import columns, failure, make, page, shown, sql_blocks, timeless
+from tests.pytest_plugin.conftest import INI, Project
+from tests.pytest_plugin.pages import ROOT, columns, failure, make, page, shown, sql_blocks, timeless
+from tests.pytest_plugin.readme_picture import PICTURE, texts_by_column
 
 PAGE = page("README.md")
 TICKET = sql_blocks(PAGE)[0]
@@ -25,14 +26,17 @@ def ticket(project: Project) -> Project:
 
 
 def test_the_scenario_fails_as_shown(ticket: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticket.file("pytest.ini", f"{INI}\nchaos_svg = pictures\n")
     # who of the two is first, and who was seen waiting for whose lock, is chance; so is the seed, and with it the token
-    real, page_ = (
-        columns(CHANCE.sub("N", text)) for text in (failure(make(ticket, monkeypatch, FAILS.command)), FAILS.text)
-    )
+    text = failure(make(ticket, monkeypatch, FAILS.command)).partition("\n--chaos-svg: ")[0]
+    real, page_ = (columns(CHANCE.sub("N", output)) for output in (text, FAILS.text))
     assert real.around == page_.around
     assert real.cells == page_.cells
     own = [[re.sub(r"\b[12]\b(?!:)", "N", cell) for cell in cells] for cells in real.cells.values()]
     assert own[0] == own[1]
+    (picture,) = ticket.pytester.path.glob("pictures/*.svg")
+    assert texts_by_column(picture) == texts_by_column(PICTURE), "`make picture` draws it anew"
+    assert f"/main/{PICTURE.relative_to(ROOT)})" in PAGE
     # both look before either sells
     for shown_ in (real, page_):
         assert [line for _, line in shown_.order if line in (10, 13)] == [10, 10, 13, 13]

@@ -96,7 +96,7 @@ class Run:
         self._suite = settings.suite
         created = None if sandbox.ours else self._suite.created if self._suite else Created()
         self._share = share = settings.share(scenario.timeout)
-        self._notices, self._log = NoticeCollector(), SessionLog(keeps_rows=settings.keeps_rows)
+        self._notices, self._log = NoticeCollector(), SessionLog(keeps_rows=settings.for_files)
         self._reuse = ReuseInRun(sandbox, self._notices)
         kept = self._reuse.connections
         self._factory = ConnectionFactory(sandbox, not lasting, joins, created, share, kept)

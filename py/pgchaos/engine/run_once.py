@@ -25,6 +25,7 @@ from pgchaos.server.settings import NoDisk
 
 if TYPE_CHECKING:
     from pgchaos.engine.transaction_log import TransactionLog
+    from pgchaos.server import PrivateServer
 
 OpenSandbox = Callable[[], AbstractContextManager[Sandbox]]
 
@@ -75,9 +76,9 @@ def run_once(
             # of this scenario's making, by a parameter that its server does not take
             place = scenario.server[0].place if scenario.server else None
             return result.joined(failures=[Failure("error", (), str(error), place)])
+        control = sandbox.server_control
         if not (scenario.alone or scenario.sandbox == "server"):
-            # others are on the same server
-            sandbox = replace(sandbox, server_control=None)
+            sandbox = replace(sandbox, server_control=None)  # others are on the same server
         if scenario.alone:
             server.settle()
         started_at = clock.now()
@@ -86,7 +87,7 @@ def run_once(
         outside = parts.outside or sandbox.outside_changes()
         if outside:
             sandbox.retire(outside)
-        log = _log_of_own_server(scenario, sandbox) if any(parts.failures()) else []
+        log = _server_log(scenario, settings, sandbox, control) if any(parts.failures()) else []
     result = RunResult(settings.seed, started_at, duration, sandbox.banner or server.banner)
     return replace(parts.join(result), outside=outside, log=log)
 
@@ -96,9 +97,13 @@ def _pooler_failure(scenario: Scenario, error: PoolerError) -> Failure:
     return Failure("error", (), str(error), (scenario.pooler_settings or scenario.poolers)[0].place)
 
 
-def _log_of_own_server(scenario: Scenario, sandbox: Sandbox) -> list[str]:
-    server = sandbox.server_control
-    return server.last_lines() if scenario.sandbox == "server" and server is not None else []
+def _server_log(scenario: Scenario, settings: RunSettings, sandbox: Sandbox, server: PrivateServer | None) -> list[str]:
+    if server is None:
+        return []
+    if scenario.sandbox == "server":
+        return server.last_lines()
+    # other scenarios, which run meanwhile, have other databases
+    return server.lines_about(sandbox.database) if settings.for_files and not sandbox.schema else []
 
 
 @contextmanager

@@ -51,7 +51,8 @@ class RunSettings:
         replay: the one run that is to be made; None to go by the file.
         selfcheck: run every order of steps twice, and fail where they do not go the same way.
         amcheck: look for corruption after every run, not only of scenarios that are tagged so.
-        keeps_rows: the first rows that each statement of a session returns are in its record.
+        for_files: files are made of the result: records have the first rows that statements returned, and a failed run
+            what the server logged of it.
         found: says of a run whether it is what a search is for: then the search ends.
         key: under which a search keeps what it found, for the next time; '' to keep nothing.
         draw_seed: of the values that are drawn, where it is not `seed`.
@@ -67,7 +68,7 @@ class RunSettings:
     replay: Replay | None = None
     selfcheck: bool = False
     amcheck: bool = False
-    keeps_rows: bool = False
+    for_files: bool = False
     found: Callable[[RunResult], bool] = has_failed
     key: str = ""
     draw_seed: int | None = None

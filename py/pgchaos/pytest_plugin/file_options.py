@@ -41,7 +41,7 @@ def write_files(config: pytest.Config) -> None:
         _check(files)
     if files:
         config.stash[FILES] = files
-        config.stash[RUNNER].keeps_rows = True
+        config.stash[RUNNER].for_files = True
     from pgchaos.pytest_plugin.report_files import ReportFiles
 
     config.pluginmanager.register(ReportFiles(config, files, on_github=on_github), "pgchaos files")

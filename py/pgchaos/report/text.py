@@ -54,7 +54,7 @@ def failure_text(
         _titled("Output of diag():", result.diagnostics),
         _titled("State of the sessions when the run was stopped:", _session_states(result)),
         [] if none_failed(result) else timeline(scenario, result, verdict.failures, width, look, everything=everything),
-        _titled("End of its server's log:", result.log),
+        _titled("End of its server's log:", result.log if scenario.sandbox == "server" else []),
         _notes(scenario, result),
         _again(scenario, result, width, again, token) if may_differ(verdict.failures) else [],
     ]

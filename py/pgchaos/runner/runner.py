@@ -77,7 +77,7 @@ class Runner:
         self._server_lock: ServerLock | None = None
         self._creating_lock = Lock()
         self._any_ran = False
-        self.keeps_rows = False  # the first rows that each statement returns are in its record
+        self.for_files = False  # as in RunSettings
         self._refused = 0  # scenarios for which the server could not give a database
         self._parallel: _Parallel | None = None
         self._suite_files = SuiteFiles({})
@@ -251,7 +251,7 @@ class Runner:
             replay=None if self._token is None else Replay(self._token.decisions, self._token.values),
             selfcheck=self._selfcheck and mutant is None,
             amcheck=self._amcheck,
-            keeps_rows=self.keeps_rows,
+            for_files=self.for_files,
             found=progress.has_failed,
             key=job.fingerprint,
             draw_seed=self._draw_seed,

@@ -12,6 +12,7 @@ from pgchaos.posix.disks import Ballast
 from pgchaos.posix.postmaster import LOG, READY_LIMIT, log_tail, remove_server
 from pgchaos.server import binaries
 from pgchaos.server.server_folder import DATA, SOCKET, make_folder
+from pgchaos.server.server_log import lines_about
 from pgchaos.server.settings import NoDisk, ServerError, nothing
 from pgchaos.server.supervisor_client import SupervisorClient
 
@@ -39,6 +40,10 @@ _STOPPED_WITHIN = 60.0
 _START_LIMIT = READY_LIMIT + 30.0  # seconds to start the server, initdb among it
 # seconds for short requests; killing all processes of a server takes some time on a busy machine
 _ORDER_LIMIT = 30.0
+
+
+# bytes at the end of the log that are searched for the lines of one database
+_LOG_READ = 200_000
 
 
 class ArchiveError(ServerError):
@@ -163,6 +168,10 @@ class PrivateServer:
     def last_lines(self, count: int = 20) -> list[str]:
         """Read at most `count` lines at the end of the log."""
         return log_tail(self.log, 200 * count).splitlines()[-count:]
+
+    def lines_about(self, database: str, count: int = 60) -> list[str]:
+        """Read at most `count` lines of the log that sessions in a database caused, the latest."""
+        return lines_about(database, log_tail(self.log, _LOG_READ))[-count:]
 
     @property
     def parameters(self) -> dict[str, str]:

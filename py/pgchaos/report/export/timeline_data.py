@@ -81,7 +81,7 @@ def remarks(event: Event) -> list[str]:
         texts.append(f"waited {milliseconds(event.wait.until - event.wait.since)} for {', '.join(event.wait.on)}")
     record = event.record
     count = record.rows if record.sqlstate == "00000" else None
-    result = [] if count is None else ["1 row" if count == 1 else f"{count:,} rows"]
+    result = [] if count is None or (count == 1 and record.notes) else ["1 row" if count == 1 else f"{count:,} rows"]
     cells = record.cells
     if cells and len(cells) == 2 and not record.notes:  # one row: its values say more than its number
         result = [", ".join(f"{name} = {'NULL' if cell is None else cell}" for name, cell in zip(*cells, strict=True))]
