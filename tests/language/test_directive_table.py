@@ -48,7 +48,12 @@ EXAMPLES = {
     "signal": "go",
     "fault": "cancel",
 }
-FAULT_ARGUMENTS = {"TIME": "5ms", "RELATION": "t"}
+FAULT_ARGUMENTS = {
+    "[TIME]": "5ms",
+    "TIME [jitter TIME]": "20ms jitter 5ms",
+    "SIZE": "64kB",
+    "RELATION": "t",
+}
 
 
 def problems(folder: Path, text: str) -> list[str]:

@@ -351,6 +351,12 @@ def test_directives_between_the_statements_of_a_session(scenario: Reader) -> Non
          Fault(at(2), "crash", target="server", moment="after", after=1.0, nth=3)),
         ("stop immediate", Fault(at(2), "stop", "immediate")),
         ("stall 200ms before", Fault(at(2), "stall", "200ms")),
+        ("stall", Fault(at(2), "stall")),
+        ("stall during after 20ms", Fault(at(2), "stall", moment="during", after=0.02)),
+        ("latency 20ms jitter 5ms of a[2]", Fault(at(2), "latency", "20ms jitter 5ms", target="a", worker=2)),
+        ("rate 64kB of server after", Fault(at(2), "rate", "64kB", target="server", moment="after")),
+        ("cut when blocked", Fault(at(2), "cut", moment="during", when_blocked=True)),
+        ("heal of a", Fault(at(2), "heal", target="a")),
         ("fill connections", Fault(at(2), "fill", "connections")),
         ("damage public.seat", Fault(at(2), "damage", "public.seat")),
     ],
@@ -359,7 +365,7 @@ def test_a_fault_says_what_breaks_whose_and_when(scenario: Reader, written: str,
     found = scenario(f"-- chaos:sandbox server\n-- chaos:session a x 2\n-- chaos:fault {written}\nSELECT 1;\n{CHECK}")
     made = replace(made, place=at(3))
     assert found.sessions[0].items[0] == made
-    reported = [f"sql/t.sql:3: `fault {made.kind}` is not supported yet"] if made.kind in ("stall", "damage") else []
+    reported = [f"sql/t.sql:3: `fault {made.kind}` is not supported yet"] if made.kind == "damage" else []
     assert [str(problem) for problem in found.unsupported] == reported
 
 
@@ -418,12 +424,13 @@ def test_a_schedule_names_iterations(scenario: Reader) -> None:
 
 def test_what_does_not_run_yet_is_reported_line_by_line(scenario: Reader) -> None:
     found = scenario(
-        "-- chaos:sandbox server\n-- chaos:session a\n-- chaos:fault cut\nSELECT 1;\n-- chaos:fault crash\nSELECT 1;\n"
-        "-- chaos:fault latency 5ms\nSELECT 1;\n" + CHECK
+        "-- chaos:sandbox server\n-- chaos:session a\n-- chaos:fault promote\nSELECT 1;\n"
+        "-- chaos:fault crash\nSELECT 1;\n"
+        "-- chaos:fault damage t\nSELECT 1;\n" + CHECK
     )
     assert [str(problem) for problem in found.unsupported] == [
-        "sql/t.sql:3: `fault cut` is not supported yet",
-        "sql/t.sql:7: `fault latency` is not supported yet",
+        "sql/t.sql:3: `fault promote` is not supported yet",
+        "sql/t.sql:7: `fault damage` is not supported yet",
     ]
     assert found.sandbox == "server"
 

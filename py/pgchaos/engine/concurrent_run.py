@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
@@ -21,7 +21,7 @@ from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.other_backends import pid_text
 from pgchaos.engine.run_context import RunContext
 from pgchaos.engine.session_log import SessionLog, SessionsResult
-from pgchaos.engine.session_makers import coordinator_of, programs_of, runners_of, session_pool
+from pgchaos.engine.session_makers import coordinator_of, programs_of, runners_of, session_network, session_pool
 from pgchaos.engine.step_scheduler import StepScheduler
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
 from pgchaos.engine.text_search import mentions
@@ -88,26 +88,26 @@ class ConcurrentRun:
     ) -> None:
         self._scenario, self._variables, self._factory = scenario, variables, factory
         self._log, self._started_at, self._connect = log, started_at, connect
-        self._stop = Stop()
+        self._stop, self._order = Stop(), order
         cleanup_stop.call(self._stop.set)
-        self._order = order
         self._pool = pool = session_pool(factory, cleanup_stop)
         self._programs = programs_of(scenario, variables)
         self._coordinator = coordinator = coordinator_of(
             scenario, variables, self._stop, log, stepped=order is not None, pool=pool, programs=self._programs
         )
         self._steps = coordinator if isinstance(coordinator, SteppedCoordinator) else None
-        needs_vars, uses_listen = mentions(scenario, _NEED_VARS), mentions(scenario, _USE_LISTEN)
         sets_deadlock_timeout = order is not None and not mentions(scenario, _DEADLOCK_TIMEOUT)
-        self._injector = FaultInjector(scenario, values, factory, self._coordinator, self._stop, cleanup_stop, pids)
+        stops = self._stop, cleanup_stop
+        self._network = network = session_network(scenario, variables, factory, *stops, seed)
+        self._injector = FaultInjector(scenario, values, factory, self._coordinator, *stops, pids, network)
         self._context = RunContext(
             factory=factory,
             variables=variables,
             seed=seed,
             # behind a pooler a setting would stay on a connection that others use, too
-            needs_vars=needs_vars and pool is None,
+            needs_vars=pool is None and mentions(scenario, _NEED_VARS),
             needs_ack=mentions(scenario, _NEED_ACKNOWLEDGED),
-            uses_listen=uses_listen,
+            uses_listen=mentions(scenario, _USE_LISTEN),
             may_lose_connection=any(isinstance(item, Fault) for session in scenario.sessions for item in session.items),
             pids=pids,
             coordinator=self._coordinator,
@@ -119,6 +119,7 @@ class ConcurrentRun:
             sets_deadlock_timeout=sets_deadlock_timeout and pool is None,
             transaction_log=transaction_log,
             pool=pool,
+            network=network,
         )
         self._runners = runners_of(scenario, self._context, self._programs)
         self._tasks: list[Task[None]] = []
@@ -135,7 +136,24 @@ class ConcurrentRun:
     def play(self, seconds: float) -> None:
         """Play all sessions to their end."""
         # Ctrl-C: nobody is waited for who is not told to stop
-        Loop(self._stop.set).run(self._play(seconds))
+        Loop(self._stop.set).run(self._play(seconds) if self._network is None else self._play_behind(seconds))
+
+    async def _play_behind(self, seconds: float) -> None:
+        """Play them over a network that faults break."""
+        assert self._network is not None, "as its caller has seen"
+        self._network.start()
+        try:
+            await self._play(seconds)
+        finally:
+            await self._network.end()
+            self._log.failures += [Failure("error", (), text) for text in self._network.broken]
+
+    def _after(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something over the connections of sessions that have ended."""
+        if self._network is None:
+            alone(work)
+        else:
+            self._network.run(work)
 
     async def _play(self, seconds: float) -> None:
         invariant_monitor = None
@@ -238,6 +256,7 @@ class ConcurrentRun:
         # where the server cannot be asked any more the sessions are stopped first of all
         if lock_monitor.is_usable:
             await lock_monitor.poll()
+        stalled = self._network.stalled() if self._network is not None else ""
         strange: dict[str, int] = {}
 
         def noted(pid: int) -> str:
@@ -251,7 +270,7 @@ class ConcurrentRun:
             standings = [replace(s, waits_for=tuple(names.get(text, text) for text in s.waits_for)) for s in standings]
             standings += await lock_monitor.waiting_strangers()
         self._log.standings = standings
-        text = f"the sessions did not end within {seconds:g}s"
+        text = f"the sessions did not end within {seconds:g}s" + (f": {stalled}" if stalled else "")
         self._give_up(Failure("timeout", (), text, self._scenario.sessions[0].place))
 
     async def _join(self) -> None:
@@ -279,7 +298,7 @@ class ConcurrentRun:
     def take_notifications(self) -> None:
         """Take the notifications that the sessions have not seen yet."""
         for runner in self._runners:
-            alone(runner.connection.take_last_notifications())
+            self._after(runner.connection.take_last_notifications())
 
     def pids(self) -> dict[int, str]:
         """Tell the connections that still stand, by their backends."""
@@ -296,7 +315,7 @@ class ConcurrentRun:
             if runner.connection.in_block:
                 place = runner.connection.place()
                 found.append(Leak("open transaction", f"{runner.actor}, its last statement at {place}"))
-                alone(runner.connection.end_block())
+                self._after(runner.connection.end_block())
         return found
 
     def result(self) -> SessionsResult:
@@ -309,10 +328,12 @@ class ConcurrentRun:
         """End the connections."""
         self._stop.set()
         for runner in self._runners:
-            alone(runner.connection.close())
+            self._after(runner.connection.close())
         alone(self._injector.close())
         if self._programs is not None:
             self._programs.close()
         if self._pool is not None:
             alone(self._pool.close())
+        if self._network is not None:
+            self._network.close()
         self._stop.close()

@@ -22,7 +22,7 @@ from pgchaos.engine.connect import ConnectionLost, connected
 from pgchaos.engine.created import Created, Refused, note_created
 from pgchaos.engine.loop import alone
 from pgchaos.engine.query_exchange import READ, WRITE, QueryExchange
-from pgchaos.engine.waits import READY, Wait, Why
+from pgchaos.engine.waits import READY, Wait, Why, has_ended
 from pgchaos.stop import Stop
 
 __all__ = ["PATIENCE", "Connection", "ConnectionLost"]
@@ -125,6 +125,10 @@ class Connection(QueryExchange):
     def alive(self) -> bool:
         """Say whether the connection stands, as far as libpq knows."""
         return self._pg.status == pq.ConnStatus.OK
+
+    def has_ended(self) -> bool:
+        """Whether the other end has closed it, by what the kernel knows; nothing is read."""
+        return not self.alive or has_ended(self._pg.socket)
 
     def is_usable(self) -> bool:
         """Say whether it can be asked something, by what has come in; the server itself is not asked."""

@@ -179,6 +179,23 @@ class ConnectionFactory:
             self.began[connection.pid] = await _verify(connection, required, join=self.join)
         return connection
 
+    async def open_by(self, conninfo: str, stop: Stop, notice: Notice, *, again: bool) -> Connection:
+        """Open a connection by another way than the sandbox's own.
+
+        Args:
+            conninfo: libpq's connection string.
+            stop: as for `open`.
+            notice: as for `open`.
+            again: as for `open`.
+
+        Raises:
+            ConnectionLost: the server could not be reached or refused.
+        """
+        opened = _connect_again if again else _connect
+        connection = await opened(conninfo, stop, notice, self.connect_limit, Connection)
+        connection.created, connection.limit = self.created, self.limit
+        return connection
+
     async def open_cached(self, kind: type[K], stop: Stop, notice: Notice) -> tuple[K, bool]:
         """Open the connection of a plain file, to a database that keeps connections."""
         connection, cached = await self._with_room(stop, lambda: self._take(stop, notice, True, kind))
@@ -273,13 +290,16 @@ class ConnectionFactory:
             raise ConnectionLost(SILENT)
         limit = self.connect_limit
         try:
-            if again:
-                return await _connect_again(conninfo, stop, notice, limit, kind)
-            return await kind.open(conninfo, stop, notice, limit)
+            opened = _connect_again if again else _connect
+            return await opened(conninfo, stop, notice, limit, kind)
         except ConnectionLost as refused:
             if refused.error is TIMED_OUT:
                 self.note_end() if self.silent else self.note_silence()
             raise
+
+
+async def _connect(conninfo: str, stop: Stop, notice: Notice | None, seconds: float, kind: type[L]) -> L:
+    return await kind.open(conninfo, stop, notice, seconds)
 
 
 async def _connect_again(conninfo: str, stop: Stop, notice: Notice | None, seconds: float, kind: type[L]) -> L:

@@ -18,6 +18,7 @@ from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
     from pgchaos.engine.applications.coordination import ProgramCoordinator
+    from pgchaos.engine.session_network import SessionNetwork
     from pgchaos.engine.session_pool import SessionPool
     from pgchaos.engine.transaction_log import TransactionLog
 
@@ -37,6 +38,7 @@ class RunContext:
         pids: every backend that the engine ever had here is put in.
         coordinator, stop, notices, log, injector: see there.
         steps: the coordinator too, where sessions run step by step; else None.
+        network: through which the sessions connect, where a fault breaks it.
         pool: behind which the sessions are, where the scenario has a pooler.
         transaction_log: takes what each transaction was told, where an oracle asks for it.
         programs: the coordinator too, where sessions run programs; else None.
@@ -61,6 +63,7 @@ class RunContext:
     transaction_log: TransactionLog | None = None
     pool: SessionPool | None = None
     programs: ProgramCoordinator | None = None
+    network: SessionNetwork | None = None
 
     def fail(self, failure: Failure) -> None:
         """Note a failure that does not stop the run."""

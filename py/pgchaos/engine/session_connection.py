@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from psycopg import pq
 
@@ -34,10 +34,13 @@ class SessionConnection:
     Args:
         context: of the run.
         actor: whose connection it is.
+        parameters: of libpq's, for its time-outs.
     """
 
-    def __init__(self, context: RunContext, actor: Actor) -> None:
-        self._context, self._actor = context, actor
+    def __init__(self, context: RunContext, actor: Actor, parameters: Mapping[str, str]) -> None:
+        self._context, self._actor, self._parameters = context, actor, parameters
+        self.before_send: Callable[[], None] | None = None
+        """Called once, just before the next statement is sent."""
         # nothing is to be done before a statement is sent
         self._asks_only = not (context.needs_vars or context.may_lose_connection or context.sets_deadlock_timeout)
         self._connection: Connection | None = None
@@ -65,13 +68,16 @@ class SessionConnection:
         actor = self._actor
         settings = session_settings(actor.session, actor.worker, self._context.seed)
         patience = 0.0 if self._context.injector.fault_connection.full else None
-        if self._context.pool is None:
+        if self._context.network is not None:
+            open_session = self._context.network.open
+            connection = await open_session(actor, settings, self._parameters, self._on_notice, again=again)
+        elif self._context.pool is not None:
+            limit = self._context.factory.connect_limit
+            connection = await self._context.pool.open(str(actor), self._context.stop, self._on_notice, limit)
+        else:
             connection = await self._context.factory.open(
                 str(actor), self._context.stop, settings, self._on_notice, again=again, patience=patience
             )
-        else:
-            limit = self._context.factory.connect_limit
-            connection = await self._context.pool.open(str(actor), self._context.stop, self._on_notice, limit)
         self._connection, self._sent_variables, self._is_victim = connection, None, False
         self._context.pids.add(connection.pid)
         self._context.coordinator.states.join(actor, connection.pid)
@@ -90,6 +96,10 @@ class SessionConnection:
     def pid(self) -> int | None:
         """The backend, or None where there is no connection."""
         return self._connection.pid if self._connection is not None and self._connection.alive else None
+
+    def has_lost_connection(self) -> bool:
+        """Whether the other end has closed the connection, by what the kernel knows."""
+        return self._connection is None or self._connection.has_ended()
 
     def disturb(self) -> None:
         """Note that the connection is cancelled from outside: no other scenario shall have it."""
@@ -167,6 +177,8 @@ class SessionConnection:
         if answer is None and self.be_deadlock_victim != self._is_victim:
             answer = await self._set_deadlock_timeout(connection)
         if answer is None:
+            if self.before_send is not None:
+                self.before_send()
             answer = await connection.execute(text, copy)
         return answer
 

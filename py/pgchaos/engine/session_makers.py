@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from psycopg import pq
+
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.coordinator import Coordinator
 from pgchaos.engine.run_context import RunContext
 from pgchaos.engine.session_log import SessionLog
 from pgchaos.engine.session_runner import SessionRunner
 from pgchaos.engine.stepped_coordinator import SteppedCoordinator
+from pgchaos.language.fault_kinds import strikes_connections
 from pgchaos.language.model import Scenario
+from pgchaos.language.section_items import Fault
 from pgchaos.schedule.permutations import actors
-from pgchaos.schedule.wait_rules import WaitRules
+from pgchaos.schedule.wait_rules import WaitRules, in_force
+from pgchaos.server.conninfo import read_conninfo
 from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
     from pgchaos.engine.applications.runner import ProgramRunner
     from pgchaos.engine.applications.setup import Programs
+    from pgchaos.engine.session_network import SessionNetwork
     from pgchaos.engine.session_pool import SessionPool
 
 
@@ -40,6 +46,39 @@ def session_pool(factory: ConnectionFactory, stop: Stop) -> SessionPool | None:
     from pgchaos.engine.session_pool import SessionPool
 
     return SessionPool(factory.sandbox.pooler, stop)
+
+
+def session_network(
+    scenario: Scenario,
+    variables: Mapping[str, str],
+    factory: ConnectionFactory,
+    stop: Stop,
+    cleanup_stop: Stop,
+    seed: int,
+) -> SessionNetwork | None:
+    """Make the network of a run; None where no fault breaks it.
+
+    Args:
+        scenario: whose faults.
+        variables: of its matrix.
+        factory: to its database.
+        stop: of the sessions.
+        cleanup_stop: a stop for what goes on when they are stopped.
+        seed: of everything random.
+    """
+    items = (item for session in scenario.sessions for item in session.items if in_force(item, variables))
+    if not any(isinstance(item, Fault) and strikes_connections(item) for item in items):
+        return None
+    # other scenarios do not wait until this is loaded
+    from pgchaos.engine.session_network import SessionNetwork
+
+    return SessionNetwork(factory, stop, cleanup_stop, seed, _user(factory.sandbox.conninfo))
+
+
+def _user(conninfo: str) -> str:
+    """Give the role that a connection string leads to, as libpq finds it."""
+    defaults = {one.keyword.decode(): one.val for one in pq.Conninfo.get_defaults()}
+    return str(read_conninfo(conninfo).get("user") or (defaults.get("user") or b"user").decode())
 
 
 def coordinator_of(

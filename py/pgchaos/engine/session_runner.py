@@ -56,7 +56,7 @@ class SessionRunner:
 
     def __init__(self, context: RunContext, session: Session, worker: int) -> None:
         self.actor = Actor(session.name, worker)
-        self.connection = SessionConnection(context, self.actor)
+        self.connection = SessionConnection(context, self.actor, dict(session.connect))
         context.injector.targets.enter(self.actor, self.connection)
         self._context, self._session, self._who = context, session, str(self.actor)
         self._items: list[Item] = [item for item in session.items if in_force(item, context.variables)]

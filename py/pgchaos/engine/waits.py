@@ -95,6 +95,14 @@ async def sleep(seconds: float, stop: Stop | None = None) -> bool:
     return await Wait(until=time.monotonic() + seconds, stop=stop) is STOPPED
 
 
+def has_ended(descriptor: int) -> bool:
+    """Say whether the other end of a connection has closed it, or broken it off."""
+    ends = select.POLLHUP | select.POLLERR | select.POLLNVAL | getattr(select, "POLLRDHUP", select.POLLHUP)
+    poll = select.poll()
+    poll.register(descriptor, ends)
+    return bool(poll.poll(0))
+
+
 class News:
     """Wakes all who wait for a change."""
 

@@ -126,6 +126,7 @@ def _session(options: SessionOptions, body: SectionBuilder) -> Session:
         repeat=repeat.count,
         retry=options.retry or Retry(),
         allow=options.allow or (),
+        connect=options.connect or (),
         until=repeat.until,
         repeat_while=repeat.repeat_while,
         program=options.program_or(None),

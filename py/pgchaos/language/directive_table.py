@@ -167,9 +167,11 @@ _ROWS: tuple[Row, ...] = (
         help="SQL that runs at the end, whatever happened", read=sections.plain),
     SectionDirective(word="session",
         usage="session NAME [x N] [repeat M [until VARIABLE] | repeat while SESSION]"
-        " [retry CODE… [up to 10] [backoff 5ms]] [allow CODE…] [run 'COMMAND' [grace 200ms] [allow exit 1]]",
+        " [retry CODE… [up to 10] [backoff 5ms]] [allow CODE…] [connect 'tcp_user_timeout=300 …']"
+        " [run 'COMMAND' [grace 200ms] [allow exit 1]]",
         help="what N connections do at the same time as all other sessions",
-        shape=rf"{_NAME}(?: (?:x \d|repeat (?:\d|while\b)|retry {_CODES}|allow (?:{_CODES}|exit \d)|run ').*)?",
+        shape=rf"{_NAME}(?: (?:x \d|repeat (?:\d|while\b)|retry {_CODES}|allow (?:{_CODES}|exit \d)"
+        r"|(?:run|connect) ').*)?",
         keywords=("up to", "allow exit"),
         read=sections.session),
     SectionDirective(word="invariant", usage="invariant [every 10ms] [may be empty] [at end]",

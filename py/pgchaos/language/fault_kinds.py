@@ -18,7 +18,7 @@ class FaultForm:
 
     Args:
         kind: its first word.
-        argument: the word that follows, or in capitals what kind of word it is (see faults._argument); '' for none.
+        argument: the word that follows, or in capitals what kind of words they are (see faults._argument); '' for none.
         strikes: what its target may be.
         needs: what the scenario must have for it: nothing, `alone` (all sessions of the server feel it), or a server of
             its own (somebody must start the server again, or give it its disks).
@@ -101,10 +101,43 @@ FORMS = (
         "fills the disk of the WAL: the server PANICs, and recovers when there is room",
         "53100 or 08006 at writing, 08006 in all other sessions",
     ),
-    FaultForm("cut", "", "a connection", "nothing", runs=False),
-    FaultForm("reset", "", "a connection", "nothing", runs=False),
-    FaultForm("stall", "TIME", "a connection", "nothing", runs=False),
-    FaultForm("latency", "TIME", "a connection", "nothing", runs=False),
+    FaultForm(
+        "cut", "", "a connection", "nothing",
+        "the network closes the connection (FIN); what the server has, it goes on with",
+        "08006, the connection is lost",
+    ),
+    FaultForm(
+        "reset", "", "a connection", "nothing",
+        "the network breaks the connection off (RST); what the server has, it goes on with",
+        "08006, the connection is lost",
+    ),
+    FaultForm(
+        "stall", "[TIME]", "a connection", "nothing",
+        "nothing passes for that long; without a time nothing at all, until a `heal`, a time-out of the client's, or"
+        " the end of the run",
+        "no answer; the next connection is sound",
+    ),
+    FaultForm(
+        "latency", "TIME [jitter TIME]", "a connection", "nothing",
+        "each round trip takes that much longer, half of it in each direction, and up to the jitter more or less; until"
+        " a `heal`",
+        "late answers, also on the next connections",
+    ),
+    FaultForm(
+        "rate", "SIZE", "a connection", "nothing",
+        "so many bytes pass in a second, in each direction (`500B`, `64kB`, `1MB`); until a `heal`",
+        "slow answers, also on the next connections",
+    ),
+    FaultForm(
+        "refuse", "", "a connection", "nothing",
+        "new connections are refused, and those that stand go on; until a `heal`",
+        "08001 at connecting",
+    ),
+    FaultForm(
+        "heal", "", "a connection", "nothing",
+        "ends every `stall`, `latency`, `rate` and `refuse`",
+        "what was stalled passes",
+    ),
     FaultForm("damage", "RELATION", "the server", "nothing", runs=False),
     FaultForm("promote", "", "the server", "nothing", runs=False),
 )  # fmt: skip
@@ -136,6 +169,11 @@ def form_of(fault: Fault) -> FaultForm:
 def strikes_backends(fault: Fault) -> bool:
     """Whether a fault strikes backends by their pids, not the server as a whole."""
     return form_of(fault).strikes in ("a session", "a backend")
+
+
+def strikes_connections(fault: Fault) -> bool:
+    """Whether it is a fault of the network, which the server does not carry out."""
+    return form_of(fault).strikes == "a connection"
 
 
 def felt_by_server(fault: Fault) -> bool:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from pgchaos.language.arguments import Args, DirectiveError
 from pgchaos.language.fault_kinds import KINDS, PROCESSES
+from pgchaos.language.network_faults import take_argument, words_of_argument
 from pgchaos.language.section_items import Fault
 
 _Moment: TypeAlias = Literal["before", "during", "after"]
@@ -68,10 +69,8 @@ def _argument(args: Args, kind: str) -> str:
     choices = [form.argument for form in KINDS[kind]]
     if choices == [""]:
         return ""
-    if choices == ["TIME"]:
-        written = args.peek() or ""
-        args.duration(f"the time of `{kind}`")
-        return written
+    if KINDS[kind][0].strikes == "a connection":
+        return take_argument(args, kind, choices[0])
     if choices == ["RELATION"]:
         return args.take("the relation").text
     name = _ARGUMENT_NAMES[kind]
@@ -86,6 +85,8 @@ def _check_target(args: Args, kind: str, target: str | None) -> None:
         raise args.error(f"`{kind}` strikes the whole server, not {_named(target)}")
     if strikes == "a backend" and target == "server":
         raise DirectiveError("`fault`: to kill the server as a whole is `fault crash`")
+    if strikes == "a connection" and target in PROCESSES:
+        raise args.error(f"`{kind}` strikes connections of sessions, not {_named(target)}")
     if strikes == "a session" and target is not None and (target == "server" or target in PROCESSES):
         raise args.error(f"`{kind}` strikes a session, not {_named(target)}")
 
@@ -188,8 +189,10 @@ def _parts(words: Sequence[str]) -> Iterator[_Part]:
 def _kind(words: Sequence[str]) -> _Part | None:
     if words[0] not in KINDS:
         return None
-    takes = bool(KINDS[words[0]][0].argument) and len(words) > 1 and words[1] not in _PART_BEGINS
-    return _Part("kind", tuple(words[: 2 if takes else 1]))
+    form = KINDS[words[0]][0]
+    takes = bool(form.argument) and len(words) > 1 and words[1] not in _PART_BEGINS
+    more = words_of_argument(words[1:], form.argument) if takes else 0
+    return _Part("kind", tuple(words[: 1 + more]))
 
 
 def _part(words: Sequence[str]) -> _Part | None:

@@ -14,7 +14,7 @@ from pgchaos.language.assertion_functions import (
     pgtap_calls,
 )
 from pgchaos.language.conditionals import parse_boolean
-from pgchaos.language.fault_kinds import PROCESSES, felt_by_server, needs_own_server
+from pgchaos.language.fault_kinds import PROCESSES, felt_by_server, needs_own_server, strikes_connections
 from pgchaos.language.header import SESSION_VARIABLES
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Session
@@ -213,6 +213,17 @@ def check_barriers(sessions: Iterable[Session], complain: Complain) -> None:
 
 
 # faults
+
+
+def check_network(scenario: Scenario, complain: Complain) -> None:
+    """Report time-outs of sessions that no fault makes them need."""
+    items = (item for session in scenario.sessions for item in session.items)
+    if any(isinstance(item, Fault) and strikes_connections(item) for item in items):
+        return
+    for session in scenario.sessions:
+        if session.connect:
+            text = "`session`: `connect` gives time-outs for faults of the network, and there is no such fault"
+            complain(session.place, text)
 
 
 def check_faults(scenario: Scenario, complain: Complain) -> None:

@@ -62,7 +62,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`session NAME x N repeat M until VARIABLE retry … allow …`, or `session NAME x N repeat M run 'COMMAND'`.
+    """`session NAME x N repeat M until VARIABLE retry … allow … connect …`, or `session NAME x N run 'COMMAND'`.
 
     Args:
         steps: their names in order, without the session.
@@ -71,6 +71,7 @@ class Session:
         until: the variable that ends the iterations, or ''.
         repeat_while: OTHER, or ''.
         program: what it runs instead of statements, or None.
+        connect: parameters of libpq's, its time-outs.
     """
 
     place: Place
@@ -84,6 +85,7 @@ class Session:
     until: str = ""
     repeat_while: str = ""
     program: Program | None = None
+    connect: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

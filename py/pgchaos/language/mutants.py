@@ -68,6 +68,7 @@ def _inherit(base: Session, options: SessionOptions, body: SectionBuilder) -> Se
         repeat=repeat.count,
         retry=base.retry if options.retry is None else options.retry,
         allow=base.allow if options.allow is None else options.allow,
+        connect=base.connect if options.connect is None else options.connect,
         until=repeat.until,
         repeat_while=repeat.repeat_while,
         # a body of SQL replaces the program too

@@ -184,7 +184,7 @@ class Fault:
     Args:
         place: its line.
         kind: one of fault_kinds.KINDS.
-        argument: what follows the kind: a way to stop, a time, a relation, or a thing to fill; else ''.
+        argument: what follows the kind: a way to stop, a time, a rate, a relation, or a thing to fill; else ''.
         target: a session's name, 'server', a process of the server, or None for its own session.
         worker: one connection of the target, or None for all.
         moment: before, during or after the next statement.

@@ -12,6 +12,7 @@ from pgchaos.language.arguments import Args, DirectiveError
 from pgchaos.language.error_codes import take_codes
 from pgchaos.language.fault_kinds import PROCESSES
 from pgchaos.language.model import Program, Repeat, Retry
+from pgchaos.language.network_faults import connect_parameters
 from pgchaos.language.programs import take_command, take_statuses
 from pgchaos.language.section_items import Allow, AllowExit, Barrier, Code, Delay, Expect, Signal, WaitBlocked, WaitFor
 from pgchaos.language.suggestions import suggest
@@ -39,6 +40,7 @@ class SessionOptions:
     repeat: Repeat | None = None
     retry: Retry | None = None
     allow: tuple[Code, ...] | None = None
+    connect: tuple[tuple[str, str], ...] | None = None
     program: Program | None = None
     grace: float | None = None
     exits: tuple[int, ...] | None = None
@@ -76,6 +78,8 @@ def session_options(args: Args, options: SessionOptions) -> None:
             options.exits = take_statuses(args)
         elif options.allow is None and args.accept("allow"):
             options.allow = () if args.accept("none") else take_codes(args, _STOPS)
+        elif options.connect is None and args.accept("connect"):
+            options.connect = connect_parameters(args)
         else:
             word = args.peek() or ""
             if _COUNT_UNSPACED.fullmatch(word):

@@ -9,6 +9,7 @@ from pgchaos.language.file_checks import (
     check_barriers,
     check_error_stop,
     check_faults,
+    check_network,
     check_pgtap_in_sessions,
     check_signals,
     check_targets,
@@ -52,6 +53,7 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
     if parser.incomplete:
         return ()
     check_faults(scenario, parser.complain)
+    check_network(scenario, parser.complain)
     check_pooler(scenario, bodies, parser.complain)
     check_programs(scenario, parser.complain)
     _check_sections(parser, scenario, bodies)

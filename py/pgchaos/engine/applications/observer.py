@@ -52,6 +52,8 @@ class ProgramObserver(Observer):
         context.coordinator.states.join(taken.lane, connection.pid)
         context.coordinator.states.idle(taken.lane, self._worker.place, "is connected")
         self._worker.coordinator.connected(taken.lane)
+        if context.network is not None:
+            context.network.join(str(self._worker.actor), connection)
 
     async def before_request(self, connection: ClientConnection, request: Request) -> None:
         """See Observer."""
@@ -84,4 +86,6 @@ class ProgramObserver(Observer):
 
     def closed(self, connection: ClientConnection, why: str) -> None:  # noqa: ARG002  # the program does not hear of it
         """See Observer."""
+        if self._worker.context.network is not None:
+            self._worker.context.network.leave(connection)
         self._connections[connection.number].closed()

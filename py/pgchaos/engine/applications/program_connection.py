@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 
 from pgchaos import clock
@@ -58,6 +59,8 @@ class ProgramConnection:
         self._again: int | None = None  # the number of a transaction that is begun again
         self._attempt = 1
         self._later: Task[None] | None = None
+        self.before_send: Callable[[], None] | None = None
+        """Called just before a request is sent, where a fault waits for its answer."""
         self.ending: Task[None] | None = None
         """What is done when it is closed, once that is begun."""
 
@@ -96,11 +99,15 @@ class ProgramConnection:
         if self._connection.ended:
             return
         self._worker.pid, self._worker.place = self._connection.pid, item.place
+        if self._context.network is not None:
+            self._context.network.sends(str(self._worker.actor), self._connection)
         faults = self._worker.faults_at(item.text)
         if faults:
             self._context.coordinator.states.idle(self.lane, item.place, "is struck by a fault")
             self._struck = StatementFaults(self._context.injector, faults, self._worker.actor, self, self._worker.act)
             await self._struck.before(item)
+            if self.before_send is not None:
+                self.before_send()
         self._send(item, request, source)
 
     def _send(self, item: Statement, request: Request, source: Source) -> None:

@@ -15,8 +15,9 @@ from pgchaos.engine.coordinator import Halted, SessionFailed
 from pgchaos.engine.error_messages import internal_failure
 from pgchaos.engine.loop import begin
 from pgchaos.engine.notices import session_settings
-from pgchaos.engine.proxy.proxy import Proxy
-from pgchaos.engine.proxy.upstream import ServerOpener
+from pgchaos.engine.proxy.proxy import Proxy, Upstream
+from pgchaos.engine.proxy.startup import Startup
+from pgchaos.engine.proxy.upstream import ServerConnection, ServerOpener
 from pgchaos.engine.waits import LATE, Wait
 from pgchaos.language.problems import Place
 from pgchaos.results import Failure
@@ -136,9 +137,22 @@ class ProgramRunner:
             settings["deadlock_timeout"] = _EARLY
         sandbox = self._context.factory.sandbox
         opener = ServerOpener(self._context.factory, self._who, self._context.stop, settings)
-        self._proxy = Proxy(opener, _user_of(sandbox.conninfo), sandbox.database, self._observer)
+        seed = f"{self._context.seed}/{self._who}/{iteration}"
+        self._proxy = Proxy(self._through(opener), _user_of(sandbox.conninfo), sandbox.database, self._observer, seed)
         self._proxy.start()
         return self._proxy
+
+    def _through(self, opener: ServerOpener) -> Upstream:
+        """Have the network of the run refuse connections, where a fault says so."""
+        network = self._context.network
+        if network is None:
+            return opener
+
+        async def opened(startup: Startup) -> ServerConnection:
+            network.check_refused(self._who)
+            return await opener(startup)
+
+        return opened
 
     def _address(self, proxy: Proxy) -> Address:
         sandbox = self._context.factory.sandbox
@@ -192,6 +206,10 @@ class ProgramClient:
     def pid(self) -> int | None:
         """The backend of the connection that has sent something last, or None."""
         return self._worker.pid
+
+    def has_lost_connection(self) -> bool:
+        """Another process has it, and sees what has become of it in its own time."""
+        return True
 
     def disturb(self) -> None:
         """Its connections are of no other scenario."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from pgchaos import clock
 from pgchaos.engine.connection_factory import ConnectionFactory
@@ -17,11 +18,15 @@ from pgchaos.engine.faults.outage import Outage
 from pgchaos.engine.faults.targets import Targets
 from pgchaos.engine.faults.timing import Timing
 from pgchaos.engine.waits import Mutex
+from pgchaos.language.fault_kinds import strikes_connections
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
 from pgchaos.schedule.wait_rules import Actor
 from pgchaos.server import ServerError
 from pgchaos.stop import Stop
+
+if TYPE_CHECKING:
+    from pgchaos.engine.session_network import AnswerHold, SessionNetwork
 
 
 class FaultInjector:
@@ -35,6 +40,7 @@ class FaultInjector:
         stop: of the sessions.
         cleanup_stop: a stop for what goes on when they are stopped.
         pids: every backend that is opened here is put in.
+        network: of the sessions, where a fault breaks it.
 
     Attributes:
         fault_connection: the way to the server.
@@ -42,6 +48,7 @@ class FaultInjector:
         targets: whom they strike.
         outage: what becomes of the server.
         stop: of the sessions.
+        network: of the sessions, or None.
     """
 
     def __init__(
@@ -53,8 +60,9 @@ class FaultInjector:
         stop: Stop,
         cleanup_stop: Stop,
         pids: set[int],
+        network: SessionNetwork | None = None,
     ) -> None:
-        self.stop = stop
+        self.stop, self.network = stop, network
         self.fault_connection = FaultConnection(factory, cleanup_stop, pids)
         self.tally = FaultCounter(scenario, values)
         self.targets = Targets(self.fault_connection)
@@ -64,17 +72,40 @@ class FaultInjector:
         self._one = Mutex()
 
     async def inject(
-        self, fault: Fault, actor: Actor, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
+        self,
+        fault: Fault,
+        actor: Actor,
+        over: Callable[[], bool] | None = None,
+        hold: CommitHold | None = None,
+        answer: AnswerHold | None = None,
     ) -> float:
         """Wait until it is time for a fault, carry it out, and wait until it has had its effect."""
         with self._coordinator.striking():
+            if answer is not None and over is not None:
+                await self._timing.await_answer(fault, actor, answer, over)
+                return await self._strike_network(fault, actor)
             if hold is not None and over is not None:
                 await self._timing.await_commit(hold, actor, over)
             await self._timing.await_time(fault, actor, over if hold is None else None)
+            if strikes_connections(fault):
+                return await self._strike_network(fault, actor)
             async with self._one:
                 pids, now = await self.targets.pids(fault, actor), clock.now()
                 self._coordinator.strike(pids)
                 await self._carry_out(fault, pids)
+        return now
+
+    def hold_answer(self, actor: Actor) -> AnswerHold:
+        """Prepare to keep the answer to the next statement of a connection back."""
+        assert self.network is not None, "of a scenario with such a fault"
+        return self.network.hold_answer(actor)
+
+    async def _strike_network(self, fault: Fault, actor: Actor) -> float:
+        assert self.network is not None, "of a scenario with such a fault"
+        async with self._one:
+            now = clock.now()
+            await self.network.carry_out(fault, self.targets.struck(fault, actor))
+            self.tally.struck(fault)
         return now
 
     async def carry_out(self, fault: Fault, pids: Collection[int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pgchaos import clock
 from pgchaos.engine.answer import Answer
@@ -15,12 +15,15 @@ from pgchaos.engine.faults.commits import CommitHold, ends_in_commit
 from pgchaos.engine.faults.fault_counter import failure
 from pgchaos.engine.faults.fault_injector import FaultInjector
 from pgchaos.engine.loop import Task, begin
-from pgchaos.language.fault_kinds import describe, strikes_backends, strikes_own_session
+from pgchaos.language.fault_kinds import describe, strikes_backends, strikes_connections, strikes_own_session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Fault, Statement
 from pgchaos.results import Record
 from pgchaos.schedule.wait_rules import Actor
 from pgchaos.server import ServerError
+
+if TYPE_CHECKING:
+    from pgchaos.engine.session_network import AnswerHold
 
 ADMIN_SHUTDOWN = "57P01"
 """Somebody was terminated, or the server was told to stop."""
@@ -28,6 +31,8 @@ ADMIN_SHUTDOWN = "57P01"
 
 class StruckConnection(Protocol):
     """A connection at whose statements faults strike."""
+
+    before_send: Callable[[], None] | None
 
     @property
     def in_block(self) -> bool:
@@ -65,6 +70,7 @@ class StatementFaults:
         self._over = False
         self._task: Task[None] | None = None
         self._hold: CommitHold | None = None
+        self._answer: AnswerHold | None = None
 
     def description(self) -> str | None:
         """Write for the history what struck; None where nothing did."""
@@ -101,8 +107,14 @@ class StatementFaults:
         return True
 
     async def _make_ready(self, interrupting: list[Fault], item: Statement) -> None:
-        if ends_in_commit(item, self._connection.in_block) and any(map(self._can_hold, interrupting)):
-            self._hold = await self._held(next(filter(self._can_hold, interrupting)))
+        # of the network last: they wait for an answer
+        interrupting.sort(key=strikes_connections)
+        if any(map(_loses_answer, interrupting)):
+            self._answer = self._injector.hold_answer(self._actor)
+            self._connection.before_send = self._answer.arm
+        struck = [fault for fault in interrupting if self._can_hold(fault)]
+        if struck and ends_in_commit(item, self._connection.in_block):
+            self._hold = await self._held(struck[0])
         self._task = begin(
             self._inject_during(interrupting), lambda error: self._injector.broke(error, interrupting[0], self._actor)
         )
@@ -119,20 +131,29 @@ class StatementFaults:
         return (
             self._injector.fault_connection.server_control is not None
             and fault.kind != "cancel"
+            and not strikes_connections(fault)
             and not fault.when_blocked
         )
 
     async def _inject_during(self, interrupting: list[Fault]) -> None:
         try:
             for fault in interrupting:
-                why = await self._try(fault, lambda: self._over, self._hold)
+                if strikes_connections(fault):
+                    await self._let_commit()
+                why = await self._try(fault, lambda: self._over)
                 if why is not None:
                     self._missed.append((fault, why))
         except Halted:
             pass
         finally:
-            if self._hold is not None:
-                await self._hold.give()
+            await self._let_commit()
+            if self._answer is not None:
+                self._answer.release()
+
+    async def _let_commit(self) -> None:
+        if self._hold is not None:
+            hold, self._hold = self._hold, None
+            await hold.give()
 
     async def after(self, answer: Answer) -> None:
         """Take the answer to the statement, and strike after it.
@@ -154,7 +175,7 @@ class StatementFaults:
                 self._report(fault, why)
         if answer.error is None:
             for fault in tuple(self._done):
-                if fault.moment == "during" and fault.kind != "fill" and strikes_own_session(fault):
+                if fault.moment == "during" and _must_end_statement(fault):
                     self._came_late(fault)
         await self._inject_each([fault for fault in self._due if fault.moment == "after"])
 
@@ -171,7 +192,7 @@ class StatementFaults:
 
     async def abandon(self, answer: Answer | None = None) -> None:
         """Have nobody strike any more: the statement is over."""
-        self._over = True
+        self._over, self._connection.before_send = True, None
         if self._task is not None:
             await self._task.ends()
             self._task = None
@@ -198,14 +219,14 @@ class StatementFaults:
             raise SessionFailed(failure(fault, str(why), str(self._actor)))
         self._injector.tally.passed_by(fault, str(why))
 
-    async def _try(
-        self, fault: Fault, over: Callable[[], bool] | None = None, hold: CommitHold | None = None
-    ) -> NotDelivered | None:
+    async def _try(self, fault: Fault, over: Callable[[], bool] | None = None) -> NotDelivered | None:
         """Strike; say why it could not be delivered, or None."""
         act = self._act(f"fault {describe(fault)} {fault.moment}", fault.place)
         act.ended_at = None
         try:
-            act.ended_at = await self._injector.inject(fault, self._actor, over, hold)
+            hold = self._hold if over is not None else None
+            answer = self._answer if over is not None and _loses_answer(fault) else None
+            act.ended_at = await self._injector.inject(fault, self._actor, over, hold, answer)
         except NotDelivered as why:
             act.statement, act.ended_at = f"{act.statement}: not delivered", clock.now()
             return why
@@ -215,4 +236,15 @@ class StatementFaults:
 
 def _needs_connection(fault: Fault) -> bool:
     """Say whether it takes a connection of the session itself to strike."""
-    return fault.moment == "during" or (fault.target is None and strikes_backends(fault))
+    own = strikes_backends(fault) or fault.kind in ("cut", "reset", "stall")
+    return fault.moment == "during" or (fault.target is None and own)
+
+
+def _loses_answer(fault: Fault) -> bool:
+    """Say whether the answer to the statement is kept back until it strikes."""
+    return strikes_connections(fault) and strikes_own_session(fault)
+
+
+def _must_end_statement(fault: Fault) -> bool:
+    """Say whether the statement it strikes during cannot succeed."""
+    return fault.kind != "fill" and strikes_own_session(fault) and not strikes_connections(fault)

@@ -7,7 +7,7 @@ from typing import Protocol
 from pgchaos.engine.faults import actions
 from pgchaos.engine.faults.actions import TargetGone
 from pgchaos.engine.faults.fault_connection import FaultConnection
-from pgchaos.language.fault_kinds import PROCESSES, strikes_backends, strikes_own_session
+from pgchaos.language.fault_kinds import PROCESSES, strikes_backends, strikes_connections, strikes_own_session
 from pgchaos.language.section_items import Fault
 from pgchaos.schedule.wait_rules import Actor
 
@@ -18,6 +18,9 @@ class Target(Protocol):
     @property
     def pid(self) -> int | None:
         """Its backend, or None where there is no connection."""
+
+    def has_lost_connection(self) -> bool:
+        """Whether the other end has closed the connection, by what the kernel knows."""
 
     def disturb(self) -> None:
         """Note that it is cancelled from outside: no other scenario shall have it."""
@@ -47,6 +50,15 @@ class Targets:
         """Say whether a session has come to its end."""
         return actor in self._left
 
+    def watched(self, fault: Fault, actor: Actor) -> list[Actor]:
+        """List the connections whose state a fault waits for.
+
+        Args:
+            fault: of any kind.
+            actor: the connection in which it stands.
+        """
+        return [actor] if strikes_own_session(fault) else self.of(fault, actor)
+
     def of(self, fault: Fault, actor: Actor) -> list[Actor]:
         """List the connections that a fault is for.
 
@@ -54,9 +66,15 @@ class Targets:
             fault: of any kind.
             actor: the connection in which it stands.
         """
+        if strikes_connections(fault) and fault.target == "server":
+            return list(self._targets)
         if strikes_own_session(fault):
             return [actor]
         return [one for one in self._targets if one.session == fault.target and fault.worker in (None, one.worker)]
+
+    def struck(self, fault: Fault, actor: Actor) -> dict[Actor, Target]:
+        """Give the connections that a fault of the network strikes; see `of`."""
+        return {one: self._targets[one] for one in self.of(fault, actor)}
 
     def pid(self, actor: Actor) -> int:
         """Give the backend of a connection that is about to be struck.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from pgchaos import clock
 from pgchaos.engine.coordinator import Coordinator, Halted
@@ -16,6 +17,9 @@ from pgchaos.engine.waits import sleep
 from pgchaos.language.section_items import Fault
 from pgchaos.schedule.wait_rules import Actor
 from pgchaos.stop import Stop
+
+if TYPE_CHECKING:
+    from pgchaos.engine.session_network import AnswerHold
 
 _POLL_INTERVAL = 0.001
 """Seconds between two looks at who shall be struck."""
@@ -59,10 +63,20 @@ class Timing:
         """Wait until it is time for a fault."""
         if fault.when_blocked or fault.kind == "cancel":
             state = _BLOCKED if fault.when_blocked else _ACTIVE
-            await self._await_state(self._targets.of(fault, actor), state, actor, over)
+            await self._await_state(self._targets.watched(fault, actor), state, actor, over)
         elif over is not None:
             await self._await_state([actor], _ACTIVE, actor, over)
         if fault.after is not None:
+            await self._let_pass(fault.after, over)
+
+    async def await_answer(self, fault: Fault, actor: Actor, hold: AnswerHold, over: Over) -> None:
+        """Wait until it is time for a fault of the network during a statement, whose answer is kept back."""
+        if fault.when_blocked:
+            await self.await_time(fault, actor, lambda: over() or hold.answered)
+        elif fault.after is None:
+            await hold.wait(over)
+        else:
+            await hold.wait(over, for_answer=False)
             await self._let_pass(fault.after, over)
 
     async def _let_pass(self, seconds: float, over: Over | None) -> None:

@@ -6,18 +6,20 @@ import select
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
+from random import Random
 from socket import SHUT_RDWR
 from socket import socket as Socket  # by itself: pytest-socket may put another class in its place
 from typing import Any
 
 from pgchaos.engine.loop import begin
+from pgchaos.engine.proxy.link import Link
 from pgchaos.engine.proxy.messages import BACKEND, FRONTEND, ProtocolError, Splitter, error_message, message
 from pgchaos.engine.proxy.observer import ClientConnection, Observer
 from pgchaos.engine.proxy.requests import Request, RequestAssembler, Unit
 from pgchaos.engine.proxy.startup import Startup
-from pgchaos.engine.proxy.tracker import Ended, RequestTracker
+from pgchaos.engine.proxy.tracker import LOST, Ended, Outcome, RequestTracker
 from pgchaos.engine.proxy.upstream import ServerConnection
-from pgchaos.engine.waits import STOPPED, Wait, Why
+from pgchaos.engine.waits import STOPPED, Wait, Why, sleep
 from pgchaos.stop import Stop
 
 _CHUNK = 65536
@@ -38,6 +40,7 @@ class ProxyConnection(ClientConnection):
         observer: of the proxy.
         broken: takes a message about a client or server that breaks the protocol.
         first: what the client has sent already.
+        seed: of what is random about its network.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class ProxyConnection(ClientConnection):
         observer: Observer | None,
         broken: Callable[[str], None],
         first: bytes = b"",
+        seed: str = "",
     ) -> None:
         super().__init__(number, server.pid, startup)
         self.key = key
@@ -64,6 +68,12 @@ class ProxyConnection(ClientConnection):
         self._unsent: dict[Socket, memoryview] = {}
         self._writers: dict[Socket, Socket] = {}
         self._held: Wait | None = None
+        self._kept: list[bytes] = []
+        self._unheard: list[Ended] = []
+        self.was_answered = True
+        """When it ended the server had answered all that was sent."""
+        self.link = Link(client, Random(f"{seed}/{number}"))
+        """The network between the client and the proxy."""
 
     def tasks(self, stop: Stop) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
         """Give the work of both directions; it ends with the connection, or goes on later where the stop was set."""
@@ -91,6 +101,8 @@ class ProxyConnection(ClientConnection):
         chunk, self._first = self._first, b""
         while not self.ended:
             if chunk:
+                if not self.link.is_sound:
+                    await self.link.delay(len(chunk), stop)
                 self._take(chunk)
             if (self._units or self._unsent) and not await self._send_units(stop):
                 return
@@ -162,13 +174,33 @@ class ProxyConnection(ClientConnection):
             except ProtocolError as error:
                 self._break(f"the server broke the protocol: {error}", "the server broke the protocol")
                 return
-            if not await self._send(self.client, chunk, stop):
-                return
-            if self._observer is not None:
-                self._tell(self._observer, ended)
+            self._unheard = ended
+            passed = self._send(self.client, chunk, stop) if self.link.is_sound else self._send_disturbed(chunk, stop)
+            if await passed and self._observer is not None:
+                self._tell(self._observer)
 
-    def _tell(self, observer: Observer, ended: list[Ended]) -> None:
-        tracker = self.tracker
+    async def _send_disturbed(self, chunk: bytes, stop: Stop) -> bool:
+        """Send to the client what passes through a network with which something is wrong."""
+        link = self.link
+        self._kept.append(chunk)
+        if link.holds:
+            if not self.tracker.is_idle:
+                return True
+            await link.hold_answer(stop)
+        data, self._kept = b"".join(self._kept), []
+        if self.ended:
+            return False
+        await link.delay(0, stop)
+        for part, seconds in link.parts(data):
+            if seconds:
+                await sleep(seconds, stop)
+            if self.ended or not await self._send(self.client, part, stop):
+                return False
+        return True
+
+    def _tell(self, observer: Observer) -> None:
+        tracker, ended = self.tracker, self._unheard
+        self._unheard = []
         if tracker.notices:
             notices, tracker.notices = tracker.notices, []
             for fields in notices:
@@ -228,17 +260,28 @@ class ProxyConnection(ClientConnection):
         """See `ClientConnection`."""
         if self.ended:
             return
-        self.ended = why
+        self.ended, self.was_answered = why, self.tracker.is_idle
+        self.link.leave()
+        self.link.wake()
         for side in (self.client, self._socket):
             with suppress(OSError):  # the other end has hung up
                 side.shutdown(SHUT_RDWR)
         observer = self._observer
         if observer is not None:
+            for request, _ in self._unheard:
+                # the server has answered, and the client has not heard it
+                observer.after_request(self, request, Outcome(LOST, "the connection was lost", lost=True))
             for request, outcome in self.tracker.lost():
                 observer.after_request(self, request, outcome)
             observer.closed(self, why)
         if self._held is not None:
             self._held.wake()
+
+    def reset(self, why: str) -> None:
+        """End it by breaking it off: the client is told by RST."""
+        mine = [self._writers[self.client]] if self.client in self._writers else []
+        self.link.reset([self.client.fileno(), *(one.fileno() for one in mine)])
+        self.end(why)
 
     def close(self) -> None:
         """Give the descriptors back, once both tasks have ended."""

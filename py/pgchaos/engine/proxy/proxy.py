@@ -52,6 +52,7 @@ class Proxy:
         user: the only role that clients may be.
         database: the only one that they may have.
         observer: of all connections.
+        seed: of what is random about the network.
 
     Attributes:
         password: that clients must have.
@@ -63,8 +64,12 @@ class Proxy:
 
     host = "127.0.0.1"
 
-    def __init__(self, upstream: Upstream, user: str, database: str, observer: Observer | None = None) -> None:
+    def __init__(
+        self, upstream: Upstream, user: str, database: str, observer: Observer | None = None, seed: str = ""
+    ) -> None:
         self._upstream, self._user, self._database, self._observer = upstream, user, database, observer
+        self._seed = seed
+        self._left: list[ServerConnection] = []
         self.password = secrets.token_hex(16)
         hide(self.password)
         self._secret = Secret.of(self.password)
@@ -125,8 +130,18 @@ class Proxy:
         self._stop.close()
         self._stop = Stop()
 
+    async def cancel_left(self) -> None:
+        """Cancel what backends still do whose clients have gone."""
+        while self._left:
+            server = self._left.pop()
+            await server.cancel()
+            server.close_at_once()
+
     def close(self) -> None:
         """End all connections, and listen no more; no task serves them any longer."""
+        for server in self._left:
+            server.close_at_once()
+        self._left.clear()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
@@ -142,9 +157,11 @@ class Proxy:
         wait = Wait(listener.fileno(), select.POLLIN, None, self._stop)
         while await wait is not STOPPED:
             try:
-                client, _ = listener.accept()
+                # Socket.accept makes a socket of whatever class pytest-socket may have put in its place
+                descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # of the class in C
             except OSError:  # it hung up at once, or there is no descriptor left
                 continue
+            client = Socket(fileno=descriptor)
             client.setblocking(False)
             if listener.family == AF_INET:
                 client.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
@@ -188,7 +205,15 @@ class Proxy:
         self._number += 1
         key = secrets.token_bytes(_LONG_KEY if packet.minor >= 2 else _KEY)
         connection = ProxyConnection(
-            self._number, client, server, packet, key, self._observer, self.broken.append, handshake.rest
+            self._number,
+            client,
+            server,
+            packet,
+            key,
+            self._observer,
+            self.broken.append,
+            handshake.rest,
+            self._seed,
         )
         self.connections.append(connection)
         if self._observer is not None:
@@ -222,7 +247,12 @@ class Proxy:
         if connection.ended:
             self.connections.remove(connection)
             connection.close()
-            connection.server.close_at_once()
+            connection.server.abort()
+            if connection.was_answered:
+                connection.server.close_at_once()
+            else:
+                # its backend goes on with what it has
+                self._left.append(connection.server)
         for task in tasks:
             task.result()
 

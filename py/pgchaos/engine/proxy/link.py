@@ -1,0 +1,192 @@
+"""The network between a client and the proxy, and what is wrong with it: stalls, latency, a low rate, held answers.
+
+A stall without end is that of a machine that has vanished: the client's packets are not even acknowledged, so that its
+own time-outs (tcp_user_timeout, keepalives) decide. A filter on the proxy's socket drops them (SO_ATTACH_FILTER, which
+needs no privilege).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from random import Random
+from socket import AF_INET, SO_LINGER, SOL_SOCKET
+from socket import socket as Socket  # by itself: pytest-socket may put another class in its place
+
+from pgchaos.engine.waits import News, Wait
+from pgchaos.stop import Stop
+
+_ATTACH_FILTER, _DETACH_FILTER = 26, 27
+"""SO_ATTACH_FILTER and SO_DETACH_FILTER of Linux, which the module socket does not name."""
+_DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
+"""A program of the packet filter: return 0 (BPF_RET), so that nothing of a packet is kept."""
+_SLICE = 0.02
+"""Seconds that one part takes at a limited rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How well a network passes things on.
+
+    Args:
+        latency: seconds that a round trip takes longer.
+        jitter: seconds by which that differs at most.
+        rate: bytes a second in each direction, or None.
+    """
+
+    latency: float = 0.0
+    jitter: float = 0.0
+    rate: float | None = None
+
+
+class Link:
+    """The network of one connection.
+
+    Args:
+        client: the socket.
+        random: for jitter.
+    """
+
+    def __init__(self, client: Socket, random: Random) -> None:
+        self._client, self._random = client, random
+        self._news = News()
+        self._stalled_until = 0.0
+        self._filtered = False
+        self._quality = Quality()
+        self._holds = self.answered = False
+        self.is_sound = True
+        """Nothing is wrong: all is passed on at once."""
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether nothing passes now."""
+        return time.monotonic() < self._stalled_until
+
+    def stall(self, seconds: float | None) -> None:
+        """Let nothing pass.
+
+        Args:
+            seconds: for how long; None: until `heal`.
+        """
+        self._stalled_until = math.inf if seconds is None else time.monotonic() + seconds
+        if seconds is None and self._client.family == AF_INET and sys.platform == "linux":
+            program = ctypes.create_string_buffer(_DROP_ALL)
+            with suppress(OSError):  # the connection has ended
+                self._client.setsockopt(SOL_SOCKET, _ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program)))
+                self._filtered = True
+        self._changed()
+
+    def set_quality(self, quality: Quality) -> None:
+        """Pass things on so from now on."""
+        self._quality = quality
+        self._changed()
+
+    def heal(self) -> None:
+        """Pass everything on again, what was stalled too; an answer that is held stays so."""
+        self._stalled_until, self._quality = 0.0, Quality()
+        self._take_filter()
+        self._changed()
+
+    def _take_filter(self) -> None:
+        if self._filtered:
+            self._filtered = False
+            with suppress(OSError):
+                self._client.setsockopt(SOL_SOCKET, _DETACH_FILTER, 0)
+
+    def hold(self) -> None:
+        """Keep the answers of the server back, until `release`."""
+        self._holds, self.answered = True, False
+        self._changed()
+
+    def release(self) -> None:
+        """Let the answers go that were kept back."""
+        self._holds = False
+        self._changed()
+
+    def _changed(self) -> None:
+        self.is_sound = not self._holds and not self.is_stalled and self._quality == Quality()
+        self._news.notify()
+
+    def wake(self) -> None:
+        """Have those look again who wait for a change."""
+        self._news.notify()
+
+    # what passes
+
+    async def await_news(self, seconds: float, stop: Stop) -> None:
+        """Wait until something changes, or for some time."""
+        await self._news.wait(time.monotonic() + seconds, stop)
+
+    async def delay(self, size: int, stop: Stop) -> None:
+        """Wait until something that has come in may pass on.
+
+        Args:
+            size: its bytes; 0 where they are counted by `parts`.
+            stop: ends the wait.
+        """
+        quality = self._quality
+        way = (quality.latency + self._random.uniform(-quality.jitter, quality.jitter)) / 2
+        seconds = max(0.0, way) + (size / quality.rate if quality.rate else 0.0)
+        if seconds:
+            await Wait(until=time.monotonic() + seconds, stop=stop)
+        while self.is_stalled and not stop.is_set():
+            until = None if self._stalled_until == math.inf else self._stalled_until
+            await self._news.wait(until, stop)
+        if not stop.is_set():
+            self._changed_by_time()
+
+    def _changed_by_time(self) -> None:
+        self.is_sound = not self._holds and not self.is_stalled and self._quality == Quality()
+
+    def parts(self, data: bytes) -> Iterator[tuple[bytes, float]]:
+        """Cut what is to be passed on at a limited rate: each part, and the seconds that it takes."""
+        rate = self._quality.rate
+        if rate is None:
+            yield data, 0.0
+            return
+        size = max(1, int(rate * _SLICE))
+        for start in range(0, len(data), size):
+            part = data[start : start + size]
+            yield part, len(part) / rate
+
+    @property
+    def holds(self) -> bool:
+        """Whether the server's answers are kept back."""
+        return self._holds
+
+    async def hold_answer(self, stop: Stop) -> None:
+        """Wait until an answer that has come in as a whole is released."""
+        self.answered = True
+        self._news.notify()
+        while self._holds and not stop.is_set():
+            await self._news.wait(stop=stop)
+
+    # its end
+
+    def reset(self, descriptors: list[int]) -> None:
+        """Break the connection off by RST.
+
+        Args:
+            descriptors: all that there are of the client's socket. They stay open, and lead nowhere: the loop still
+                waits for them.
+        """
+        self._take_filter()
+        with suppress(OSError):
+            self._client.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        try:
+            for descriptor in descriptors:
+                os.dup2(nowhere, descriptor, inheritable=False)
+        finally:
+            os.close(nowhere)
+
+    def leave(self) -> None:
+        """Take the filter back, before the socket is closed."""
+        self._take_filter()

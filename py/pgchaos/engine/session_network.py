@@ -1,0 +1,348 @@
+"""The network between the sessions of a run and the server: a proxy, at which faults of the network strike."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+
+from psycopg import pq
+
+from pgchaos.engine.answer import NOT_CONNECTED, ServerError
+from pgchaos.engine.connection import Connection, ConnectionLost
+from pgchaos.engine.connection_factory import ConnectionFactory
+from pgchaos.engine.coordinator import Halted
+from pgchaos.engine.faults.actions import OVER, NotDelivered, TargetGone
+from pgchaos.engine.loop import Loop, Task, begin
+from pgchaos.engine.notices import session_conninfo
+from pgchaos.engine.proxy.connection import ProxyConnection
+from pgchaos.engine.proxy.link import Link, Quality
+from pgchaos.engine.proxy.observer import ClientConnection, Observer
+from pgchaos.engine.proxy.proxy import Proxy
+from pgchaos.engine.proxy.startup import Startup
+from pgchaos.engine.proxy.upstream import ServerConnection, ServerOpener
+from pgchaos.engine.waits import News, sleep
+from pgchaos.language.fault_kinds import describe
+from pgchaos.language.network_faults import network_values
+from pgchaos.language.section_items import Fault
+from pgchaos.schedule.wait_rules import Actor
+from pgchaos.server.conninfo import make_conninfo
+from pgchaos.stop import Stop
+
+T = TypeVar("T")
+
+_REFUSED = ServerError(NOT_CONNECTED, "the network refuses the connection", said=False)
+_FELT_WITHIN = 5.0
+"""Seconds in which the kernel has told a session that its connection has ended."""
+_POLL_INTERVAL = 0.001
+
+
+class Target(Protocol):
+    """A connection of a session."""
+
+    def has_lost_connection(self) -> bool:
+        """Whether the session would notice, by what the kernel knows, that its connection has ended."""
+
+
+class SessionNetwork(Observer):
+    """The network of one run.
+
+    Args:
+        factory: to the scenario's database.
+        stop: of the sessions: it ends all that is wrong.
+        cleanup_stop: a stop for what goes on when they are stopped.
+        seed: of jitter.
+        user: the role of the sessions.
+    """
+
+    def __init__(self, factory: ConnectionFactory, stop: Stop, cleanup_stop: Stop, seed: int, user: str) -> None:
+        self._factory, self._stop, self._cleanup_stop = factory, stop, cleanup_stop
+        self._opener = ServerOpener(factory, "session", cleanup_stop, {})
+        self._proxy = Proxy(self._upstream, user, factory.sandbox.database, self, str(seed))
+        self._connections: dict[str, list[ProxyConnection]] = {}  # the one that has sent something last at the end
+        self._qualities: dict[str, Quality] = {}
+        self._refused: set[str] = set()
+        self._stalled: dict[str, Fault] = {}
+        self._ending = News()
+        self._watching: Task[None] | None = None
+
+    # connections
+
+    async def open(
+        self,
+        actor: Actor,
+        settings: Mapping[str, str],
+        parameters: Mapping[str, str],
+        notice: Callable[[pq.abc.PGresult], None],
+        *,
+        again: bool,
+    ) -> Connection:
+        """Open a connection of a session.
+
+        Args:
+            actor: whose.
+            settings: of the server, that it begins with.
+            parameters: of libpq's, for its time-outs.
+            notice: called with each notice of the server.
+            again: wait for a server that recovers from a crash just now.
+
+        Raises:
+            ConnectionLost: the server, or the network, refused.
+        """
+        self.check_refused(str(actor))
+        conninfo = session_conninfo(make_conninfo(self._proxy.conninfo(), **parameters), str(actor), settings)
+        return await self._factory.open_by(conninfo, self._stop, notice, again=again)
+
+    async def _upstream(self, startup: Startup) -> ServerConnection:
+        self.check_refused(startup.settings.get("application_name", ""))
+        return await self._opener(startup)
+
+    def opened(self, connection: ClientConnection) -> None:
+        """See `Observer`."""
+        self.join(connection.startup.settings.get("application_name", ""), connection)
+
+    def closed(self, connection: ClientConnection, why: str) -> None:  # noqa: ARG002  # as observers are called
+        """See `Observer`."""
+        self.leave(connection)
+
+    # those of programs come through proxies of their own
+
+    def join(self, name: str, connection: ClientConnection) -> None:
+        """Have a connection struck by the faults of a session.
+
+        Args:
+            name: of the session, with its worker: `shop[1]`.
+            connection: through any proxy.
+        """
+        assert isinstance(connection, ProxyConnection), "of a proxy"
+        self._connections.setdefault(name, []).append(connection)
+        if name in self._qualities and not self._stop.is_set():
+            connection.link.set_quality(self._qualities[name])
+
+    def sends(self, name: str, connection: ClientConnection) -> None:
+        """Note that a session, which may have several connections, is about to send something on this one."""
+        mine = self._connections[name]
+        mine.sort(key=lambda one: one is connection)
+
+    def leave(self, connection: ClientConnection) -> None:
+        """Note that a connection has ended."""
+        for name, mine in self._connections.items():
+            if connection in mine:
+                mine.remove(connection)
+                self._stalled.pop(name, None)
+
+    def check_refused(self, name: str) -> None:
+        """See whether a session may connect.
+
+        Raises:
+            ConnectionLost: a fault refuses it.
+        """
+        if name in self._refused:
+            raise ConnectionLost(_REFUSED)
+
+    # the time of a run
+
+    def start(self) -> None:
+        """Pass on what sessions say from now on."""
+        self._proxy.start()
+        self._watching = begin(self._heal_when_stopped())
+
+    async def _heal_when_stopped(self) -> None:
+        if not self._stop.is_set():
+            await self._ending.wait(stop=self._stop)
+        self._heal_all()
+
+    def _heal_all(self) -> None:
+        self._refused.clear()
+        self._qualities.clear()
+        self._stalled.clear()
+        for connection in itertools.chain(*self._connections.values()):
+            connection.link.release()
+            connection.link.heal()
+
+    async def end(self) -> None:
+        """End all that is wrong, and what backends still do whose sessions have lost them; connections stay."""
+        self._ending.notify()
+        if self._watching is not None:
+            await self._watching.ends()
+            self._watching.result()
+            self._watching = None
+        await self._proxy.cancel_left()
+        await self._proxy.pause()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something of the sessions' after they have ended, over their connections."""
+
+        async def main() -> T:
+            self._proxy.start()
+            try:
+                return await work
+            finally:
+                await self._proxy.pause()
+
+        return Loop().run(main())
+
+    def close(self) -> None:
+        """End all connections."""
+        self._proxy.close()
+
+    @property
+    def broken(self) -> list[str]:
+        """What was no message of the protocol."""
+        return self._proxy.broken
+
+    def stalled(self) -> str:
+        """Say which sessions wait behind a stall that has no end, and since which line; '' for none."""
+        found = [
+            f"nothing passes between {name} and the server since `fault {describe(fault)}` at {fault.place}"
+            for name, fault in self._stalled.items()
+        ]
+        return "; ".join(found)
+
+    # faults
+
+    def link(self, actor: Actor) -> Link:
+        """Give the network of a connection.
+
+        Raises:
+            TargetGone: there is none.
+        """
+        mine = self._connections.get(str(actor))
+        if not mine:
+            raise TargetGone(f"{actor} has no connection")
+        return mine[-1].link
+
+    def hold_answer(self, actor: Actor) -> AnswerHold:
+        """Prepare to keep the answer to the next statement of a connection back."""
+        return AnswerHold(self, actor, self._stop)
+
+    async def carry_out(self, fault: Fault, targets: Mapping[Actor, Target]) -> None:
+        """Carry out a fault, and return when it has had its effect.
+
+        Args:
+            fault: of the network.
+            targets: the connections that it strikes.
+
+        Raises:
+            NotDelivered: there is nothing to strike.
+        """
+        names = {str(actor): target for actor, target in targets.items()}
+        if fault.kind in ("cut", "reset"):
+            await self._break_off(fault, names)
+        elif fault.kind == "stall":
+            self._stall(fault, names)
+        elif fault.kind == "heal":
+            self._heal(names)
+        elif fault.kind == "refuse":
+            self._refused |= names.keys()
+        else:
+            for name in names:
+                self._set_quality(name, fault)
+
+    def _standing(self, fault: Fault, names: Collection[str]) -> list[tuple[str, ProxyConnection]]:
+        """Give the connections of those who have any; of a session that strikes itself, the one it sends on."""
+        first = -1 if fault.target is None else 0
+        found = [(name, one) for name in names for one in self._connections.get(name, [])[first:]]
+        if not found:
+            raise TargetGone(f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} no connection")
+        return found
+
+    async def _break_off(self, fault: Fault, names: Mapping[str, Target]) -> None:
+        for name, connection in self._standing(fault, names):
+            if fault.kind == "reset":
+                connection.reset(f"`fault {describe(fault)}`")
+            else:
+                connection.end(f"`fault {describe(fault)}`")
+            # whoever sends something now is told so, and does not find out from no answer
+            until = time.monotonic() + _FELT_WITHIN
+            while not names[name].has_lost_connection() and time.monotonic() < until:
+                await sleep(_POLL_INTERVAL)
+
+    def _stall(self, fault: Fault, names: Collection[str]) -> None:
+        seconds = network_values(fault.argument).seconds
+        for name, connection in self._standing(fault, names):
+            connection.link.stall(seconds)
+            if seconds is None:
+                self._stalled[name] = fault
+
+    def _set_quality(self, name: str, fault: Fault) -> None:
+        values = network_values(fault.argument)
+        before = self._qualities.get(name, Quality())
+        now = (
+            replace(before, rate=values.rate)
+            if fault.kind == "rate"
+            else replace(before, latency=values.seconds or 0.0, jitter=values.jitter)
+        )
+        self._qualities[name] = now
+        for connection in self._connections.get(name, ()):
+            connection.link.set_quality(now)
+
+    def _heal(self, names: Collection[str]) -> None:
+        sick = {
+            name
+            for name in names
+            if name in self._refused
+            or name in self._qualities
+            or any(one.link.is_stalled for one in self._connections.get(name, ()))
+        }
+        if not sick:
+            raise NotDelivered(f"nothing is wrong with the network of {' and '.join(names)}")
+        for name in sick:
+            self._refused.discard(name)
+            self._qualities.pop(name, None)
+            self._stalled.pop(name, None)
+            for connection in self._connections.get(name, ()):
+                connection.link.heal()
+
+
+class AnswerHold:
+    """Keeps the answer to a statement back, where the server has given it and the session has not heard it.
+
+    Args:
+        network: of the run.
+        actor: whose statement.
+        stop: of the sessions.
+    """
+
+    def __init__(self, network: SessionNetwork, actor: Actor, stop: Stop) -> None:
+        self._network, self._actor, self._stop = network, actor, stop
+        self._link: Link | None = None
+
+    def arm(self) -> None:
+        """Keep back the answer to what is sent next."""
+        if self._link is None:
+            self._link = self._network.link(self._actor)
+            self._link.hold()
+
+    @property
+    def answered(self) -> bool:
+        """Whether the answer is there."""
+        return self._link is not None and self._link.answered
+
+    async def wait(self, over: Callable[[], bool], *, for_answer: bool = True) -> None:
+        """Wait for the answer.
+
+        Args:
+            over: says whether the statement is over in another way.
+            for_answer: false to wait only until the statement is sent.
+
+        Raises:
+            TargetGone: it is.
+            Halted: the run was stopped.
+        """
+        while not (self.answered if for_answer else self._link is not None):
+            if self._stop.is_set():
+                raise Halted
+            if over():
+                raise TargetGone(OVER)
+            if self._link is None:
+                await sleep(_POLL_INTERVAL, self._stop)
+            else:
+                await self._link.await_news(_POLL_INTERVAL, self._stop)
+
+    def release(self) -> None:
+        """Let the answer go, where the connection still stands."""
+        if self._link is not None:
+            self._link.release()

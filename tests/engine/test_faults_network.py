@@ -1,0 +1,215 @@
+"""Faults of the network: what sessions see of them, what the server has done, and how they end."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.playing import Play, held, only, outcomes, said
+
+TABLE = """
+-- chaos:setup
+CREATE TABLE t (k int PRIMARY KEY, v int NOT NULL);
+INSERT INTO t VALUES (1, 0), (2, 0);
+"""
+
+
+@pytest.mark.parametrize("kind", ["cut", "reset"])
+@pytest.mark.parametrize(
+    ("moment", "lost", "value"),
+    [("before", "rolled back", 1), ("during", "unknown", 2), ("after", "committed", 1)],
+)
+def test_a_connection_is_lost_around_a_statement(play: Play, kind: str, moment: str, lost: str, value: int) -> None:
+    """Outside a block; `during`, the server has done what the session does not hear of."""
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a retry 08006 unknown
+        -- chaos:fault {kind} {moment}
+        UPDATE t SET v = v + 1 WHERE k = 1;
+        SELECT pg_backend_pid();
+        -- chaos:check
+        SELECT is(v, {value}, 'as often as it was sent to the server') FROM t WHERE k = 1;
+        SELECT is(count(*), 1::bigint, 'struck') FROM chaos.history WHERE fault = '{kind}';
+    """)
+    assert held(result) == ["as often as it was sent to the server", "struck"]
+    ended = outcomes(result, "a")
+    assert ended[0][3] == lost
+    if moment != "after":
+        assert ended[0][4] == "08006"
+    else:
+        assert [r.sqlstate for r in said(result, "a")] == ["00000", "08006", "00000"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "outcome", "values"), [("before", "unknown", [1, 1]), ("during", "unknown", [2, 2])]
+)
+def test_a_commit_is_ambiguous(play: Play, moment: str, outcome: str, values: list[int]) -> None:
+    """Cut before or during COMMIT, the application cannot know; the server has committed only in the second case."""
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a retry unknown
+        BEGIN;
+        UPDATE t SET v = v + 1 WHERE k = 1;
+        UPDATE t SET v = v + 1 WHERE k = 2;
+        -- chaos:fault cut {moment}
+        COMMIT;
+        -- chaos:check
+        SELECT is(array_agg(v ORDER BY k), '{{{values[0]},{values[1]}}}', 'done as often as committed') FROM t;
+    """)
+    assert held(result) == ["done as often as committed"]
+    assert [(o[1], o[3]) for o in outcomes(result, "a")] == [(1, outcome), (2, "committed")]
+
+
+def test_what_a_cut_session_was_blocked_with_goes_on_without_it(play: Play) -> None:
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a
+        BEGIN;
+        UPDATE t SET v = 10 WHERE k = 1;
+        -- chaos:signal locked
+        -- chaos:wait for lost
+        COMMIT;
+        -- chaos:session b allow 08006
+        -- chaos:wait for locked
+        -- chaos:fault cut when blocked
+        UPDATE t SET v = v + 1 WHERE k = 1;
+        -- chaos:signal lost
+        -- waits behind the backend that nobody listens to any more
+        UPDATE t SET v = v + 1 WHERE k = 1;
+        -- chaos:check
+        SELECT is(v, 12, 'the lost one was done') FROM t WHERE k = 1;
+    """)
+    assert held(result) == ["the lost one was done"]
+    assert outcomes(result, "b") == [(1, 1, False, "unknown", "08006"), (1, 1, False, "committed", "00000")]
+
+
+def test_a_stall_passes_and_the_session_goes_on(play: Play) -> None:
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a
+        -- chaos:fault stall 150ms
+        UPDATE t SET v = 1 WHERE k = 1;
+        -- chaos:check
+        SELECT ok(ended_at - started_at >= interval '150ms', 'late') FROM chaos.history;
+    """)
+    assert held(result) == ["late"]
+
+
+@pytest.mark.parametrize("moment", ["before", "during"])
+def test_a_stall_lasts_until_it_is_healed(play: Play, moment: str) -> None:
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a
+        -- chaos:signal begins
+        -- chaos:fault stall {moment}
+        UPDATE t SET v = 1 WHERE k = 1;
+        -- chaos:session b
+        -- chaos:wait for begins
+        -- chaos:delay 100ms
+        SELECT v FROM t WHERE k = 1;
+        -- chaos:fault heal of a
+        SELECT 1;
+        -- chaos:check
+        SELECT is(rows, 1::bigint, 'heard') FROM chaos.history WHERE session = 'a';
+    """)
+    assert held(result) == ["heard"]
+    assert (said(result, "a")[0].ended_at or 0.0) > (said(result, "b")[0].ended_at or 0.0)
+
+
+def test_the_client_s_own_time_out_ends_a_half_open_connection(play: Play) -> None:
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a connect 'tcp_user_timeout=200' retry 08006 unknown
+        -- chaos:fault stall
+        UPDATE t SET v = v + 1 WHERE k = 1;
+        -- chaos:check
+        SELECT is(v, 1, 'once') FROM t WHERE k = 1;
+    """)
+    assert held(result) == ["once"]
+    assert [r.sqlstate for r in said(result, "a")] == ["08006", "00000"]
+    assert "timed out" in str(said(result, "a")[0].message)
+
+
+def test_a_session_behind_a_stall_ends_the_run_with_a_clear_text(play: Play) -> None:
+    result = play(
+        f"""
+        -- chaos:timeout 500ms
+        {TABLE}
+        -- chaos:session a
+        -- chaos:fault stall
+        UPDATE t SET v = 1 WHERE k = 1;
+        -- chaos:check
+        SELECT ok(true);
+    """
+    )
+    failure = only(result)
+    assert failure.kind == "timeout"
+    assert failure.text == (
+        "the sessions did not end within 0.5s: nothing passes between a[1] and the server since `fault stall`"
+        " at scenario.sql:9"
+    )
+    assert not result.silent
+
+
+def test_latency_and_rate_stay_with_the_session_until_they_are_healed(play: Play) -> None:
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a
+        -- chaos:fault latency 60ms jitter 5ms
+        SELECT 1;
+        -- chaos:fault heal
+        SELECT 2;
+        -- chaos:fault rate 64kB
+        SELECT repeat('x', 8192);
+        -- chaos:fault heal of server
+        SELECT repeat('x', 8192);
+        -- chaos:check
+        SELECT ok(bool_and(took >= least) AND bool_and(took < most), 'as long as it takes')
+          FROM (SELECT extract(epoch FROM ended_at - started_at) AS took,
+                       (ARRAY[0.055, 0, 0.12, 0])[step::int] AS least, (ARRAY[9, 0.05, 9, 0.1])[step::int] AS most
+                  FROM chaos.history) AS h;
+    """)
+    assert held(result) == ["as long as it takes"]
+
+
+def test_the_network_refuses_until_it_is_healed(play: Play) -> None:
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a retry 08006 08001 up to 1000 backoff 1ms
+        -- chaos:fault refuse
+        SELECT 1;
+        -- chaos:fault cut
+        UPDATE t SET v = v + 1 WHERE k = 1;
+        -- chaos:session b
+        -- chaos:wait for refused
+        -- chaos:fault heal of a
+        SELECT 1;
+        -- chaos:session c
+        SELECT count(*) FROM t;
+        -- chaos:signal refused
+        -- chaos:check
+        SELECT is(v, 1, 'once') FROM t WHERE k = 1;
+        SELECT ok(count(*) > 0, 'refused') FROM chaos.history WHERE sqlstate IN ('08006', '08001');
+    """)
+    assert held(result) == ["once", "refused"]
+
+
+@pytest.mark.parametrize(
+    ("faults", "why"),
+    [
+        ("-- chaos:fault heal", "nothing is wrong with the network of a[1]"),
+        ("-- chaos:fault cut on 2nd execution", "its line was come to 1 time only"),
+        ("-- chaos:fault cut when blocked", "the statement was over before it could strike"),
+    ],
+)
+def test_what_does_not_strike_fails(play: Play, faults: str, why: str) -> None:
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a
+        {faults}
+        UPDATE t SET v = 1 WHERE k = 1;
+        -- chaos:check
+        SELECT ok(true);
+    """)
+    failure = only(result)
+    assert failure.kind == "fault"
+    assert why in failure.text
