@@ -125,6 +125,8 @@ def _wrong_in_program(session: Session) -> Iterator[tuple[Place, str]]:
             f"`{word} CODE`: {name} is a program, which deals with its errors itself: its exit status says whether it"
             " failed; write `allow exit 1` for one that is expected",
         )
+    if session.connect:
+        yield session.place, f"`connect`: {name} is a program, which connects with time-outs of its own"
     if session.until:
         yield session.place, f"`until {session.until}`: {name} is a program, and sets no variable"
     for item in session.items:

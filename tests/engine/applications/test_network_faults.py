@@ -1,0 +1,37 @@
+"""Faults of the network that strike programs: what a program sees, and what the server has done."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.applications.test_programs import stock
+from tests.engine.playing import Play, held, outcomes, said
+
+ORDER = '"BEGIN" "UPDATE stock SET n = n - 1 WHERE id = 1" "COMMIT"'
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "left"),
+    [
+        ("cut during on 1st execution of 'COMMIT'", "unknown", 9),
+        ("reset on 1st execution of 'UPDATE%'", "rolled back", 10),
+    ],
+)
+def test_a_program_loses_its_connection(play: Play, send: str, fault: str, outcome: str, left: int) -> None:
+    check = f"SELECT is(n, {left}, 'stock') FROM stock WHERE id = 1;"
+    result = play(stock(f"shop allow exit 1 run '{send} {ORDER}'\n-- chaos:fault {fault}", check=check))
+    assert held(result) == ["stock"]
+    assert [row[3] for row in outcomes(result, "shop")] == [outcome]
+    assert said(result, "shop")[-1].sqlstate == "08006"
+    assert said(result, "shop")[-1].fault == fault.split()[0]
+
+
+def test_a_program_is_refused_and_slowed_down(play: Play, send: str) -> None:
+    shop = f'shop repeat 2 allow exit 1 run \'{send} "SELECT 1" "SELECT 2"\''
+    faults = "-- chaos:fault latency 40ms on 1st execution\n-- chaos:fault refuse on 2nd execution\n"
+    check = """
+        SELECT ok(ended_at - started_at < interval '1min', 'late') FROM chaos.history LIMIT 1;
+        SELECT is(count(*), 2::bigint, 'the second was refused') FROM chaos.history;
+    """
+    result = play(stock(f"{shop}\n{faults}", check=check))
+    assert held(result) == ["late", "the second was refused"]
