@@ -179,6 +179,10 @@ scenario-table: $(INSTALLED) ## write the table of all scenarios, sql/SCENARIOS.
 	{ sed '/^## /,$$d' sql/SCENARIOS.md; $(VENV)/bin/pgchaos table sql; } >"$$new"; \
 	cat "$$new" >sql/SCENARIOS.md
 
+.PHONY: toolkit-reference
+toolkit-reference: $(DEV) ## write the reference in pgtap/README.md, from the comments of the toolkit's functions
+	@$(VENV)/bin/python -m tests.toolkit.reference
+
 .PHONY: editors
 editors: $(INSTALLED) ## write the grammars and snippets in py/editors, from the table of directives
 	@$(VENV)/bin/python py/editors/generate.py

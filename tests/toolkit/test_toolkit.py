@@ -10,6 +10,7 @@ from pgchaos.search.strategy import run
 from pgchaos.server import Server
 from pgchaos.server.sandbox import read_toolkit
 from tests.toolkit.conftest import Connect, Play, one, reported
+from tests.toolkit.reference import functions, reference
 
 PGTAP = Path(__file__).parents[2] / "pgtap"
 FILES = sorted((PGTAP / "test" / "sql").glob("*.sql"))
@@ -137,3 +138,16 @@ ROLLBACK;
     result = play(text)
     assert [(a.name, a.ok) for a in result.assertions] == [("holds", True), ("is false", False), ("is null", False)]
     assert [failure.names for failure in result.failures] == [("is false",), ("is null",)]
+
+
+def test_the_reference_in_the_readme_is_what_the_comments_say(connect: Connect) -> None:
+    rows = connect("look").execute(
+        "SELECT proname, obj_description(oid) FROM pg_proc"
+        " WHERE pronamespace = 'chaos'::regnamespace AND proname !~ '^_'"
+    )
+    comments = {str(name): " ".join(str(comment).partition("Example:")[0].split()) for name, comment in rows}
+    entries = functions()
+    assert comments.keys() == entries.keys()
+    assert [name for name in entries if comments[name].replace("<", "&lt;") not in entries[name]] == []
+    readme = (PGTAP / "README.md").read_text(encoding="utf-8")
+    assert readme.endswith(reference()), "run `make toolkit-reference` and commit pgtap/README.md"
