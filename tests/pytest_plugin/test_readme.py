@@ -1,4 +1,4 @@
-"""What README.md opens with is true: the scenario fails as it says, in that order again, and is mended as it says."""
+"""What README.md opens with is true: the scenario fails as it and sql/README.md say, and is mended as it says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tests.pytest_plugin.readme_picture import PICTURE, texts_by_column
 
 PAGE = page("README.md")
 TICKET = sql_blocks(PAGE)[0]
-(FAILS,) = shown(PAGE)
+WRITING = page("sql/README.md")
+(FAILS,) = shown(WRITING)
 AGAIN = re.findall(r"^    +(make installcheck-chaos .*)$", FAILS.text, re.MULTILINE)[-1]
 
 CHANCE = re.compile(r"(?<=Seed |seed=)[0-9]+|(?<==[0-9a-f]{8})[0-9a-f]{4}-[0-9a-z]+-[01]{10}\b")
@@ -37,6 +38,8 @@ def test_the_scenario_fails_as_shown(ticket: Project, monkeypatch: pytest.Monkey
     (picture,) = ticket.pytester.path.glob("pictures/*.svg")
     assert texts_by_column(picture) == texts_by_column(PICTURE), "`make picture` draws it anew"
     assert f"/main/{PICTURE.relative_to(ROOT)})" in PAGE
+    (head,) = re.findall(r"^    \$ pgchaos run .*\n    \.\.\.\n((?:    .*\n)+)", PAGE, re.MULTILINE)
+    assert re.sub("^    ", "", head, flags=re.MULTILINE) in f"{FAILS.text}\n"
     # both look before either sells
     for shown_ in (real, page_):
         assert [line for _, line in shown_.order if line in (10, 13)] == [10, 10, 13, 13]
@@ -59,7 +62,7 @@ def test_it_is_mended_as_said(ticket: Project, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_mistake_is_told_as_shown(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    (output,) = re.findall(r"^    (sql/mine\.sql:12: .*)$", PAGE, re.MULTILINE)
+    (output,) = re.findall(r"^ +(sql/mine\.sql:12: .*)$", WRITING, re.MULTILINE)
     mine = TICKET.replace("-- chaos:session cashier", "\n\n\n\n-- chaos:sesion cashier")
     project.write(mine=mine)
     assert output in make(project, monkeypatch, "make installcheck-chaos CHAOS_TESTS=sql/mine.sql").outlines

@@ -23,7 +23,7 @@ from tests.pytest_plugin.pages import page, sql_blocks
 from tests.server.conftest import PACKAGES, interpreter, needs_root
 
 PATTERNS = Path(__file__).parents[2] / "sql/patterns"
-(MIGRATION,) = (block for block in sql_blocks(page("README.md")) if "patterns/migration.sql" in block)
+(MIGRATION,) = (block for block in sql_blocks(page("sql/MIGRATIONS.md")) if "patterns/migration.sql" in block)
 ALTER = "ALTER TABLE invoice ADD COLUMN paid boolean NOT NULL DEFAULT false;\n"
 GIVES_WAY = "SET lock_timeout = '100ms';\n"
 
@@ -85,7 +85,7 @@ COMMIT;
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A folder of one's own with a copy of the patterns, and the files that README.md names beside it."""
+    """A folder of one's own with a copy of the patterns, and the files that sql/MIGRATIONS.md names beside it."""
     shutil.copytree(PATTERNS, tmp_path / "patterns")
     files = {"schema.sql": DUMP, "rows.sql": ROWS, "shop.sql": SHOP, "migration_42.sql": MIGRATION}
     for name, text in files.items():

@@ -15,7 +15,7 @@ from pgchaos.commands.project import project_of
 from pgchaos.language.file_text import Unreadable, text_of
 from pgchaos.language.problems import ScenarioError
 from pgchaos.language.reader import is_scenario, read, tags_in
-from pgchaos.pytest_plugin.options import add_options
+from pgchaos.pytest_plugin.plugin import pytest_addoption
 from pgchaos.pytest_plugin.summarize import summarize
 from pgchaos.pytest_plugin.token_file import read_token
 from pgchaos.report.replay import item_name
@@ -83,7 +83,7 @@ def scenario_files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 class _Recorder:
-    """Has what `add_options` needs of pytest's parser, and keeps what it was given."""
+    """Has what the plugin needs of pytest's parser, and keeps what it was given."""
 
     def __init__(self) -> None:
         self.options: list[tuple[str, dict[str, Any]]] = []
@@ -103,7 +103,7 @@ class _Recorder:
 def recorded_options() -> list[tuple[str, dict[str, Any]]]:
     """List the options that pgchaos adds to pytest, with their settings for argparse."""
     recorder = _Recorder()
-    add_options(cast(pytest.Parser, recorder))
+    pytest_addoption(cast(pytest.Parser, recorder))
     return recorder.options
 
 

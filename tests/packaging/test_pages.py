@@ -1,0 +1,86 @@
+"""The pages say what is true: their scenarios are valid, their commands and options exist, their files can be read."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pgchaos.commands.arguments import COMMANDS, build_parser
+from pgchaos.commands.run import recorded_options
+from pgchaos.language.reader import is_scenario, read
+from tests.packaging.conftest import ROOT
+
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "sql").glob("*.md")), ROOT / "pgtap" / "README.md")
+}
+OPTIONS = {flag for flag, _ in recorded_options()}
+TARGETS = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+TALLY = Path(__file__).with_name("tally")
+WORKFLOWS = [block for text in PAGES.values() for block in re.findall(r"^```yaml\n(.*?)^```$", text, re.M | re.S)]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The blocks of a page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[str]:
+    """The commands of a page: in indented lines, in backquotes, and in the scripts of workflows."""
+    lines = re.findall(r"^    (?:\$ )?((?:pgchaos|pytest|make) .*?)(?:  +#.*)?$", text, re.MULTILINE)
+    lines += re.findall(r"`((?:pgchaos|pytest|make) [^`]+)`", text)
+    lines += re.findall(r"^ *- (?:run: )?((?:pgchaos|pytest) .*)$", text, re.MULTILINE)
+    # without what the shell does with them
+    return [re.sub(r"\$\(.*?\)|\$\w+|\\?[|>;&].*|\\$", "", line).strip() for line in lines]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_option_of_pgchaos_on_a_page_exists(page: str) -> None:
+    assert set(re.findall(r"--chaos-[a-z-]*[a-z]", PAGES[page])) <= OPTIONS
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_command_on_a_page_exists(page: str) -> None:
+    for command in commands(PAGES[page]):
+        words = [word for word in shlex.split(command.replace("…", "x")) if "=" not in word or word.startswith("-")]
+        if words[0] == "make":
+            assert {word for word in words[1:] if not word.startswith("-")} <= TARGETS | {"install", "x"}, command
+        elif words[0] == "pgchaos" and words[1] not in ("COMMAND", "report"):
+            assert words[1] in COMMANDS, command
+            if words[1] not in ("run", "replay") and len(words) > 2:
+                build_parser().parse_args([word.replace("SHELL", "bash") for word in words[1:]])
+
+
+def test_commands_are_found() -> None:
+    assert "pgchaos run sql/last_ticket.sql" in commands(PAGES["README.md"])
+    assert "make check" in commands(PAGES["README.md"])
+    assert "pgchaos lint --strict" in commands(PAGES["sql/CI.md"])
+
+
+@pytest.mark.parametrize("page", ["sql/SAFETY.md", "sql/EXTENSIONS.md", "README.md", "sql/COMMANDS.md"])
+def test_the_scenarios_of_a_page_are_valid(page: str, tmp_path: Path) -> None:
+    found = [block for block in blocks(PAGES[page], "sql") if is_scenario(block)]
+    assert found
+    for block in found:
+        # a part of a scenario is shown without its check
+        text = block if "-- chaos:check" in block else f"{block}-- chaos:check\nSELECT pass();\n"
+        path = tmp_path / "t.sql"
+        path.write_text(text, encoding="utf-8")
+        assert not read(path).plain
+
+
+def test_the_extension_of_the_page_is_the_one_that_the_tests_install() -> None:
+    (makefile,) = blocks(PAGES["sql/EXTENSIONS.md"], "make")
+    (scenario,) = blocks(PAGES["sql/EXTENSIONS.md"], "sql")
+    assert makefile == (TALLY / "Makefile").read_text(encoding="utf-8")
+    assert scenario == (TALLY / "sql" / "nothing_is_lost.sql").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", WORKFLOWS, ids=range(len(WORKFLOWS)))
+def test_files_of_other_tools_are_yaml_with_the_commands_that_a_user_types(text: str) -> None:
+    assert yaml.safe_load(text)
+    assert not re.search(r"\bpip install pgchaos\b", text), "without [server] there is no server"
