@@ -14,8 +14,9 @@ import pytest
 from pgchaos.language.problems import ScenarioError
 from pgchaos.pytest_plugin.collection_run import Run, run_of
 from pgchaos.pytest_plugin.file_summary import FileSummary
-from pgchaos.pytest_plugin.items import NOTE, ScenarioItem, broken_call, spec_call
+from pgchaos.pytest_plugin.items import broken_call, spec_call
 from pgchaos.pytest_plugin.options import MARKERS
+from pgchaos.pytest_plugin.scenario_item import NOTE, ScenarioItem
 from pgchaos.pytest_plugin.scheduling import is_named
 from pgchaos.pytest_plugin.stash import OPTIONS
 from pgchaos.report.replay import item_name

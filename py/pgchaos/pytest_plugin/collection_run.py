@@ -8,7 +8,8 @@ import pytest
 
 from pgchaos.pytest_plugin.collection_cache import CollectionCache
 from pgchaos.pytest_plugin.item_fixtures import shared_fixtures
-from pgchaos.pytest_plugin.items import Call, ScenarioItem, scenario_call
+from pgchaos.pytest_plugin.items import Call, scenario_call
+from pgchaos.pytest_plugin.scenario_item import ScenarioItem
 from pgchaos.pytest_plugin.stash import OPTIONS, RUNNER
 
 

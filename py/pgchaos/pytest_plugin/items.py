@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from pgchaos.pytest_plugin.item_texts import failure_report, show_run
 from pgchaos.pytest_plugin.options import Options
-from pgchaos.pytest_plugin.reports import junit_properties, terminal_width
+from pgchaos.pytest_plugin.reports import junit_properties
+from pgchaos.pytest_plugin.scenario_item import NOTE, ORACLE, SEARCHED, ScenarioItem
 from pgchaos.pytest_plugin.stash import FILES
 from pgchaos.runner.runner import Runner
 from pgchaos.safe_output import one_line, printable
@@ -22,51 +23,10 @@ from pgchaos.server.settings import ServerError
 if TYPE_CHECKING:
     from pgchaos.language.model import Mutant
     from pgchaos.results import Assertion
-    from pgchaos.runner.jobs import FinishedScenario, Job
+    from pgchaos.runner.jobs import FinishedScenario
     from pgchaos.runner.specs import FinishedSpec
-    from pgchaos.verdict import Verdict
-
-# Properties of a report, and of JUnit's file: a note on a scenario, what a search without a finding has covered, and
-# what the oracle found.
-NOTE = "chaos_note"
-SEARCHED = "chaos_explored"
-ORACLE = "chaos_oracle"
-
-# The section of a report with the report of a run that passed.
-RUN = "chaos run"
-
-_LEAST_WIDTH = 80
 
 Call = Callable[[pytest.FixtureRequest, pytest.Subtests], None]
-
-
-class ScenarioItem(pytest.Function):
-    """One run of a scenario or a spec."""
-
-    job: Job | None = None  # None for a file that cannot be read
-    title: str = ""  # of the scenario
-    line: int = 1  # that a skip points to
-    took: float | None = None  # seconds of the scenario itself; None while it was not run
-    failed_at: int | None = None  # the line that its failure points to, from 1; None where it did not fail
-    name_once: str | None = None  # without the number of the repetition; None where it is not repeated
-    in_subtest: bool = False  # one of its assertions is being reported
-    # what ran, until it is reported; None where no file takes it
-    finished: FinishedScenario | FinishedSpec | None = None
-
-    if hasattr(pytest.Function, "id"):
-
-        @property
-        def id(self) -> Any:  # noqa: ANN401 the type has no public name
-            """The structured node id, as pytest (9.2 and newer) reads it from its cache.
-
-            pytest takes `x[level=a]` for a plain name in an item without parametrize, and for a name with parameters
-            when it reads the cache. The two would differ, and --lf, --ff, --nf and --sw would find nothing.
-            """
-            return type(super().id).parse(self.nodeid)
-
-    def reportinfo(self) -> tuple[Path, int, str]:
-        """Return the file, its first line, and the heading of the item's failure."""
-        return self.path, 0, one_line(f"{self.name}: {self.title or self.path.name}")
 
 
 def scenario_call(runner: Runner, options: Options) -> Call:
@@ -118,7 +78,7 @@ def spec_call(runner: Runner) -> Call:
             return
         if done.skipped:
             pytest.skip(printable(done.skipped))
-        pytest.fail(printable(spec_text(done, everything=_is_verbose(item))), pytrace=False)
+        pytest.fail(printable(spec_text(done, everything=item.config.get_verbosity() > 0)), pytrace=False)
 
     return run_spec
 
@@ -181,13 +141,13 @@ def _report_scenario(item: ScenarioItem, subtests: pytest.Subtests, done: Finish
     if not xfails_in_force(done.scenario, variables):
         _report_assertions(item, subtests, done.result.assertions)
     if not verdict.failures:
-        _show_run(item, done, options)
+        show_run(item, done, options)
     if verdict.outcome == "xfailed":
         pytest.xfail(printable(verdict.reason))
         # with --runxfail pytest.xfail() returns: the expected failures count then
         verdict = replace(verdict, failures=tuple(f for _, failures in verdict.expected for f in failures), expected=())
     if verdict.failures:
-        pytest.fail(printable(_failure_text(item, done, verdict, options)), pytrace=False)
+        pytest.fail(failure_report(item, done, verdict, options), pytrace=False)
 
 
 def _report_mutant(item: ScenarioItem, done: FinishedScenario, mutant: Mutant, options: Options) -> None:
@@ -197,24 +157,8 @@ def _report_mutant(item: ScenarioItem, done: FinishedScenario, mutant: Mutant, o
     if verdict.outcome == "skipped":
         pytest.skip(printable(verdict.reason))
     if verdict.failures:
-        pytest.fail(printable(_failure_text(item, done, verdict, options)), pytrace=False)
-    _show_run(item, done, options)
-
-
-def _show_run(item: ScenarioItem, done: FinishedScenario, options: Options) -> None:
-    """With --chaos-show, add the report of a run that passed to the item's report."""
-    if options.show:
-        from pgchaos.report.text import run_text
-
-        text = run_text(
-            done.scenario,
-            values_of(item, done),
-            done.result,
-            width=max(_LEAST_WIDTH, terminal_width()),
-            everything=_is_verbose(item),
-            output=item.config.getoption("capture") != "no",
-        )
-        item.add_report_section("call", RUN, printable(text))
+        pytest.fail(failure_report(item, done, verdict, options), pytrace=False)
+    show_run(item, done, options)
 
 
 def _report_assertions(item: ScenarioItem, subtests: pytest.Subtests, assertions: Sequence[Assertion]) -> None:
@@ -257,45 +201,3 @@ def _report_assertion(item: ScenarioItem, subtests: pytest.Subtests, assertion: 
             pytest.skip(printable(assertion.reason))
         elif marked:
             pytest.xfail(printable(assertion.reason))
-
-
-def _failure_text(item: ScenarioItem, done: FinishedScenario, verdict: Verdict, options: Options) -> str:
-    from pgchaos.report.text import failure_text
-
-    again, token = replay_lines(item, done, options)
-    return failure_text(
-        done.scenario,
-        values_of(item, done),
-        done.result,
-        verdict,
-        width=max(_LEAST_WIDTH, terminal_width()),
-        everything=_is_verbose(item),
-        again=again,
-        token=token,
-    )
-
-
-def replay_lines(item: ScenarioItem, done: FinishedScenario, options: Options) -> tuple[str, str]:
-    """Write the command that runs an item again, and the one that replays its interleaving, '' where none does."""
-    from pgchaos.report.replay import replay_line
-
-    result = done.result
-    path = item.job.shown if item.job else item.path.name
-    target = f"{path}::{item.name if item.name_once is None else item.name_once}"
-    again, token_line = replay_line(target, result.seed, options.replay, options.command), ""
-    if result.decisions is not None and item.job is not None:
-        from pgchaos.pytest_plugin.token_file import stored
-        from pgchaos.schedule.token import Token
-
-        token = Token(item.job.fingerprint, result.seed, result.decisions, result.values)
-        token_line = replay_line(target, stored(token, item.config), options.replay, options.command)
-    return again, token_line
-
-
-def values_of(item: ScenarioItem, done: FinishedScenario) -> dict[str, str]:
-    """The values of an item's matrix, and those drawn for it."""
-    return {**(item.job.variables if item.job else {}), **done.result.values}
-
-
-def _is_verbose(item: pytest.Item) -> bool:
-    return item.config.get_verbosity() > 0

@@ -65,6 +65,8 @@ class Options(NamedTuple):
     pgtap_keep: bool = False
     load_extensions: tuple[str, ...] = ()
     constants: Mapping[str, str] = MappingProxyType({})  # psql variables that are set before a file is read
+    boxes: bool = False  # the terminal has colours and box characters
+    width: int | None = None  # of the terminal, where a worker of pytest-xdist does not see it
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -14,18 +14,16 @@ import pytest
 import pgchaos
 from pgchaos.pytest_plugin import fixtures
 from pgchaos.pytest_plugin.file_options import add_file_options, write_files
-from pgchaos.pytest_plugin.items import NOTE, ORACLE, RUN, SEARCHED, ScenarioItem
 from pgchaos.pytest_plugin.options import MARKERS, add_options, read_options
 from pgchaos.pytest_plugin.reports import (
     ASSERTION,
     ScenarioCount,
-    level_lines,
     locate_failure,
     mask_passwords,
-    missing_requirements,
     set_line,
     terminal_width,
 )
+from pgchaos.pytest_plugin.scenario_item import ScenarioItem
 from pgchaos.pytest_plugin.scheduling import (
     have_scenario,
     is_named,
@@ -38,7 +36,8 @@ from pgchaos.pytest_plugin.scheduling import (
     suite_lines,
 )
 from pgchaos.pytest_plugin.selection import select_items
-from pgchaos.pytest_plugin.stash import OPTIONS, RUNNER
+from pgchaos.pytest_plugin.stash import BANNERS, OPTIONS, RUNNER
+from pgchaos.pytest_plugin.terminal import TerminalReports, has_boxes, mark_report
 from pgchaos.runner.interrupts import Interrupts
 from pgchaos.runner.preload import preload
 from pgchaos.runner.progress import open_progress_line
@@ -46,8 +45,6 @@ from pgchaos.runner.runner import Runner
 from pgchaos.safe_output import one_line, printable
 from pgchaos.server.settings import ServerError
 
-# By the names of pytest-xdist's workers.
-_BANNERS = pytest.StashKey[dict[str, str]]()
 _FILES = pytest.StashKey[dict[Path, list[pytest.Collector]]]()
 _INTERRUPTS = pytest.StashKey[Interrupts]()
 _RUN_NOTHING = ("collectonly", "setuponly", "setupplan")
@@ -81,13 +78,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: interrupts.restore(at_exit=_is_main_program(config)))
     config.add_cleanup(lambda: _close(config))
     junit = config.getoption("xmlpath", None)
+    if not is_worker:
+        config.pluginmanager.register(TerminalReports(config), "pgchaos terminal")
     if junit and not is_worker:
         config.pluginmanager.register(ScenarioCount(junit), "pgchaos junit")
     config.stash[OPTIONS] = options
     config.stash[RUNNER] = runner
-    config.stash[_BANNERS] = {}
+    config.stash[BANNERS] = {}
     fixtures.register(config)
     write_files(config)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Look at the terminal, which is there now."""
+    config = session.config
+    if not hasattr(config, "workerinput"):
+        config.stash[OPTIONS] = config.stash[OPTIONS]._replace(boxes=has_boxes(config))
 
 
 def _close(config: pytest.Config) -> None:
@@ -106,8 +112,10 @@ def _is_main_program(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 pytest-xdist's own type
-    """Send the seed to a worker of pytest-xdist, which would draw another one."""
-    node.workerinput["pgchaos"] = {"seed": node.config.stash[OPTIONS].seed}
+    """Send a worker of pytest-xdist the seed, and what it does not see of the terminal."""
+    options = node.config.stash[OPTIONS]
+    boxes = has_boxes(node.config)
+    node.workerinput["pgchaos"] = {"seed": options.seed, "boxes": boxes, "width": terminal_width()}
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -256,6 +264,7 @@ def pytest_runtest_makereport(
     from pgchaos.pytest_plugin.collection import shown_path
 
     if call.when == "call":
+        mark_report(report, item)
         if item.in_subtest:
             report.duration = 0.0
             setattr(report, ASSERTION, report.passed)
@@ -302,39 +311,4 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 pytest-xdist's own t
     """Receive the banner of a worker's server."""
     banner = getattr(node, "workeroutput", {}).get("chaos_server")
     if banner:
-        node.config.stash[_BANNERS][node.gateway.id] = banner
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
-    """Write what was stopped, the workers' servers, runs that passed, the oracle's table, searches and notes."""
-
-    def write(lines: Sequence[str]) -> None:
-        for line in lines:
-            terminalreporter.write_line(one_line(line))
-
-    if exitstatus == pytest.ExitCode.INTERRUPTED:
-        write(config.stash[RUNNER].unfinished)
-    write([f"server of {worker}: {banner}" for worker, banner in sorted(config.stash[_BANNERS].items())])
-    _show_passed(terminalreporter)
-    reports = [report for reports in terminalreporter.stats.values() for report in reports]
-    properties = [pair for report in reports for pair in getattr(report, "user_properties", ())]
-    write(level_lines([text for name, text in properties if name == ORACLE]))
-    if config.get_verbosity() >= 0:
-        for name, title in ((SEARCHED, "explored"), (NOTE, "note")):
-            texts = dict.fromkeys(text for found, text in properties if found == name)
-            write([f"{title}: {text}" for text in texts])
-        skipped = missing_requirements(terminalreporter.stats.get("skipped", []))
-        write([f"skipped: {text}" for text in skipped])
-
-
-def _show_passed(terminalreporter: pytest.TerminalReporter) -> None:
-    """Write the reports of runs that passed, which their items have with --chaos-show."""
-    if "P" in terminalreporter.reportchars:
-        return  # pytest itself writes them
-    reports = [report for outcome in ("passed", "xfailed") for report in terminalreporter.stats.get(outcome, ())]
-    runs = [(report, text) for report in reports for name, text in report.sections if name == f"Captured {RUN} call"]
-    if runs:
-        terminalreporter.write_sep("=", "SCENARIOS THAT PASSED")
-    for report, text in runs:
-        terminalreporter.write_sep("_", one_line(report.head_line or report.nodeid))
-        terminalreporter.write_line(text)
+        node.config.stash[BANNERS][node.gateway.id] = banner

@@ -17,7 +17,8 @@ import pytest
 
 import pgchaos
 from pgchaos import clock
-from pgchaos.pytest_plugin.items import ScenarioItem, replay_lines, values_of
+from pgchaos.pytest_plugin.item_texts import replay_lines, values_of
+from pgchaos.pytest_plugin.scenario_item import ScenarioItem
 from pgchaos.pytest_plugin.stash import OPTIONS, RUNNER
 from pgchaos.report.export import github
 from pgchaos.report.export.document import RunData, document, dumps

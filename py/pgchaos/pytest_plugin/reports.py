@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 _FIRST_LINE = re.compile(r"(?P<path>[^\n]+?):(?P<line>[0-9]+): (?P<reason>[^\n]*)")
 _VALUES = re.compile(r"\n    have: (?P<have>[^\n]*)\n    want: (?P<want>[^\n]*)(?=\n|\Z)")
 _WIDTH_WITHOUT_TERMINAL = 160  # columns, where the output goes into a file or a log
-_REQUIRED = re.compile(r"Skipped: (?P<reason>requires [^\n]*)")
 _FAILED = "Failed: "  # pytest writes it before the text of pytest.fail()
 
 # The attribute of the report of one assertion of a scenario.
@@ -100,31 +98,6 @@ def junit_properties(title: str, result: RunResult, fingerprint: str) -> list[tu
 
         found.append(("token", str(Token(fingerprint, result.seed, result.decisions, result.values))))
     return [(name, one_line(value)) for name, value in found if value]
-
-
-def missing_requirements(reports: Iterable[pytest.TestReport | pytest.CollectReport]) -> list[str]:
-    """Say what the server lacks, one line for each reason, with how many items were skipped for it, and where."""
-    folders: dict[str, list[str]] = {}
-    for report in reports:
-        if isinstance(report.longrepr, tuple) and (reason := _REQUIRED.match(str(report.longrepr[2]))):
-            folders.setdefault(reason["reason"], []).append(str(Path(report.nodeid.partition("::")[0]).parent))
-    return [f"{len(found)} in {_common(found)}: {reason}" for reason, found in sorted(folders.items())]
-
-
-def _common(folders: list[str]) -> str:
-    try:
-        return os.path.commonpath(folders) or "."
-    except ValueError:  # some are outside the project
-        return "several folders"
-
-
-def level_lines(findings: Sequence[str]) -> list[str]:
-    """The table of what the oracle found, from the reports' properties; nothing where there are none."""
-    if not findings:
-        return []
-    from pgchaos.report.level_table import LevelFinding, level_table
-
-    return list(level_table(map(LevelFinding.loads, findings)))
 
 
 class ScenarioCount:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgchaos.pytest_plugin.items import ScenarioItem
+from pgchaos.pytest_plugin.scenario_item import ScenarioItem
 
 if TYPE_CHECKING:
     from pgchaos.runner.jobs import Job

@@ -12,6 +12,7 @@ from pgchaos.runner.runner import Runner
 
 OPTIONS = pytest.StashKey[Options]()
 RUNNER = pytest.StashKey[Runner]()
+BANNERS = pytest.StashKey[dict[str, str]]()  # of the servers of pytest-xdist's workers, by their names
 
 # The files that the run writes at its end, by option; only where it writes any.
 FILES = pytest.StashKey[Mapping[str, Path]]()

@@ -1,0 +1,50 @@
+"""The item of a scenario or a spec, and what its reports carry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pgchaos.safe_output import one_line
+
+if TYPE_CHECKING:
+    from pgchaos.runner.jobs import FinishedScenario, Job
+    from pgchaos.runner.specs import FinishedSpec
+
+# Properties of a report, and of JUnit's file: a note on a scenario, what a search without a finding has covered, and
+# what the oracle found.
+NOTE = "chaos_note"
+SEARCHED = "chaos_explored"
+ORACLE = "chaos_oracle"
+
+
+class ScenarioItem(pytest.Function):
+    """One run of a scenario or a spec."""
+
+    job: Job | None = None  # None for a file that cannot be read
+    title: str = ""  # of the scenario
+    line: int = 1  # that a skip points to
+    took: float | None = None  # seconds of the scenario itself; None while it was not run
+    failed_at: int | None = None  # the line that its failure points to, from 1; None where it did not fail
+    name_once: str | None = None  # without the number of the repetition; None where it is not repeated
+    in_subtest: bool = False  # one of its assertions is being reported
+    boxed: str | None = None  # the text of its report with box characters, where the terminal has them
+    # what ran, until it is reported; None where no file takes it
+    finished: FinishedScenario | FinishedSpec | None = None
+
+    if hasattr(pytest.Function, "id"):
+
+        @property
+        def id(self) -> Any:  # noqa: ANN401 the type has no public name
+            """The structured node id, as pytest (9.2 and newer) reads it from its cache.
+
+            pytest takes `x[level=a]` for a plain name in an item without parametrize, and for a name with parameters
+            when it reads the cache. The two would differ, and --lf, --ff, --nf and --sw would find nothing.
+            """
+            return type(super().id).parse(self.nodeid)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return the file, its first line, and the heading of the item's failure."""
+        return self.path, 0, one_line(f"{self.name}: {self.title or self.path.name}")
