@@ -41,17 +41,17 @@ class LeakCheck:
 
     def begin(self) -> None:
         """Note what is there before the run."""
-        if not self._sandbox.shared:
-            self.shared = self._rows(leaks.SHARED)
+        if self._sandbox.shared:
+            return
+        queries = {"shared": leaks.SHARED}
         if self._sandbox.in_place:
-            self._here = self._rows(leaks.LEFT)
-        if not self._sandbox.shared and may_set(self._scenario):
-            self._settings = self._rows(SETTINGS)
-        if self._sandbox.in_place:
-            self._objects = self._rows(leaks.OBJECTS)
-
-    def _rows(self, query: str) -> list[Thing]:
-        return self._admin.ask(lambda connection: leaks.rows(connection, query))
+            queries |= {"here": leaks.LEFT, "objects": leaks.OBJECTS}
+        if may_set(self._scenario):
+            queries["settings"] = SETTINGS
+        found = self._admin.ask(lambda connection: leaks.rows_of_each(connection, *queries.values()))
+        there = dict(zip(queries, found, strict=True))
+        self.shared, self._settings = there["shared"], there.get("settings")
+        self._here, self._objects = there.get("here", []), there.get("objects", [])
 
     def add(self, found: Iterable[Leak]) -> None:
         """Add what was found elsewhere."""
@@ -73,8 +73,7 @@ class LeakCheck:
         """
         before = self.shared if shared is None else shared
         whose = leaks.Whose(self._scenario.source, self._created, self._sandbox.in_place, before, self._here)
-        self._found += self._admin.ask(lambda connection: leaks.in_database(connection, whose))
-        self._found += self._admin.ask(lambda connection: leaks.shared(connection, whose))
+        self._found += self._admin.ask(lambda connection: leaks.remove_new(connection, whose))
         if self._settings is not None:
             settings, ours = self._settings, self._created is None
             self._found += self._admin.ask(

@@ -19,11 +19,13 @@ from pgchaos.engine.removal import UNPROVEN, how_to_remove, remove
 from pgchaos.language.header_model import Leave
 from pgchaos.results import Failure
 
+# The functions that the views call, where those would join what is not needed: each backend plans such a query anew.
+_THIS = "(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
 SHARED = """
     SELECT 'role', rolname::text FROM pg_catalog.pg_roles
     UNION ALL SELECT 'tablespace', spcname::text FROM pg_catalog.pg_tablespace
     UNION ALL SELECT 'database', datname::text FROM pg_catalog.pg_database WHERE datname NOT LIKE 'pgchaos\\_%'
-    UNION ALL SELECT 'slot', slot_name::text FROM pg_catalog.pg_replication_slots WHERE database IS NULL
+    UNION ALL SELECT 'slot', slot_name::text FROM pg_catalog.pg_get_replication_slots() WHERE datoid IS NULL
 """
 OBJECTS = """
     SELECT 'schema', quote_ident(nspname) FROM pg_catalog.pg_namespace
@@ -43,14 +45,14 @@ OBJECTS = """
                         WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
     UNION ALL SELECT 'extension', quote_ident(extname) FROM pg_catalog.pg_extension
 """
-LEFT = """
-    SELECT 'prepared transaction', gid FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()
+LEFT = f"""
+    SELECT 'prepared transaction', gid FROM pg_catalog.pg_prepared_xact() WHERE dbid = {_THIS}
     UNION ALL
     SELECT 'invalid index', indexrelid::regclass::text
       FROM pg_catalog.pg_index JOIN pg_catalog.pg_class c ON c.oid = indexrelid
      WHERE NOT (indisvalid AND indisready) AND relkind = 'i'
     UNION ALL
-    SELECT 'slot', slot_name::text FROM pg_catalog.pg_replication_slots WHERE database = current_database()
+    SELECT 'slot', slot_name::text FROM pg_catalog.pg_get_replication_slots() WHERE datoid = {_THIS}
 """
 _LEFT_IN_SCHEMA = """
     SELECT 'invalid index', indexrelid::regclass::text
@@ -58,17 +60,17 @@ _LEFT_IN_SCHEMA = """
      WHERE NOT (indisvalid AND indisready) AND relkind = 'i'
        AND relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_setting('chaos.run'))
 """
-_ADVISORY = """
+_ADVISORY = f"""
     SELECT pid, CASE objsubid WHEN 1 THEN ((classid::bigint << 32) | objid::bigint)::text
                 ELSE classid || ', ' || objid END
-      FROM pg_catalog.pg_locks
+      FROM pg_catalog.pg_lock_status()
      WHERE locktype = 'advisory' AND granted
        AND NOT (classid = 1667785071 AND objsubid = 2) -- chaos._class() of the toolkit
-       AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+       AND database = {_THIS}
 """
-_SESSIONS = """
-    SELECT pid, coalesce(nullif(application_name, ''), backend_type) FROM pg_catalog.pg_stat_activity
-     WHERE datname = current_database() AND backend_type = 'client backend'
+_SESSIONS = f"""
+    SELECT pid, coalesce(nullif(application_name, ''), backend_type) FROM pg_catalog.pg_stat_get_activity(NULL)
+     WHERE datid = {_THIS} AND backend_type = 'client backend'
 """
 
 _MOST_NAMES = 10
@@ -147,7 +149,13 @@ def rows(connection: Connection, query: str) -> list[Thing]:
     Raises:
         ConnectionLost: the query failed; to take that for "there is nothing" would make everything new and ours.
     """
+    return [thing for found in rows_of_each(connection, query) for thing in found]
+
+
+def rows_of_each(connection: Connection, *queries: str) -> list[list[Thing]]:
+    """Ask for the pairs of several queries in one message, as `rows` does for one."""
     until = time.monotonic() + _PATIENCE
+    query = ";".join(queries)
     answer = _ask(connection, query)
     while answer.error is not None and answer.error.sqlstate == _NO_LOCKS and time.monotonic() < until:
         # a session that had used up the lock table has been closed, and its backend outlives it for a moment
@@ -155,7 +163,7 @@ def rows(connection: Connection, query: str) -> list[Thing]:
         answer = _ask(connection, query)
     if answer.error is not None:
         raise ConnectionLost(answer.error)
-    return [(str(row[0]), str(row[1])) for result in answer.results for row in result.rows()]
+    return [[(str(row[0]), str(row[1])) for row in result.rows()] for result in answer.results]
 
 
 def makes(source: str, name: str) -> bool:
@@ -188,9 +196,20 @@ def sessions(connection: Connection, known: Collection[int]) -> list[Leak]:
         time.sleep(0.01)  # polled: a backend goes without a word
 
 
-def in_database(connection: Connection, whose: Whose) -> list[Leak]:
-    """Find and remove what may not stay in a database: prepared transactions and slots; name its invalid indexes."""
-    found = [thing for thing in rows(connection, LEFT) if thing not in whose.here]
+def remove_new(connection: Connection, whose: Whose) -> list[Leak]:
+    """Find and remove what the scenario has left in its database, and on the whole server.
+
+    Args:
+        connection: to the scenario's database.
+        whose: tells what is the scenario's.
+    """
+    here, everywhere = rows_of_each(connection, LEFT, SHARED)
+    return _in_database(connection, whose, here) + _shared(connection, whose, everywhere)
+
+
+def _in_database(connection: Connection, whose: Whose, here: Iterable[Thing]) -> list[Leak]:
+    """Remove what may not stay in a database: prepared transactions and slots; name its invalid indexes."""
+    found = [thing for thing in here if thing not in whose.here]
     indexes = [Leak(kind, name) for kind, name in found if kind == "invalid index"]
     found = [thing for thing in found if thing[0] != "invalid index"]
     if not whose.in_place:
@@ -208,14 +227,9 @@ def in_schema(connection: Connection) -> list[Leak]:
     return [Leak(kind, name) for kind, name in rows(connection, _LEFT_IN_SCHEMA)]
 
 
-def shared(connection: Connection, whose: Whose) -> list[Leak]:
-    """Find and remove what the scenario has left on the whole server.
-
-    Args:
-        connection: to the scenario's database.
-        whose: tells what is the scenario's.
-    """
-    new = [thing for thing in rows(connection, SHARED) if thing not in whose.before]
+def _shared(connection: Connection, whose: Whose, everywhere: Iterable[Thing]) -> list[Leak]:
+    """Remove what the scenario has left on the whole server."""
+    new = [thing for thing in everywhere if thing not in whose.before]
     if whose.created is None:
         return [_removed(connection, thing, whose) for thing in new if makes(whose.source, thing[1])]
     ours = whose.proven(connection, ("database", "tablespace", "role"))

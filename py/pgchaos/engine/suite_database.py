@@ -57,7 +57,7 @@ class SuiteDatabase:
             # one that is late is late for all that is asked
             connection.ends_when_late = True
             try:
-                return leaks.left([*leaks.in_database(connection, whose), *leaks.shared(connection, whose)])
+                return leaks.left(leaks.remove_new(connection, whose))
             finally:
                 connection.close()
         except ConnectionLost as refused:
