@@ -17,7 +17,8 @@ _SVG = "{http://www.w3.org/2000/svg}"
 def texts_by_column(picture: Path) -> tuple[list[str], list[list[str]]]:
     """Read a picture: the texts that are about the whole run, and those of each connection, in their order.
 
-    Times, and what they decide, are left out: how high boxes are, who was first, and whether a short wait was seen.
+    Times, and what they decide, are left out: how high boxes are, who was first, whether a short wait was seen, and
+    what was slow.
     """
     root = ElementTree.parse(picture).getroot()
     texts = [one for one in root.iter(f"{_SVG}text") if one.get("class") not in ("time", "gap")]
@@ -29,7 +30,7 @@ def texts_by_column(picture: Path) -> tuple[list[str], list[list[str]]]:
         lane = next((number for number, left in enumerate(lanes) if 0 <= x - left <= 12), None)
         if lane is None:
             around.append(text)
-        elif not text.startswith("waited "):
+        elif not text.startswith(("waited ", "took ")):
             found[lane].append(text)
     return around, found
 

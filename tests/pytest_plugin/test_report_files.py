@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import pytest
 from jsonschema import Draft202012Validator
 
+from pgchaos.pytest_plugin.report_files import ReportFiles
 from pgchaos.report.export.document import SCHEMA
 from tests.conftest import ForeignServer
 from tests.pytest_plugin.conftest import BAD, BROKEN, FINE, INI, Project
@@ -183,6 +184,23 @@ def test_what_did_not_run_is_named_and_passwords_are_masked(project: Project, mo
     assert "1 of 2 did not run: sql/b_fine.sql::b_fine" in html
     assert "swordfish" not in text + html
     assert "********" in text
+
+
+def test_what_a_crashed_worker_ran_is_in_the_files(project: Project) -> None:
+    project.write(fine=FINE)
+    config = project.pytester.parseconfig("--chaos-json=x.json")
+    config._do_configure()
+    files = config.pluginmanager.get_plugin("pgchaos files")
+    assert isinstance(files, ReportFiles)
+    nodeid = "sql/fine.sql::fine"
+    # as pytest-xdist reports it
+    crashed = pytest.TestReport(nodeid, ("sql/fine.sql", 0, "fine"), {}, "failed", "worker 'gw0' crashed", "???")  # type: ignore[arg-type]
+    for report in (crashed, pytest.TestReport("test_x.py::t", ("test_x.py", 0, "t"), {}, "failed", "no", "???")):  # type: ignore[arg-type]
+        files.pytest_runtest_logreport(report)
+    (text,) = files._texts
+    config._ensure_unconfigure()
+    data = json.loads(text)
+    assert (data["id"], data["verdict"], data["text"]) == (nodeid, "error", "worker 'gw0' crashed")
 
 
 def test_a_file_that_cannot_be_written_at_the_end_fails_the_run(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,7 @@ def test_it_opens_with_the_first_failure(opened: Page) -> None:
     (own,) = opened.problems()
     assert own.startswith("file:"), "the page itself is all that is loaded"
     assert HOSTILE in opened.run("document.querySelector('h2').textContent")
+    assert not re.search("null|undefined|NaN", opened.run("document.body.innerText"))
     assert opened.run("window.hacked") is None
     assert opened.run("document.querySelectorAll('img').length") == 0
 

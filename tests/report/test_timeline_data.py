@@ -17,6 +17,22 @@ def test_what_waits_is_as_high_as_all_that_happens_meanwhile() -> None:
     assert events["ALTER "]["wait"]["lanes"] == [0]
 
 
+def test_remarks_say_what_happened_and_what_was_slow() -> None:
+    records = [
+        row("s", 1, rows=1, cells=(("a", "b"), ("1", None))),
+        row("s", 2, rows=3, cells=(("a",), ("1",), ("2",), ("3",))),
+        row("s", 3, took=250.0, rows=1, notes=("seen = 7",)),
+        row("s", 400, sqlstate="23505", message="duplicate key", fault="terminate", took=99.0),
+    ]
+    events = timeline(RunResult(1, started_at=START, records=records))["events"]
+    assert [event["remarks"] for event in events] == [
+        ["a = 1, b = NULL"],
+        ["3 rows"],
+        ["took 250 ms", "seen = 7"],
+        ["ERROR 23505 (unique_violation): duplicate key", "fault: terminate"],
+    ]
+
+
 def test_no_box_covers_the_next_one_of_its_connection() -> None:
     # what was never sent has the time of what was before it
     boxes = [Box(0, 1.0, 9.0, 1), Box(0, None, None, 1), Box(1, 2.0, None, 3), Box(0, 9.0, 9.5, 1)]
@@ -41,13 +57,13 @@ def test_transactions_end_where_they_end_and_where_an_error_ended_them() -> None
 
 def test_a_picture_of_a_long_run_shows_what_explains_it() -> None:
     records = [row(f"s{number % 10}", number, f"SELECT {number}") for number in range(1000)]
-    records[777].waited_on = ("s3[1]",)
+    records[777].waited_on = ("s9[1]",)
     records[500].sqlstate, records[500].message = "40001", "could not serialize"
     chosen = choose(timeline(RunResult(1, started_at=START, records=records)))
     shown = [event["statement"] for event in chosen.events]
     assert {"SELECT 777", "SELECT 500", "SELECT 776"} & set(shown) >= {"SELECT 777", "SELECT 500"}
     assert len(shown) == 40
-    # s7 waits, s3 is waited for, s0 has the error
-    assert {lane["session"] for lane in chosen.lanes} >= {"s7", "s3", "s0"}
+    # s7 waits, s9 is waited for, s0 has the error
+    assert {lane["session"] for lane in chosen.lanes} >= {"s7", "s9", "s0"}
     assert chosen.hidden_lanes == 4
     assert sum(count for _, count in chosen.gaps) == 600 - 40

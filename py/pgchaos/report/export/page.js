@@ -330,9 +330,12 @@
       this.heads = el("div", { class: "heads", "aria-hidden": "true" });
       this.scroll = el("div", { class: "scroll" }, this.heads, this.svg);
       if (this.printed) {
+        // on paper the drawing is made smaller, and the names with it
         this.width = 900;
         this.layout();
-        this.svg.setAttribute("viewBox", `0 0 ${this.total} ${this.height}`);
+        this.svg.setAttribute("viewBox", `0 -${LINE} ${this.total} ${this.height + LINE}`);
+        this.base.append(...this.timeline.lanes.map((lane, number) => sv("text", { x: GUTTER + number * this.lane + GAP, y: -4, "font-weight": "bold" }, lane.name)));
+        this.heads.remove();
         return [this.scroll];
       }
       this.panel = el("div", { class: "inspect", role: "status", "aria-label": "The chosen statement" });

@@ -17,6 +17,7 @@ Data = dict[str, Any]  # of the types of JSON; what is empty is left out
 
 # Lines of text that the box of an event has at most.
 MOST_LINES = 5
+_SLOW = 0.1  # seconds from which it is worth reading how long an event took
 _LONG = 36  # characters of a statement that fit into one line of a narrow lane
 
 _BEGINS, _ENDS = ("BEGIN", "START TRANSACTION"), ("COMMIT", "ROLLBACK", "PREPARE TRANSACTION")
@@ -79,6 +80,8 @@ def remarks(event: Event) -> list[str]:
         texts.append(f"fault: {event.fault}")
     if event.wait is not None:
         texts.append(f"waited {milliseconds(event.wait.until - event.wait.since)} for {', '.join(event.wait.on)}")
+    elif event.took >= _SLOW:
+        texts.append(f"took {milliseconds(event.took)}")
     record = event.record
     count = record.rows if record.sqlstate == "00000" else None
     result = [] if count is None or (count == 1 and record.notes) else ["1 row" if count == 1 else f"{count:,} rows"]
