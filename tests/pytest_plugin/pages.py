@@ -103,6 +103,8 @@ def columns(text: str) -> Columns:
             elif cell and cell not in "|:":
                 cells[name][-1] += f" {cell}"
     seen = re.compile(r" \| waits for .*? \+- waited [0-9.]+ ms(, )?| \+- (?=[0-9a-z])")
-    cells = {name: [seen.sub(" -> ", cell) for cell in own] for name, own in cells.items()}
+    # on a busy machine the end of any statement may have a line of its own
+    ends = re.compile(r" \+-( done)?$")
+    cells = {name: [seen.sub(" -> ", ends.sub("", cell)) for cell in own] for name, own in cells.items()}
     around = [line for line in (*lines[:head], *lines[until:]) if not line.startswith(("(|", "(:"))]
     return Columns(around, cells, order)
