@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from pgchaos.language.model import Scenario
+from pgchaos.report.latency import latency_lines
 from pgchaos.report.look import PLAIN, Look
 from pgchaos.report.permutation import none_failed, permutation
 from pgchaos.report.replay import may_differ, what_is_replayed
@@ -90,9 +91,18 @@ def run_text(
         _titled("Output:", result.output if output else []),
         _titled("Output of diag():", result.diagnostics),
         timeline(scenario, result, result.failures, width, look, which=which, everything=everything, summary=True),
+        _latencies(scenario, result, width, look),
         _notes(scenario, result),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _latencies(scenario: Scenario, result: RunResult, width: int, look: Look) -> list[str]:
+    """The table of a free run; of another one, the times would be those of its schedule."""
+    if scenario.schedule.kind != "free":
+        return []
+    title = "Latency in ms, for each statement of each session (waited: for locks, all together):"
+    return _titled(title, latency_lines(result.records, width - len(_INDENT), look))
 
 
 def _notes(scenario: Scenario, result: RunResult) -> list[str]:

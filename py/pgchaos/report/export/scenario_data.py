@@ -11,6 +11,7 @@ from pgchaos.language.model import Mutant, Scenario
 from pgchaos.language.schedules import format_step
 from pgchaos.report.export.timeline_data import Data, failures_data, timeline_data, without_empty
 from pgchaos.report.lanes import lanes_of
+from pgchaos.report.latency import latency_data
 from pgchaos.report.permutation import none_failed, searched
 from pgchaos.results import Assertion, Launch, RunResult
 from pgchaos.safe_output import printable
@@ -89,6 +90,8 @@ def scenario_data(
         ],
         "search": _search(scenario, result),
         "oracle": _oracle(scenario, result),
+        # in another run the times would be those of its schedule
+        "latency": latency_data(result.records) if scenario.schedule.kind == "free" else [],
         "log": result.log,
     }
     return safe(without_empty(found))
