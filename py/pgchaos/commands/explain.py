@@ -63,7 +63,9 @@ def _explained(scenario: Scenario, variables: Mapping[str, str], facts: list[Fac
     steps = {session.name: touches(session, variables, known) for session in scenario.sessions}
     for session in scenario.sessions:
         yield from ("", _session_line(session), *_indented(_step_lines(session, variables, known, scenario.shown)))
-    if sum(session.count for session in scenario.sessions) > 1:
+    if scenario.runs_programs:
+        yield from ("", "Orders", *_indented(_program_lines(scenario)))
+    elif sum(session.count for session in scenario.sessions) > 1:
         yield from ("", f"What depends on what (by {source})")
         yield from _indented([unknown] if unknown else _dependence_lines(scenario, steps))
         yield from ("", "Orders", *_indented(_order_lines(scenario, variables, known, level, unknown)))
@@ -121,6 +123,8 @@ def _session_line(session: Session) -> str:
 
 def _step_lines(session: Session, variables: Mapping[str, str], known: KnownDatabase, shown: str) -> Iterator[str]:
     begun: set[str] = set()
+    if session.program is not None:
+        yield f"{session.program.place.line:>4}  {'':<8} runs {session.program.text}"
     for item in session.items:
         line = str(item.place.line) if item.place.path == shown else str(item.place)
         if isinstance(item, Statement):
@@ -146,7 +150,8 @@ def _directive(item: Item) -> str | None:
         case Expect():
             return f"the next statement must fail with {' or '.join(code.name for code in item.codes)}"
         case Fault():
-            return f"{describe(item)} {item.moment} the next statement"
+            what = f"a statement like '{item.statement}'" if item.statement else "the next statement"
+            return f"{describe(item)} {item.moment} {what}"
     return None
 
 
@@ -177,6 +182,16 @@ def _dependence_lines(scenario: Scenario, steps: Mapping[str, tuple[StepTouch, .
     ]
     if free and not wild:
         yield f"touch nothing that another connection changes: {', '.join(free)}"
+
+
+def _program_lines(scenario: Scenario) -> Iterator[str]:
+    yield "the steps of a program, what they touch and how many orders they have are known only when it sends them"
+    kind, limit = scenario.schedule.kind, scenario.schedule.limit or 0
+    if kind == "free":
+        yield "no schedule: the server decides, so each run may take another order"
+    else:
+        search = "a search" if kind == "explore" else "each order"
+        yield f"{search} runs {limit:,} at most, the fewest interruptions first"
 
 
 def _order_lines(

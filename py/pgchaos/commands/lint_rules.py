@@ -190,9 +190,10 @@ def _free_race(scenario: Scenario) -> Iterator[Finding]:
     if any(session.repeat > 1 or session.repeat_while for session in scenario.sessions):
         return  # many tries
     delays = " (a delay makes an order likely, not certain)" if any(isinstance(item, Delay) for item in items) else ""
+    barrier = "" if scenario.runs_programs else "`-- chaos:barrier NAME` where all have read, or "
     text = (
         f"{connections} connections run freely, and nothing makes them meet{delays}: the race may never happen; add"
-        " `-- chaos:barrier NAME` where all have read, or `-- chaos:schedule explore 500` to search the orders"
+        f" {barrier}`-- chaos:schedule explore 500` to search the orders"
     )
     yield Finding(scenario.sessions[0].place, FREE_RACE, text)
 

@@ -246,6 +246,8 @@ class Run:
 
     def _set_up(self, setup: Section) -> Failure | None:
         failure = setup.run(self._items(self._scenario.setup), self._share)
+        if failure is None and self._settings.python.setup is not None:
+            failure = self._settings.python.setup(self._sandbox.conninfo)
         if failure is None and setup.in_block:
             # its work would be seen by nobody, and its locks would hold up everybody
             text = "setup left a transaction open: COMMIT is missing"
@@ -291,6 +293,9 @@ class Run:
             sessions.take_notifications()
             self._parts.history = self._fill_history()
             done = self._parts.history is None and (not check.items or self._run_check(check))
+            if done and self._settings.python.check is not None:
+                failure = self._settings.python.check(self._sandbox.conninfo)
+                self._parts.check.failures += [failure] if failure is not None else []
             self._leaks.add(sessions.open_transactions())
             self._leaks.find_locks(sessions.pids())
             return done

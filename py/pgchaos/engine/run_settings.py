@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pgchaos.results import RunResult
+from pgchaos.results import Failure, RunResult
 from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
@@ -40,6 +40,19 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class PythonParts:
+    """What a test in Python does before and after the sessions; each is given a connection string.
+
+    Args:
+        setup: after the setup of the scenario; returns what failed, or None.
+        check: after its check, likewise.
+    """
+
+    setup: Callable[[str], Failure | None] | None = None
+    check: Callable[[str], Failure | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunSettings:
     """How a run is to be made.
 
@@ -59,6 +72,7 @@ class RunSettings:
         suite: the one database of plain files that build on each other, for one of these; or None.
         ran: called with the result of each run, and the most runs that there will be.
         progress: called with the number of runs that a search has made, and the most that it will make.
+        python: of a test in Python.
     """
 
     seed: int
@@ -75,6 +89,7 @@ class RunSettings:
     ran: Callable[[RunResult, int], None] = uncounted
     progress: Callable[[int, int], None] = _ignore_progress
     suite: SuiteDatabase | None = None
+    python: PythonParts = PythonParts()
 
     def share(self, written: float | None) -> float:
         """Tell the seconds of one part of the run."""

@@ -64,6 +64,9 @@ class StepScheduler:
             else:
                 last = None
                 self._is_over(found)
+                if time.monotonic() > deadline:
+                    # a program that does nothing may be all that is left
+                    return False
                 await coordinator.await_news(min(_REST, max(0.0, deadline - time.monotonic())))
         return False
 

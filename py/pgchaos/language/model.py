@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -51,6 +51,7 @@ class Program:
         words: of the command, each split at its psql variables.
         grace: seconds for which it may do nothing before others go on without it.
         exits: exit statuses that are allowed beside 0.
+        function: of a test in Python, called with a connection string instead of the command, or None.
     """
 
     place: Place
@@ -58,6 +59,7 @@ class Program:
     words: tuple[Parts, ...]
     grace: float = 0.2
     exits: tuple[int, ...] = ()
+    function: Callable[[str], object] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

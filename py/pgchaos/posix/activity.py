@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _BUSY = "RD"
@@ -14,11 +14,12 @@ class ActivityProbe:
 
     Args:
         pid: of the process; its threads count, and its descendants.
-        threads: numbers of threads of it that alone count; None for all of them, with its descendants.
+        thread: gives the number of the thread that alone counts, None before it runs; or None, for all of the
+            process, with its descendants.
     """
 
-    def __init__(self, pid: int, threads: frozenset[int] | None = None) -> None:
-        self._pid, self._threads = pid, threads
+    def __init__(self, pid: int, thread: Callable[[], int | None] | None = None) -> None:
+        self._pid, self._thread = pid, thread
         self._spent: dict[int, int] = {}
 
     def is_active(self) -> bool:
@@ -35,12 +36,12 @@ class ActivityProbe:
         for pid in processes:
             for task in _entries(Path(f"/proc/{pid}/task")):
                 number = int(task.name)
-                if self._threads is not None and number not in self._threads:
+                if self._thread is not None and number != self._thread():
                     continue
                 found = _state(task)
                 if found is not None:
                     yield number, *found
-                if self._threads is None:
+                if self._thread is None:
                     processes += _children(task)
 
 

@@ -177,7 +177,7 @@ class Runner:
         from pgchaos.runner.specs import SpecJob, run_spec_job
 
         self.server.health.require_answer()
-        with self._lock_server(alone=job.alone):
+        with self.lock_server(alone=job.alone):
             if isinstance(job, SpecJob):
                 done = run_spec_job(job, self.server, self._stop)
                 self._any_ran = True
@@ -188,8 +188,8 @@ class Runner:
     def _stop(self) -> Stop | None:
         return None if self._parallel is None else self._parallel.stop
 
-    def _lock_server(self, *, alone: bool) -> AbstractContextManager[None]:
-        """Lock the server where other runs may use it: workers of pytest-xdist have a runner each."""
+    def lock_server(self, *, alone: bool) -> AbstractContextManager[None]:
+        """Lock the server for a run where other runs may use it: workers of pytest-xdist have a runner each."""
         from pgchaos.runner.server_lock import ServerLock
 
         server = self.server

@@ -17,6 +17,7 @@ from pgchaos.search.result_merger import ResultMerger, failure_key
 _PASSED = 1000  # orders that passed, the latest, among which the one nearest to a failure is looked for
 _COMPARED = 500_000  # pairs of steps that are compared for it
 _SHRINKING = 200  # runs at most to make a failure easier to read
+_SLOW, _SHRINKING_SLOW = 1.0, 3  # seconds of a run that a time-out has ended; fewer runs like that one
 _ENDLESS = ("timeout", "wait")  # each further failure of these kinds could take as long
 
 Once = Callable[[Replay | Pct], RunResult]
@@ -76,6 +77,8 @@ class InterleavingSearch:
         """
         keys = {failure_key(failure) for failure in result.failures}
         tried, left = {failing}, _SHRINKING
+        if result.duration > _SLOW and any(failure.kind == "timeout" for failure in result.failures):
+            left = _SHRINKING_SLOW
         while left and not self._stopped():
             candidate = next((one for one in easier(failing, self._actors) if one not in tried), None)
             if candidate is None:

@@ -253,6 +253,7 @@ class ProgramConnection:
         if self.in_block:
             self._close_transaction(("ROLLBACK",))
         await self._await_backend()
+        self._context.coordinator.states.idle(self.lane, self._worker.place, "has disconnected")
         self._worker.coordinator.disconnected(self.lane)
 
     async def _await_backend(self) -> None:

@@ -97,6 +97,9 @@ class ProgramRunner:
             self._over = True
             self._tick.wake()
             await watch.ends()
+            if self._context.stop.is_set():
+                # a function of a test ends only when its connections do
+                await self._disconnect()
             failure = await program.finish()
             await self._disconnect()
             worker.coordinator.program_ended(self.actor)

@@ -56,9 +56,14 @@ class Programs:
     def runner(self, context: RunContext, session: Session, number: int) -> ProgramRunner:
         """Make what plays one worker of a session that is a program."""
         assert session.program is not None, "asked before"
+        worker = Worker(context, session, session.program, number)
+        if session.program.function is not None:
+            # commands do not wait until asyncio is loaded
+            from pgchaos.engine.applications.functions import FunctionLauncher
+
+            return ProgramRunner(worker, FunctionLauncher(worker, session.program.function))
         if self._guard is None:
             self._guard = GroupGuard()
-        worker = Worker(context, session, session.program, number)
         folder = self._scenario.path.resolve().parent
         return ProgramRunner(worker, CommandLauncher(worker, folder, self._variables, self._guard))
 

@@ -1,0 +1,136 @@
+"""Runs functions of a test in Python as programs: each in a thread, with a connection string."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import select
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import PurePath
+
+from pgchaos.engine.applications.client import Address
+from pgchaos.engine.applications.worker import Worker
+from pgchaos.engine.blocking import ThreadWork, begin_in_thread
+from pgchaos.engine.waits import Wait
+from pgchaos.posix.activity import ActivityProbe
+from pgchaos.results import Failure, FailureKind
+from pgchaos.stop import Stop
+
+_LEAVE = 3.0
+"""Seconds in which a function ends once its connections have ended."""
+_SHOWN = 20
+"""Lines of a traceback."""
+_OWN = (os.path.join("pgchaos", "engine"), f"{os.sep}threading.py")  # noqa: PTH118  # a part of a path
+
+
+class Dsn(str):
+    """A connection URI, and its parts; functions of a test get one.
+
+    Args:
+        address: that it is made of.
+    """
+
+    __slots__ = ("parameters",)
+
+    parameters: dict[str, str]
+    """host, port, dbname, user and password, as psycopg.connect() and others take them by name."""
+
+    def __new__(cls, address: Address) -> Dsn:
+        """Make one."""
+        dsn = super().__new__(cls, address.url)
+        names = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER", "password": "PGPASSWORD"}
+        dsn.parameters = {name: address.variables[variable] for name, variable in names.items()}
+        return dsn
+
+
+class FunctionLauncher:
+    """Calls a function for one worker.
+
+    Args:
+        worker: which.
+        function: to be called; one that is a coroutine function runs in an event loop of its own.
+    """
+
+    def __init__(self, worker: Worker, function: Callable[[str], object]) -> None:
+        self._worker, self._function = worker, function
+        self.command = worker.program.text
+
+    async def start(self, address: Address, iteration: int) -> RunningFunction:  # noqa: ARG002  # there is one
+        """See Launcher."""
+        function, dsn = self._function, Dsn(address)
+
+        def called() -> None:
+            returned = function(dsn)
+            if inspect.iscoroutine(returned):
+                asyncio.run(returned)
+
+        return RunningFunction(self._worker, begin_in_thread(called, self.command))
+
+
+class RunningFunction:
+    """A function that runs.
+
+    Args:
+        worker: whose it is.
+        work: the call.
+    """
+
+    def __init__(self, worker: Worker, work: ThreadWork[None]) -> None:
+        self._worker, self._work = worker, work
+        self._ended = False
+        self.probe = ActivityProbe(os.getpid(), lambda: work.native_id)
+
+    async def ends(self, stop: Stop) -> bool:
+        """See RunningProgram."""
+        while not (self._work.over.is_set() or stop.is_set()):
+            await Wait(self._work.over.fileno(), select.POLLIN, stop=stop)
+        self._ended = self._work.over.is_set()
+        if not self._ended:
+            self._note_where()
+        return self._ended
+
+    def _note_where(self) -> None:
+        """Say where it is when the time is over, before its connections end."""
+        worker, log = self._worker, self._worker.context.log
+        frames = _lines(traceback.extract_stack(sys._current_frames().get(self._work.ident or 0)))
+        if frames and any(failure.kind == "timeout" for failure in log.failures):
+            text = f"{worker.actor} was in {frames[-1]}"
+            log.failures.append(Failure("timeout", (), text, worker.program.place, frames, session=str(worker.actor)))
+
+    async def finish(self) -> Failure | None:
+        """See RunningProgram."""
+        work, worker = self._work, self._worker
+        deadline = time.monotonic() + _LEAVE
+        while not work.over.is_set() and time.monotonic() < deadline:
+            await Wait(work.over.fileno(), select.POLLIN, deadline)
+        if not work.over.is_set():
+            # a thread cannot be ended; it has no connection any more
+            worker.act("it still runs, though its connections have ended", worker.program.place)
+            return None
+        try:
+            work.result()
+        except BaseException as error:
+            return self._failure(error) if self._ended else None
+        finally:
+            work.over.close()
+        return None
+
+    def _failure(self, error: BaseException) -> Failure:
+        worker, name = self._worker, type(error).__name__
+        message = (str(error).strip().splitlines() or [""])[0]
+        text = f"{worker.actor}: {f'{name}: {message}' if message else name}"
+        state = getattr(error, "sqlstate", None)
+        names = tuple(filter(None, (state if isinstance(state, str) else None, name)))
+        kind: FailureKind = "assertion" if isinstance(error, AssertionError) else "error"
+        frames = _lines(traceback.extract_tb(error.__traceback__))
+        return Failure(kind, names, text, worker.program.place, frames, session=str(worker.actor))
+
+
+def _lines(frames: traceback.StackSummary) -> tuple[str, ...]:
+    """Write the frames that are none of ours, the innermost last."""
+    theirs = [frame for frame in frames if not any(part in frame.filename for part in _OWN)]
+    return tuple(f"{PurePath(one.filename).name}:{one.lineno} in {one.name}: {one.line}" for one in theirs[-_SHOWN:])

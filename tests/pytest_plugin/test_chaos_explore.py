@@ -1,0 +1,138 @@
+"""`chaos_explore`: functions of a test as sessions, searched, shrunk, replayed; and what becomes of those that hang."""
+
+from __future__ import annotations
+
+import re
+
+from tests.often import often
+from tests.pytest_plugin.conftest import Project
+
+HEAD = """
+import asyncio
+import time
+
+import psycopg
+
+SETUP = "CREATE TABLE stock (id int PRIMARY KEY, pieces int); INSERT INTO stock VALUES (1, 10) -- FOLDER"
+CHECK = "SELECT is(pieces, 8, 'both sold') FROM stock"
+
+
+def buy(dsn, lock=""):
+    with psycopg.connect(**dsn.parameters) as conn:
+        (pieces,) = conn.execute("SELECT pieces FROM stock WHERE id = 1" + lock).fetchone()
+        conn.execute("UPDATE stock SET pieces = %s WHERE id = 1", [pieces - 1])
+
+
+def buy_locked(dsn):
+    buy(dsn, " FOR UPDATE")
+
+
+async def buy_later(dsn):
+    async with await psycopg.AsyncConnection.connect(dsn) as conn:
+        (pieces,) = await (await conn.execute("SELECT pieces FROM stock WHERE id = 1")).fetchone()
+        await asyncio.sleep(0)
+        await conn.execute("UPDATE stock SET pieces = %s WHERE id = 1", [pieces - 1])
+
+
+def create(dsn):
+    with psycopg.connect(dsn) as conn:
+        conn.execute(SETUP)
+
+
+def both_sold(conn):
+    assert conn.execute("SELECT pieces FROM stock").fetchone() == (8,), "both sold"
+
+
+def hangs(dsn):
+    conn = psycopg.connect(dsn)
+    conn.execute("UPDATE stock SET pieces = 9")
+    while True:
+        time.sleep(0.1)
+
+
+def breaks(dsn):
+    buy(dsn)
+    raise LookupError("no such stock")
+
+
+def test_it(chaos_explore):
+    found = chaos_explore({arguments})
+    print(f"covered: {{found.runs}} {{found.exhausted}}")
+"""
+
+
+def line(text: str) -> str:
+    """Give the place of a line of the test."""
+    return f"test_it.py:{next(number for number, one in enumerate(HEAD.splitlines(), 1) if text in one)}"
+
+
+AT = line("found = chaos_explore(")
+FOUND = re.compile(r"Found after (?P<runs>\d+) interleaving")
+TOKEN = re.compile(r"--chaos-replay=(?P<token>\S+)")
+
+
+def explored(project: Project, arguments: str, *args: str, number: int = 0) -> str:
+    """Call it in a test; what was found by a test with another number is not known."""
+    text = HEAD.replace("FOLDER", f"{project.pytester.path} {number}")
+    project.file("test_it.py", text.replace("{arguments}", arguments).replace("{{", "{").replace("}}", "}"))
+    result = project.run("test_it.py", "-p", "no:cacheprovider", "-rA", *args)
+    return str(result.stdout)
+
+
+def test_a_lost_update_is_found_shrunk_and_replayed_whatever_the_seed(project: Project) -> None:
+    arguments = "setup=SETUP, sessions=[buy, buy], check=CHECK"
+    for seed in range(often(1, 20)):
+        text = explored(project, arguments, f"--chaos-seed={seed}", number=seed)
+        assert f"{AT}: both sold\n    have: 9\n    want: 8\n" in text
+        assert "buy[1].1 buy[1].2 buy[2].1 buy[2].2 buy[2].3 buy[2].4 buy[1].3 buy[1].4" in text
+        found = FOUND.search(text)
+        assert found is not None
+        assert int(found["runs"]) < 20
+        (token,) = set(TOKEN.findall(text))
+        assert f"or in the test: chaos_explore(…, replay='{token}')" in text
+        for _ in range(often(1, 20)):
+            again = explored(project, arguments, f"--chaos-replay={token}", number=seed)
+            assert f"{AT}: both sold\n    have: 9\n    want: 8\n" in again
+            assert "The steps, in the order in which they began:\n    buy[1].1 buy[1].2 buy[2].1" in again
+    asked = f"{arguments}, replay='{token}'"
+    # the fingerprint is that of the test, without the arguments that do not matter
+    assert f"{AT}: both sold\n    have: 9\n    want: 8\n" in explored(project, asked, number=seed)
+
+
+def test_functions_may_set_up_and_check_and_be_coroutines(project: Project) -> None:
+    text = explored(project, "setup=create, sessions=[buy, buy_later], check=both_sold")
+    assert f"{AT}: check: AssertionError: both sold" in text
+    assert "buy.1 buy.2 buy_later.1 buy_later.2 buy_later.3 buy_later.4 buy.3 buy.4" in text
+
+
+def test_what_locks_its_row_passes_and_says_what_was_covered(project: Project) -> None:
+    text = explored(project, f"setup=SETUP, sessions=[buy_locked] * 2, check=CHECK, runs={often(4, 100)}")
+    assert f"covered: {often(4, 100)} False" in text
+
+
+def test_an_exception_is_a_failure_with_its_line(project: Project) -> None:
+    text = explored(project, "setup=SETUP, sessions=[breaks], check=CHECK, runs=1")
+    assert f"{AT}: breaks[1]: LookupError: no such stock\n" in text
+    assert f"{line('raise LookupError')} in breaks: raise LookupError" in text
+
+
+def test_a_function_that_never_ends_is_told_with_what_it_does(project: Project) -> None:
+    text = explored(project, "setup=SETUP, sessions=[hangs, buy], check=CHECK, runs=1, timeout=1.5, grace=0.05")
+    assert f"{AT}: the sessions did not end within 1.5s" in text
+    assert f"hangs[1] was in {line('time.sleep')} in hangs: time.sleep(0.1)" in text
+    assert re.search(r"buy\[1\] +is blocked, waits for hangs\[1\]", text)
+
+
+def test_wrong_arguments_are_told(project: Project) -> None:
+    assert "nothing is asserted: give it a check or an oracle" in explored(project, "sessions=[buy]")
+    text = explored(project, "setup='CREATE TABL (', sessions=[buy], check='SELECT pass('")
+    assert "chaos_explore: what it is given is wrong:" in text
+    text = explored(project, "setup='CREATE TABL x', sessions=[buy], check=CHECK")
+    assert f"{AT}: setup: ERROR 42601 (syntax_error)" in text
+
+
+def test_a_token_of_another_test_is_told(project: Project) -> None:
+    text = explored(project, "sessions=[buy], check=CHECK", "--chaos-replay=005235ca61b3-zh3tsy-00111100")
+    assert "the token is of another call of chaos_explore, or the test has changed since" in text
+    text = explored(project, "sessions=[buy], check=CHECK, replay='005235ca61b3-zh3tsy-00111100'")
+    assert "the token of `replay` is of another call, or the test has changed" in text
