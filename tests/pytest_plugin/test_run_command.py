@@ -49,6 +49,15 @@ def test_without_a_path_it_runs_the_folders_of_scenarios(tested: Project) -> Non
     assert result.ret == pytest.ExitCode.OK
 
 
+def test_without_a_path_and_a_folder_it_runs_nothing(project: Project) -> None:
+    project.file("test_python.py", "def test_python():\n    assert False\n")
+    result = pgchaos(project, "run")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: there is no folder sql here: name the files or folders, or set ini chaos_paths"]
+    )
+
+
 def test_paths_and_options_are_passed_on_and_the_exit_code_is_pytests(tested: Project) -> None:
     result = pgchaos(tested, "run", "sql/two.sql", "-q", "--tb=line", "--chaos-seed=7")
     assert result.ret == pytest.ExitCode.TESTS_FAILED

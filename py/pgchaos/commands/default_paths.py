@@ -10,7 +10,26 @@ from pgchaos.pytest_plugin.stash import OPTIONS
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Name the folders, where the command line names nothing."""
-    options = config.stash.get(OPTIONS, None)  # None where the plugin of pgchaos is switched off
-    folders = [] if options is None else [str(path) for path in options.paths if path.is_dir()]
-    if folders and config.args_source is not config.ArgsSource.ARGS:
+    folders = _folders(config)
+    if folders:
         config.args = folders
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Refuse to run all files of the current directory: nobody asked for them.
+
+    Raises:
+        pytest.UsageError: there is no folder with scenarios.
+    """
+    if _folders(session.config) == []:
+        names = ", ".join(path.name for path in session.config.stash[OPTIONS].paths)
+        raise pytest.UsageError(f"there is no folder {names} here: name the files or folders, or set ini chaos_paths")
+
+
+def _folders(config: pytest.Config) -> list[str] | None:
+    """The folders that are there; None where the command line names paths, or the plugin is switched off."""
+    options = config.stash.get(OPTIONS, None)
+    if options is None or config.args_source is config.ArgsSource.ARGS:
+        return None
+    return [str(path) for path in options.paths if path.is_dir()]

@@ -64,7 +64,9 @@ def facts_of_server(
             result = run_once(only_setup, variables, server, RunSettings(secrets.randbelow(2**31)), inspector=examiner)
             banner = server.banner
     except (ServerError, ConnectionLost) as error:
-        raise CommandError(str(error)) from None
+        # pytest's options, as they are called here
+        text = str(error).replace("--chaos-dsn", "--server").replace("--chaos-pg-bindir", "--pg-bindir")
+        raise CommandError(text) from None
     if result.failures:
         raise CommandError(f"setup fails: {result.failures[0].place or ''} {result.failures[0].text}")
     return banner, examiner.facts
