@@ -53,6 +53,7 @@ def test_and_its_default(project: Project) -> None:
     got = options(project)
     known = {
         "off": False,
+        "1": 1,
         "`60s`": duration("60s"),
         "`sql`": (project.pytester.path / "sql",),
         "2, or as many as `--chaos-jobs` says": options(project, "--chaos-jobs=2").server.clones,

@@ -51,6 +51,7 @@ def failure_report(item: ScenarioItem, done: FinishedScenario, verdict: Verdict,
                 again=again,
                 token=token,
                 look=look,
+                repeats=done.repeats,
             )
         )
 

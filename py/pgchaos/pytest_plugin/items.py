@@ -13,7 +13,7 @@ import pytest
 from pgchaos.pytest_plugin.item_texts import failure_report, show_run
 from pgchaos.pytest_plugin.options import Options
 from pgchaos.pytest_plugin.reports import junit_properties
-from pgchaos.pytest_plugin.scenario_item import NOTE, ORACLE, SEARCHED, ScenarioItem
+from pgchaos.pytest_plugin.scenario_item import NOTE, ORACLE, REPEATED, SEARCHED, ScenarioItem
 from pgchaos.pytest_plugin.stash import FILES
 from pgchaos.runner.runner import Runner
 from pgchaos.safe_output import one_line, printable
@@ -47,6 +47,10 @@ def scenario_call(runner: Runner, options: Options) -> Call:
         coverage = searched(result) if done.mutant is None and not result.failures else ""
         if coverage:
             item.user_properties.append((SEARCHED, one_line(f"{item.nodeid}: {coverage}")))
+        if done.repeats is not None:
+            from pgchaos.report.flakes import rate_line
+
+            item.user_properties.append((REPEATED, one_line(f"{item.nodeid}: {rate_line(done.repeats)}")))
         item.user_properties += [(NOTE, one_line(remark)) for remark in result.remarks]
         for line in result.output:
             print(printable(line))

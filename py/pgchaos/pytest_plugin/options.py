@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import shutil
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +13,7 @@ import pytest
 
 from pgchaos.language.durations import LONGEST, parse_duration
 from pgchaos.language.tags import TAGS
-from pgchaos.report.replay import MAKE
+from pgchaos.pytest_plugin.called_as import called_as
 from pgchaos.server.settings import Conninfo, ServerSettings
 
 if TYPE_CHECKING:
@@ -65,6 +62,8 @@ class Options(NamedTuple):
     pgtap_keep: bool = False
     load_extensions: tuple[str, ...] = ()
     constants: Mapping[str, str] = MappingProxyType({})  # psql variables that are set before a file is read
+    repeat: int = 1  # runs of each scenario
+    same_seed: bool = False  # of these runs
     boxes: bool = False  # the terminal has colours and box characters
     width: int | None = None  # of the terminal, where a worker of pytest-xdist does not see it
 
@@ -110,6 +109,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("replay", "replay one interleaving, with the token of a failure's report", "TOKEN or @FILE")
     add("selfcheck", "run each schedule twice, and fail where the runs differ; not for free runs")
     add("amcheck", "look for corruption after every scenario, not only after those tagged corruption or recovery")
+    add("repeat", "run each scenario so many times, and report how often it fails", "N")
     add("show", "show the timeline of scenarios that passed, too")
     add("clones", "databases created in advance (default: 2, or the number of --chaos-jobs)", "N")
 
@@ -125,8 +125,8 @@ def read_options(config: pytest.Config) -> Options:
     if seed is None and token is not None:
         seed = token.seed
     timeout = _value(config, "timeout", duration)
-    clones = _value(config, "clones", _clones)
-    jobs = _value(config, "jobs", _jobs)
+    clones = _value(config, "clones", _whole("databases", 0))
+    jobs = _value(config, "jobs", _whole("scenarios", 1))
     server = ServerSettings(
         dsn=_value(config, "dsn", Conninfo),
         pg_bindir=_path(config, "pg_bindir"),
@@ -152,12 +152,14 @@ def read_options(config: pytest.Config) -> Options:
         show=_flag(config, "show"),
         draw_seed=_draw_seed(config),
         replay=_replay_options(config),
-        command=_command(),
+        command=called_as(),
         spec_timeout=timeout,
         accept=_flag(config, "accept"),
         pgtap_keep=_pgtap_keep(config),
         load_extensions=_each(config, "load_extension", _EXTENSION_NAME, "expected the name of an extension"),
         constants=_constants(config),
+        repeat=_repeat(config),
+        same_seed=_raw(config, "seed")[1] is not None or token is not None,
     )
 
 
@@ -221,16 +223,15 @@ def _draw_seed(config: pytest.Config) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _clones(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,3}", text):
-        raise ValueError(f"invalid number of databases '{text}': expected a whole number from 0 to 999")
-    return int(text)
+def _whole(what: str, least: int, most: int = 999) -> Callable[[str], int]:
+    """Make what reads a whole number."""
 
+    def read(text: str) -> int:
+        if not re.fullmatch(r"0|[1-9][0-9]{0,5}", text) or not least <= int(text) <= most:
+            raise ValueError(f"invalid number of {what} '{text}': expected a whole number from {least} to {most:,}")
+        return int(text)
 
-def _jobs(text: str) -> int:
-    if not re.fullmatch(r"[1-9][0-9]{0,2}", text):
-        raise ValueError(f"invalid number of scenarios '{text}': expected a whole number from 1 to 999")
-    return int(text)
+    return read
 
 
 def _pgtap_keep(config: pytest.Config) -> bool:
@@ -238,6 +239,13 @@ def _pgtap_keep(config: pytest.Config) -> bool:
     if raw and (hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None)):
         raise pytest.UsageError(f"{source}: these files must run in order in one database: leave out -n")
     return bool(raw)
+
+
+def _repeat(config: pytest.Config) -> int:
+    count = _value(config, "repeat", _whole("runs", 1, 100_000)) or 1
+    if count > 1 and _flag(config, "pgtap_keep"):
+        raise pytest.UsageError("--chaos-repeat: with --chaos-pgtap-keep files build on each other: leave one out")
+    return count
 
 
 def _path(config: pytest.Config, name: str) -> Path | None:
@@ -289,21 +297,6 @@ def _constants(config: pytest.Config) -> dict[str, str]:
             raise pytest.UsageError(f"{source}: invalid value '{value}': {what}")
         found[name] = text
     return found
-
-
-def _command() -> str:
-    """How the user called pytest: by make, which sets a variable, by a path, or by name."""
-    if "CHAOS_MAKE" in os.environ:
-        bindir = os.environ.get("PG_BINDIR")
-        return f"PG_BINDIR={shlex.quote(bindir)} {MAKE}" if bindir else MAKE
-    program = Path(sys.argv[0])
-    if program.name == "__main__.py":
-        return "python -m pgchaos run" if program.parent.name == "pgchaos" else "python -m pytest"
-    run = " run" if program.name == "pgchaos" else ""
-    found = shutil.which(program.name)
-    if program.name not in ("pytest", "py.test", "pgchaos") or (found and Path(found).resolve() == program.resolve()):
-        return "pgchaos run" if run else "pytest"
-    return f"{os.path.relpath(program)}{run}"
 
 
 # Options that decide where and how a scenario is run.

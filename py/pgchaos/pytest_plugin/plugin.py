@@ -71,6 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
         selfcheck=options.selfcheck,
         amcheck=options.amcheck,
         draw_seed=options.draw_seed,
+        repeat=options.repeat,
+        same_seed=options.same_seed,
         progress_line=open_progress_line(sys.stdout.isatty() and config.get_verbosity() >= 0 and not is_worker),
     )
     interrupts = config.stash[_INTERRUPTS] = Interrupts()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pgchaos.pytest_plugin.item_texts import RUN
-from pgchaos.pytest_plugin.scenario_item import NOTE, ORACLE, SEARCHED, ScenarioItem
+from pgchaos.pytest_plugin.scenario_item import NOTE, ORACLE, REPEATED, SEARCHED, ScenarioItem
 
 # The attribute of a report that is a scenario's or a spec's: the seconds it took, None where it was not run.
 SECONDS = "chaos_seconds"
@@ -50,13 +50,14 @@ def summary(stats: Mapping[str, Sequence[object]], *, durations: bool) -> list[s
         durations: pytest itself lists the slowest tests.
 
     Returns:
-        Lines: what searches covered, notes, which were skipped, which were slow.
+        Lines: what searches covered, how often repeated ones failed, notes, which were skipped, which were slow.
     """
     reports = [report for found in stats.values() for report in found]
     texts = properties(reports)
     searched = dict.fromkeys(text for name, text in texts if name == SEARCHED)
     return [
         *(f"explored: {text}" for text in searched),
+        *(f"repeated: {text}" for text in dict.fromkeys(text for name, text in texts if name == REPEATED)),
         *note_lines(text for name, text in texts if name == NOTE),
         *skipped_lines(stats.get("skipped", ())),
         *([] if durations else slowest_lines(reports)),

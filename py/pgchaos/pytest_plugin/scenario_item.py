@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NOTE = "chaos_note"
 SEARCHED = "chaos_explored"
 ORACLE = "chaos_oracle"
+REPEATED = "chaos_repeated"  # how many of its runs failed
 
 
 class ScenarioItem(pytest.Function):

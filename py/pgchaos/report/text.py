@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from pgchaos.language.model import Scenario
+from pgchaos.report.flakes import Repeats, flake_lines
 from pgchaos.report.latency import latency_lines
 from pgchaos.report.look import PLAIN, Look
 from pgchaos.report.permutation import none_failed, permutation
@@ -29,6 +30,7 @@ def failure_text(
     again: str = "",
     token: str = "",
     look: Look = PLAIN,
+    repeats: Repeats | None = None,
 ) -> str:
     """Write the report of a run that failed.
 
@@ -42,6 +44,7 @@ def failure_text(
         again: the command that runs it again.
         token: the command that replays this interleaving, or '' where none is known to fail again.
         look: the characters of the timeline.
+        repeats: all runs of the item, with --chaos-repeat.
 
     Returns:
         The text; its first line is the first cause.
@@ -51,6 +54,7 @@ def failure_text(
         causes,
         _expected(verdict),
         _what_ran(scenario, variables, result),
+        flake_lines(repeats, width, look) if repeats is not None else [],
         permutation(scenario, result, width),
         _titled("Output of diag():", result.diagnostics),
         _titled("State of the sessions when the run was stopped:", _session_states(result)),

@@ -47,11 +47,11 @@ class ItemProgress:
             state = f"stopped after it failed{reason}"
         else:
             state = "stopped in its first run"
-        return f"{self.item}: {state}, seed {seed}{self._token(seed)}"
+        return f"{self.item}: {state}, seed {seed}{self._token()}"
 
-    def _token(self, seed: int) -> str:
+    def _token(self) -> str:
         first = self.first_failed
         if first is None or first.decisions is None:
             return ""
-        token = str(Token(self.fingerprint, seed, first.decisions, first.values))
+        token = str(Token(self.fingerprint, first.seed, first.decisions, first.values))
         return f", --chaos-replay={token}" if len(token) <= _LONGEST_TOKEN else ""

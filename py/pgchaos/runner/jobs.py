@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pgchaos.language.model import Mutant, Scenario
     from pgchaos.language.problems import ScenarioError
+    from pgchaos.report.flakes import Repeats
     from pgchaos.results import RunResult
 
 # Parts of the engine that only some items need.
@@ -77,3 +78,4 @@ class FinishedScenario:
     scenario: Scenario  # as it was run, with the mutant in it
     mutant: Mutant | None
     result: RunResult
+    repeats: Repeats | None = None  # with --chaos-repeat: the result is that of the first run that failed

@@ -31,6 +31,7 @@ _ALL = (
 
 # What scenarios of every kind need.
 _SCENARIO = (
+    "pgchaos.runner.repeats",
     "pgchaos.search.strategy",
     "pgchaos.search.reproduce",
     "pgchaos.engine.concurrent_run",

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from pgchaos.report.replay import item_name
-from pgchaos.runner.progress import REPRODUCING, ProgressLine
+from pgchaos.runner.progress import ProgressLine
 from pgchaos.runner.suite_files import SuiteFiles
 from pgchaos.server.settings import ServerError, ServerSettings, nothing
 
 if TYPE_CHECKING:
     from pgchaos.engine.run_settings import RunSettings
     from pgchaos.language.model import Mutant, Scenario
-    from pgchaos.results import RunResult
     from pgchaos.runner.executor import ConnectionSemaphore, JobExecutor
     from pgchaos.runner.item_progress import ItemProgress
     from pgchaos.runner.jobs import FinishedScenario, Job
@@ -52,7 +51,9 @@ class Runner:
         selfcheck: run each schedule twice.
         amcheck: look for corruption after every scenario.
         draw_seed: of the values that are drawn, where it is not `seed`.
-        progress_line: shows how many runs searches have made.
+        progress_line: shows what is done for items that take long.
+        repeat: how often each scenario is run.
+        same_seed: each of these runs has the same seed.
     """
 
     def __init__(
@@ -67,11 +68,14 @@ class Runner:
         amcheck: bool = False,
         draw_seed: int | None = None,
         progress_line: ProgressLine | None = None,
+        repeat: int = 1,
+        same_seed: bool = False,
     ) -> None:
         self._settings, self._seed, self._timeout = settings, seed, timeout
         self._plain_timeout = math.inf if plain_timeout is None else plain_timeout
         self._token, self._selfcheck, self._amcheck, self._draw_seed = token, selfcheck, amcheck, draw_seed
         self._progress_line = progress_line or ProgressLine(None)
+        self._repeat, self._same_seed = repeat, same_seed
         self._server: Server | None = None
         self._server_error: ServerError | None = None
         self._server_lock: ServerLock | None = None
@@ -205,6 +209,7 @@ class Runner:
         from pgchaos.results import RunResult
         from pgchaos.runner.item_progress import ItemProgress
         from pgchaos.runner.jobs import FinishedScenario
+        from pgchaos.runner.repeats import ItemRun, Repetition, run_item
         from pgchaos.verdict import is_found
 
         scenario, mutant = job.read()
@@ -222,7 +227,9 @@ class Runner:
         earlier = settings.suite.files if settings.suite is not None else 0
         self._unfinished[id(progress)] = progress
         try:
-            result = self._run_and_reproduce(job, scenario, mutant, settings, name)
+            show = partial(self._progress_line.show_activity, name)
+            item = ItemRun(scenario, mutant, job.variables, self.server, settings, show)
+            result, repeats = run_item(item, Repetition(self._repeat, self._same_seed))
             # what the user stops stays unfinished, and is reported with the interrupt
             if settings.stop is None or not settings.stop.is_set():
                 self._unfinished.pop(id(progress), None)
@@ -236,7 +243,7 @@ class Runner:
         if settings.suite is not None:
             result = result.joined(notes=self._suite_files.finished(result, earlier))
         self._any_ran = self._any_ran or not result.skipped
-        return FinishedScenario(scenario, mutant, result)
+        return FinishedScenario(scenario, mutant, result, repeats)
 
     def _run_settings(
         self, job: Job, scenario: Scenario, mutant: Mutant | None, progress: ItemProgress, name: str
@@ -255,33 +262,10 @@ class Runner:
             found=progress.has_failed,
             key=job.fingerprint,
             draw_seed=self._draw_seed,
-            ran=progress.add,
+            ran=lambda result, limit: progress.add(result, limit * self._repeat),
             progress=lambda runs, limit: self._progress_line.show_count(name, runs, limit),
             suite=self._suite_files.database(self.server) if job.in_suite and not self._settings.in_place else None,
         )
-
-    def _run_and_reproduce(
-        self, job: Job, scenario: Scenario, mutant: Mutant | None, settings: RunSettings, name: str
-    ) -> RunResult:
-        """Run a scenario; where a free run failed, look for an order of steps that fails too, for a token."""
-        from pgchaos.search.reproduce import reproduce
-        from pgchaos.search.strategy import run
-
-        result = run(scenario, job.variables, self.server, settings)
-        if mutant is None and self._is_free_failure(scenario, job, result):
-            # the failure is reported even where the server is lost meanwhile
-            with suppress(ServerError):
-                show = lambda: self._progress_line.show_activity(name, REPRODUCING)  # noqa: E731  # one line
-                variables = {**job.variables, **result.values}
-                again = reproduce(scenario, variables, self.server, settings, result, show)
-                return replace(result.joined(notes=again.notes), decisions=again.decisions or result.decisions)
-        return result
-
-    def _is_free_failure(self, scenario: Scenario, job: Job, result: RunResult) -> bool:
-        from pgchaos.verdict import judge
-
-        may_be = scenario.schedule.kind == "free" and self._token is None and bool(result.failures)
-        return may_be and judge(scenario, job.variables, result).outcome == "failed"
 
     def _destructive_refusal(self, scenario: Scenario) -> str:
         """Why a destructive scenario may not run on this server, or ''."""
