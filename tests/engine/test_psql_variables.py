@@ -112,6 +112,17 @@ ROLLBACK;
     assert play(text.format("")).failures, "without it the transaction is lost"
 
 
+def test_the_savepoint_of_a_statement_is_released_before_the_next(play: Play) -> None:
+    text = r"""BEGIN;
+SELECT plan(1);
+\set ON_ERROR_ROLLBACK on
+SELECT pass('with a savepoint');
+\set ON_ERROR_ROLLBACK off
+RELEASE pg_psql_temporary_savepoint;
+"""
+    assert 'savepoint "pg_psql_temporary_savepoint" does not exist' in play(text).failures[0].text
+
+
 _DOUBLING = "".join(f"\\set v{n} ':v{n + 1}:v{n + 1}'\n" for n in range(40))
 _TOO_MANY = "the variable v0 expands to more than 200,000 texts and variables, by values within values"
 

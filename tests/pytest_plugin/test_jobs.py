@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from pgchaos.runner.server_lock import KEY
+from pgchaos.server.cluster import ClusterFactory
 from tests.conftest import ForeignServer
 from tests.pytest_plugin.conftest import BAD, FINE, Project
 from tests.waiting import until, until_sql
@@ -98,6 +99,17 @@ def test_a_scenario_that_fails_does_not_disturb_others(project: Project) -> None
     result = project.run("--chaos-jobs=5")
     result.assert_outcomes(passed=6, failed=4)
     result.stdout.no_fnmatch_line("FAILED sql/good*")
+
+
+def test_servers_of_selected_scenarios_own_are_expected(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected: list[int] = []
+    monkeypatch.setattr(ClusterFactory, "expect", lambda _, servers: expected.append(servers))
+    own = f"-- chaos:sandbox server\n{FINE}"
+    project.write(apart=own, another=own, fine=FINE)
+    project.run("-k", "fine").assert_outcomes(passed=1, deselected=2)
+    assert expected == []
+    project.run("-k", "not another").assert_outcomes(passed=2, deselected=1)
+    assert expected == [1]
 
 
 def test_items_with_other_fixtures_wait_for_them(project: Project) -> None:

@@ -196,6 +196,20 @@ def test_from_the_second_on_the_next_one_is_prepared_in_advance() -> None:
     assert not last._folder.exists()
 
 
+def test_those_that_are_expected_are_prepared_from_the_first_on() -> None:
+    own = ClusterFactory(None, None)
+    own.expect(2)
+    for number in (1, 2):
+        assert own._next is not None
+        begun = own._next.take()
+        assert begun is not None
+        with own.sandbox() as sandbox:
+            assert sandbox.server_control is not None
+            assert sandbox.server_control.folder == begun._folder
+            assert (own._next is None) is (number == 2), "no third one is expected"
+    own.close()
+
+
 def test_one_that_was_lost_in_the_meantime_is_replaced() -> None:
     own = ClusterFactory(None, None)
     for _ in range(2):

@@ -25,9 +25,8 @@ from pgchaos.stop import Stop
 
 OnLine = Callable[[str, Place], None]
 Done = Callable[[Statement, Answer], None]
-_SAVEPOINT = "pg_psql_temporary_savepoint"
-"""psql's own name for it."""
-_OF_SAVEPOINTS = frozenset({"SAVEPOINT", "RELEASE", "ROLLBACK"})
+_SAVEPOINT = "pg_psql_temporary_savepoint"  # psql's own name for it
+_OF_SAVEPOINTS = frozenset(("SAVEPOINT", "RELEASE", "ROLLBACK"))
 
 
 class Section:
@@ -69,11 +68,11 @@ class Section:
         self._sent_variables: dict[str, str] | None = None
         self.connection: Connection | None = None
         """The one that is open."""
-        self._unverified = False
+        self._unverified = self._unreleased = False
         self._place: Place | None = None
         self._about: About | None = None
-        self._deadline = 0.0
         self._begun: Answer | None = None
+        self._deadline = 0.0
         self._hidden = False  # by \o /dev/null
         self._aside = False  # what is echoed goes where psql sends errors, so that pg_prove does not read it
         self._begun_line = ""  # by \echo -n
@@ -188,7 +187,7 @@ class Section:
 
     def adopt(self, connection: Connection) -> None:
         """Take a connection."""
-        self.connection, self._sent_variables, self._unverified = connection, None, False
+        self.connection, self._sent_variables, self._unverified, self._unreleased = connection, None, False, False
         self._state.psql.connected(connection)
         self._pids.add(connection.pid)
 
@@ -281,14 +280,18 @@ class Section:
 
     def _send(self, connection: Connection, text: str, copy: str | None = None) -> Answer:
         """Send a statement of the file, with ON_ERROR_ROLLBACK as psql's SendQuery does."""
-        saved = connection.status == pq.TransactionStatus.INTRANS and self._state.is_on("ON_ERROR_ROLLBACK")
-        if saved:
-            connection.ask(f"SAVEPOINT {_SAVEPOINT}", deadline=self._deadline)
+        in_transaction = connection.status == pq.TransactionStatus.INTRANS
+        saved = in_transaction and self._state.is_on("ON_ERROR_ROLLBACK")
+        # psql releases it at once; nothing can tell, and the next savepoint goes in one message with that
+        release = f"RELEASE {_SAVEPOINT}; " if in_transaction and self._unreleased else ""
+        self._unreleased = False
+        if before := release + f"SAVEPOINT {_SAVEPOINT}" * saved:
+            connection.ask(before, deadline=self._deadline)
         answer = connection.ask(text, copy, self._deadline)
         if saved and connection.status == pq.TransactionStatus.INERROR:
             connection.ask(f"ROLLBACK TO {_SAVEPOINT}", deadline=self._deadline)
         elif saved and connection.status == pq.TransactionStatus.INTRANS and answer.tag not in _OF_SAVEPOINTS:
-            connection.ask(f"RELEASE {_SAVEPOINT}", deadline=self._deadline)
+            self._unreleased = True
         self._state.psql.answered(answer)
         return answer
 

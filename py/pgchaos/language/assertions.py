@@ -218,19 +218,27 @@ def calls_in(tokens: Sequence[SqlToken], asserting: Collection[str], names: Func
     open_calls: list[int] = []  # the depth of each assertion whose arguments are open
     column = 0 if _has_known_columns(tokens) else None
     for at, token in enumerate(tokens):
+        if token.kind == "symbol":
+            depth += (token.text == "(") - (token.text == ")")
+            if token.text == ")":
+                if choices and 0 <= choices[-1] == depth:
+                    choices.pop()
+                while open_calls and depth == open_calls[-1]:
+                    open_calls.pop()
+            elif column is not None and depth == 0 and token.text == ",":
+                column += 1
+        if not token.is_identifier:
+            continue
         before, after = token_at(tokens, at - 1), token_at(tokens, at + 1)
-        depth += token.is_symbol("(") - token.is_symbol(")")
         if depth == 0 and token.is_word(*_SET_OPERATIONS):
             part += 1
-        if depth == 0 and column is not None:
-            column = None if token.is_word("from", "where", *_SET_OPERATIONS) else column + token.is_symbol(",")
+        if depth == 0 and token.is_word("from", "where", *_SET_OPERATIONS):
+            column = None
         if token.is_word("case") or (token.is_word("coalesce") and after.is_symbol("(")):
             choice += not choices
             choices.append(-1 if token.is_word("case") else depth)
-        elif choices and (token.is_word("end") if choices[-1] < 0 else token.is_symbol(")") and depth == choices[-1]):
+        elif choices and choices[-1] < 0 and token.is_word("end"):
             choices.pop()
-        while open_calls and token.is_symbol(")") and depth == open_calls[-1]:
-            open_calls.pop()
         where = choice if choices else 0, column, bool(open_calls)
         # both of a CASE's branches count, but only one of them is evaluated: `certain` says so
         if _reads_definition(before, token, after) and token.text.lower() in asserting:

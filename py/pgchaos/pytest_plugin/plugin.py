@@ -218,6 +218,10 @@ def _start(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         if have_scenario(items):
             runner.server.prepare()
         preload(jobs_of(items))
+        own = sum("own server" in job.parts for job in jobs_of(items))
+        # a worker of pytest-xdist does not know which items it will get
+        if own and not hasattr(config, "workerinput"):
+            runner.server.expect_own(own)
         if may_run_in_parallel(config) and len(jobs := parallel_jobs(items)) > 1:
             runner.start(jobs, options.jobs)
 

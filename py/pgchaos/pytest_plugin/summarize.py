@@ -63,6 +63,8 @@ def _parts(scenario: Scenario) -> Iterator[Part]:
         yield "programs"
     if scenario.schedule.kind in ("all", "explore"):
         yield "searching"
+    if scenario.sandbox == "server":
+        yield "own server"
 
 
 def _mutant_has_floating_fault(mutant: Mutant, floating: frozenset[str], values: Mapping[str, str]) -> bool:

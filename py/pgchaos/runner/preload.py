@@ -51,6 +51,7 @@ _PARTS: dict[Part, tuple[str, ...]] = {
         "pgchaos.search.serial_oracle",
     ),
     "programs": ("pgchaos.engine.applications.setup",),
+    "own server": ("pgchaos.server.cluster",),
     "searching": (
         "pgchaos.search.inner_effects",
         "pgchaos.search.interleaving_search",

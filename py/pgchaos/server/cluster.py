@@ -83,10 +83,15 @@ class ClusterFactory:
         self._pgtap_from = pgtap_from
         self._prepared = prepared or PreparedData(bindir, pgtap_from)
         self._lock = threading.Lock()
-        self._started = 0
+        self._started = self._expected = 0
         self._next: NextServer | None = None
         self._closed = False
         self.version = ""
+
+    def expect(self, servers: int) -> None:
+        """Create the first data directory now, and the others of so many servers each while the one before runs."""
+        self._expected = servers
+        self._begin_next()
 
     @contextmanager
     def sandbox(
@@ -133,9 +138,10 @@ class ClusterFactory:
         return self._prepared.start(settings, disks, always=True)
 
     def _begin_next(self) -> None:
-        """Create a data directory in advance: after the second server, more are likely."""
+        """Create a data directory in advance: after the second server, more are likely than were expected."""
         with self._lock:
-            if self._started > 1 and self._next is None and not self._closed:
+            likely = self._started < self._expected or (self._started > 1 and self._started != self._expected)
+            if likely and self._next is None and not self._closed:
                 # if no thread can be started, the next server takes longer
                 with contextlib.suppress(ServerError):
                     self._next = NextServer(self._prepared)

@@ -26,6 +26,7 @@ class NamedDatabase:
     def __init__(self, server: ServerInfo) -> None:
         self._server = server
         self._lock = threading.Lock()
+        self._checked: dict[str, str] = {}  # the settings with which a session was seen to start last
         self.clean = True  # all that was installed is removed again
 
     @contextmanager
@@ -102,7 +103,12 @@ class NamedDatabase:
         return changed
 
     def _check_settings(self, settings: Mapping[str, str]) -> None:
-        """Check, before anything is created, that sessions start with the settings that they are given."""
+        """Check, before anything is created, that sessions start with the settings that they are given.
+
+        Plain files have the same ones each time. Each session of theirs is checked again when it starts.
+        """
+        if self._checked == settings:
+            return
         try:
             conninfo = self._server.conninfo_with(settings)
             with psycopg.connect(conninfo, autocommit=True) as conn, self._server.health.shutdown_if_silent(conn):
@@ -116,3 +122,4 @@ class NamedDatabase:
             ) from error
         if wrong:
             raise ServerError(f"nothing was created in database {self._server.database}: {wrong}")
+        self._checked = dict(settings)

@@ -122,6 +122,10 @@ class Server(ServerInfo):
         if not self.in_place:
             self._pool.expect(())
 
+    def expect_own(self, servers: int) -> None:
+        """Start to create the data directories of so many servers of scenarios' own, one after the other."""
+        self._clusters.expect(servers)
+
     def missing(self, requirement: Requirement) -> str:
         """Explain why a requirement of a scenario is not met and how to meet it; '' if it is met.
 
