@@ -118,7 +118,8 @@ def test_a_failure_has_its_timeline_and_where_it_is(written: Written) -> None:
     lanes = [lane["name"] for lane in fails["timeline"]["lanes"]]
     assert [lanes[lane] for lane in waits["wait"]["lanes"]] == ["one[1]"]
     assert written.scenario("skipped")["text"].startswith("Skipped: requires extension no_such_extension")
-    assert written.scenario("known")["expected"][0]["reason"] == "later"
+    known = written.scenario("known")
+    assert (known["text"], known["expected"][0]["reason"]) == ("later", "later")
     assert "unknown directive `chek`" in written.scenario("broken")["text"]
 
 

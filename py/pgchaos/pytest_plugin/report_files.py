@@ -212,6 +212,9 @@ def _verdict(report: pytest.TestReport) -> str:
 
 
 def _text(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        # the traceback is the plugin's own
+        return printable(str(report.wasxfail))
     if isinstance(report.longrepr, tuple):
         return str(report.longrepr[2])
     return report.longreprtext

@@ -297,8 +297,9 @@
     if (!timeline || !timeline.events.length) return [];
     const chart = new Chart(timeline, source, printed);
     const legend = [["fine", "statement"], ["waits", "waits for a lock, arrow to whom"], ["failed", "failed the scenario"], ["error", "error that was allowed, or came later"], ["fault", "fault"], ["quiet", "barrier, wait or delay"]];
+    const kinds = new Set(timeline.events.map(kindOf));
     return titled("Timeline", () => [
-      el("div", { class: "legend" }, legend.map(([kind, text]) => el("span", {}, el("i", { class: kind }), text)), el("span", {}, "┃ open transaction")),
+      el("div", { class: "legend" }, legend.filter(([kind]) => kinds.has(kind)).map(([kind, text]) => el("span", {}, el("i", { class: kind }), text)), el("span", {}, "┃ open transaction")),
       ...chart.elements(),
     ]);
   }
