@@ -118,6 +118,9 @@ def test_a_failure_has_its_timeline_and_where_it_is(written: Written) -> None:
     lanes = [lane["name"] for lane in fails["timeline"]["lanes"]]
     assert [lanes[lane] for lane in waits["wait"]["lanes"]] == ["one[1]"]
     assert written.scenario("skipped")["text"].startswith("Skipped: requires extension no_such_extension")
+    (one,) = written.scenario("passes")["latency"]
+    assert (one["session"], one["count"], one["failed"]) == ("s", 1, 0)
+    assert "latency" not in written.scenario("search"), "of free runs alone"
     known = written.scenario("known")
     assert (known["text"], known["expected"][0]["reason"]) == ("later", "later")
     assert "unknown directive `chek`" in written.scenario("broken")["text"]

@@ -20,8 +20,9 @@ from pgchaos.report.export.page import page
 from pgchaos.report.export.scenario_data import safe
 from pgchaos.report.export.svg import file_name, svg, wrap
 from pgchaos.report.export.trace import trace
+from pgchaos.results import RunResult
 from pgchaos.safe_output import hide
-from tests.report.runs import HOSTILE, scenario
+from tests.report.runs import HOSTILE, START, row, scenario
 
 RUN = RunData("0.1.0", seed=1, started_at=0.0, exit_status=1, collected=2, not_run=("sql/z.sql::z",))
 VALIDATOR = Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
@@ -86,6 +87,22 @@ def test_a_picture_is_xml_and_holds_each_text_whole_or_cut() -> None:
     arrows = [one for one in root.iter("{http://www.w3.org/2000/svg}path") if one.get("class") == "arrow"]
     assert len(arrows) == 2
     assert ElementTree.fromstring(svg({**scenario(), "timeline": None})) is not None
+
+
+def test_what_a_picture_leaves_out_is_counted_between_boxes() -> None:
+    records = [row("s", number, f"SELECT {number}") for number in range(200)]
+    records[120].sqlstate, records[120].message = "40001", "could not serialize"
+    root = ElementTree.fromstring(svg(scenario(result=RunResult(1, started_at=START, records=records))))
+    texts = [one for one in root.iter("{http://www.w3.org/2000/svg}text") if (one.text or "").endswith(" more")]
+    assert sum(int((one.text or "").split()[0]) for one in texts) == 200 - 40
+    boxes = [
+        (float(one.get("y", 0)), float(one.get("y", 0)) + float(one.get("height", 0)))
+        for one in root.iter("{http://www.w3.org/2000/svg}rect")
+        if (one.get("class") or "").startswith("box") and one.get("x") != "12"
+    ]
+    for text in texts:
+        y = float(text.get("y", 0))
+        assert not [box for box in boxes if box[0] < y and y - 12 < box[1]], "no box is at its line"
 
 
 def test_lines_break_at_blanks_near_their_end() -> None:

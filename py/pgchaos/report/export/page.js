@@ -217,9 +217,10 @@
   }
 
   function latency(found) {
-    if (!found) return [];
+    // where each statement was sent once, the timeline has its time
+    if (!found || found.every((one) => one.count === 1)) return [];
     const columns = Object.keys(found[0]);
-    return titled("Latency", () => grid(columns.map((name) => name.replace(/_/g, " ")), found.map((row) => columns.map((name) => row[name]))));
+    return titled("Latency in ms", () => grid(columns.map((name) => name.replace(/_ms$/, "")), found.map((row) => columns.map((name) => row[name]))));
   }
 
   function grid(heads, rows) {
@@ -362,7 +363,7 @@
         el("button", { type: "button", disabled: !problems.length, onclick: () => next(-1) }, "Previous wait or failure"),
         el("button", { type: "button", disabled: !problems.length, onclick: () => next(1) }, "Next wait or failure"),
         el("span", { class: "hint" }, "Keys in the timeline: arrows, + and −, 0, t. Ctrl and the wheel zoom too."));
-      this.width = Math.max(300, byId("detail").clientWidth - 64);
+      this.width = Math.max(300, byId("detail").clientWidth - 80);
       this.layout();
       byId("detail").addEventListener("shown", () => { this.draw();
         if (this.stands) this.choose(this.chosen, false);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
@@ -37,9 +37,14 @@ class _Frame(NamedTuple):
 
     lane: float  # the width of a lane
     tops: Sequence[float]  # of the rows, and of the end
+    gaps: Mapping[int, int]  # before which row how many events are left out
 
     def left(self, lane: int) -> float:
         return GUTTER + lane * self.lane
+
+    def bottom(self, row: int) -> float:
+        """Where what is above a row ends."""
+        return self.tops[row] - GAP - (LINE if row in self.gaps else 0)
 
     @property
     def box(self) -> float:
@@ -77,7 +82,8 @@ def svg(scenario: Data) -> str:
     rows = rows_of([_box(event) for event in chosen.events])
     title = _title(scenario)
     top = _MARGIN + LINE * len(title) + GAP + HEAD
-    frame = _Frame(lane, _tops(rows.heights, top))
+    gaps = dict(chosen.gaps)
+    frame = _Frame(lane, _tops(rows.heights, top, gaps), gaps)
     width = max(_LEAST_WIDTH, GUTTER + lanes * lane + _MARGIN)
     found = list(_failure_lines(scenario, int((width - 60) / _CHARACTER)))
     bottom = frame.tops[-1] + GAP
@@ -87,7 +93,7 @@ def svg(scenario: Data) -> str:
         *_lifelines(chosen, frame, top),
         *_arrows(chosen, rows, frame),
         *(part for event, span in zip(chosen.events, rows.spans, strict=True) for part in _event(event, span, frame)),
-        *_left_out(chosen, frame),
+        *_left_out(chosen, frame, width),
         *_failures(found, bottom, width),
     ]
     label = escape(f"{scenario['verdict']}: {scenario.get('title', scenario['name'])}", {'"': "&quot;"})
@@ -110,10 +116,10 @@ def _box(event: Data) -> Box:
     return Box(event["lane"], start, end, text_lines(text, event.get("remarks", ())))
 
 
-def _tops(heights: Sequence[int], top: float) -> list[float]:
-    tops = [top]
-    for height in heights:
-        tops.append(tops[-1] + height * LINE + GAP + 4)
+def _tops(heights: Sequence[int], top: float, gaps: Mapping[int, int]) -> list[float]:
+    tops = [top + (LINE if 0 in gaps else 0)]
+    for row, height in enumerate(heights, 1):
+        tops.append(tops[-1] + height * LINE + GAP + 4 + (LINE if row in gaps else 0))
     return tops
 
 
@@ -140,7 +146,7 @@ def _lifelines(chosen: Chosen, frame: _Frame, top: float) -> Iterator[str]:
         yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{frame.tops[-1]:.1f}" class="life"/>'
     for number, first, last in chosen.transactions:
         y, x = frame.tops[first], frame.left(number)
-        height = frame.tops[last + 1] - y - GAP
+        height = frame.bottom(last + 1) - y
         yield f'<rect x="{x - 2:.1f}" y="{y:.1f}" width="4" height="{height:.1f}" class="transaction"/>'
 
 
@@ -159,7 +165,7 @@ def kind_of(event: Data) -> str:
 
 def _event(event: Data, span: tuple[int, int], frame: _Frame) -> Iterator[str]:
     x, y = frame.left(event["lane"]) + GAP, frame.tops[span[0]]
-    height = frame.tops[span[1]] - y - GAP
+    height = frame.bottom(span[1]) - y
     kind = kind_of(event)
     if "start" in event:
         yield _text(GUTTER - GAP, y + LINE - 4, f"{event['start']:,.1f}", "time", "end")
@@ -197,10 +203,12 @@ def _arrows(chosen: Chosen, rows: Rows, frame: _Frame) -> Iterator[str]:
             yield f'<path d="M{end:.1f} {y:.1f}l{tip} -4v8z" class="tip"/>'
 
 
-def _left_out(chosen: Chosen, frame: _Frame) -> Iterator[str]:
+def _left_out(chosen: Chosen, frame: _Frame, width: float) -> Iterator[str]:
     for row, count in chosen.gaps:
-        events = f"⋮ {count} more" if row < len(frame.tops) else ""
-        yield _text(_MARGIN, frame.tops[row] - 1, events, "gap")
+        y = frame.bottom(row) + LINE
+        text = f"{count:,} more"
+        yield f'<line x1="{GUTTER}" x2="{width - _MARGIN:.1f}" y1="{y - 4:.1f}" y2="{y - 4:.1f}" class="cut"/>'
+        yield _text(GUTTER - GAP, y, text, "gap", "end")
     if chosen.hidden_lanes:
         text = f"{chosen.hidden_lanes} more connections not shown"
         yield _text(_MARGIN, frame.tops[-1] + 2, text, "gap")
