@@ -22,6 +22,7 @@ class ItemProgress:
     fingerprint: str  # of its tokens
     interleavings: bool  # a run is one interleaving of a search
     has_failed: Callable[[RunResult], bool]  # in a way that is not an expected failure
+    shrinks: bool = False  # after a failure it looks for the simplest form of that one
     runs: int = 0
     limit: int = 0  # runs at most
     failed: int = 0
@@ -34,6 +35,14 @@ class ItemProgress:
         if self.has_failed(result):
             self.failed += 1
             self.first_failed = self.first_failed or result
+
+    def activity(self, runs: int, limit: int) -> str:
+        """Say in a few words what is done now, when a search has made so many runs of at most so many."""
+        if self.shrinks and self.failed:
+            return f"shrinking the failure, run {runs:,}"
+        unit = "orders" if self.interleavings else "runs"
+        failed = f", {self.failed:,} failed" if self.failed else ""
+        return f"searching {runs:,} of {limit:,} {unit}{failed}"
 
     def summary(self, seed: int) -> str:
         """Say in one line that the item was stopped, what was known by then, and the token of the first failure."""

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import os
 import threading
 import time
+from dataclasses import dataclass
 from typing import TextIO
 
 from pgchaos.safe_output import one_line
 
-_INTERVAL = 0.1  # seconds between two updates of the line
+_AFTER = 2.0  # seconds; what is done sooner is not shown
+_INTERVAL = 0.5  # seconds between two updates of the line
 _CLEAR = "\r\x1b[K"  # to the beginning of the line, and erase it (ECMA-48, EL)
+_WIDTH = 80  # columns, where the terminal does not say
 
 # shown while a free run that failed is run again, one step at a time
 REPRODUCING = "looking for an order of steps that replays it"
 
 
+@dataclass(slots=True)
+class _Item:
+    """What is done for an item."""
+
+    begun: float  # on time.monotonic()
+    text: str = "running"
+
+
 class ProgressLine:
-    """One line for all searches that run, overwritten at each update and erased in the end.
+    """One line for all items that take long, overwritten at each update and erased in the end.
 
     Args:
         terminal: to write to; None to write nothing.
@@ -27,46 +38,76 @@ class ProgressLine:
     def __init__(self, terminal: TextIO | None) -> None:
         self._terminal = terminal
         self._lock = threading.Lock()
-        self._texts: dict[str, str] = {}
-        self._updated_at = -math.inf
+        self._items: dict[str, _Item] = {}
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._is_shown = False
 
-    def show_count(self, name: str, runs: int, limit: int) -> None:
-        """Show how many of its runs a scenario has made; updates that come too fast are left out."""
-        self._show(f"{name} {runs}/{limit}", name, interval=_INTERVAL)
-
-    def show_activity(self, name: str, text: str) -> None:
-        """Show at once, in a few words, what is done for a scenario."""
-        self._show(f"{name}: {text}", name)
-
-    def _show(self, text: str, name: str, interval: float = 0.0) -> None:
-        if self._terminal is None:
-            return
+    def begin(self, name: str) -> None:
+        """Note that an item begins; from some seconds on the line shows it."""
         with self._lock:
-            self._texts[name] = one_line(text)
-            now = time.monotonic()
-            if now - self._updated_at >= interval:
-                self._updated_at = now
-                self._write(_CLEAR + ", ".join(self._texts.values()))
+            if self._terminal is None:
+                return
+            self._items[name] = _Item(time.monotonic())
+            if self._thread is None:
+                # it lives only where there is a terminal, and ends with the line
+                self._thread = threading.Thread(target=self._update_often, name="progress line", daemon=True)
+                self._thread.start()
+
+    def show(self, name: str, text: str) -> None:
+        """Note in a few words what is done now for an item that has begun."""
+        item = self._items.get(name)
+        if item is not None:
+            item.text = one_line(text)
 
     def remove(self, name: str) -> None:
-        """Erase the line, which no longer shows this scenario from the next update on."""
+        """Erase the line, which no longer shows this item from the next update on."""
         with self._lock:
-            if self._texts.pop(name, None) is not None and self._terminal is not None:
+            if self._items.pop(name, None) is not None and self._is_shown:
                 self._write(_CLEAR)
+                self._is_shown = False
 
     def close(self) -> None:
         """Close the terminal; later calls write nothing."""
+        self._closing.set()
         with self._lock:
             terminal, self._terminal = self._terminal, None
             if terminal is not None:
                 terminal.close()
 
+    def update(self) -> None:
+        """Write the line, if an item takes long."""
+        with self._lock:
+            now = time.monotonic()
+            long = [(item.begun, name, item) for name, item in self._items.items() if now - item.begun >= _AFTER]
+            if long and self._terminal is not None:
+                texts = (f"{one_line(name)}: {item.text}, {now - begun:.0f} s" for begun, name, item in sorted(long))
+                # a line that is wrapped could not be erased
+                self._write(_CLEAR + shorten("; ".join(texts), self._width() - 1))
+                self._is_shown = True
+
+    def _update_often(self) -> None:
+        while not self._closing.wait(_INTERVAL):
+            self.update()
+
+    def _width(self) -> int:
+        try:
+            assert self._terminal is not None, "the caller checks"
+            return os.get_terminal_size(self._terminal.fileno()).columns or _WIDTH
+        except (OSError, ValueError):
+            return _WIDTH
+
     def _write(self, text: str) -> None:
-        assert self._terminal is not None, "the callers check"
         # a terminal that was closed must not fail the run
         with contextlib.suppress(OSError, ValueError):
-            self._terminal.write(text)
-            self._terminal.flush()
+            if self._terminal is not None:
+                self._terminal.write(text)
+                self._terminal.flush()
+
+
+def shorten(text: str, width: int) -> str:
+    """Cut a text at the end."""
+    return text if len(text) <= width else text[: max(width - 3, 0)] + "..."
 
 
 def open_progress_line(wanted: bool) -> ProgressLine:

@@ -183,7 +183,11 @@ class Runner:
         self.server.health.require_answer()
         with self.lock_server(alone=job.alone):
             if isinstance(job, SpecJob):
-                done = run_spec_job(job, self.server, self._stop)
+                self._progress_line.begin(job.shown)
+                try:
+                    done = run_spec_job(job, self.server, self._stop)
+                finally:
+                    self._progress_line.remove(job.shown)
                 self._any_ran = True
                 return done
             return self._run_scenario(job)
@@ -222,12 +226,14 @@ class Runner:
             job.fingerprint,
             scenario.schedule.kind in ("all", "explore"),
             lambda result: is_found(scenario, mutant, job.variables, result),
+            shrinks=scenario.schedule.kind == "explore" or bool(scenario.given),
         )
         settings = self._run_settings(job, scenario, mutant, progress, name)
         earlier = settings.suite.files if settings.suite is not None else 0
         self._unfinished[id(progress)] = progress
+        self._progress_line.begin(name)
         try:
-            show = partial(self._progress_line.show_activity, name)
+            show = partial(self._progress_line.show, name)
             item = ItemRun(scenario, mutant, job.variables, self.server, settings, show)
             result, repeats = run_item(item, Repetition(self._repeat, self._same_seed))
             # what the user stops stays unfinished, and is reported with the interrupt
@@ -263,7 +269,7 @@ class Runner:
             key=job.fingerprint,
             draw_seed=self._draw_seed,
             ran=lambda result, limit: progress.add(result, limit * self._repeat),
-            progress=lambda runs, limit: self._progress_line.show_count(name, runs, limit),
+            progress=lambda runs, limit: self._progress_line.show(name, progress.activity(runs, limit)),
             suite=self._suite_files.database(self.server) if job.in_suite and not self._settings.in_place else None,
         )
 
