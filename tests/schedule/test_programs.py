@@ -126,6 +126,12 @@ def test_one_that_is_away_comes_back_by_sending() -> None:
 
 
 def test_only_time_in_which_nothing_is_done_counts_as_grace() -> None:
-    grace = Grace(0.2)
-    looks = [(0.0, False), (0.15, False), (0.19, True), (0.3, False), (0.45, False), (0.51, False)]
-    assert [grace.is_over(now, active=active) for now, active in looks] == [False] * 5 + [True]
+    grace = Grace(0.1)
+    looks = [(0.0, False), (0.04, False), (0.08, False), (0.09, True), (0.12, False), (0.16, False), (0.2, False)]
+    assert [grace.is_over(now, active=active) for now, active in looks] == [False] * 6 + [True]
+
+
+def test_who_looks_late_counts_little_of_it() -> None:
+    grace = Grace(0.1)
+    looks = [(0.0, False), (5.0, False), (10.0, False)]
+    assert [grace.is_over(now, active=active) for now, active in looks] == [False, False, True]

@@ -24,6 +24,7 @@ from pgchaos.oracle.outputs import ParsedStatement, parse_statements
 from pgchaos.oracle.serial_scenario import is_local, statement_numbers
 from pgchaos.oracle.timestamps import NOW
 from pgchaos.results import Failure, Record, Transaction
+from pgchaos.schedule.programs import owner_of
 from pgchaos.schedule.wait_rules import Actor
 
 _OUT = frozenset({"40001", "40P01"})
@@ -104,8 +105,20 @@ class TransactionLog:
 
     def receive(self, actor: Actor, item: Statement, text: str, record: Record, answer: Answer) -> None:
         """Take the answer to a statement."""
-        said = _Said(self._numbers[id(item)], is_local(item), text, record, answer)
-        self._open.setdefault(actor, []).append(said)
+        self.receive_step(actor, self._numbers[id(item)], is_local(item), text, record, answer)
+
+    def receive_step(self, actor: Actor, number: int, local: bool, text: str, record: Record, answer: Answer) -> None:
+        """Take the answer to a request of a program.
+
+        Args:
+            actor: its connection.
+            number: of its transaction among those of the worker.
+            local: it concerns its session only, and stands in no block.
+            text: that was sent.
+            record: of it.
+            answer: to it.
+        """
+        self._open.setdefault(actor, []).append(_Said(number, local, text, record, answer))
 
     def end(self, actor: Actor, row: Transaction) -> None:
         """Take the end of a transaction.
@@ -116,7 +129,7 @@ class TransactionLog:
         """
         said = self._open.pop(actor, [])
         if said and not (not row.block and all(one.local for one in said)):
-            self._ended.append(_Ended(actor, said, row))
+            self._ended.append(_Ended(owner_of(actor), said, row))
 
     def close(self, facts: Facts, state: State) -> None:
         """Make the outcome, now that the run is over.
@@ -125,7 +138,7 @@ class TransactionLog:
             facts: what is left out, by what the server knows of columns.
             state: what the run left behind.
         """
-        self._ended += [_Ended(actor, said, None) for actor, said in self._open.items()]
+        self._ended += [_Ended(owner_of(actor), said, None) for actor, said in self._open.items()]
         last: dict[TxnId, _Ended] = {}
         for ended in self._ended:
             name = ended.actor, ended.position

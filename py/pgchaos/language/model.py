@@ -57,7 +57,7 @@ class Program:
     place: Place
     text: str
     words: tuple[Parts, ...]
-    grace: float = 0.2
+    grace: float = 0.5
     exits: tuple[int, ...] = ()
     function: Callable[[str], object] | None = field(default=None, compare=False)
 

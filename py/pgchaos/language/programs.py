@@ -170,8 +170,6 @@ def _wrong_in_file(scenario: Scenario, session: Session) -> Iterator[tuple[Place
     if schedule.kind == "all" and schedule.limit is None:
         text = f"`schedule`: how many interleavings the program of {name} has is not known: write"
         yield schedule.place or session.place, f"{text} `schedule all up to N` or `schedule explore N`"
-    if scenario.oracle is not None:
-        yield session.place, f"`oracle`: {name} is a program, whose transactions cannot be run one after the other"
     if scenario.poolers:
         text = f"`pooler`: {name} is a program, which goes through pgchaos to the server itself, and not through"
         yield session.place, f"{text} PgBouncer: leave `pooler` out"

@@ -90,12 +90,16 @@ class ProgramState:
         self.away = False
 
 
+_BETWEEN = 0.05  # seconds between two looks that count at most
+
+
 @dataclass(slots=True)
 class Grace:
     """How long a program has done nothing, from several looks at it."""
 
     seconds: float  # after which the others go on without it
-    _idle_since: float | None = None
+    _idle: float = 0.0  # seconds for which it has done nothing
+    _last: float | None = None  # when it was looked at last
 
     def is_over(self, now: float, *, active: bool) -> bool:
         """Take a look.
@@ -104,9 +108,10 @@ class Grace:
             now: on a clock that never goes back.
             active: the program computes or reads a disk, or has done so since the last look.
         """
-        if active:
-            self._idle_since = None
-            return False
-        if self._idle_since is None:
-            self._idle_since = now
-        return now - self._idle_since >= self.seconds
+        before, self._last = self._last, now
+        if active or before is None:
+            self._idle = 0.0
+        else:
+            # who looks may have been late himself: what was done meanwhile is not known
+            self._idle += min(now - before, _BETWEEN)
+        return self._idle >= self.seconds

@@ -49,6 +49,7 @@ class Oracle:
         self._settings = replace(settings, replay=None, selfcheck=False)
         self._serial = serial_variant(scenario)
         self._actors = actors(scenario.sessions)
+        self._programs = {session.name for session in scenario.sessions if session.program is not None}
         self._open_sandbox: OpenSandbox | None = None
         self._variants: dict[Values, _Variant] = {}
         self.coverage = OracleCoverage()
@@ -102,6 +103,9 @@ class Oracle:
 
     def serial(self, variables: Mapping[str, str], wanted: Wanted) -> SerialRun:
         """Run the transactions one after the other, in the wanted order."""
+        kept = min((name for name in wanted.left_out if name[0].session in self._programs), default=None)
+        if kept is not None:
+            return _not_without(kept, wanted)
         log = TransactionLog(self._serial.sessions, wanted.left_out)
         order = SerialScheduler((*wanted.prefix, *wanted.rest), self._actors)
         result = run_once(self._serial, variables, self._server, self._settings, order, self._open_sandbox, log)
@@ -130,6 +134,15 @@ class Oracle:
     def stopped(self) -> bool:
         """Whether to make no more runs."""
         return bool(self.outside) or (self._settings.stop is not None and self._settings.stop.is_set())
+
+
+def _not_without(kept: TxnId, wanted: Wanted) -> SerialRun:
+    """Say that a program sends what it sends: no run goes without one of its transactions."""
+    first = (*wanted.prefix, *wanted.rest)[:1]
+    problem = (
+        f"{kept[0]} is a program, and cannot be run without its transaction {kept[1][1] + 1}, which did not commit"
+    )
+    return SerialRun(first, tuple(OracleTransaction(one, (1, 0), "out") for one in first), {}, problem)
 
 
 def _serial_run(outcome: Outcome, order: SerialScheduler, problem: str, late: bool) -> SerialRun:

@@ -28,6 +28,7 @@ class ProgramObserver(Observer):
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self.keeps_rows = worker.context.transaction_log is not None or worker.context.log.keeps_rows
         self._connections: dict[int, ProgramConnection] = {}
         self.opened_in_all = 0
         """How many connections there were, in all iterations."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from psycopg import pq
 
-from pgchaos.engine.answer import LOST, SUCCESS, Answer, ServerError
+from pgchaos.engine.answer import LOST, SUCCESS, Answer, Result, Row, ServerError
+from pgchaos.engine.proxy.rows import ResultRows
 from pgchaos.engine.proxy.tracker import Outcome
 
 _STATUS = {"I": pq.TransactionStatus.IDLE, "T": pq.TransactionStatus.INTRANS, "E": pq.TransactionStatus.INERROR}
@@ -38,8 +39,46 @@ def server_error(sqlstate: str, message: str, fields: Mapping[str, str], *, lost
 
 
 def answer_of(outcome: Outcome, before: int) -> Answer:
-    """Make an answer, without its rows."""
-    return Answer(before, status_of(outcome, before), error=error_of(outcome))
+    """Make an answer; its rows are in it where they were kept."""
+    results: list[Result] = [ProxyResult(rows) for rows in outcome.results]
+    return Answer(before, status_of(outcome, before), results, error_of(outcome))
+
+
+class ProxyResult(Result):
+    """A result that passed through the proxy.
+
+    Args:
+        raw: as it was sent.
+    """
+
+    def __init__(self, raw: ResultRows) -> None:
+        self.tag, self._sent, self._columns = raw.tag, raw, raw.columns()
+
+    @property
+    def width(self) -> int:
+        """See Result."""
+        return len(self._columns)
+
+    @property
+    def height(self) -> int:
+        """See Result."""
+        return sum(1 for _ in self.rows())
+
+    def columns(self) -> tuple[str, ...]:
+        """See Result."""
+        return tuple(column.name for column in self._columns)
+
+    def types(self) -> tuple[int, ...]:
+        """See Result."""
+        return tuple(column.type for column in self._columns)
+
+    def origin(self, column: int) -> tuple[int, int]:
+        """See Result."""
+        return self._columns[column].table, self._columns[column].number
+
+    def rows(self) -> Iterator[Row]:
+        """See Result."""
+        return self._sent.rows(self._columns)
 
 
 class NoticeFields:

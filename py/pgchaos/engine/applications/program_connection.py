@@ -95,7 +95,9 @@ class ProgramConnection:
         point = StepPoint(
             self._worker.actor, item.step, self._worker.iteration, self._numbered(item), begins=not self.in_block
         )
-        await self._worker.coordinator.await_request(self.lane, point, item.place)
+        if self._context.transaction_log is None or self.in_block or not _is_local(item):
+            await self._worker.coordinator.await_request(self.lane, point, item.place)
+        # else it belongs to the transaction that follows, for who runs them one after the other
         if self._connection.ended:
             return
         self._worker.pid, self._worker.place = self._connection.pid, item.place
@@ -139,6 +141,10 @@ class ProgramConnection:
         answer = answer_of(outcome, self._status)
         self._note(record, outcome, answer)
         self._context.coordinator.finish(self.lane, record.ended_at or 0.0)
+        log = self._context.transaction_log
+        if log is not None:
+            local = _is_local(item) and not self.in_block
+            log.receive_step(self.lane, self._number, local, item.text, record, answer)
         self._end_transaction(item, record, answer, outcome)
         self._record = None
         if self._struck is None:
@@ -151,6 +157,8 @@ class ProgramConnection:
         context, error = self._context, answer.error
         record.ended_at = clock.now()
         record.sqlstate, record.tag, record.rows = outcome.sqlstate, outcome.tag or None, outcome.rows
+        if self._context.log.keeps_rows and answer.results and answer.results[-1].width:
+            record.cells = answer.results[-1].first_rows()
         if error is None:
             return
         states = context.coordinator.states
@@ -178,7 +186,7 @@ class ProgramConnection:
 
     def _numbered(self, item: Statement) -> int:
         if not self.in_block:
-            local = item.verb in _LOCAL and ";" not in item.text
+            local = _is_local(item)
             if self._again is None or local:
                 self._number = self._worker.next_transaction(take=not local)
             else:
@@ -216,6 +224,8 @@ class ProgramConnection:
             record.ended_at,
         )
         self._context.log.transactions.append(row)
+        if self._context.transaction_log is not None:
+            self._context.transaction_log.end(self.lane, row)
         failed = ended.outcome == "rolled back" and ended.sqlstate in _OUT
         self._again = self._number if failed else None
         self._attempt = self._attempt + 1 if failed else 1
@@ -272,6 +282,11 @@ class ProgramConnection:
         place = Place(source.file, source.line) if source.line else self._worker.program.place
         text = source.statement or "(a function call of the protocol)"
         return Statement(place, text, (text,), word[1].upper() if word else "", self._worker.next_step())
+
+
+def _is_local(item: Statement) -> bool:
+    """Whether a statement outside a block concerns its session only."""
+    return item.verb in _LOCAL and ";" not in item.text
 
 
 def _shown(parameters: tuple[str | None, ...]) -> list[str]:

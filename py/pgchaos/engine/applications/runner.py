@@ -118,11 +118,16 @@ class ProgramRunner:
                 continue
             if not self._worker.coordinator.is_computing(actor):
                 grace = Grace(seconds)
-            elif grace.is_over(time.monotonic(), active=program.probe.is_active()):
+            elif grace.is_over(time.monotonic(), active=self._is_active(program)):
                 self._worker.coordinator.set_away(actor)
                 what = f"has done nothing for {seconds * 1000:g} ms: the others go on without it"
                 self._worker.act(what, self._worker.place)
                 self._context.log.remarks.append(f"{self._who} {what} ({self._worker.place})")
+
+    def _is_active(self, program: RunningProgram) -> bool:
+        """Say whether a program does something, or waits for us or for the server."""
+        waits = self._proxy is not None and self._proxy.is_waited_for
+        return program.probe.is_active() or waits
 
     # its connections
 

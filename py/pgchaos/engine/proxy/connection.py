@@ -59,6 +59,7 @@ class ProxyConnection(ClientConnection):
         self.key = key
         self.assembler = RequestAssembler()
         self.tracker = RequestTracker(self.assembler)
+        self.tracker.keeps_rows = observer is not None and observer.keeps_rows
         self.server = server
         self.client = client
         self._observer, self._broken, self._first = observer, broken, first

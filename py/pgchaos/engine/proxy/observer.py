@@ -51,6 +51,8 @@ class Observer:
 
     holds = False
     """It waits in `before_request`: then each request of a pipeline is answered before the next one is sent."""
+    keeps_rows = False
+    """Outcomes have the rows of their statements."""
 
     def opened(self, connection: ClientConnection) -> None:
         """Take a new connection, before its client hears that it is connected.

@@ -75,7 +75,7 @@ class Proxy:
         self._secret = Secret.of(self.password)
         self.broken: list[str] = []
         self.connections: list[ProxyConnection] = []
-        self._number = 0
+        self._number = self._meeting = 0
         self._tasks: list[Task[None]] = []
         self._stop = Stop()
         self._listeners: list[Socket] = []
@@ -114,6 +114,11 @@ class Proxy:
             sslmode="disable",
             gssencmode="disable",
         )
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a client is being let in, or waits for the server."""
+        return self._meeting > 0 or not all(connection.is_idle for connection in self.connections)
 
     def start(self) -> None:
         """Serve clients, those that were connected before a pause too."""
@@ -172,6 +177,7 @@ class Proxy:
         """Let a client in, and serve it."""
         handshake = Handshake(client, self._secret, self._stop)
         connection = None
+        self._meeting += 1
         try:
             connection = await self._let_in(client, handshake)
         except Gone:
@@ -184,6 +190,7 @@ class Proxy:
             with suppress(Gone):
                 await handshake.send(why.message())
         finally:
+            self._meeting -= 1
             if connection is None:
                 client.close()
         if connection is not None:

@@ -42,10 +42,12 @@ class Statement:
         sql: as it came.
         types: OIDs of its parameters, 0 where the client left it to the server; the server's answer to a Describe
             replaces them.
+        columns: the RowDescription that answered a Describe of it, where rows are kept.
     """
 
     sql: bytes
     types: tuple[int, ...] = ()
+    columns: bytes = b""
 
 
 class Portal(NamedTuple):

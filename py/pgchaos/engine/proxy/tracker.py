@@ -31,6 +31,7 @@ from pgchaos.engine.proxy.messages import (
     text_at,
 )
 from pgchaos.engine.proxy.requests import Request, RequestAssembler, Unit
+from pgchaos.engine.proxy.rows import ResultRows, RowsSoFar
 
 SUCCESS, LOST = "00000", "08006"
 SKIPPED = "25P02"
@@ -51,6 +52,7 @@ class Outcome:
         tags: of its statements, such as 'UPDATE 1'.
         status: the transaction status after it: 'I' idle, 'T' in a block, 'E' in a failed block; '' where the server
             has not said it: the Sync was not sent with the request, or the connection was lost.
+        results: of its statements, where the observer keeps rows.
         skipped: the server did not run it, because something before it in the pipeline failed.
         lost: the connection was lost before all of the answer came.
     """
@@ -59,6 +61,7 @@ class Outcome:
     message: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
+    results: list[ResultRows] = field(default_factory=list)
     status: str = ""
     skipped: bool = False
     lost: bool = False
@@ -97,6 +100,9 @@ class RequestTracker:
         self.notices: list[Mapping[str, str]] = []
         self.notifications: list[tuple[str, str]] = []
         """Channel and payload; whoever wants them takes them out."""
+        self.keeps_rows = False
+        """Outcomes have the rows of their statements."""
+        self._rows = RowsSoFar()
         self.farewell: Mapping[str, str] | None = None
         """The error by which the server ended the connection."""
 
@@ -147,6 +153,8 @@ class RequestTracker:
                 self._ready(chr(raw[HEADER]) if len(raw) > HEADER else "I", ended)
             elif kind in _HANDLED:
                 self._other(kind, raw, ended)
+            elif self.keeps_rows:
+                self._rows.add(kind, raw)
         return ended
 
     def lost(self) -> list[Ended]:
@@ -172,6 +180,8 @@ class RequestTracker:
             return
         if tag:
             outcome.tags.append(tag)
+        if tag and self.keeps_rows:
+            outcome.results.append(self._rows.take(tag, request.portal))
         if request.kind == "execute" and not request.synced:
             self._outstanding.popleft()
             ended.append((request, outcome))
@@ -276,6 +286,7 @@ class RequestTracker:
             raise ProtocolError("a ParameterDescription message ends too soon") from None
         if statement is not None:
             statement.types = types
+            self._rows.describing = statement
 
 
 _HANDLED = frozenset(
