@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.pytest_plugin.conftest import BAD, FINE, Project
+from tests.pytest_plugin.conftest import FINE, Project
 
 RACE = """\
 -- chaos:schedule all
@@ -21,7 +21,7 @@ UPDATE t SET n = :n + 1;
 SELECT is((SELECT n FROM t), 2, 'both count');
 -- chaos:mutant nobody counts
 -- chaos:replace '+ 1' with '+ 0' in a
--- chaos:caught by 'both count'
+-- chaos:caught by 'nothing'
 """
 
 
@@ -36,7 +36,7 @@ def tested(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Two scenarios, one of them in a folder that the ini file names, and a test in Python."""
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     project.file("db/one.sql", FINE)
-    project.write(two=BAD, race=RACE)
+    project.write(race=RACE)
     project.file("test_python.py", "def test_python():\n    pass\n")
     ini = (project.pytester.path / "tox.ini").read_text(encoding="utf-8")
     (project.pytester.path / "tox.ini").write_text(f"{ini.rstrip()}\nchaos_paths = db\n", encoding="utf-8")
@@ -58,30 +58,17 @@ def test_without_a_path_and_a_folder_it_runs_nothing(project: Project) -> None:
     )
 
 
-def test_paths_and_options_are_passed_on_and_the_exit_code_is_pytests(tested: Project) -> None:
-    result = pgchaos(tested, "run", "sql/two.sql", "-q", "--tb=line", "--chaos-seed=7")
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["    python -m pgchaos run sql/two.sql::two --chaos-seed=7 *"])
-    assert pgchaos(tested, "run", "none.sql").ret == pytest.ExitCode.USAGE_ERROR
-    assert pgchaos(tested, "run", "sql/two.sql", "-k", "nothing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
-
-
-def test_a_token_finds_its_scenario_and_runs_its_one_order(tested: Project) -> None:
-    failed = pgchaos(tested, "run", "sql/race.sql").stdout.str()
-    (token, *_) = re.findall(r"--chaos-replay=(\S+)", failed)
-    result = pgchaos(tested, "replay", token, "sql")
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert result.outlines[0] == "pgchaos replay: sql/race.sql::race"
-    result.assert_outcomes(failed=1)
+def test_a_token_finds_its_scenario_or_mutant_and_runs_its_one_order(tested: Project) -> None:
+    failed = pgchaos(tested, "run", "sql/race.sql", "--chaos-mutants", "--chaos-seed=7", "--tb=short")
+    assert failed.ret == pytest.ExitCode.TESTS_FAILED
+    failed.assert_outcomes(failed=2)
+    items = {"race": r"race", "mutant": r"race\[mutant-nobody-counts\]"}
+    for item in items.values():
+        pattern = rf"^ +python -m pgchaos run '?(sql/race\.sql::{item})'? --chaos-replay=(\S+)"
+        ((name, token),) = re.findall(pattern, failed.stdout.str(), re.MULTILINE)
+        result = pgchaos(tested, "replay", token, "sql", "-q")
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        assert result.outlines[0] == f"pgchaos replay: {name}"
+        result.assert_outcomes(failed=1)
     # below chaos_paths, which are db
     assert pgchaos(tested, "replay", token).ret == pytest.ExitCode.USAGE_ERROR
-
-
-def test_a_token_of_a_mutant_runs_the_mutant(tested: Project) -> None:
-    tested.write(race=RACE.replace("caught by 'both count'", "caught by 'nothing'"))
-    failed = pgchaos(tested, "run", "sql/race.sql", "--chaos-mutants", "-k", "mutant").stdout.str()
-    (token, *_) = re.findall(r"--chaos-replay=(\S+)", failed)
-    result = pgchaos(tested, "replay", token, "sql/race.sql")
-    assert result.outlines[0] == "pgchaos replay: sql/race.sql::race[mutant-nobody-counts]"
-    result.assert_outcomes(failed=1)

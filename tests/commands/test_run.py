@@ -1,4 +1,4 @@
-"""`pgchaos replay` with what is no token, and the project that it looks in."""
+"""`pgchaos run` and `replay`: what they pass on to pytest, and the project that they look in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ import pytest
 from pgchaos.commands.errors import CommandError
 from pgchaos.commands.project import project_of
 from tests.commands.conftest import Call
+
+
+@pytest.mark.parametrize("code", pytest.ExitCode)
+def test_all_words_are_passed_on_and_the_exit_code_is_pytests(
+    call: Call, monkeypatch: pytest.MonkeyPatch, code: pytest.ExitCode
+) -> None:
+    given: list[str] = []
+
+    def main(words: list[str]) -> pytest.ExitCode:
+        given.extend(words)
+        return code
+
+    monkeypatch.setattr(pytest, "main", main)
+    words = ["sql/a.sql::a[x=1]", "-k", "-h or b", "--chaos-seed=7", "-n", "2", "--", "-x"]
+    assert call("run", *words).code == code
+    assert given[-len(words) :] == words
 
 
 @pytest.mark.parametrize(
