@@ -197,7 +197,7 @@ def _data_of(item: ScenarioItem, report: pytest.TestReport) -> Data:
     )
     if isinstance(done, FinishedScenario):
         values = values_of(item, done)
-        return scenario_data(known, done.scenario, done.mutant, values, done.result)
+        return scenario_data(known, done.scenario, done.mutant, values, done.result, done.repeats)
     tags = [mark.name for mark in item.iter_markers() if mark.name != "chaos"]
     source = item.path.read_text(encoding="utf-8", errors="replace") if item.path.is_file() else ""
     return plain_data(known, item.title, tags, source)

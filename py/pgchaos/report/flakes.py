@@ -107,7 +107,7 @@ def _beside(passing: tuple[int, RunResult], failing: tuple[int, RunResult], widt
     lines = [f"Run {passed} passed, run {failed} failed. {where}"]
     lines.append(_row("", f"run {passed}, passed", f"run {failed}, failed", column, look))
     for number in range(begin, min(same + _ROWS, max(len(left), len(right)))):
-        texts = [_text(run[number]) if number < len(run) else "(ended)" for run in (left, right)]
+        texts = [statement_text(run[number]) if number < len(run) else "(ended)" for run in (left, right)]
         lines.append(_row(">" if number == same else "", texts[0], texts[1], column, look))
     rest = [len(run) - same - _ROWS for run in (left, right)]
     more = [f"{look.cut} {statements(count)} more" if count > 0 else "" for count in rest]
@@ -122,8 +122,11 @@ def _other_result(left: Sequence[Record], right: Sequence[Record], column: int, 
     for record in right:
         other = passed.get(_key(record))
         if other is None or _facts(other) != _facts(record):
-            text = "(not sent)" if other is None else _text(other)
-            return ["Whatever the order, the first with another result:", _row(">", text, _text(record), column, look)]
+            text = "(not sent)" if other is None else statement_text(other)
+            return [
+                "Whatever the order, the first with another result:",
+                _row(">", text, statement_text(record), column, look),
+            ]
     return []
 
 
@@ -135,7 +138,7 @@ def _row(mark: str, one: str, other: str, column: int, look: Look) -> str:
     return f"  {mark:1} {fitted(one, column, look)}  {fitted(other, column, look)}".rstrip()
 
 
-def _text(record: Record) -> str:
+def statement_text(record: Record) -> str:
     """Write a statement with its result in one line: the result is shown, whatever is cut."""
     _, text = outcome(record)
     rows = "" if record.rows is None else f"{record.rows} row" + "s" * (record.rows != 1)

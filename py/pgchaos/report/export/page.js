@@ -114,6 +114,7 @@
       ...causes(data),
       ...timelineSection(data, source, printed),
       ...oracle(data.oracle),
+      ...repeats(data.repeats),
       ...search(data.search),
       ...again(data),
       ...titled(data.tap && "Assertions (TAP)", () => tap(data.tap)),
@@ -205,6 +206,17 @@
     if (found.nearest) sides.push(el("div", {}, el("h4", {}, "The nearest order that passed"), list(found.nearest)));
     if (!facts.length && !sides.length) return [];
     return titled("Schedule", () => [...facts.map((text) => el("p", { class: "about" }, text)), el("div", { class: "sides" }, sides)]);
+  }
+
+  function repeats(found) {
+    if (!found) return [];
+    const parts = found.parts;
+    const list = (title, texts) => el("div", {}, el("h4", {}, title), el("ol", { class: "steps", start: parts.from + 1 },
+      texts.map((text, at) => el("li", { class: parts.from + at === parts.same ? "differs" : null }, text))));
+    return titled("Repeated", () => [
+      el("p", { class: "about" }, `${found.summary}.${found.seeds ? ` Seeds of runs that failed: ${found.seeds.slice(0, 20).join(", ")}.` : ""}`),
+      parts ? el("div", { class: "sides" }, list(`Run ${parts.failed_run} failed`, parts.failed), list(`Run ${parts.passed_run} passed`, parts.passed)) : "",
+    ]);
   }
 
   function oracle(found) {

@@ -9,7 +9,9 @@ from pathlib import Path
 from pgchaos.language.header_model import StepName
 from pgchaos.language.model import Mutant, Scenario
 from pgchaos.language.schedules import format_step
+from pgchaos.report.export.repeats_data import repeats_data
 from pgchaos.report.export.timeline_data import Data, failures_data, timeline_data, without_empty
+from pgchaos.report.flakes import Repeats
 from pgchaos.report.lanes import lanes_of
 from pgchaos.report.latency import latency_data
 from pgchaos.report.permutation import none_failed, searched
@@ -50,7 +52,12 @@ class ItemData:
 
 
 def scenario_data(
-    item: ItemData, scenario: Scenario, mutant: Mutant | None, variables: Mapping[str, str], result: RunResult
+    item: ItemData,
+    scenario: Scenario,
+    mutant: Mutant | None,
+    variables: Mapping[str, str],
+    result: RunResult,
+    repeats: Repeats | None = None,
 ) -> Data:
     """Write the run of a scenario as data.
 
@@ -60,6 +67,7 @@ def scenario_data(
         mutant: in it, or None.
         variables: the values of its matrix.
         result: of the run; of a search the run that it reports.
+        repeats: its runs, where it was repeated.
 
     Returns:
         What `scenario` is in the schema; every text is safe to show.
@@ -90,6 +98,7 @@ def scenario_data(
         ],
         "search": _search(scenario, result),
         "oracle": _oracle(scenario, result),
+        "repeats": repeats_data(repeats),
         # in another run the times would be those of its schedule
         "latency": latency_data(result.records) if scenario.schedule.kind == "free" else [],
         "log": result.log,
