@@ -74,8 +74,8 @@ def _steps(place: Path, sessions: int, steps: int, more: str = "", extra: str = 
     return _scenario(place, _HEAD.format(limit=_SCHEDULES, more=more, extra=extra) + body + _CHECK)
 
 
-def _schedules(server: Server, scenario: Scenario) -> int:
-    result = run(scenario, {}, server, RunSettings(1))
+def _schedules(server: Server, scenario: Scenario, at_once: int = 1) -> int:
+    result = run(scenario, {}, server, RunSettings(1, at_once=at_once))
     if result.failures or result.permutations is None:
         raise RuntimeError(f"all of it should have passed: {result.failures}")
     return result.permutations.run

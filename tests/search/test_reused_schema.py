@@ -26,7 +26,7 @@ CODES = " allow 23502 23503 23505 23514 25001 25P02 40001 40P01 42701 42703 4270
 _SCHEMA = re.compile(r"chaos_s\d+")
 
 # The server may analyze a table at any time, in a new database too.
-SETUP = """\
+_TABLES = """\
 CREATE TABLE item (
     id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE, price int DEFAULT 1 CHECK (price > 0),
     twice int GENERATED ALWAYS AS (price * 2) STORED, long text) WITH (autovacuum_enabled = false);
@@ -40,14 +40,20 @@ CREATE TABLE part_2 PARTITION OF part FOR VALUES IN (2) WITH (autovacuum_enabled
 CREATE TABLE log (what text) WITH (autovacuum_enabled = false);
 CREATE SEQUENCE ticket START 7;
 CREATE VIEW cheap AS SELECT name FROM item WHERE price < 3;
-CREATE FUNCTION note_sale() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN INSERT INTO log VALUES (TG_OP || ' ' || NEW.n); RETURN NEW; END $$;
-CREATE TRIGGER note_sale BEFORE INSERT OR UPDATE ON sale FOR EACH ROW EXECUTE FUNCTION note_sale();
+{functions}
 INSERT INTO item (name, price, long) VALUES ('nut', 1, repeat('n', 3000)), ('bolt', 2, NULL), ('gear', 5, 'g');
 INSERT INTO sale (item, n) VALUES (1, 10), (2, 20);
 INSERT INTO plain VALUES ('a'), ('b'), ('c'), (NULL);
 INSERT INTO part VALUES (1, 'one'), (2, 'two'), (1, 'uno');
 """
+WITHOUT_FUNCTIONS = _TABLES.format(functions="")
+SETUP = _TABLES.format(
+    functions="""\
+CREATE FUNCTION note_sale() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO log VALUES (TG_OP || ' ' || NEW.n); RETURN NEW; END $$;
+CREATE TRIGGER note_sale BEFORE INSERT OR UPDATE ON sale FOR EACH ROW EXECUTE FUNCTION note_sale();
+"""
+)
 
 # What a run finds of what runs before it did: in the order in which a scan meets the rows.
 STATE = """\
@@ -134,10 +140,12 @@ DEFINITIONS = (
 
 @dataclass
 class Outcomes:
-    """What each run of a search told, and in how many of them the schema was kept."""
+    """What each run of a search told, in how many of them the schema was kept, and whether plans were kept then."""
 
     runs: list[object] = field(default_factory=list)
     kept: int = 0
+    plans: bool = False
+    remarks: list[str] = field(default_factory=list)
 
 
 def _told(result: RunResult) -> object:
@@ -169,6 +177,7 @@ def outcomes(private_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyP
                     return
                 with super().open(variables) as sandbox:
                     found.kept += getattr(sandbox, "is_set_up", False)
+                    found.plans = self.connections is not None and self.connections.plans_last
                     yield sandbox
 
         def ran(result: RunResult, _: int) -> None:
@@ -176,7 +185,8 @@ def outcomes(private_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
         with monkeypatch.context() as patch:
             patch.setattr(strategy, "ReusedSchema", Counted)
-            strategy.run(read(path, "scenario.sql"), {}, private_server, RunSettings(1, 60.0, ran=ran))
+            result = strategy.run(read(path, "scenario.sql"), {}, private_server, RunSettings(1, 60.0, ran=ran))
+        found.remarks = result.remarks
         return found
 
     return searched
@@ -195,11 +205,11 @@ def _scenario(first: list[str], second: list[str], setup: str = SETUP, runs: int
 
 
 @st.composite
-def _sessions(draw: st.DrawFn) -> tuple[list[str], list[str]]:
-    """Draw what two sessions do: mostly rows, so that the schema can be kept, and sometimes anything."""
+def _sessions(draw: st.DrawFn) -> tuple[list[str], list[str], str]:
+    """Draw what two sessions do: mostly rows, so that the schema can be kept, and sometimes anything; and the setup."""
     pool = draw(st.sampled_from((ROWS, ROWS + SESSIONS, ROWS + SESSIONS + DEFINITIONS)))
     statements = st.lists(st.sampled_from(pool), min_size=1, max_size=4)
-    return draw(statements), draw(statements)
+    return draw(statements), draw(statements), draw(st.sampled_from((SETUP, WITHOUT_FUNCTIONS)))
 
 
 @pytest.mark.slow  # a new database for each run that is compared
@@ -212,7 +222,7 @@ def _sessions(draw: st.DrawFn) -> tuple[list[str], list[str]]:
 )
 @given(sessions=_sessions())
 def test_each_run_finds_what_it_would_find_in_a_new_database(
-    outcomes: Callable[..., Outcomes], sessions: tuple[list[str], list[str]]
+    outcomes: Callable[..., Outcomes], sessions: tuple[list[str], list[str], str]
 ) -> None:
     text = _scenario(*sessions)
     note(text)
@@ -228,6 +238,44 @@ def test_rows_and_sequences_are_put_back_without_a_new_schema(outcomes: Callable
     again = outcomes(text)
     assert again.kept == _RUNS - 2
     assert again.runs == outcomes(text, anew=True).runs
+
+
+@pytest.mark.parametrize("setup", [SETUP, WITHOUT_FUNCTIONS])
+def test_plans_are_kept_where_no_function_is_there_to_be_planned_otherwise(
+    outcomes: Callable[..., Outcomes], setup: str
+) -> None:
+    text = _scenario(list(ROWS[:4]), list(ROWS[8:11]), setup)
+    again = outcomes(text)
+    assert again.kept == _RUNS - 2
+    assert again.plans is (setup == WITHOUT_FUNCTIONS)
+    assert again.runs == outcomes(text, anew=True).runs
+
+
+def test_what_no_counter_tells_is_found_at_the_end(outcomes: Callable[..., Outcomes]) -> None:
+    # only in an order that comes late: definitions outside have been compared before
+    grant = "EXECUTE format('GRANT CREATE ON ' || 'DATABASE %I TO PUBLIC', current_database());"
+    text = f"""\
+-- Late
+-- chaos:sandbox schema
+-- chaos:schedule all
+-- chaos:setup
+CREATE TABLE log (what text);
+-- chaos:session a
+INSERT INTO log VALUES ('first');
+INSERT INTO log VALUES ('second');
+-- chaos:session b
+SELECT count(*) AS n FROM log \\gset
+SELECT :n = 1 AND count(*) = 2 AS late FROM log \\gset
+\\if :late
+DO $$ BEGIN {grant} END $$;
+\\endif
+-- chaos:check
+SELECT pass('done');
+"""
+    again = outcomes(text)
+    assert again.kept
+    (remark,) = again.remarks
+    assert "privileges of the database changed" in remark
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)

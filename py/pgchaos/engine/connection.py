@@ -65,6 +65,10 @@ class Connection(QueryExchange):
         """Seconds for a question of the engine's own, whatever that may take by itself; see `within`."""
         self.ends_when_late = False
         """What is late is not cancelled: the connection is ended at once."""
+        self.settings: tuple[bool, bool] | None = None
+        """What `LockMonitor.settings` was told of it, where it is the same connection."""
+        self.prepared: dict[str, str] = {}
+        """What executes questions of the engine's own that were prepared here, by their text."""
         self.created: Created | None = None
         """What the sessions of the run created, on a server that is not ours."""
 
@@ -187,18 +191,20 @@ class Connection(QueryExchange):
             raise ConnectionLost(answer.error)
         return [row for result in answer.results for row in result.rows()]
 
-    def begin(self, query: str, copy: str | None = None) -> Answer:
+    def begin(self, query: str, copy: str | None = None, *, rows_only: bool = False) -> Answer:
         """Send a query and do not wait for its answer; nothing else may be asked before `finish` was called.
 
         Args:
             query: as for `execute`.
             copy: as for `execute`.
+            rows_only: leave the results without rows out of the answer.
 
         Returns:
             What `finish` takes.
         """
         answer = self._answer = Answer(before=self._pg.transaction_status)
         try:
+            self._rows_only = rows_only
             self.send(query, copy)
         except OperationalError as error:
             self._break(answer, error)

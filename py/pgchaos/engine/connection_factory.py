@@ -255,7 +255,7 @@ class ConnectionFactory:
         self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
     ) -> tuple[PooledConnection, bool]:
         """Take what was ordered, or another that is dressed now; say whether it was kept."""
-        connection = self.kept.take(name, settings) if self.kept is not None else None
+        connection = await self.kept.take(name, settings) if self.kept is not None else None
         if connection is not None:
             connection.attach(stop, notice)
             return connection, True

@@ -5,11 +5,12 @@ What makes such a connection new, and what it then begins with, is one message: 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from pgchaos.engine.connection import PATIENCE
 from pgchaos.engine.loop import alone
-from pgchaos.engine.pooled_connection import IS_PRISTINE, RESET, PooledConnection, settings_text
+from pgchaos.engine.pooled_connection import IS_PRISTINE, RESET_BUT_PLANS, PooledConnection, settings_text
 from pgchaos.engine.row_reset import SEND_COUNTERS, is_true
 from pgchaos.server.connection_cache import ConnectionCache
 
@@ -47,21 +48,43 @@ class KeptConnections:
     def __init__(self, connection_cache: ConnectionCache) -> None:
         self._cache = connection_cache
         self._kept: dict[str, tuple[PooledConnection, Mapping[str, str]]] = {}
+        self.plans_last = False
+        """Plans are kept: the schema has no function that might be planned otherwise when it was called often."""
         self.silent = False
         """A backend has not answered: nobody waits for the others long."""
 
-    def take(self, name: str, settings: Mapping[str, str]) -> PooledConnection | None:
-        """Take the connection that is kept for something, where it begins with the same settings."""
+    async def take(self, name: str, settings: Mapping[str, str]) -> PooledConnection | None:
+        """Take the connection that is kept for something; it begins with other settings where the schema is another."""
         connection, begins_with = self._kept.pop(name, (None, settings))
-        if connection is not None and begins_with != settings:
-            connection.shut()
+        if connection is None or begins_with == settings:
+            return connection
+        if not await connection.is_ready(self._patience):
+            await connection.discard(self._patience)
             return None
+        self.assign(connection, name, settings)
+        connection.prepare()
         return connection
+
+    def ask(self, query: str) -> None:
+        """Ask something by any of them; where that fails, it is not kept any longer."""
+        name = next(iter(self._kept), None)
+        if name is None:
+            return
+        connection, _ = self._kept[name]
+        if not self._is_ready(connection) or connection.ask(query, deadline=time.monotonic() + PATIENCE).error:
+            self._kept.pop(name)[0].shut(self._patience)
 
     def assign(self, connection: PooledConnection, name: str, settings: Mapping[str, str]) -> None:
         """Have a connection kept at its end, for the same part of the next run."""
-        place = _Place(self._kept, name, settings)
+        place = _Place(self, name, settings)
         connection.assign(place, place.again)
+
+    def put(self, name: str, connection: PooledConnection, settings: Mapping[str, str]) -> bool:
+        """Keep a connection; False where there is one for the same already."""
+        if name in self._kept:
+            return False
+        self._kept[name] = connection, settings
+        return True
 
     @property
     def backends(self) -> frozenset[int]:
@@ -106,19 +129,15 @@ class _Place:
         settings: that it begins with.
     """
 
-    def __init__(
-        self, kept: dict[str, tuple[PooledConnection, Mapping[str, str]]], name: str, settings: Mapping[str, str]
-    ) -> None:
+    def __init__(self, kept: KeptConnections, name: str, settings: Mapping[str, str]) -> None:
         self._kept, self._name, self._settings = kept, name, settings
 
     def again(self, connection: PooledConnection) -> str:
         """Write what makes the connection new, and ready."""
         temporary = _PLAN_AGAIN if connection.planned else f"DISCARD TEMP; {IS_PRISTINE}"
-        return f"{RESET}; {temporary}; {settings_text(self._settings)}; {SEND_COUNTERS}"
+        plans = "" if self._kept.plans_last else "DISCARD PLANS; "
+        return f"{RESET_BUT_PLANS}; {plans}{temporary}; {settings_text(self._settings)}; {SEND_COUNTERS}"
 
     def put(self, connection: PooledConnection) -> bool:
         """Keep it."""
-        if self._name in self._kept:
-            return False
-        self._kept[self._name] = connection, self._settings
-        return True
+        return self._kept.put(self._name, connection, self._settings)

@@ -60,7 +60,7 @@ _LEFT_IN_SCHEMA = """
      WHERE NOT (indisvalid AND indisready) AND relkind = 'i'
        AND relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_setting('chaos.run'))
 """
-_ADVISORY = f"""
+ADVISORY = f"""
     SELECT pid, CASE objsubid WHEN 1 THEN ((classid::bigint << 32) | objid::bigint)::text
                 ELSE classid || ', ' || objid END
       FROM pg_catalog.pg_lock_status()
@@ -174,7 +174,7 @@ def makes(source: str, name: str) -> bool:
 
 def advisory_locks(connection: Connection, pids: Mapping[int, str]) -> list[Leak]:
     """Find advisory locks that sessions still hold."""
-    found = [(int(pid), key) for pid, key in rows(connection, _ADVISORY)]
+    found = [(int(pid), key) for pid, key in rows(connection, connection.prepared.get(ADVISORY, ADVISORY))]
     return [Leak("advisory lock", f"{pids[pid]} holds ({key})") for pid, key in found if pid in pids]
 
 

@@ -33,6 +33,16 @@ _LEAST = 1.0
 """Seconds that a look may take at least, also where the time of the sessions is over."""
 _PATIENCE = 10.0
 """Seconds for one look."""
+WAITS = """
+    SELECT pid, wait_event_type, array_to_string(CASE wait_event WHEN 'SafeSnapshot'
+           THEN pg_catalog.pg_safe_snapshot_blocking_pids(pid) ELSE pg_catalog.pg_blocking_pids(pid) END, ',')
+      FROM pg_catalog.pg_stat_get_activity(NULL)
+     WHERE pid = ANY ($1) AND wait_event_type IN ('Lock', 'IPC', 'Extension')
+        -- what a session has called by dblink waits in a backend of its own
+        OR wait_event_type = 'Lock' AND datid = (
+           SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+"""
+"""Who of some backends waits, and for whom."""
 _MAY_SET = 150000
 """The first version whose roles other than superusers may be allowed a setting of theirs (GRANT SET ON PARAMETER)."""
 
@@ -105,17 +115,9 @@ class LockMonitor:
             return
         links = await self._pool.look() if self._pool is not None else None
         backends = tickets if links is None else [pid for one, pid in links.backends.items() if one in tickets]
-        pids = ",".join(map(str, backends))
-        answer = await self._ask(
-            "SELECT pid, wait_event_type, array_to_string(CASE wait_event WHEN 'SafeSnapshot'"
-            " THEN pg_catalog.pg_safe_snapshot_blocking_pids(pid) ELSE pg_catalog.pg_blocking_pids(pid) END, ',')"
-            " FROM pg_catalog.pg_stat_get_activity(NULL)"
-            f" WHERE pid = ANY ('{{{pids}}}') AND wait_event_type IN ('Lock', 'IPC', 'Extension')"
-            # what a session has called by dblink waits in a backend of its own
-            " OR wait_event_type = 'Lock' AND datid = (SELECT oid FROM pg_catalog.pg_database"
-            " WHERE datname = pg_catalog.current_database())",
-            patience,
-        )
+        pids = f"'{{{','.join(map(str, backends))}}}'"
+        prepared = self._connection.prepared.get(WAITS) if self._connection is not None else None
+        answer = await self._ask(f"{prepared} ({pids})" if prepared else WAITS.replace("$1", pids), patience)
         rows = [row for result in answer.results for row in result.rows()]
         waits = {int(pid): tuple(map(int, by.split(","))) for pid, _, by in rows if pid and by}
         if links is not None:
@@ -151,8 +153,13 @@ class LockMonitor:
         """
         if self._connection is None:
             return False, False
+        if self._connection.settings is None:
+            self._connection.settings = await self._settings(self._connection.version)
+        return self._connection.settings
+
+    async def _settings(self, version: int) -> tuple[bool, bool]:
         may = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
-        if self._connection.version >= _MAY_SET:
+        if version >= _MAY_SET:
             may = "SELECT pg_catalog.has_parameter_privilege('deadlock_timeout', 'SET')"
         # this session has none of its own; the view of all settings would take ten times as long
         answer = await self._ask(

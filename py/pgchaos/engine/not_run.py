@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pgchaos.engine.answer import Answer
 from pgchaos.language.assertions import Call, FunctionNames, asserting_functions, function_names, tap_calls
+from pgchaos.language.known import known
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Send, Statement
 from pgchaos.language.written_assertions import (
@@ -62,7 +63,6 @@ class NotRunDetector:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
-        self._functions: tuple[frozenset[str], FunctionNames, Mapping[str, tuple[Call, ...]]] | None = None
         self._printed: list[str] = []
 
     def add_line(self, line: str) -> None:
@@ -84,7 +84,7 @@ class NotRunDetector:
         if unread:
             text, advice = _UNREAD[statement.send]
             outcome.failures.append(Failure("tap", (), text, statement.place, (advice,)))
-        asserting, names, held = self._named()
+        asserting, names, held = _named(self._scenario)
         calls = tap_calls(statement, asserting, names)
         if calls and not outcome.printed:
             described = [call.description for call in calls if call.description]
@@ -96,11 +96,11 @@ class NotRunDetector:
             )
         return outcome
 
-    def _named(self) -> tuple[frozenset[str], FunctionNames, Mapping[str, tuple[Call, ...]]]:
-        if self._functions is None:
-            asserting, names = asserting_functions(self._scenario), function_names(self._scenario)
-            self._functions = asserting, names, unconditional_assertions(self._scenario, asserting, names)
-        return self._functions
+
+@known
+def _named(scenario: Scenario) -> tuple[frozenset[str], FunctionNames, Mapping[str, tuple[Call, ...]]]:
+    asserting, names = asserting_functions(scenario), function_names(scenario)
+    return asserting, names, unconditional_assertions(scenario, asserting, names)
 
 
 def _why(statement: Statement, answer: Answer) -> str:

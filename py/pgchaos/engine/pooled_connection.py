@@ -27,10 +27,11 @@ LASTING = re.compile(
 """What a session is not rid of before it ends: settings of one's own, whose names stay known (perhaps where a SET is
 put together); the seed of random(); libraries, those of extensions too; the interpreters of languages."""
 
-RESET = (
+RESET_BUT_PLANS = (
     "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *;"
-    " SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD PLANS; DISCARD SEQUENCES"
+    " SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD SEQUENCES"
 )
+RESET = f"{RESET_BUT_PLANS}; DISCARD PLANS"
 """What DISCARD ALL does, which cannot be sent beside other statements (PostgreSQL docs, "DISCARD"), without its DISCARD
 TEMP."""
 _SHORT = 2.0
@@ -92,7 +93,7 @@ class PooledConnection(Connection):
         says = [IS_PRISTINE, settings_text(settings)]
         if join:
             says.append("SELECT chaos._join()")
-        self._configuring = self.begin("; ".join(says))
+        self._configuring = self.begin("; ".join(says), rows_only=True)
         return True
 
     async def refusal(self, patience: float = PATIENCE) -> ServerError | None:
@@ -152,14 +153,19 @@ class PooledConnection(Connection):
             return await self.begin_reset()
         if not await self.end_transaction():
             return False
-        self._configuring = self.begin(self._again(self))
+        self.prepare()
         return True
+
+    def prepare(self) -> None:
+        """Begin to make it ready for the part of a run that it was assigned to."""
+        assert self._again is not None, "it was assigned so"
+        self._configuring = self.begin(self._again(self), rows_only=True)
 
     async def begin_reset(self) -> bool:
         """Begin to make it as if it were new, as far as DISCARD ALL does; say whether that can be done."""
         if not await self.end_transaction():
             return False
-        self.planned = False
+        self.planned, self.settings, self.prepared = False, None, {}
         self._resetting = self.begin("DISCARD ALL")
         return True
 

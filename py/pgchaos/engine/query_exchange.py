@@ -23,6 +23,7 @@ _CHUNK = 65536
 """Bytes of a COPY that are given to libpq at a time."""
 
 _DONE = frozenset(map(int, (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)))
+_ROWS = int(pq.ExecStatus.TUPLES_OK)
 _COPY = frozenset(map(int, (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)))
 READ, WRITE = select.POLLIN, select.POLLIN | select.POLLOUT
 
@@ -43,6 +44,7 @@ class QueryExchange:
         self.busy = False
         """It has a query that is not over, as far as it was pumped."""
         self._unsent = False
+        self._rows_only = False  # results without rows are not kept
         self._copy: str | None = None
         self._copies = 0  # the status of the COPY that goes on
         self._to_copy: Iterator[bytes] = iter(())
@@ -85,7 +87,8 @@ class QueryExchange:
             if raw is None:
                 self.busy = False
             elif (status := raw.status) in _DONE:
-                self._note(raw, status)
+                if status == _ROWS or not self._rows_only:
+                    self._note(raw, status)
             else:
                 self._take(raw, status)
 

@@ -60,13 +60,15 @@ class ReusedSchema:
         self._new_schema, self._stack = new_schema, ExitStack()
         self._off = not _may_be_kept(scenario)
         self._fills = mentions(scenario, RECORDED)
-        self._in_vain = 0
+        self._in_vain, self._closing = 0, False
         self._expected: dict[Key, SetupContents] = {}
         self._key: Key = ()
         self._sandbox: Sandbox | None = None
         self._reset: RowReset | None = None
         self._proven = self._dirty = False
         self._begun: Answer | None = None
+        self._checked: RowReset | None = None
+        self._last: ReusedSandbox | None = None
         self.connections: KeptConnections | None = None
         """Those of the runs, while a schema is kept."""
 
@@ -89,12 +91,18 @@ class ReusedSchema:
         if self._sandbox is None:
             self._sandbox, self._key = self._stack.enter_context(self._new_schema()), key
         self._dirty = True
-        yield _reused(self._sandbox, self, is_set_up)
+        yield self._given(self._sandbox, is_set_up)
         if self._dirty:
             self._drop()
 
+    def _given(self, sandbox: Sandbox, is_set_up: bool) -> ReusedSandbox:
+        if self._last is None or self._last.schema != sandbox.schema or self._last.is_set_up != is_set_up:
+            self._last = _reused(sandbox, self, is_set_up)
+        return self._last
+
     def close(self) -> None:
         """Keep nothing any longer."""
+        self._closing = True
         self._drop()
         self._stack.close()
 
@@ -120,9 +128,33 @@ class ReusedSchema:
             elif expected is not contents:
                 self._reset = RowReset(connection, schema, contents)
                 self._reset.copy()
+                if self.connections is not None:
+                    self.connections.plans_last = not contents.functions
                 self._off = self._reset.looks_outside
         except ConnectionLost:
             self._reset, self._off = None, True
+
+    def changed_outside(self) -> list[str] | None:
+        """Name the definitions that have changed outside the schemas of runs; None where it cannot be asked here.
+
+        Where they were compared since setup, every run since then was kept, and so has defined nothing: what no counter
+        tells is asked for.
+        """
+        reset, sandbox = self._reset, self._sandbox
+        if reset is None or self._dirty or sandbox is None or sandbox.outside is None:
+            return None
+        outside = sandbox.outside.of_database if self._checked is reset else sandbox.outside.catalogs
+        begun, self._begun = self._begun, None
+        if begun is not None and not alone(reset.finish(begun)):
+            self._note_silence(reset)
+            self._drop()
+            return None
+        try:
+            rows = asked(reset.connection, outside.query)
+        except ConnectionLost:
+            return None
+        self._checked = reset
+        return outside.changed((str(name), str(state)) for name, state in rows)
 
     def renew(self) -> None:
         """Have setup make the next schema."""
@@ -203,23 +235,29 @@ class ReusedSchema:
                 alone(reset.finish(begun))
                 self._note_silence(reset)
             reset.connection.close()
-        if self.connections is not None:
+        # those of a first run serve the second one too
+        keep = reset is None and not (self._off or self._closing)
+        if self.connections is not None and not keep:
             self.connections.close()
         sandbox, self._sandbox = self._sandbox, None
         if sandbox is not None and not (self.connections is not None and self.connections.silent):
-            _remove(sandbox)
+            _remove(sandbox, self.connections if keep else None)
         self._stack.close()
 
 
-def _remove(sandbox: Sandbox) -> None:
+def _remove(sandbox: Sandbox, connections: KeptConnections | None) -> None:
     """Remove a schema now: removed at any time later, it would raise the counters of the catalogs during a run."""
+    name = sql.Identifier(sandbox.schema).as_string(None)
+    # where this fails, or waits for a lock, the pool of schemas removes it when it is given back
+    settings = "SET LOCAL lock_timeout = '200ms'; SET LOCAL client_min_messages = 'error'"
+    text = f"{settings}; DROP SCHEMA {name} CASCADE; {SEND_COUNTERS}"
+    if connections is not None:
+        connections.ask(text)
+        return
     cache = sandbox.connection_cache
     connection = cache.take() if cache is not None else None
     if cache is None or not isinstance(connection, PooledConnection):
         return
-    name = sql.Identifier(sandbox.schema).as_string(None)
-    # where this fails, or waits for a lock, the pool of schemas removes it when it is given back
-    text = f"SET lock_timeout = '200ms'; SET client_min_messages = 'error'; DROP SCHEMA {name} CASCADE; {SEND_COUNTERS}"
     if alone(connection.is_reset()):
         connection.ask(text, deadline=time.monotonic() + PATIENCE)
     connection.assign(cache)

@@ -16,6 +16,8 @@ from psycopg import sql
 
 from pgchaos.engine.answer import Answer
 from pgchaos.engine.connection import PATIENCE, Connection, ConnectionLost
+from pgchaos.engine.leaks import ADVISORY
+from pgchaos.engine.lock_monitor import WAITS
 from pgchaos.engine.setup_contents import RECORDS, SetupContents, Table, asked
 from pgchaos.server.outside_schemas import SANDBOXES
 
@@ -40,7 +42,7 @@ _OUTSIDE = """
      WHERE relkind IN ('r', 'm', 'S') AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname !~ '%s'
        AND c.oid <> ALL ('{%s}'::oid[])
 """
-_WITHOUT_TRIGGERS = "SET LOCAL session_replication_role = replica; SET LOCAL lock_timeout = '1s'"
+_NOT_LONG = "SET LOCAL lock_timeout = '1s'"
 _RECORDS = "SELECT " + ", ".join(f"'{name}'::regclass::oid" for name in RECORDS)
 
 
@@ -78,7 +80,10 @@ class RowReset:
 
     def __init__(self, connection: Connection, schema: str, contents: SetupContents) -> None:
         self.connection, self._schema, self._contents = connection, schema, contents
-        self._copied = False
+        # without triggers: set anew for each run, this would throw away all plans of the session
+        asked(connection, "SET session_replication_role = replica; SET plan_cache_mode = force_generic_plan")
+        asked(connection, f"PREPARE locks AS {ADVISORY}; PREPARE waits (int[]) AS {WAITS}")
+        connection.prepared = {ADVISORY: "EXECUTE locks", WAITS: "EXECUTE waits"}
         ((records),) = asked(connection, _RECORDS)
         oids = [*(table.oid for table in contents.tables), *map(str, records)]
         ((catalogs,),) = asked(connection, _CATALOGS)
@@ -118,7 +123,7 @@ class RowReset:
         if text is None:
             text = self._texts[changed] = self._text(changed)
         self.expected = now
-        return self.connection.begin(text) if text else None
+        return self.connection.begin(text, rows_only=True) if text else None
 
     async def finish(self, begun: Answer) -> bool:
         """Wait for what was begun; say whether all was put back."""
@@ -149,7 +154,8 @@ class RowReset:
         if not says:
             return ""
         said = "; ".join(says)
-        return f"BEGIN; {_WITHOUT_TRIGGERS}; {said}; EXECUTE own; COMMIT; {SEND_COUNTERS}"
+        # one message is one transaction
+        return f"{_NOT_LONG}; {said}; EXECUTE own; {SEND_COUNTERS}"
 
     def _with_referring(self, tables: list[Table]) -> list[Table]:
         """Add the tables that refer to others: TRUNCATE takes none without them."""

@@ -94,7 +94,9 @@ class Run:
         if sandbox.outside is not None and sandbox.outside.lasts:
             lasting = True
         self._suite = settings.suite
-        created = None if sandbox.ours else self._suite.created if self._suite else Created()
+        # in a shared database nothing is removed by this
+        needless = sandbox.ours or sandbox.shared
+        created = None if needless else self._suite.created if self._suite else Created()
         self._share = share = settings.share(scenario.timeout)
         self._notices, self._log = NoticeCollector(), SessionLog(keeps_rows=settings.for_files)
         self._reuse = ReuseInRun(sandbox, self._notices)

@@ -77,19 +77,19 @@ def run_once(
             place = scenario.server[0].place if scenario.server else None
             return result.joined(failures=[Failure("error", (), str(error), place)])
         control = sandbox.server_control
-        if not (scenario.alone or scenario.sandbox == "server"):
+        if control is not None and not (scenario.alone or scenario.sandbox == "server"):
             sandbox = replace(sandbox, server_control=None)  # others are on the same server
         if scenario.alone:
             server.settle()
         started_at = clock.now()
         parts = Run(scenario, variables, sandbox, settings, started_at, order, ledger, inspector).go()
         duration = clock.now() - started_at
-        outside = parts.outside or sandbox.outside_changes()
-        if outside:
-            sandbox.retire(outside)
+        parts.outside = parts.outside or sandbox.outside_changes()
+        if parts.outside:
+            sandbox.retire(parts.outside)
         log = _server_log(scenario, settings, sandbox, control) if any(parts.failures()) else []
     result = RunResult(settings.seed, started_at, duration, sandbox.banner or server.banner)
-    return replace(parts.join(result), outside=outside, log=log)
+    return parts.join(result, log)
 
 
 def _pooler_failure(scenario: Scenario, error: PoolerError) -> Failure:

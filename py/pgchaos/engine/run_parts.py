@@ -49,8 +49,13 @@ class RunParts:
         )
         return (failure for failure in found if failure is not None)
 
-    def join(self, result: RunResult) -> RunResult:
-        """Return a result to which all parts were added; `result` does not change."""
+    def join(self, result: RunResult, server_log: list[str]) -> RunResult:
+        """Return a result to which all parts were added; `result` does not change.
+
+        Args:
+            result: what is known of the run beside them.
+            server_log: the last lines of the log of a server of the scenario's own.
+        """
         sessions, log, check = self.sessions, self.sessions.log, self.check
         return replace(
             result,
@@ -76,4 +81,5 @@ class RunParts:
             complete=self.complete,
             silent=self.silent,
             outside=self.outside,
+            log=server_log,
         )

@@ -71,6 +71,7 @@ class RunSettings:
         draw_seed: of the values that are drawn, where it is not `seed`.
         suite: the one database of plain files that build on each other, for one of these; or None.
         ran: called with the result of each run, and the most runs that there will be.
+        at_once: runs of a search that are made side by side, 1 or 2.
         progress: called with the number of runs that a search has made, and the most that it will make.
         python: of a test in Python.
     """
@@ -90,6 +91,7 @@ class RunSettings:
     progress: Callable[[int, int], None] = _ignore_progress
     suite: SuiteDatabase | None = None
     python: PythonParts = PythonParts()
+    at_once: int = 1
 
     def share(self, written: float | None) -> float:
         """Tell the seconds of one part of the run."""

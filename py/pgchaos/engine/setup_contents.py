@@ -68,6 +68,12 @@ _ROWS = """
            pg_catalog.md5(coalesce(pg_catalog.string_agg(one.ctid::text || one::text, ' ' ORDER BY one.ctid), ''))
       FROM ONLY {name} one
 """
+# by an index, which pg_proc has none for
+_FUNCTIONS = """
+    SELECT EXISTS (SELECT FROM pg_catalog.pg_depend
+                    WHERE refclassid = 'pg_catalog.pg_namespace'::regclass AND refobjid = {schema}::regnamespace
+                      AND classid = 'pg_catalog.pg_proc'::regclass)::text
+"""
 _VALUE = "SELECT last_value::text, is_called::text FROM {name}"
 
 VOLATILE = re.compile(
@@ -132,6 +138,7 @@ class SetupContents:
         references: for the OID of a table, those of the tables that refer to it.
         likeness: what two schemas that are alike have in common, of each relation.
         obstacle: why rows and sequences alone cannot be put back, '' where they can.
+        functions: there are functions, whose plans depend on how often they were called.
     """
 
     tables: tuple[Table, ...] = ()
@@ -139,6 +146,7 @@ class SetupContents:
     references: tuple[tuple[str, str], ...] = ()
     likeness: tuple[Row, ...] = ()
     obstacle: str = ""
+    functions: bool = True
 
 
 def is_repeatable(statements: Sequence[str]) -> bool:
@@ -165,6 +173,7 @@ def read_contents(connection: Connection, schema: str, *, put_back: bool = False
         return SetupContents(obstacle=str(obstacles[0][0]))
     relations = asked(connection, _RELATIONS.format(schema=literal))
     references = tuple((str(one), str(other)) for one, other in asked(connection, _REFERENCES.format(schema=literal)))
+    ((functions,),) = asked(connection, _FUNCTIONS.format(schema=literal))
     tables, sequences, likeness = [], [], []
     for name, kind, oid, written, columns, state, inserted in relations:
         told: Row = ()
@@ -181,7 +190,7 @@ def read_contents(connection: Connection, schema: str, *, put_back: bool = False
             told = (value, called)
             sequences.append(SequenceState(str(written), str(value), called == "true"))
         likeness.append((name, kind, columns, state, *told))
-    return SetupContents(tuple(tables), tuple(sequences), references, tuple(likeness))
+    return SetupContents(tuple(tables), tuple(sequences), references, tuple(likeness), functions=functions == "true")
 
 
 def asked(connection: Connection, query: str) -> list[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pgchaos.language.known import known
 from pgchaos.language.model import Scenario
 
 _BETWEEN = "\n;\n"  # between two statements: a match does not reach beyond the end of one
@@ -12,8 +13,12 @@ _BETWEEN = "\n;\n"  # between two statements: a match does not reach beyond the 
 def mentions(scenario: Scenario, words: re.Pattern[str]) -> bool:
     """Whether a statement of a scenario matches a pattern."""
     # a search runs one scenario thousands of times, and each run asks for ten patterns
-    found = scenario.searched.get(words)
+    found = scenario.known.get(words)
     if found is None:
-        text = _BETWEEN.join(statement.text for statement in scenario.statements())
-        found = scenario.searched[words] = words.search(text) is not None
-    return found
+        found = scenario.known[words] = words.search(_text(scenario)) is not None
+    return bool(found)
+
+
+@known
+def _text(scenario: Scenario) -> str:
+    return _BETWEEN.join(statement.text for statement in scenario.statements())

@@ -19,6 +19,7 @@ from pgchaos.language.assertion_functions import (
     own_functions,
     words_of,
 )
+from pgchaos.language.known import known
 from pgchaos.language.lexemes import Sql
 from pgchaos.language.model import Scenario, Section, Session
 from pgchaos.language.section_items import Item, Send, Statement
@@ -82,6 +83,7 @@ class FunctionNames:
     unqualified: frozenset[str] = frozenset()
 
 
+@known
 def function_names(scenario: Scenario) -> FunctionNames:
     """Find the names of functions that the calls of a file are read by."""
     return function_names_in(list(scenario.statements()), all_items(scenario))
@@ -110,6 +112,7 @@ def all_items(scenario: Scenario) -> list[Item]:
     return [item for section in sections for item in section.items]
 
 
+@known
 def asserting_functions(scenario: Scenario) -> frozenset[str]:
     """Find what a file defines that calls an assertion, also by others of these.
 

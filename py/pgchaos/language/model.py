@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -188,8 +187,8 @@ class Scenario:
     constants: Mapping[str, str] = field(default_factory=dict)
     unsupported: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
-    # the patterns that were looked for in its statements, and whether they were found: each run asks again
-    searched: dict[re.Pattern[str], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # answers to what each run asks again, by the question; see known.py
+    known: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def extensions(self) -> tuple[str, ...]:

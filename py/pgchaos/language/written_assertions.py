@@ -26,6 +26,7 @@ from pgchaos.language.assertions import (
     tap_calls,
 )
 from pgchaos.language.header_model import applies
+from pgchaos.language.known import known
 from pgchaos.language.model import Scenario, Section, Session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Expect, Item, Meta, Send, Statement
@@ -62,6 +63,7 @@ class Excuses:
     skip: bool = False  # it calls skip()
 
 
+@known
 def excuses(scenario: Scenario) -> Excuses:
     """Say which calls in the checks and functions of a file excuse an assertion."""
     texts = [item.text for item in scenario.statements() if item.verb == "CREATE"]

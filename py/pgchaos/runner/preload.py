@@ -43,7 +43,11 @@ _SCENARIO = (
 )
 
 _PARTS: dict[Part, tuple[str, ...]] = {
-    "drawing": ("pgchaos.engine.faults.fault_counter", "pgchaos.search.value_trials"),
+    "drawing": (
+        "pgchaos.engine.faults.fault_counter",
+        "pgchaos.search.runs_ahead",
+        "pgchaos.search.value_trials",
+    ),
     "oracle": (
         "pgchaos.engine.oracle_states",
         "pgchaos.engine.table_catalog",
@@ -55,6 +59,7 @@ _PARTS: dict[Part, tuple[str, ...]] = {
     "searching": (
         "pgchaos.search.inner_effects",
         "pgchaos.search.interleaving_search",
+        "pgchaos.search.runs_ahead",
         "pgchaos.search.touched_relations",
         "pgchaos.schedule.explore",
     ),

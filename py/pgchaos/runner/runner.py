@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -11,6 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from pgchaos.report.replay import item_name
+from pgchaos.runner.processors import processors, runs_at_once
 from pgchaos.runner.progress import ProgressLine
 from pgchaos.runner.suite_files import SuiteFiles
 from pgchaos.server.settings import ServerError, ServerSettings, nothing
@@ -138,7 +138,7 @@ class Runner:
         from pgchaos.stop import Stop
 
         free = self.server.free_slots()
-        parallel = parallel or min(2 * _processors(), free // _CONNECTIONS_PER_JOB)
+        parallel = parallel or min(2 * processors(), free // _CONNECTIONS_PER_JOB)
         sharing = {key: job for key, job in jobs.items() if not job.alone}
         if parallel < 2 or len(sharing) < 2 or self._settings.in_place:
             return
@@ -271,6 +271,7 @@ class Runner:
             ran=lambda result, limit: progress.add(result, limit * self._repeat),
             progress=lambda runs, limit: self._progress_line.show(name, progress.activity(runs, limit)),
             suite=self._suite_files.database(self.server) if job.in_suite and not self._settings.in_place else None,
+            at_once=runs_at_once(self.server, parallel=self._parallel is not None),
         )
 
     def _destructive_refusal(self, scenario: Scenario) -> str:
@@ -332,7 +333,3 @@ class Runner:
         self._progress_line.close()
         server, self._server = self._server, None
         return [] if server is None else server.close()
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -96,6 +97,8 @@ class Explore:
         self._chance = random.Random(f"explore/{seed}")
         self._frontier = Frontier(self._chance, dependence, most=limit + 1)
         self._runs = self._by_chance = self._steps = 0
+        # drawn ahead: for how many steps, the chance before it, and the scheduler
+        self._drawn: deque[tuple[int, tuple[object, ...], Pct]] = deque()
         self._different: set[tuple[Actor, ...]] = set()
 
     def take(self) -> Replay | Pct | None:
@@ -106,7 +109,28 @@ class Explore:
         if self._runs <= self._enumerated:
             return self._frontier.follow(self._actors)
         self._by_chance += 1
-        return Pct(self._actors, self._steps, self._chance)
+        if self._drawn and self._drawn[0][0] != self._steps:
+            # they were drawn for shorter runs
+            self._chance.setstate(self._drawn[0][1])
+            self._drawn.clear()
+        return self._drawn.popleft()[2] if self._drawn else Pct(self._actors, self._steps, self._chance)
+
+    @property
+    def left(self) -> int:
+        """The number of runs to come, at most."""
+        return self._limit - self._runs
+
+    def upcoming(self, number: int) -> list[Replay | Pct]:
+        """Return the schedulers of the runs that are next as things stand, and take none of them."""
+        enumerated = min(number, self._enumerated - self._runs)
+        if enumerated > 0:
+            return [*self._frontier.upcoming(self._actors, enumerated)]
+        if self._by_chance:
+            # what is learnt of these takes nothing from the chance
+            while len(self._drawn) < min(number, self.left):
+                before = self._chance.getstate()
+                self._drawn.append((self._steps, before, Pct(self._actors, self._steps, self._chance)))
+        return [pct for _, _, pct in self._drawn]
 
     def learn(self, order: Replay | Pct) -> None:
         """Take the decisions of a run by a scheduler that `take` returned."""

@@ -64,17 +64,25 @@ class Frontier:
         if not self._heap:
             return None
         self.preemptions, _, branch, self._asleep = heapq.heappop(self._heap)
-        prefix = () if branch is None else (*branch[0][: branch[1]], branch[2])
+        prefix = _prefix(branch)
         self._taken = len(prefix)
         return prefix
 
     def follow(self, actors: Sequence[Actor]) -> Replay | None:
         """Return the scheduler of the next run, for all connections in file order; None at the end."""
         prefix = self.take()
-        if prefix is None:
-            return None
+        return None if prefix is None else self._scheduler(prefix, self._asleep, actors)
+
+    def _scheduler(self, prefix: tuple[Actor, ...], asleep: Asleep, actors: Sequence[Actor]) -> Replay:
         sleep = None if self.dependence is None else SleepSet(self.dependence)
-        return Replay(prefix, actors, sleep=sleep, asleep=self._asleep)
+        return Replay(prefix, actors, sleep=sleep, asleep=asleep)
+
+    def upcoming(self, actors: Sequence[Actor], number: int) -> list[Replay]:
+        """Return the schedulers of the runs that are next as things stand, and take none of them."""
+        first = [heapq.heappop(self._heap) for _ in range(min(number, len(self._heap)))]
+        for one in first:
+            heapq.heappush(self._heap, one)
+        return [self._scheduler(_prefix(branch), asleep, actors) for _, _, branch, asleep in first]
 
     def learn(self, trace: Sequence[Choice]) -> None:
         """Take the decisions of the run that began with the last prefix."""
@@ -125,6 +133,10 @@ class Frontier:
         if self.most is not None and len(self._heap) > 2 * self.most + _ROOM:
             # what is found later comes after them, or pushes them further back
             self._heap = heapq.nsmallest(self.most, self._heap)
+
+
+def _prefix(branch: _Branch | None) -> tuple[Actor, ...]:
+    return () if branch is None else (*branch[0][: branch[1]], branch[2])
 
 
 def taken(trace: Sequence[Choice]) -> tuple[Actor, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from pgchaos.results import Launch, RunResult
 from pgchaos.schedule.explore import Explore, Pct
@@ -13,11 +14,13 @@ from pgchaos.schedule.scheduler import Replay
 from pgchaos.schedule.shrink import Taken, easier, weight
 from pgchaos.schedule.wait_rules import Actor
 from pgchaos.search.result_merger import ResultMerger, failure_key
+from pgchaos.search.runs_ahead import RunsAhead
 
 _PASSED = 1000  # orders that passed, the latest, among which the one nearest to a failure is looked for
 _COMPARED = 500_000  # pairs of steps that are compared for it
 _SHRINKING = 200  # runs at most to make a failure easier to read
 _SLOW, _SHRINKING_SLOW = 1.0, 3  # seconds of a run that a time-out has ended; fewer runs like that one
+_AHEAD = 4  # runs that are offered to be made ahead
 _ENDLESS = ("timeout", "wait")  # each further failure of these kinds could take as long
 
 Once = Callable[[Replay | Pct], RunResult]
@@ -31,6 +34,8 @@ class InterleavingSearch:
         actors: all connections in file order.
         found: whether a result is what the search looks for.
         stopped: whether the search shall end.
+        ahead: makes runs before they are asked for; None where each is made when it is.
+        took: called with each of these when the search takes it.
     """
 
     def __init__(
@@ -39,16 +44,19 @@ class InterleavingSearch:
         actors: tuple[Actor, ...],
         found: Callable[[RunResult], bool],
         stopped: Callable[[], bool],
+        ahead: RunsAhead | None = None,
+        took: Callable[[RunResult], RunResult] = lambda result: result,
     ) -> None:
         self._once, self._actors, self._found, self._stopped = once, actors, found, stopped
         self._passed: deque[list[Launch]] = deque(maxlen=_PASSED)
+        self._ahead, self._took = ahead, took
 
     def run_all(self, limit: int) -> RunResult:
         """Run all interleavings up to a limit, also after one has failed."""
         frontier, merger = Frontier(most=limit + 1), ResultMerger()
-        while merger.count < limit and not self._is_over(merger) and (prefix := frontier.take()) is not None:
-            order = Replay(prefix, self._actors)
-            merger.add(self._noted(self._once(order)))
+        while merger.count < limit and not self._is_over(merger) and (first := frontier.follow(self._actors)):
+            order, result = self._run(first, partial(frontier.upcoming, self._actors), limit - merger.count - 1)
+            merger.add(self._noted(result))
             frontier.learn(order.trace)
         return self._with_nearest(merger.result(exhausted=not frontier.more))
 
@@ -56,7 +64,7 @@ class InterleavingSearch:
         """Run the interleavings that a search chooses, until one run fails; report that in its easiest form."""
         merger, found = ResultMerger(), None
         while found is None and not self._is_over(merger) and (order := search.take()) is not None:
-            result = self._once(order)
+            order, result = self._run(order, search.upcoming, search.left)
             search.learn(order)
             merger.add(self._noted(result))
             if self._found(result):
@@ -64,6 +72,15 @@ class InterleavingSearch:
         explored = search.explored()
         result = self._with_nearest(merger.result(exhausted=explored.exhausted, best=found))
         return replace(result, explored=replace(explored, found=found is not None))
+
+    def _run(
+        self, order: Replay | Pct, upcoming: Callable[[int], Sequence[Replay | Pct]], left: int
+    ) -> tuple[Replay | Pct, RunResult]:
+        """Make the next run, or take it where it was made ahead: with its order as it went."""
+        if self._ahead is None:
+            return order, self._once(order)
+        order, result = self._ahead.run(order, lambda: upcoming(min(left, _AHEAD)), left)
+        return order, self._took(result)
 
     def shrink(self, failing: Taken, result: RunResult) -> RunResult:
         """Find the easiest interleaving with the same failure.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pgchaos.search.serial_oracle import Oracle
 
 _CHECKS_GROW = 10  # definitions are compared after 1, 10, 100 … runs, and at the end
+_KEPT = 3  # the runs after which a schema has been put back, where it can be: then the first of these looks is enough
 
 
 class RunFactory:
@@ -80,7 +81,11 @@ class RunFactory:
     def reuse(self, schema: ReusedSchema) -> None:
         """Make the runs in a schema that is kept from one to the next."""
         self.reused = schema
+        if self.settings.selfcheck:
+            # what differs from run to run is to be seen, the numbers of backends say
+            schema.give_up()
         self.open_sandbox = lambda: schema.open(self.variables)
+        self._next_check = _KEPT
 
     def following(self, decisions: Iterable[int], *, lenient: bool = False) -> Replay:
         """Make a scheduler of decisions by number; `lenient`: skip those that cannot be followed."""
@@ -100,11 +105,18 @@ class RunFactory:
 
     def once(self, order: Scheduler | None) -> RunResult:
         """Make one run, judged by the oracle where there is one; None for a free run."""
+        return self.took(self.make(order))
+
+    def make(self, order: Scheduler | None) -> RunResult:
+        """Make one run that is not counted before the search has taken it."""
         if self.oracle is not None:
             result = self.oracle.run(self.variables, order, self.open_sandbox, self.inspector)
         else:
             result = self._run(order, self.inspector)
-        result = replace(result, values=self.values, decisions=self._decisions(result, order))
+        return replace(result, values=self.values, decisions=self._decisions(result, order))
+
+    def took(self, result: RunResult) -> RunResult:
+        """Count a run that the search has taken."""
         self._count(result)
         most = self._most()
         if self.open_sandbox is not None or self._made > 1:
@@ -134,15 +146,15 @@ class RunFactory:
 
     def check_outside(self) -> None:
         """Check whether definitions have changed outside the schemas of runs, where these share a database."""
-        if self.changed is not None and not (self.outside or self.silent):
-            self.outside = tuple(self.changed())
+        if self.changed is None or self.outside or self.silent:
+            return
+        changed = self.reused.changed_outside() if self.reused is not None else None
+        self.outside = tuple(self.changed() if changed is None else changed)
 
     def _run(self, order: Scheduler | None, inspector: DatabaseInspector | None = None) -> RunResult:
-        result = run_once(
+        return run_once(
             self.scenario, self.variables, self.server, self.settings, order, self.open_sandbox, inspector=inspector
         )
-        self.outside = self.outside or result.outside
-        return result
 
     def _most(self) -> int:
         """Return how many runs a search may make, without those that make a failure easier to read."""
@@ -183,6 +195,7 @@ class RunFactory:
             A failure where they differ.
         """
         second = self._run(order)
+        self.outside = self.outside or second.outside
         found = difference(first.records, second.records, how)
         if found is None and {*map(failure_key, first.failures)} != {*map(failure_key, second.failures)}:
             failed = first.failures or second.failures

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pgchaos.schedule.explore import Explore
     from pgchaos.search.inner_effects import InnerEffects
     from pgchaos.search.interleaving_search import InterleavingSearch
+    from pgchaos.search.runs_ahead import RunsAhead
 
 
 def run(scenario: Scenario, variables: Mapping[str, str], server: Server, settings: RunSettings) -> RunResult:
@@ -117,6 +118,7 @@ class _Runs:
         self._scenario, self._settings = factory.scenario, factory.settings
         self.oracle = factory.oracle  # of the reported run
         self._inner_effects: InnerEffects | None = None
+        self._ahead: RunsAhead | None = None
 
     @property
     def outside(self) -> tuple[str, ...]:
@@ -132,6 +134,8 @@ class _Runs:
             result = self._search(FailureDatabase(key))
             if not self._factory.stopped() and self._settings.found(result):
                 result = replace(result, without_fault=retry_without_fault(self._factory, result))
+            if self._ahead is not None:
+                self._factory.outside = self._factory.outside or self._ahead.finish()
             self._factory.check_outside()
             if self._inner_effects is not None and not result.failures:
                 result = result.joined(remarks=self._inner_effects.remarks())
@@ -174,7 +178,11 @@ class _Runs:
                 factory.changed = place.changed
                 with closing(ReusedSchema(scenario, place.schema)) as schema:
                     factory.reuse(schema)
-                    yield
+                    from pgchaos.search.runs_ahead import made_ahead
+
+                    with made_ahead(factory) as self._ahead:
+                        yield
+                    self._ahead = None
         else:
             if many and server.in_place:
                 factory.changed = server.contents()
@@ -256,7 +264,8 @@ class _Runs:
         from pgchaos.search.interleaving_search import InterleavingSearch
 
         factory = self._factory
-        return InterleavingSearch(factory.checked, factory.actors, self._settings.found, factory.stopped)
+        common = factory.checked, factory.actors, self._settings.found, factory.stopped
+        return InterleavingSearch(*common, self._ahead, factory.took)
 
     def _inspect_inside(self, other: DatabaseInspector | None) -> None:
         """Have the database examined for what happens inside statements, besides another look."""

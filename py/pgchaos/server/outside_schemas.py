@@ -134,6 +134,7 @@ class OutsideState:
     Args:
         data: compares tables, sequences and large objects, in almost no time.
         catalogs: compares all other objects, in some milliseconds.
+        of_database: compares that part of `catalogs` that is counted nowhere, in almost no time.
         unreadable: the tables and sequences that our role may not read, about which nothing is proven.
         members: the tables and sequences of extensions.
         lasts: functions of an extension may change session state that a reset does not restore.
@@ -141,6 +142,7 @@ class OutsideState:
 
     data: StateQuery
     catalogs: StateQuery
+    of_database: StateQuery
     unreadable: tuple[str, ...] = ()
     members: frozenset[str] = frozenset()
     lasts: bool = False
@@ -158,6 +160,7 @@ def read_outside_state(conn: Connection) -> OutsideState:
     return OutsideState(
         _state_query(conn, _data([*readable, *large], old)),
         _state_query(conn, _catalogs(conn, old)),
+        _state_query(conn, _OF_DATABASE.format(own=_OWN)),
         tuple(str(name) for name, _, may, _ in relations if not may),
         frozenset(str(name) for name, _, _, member in relations if member),
         bool(lasts),
