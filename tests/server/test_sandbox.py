@@ -50,6 +50,16 @@ def test_sandbox_has_pgtap_and_the_toolkit(private_server: Server) -> None:
         assert value(sandbox.conninfo, "SHOW lc_messages") == "C"
 
 
+@pytest.mark.parametrize("extensions", [(), ("pg_trgm",)], ids=["prepared", "with an extension"])
+def test_the_first_connection_finds_what_the_last_one_to_the_template_read(extensions: tuple[str, ...]) -> None:
+    with open_server(ServerSettings(clones=0), {}) as server, server.sandbox(extensions) as sandbox:
+        assert server.private is not None
+        with server.connect() as conn:
+            (oid,) = conn.execute("SELECT oid FROM pg_database WHERE datname = %s", [sandbox.database]).fetchone() or ()
+        # no session was in it before
+        assert (server.private.folder / f"data/base/{oid}/pg_internal.init").exists()
+
+
 def test_sandboxes_share_nothing_and_are_dropped(private_server: Server) -> None:
     with private_server.sandbox(()) as one, private_server.sandbox(()) as two:
         assert one.database != two.database
