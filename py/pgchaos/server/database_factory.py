@@ -150,8 +150,8 @@ class DatabaseFactory:
     def _adopt(self) -> str:
         """Make a template of the database that the server began with."""
         prepared, self.prepared = self.prepared, ""
-        # A server removes pg_internal.init when it starts, and a connection writes it. Clones have a copy of it, so that
-        # the first connection to each need not read all of the catalog that is in it.
+        # A server removes pg_internal.init when it starts, and a connection writes it. Clones have a copy of it, so
+        # that the first connection to each need not read all of the catalog that is in it.
         psycopg.connect(make_conninfo(self._conninfo, dbname=prepared), autocommit=True).close()
         self._wait_until_unused(prepared)
         name = database_name(self._run.id, next(self.created.numbers), template=True)
