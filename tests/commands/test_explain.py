@@ -149,16 +149,18 @@ def test_setup_that_fails_is_reported(call: Call, foreign_server: ForeignServer)
 def test_faults_and_mutants_are_listed(call: Call) -> None:
     text = explained(
         call,
-        "-- chaos:sandbox server\n-- chaos:session a\n-- chaos:fault kill during\nSELECT 1;\n"
+        "-- chaos:sandbox server\n-- chaos:matrix size in 1, 2, 3\n"
+        "-- chaos:session a\n-- chaos:fault kill during when size = 1 or 2\nSELECT 1;\n"
         "-- chaos:invariant at end\nSELECT true AS x;\n-- chaos:check\nSELECT pass('p');\n"
         "-- chaos:mutant m\nSELECT 1;\n-- chaos:caught by 'p'\n",
     )
     assert part(text, "Needs")[0] == "a private server of its own, which pgchaos starts"
-    assert part(text, "Faults") == ["sql/t.sql:3: kill in a, during the next statement"]
+    assert part(text, "Faults") == ["sql/t.sql:4: kill in a, during the next statement, when size is 1 or 2"]
     assert part(text, "What is asserted")[1:] == [
-        "sql/t.sql:5: an invariant, at the end",
-        "sql/t.sql:9: with the bug `m` planted (--chaos-mutants), 'p' must fail",
+        "sql/t.sql:6: an invariant, at the end",
+        "sql/t.sql:10: with the bug `m` planted (--chaos-mutants), 'p' must fail",
     ]
+    assert "-- kill during the next statement, when size is 1 or 2" in text
     assert "Orders" not in text  # there is one connection
 
 

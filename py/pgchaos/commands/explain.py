@@ -134,7 +134,12 @@ def _step_lines(session: Session, variables: Mapping[str, str], known: KnownData
             cut = text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
             yield f"{line:>4}  {name:<8} {cut}{f'   -> {what}' if what else ''}"
         elif (directive := _directive(item)) is not None:
-            yield f"{line:>4}  {'':<8} -- {directive}"
+            yield f"{line:>4}  {'':<8} -- {directive}{_condition(item)}"
+
+
+def _condition(item: Item) -> str:
+    when = getattr(item, "when", None)
+    return "" if when is None else f", when {when.name} is {' or '.join(when.values)}"
 
 
 def _directive(item: Item) -> str | None:
@@ -242,7 +247,7 @@ def _faults(scenario: Scenario) -> list[str]:
         when = " at any statement, which a search chooses" if fault.anywhere else f" {fault.moment} the next statement"
         blocked = ", once it is blocked" if fault.when_blocked else ""
         nth = f", at execution {fault.nth} only" if fault.nth else ""
-        lines.append(f"{fault.place}: {describe(fault)} in {session.name},{when}{blocked}{nth}")
+        lines.append(f"{fault.place}: {describe(fault)} in {session.name},{when}{blocked}{nth}{_condition(fault)}")
     return lines
 
 
