@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, TypeAlias, get_args
 
-from pgchaos.language import faults, given, header, mutants, sections, session_directives
+from pgchaos.language import faults, given, header, mutants, pooler_directive, sections, session_directives
 from pgchaos.language.arguments import Args
 from pgchaos.language.fault_kinds import FORMS, KINDS
 from pgchaos.language.header import Header
@@ -128,9 +128,9 @@ _ROWS: tuple[Row, ...] = (
         help="the time that all sessions together may take", shape=r"[\d.]+ ?\w+", once=True, read=header.timeout),
     HeaderDirective(word="requires",
         usage="requires extension NAME [>= VERSION] [with FUNCTION], server >= 17, superuser, own server, "
-            "capability NAME",
+            "capability NAME, program NAME [with LIBRARY]",
         help="the scenario is skipped where something of this is missing",
-        shape=r"(?:extension|server|superuser|own server|capability)\b.*", keywords=("own server",),
+        shape=r"(?:extension|server|superuser|own server|capability|program)\b.*", keywords=("own server",),
         read=header.requires),
     HeaderDirective(word="sandbox", usage="sandbox database, schema or server",
         help="what the scenario has for itself", shape="|".join(get_args(Sandbox)), once=True, read=header.sandbox),
@@ -138,7 +138,8 @@ _ROWS: tuple[Row, ...] = (
         help="a parameter of the scenario's own server", shape=r"[a-z_.]+ ?= ?\S.*", when=True, read=header.server),
     HeaderDirective(word="pooler", usage="pooler session, transaction or statement [size N], or pooler NAME = VALUE",
         help="PgBouncer between the sessions and the server",
-        shape=r"(?:session|transaction|statement)(?: size \d+)?|[a-z_]+ ?= ?.+", when=True, read=header.pooler),
+        shape=r"(?:session|transaction|statement)(?: size \d+)?|[a-z_]+ ?= ?.+", when=True,
+        read=pooler_directive.pooler),
     HeaderDirective(word="alone", usage="alone",
         help="nothing else runs on the server meanwhile", once=True, read=header.alone),
     HeaderDirective(word="matrix", usage="matrix NAME in a, 'b c'",

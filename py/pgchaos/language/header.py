@@ -19,7 +19,6 @@ from pgchaos.language.header_model import (
     Leave,
     Matrix,
     Pooler,
-    PoolMode,
     Requirement,
     Sandbox,
     ServerSetting,
@@ -31,6 +30,8 @@ from pgchaos.language.tags import TAGS
 
 MOST_ITEMS = 64
 """Items that the matrices of one file may make."""
+WITH_LIBRARIES = ("python", "python3", "node")
+"""Programs of which it can be told whether they find a library."""
 SESSION_VARIABLES = frozenset({"worker", "iteration"})
 """Variables that are set in every session."""
 
@@ -38,25 +39,6 @@ SESSION_VARIABLES = frozenset({"worker", "iteration"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _QUOTED_FIRST = re.compile(r"'([^']*(?:''[^']*)*)'\s*(.*)")
-# Parameters by which the engine finds and understands the pooler.
-_POOLER_SETTINGS = frozenset(
-    {
-        "admin_users",
-        "auth_file",
-        "auth_type",
-        "conffile",
-        "daemon",
-        "default_pool_size",
-        "listen_addr",
-        "listen_port",
-        "logfile",
-        "pidfile",
-        "pool_mode",
-        "unix_socket_dir",
-        "unix_socket_mode",
-        "user",
-    }
-)
 _VERSION = re.compile(r"[0-9][\w.+~-]*")
 # Parameters by which the engine finds and understands a server.
 _ENGINE_SETTINGS = frozenset(
@@ -204,6 +186,12 @@ def _requirement(args: Args) -> Requirement:
         return Requirement(place, "own server")
     if args.accept("capability"):
         return Requirement(place, "capability", args.take("the name of the capability").text)
+    if args.accept("program"):
+        name = args.take("the name of the program").text
+        library = args.take("the name of a library of the program").text if args.accept("with") else ""
+        if library and name not in WITH_LIBRARIES:
+            raise DirectiveError(f"`requires`: `with` names a library of {', '.join(WITH_LIBRARIES)}, not of `{name}`")
+        return Requirement(place, "program", name, function=library)
     if args.accept("server"):
         operator = _operator(args)
         if not operator:
@@ -215,7 +203,9 @@ def _requirement(args: Args) -> Requirement:
         version = _version(args) if operator else ""
         function = args.take("the name of a function of the extension").text if args.accept("with") else ""
         return Requirement(place, "extension", name, operator, version, function)
-    raise args.misspelt() or args.error(f"an extension, server, superuser, own server or capability {args.missing()}")
+    raise args.misspelt() or args.error(
+        f"an extension, server, superuser, own server, capability or program {args.missing()}"
+    )
 
 
 def _operator(args: Args) -> str:
@@ -251,28 +241,6 @@ def server(header: Header, args: Args) -> None:
     if name.lower() in _ENGINE_SETTINGS:
         raise DirectiveError(f"`server`: the engine sets `{name}` itself: it could not reach the server otherwise")
     header.add_setting(ServerSetting(args.place, name, value, args.when))
-
-
-def pooler(header: Header, args: Args) -> None:
-    """`pooler MODE [size N]`, or `pooler NAME = VALUE`."""
-    if args.peek(1) == "=":
-        name = args.take("the name of a parameter").text
-        args.expect("=")
-        value = args.take(f"the value of `{name}`").text
-        if name.lower() in _POOLER_SETTINGS:
-            raise DirectiveError(f"`pooler`: the engine sets `{name}` itself")
-        if not _SETTING.fullmatch(name):
-            raise args.error(f"`{name}` is not a name of a parameter")
-        header.pooler_settings.append(ServerSetting(args.place, name, value, args.when))
-        return
-    modes: tuple[PoolMode, ...] = get_args(PoolMode)
-    word = args.choice("pool mode", modes)
-    size = args.count("the size") if args.accept("size") else None
-    for other in header.poolers:
-        if other.when is None or args.when is None or set(other.when.values) & set(args.when.values):
-            raise DirectiveError(f"`pooler` is written twice, first in line {other.place.line}")
-    mode = next(mode for mode in modes if mode == word)
-    header.poolers.append(Pooler(args.place, mode, size, args.when))
 
 
 def alone(header: Header, _: Args) -> None:

@@ -36,14 +36,14 @@ class Requirement:
     Args:
         place: its line.
         kind: of thing; `pooler` is required by the directive of that name.
-        name: of the extension or capability, else ''.
+        name: of the extension, capability or program, else ''.
         operator: '', '>=', '>', '=', '<', '<='.
         version: '' or a version such as '17' or '0.1'.
-        function: that the extension must have, or ''.
+        function: that the extension must have, or the library that the program must find; or ''.
     """
 
     place: Place
-    kind: Literal["extension", "server", "superuser", "own server", "capability", "pooler"]
+    kind: Literal["extension", "server", "superuser", "own server", "capability", "pooler", "program"]
     name: str = ""
     operator: str = ""
     version: str = ""

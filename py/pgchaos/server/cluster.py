@@ -17,6 +17,7 @@ from pgchaos.server import requirements
 from pgchaos.server.pooler import missing_pooler
 from pgchaos.server.prepared import DATABASE, PreparedData, conninfo, create_database
 from pgchaos.server.private import PrivateServer, UnstartedServer, check_disks
+from pgchaos.server.programs import missing_program
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.settings import ServerError
 from pgchaos.server.threads import start, traceback_lines
@@ -152,6 +153,8 @@ class ClusterFactory:
             return ""
         if requirement.kind == "pooler":
             return missing_pooler()
+        if requirement.kind == "program":
+            return missing_program(requirement)
         if requirement.kind == "server":
             self._find_version()
             if requirements.satisfies(self.version, requirement.operator, requirement.version):

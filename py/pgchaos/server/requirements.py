@@ -14,6 +14,7 @@ from pgchaos.server import pgtap
 from pgchaos.server.conninfo import Connection
 from pgchaos.server.pgtap import offered_extension
 from pgchaos.server.pooler import missing_pooler
+from pgchaos.server.programs import missing_program
 from pgchaos.server.server_info import ServerInfo
 
 _BROKEN = "a control file in its extension folder is broken (SELECT * FROM pg_available_extensions names it)"
@@ -80,6 +81,8 @@ class Requirements:
             return "" if server.superuser else f"requires a superuser, and role {server.role} is not one"
         if requirement.kind == "pooler":
             return missing_pooler() if server.ours else _NO_POOLER
+        if requirement.kind == "program":
+            return missing_program(requirement)
         if requirement.kind == "own server":
             return "" if server.may_be_harmed else _NOT_OURS.format(database=server.database)
         with server.asking() as conn:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
+
+from pgchaos.server.programs import program_path
 
 # libpq's, which could lead to another server; what other tools and pgchaos itself say; and what pytest does
 _LEFT_OUT = re.compile(r"PG|DATABASE_URL\Z|CHAOS_|PYTEST_|COV_CORE_|COVERAGE_PROCESS_START\Z")
@@ -34,9 +34,7 @@ def program_environment(
     """
     kept = {name: value for name, value in source.items() if not _LEFT_OUT.match(name)}
     if sys.prefix != sys.base_prefix:
-        # pytest of a virtual environment may be called by its path, without activating it
-        scripts = str(Path(sys.executable).parent)
-        kept["PATH"] = os.pathsep.join(filter(None, (scripts, kept.get("PATH", os.defpath))))
+        kept["PATH"] = program_path(kept)
         kept["VIRTUAL_ENV"] = sys.prefix
     who = f"{seed}/{session}/{worker}/{iteration}"
     kept.setdefault("PYTHONHASHSEED", str(zlib.crc32(who.encode()) % _HASH_SEEDS))

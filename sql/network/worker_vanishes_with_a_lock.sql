@@ -1,0 +1,35 @@
+-- A worker whose network dies does not keep its job for good
+-- Reference: PostgreSQL docs, idle_in_transaction_session_timeout, tcp_keepalives_idle
+--
+-- A worker holds a job in an open transaction, and its network vanishes without a word: no packet is acknowledged, the server
+-- does not notice, and the lock stays. idle_in_transaction_session_timeout ends such a session, and the next worker gets the
+-- job. Without it the job waits until keepalives give up, two hours later by default.
+
+-- chaos:tags concurrent
+-- chaos:timeout 30s
+
+-- chaos:setup
+CREATE TABLE job (id int PRIMARY KEY, done_by text);
+INSERT INTO job VALUES (1);
+
+-- chaos:session lost connect 'tcp_user_timeout=1000' allow 08006
+SET idle_in_transaction_session_timeout = '300ms';
+BEGIN;
+SELECT id FROM job WHERE id = 1 FOR UPDATE;
+-- chaos:signal taken
+-- chaos:fault stall
+UPDATE job SET done_by = 'lost' WHERE id = 1;
+COMMIT;
+
+-- chaos:session next
+-- chaos:wait for taken
+SET lock_timeout = '10s';
+UPDATE job SET done_by = 'next' WHERE id = 1 AND done_by IS NULL;
+
+-- chaos:check
+SELECT is((SELECT done_by FROM job), 'next', 'the next worker has done it');
+
+-- chaos:mutant nothing ends the session of the lost worker
+-- chaos:replace 'SET idle_in_transaction_session_timeout = ''300ms''' with 'SET idle_in_transaction_session_timeout = 0' in lost
+-- chaos:replace 'SET lock_timeout = ''10s''' with 'SET lock_timeout = ''100ms''' in next
+-- chaos:caught by 'lock_not_available'
