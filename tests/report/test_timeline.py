@@ -173,6 +173,10 @@ def test_a_narrow_terminal_shows_the_session_that_failed_and_whom_it_waited_for(
     assert lines[1].split()[1:] == ["holder[1]", "migration[1]", "shop[5]"]
     assert any("FAILED: ERROR 55P03" in line for line in lines)
     assert "4 more sessions with 4 statements not shown: 4 waited (-v shows all)" in lines
+    # the chain of waits is a sentence, too
+    assert "shop[5] waited for migration[1], which waited for holder[1]." in lines
+    # a wait of which the text is folded keeps its bar
+    assert any(line.endswith("  | migration[1]") for line in lines)
 
 
 def test_a_narrow_terminal_hides_no_session_that_may_matter() -> None:

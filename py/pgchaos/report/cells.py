@@ -47,7 +47,8 @@ def start_of(event: Event, style: CellStyle) -> list[str]:
     lines = _statement(event, style, "")
     if event.wait is not None:
         head = f"{style.look.waits} "
-        lines += folded(f"waits for {', '.join(event.wait.on)}", style.width, head, style.look, _MESSAGE_LINES)
+        below = folded(f"waits for {', '.join(event.wait.on)}", style.width, head, style.look, _MESSAGE_LINES)
+        lines += [f"{head}{line[len(head) :]}" for line in below]
     return lines
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Statement
 from pgchaos.language.sql_tokens import SqlToken, tokenize
-from pgchaos.report.lanes import Event, Lane, Lanes
+from pgchaos.report.lanes import Event, Lane, Lanes, LockWait
 from pgchaos.results import Failure
 
 MOST = 6  # sessions beside one another
@@ -78,6 +78,27 @@ def _rank(lane: Lane, holders: Collection[str], read: Collection[str]) -> int:
 
 def _waits(event: Event) -> bool:
     return event.wait is not None or (event.kind == "wait" and event.ended is None)
+
+
+def wait_chain(run: Lanes) -> str:
+    """Say in one sentence for whom the statement that failed waited, and whom that one waited for; '' without such."""
+    failed = next((event for event in run.events if event.failures), None)
+    if failed is None or failed.wait is None:
+        return ""
+    text, names, wait = f"{run.lanes[failed.lane].name} waited for ", [run.lanes[failed.lane].name], failed.wait
+    while True:
+        text += " and ".join(wait.on)
+        holder = run.lane(wait.on[0])
+        behind = [event.wait for event in holder.events if _at_the_time(event, wait)] if holder is not None else []
+        if holder is None or holder.name in names or not behind or behind[-1] is None:
+            return text
+        names.append(holder.name)
+        wait = behind[-1]
+        text += ", which waited for "
+
+
+def _at_the_time(event: Event, wait: LockWait) -> bool:
+    return event.wait is not None and event.wait.since < wait.until and wait.since < event.wait.until
 
 
 def left_out(run: Lanes, shown: Sequence[Lane]) -> str:

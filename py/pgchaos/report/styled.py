@@ -36,7 +36,7 @@ class _Report(RegexHighlighter):
     highlights: ClassVar[Sequence[str]] = [
         r"(?m)^(?P<head>(?:Timeline of|Scenario|Server|Assertions|Invariants|Seed|Notes|Output|End of|State of)\b)",
         r"(?m)^ +ms  (?P<head>.*)$",
-        r"(?m)^(?P<dim> +[0-9]+\.[0-9])(?=  )",
+        r"(?m)^(?P<dim> *[0-9]+\.[0-9])(?=  )",
         r"(?m)(?:^|  ) *(?P<number>[a-z]?[0-9]+(?:-[a-z]?[0-9]+)?:)(?= )",
         r"(?m)(?P<dim>-- (?:barrier|wait|signal|delay|jitter|received|ROLLBACK by)\b.*?)" + _CELL_ENDS,
         r"(?m)(?P<dim>-> [^\n]*?)" + _CELL_ENDS,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from pgchaos.language.model import Scenario
 from pgchaos.report.columns import columns, room_for
-from pgchaos.report.fold import MOST, left_out, matters, read_by, tells_all
+from pgchaos.report.fold import MOST, left_out, matters, read_by, tells_all, wait_chain
 from pgchaos.report.important_rows import shown_rows
 from pgchaos.report.lanes import Lane, Lanes, lanes_of
 from pgchaos.report.look import Look
@@ -64,6 +64,8 @@ def timeline(
         )
         return [f"{title} (times in ms):", *(f"{_INDENT}{line}" for line in (*list_, *more))]
     lines = _columns(run, shown, scenario.shown, width, look, summary=summary)
+    chain = wait_chain(run)
+    lines += textwrap.wrap(f"{chain}.", width) if ", which" in chain else []
     end = [line for failure in failures for line in _at_the_end(failure, run, width, look)]
     return [f"{title}, time in ms downward (line: statement as sent):", *lines, *more, *end[:_FAILURES]]
 
