@@ -200,7 +200,7 @@ def test_an_ordinary_user_asks_it_in_a_fresh_folder(folder_of_nobody: Path) -> N
     assert re.search(r" [a-z]1: ALTER TABLE invoice ADD COLUMN", locked_out.stdout)
     assert "| waits for long_transaction[1]" in locked_out.stdout
     assert "| waits for migration[1]" in locked_out.stdout
-    assert "FAILED: ERROR 55P03 lock_not_available: " in locked_out.stdout
+    assert "FAILED: ERROR 55P03 lock_not_available:" in locked_out.stdout
     assert re.search(r"^(client|shop)\[\d\] waited for migration\[1\], which waited for long_", locked_out.stdout, re.M)
     migration.write_text(GIVES_WAY + ALTER, encoding="utf-8")
     (folder_of_nobody / "migration_42.sql").write_text(MIGRATION, encoding="utf-8")
