@@ -50,9 +50,14 @@ def test_transactions_end_where_they_end_and_where_an_error_ended_them() -> None
         row("s", 4, "BEGIN", tag="BEGIN"),
         row("s", 5, "COMMIT", tag="COMMIT"),
         row("s", 6),
+        row("s", 7, "BEGIN", tag="BEGIN"),
+        row("s", 8, "COMMIT", sqlstate="08006"),
+        row("s", 9, "BEGIN", tag="BEGIN"),
+        row("s", 10),
     ]
     got = timeline(RunResult(1, started_at=START, records=records))
-    assert got["transactions"] == [{"lane": 0, "first": 0, "last": 2}, {"lane": 0, "first": 3, "last": 4}]
+    blocks = [(one["first"], one["last"]) for one in got["transactions"]]
+    assert blocks == [(0, 2), (3, 4), (6, 7), (8, 9)]
 
 
 def test_a_picture_of_a_long_run_shows_what_explains_it() -> None:

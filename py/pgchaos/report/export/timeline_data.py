@@ -20,6 +20,8 @@ MOST_LINES = 5
 _SLOW = 0.1  # seconds from which it is worth reading how long an event took
 _LONG = 36  # characters of a statement that fit into one line of a narrow lane
 
+# Beginnings of SQLSTATEs: the exceptions of connections, and the ends that a server gives them.
+_CONNECTION_LOST = ("08", "57P01", "57P02", "57P05")
 _BEGINS, _ENDS = ("BEGIN", "START TRANSACTION"), ("COMMIT", "ROLLBACK", "PREPARE TRANSACTION")
 
 
@@ -140,7 +142,9 @@ def _transactions(events: Iterable[Event]) -> Iterator[tuple[int, int]]:
         last, skipped = event.number, event.record.skipped
         if event.record.tag in _BEGINS and first is None:
             first = last
-        elif event.record.tag in _ENDS and first is not None:
+        elif first is not None and (
+            event.record.tag in _ENDS or (event.record.sqlstate or "").startswith(_CONNECTION_LOST)
+        ):
             yield first, last
             first = None
     if first is not None and last is not None:
