@@ -171,7 +171,7 @@ docs: $(INSTALLED) ## list the documentation; TOPIC=language prints a page
 	@$(VENV)/bin/pgchaos docs $(TOPIC)
 
 examples: $(INSTALLED) ## list the scenarios; PATTERN='lost update' only those
-	@$(VENV)/bin/pgchaos examples $(PATTERN)
+	@$(VENV)/bin/pgchaos examples '$(PATTERN)'
 
 .PHONY: scenario-table
 scenario-table: $(INSTALLED) ## write the table of all scenarios, sql/SCENARIOS.md, from their files
