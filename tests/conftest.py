@@ -68,10 +68,10 @@ settings.load_profile("pgchaos")
 def _no_server_named() -> Iterator[None]:
     """Tests say themselves which server they mean; what the caller's environment names is not theirs.
 
-    Those in tests/chaos run on it, as every user's do.
+    Those in tests/chaos run on it, as every user's do. GitHub gets no annotations of scenarios that tests let fail.
     """
     with pytest.MonkeyPatch.context() as patch:
-        for name in (*LIBPQ, "PGOPTIONS", "PGSERVICEFILE"):
+        for name in (*LIBPQ, "PGOPTIONS", "PGSERVICEFILE", "GITHUB_ACTIONS"):
             patch.delenv(name, raising=False)
         yield
 

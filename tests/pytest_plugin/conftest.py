@@ -84,7 +84,7 @@ def project(pytester: pytest.Pytester, request: pytest.FixtureRequest, monkeypat
     """An empty project; the tests' server is started by the first test that runs something."""
     # ours alone, and those that a test names: loading the others takes longer than what is tested
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    for name in ("CHAOS_MAKE", "CI", "BUILD_NUMBER", "GITHUB_ACTIONS"):
+    for name in ("CHAOS_MAKE", "CI", "BUILD_NUMBER"):
         # in continuous integration pytest tells failures twice, whole in its summary too
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sys.argv", ["pytest"])
