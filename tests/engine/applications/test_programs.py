@@ -6,6 +6,7 @@ import pytest
 
 from pgchaos.results import Record
 from tests.engine.playing import Play, held, only, outcomes, said, texts
+from tests.working import working_in
 
 STOCK = "-- chaos:setup\nCREATE TABLE stock (id int PRIMARY KEY, n int);\nINSERT INTO stock VALUES (1, 10), (2, 10);\n"
 
@@ -144,10 +145,11 @@ def test_a_fault_that_no_request_came_to_is_told(play: Play, send: str) -> None:
 
 
 def test_a_time_out_ends_programs_and_says_what_they_do(play: Play, send: str) -> None:
-    holds = f'holds run \'{send} "BEGIN" "UPDATE stock SET n = 0 WHERE id = 1" "SELECT pg_backend_pid()" sleep:3600\''
+    holds = f'holds run \'{send} child:3600 "BEGIN" "UPDATE stock SET n = 0 WHERE id = 1" "SELECT pg_backend_pid()" sleep:3600\''
     waits = f'waits run \'{send} "SELECT 1" sleep:0.3 "UPDATE stock SET n = 1 WHERE id = 1"\''
     result = play(stock(holds, waits, head="-- chaos:timeout 2s"))
     assert only(result).kind == "timeout"
+    assert working_in(play.folder.resolve()) == 0
     stand = {(one.session, one.doing): one.waits_for for one in result.standings}
     assert stand["waits[1]", "is blocked"] == ("holds[1]",)
     assert any(session == "holds[1]" and doing.startswith("runs ") for session, doing in stand)
