@@ -89,8 +89,8 @@ def test_who_closes_a_circle_is_the_victim(play: Play, send: str) -> None:
 
 def test_others_go_on_without_one_that_does_nothing(play: Play, send: str) -> None:
     # the first waits for something that no server knows of, until the second has ended
-    waits = '"SELECT 1" sleep:0.6 "SELECT 2"'
-    text = sale(send, waits, "explore 2", left=20).replace("'\n-- chaos:check", "' grace 50ms\n-- chaos:check")
+    waits = '"SELECT 1" sleep:2 "SELECT 2"'
+    text = sale(send, waits, "explore 1", left=20).replace("'\n-- chaos:check", "' grace 50ms\n-- chaos:check")
     text = text.replace("shop x 2", "shop").replace(
         "-- chaos:check", "-- chaos:session sql\nSELECT 3;\nSELECT 4;\n-- chaos:check"
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pgchaos.engine import lock_monitor
+from pgchaos.engine.lock_monitor import LockMonitor
 from pgchaos.results import Record
-from tests.engine.playing import Play, held, only, outcomes, said, texts
+from tests.engine.playing import Clock, Play, held, only, outcomes, said, texts
 from tests.working import working_in
 
 STOCK = "-- chaos:setup\nCREATE TABLE stock (id int PRIMARY KEY, n int);\nINSERT INTO stock VALUES (1, 10), (2, 10);\n"
@@ -144,15 +146,24 @@ def test_a_fault_that_no_request_came_to_is_told(play: Play, send: str) -> None:
     assert failure.text.endswith("could not be delivered: there were only 2 requests like 'SELECT%'")
 
 
-def test_a_time_out_ends_programs_and_says_what_they_do(play: Play, send: str) -> None:
-    holds = f'holds run \'{send} child:3600 "BEGIN" "UPDATE stock SET n = 0 WHERE id = 1" "SELECT pg_backend_pid()" sleep:3600\''
-    waits = f'waits run \'{send} "SELECT 1" sleep:0.3 "UPDATE stock SET n = 1 WHERE id = 1"\''
-    result = play(stock(holds, waits, head="-- chaos:timeout 2s"))
+def test_a_time_out_ends_programs_and_says_what_they_do(play: Play, send: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = LockMonitor.watch
+
+    async def watching(self: LockMonitor, seconds: float) -> bool:
+        def is_blocked() -> bool:
+            return any(one.doing == "is blocked" for one in self._coordinator.standings(str))
+
+        monkeypatch.setattr(lock_monitor, "time", Clock(is_blocked))
+        return await watch(self, seconds)
+
+    monkeypatch.setattr(LockMonitor, "watch", watching)
+    words = 'child:3600 "BEGIN" "UPDATE stock SET n = 0 WHERE id = 1" sleep:3600'
+    result = play(stock(f"shop x 2 run '{send} {words}'", head="-- chaos:timeout 60s"))
     assert only(result).kind == "timeout"
     assert working_in(play.folder.resolve()) == 0
-    stand = {(one.session, one.doing): one.waits_for for one in result.standings}
-    assert stand["waits[1]", "is blocked"] == ("holds[1]",)
-    assert any(session == "holds[1]" and doing.startswith("runs ") for session, doing in stand)
+    (blocked,) = [one for one in result.standings if one.doing == "is blocked"]
+    assert {blocked.session, *blocked.waits_for} == {"shop[1]", "shop[2]"}
+    assert sum(one.doing.startswith("runs ") for one in result.standings) == 2
 
 
 def test_waits_of_other_sessions_see_programs(play: Play, send: str) -> None:
