@@ -37,7 +37,7 @@ def test_the_scenario_fails_as_shown(ticket: Project, monkeypatch: pytest.Monkey
     assert own[0] == own[1]
     (picture,) = ticket.pytester.path.glob("pictures/*.svg")
     assert texts_by_column(picture) == texts_by_column(PICTURE), "`make picture` draws it anew"
-    assert f"/main/{PICTURE.relative_to(ROOT)})" in PAGE
+    assert PAGE.count(f"/main/{PICTURE.relative_to(ROOT)})") == PAGE.count("](https://raw.") == 1
     (head,) = re.findall(r"^    \$ pgchaos run .*\n    \.\.\.\n((?:    .*\n)+)", PAGE, re.MULTILINE)
     assert re.sub("^    ", "", head, flags=re.MULTILINE) in f"{FAILS.text}\n"
     # both look before either sells
