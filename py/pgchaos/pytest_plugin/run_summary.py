@@ -103,7 +103,11 @@ def skipped_lines(reports: Iterable[object]) -> list[str]:
 
 def slowest_lines(reports: Iterable[object]) -> list[str]:
     """Name the slowest scenarios, where some are slow."""
-    took = {getattr(report, "nodeid", ""): getattr(report, SECONDS, None) or 0.0 for report in reports}
+    took: dict[str, float] = {}
+    for report in reports:
+        # an item has a report for each of its assertions, too
+        nodeid = getattr(report, "nodeid", "")
+        took[nodeid] = max(took.get(nodeid, 0.0), getattr(report, SECONDS, None) or 0.0)
     slow = sorted(((seconds, nodeid) for nodeid, seconds in took.items() if seconds >= _SLOW), reverse=True)
     return [f"slowest: {seconds:.1f} s {nodeid}" for seconds, nodeid in slow[:_SLOWEST]] if len(took) > 1 else []
 
