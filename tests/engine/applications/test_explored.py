@@ -81,6 +81,7 @@ def test_who_closes_a_circle_is_the_victim(play: Play, send: str) -> None:
     result = play(text)
     failure = only(result)
     assert failure.names == ("exit 1",)
+    assert failure.details[0] == "its last error: 40P01 in step 3: deadlock detected"
     assert order(result) == "1.1 1.2 2.1 2.2 2.3 1.3 1.4"
     (victim,) = [record for record in result.records if record.sqlstate == "40P01"]
     assert (victim.worker, victim.waited_on) == (1, ("shop[2]",))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from pgchaos.engine.answer import SUCCESS
 from pgchaos.engine.applications.client import Address
 from pgchaos.engine.applications.environment import program_environment
 from pgchaos.engine.applications.process import CannotStart, ProgramProcess, described
@@ -82,6 +83,15 @@ class RunningCommand:
         if not self._ended or status in self._allowed:
             return None
         text = f"{worker.actor}: `{self._command}` ended with {how}"
-        details = tuple(self._process.errors[-_SHOWN:]) or ("it has written nothing to standard error",)
+        written = tuple(self._process.errors[-_SHOWN:]) or ("it has written nothing to standard error",)
+        details = (*_last_error(worker), *written)
         place = worker.program.place
         return Failure("error", (f"exit {status}",), text, place, details, session=str(worker.actor))
+
+
+def _last_error(worker: Worker) -> tuple[str, ...]:
+    """Say which error of the server a program saw last; nothing where it saw none."""
+    for record in reversed(worker.context.log.records):
+        if (record.session, record.worker) == worker.actor and record.sqlstate not in (None, SUCCESS):
+            return (f"its last error: {record.sqlstate} in step {record.step}: {record.message}",)
+    return ()
