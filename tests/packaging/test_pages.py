@@ -11,8 +11,13 @@ import yaml
 
 from pgchaos.commands.arguments import COMMANDS, build_parser
 from pgchaos.commands.run import recorded_options
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.mutation import mutated
 from pgchaos.language.reader import is_scenario, read
+from pgchaos.search.strategy import run
+from pgchaos.server import Server
 from tests.packaging.conftest import ROOT
+from tests.scenarios.test_shipped import caught
 
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
@@ -71,6 +76,18 @@ def test_the_scenarios_of_a_page_are_valid(page: str, tmp_path: Path) -> None:
         path = tmp_path / "t.sql"
         path.write_text(text, encoding="utf-8")
         assert not read(path).plain
+
+
+def test_the_crash_of_the_page_on_safety_is_survived_and_its_mutant_is_not(
+    tmp_path: Path, private_server: Server
+) -> None:
+    (block,) = blocks(PAGES["sql/SAFETY.md"], "sql")
+    path = tmp_path / "t.sql"
+    path.write_text(block, encoding="utf-8")
+    scenario = read(path)
+    assert not run(scenario, {}, private_server, RunSettings(1)).failures
+    (mutant,) = scenario.mutants
+    assert caught(mutant, run(mutated(scenario, mutant), {}, private_server, RunSettings(1)))
 
 
 def test_the_extension_of_the_page_is_the_one_that_the_tests_install() -> None:
