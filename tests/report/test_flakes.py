@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -73,3 +75,13 @@ def test_runs_that_do_not_differ_are_said_to_be_the_same() -> None:
     run = RunResult(1, records=BEGIN)
     lines = flake_lines(Repeats(2, 2, (1,), (2, run), (1, run)), 80, PLAIN)
     assert lines[-1] == "Run 1 passed with the same statements, results and order as run 2, which failed."
+
+
+def test_a_run_in_which_all_passes_does_not_load_rich() -> None:
+    program = (
+        "import sys; from pathlib import Path; from pgchaos.runner.jobs import Job;"
+        "import pgchaos.pytest_plugin.plugin; from pgchaos.runner.preload import preload;"
+        "preload([Job(Path(), '')]); print('pgchaos.runner.repeats' in sys.modules, 'rich' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pgchaos.report.cells import fitted
 from pgchaos.report.lanes import connection_of, in_order, kind_of, outcome
 from pgchaos.report.look import Look, statements
 from pgchaos.results import Record, RunResult
@@ -135,6 +134,9 @@ def _key(record: Record) -> tuple[object, ...]:
 
 
 def _row(mark: str, one: str, other: str, column: int, look: Look) -> str:
+    # rich is loaded only where something is shown
+    from pgchaos.report.cells import fitted
+
     return f"  {mark:1} {fitted(one, column, look)}  {fitted(other, column, look)}".rstrip()
 
 
