@@ -78,12 +78,11 @@ def test_ctrl_c_ends_it_in_one_line(call: Call, monkeypatch: pytest.MonkeyPatch)
     assert call("lint") == (INTERRUPTED, "", "pgchaos lint: interrupted\n")
 
 
-def test_output_that_nobody_reads_is_no_error() -> None:
+@pytest.mark.parametrize("words", [["directives"], ["examples", "lost_update", "--copy", "copies"]])
+def test_output_that_nobody_reads_is_no_error(words: list[str], folder: Path) -> None:
     # the reader is gone before the first line
-    code = (
-        "import os, subprocess, sys; r, w = os.pipe(); os.close(r); sys.exit(subprocess.call(sys.argv[1:], stdout=w))"
-    )
+    code = "import os, subprocess, sys; r, w = os.pipe(); os.close(r); exit(subprocess.call(sys.argv[1:], stdout=w))"
     done = subprocess.run(
-        [sys.executable, "-c", code, *PROGRAM, "directives"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *PROGRAM, *words], capture_output=True, text=True, check=False, cwd=folder
     )
     assert (done.returncode, done.stderr) == (BROKEN_PIPE, "")

@@ -56,6 +56,7 @@ def _copy(paths: list[Path], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for path, target in targets.items():
             shutil.copyfile(path, target)
-            print(target)
     except OSError as error:
         raise CommandError(f"{folder} cannot be written: {error.strerror}") from None
+    # outside: a reader that is gone raises an OSError too
+    print("\n".join(map(str, targets.values())))
