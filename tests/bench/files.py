@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
@@ -62,8 +63,8 @@ def lines(folder: Path) -> Iterator[Line]:
             (place / f"t/test_{number}.sql").write_text(_FILE.format(number=number), encoding="utf-8")
         names = sorted(f"t/{path.name}" for path in (place / "t").glob("*.sql"))
 
-        def ours() -> float:
-            ran = pytest_run(place, f"--chaos-dsn={dsn}", "--chaos-pgtap", "t")
+        def ours(*, plugins: bool = True) -> float:
+            ran = pytest_run(place, f"--chaos-dsn={dsn}", "--chaos-pgtap", "t", plugins=plugins)
             _expect(f"{FILES} passed", ran.out)
             return ran.seconds
 
@@ -84,7 +85,9 @@ def lines(folder: Path) -> Iterator[Line]:
             yield Line(what + "pg_prove", skipped=str(absent))
         pytest = os.environ.get("PYTEST_PGTAP", "")
         if shutil.which(pytest):
-            yield compared(what + "pytest-pgtap", ours, pgtap, "s", under=1.0, server=server, each=FILES)
+            # its environment has no other plugins either
+            lean = partial(ours, plugins=False)
+            yield compared(what + "pytest-pgtap", lean, pgtap, "s", under=1.0, server=server, each=FILES)
         else:
             yield Line(what + "pytest-pgtap", skipped=f"it is not installed ({_GET_PYTEST_PGTAP})")
         yield _in_place(server, place, dsn, env)

@@ -70,7 +70,7 @@ def program(command: Sequence[str], folder: Path, env: Mapping[str, str] | None 
     return Ran(seconds, done.stdout)
 
 
-def pytest_run(folder: Path, *arguments: str, cache: bool = False, seed: bool = True) -> Ran:
+def pytest_run(folder: Path, *arguments: str, cache: bool = False, seed: bool = True, plugins: bool = True) -> Ran:
     """Run pytest in a folder that `workplace` made.
 
     Args:
@@ -78,11 +78,13 @@ def pytest_run(folder: Path, *arguments: str, cache: bool = False, seed: bool = 
         arguments: of pytest.
         cache: let it keep from one run to the next what it keeps as it comes.
         seed: with a fixed seed; False for a run without pgchaos.
+        plugins: with all that are installed; False for pgchaos alone.
     """
     kept = () if cache else ("-p", "no:cacheprovider")
     seeded = (f"--chaos-seed={SEED}",) if seed else ()
-    command = [sys.executable, "-m", "pytest", "-q", *kept, *seeded, *arguments]
-    return program(command, folder)
+    alone = () if plugins else ("-p", "pgchaos.pytest_plugin.plugin")
+    command = [sys.executable, "-m", "pytest", "-q", *kept, *alone, *seeded, *arguments]
+    return program(command, folder, environment(**({} if plugins else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})))
 
 
 @contextmanager
