@@ -30,6 +30,11 @@ def hide(secret: str, known: frozenset[str] = frozenset()) -> None:
         _secrets.update((secret, escaped, repr(secret)[1:-1], quote(secret, safe=""), quote(secret)))
 
 
+def forget(secret: str) -> None:
+    """Hide a password no more that opens nothing any more, and that has no characters to be escaped."""
+    _secrets.discard(secret)
+
+
 def knows_secrets() -> bool:
     """Whether there is anything to hide."""
     return bool(_secrets)

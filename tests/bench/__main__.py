@@ -16,7 +16,7 @@ from pathlib import Path
 
 from psycopg import pq
 
-from tests.bench import collecting, faults, files, many, oracle, overhead, search, specs, statements, suite
+from tests.bench import collecting, faults, files, many, oracle, overhead, proxy, search, specs, statements, suite
 from tests.bench.measure import HEAD, PAIRS, Line
 from tests.bench.work import own_server
 
@@ -33,6 +33,7 @@ LINES: Mapping[str, Callable[[Path], Iterator[Line]]] = {
     "start": overhead.start,
     "oracle": oracle.lines,
     "faults": faults.own,
+    "proxy": proxy.proxied,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -53,7 +53,7 @@ def joined(messages: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
 
 @pytest.mark.parametrize("limits", [FRONTEND, BACKEND], ids=["frontend", "backend"])
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_messages_are_found_wherever_the_stream_is_cut(limits: dict[int, int], data: st.DataObject) -> None:
     stream = data.draw(kinds(list(limits)))
     splitter = Splitter(limits)
@@ -63,7 +63,7 @@ def test_messages_are_found_wherever_the_stream_is_cut(limits: dict[int, int], d
 
 
 @given(st.binary(max_size=120), st.lists(st.integers(0, 120)), st.binary(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_arbitrary_bytes_are_messages_or_an_error(junk: bytes, cuts: list[int], before: bytes) -> None:
     """Nothing else is raised by any of those who read them, and none of the bytes is lost."""
     for limits in (FRONTEND, BACKEND):
@@ -113,7 +113,7 @@ def test_a_huge_message_is_refused_before_it_has_come() -> None:
 
 
 @given(st.binary(min_size=8, max_size=80))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_arbitrary_first_packets_are_read_or_refused(junk: bytes) -> None:
     for data in (junk, len(junk).to_bytes(4, "big") + junk[4:], len(junk).to_bytes(4, "big") + b"\0\3\0\0" + junk[8:]):
         with suppress(ProtocolError):

@@ -133,9 +133,7 @@ class ProgramRunner:
 
     async def _listening(self, iteration: int) -> Proxy:
         """Give the proxy, for another iteration."""
-        if self._proxy is not None:
-            await self._proxy.pause()
-            self._proxy.close()
+        await self._close_proxy()
         settings = {
             **session_settings(self.actor.session, self.actor.worker, self._context.seed),
             "chaos.iteration": str(iteration),
@@ -192,10 +190,14 @@ class ProgramRunner:
 
     async def _shut(self) -> None:
         await self._disconnect()
+        await self._close_proxy()
+
+    async def _close_proxy(self) -> None:
         if self._proxy is not None:
-            await self._proxy.pause()
-            self._proxy.close()
-            self._proxy = None
+            proxy, self._proxy = self._proxy, None
+            self._context.log.remarks += [f"{self._who}: {text}" for text in proxy.broken]
+            await proxy.pause()
+            proxy.close()
 
 
 class ProgramClient:

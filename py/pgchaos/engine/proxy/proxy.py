@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from socket import AF_INET, AF_UNIX, IPPROTO_TCP, TCP_NODELAY
+from socket import AF_INET, AF_UNIX, IPPROTO_TCP, TCP_NODELAY, AddressFamily
 from socket import socket as Socket  # by itself: pytest-socket may put another class in its place
 from struct import Struct
 
@@ -24,7 +24,7 @@ from pgchaos.engine.proxy.scram import Secret
 from pgchaos.engine.proxy.startup import Cancel, Startup
 from pgchaos.engine.proxy.upstream import ServerConnection
 from pgchaos.engine.waits import STOPPED, Wait
-from pgchaos.safe_output import hide
+from pgchaos.safe_output import forget, hide
 from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.settings import Conninfo
 from pgchaos.stop import Stop
@@ -56,7 +56,6 @@ class Proxy:
 
     Attributes:
         password: that clients must have.
-        folder: of the Unix socket, `.s.PGSQL.<port>`.
         port: on 127.0.0.1, and of the Unix socket's name.
         broken: what clients and servers did that is not of the protocol, for the report.
         connections: those that stand.
@@ -79,25 +78,30 @@ class Proxy:
         self._tasks: list[Task[None]] = []
         self._stop = Stop()
         self._listeners: list[Socket] = []
-        self.folder = Path(tempfile.mkdtemp(prefix="pgchaos-"))  # of mode 0700
+        self._folder: Path | None = None
+        self._errors: list[Exception] = []
+        self.port = 0
         try:
-            self.port = self._listen()
+            self.port = int(self._listen(AF_INET, (self.host, 0)).getsockname()[1])
         except BaseException:
             self.close()
             raise
 
-    def _listen(self) -> int:
-        tcp = Socket(AF_INET)
-        self._listeners.append(tcp)
-        tcp.bind((self.host, 0))
-        port = int(tcp.getsockname()[1])
-        unix = Socket(AF_UNIX)
-        self._listeners.append(unix)
-        unix.bind(str(self.folder / f".s.PGSQL.{port}"))
-        for listener in self._listeners:
-            listener.setblocking(False)
-            listener.listen(_BACKLOG)
-        return port
+    @property
+    def folder(self) -> Path:
+        """The folder of the Unix socket, which is made when it is first asked for, before `start`."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="pgchaos-"))  # of mode 0700
+            self._listen(AF_UNIX, str(self._folder / f".s.PGSQL.{self.port}"))
+        return self._folder
+
+    def _listen(self, family: AddressFamily, address: tuple[str, int] | str) -> Socket:
+        listener = Socket(family)
+        self._listeners.append(listener)
+        listener.bind(address)
+        listener.setblocking(False)
+        listener.listen(_BACKLOG)
+        return listener
 
     def conninfo(self, host: str = "") -> Conninfo:
         """Write the connection string for clients.
@@ -128,12 +132,17 @@ class Proxy:
             self._tasks.append(begin(self._serve(connection)))
 
     async def pause(self) -> None:
-        """Pass on nothing more until `start`; connections stay open, and who is not in yet is shut out."""
+        """Pass on nothing more until `start`; connections stay open, and who is not in yet is shut out.
+
+        An error of ours that ended a connection is raised here.
+        """
         self._stop.set()
         while self._tasks:
             await self._tasks.pop().ends()
         self._stop.close()
         self._stop = Stop()
+        if self._errors:
+            raise self._errors.pop()
 
     async def cancel_left(self) -> None:
         """Cancel what backends still do whose clients have gone."""
@@ -156,7 +165,9 @@ class Proxy:
             connection.server.close_at_once()
         self.connections.clear()
         self._stop.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        forget(self.password)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _accept(self, listener: Socket) -> None:
         wait = Wait(listener.fileno(), select.POLLIN, None, self._stop)
@@ -248,7 +259,12 @@ class Proxy:
                 await connection.server.cancel()
 
     async def _serve(self, connection: ProxyConnection) -> None:
-        tasks = [begin(work) for work in connection.tasks(self._stop)]
+        def broke(error: Exception) -> None:
+            # its client shall not wait for what nobody passes on any more
+            self._errors.append(error)
+            connection.end("an error of pgchaos")
+
+        tasks = [begin(work, broke) for work in connection.tasks(self._stop)]
         for task in tasks:
             await task.ends()
         if connection.ended:
@@ -260,8 +276,6 @@ class Proxy:
             else:
                 # its backend goes on with what it has
                 self._left.append(connection.server)
-        for task in tasks:
-            task.result()
 
 
 def _welcome(connection: ProxyConnection) -> bytes:
