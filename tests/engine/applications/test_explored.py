@@ -109,3 +109,23 @@ def test_an_iteration_is_a_process_of_its_own(play: Play, send: str) -> None:
     assert {(record.iteration, record.step) for record in said(result, "shop")} == {
         (iteration, str(step)) for iteration in (1, 2) for step in (1, 2, 3, 4)
     }
+
+
+PIPELINE = """
+import os
+import psycopg
+
+with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection, connection.pipeline():
+    connection.execute("BEGIN")
+    connection.execute("UPDATE stock SET n = n - 1 WHERE id = 1")
+    connection.execute("COMMIT")
+"""
+
+
+def test_requests_of_a_pipeline_are_steps_one_after_the_other(play: Play) -> None:
+    (play.folder / "pipeline.py").write_text(PIPELINE, encoding="utf-8")
+    result = play(sale("python pipeline.py", "", "explore 2"), timeout=30.0)
+    assert held(result) == ["both sold"]
+    statements = ["BEGIN", "UPDATE stock SET n = n - 1 WHERE id = 1", "COMMIT"]
+    assert [record.statement for record in said(result, "shop")] == statements
+    assert all(record.sqlstate == "00000" and record.ended_at is not None for record in result.records)

@@ -18,7 +18,7 @@ from pgchaos.engine.loop import Task, begin
 from pgchaos.engine.proxy.observer import ClientConnection
 from pgchaos.engine.proxy.requests import Request
 from pgchaos.engine.proxy.tracker import Outcome
-from pgchaos.engine.waits import sleep
+from pgchaos.engine.waits import News, sleep
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Statement
 from pgchaos.language.sql_comments import Source, source_of
@@ -61,6 +61,7 @@ class ProgramConnection:
         self._later: Task[None] | None = None
         self.before_send: Callable[[], None] | None = None
         """Called just before a request is sent, where a fault waits for its answer."""
+        self._answered = News()
         self.ending: Task[None] | None = None
         """What is done when it is closed, once that is begun."""
 
@@ -87,6 +88,11 @@ class ProgramConnection:
             self._connection.end("the run was stopped")
 
     async def _before(self, request: Request) -> None:
+        while self._record is not None and not self._connection.ended:
+            # of a pipeline: what it is, a step in a block or not, is known once the request before it has its answer
+            await self._answered.wait(stop=self._context.stop)
+            if self._context.stop.is_set():
+                raise Halted
         if self._later is not None:
             await self._later.ends()
         self._reconcile()
@@ -147,6 +153,7 @@ class ProgramConnection:
             log.receive_step(self.lane, self._number, local, item.text, record, answer)
         self._end_transaction(item, record, answer, outcome)
         self._record = None
+        self._answered.notify()
         if self._struck is None:
             self._worker.coordinator.answered(self.lane)
         else:
@@ -252,6 +259,7 @@ class ProgramConnection:
         if self._worker.pid == self._connection.pid:
             self._worker.pid = None
         self._worker.coordinator.closing(self.lane)
+        self._answered.notify()
         self.ending = begin(self._end())
 
     async def _end(self) -> None:
