@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
+from pgchaos.language.fault_kinds import strikes_connections
 from pgchaos.language.model import Mutant, Scenario
 from pgchaos.language.mutation import mutants_in_force, slug
 from pgchaos.language.reader import variants
 from pgchaos.language.schedules import MOST, interleavings
 from pgchaos.language.search_choices import has_floating_fault
+from pgchaos.language.section_items import Fault
 from pgchaos.pytest_plugin.file_summary import FileSummary
 from pgchaos.runner.jobs import OWN_CONNECTIONS, Part
 from pgchaos.schedule.token import Fingerprints
@@ -61,6 +63,11 @@ def _parts(scenario: Scenario) -> Iterator[Part]:
         yield "oracle"
     if scenario.runs_programs or any(session.program for mutant in scenario.mutants for session in mutant.sessions):
         yield "programs"
+    sessions = (*scenario.sessions, *(session for mutant in scenario.mutants for session in mutant.sessions))
+    if any(isinstance(item, Fault) and strikes_connections(item) for one in sessions for item in one.items):
+        yield "network"
+    if scenario.poolers:
+        yield "pooler"
     if scenario.schedule.kind in ("all", "explore"):
         yield "searching"
     if scenario.sandbox == "server":

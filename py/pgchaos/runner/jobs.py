@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pgchaos.results import RunResult
 
 # Parts of the engine that only some items need.
-Part = Literal["drawing", "oracle", "own server", "programs", "searching", "spec"]
+Part = Literal["drawing", "network", "oracle", "own server", "pooler", "programs", "searching", "spec"]
 
 # Connections of the engine beside the sessions: setup, check, monitors, faults and leak checks.
 OWN_CONNECTIONS = 5

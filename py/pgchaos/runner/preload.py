@@ -48,14 +48,16 @@ _PARTS: dict[Part, tuple[str, ...]] = {
         "pgchaos.search.runs_ahead",
         "pgchaos.search.value_trials",
     ),
+    "network": ("pgchaos.engine.session_network",),
     "oracle": (
         "pgchaos.engine.oracle_states",
         "pgchaos.engine.table_catalog",
         "pgchaos.engine.transaction_log",
         "pgchaos.search.serial_oracle",
     ),
-    "programs": ("pgchaos.engine.applications.setup",),
     "own server": ("pgchaos.server.cluster",),
+    "pooler": ("pgchaos.engine.session_pool",),
+    "programs": ("pgchaos.engine.applications.setup", "pgchaos.engine.applications.functions"),
     "searching": (
         "pgchaos.search.inner_effects",
         "pgchaos.search.interleaving_search",

@@ -58,7 +58,7 @@ class Programs:
         assert session.program is not None, "asked before"
         worker = Worker(context, session, session.program, number)
         if session.program.function is not None:
-            # commands do not wait until asyncio is loaded
+            # a test's own functions need asyncio, commands do not
             from pgchaos.engine.applications.functions import FunctionLauncher
 
             return ProgramRunner(worker, FunctionLauncher(worker, session.program.function))
