@@ -29,6 +29,7 @@ _ROWS = "CREATE TABLE t (id int PRIMARY KEY, v int);\nINSERT INTO t VALUES (1, 0
 _COUNT = "SELECT is(count(*), 2::bigint, 'both are there') FROM t"
 _ORDERS = 70
 """All orders of two sessions of four steps."""
+_MADE = {1: "runs one after the other", 2: "two runs side by side"}
 _WAITS = """-- One waits for the other
 -- chaos:schedule a.1 b.1 a.2
 -- chaos:setup
@@ -47,7 +48,8 @@ SELECT is(v, 2, 'b came last') FROM t;
 def lines(folder: Path) -> Iterator[Line]:
     """Measure schedules of a scenario, and the search for what is planted."""
     with workplace(folder, "search") as place, own_server() as server:
-        yield _against_statements(server, place)
+        yield _against_statements(server, place, 2)
+        yield _against_statements(server, place, 1)
         schema = "-- chaos:sandbox schema\n"
         yield _rate(server, place, "in a database of its own", jobs=1)
         yield _rate(server, place, "in a database of its own", jobs=2)
@@ -81,7 +83,7 @@ def _schedules(server: Server, scenario: Scenario, at_once: int = 1) -> int:
     return result.permutations.run
 
 
-def _against_statements(server: Server, place: Path) -> Line:
+def _against_statements(server: Server, place: Path, at_once: int) -> Line:
     said = [f"UPDATE t SET v = {number} WHERE id = 1" for number in range(4)]
     body = "".join(f"-- chaos:session {name}\n" + "".join(f"{text};\n" for text in said) for name in "ab")
     head = _HEAD.format(limit=_ORDERS, more="", extra="").replace("CREATE TABLE t (id int, v int);\n", _ROWS)
@@ -97,8 +99,9 @@ def _against_statements(server: Server, place: Path) -> Line:
                 execute(check, _COUNT.encode())
 
         return compared(
-            "a schedule of two sessions of four steps and a check, against these statements sent by PQexec",
-            lambda: 1000 * seconds(lambda: _schedules(server, scenario)) / _ORDERS,
+            f"a schedule of two sessions of four steps and a check, {_MADE[at_once]}, against these statements sent by"
+            " PQexec",
+            lambda: 1000 * seconds(lambda: _schedules(server, scenario, at_once)) / _ORDERS,
             lambda: 1000 * seconds(bare) / _ORDERS,
             "ms",
             under=2.5,

@@ -240,6 +240,14 @@ def test_rows_and_sequences_are_put_back_without_a_new_schema(outcomes: Callable
     assert again.runs == outcomes(text, anew=True).runs
 
 
+def test_an_advisory_lock_that_a_session_leaves_is_told_of_in_each_run(outcomes: Callable[..., Outcomes]) -> None:
+    holds = "DO $$ BEGIN EXECUTE 'SELECT pg_advisory_' || 'lock(7)'; END $$"
+    text = _scenario([holds, "UPDATE sale SET n = 1"], ["SELECT 1"], WITHOUT_FUNCTIONS)
+    again = outcomes(text)
+    assert again.runs == outcomes(text, anew=True).runs
+    assert ["a[1] holds (7)" in str(run) for run in again.runs] == [True] * _RUNS
+
+
 @pytest.mark.parametrize("setup", [SETUP, WITHOUT_FUNCTIONS])
 def test_plans_are_kept_where_no_function_is_there_to_be_planned_otherwise(
     outcomes: Callable[..., Outcomes], setup: str

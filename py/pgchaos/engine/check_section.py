@@ -168,7 +168,7 @@ class Check:
             failure = self.section.ask(_NO_PLAN, None, self._share)
         failure = failure or self.section.run(self.items, self._share)
         if failure is None and not (self._plain or _calls(self.items, _FINISHES) or self._is_empty()):
-            failure = self.section.ask("SELECT * FROM finish()", self.items[-1].place, self._share)
+            failure = self.section.ask("SELECT * FROM finish()", self.items[-1].place, self._share, last=True)
         return failure
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from pgchaos.engine.loop import Loop, Task, alone, begin
 from pgchaos.engine.notices import NoticeCollector
 from pgchaos.engine.other_backends import pid_text
 from pgchaos.engine.run_context import RunContext
+from pgchaos.engine.session_connection import SessionConnection
 from pgchaos.engine.session_log import SessionLog, SessionsResult
 from pgchaos.engine.session_makers import coordinator_of, programs_of, runners_of, session_network, session_pool
 from pgchaos.engine.step_scheduler import StepScheduler
@@ -45,10 +46,6 @@ _TIMEOUTS = re.compile(
     r"(?<!deadlock_)timeout|\bpg_(?:cancel|terminate)_backend\b|\bchaos\s*\.\s*(?:cancel|terminate)\b", re.IGNORECASE
 )
 _DEADLOCK_TIMEOUT = re.compile("deadlock_timeout", re.IGNORECASE)
-
-
-async def _nothing() -> None:
-    pass
 
 
 class ConcurrentRun:
@@ -246,7 +243,7 @@ class ConcurrentRun:
     ) -> bool:
         assert self._steps is not None, "of a run with an order"
         assert self._order is not None, "as above"
-        after_step = invariant_monitor.poll if invariant_monitor is not None else _nothing
+        after_step = invariant_monitor.poll if invariant_monitor is not None else None
         place = self._scenario.schedule.place
         scheduler = StepScheduler(self._steps, self._order, lock_monitor.poll, after_step, place)
         self._launched = scheduler.launched
@@ -299,6 +296,11 @@ class ConcurrentRun:
         """Take the notifications that the sessions have not seen yet."""
         for runner in self._runners:
             self._after(runner.connection.take_last_notifications())
+
+    def connections(self) -> list[Connection | None]:
+        """List the connection of each session; None where it has none, or is a program with its own."""
+        clients = (runner.connection for runner in self._runners)
+        return [client.current if isinstance(client, SessionConnection) else None for client in clients]
 
     def pids(self) -> dict[int, str]:
         """Tell the connections that still stand, by their backends."""

@@ -65,8 +65,7 @@ class Connection(QueryExchange):
         """Seconds for a question of the engine's own, whatever that may take by itself; see `within`."""
         self.ends_when_late = False
         """What is late is not cancelled: the connection is ended at once."""
-        self.settings: tuple[bool, bool] | None = None
-        """What `LockMonitor.settings` was told of it, where it is the same connection."""
+        self.settings: tuple[bool, bool] | None = None  # what `LockMonitor.settings` was told by it
         self.prepared: dict[str, str] = {}
         """What executes questions of the engine's own that were prepared here, by their text."""
         self.created: Created | None = None
@@ -175,6 +174,10 @@ class Connection(QueryExchange):
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
         """Do what `execute` does where nothing else goes on meanwhile."""
         return alone(self.execute(query, copy, deadline))
+
+    def ask_own(self, query: str, deadline: float, *, last: bool) -> Answer:  # noqa: ARG002  # of those that are kept
+        """Ask a question of the engine's own; `last`: nothing is asked after it."""
+        return self.ask(query, None, deadline)
 
     def rows(self, query: str, deadline: float) -> list[Row]:
         """Ask for rows where nothing else goes on meanwhile.

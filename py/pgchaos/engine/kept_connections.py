@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from pgchaos.engine.connection import PATIENCE
 from pgchaos.engine.loop import alone
-from pgchaos.engine.pooled_connection import IS_PRISTINE, RESET_BUT_PLANS, PooledConnection, settings_text
+from pgchaos.engine.notices import SESSION
+from pgchaos.engine.pooled_connection import IS_PRISTINE, RESET_MOST, UNLOCK, PooledConnection, settings_text
 from pgchaos.engine.row_reset import SEND_COUNTERS, is_true
 from pgchaos.server.connection_cache import ConnectionCache
 
@@ -50,6 +51,8 @@ class KeptConnections:
         self._kept: dict[str, tuple[PooledConnection, Mapping[str, str]]] = {}
         self.plans_last = False
         """Plans are kept: the schema has no function that might be planned otherwise when it was called often."""
+        self.keep_locks = False
+        """Advisory locks of sessions are kept: the look after the run asks for them (`RowReset.look`)."""
         self.silent = False
         """A backend has not answered: nobody waits for the others long."""
 
@@ -136,7 +139,8 @@ class _Place:
         """Write what makes the connection new, and ready."""
         temporary = _PLAN_AGAIN if connection.planned else f"DISCARD TEMP; {IS_PRISTINE}"
         plans = "" if self._kept.plans_last else "DISCARD PLANS; "
-        return f"{RESET_BUT_PLANS}; {plans}{temporary}; {settings_text(self._settings)}; {SEND_COUNTERS}"
+        locks = "" if self._kept.keep_locks and SESSION in self._settings else f"{UNLOCK}; "
+        return f"{RESET_MOST}; {plans}{locks}{temporary}; {settings_text(self._settings)}; {SEND_COUNTERS}"
 
     def put(self, connection: PooledConnection) -> bool:
         """Keep it."""

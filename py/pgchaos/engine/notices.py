@@ -15,6 +15,8 @@ from pgchaos.server.conninfo import with_settings
 
 ASSERT = "CH001"
 """The SQLSTATE of the INFO by which chaos.assert reports (toolkit.sql)."""
+SESSION = "chaos.session"
+"""The setting that names a session."""
 _MOST_OUTPUT = 1000
 """Lines of notices kept; a scenario that raises more is told so."""
 
@@ -26,7 +28,7 @@ def session_conninfo(conninfo: str, name: str, settings: Mapping[str, str], opti
 
 def session_settings(session: str, worker: int, seed: int) -> dict[str, str]:
     """Tell what a connection of a session begins with."""
-    return {"chaos.session": session, "chaos.worker": str(worker), "chaos.iteration": "1", "chaos.seed": str(seed)}
+    return {SESSION: session, "chaos.worker": str(worker), "chaos.iteration": "1", "chaos.seed": str(seed)}
 
 
 def vars_literal(variables: Mapping[str, str]) -> str:

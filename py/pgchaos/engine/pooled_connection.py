@@ -27,11 +27,9 @@ LASTING = re.compile(
 """What a session is not rid of before it ends: settings of one's own, whose names stay known (perhaps where a SET is
 put together); the seed of random(); libraries, those of extensions too; the interpreters of languages."""
 
-RESET_BUT_PLANS = (
-    "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *;"
-    " SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD SEQUENCES"
-)
-RESET = f"{RESET_BUT_PLANS}; DISCARD PLANS"
+RESET_MOST = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *; DISCARD SEQUENCES"
+UNLOCK = "SELECT pg_catalog.pg_advisory_unlock_all()"
+RESET = f"{RESET_MOST}; {UNLOCK}; DISCARD PLANS"
 """What DISCARD ALL does, which cannot be sent beside other statements (PostgreSQL docs, "DISCARD"), without its DISCARD
 TEMP."""
 _SHORT = 2.0
@@ -84,6 +82,11 @@ class PooledConnection(Connection):
             again: writes what makes it new, and ready for the same part of another run; None to make it new only.
         """
         self._assigned, self._connection_cache, self._again = True, connection_cache, again
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is kept at its end, for the same part of another run."""
+        return self._assigned and self._again is not None and not self.disturbed and self.status in _USABLE
 
     async def begin_configure(self, settings: Mapping[str, str], *, join: bool, patience: float = PATIENCE) -> bool:
         """Begin to make it a session of a run; `refusal` says what came of it."""
@@ -153,8 +156,21 @@ class PooledConnection(Connection):
             return await self.begin_reset()
         if not await self.end_transaction():
             return False
-        self.prepare()
+        if not self._is_ready:
+            self.prepare()
         return True
+
+    def ask_own(self, query: str, deadline: float, *, last: bool) -> Answer:
+        """See `Connection`; what makes it ready for another run is in the same message as the last, where it stays."""
+        if not last or self._again is None or not self.stays or self.status != pq.TransactionStatus.IDLE:
+            return super().ask_own(query, deadline, last=last)
+        begun = self.begin(f"{query}; {self._again(self)}", rows_only=True)
+        answer = alone(self.finish(begun, deadline))
+        if answer.error is None and not answer.interrupted:
+            # where it failed, nothing of the message was done
+            self._is_ready = _is_pristine(answer)
+            del answer.results[1:]
+        return answer
 
     def prepare(self) -> None:
         """Begin to make it ready for the part of a run that it was assigned to."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from pgchaos.engine.admin_connection import AdminConnection
 from pgchaos.engine.check_section import Check
 from pgchaos.engine.connection import Connection
 from pgchaos.engine.kept_connections import KeptConnections
 from pgchaos.engine.notices import NoticeCollector
-from pgchaos.engine.pooled_connection import IS_PRISTINE
+from pgchaos.engine.pooled_connection import IS_PRISTINE, PooledConnection
 from pgchaos.engine.reused_schema import ReusedSandbox
 from pgchaos.engine.row_reset import is_true
 from pgchaos.engine.section import Section
@@ -61,6 +61,15 @@ class ReuseInRun:
             return
         check.learn_plan()
         self._schema.learn(admin.connection(), self._sandbox.schema)
+
+    def looks_for_locks(self, connections: Iterable[Connection | None]) -> bool:
+        """Say whether `keep` looks for the advisory locks of sessions, which hold them beyond their end here.
+
+        Args:
+            connections: of the sessions.
+        """
+        kept = self.connections is not None and self.connections.keep_locks
+        return kept and all(isinstance(one, PooledConnection) and one.stays for one in connections)
 
     def keep(self, admin: AdminConnection, backends: Collection[int], *, complete: bool) -> bool:
         """Have the schema kept for the next run, if it can be; see `ReusedSchema.end`."""

@@ -21,7 +21,7 @@ from pgchaos.engine.history_tables import RECORDED
 from pgchaos.engine.kept_connections import KeptConnections
 from pgchaos.engine.loop import alone
 from pgchaos.engine.pooled_connection import LASTING, PooledConnection
-from pgchaos.engine.row_reset import SEND_COUNTERS, Counters, RowReset
+from pgchaos.engine.row_reset import SEND_COUNTERS, RowReset
 from pgchaos.engine.setup_contents import COUNTERS, SetupContents, asked, is_repeatable, read_contents
 from pgchaos.engine.text_search import mentions
 from pgchaos.language.model import Scenario
@@ -130,6 +130,7 @@ class ReusedSchema:
                 self._reset.copy()
                 if self.connections is not None:
                     self.connections.plans_last = not contents.functions
+                    self.connections.keep_locks = True
                 self._off = self._reset.looks_outside
         except ConnectionLost:
             self._reset, self._off = None, True
@@ -187,14 +188,18 @@ class ReusedSchema:
             if self._fills:
                 # by this connection
                 asked(reset.connection, SEND_COUNTERS)
-            now = reset.counters()
+            reset.connection.deafen()
+            look = reset.look()
         except ConnectionLost:
+            self._note_silence(reset)
             return False
-        if not _same_definitions(now, reset.expected) or reset.looks_outside:
+        if not look.same_definitions or reset.looks_outside:
             self._count_in_vain()
             return False
-        reset.connection.deafen()
-        self._begun = reset.begin(now)
+        if not look.locking.isdisjoint(backends):
+            # who holds them is asked before their sessions end
+            return False
+        self._begun = reset.begin(look.changed)
         self._dirty, self._in_vain = False, 0
         return True
 
@@ -229,6 +234,8 @@ class ReusedSchema:
     def _drop(self) -> None:
         """Keep the schema no longer."""
         reset, self._reset, self._proven = self._reset, None, False
+        if self.connections is not None:
+            self.connections.keep_locks = False
         begun, self._begun = self._begun, None
         if reset is not None:
             if begun is not None:
@@ -262,10 +269,6 @@ def _remove(sandbox: Sandbox, connections: KeptConnections | None) -> None:
         connection.ask(text, deadline=time.monotonic() + PATIENCE)
     connection.assign(cache)
     connection.close()
-
-
-def _same_definitions(now: Counters, before: Counters) -> bool:
-    return now.catalogs == before.catalogs and now.outside == before.outside
 
 
 def _reused(sandbox: Sandbox, reuse: ReusedSchema, is_set_up: bool) -> ReusedSandbox:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from pgchaos.engine.answer import Answer
+from pgchaos.engine.answer import NOT_CONNECTED, Answer, Result, ServerError
 from pgchaos.engine.connection import PATIENCE, Connection, ConnectionLost
 from pgchaos.engine.leaks import ADVISORY
 from pgchaos.engine.lock_monitor import WAITS
+from pgchaos.engine.loop import alone
 from pgchaos.engine.setup_contents import RECORDS, SetupContents, Table, asked
 from pgchaos.server.outside_schemas import SANDBOXES
 
@@ -66,6 +67,21 @@ class Counters:
         return Counters(self.catalogs + own.catalogs, self.outside + own.outside, tables)
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look after a run has found.
+
+    Args:
+        same_definitions: nothing was changed but rows of the schema's tables.
+        changed: tables whose rows were changed, by their numbers.
+        locking: backends that hold advisory locks.
+    """
+
+    same_definitions: bool
+    changed: frozenset[int]
+    locking: frozenset[int]
+
+
 class RowReset:
     """Puts back what setup has left in one schema.
 
@@ -95,16 +111,34 @@ class RowReset:
                 connection, f"PREPARE {name} AS {_query(xact, str(catalogs), str(outside), oids, len(contents.tables))}"
             )
         self._texts: dict[frozenset[int], str] = {}
+        self._last: frozenset[int] = frozenset()
         self.expected = self.counters()
 
     def counters(self) -> Counters:
         """Read the counters."""
-        return _counters(self.connection.ask("EXECUTE counted", deadline=time.monotonic() + PATIENCE))
+        answer = self.connection.ask("EXECUTE counted", deadline=time.monotonic() + PATIENCE)
+        if answer.error is not None:
+            raise ConnectionLost(answer.error)
+        return _counters(answer.results)
 
-    def changed(self, now: Counters) -> frozenset[int]:
-        """Tell which tables were changed, by their numbers."""
-        pairs = enumerate(zip(self.expected.tables, now.tables, strict=True))
-        return frozenset(number for number, (before, after) in pairs if before != after)
+    def look(self) -> Look:
+        """Read the counters and the advisory locks, and put back what the run before the last has changed.
+
+        Most runs of a search change the same tables, and one message takes half of what two take.
+
+        Raises:
+            ConnectionLost: the server refused, and nothing is put back.
+        """
+        begun = self.connection.begin(f"EXECUTE locks; EXECUTE counted; {self._text_of(self._last)}", rows_only=True)
+        answer = alone(self.connection.finish(begun, time.monotonic() + PATIENCE))
+        if answer.error is not None or answer.interrupted:
+            raise ConnectionLost(answer.error or ServerError(NOT_CONNECTED, "the look took too long", said=False))
+        locks, counted = answer.results[:2]
+        before, now = self.expected, _counters([counted])
+        self.expected = now.with_(_counters(answer.results[2:])) if self._last else now
+        pairs = enumerate(zip(before.tables, now.tables, strict=True))
+        changed = frozenset(number for number, (one, other) in pairs if one != other)
+        return Look(_same_definitions(before, now), changed, frozenset(int(pid or 0) for pid, _ in locks.rows()))
 
     def copy(self) -> None:
         """Keep the rows as they are now, in temporary tables."""
@@ -116,21 +150,24 @@ class RowReset:
         asked(self.connection, f"{copies}; {SEND_COUNTERS}")
         self.expected = self.counters()
 
-    def begin(self, now: Counters) -> Answer | None:
-        """Begin to put back what was changed; None where there is nothing to put back."""
-        changed = self.changed(now)
+    def begin(self, changed: frozenset[int]) -> Answer | None:
+        """Begin to put back what was changed; None where that was done by the look."""
+        before, self._last = self._last, changed
+        text = "" if changed <= before else self._text_of(changed)
+        return self.connection.begin(text, rows_only=True) if text else None
+
+    def _text_of(self, changed: frozenset[int]) -> str:
         text = self._texts.get(changed)
         if text is None:
             text = self._texts[changed] = self._text(changed)
-        self.expected = now
-        return self.connection.begin(text, rows_only=True) if text else None
+        return text
 
     async def finish(self, begun: Answer) -> bool:
         """Wait for what was begun; say whether all was put back."""
         answer = await self.connection.finish(begun, time.monotonic() + PATIENCE)
         if answer.error is not None or answer.interrupted:
             return False
-        self.expected = self.expected.with_(_counters(answer))
+        self.expected = self.expected.with_(_counters(answer.results))
         return True
 
     def _text(self, changed: Collection[int]) -> str:
@@ -184,10 +221,12 @@ def _query(xact: str, catalogs: str, outside: str, oids: Sequence[str], tables: 
     )
 
 
-def _counters(answer: Answer) -> Counters:
-    if answer.error is not None:
-        raise ConnectionLost(answer.error)
-    for result in answer.results:
+def _same_definitions(now: Counters, before: Counters) -> bool:
+    return now.catalogs == before.catalogs and now.outside == before.outside
+
+
+def _counters(results: Sequence[Result]) -> Counters:
+    for result in results:
         if result.width == 3:
             ((catalogs, outside, tables),) = result.rows()
             return Counters(int(catalogs or 0), int(outside or 0), tuple(map(int, (tables or "").split(","))))

@@ -136,24 +136,24 @@ class Section:
         answer = alone(self.connection.finish(begun, self._deadline))
         if answer.error is None and not answer.interrupted and self.connection.is_usable():
             return answer
-        # the sessions may have ended this connection, or the server, since
-        self._unverified = True
+        self._unverified = True  # the sessions may have ended this connection, or the server, since
         return None
 
-    def ask(self, query: str, place: Place | None, seconds: float) -> Failure | None:
+    def ask(self, query: str, place: Place | None, seconds: float, *, last: bool = False) -> Failure | None:
         """Send a query of the engine's own; its rows are heard at a place.
 
         Args:
             query: SQL.
             place: whose rows these are.
             seconds: for it.
+            last: nothing is asked after it.
 
         Returns:
             What went wrong, or None.
         """
         self._place, self._about, self._deadline = place, None, time.monotonic() + seconds
         try:
-            answer = self._take_answer() or self._connected().ask(query, deadline=self._deadline)
+            answer = self._take_answer() or self._connected().ask_own(query, self._deadline, last=last)
             return self._after(answer, place, seconds)
         except ConnectionLost as refused:
             return error_failure(refused.error, place, self.who)

@@ -93,6 +93,11 @@ class SessionConnection:
         return self._connection is not None and self._connection.status in BLOCK
 
     @property
+    def current(self) -> Connection | None:
+        """The connection, where there is one."""
+        return self._connection
+
+    @property
     def pid(self) -> int | None:
         """The backend, or None where there is no connection."""
         return self._connection.pid if self._connection is not None and self._connection.alive else None

@@ -28,7 +28,7 @@ class StepScheduler:
         coordinator: whose sessions go step by step.
         order: decides who goes on.
         poll_locks: looks at the server once, and tells the coordinator.
-        after_step: called when a step is done, or known to be blocked.
+        after_step: called when a step is done, or known to be blocked; or None.
         place: of the schedule, for what is wrong with it.
     """
 
@@ -37,32 +37,37 @@ class StepScheduler:
         coordinator: SteppedCoordinator,
         order: Scheduler,
         poll_locks: Callable[[], Awaitable[None]],
-        after_step: Callable[[], Awaitable[None]],
+        after_step: Callable[[], Awaitable[None]] | None,
         place: Place | None,
     ) -> None:
         self._coordinator, self._order, self._poll_locks, self._after_step = coordinator, order, poll_locks, after_step
         self._place = place
+        self._last: _Opened | None = None
         self.launched: list[Launch] = []
         """The steps in the order in which they went."""
 
     async def conduct(self, seconds: float) -> bool:
         """Go on until all sessions have ended or the run is stopped."""
         deadline = time.monotonic() + seconds
-        coordinator, last = self._coordinator, None
-        while await coordinator.settle(self._poll_locks, last.gate.actor if last else None, deadline):
+        coordinator = self._coordinator
+        if self._after_step is None:
+            coordinator.go_on = self._go_on
+        while await coordinator.settle(self._poll_locks, deadline):
+            last = self._last
             if last is not None:
                 last.note_wait(coordinator)
                 if last.be_deadlock_victim and last.gate.actor in coordinator.blocked:
                     # it has closed no circle; its own look for one must be over before the next step can close one
                     await self._let_poll()
-                await self._after_step()
+                if self._after_step is not None:
+                    await self._after_step()
             if coordinator.stop.is_set() or coordinator.all_ended:
                 return True
             found = self._order.next(coordinator.gates, coordinator.ended)
             if isinstance(found, StepPoint):
-                last = self._open(found)
+                self._open(found)
             else:
-                last = None
+                self._last = None
                 self._is_over(found)
                 if time.monotonic() > deadline:
                     # a program that does nothing may be all that is left
@@ -77,13 +82,26 @@ class StepScheduler:
             if await sleep(_LOOKED, self._coordinator.stop) or time.monotonic() - began < 2 * _LOOKED:
                 return
 
-    def _open(self, gate: StepPoint) -> _Opened:
+    def _go_on(self) -> bool:
+        """Begin the next step at once, where all stand before one, at a wait or at their end."""
+        coordinator = self._coordinator
+        if coordinator.stop.is_set():
+            return False
+        found = self._order.next(coordinator.gates, coordinator.ended)
+        if not isinstance(found, StepPoint):
+            return False
+        if self._last is not None:
+            self._last.note_wait(coordinator)
+        self._open(found)
+        return True
+
+    def _open(self, gate: StepPoint) -> None:
         launch = Launch(gate.actor.session, gate.actor.worker, gate.step, gate.iteration)
         self.launched.append(launch)
         # who closes a circle shall be the one whom the server's deadlock detector finds, and soon
         be_deadlock_victim = self._coordinator.is_waited_for(gate.actor)
         self._coordinator.open(gate, be_deadlock_victim=be_deadlock_victim)
-        return _Opened(gate, launch, be_deadlock_victim)
+        self._last = _Opened(gate, launch, be_deadlock_victim)
 
     def _is_over(self, found: Blocked | None) -> None:
         """Stop the run where it cannot go on: unless a time-out of the server's, or a cancel, may end a wait."""

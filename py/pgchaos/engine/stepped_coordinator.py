@@ -41,6 +41,9 @@ class SteppedCoordinator(Coordinator):
         self._change = self._stamp = 0
         self._waits: dict[Actor, tuple[Actor | int, ...]] = {}
         self._firm: frozenset[Actor] = frozenset()
+        self._fresh: tuple[int, Actor | None, float] = 0, None, 0.0
+        self.go_on: Callable[[], bool] | None = None
+        """Has the next step begin, where everybody stands still; says whether one has."""
         super().__init__(rules, stop, log)
 
     # what sessions tell
@@ -76,8 +79,11 @@ class SteppedCoordinator(Coordinator):
         self._gates[actor] = gate
         self.states.idle(actor, place, f"stands before step {gate.step}")
         self._change = next(self._changes)
-        self._news.notify()
-        await self._opened[actor].wait(stop=self.stop)
+        # most steps begin where another ends: nobody else has to be woken for that
+        if self.go_on is None or not (self._quiet() and self.go_on()):
+            self._news.notify()
+        if actor in self._gates:
+            await self._opened[actor].wait(stop=self.stop)
         if self.stop.is_set():
             raise Halted
         return self._victims[actor]
@@ -128,19 +134,31 @@ class SteppedCoordinator(Coordinator):
         self._change = next(self._changes)
         # a look from before says nothing any more
         self._firm = frozenset()
+        self._note_begun(gate.actor)
         self._opened[gate.actor].notify()
 
-    async def settle(self, poll_locks: Callable[[], Awaitable[None]], fresh: Actor | None, deadline: float) -> bool:
+    def _note_begun(self, actor: Actor) -> None:
+        """Note that a step has begun now: it has some time before the server is asked whether it waits."""
+        self._fresh = self._fresh[0] + 1, actor, time.monotonic()
+
+    async def settle(self, poll_locks: Callable[[], Awaitable[None]], deadline: float) -> bool:
         """Wait until nobody does anything any more that he was not told to."""
-        pause, looked = _FIRST, False
+        known = -1
         while True:
+            number, fresh, since = self._fresh
+            if number != known:
+                # the last of the steps that have begun meanwhile has time, too
+                known, pause, looked = number, _FIRST, False
             if not self._quiet() and (looked or self._is_moving(fresh) or not self._all_in_statements()):
-                await self._await_change(pause)
+                now = time.monotonic()
+                await self._await_change(now + pause if since + pause <= now else since + pause)
             if self._quiet():
                 return True
-            polls, fresh = self._all_in_statements(), None
             if time.monotonic() > deadline:
                 return False
+            if self._fresh[0] != known:
+                continue
+            polls = self._all_in_statements()
             if polls:
                 await poll_locks()
                 if self._firm.issuperset(self._moving()) and not self._faults_running:
@@ -151,7 +169,11 @@ class SteppedCoordinator(Coordinator):
     # asked many times for each step, by who has the lock
 
     def _quiet(self) -> bool:
-        return self.stop.is_set() or not (self._faults_running or any(map(self._is_moving, self._opened)))
+        if self.stop.is_set():
+            return True
+        if self._faults_running:
+            return False
+        return all(map(self._is_idle, self._opened))
 
     def _moving(self) -> list[Actor]:
         """List those who do something, or are about to."""
@@ -166,14 +188,14 @@ class SteppedCoordinator(Coordinator):
     def _all_in_statements(self) -> bool:
         return all(self.states.in_statement(actor) for actor in self._opened if not self._is_idle(actor))
 
-    async def _await_change(self, seconds: float) -> None:
-        before, until = self._change, time.monotonic() + seconds
+    async def _await_change(self, until: float) -> None:
+        before = self._change
         while self._change == before and await self._news.wait(until, self.stop) is READY:
             pass
 
     async def await_news(self, seconds: float) -> None:
         """Wait until who is blocked goes on by himself, or some time has gone by."""
-        await self._await_change(seconds)
+        await self._await_change(time.monotonic() + seconds)
 
     # what the watcher asks and tells
 

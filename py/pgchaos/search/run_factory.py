@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pgchaos.schedule.footprint import Dependence
     from pgchaos.search.serial_oracle import Oracle
 
-_CHECKS_GROW = 10  # definitions are compared after 1, 10, 100 … runs, and at the end
+_CHECKS_GROW = 10  # definitions are compared after 1, 10, 100 … runs (3, 30, 300 … in a kept schema), and at the end
 _KEPT = 3  # the runs after which a schema has been put back, where it can be: then the first of these looks is enough
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from pgchaos.engine.coordinator import Coordinator, Halted
@@ -198,14 +198,8 @@ class SteppedPrograms(SteppedCoordinator):
         self._victims[gate.actor] = be_deadlock_victim
         self._show_gate(gate.actor)
         self._change, self._firm = next(self._changes), frozenset()
+        self._note_begun(lane)
         self._opened[lane].notify()
-
-    async def settle(self, poll_locks: Callable[[], Awaitable[None]], fresh: Actor | None, deadline: float) -> bool:
-        """See SteppedCoordinator."""
-        state = self._programs.get(fresh) if fresh is not None else None
-        if state is not None:
-            fresh = next(iter(state.running), None)
-        return await super().settle(poll_locks, fresh, deadline)
 
     @property
     def blocked(self) -> frozenset[Actor]:
