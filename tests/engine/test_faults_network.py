@@ -213,3 +213,81 @@ def test_what_does_not_strike_fails(play: Play, faults: str, why: str) -> None:
     failure = only(result)
     assert failure.kind == "fault"
     assert why in failure.text
+
+
+def test_others_wait_for_the_locks_of_a_stalled_session_as_long_as_they_like(play: Play) -> None:
+    """57014, by the server's own time-out, in another session."""
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a
+        BEGIN;
+        UPDATE t SET v = 1 WHERE k = 1;
+        -- chaos:signal locked
+        -- chaos:fault stall
+        COMMIT;
+        -- chaos:session b
+        -- chaos:wait for locked
+        SET statement_timeout = '50ms';
+        -- chaos:expect query_canceled
+        UPDATE t SET v = 2 WHERE k = 1;
+        SET statement_timeout = 0;
+        -- chaos:fault heal of a
+        UPDATE t SET v = 2 WHERE k = 1;
+        -- chaos:check
+        SELECT is(v, 2, 'after it') FROM t WHERE k = 1;
+    """)
+    assert held(result) == ["after it"]
+    assert [r.sqlstate for r in said(result, "b")] == ["00000", "57014", "00000", "00000"]
+
+
+def test_what_a_cut_session_left_behind_ends_with_the_run(play: Play) -> None:
+    """Its backend is in a statement still when the sessions have ended: it is cancelled, and no leak."""
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a allow 08006
+        BEGIN;
+        UPDATE t SET v = 10 WHERE k = 1;
+        -- chaos:fault cut during after 1ms
+        SELECT pg_sleep(60);
+        -- chaos:check
+        SELECT is(v, 0, 'it was rolled back') FROM t WHERE k = 1;
+    """)
+    assert held(result) == ["it was rolled back"]
+    assert result.duration < 30
+
+
+def test_open_transactions_and_locks_are_found_behind_the_proxy(play: Play) -> None:
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a
+        -- chaos:fault latency 1ms
+        SELECT pg_advisory_lock(7);
+        BEGIN;
+        UPDATE t SET v = 1 WHERE k = 1;
+        -- chaos:check
+        SELECT is(v, 0, 'it was rolled back') FROM t WHERE k = 1;
+    """)
+    assert {failure.kind for failure in result.failures} == {"leak"}
+    text = " ".join(failure.text for failure in result.failures)
+    assert "open transaction" in text
+    assert "advisory lock" in text
+
+
+@pytest.mark.parametrize(
+    "head", ["-- chaos:sandbox schema", "-- chaos:sandbox server", "-- chaos:schedule a.1 b.1 a.2"]
+)
+def test_every_sandbox_and_schedule_has_a_network(play: Play, head: str) -> None:
+    result = play(f"""
+        -- chaos:{head}
+        {TABLE}
+        -- chaos:session a retry unknown
+        INSERT INTO t SELECT 10, chaos.iteration() ON CONFLICT (k) DO UPDATE SET v = t.v + 1;
+        -- chaos:fault reset during
+        UPDATE t SET v = v + 1 WHERE k = 1;
+        -- chaos:session b
+        SELECT 1;
+        -- chaos:check
+        SELECT is(v, 2, 'sent twice') FROM t WHERE k = 1;
+        SELECT is(v, 1, 'once, by its own iteration') FROM t WHERE k = 10;
+    """)
+    assert held(result) == ["sent twice", "once, by its own iteration"]
