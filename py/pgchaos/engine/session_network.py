@@ -11,10 +11,10 @@ from typing import Any, Protocol, TypeVar
 from psycopg import pq
 
 from pgchaos.engine.answer import NOT_CONNECTED, ServerError
+from pgchaos.engine.answer_hold import AnswerHold
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
-from pgchaos.engine.coordinator import Halted
-from pgchaos.engine.faults.actions import OVER, NotDelivered, TargetGone
+from pgchaos.engine.faults.actions import NotDelivered, TargetGone
 from pgchaos.engine.loop import Loop, Task, begin
 from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.proxy.connection import ProxyConnection
@@ -158,8 +158,11 @@ class SessionNetwork(Observer):
         self._refused.clear()
         self._qualities.clear()
         self._stalled.clear()
-        for connection in itertools.chain(*self._connections.values()):
+        for connection in [*itertools.chain(*self._connections.values())]:
             connection.link.release()
+            if connection.link.is_half_open:
+                # TCP repeats what was lost later and later: nobody waits for it
+                connection.end("the run is over")
             connection.link.heal()
 
     async def end(self) -> None:
@@ -216,7 +219,7 @@ class SessionNetwork(Observer):
 
     def hold_answer(self, actor: Actor) -> AnswerHold:
         """Prepare to keep the answer to the next statement of a connection back."""
-        return AnswerHold(self, actor, self._stop)
+        return AnswerHold(lambda: self.link(actor), self._stop)
 
     async def carry_out(self, fault: Fault, targets: Mapping[Actor, Target]) -> None:
         """Carry out a fault, and return when it has had its effect.
@@ -295,54 +298,3 @@ class SessionNetwork(Observer):
             self._stalled.pop(name, None)
             for connection in self._connections.get(name, ()):
                 connection.link.heal()
-
-
-class AnswerHold:
-    """Keeps the answer to a statement back, where the server has given it and the session has not heard it.
-
-    Args:
-        network: of the run.
-        actor: whose statement.
-        stop: of the sessions.
-    """
-
-    def __init__(self, network: SessionNetwork, actor: Actor, stop: Stop) -> None:
-        self._network, self._actor, self._stop = network, actor, stop
-        self._link: Link | None = None
-
-    def arm(self) -> None:
-        """Keep back the answer to what is sent next."""
-        if self._link is None:
-            self._link = self._network.link(self._actor)
-            self._link.hold()
-
-    @property
-    def answered(self) -> bool:
-        """Whether the answer is there."""
-        return self._link is not None and self._link.answered
-
-    async def wait(self, over: Callable[[], bool], *, for_answer: bool = True) -> None:
-        """Wait for the answer.
-
-        Args:
-            over: says whether the statement is over in another way.
-            for_answer: false to wait only until the statement is sent.
-
-        Raises:
-            TargetGone: it is.
-            Halted: the run was stopped.
-        """
-        while not (self.answered if for_answer else self._link is not None):
-            if self._stop.is_set():
-                raise Halted
-            if over():
-                raise TargetGone(OVER)
-            if self._link is None:
-                await sleep(_POLL_INTERVAL, self._stop)
-            else:
-                await self._link.await_news(_POLL_INTERVAL, self._stop)
-
-    def release(self) -> None:
-        """Let the answer go, where the connection still stands."""
-        if self._link is not None:
-            self._link.release()

@@ -26,7 +26,8 @@ from pgchaos.server import ServerError
 from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
-    from pgchaos.engine.session_network import AnswerHold, SessionNetwork
+    from pgchaos.engine.answer_hold import AnswerHold
+    from pgchaos.engine.session_network import SessionNetwork
 
 
 class FaultInjector:

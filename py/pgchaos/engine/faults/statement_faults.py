@@ -23,7 +23,7 @@ from pgchaos.schedule.wait_rules import Actor
 from pgchaos.server import ServerError
 
 if TYPE_CHECKING:
-    from pgchaos.engine.session_network import AnswerHold
+    from pgchaos.engine.answer_hold import AnswerHold
 
 ADMIN_SHUTDOWN = "57P01"
 """Somebody was terminated, or the server was told to stop."""

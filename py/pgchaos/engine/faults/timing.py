@@ -19,7 +19,7 @@ from pgchaos.schedule.wait_rules import Actor
 from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
-    from pgchaos.engine.session_network import AnswerHold
+    from pgchaos.engine.answer_hold import AnswerHold
 
 _POLL_INTERVAL = 0.001
 """Seconds between two looks at who shall be struck."""

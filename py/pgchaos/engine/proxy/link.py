@@ -69,6 +69,11 @@ class Link:
         """Whether nothing passes now."""
         return time.monotonic() < self._stalled_until
 
+    @property
+    def is_half_open(self) -> bool:
+        """Whether the client's packets are dropped."""
+        return self._filtered
+
     def stall(self, seconds: float | None) -> None:
         """Let nothing pass.
 
