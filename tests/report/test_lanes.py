@@ -64,7 +64,13 @@ def test_a_statement_that_did_not_wait_has_no_wait() -> None:
 
 
 def test_marks_and_kinds() -> None:
-    acts = ["-- barrier looked", "-- fault kill during", "-- ROLLBACK by pgchaos", "-- wait blocked b", "-- signal s"]
+    acts = [
+        "-- barrier looked",
+        "-- fault: kill, during line 7",
+        "-- ROLLBACK by pgchaos",
+        "-- wait blocked b",
+        "-- signal s",
+    ]
     found = lanes(*(row("a", n / 10, text, step="", sqlstate=None) for n, text in enumerate(acts)))
     assert [event.kind for event in found.events] == ["wait", "fault", "act", "wait", "act"]
     assert {event.mark for event in found.events} == {""}

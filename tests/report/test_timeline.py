@@ -11,7 +11,9 @@ from rich.cells import cell_len
 from pgchaos.language.model import Scenario, Section, Session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Statement
+from pgchaos.report.export.timeline_data import timeline_data
 from pgchaos.report.fold import written
+from pgchaos.report.lanes import lanes_of
 from pgchaos.report.look import BOXES, PLAIN, Look
 from pgchaos.report.timeline import timeline
 from pgchaos.results import Failure, Record, RunResult
@@ -115,13 +117,19 @@ def test_what_never_ended_is_drawn_to_the_end() -> None:
 def test_a_fault_has_its_moment() -> None:
     records = [
         row("a", 0.1, "COMMIT", 0.02, fault="crash", sqlstate="08006", message="server closed the connection"),
-        row("a", 0.105, "-- fault crash during", step="", sqlstate=None),
+        row("a", 0.105, "-- fault: crash, during line 7", step="", sqlstate=None),
         row("b", 0.3),
     ]
     lines = table(records)
-    moments = [next(n for n, line in enumerate(lines) if text in line) for text in ("COMMIT", "! fault crash", "ERROR")]
+    moments = [
+        next(n for n, line in enumerate(lines) if text in line)
+        for text in ("COMMIT", "! fault: crash, during line 7", "ERROR")
+    ]
     assert moments == sorted(moments)
     assert "120.0  +- ERROR 08006" in lines[moments[2]]
+    assert any(line.endswith("7  ! fault: crash, during line 7") for line in table(records, everything=True))
+    found = timeline_data(lanes_of(RunResult(1, START, records=records)))["events"]
+    assert [event["statement"] for event in found if event["kind"] == "fault"] == ["fault: crash, during line 7"]
 
 
 def test_files_have_letters() -> None:

@@ -13,6 +13,7 @@ _CALLS = {
 }
 """By SQLSTATE: what a statement calls that brings it to another session."""
 _FAULTS = {"57014": ("cancel",), "57P01": ("terminate", "restart", "stop")}
+_FAULT = "-- fault: "  # and what it does, such as `cancel of shop[1], during line 7`
 _DID = {"57014": "cancelled", "57P01": "terminated"}
 _OF_A_LIMIT = re.compile(r"due to (?:statement|lock|idle|transaction)\b.*\btimeout|conflict with recovery")
 """How the message of 57014 ends where a limit of time has cancelled it (postgres.c)."""
@@ -25,8 +26,8 @@ def cancelled_by(victim: Record, message: str, records: Sequence[Record], acts: 
         return ""
     did = _DID[str(victim.sqlstate)]
     for act in acts:
-        kind = act.statement.removeprefix("-- fault ").split(" ")[0]
-        if act.statement.startswith("-- fault ") and kind in _FAULTS[str(victim.sqlstate)] and _hits(act, victim):
+        kind = re.split("[ ,]", act.statement.removeprefix(_FAULT), maxsplit=1)[0]
+        if act.statement.startswith(_FAULT) and kind in _FAULTS[str(victim.sqlstate)] and _hits(act, victim):
             return f"{did} by the fault of line {act.place.line}"
     for record in records:
         if record is not victim and calls.search(record.sent or record.statement) and _beside(record, victim):
@@ -37,9 +38,9 @@ def cancelled_by(victim: Record, message: str, records: Sequence[Record], acts: 
 def _hits(act: Record, victim: Record) -> bool:
     if not _beside(act, victim) or act.statement.endswith(": not delivered"):
         return False
-    target = re.search(r" of (?P<name>[^\s\[]+)(?:\[(?P<worker>[0-9]+)\])?", act.statement)
+    target = re.search(r" of (?P<name>[^\s\[,]+)(?:\[(?P<worker>[0-9]+)\])?", act.statement)
     if target is None:
-        return act.statement.startswith(("-- fault restart", "-- fault stop")) or _who(act) == _who(victim)
+        return act.statement.startswith((f"{_FAULT}restart", f"{_FAULT}stop")) or _who(act) == _who(victim)
     return target["name"] == victim.session and target["worker"] in (None, str(victim.worker))
 
 

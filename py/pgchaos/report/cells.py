@@ -66,7 +66,7 @@ def _statement(event: Event, style: CellStyle, result: str) -> list[str]:
     head = f"{line_of(event, style.letters):>{style.digits}}: "
     most = _LINES + (_NARROW <= style.width < _WIDE)
     if event.kind == "fault":
-        text = f"! {event.sent.removeprefix('-- ')}"
+        text = f"! {event.sent}"
     else:
         iteration = f"#{record.iteration} " if record.iteration > 1 and event.kind == "statement" else ""
         step = "" if not record.step or record.step.isdigit() else f"{record.step}: "

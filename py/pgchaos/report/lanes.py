@@ -47,8 +47,8 @@ class Event:
 
     @property
     def sent(self) -> str:
-        """The statement as it was sent, on one line; what the engine did as a comment."""
-        return " ".join((self.record.sent or self.record.statement).split())
+        """The statement as it was sent, on one line; a fault as `fault: …`, what else the engine did as a comment."""
+        return " ".join((self.record.sent or as_written(self.record)).split())
 
     @property
     def took(self) -> float:
@@ -138,7 +138,12 @@ def kind_of(record: Record) -> Kind:
     text = record.statement.removeprefix("-- ")
     if text.startswith(("barrier ", "wait for ", "wait blocked ")):
         return "wait"
-    return "fault" if text.startswith("fault ") else "act"
+    return "fault" if text.startswith("fault: ") else "act"
+
+
+def as_written(record: Record) -> str:
+    """Give the statement as written, or what the engine did; that a fault is no comment of the file."""
+    return record.statement.removeprefix("-- ") if kind_of(record) == "fault" else record.statement
 
 
 def connection_of(record: Record) -> str:

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from rich.cells import cell_len, set_cell_size
 
 from pgchaos.report.important_rows import shown_rows
-from pgchaos.report.lanes import connection_of, has_failed, in_order, kind_of, outcome, took
+from pgchaos.report.lanes import as_written, connection_of, has_failed, in_order, kind_of, outcome, took
 from pgchaos.report.look import PLAIN, Look, milliseconds, statements
 from pgchaos.results import Record
 
@@ -80,7 +80,8 @@ def _columns(record: Record, started_at: float, *, one_file: bool) -> tuple[str,
     place = record.place
     # where all rows are of one file, its name is in the title
     line = str(place.line) if one_file else f"{PurePath(place.path).name}:{place.line}"
-    return at, took, f"{connection_of(record)}{step}{iteration}", line, record.statement
+    sql = f"! {as_written(record)}" if kind_of(record) == "fault" else record.statement
+    return at, took, f"{connection_of(record)}{step}{iteration}", line, sql
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

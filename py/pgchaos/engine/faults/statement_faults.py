@@ -68,6 +68,7 @@ class StatementFaults:
         self._done: list[Fault] = []
         self._missed: list[tuple[Fault, NotDelivered]] = []
         self._over = False
+        self._line = 0  # of the statement
         self._task: Task[None] | None = None
         self._hold: CommitHold | None = None
         self._answer: AnswerHold | None = None
@@ -86,6 +87,7 @@ class StatementFaults:
             SessionFailed: a fault could not be delivered.
             Halted: the run was stopped.
         """
+        self._line = item.place.line
         if not self._due or (any(map(_needs_connection, self._due)) and not await self._connected()):
             return
         await self._inject_each([fault for fault in self._due if fault.moment == "before"])
@@ -221,7 +223,7 @@ class StatementFaults:
 
     async def _try(self, fault: Fault, over: Callable[[], bool] | None = None) -> NotDelivered | None:
         """Strike; say why it could not be delivered, or None."""
-        act = self._act(f"fault {describe(fault)} {fault.moment}", fault.place)
+        act = self._act(f"fault: {describe(fault)}, {fault.moment} line {self._line}", fault.place)
         act.ended_at = None
         try:
             hold = self._hold if over is not None else None

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pgchaos.report.lanes import Event, Lanes
+from pgchaos.report.lanes import Event, Lanes, as_written
 from pgchaos.results import Failure
 
 Data = dict[str, Any]  # of the types of JSON; what is empty is left out
@@ -175,7 +175,7 @@ def _event(event: Event, span: tuple[int, int], lanes: dict[str, int], failures:
         "attempt": record.attempt if record.attempt > 1 else None,
         "file": record.place.path,
         "line": record.place.line,
-        "statement": record.statement,
+        "statement": as_written(record),
         "sent": record.sent,
         "tag": record.tag,
         "rows": record.rows,
