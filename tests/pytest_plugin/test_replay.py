@@ -117,9 +117,10 @@ def test_a_failed_free_run_gives_a_token_only_where_it_fails_again(project: Proj
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "*pytest sql/free.sql::free --chaos-seed=*",
-            "To replay its steps one at a time in this order, which fails again:",
+            "Same order, one step at a time; fails again:",
             "*pytest sql/free.sql::free --chaos-replay=*",
+            "Same seed; the order may differ:",
+            "*pytest sql/free.sql::free --chaos-seed=*",
         ]
     )
     again = project.run(f"--chaos-replay={token(result)}")

@@ -320,9 +320,11 @@ def test_a_failure_without_the_fault_is_reported() -> None:
 )
 def test_a_replay_is_offered_only_where_a_run_could_end_in_another_way(failure: Failure, replayed: bool) -> None:
     text = report_of(replace(SOLD_TWICE, failures=[failure]), token="pytest x --chaos-replay=t")
-    assert ("To run it again:" in text) == replayed
+    lines = ["Same order, one step at a time; fails again:", "    pytest x --chaos-replay=t"]
+    lines += ["Same seed; the order may differ:", f"    pytest {FILE}::ticket --chaos-seed=1234"]
+    assert (text.splitlines()[-4:] == lines) == replayed
     assert ("--chaos-replay=" in text) == replayed
-    assert ("Seed 1234" in text) == replayed
+    assert ("=1234" in text) == replayed
 
 
 def test_statements_cancelled_by_the_stop_show_no_error() -> None:

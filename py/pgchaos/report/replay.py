@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pgchaos.language.model import Scenario
-    from pgchaos.results import Failure
+    from pgchaos.results import Failure, RunResult
     from pgchaos.schedule.token import Token
 
 MAKE = "make installcheck-chaos"
@@ -68,6 +68,26 @@ def replay_line(target: str, what: int | Token | Path, options: Sequence[str] = 
 def what_is_replayed(scenario: Scenario) -> str:
     """Say what the seed replays, and what it does not."""
     return _REPLAYED[scenario.schedule.kind]
+
+
+def ways_to_run_again(scenario: Scenario, result: RunResult, again: str, token: str) -> list[tuple[str, str]]:
+    """List the commands that run a failed item again, each with what it does, the surest first.
+
+    Args:
+        scenario: that was run.
+        result: of the run.
+        again: the command with the seed.
+        token: the command that replays this interleaving, or ''.
+    """
+    kind = scenario.schedule.kind
+    with_seed = f"Seed {result.seed}. To run it again:", again
+    if token and result.values and not result.decisions:
+        return [with_seed, ("To run it with these values alone:", token)]
+    if token and kind == "free":
+        return [("Same order, one step at a time; fails again:", token), ("Same seed; the order may differ:", again)]
+    if token and kind != "exact":
+        return [(f"Seed {result.seed}. To run this permutation again, alone:", token)]
+    return [with_seed]
 
 
 def may_differ(failures: Iterable[Failure]) -> bool:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 from pgchaos.language.model import Scenario
+from pgchaos.report.cells import folded
 from pgchaos.report.flakes import Repeats, flake_lines
 from pgchaos.report.latency import latency_lines
 from pgchaos.report.look import PLAIN, Look
 from pgchaos.report.permutation import none_failed, permutation
-from pgchaos.report.replay import may_differ, what_is_replayed
+from pgchaos.report.replay import may_differ, ways_to_run_again, what_is_replayed
+from pgchaos.report.scenario_text import check_statement, settings_of, settings_text
 from pgchaos.report.timeline import timeline
 from pgchaos.results import Failure, RunResult, Standing
+from pgchaos.safe_output import one_line
 from pgchaos.tap import failure_of
 from pgchaos.verdict import Verdict
 
 _INDENT = "    "
+_SQL_LINES = 2  # of the statement of a failed assertion
 
 
 def failure_text(
@@ -49,11 +54,11 @@ def failure_text(
     Returns:
         The text; its first line is the first cause.
     """
-    causes = [line for failure in verdict.failures for line in _failure(failure)]
+    causes = _causes(scenario, verdict.failures, width, look)
     blocks = [
         causes,
         _expected(verdict),
-        _what_ran(scenario, variables, result),
+        _what_ran(scenario, variables, result, width),
         flake_lines(repeats, width, look) if repeats is not None else [],
         permutation(scenario, result, width),
         _titled("Output of diag():", result.diagnostics),
@@ -89,7 +94,7 @@ def run_text(
     """
     which = ", the first of these runs" if none_failed(result) else ""
     blocks = [
-        _what_ran(scenario, variables, result),
+        _what_ran(scenario, variables, result, width),
         [line for failure in result.failures for line in _failure(failure)],
         permutation(scenario, result, width),
         _titled("Output:", result.output if output else []),
@@ -125,6 +130,17 @@ def _failure(failure: Failure) -> list[str]:
     return [f"{where}{who}{first}", *(f"{_INDENT}{line}".rstrip() for line in (*more, *details))]
 
 
+def _causes(scenario: Scenario, failures: Sequence[Failure], width: int, look: Look) -> list[str]:
+    """Each failure, and below the last one of a line of the check the statement there."""
+    lines = []
+    for failure, following in zip_longest(failures, failures[1:]):
+        lines += _failure(failure)
+        if failure.kind == "assertion" and (following is None or following.place != failure.place):
+            statement = check_statement(scenario, failure.place)
+            lines += folded(statement, width, f"{_INDENT}in: ", look, _SQL_LINES) if statement else []
+    return lines
+
+
 def _expected(verdict: Verdict) -> list[str]:
     return [
         f"Expected failure ({xfail.reason}): {failure.text}"
@@ -133,7 +149,7 @@ def _expected(verdict: Verdict) -> list[str]:
     ]
 
 
-def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -> list[str]:
+def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResult, width: int) -> list[str]:
     lines = [f"Scenario: {scenario.title or scenario.name}"]
     lines += [f"With {name} = {value}" for name, value in variables.items()]
     if result.without_fault:
@@ -144,6 +160,8 @@ def _what_ran(scenario: Scenario, variables: Mapping[str, str], result: RunResul
         lines.append(f"Values: {result.drawn} tried; {shown}")
     if result.server:
         lines.append(f"Server: {result.server}")
+    if settings := settings_text(settings_of(scenario, variables)):
+        lines += textwrap.wrap(one_line(f"Settings: {settings}"), max(width, 40), subsequent_indent=_INDENT)
     if asserted := _asserted(result):
         lines.append(f"Assertions: {asserted}")
     if result.evaluations and not none_failed(result):
@@ -186,14 +204,8 @@ def _session_state(standing: Standing, started_at: float, width: int) -> str:
 def _again(scenario: Scenario, result: RunResult, width: int, again: str, token: str) -> list[str]:
     if not again:
         return [f"Seed {result.seed}."]
-    kind = scenario.schedule.kind
-    lines = [f"Seed {result.seed}. To run it again:", f"{_INDENT}{again}"]
-    if token and result.values and not result.decisions:
-        lines += ["To run it with these values alone:", f"{_INDENT}{token}"]
-    elif token and kind == "free":
-        lines += ["To replay its steps one at a time in this order, which fails again:", f"{_INDENT}{token}"]
-    elif token and kind != "exact":
-        lines = [f"Seed {result.seed}. To run this permutation again, alone:", f"{_INDENT}{token}"]
-    else:
+    ways = ways_to_run_again(scenario, result, again, token)
+    lines = [line for words, command in ways for line in (words, f"{_INDENT}{command}")]
+    if [command for _, command in ways] == [again]:
         lines += textwrap.wrap(what_is_replayed(scenario), max(width, 40))
     return lines

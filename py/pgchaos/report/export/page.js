@@ -111,6 +111,7 @@
       el("h2", {}, verdict(data.verdict), ` ${data.title || data.name}`),
       el("p", { class: "about" }, [data.id, data.mutant ? `mutant “${data.mutant}”` : "", ...values, data.seconds === undefined ? "" : seconds(data.seconds), data.server || ""].filter(Boolean).join(" · "), " ",
         ...(data.tags || []).flatMap((tag) => [el("span", { class: "tag" }, tag), " "])),
+      ...(data.settings ? [el("p", { class: "about" }, `Settings: ${data.settings.map((one) => `${one.name} = ${one.value} (${one.file}:${one.line})`).join(", ")}`)] : []),
       ...causes(data),
       ...timelineSection(data, source, printed),
       ...oracle(data.oracle),
@@ -187,10 +188,8 @@
       },
     }, "Copy")];
     if (!data.again && data.seed === undefined) return [];
-    return titled("Run it again", () => [
-      ...(data.token ? line("This order of steps, or these values, again:", data.token) : []),
-      ...(data.again ? line(`With seed ${data.seed}:`, data.again) : [el("p", { class: "about" }, `Seed ${data.seed}.`)]),
-    ]);
+    const ways = data.ways || (data.again ? [{ words: "To run it again:", command: data.again }] : []);
+    return titled("Run it again", () => ways.length ? ways.flatMap((one) => line(one.words, one.command)) : [el("p", { class: "about" }, `Seed ${data.seed}.`)]);
   }
 
   function search(found) {

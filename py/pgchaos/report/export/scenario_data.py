@@ -15,6 +15,8 @@ from pgchaos.report.flakes import Repeats
 from pgchaos.report.lanes import lanes_of
 from pgchaos.report.latency import latency_data
 from pgchaos.report.permutation import none_failed, searched
+from pgchaos.report.replay import ways_to_run_again
+from pgchaos.report.scenario_text import settings_of
 from pgchaos.results import Assertion, Launch, RunResult
 from pgchaos.safe_output import printable
 from pgchaos.verdict import judge, judge_mutant
@@ -77,12 +79,14 @@ def scenario_data(
     lanes = lanes_of(result, [one.name for one in scenario.sessions])
     found = {
         **item.data(),
+        "ways": _ways(item, scenario, result),
         "title": scenario.title or scenario.name,
         "tags": sorted(scenario.tags),
         "mutant": mutant.name if mutant else "",
         "values": {**variables, **result.values},
         "seed": result.seed,
         "server": result.server,
+        "settings": _settings(scenario, variables),
         "failures": failures_data(verdict.failures or (result.failures if mutant else ())),
         "expected": expected,
         "tap": tap_lines(result.assertions),
@@ -110,6 +114,20 @@ def plain_data(item: ItemData, title: str = "", tags: Iterable[str] = (), source
     """Write as data an item without the result of a scenario: a spec, or a file that could not be run."""
     sources = [{"file": item.file, "text": source[:_MOST_SOURCE]}] if source else []
     return safe(without_empty({**item.data(), "title": title, "tags": sorted(tags), "sources": sources}))
+
+
+def _ways(item: ItemData, scenario: Scenario, result: RunResult) -> list[Data]:
+    if not item.again:
+        return []
+    ways = ways_to_run_again(scenario, result, item.again, item.token)
+    return [{"words": words, "command": command} for words, command in ways]
+
+
+def _settings(scenario: Scenario, variables: Mapping[str, str]) -> list[Data]:
+    return [
+        {"name": one.name, "value": one.value, "file": one.place.path, "line": one.place.line}
+        for one in settings_of(scenario, variables)
+    ]
 
 
 def tap_lines(assertions: Iterable[Assertion]) -> list[str]:
