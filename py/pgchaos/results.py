@@ -39,7 +39,7 @@ class Record:
     ended_at: float | None = None
     waited_on: tuple[str, ...] = ()  # connections that it was seen waiting for, `session[worker]`
     waited_from: float | None = None  # when it was last seen before it waited for a lock; None where it did not wait
-    waited_until: float | None = None  # when it was last seen waiting
+    waited_until: float | None = None  # when it was last seen waiting, or first seen not to wait any more
     fault: str | None = None  # that was delivered at this statement
     skipped: bool = False  # the rest of a block that an allowed error ended
     hint: tuple[str, ...] = ()  # the error's detail, hint and context, for the report

@@ -106,5 +106,5 @@ def columns(text: str) -> Columns:
     # on a busy machine the end of any statement may have a line of its own
     ends = re.compile(r" \+-( done)?$")
     cells = {name: [seen.sub(" -> ", ends.sub("", cell)) for cell in own] for name, own in cells.items()}
-    around = [line for line in (*lines[:head], *lines[until:]) if not line.startswith(("(|", "(:"))]
+    around = [line for line in (*lines[:head], *lines[until:]) if not line.startswith(("(|", "(:", "(waits"))]
     return Columns(around, cells, order)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -16,7 +18,7 @@ from pgchaos.report.fold import written
 from pgchaos.report.lanes import lanes_of
 from pgchaos.report.look import BOXES, PLAIN, Look
 from pgchaos.report.timeline import timeline
-from pgchaos.results import Failure, Record, RunResult
+from pgchaos.results import Failure, Launch, Record, RunResult
 
 FILE = "sql/x.sql"
 START = 1000.0
@@ -31,12 +33,18 @@ def row(who: str, at: float | None, statement: str = "SELECT 1", took: float = 0
 
 
 def table(
-    records: list[Record], *failures: Failure, width: int = 80, look: Look = PLAIN, check: str = "", **how: bool
+    records: list[Record],
+    *failures: Failure,
+    width: int = 80,
+    look: Look = PLAIN,
+    check: str = "",
+    order: Sequence[Launch] = (),
+    **how: bool,
 ) -> list[str]:
     sessions = tuple(Session(Place(FILE, 1), name, (), ()) for name in dict.fromkeys(r.session for r in records))
     checks = (Section(Place(FILE, 19), (Statement(Place(FILE, 20), check, (), "SELECT", "1"),)),) if check else ()
     scenario = Scenario(Path(FILE), FILE, "x", "", "", sessions=sessions, checks=checks)
-    result = RunResult(1, START, records=records, failures=list(failures))
+    result = RunResult(1, START, records=records, failures=list(failures), order=list(order))
     everything, summary = how.get("everything", False), how.get("summary", False)
     return timeline(scenario, result, failures, width, look, everything=everything, summary=summary)
 
@@ -110,8 +118,30 @@ def test_what_never_ended_is_drawn_to_the_end() -> None:
     running = row("b", 0.2, "SELECT pg_sleep(9)", sqlstate=None, ended_at=None)
     lines = table([wait, running, row("c", 0.3)], width=120)
     assert [line.count(":") - line.count("7:") for line in lines[3:8]] == [0, 1, 2, 1, 1]
-    assert "+- never ended" in lines[-3] + lines[-2]
+    assert "+- never ended" in lines[-4] + lines[-3]
     assert any("+- no answer: it was still running" in line for line in lines)
+
+
+def test_a_timeline_without_a_wait_says_that_short_ones_are_not_seen() -> None:
+    short = "(waits for locks shorter than about 5 ms are not seen)"
+    records = [row("a", 0.1), row("b", 0.2)]
+    assert table(records)[-1] == short
+    assert short not in table([row("a", 0.1), waits("b", 0.2, "a[1]", 0.01)])
+    # step by step, each wait is known
+    assert short not in table(records, order=[Launch("a", 1, "1", 1), Launch("b", 1, "1", 1)])
+
+
+def test_a_value_says_more_than_one_row() -> None:
+    one: dict[str, Any] = {"rows": 1, "tag": "SELECT 1"}
+    texts: list[tuple[dict[str, Any], str]] = [
+        ({"cells": (("count",), ("50",)), **one}, "SELECT 1 -> count = 50"),
+        ({"cells": (("count",), (None,)), **one}, "SELECT 1 -> count = NULL"),
+        ({"cells": (("a", "b"), ("1", "2")), **one}, "SELECT 1 -> 1 row"),
+        ({"cells": (("count",), ("50",), ("51",)), **one, "rows": 2}, "SELECT 1 -> 2 rows"),
+        (one, "SELECT 1 -> 1 row"),
+    ]
+    for more, text in texts:
+        assert any(line.endswith(f"7: {text}") for line in table([row("a", 0.1, **more), row("b", 0.2)])), text
 
 
 def test_a_fault_has_its_moment() -> None:
@@ -145,7 +175,7 @@ def test_the_failed_assertion_ends_the_columns() -> None:
     assert lines[-1] == "FAILED sql/x.sql:20: sold once (have: 2, want: 1)"
     within = Failure("assertion", (), "never negative", Place(FILE, 7), session="b[1]")
     lines = table([row("a", 0.1), row("b", 0.2)], within)
-    assert lines[-1].strip() == "FAILED: never negative"
+    assert lines[-2].strip() == "FAILED: never negative"
 
 
 def many(count: int) -> list[Record]:

@@ -148,6 +148,9 @@ class SessionStates:
             free = self._now[self.actors[pid]]
             if free.ticket == tickets[pid]:
                 free.free_at = clock.now()
+                if free.blockers and free.record is not None:
+                    # the lock was released meanwhile: not before its holder sent COMMIT, which no earlier time may show
+                    free.record.waited_until = free.free_at
         for pid, by in blockers.items():
             actor = self.actors[pid]
             now = self._now[actor]

@@ -11,6 +11,7 @@ from rich.cells import cell_len, set_cell_size
 
 from pgchaos.report.lanes import Event
 from pgchaos.report.look import Look, milliseconds
+from pgchaos.results import Record
 from pgchaos.safe_output import one_line
 
 _SLOW = 0.05  # seconds; of quicker statements that did not wait the time says more of the machine
@@ -102,9 +103,19 @@ def _result(event: Event, *, apart: bool) -> str:
         texts.append(f"{milliseconds(event.took)} ms")
     if record.notes:
         texts += record.notes
+    elif (value := _only_value(record)) is not None:
+        texts.append(value)
     elif record.rows is not None and record.sqlstate == "00000":
         texts.append(f"{record.rows} row" if record.rows == 1 else f"{record.rows} rows")
     return ", ".join(texts)
+
+
+def _only_value(record: Record) -> str | None:
+    """Write the value of a row of one column, where it was kept."""
+    if record.sqlstate != "00000" or record.rows != 1 or [len(row) for row in record.cells] != [1, 1]:
+        return None
+    (name,), (value,) = record.cells
+    return f"{name} = {'NULL' if value is None else value}"
 
 
 def _outcome(event: Event) -> list[str]:

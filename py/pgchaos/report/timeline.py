@@ -16,6 +16,7 @@ from pgchaos.results import Failure, RunResult
 
 _LEAST_COLUMNS = 2
 _INDENT = "    "
+_SHORT_WAITS = "(waits for locks shorter than about 5 ms are not seen)"
 _FAILURES = 3  # that are repeated below the columns
 
 
@@ -63,7 +64,9 @@ def timeline(
             look=look,
         )
         return [f"{title} (times in ms):", *(f"{_INDENT}{line}" for line in (*list_, *more))]
-    lines = _columns(run, shown, scenario.shown, width, look, summary=summary)
+    # of a run that went step by step each wait is known
+    free = not result.order
+    lines = _columns(run, shown, scenario.shown, width, look, summary=summary, free=free)
     chain = wait_chain(run)
     lines += textwrap.wrap(f"{chain}.", width) if ", which" in chain else []
     end = [line for failure in failures for line in _at_the_end(failure, run, width, look)]
@@ -81,11 +84,15 @@ def _shown(run: Lanes, read: Collection[str], width: int, *, everything: bool) -
     return matters(run, read), False
 
 
-def _columns(run: Lanes, shown: Sequence[Lane], file: str, width: int, look: Look, *, summary: bool) -> list[str]:
+def _columns(
+    run: Lanes, shown: Sequence[Lane], file: str, width: int, look: Look, *, summary: bool, free: bool
+) -> list[str]:
     events = sorted((event for lane in shown for event in lane.events), key=lambda event: event.number)
     records = [event.record for event in events]
     rows = shown_rows(records)
     lines = columns(run, shown, [events[row] for row in rows], width, file, look)
+    if free and not any(event.wait for event in events):
+        lines.append(_SHORT_WAITS)
     if len(rows) < len(events):
         lines.append("(-v shows all)")
     if summary or len(rows) < len(events):
