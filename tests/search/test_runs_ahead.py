@@ -101,6 +101,15 @@ def test_a_search_finds_the_same_in_the_same_order(searched: Searched, schedule:
         assert "pgchaos runs ahead" in both.threads
 
 
+@pytest.mark.timeout(120)
+def test_many_orders_drawn_by_chance_are_run(searched: Searched) -> None:
+    # one that was taken is freed, and another gets its address
+    steps = "UPDATE t SET v = v + 1;\n" * 4
+    text = _ALL.format(schedule="explore 300", check=_PASSES, a=steps, b=steps)
+    text = text.replace("-- chaos:check", f"-- chaos:session c\n{steps}-- chaos:check")
+    assert len(searched(text, 2).runs) == 300
+
+
 def test_few_runs_are_made_one_after_the_other(searched: Searched) -> None:
     text = _ALL.format(schedule="all up to 10", check=_PASSES, a="", b="")
     assert len(set(searched(text, 2).threads)) == 1

@@ -52,7 +52,7 @@ class RunsAhead:
             factory.settings.stop.call(self._end)
         self._changed = threading.Condition()
         self._offered: dict[Hashable, Order] = {}
-        self._begun: set[Hashable] = set()
+        self._begun: dict[Hashable, Order] = {}  # with the orders, so that the id of none is used again meanwhile
         self._made: dict[Hashable, tuple[Order, RunResult]] = {}
         self._asked = 0
         self._closing = False
@@ -77,10 +77,18 @@ class RunsAhead:
         while (claimed := self._claim(key, order)) is not None:
             result = self._factory.make(claimed)
             if claimed is order:
+                with self._changed:
+                    self._forget(key)
                 return order, result
             self._note(claimed, result)
         with self._changed:
+            self._forget(key)
             return self._made.pop(key)
+
+    def _forget(self, key: Hashable) -> None:
+        """Forget an order that the search has taken: it never comes again."""
+        self._begun.pop(key, None)
+        self._offered.pop(key, None)
 
     def _offer(self, key: Hashable, order: Order, upcoming: Iterable[Order]) -> None:
         with self._changed:
@@ -103,7 +111,7 @@ class RunsAhead:
                 if key in self._made:
                     return None
                 if key not in self._begun:
-                    self._begun.add(key)
+                    self._begun[key] = order
                     return order
                 other = self._free()
                 if other is not None:
@@ -114,7 +122,7 @@ class RunsAhead:
         """Take the first of those that are offered and that nobody has begun."""
         for key, order in self._offered.items():
             if key not in self._begun:
-                self._begun.add(key)
+                self._begun[key] = order
                 return order
         return None
 
@@ -150,7 +158,7 @@ class RunsAhead:
     # in the thread
 
     def _work(self) -> None:
-        begun: list[Hashable] = []
+        begun: list[Order] = []
         try:
             self._make_runs(begun)
         except ServerError:
@@ -160,10 +168,11 @@ class RunsAhead:
         finally:
             with self._changed:
                 # what was begun and not made is the search's own again
-                self._begun.difference_update(set(begun) - self._made.keys())
+                for key in {_key(order) for order in begun} - self._made.keys():
+                    self._begun.pop(key, None)
                 self._changed.notify_all()
 
-    def _make_runs(self, begun: list[Hashable]) -> None:
+    def _make_runs(self, begun: list[Order]) -> None:
         first = self._factory
         settings = replace(first.settings, stop=self._stop, ran=uncounted, progress=lambda *_: None)
         factory = type(first)(first.scenario, first.matrix, first.server, settings)
@@ -177,7 +186,7 @@ class RunsAhead:
                     if not factory.stopped():
                         factory.once(Replay((), factory.actors))
                 while not factory.stopped() and (order := self._next()) is not None:
-                    begun.append(_key(order))
+                    begun.append(order)
                     result = factory.once(order)
                     if not self._stop.is_set():
                         self._note(order, result)
