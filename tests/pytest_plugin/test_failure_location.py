@@ -78,6 +78,6 @@ def test_in_continuous_integration_nothing_is_printed_twice(project: Project, mo
     monkeypatch.setenv("CI", "true")
     project.write(bad=BAD)
     result = project.run()
-    assert sum("and this does not" in line for line in result.outlines) == 1
+    assert sum(line == "sql/bad.sql:5: and this does not" for line in result.outlines) == 1
     assert sum("To run it again" in line for line in result.outlines) == 1
     assert result.outlines[-2] == "FAILED sql/bad.sql::bad - sql/bad.sql:3 sums are wrong: have 2, want 3"
