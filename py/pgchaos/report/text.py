@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -10,6 +11,7 @@ from pgchaos.language.model import Scenario
 from pgchaos.report.cells import folded
 from pgchaos.report.flakes import Repeats, flake_lines
 from pgchaos.report.latency import latency_lines
+from pgchaos.report.log_lines import log_lines
 from pgchaos.report.look import PLAIN, Look
 from pgchaos.report.permutation import none_failed, permutation
 from pgchaos.report.replay import may_differ, ways_to_run_again, what_is_replayed
@@ -64,7 +66,7 @@ def failure_text(
         _titled("Output of diag():", result.diagnostics),
         _titled("State of the sessions when the run was stopped:", _session_states(result)),
         [] if none_failed(result) else timeline(scenario, result, verdict.failures, width, look, everything=everything),
-        _titled("End of its server's log:", result.log if scenario.sandbox == "server" else []),
+        _titled("End of its server's log:", _server_log(scenario, result, sys.maxsize if everything else width, look)),
         _notes(scenario, result),
         _again(scenario, result, width, again, token) if may_differ(verdict.failures) else [],
     ]
@@ -112,6 +114,10 @@ def _latencies(scenario: Scenario, result: RunResult, width: int, look: Look) ->
         return []
     title = "Latency in ms, for each statement of each session (waited: for locks, all together):"
     return _titled(title, latency_lines(result.records, width - len(_INDENT), look))
+
+
+def _server_log(scenario: Scenario, result: RunResult, width: int, look: Look) -> list[str]:
+    return log_lines(result.log, width - len(_INDENT), look) if scenario.sandbox == "server" else []
 
 
 def _notes(scenario: Scenario, result: RunResult) -> list[str]:

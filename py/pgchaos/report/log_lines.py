@@ -1,0 +1,34 @@
+"""The end of the log of a scenario's own server, as a report shows it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from pgchaos.report.look import Look
+from pgchaos.report.statement_list import shorten
+
+# what each start says, whatever has happened
+_ROUTINE = re.compile(r"LOG:  (?:starting PostgreSQL|listening on|checkpoint |restartpoint )")
+# of a start after a clean stop; before anything else it is that before the sessions
+_FIRST_START = re.compile(r"LOG:  database system (?:was shut down at|is ready to accept connections)")
+# the day and the time zone, and an empty database and application
+_HEAD = re.compile(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2} ([0-9:.]+) \S+ (\[[0-9]+\])(?: /(?= ))?")
+
+
+def log_lines(log: Iterable[str], width: int, look: Look) -> list[str]:
+    """Choose and cut the lines that are worth reading.
+
+    Args:
+        log: its last lines.
+        width: of each, in columns.
+        look: its characters.
+
+    Returns:
+        The lines, without starts and checkpoints, each from its time of day; none where nothing else was logged.
+    """
+    found: list[str] = []
+    for line in log:
+        if not (_ROUTINE.search(line) or (not found and _FIRST_START.search(line))):
+            found.append(shorten(_HEAD.sub(r"\1 \2", line), width, look))
+    return found
