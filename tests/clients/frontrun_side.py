@@ -19,7 +19,7 @@ import frontrun
 import psycopg2
 
 # frontrun 0.7 patches cursors as those of psycopg2 are, and fails with psycopg 3; Django takes what there is
-sys.modules["psycopg"] = None  # type: ignore[assignment]
+sys.modules["psycopg"] = None  # type: ignore[assignment]  # no module: an import fails
 sys.path.insert(0, str(Path(__file__).with_name("programs")))
 
 RESET = """

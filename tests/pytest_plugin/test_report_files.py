@@ -198,8 +198,9 @@ def test_what_a_crashed_worker_ran_is_in_the_files(project: Project) -> None:
     assert isinstance(files, ReportFiles)
     nodeid = "sql/fine.sql::fine"
     # as pytest-xdist reports it
-    crashed = pytest.TestReport(nodeid, ("sql/fine.sql", 0, "fine"), {}, "failed", "worker 'gw0' crashed", "???")  # type: ignore[arg-type]
-    for report in (crashed, pytest.TestReport("test_x.py::t", ("test_x.py", 0, "t"), {}, "failed", "no", "???")):  # type: ignore[arg-type]
+    when: Any = "???"
+    crashed = pytest.TestReport(nodeid, ("sql/fine.sql", 0, "fine"), {}, "failed", "worker 'gw0' crashed", when)
+    for report in (crashed, pytest.TestReport("test_x.py::t", ("test_x.py", 0, "t"), {}, "failed", "no", when)):
         files.pytest_runtest_logreport(report)
     (text,) = files._texts
     config._ensure_unconfigure()

@@ -14,7 +14,7 @@ START = 1000.0
 HOSTILE = "SELECT '</script><script>window.hacked = 1</script><!--', '<img src=x onerror=\"window.hacked = 2\">'"
 
 
-def row(session: str, at: float, statement: str = "SELECT 1", took: float = 1.0, **more: Any) -> Record:  # noqa: ANN401
+def row(session: str, at: float, statement: str = "SELECT 1", took: float = 1.0, **more: Any) -> Record:  # noqa: ANN401  # its fields
     """A statement of a session; times in milliseconds of the run."""
     line = more.pop("line", 7)
     plain = Record(session, 1, 1, 1, "1", Place("sql/x.sql", line), statement, sqlstate="00000")
@@ -49,7 +49,7 @@ def timeline(result: RunResult) -> Data:
     return timeline_data(lanes_of(result, dict.fromkeys(record.session for record in result.records)))
 
 
-def scenario(number: int = 0, result: RunResult | None = None, **more: Any) -> Data:  # noqa: ANN401
+def scenario(number: int = 0, result: RunResult | None = None, **more: Any) -> Data:  # noqa: ANN401  # its fields
     """The data of a scenario."""
     name = f"x{number}"
     return {
