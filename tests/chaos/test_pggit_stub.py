@@ -15,6 +15,7 @@ from pgchaos.search.strategy import run
 from pgchaos.server import ServerSettings, open_server
 from pgchaos.server.binaries import copy_programs, embedded_bindir
 from pgchaos.verdict import judge
+from tests.often import often
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -39,7 +40,7 @@ def programs() -> Iterator[Path]:
 def test_next_to_nothing_passes_on_a_stub(programs: Path) -> None:
     outcomes: list[tuple[str, str]] = []
     with open_server(ServerSettings(pg_bindir=programs), {}) as server:
-        for path in sorted((ROOT / "sql/pggit").rglob("*.sql")):
+        for path in sorted((ROOT / "sql/pggit").rglob("*.sql"))[:: often(4, 1)]:
             scenario = read(path)
             for variables in variants(scenario):
                 result = run(scenario, variables, server, RunSettings(seed=1, timeout=20.0))
@@ -47,5 +48,5 @@ def test_next_to_nothing_passes_on_a_stub(programs: Path) -> None:
                 outcomes.append((f"{path.name} {variables}", judge(scenario, variables, result).outcome))
     ran = [(name, outcome) for name, outcome in outcomes if outcome != "skipped"]
     passed = [name for name, outcome in ran if outcome == "passed"]
-    assert len(ran) > 100, outcomes
+    assert len(ran) > often(25, 100), outcomes
     assert len(passed) <= MOST * len(ran), f"{len(passed)} of {len(ran)} pass: {passed}"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import pgchaos
+from tests.often import often
 from tests.pytest_plugin.conftest import Project
 
 HERE = Path(__file__).parent
@@ -85,7 +86,7 @@ def specs(project: Project) -> None:
 
 
 @pytest.mark.slow  # runs all kinds of scenarios, compiled anew
-@pytest.mark.parametrize(("jobs", "hidden"), [("1", True), ("8", False)])
+@pytest.mark.parametrize(("jobs", "hidden"), often([("8", False)], [("1", True), ("8", False)]))
 def test_nothing_is_imported_outside_the_main_thread(
     project: Project, monkeypatch: pytest.MonkeyPatch, jobs: str, hidden: bool
 ) -> None:

@@ -34,6 +34,16 @@ def shipped(request: pytest.FixtureRequest) -> Scenario:
     return read(request.param, request.param.relative_to(SQL.parent).as_posix())
 
 
+@pytest.fixture(
+    scope="module",
+    params=sorted(SQL.rglob("*.sql"))[:: often(6, 1)],
+    ids=lambda path: path.relative_to(SQL).with_suffix("").as_posix(),
+)
+def sampled(request: pytest.FixtureRequest) -> Scenario:
+    """One of six, and of all where tests run often."""
+    return read(request.param, request.param.relative_to(SQL.parent).as_posix())
+
+
 def played(scenario: Scenario, variables: Mapping[str, str], server: Server) -> RunResult:
     result = run(scenario, variables, server, RunSettings(SEED))
     if result.skipped:
@@ -76,9 +86,9 @@ def test_its_mutants_are_caught_by_what_they_name(shipped: Scenario, private_ser
     assert missed == []
 
 
-def test_a_mutant_that_changes_nothing_is_not_caught(shipped: Scenario, private_server: Server) -> None:
-    variables, mutant = next((v, m) for v in variants(shipped) for m in mutants_in_force(shipped, v))
-    itself = mutated(shipped, replace(mutant, items=(), replaces=(), sessions=shipped.sessions))
+def test_a_mutant_that_changes_nothing_is_not_caught(sampled: Scenario, private_server: Server) -> None:
+    variables, mutant = next((v, m) for v in variants(sampled) for m in mutants_in_force(sampled, v))
+    itself = mutated(sampled, replace(mutant, items=(), replaces=(), sessions=sampled.sessions))
     assert reported(played(itself, variables, private_server)) == "nothing failed"
 
 
@@ -92,14 +102,14 @@ def test_it_passes_or_fails_as_it_is_known_to(shipped: Scenario, private_server:
         assert verdict.outcome == ("xfailed" if known else "passed"), verdict.failures
 
 
-def test_a_mutant_with_a_syntax_error_is_not_caught(shipped: Scenario, private_server: Server) -> None:
-    variables, mutant = next((v, m) for v in variants(shipped) for m in mutants_in_force(shipped, v))
-    written_here = [session for session in shipped.sessions if session.program is None]
-    for session in written_here[: often(1, None)]:
-        slip = mutated(shipped, replace(mutant, items=(), replaces=(), sessions=(misspelt(session),)))
+def test_a_mutant_with_a_syntax_error_is_not_caught(sampled: Scenario, private_server: Server) -> None:
+    variables, mutant = next((v, m) for v in variants(sampled) for m in mutants_in_force(sampled, v))
+    written_here = [session for session in sampled.sessions if session.program is None]
+    for session in written_here:
+        slip = mutated(sampled, replace(mutant, items=(), replaces=(), sessions=(misspelt(session),)))
         result = played(slip, variables, private_server)
         assert [failure.kind for failure in result.failures] == ["error"], reported(result)
-        assert [m.name for m in shipped.mutants if caught(m, result)] == []
+        assert [m.name for m in sampled.mutants if caught(m, result)] == []
 
 
 def test_a_server_without_prepared_transactions_is_told_what_it_takes() -> None:

@@ -18,7 +18,7 @@ from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Statement
 from pgchaos.language.transaction_statements import closes_block, opens_block
 from pgchaos.results import STOPPED, Notification, Record, Transaction
-from pgchaos.schedule.transactions import EndedTransaction, TransactionAnswer, TransactionTracker
+from pgchaos.schedule.transactions import EndedTransaction, TransactionAnswer, TransactionTracker, transaction_row
 from pgchaos.schedule.wait_rules import Actor
 
 # plain numbers, which are compared with every statement
@@ -247,17 +247,7 @@ class SessionConnection:
         self.take_notifications()
 
     def _end(self, ended: EndedTransaction, record: Record) -> None:
-        row = Transaction(
-            record.session,
-            record.worker,
-            record.iteration,
-            record.attempt,
-            ended.block,
-            ended.outcome,
-            ended.sqlstate,
-            record.step,
-            record.ended_at,
-        )
+        row = transaction_row(ended, record)
         self._ended = row
         self._context.log.transactions.append(row)
         if self._context.transaction_log is not None:

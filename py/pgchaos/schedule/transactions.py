@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from pgchaos.results import Record, Transaction
+
 Outcome = Literal["committed", "rolled back", "unknown"]
 _ENDS = frozenset({"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"})
 
@@ -18,6 +20,21 @@ class EndedTransaction(NamedTuple):
     block: bool  # BEGIN … COMMIT
     outcome: Outcome  # unknown where the connection was lost after its end was sent
     sqlstate: str  # of the error that ended it, else '00000'
+
+
+def transaction_row(ended: EndedTransaction, record: Record) -> Transaction:
+    """Make the row of chaos.transactions of a transaction that ended with this statement."""
+    return Transaction(
+        record.session,
+        record.worker,
+        record.iteration,
+        record.attempt,
+        ended.block,
+        ended.outcome,
+        ended.sqlstate,
+        record.step,
+        record.ended_at,
+    )
 
 
 class TransactionAnswer(NamedTuple):

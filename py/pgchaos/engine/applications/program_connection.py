@@ -23,10 +23,10 @@ from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Statement
 from pgchaos.language.sql_comments import Source, source_of
 from pgchaos.language.transaction_statements import closes_block, opens_block
-from pgchaos.results import STOPPED, Record, Transaction
+from pgchaos.results import STOPPED, Record
 from pgchaos.schedule.programs import Lane
 from pgchaos.schedule.step_points import StepPoint
-from pgchaos.schedule.transactions import EndedTransaction, TransactionAnswer, TransactionTracker
+from pgchaos.schedule.transactions import EndedTransaction, TransactionAnswer, TransactionTracker, transaction_row
 
 _WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
 _LOCAL = frozenset({"SET", "RESET", "SHOW", "LISTEN", "UNLISTEN", "DEALLOCATE", "PREPARE", "DISCARD", "LOAD"})
@@ -219,17 +219,7 @@ class ProgramConnection:
             self._add(ended, record)
 
     def _add(self, ended: EndedTransaction, record: Record) -> None:
-        row = Transaction(
-            record.session,
-            record.worker,
-            record.iteration,
-            record.attempt,
-            ended.block,
-            ended.outcome,
-            ended.sqlstate,
-            record.step,
-            record.ended_at,
-        )
+        row = transaction_row(ended, record)
         self._context.log.transactions.append(row)
         if self._context.transaction_log is not None:
             self._context.transaction_log.end(self.lane, row)
