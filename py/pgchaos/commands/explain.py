@@ -9,12 +9,12 @@ from pathlib import Path
 from pgchaos.commands.dependences import StepTouch, different_orders, name_of, shared, touch, touches
 from pgchaos.commands.errors import DONE, FOUND, CommandError
 from pgchaos.commands.known_by_text import Fact, facts_in
-from pgchaos.commands.lint import language_findings
+from pgchaos.commands.lint import examined
 from pgchaos.commands.project import project_of
 from pgchaos.language.fault_kinds import describe, felt_by_server
 from pgchaos.language.file_text import Unreadable, text_of
 from pgchaos.language.model import Scenario, Session
-from pgchaos.language.reader import is_scenario, read, tags_in, variants
+from pgchaos.language.reader import is_scenario, tags_in, variants
 from pgchaos.language.schedules import COUNTED, interleavings
 from pgchaos.language.section_items import Barrier, Expect, Fault, Item, Signal, Statement, WaitBlocked, WaitFor
 from pgchaos.safe_output import one_line
@@ -36,11 +36,10 @@ def explain(options: argparse.Namespace) -> int:
     if not is_scenario(text):
         raise CommandError(f"{path} is no scenario: it has no `-- chaos:` directive; psql or pg_prove run it as it is")
     tags = {*project_of(Path.cwd()).tags, *tags_in(text)}
-    errors = language_findings(path, tags)
-    if errors:
+    scenario, errors = examined(path, tags)
+    if scenario is None:
         print("\n".join(one_line(str(error)) for error in errors))
         return FOUND
-    scenario = read(path, extra_tags=tags)
     variables = {**scenario.constants, **variants(scenario)[0]}
     facts, source = facts_in(scenario), "the text of setup; --server asks a server"
     if options.server is not None or options.pg_bindir:

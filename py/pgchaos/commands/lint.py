@@ -12,6 +12,7 @@ from pgchaos.commands.lint_rules import warnings_of
 from pgchaos.commands.permits import apply_permits
 from pgchaos.commands.project import project_of
 from pgchaos.language.file_text import Unreadable, text_of
+from pgchaos.language.model import Scenario
 from pgchaos.language.problems import LANGUAGE, Place, ScenarioError
 from pgchaos.language.reader import is_scenario, read
 from pgchaos.safe_output import one_line
@@ -62,26 +63,29 @@ def findings(path: Path, tags: Collection[str]) -> list[Finding]:
         path: of the file.
         tags: that it may have beside the known ones.
     """
-    errors = language_findings(path, tags)
-    if errors or not _is_scenario(path):
+    scenario, errors = examined(path, tags)
+    if scenario is None:
         return errors
-    scenario = read(path, extra_tags=tags)
     return apply_permits(scenario, sorted(warnings_of(scenario), key=lambda one: one.place))
 
 
-def language_findings(path: Path, tags: Collection[str]) -> list[Finding]:
-    """List the mistakes that keep a file from being run.
+def examined(path: Path, tags: Collection[str]) -> tuple[Scenario | None, list[Finding]]:
+    """Read a file, and list the mistakes that keep it from being run.
 
     Args:
         path: of the file.
         tags: that it may have beside the known ones.
+
+    Returns:
+        The scenario, None where the file has no directive or has mistakes; and the mistakes.
     """
     try:
-        if is_scenario(text_of(path)):
-            unsupported = read(path, extra_tags=tags).unsupported
-            return [Finding(one.place, LANGUAGE, f"{one.text}: leave it out", is_error=True) for one in unsupported]
+        if not is_scenario(text_of(path)):
+            return None, []
+        scenario = read(path, extra_tags=tags)
     except Unreadable as error:
-        return [Finding(Place(str(path), error.line), LANGUAGE, f"the file {error}", is_error=True)]
+        return None, [Finding(Place(str(path), error.line), LANGUAGE, f"the file {error}", is_error=True)]
     except ScenarioError as error:
-        return [Finding(problem.place, problem.rule, problem.text, is_error=True) for problem in error.problems]
-    return []
+        return None, [Finding(one.place, one.rule, one.text, is_error=True) for one in error.problems]
+    wrong = [Finding(one.place, LANGUAGE, f"{one.text}: leave it out", is_error=True) for one in scenario.unsupported]
+    return (None if wrong else scenario), wrong

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from pgchaos.language.file_text import text_of
 from pgchaos.language.model import Scenario
-from pgchaos.language.reader import is_scenario, read
 from pgchaos.language.section_items import Barrier, Delay, Fault, Signal, WaitBlocked, WaitFor
 
 
-def scenario_table(folder: Path, extra_tags: Collection[str] = ()) -> str:
+def scenario_table(folder: Path, scenarios: Iterable[Scenario]) -> str:
     """Make one table for each folder: each scenario with its title, what forces its race, its tags and mutants.
 
     Args:
-        folder: whose .sql files are read, in folders below it too. Files without directives are left out.
-        extra_tags: that files may have beside the known ones.
+        folder: that holds them, in folders below it too.
+        scenarios: as read.
 
     Returns:
         Markdown, with links that are relative to the folder.
-
-    Raises:
-        ScenarioError: where a file has mistakes.
-        Unreadable: where a file cannot be read.
     """
-    found = [path for path in sorted(folder.rglob("*.sql")) if is_scenario(text_of(path))]
+    found = sorted(scenarios, key=lambda one: (one.path.parent, one.path))
     return "\n\n".join(
-        "\n".join(
-            (*_head(parent.relative_to(folder)), *(_row(read(path, extra_tags=extra_tags), folder) for path in paths))
-        )
-        for parent, paths in groupby(sorted(found, key=lambda path: (path.parent, path)), key=lambda path: path.parent)
+        "\n".join((*_head(parent.relative_to(folder)), *(_row(one, folder) for one in some)))
+        for parent, some in groupby(found, key=lambda one: one.path.parent)
     )
 
 
