@@ -27,7 +27,8 @@ _ROWS_IN_TAG = re.compile(r" (\d+)$")
 
 
 @lru_cache(maxsize=1024)
-def _rows(tag: str) -> int | None:
+def rows_in(tag: str) -> int | None:
+    """Read the number of rows in a tag; None where it holds none."""
     found = _ROWS_IN_TAG.search(tag)
     return int(found[1]) if found else None
 
@@ -67,7 +68,7 @@ class Result:
     @property
     def count(self) -> int | None:
         """Rows returned or affected; None where the tag holds no number."""
-        return _rows(self.tag)
+        return rows_in(self.tag)
 
     @property
     def width(self) -> int:

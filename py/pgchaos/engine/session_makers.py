@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from psycopg import pq
-
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.coordinator import Coordinator
 from pgchaos.engine.run_context import RunContext
@@ -18,7 +16,7 @@ from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Fault
 from pgchaos.schedule.permutations import actors
 from pgchaos.schedule.wait_rules import WaitRules, in_force
-from pgchaos.server.conninfo import read_conninfo
+from pgchaos.server.conninfo import role_of
 from pgchaos.stop import Stop
 
 if TYPE_CHECKING:
@@ -72,13 +70,7 @@ def session_network(
     # other scenarios do not wait until this is loaded
     from pgchaos.engine.session_network import SessionNetwork
 
-    return SessionNetwork(factory, stop, cleanup_stop, seed, _user(factory.sandbox.conninfo))
-
-
-def _user(conninfo: str) -> str:
-    """Give the role that a connection string leads to, as libpq finds it."""
-    defaults = {one.keyword.decode(): one.val for one in pq.Conninfo.get_defaults()}
-    return str(read_conninfo(conninfo).get("user") or (defaults.get("user") or b"user").decode())
+    return SessionNetwork(factory, stop, cleanup_stop, seed, role_of(factory.sandbox.conninfo))
 
 
 def coordinator_of(

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from psycopg import pq
 
@@ -15,6 +15,7 @@ from pgchaos.engine.answer_hold import AnswerHold
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.faults.actions import NotDelivered, TargetGone
+from pgchaos.engine.faults.targets import Target
 from pgchaos.engine.loop import Loop, Task, begin
 from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.proxy.connection import ProxyConnection
@@ -37,13 +38,6 @@ _REFUSED = ServerError(NOT_CONNECTED, "the network refuses the connection", said
 _FELT_WITHIN = 5.0
 """Seconds in which the kernel has told a session that its connection has ended."""
 _POLL_INTERVAL = 0.001
-
-
-class Target(Protocol):
-    """A connection of a session."""
-
-    def has_lost_connection(self) -> bool:
-        """Whether the session would notice, by what the kernel knows, that its connection has ended."""
 
 
 class SessionNetwork(Observer):

@@ -131,11 +131,13 @@ class SteppedCoordinator(Coordinator):
         self._victims[gate.actor] = be_deadlock_victim
         if self._gates.pop(gate.actor, None) is None:
             return
-        self._change = next(self._changes)
+        self._let_go(gate.actor)
+
+    def _let_go(self, actor: Actor) -> None:
         # a look from before says nothing any more
-        self._firm = frozenset()
-        self._note_begun(gate.actor)
-        self._opened[gate.actor].notify()
+        self._change, self._firm = next(self._changes), frozenset()
+        self._note_begun(actor)
+        self._opened[actor].notify()
 
     def _note_begun(self, actor: Actor) -> None:
         """Note that a step has begun now: it has some time before the server is asked whether it waits."""

@@ -21,18 +21,14 @@ class Lane(Actor):
         number: of the connection among all of the worker, from 1.
     """
 
+    owner: Actor
     number: int
 
     def __new__(cls, owner: Actor, number: int) -> Lane:
         """Make one."""
         lane = super().__new__(cls, owner.session, owner.worker)
-        lane.number = number
+        lane.owner, lane.number = owner, number
         return lane
-
-    @property
-    def owner(self) -> Actor:
-        """The worker whose connection it is."""
-        return Actor(self.session, self.worker)
 
     def __eq__(self, other: object) -> bool:
         """Whether it is the same connection."""

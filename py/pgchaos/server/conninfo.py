@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 from psycopg import conninfo as psycopg_conninfo
+from psycopg import pq
 
 from pgchaos.safe_output import hide
 from pgchaos.server.settings import Conninfo, ServerError, ServerSettings
@@ -116,6 +117,12 @@ def read_conninfo(conninfo: str, source: str = "the connection string") -> Param
     for value in _unexpected_values(given):
         hide(value)
     return Parameters(given)
+
+
+def role_of(conninfo: str) -> str:
+    """Name the role that a connection string leads to, as libpq finds it."""
+    defaults = {one.keyword: one.val for one in pq.Conninfo.get_defaults()}
+    return str(read_conninfo(conninfo).get("user") or (defaults.get(b"user") or b"user").decode())
 
 
 def _unexpected_values(given: Mapping[str, Any]) -> list[str]:

@@ -228,8 +228,6 @@ def test_who_is_not_of_the_run_is_refused(
 
 def test_a_request_is_held_until_the_observer_lets_it_go(open_proxy: OpenProxy) -> None:
     class Turns(Log):
-        holds = True
-
         def __init__(self) -> None:
             super().__init__()
             self.news = News()

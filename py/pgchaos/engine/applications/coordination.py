@@ -197,9 +197,7 @@ class SteppedPrograms(SteppedCoordinator):
             return
         self._victims[gate.actor] = be_deadlock_victim
         self._show_gate(gate.actor)
-        self._change, self._firm = next(self._changes), frozenset()
-        self._note_begun(lane)
-        self._opened[lane].notify()
+        self._let_go(lane)
 
     @property
     def blocked(self) -> frozenset[Actor]:

@@ -24,8 +24,6 @@ class ProgramObserver(Observer):
         worker: whose program connects.
     """
 
-    holds = True
-
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self.keeps_rows = worker.context.transaction_log is not None or worker.context.log.keeps_rows

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from urllib.parse import quote
 
-from psycopg import pq
-
 from pgchaos import clock
 from pgchaos.engine.applications.client import Address, Launcher, RunningProgram
 from pgchaos.engine.applications.observer import ProgramObserver
@@ -22,7 +20,7 @@ from pgchaos.engine.waits import LATE, Wait
 from pgchaos.language.problems import Place
 from pgchaos.results import Failure
 from pgchaos.schedule.programs import Grace
-from pgchaos.server.conninfo import read_conninfo
+from pgchaos.server.conninfo import role_of
 
 _EARLY = "10ms"
 """deadlock_timeout of programs that go step by step; step_scheduler.py waits three times as long for their look."""
@@ -144,7 +142,7 @@ class ProgramRunner:
         sandbox = self._context.factory.sandbox
         opener = ServerOpener(self._context.factory, self._who, self._context.stop, settings)
         seed = f"{self._context.seed}/{self._who}/{iteration}"
-        self._proxy = Proxy(self._through(opener), _user_of(sandbox.conninfo), sandbox.database, self._observer, seed)
+        self._proxy = Proxy(self._through(opener), role_of(sandbox.conninfo), sandbox.database, self._observer, seed)
         self._proxy.start()
         return self._proxy
 
@@ -162,7 +160,7 @@ class ProgramRunner:
 
     def _address(self, proxy: Proxy) -> Address:
         sandbox = self._context.factory.sandbox
-        user, database = _user_of(sandbox.conninfo), sandbox.database
+        user, database = role_of(sandbox.conninfo), sandbox.database
         where = f"{proxy.host}:{proxy.port}/{quote(database, safe='')}"
         url = f"postgresql://{quote(user, safe='')}:{proxy.password}@{where}"
         return Address(
@@ -239,12 +237,3 @@ class ProgramClient:
 
     async def close(self) -> None:
         """They have all ended."""
-
-
-def _user_of(conninfo: str) -> str:
-    """Name the role of a connection string, as libpq does where it names none."""
-    given = read_conninfo(conninfo).get("user")
-    if given:
-        return str(given)
-    defaults = {one.keyword: one.val for one in pq.Conninfo.get_defaults()}
-    return (defaults.get(b"user") or b"").decode()

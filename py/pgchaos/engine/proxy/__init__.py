@@ -4,8 +4,6 @@ It understands the messages of the protocol, passes on what it understands, and 
 Use it so, in a task of the loop:
 
     class Steps(Observer):
-        holds = True
-
         def opened(self, connection): ...                      # connection.pid, .number, .startup.parameters
         async def before_request(self, connection, request):   # request.sql, .parameters, .kind, .synced
             await self.turn_of(connection)                     # the request is sent when this returns

@@ -11,13 +11,14 @@ from socket import SHUT_RDWR
 from socket import socket as Socket  # by itself: pytest-socket may put another class in its place
 from typing import Any
 
+from pgchaos.engine.answer import LOST
 from pgchaos.engine.loop import begin
 from pgchaos.engine.proxy.link import Link
 from pgchaos.engine.proxy.messages import BACKEND, FRONTEND, ProtocolError, Splitter, error_message, message
 from pgchaos.engine.proxy.observer import ClientConnection, Observer
 from pgchaos.engine.proxy.requests import Request, RequestAssembler, Unit
 from pgchaos.engine.proxy.startup import Startup
-from pgchaos.engine.proxy.tracker import LOST, Ended, Outcome, RequestTracker
+from pgchaos.engine.proxy.tracker import Ended, Outcome, RequestTracker
 from pgchaos.engine.proxy.upstream import ServerConnection
 from pgchaos.engine.waits import STOPPED, Wait, Why, sleep
 from pgchaos.stop import Stop
@@ -241,13 +242,12 @@ class ProxyConnection(ClientConnection):
             if await wait is STOPPED:
                 self._unsent[to] = left
                 return False
-            with suppress(BlockingIOError):
-                try:
-                    left = left[to.send(left) :]
-                except BlockingIOError:
-                    continue
-                except OSError:
-                    self.end("the connection was lost")
+            try:
+                left = left[to.send(left) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                self.end("the connection was lost")
         return not self.ended
 
     def _break(self, text: str, told: str) -> None:
@@ -263,7 +263,6 @@ class ProxyConnection(ClientConnection):
             return
         self.ended, self.was_answered = why, self.tracker.is_idle
         self.link.leave()
-        self.link.wake()
         for side in (self.client, self._socket):
             with suppress(OSError):  # the other end has hung up
                 side.shutdown(SHUT_RDWR)

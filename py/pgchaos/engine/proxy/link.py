@@ -116,12 +116,11 @@ class Link:
         self._changed()
 
     def _changed(self) -> None:
-        self.is_sound = not self._holds and not self.is_stalled and self._quality == Quality()
+        self._look()
         self._news.notify()
 
-    def wake(self) -> None:
-        """Have those look again who wait for a change."""
-        self._news.notify()
+    def _look(self) -> None:
+        self.is_sound = not self._holds and not self.is_stalled and self._quality == Quality()
 
     # what passes
 
@@ -145,10 +144,7 @@ class Link:
             until = None if self._stalled_until == math.inf else self._stalled_until
             await self._news.wait(until, stop)
         if not stop.is_set():
-            self._changed_by_time()
-
-    def _changed_by_time(self) -> None:
-        self.is_sound = not self._holds and not self.is_stalled and self._quality == Quality()
+            self._look()
 
     def parts(self, data: bytes) -> Iterator[tuple[bytes, float]]:
         """Cut what is to be passed on at a limited rate: each part, and the seconds that it takes."""
@@ -193,5 +189,6 @@ class Link:
             os.close(nowhere)
 
     def leave(self) -> None:
-        """Take the filter back, before the socket is closed."""
+        """Take the filter back, before the socket is closed, and have those look again who wait for a change."""
         self._take_filter()
+        self._news.notify()

@@ -49,8 +49,6 @@ class Observer:
     An exception ends the run: it is an error of ours.
     """
 
-    holds = False
-    """It waits in `before_request`: then each request of a pipeline is answered before the next one is sent."""
     keeps_rows = False
     """Outcomes have the rows of their statements."""
 
@@ -63,6 +61,8 @@ class Observer:
 
     async def before_request(self, connection: ClientConnection, request: Request) -> None:
         """Take a request that is about to be sent to the server; it is sent when this returns.
+
+        Each request of a pipeline is answered before the next one comes here.
 
         Args:
             connection: whose. Where `closed` is called meanwhile this must return; then nothing is sent.

@@ -127,11 +127,6 @@ class RequestAssembler:
         self._execute: Request | None = None
         self._number = 0
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is kept back until more has come."""
-        return not self._pending
-
     def add(self, kind: int, raw: bytes) -> list[Unit]:
         """Take a message.
 

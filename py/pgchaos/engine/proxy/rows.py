@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import NamedTuple
 
@@ -74,12 +74,12 @@ class RowsSoFar:
 
     describing: Statement | None = None  # a statement whose description is answered next
     _description: bytes = b""
-    _data: bytes = b""
+    _data: list[bytes] = field(default_factory=list)
 
     def add(self, kind: int, raw: bytes) -> None:
         """Take a message."""
         if kind == ROW:
-            self._data += raw
+            self._data.append(raw)
         elif kind == ROWS and self.describing is not None:
             self.describing.columns, self.describing = raw, None
         elif kind == ROWS:
@@ -95,6 +95,6 @@ class RowsSoFar:
             portal: that was executed, or None for a query.
         """
         description = self._description or (portal.statement.columns if portal is not None else b"")
-        found = ResultRows(tag, description, self._data)
-        self._description = self._data = b""
+        found = ResultRows(tag, description, b"".join(self._data))
+        self._description, self._data = b"", []
         return found

@@ -44,12 +44,11 @@ class Exchange:
 
     Args:
         secret: of the password that it must have.
-        nonce: of the server; None for a random one.
     """
 
-    def __init__(self, secret: Secret, nonce: str | None = None) -> None:
+    def __init__(self, secret: Secret) -> None:
         self._secret = secret
-        self._nonce = nonce or base64.b64encode(secrets.token_bytes(18)).decode()
+        self._nonce = base64.b64encode(secrets.token_bytes(18)).decode()
         self._first = self._challenge = ""
         self._header = ""
 

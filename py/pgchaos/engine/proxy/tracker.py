@@ -5,12 +5,12 @@ The server answers in order. An error skips all that follows up to the next Sync
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from struct import Struct, error
 
+from pgchaos.engine.answer import LOST, SUCCESS, rows_in
 from pgchaos.engine.proxy.messages import (
     COMPLETE,
     COPY_BOTH,
@@ -33,11 +33,9 @@ from pgchaos.engine.proxy.messages import (
 from pgchaos.engine.proxy.requests import Request, RequestAssembler, Unit
 from pgchaos.engine.proxy.rows import ResultRows, RowsSoFar
 
-SUCCESS, LOST = "00000", "08006"
 SKIPPED = "25P02"
 """in_failed_sql_transaction: what the server skips in a pipeline gets no answer of its own."""
 _INT16, _INT32 = Struct("!h"), Struct("!I")
-_COUNT = re.compile(r" (\d+)$")
 _CODECS: Mapping[str, str] = {"LATIN1": "latin-1", "LATIN9": "iso8859-15", "WIN1252": "cp1252", "WIN1251": "cp1251"}
 
 
@@ -74,8 +72,7 @@ class Outcome:
     @property
     def rows(self) -> int | None:
         """Rows that the last statement returned or affected; None where its tag has no number."""
-        found = _COUNT.search(self.tag)
-        return int(found[1]) if found else None
+        return rows_in(self.tag)
 
 
 Ended = tuple[Request, Outcome]

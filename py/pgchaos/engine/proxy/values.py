@@ -61,7 +61,7 @@ def _timestamp(value: bytes) -> str:
 
 def _timestamptz(value: bytes) -> str:
     (microseconds,) = _INT64.unpack(value)
-    moment = _EPOCH.replace(tzinfo=timezone.utc) + timedelta(microseconds=0)
+    moment = _EPOCH.replace(tzinfo=timezone.utc)
     return _INFINITE_TIME.get(microseconds) or str(moment + timedelta(microseconds=microseconds))
 
 
