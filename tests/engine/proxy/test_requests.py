@@ -83,6 +83,18 @@ def test_after_an_error_the_rest_of_a_pipeline_is_skipped() -> None:
     assert told(wire.server(READY)) == [("25P02", "", "I", True)]
 
 
+def test_rows_before_an_error_belong_to_no_other_result() -> None:
+    wire = Wire()
+    wire.tracker.keeps_rows = True
+    row, query = message(b"D", pack("!hi", 1, 1) + b"5"), message(b"Q", b"SELECT 1\0")
+    wire.client(query)
+    wire.server(row, row, ERROR, READY)
+    wire.client(query)
+    ((_, outcome),) = wire.server(row, COMPLETE, READY)
+    (result,) = outcome.results
+    assert list(result.rows(())) == [("5",)]
+
+
 @pytest.mark.parametrize("early", [False, True], ids=["in turn", "the client does not wait"])
 @pytest.mark.parametrize(("end", "state"), [(COPY_DONE, "00000"), (COPY_FAIL, "22012")])
 def test_a_sync_in_a_copy_is_ignored_as_the_server_does(early: bool, end: bytes, state: str) -> None:

@@ -226,6 +226,7 @@ class RequestTracker:
     def _error(self, fields: Mapping[str, str], ended: list[Ended]) -> None:
         self._assembler.copying = False
         self._assembler.described.clear()
+        self._rows = RowsSoFar()
         if fields.get("V", fields.get("S")) in ("FATAL", "PANIC"):
             self.farewell = fields
             return
