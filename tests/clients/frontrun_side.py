@@ -1,7 +1,7 @@
 """The races of SQLAlchemy and Django under frontrun: `python frontrun_side.py sqlalchemy DSN RUNS LOCK_TIMEOUT`.
 
-Run by the interpreter of `make clients`; beside.py starts it, and pgchaos on the same functions. Prints a line of JSON
-for each race and form.
+Run by hand, by the interpreter of `make clients`; RESULTS.md has what it said. Prints a line of JSON for each race and
+form.
 """
 
 from __future__ import annotations

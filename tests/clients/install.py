@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.clients.races import INSTALLED, JAR, PROGRAMS, PYTHON, jar
@@ -22,8 +23,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _done(name: str, step: object) -> bool:
-    assert callable(step)
+def _done(name: str, step: Callable[[], None]) -> bool:
     try:
         step()
     except (OSError, subprocess.CalledProcessError) as error:

@@ -142,10 +142,11 @@ def different_orders(
     except Unknowable as error:
         return 0, str(error)
     dependence = Dependence()
-    dependence.know(steps, {one.name: one.repeat for one in scenario.sessions})
+    repeats = {one.name: one.repeat for one in scenario.sessions}
+    dependence.know(steps, repeats)
     everybody = actors(scenario.sessions)
     lengths = {one.name: len(one.steps) for one in scenario.sessions}
-    repeats = {one.name: one.repeat for one in scenario.sessions}
+    total = {actor: lengths[actor.session] * repeats[actor.session] for actor in everybody}
     frontier = Frontier(dependence=dependence)
     runs = 0
     while frontier.more:
@@ -153,7 +154,6 @@ def different_orders(
         if order is None or runs >= _MOST_RUNS:
             return 0, ""
         at = dict.fromkeys(everybody, 0)
-        total = {actor: lengths[actor.session] * repeats[actor.session] for actor in everybody}
         while left := [actor for actor in everybody if at[actor] < total[actor]]:
             points = {actor: _point(actor, at[actor], lengths[actor.session]) for actor in left}
             step = order.next(points, [actor for actor in everybody if actor not in points])

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Statement
-from pgchaos.language.sql_tokens import SqlStatement, SqlToken, token_at, top_statements
+from pgchaos.language.sql_tokens import SqlStatement, SqlToken, last_part, token_at, top_statements
 
 Fact: TypeAlias = tuple[str, str, str]
 
@@ -87,9 +87,7 @@ def _name(tokens: Sequence[SqlToken], at: int) -> str:
     """The name from an index on, without schema; IF NOT EXISTS and ONLY are passed over."""
     while token_at(tokens, at).is_word("if", "not", "exists", "only"):
         at += 1
-    while token_at(tokens, at + 1).is_symbol("."):
-        at += 2
-    return token_at(tokens, at).text
+    return token_at(tokens, last_part(tokens, at)).text
 
 
 def _name_behind(tokens: Sequence[SqlToken], word: str) -> str:

@@ -9,15 +9,12 @@ from pgchaos.language.assertions import FunctionNames, asserting_functions, func
 from pgchaos.language.model import Scenario, Session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import (
-    Barrier,
+    STEERS,
     Delay,
     Expect,
     Fault,
     Item,
-    Signal,
     Statement,
-    WaitBlocked,
-    WaitFor,
 )
 from pgchaos.language.sql_tokens import (
     SqlToken,
@@ -29,7 +26,6 @@ from pgchaos.language.sql_tokens import (
 )
 
 _SLEEPS = frozenset({"pg_sleep", "pg_sleep_for", "pg_sleep_until"})
-_MEETINGS = (Barrier, Signal, WaitFor, WaitBlocked, Fault)
 _MEETING_FUNCTIONS = frozenset({"barrier", "signal", "wait_for", "wait_blocked"})
 
 
@@ -43,7 +39,7 @@ def warnings_of(scenario: Scenario) -> Iterator[Finding]:
         yield Finding(note.place, note.rule, note.text)
     if not scenario.sessions:
         return
-    for session in (*scenario.sessions, *(one for mutant in scenario.mutants for one in mutant.sessions)):
+    for session in scenario.all_sessions:
         yield from _sleeps(session)
     yield from _cannot_fail(scenario)
     yield from _free_race(scenario)
@@ -185,7 +181,7 @@ def _free_race(scenario: Scenario) -> Iterator[Finding]:
     if connections < 2 or scenario.schedule.kind != "free" or scenario.plain:
         return
     items = [item for session in scenario.sessions for item in session.items]
-    if any(isinstance(item, _MEETINGS) for item in items) or _meet_by_functions(items):
+    if any(isinstance(item, STEERS) for item in items) or _meet_by_functions(items):
         return
     if any(session.repeat > 1 or session.repeat_while for session in scenario.sessions):
         return  # many tries

@@ -233,8 +233,7 @@ def check_faults(scenario: Scenario, complain: Complain) -> None:
     for setting in scenario.server:
         text = "`server`: only a server of its own takes parameters: `-- chaos:sandbox server` is missing"
         complain(setting.place, text)
-    sessions = [*scenario.sessions, *(session for mutant in scenario.mutants for session in mutant.sessions)]
-    for fault in (item for session in sessions for item in session.items if isinstance(item, Fault)):
+    for fault in (item for session in scenario.all_sessions for item in session.items if isinstance(item, Fault)):
         kind = f"{fault.kind} {fault.argument}".strip()
         shared = f"`fault`: `{kind}` strikes every session of the server"
         if needs_own_server(fault):

@@ -196,6 +196,11 @@ class Scenario:
         return tuple(one.name for one in self.requires if one.kind == "extension")
 
     @property
+    def all_sessions(self) -> tuple[Session, ...]:
+        """Its sessions, and those of its mutants."""
+        return (*self.sessions, *(session for mutant in self.mutants for session in mutant.sessions))
+
+    @property
     def runs_programs(self) -> bool:
         """Whether a session is a program, whose statements are known only when it sends them."""
         return any(session.program is not None for session in self.sessions)

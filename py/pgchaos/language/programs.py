@@ -107,7 +107,7 @@ def used_variables(program: Program | None) -> set[str]:
 
 def check_programs(scenario: Scenario, complain: Complain) -> None:
     """Report what cannot be combined with a session that is a program."""
-    for session in (*scenario.sessions, *(one for mutant in scenario.mutants for one in mutant.sessions)):
+    for session in scenario.all_sessions:
         for place, text in _wrong_in_program(session) if session.program else _wrong_in_sql(session):
             complain(place, text)
     ours = next((session for session in scenario.sessions if session.program), None)

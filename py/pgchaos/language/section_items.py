@@ -218,6 +218,9 @@ class Fault:
         return f"{line} of {self.included}" if self.included else line
 
 
+STEERS = (Barrier, Fault, Signal, WaitBlocked, WaitFor)
+"""Items that tie the steps of a session to those of others."""
+
 Item: TypeAlias = (
     "Statement | Meta | Delay | Barrier | WaitBlocked | Signal | WaitFor | Expect | Allow | AllowExit | Fault"
 )

@@ -125,6 +125,13 @@ def token_at(tokens: Sequence[SqlToken], at: int) -> SqlToken:
     return tokens[at] if 0 <= at < len(tokens) else NO_TOKEN
 
 
+def last_part(tokens: Sequence[SqlToken], at: int) -> int:
+    """Give the index of the last part of the name that begins at an index: schemas may qualify it."""
+    while token_at(tokens, at + 1).is_symbol("."):
+        at += 2
+    return at
+
+
 def open_parenthesis(text: str, line: int, end: int = sys.maxsize) -> int | None:
     """Find the parenthesis that keeps a statement open.
 

@@ -98,8 +98,7 @@ def _report_stray(parser: Parser, stray: Place) -> None:
 
 
 def _check_sections(parser: Parser, scenario: Scenario, bodies: list[SectionBuilder]) -> None:
-    run = [*scenario.sessions, *(session for mutant in scenario.mutants for session in mutant.sessions)]
-    programs = {session.place for session in run if session.program is not None}
+    programs = {session.place for session in scenario.all_sessions if session.program is not None}
     needs_items = (body for body in bodies if body.kind in ("session", "check", "invariant", "state"))
     empty = [body for body in needs_items if not (body.items or body.place in programs)]
     for body in empty:

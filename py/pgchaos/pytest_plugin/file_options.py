@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.pytest_plugin.stash import FILES, RUNNER
+from pgchaos.pytest_plugin.stash import RUNNER
 
 # By name: the help, and what the value is.
 FILE_OPTIONS = {
@@ -40,7 +40,6 @@ def write_files(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput") and not config.getoption("collectonly"):
         _check(files)
     if files:
-        config.stash[FILES] = files
         config.stash[RUNNER].for_files = True
     from pgchaos.pytest_plugin.report_files import ReportFiles
 

@@ -14,7 +14,6 @@ from pgchaos.pytest_plugin.item_texts import failure_report, show_run
 from pgchaos.pytest_plugin.options import Options
 from pgchaos.pytest_plugin.reports import junit_properties
 from pgchaos.pytest_plugin.scenario_item import NOTE, ORACLE, REPEATED, SEARCHED, ScenarioItem
-from pgchaos.pytest_plugin.stash import FILES
 from pgchaos.runner.runner import Runner
 from pgchaos.safe_output import one_line, printable
 from pgchaos.server.settings import ServerError
@@ -103,7 +102,7 @@ def _result_of(runner: Runner, item: ScenarioItem) -> FinishedScenario | Finishe
     assert item.job is not None, "an item without a job has another function"
     try:
         done = runner.result_of(item.nodeid, item.job)
-        if FILES in item.config.stash:
+        if runner.for_files:
             item.finished = done
         return done
     except ScenarioError as error:

@@ -28,7 +28,8 @@ def select_items(config: pytest.Config, items: list[pytest.Item]) -> None:
         chosen = [item for item in items if matches_token(item, token)]
         # which call of a test in Python has a token is known only when it is made
         chosen = chosen or [item for item in items if "chaos_explore" in getattr(item, "fixturenames", ())]
-        others = [item for item in items if item not in chosen]
+        kept = set(chosen)
+        others = [item for item in items if item not in kept]
         items[:] = chosen
         config.hook.pytest_deselected(items=others)
         if not items:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import pytest
 
 from pgchaos.pytest_plugin.options import Options
@@ -13,6 +10,3 @@ from pgchaos.runner.runner import Runner
 OPTIONS = pytest.StashKey[Options]()
 RUNNER = pytest.StashKey[Runner]()
 BANNERS = pytest.StashKey[dict[str, str]]()  # of the servers of pytest-xdist's workers, by their names
-
-# The files that the run writes at its end, by option; only where it writes any.
-FILES = pytest.StashKey[Mapping[str, Path]]()

@@ -61,9 +61,9 @@ def summarize(scenario: Scenario, given: Mapping[str, str] | None = None) -> Fil
 def _parts(scenario: Scenario) -> Iterator[Part]:
     if scenario.oracle is not None:
         yield "oracle"
-    if scenario.runs_programs or any(session.program for mutant in scenario.mutants for session in mutant.sessions):
+    sessions = scenario.all_sessions
+    if any(session.program is not None for session in sessions):
         yield "programs"
-    sessions = (*scenario.sessions, *(session for mutant in scenario.mutants for session in mutant.sessions))
     if any(isinstance(item, Fault) and strikes_connections(item) for one in sessions for item in one.items):
         yield "network"
     if scenario.poolers:

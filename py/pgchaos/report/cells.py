@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rich.cells import cell_len, set_cell_size
 
 from pgchaos.report.lanes import Event
-from pgchaos.report.look import Look, milliseconds
+from pgchaos.report.look import Look, milliseconds, row_count
 from pgchaos.results import Record
 from pgchaos.safe_output import one_line
 
@@ -106,7 +106,7 @@ def _result(event: Event, *, apart: bool) -> str:
     elif (value := _only_value(record)) is not None:
         texts.append(value)
     elif record.rows is not None and record.sqlstate == "00000":
-        texts.append(f"{record.rows} row" if record.rows == 1 else f"{record.rows} rows")
+        texts.append(row_count(record.rows))
     return ", ".join(texts)
 
 

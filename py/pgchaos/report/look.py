@@ -24,6 +24,11 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.0f}" if seconds >= 0.01 else f"{seconds * 1000:.1f}"
 
 
+def row_count(count: int) -> str:
+    """Write a number of rows."""
+    return f"{count} row" if count == 1 else f"{count} rows"
+
+
 def statements(count: int) -> str:
     """Write a number of statements."""
     return f"{count} statement" if count == 1 else f"{count} statements"

@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 
 from pgchaos.report.important_rows import shown_rows
 from pgchaos.report.lanes import as_written, connection_of, has_failed, in_order, kind_of, outcome, took
-from pgchaos.report.look import PLAIN, Look, milliseconds, statements
+from pgchaos.report.look import PLAIN, Look, milliseconds, row_count, statements
 from pgchaos.results import Record
 
 _LONGEST_MESSAGE = 240
@@ -101,7 +101,7 @@ def _count(record: Record) -> str:
     if record.attempt > 1:
         texts.append(f"attempt {record.attempt}")
     if record.rows is not None and record.sqlstate == "00000":
-        texts.append(f"{record.rows} row" if record.rows == 1 else f"{record.rows} rows")
+        texts.append(row_count(record.rows))
     return f"  ({', '.join(texts)})" if texts else ""
 
 

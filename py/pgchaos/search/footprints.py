@@ -12,16 +12,12 @@ from typing import Literal
 
 from pgchaos.language.model import Session
 from pgchaos.language.section_items import (
-    Barrier,
-    Fault,
+    STEERS,
     Item,
     Meta,
     Parts,
     Send,
-    Signal,
     Statement,
-    WaitBlocked,
-    WaitFor,
 )
 from pgchaos.language.sql_tokens import SqlStatement, top_statements
 from pgchaos.language.substitution import TooLong, render
@@ -32,7 +28,6 @@ from pgchaos.search.touched_tables import TIME, KnownDatabase, touched
 # touched by all steps of serializable transactions: which of them fails does not depend on common tables
 SERIALIZABLE = "what is serializable"
 
-_BOUND = (Barrier, Fault, Signal, WaitBlocked, WaitFor)
 # statements that do not change the tables, functions and triggers of the database
 _TAME = frozenset(
     """select values table with insert update delete merge lock truncate begin start commit end rollback abort savepoint
@@ -78,7 +73,7 @@ def footprints(
         wild = _is_wild(items, variables)
     except TooLong as error:  # the run will tell
         raise Unknowable(str(error)) from None
-    if wild or any(isinstance(item, _BOUND) for item in items):
+    if wild or any(isinstance(item, STEERS) for item in items):
         return (ANYTHING,) * len(session.steps)
     found: dict[str, Footprint] = dict.fromkeys(session.steps, NOTHING)
     try:

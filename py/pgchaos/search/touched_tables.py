@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pgchaos.language.sql_tokens import NO_TOKEN, SqlStatement, SqlToken, token_at
+from pgchaos.language.sql_tokens import NO_TOKEN, SqlStatement, SqlToken, last_part, token_at
 from pgchaos.schedule.footprint import ANYTHING, NOTHING, Footprint
 from pgchaos.search.pure_functions import FUNCTIONS, KEYWORDS, OF_THE_TOOLKIT, TELL_TIME
 
@@ -165,8 +165,7 @@ def _targets(tokens: Sequence[SqlToken]) -> Iterator[str]:
             at += 1
             while token_at(tokens, at).is_word("only"):
                 at += 1
-            while token_at(tokens, at + 1).is_symbol("."):
-                at += 2
+            at = last_part(tokens, at)
             if token_at(tokens, at).is_identifier:
                 yield token_at(tokens, at).text
 
@@ -199,8 +198,7 @@ def _tables(tokens: Sequence[SqlToken]) -> Iterator[str]:
             listing[-1] = not token.is_word("into", "update")
         elif awaited and token.is_identifier and not token.is_word(*_PASSED_OVER):
             into = _follows_into(tokens, at)
-            while token_at(tokens, at + 1).is_symbol("."):
-                at += 2
+            at = last_part(tokens, at)
             if into or not token_at(tokens, at + 1).is_symbol("("):
                 yield token_at(tokens, at).text
             awaited = False

@@ -5,6 +5,9 @@ https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 
 from __future__ import annotations
 
+import html
+import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePath
 
@@ -52,9 +55,7 @@ def job_summary(scenarios: Iterable[Data]) -> str:
     every = list(scenarios)
     if not every:
         return ""
-    counts: dict[str, int] = {}
-    for one in every:
-        counts[one["verdict"]] = counts.get(one["verdict"], 0) + 1
+    counts = Counter(one["verdict"] for one in every)
     parts = [f"### pgchaos: {', '.join(f'{count} {verdict}' for verdict, count in sorted(counts.items()))}\n"]
     size, failed = 0, [one for one in every if has_failed(one)]
     for number, one in enumerate(failed):
@@ -71,18 +72,6 @@ def _failure(scenario: Data) -> str:
     text = scenario.get("text") or "failed"
     text = text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}\n…"
     # a fence longer than any in the text
-    fence = "`" * max(3, 1 + _longest_run(text, "`"))
-    title = _html(f"{scenario['id']}: {scenario.get('title', '')}".rstrip(": "))
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    title = html.escape(f"{scenario['id']}: {scenario.get('title', '')}".rstrip(": "), quote=False)
     return f"<details open><summary>{title}</summary>\n\n{fence}text\n{text}\n{fence}\n\n</details>\n"
-
-
-def _longest_run(text: str, character: str) -> int:
-    longest = run = 0
-    for one in text:
-        run = run + 1 if one == character else 0
-        longest = max(longest, run)
-    return longest
-
-
-def _html(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -13,7 +13,7 @@ from pgchaos.report.export.timeline_data import MOST_LINES, Box, Data, Rows, row
 
 # Pixels. The page's script has the same numbers.
 GUTTER, LINE, GAP, HEAD = 74, 17, 8, 30
-_TEXT, _CHARACTER = 12, 7.25
+_CHARACTER = 7.25
 _NARROWEST, _WIDEST, _WIDTH, _LEAST_WIDTH = 190, 460, 1000, 640
 _MARGIN = 12
 

@@ -110,17 +110,20 @@ def timeline_data(lanes: Lanes) -> Data:
         What `timeline` is in the schema; times in milliseconds from the beginning of the run.
     """
     places = _failures_by_event(lanes)
-    rows = rows_of(
-        [Box(event.lane, event.begun, event.ended, text_lines(event.sent, remarks(event))) for event in lanes.events]
-    )
+    texts = [remarks(event) for event in lanes.events]
+    boxes = [
+        Box(event.lane, event.begun, event.ended, text_lines(event.sent, own))
+        for event, own in zip(lanes.events, texts, strict=True)
+    ]
+    rows = rows_of(boxes)
     numbers = {lane.name: number for number, lane in enumerate(lanes.lanes)}
     return {
         "lanes": [{"name": lane.name, "session": lane.session, "worker": lane.worker} for lane in lanes.lanes],
         "rows": list(rows.heights),
         "end": in_ms(lanes.end),
         "events": [
-            _event(event, span, numbers, places.get(event.number, event.failures))
-            for event, span in zip(lanes.events, rows.spans, strict=True)
+            _event(event, span, numbers, places.get(event.number, event.failures), own)
+            for event, span, own in zip(lanes.events, rows.spans, texts, strict=True)
         ],
         "transactions": [
             {"lane": number, "first": first, "last": last}
@@ -161,7 +164,9 @@ def _failures_by_event(lanes: Lanes) -> dict[int, tuple[Failure, ...]]:
     return found
 
 
-def _event(event: Event, span: tuple[int, int], lanes: dict[str, int], failures: tuple[Failure, ...]) -> Data:
+def _event(
+    event: Event, span: tuple[int, int], lanes: dict[str, int], failures: tuple[Failure, ...], texts: list[str]
+) -> Data:
     record = event.record
     found: Data = {
         "lane": event.lane,
@@ -185,7 +190,7 @@ def _event(event: Event, span: tuple[int, int], lanes: dict[str, int], failures:
         "cells": [list(row) for row in record.cells],
         "fault": event.fault,
         "mark": event.mark,
-        "remarks": remarks(event),
+        "remarks": texts,
         "failures": failures_data(failures),
     }
     if event.wait is not None:
