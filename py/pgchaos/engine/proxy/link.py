@@ -2,7 +2,7 @@
 
 A stall without end is that of a machine that has vanished: the client's packets are not even acknowledged, so that its
 own time-outs (tcp_user_timeout, keepalives) decide. A filter on the proxy's socket drops them (SO_ATTACH_FILTER, which
-needs no privilege).
+Linux allows everybody, and some sandboxes root alone: the packets are acknowledged there).
 """
 
 from __future__ import annotations
