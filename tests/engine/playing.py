@@ -19,6 +19,7 @@ from pgchaos.engine.coordinator import Coordinator
 from pgchaos.engine.lock_monitor import LockMonitor
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.engine.step_scheduler import StepScheduler
+from pgchaos.engine.stepped_coordinator import SteppedCoordinator
 from pgchaos.language.reader import read
 from pgchaos.results import Failure, Record, RunResult
 from pgchaos.search.strategy import run
@@ -109,7 +110,7 @@ def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]],
         monkeypatch: of the test.
         state: is told what each session does, by its name; '' before it is connected.
     """
-    watch, conduct = LockMonitor.watch, StepScheduler.conduct
+    watch, conduct, await_change = LockMonitor.watch, StepScheduler.conduct, SteppedCoordinator._await_change
 
     def clock(coordinator: Coordinator) -> Clock:
         def is_reached() -> bool:
@@ -128,6 +129,11 @@ def over_once(monkeypatch: pytest.MonkeyPatch, state: Callable[[dict[str, str]],
         monkeypatch.setattr(stepped_coordinator, "time", one)
         return await conduct(self, seconds)
 
+    async def awaiting(self: SteppedCoordinator, until: float) -> None:
+        # what is waited for comes by the time of the machine
+        await await_change(self, until - _FAR if until > time.monotonic() + _FAR / 2 else until)
+
+    monkeypatch.setattr(SteppedCoordinator, "_await_change", awaiting)
     monkeypatch.setattr(LockMonitor, "watch", watching)
     monkeypatch.setattr(StepScheduler, "conduct", conducting)
 

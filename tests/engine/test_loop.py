@@ -6,6 +6,7 @@ import os
 import re
 import select
 import signal
+import socket
 import threading
 import time
 from collections.abc import Coroutine
@@ -16,7 +17,7 @@ import pytest
 
 import pgchaos.engine
 from pgchaos.engine.blocking import in_thread
-from pgchaos.engine.loop import Loop, alone, begin
+from pgchaos.engine.loop import Loop, Task, alone, begin
 from pgchaos.engine.waits import LATE, READY, STOPPED, Mutex, News, Wait, sleep
 from pgchaos.stop import Stop
 
@@ -43,6 +44,44 @@ def test_tasks_go_on_while_others_wait() -> None:
     run(main())
     assert sorted(went) == ["a0", "a1", "a2", "b0", "b1", "b2"]
     assert went.index("b0") < went.index("a1")
+
+
+@pytest.mark.parametrize("seconds", [0.0005, 0.01])
+@pytest.mark.parametrize("events", [select.POLLRDHUP, select.POLLPRI])
+def test_who_waits_for_a_hang_up_is_not_woken_by_data(seconds: float, events: int) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"more")
+
+        async def main() -> object:
+            return await Wait(ours.fileno(), events, time.monotonic() + seconds)
+
+        assert run(main()) is LATE
+
+
+@pytest.mark.parametrize("seconds", [0.0009, 0.01])
+def test_a_hang_up_is_seen_beside_short_waits(seconds: float) -> None:
+    ours, theirs = socket.socketpair()
+
+    async def waits() -> object:
+        return await Wait(ours.fileno(), select.POLLRDHUP)
+
+    async def turns(task: Task[object]) -> int:
+        turns = 0
+        while not task.done and turns < 1000:
+            turns += 1
+            await sleep(seconds)
+        return turns
+
+    async def main() -> object:
+        task = begin(waits())
+        await sleep(0)
+        theirs.close()
+        assert await turns(task) < 1000
+        return task.result()
+
+    with ours:
+        assert run(main()) is READY
 
 
 def test_a_descriptor_that_is_ready_wakes_who_waits_for_it() -> None:

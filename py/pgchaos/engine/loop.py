@@ -223,13 +223,17 @@ class Loop:
     def _news(self, seconds: float | None) -> list[int]:
         """Poll, and give the descriptors that are ready."""
         if seconds is not None and 0.0 < seconds < _MILLISECOND and max(self._polled, default=0) < _SELECTABLE:
+            readable = [fd for fd, events in self._polled.items() if events & select.POLLIN]
             writable = [fd for fd, events in self._polled.items() if events & select.POLLOUT]
             try:
-                found = select.select(self._polled, writable, (), seconds)
+                found = select.select(readable, writable, (), seconds)
             except OSError:  # one was closed: poll says which
                 seconds = 0.0
             else:
-                return list({*found[0], *found[1]})
+                if self._polled.keys() <= {*readable, *writable}:
+                    return list({*found[0], *found[1]})
+                # select knows nothing of who waits for the other end to hang up
+                seconds = 0.0
         return [fd for fd, _ in self._poll.poll(None if seconds is None else seconds * 1000)]
 
     def _obey(self, fd: int) -> None:
