@@ -43,6 +43,23 @@ def both_sold(conn):
     assert conn.execute("SELECT pieces FROM stock").fetchone() == (8,), "both sold"
 
 
+async def both_sold_later(conn):
+    assert conn.execute("SELECT pieces FROM stock").fetchone() == (8,), "both sold"
+
+
+def are_both_sold(conn):
+    return both_sold(conn) or conn.execute("SELECT pieces FROM stock").fetchone() == (8,)
+
+
+def waits_for_good(conn):
+    assert conn.execute("SELECT pg_sleep(600)").fetchone()
+
+
+def sees_the_history(conn):
+    statements = "SELECT statement FROM chaos.history WHERE session = 'buy_locked' AND statement LIKE 'UPDATE%'"
+    assert conn.execute(statements).fetchall() == 3
+
+
 def hangs(dsn):
     conn = psycopg.connect(dsn)
     conn.execute("UPDATE stock SET pieces = 9")
@@ -129,6 +146,20 @@ def test_wrong_arguments_are_told(project: Project) -> None:
     assert "chaos_explore: what it is given is wrong:" in text
     text = explored(project, "setup='CREATE TABL x', sessions=[buy], check=CHECK")
     assert f"{AT}: setup: ERROR 42601 (syntax_error)" in text
+
+
+def test_a_check_in_python_is_awaited_and_ends_and_what_it_returns_is_no_assertion(project: Project) -> None:
+    text = explored(project, "setup=SETUP, sessions=[buy], check=both_sold_later, runs=1")
+    assert f"{AT}: check: AssertionError: both sold" in text
+    text = explored(project, "setup=SETUP, sessions=[buy, buy_locked], check=are_both_sold, runs=1")
+    assert f"{AT}: check: it returned True, which is not looked at: write `assert …` in it" in text
+    text = explored(project, "setup=SETUP, sessions=[buy], check=waits_for_good, runs=1, timeout=1")
+    assert f"{AT}: check: QueryCanceled: canceling statement due to statement timeout" in text
+
+
+def test_a_check_in_python_sees_what_the_sessions_did(project: Project) -> None:
+    text = explored(project, "setup=SETUP, sessions=[buy_locked], check=sees_the_history, runs=1")
+    assert "assert [('UPDATE stock SET pieces = $1 WHERE id = 1',)] == 3" in text
 
 
 def test_a_token_of_another_test_is_told(project: Project) -> None:

@@ -314,7 +314,9 @@ class Run:
 
     def _fill_history(self) -> Failure | None:
         # a plain file has no sessions, and mostly no toolkit either
-        if self._scenario.plain or not mentions(self._scenario, history_tables.RECORDED):
+        # what a function asks for is not known
+        asks = self._settings.python.check is not None or mentions(self._scenario, history_tables.RECORDED)
+        if self._scenario.plain or not asks:
             return None
         return history_tables.fill(self._admin.connection(), self._log)
 

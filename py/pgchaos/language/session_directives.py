@@ -24,11 +24,12 @@ _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 _COUNT_UNSPACED = re.compile(r"x[0-9]+")
 # Words that end a list of errors.
 _STOPS = ("x", "repeat", "retry", "allow", "up", "backoff", "run", "grace")
-_RESERVED = {
+RESERVED_NAMES = {
     "setup": "`in setup` of a mutant means the setup sections",
     "server": "`of server` of a fault means the whole server",
     **{name: f"`of {name}` of a fault means that process of the server" for name in PROCESSES},
 }
+"""The names that no session can have, and why."""
 
 
 @dataclass(slots=True)
@@ -57,8 +58,8 @@ class SessionOptions:
 def session_options(args: Args, options: SessionOptions) -> None:
     """Read the line of a session into the options, as far as it can be understood; its name first."""
     options.name = args.name("the session")
-    if options.name in _RESERVED:
-        raise DirectiveError(f"`session`: `{options.name}` cannot be its name: {_RESERVED[options.name]}")
+    if options.name in RESERVED_NAMES:
+        raise DirectiveError(f"`session`: `{options.name}` cannot be its name: {RESERVED_NAMES[options.name]}")
     while args.has_more():
         if options.count is None and args.accept("x"):
             options.count = args.count("the number of connections")

@@ -24,6 +24,8 @@ from pgchaos.server.conninfo import role_of
 
 _EARLY = "10ms"
 """deadlock_timeout of programs that go step by step; step_scheduler.py waits three times as long for their look."""
+_HOW = "a program must connect by DATABASE_URL, or by PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD"
+_HOW_IN_PYTHON = "a function must connect by the connection string that it is called with"
 _LOOK = 0.02
 """Seconds between two looks at a program that computes."""
 
@@ -71,7 +73,7 @@ class ProgramRunner:
     def _check_connected(self) -> None:
         if not self._observer.opened_in_all:
             text = f"{self._who} never connected to the database: `{self._launcher.command}` ended without it"
-            details = ("a program must connect by DATABASE_URL, or by PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD",)
+            details = (_HOW if self._worker.program.function is None else _HOW_IN_PYTHON,)
             broken = self._proxy.broken if self._proxy is not None else []
             raise SessionFailed(self._failure(text, (*broken, *details)))
 
