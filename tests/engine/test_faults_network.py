@@ -6,6 +6,9 @@ import time
 
 import pytest
 
+from pgchaos.engine import session_network
+from pgchaos.engine.proxy import link
+from pgchaos.engine.proxy.connection import ProxyConnection
 from tests.engine.playing import Play, held, only, outcomes, said
 
 TABLE = """
@@ -88,6 +91,28 @@ def test_what_a_cut_session_was_blocked_with_goes_on_without_it(play: Play) -> N
     assert outcomes(result, "b") == [(1, 1, False, "unknown", "08006"), (1, 1, False, "committed", "00000")]
 
 
+def test_the_backend_that_a_cut_session_left_is_not_taken_for_its_next_one(play: Play) -> None:
+    """It waits for a lock still, and the session sleeps."""
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a
+        BEGIN;
+        UPDATE t SET v = 10 WHERE k = 1;
+        -- chaos:signal locked
+        -- chaos:wait for slept
+        COMMIT;
+        -- chaos:session b allow 08006
+        -- chaos:wait for locked
+        -- chaos:fault cut when blocked
+        UPDATE t SET v = v + 1 WHERE k = 1;
+        SELECT pg_sleep(0.3);
+        -- chaos:signal slept
+        -- chaos:check
+        SELECT is(waited_on, '', 'it waited for nobody') FROM chaos.history WHERE statement LIKE '%sleep%';
+    """)
+    assert held(result) == ["it waited for nobody"]
+
+
 def test_a_stall_passes_and_the_session_goes_on(play: Play) -> None:
     result = play(f"""
         {TABLE}
@@ -133,6 +158,46 @@ def test_the_client_s_own_time_out_ends_a_half_open_connection(play: Play) -> No
     assert held(result) == ["once"]
     assert [r.sqlstate for r in said(result, "a")] == ["08006", "00000"]
     assert "timed out" in str(said(result, "a")[0].message)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        # what other machines have: packets that start with the highest TTL, and a system without the option
+        ("_HIGHEST_TTL", 1, "set net.ipv4.ip_default_ttl to 64"),
+        ("_MIN_TTL", 9999, "the system does not drop its packets"),
+    ],
+)
+def test_a_stall_that_is_not_half_open_is_not_delivered(
+    play: Play, monkeypatch: pytest.MonkeyPatch, name: str, value: int, why: str
+) -> None:
+    monkeypatch.setattr(link, name, value)
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a connect 'tcp_user_timeout=200' retry 08006 unknown
+        -- chaos:fault stall
+        UPDATE t SET v = v + 1 WHERE k = 1;
+        -- chaos:check
+        SELECT ok(true);
+    """)
+    failure = only(result)
+    assert failure.kind == "fault"
+    assert "the connection of a[1] cannot be made half-open" in failure.text
+    assert why in failure.text
+
+
+def test_a_short_stall_does_not_end_the_one_that_it_meets(play: Play) -> None:
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a connect 'tcp_user_timeout=300' retry 08006 unknown
+        -- chaos:fault stall
+        -- chaos:fault stall 1ms
+        UPDATE t SET v = v + 1 WHERE k = 1;
+        -- chaos:check
+        SELECT is(v, 1, 'once') FROM t WHERE k = 1;
+    """)
+    assert held(result) == ["once"]
+    assert [r.sqlstate for r in said(result, "a")] == ["08006", "00000"]
 
 
 def test_a_session_behind_a_stall_ends_the_run_with_a_clear_text(play: Play) -> None:
@@ -312,3 +377,76 @@ def test_every_sandbox_and_schedule_has_a_network(play: Play, head: str) -> None
         SELECT is(v, 1, 'once, by its own iteration') FROM t WHERE k = 10;
     """)
     assert held(result) == ["sent twice", "once, by its own iteration"]
+
+
+@pytest.mark.parametrize("kind", ["cut", "reset"])
+def test_a_connection_that_does_not_break_is_told(play: Play, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    end = ProxyConnection.end
+
+    def ended(connection: ProxyConnection, why: str) -> None:
+        if kind not in why:
+            end(connection, why)
+
+    def reset(connection: ProxyConnection, why: str) -> None:
+        connection.end(why)
+
+    monkeypatch.setattr(session_network, "_FELT_WITHIN", 0.1)
+    monkeypatch.setattr(ProxyConnection, "end", ended)
+    monkeypatch.setattr(ProxyConnection, "reset", reset)
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a
+        -- chaos:fault {kind}
+        UPDATE t SET v = 1 WHERE k = 1;
+        -- chaos:check
+        SELECT ok(true);
+    """)
+    failure = only(result)
+    assert failure.kind == "fault"
+    assert "a[1] was not told within 0.1 s that its connection has ended" in failure.text
+
+
+def test_one_that_its_client_gave_up_is_cut_with_the_next(play: Play) -> None:
+    """The old one stands still at the proxy, where no packet of its client has come any more."""
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a connect 'tcp_user_timeout=200' retry 08006 unknown
+        -- chaos:fault stall
+        SELECT 1;
+        -- chaos:signal again
+        -- chaos:wait for cut
+        UPDATE t SET v = v + 1 WHERE k = 1;
+        -- chaos:session b
+        -- chaos:wait for again
+        -- chaos:fault cut of a
+        SELECT 1;
+        -- chaos:signal cut
+        -- chaos:check
+        SELECT is(v, 1, 'once') FROM t WHERE k = 1;
+    """)
+    assert held(result) == ["once"]
+    assert [r.sqlstate for r in said(result, "a")] == ["08006", "00000", "08006", "00000"]
+    assert result.duration < 4
+
+
+def test_an_answer_is_held_of_no_connection_that_has_ended(play: Play) -> None:
+    """In a block the session does not know yet: its statement finds it out, and the fault is not come to."""
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a allow 08006
+        BEGIN;
+        UPDATE t SET v = v + 1 WHERE k = 1;
+        -- chaos:signal ready
+        -- chaos:wait for cut
+        -- chaos:fault reset during
+        COMMIT;
+        -- chaos:session b
+        -- chaos:wait for ready
+        -- chaos:fault cut of a
+        SELECT 1;
+        -- chaos:signal cut
+        -- chaos:check
+        SELECT is(v, 0, 'rolled back') FROM t WHERE k = 1;
+    """)
+    failure = only(result)
+    assert failure.kind == "fault"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from pgchaos.engine.coordinator import Halted
 from pgchaos.engine.faults.actions import OVER, TargetGone
@@ -17,7 +18,7 @@ class AnswerHold:
     """Keeps the answer to a statement back, where the server has given it and the session has not heard it.
 
     Args:
-        find: gives the network of the connection on which the statement is sent.
+        find: gives the network of the connection on which the statement is sent, or raises TargetGone.
         stop: of the sessions.
     """
 
@@ -26,10 +27,14 @@ class AnswerHold:
         self._link: Link | None = None
 
     def arm(self) -> None:
-        """Keep back the answer to what is sent next."""
+        """Keep back the answer to what is sent next; nothing happens where the connection has ended.
+
+        Whoever sends finds that out, and so does who waits for the answer.
+        """
         if self._link is None:
-            self._link = self._find()
-            self._link.hold()
+            with suppress(TargetGone):
+                self._link = self._find()
+                self._link.hold()
 
     @property
     def answered(self) -> bool:

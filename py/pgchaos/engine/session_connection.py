@@ -63,6 +63,7 @@ class SessionConnection:
         """
         if self._connection is not None and self._connection.alive:
             return self._connection
+        self._context.coordinator.states.leave(self._actor)
         again = self._connection is not None and await self._context.injector.outage.await_server()
         await self.close()
         actor = self._actor
@@ -102,9 +103,10 @@ class SessionConnection:
         """The backend, or None where there is no connection."""
         return self._connection.pid if self._connection is not None and self._connection.alive else None
 
-    def has_lost_connection(self) -> bool:
-        """Whether the other end has closed the connection, by what the kernel knows."""
-        return self._connection is None or self._connection.has_ended()
+    def loss(self) -> Callable[[], bool]:
+        """Give what says from now on whether the other end has closed the present connection, as the kernel knows."""
+        connection = self._connection
+        return lambda: connection is None or connection.has_ended()
 
     def disturb(self) -> None:
         """Note that the connection is cancelled from outside: no other scenario shall have it."""

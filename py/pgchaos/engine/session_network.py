@@ -19,7 +19,7 @@ from pgchaos.engine.faults.targets import Target
 from pgchaos.engine.loop import Loop, Task, begin
 from pgchaos.engine.notices import session_conninfo
 from pgchaos.engine.proxy.connection import ProxyConnection
-from pgchaos.engine.proxy.link import Link, Quality
+from pgchaos.engine.proxy.link import Link, NotHalfOpen, Quality
 from pgchaos.engine.proxy.observer import ClientConnection, Observer
 from pgchaos.engine.proxy.proxy import Proxy
 from pgchaos.engine.proxy.startup import Startup
@@ -223,7 +223,7 @@ class SessionNetwork(Observer):
             targets: the connections that it strikes.
 
         Raises:
-            NotDelivered: there is nothing to strike.
+            NotDelivered: there is nothing to strike, or it has not had its effect.
         """
         names = {str(actor): target for actor, target in targets.items()}
         if fault.kind in ("cut", "reset"):
@@ -247,20 +247,28 @@ class SessionNetwork(Observer):
         return found
 
     async def _break_off(self, fault: Fault, names: Mapping[str, Target]) -> None:
-        for name, connection in self._standing(fault, names):
+        standing = self._standing(fault, names)
+        has_lost = {name: names[name].loss() for name, _ in standing}
+        for _, connection in standing:
             if fault.kind == "reset":
                 connection.reset(f"`fault {describe(fault)}`")
             else:
                 connection.end(f"`fault {describe(fault)}`")
-            # whoever sends something now is told so, and does not find out from no answer
-            until = time.monotonic() + _FELT_WITHIN
-            while not names[name].has_lost_connection() and time.monotonic() < until:
+        # whoever sends something now is told so, and does not find out from no answer
+        until = time.monotonic() + _FELT_WITHIN
+        for name, lost in has_lost.items():
+            while not lost():
+                if time.monotonic() > until:
+                    raise NotDelivered(f"{name} was not told within {_FELT_WITHIN:g} s that its connection has ended")
                 await sleep(_POLL_INTERVAL)
 
     def _stall(self, fault: Fault, names: Collection[str]) -> None:
         seconds = network_values(fault.argument).seconds
         for name, connection in self._standing(fault, names):
-            connection.link.stall(seconds)
+            try:
+                connection.link.stall(seconds)
+            except NotHalfOpen as why:
+                raise NotDelivered(f"the connection of {name} cannot be made half-open: {why}") from None
             if seconds is None:
                 self._stalled[name] = fault
 

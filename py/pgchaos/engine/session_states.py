@@ -66,6 +66,7 @@ class SessionStates:
         self.served: dict[int, int] = {}
         """Behind a pooler: the session that a backend worked for when it was last asked; see SessionPool."""
         self._now: dict[Actor, SessionState] = {}
+        self._pids: dict[Actor, int] = {}  # of the present backends: one whose session was cut off may be there still
         self._tickets = itertools.count(1)
 
     def __getitem__(self, actor: Actor) -> SessionState:
@@ -77,6 +78,11 @@ class SessionStates:
     def join(self, actor: Actor, pid: int) -> None:
         """Note the backend of a connection, again after it reconnected."""
         self.actors[pid] = actor
+        self._pids[actor] = pid
+
+    def leave(self, actor: Actor) -> None:
+        """Note that a connection was lost; its backend, which may wait still, is no session's any more."""
+        self._pids.pop(actor, None)
 
     def idle(self, actor: Actor, place: Place | None, doing: str) -> None:
         """Note what a connection does that is no statement: a delay, or that it has ended."""
@@ -126,7 +132,7 @@ class SessionStates:
         doing = self._now
         return {
             pid: now.ticket
-            for pid, actor in self.actors.items()
+            for actor, pid in self._pids.items()
             if (now := doing.get(actor)) is not None and now.record is not None and now.since <= before
         }
 

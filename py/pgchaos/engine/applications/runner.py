@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from urllib.parse import quote
 
 from pgchaos import clock
@@ -217,9 +218,9 @@ class ProgramClient:
         """The backend of the connection that has sent something last, or None."""
         return self._worker.pid
 
-    def has_lost_connection(self) -> bool:
+    def loss(self) -> Callable[[], bool]:
         """Another process has it, and sees what has become of it in its own time."""
-        return True
+        return lambda: True
 
     def disturb(self) -> None:
         """Its connections are of no other scenario."""

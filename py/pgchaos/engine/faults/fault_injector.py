@@ -104,8 +104,10 @@ class FaultInjector:
     async def _strike_network(self, fault: Fault, actor: Actor) -> float:
         assert self.network is not None, "of a scenario with such a fault"
         async with self._one:
-            now = clock.now()
-            await self.network.carry_out(fault, self.targets.struck(fault, actor))
+            targets, now = self.targets.struck(fault, actor), clock.now()
+            if fault.kind in ("cut", "reset"):
+                self._coordinator.strike([pid for one in targets.values() if (pid := one.pid) is not None])
+            await self.network.carry_out(fault, targets)
             self.tally.struck(fault)
         return now
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from pgchaos.engine.faults import actions
@@ -19,8 +20,8 @@ class Target(Protocol):
     def pid(self) -> int | None:
         """Its backend, or None where there is no connection."""
 
-    def has_lost_connection(self) -> bool:
-        """Whether the other end has closed the connection, by what the kernel knows."""
+    def loss(self) -> Callable[[], bool]:
+        """Give what says from now on whether the other end has closed the present connection, as the kernel knows."""
 
     def disturb(self) -> None:
         """Note that it is cancelled from outside: no other scenario shall have it."""

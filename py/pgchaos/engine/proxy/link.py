@@ -1,32 +1,29 @@
 """The network between a client and the proxy, and what is wrong with it: stalls, latency, a low rate, held answers.
 
 A stall without end is that of a machine that has vanished: the client's packets are not even acknowledged, so that its
-own time-outs (tcp_user_timeout, keepalives) decide. A filter on the proxy's socket drops them (SO_ATTACH_FILTER, which
-Linux allows everybody, and some sandboxes root alone: the packets are acknowledged there).
+own time-outs (tcp_user_timeout, keepalives) decide. The proxy's socket drops packets that may not have come from so
+near (IP_MINTTL, ip(7), RFC 5082): none has the highest TTL. That takes no privilege, as a packet filter does in places.
 """
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 import struct
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
-from socket import AF_INET, SO_LINGER, SOL_SOCKET
+from socket import AF_INET, IP_TTL, IPPROTO_IP, SO_LINGER, SOL_SOCKET
 from socket import socket as Socket  # by itself: pytest-socket may put another class in its place
 
 from pgchaos.engine.waits import News, Wait
 from pgchaos.stop import Stop
 
-_ATTACH_FILTER, _DETACH_FILTER = 26, 27
-"""SO_ATTACH_FILTER and SO_DETACH_FILTER of Linux, which the module socket does not name."""
-_DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
-"""A program of the packet filter: return 0 (BPF_RET), so that nothing of a packet is kept."""
+_MIN_TTL = 21
+"""IP_MINTTL of Linux, which the module socket does not name."""
+_HIGHEST_TTL = 255
 _SLICE = 0.02
 """Seconds that one part takes at a limited rate."""
 
@@ -46,6 +43,10 @@ class Quality:
     rate: float | None = None
 
 
+class NotHalfOpen(Exception):
+    """The client's packets cannot be dropped here: the message says why."""
+
+
 class Link:
     """The network of one connection.
 
@@ -58,7 +59,7 @@ class Link:
         self._client, self._random = client, random
         self._news = News()
         self._stalled_until = 0.0
-        self._filtered = False
+        self._drops = False
         self._quality = Quality()
         self._holds = self.answered = False
         self.is_sound = True
@@ -72,21 +73,36 @@ class Link:
     @property
     def is_half_open(self) -> bool:
         """Whether the client's packets are dropped."""
-        return self._filtered
+        return self._drops
 
     def stall(self, seconds: float | None) -> None:
         """Let nothing pass.
 
         Args:
             seconds: for how long; None: until `heal`.
+
+        Raises:
+            NotHalfOpen: packets would be acknowledged all the time; nothing has changed.
         """
-        self._stalled_until = math.inf if seconds is None else time.monotonic() + seconds
-        if seconds is None and self._client.family == AF_INET and sys.platform == "linux":
-            program = ctypes.create_string_buffer(_DROP_ALL)
-            with suppress(OSError):  # the connection has ended
-                self._client.setsockopt(SOL_SOCKET, _ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program)))
-                self._filtered = True
+        if seconds is None and self._client.family == AF_INET:
+            self._drop_all()
+        until = math.inf if seconds is None else time.monotonic() + seconds
+        # a short one does not end the one that it meets
+        self._stalled_until = max(self._stalled_until, until)
         self._changed()
+
+    def _drop_all(self) -> None:
+        if sys.platform != "linux":
+            raise NotHalfOpen("only Linux can leave the packets of a client unacknowledged: give the stall a time")
+        if self._client.getsockopt(IPPROTO_IP, IP_TTL) >= _HIGHEST_TTL:
+            raise NotHalfOpen(
+                "its packets would be acknowledged, as they have the highest TTL: set net.ipv4.ip_default_ttl to 64"
+            )
+        try:
+            self._client.setsockopt(IPPROTO_IP, _MIN_TTL, _HIGHEST_TTL)
+        except OSError as error:
+            raise NotHalfOpen(f"the system does not drop its packets (IP_MINTTL): {error}") from None
+        self._drops = True
 
     def set_quality(self, quality: Quality) -> None:
         """Pass things on so from now on."""
@@ -96,14 +112,13 @@ class Link:
     def heal(self) -> None:
         """Pass everything on again, what was stalled too; an answer that is held stays so."""
         self._stalled_until, self._quality = 0.0, Quality()
-        self._take_filter()
+        self._drop_no_more()
         self._changed()
 
-    def _take_filter(self) -> None:
-        if self._filtered:
-            self._filtered = False
-            with suppress(OSError):
-                self._client.setsockopt(SOL_SOCKET, _DETACH_FILTER, 0)
+    def _drop_no_more(self) -> None:
+        if self._drops:
+            self._client.setsockopt(IPPROTO_IP, _MIN_TTL, 0)
+            self._drops = False
 
     def hold(self) -> None:
         """Keep the answers of the server back, until `release`."""
@@ -178,9 +193,8 @@ class Link:
             descriptors: all that there are of the client's socket. They stay open, and lead nowhere: the loop still
                 waits for them.
         """
-        self._take_filter()
-        with suppress(OSError):
-            self._client.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        self._drop_no_more()
+        self._client.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
         nowhere = os.open(os.devnull, os.O_RDWR)
         try:
             for descriptor in descriptors:
@@ -189,6 +203,6 @@ class Link:
             os.close(nowhere)
 
     def leave(self) -> None:
-        """Take the filter back, before the socket is closed, and have those look again who wait for a change."""
-        self._take_filter()
+        """Drop no packets more, before the socket is closed, and have those look again who wait for a change."""
+        self._drop_no_more()
         self._news.notify()
