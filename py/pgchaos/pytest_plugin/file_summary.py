@@ -66,6 +66,7 @@ class FileSummary:
                     draws,
                     (*self.parts, *_DRAWING) if draws else self.parts,
                     root=root,
+                    plain=self.plain,
                     in_suite=in_suite,
                     constants=constants or {},
                 )

@@ -25,7 +25,7 @@ from pgchaos.pytest_plugin.reports import (
 )
 from pgchaos.pytest_plugin.scenario_item import ScenarioItem
 from pgchaos.pytest_plugin.scheduling import (
-    have_scenario,
+    expected_contents,
     is_named,
     jobs_of,
     may_run_in_parallel,
@@ -215,8 +215,9 @@ def _start(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     runner.set_suite(suite_jobs(items))
     # without a server each item fails with the reason
     with suppress(ServerError):
-        if have_scenario(items):
-            runner.server.prepare()
+        contents = expected_contents(items)
+        if contents is not None:
+            runner.server.prepare(contents)
         preload(jobs_of(items))
         own = sum("own server" in job.parts for job in jobs_of(items))
         # a worker of pytest-xdist does not know which items it will get

@@ -13,6 +13,7 @@ import pytest
 from pgchaos.pytest_plugin.scenario_item import ScenarioItem
 
 if TYPE_CHECKING:
+    from pgchaos.language.plain_files import Contents
     from pgchaos.runner.jobs import Job
     from pgchaos.schedule.token import Token
 
@@ -56,14 +57,22 @@ def jobs_of(items: Iterable[pytest.Item]) -> list[Job]:
     return [job for _, job in _jobs(items)]
 
 
-def have_scenario(items: Iterable[pytest.Item]) -> bool:
-    """Whether a scenario is among items, and not only specs: it needs a database with pgTAP and the toolkit."""
+def expected_contents(items: Iterable[pytest.Item]) -> Contents | None:
+    """What the databases of items will hold, as far as it is known before they are read.
+
+    Returns:
+        PGTAP where all scenarios are plain pgTAP files, TOOLKIT for others; None where there are only specs.
+    """
     jobs = jobs_of(items)
     if not jobs:
-        return False
+        return None
+    from pgchaos.language.plain_files import Contents
     from pgchaos.runner.specs import SpecJob
 
-    return any(not isinstance(job, SpecJob) for job in jobs)
+    scenarios = [job for job in jobs if not isinstance(job, SpecJob)]
+    if not scenarios:
+        return None
+    return Contents.PGTAP if all(job.plain for job in scenarios) else Contents.TOOLKIT
 
 
 def parallel_jobs(items: Iterable[pytest.Item]) -> dict[str, Job]:

@@ -38,6 +38,7 @@ class Job:
     limit: float | None = None  # seconds that its sessions may take, whatever the scenario says; None for no limit
     root: Path | None = None  # the folder of the files that `\\copy` reads; None for the current directory
     constants: Mapping[str, str] = field(default_factory=dict)  # psql variables, of --chaos-set
+    plain: bool = False  # it has no directives
     in_suite: bool = False  # it runs in the one database of --chaos-pgtap-keep
 
     def read(self) -> tuple[Scenario, Mutant | None]:

@@ -117,10 +117,14 @@ class Server(ServerInfo):
         else:
             self._remove_dead_runs()
 
-    def prepare(self) -> None:
-        """Start to create what most scenarios need, while the first is parsed."""
+    def prepare(self, contents: Contents = Contents.TOOLKIT) -> None:
+        """Start to create databases, while the first scenario is parsed.
+
+        Args:
+            contents: of most of them.
+        """
         if not self.in_place:
-            self._pool.expect(())
+            self._pool.expect(_CONTENTS.get(contents, ()))
 
     def expect_own(self, servers: int) -> None:
         """Start to create the data directories of so many servers of scenarios' own, one after the other."""
