@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from pgchaos.engine.reused_schema import ReusedSchema
+from pgchaos.engine.reused_schema import ReusedSandbox, ReusedSchema
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.language.reader import read
 from pgchaos.results import RunResult
@@ -238,6 +238,17 @@ def test_rows_and_sequences_are_put_back_without_a_new_schema(outcomes: Callable
     again = outcomes(text)
     assert again.kept == _RUNS - 2
     assert again.runs == outcomes(text, anew=True).runs
+
+
+@pytest.mark.parametrize(("version", "kept"), [(140023, False), (150000, True)])
+def test_a_server_whose_counters_come_late_has_a_new_schema_for_each_run(
+    private_server: Server, tmp_path: Path, version: int, *, kept: bool
+) -> None:
+    path = tmp_path / "scenario.sql"
+    path.write_text(_scenario(["SELECT 1"], ["SELECT 2"]), encoding="utf-8")
+    schema = ReusedSchema(read(path, "scenario.sql"), lambda: private_server.search_schema(()), version)
+    with closing(schema), schema.open({}) as sandbox:
+        assert isinstance(sandbox, ReusedSandbox) is kept
 
 
 def test_an_advisory_lock_that_a_session_leaves_is_told_of_in_each_run(outcomes: Callable[..., Outcomes]) -> None:

@@ -27,6 +27,7 @@ from pgchaos.engine.text_search import mentions
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import CHOICE, Fault, Meta, Statement
 from pgchaos.server import Sandbox
+from pgchaos.server.schema_pool import SENDS_COUNTERS
 from pgchaos.stop import Stop
 
 _MOST_IN_VAIN = 3
@@ -54,11 +55,14 @@ class ReusedSchema:
     Args:
         scenario: whose runs.
         new_schema: provides an empty schema.
+        version: of the server, as 180006.
     """
 
-    def __init__(self, scenario: Scenario, new_schema: Callable[[], AbstractContextManager[Sandbox]]) -> None:
+    def __init__(
+        self, scenario: Scenario, new_schema: Callable[[], AbstractContextManager[Sandbox]], version: int
+    ) -> None:
         self._new_schema, self._stack = new_schema, ExitStack()
-        self._off = not _may_be_kept(scenario)
+        self._off = version < SENDS_COUNTERS or not _may_be_kept(scenario)
         self._fills = mentions(scenario, RECORDED)
         self._in_vain, self._closing = 0, False
         self._expected: dict[Key, SetupContents] = {}

@@ -21,9 +21,6 @@ RECORDS = ("chaos._history", "chaos._transactions", "chaos._acknowledged", "chao
 _MOST_TABLES = 32
 _MOST_BYTES = 1024 * 1024
 
-# pg_stat_force_next_flush(), without which the counters of a session come late
-_SINCE = 150000
-
 # Where any of these is found, rows alone do not bring back what setup made, or not in the same place.
 _OBSTACLES = f"""
     WITH r AS MATERIALIZED (
@@ -165,8 +162,6 @@ def read_contents(connection: Connection, schema: str, *, put_back: bool = False
     Raises:
         ConnectionLost: the server refused.
     """
-    if connection.version < _SINCE:
-        return SetupContents(obstacle="a version before 15")
     literal = sql.Literal(schema).as_string(None)
     obstacles = [] if put_back else asked(connection, _OBSTACLES.format(schema=literal))
     if obstacles:

@@ -180,7 +180,7 @@ class RunsAhead:
             if not place.provable:
                 return
             factory.changed = place.changed
-            with closing(ReusedSchema(first.scenario, place.schema)) as schema:
+            with closing(ReusedSchema(first.scenario, place.schema, first.server.version)) as schema:
                 factory.reuse(schema)
                 for _ in range(_COLD):
                     if not factory.stopped():

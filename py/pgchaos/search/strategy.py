@@ -176,7 +176,7 @@ class _Runs:
                     yield
                     return
                 factory.changed = place.changed
-                with closing(ReusedSchema(scenario, place.schema)) as schema:
+                with closing(ReusedSchema(scenario, place.schema, server.version)) as schema:
                     factory.reuse(schema)
                     from pgchaos.search.runs_ahead import made_ahead
 

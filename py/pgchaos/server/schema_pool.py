@@ -30,7 +30,7 @@ _MOST_USED = 16  # used schemas that may wait to be dropped while new ones are n
 _BATCH = 8  # used schemas that are dropped at a time
 _LINGER = 0.05  # seconds that a used schema waits for others, to be dropped together
 _TAKE_LIMIT = 60.0
-_SENDS_COUNTERS = 150000  # the first version with pg_stat_force_next_flush()
+SENDS_COUNTERS = 150000  # the first version with pg_stat_force_next_flush()
 _RETRY_AFTER = 1.0  # seconds until the next try to drop a schema that is in use
 
 
@@ -232,7 +232,7 @@ class SharedDatabase:
     def _execute(self, query: sql.Composed) -> None:
         connection = self._connection()
         # what was counted is sent at once: a search compares the counters before and after a run (engine/row_reset.py)
-        sends = connection.info.server_version >= _SENDS_COUNTERS
+        sends = connection.info.server_version >= SENDS_COUNTERS
         connection.execute(query + sql.SQL("; SELECT pg_catalog.pg_stat_force_next_flush()") if sends else query)
 
     def _connection(self) -> Connection:
