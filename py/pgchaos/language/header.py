@@ -23,6 +23,7 @@ from pgchaos.language.header_model import (
     Sandbox,
     ServerSetting,
     Xfail,
+    may_both_apply,
 )
 from pgchaos.language.problems import Place, Problem
 from pgchaos.language.suggestions import nearest, suggest
@@ -88,8 +89,7 @@ class Header:
     constants: dict[str, Place] = field(default_factory=dict)
     seen: dict[str, Place] = field(default_factory=dict)
     _items: int = 1  # counted until they are too many
-    _set: dict[str, ServerSetting] = field(default_factory=dict)  # the first of each name
-    _set_always: dict[str, ServerSetting] = field(default_factory=dict)  # the first without a condition
+    _set: dict[tuple[str, str], list[ServerSetting]] = field(default_factory=dict)  # by directive and name
 
     def add_matrix(self, matrix: Matrix) -> None:
         """Add a matrix. That there are too many items is reported once."""
@@ -106,15 +106,14 @@ class Header:
         place = Place("", 1)
         return {name: Matrix(place, name, (value,)) for name, value in constants.items()} | self.matrix
 
-    def add_setting(self, setting: ServerSetting) -> None:
-        """Add a parameter of the server, once for each value of a matrix."""
-        first = (self._set if setting.when is None else self._set_always).get(setting.name)
+    def add_setting(self, word: Literal["server", "pooler"], setting: ServerSetting) -> None:
+        """Add a parameter of the server or of the pooler, once for each value of a matrix."""
+        same = self._set.setdefault((word, setting.name.lower()), [])
+        first = next((other for other in same if may_both_apply(other.when, setting.when)), None)
         if first is not None:
-            raise DirectiveError(f"`server`: `{setting.name}` is set twice, first in line {first.place.line}")
-        self.server.append(setting)
-        self._set.setdefault(setting.name, setting)
-        if setting.when is None:
-            self._set_always.setdefault(setting.name, setting)
+            raise DirectiveError(f"`{word}`: `{setting.name}` is set twice, first in line {first.place.line}")
+        same.append(setting)
+        (self.server if word == "server" else self.pooler_settings).append(setting)
 
     def take_variable(self, args: Args) -> str:
         """Take the name of a new variable."""
@@ -240,7 +239,7 @@ def server(header: Header, args: Args) -> None:
         value += str(token) if str(token) == "," else f" {token}"
     if name.lower() in _ENGINE_SETTINGS:
         raise DirectiveError(f"`server`: the engine sets `{name}` itself: it could not reach the server otherwise")
-    header.add_setting(ServerSetting(args.place, name, value, args.when))
+    header.add_setting("server", ServerSetting(args.place, name, value, args.when))
 
 
 def alone(header: Header, _: Args) -> None:

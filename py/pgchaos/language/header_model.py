@@ -29,6 +29,13 @@ def applies(when: When | None, variables: Mapping[str, str]) -> bool:
     return when is None or variables.get(when.name) in when.values
 
 
+def may_both_apply(one: When | None, other: When | None) -> bool:
+    """Whether there may be an item for which two directives count."""
+    if one is None or other is None or one.name != other.name:
+        return True
+    return not set(one.values).isdisjoint(other.values)
+
+
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """`requires …`: one thing that the server or the user must have.

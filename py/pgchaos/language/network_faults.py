@@ -74,6 +74,8 @@ def connect_parameters(args: Args) -> tuple[tuple[str, str], ...]:
             raise DirectiveError(f"`{args.word}`: `connect` does not take `{name}`{meant}")
         if not value.isascii() or not value.isdigit():
             raise DirectiveError(f"`{args.word}`: `{name}` of `connect` must be a whole number, not `{value}`")
+        if name in parameters:
+            raise DirectiveError(f"`{args.word}`: `{name}` of `connect` is written twice")
         parameters[name] = value
     if not parameters:
         raise DirectiveError(f"`{args.word}`: `connect` is empty; there are: {', '.join(TIME_OUTS)}")

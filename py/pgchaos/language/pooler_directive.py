@@ -7,7 +7,7 @@ from typing import get_args
 
 from pgchaos.language.arguments import Args, DirectiveError
 from pgchaos.language.header import Header
-from pgchaos.language.header_model import Pooler, PoolMode, ServerSetting
+from pgchaos.language.header_model import Pooler, PoolMode, ServerSetting, may_both_apply
 
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Parameters by which the engine finds and understands the pooler.
@@ -41,13 +41,13 @@ def pooler(header: Header, args: Args) -> None:
             raise DirectiveError(f"`pooler`: the engine sets `{name}` itself")
         if not _SETTING.fullmatch(name):
             raise args.error(f"`{name}` is not a name of a parameter")
-        header.pooler_settings.append(ServerSetting(args.place, name, value, args.when))
+        header.add_setting("pooler", ServerSetting(args.place, name, value, args.when))
         return
     modes: tuple[PoolMode, ...] = get_args(PoolMode)
     word = args.choice("pool mode", modes)
     size = args.count("the size") if args.accept("size") else None
     for other in header.poolers:
-        if other.when is None or args.when is None or set(other.when.values) & set(args.when.values):
+        if may_both_apply(other.when, args.when):
             raise DirectiveError(f"`pooler` is written twice, first in line {other.place.line}")
     mode = next(mode for mode in modes if mode == word)
     header.poolers.append(Pooler(args.place, mode, size, args.when))

@@ -27,7 +27,7 @@ def take_command(args: Args) -> Program:
         words = shlex.split(text)
     except ValueError as error:
         raise DirectiveError(f"`session`: the command '{text}' cannot be split into words: {error}") from None
-    if not words:
+    if not words or not words[0]:
         raise DirectiveError("`session`: the command of `run` is empty")
     return Program(args.place, text, tuple(_parts(word) for word in words))
 
@@ -110,7 +110,7 @@ def check_programs(scenario: Scenario, complain: Complain) -> None:
     for session in scenario.all_sessions:
         for place, text in _wrong_in_program(session) if session.program else _wrong_in_sql(session):
             complain(place, text)
-    ours = next((session for session in scenario.sessions if session.program), None)
+    ours = next((session for session in scenario.all_sessions if session.program), None)
     if ours is not None:
         for place, text in _wrong_in_file(scenario, ours):
             complain(place, text)

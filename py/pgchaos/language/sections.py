@@ -54,6 +54,12 @@ class Sections:
         yield from self.own_bodies()
         yield from self.mutant_bodies()
 
+    def written_sessions(self) -> Iterator[tuple[SessionOptions, SectionBuilder]]:
+        """Yield the sessions as they are written, those of mutants too."""
+        yield from self.sessions.values()
+        for mutant in self.mutants:
+            yield from mutant.sessions
+
     def own_bodies(self) -> Iterator[SectionBuilder]:
         """Yield the sections of the scenario itself."""
         for bodies in self.plain.values():

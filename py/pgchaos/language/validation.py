@@ -56,6 +56,7 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
     check_network(scenario, parser.complain)
     check_pooler(scenario, bodies, parser.complain)
     check_programs(scenario, parser.complain)
+    _check_program_options(parser, scenario)
     _check_sections(parser, scenario, bodies)
     check_oracle(bodies, header.oracle is not None, parser.complain)
     _check_sessions(parser, scenario, sessions)
@@ -67,6 +68,15 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
     check_constants_used(header.constants, parser.source.texts.values(), parser.complain)
     own, of_mutants = list(parser.sections.own_bodies()), list(parser.sections.mutant_bodies())
     return check_matrix_used(scenario, own, of_mutants, header.matrix, parser.problems)
+
+
+def _check_program_options(parser: Parser, scenario: Scenario) -> None:
+    """Report what is written on the line of a session for a program that it does not run."""
+    programs = {session.place for session in scenario.all_sessions if session.program is not None}
+    for options, body in parser.sections.written_sessions():
+        for word, value in (("grace", options.grace), ("allow exit", options.exits)):
+            if value is not None and body.place not in programs:
+                parser.complain(body.place, f"`{word}`: session `{options.name}` is no program: it has no `run`")
 
 
 def _replace_targets(parser: Parser) -> ReplaceTargets:
