@@ -26,6 +26,21 @@ def test_a_program_loses_its_connection(play: Play, send: str, fault: str, outco
     assert said(result, "shop")[-1].fault == fault.split()[0]
 
 
+def test_each_program_of_a_session_counts_for_itself(play: Play, send: str) -> None:
+    shop = f"""shop x 2 allow exit 1 run '{send} "SELECT 1" "SELECT 2"'"""
+    result = play(stock(f"{shop}\n-- chaos:fault cut on 1st execution of 'SELECT 2'", check="SELECT pass();"))
+    assert not result.failures
+    assert [[one.sqlstate for one in said(result, "shop", worker)] for worker in (1, 2)] == [["00000", "08006"]] * 2
+
+
+def test_a_program_that_the_network_alone_kept_from_connecting_has_not_failed(play: Play, send: str) -> None:
+    first = f"""first run 'sh -c "{send} ''SELECT 1'' && touch go"'\n-- chaos:fault refuse of shop"""
+    shop = f"""shop allow exit 1 run 'sh -c "until [ -e go ]; do sleep 0.01; done; {send} ''SELECT 2''"'"""
+    result = play(stock(first, shop, check="SELECT is(count(*), 1::bigint, 'one') FROM chaos.history;"))
+    assert held(result) == ["one"]
+    assert "-- a fault of the network refuses its connection" in [act.statement for act in result.acts]
+
+
 def test_a_program_is_refused_and_slowed_down(play: Play, send: str) -> None:
     shop = f'shop repeat 2 allow exit 1 run \'{send} "SELECT 1" "SELECT 2"\''
     faults = "-- chaos:fault latency 40ms on 1st execution\n-- chaos:fault refuse on 2nd execution\n"

@@ -99,6 +99,12 @@ def test_a_program_that_never_connects_is_a_failure(play: Play, send: str) -> No
     assert failure.details[-1].startswith("a program must connect by DATABASE_URL, or by PGHOST")
 
 
+def test_a_program_that_was_not_let_in_is_a_failure_that_says_why(play: Play, send: str) -> None:
+    failure = only(play(stock(f"shop run 'env DATABASE_URL=dbname=postgres {send} \"SELECT 1\"' allow exit 1")))
+    assert failure.text.startswith("shop[1] never connected to the database: `")
+    assert failure.details[0].startswith('a connection was refused: database "postgres" is not the one of this run, "')
+
+
 def test_several_connections_of_one_program(play: Play, send: str) -> None:
     words = '"BEGIN" "UPDATE stock SET n = 0 WHERE id = 1" open:2 "UPDATE stock SET n = 5 WHERE id = 2" open:1 "COMMIT"'
     result = play(stock(f"shop run '{send} {words}'", check="SELECT is(sum(n), 5::bigint, 'both') FROM stock;"))

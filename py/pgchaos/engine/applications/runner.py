@@ -10,6 +10,7 @@ from pgchaos import clock
 from pgchaos.engine.applications.client import Address, Launcher, RunningProgram
 from pgchaos.engine.applications.observer import ProgramObserver
 from pgchaos.engine.applications.worker import Worker
+from pgchaos.engine.connection import ConnectionLost
 from pgchaos.engine.coordinator import Halted, SessionFailed
 from pgchaos.engine.error_messages import internal_failure
 from pgchaos.engine.loop import begin
@@ -47,7 +48,7 @@ class ProgramRunner:
         self._observer = ProgramObserver(worker)
         self._proxy: Proxy | None = None
         self._tick = Wait()
-        self._over = False
+        self._over = self._was_refused = False
 
     async def play(self) -> None:
         """Do all of it; the coordinator is told how it ended. Raises nothing of the scenario's making."""
@@ -72,11 +73,11 @@ class ProgramRunner:
             context.coordinator.end(self.actor)
 
     def _check_connected(self) -> None:
-        if not self._observer.opened_in_all:
+        if not self._observer.opened_in_all and not self._was_refused:
             text = f"{self._who} never connected to the database: `{self._launcher.command}` ended without it"
             details = (_HOW if self._worker.program.function is None else _HOW_IN_PYTHON,)
-            broken = self._proxy.broken if self._proxy is not None else []
-            raise SessionFailed(self._failure(text, (*broken, *details)))
+            why = dict.fromkeys((*self._proxy.broken, *self._proxy.denied)) if self._proxy is not None else ()
+            raise SessionFailed(self._failure(text, (*why, *details)))
 
     def _failure(self, text: str, details: tuple[str, ...] = ()) -> Failure:
         return Failure("error", (), text, self._worker.program.place, details, session=self._who)
@@ -156,7 +157,12 @@ class ProgramRunner:
             return opener
 
         async def opened(startup: Startup) -> ServerConnection:
-            network.check_refused(self._who)
+            try:
+                network.check_refused(self._who)
+            except ConnectionLost:
+                self._was_refused = True
+                self._worker.act("a fault of the network refuses its connection", self._worker.program.place)
+                raise
             return await opener(startup)
 
         return opened

@@ -134,5 +134,5 @@ class FaultCounter:
 
 
 def _key(fault: Fault, actor: Actor) -> tuple[object, ...]:
-    own = fault.target is None and form_of(fault).strikes == "a session" and not fault.anywhere
+    own = fault.target is None and form_of(fault).strikes in ("a session", "a connection") and not fault.anywhere
     return (fault, actor) if own else (fault,)

@@ -6,6 +6,7 @@ import secrets
 import select
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,8 @@ from pgchaos.server.settings import Conninfo
 from pgchaos.stop import Stop
 
 _BACKLOG = 128
+_DENIED = 3
+"""How many of those that were not let in are told of."""
 _REPORTED = (
     "server_version", "server_encoding", "client_encoding", "application_name", "default_transaction_read_only",
     "in_hot_standby", "is_superuser", "session_authorization", "DateStyle", "IntervalStyle", "TimeZone",
@@ -58,6 +61,7 @@ class Proxy:
         password: that clients must have.
         port: on 127.0.0.1, and of the Unix socket's name.
         broken: what clients and servers did that is not of the protocol, for the report.
+        denied: why clients were not let in, likewise: the last few.
         connections: those that stand.
     """
 
@@ -73,6 +77,7 @@ class Proxy:
         hide(self.password)
         self._secret = Secret.of(self.password)
         self.broken: list[str] = []
+        self.denied: deque[str] = deque(maxlen=_DENIED)
         self.connections: list[ProxyConnection] = []
         self._number = self._meeting = 0
         self._tasks: list[Task[None]] = []
@@ -198,6 +203,7 @@ class Proxy:
             with suppress(Gone):
                 await handshake.send(error_message("08P01", str(error)))
         except Denied as why:
+            self.denied.append(f"a connection was refused: {why}")
             with suppress(Gone):
                 await handshake.send(why.message())
         finally:
