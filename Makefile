@@ -47,11 +47,14 @@ installcheck-chaos: $(PGTAP) $(if $(filter check,$(MAKECMDGOALS)),$(DEV)) ## run
 # Tests wait for servers more than they compute.
 WORKERS = $$((2 * $$(getconf _NPROCESSORS_ONLN)))
 
+# All scenarios and their mutants, with a seed: what is green for one is green for all.
+ALL_SCENARIOS = -m pytest -p tests.scenarios.with_time_to_spare --chaos-mutants --chaos-seed=1 sql $(CHAOS_OPTS)
+
 # Each process of tests would else compile all anew where the environment forbids to keep what was compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: check
-check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all scenarios; says how long each takes
+check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests, all scenarios and their mutants; says how long each takes
 	@began=$$(date +%s); \
 	stage() { \
 		name=$$1; shift; echo "$$*"; from=$$(date +%s); \
@@ -64,7 +67,7 @@ check: $(PGTAP) $(DEV) ## the same set-up, then lint, types, all tests and all s
 	stage 'scenarios lint' $(VENV)/bin/pgchaos lint --strict sql; \
 	stage workflows $(VENV)/bin/yamllint --strict -d '{extends: default, rules: {line-length: {max: 120}}}' .github; \
 	stage tests $(VENV)/bin/pytest -n $(WORKERS) --dist worksteal tests; \
-	stage scenarios env CHAOS_MAKE=1 $(VENV)/bin/pytest sql $(CHAOS_OPTS); \
+	stage scenarios env CHAOS_MAKE=1 $(VENV)/bin/python $(ALL_SCENARIOS); \
 	echo "make check: all is well after $$(($$(date +%s) - began)) s ($${took#, })"
 
 # BENCH="collecting start" measures some of it; see tests/bench/__main__.py.
@@ -86,7 +89,7 @@ oldest newest:
 	$(VENV)/bin/uv pip freeze --python "$$folder/venv/bin/python"; \
 	"$$folder/venv/bin/python" -m pgchaos.server.get_pgtap; \
 	"$$folder/venv/bin/pytest" -n logical -p no:cacheprovider tests; \
-	"$$folder/venv/bin/pytest" -p no:cacheprovider sql $(CHAOS_OPTS)
+	"$$folder/venv/bin/python" $(ALL_SCENARIOS) -p no:cacheprovider
 
 # PG=16 runs chaos-smoke or chaos-full on a private server of that version, which is brought where there is none.
 # What continuous integration runs; each writes JUnit's files into build/reports, and does all before it fails.

@@ -5,7 +5,7 @@
 -- connection with it; who waits for the lock goes on; the cashier connects again, and does all of it once more.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 5s
+-- chaos:timeout 20s
 
 -- chaos:setup
 CREATE TABLE stock (id int PRIMARY KEY, quantity int NOT NULL);

@@ -1,4 +1,4 @@
-"""`python -m tests.matrix 14 15 16`: run scenarios and tests on each version, and print one table of it.
+"""`python -m tests.matrix 14 15 16`: run scenarios and their mutants, and tests, on each version, and print one table.
 
 CHAOS_TESTS and CHAOS_OPTS say which scenarios and how, as for `make installcheck-chaos`; MATRIX_TESTS which tests. What
 a version cannot do is skipped by the scenario or test itself, with the reason, which is printed below the table.
@@ -60,7 +60,7 @@ def _row(major: str, folder: Path) -> Row:
     scenarios = shlex.split(os.environ.get("CHAOS_TESTS", "sql")) + shlex.split(os.environ.get("CHAOS_OPTS", ""))
     tests = shlex.split(os.environ.get("MATRIX_TESTS", "tests"))
     suites = (
-        _suite(scenarios, environ, folder / f"{major}-scenarios.log"),
+        _suite(["--chaos-mutants", *scenarios], environ, folder / f"{major}-scenarios.log"),
         _suite(["-n", "logical", *tests], environ, folder / f"{major}-tests.log"),
     )
     return Row(programs.version, programs.source, suites, time.monotonic() - begun)
