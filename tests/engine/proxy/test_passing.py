@@ -254,3 +254,43 @@ def test_a_request_is_held_until_the_observer_lets_it_go(open_proxy: OpenProxy) 
         serve(proxy, client)
     assert [sql for sql, *_ in log.heard] == ["SELECT 'passed'"]
     assert log.ends == ["the client ended it"] * 2
+
+
+def test_a_cancel_while_a_request_is_held_cancels_it_once_it_is_sent(open_proxy: OpenProxy) -> None:
+    class Turns(Log):
+        def __init__(self) -> None:
+            super().__init__()
+            self.news, self.holds = News(), threading.Event()
+
+        async def before_request(self, connection: ClientConnection, request: Request) -> None:  # noqa: ARG002  # one sleeps
+            if "sleep" in request.sql:
+                self.holds.set()
+                await self.news.wait()
+
+        def after_request(self, connection: ClientConnection, request: Request, outcome: Outcome) -> None:
+            super().after_request(connection, request, outcome)
+            self.news.notify()
+
+    log = Turns()
+
+    def client() -> None:
+        with connect(proxy) as held, connect(proxy) as other:
+            asking = threading.Thread(target=asks, args=(held, other))
+            asking.start()
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                held.execute("SELECT pg_sleep(60)")
+            asking.join()
+            # the next one is another's
+            held.execute("SELECT 'after'")
+
+    def asks(held: psycopg.Connection[tuple[object, ...]], other: psycopg.Connection[tuple[object, ...]]) -> None:
+        assert log.holds.wait(30)
+        held.cancel_safe()
+        log.ends.append("asked")
+        other.execute("SELECT 'go'")
+
+    with open_proxy(log) as proxy:
+        serve(proxy, client)
+    told = [(sql, state) for sql, _, state, *_ in log.heard]
+    assert told == [("SELECT 'go'", "00000"), ("SELECT pg_sleep(60)", "57014"), ("SELECT 'after'", "00000")]
+    assert log.ends[:2] == ["asked", "cancelled 1"]

@@ -70,6 +70,7 @@ class ProxyConnection(ClientConnection):
         self._unsent: dict[Socket, memoryview] = {}
         self._writers: dict[Socket, Socket] = {}
         self._held: Wait | None = None
+        self._to_be_cancelled = False
         self._kept: list[bytes] = []
         self._unheard: list[Ended] = []
         self.was_answered = True
@@ -153,7 +154,24 @@ class ProxyConnection(ClientConnection):
                 data += _FLUSH
             if not await self._send(self._socket, data, stop):
                 return False
+            if self._to_be_cancelled and unit.request is not None:
+                await self._cancel(lambda: bool(self.ended) or stop.is_set() or self.tracker.is_idle)
         return True
+
+    # a cancel
+
+    async def cancel(self) -> None:
+        """Cancel what the client waits for: now, or once it is sent where it is held up before that."""
+        if self.tracker.is_idle and any(unit.request is not None for unit in self._units):
+            self._to_be_cancelled = True
+        else:
+            await self._cancel(lambda: True)
+
+    async def _cancel(self, is_over: Callable[[], bool]) -> None:
+        self._to_be_cancelled = False
+        if self._observer is not None:
+            self._observer.cancelled(self)
+        await self.server.cancel_until(is_over)
 
     # from the server to the client
 

@@ -81,6 +81,8 @@ class Observer:
     def cancelled(self, connection: ClientConnection) -> None:
         """Take a client's wish to cancel what runs on a connection; the server is asked then.
 
+        Where the client wishes it while its request is held up, it comes when that is sent.
+
         Args:
             connection: on which it runs.
         """

@@ -260,9 +260,7 @@ class Proxy:
     async def _cancel(self, cancel: Cancel) -> None:
         for connection in self.connections:
             if connection.pid == cancel.pid and secrets.compare_digest(connection.key, cancel.key):
-                if self._observer is not None:
-                    self._observer.cancelled(connection)
-                await connection.server.cancel()
+                await connection.cancel()
 
     async def _serve(self, connection: ProxyConnection) -> None:
         def broke(error: Exception) -> None:

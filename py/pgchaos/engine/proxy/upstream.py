@@ -11,6 +11,7 @@ from pgchaos.engine.answer import ServerError
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.proxy.startup import Startup
+from pgchaos.engine.waits import sleep
 from pgchaos.server.conninfo import make_conninfo, read_conninfo
 from pgchaos.stop import Stop
 
@@ -20,6 +21,8 @@ _ENCRYPTED = ServerError(
     " address in pg_hba.conf, that takes connections without TLS",
     said=True,
 )
+_AGAIN, _SELDOM = 0.01, 0.5
+"""Seconds until a backend is told again to cancel: first, and at most."""
 _MAY_BE_PLAIN = (None, "", "prefer", "allow", "disable")
 
 
@@ -49,6 +52,20 @@ class ServerConnection(Connection):
         """Give a setting that the server reported when the connection was made, or None."""
         value = self._pg.parameter_status(name.encode())
         return None if value is None else value.decode("utf-8", "replace")
+
+    async def cancel_until(self, is_over: Callable[[], bool]) -> None:
+        """Have the backend cancel what was just sent; one that has not read it yet ignores that, and is told again.
+
+        Args:
+            is_over: that has its answer, or nobody waits for it.
+        """
+        await self.cancel()
+        pause = _AGAIN
+        while not is_over():
+            await sleep(pause)
+            pause = min(2 * pause, _SELDOM)
+            if not is_over():
+                await self.cancel()
 
     def close_at_once(self) -> None:
         """Close it; nothing is said to the server any more."""
