@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from pgchaos.engine import leaks
 from pgchaos.engine.admin_connection import AdminConnection
 from pgchaos.engine.created import Created, Thing
+from pgchaos.engine.database_objects import DatabaseObjects
 from pgchaos.engine.leaked_settings import SETTINGS, left_settings, may_set
 from pgchaos.engine.leaks import Leak
 from pgchaos.language.header_model import Leave
@@ -34,7 +35,7 @@ class LeakCheck:
         self.shared: list[Thing] = []
         """What was there before outside the database."""
         self._here: list[Thing] = []
-        self._objects: list[Thing] = []
+        self._objects = DatabaseObjects(sandbox.objects)
         self._settings: list[Thing] | None = None
         self._found: list[Leak] = []
         self._notes: list[str] = []
@@ -45,13 +46,15 @@ class LeakCheck:
             return
         queries = {"shared": leaks.SHARED}
         if self._sandbox.in_place:
-            queries |= {"here": leaks.LEFT, "objects": leaks.OBJECTS}
+            queries["here"] = leaks.LEFT
         if may_set(self._scenario):
             queries["settings"] = SETTINGS
         found = self._admin.ask(lambda connection: leaks.rows_of_each(connection, *queries.values()))
         there = dict(zip(queries, found, strict=True))
         self.shared, self._settings = there["shared"], there.get("settings")
-        self._here, self._objects = there.get("here", []), there.get("objects", [])
+        self._here = there.get("here", [])
+        if self._sandbox.in_place:
+            self._admin.ask(self._objects.read)
 
     def add(self, found: Iterable[Leak]) -> None:
         """Add what was found elsewhere."""
@@ -82,7 +85,7 @@ class LeakCheck:
 
     def find_objects(self) -> None:
         """Find the new objects in a database of the user's."""
-        new = self._admin.ask(lambda connection: leaks.objects(connection, self._objects))
+        new = self._admin.ask(self._objects.new)
         if self._scenario.plain:
             self._notes += leaks.leak_notes(new, self._sandbox.database)
         else:

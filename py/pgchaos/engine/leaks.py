@@ -27,24 +27,6 @@ SHARED = """
     UNION ALL SELECT 'database', datname::text FROM pg_catalog.pg_database WHERE datname NOT LIKE 'pgchaos\\_%'
     UNION ALL SELECT 'slot', slot_name::text FROM pg_catalog.pg_get_replication_slots() WHERE datoid IS NULL
 """
-OBJECTS = """
-    SELECT 'schema', quote_ident(nspname) FROM pg_catalog.pg_namespace
-     WHERE nspname !~ '^pg_(toast|temp)' AND nspname NOT IN ('chaos', 'chaos_sandbox')
-    UNION ALL
-    SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' WHEN 'i' THEN 'index' ELSE 'table' END,
-           c.oid::regclass::text
-      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
-     WHERE nspname !~ '^pg_(toast|temp)' AND nspname NOT IN ('chaos', 'chaos_sandbox') AND relkind <> 'c'
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend
-                        WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
-    UNION ALL
-    SELECT 'function', p.oid::regprocedure::text
-      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
-     WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'chaos', 'chaos_sandbox')
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend
-                        WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
-    UNION ALL SELECT 'extension', quote_ident(extname) FROM pg_catalog.pg_extension
-"""
 LEFT = f"""
     SELECT 'prepared transaction', gid FROM pg_catalog.pg_prepared_xact() WHERE dbid = {_THIS}
     UNION ALL
@@ -255,12 +237,6 @@ def _rows(connection: Connection, query: str) -> list[Row]:
     if answer.error is not None:
         raise Refused(answer.error.message)
     return [row for result in answer.results for row in result.rows()]
-
-
-def objects(connection: Connection, before: Collection[Thing]) -> list[Leak]:
-    """Name the objects that are new in a database that is the user's own; they are not touched."""
-    known = frozenset(before)  # a thousand functions, where pgTAP is there
-    return [Leak("object", f"{kind} {name}") for kind, name in rows(connection, OBJECTS) if (kind, name) not in known]
 
 
 def left(found: Iterable[Leak]) -> list[str]:

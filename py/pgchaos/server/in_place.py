@@ -98,9 +98,13 @@ def installed(
     try:
         with health.shutdown_if_silent(conn):
             remove_leftovers(conn, run)
-    except NoAnswer as error:
-        raise ServerError(f"cannot work in database {conn.info.dbname}: {error}") from error
-    if contents is Contents.NOTHING:
+            has_all = contents is Contents.NOTHING or (
+                contents is Contents.PGTAP and not extensions and pgtap.is_visible(conn)
+            )
+    except (NoAnswer, psycopg.Error) as error:
+        raise ServerError(f"cannot work in database {conn.info.dbname}: {str(error).strip()}") from error
+    if has_all:
+        # nothing to install, to record or to remove
         yield ""
         return
     try:

@@ -15,7 +15,7 @@ from pgchaos.server.connection_checks import settings_difference, settings_query
 from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.outside_schemas import read_contents
 from pgchaos.server.run_id import APPLICATION
-from pgchaos.server.sandbox import MARK, Sandbox
+from pgchaos.server.sandbox import MARK, ObjectList, Sandbox
 from pgchaos.server.server_info import ServerInfo
 from pgchaos.server.settings import ServerError
 
@@ -27,6 +27,7 @@ class NamedDatabase:
         self._server = server
         self._lock = threading.Lock()
         self._checked: dict[str, str] = {}  # the settings with which a session was seen to start last
+        self._objects = ObjectList()  # from one file to the next
         self.clean = True  # all that was installed is removed again
 
     @contextmanager
@@ -73,6 +74,7 @@ class NamedDatabase:
                 schema=own,
                 report_silent_backend=server.health.report_silent_backend,
                 required_settings=required_settings,
+                objects=self._objects,
             )
         self.clean = server.health.answers()
 

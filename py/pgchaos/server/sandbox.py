@@ -30,6 +30,21 @@ def _ignore(_: Collection[str]) -> None:
     pass
 
 
+@dataclass(slots=True)
+class ObjectList:
+    """The objects of a database of the user's, as they were when a snapshot was taken.
+
+    Args:
+        names: kind and name of each.
+        snapshot: the server's text of it; '' where nothing is listed yet.
+        path: the search path with which they have these names.
+    """
+
+    names: Collection[tuple[str, str]] = ()
+    snapshot: str = ""
+    path: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Sandbox:
     """A database, or a schema in one, for one scenario.
@@ -53,6 +68,7 @@ class Sandbox:
         banner: one line about a server of the scenario's own, else ''.
         report_silent_backend: checks in the background whether the server answers, because a backend did not.
         required_settings: the settings that each session must start with, to be checked in a database of the user.
+        objects: of a database of the user, as far as an earlier run has listed them.
     """
 
     database: str
@@ -73,6 +89,7 @@ class Sandbox:
     banner: str = ""
     report_silent_backend: Callable[[], None] = nothing
     required_settings: Mapping[str, str] = field(default_factory=dict)
+    objects: ObjectList = field(default_factory=ObjectList)
 
     @property
     def shared(self) -> bool:

@@ -1,0 +1,106 @@
+"""The objects of a database of the user's, and which are new after a run.
+
+To list them takes longer than many a file. What changes them is a transaction with an id: where none of those that were
+not over when the list was made has been committed, the list still holds, from one run to the next too.
+"""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from pgchaos.engine.connection import Connection
+from pgchaos.engine.leaks import Leak, rows_of_each
+from pgchaos.server.sandbox import ObjectList
+
+_OBJECTS = """
+    SELECT 'schema', quote_ident(nspname) FROM pg_catalog.pg_namespace
+     WHERE nspname !~ '^pg_(toast|temp)' AND nspname NOT IN ('chaos', 'chaos_sandbox')
+    UNION ALL
+    SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' WHEN 'i' THEN 'index' ELSE 'table' END,
+           c.oid::regclass::text
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+     WHERE nspname !~ '^pg_(toast|temp)' AND nspname NOT IN ('chaos', 'chaos_sandbox') AND relkind <> 'c'
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend
+                        WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
+    UNION ALL
+    SELECT 'function', p.oid::regprocedure::text
+      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = pronamespace
+     WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'chaos', 'chaos_sandbox')
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend
+                        WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
+    UNION ALL SELECT 'extension', quote_ident(extname) FROM pg_catalog.pg_extension
+"""
+# The names are those that the search path makes of them.
+_STATE = "SELECT pg_catalog.txid_current_snapshot()::text, pg_catalog.current_setting('search_path')"
+_MOST_IDS = 10_000
+"""Transaction ids that are looked at one by one; where more were given out, the objects are listed again."""
+_UNCHANGED = """
+    SELECT CASE WHEN pg_catalog.current_setting('search_path') = {path}
+                 AND pg_catalog.txid_snapshot_xmax(now) - pg_catalog.txid_snapshot_xmax(old) BETWEEN 0 AND {most}
+                THEN NOT EXISTS (
+                    SELECT FROM (SELECT pg_catalog.txid_snapshot_xip(old)
+                                 UNION ALL
+                                 SELECT pg_catalog.generate_series(pg_catalog.txid_snapshot_xmax(old),
+                                                                   pg_catalog.txid_snapshot_xmax(now) - 1)) ids (id)
+                     WHERE coalesce(pg_catalog.txid_status(id), 'committed') = 'committed')
+                ELSE false END::text,
+           now::text
+      FROM (SELECT pg_catalog.txid_current_snapshot() AS now, {snapshot}::pg_catalog.txid_snapshot AS old) snapshots
+"""
+"""Whether all transactions that were not over in a snapshot have been aborted, or are still not over."""
+
+
+class DatabaseObjects:
+    """The objects of a database of the user's.
+
+    Args:
+        known: what an earlier run has listed; what this one lists is put there.
+    """
+
+    def __init__(self, known: ObjectList) -> None:
+        self._known = known
+
+    def read(self, connection: Connection) -> None:
+        """List them before the run, unless the list is known.
+
+        Args:
+            connection: to the database.
+
+        Raises:
+            ConnectionLost: the server refused.
+        """
+        if not self._is_unchanged(connection):
+            self._list(connection)
+
+    def new(self, connection: Connection) -> list[Leak]:
+        """Name those that are new since `read`; they are not touched.
+
+        Args:
+            connection: to the database.
+
+        Raises:
+            ConnectionLost: the server refused.
+        """
+        if self._is_unchanged(connection):
+            return []
+        before = self._known.names
+        self._list(connection)
+        return [Leak("object", f"{kind} {name}") for kind, name in self._known.names if (kind, name) not in before]
+
+    def _is_unchanged(self, connection: Connection) -> bool:
+        known = self._known
+        if not known.snapshot:
+            return False
+        literals = {"path": known.path, "most": _MOST_IDS, "snapshot": known.snapshot}
+        query = _UNCHANGED.format(**{name: sql.Literal(value).as_string(None) for name, value in literals.items()})
+        (((answer, snapshot),),) = rows_of_each(connection, query)
+        if answer == "true":
+            known.snapshot = snapshot
+        return answer == "true"
+
+    def _list(self, connection: Connection) -> None:
+        """List them; the snapshot is taken first, so that what is committed meanwhile counts as a change."""
+        state, objects = rows_of_each(connection, _STATE, _OBJECTS)
+        ((self._known.snapshot, self._known.path),) = state
+        # in this order they are reported; a thousand functions, where pgTAP is there
+        self._known.names = dict.fromkeys(objects)

@@ -1,0 +1,98 @@
+"""What plain files leave in a database of the user's: listed again only where somebody has committed something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from pgchaos.language.plain_files import Contents
+from pgchaos.server import Server, ServerSettings, open_server
+from tests.conftest import ForeignServer
+from tests.server.test_in_place import PLAIN, offers_pgtap, play
+from tests.waiting import until
+
+NOTHING = PLAIN.format("pass('nothing is left')")
+
+
+@pytest.fixture
+def shop(foreign_server: ForeignServer) -> Iterator[str]:
+    """A database of the user's that has pgTAP."""
+    if not offers_pgtap(foreign_server.dsn):
+        pytest.skip("needs the extension pgTAP on the server")
+    with foreign_server.connect() as conn:
+        conn.execute("CREATE DATABASE objects")
+        dsn = make_conninfo(foreign_server.dsn, dbname="objects")
+        with psycopg.connect(dsn, autocommit=True) as own:
+            own.execute("CREATE EXTENSION pgtap")
+        yield dsn
+        conn.execute("DROP DATABASE objects WITH (FORCE)")
+
+
+@pytest.fixture
+def server(shop: str) -> Iterator[Server]:
+    """A run in place."""
+    with open_server(ServerSettings(dsn=shop, in_place=True)) as server:
+        yield server
+
+
+def note(*left: str) -> list[str]:
+    return [f"the file left in database objects: {', '.join(left)}"]
+
+
+def test_they_are_not_listed_again_where_nothing_was_committed(server: Server, tmp_path: Path) -> None:
+    with server.sandbox(contents=Contents.PGTAP) as sandbox:
+        objects = sandbox.objects
+
+    def kept() -> bool:
+        assert play(server, tmp_path, NOTHING).notes == []
+        before = objects.names
+        rolled_back = play(
+            server, tmp_path, f"BEGIN; CREATE TABLE t (); SAVEPOINT a; CREATE TABLE u (); ROLLBACK; {NOTHING}"
+        )
+        assert rolled_back.notes == []
+        return objects.names is before
+
+    # an ANALYZE of autovacuum is a transaction too
+    until(kept, "the list is kept")
+    assert ("extension", "pgtap") in objects.names
+
+
+def test_what_a_file_commits_is_its_own_and_what_others_commit_is_not(
+    server: Server, shop: str, tmp_path: Path
+) -> None:
+    assert play(server, tmp_path, NOTHING).notes == []
+    with psycopg.connect(shop, autocommit=True) as other:
+        other.execute("CREATE TABLE of_another ()")
+    assert play(server, tmp_path, NOTHING).notes == []
+    assert play(server, tmp_path, f"CREATE TABLE mine (); {NOTHING}").notes == note("table mine")
+    within = f"BEGIN; SAVEPOINT a; CREATE TABLE within (); RELEASE a; COMMIT; {NOTHING}"
+    assert play(server, tmp_path, within).notes == note("table within")
+    assert play(server, tmp_path, NOTHING).notes == []
+
+
+def test_a_transaction_that_was_open_before_counts_when_it_is_committed(
+    server: Server, shop: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(shop, autocommit=True) as other:
+        other.execute("BEGIN")
+        other.execute("CREATE TABLE prepared ()")
+        other.execute("PREPARE TRANSACTION 'before'")
+        # of later ids, so that it lies before the end of them
+        other.execute("CREATE TABLE later ()")
+        for _ in range(2):
+            assert play(server, tmp_path, NOTHING).notes == []
+        assert play(server, tmp_path, f"COMMIT PREPARED 'before'; {NOTHING}").notes == note("table prepared")
+
+
+def test_another_search_path_gives_other_names_and_leaves_nothing(server: Server, shop: str, tmp_path: Path) -> None:
+    with psycopg.connect(shop, autocommit=True) as other:
+        other.execute("CREATE SCHEMA app")
+        other.execute("CREATE TABLE app.t ()")
+        assert play(server, tmp_path, NOTHING).notes == []
+        other.execute("ALTER DATABASE objects SET search_path = app, public")
+        assert play(server, tmp_path, NOTHING).notes == []
+    assert play(server, tmp_path, f"CREATE TABLE u (); {NOTHING}").notes == note("table u")
