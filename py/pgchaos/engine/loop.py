@@ -19,11 +19,11 @@ from pgchaos.stop import Stop
 
 T = TypeVar("T")
 
-_MILLISECOND = 0.001
+MILLISECOND = 0.001
 """What poll counts in."""
 _UNPOLLED = 4
 """Turns of those who are ready, one after the other, without a look at the descriptors."""
-_SELECTABLE = 1024
+SELECTABLE = 1024
 """Descriptors that select takes, which counts in microseconds (FD_SETSIZE)."""
 
 
@@ -222,7 +222,7 @@ class Loop:
 
     def _news(self, seconds: float | None) -> list[int]:
         """Poll, and give the descriptors that are ready."""
-        if seconds is not None and 0.0 < seconds < _MILLISECOND and max(self._polled, default=0) < _SELECTABLE:
+        if seconds is not None and 0.0 < seconds < MILLISECOND and max(self._polled, default=0) < SELECTABLE:
             readable = [fd for fd, events in self._polled.items() if events & select.POLLIN]
             writable = [fd for fd, events in self._polled.items() if events & select.POLLOUT]
             try:
