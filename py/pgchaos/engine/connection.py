@@ -205,7 +205,7 @@ class Connection(QueryExchange):
         Returns:
             What `finish` takes.
         """
-        answer = self._answer = Answer(before=self._pg.transaction_status)
+        answer = self._answer = Answer(self._pg.transaction_status)
         try:
             self._rows_only = rows_only
             self.send(query, copy)

@@ -93,7 +93,7 @@ def _cell(value: Cell) -> str:
     """Write a value as COPY's text format has it (PostgreSQL docs, "COPY", Text Format)."""
     if value is None:
         return r"\N"
-    text = str(value)
-    for raw, escaped in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
-        text = text.replace(raw, escaped)
-    return text
+    if not isinstance(value, str):
+        # a number, or true and false
+        return str(value)
+    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

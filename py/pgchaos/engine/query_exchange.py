@@ -17,7 +17,7 @@ from socket import socket as Socket
 from psycopg import pq
 from psycopg.errors import OperationalError
 
-from pgchaos.engine.answer import Answer, Result, server_error
+from pgchaos.engine.answer import BLOCK, Answer, Result, server_error
 
 _CHUNK = 65536
 """Bytes of a COPY that are given to libpq at a time."""
@@ -56,6 +56,11 @@ class QueryExchange:
     def wants(self) -> int:
         """What to poll the socket for."""
         return WRITE if self._unsent else READ
+
+    @property
+    def in_block(self) -> bool:
+        """Whether a transaction block is open, failed or not."""
+        return self._pg.transaction_status in BLOCK
 
     def send(self, query: str, copy: str | None = None) -> None:
         """Send a query; then it is busy until it was pumped to the end.

@@ -91,7 +91,7 @@ class SessionConnection:
     @property
     def in_block(self) -> bool:
         """Say whether a transaction block is open, failed or not."""
-        return self._connection is not None and self._connection.status in BLOCK
+        return self._connection is not None and self._connection.in_block
 
     @property
     def current(self) -> Connection | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pgchaos import clock
@@ -249,40 +250,44 @@ class SessionRunner:
         r"""Send a statement, and what `\gexec` makes of it; stop at the first error."""
         state = self._at.state
         try:
-            *before, last = state.texts(item)
+            texts = state.texts(item)
         except Wrong as wrong:
             raise SessionFailed(plain_failure(str(wrong), wrong.place, self._who)) from None
-        for text in before:
-            answer = await self._execute(item, text, self._new_record(item, text))
+        several, last = len(texts) > 1, texts[-1]
+        if several:
+            answer = await self._send_each(item, texts[:-1])
             if answer.error is not None:
                 return answer
-        record = self._new_record(item, last if before else item.text)
+        record = self._new_record(item, last if several else item.text)
         if last != record.statement:
             record.sent = last
-        answer = await self._execute(item, last, record)
+        self._last, self._sent = record, True
+        answer = self._heed(await self.connection.execute(item, last, record, state.variables))
         if answer.error is not None:
             return answer
-        generated = self._take(item, answer)
-        if state.noted:
-            record.notes = state.noted
-        for text in generated:
-            record = self._new_record(item, text)
-            answer = await self._execute(item, text, record)
-            if answer.error is not None:
-                break
+        try:
+            generated = state.take(item, answer)
+        except Wrong as wrong:
+            raise SessionFailed(plain_failure(str(wrong), item.place, self._who, wrong.hint)) from None
+        record.notes = state.noted
+        if generated:
+            answer = await self._send_each(item, generated)
         if answer.error is None and expect is not None:
             self._context.fail(expect_failure(expect.codes, None, item.place, self._who))
         return answer
 
-    def _take(self, item: Statement, answer: Answer) -> list[str]:
-        try:
-            return self._at.state.take(item, answer)
-        except Wrong as wrong:
-            raise SessionFailed(plain_failure(str(wrong), item.place, self._who, wrong.hint)) from None
+    async def _send_each(self, item: Statement, texts: Sequence[str]) -> Answer:
+        """Send what one statement makes; give the answer to the last one that was sent."""
+        for text in texts:
+            record = self._last = self._new_record(item, text)
+            self._sent = True
+            answer = self._heed(await self.connection.execute(item, text, record, self._at.state.variables))
+            if answer.error is not None:
+                break
+        return answer
 
-    async def _execute(self, item: Statement, text: str, record: Record) -> Answer:
-        self._last, self._sent = record, True
-        answer = await self.connection.execute(item, text, record, self._at.state.variables)
+    def _heed(self, answer: Answer) -> Answer:
+        """Say what a COPY brought, and end where the run is stopped."""
         if answer.interrupted:
             raise Halted
         for line in answer.copied:

@@ -100,7 +100,12 @@ class SessionStates:
 
     def begin(self, actor: Actor, record: Record, now: float) -> None:
         """Note that a connection sends a statement at a time."""
-        self._now[actor] = SessionState(record.place, "runs", now, record, next(self._tickets))
+        state = self._now.get(actor)
+        if state is None:
+            state = self._now[actor] = SessionState(None, "", 0.0)
+        # filled anew and not made anew: every statement has one
+        state.place, state.doing, state.since, state.record = record.place, "runs", now, record
+        state.ticket, state.blockers, state.struck, state.free_at = next(self._tickets), (), False, 0.0
 
     def finish(self, actor: Actor, now: float) -> None:
         """Note that its answer came at a time."""

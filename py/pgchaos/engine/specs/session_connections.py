@@ -147,7 +147,7 @@ class SessionConnections:
 
     def roll_back(self) -> bool:
         """End the sessions' transactions that are open, and say whether there were any."""
-        open_ = [one for one in self._connections[1:] if one is not None and one.alive and one.in_transaction]
+        open_ = [one for one in self._connections[1:] if one is not None and one.alive and one.in_block]
         self._ask((one, "ROLLBACK") for one in open_)
         return bool(open_)
 
@@ -216,7 +216,7 @@ class SessionConnections:
             if connection is not None and number != CONTROL and not self._session_cache.fits(number):
                 self.drop(connection)
         control = self[CONTROL]
-        if control.alive and control.in_transaction:
+        if control.alive and control.in_block:
             self._ask([(control, "ROLLBACK")])
         if control.alive and CONTROL in self._changed:
             self._ask([(control, "DISCARD ALL")])

@@ -50,11 +50,6 @@ class SpecConnection(Connection):
             return -1
 
     @property
-    def in_transaction(self) -> bool:
-        """Say whether a transaction block is open, failed or not."""
-        return self._pg.transaction_status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
-
-    @property
     def idle(self) -> bool:
         """Say whether it has nothing to do, and no transaction is open."""
         return not self.busy and self._pg.transaction_status == pq.TransactionStatus.IDLE
