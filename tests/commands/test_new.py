@@ -49,6 +49,10 @@ def test_a_name_is_below_the_first_folder_of_the_project(call: Call, folder: Pat
     assert found == ["db/chaos/one.sql", "db/chaos/three.v2.sql", "db/chaos/two.sql"]
 
 
+def test_the_command_that_runs_it_can_be_copied(call: Call) -> None:
+    assert call("new", "two words").out.endswith("pgchaos run 'sql/two words.sql' --chaos-mutants\n")
+
+
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import pgchaos
 from pgchaos.commands import program
 from pgchaos.commands.arguments import COMMANDS
-from pgchaos.commands.errors import BROKEN_PIPE, INTERRUPTED
+from pgchaos.commands.errors import BROKEN_PIPE, INTERRUPTED, WRONG_CALL
 from tests.commands.conftest import Call
 
 ROOT = Path(__file__).parents[2]
@@ -86,3 +87,28 @@ def test_output_that_nobody_reads_is_no_error(words: list[str], folder: Path) ->
         [sys.executable, "-c", code, *PROGRAM, *words], capture_output=True, text=True, check=False, cwd=folder
     )
     assert (done.returncode, done.stderr) == (BROKEN_PIPE, "")
+
+
+def test_output_that_cannot_be_written_is_an_error_in_one_line() -> None:
+    # the device refuses what is written as a disk does that is full; elsewhere than on Linux there is none
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full")
+    with full.open("w") as out:
+        done = subprocess.run([*PROGRAM, "directives"], stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    message = "pgchaos directives: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (WRONG_CALL, message)
+
+
+def test_a_closed_output_is_no_error() -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *PROGRAM, "directives"], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_the_encoding_of_the_terminal_lacks_is_written_as_a_number() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*PROGRAM, "directives"], capture_output=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"`expect CODE\\u2026 [when NAME = value]`" in done.stdout

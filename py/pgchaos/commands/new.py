@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def new(options: argparse.Namespace) -> int:
         raise CommandError(f"--connections: a scenario of kind {kind} has its sessions by name: leave it out")
     text = _filled(template, title, _connections(connections), _tags(options.tags or ""))
     _write(path, text)
-    print(f"{path} is written. It runs as it is: pgchaos run {path} --chaos-mutants")
+    print(f"{path} is written. It runs as it is: pgchaos run {shlex.quote(str(path))} --chaos-mutants")
     return DONE
 
 

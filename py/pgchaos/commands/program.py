@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 
@@ -37,11 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     name = ""
+    _write_in_any_encoding()
     try:
         words = [*_FORMER.get(given[0], (given[0],)), *given[1:]] if given else ["--help"]
         name = words[0]
         code = _run(words)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None where it was closed (`>&-`)
+            sys.stdout.flush()
     except CommandError as error:
         print(f"pgchaos {name}: {error}", file=sys.stderr)
         return WRONG_CALL
@@ -51,7 +54,18 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_output()
         return BROKEN_PIPE
+    except OSError as error:
+        _discard_output()
+        what = f"{error.filename}: " if error.filename else "the output cannot be written: "
+        print(f"pgchaos {name}: {what}{error.strerror}", file=sys.stderr)
+        return WRONG_CALL
     return code
+
+
+def _write_in_any_encoding() -> None:
+    """Have a character that the terminal's encoding lacks written as its number, as Python does in errors."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(words: list[str]) -> int:
