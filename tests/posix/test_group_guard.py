@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 
+from pgchaos.posix.group_guard import GroupGuard
 from pgchaos.posix.processes import look_up
 from tests.waiting import until
 
@@ -54,4 +57,31 @@ def test_all_that_programs_start_ends(end: str) -> None:
             assert not any(map(look_up, pids))
             runner.stdin.write("\n")
             runner.stdin.flush()
+        until(lambda: not any(map(look_up, pids)), "all have ended")
+
+
+@pytest.mark.parametrize("then", ["another", "close"])
+def test_a_guard_that_is_killed_is_followed_by_another(then: str) -> None:
+    guard = GroupGuard()
+
+    def started(command: str) -> list[int]:
+        program = subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, **guard.environment},
+        )
+        stack.enter_context(program)
+        guard.add(program.pid)
+        assert program.stdout is not None
+        return [program.pid, int(program.stdout.readline())]
+
+    with ExitStack() as stack:
+        pids = started("setsid sleep 3600 > /dev/null & echo $!; exec sleep 3600 > /dev/null")
+        guard._guard.kill()
+        guard._guard.wait()
+        if then == "another":
+            pids += started("sleep 3600 > /dev/null & echo $!; exec sleep 3600 > /dev/null")
+            assert guard._guard.poll() is None
+        guard.close()
         until(lambda: not any(map(look_up, pids)), "all have ended")

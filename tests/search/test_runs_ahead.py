@@ -12,6 +12,7 @@ import pytest
 from pgchaos.engine.run_settings import RunSettings
 from pgchaos.language.reader import read
 from pgchaos.results import RunResult
+from pgchaos.schedule.scheduler import Replay
 from pgchaos.search import runs_ahead, strategy
 from pgchaos.search.run_factory import RunFactory
 from pgchaos.server import Server, ServerError
@@ -139,6 +140,38 @@ def test_where_there_is_no_second_database_the_search_goes_on(
     alone = searched(text, 1)
     monkeypatch.setattr(private_server, "search_database", refused)
     assert searched(text, 2).runs == alone.runs
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_runs_ahead_changed_is_looked_at_also_after_one_that_failed(
+    searched: Searched, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """Where it cannot be, nobody knows what the search is worth."""
+    make, check, checked = RunFactory.make, RunFactory.check_outside, []
+
+    def failing(factory: RunFactory, order: Replay) -> RunResult:
+        result = make(factory, order)
+        if threading.current_thread().name == "pgchaos runs ahead":
+            raise ServerError("no room")
+        return result
+
+    def noted(factory: RunFactory) -> None:
+        if threading.current_thread().name == "pgchaos runs ahead":
+            checked.append(factory)
+            if not told:
+                raise ServerError("no answer")
+        check(factory)
+
+    text = _ALL.format(schedule="all", check=_PASSES, a="", b="SELECT 1;\n")
+    alone = searched(text, 1)
+    monkeypatch.setattr(RunFactory, "make", failing)
+    monkeypatch.setattr(RunFactory, "check_outside", noted)
+    if told:
+        assert searched(text, 2).runs == alone.runs
+    else:
+        with pytest.raises(ServerError, match="no answer"):
+            searched(text, 2)
+    assert len(checked) == 1
 
 
 def test_a_bug_of_ours_in_the_other_thread_is_raised(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,11 @@ class GroupGuard:
 
     def __init__(self) -> None:
         self._mark = secrets.token_hex(16)
-        self._guard = subprocess.Popen(
+        self._guard = self._started()
+        self._groups: set[int] = set()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             ["/bin/sh", "-c", _SCRIPT, "pgchaos", f"{MARK}={self._mark}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -50,7 +54,6 @@ class GroupGuard:
             start_new_session=True,
             env={"PATH": os.environ.get("PATH", os.defpath)},
         )
-        self._groups: set[int] = set()
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -58,34 +61,69 @@ class GroupGuard:
         return {MARK: self._mark}
 
     def add(self, group: int) -> None:
-        """Guard a process group, whose leader this process has started."""
+        """Guard a process group, whose leader this process has started.
+
+        Args:
+            group: its number.
+
+        Raises:
+            OSError: it is not guarded: somebody has killed the guard, and another cannot be started.
+            ValueError: nor is it where this is closed.
+        """
         self._groups.add(group)
-        self._tell(f"+ {group}\n")
+        try:
+            self._tell(f"+ {group}\n")
+        except BrokenPipeError:  # somebody has killed it
+            self._end_guard()
+            self._guard = self._started()
+            self._tell("".join(f"+ {one}\n" for one in self._groups))
 
     def remove(self, group: int) -> None:
-        """Kill what is left of a group, and guard it no more. Its leader must not have been waited for before."""
+        """Kill what is left of a group, and guard it no more.
+
+        Args:
+            group: its leader must not have been waited for before.
+
+        Raises:
+            PermissionError: all of it are processes of another user.
+        """
         if group in self._groups:
             self._groups.discard(group)
             kill_group(group)
-            self._tell(f"- {group}\n")
+            with contextlib.suppress(BrokenPipeError):  # a killed guard would not have ended it later
+                self._tell(f"- {group}\n")
 
-    def _tell(self, line: str) -> None:
+    def _tell(self, lines: str) -> None:
         assert self._guard.stdin is not None, "a pipe"
-        with contextlib.suppress(BrokenPipeError, ValueError):  # somebody killed the guard, or it is closed
-            self._guard.stdin.write(line.encode())
-            self._guard.stdin.flush()
+        self._guard.stdin.write(lines.encode())
+        self._guard.stdin.flush()
 
     def close(self) -> None:
         """Kill what is left, and end the guard; doing so again does nothing."""
         for group in tuple(self._groups):
-            self.remove(group)
+            with contextlib.suppress(PermissionError):  # told where its program was to end
+                self.remove(group)
+        if self._end_guard() < 0:
+            # somebody has killed it: another ends what has left its group
+            self._guard = self._started()
+            self._end_guard()
+
+    def _end_guard(self) -> int:
+        """Have it do its work and end; give its status, negative where it was killed."""
+        assert self._guard.stdin is not None, "a pipe"
         with contextlib.suppress(BrokenPipeError):
-            assert self._guard.stdin is not None, "a pipe"
             self._guard.stdin.close()
-        self._guard.wait()
+        return self._guard.wait()
 
 
 def kill_group(group: int) -> None:
-    """Kill a process group; nothing happens where it has ended."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    """Kill a process group; nothing happens where it has ended.
+
+    Args:
+        group: its number.
+
+    Raises:
+        PermissionError: all of it are processes of another user.
+    """
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)

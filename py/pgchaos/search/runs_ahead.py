@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -161,9 +161,7 @@ class RunsAhead:
         begun: list[Order] = []
         try:
             self._make_runs(begun)
-        except ServerError:
-            pass  # there is no second database: the search goes on alone
-        except Exception as error:  # a bug of ours: the search raises it
+        except Exception as error:  # a bug of ours, or nobody knows what these runs have changed: the search raises it
             self._error = error
         finally:
             with self._changed:
@@ -176,22 +174,30 @@ class RunsAhead:
         first = self._factory
         settings = replace(first.settings, stop=self._stop, ran=uncounted, progress=lambda *_: None)
         factory = type(first)(first.scenario, first.matrix, first.server, settings)
-        with first.server.search_database(first.scenario.extensions) as place:
+        with ExitStack() as stack:
+            try:
+                place = stack.enter_context(first.server.search_database(first.scenario.extensions))
+            except ServerError:
+                return  # there is no second database: the search goes on alone
             if not place.provable:
                 return
             factory.changed = place.changed
-            with closing(ReusedSchema(first.scenario, place.schema, first.server.version)) as schema:
-                factory.reuse(schema)
-                for _ in range(_COLD):
-                    if not factory.stopped():
-                        factory.once(Replay((), factory.actors))
-                while not factory.stopped() and (order := self._next()) is not None:
-                    begun.append(order)
-                    result = factory.once(order)
-                    if not self._stop.is_set():
-                        self._note(order, result)
-                factory.check_outside()
-                self._outside = factory.outside
+            schema = stack.enter_context(closing(ReusedSchema(first.scenario, place.schema, first.server.version)))
+            factory.reuse(schema)
+            with suppress(ServerError):  # from here on the search goes on alone, and meets that too where it lasts
+                self._make_each(factory, begun)
+            factory.check_outside()
+            self._outside = factory.outside
+
+    def _make_each(self, factory: RunFactory, begun: list[Order]) -> None:
+        for _ in range(_COLD):
+            if not factory.stopped():
+                factory.once(Replay((), factory.actors))
+        while not factory.stopped() and (order := self._next()) is not None:
+            begun.append(order)
+            result = factory.once(order)
+            if not self._stop.is_set():
+                self._note(order, result)
 
     def _next(self) -> Order | None:
         with self._changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pgchaos.engine.applications import program_connection
 from tests.engine.applications.test_programs import stock
 from tests.engine.playing import Play, held, outcomes, said
 
@@ -50,3 +51,13 @@ def test_a_program_is_refused_and_slowed_down(play: Play, send: str) -> None:
     """
     result = play(stock(f"{shop}\n{faults}", check=check))
     assert held(result) == ["late", "the second was refused"]
+
+
+def test_a_backend_that_is_not_seen_to_end_is_told(play: Play, send: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program_connection, "_GONE_WITHIN", 0.0)
+    shop = f"shop allow exit 1 run '{send} \"SELECT pg_sleep(60)\"'"
+    result = play(stock(f"{shop}\n-- chaos:fault cut during after 1ms on 1st execution"))
+    assert held(result) == ["done"]
+    (remark,) = result.remarks
+    assert remark.startswith("shop[1]: its backend ")
+    assert "was not seen to end, and may keep its locks, within 0 s (" in remark

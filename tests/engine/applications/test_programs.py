@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from pgchaos.engine import lock_monitor
 from pgchaos.engine.lock_monitor import LockMonitor
 from pgchaos.results import Record
 from tests.engine.playing import Clock, Play, held, only, outcomes, said, texts
+from tests.server.conftest import PACKAGES, interpreter, needs_root
 from tests.working import working_in
 
 STOCK = "-- chaos:setup\nCREATE TABLE stock (id int PRIMARY KEY, n int);\nINSERT INTO stock VALUES (1, 10), (2, 10);\n"
@@ -178,3 +187,56 @@ def test_waits_of_other_sessions_see_programs(play: Play, send: str) -> None:
     result = play(stock(blocked, sql))
     assert held(result) == ["done"]
     assert said(result, "shop")[0].waited_on == ("sql[1]",)
+
+
+OTHER = """
+import sys
+from pathlib import Path
+from pgchaos.engine.applications.process import CannotEnd, ProgramProcess
+from pgchaos.engine.loop import Loop
+from pgchaos.posix.group_guard import GroupGuard
+
+async def main():
+    guard = GroupGuard()
+    command = [sys.argv[1], "--reuid", "0", "--regid", "0", "--clear-groups", "sh", "-c", "echo in; exec sleep 60"]
+    program = await ProgramProcess.start(command, Path("/"), {"PATH": "/usr/bin:/bin"}, guard)
+    while not program.output:
+        await sleep(0.01)
+    try:
+        await program.finish()
+    except CannotEnd as why:
+        print(program.pid, why, flush=True)
+    guard.close()
+
+from pgchaos.engine.waits import sleep
+Loop().run(main())
+"""
+
+
+@needs_root
+def test_a_program_that_has_become_another_user_s_is_not_waited_for() -> None:
+    found = shutil.which("setpriv")
+    if found is None:
+        pytest.skip("there is no setpriv (util-linux)")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        if os.statvfs(folder).f_flag & os.ST_NOSUID:
+            pytest.skip("/var/tmp is mounted with nosuid")
+        Path(folder).chmod(0o755)
+        becomes_root = shutil.copy(found, folder)
+        Path(becomes_root).chmod(0o4755)
+        done = subprocess.run(
+            [interpreter("nobody"), "-c", OTHER, becomes_root],
+            env={**os.environ, **PACKAGES},
+            cwd="/",
+            user="nobody",
+            group=pwd.getpwnam("nobody").pw_gid,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    pid, _, why = done.stdout.strip().partition(" ")
+    assert pid, done.stderr
+    os.kill(int(pid), signal.SIGKILL)
+    assert why == f"process {pid} runs as another user, whom nobody but root may kill"

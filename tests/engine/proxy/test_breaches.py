@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+import subprocess
+import sys
 from functools import partial
 
 import psycopg
@@ -88,3 +90,47 @@ def test_a_password_is_asked_for_and_none_is_guessed(open_proxy: OpenProxy) -> N
             heard = serve(proxy, partial(sent, proxy, *parts))
             assert b"SCRAM-SHA-256" in heard
             assert text in heard.decode("utf-8", "replace")
+
+
+FULL = """
+import os, resource, socket, sys, time
+from pgchaos.engine.loop import Loop
+from pgchaos.engine.proxy.proxy import Proxy
+from pgchaos.engine.waits import sleep
+
+async def main():
+    proxy, client = Proxy(None, "u", "d"), socket.socket()
+    client.settimeout(30)
+    proxy.start()
+    await sleep(0.01)
+    free = os.dup(0)
+    os.close(free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    client.connect((proxy.host, proxy.port))
+    began = time.process_time()
+    for _ in range(20):
+        await sleep(0.02)
+    busy = time.process_time() - began
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    client.sendall(b"\\0\\0\\0\\x08\\0\\2\\0\\0")
+    client.setblocking(False)
+    until = time.monotonic() + 30
+    while len(proxy.broken) < 2 and time.monotonic() < until:
+        await sleep(0.01)
+    await proxy.pause()
+    proxy.close()
+    print(*proxy.broken, f"idle: {busy < 0.1}", sep="\\n")
+
+Loop().run(main())
+"""
+
+
+def test_who_cannot_be_let_in_waits_and_that_is_told() -> None:
+    """In a process of its own, which has no descriptor left for a while: the proxy does not try without a pause."""
+    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == [
+        "a client is not let in, for the system says: Too many open files",
+        "a client broke the protocol: unsupported frontend protocol 2.0: server supports 3.0 to 3.2",
+        "idle: True",
+    ], done.stderr

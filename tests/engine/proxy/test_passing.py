@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import os
 import select
+import socket
 import threading
 from collections.abc import Mapping
 from decimal import Decimal
@@ -13,12 +15,14 @@ import pytest
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from pgchaos.engine.proxy.messages import message
 from pgchaos.engine.proxy.observer import ClientConnection, Observer
 from pgchaos.engine.proxy.proxy import Proxy
 from pgchaos.engine.proxy.requests import Request
 from pgchaos.engine.proxy.tracker import Outcome
 from pgchaos.engine.waits import News
 from tests.engine.proxy.conftest import OpenProxy, serve
+from tests.waiting import until
 
 
 class Log(Observer):
@@ -294,3 +298,25 @@ def test_a_cancel_while_a_request_is_held_cancels_it_once_it_is_sent(open_proxy:
     told = [(sql, state) for sql, _, state, *_ in log.heard]
     assert told == [("SELECT 'go'", "00000"), ("SELECT pg_sleep(60)", "57014"), ("SELECT 'after'", "00000")]
     assert log.ends[:2] == ["asked", "cancelled 1"]
+
+
+def test_what_a_client_sent_before_it_ended_reaches_the_server_as_a_whole(open_proxy: OpenProxy) -> None:
+    """The server has run what comes before the end, also without a Sync: a sequence shows it."""
+    size = 4_000_000
+    ask = message(b"P", b"\0SELECT setval('reached', length($1))\0\0\0")
+    bind = message(b"B", b"\0\0\0\0\0\1" + size.to_bytes(4, "big") + b"x" * size + b"\0\0")
+    execute = message(b"E", b"\0\0\0\0\0")
+
+    def client() -> None:
+        with connect(proxy) as conn:
+            conn.execute("CREATE SEQUENCE reached MAXVALUE 99999999")
+            ended = connect(proxy)
+            with socket.socket(fileno=os.dup(ended.fileno())) as raw:
+                raw.setblocking(True)
+                raw.sendall(ask + bind + execute)
+                raw.shutdown(socket.SHUT_RDWR)  # not a word more
+            ended.pgconn.finish()
+            until(lambda: conn.execute("SELECT last_value = %s FROM reached", [size]).fetchone() == (True,), "it did")
+
+    with open_proxy() as proxy:
+        serve(proxy, client)

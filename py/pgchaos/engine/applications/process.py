@@ -15,7 +15,7 @@ from pathlib import Path
 from pgchaos.engine.blocking import in_thread
 from pgchaos.engine.loop import Task, begin
 from pgchaos.engine.waits import Wait, sleep
-from pgchaos.posix.group_guard import GroupGuard
+from pgchaos.posix.group_guard import GroupGuard, kill_group
 from pgchaos.stop import Stop
 
 _CHUNK = 65536
@@ -29,6 +29,10 @@ _DRAIN = 1.0
 
 class CannotStart(Exception):
     """The command cannot be run."""
+
+
+class CannotEnd(Exception):
+    """The process goes on."""
 
 
 class ProgramProcess:
@@ -74,7 +78,12 @@ class ProgramProcess:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-            guard.add(process.pid)
+            try:
+                guard.add(process.pid)
+            except (OSError, ValueError):
+                with process:
+                    kill_group(process.pid)
+                raise
             return process
 
         try:
@@ -107,23 +116,35 @@ class ProgramProcess:
         return ended
 
     async def finish(self) -> int:
-        """Kill what is left of its group, take what it has written, and give its status."""
+        """Kill what is left of its group, take what it has written, and give its status.
+
+        Raises:
+            CannotEnd: it has become another user's.
+        """
         if self.status is None:
-            self._guard.remove(self.pid)
+            try:
+                self._guard.remove(self.pid)
+            except PermissionError:
+                if not _has_ended(self.pid):
+                    await self._read_no_more(0.0)
+                    raise CannotEnd(f"process {self.pid} runs as another user, whom nobody but root may kill") from None
             # killed, or a zombie already: this takes no time
             status = await in_thread(self._process.wait, "program")
             self.status = 128 - status if status < 0 else status
-            deadline = time.monotonic() + _DRAIN
-            for task in self._readers:
-                await task.ends(max(0.0, deadline - time.monotonic()))
-            for output in (self._output, self._errors):
-                output.close()
-            for task in self._readers:
-                await task.ends()
-            for pipe in (self._process.stdout, self._process.stderr):
-                if pipe is not None:
-                    pipe.close()
+            await self._read_no_more(_DRAIN)
         return self.status
+
+    async def _read_no_more(self, within: float) -> None:
+        deadline = time.monotonic() + within
+        for task in self._readers:
+            await task.ends(max(0.0, deadline - time.monotonic()))
+        for output in (self._output, self._errors):
+            output.close()
+        for task in self._readers:
+            await task.ends()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def described(status: int) -> str:

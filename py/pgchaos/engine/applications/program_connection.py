@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
 
 from pgchaos import clock
 from pgchaos.engine.answer import BLOCK, LOST, Answer
@@ -267,13 +266,23 @@ class ProgramConnection:
     async def _await_backend(self) -> None:
         pid, waited, pause = self._connection.pid, 0.0, _LOOK
         asks = _LOOKS + str(pid)
-        with suppress(NotDelivered):
-            while await self._context.injector.fault_connection.ask(asks) and waited < _GONE_WITHIN:
+        why = f"within {_GONE_WITHIN:g} s"
+        try:
+            while await self._context.injector.fault_connection.ask(asks):
+                if waited >= _GONE_WITHIN:
+                    break
                 await sleep(pause)
                 waited, pause = waited + pause, min(2 * pause, _LONGEST_LOOK)
                 if pause == _LONGEST_LOOK:
                     # a backend notices the end of its client only when it next reads
                     asks = _ENDS + str(pid)
+            else:
+                return
+        except NotDelivered as refused:
+            why = f"as the server says: {refused}"
+        if not self._context.stop.is_set():
+            text = f"{self._worker.actor}: its backend {pid} was not seen to end, and may keep its locks, {why}"
+            self._context.log.remarks.append(f"{text} ({self._worker.place})")
 
     def _statement(self, source: Source) -> Statement:
         word = _WORD.match(source.statement)

@@ -9,7 +9,7 @@ from pathlib import Path
 from pgchaos.engine.answer import SUCCESS
 from pgchaos.engine.applications.client import Address
 from pgchaos.engine.applications.environment import program_environment
-from pgchaos.engine.applications.process import CannotStart, ProgramProcess, described
+from pgchaos.engine.applications.process import CannotEnd, CannotStart, ProgramProcess, described
 from pgchaos.engine.applications.worker import Worker
 from pgchaos.engine.coordinator import SessionFailed
 from pgchaos.language.programs import allowed_statuses, command_of
@@ -74,7 +74,15 @@ class RunningCommand:
 
     async def finish(self) -> Failure | None:
         """See RunningProgram."""
-        worker, status = self._worker, await self._process.finish()
+        worker = self._worker
+        try:
+            status = await self._process.finish()
+        except CannotEnd as why:
+            # whoever has stopped the run, this is left of it
+            text = f"{worker.actor}: `{self._command}` cannot be ended: {why}"
+            failure = Failure("error", (), text, worker.program.place, session=str(worker.actor))
+            worker.context.coordinator.broke(failure)
+            return None
         how = described(status) if self._ended else "ended with the run"
         worker.act(f"{self._command}: {how}", worker.program.place)
         for name, lines in (("", self._process.output), (" (stderr)", self._process.errors)):

@@ -119,14 +119,13 @@ class ProxyConnection(ClientConnection):
                 self.end("the client's connection was reset")
             else:
                 if not chunk:
-                    self._client_ended()
+                    await self._client_ended(stop)
 
-    def _client_ended(self) -> None:
-        """Send what was kept back, as far as it goes; the server would have had it."""
-        for unit in self.assembler.flush():
-            with suppress(OSError):
-                self._socket.send(unit.data)
-        self.end(_CLIENT_ENDED)
+    async def _client_ended(self, stop: Stop) -> None:
+        """Send what was kept back, all of it: the server would have had it."""
+        kept = b"".join([unit.data for unit in self.assembler.flush()])
+        if not kept or await self._send(self._socket, kept, stop):
+            self.end(_CLIENT_ENDED)
 
     def _take(self, chunk: bytes) -> None:
         add, units = self.assembler.add, self._units

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 import select
 import shutil
@@ -24,7 +26,7 @@ from pgchaos.engine.proxy.observer import Observer
 from pgchaos.engine.proxy.scram import Secret
 from pgchaos.engine.proxy.startup import Cancel, Startup
 from pgchaos.engine.proxy.upstream import ServerConnection
-from pgchaos.engine.waits import STOPPED, Wait
+from pgchaos.engine.waits import STOPPED, Wait, sleep
 from pgchaos.safe_output import forget, hide
 from pgchaos.server.conninfo import make_conninfo
 from pgchaos.server.settings import Conninfo
@@ -40,6 +42,10 @@ _REPORTED = (
 )  # fmt: skip
 """Settings that servers report (PostgreSQL docs, "Asynchronous Operations")."""
 _PID = Struct("!I")
+_LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What the system says where it has no room for another connection."""
+_LATER = 0.05
+"""Seconds until it is asked for room again."""
 _KEY, _LONG_KEY = 4, 32
 """Bytes of the key by which a client cancels, in 3.0 and 3.2."""
 
@@ -60,7 +66,7 @@ class Proxy:
     Attributes:
         password: that clients must have.
         port: on 127.0.0.1, and of the Unix socket's name.
-        broken: what clients and servers did that is not of the protocol, for the report.
+        broken: what clients and servers did that is not of the protocol, and what the system refused, for the report.
         denied: why clients were not let in, likewise: the last few.
         connections: those that stand.
     """
@@ -180,14 +186,22 @@ class Proxy:
             try:
                 # Socket.accept makes a socket of whatever class pytest-socket may have put in its place
                 descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # of the class in C
-            except OSError:  # it hung up at once, or there is no descriptor left
-                continue
+            except OSError as error:
+                if error.errno in _LACKS:
+                    # it stays in the queue, and poll tells of it at once again
+                    self._note(f"a client is not let in, for the system says: {os.strerror(error.errno)}")
+                    await sleep(_LATER, self._stop)
+                continue  # else it hung up at once
             client = Socket(fileno=descriptor)
             client.setblocking(False)
             if listener.family == AF_INET:
                 client.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             self._tasks = [task for task in self._tasks if not task.done]
             self._tasks.append(begin(self._meet(client)))
+
+    def _note(self, text: str) -> None:
+        if text not in self.broken:
+            self.broken.append(text)
 
     async def _meet(self, client: Socket) -> None:
         """Let a client in, and serve it."""
