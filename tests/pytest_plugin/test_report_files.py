@@ -177,6 +177,16 @@ def test_what_cannot_be_written_ends_the_run_before_it_begins(project: Project, 
     result.stderr.fnmatch_lines([f"*--chaos-{option}: '*/sql' cannot be written: it is no file"])
 
 
+def test_neither_a_scenario_nor_another_output_is_overwritten(project: Project) -> None:
+    project.write(fine=FINE)
+    result = project.look("--chaos-json", "sql/fine.sql")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--chaos-json: '*/sql/fine.sql' would be overwritten: name a file for the output"])
+    result = project.look("--chaos-report=out", "--chaos-svg=./sql/../out")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--chaos-svg: '*/out' is the file of --chaos-report: name another"])
+
+
 def test_what_did_not_run_is_named_and_passwords_are_masked(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pgchaos.safe_output._secrets", {"swordfish"})
     project.write(a_bad=BAD.replace("sums are wrong", "swordfish"), b_fine=FINE)

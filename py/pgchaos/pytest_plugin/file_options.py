@@ -18,6 +18,9 @@ FILE_OPTIONS = {
     "svg": ("write a picture of each scenario that failed into this folder", "DIR"),
 }
 
+_SOURCES = frozenset({".sql", ".pg", ".psql", ".pgsql", ".spec", ".py"})
+"""Endings of what is run, which an output never is."""
+
 
 def add_file_options(parser: pytest.Parser) -> None:
     """Declare the options and their ini keys."""
@@ -31,7 +34,7 @@ def write_files(config: pytest.Config) -> None:
     """Have the run write its files, and GitHub's annotations; where there are none of both, nothing is loaded.
 
     Raises:
-        pytest.UsageError: a file cannot be written.
+        pytest.UsageError: a file cannot be written, or is one that is run.
     """
     files = named_files(config)
     on_github = os.environ.get("GITHUB_ACTIONS") == "true"
@@ -67,8 +70,14 @@ def _check(files: Mapping[str, Path]) -> None:
     from pgchaos.report.export.output_file import check_folder, check_writable
 
     name, path = "", Path()
+    named: dict[Path, str] = {}
     try:
         for name, path in files.items():
+            other = named.setdefault(path, name)
+            if other != name:
+                raise pytest.UsageError(f"--chaos-{name}: '{path}' is the file of --chaos-{other}: name another")
+            if path.suffix in _SOURCES and path.is_file():
+                raise pytest.UsageError(f"--chaos-{name}: '{path}' would be overwritten: name a file for the output")
             (check_folder if name == "svg" else check_writable)(path)
     except OSError as error:
         raise pytest.UsageError(f"--chaos-{name}: '{path}' cannot be written: {error.strerror or error}") from None
