@@ -287,6 +287,10 @@ def test_the_network_refuses_until_it_is_healed(play: Play) -> None:
         ("-- chaos:fault heal", "nothing is wrong with the network of a[1]"),
         ("-- chaos:fault cut on 2nd execution", "its line was come to 1 time only"),
         ("-- chaos:fault cut when blocked", "the statement was over before it could strike"),
+        ("-- chaos:fault refuse", "`fault refuse` could not be delivered: nobody connected any more"),
+        ("-- chaos:fault refuse at any step", "at no step that the search chose: nobody connected any more"),
+        ("-- chaos:fault latency 5ms after", "nothing passed between a[1] and the server any more"),
+        ("-- chaos:fault rate 1kB of server after", "nothing passed between a[1] and the server any more"),
     ],
 )
 def test_what_does_not_strike_fails(play: Play, faults: str, why: str) -> None:

@@ -219,6 +219,9 @@ class ConcurrentRun:
         if not ended:
             await self._time_out(lock_monitor, seconds)
         await self._join()
+        if self._network is not None and not self.stopped:
+            for fault, why in self._network.unfelt():
+                self._injector.tally.unfelt(fault, why)
         self._struck = self._injector.tally.floating_delivered()
         self._passed_by = self._injector.tally.floating_missed()
         if not self.stopped:

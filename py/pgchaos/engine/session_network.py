@@ -59,6 +59,8 @@ class SessionNetwork(Observer):
         self._qualities: dict[str, Quality] = {}
         self._refused: set[str] = set()
         self._stalled: dict[str, Fault] = {}
+        self._unfelt: dict[Fault, set[str]] = {}  # whom a latency, a rate or a refusal has struck, before it is felt
+        self._felt: set[Fault] = set()
         self._ending = News()
         self._watching: Task[None] | None = None
 
@@ -124,6 +126,7 @@ class SessionNetwork(Observer):
         """Note that a connection has ended."""
         for name, mine in self._connections.items():
             if connection in mine:
+                self._feel_slowness(name, connection)
                 mine.remove(connection)
                 self._stalled.pop(name, None)
 
@@ -134,6 +137,7 @@ class SessionNetwork(Observer):
             ConnectionLost: a fault refuses it.
         """
         if name in self._refused:
+            self._feel(name, refusal=True)
             raise ConnectionLost(_REFUSED)
 
     # the time of a run
@@ -234,9 +238,11 @@ class SessionNetwork(Observer):
             self._heal(names)
         elif fault.kind == "refuse":
             self._refused |= names.keys()
+            self._await_felt(fault, names)
         else:
             for name in names:
                 self._set_quality(name, fault)
+            self._await_felt(fault, names)
 
     def _standing(self, fault: Fault, names: Collection[str]) -> list[tuple[str, ProxyConnection]]:
         """Give the connections of those who have any; of a session that strikes itself, the one it sends on."""
@@ -282,6 +288,7 @@ class SessionNetwork(Observer):
         )
         self._qualities[name] = now
         for connection in self._connections.get(name, ()):
+            self._feel_slowness(name, connection)
             connection.link.set_quality(now)
 
     def _heal(self, names: Collection[str]) -> None:
@@ -299,4 +306,40 @@ class SessionNetwork(Observer):
             self._qualities.pop(name, None)
             self._stalled.pop(name, None)
             for connection in self._connections.get(name, ()):
+                self._feel_slowness(name, connection)
                 connection.link.heal()
+            for names in self._unfelt.values():
+                # how much it was felt before depends on time
+                names.discard(name)
+
+    # whether they were felt
+
+    def _await_felt(self, fault: Fault, names: Collection[str]) -> None:
+        if fault not in self._felt:
+            self._unfelt.setdefault(fault, set()).update(names)
+
+    def _feel(self, name: str, *, refusal: bool) -> None:
+        felt = [one for one, names in self._unfelt.items() if name in names and (one.kind == "refuse") == refusal]
+        for fault in felt:
+            del self._unfelt[fault]
+        self._felt.update(felt)
+
+    def _feel_slowness(self, name: str, connection: ProxyConnection) -> None:
+        if connection.link.was_slow:
+            self._feel(name, refusal=False)
+
+    def unfelt(self) -> list[tuple[Fault, str]]:
+        """List the faults that lasted to the end, and nobody connected, or nothing passed, with why they are unfelt."""
+        for name, mine in self._connections.items():
+            for connection in mine:
+                self._feel_slowness(name, connection)
+        return [
+            (
+                fault,
+                "nobody connected any more"
+                if fault.kind == "refuse"
+                else f"nothing passed between {' and '.join(sorted(names))} and the server any more",
+            )
+            for fault, names in self._unfelt.items()
+            if names
+        ]

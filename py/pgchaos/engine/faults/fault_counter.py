@@ -76,6 +76,7 @@ class FaultCounter:
         self._reached: dict[tuple[object, ...], int] = {}
         self._struck: set[Fault] = set()
         self._passed_by: dict[str, list[str]] = {}
+        self._unfelt: dict[Fault, str] = {}
 
     def is_due(self, fault: Fault, actor: Actor) -> bool:
         """Count an execution of a fault's line, and say whether it is the one."""
@@ -93,9 +94,17 @@ class FaultCounter:
         """Note that a fault struck."""
         self._struck.add(fault)
 
-    def unfelt(self, fault: Fault) -> None:
-        """Take a strike back: it came when the statement was over, and nobody felt it."""
+    def unfelt(self, fault: Fault, why: str = "") -> None:
+        """Take a strike back: it came when the statement was over, and nobody felt it.
+
+        Args:
+            fault: which.
+            why: nobody did, where that is known only at the end.
+        """
         self._struck.discard(fault)
+        if why:
+            self._unfelt[fault] = why
+            self.passed_by(fault, why)
 
     def passed_by(self, fault: Fault, why: str) -> None:
         """Note that a step which a search has chosen for a fault could not be struck.
@@ -123,6 +132,8 @@ class FaultCounter:
         return dict(self._passed_by)
 
     def _why_not(self, fault: Fault) -> str:
+        if fault in self._unfelt:
+            return self._unfelt[fault]
         counts = [count for key, count in self._reached.items() if key[0] == fault and count]
         if fault.statement:
             seen = f"there were only {max(counts)} requests" if counts else "there was no request"

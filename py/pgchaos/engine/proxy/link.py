@@ -64,6 +64,8 @@ class Link:
         self._holds = self.answered = False
         self.is_sound = True
         """Nothing is wrong: all is passed on at once."""
+        self.was_slow = False
+        """Something has passed at the quality that is set now."""
 
     @property
     def is_stalled(self) -> bool:
@@ -106,12 +108,12 @@ class Link:
 
     def set_quality(self, quality: Quality) -> None:
         """Pass things on so from now on."""
-        self._quality = quality
+        self._quality, self.was_slow = quality, False
         self._changed()
 
     def heal(self) -> None:
         """Pass everything on again, what was stalled too; an answer that is held stays so."""
-        self._stalled_until, self._quality = 0.0, Quality()
+        self._stalled_until, self._quality, self.was_slow = 0.0, Quality(), False
         self._drop_no_more()
         self._changed()
 
@@ -151,6 +153,7 @@ class Link:
             stop: ends the wait.
         """
         quality = self._quality
+        self.was_slow = quality != Quality()
         way = (quality.latency + self._random.uniform(-quality.jitter, quality.jitter)) / 2
         seconds = max(0.0, way) + (size / quality.rate if quality.rate else 0.0)
         if seconds:
