@@ -6,6 +6,7 @@ statement that only defines (CREATE FUNCTION, PREPARE) asserts nothing itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -56,6 +57,8 @@ _DESCRIBED = {
     **dict.fromkeys(_THREE.split(), 3),
     "cmp_ok": 4,
 }
+_ALL = _ASSERTIONS | TOOLKIT_TAP
+_CALLED = re.compile(r'\b(\w+)"?\s*(?:\(|--|/\*)')  # a comment may be before the parenthesis
 _READS = ("execute", "from", "in", "join", "table")  # words before a prepared statement, a view or a cursor
 _SET_OPERATIONS = ("union", "except", "intersect")
 
@@ -174,6 +177,18 @@ def tap_calls(statement: Statement, asserting: frozenset[str], names: FunctionNa
         The calls; for a statement with \gexec, also those in its strings.
     """
     return _tap_calls(statement.text, statement.send is Send.GEXEC, asserting, names)
+
+
+def is_at_most_one_call(text: str) -> bool:
+    """Say, without cutting a statement into tokens, whether it calls at most one assertion of pgTAP or the toolkit.
+
+    Args:
+        text: of the statement.
+
+    Returns:
+        False also where it may call more.
+    """
+    return sum(name.lower() in _ALL for name in _CALLED.findall(text)) <= 1
 
 
 def first_call(text: str, names: FunctionNames) -> str | None:
