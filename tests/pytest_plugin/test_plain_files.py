@@ -164,10 +164,12 @@ def test_files_that_build_on_each_other_are_not_spread_over_workers(project: Pro
     result.stderr.fnmatch_lines(["*--chaos-pgtap-keep: these files must run in order in one database: leave out -n*"])
 
 
-def test_only_databases_that_plain_files_use_are_made(project: Project) -> None:
+@pytest.mark.parametrize("private", [False, True], ids=["on a server that is there", "on a private server"])
+def test_only_databases_that_plain_files_use_are_made(project: Project, private: bool) -> None:
     templates = (
         "SELECT is(count(*)::int, 1, 'one template') FROM pg_database"
         " WHERE starts_with(datname, regexp_replace(current_database(), '[0-9]+$', 't'))"
     )
     project.file("t/plain.sql", PLAIN.replace("SELECT pass('{}')", templates))
-    project.run("--chaos-pgtap", "t").assert_outcomes(passed=1)
+    run = project.pytester.runpytest_inprocess if private else project.run
+    run("--chaos-pgtap", "t").assert_outcomes(passed=1)

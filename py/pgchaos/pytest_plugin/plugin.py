@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -44,6 +44,9 @@ from pgchaos.runner.progress import open_progress_line
 from pgchaos.runner.runner import Runner
 from pgchaos.safe_output import one_line, printable
 from pgchaos.server.settings import ServerError
+
+if TYPE_CHECKING:
+    from pgchaos.language.plain_files import Contents
 
 _FILES = pytest.StashKey[dict[Path, list[pytest.Collector]]]()
 _INTERRUPTS = pytest.StashKey[Interrupts]()
@@ -211,13 +214,13 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 def _start(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Open the server, and start the scenarios that run in parallel."""
     runner, options = config.stash[RUNNER], config.stash[OPTIONS]
-    _open_server(config, items)
+    contents = expected_contents(items)
+    _open_server(config, items, contents)
     runner.set_suite(suite_jobs(items))
     # without a server each item fails with the reason
     with suppress(ServerError):
-        contents = expected_contents(items)
         if contents is not None:
-            runner.server.prepare(contents)
+            runner.open_server(contents=contents).prepare(contents)
         preload(jobs_of(items))
         own = sum("own server" in job.parts for job in jobs_of(items))
         # a worker of pytest-xdist does not know which items it will get
@@ -227,7 +230,7 @@ def _start(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             runner.start(jobs, options.jobs)
 
 
-def _open_server(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+def _open_server(config: pytest.Config, items: Sequence[pytest.Item], contents: Contents | None) -> None:
     """Open the server if an item uses it, and write which one it is."""
     has_scenarios = any(isinstance(item, ScenarioItem) for item in items)
     # a worker of pytest-xdist that fails here would be lost with the results of all its items
@@ -235,7 +238,7 @@ def _open_server(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         return
     try:
         # the server and the imports take about as long
-        server = config.stash[RUNNER].open_server(meanwhile=lambda: preload(jobs_of(items)))
+        server = config.stash[RUNNER].open_server(lambda: preload(jobs_of(items)), contents)
         lines = [f"server: {server.banner}", *server.notes, *suite_lines(items), *_permutation_lines(config, items)]
     except ServerError as error:
         if not has_scenarios:

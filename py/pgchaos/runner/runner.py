@@ -18,6 +18,7 @@ from pgchaos.server.settings import ServerError, ServerSettings, nothing
 if TYPE_CHECKING:
     from pgchaos.engine.run_settings import RunSettings
     from pgchaos.language.model import Mutant, Scenario
+    from pgchaos.language.plain_files import Contents
     from pgchaos.runner.executor import ConnectionSemaphore, JobExecutor
     from pgchaos.runner.item_progress import ItemProgress
     from pgchaos.runner.jobs import FinishedScenario, Job
@@ -92,11 +93,12 @@ class Runner:
         """The server, opened at the first use; ServerError if none can be used."""
         return self.open_server()
 
-    def open_server(self, meanwhile: Callable[[], None] = nothing) -> Server:
+    def open_server(self, meanwhile: Callable[[], None] = nothing, contents: Contents | None = None) -> Server:
         """Open the server, at the first use.
 
         Args:
             meanwhile: what to do here while a private server starts.
+            contents: of the databases that will be needed; None where it is not known.
 
         Returns:
             The server.
@@ -105,13 +107,14 @@ class Runner:
             ServerError: no server can be used; the same error at each further use.
         """
         # psycopg and the engine are not loaded by projects that collect no scenario
+        from pgchaos.language.plain_files import Contents
         from pgchaos.server import open_server
 
         if self._server_error is not None:
             raise self._server_error
         if self._server is None:
             try:
-                self._server = open_server(self._settings, meanwhile=meanwhile)
+                self._server = open_server(self._settings, meanwhile=meanwhile, contents=contents or Contents.TOOLKIT)
             except ServerError as error:
                 self._server_error = error
                 raise

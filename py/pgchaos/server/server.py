@@ -37,7 +37,10 @@ _REST_LIMIT = 10.0
 
 
 def open_server(
-    settings: ServerSettings, environ: Mapping[str, str] = os.environ, meanwhile: Callable[[], None] = nothing
+    settings: ServerSettings,
+    environ: Mapping[str, str] = os.environ,
+    meanwhile: Callable[[], None] = nothing,
+    contents: Contents = Contents.TOOLKIT,
 ) -> Server:
     """Open the server for a run, after removing what dead runs left.
 
@@ -48,6 +51,7 @@ def open_server(
         settings: the user's options.
         environ: used for the choice; libpq itself reads the process's environment.
         meanwhile: what to do here while a private server starts.
+        contents: of the databases that a private server begins to create at once.
 
     Returns:
         The server, a context manager.
@@ -64,7 +68,7 @@ def open_server(
     prepared = PreparedData(choice.bindir, settings.pgtap)
     private = prepared.start(meanwhile=meanwhile)
     try:
-        return Server(settings, choice, private, prepared)
+        return Server(settings, choice, private, prepared, contents)
     except BaseException:  # Ctrl-C too: no server remains
         private.close()
         raise
@@ -78,6 +82,7 @@ class Server(ServerInfo):
         choice: the chosen server.
         private: the server itself, if this run started it.
         prepared: what started it.
+        contents: of the databases that it begins to create at once.
 
     Attributes:
         notes: what the user should know about the server, a line each.
@@ -93,6 +98,7 @@ class Server(ServerInfo):
         choice: ServerChoice,
         private: PrivateServer | None,
         prepared: PreparedData | None = None,
+        contents: Contents = Contents.TOOLKIT,
     ) -> None:
         super().__init__(settings, choice, private)
         pgtap.check_available(self.administrative(), settings.pgtap)
@@ -113,7 +119,7 @@ class Server(ServerInfo):
         self.notes: list[str] = [prepared.note] if prepared is not None and prepared.note else []
         self.watches = ConnectionCache(self.administrative())
         if self.ours:
-            self._pool.expect(())
+            self.prepare(contents)
         else:
             self._remove_dead_runs()
 
