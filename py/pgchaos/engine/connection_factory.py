@@ -42,6 +42,8 @@ _RECOVERING = 0.02
 SILENT_LIMIT = 1.0
 """Seconds for a server that has not answered once."""
 SILENT = ServerError(NOT_CONNECTED, "the server does not answer", said=False)
+_WITH_SQL = ("", "database")
+"""What connections with SQL ask of replication; any other, for all of the server, has none."""
 _ROOM = 2.0
 """Seconds in which backends end whose connections were closed."""
 
@@ -156,7 +158,9 @@ class ConnectionFactory:
         connection.created, connection.limit = self.created, self.limit
         return connection
 
-    async def open_new(self, kind: type[L], name: str, stop: Stop, settings: Mapping[str, str], options: str) -> L:
+    async def open_new(
+        self, kind: type[L], name: str, stop: Stop, settings: Mapping[str, str], options: str, replication: str = ""
+    ) -> L:
         """Open a connection that is never one that was kept, nor will be.
 
         Args:
@@ -165,6 +169,7 @@ class ConnectionFactory:
             stop: as for `open`.
             settings: as for `open`.
             options: for the server, after the settings.
+            replication: libpq's parameter of that name, or ''.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.
@@ -172,9 +177,10 @@ class ConnectionFactory:
         cache = self.sandbox.connection_cache
         base = cache.conninfo if self.sandbox.shared and cache is not None else self.sandbox.conninfo
         settings = {**self.sandbox.settings, **settings}
-        conninfo = session_conninfo(base, name, settings, options)
+        parameters = {"replication": replication} if replication else {}
+        conninfo = session_conninfo(base, name, settings, options, **parameters)
         connection = await self._with_room(stop, lambda: self._made(conninfo, stop, None, False, kind))
-        if self.sandbox.in_place:
+        if self.sandbox.in_place and replication in _WITH_SQL:
             required = {**self.sandbox.required_settings, **settings}
             self.began[connection.pid] = await _verify(connection, required, join=self.join)
         return connection

@@ -21,9 +21,11 @@ _MOST_OUTPUT = 1000
 """Lines of notices kept; a scenario that raises more is told so."""
 
 
-def session_conninfo(conninfo: str, name: str, settings: Mapping[str, str], options: str = "") -> str:
+def session_conninfo(
+    conninfo: str, name: str, settings: Mapping[str, str], options: str = "", **parameters: str
+) -> str:
     """Put settings, and options after them, into a connection string, so that RESET ALL and DISCARD ALL keep them."""
-    return with_settings(conninfo, settings, options, application_name=name)
+    return with_settings(conninfo, settings, options, application_name=name, **parameters)
 
 
 def session_settings(session: str, worker: int, seed: int) -> dict[str, str]:

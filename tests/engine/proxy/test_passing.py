@@ -8,6 +8,7 @@ import select
 import socket
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from decimal import Decimal
 
 import psycopg
@@ -15,12 +16,17 @@ import pytest
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from pgchaos.engine.connection_factory import ConnectionFactory
 from pgchaos.engine.proxy.messages import message
 from pgchaos.engine.proxy.observer import ClientConnection, Observer
 from pgchaos.engine.proxy.proxy import Proxy
 from pgchaos.engine.proxy.requests import Request
 from pgchaos.engine.proxy.tracker import Outcome
+from pgchaos.engine.proxy.upstream import ServerOpener
 from pgchaos.engine.waits import News
+from pgchaos.server import ServerSettings, open_server
+from pgchaos.stop import Stop
+from tests.conftest import ForeignServer
 from tests.engine.proxy.conftest import OpenProxy, serve
 from tests.waiting import until
 
@@ -143,6 +149,63 @@ def result(pgconn: pq.abc.PGconn) -> int | None:
         pgconn.consume_input()
     got = pgconn.get_result()
     return None if got is None else got.status
+
+
+@pytest.mark.parametrize("kind", ["true", "database"])
+def test_a_replication_stream_passes(open_proxy: OpenProxy, kind: str) -> None:
+    log = Log()
+
+    def client() -> None:
+        database = {} if kind == "database" else {"dbname": "replication"}  # as pg_receivewal has it
+        with connect(proxy) as conn, connect(proxy, replication=kind, **database) as replication:
+            stream = replication.pgconn
+            conn.execute("CREATE TABLE IF NOT EXISTS written (id int)")
+            ((begin,),) = conn.execute("SELECT pg_current_wal_lsn()").fetchall()
+            stream.send_query(f"START_REPLICATION PHYSICAL {begin}".encode())
+            assert result(stream) == pq.ExecStatus.COPY_BOTH
+            conn.execute("INSERT INTO written VALUES (1)")
+            assert received(stream)[:1] == b"w", "the WAL of the INSERT"
+            stream.put_copy_end()
+            while received(stream):
+                pass  # what was under way already
+            while (ended := result(stream)) is not None:  # the server says it twice
+                assert ended == pq.ExecStatus.COMMAND_OK
+            stream.send_query(b"IDENTIFY_SYSTEM")
+            assert result(stream) == pq.ExecStatus.TUPLES_OK
+            assert result(stream) is None
+
+    with open_proxy(log) as proxy:
+        serve(proxy, client)
+    told = [(str(sql).split()[0], state, status) for sql, _, state, _, status in log.heard]
+    assert [one for one in told if one[0] in ("START_REPLICATION", "IDENTIFY_SYSTEM")] == [
+        ("START_REPLICATION", "00000", "I"),
+        ("IDENTIFY_SYSTEM", "00000", "I"),
+    ]
+    assert not proxy.broken
+
+
+def test_a_replication_stream_passes_beside_a_database_of_the_user_s(foreign_server: ForeignServer) -> None:
+    def client() -> list[int | None]:
+        # there is no SQL by which a connection for all of the server could be asked for its settings
+        with connect(proxy, replication="true") as replication:
+            replication.pgconn.send_query(b"IDENTIFY_SYSTEM")
+            return [result(replication.pgconn), result(replication.pgconn)]
+
+    settings = ServerSettings(dsn=make_conninfo(foreign_server.dsn, dbname="postgres"), in_place=True)
+    with open_server(settings) as server, server.sandbox() as sandbox, closing(Stop()) as stop:
+        opener = ServerOpener(ConnectionFactory(sandbox), "client", stop, {"chaos.worker": "1"})
+        with closing(Proxy(opener, "postgres", "postgres")) as proxy:
+            assert serve(proxy, client) == [pq.ExecStatus.TUPLES_OK, None]
+
+
+def received(pgconn: pq.abc.PGconn) -> bytes:
+    """Wait for a message of a stream; of its end, b''."""
+    while True:
+        length, data = pgconn.get_copy_data(1)
+        if length:
+            return bytes(data)
+        select.select([pgconn.socket], [], [], 30)
+        pgconn.consume_input()
 
 
 def test_a_pipeline_is_one_request_for_each_execute(open_proxy: OpenProxy) -> None:

@@ -114,6 +114,37 @@ def test_a_sync_in_a_copy_is_ignored_as_the_server_does(early: bool, end: bytes,
     assert wire.server(COMPLETE, READY)[0][0] is after
 
 
+def test_a_replication_stream_is_no_answer_to_a_request() -> None:
+    wire = Wire()
+    wire.tracker.keeps_rows = True
+    (begins,) = requests(wire.client(message(b"Q", b"START_REPLICATION 0/0\0")))
+    ((request, outcome),) = wire.server(message(b"W", b"\0\0\0"))
+    assert (request, outcome.sqlstate, outcome.status) == (begins, "00000", "I")
+    assert wire.server(COPY_DATA, COPY_DATA) == []
+    assert wire.tracker.is_idle
+    # the client ends the stream, and asks for more before the server has heard of it
+    (after,) = requests(wire.client(COPY_DATA, COPY_DONE, message(b"Q", b"SELECT 1\0")))
+    row = message(b"D", pack("!hi", 1, 1) + b"5")
+    assert wire.server(COPY_DATA, COPY_DONE, row, COMPLETE, COMPLETE, READY) == []
+    ((request, outcome),) = wire.server(row, COMPLETE, READY)
+    assert (request, outcome.tags, outcome.status) == (after, ["SELECT 3"], "I")
+    assert list(outcome.results[0].rows(())) == [("5",)]
+
+
+@pytest.mark.parametrize("severity", ["ERROR", "FATAL"])
+def test_an_error_ends_a_replication_stream(severity: str) -> None:
+    wire = Wire()
+    wire.client(message(b"Q", b"START_REPLICATION 0/0\0"))
+    wire.server(message(b"W", b"\0\0\0"))
+    assert wire.server(error_message("58P01", "segment has been removed", severity)) == []
+    if severity == "FATAL":
+        assert wire.tracker.farewell is not None
+        return
+    assert wire.server(READY) == []
+    wire.client(message(b"Q", b"SELECT 1\0"))
+    assert told(wire.server(COMPLETE, READY)) == [("00000", "SELECT 3", "I", False)]
+
+
 def test_what_is_outstanding_is_lost_with_the_connection() -> None:
     wire = Wire()
     wire.client(message(b"Q", b"COMMIT\0"))

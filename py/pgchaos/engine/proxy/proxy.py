@@ -264,11 +264,9 @@ class Proxy:
 
     def _check(self, startup: Startup) -> None:
         """Refuse who is not of this run."""
-        if startup.parameters.get("replication", "false").lower() not in ("", "false", "off", "no", "0"):
-            raise Denied("0A000", "replication does not pass through the proxy of pgchaos")
         if startup.user != self._user:
             raise Denied("28000", f'role "{startup.user}" is not the one of this run, "{self._user}"')
-        if startup.database != self._database:
+        if startup.database != self._database and not startup.is_physical:
             raise Denied("3D000", f'database "{startup.database}" is not the one of this run, "{self._database}"')
 
     async def _cancel(self, cancel: Cancel) -> None:

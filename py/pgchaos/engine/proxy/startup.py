@@ -50,6 +50,17 @@ class Startup:
         return self.parameters.get("options", "")
 
     @property
+    def replication(self) -> str:
+        """What replication it wants, `true` for all of the server or `database`; '' for none."""
+        given = self.parameters.get("replication", "")
+        return "" if given.lower() in _NO_REPLICATION else given
+
+    @property
+    def is_physical(self) -> bool:
+        """Whether it wants the replication of all of the server, for which the database does not matter."""
+        return self.replication not in ("", "database")
+
+    @property
     def settings(self) -> dict[str, str]:
         """What else it sets: application_name, client_encoding, DateStyle …."""
         return {name: value for name, value in self.parameters.items() if name not in _NO_SETTINGS}
@@ -63,6 +74,7 @@ class Startup:
         return message(b"v", _HEAD.pack(version, len(self.unknown)) + names)
 
 
+_NO_REPLICATION = ("", "false", "off", "no", "0")
 _NO_SETTINGS = frozenset({"user", "database", "options", "replication"})
 
 

@@ -97,6 +97,7 @@ class RequestTracker:
         self.notices: list[Mapping[str, str]] = []
         self.notifications: list[tuple[str, str]] = []
         """Channel and payload; whoever wants them takes them out."""
+        self._streams = False  # a replication stream passes, which is no answer to a request
         self.keeps_rows = False
         """Outcomes have the rows of their statements."""
         self._rows = RowsSoFar()
@@ -144,7 +145,9 @@ class RequestTracker:
         """
         ended: list[Ended] = []
         for kind, raw in messages:
-            if kind == COMPLETE:
+            if self._streams and kind not in _ANY_TIME:
+                self._in_stream(kind, raw)
+            elif kind == COMPLETE:
                 self._complete(raw[HEADER:-1].decode("utf-8", "replace"), ended)
             elif kind == READY:
                 self._ready(chr(raw[HEADER]) if len(raw) > HEADER else "I", ended)
@@ -203,8 +206,10 @@ class RequestTracker:
             self._error(error_fields(raw), ended)
         elif kind in (EMPTY, SUSPENDED, FUNCTION_RESULT):
             self._complete("", ended)
-        elif kind in (COPY_IN, COPY_BOTH):
+        elif kind == COPY_IN:
             self._copies()
+        elif kind == COPY_BOTH:
+            self._begin_stream(ended)
         elif kind == STATUS:
             name, at = text_at(raw, HEADER)
             value, _ = text_at(raw, at)
@@ -227,7 +232,7 @@ class RequestTracker:
         self._assembler.copying = False
         self._assembler.described.clear()
         self._rows = RowsSoFar()
-        if fields.get("V", fields.get("S")) in ("FATAL", "PANIC"):
+        if fields.get("V", fields.get("S")) in _LAST_WORDS:
             self.farewell = fields
             return
         if not self._outstanding:
@@ -272,6 +277,25 @@ class RequestTracker:
             del self._outstanding[1]
             request.synced = done
 
+    def _begin_stream(self, ended: list[Ended]) -> None:
+        """End the request that began a stream: what follows, up to ReadyForQuery, is the stream and its end."""
+        self._streams = self._assembler.copying = True
+        if self._outstanding:
+            request, outcome, _ = self._outstanding.popleft()
+            outcome.status = self.status
+            if request is not None:
+                ended.append((request, outcome))
+
+    def _in_stream(self, kind: int, raw: bytes) -> None:
+        """Take a message that belongs to a stream; who reads the stream hears of an error that ends it."""
+        if kind == ERROR:
+            fields = error_fields(raw)
+            self._assembler.copying = False
+            if fields.get("V", fields.get("S")) in _LAST_WORDS:
+                self.farewell = fields
+        elif kind == READY:
+            self._streams = self._assembler.copying = False
+
     def _describe(self, raw: bytes) -> None:
         """Learn the types of a statement's parameters, which the client left to the server."""
         if not self._assembler.described:
@@ -287,6 +311,8 @@ class RequestTracker:
             self._rows.describing = statement
 
 
+_LAST_WORDS = ("FATAL", "PANIC")
+_ANY_TIME = frozenset({STATUS, NOTIFICATION, NOTICE})
 _HANDLED = frozenset(
     {ERROR, EMPTY, SUSPENDED, FUNCTION_RESULT, COPY_IN, COPY_BOTH, STATUS, NOTIFICATION, NOTICE, PARAMETERS}
 )

@@ -97,7 +97,9 @@ class ServerOpener:
         """
         settings = {**self._settings, **startup.settings}
         name = settings.pop("application_name", "") or self._name
-        return await self._factory.open_new(ServerConnection, name, self._stop, settings, startup.options)
+        return await self._factory.open_new(
+            ServerConnection, name, self._stop, settings, startup.options, startup.replication
+        )
 
 
 def _plain(conninfo: str) -> str:
