@@ -179,6 +179,13 @@ def test_the_states_of_the_sessions_are_shown() -> None:
         assert line in text
 
 
+def test_many_connections_of_a_program_in_one_state_are_counted() -> None:
+    standings = [Standing("shop[1]", at(16), "is connected", START + 0.001 * number) for number in range(100)]
+    text = report_of(replace(SOLD_TWICE, failures=[Failure("timeout", (), "too long")], standings=standings))
+    assert text.count("    shop[1]  is connected, since ") == 3
+    assert "    shop[1]  is connected: 97 more connections\n" in text
+
+
 def test_the_session_of_a_failure_is_named_once() -> None:
     broken = Failure("error", ("23505",), "ERROR 23505: duplicate key", at(5), session="cashier[2]")
     assert report_of(replace(SOLD_TWICE, failures=[broken])).startswith(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
@@ -23,6 +24,7 @@ from pgchaos.tap import failure_of
 from pgchaos.verdict import Verdict
 
 _INDENT = "    "
+_LIKE_STATES = 3  # connections of one session that are shown, where all do the same
 _SQL_LINES = 2  # of the statement of a failed assertion
 
 
@@ -197,7 +199,16 @@ def _asserted(result: RunResult) -> str:
 
 def _session_states(result: RunResult) -> list[str]:
     width = max((len(standing.session) for standing in result.standings), default=0)
-    return [_session_state(standing, result.started_at, width) for standing in result.standings]
+    seen: Counter[tuple[str, str]] = Counter()
+    lines = []
+    for standing in result.standings:
+        # a program may have hundreds of connections that all do the same
+        like = standing.session, standing.doing
+        seen[like] += 1
+        if seen[like] <= _LIKE_STATES or standing.waits_for:
+            lines.append(_session_state(standing, result.started_at, width))
+    more = [(session, doing, count - _LIKE_STATES) for (session, doing), count in seen.items() if count > _LIKE_STATES]
+    return [*lines, *(f"{session:<{width}}  {doing}: {count} more connections" for session, doing, count in more)]
 
 
 def _session_state(standing: Standing, started_at: float, width: int) -> str:

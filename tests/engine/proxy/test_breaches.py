@@ -77,6 +77,15 @@ def test_one_client_s_breach_is_no_other_s(open_proxy: OpenProxy) -> None:
         assert all("the client broke the protocol" in text for text in proxy.broken)
 
 
+def test_many_who_break_the_protocol_are_counted_no_further(open_proxy: OpenProxy) -> None:
+    with open_proxy() as proxy:
+        for number in range(30):
+            # the length of a startup packet, which no client may send
+            serve(proxy, partial(sent, proxy, (1_000_000 + number).to_bytes(4, "big")))
+        assert len(proxy.broken) == 21
+        assert proxy.broken[-1] == "more clients broke the protocol"
+
+
 def test_a_password_is_asked_for_and_none_is_guessed(open_proxy: OpenProxy) -> None:
     with open_proxy() as proxy:
         packet = STARTUP.replace(b"{}", proxy._database.encode())  # what only the run knows

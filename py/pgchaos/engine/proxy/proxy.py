@@ -33,6 +33,8 @@ from pgchaos.server.settings import Conninfo
 from pgchaos.stop import Stop
 
 _BACKLOG = 128
+_TOLD, _MORE = 20, "more clients broke the protocol"
+"""How many of what is not of the protocol are told of, and what is told of the others."""
 _DENIED = 3
 """How many of those that were not let in are told of."""
 _REPORTED = (
@@ -200,8 +202,12 @@ class Proxy:
             self._tasks.append(begin(self._meet(client)))
 
     def _note(self, text: str) -> None:
-        if text not in self.broken:
+        if text in self.broken:
+            return
+        if len(self.broken) < _TOLD:
             self.broken.append(text)
+        elif self.broken[-1] != _MORE:
+            self.broken.append(_MORE)
 
     async def _meet(self, client: Socket) -> None:
         """Let a client in, and serve it."""
@@ -213,7 +219,7 @@ class Proxy:
         except Gone:
             pass
         except ProtocolError as error:
-            self.broken.append(f"a client broke the protocol: {error}")
+            self._note(f"a client broke the protocol: {error}")
             with suppress(Gone):
                 await handshake.send(error_message("08P01", str(error)))
         except Denied as why:
@@ -249,7 +255,7 @@ class Proxy:
             packet,
             key,
             self._observer,
-            self.broken.append,
+            self._note,
             handshake.rest,
             self._seed,
         )
