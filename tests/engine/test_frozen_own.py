@@ -23,9 +23,10 @@ from tests.engine.playing import Play
 from tests.freezing import meanwhile, stop
 from tests.waiting import until
 
-_SOON = 10.0
-"""Seconds: 6 on a machine that has nothing else to do, of them 1 the limit of the scenario; it was 20 to 70."""
-_MOMENT = "SELECT pg_sleep(0.7);"
+_SOON = 18.0
+"""Seconds: 8 at most on a machine that has nothing else to do; it was 20 to 70."""
+# long enough for a busy machine to see it, and far shorter than the scenario's limit
+_MOMENT = "SELECT pg_sleep(1.5);"
 
 
 def _freezing(server: Server, application: str) -> AbstractContextManager[list[float]]:
@@ -62,7 +63,7 @@ CASES = {
 def test_a_frozen_backend_of_the_run_s_own_is_not_waited_for(own_server: Server, tmp_path: Path, case: str) -> None:
     application, text = CASES[case]
     with _freezing(own_server, application) as when:
-        result = Play(own_server, tmp_path)(f"-- chaos:timeout 1s\n{text}")
+        result = Play(own_server, tmp_path)(f"-- chaos:timeout 5s\n{text}")
         ended = time.monotonic()
     assert not result.failures
     assert ended - when[0] < _SOON
@@ -80,7 +81,7 @@ def test_a_query_sent_ahead_is_not_waited_for_where_the_server_is_known_to_be_si
         section.close()
         took = time.monotonic() - began
         go_on()
-    assert took < _SOON, "it was 12 s"
+    assert took < 9, "it was 12 s"
 
 
 @pytest.mark.parametrize("what", ["history", "amcheck"])

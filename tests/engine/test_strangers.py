@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pgchaos.engine.other_backends import names
 from pgchaos.schedule.wait_rules import Actor
-from tests.engine.playing import Play, held, said
+from tests.engine.playing import Play, held, over_once, said
 
 TABLE = """
 -- chaos:requires extension dblink
@@ -29,6 +31,7 @@ SELECT dblink_exec(here(), 'UPDATE t SET v = 2 WHERE id = 1');
 -- chaos:check
 SELECT pass('done');
 """
+WAITING = "SELECT FROM pg_locks WHERE NOT granted"
 UNTIL_IT_WAITS = """
 DO $$ BEGIN
     WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted) LOOP
@@ -75,8 +78,14 @@ def test_a_backend_of_dblink_that_waits_is_named_at_its_caller(play: Play) -> No
     assert "UPDATE t SET v = 2 WHERE id = 1" in who
 
 
-def test_it_is_named_among_those_who_stood_when_the_time_was_over(play: Play) -> None:
-    result = play(TABLE + OUTSIDE_WAITS.format(until="-- chaos:delay 60s"), timeout=3)
+def test_it_is_named_among_those_who_stood_when_the_time_was_over(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    with play.server.connect() as conn:
+
+        def outside_waits(reported: dict[str, str]) -> bool:
+            return reported["caller[1]"] == "runs" and bool(conn.execute(WAITING).fetchall())
+
+        over_once(monkeypatch, outside_waits)
+        result = play(TABLE + OUTSIDE_WAITS.format(until="-- chaos:delay 600s"), timeout=600)
     standings = {standing.session: standing for standing in result.standings}
     (stranger,) = (one for name, one in standings.items() if name.startswith("pid "))
     assert (stranger.doing, stranger.waits_for) == ("is blocked", ("holder[1]",))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pgchaos.runner.specs import run_spec_job, spec_job
 from pgchaos.server import Server
 from pgchaos.stop import Stop
 from tests.isolation.conftest import HERE, Play
+from tests.waiting import until
 
 SPECS = sorted((HERE / "specs").glob("*.spec"))
 LEAKS = {"leaking": "a_show"}
@@ -119,7 +119,7 @@ def test_a_prepared_transaction_is_seen_as_a_blocker(play: Play) -> None:
 
 
 def test_a_step_that_waits_for_good_is_cancelled_and_says_for_whom(play: Play) -> None:
-    result = play(TABLE + HELD + "permutation a1 b1 b2", SpecSettings(step_timeout=0.5))
+    result = play(TABLE + HELD + "permutation a1 b1 b2", SpecSettings(step_timeout=1.5))
     assert "isolationtester: canceling step b1 after " in result.output
     assert "ERROR:  canceling statement due to user request\nstep b2:" in result.output
     assert [note.partition(": ")[2] for note in result.notes] == ["it waited for a"]
@@ -214,10 +214,10 @@ def test_a_stop_ends_a_spec_and_leaves_nobody_behind(play: Play, private_server:
     blocked = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'isolation/x/b' AND wait_event_type = 'Lock'"
 
     def stop_when_blocked() -> None:
-        limit = time.monotonic() + 20
-        while not _rows(private_server, blocked) and time.monotonic() < limit:
-            pass
-        stop.set()
+        try:
+            until(lambda: _rows(private_server, blocked), "a step waits")
+        finally:
+            stop.set()
 
     thread = threading.Thread(target=stop_when_blocked)
     thread.start()
@@ -227,10 +227,7 @@ def test_a_stop_ends_a_spec_and_leaves_nobody_behind(play: Play, private_server:
         thread.join()
         stop.close()
     assert result.problems == ["the run was stopped"]
-    limit = time.monotonic() + 10
-    while _rows(private_server, query) and time.monotonic() < limit:
-        pass
-    assert _rows(private_server, query) == []
+    until(lambda: not _rows(private_server, query), "nobody is left")
 
 
 def test_the_time_of_the_whole_file_may_be_over(play: Play) -> None:

@@ -51,7 +51,9 @@ def are_both_sold(conn):
     return both_sold(conn) or conn.execute("SELECT pieces FROM stock").fetchone() == (8,)
 
 
-def waits_for_good(conn):
+def is_limited(conn):
+    assert conn.execute("SHOW statement_timeout").fetchone() == ("2min",)
+    conn.execute("SET statement_timeout = 1")
     assert conn.execute("SELECT pg_sleep(600)").fetchone()
 
 
@@ -134,8 +136,8 @@ def test_an_exception_is_a_failure_with_its_line(project: Project) -> None:
 
 
 def test_a_function_that_never_ends_is_told_with_what_it_does(project: Project) -> None:
-    text = explored(project, "setup=SETUP, sessions=[hangs, buy], check=CHECK, runs=1, timeout=1.5, grace=0.05")
-    assert f"{AT}: the sessions did not end within 1.5s" in text
+    text = explored(project, "setup=SETUP, sessions=[hangs, buy], check=CHECK, runs=1, timeout=4, grace=0.05")
+    assert f"{AT}: the sessions did not end within 4s" in text
     assert f"hangs[1] was in {line('time.sleep')} in hangs: time.sleep(0.1)" in text
     assert re.search(r"buy\[1\] +is blocked, waits for hangs\[1\]", text)
 
@@ -153,7 +155,7 @@ def test_a_check_in_python_is_awaited_and_ends_and_what_it_returns_is_no_asserti
     assert f"{AT}: check: AssertionError: both sold" in text
     text = explored(project, "setup=SETUP, sessions=[buy, buy_locked], check=are_both_sold, runs=1")
     assert f"{AT}: check: it returned True, which is not looked at: write `assert …` in it" in text
-    text = explored(project, "setup=SETUP, sessions=[buy], check=waits_for_good, runs=1, timeout=1")
+    text = explored(project, "setup=SETUP, sessions=[buy], check=is_limited, runs=1, timeout=120")
     assert f"{AT}: check: QueryCanceled: canceling statement due to statement timeout" in text
 
 
