@@ -6,15 +6,22 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from psycopg.types.string import TextLoader
 
-from pgchaos.engine.faults.actions import Row, TargetGone, carry_out, process
-from pgchaos.engine.loop import alone
+from pgchaos.engine.connection_factory import ConnectionFactory
+from pgchaos.engine.faults import actions, outage
+from pgchaos.engine.faults.actions import NotDelivered, Row, TargetGone, carry_out, process
+from pgchaos.engine.faults.fault_connection import FaultConnection
+from pgchaos.engine.loop import Loop, alone
 from pgchaos.engine.waits import sleep
-from pgchaos.server import PrivateServer, Server
+from pgchaos.server import PrivateServer, Sandbox, Server, ServerError, start_private
+from pgchaos.stop import Stop
 from tests.waiting import until
 
 AT = "FROM pg_stat_activity WHERE pid = %s"
@@ -108,3 +115,31 @@ def test_another_backend_that_has_got_the_number_is_left_alone(own_server: Serve
         if kind == "terminate":
             with pytest.raises(psycopg.OperationalError):
                 other.execute("SELECT 1")
+
+
+def test_a_server_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its postmaster is stopped, and hears no signal."""
+    monkeypatch.setattr(actions, "_STOPPED_WITHIN", 0.1)
+    with start_private() as server, psycopg.connect(make_conninfo(**server.parameters), autocommit=True) as conn:
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            for kind, argument in (("restart", ""), ("stop", "fast"), ("stop", "immediate")):
+                with pytest.raises(NotDelivered, match=r"the server did not end within 0\.1 s"):
+                    alone(carry_out(Reached(server, conn), kind, argument, ()))
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+
+
+def test_a_server_that_does_not_come_back_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It runs, and nobody reaches it."""
+    monkeypatch.setattr(outage, "_RECOVERED_WITHIN", 0.1)
+    with closing(Stop()) as stop, start_private() as server:
+        sandbox = Sandbox("postgres", make_conninfo(host=str(tmp_path)), server_control=server)
+        connection = FaultConnection(ConnectionFactory(sandbox), stop, set())
+        struck = outage.Outage(connection, stop, stop)
+        connection.named = True
+        with pytest.raises(NotDelivered, match=r"it did not say within 0\.1 s that commits wait for no standby"):
+            Loop().run(struck.restore())
+        struck._filled_disk = True
+        with pytest.raises(ServerError, match=r"has room again, and has not recovered within 0\.1 s"):
+            Loop().run(struck.release())

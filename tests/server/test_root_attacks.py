@@ -117,6 +117,19 @@ def test_a_disk_that_is_not_mounted_is_not_filled(tmp_path: Path) -> None:
         Ballast().fill(tmp_path / "disk")
 
 
+def test_a_disk_that_the_system_does_not_let_us_fill_is_not_full() -> None:
+    place = Path("/dev/shm")
+    if not place.is_dir() or place.stat().st_dev == place.parent.stat().st_dev:
+        pytest.skip("/dev/shm is no file system of its own")
+    ballast = Ballast()
+    filled = SimpleNamespace(fill=lambda _: ballast.fill(place))
+    try:
+        with no_large_files(), pytest.raises(actions.NotDelivered, match=r"the disk is not full: .*File too large"):
+            alone(actions.fill(SimpleNamespace(server_control=filled, do=at_once), "disk"))
+    finally:
+        ballast.empty()
+
+
 def test_a_disk_is_not_filled_through_a_link(victim: Path) -> None:
     own = ClusterFactory(None, None)
     with contextlib.closing(own), own.sandbox(disks={"disk": 8 << 20}) as sandbox:

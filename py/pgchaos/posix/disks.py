@@ -67,6 +67,17 @@ def unmount(folder: str) -> None:
                 subprocess.run(["umount", "-l", place], capture_output=True, check=False)
 
 
+def _write_all(file: int, size: int) -> None:
+    """Write pieces of a size until there is no room for one."""
+    try:
+        # a short write is followed by ENOSPC
+        while os.write(file, b"\0" * size) == size:
+            pass
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+
+
 class Ballast:
     """Files without a name that fill a disk: in a folder of another account, a name may be a link."""
 
@@ -80,7 +91,7 @@ class Ballast:
             place: a mounted file system, in a folder that only root can write.
 
         Raises:
-            OSError: nothing is mounted there; the common disk would be filled.
+            OSError: nothing is mounted there, and the common disk would be filled; or the system refuses to fill it.
         """
         file = os.open(place, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         if os.fstat(file).st_dev == place.parent.stat().st_dev:
@@ -88,10 +99,7 @@ class Ballast:
             raise OSError(errno.ENODEV, "not filled, because no file system of its own is mounted here", str(place))
         self._files.append(file)
         for size in (1 << 20, 4096):
-            # a short write is followed by ENOSPC
-            with contextlib.suppress(OSError):
-                while os.write(file, b"\0" * size) == size:
-                    pass
+            _write_all(file, size)
 
     def empty(self) -> None:
         """Free the space again; a second call does nothing."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from signal import SIGKILL
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pgchaos.language.fault_kinds import DISKS, PROCESSES
 from pgchaos.posix import processes
@@ -16,6 +16,8 @@ _RECOVERED_WITHIN = 60.0
 """Seconds for a crash recovery."""
 _STARTED_WITHIN = 10.0
 """Seconds in which a server that takes connections already has started its processes."""
+_STOPPED_WITHIN = 60.0
+"""Seconds in which the server ends that is told to stop."""
 _ENDED_WITHIN = 10_000
 """Milliseconds in which a backend ends that is terminated."""
 _NO_AUTOVACUUM = "SELECT WHERE '{}' LIKE 'autovacuum%' AND pg_catalog.current_setting('autovacuum') = 'off'"
@@ -126,7 +128,7 @@ async def _crash(reach: Reach, _: str, __: Collection[int]) -> None:
 
 async def _restart(reach: Reach, _: str, __: Collection[int]) -> None:
     server_control = _require_control(reach)
-    await reach.do(lambda: server_control.stop("fast"))
+    await _end(reach, server_control, "fast")
     await start(reach, server_control)
 
 
@@ -137,7 +139,14 @@ async def _stop(reach: Reach, argument: str, _: Collection[int]) -> None:
         await reach.do(lambda: server_control.stop("smart", limit=0))
         await _await(reach, reach.refused, "the server refuses new connections")
     else:
-        await reach.do(lambda: server_control.stop("fast" if argument == "fast" else "immediate"))
+        await _end(reach, server_control, "fast" if argument == "fast" else "immediate")
+
+
+async def _end(reach: Reach, server_control: PrivateServer, mode: Literal["fast", "immediate"]) -> None:
+    ended: list[bool] = []
+    await reach.do(lambda: ended.append(server_control.stop(mode, _STOPPED_WITHIN)))
+    if ended != [True]:
+        raise NotDelivered(f"the server did not end within {_STOPPED_WITHIN:g} s")
 
 
 async def start(reach: Reach, server_control: PrivateServer) -> None:
@@ -240,14 +249,17 @@ async def fill(reach: Reach, what: str) -> None:
         what: 'connections', or one of `kinds.DISKS`.
 
     Raises:
-        NotDelivered: the server is not ours.
+        NotDelivered: the server is not ours, or the system refuses it.
     """
     if what == "connections":
         await reach.take_connections()
         return
     if reach.server_control is None:
         raise NotDelivered("this server was not started by pgchaos, which gave it no disk to fill")
-    await reach.do(partial(reach.server_control.fill, DISKS[what][0]))
+    try:
+        await reach.do(partial(reach.server_control.fill, DISKS[what][0]))
+    except OSError as error:
+        raise NotDelivered(f"the disk is not full: {error}") from None
 
 
 async def _fill(reach: Reach, argument: str, _: Collection[int]) -> None:

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from pgchaos.engine.faults import actions
+from pgchaos.engine.faults.actions import NotDelivered
 from pgchaos.engine.faults.commits import let_go
 from pgchaos.engine.faults.fault_connection import FaultConnection
 from pgchaos.engine.waits import News, sleep
 from pgchaos.language.fault_kinds import felt_by_server, form_of
 from pgchaos.language.section_items import Fault
-from pgchaos.server import PrivateServer
+from pgchaos.server import PrivateServer, ServerError
 from pgchaos.stop import Stop
 
 _POLL_INTERVAL = 0.001
@@ -78,16 +79,20 @@ class Outage:
         self._up.notify()
 
     async def restore(self) -> None:
-        """Undo what faults did to the server that lasts: it runs, and has room on its disks and for connections."""
+        """Undo what faults did to the server that lasts: it runs, and has room on its disks and for connections.
+
+        Raises:
+            ServerError: it does not start, or does not recover.
+            NotDelivered: it says that something is wrong with it, or says nothing.
+        """
         if self._touched:
             await self._bring_back()
         until = time.monotonic() + _RECOVERED_WITHIN
-        while (
-            not await let_go(self._fault_connection)
-            and time.monotonic() < until
-            and not await sleep(_POLL_INTERVAL, self._cleanup_stop)
-        ):
-            pass
+        while not await let_go(self._fault_connection):
+            if time.monotonic() > until:
+                raise NotDelivered(f"it did not say within {_RECOVERED_WITHIN:g} s that commits wait for no standby")
+            if await sleep(_POLL_INTERVAL, self._cleanup_stop):
+                return  # nothing can be asked any more
 
     async def _bring_back(self) -> None:
         await self.release()
@@ -107,7 +112,7 @@ class Outage:
             crashed: it went down for want of room, or is about to: wait until it has recovered.
 
         Raises:
-            ServerError: it does not start again.
+            ServerError: it does not start again, or does not recover.
             NotDelivered: it says that something is wrong with it.
         """
         await self._fault_connection.give_connections()
@@ -126,7 +131,9 @@ class Outage:
     async def _await_checkpointer(self, server_control: PrivateServer, before: tuple[str, ...]) -> None:
         """Wait for another checkpointer; without room for its WAL the server may have gone down for good."""
         until = time.monotonic() + _RECOVERED_WITHIN
-        while await actions.checkpointer_start(self._fault_connection) in before and time.monotonic() < until:
+        while await actions.checkpointer_start(self._fault_connection) in before:
+            if time.monotonic() > until:
+                raise ServerError(f"the server has room again, and has not recovered within {_RECOVERED_WITHIN:g} s")
             if not server_control.running:
                 await self._fault_connection.do(server_control.start)
             if await sleep(_POLL_INTERVAL, self._cleanup_stop):
