@@ -160,7 +160,7 @@ def test_a_replication_stream_passes(open_proxy: OpenProxy, kind: str) -> None:
         with connect(proxy) as conn, connect(proxy, replication=kind, **database) as replication:
             stream = replication.pgconn
             conn.execute("CREATE TABLE IF NOT EXISTS written (id int)")
-            ((begin,),) = conn.execute("SELECT pg_current_wal_lsn()").fetchall()
+            ((begin,),) = conn.execute("SELECT pg_current_wal_flush_lsn()").fetchall()
             stream.send_query(f"START_REPLICATION PHYSICAL {begin}".encode())
             assert result(stream) == pq.ExecStatus.COPY_BOTH
             conn.execute("INSERT INTO written VALUES (1)")
