@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import pgchaos
-from tests.often import often
+from tests.often import OFTEN, often
 from tests.pytest_plugin.conftest import Project
 
 HERE = Path(__file__).parent
@@ -85,7 +85,7 @@ def specs(project: Project) -> None:
         project.file(f"expected/{name}.out", PRINTED)
 
 
-@pytest.mark.slow  # runs all kinds of scenarios, compiled anew
+@pytest.mark.slow  # runs all kinds of scenarios; where tests run often, compiled anew
 @pytest.mark.parametrize(("jobs", "hidden"), often([("8", False)], [("1", True), ("8", False)]))
 def test_nothing_is_imported_outside_the_main_thread(
     project: Project, monkeypatch: pytest.MonkeyPatch, jobs: str, hidden: bool
@@ -96,7 +96,7 @@ def test_nothing_is_imported_outside_the_main_thread(
         project.file("hidden/hypothesis/__init__.py", "raise ModuleNotFoundError('hidden', name='hypothesis')\n")
         folders.insert(0, str(project.pytester.path / "hidden"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
-    if not hidden:
+    if not hidden and OFTEN:
         # nothing of it was compiled before: an import takes its time, as on a machine that has just been set up
         monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(project.pytester.path / "cold"))
     args = ["-p", "watch_imports", f"--chaos-jobs={jobs}", "--chaos-pgtap", "--chaos-mutants", "--chaos-selfcheck"]
