@@ -176,3 +176,54 @@ def test_what_is_no_scenario_is_named(call: Call, folder: Path) -> None:
     ended = call("explain", "sql/t.sql")
     assert (ended.code, ended.err) == (1, "")
     assert ended.out.startswith("sql/t.sql:1: [language] unknown directive `chek`")
+
+
+def test_programs_are_told_with_their_faults_and_statuses(call: Call) -> None:
+    text = explained(
+        call,
+        """\
+-- Two shops
+-- chaos:requires program python with psycopg, program node
+-- chaos:session shop x 2 run 'python sell.py' allow exit 3
+-- chaos:fault latency 5ms on every execution of 'UPDATE%'
+-- chaos:allow exit 1, 2
+-- chaos:session one connect 'tcp_user_timeout=200'
+SELECT 1;
+-- chaos:check
+SELECT is((SELECT 1), 1);
+""",
+    )
+    needs = part(text, "Needs")
+    assert "program python with psycopg, else it is skipped" in needs
+    assert "program node, else it is skipped" in needs
+    assert "3 connections for the sessions, and some for pgchaos itself; a program may open several" in needs
+    assert "Session shop: 2 processes; may end with status 3\n" in text
+    assert "Session one: 1 connection; connects with tcp_user_timeout=200\n" in text
+    steps = part(text, "Session shop")
+    assert steps[1:] == [
+        "4           -- latency 5ms before a request like 'UPDATE%'",
+        "5           -- may end with status 1 or 2",
+    ]
+    fault = "sql/t.sql:4: latency 5ms in shop, before a request like 'UPDATE%', at every execution"
+    assert part(text, "Faults") == [fault]
+
+
+def test_a_pooler_is_told_and_ties_all_steps(call: Call) -> None:
+    text = explained(
+        call,
+        """\
+-- Two clients of a pool
+-- chaos:pooler transaction size 1
+-- chaos:pooler query_wait_timeout = 5
+-- chaos:session a x 2
+SELECT 1;
+-- chaos:check
+SELECT is((SELECT 1), 1);
+""",
+    )
+    needs = part(text, "Needs")
+    mode = "PgBouncer between the sessions and the server, in mode transaction, 1 connection at most"
+    assert f"{mode}, else it is skipped" in needs
+    assert "PgBouncer's query_wait_timeout = 5" in needs
+    line = "a search takes all for different: sessions share the connections of the pooler"
+    assert part(text, "Orders")[-1] == line

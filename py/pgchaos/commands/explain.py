@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pgchaos.commands.dependences import StepTouch, different_orders, name_of, shared, touch, touches
@@ -13,10 +13,21 @@ from pgchaos.commands.lint import examined
 from pgchaos.commands.project import project_of
 from pgchaos.language.fault_kinds import describe, felt_by_server
 from pgchaos.language.file_text import Unreadable, text_of
+from pgchaos.language.header_model import Pooler, ServerSetting
 from pgchaos.language.model import Scenario, Session
 from pgchaos.language.reader import is_scenario, tags_in, variants
 from pgchaos.language.schedules import COUNTED, interleavings
-from pgchaos.language.section_items import Barrier, Expect, Fault, Item, Signal, Statement, WaitBlocked, WaitFor
+from pgchaos.language.section_items import (
+    AllowExit,
+    Barrier,
+    Expect,
+    Fault,
+    Item,
+    Signal,
+    Statement,
+    WaitBlocked,
+    WaitFor,
+)
 from pgchaos.safe_output import one_line
 from pgchaos.search.footprints import Unknowable
 from pgchaos.search.touched_relations import known_from, may_commute
@@ -84,8 +95,15 @@ def _needs(scenario: Scenario) -> Iterator[str]:
     }[scenario.sandbox]
     for one in scenario.requires:
         version = f" {one.operator} {one.version}" if one.operator else ""
-        what = f"{one.kind} {one.name}".strip() if one.kind in ("extension", "capability") else one.kind
-        yield f"{what}{version}{f' with {one.function}()' if one.function else ''}, else it is skipped"
+        call = "()" if one.kind == "extension" else ""
+        with_what = f" with {one.function}{call}" if one.function else ""
+        yield f"{f'{one.kind} {one.name}'.strip()}{version}{with_what}, else it is skipped"
+    for pooler in scenario.poolers:
+        size = f", {pooler.size} connection{'s' * (pooler.size != 1)} at most" if pooler.size else ""
+        mode = f"PgBouncer between the sessions and the server, in mode {pooler.mode}{size}"
+        yield f"{mode}{_condition(pooler)}, else it is skipped"
+    for setting in scenario.pooler_settings:
+        yield f"PgBouncer's {setting.name} = {setting.value}{_condition(setting)}"
     if scenario.alone:
         yield "nothing else on the server meanwhile"
     if any(felt_by_server(fault) for _, fault in _fault_items(scenario)) and scenario.sandbox != "server":
@@ -95,9 +113,10 @@ def _needs(scenario: Scenario) -> Iterator[str]:
     if scenario.given or any(fault.anywhere for _, fault in _fault_items(scenario)):
         yield "the package hypothesis, which draws the values, else it is skipped"
     for setting in scenario.server:
-        yield f"the server's {setting.name} = {setting.value}"
+        yield f"the server's {setting.name} = {setting.value}{_condition(setting)}"
     connections = sum(session.count for session in scenario.sessions)
-    yield f"{connections} connection{'s' * (connections != 1)} for the sessions, and some for pgchaos itself"
+    more = "; a program may open several" if scenario.runs_programs else ""
+    yield f"{connections} connection{'s' * (connections != 1)} for the sessions, and some for pgchaos itself{more}"
     for matrix in scenario.matrix:
         yield f"one run for each {matrix.name}: {', '.join(matrix.values)} (below: {matrix.values[0]})"
     for given in scenario.given:
@@ -105,7 +124,8 @@ def _needs(scenario: Scenario) -> Iterator[str]:
 
 
 def _session_line(session: Session) -> str:
-    parts = [f"{session.count} connection{'s' * (session.count != 1)}"]
+    one, several = ("connection", "connections") if session.program is None else ("process", "processes")
+    parts = [f"{session.count} {one if session.count == 1 else several}"]
     if session.repeat_while:
         parts.append(f"again and again while {session.repeat_while} runs")
     elif session.repeat > 1:
@@ -117,7 +137,15 @@ def _session_line(session: Session) -> str:
         )
     if session.allow:
         parts.append(f"may fail with {', '.join(code.name for code in session.allow)}")
+    if session.connect:
+        parts.append(f"connects with {' '.join(f'{name}={value}' for name, value in session.connect)}")
+    if session.program is not None and session.program.exits:
+        parts.append(f"may end with status {_listed(session.program.exits)}")
     return f"Session {session.name}: {'; '.join(parts)}"
+
+
+def _listed(statuses: Iterable[int]) -> str:
+    return " or ".join(map(str, statuses))
 
 
 def _step_lines(session: Session, variables: Mapping[str, str], known: KnownDatabase, shown: str) -> Iterator[str]:
@@ -132,16 +160,22 @@ def _step_lines(session: Session, variables: Mapping[str, str], known: KnownData
             text, what = " ".join(item.text.split()), _touch_text(touch(item, variables, known))
             cut = text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
             yield f"{line:>4}  {name:<8} {cut}{f'   -> {what}' if what else ''}"
-        elif (directive := _directive(item)) is not None:
+        elif (directive := _directive(item, program=session.program is not None)) is not None:
             yield f"{line:>4}  {'':<8} -- {directive}{_condition(item)}"
 
 
-def _condition(item: Item) -> str:
+def _condition(item: Item | Pooler | ServerSetting) -> str:
     when = getattr(item, "when", None)
     return "" if when is None else f", when {when.name} is {' or '.join(when.values)}"
 
 
-def _directive(item: Item) -> str | None:
+def _struck(fault: Fault, *, program: bool) -> str:
+    if not program:
+        return "the next statement"
+    return f"a request like '{fault.statement}'" if fault.statement else "a request"
+
+
+def _directive(item: Item, *, program: bool) -> str | None:
     match item:
         case Barrier():
             return f"waits at {item.name} for all that name it{' or are blocked' if item.unless_blocked else ''}"
@@ -153,9 +187,10 @@ def _directive(item: Item) -> str | None:
             return f"waits until {item.session} is blocked"
         case Expect():
             return f"the next statement must fail with {' or '.join(code.name for code in item.codes)}"
+        case AllowExit():
+            return f"may end with status {_listed(item.statuses)}"
         case Fault():
-            what = f"a statement like '{item.statement}'" if item.statement else "the next statement"
-            return f"{describe(item)} {item.moment} {what}"
+            return f"{describe(item)} {item.moment} {_struck(item, program=program)}"
     return None
 
 
@@ -223,7 +258,9 @@ def _reduction_lines(
     scenario: Scenario, variables: Mapping[str, str], known: KnownDatabase, level: str, unknown: str
 ) -> Iterator[str]:
     why = unknown
-    if not may_commute(scenario):
+    if scenario.poolers:
+        why = "sessions share the connections of the pooler"
+    elif not may_commute(scenario):
         why = "a fault, an invariant or the history may show the order of any two steps"
     elif any(isinstance(item, _TIES) for session in scenario.sessions for item in session.items):
         why = "a barrier, a signal or a wait ties the steps of its session to all others"
@@ -243,9 +280,10 @@ def _fault_items(scenario: Scenario) -> list[tuple[Session, Fault]]:
 def _faults(scenario: Scenario) -> list[str]:
     lines = []
     for session, fault in _fault_items(scenario):
-        when = " at any statement, which a search chooses" if fault.anywhere else f" {fault.moment} the next statement"
+        struck = _struck(fault, program=session.program is not None)
+        when = " at any statement, which a search chooses" if fault.anywhere else f" {fault.moment} {struck}"
         blocked = ", once it is blocked" if fault.when_blocked else ""
-        nth = f", at execution {fault.nth} only" if fault.nth else ""
+        nth = f", at execution {fault.nth} only" if fault.nth else ", at every execution" * (fault.nth == 0)
         lines.append(f"{fault.place}: {describe(fault)} in {session.name},{when}{blocked}{nth}{_condition(fault)}")
     return lines
 
