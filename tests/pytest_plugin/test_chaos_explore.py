@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+import sys
 
+import pytest
+
+from tests.engine.playing import over_once
 from tests.often import often
 from tests.pytest_plugin.conftest import Project
 
 HEAD = """
 import asyncio
+import threading
 import time
 
 import psycopg
 
+HANGS = threading.Event()
 SETUP = "CREATE TABLE stock (id int PRIMARY KEY, pieces int); INSERT INTO stock VALUES (1, 10) -- FOLDER"
 CHECK = "SELECT is(pieces, 8, 'both sold') FROM stock"
 
@@ -65,8 +71,14 @@ def sees_the_history(conn):
 def hangs(dsn):
     conn = psycopg.connect(dsn)
     conn.execute("UPDATE stock SET pieces = 9")
+    HANGS.set()
     while True:
         time.sleep(0.1)
+
+
+def buy_meanwhile(dsn):
+    HANGS.wait()
+    buy(dsn)
 
 
 def breaks(dsn):
@@ -135,11 +147,19 @@ def test_an_exception_is_a_failure_with_its_line(project: Project) -> None:
     assert f"{line('raise LookupError')} in breaks: raise LookupError" in text
 
 
-def test_a_function_that_never_ends_is_told_with_what_it_does(project: Project) -> None:
-    text = explored(project, "setup=SETUP, sessions=[hangs, buy], check=CHECK, runs=1, timeout=4, grace=0.05")
-    assert f"{AT}: the sessions did not end within 4s" in text
+def test_a_function_that_never_ends_is_told_with_what_it_does(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleeps(doing: dict[str, str]) -> bool:
+        tops = [(frame.f_code.co_name, f"test_it.py:{frame.f_lineno}") for frame in sys._current_frames().values()]
+        return doing["buy_meanwhile[1]"] == "is blocked" and ("hangs", line("time.sleep")) in tops
+
+    over_once(monkeypatch, sleeps)
+    sessions = "sessions=[hangs, buy_meanwhile]"
+    text = explored(project, f"setup=SETUP, {sessions}, check=CHECK, runs=1, timeout=600, grace=0.05")
+    assert f"{AT}: the sessions did not end within 600s" in text
     assert f"hangs[1] was in {line('time.sleep')} in hangs: time.sleep(0.1)" in text
-    assert re.search(r"buy\[1\] +is blocked, waits for hangs\[1\]", text)
+    assert re.search(r"buy_meanwhile\[1\] +is blocked, waits for hangs\[1\]", text)
 
 
 def test_wrong_arguments_are_told(project: Project) -> None:

@@ -13,6 +13,7 @@ from pgchaos.engine.other_backends import calls_out, pid_text
 from pgchaos.language.problems import Place
 from pgchaos.results import Record, Standing
 from pgchaos.schedule.blocked import BlockedSeen
+from pgchaos.schedule.programs import sort_key
 from pgchaos.schedule.wait_rules import Actor
 
 BETWEEN = "is between statements"
@@ -250,7 +251,9 @@ class SessionStates:
             missing: tells whom one waits for that stands at a wait.
             describe: tells what a foreign backend is, by its pid.
         """
-        return [self._standing(one, missing, describe) for one in sorted({*self.actors.values(), *self._now})]
+        return [
+            self._standing(one, missing, describe) for one in sorted({*self.actors.values(), *self._now}, key=sort_key)
+        ]
 
     def _standing(
         self, actor: Actor, missing: Callable[[Actor], tuple[Actor, ...]], describe: Callable[[int], str]

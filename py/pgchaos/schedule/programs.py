@@ -48,6 +48,11 @@ def owner_of(actor: Actor) -> Actor:
     return actor.owner if isinstance(actor, Lane) else actor
 
 
+def sort_key(actor: Actor) -> tuple[str, int, int]:
+    """Give what puts workers and connections in order: a worker comes before its connections."""
+    return actor.session, actor.worker, actor.number if isinstance(actor, Lane) else 0
+
+
 @dataclass(slots=True)
 class ProgramState:
     """What one worker does."""

@@ -11,7 +11,7 @@ from pgchaos.engine.stepped_coordinator import SteppedCoordinator
 from pgchaos.engine.waits import News
 from pgchaos.language.problems import Place
 from pgchaos.results import Failure
-from pgchaos.schedule.programs import Lane, ProgramState, owner_of
+from pgchaos.schedule.programs import Lane, ProgramState, owner_of, sort_key
 from pgchaos.schedule.step_points import StepPoint, reached
 from pgchaos.schedule.wait_rules import Actor, WaitRules
 from pgchaos.stop import Stop
@@ -216,7 +216,7 @@ class SteppedPrograms(SteppedCoordinator):
 
     def whom(self, actor: Actor) -> str:
         """See SteppedCoordinator."""
-        lanes = sorted(one for one in self._firm if owner_of(one) == actor)
+        lanes = sorted((one for one in self._firm if owner_of(one) == actor), key=sort_key)
         return ", ".join(dict.fromkeys(super(SteppedPrograms, self).whom(one) for one in lanes or [actor]))
 
     def find_end(self) -> Failure | None:
