@@ -115,7 +115,7 @@ def test_a_load_that_ended_long_before_the_other_is_told_of(play: Play) -> None:
         + """-- chaos:session load repeat 3
 SELECT 1;
 -- chaos:session migration
-SELECT pg_sleep(0.6);
+SELECT pg_sleep(2);
 """
         + CHECK
     )

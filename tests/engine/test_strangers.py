@@ -38,7 +38,7 @@ DO $$ BEGIN
         PERFORM pg_sleep(0.01);
     END LOOP;
 END $$;
-SELECT pg_sleep(0.3);
+SELECT pg_sleep(1);
 """
 
 

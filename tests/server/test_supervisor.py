@@ -54,7 +54,7 @@ def test_order_that_does_not_fit_into_the_pipe_ends_in_time_and_is_sent_whole_la
         began = time.monotonic()
         with stopped(watch.pid), pytest.raises(ServerError, match="did not answer `watch`"):
             watch.ask("watch", 0.2, conninfo="x" * 1_000_000)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30, "it was for ever"
         assert watch.ask("status") == {"running": False}
         assert watch.ask("forget") == {}
 
