@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 
 from pgchaos.engine.connection import Connection
@@ -20,4 +21,18 @@ def test_who_is_terminated_while_idle_learns_why_even_if_it_was_read_before(serv
         error = connection.ask("SELECT 1").error
         assert error is not None
         assert (error.sqlstate, error.lost, error.said) == ("57P01", True, True)
+    stop.close()
+
+
+def test_what_is_late_in_the_next_run_is_cancelled_whatever_the_connection_was_for_before(server: Server) -> None:
+    stop = Stop()
+    with server.sandbox() as sandbox, closing(alone(Connection.open(sandbox.conninfo, stop))) as connection:
+        # as that of the looks, which is broken off
+        connection.ends_when_late = True
+        connection.deafen()
+        connection.attach(stop, None)
+        error = connection.ask("SELECT pg_sleep(60)", deadline=time.monotonic() + 0.05).error
+        assert error is not None
+        assert (error.sqlstate, connection.silent) == ("57014", False)
+        assert connection.ask("SELECT 1").error is None
     stop.close()

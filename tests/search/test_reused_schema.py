@@ -343,6 +343,58 @@ def test_setup_that_rows_alone_do_not_bring_back_runs_each_time(outcomes: Callab
     assert len(again.runs) == _RUNS
 
 
+_PLACE = "DO $$ BEGIN RAISE NOTICE 'in %', current_database(); END $$"
+
+
+def _databases(found: Outcomes) -> set[str]:
+    """Name the databases in which `_PLACE` was run."""
+    return {name for run in found.runs for name in re.findall(r"in (pgchaos_\w+)", str(run))}
+
+
+def test_a_search_that_leaves_nothing_gives_its_database_to_the_next(
+    outcomes: Callable[..., Outcomes], private_server: Server
+) -> None:
+    text = _scenario([ROWS[0], _PLACE], ["SELECT nextval('ticket')"], runs=4)
+    private_server.settle()
+    first, second = outcomes(text), outcomes(text)
+    assert len(_databases(first)) == 1
+    # its first run finds the same, too
+    assert second.runs == first.runs
+    private_server.settle()
+    assert _databases(outcomes(text)).isdisjoint(_databases(first))
+
+
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        "DO $$ BEGIN EXECUTE format('GRANT CREATE ON ' || 'DATABASE %I TO PUBLIC', current_database()); END $$",
+        "DO $$ BEGIN EXECUTE 'SELECT lo_' || 'create(0)'; END $$",
+        "CREATE TABLE extra (id int)",
+    ],
+)
+def test_the_database_of_a_search_that_defined_something_is_given_to_no_other(
+    outcomes: Callable[..., Outcomes], private_server: Server, leaves: str
+) -> None:
+    private_server.settle()
+    first, second = (outcomes(_scenario([one, _PLACE], ["SELECT 1"], runs=3)) for one in (leaves, "SELECT 2"))
+    assert _databases(first)
+    assert _databases(second)
+    assert _databases(first).isdisjoint(_databases(second))
+
+
+def test_a_database_that_was_dropped_meanwhile_is_given_to_no_search(
+    outcomes: Callable[..., Outcomes], private_server: Server
+) -> None:
+    text = _scenario([_PLACE], ["SELECT nextval('ticket')"], runs=3)
+    private_server.settle()
+    (name,) = _databases(outcomes(text))
+    with private_server.connect() as conn:
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    second = outcomes(text)
+    assert second.kept
+    assert _databases(second).isdisjoint({name})
+
+
 def test_a_teardown_has_setup_run_each_time(outcomes: Callable[..., Outcomes]) -> None:
     text = _scenario(["UPDATE sale SET n = 1"], ["SELECT 1"]) + "-- chaos:teardown\nDROP TABLE plain;\n"
     assert outcomes(text).kept == 0

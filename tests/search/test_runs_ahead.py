@@ -132,10 +132,10 @@ def test_where_there_is_no_second_database_the_search_goes_on(
 ) -> None:
     provided = private_server.search_database
 
-    def refused(extensions: tuple[str, ...] = ()) -> object:
+    def refused(extensions: tuple[str, ...] = (), *, again: bool = False) -> object:
         if threading.current_thread().name == "pgchaos runs ahead":
             raise ServerError("no room")
-        return provided(extensions)
+        return provided(extensions, again=again)
 
     text = _ALL.format(schedule="all", check=_PASSES, a="", b="SELECT 1;\n")
     alone = searched(text, 1)

@@ -67,6 +67,31 @@ def test_a_schema_in_use_is_dropped_later_and_delays_no_other(shared: SharedData
     until(lambda: name not in schemas(shared), "the held one is dropped when it is let go")
 
 
+def test_restocked_schemas_are_new_and_all_there(shared: SharedDatabase) -> None:
+    used = shared.take()
+    until(lambda: len(schemas(shared)) > 1, "schemas are there")
+    before = schemas(shared)
+    shared.give_back(used)
+    shared.restock()
+    assert shared.is_restocked(30)
+    after = schemas(shared)
+    assert used not in after
+    assert len(after) == len(before)
+
+
+def test_a_database_with_a_schema_in_use_is_not_restocked(shared: SharedDatabase) -> None:
+    name = shared.take()
+    with psycopg.connect(shared.connection_cache.conninfo) as straggler:
+        straggler.execute(f"CREATE TABLE {name}.t ()".encode())
+        straggler.commit()
+        straggler.execute(f"LOCK TABLE {name}.t".encode())
+        shared.give_back(name)
+        shared.restock()
+        assert not shared.is_restocked(0.3)
+    shared.restock()
+    assert shared.is_restocked(30)
+
+
 def test_after_a_crash_of_the_server_schemas_are_made_again(own: Server) -> None:
     # the postmaster notices a killed backend a moment later: only another checkpointer says that it has recovered
     checkpointer = "SELECT backend_start FROM pg_stat_activity WHERE backend_type = 'checkpointer'"

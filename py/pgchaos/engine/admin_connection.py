@@ -43,6 +43,7 @@ class AdminConnection:
         self._factory, self._cleanup_stop, self._pids, self._records = factory, cleanup_stop, pids, records
         self._connection = connection
         if connection is not None:
+            connection.ends_when_late = True
             pids.add(connection.pid)
 
     @property

@@ -287,7 +287,7 @@ class Connection(QueryExchange):
 
     def attach(self, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None) -> None:
         """Serve another run, after `deafen`."""
-        self._notice, self._farewell, self._waits.stop = notice, None, stop
+        self._notice, self._farewell, self._waits.stop, self.ends_when_late = notice, None, stop, False
 
     async def cancel(self, seconds: float = CANCEL_LIMIT) -> bool:
         """Ask the server to cancel what runs here, and no error when it cannot be asked.

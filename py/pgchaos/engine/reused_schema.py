@@ -7,8 +7,9 @@ defined something, or did not come to its end, has its schema replaced by a new 
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, fields
 
@@ -27,9 +28,12 @@ from pgchaos.engine.text_search import mentions
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import CHOICE, Fault, Meta, Statement
 from pgchaos.server import Sandbox
+from pgchaos.server.outside_schemas import StateQuery
 from pgchaos.server.schema_pool import SENDS_COUNTERS
 from pgchaos.stop import Stop
 
+_UNCOUNTED = re.compile(r"\b(?:vacuum|analy[sz]e|checkpoint)\b|\balter\s+system\b|\bpg_replication_", re.IGNORECASE)
+"""By which a scenario may change what belongs to a whole database or server, and what no counter tells."""
 _MOST_IN_VAIN = 3
 """Schemas, one after the other, that could not be put back: then none is kept any more."""
 
@@ -73,6 +77,7 @@ class ReusedSchema:
         self._begun: Answer | None = None
         self._checked: RowReset | None = None
         self._last: ReusedSandbox | None = None
+        self._unchanged = False
         self.connections: KeptConnections | None = None
         """Those of the runs, while a schema is kept."""
 
@@ -83,6 +88,7 @@ class ReusedSchema:
         Args:
             variables: of the run.
         """
+        self._unchanged = False
         key = tuple(sorted((name, value) for name, value in variables.items() if not name.startswith(CHOICE)))
         is_set_up = self._reset is not None and self._key == key and self._put_back()
         if not is_set_up:
@@ -148,18 +154,24 @@ class ReusedSchema:
         reset, sandbox = self._reset, self._sandbox
         if reset is None or self._dirty or sandbox is None or sandbox.outside is None:
             return None
-        outside = sandbox.outside.of_database if self._checked is reset else sandbox.outside.catalogs
+        outside = sandbox.outside
+        queries = [outside.of_database] if self._checked is reset else [outside.catalogs, outside.data]
         begun, self._begun = self._begun, None
         if begun is not None and not alone(reset.finish(begun)):
             self._note_silence(reset)
             self._drop()
             return None
         try:
-            rows = asked(reset.connection, outside.query)
+            changed = _changed(reset.connection, queries)
         except ConnectionLost:
             return None
-        self._checked = reset
-        return outside.changed((str(name), str(state)) for name, state in rows)
+        self._checked, self._unchanged = reset, not changed
+        return changed
+
+    @property
+    def left_unchanged(self) -> bool:
+        """Whether it is proven that all runs so far have changed nothing outside; ask after `close`."""
+        return self._unchanged and self.connections is not None and not self.connections.silent
 
     def renew(self) -> None:
         """Have setup make the next schema."""
@@ -275,11 +287,22 @@ def _remove(sandbox: Sandbox, connections: KeptConnections | None) -> None:
     connection.close()
 
 
+def _changed(connection: Connection, queries: Iterable[StateQuery]) -> list[str]:
+    """Name what has changed; ConnectionLost if the server refuses."""
+    states = ((one, asked(connection, one.query)) for one in queries)
+    return [name for one, rows in states for name in one.changed((str(name), str(state)) for name, state in rows)]
+
+
 def _reused(sandbox: Sandbox, reuse: ReusedSchema, is_set_up: bool) -> ReusedSandbox:
     values = {one.name: getattr(sandbox, one.name) for one in fields(sandbox)}
     if sandbox.connection_cache is not None and reuse.connections is None:
         reuse.connections = KeptConnections(sandbox.connection_cache)
     return ReusedSandbox(**values, reuse=reuse, is_set_up=is_set_up)
+
+
+def may_share_database(scenario: Scenario) -> bool:
+    """Say whether, by its text, a search can have the database of another one, and leave it to a third."""
+    return _may_be_kept(scenario) and not mentions(scenario, _UNCOUNTED)
 
 
 def _may_be_kept(scenario: Scenario) -> bool:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from pgchaos.engine.reused_schema import ReusedSchema
+from pgchaos.engine.reused_schema import ReusedSchema, may_share_database
 from pgchaos.engine.run_settings import uncounted
 from pgchaos.results import RunResult
 from pgchaos.schedule.explore import Pct
@@ -174,20 +174,23 @@ class RunsAhead:
         first = self._factory
         settings = replace(first.settings, stop=self._stop, ran=uncounted, progress=lambda *_: None)
         factory = type(first)(first.scenario, first.matrix, first.server, settings)
+        again = may_share_database(first.scenario)
         with ExitStack() as stack:
             try:
-                place = stack.enter_context(first.server.search_database(first.scenario.extensions))
+                place = stack.enter_context(first.server.search_database(first.scenario.extensions, again=again))
             except ServerError:
                 return  # there is no second database: the search goes on alone
             if not place.provable:
                 return
             factory.changed = place.changed
-            schema = stack.enter_context(closing(ReusedSchema(first.scenario, place.schema, first.server.version)))
-            factory.reuse(schema)
-            with suppress(ServerError):  # from here on the search goes on alone, and meets that too where it lasts
-                self._make_each(factory, begun)
-            factory.check_outside()
-            self._outside = factory.outside
+            with closing(ReusedSchema(first.scenario, place.schema, first.server.version)) as schema:
+                factory.reuse(schema)
+                with suppress(ServerError):  # from here on the search goes on alone, and meets that too where it lasts
+                    self._make_each(factory, begun)
+                factory.check_outside()
+                self._outside = factory.outside
+            if schema.left_unchanged and not factory.outside:
+                place.keep()
 
     def _make_each(self, factory: RunFactory, begun: list[Order]) -> None:
         for _ in range(_COLD):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pgchaos import clock
 from pgchaos.engine.changed_outside import outside_failure, outside_remark
 from pgchaos.engine.connection_limit import too_many
-from pgchaos.engine.reused_schema import ReusedSchema
+from pgchaos.engine.reused_schema import ReusedSchema, may_share_database
 from pgchaos.engine.run_settings import Replay, RunSettings
 from pgchaos.language.fault_kinds import felt_by_server
 from pgchaos.language.header_model import Requirement
@@ -171,7 +171,7 @@ class _Runs:
             yield
         # the text is read last: that takes longer than all the rest
         elif shares and (scenario.sandbox == "schema" or self._fits_schema()):
-            with server.search_database(scenario.extensions) as place:
+            with server.search_database(scenario.extensions, again=may_share_database(scenario)) as place:
                 if not place.provable:
                     yield
                     return
@@ -183,6 +183,8 @@ class _Runs:
                     with made_ahead(factory) as self._ahead:
                         yield
                     self._ahead = None
+                if schema.left_unchanged and not factory.outside:
+                    place.keep()
         else:
             if many and server.in_place:
                 factory.changed = server.contents()

@@ -22,6 +22,9 @@ from pgchaos.server.settings import ServerError
 Extensions = tuple[str, ...]
 # seconds to wait for schemas that are being dropped, if their database is dropped next
 _SEARCHED_ENDS_WITHIN = 0.5
+_MOST_SEARCHED = 4  # databases that searches have left unchanged, and that wait for the next search
+_MOST_SEARCHES = 20  # that have one database: each leaves dead rows in its catalogs
+_RESTOCKED_WITHIN = 0.2  # seconds to wait for the schemas of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,13 @@ class SearchDatabase:
         schema: gives an empty schema in it to each run.
         changed: lists what has changed outside these schemas since the database was created.
         provable: our role may read all that is outside; else nothing is known to be unchanged.
+        keep: notes that nothing has changed outside these schemas; then another search gets the database.
     """
 
     schema: Callable[[], AbstractContextManager[Sandbox]]
     changed: Callable[[], list[str]]
     provable: bool
+    keep: Callable[[], None]
 
 
 class SandboxProvider:
@@ -60,6 +65,9 @@ class SandboxProvider:
         # those with an extension that writes to tables or sequences of its own: their databases are not shared
         self._not_shared: set[Extensions] = set()
         self._caches: dict[str, ConnectionCache] = {}
+        # databases that searches have left unchanged, the latest last
+        self._closed = False
+        self._searched: list[tuple[Extensions, SharedDatabase]] = []
 
     @contextmanager
     def database(self, extensions: Extensions) -> Iterator[Sandbox]:
@@ -185,36 +193,81 @@ class SandboxProvider:
             yield conn
 
     @contextmanager
-    def search_database(self, extensions: Extensions) -> Iterator[SearchDatabase]:
-        """Provide a new database for the many runs of a search."""
-        with self._one_database(extensions) as shared:
-            outside = self._outside[extensions]
+    def search_database(self, extensions: Extensions, *, again: bool) -> Iterator[SearchDatabase]:
+        """Provide a database for the many runs of a search: with `again`, perhaps one that a search left unchanged."""
+        shared = (self._take_searched(extensions) if again else None) or self._database_of_schemas(extensions)
+        outside = self._outside[extensions]
+        kept: list[bool] = []
+        unchanged = False
+        try:
             yield SearchDatabase(
                 lambda: self._schema_for_search(shared, outside),
                 lambda: self._catalog_changes(outside, shared),
                 not outside.unreadable and extensions not in self._not_shared,
+                lambda: kept.append(True),
             )
+            unchanged = again and bool(kept)
+        finally:
+            if not (unchanged and self._keep_searched(extensions, shared)):
+                self._drop_searched(shared)
 
     @contextmanager
     def search_schema(self, extensions: Extensions) -> Iterator[Sandbox]:
         """Provide a schema in a new database to one run, which may change all of it; it is dropped afterwards."""
-        with self._one_database(extensions) as shared, self._schema_in(shared) as sandbox:
-            yield sandbox
+        shared = self._database_of_schemas(extensions)
+        try:
+            with self._schema_in(shared) as sandbox:
+                yield sandbox
+        finally:
+            self._drop_searched(shared)
 
-    @contextmanager
-    def _one_database(self, extensions: Extensions) -> Iterator[SharedDatabase]:
+    def _database_of_schemas(self, extensions: Extensions) -> SharedDatabase:
         name = self._pool.take(extensions)
         try:
             # before schemas are created in it
             self._outside_of(extensions, name)
-            shared = self._shared_database(name)
-            try:
-                yield shared
-            finally:
-                # no longer: the database is dropped with all its schemas
-                shared.close(lambda thread: thread.join(_SEARCHED_ENDS_WITHIN))
-        finally:
+            return self._shared_database(name)
+        except BaseException:  # Ctrl-C too
             self._pool.give_back(name)
+            raise
+
+    def _take_searched(self, extensions: Extensions) -> SharedDatabase | None:
+        """Take a database that a search has left unchanged; drop those that turn out to be of no use."""
+        self._server.health.require_answer()
+        while shared := self._pop_searched(extensions):
+            usable = False
+            try:
+                usable = shared.is_restocked(_RESTOCKED_WITHIN) and not shared.lost()
+            finally:
+                if not usable:
+                    self._drop_searched(shared)
+            if usable:
+                return shared
+        return None
+
+    def _pop_searched(self, extensions: Extensions | None = None) -> SharedDatabase | None:
+        """Take the latest database with these extensions, or with any, if there is one."""
+        with self._sharing:
+            found = [one for one in self._searched if extensions in (None, one[0])]
+            if not found:
+                return None
+            self._searched.remove(found[-1])
+            return found[-1][1]
+
+    def _keep_searched(self, extensions: Extensions, shared: SharedDatabase) -> bool:
+        """Keep a database for another search, if there is room."""
+        with self._sharing:
+            shared.searches += 1
+            if self._closed or len(self._searched) >= _MOST_SEARCHED or shared.searches >= _MOST_SEARCHES:
+                return False
+            shared.restock()
+            self._searched.append((extensions, shared))
+            return True
+
+    def _drop_searched(self, shared: SharedDatabase) -> None:
+        # not longer: all schemas are dropped with the database
+        shared.close(lambda thread: thread.join(_SEARCHED_ENDS_WITHIN))
+        self._pool.give_back(shared.name)
 
     @contextmanager
     def _schema_for_search(self, shared: SharedDatabase, outside: OutsideState) -> Iterator[Sandbox]:
@@ -230,7 +283,9 @@ class SandboxProvider:
         return outside.catalogs.changed((str(name), str(state)) for name, state in rows)
 
     def clear(self) -> None:
-        """Close the unused connections."""
+        """Close the unused connections, and drop the databases that wait for another search."""
+        while unused := self._pop_searched():
+            self._drop_searched(unused)
         shared = (shared.connection_cache for shared in list(self._shared.values()))
         for connection_cache in (*shared, *list(self._caches.values())):
             connection_cache.clear()
@@ -245,6 +300,10 @@ class SandboxProvider:
 
         The pool drops the databases.
         """
+        with self._sharing:
+            self._closed = True
+        while unused := self._pop_searched():
+            unused.close(lambda thread: self._server.health.join(thread, limit))
         # those that are not used again may still be in use
         for shared in {*self._users, *self._shared.values()}:
             shared.close(lambda thread: self._server.health.join(thread, limit))

@@ -48,6 +48,7 @@ class SharedDatabase:
         self.name, self._health = name, health
         self._inside = inside
         self.outside_changes: tuple[str, ...] = ()  # what a run found changed outside its schemas
+        self.searches = 0  # that used it one after the other
         self.connection_cache = ConnectionCache(conninfo)
         self._conn: Connection | None = None
         self._changed = threading.Condition()
@@ -55,7 +56,7 @@ class SharedDatabase:
         self._ready: deque[str] = deque()
         self._used: deque[tuple[float, str]] = deque()
         self._error = self._internal_error = ""
-        self._busy = self._resting = self._closing = False
+        self._busy = self._resting = self._restocking = self._closing = False
         self._thread = threading.Thread(target=self._work, name="pgchaos schemas", daemon=True)
         start(self._thread)
 
@@ -128,6 +129,24 @@ class SharedDatabase:
             )
             self._resting = False
 
+    def restock(self) -> None:
+        """Start to drop all used schemas and to replace them: nobody uses the database before `is_restocked`."""
+        with self._changed:
+            self._restocking = True
+            self._changed.notify_all()
+
+    def is_restocked(self, limit: float) -> bool:
+        """Wait at most `limit` seconds for what `restock` started; return whether all schemas are new and empty."""
+        with self._changed:
+            ended = self._changed.wait_for(
+                lambda: self._failed() or not (self._busy or self._used or self._lacks()), limit
+            )
+            self._restocking = False
+            return ended and not self._failed()
+
+    def _failed(self) -> bool:
+        return self._closing or bool(self._error or self._internal_error)
+
     def close(self, wait: Callable[[threading.Thread], object] = lambda thread: thread.join(5.0)) -> None:
         """Create no more schemas, and close all connections; `wait` waits for the end of the thread."""
         with self._changed:
@@ -155,7 +174,7 @@ class SharedDatabase:
                 self._conn.close()
 
     def _lacks(self) -> bool:
-        return len(self._ready) <= _AHEAD // 2 and not self._error
+        return len(self._ready) < (_AHEAD if self._restocking else _AHEAD // 2 + 1) and not self._error
 
     def _wait(self) -> list[str] | None:
         """Wait for work: names of schemas to drop, an empty list to create some, None to end."""
@@ -182,7 +201,7 @@ class SharedDatabase:
         return [(since, schema) for since, schema in self._used if since <= now]
 
     def _is_due(self, due: list[tuple[float, str]], now: float) -> bool:
-        return self._resting or len(due) >= _BATCH or due[0][0] + _LINGER <= now
+        return self._resting or self._restocking or len(due) >= _BATCH or due[0][0] + _LINGER <= now
 
     def _do(self, schemas: list[str]) -> None:
         try:

@@ -180,11 +180,12 @@ class Server(ServerInfo):
             return self._sandboxes.schema(key)
         return self._sandboxes.database_again(key) if again else self._sandboxes.database(key)
 
-    def search_database(self, extensions: tuple[str, ...] = ()) -> AbstractContextManager[SearchDatabase]:
+    def search_database(self, extensions: tuple[str, ...], *, again: bool) -> AbstractContextManager[SearchDatabase]:
         """Provide a database for the many runs of a search.
 
         Args:
             extensions: to create beside pgTAP and the toolkit.
+            again: a database is enough that another search left unchanged and so marked with `keep`.
 
         Returns:
             A context with what gives each run an empty schema in it, first on the search_path.
@@ -193,7 +194,7 @@ class Server(ServerInfo):
             ServerError: it cannot be provided.
         """
         self.watch_over()
-        return self._sandboxes.search_database(tuple(sorted(set(extensions))))
+        return self._sandboxes.search_database(tuple(sorted(set(extensions))), again=again)
 
     def search_schema(self, extensions: tuple[str, ...] = ()) -> AbstractContextManager[Sandbox]:
         """Provide an empty schema in a new database to one run of a search, which may change all of the database.
