@@ -129,3 +129,26 @@ def test_requests_of_a_pipeline_are_steps_one_after_the_other(play: Play) -> Non
     statements = ["BEGIN", "UPDATE stock SET n = n - 1 WHERE id = 1", "COMMIT"]
     assert [record.statement for record in said(result, "shop")] == statements
     assert all(record.sqlstate == "00000" and record.ended_at is not None for record in result.records)
+
+
+FAILED_PIPELINE = """
+import os
+import psycopg
+
+with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+    try:
+        with connection.pipeline():
+            for divisor in (1, 0, 2, 3, 4):
+                connection.execute("UPDATE stock SET n = n / %s::int", [divisor])
+    except psycopg.errors.DivisionByZero:
+        connection.execute("UPDATE stock SET n = n - 1 WHERE id = 1")
+"""
+
+
+def test_what_follows_an_error_in_a_pipeline_holds_nothing_up(play: Play) -> None:
+    (play.folder / "pipeline.py").write_text(FAILED_PIPELINE, encoding="utf-8")
+    result = play(sale("python pipeline.py", "", "explore 2"), timeout=30.0)
+    assert held(result) == ["both sold"]
+    for worker in (1, 2):
+        told = [(record.sqlstate, record.skipped) for record in result.records if record.worker == worker]
+        assert told == [("00000", False), ("22012", False), *[(None, True)] * 3, ("00000", False)]

@@ -27,12 +27,13 @@ class Wire:
         self.assembler = RequestAssembler()
         self.tracker = RequestTracker(self.assembler)
         self._client, self._server = Splitter(FRONTEND), Splitter(BACKEND)
+        self.skipped: dict[Unit, list[Ended]] = {}
 
     def client(self, *messages: bytes) -> list[Unit]:
         found = [self.assembler.add(kind, raw) for kind, raw in self._client.feed(b"".join(messages))]
         units = [unit for some in found for unit in some]
         for unit in units:
-            self.tracker.sent(unit)
+            self.skipped[unit] = self.tracker.sent(unit)
         return units
 
     def server(self, *messages: bytes) -> list[Ended]:
@@ -81,6 +82,35 @@ def test_after_an_error_the_rest_of_a_pipeline_is_skipped() -> None:
         ("22012", "", "", False),
     ]
     assert told(wire.server(READY)) == [("25P02", "", "I", True)]
+
+
+def test_what_is_sent_into_a_failed_pipeline_is_skipped_at_once() -> None:
+    wire = Wire()
+    wire.client(BIND, EXECUTE, BIND)
+    assert told(wire.server(ERROR)) == [("22012", "", "", False)]
+    first, second = wire.client(EXECUTE, BIND, EXECUTE, BIND, EXECUTE)
+    assert [told(wire.skipped[unit]) for unit in (first, second)] == [[("25P02", "", "", True)]] * 2
+    assert wire.tracker.is_idle
+    # the last comes with the Sync, and its answer is that to the Sync
+    (last,) = wire.client(SYNC)
+    assert (wire.skipped[last], wire.tracker.is_idle) == ([], False)
+    # what follows the Sync is not skipped, though the server has not come so far
+    (after,) = requests(wire.client(BIND, EXECUTE, FLUSH))
+    assert [request.number for request in wire.tracker.outstanding] == [4, after.number]
+    assert told(wire.server(READY, COMPLETE)) == [("25P02", "", "I", True), ("00000", "SELECT 3", "", False)]
+
+
+def test_a_pipeline_whose_preparation_failed_is_skipped_at_once() -> None:
+    wire = Wire()
+    wire.client(PARSE, DESCRIBE, FLUSH)
+    assert wire.server(ERROR) == []
+    (unit,) = wire.client(BIND, EXECUTE, FLUSH)
+    assert told(wire.skipped[unit]) == [("25P02", "", "", True)]
+    wire.client(SYNC)
+    assert wire.server(READY) == []
+    (unit,) = wire.client(BIND, EXECUTE, FLUSH)
+    assert wire.skipped[unit] == []
+    assert told(wire.server(COMPLETE)) == [("00000", "SELECT 3", "", False)]
 
 
 def test_rows_before_an_error_belong_to_no_other_result() -> None:

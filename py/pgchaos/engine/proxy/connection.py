@@ -146,7 +146,9 @@ class ProxyConnection(ClientConnection):
                 if self.ended or stop.is_set():
                     return False
             self._units.popleft()
-            self.tracker.sent(unit)
+            for request, outcome in self.tracker.sent(unit):
+                if self._observer is not None:
+                    self._observer.after_request(self, request, outcome)
             data = unit.data
             if unit.request is not None and unit.request.pipelined and self._observer is not None:
                 # nobody could see its answer before the next one is sent

@@ -114,15 +114,23 @@ class RequestTracker:
         """Whether the server has answered all that was sent."""
         return not self._outstanding
 
-    def sent(self, unit: Unit) -> None:
-        """Note that something is sent to the server."""
-        if unit.request is not None:
-            self._outstanding.append((unit.request, Outcome(), False))
+    def sent(self, unit: Unit) -> list[Ended]:
+        """Note that something is sent to the server.
+
+        Returns:
+            The request in it, where the server will pass over it: something before it in the pipeline has failed.
+        """
+        request = unit.request
+        skips = self._failed and not self._outstanding
+        if skips and request is not None and request.kind == "execute" and not request.synced:
+            return [(request, Outcome(SKIPPED, skipped=True))]
+        if request is not None:
+            self._outstanding.append((request, Outcome(), False))
         elif unit.syncs:
             last = self._outstanding[-1] if self._outstanding else None
             if last is not None and last[0] is not None and last[0].kind == "execute" and last[2]:
                 last[0].synced = True
-                return
+                return []
             self._outstanding.append((None, Outcome(), False))
         elif unit.copy and self._outstanding:
             request, outcome, _ = self._outstanding[-1]
@@ -130,6 +138,7 @@ class RequestTracker:
                 self._outstanding.pop()
                 request, outcome, _ = self._outstanding[-1]
             self._outstanding[-1] = request, outcome, True
+        return []
 
     def received(self, messages: list[Message]) -> list[Ended]:
         """Take messages of the server.
@@ -235,9 +244,7 @@ class RequestTracker:
         if fields.get("V", fields.get("S")) in _LAST_WORDS:
             self.farewell = fields
             return
-        if not self._outstanding:
-            return
-        request, outcome, _ = self._outstanding[0]
+        request, outcome, _ = self._outstanding[0] if self._outstanding else (None, Outcome(), False)
         if request is None:
             self._failed = True
             return
