@@ -128,6 +128,9 @@ def test_requests_of_a_pipeline_are_steps_one_after_the_other(play: Play) -> Non
     assert held(result) == ["both sold"]
     statements = ["BEGIN", "UPDATE stock SET n = n - 1 WHERE id = 1", "COMMIT"]
     assert [record.statement for record in said(result, "shop")] == statements
+    # the server says nothing of transactions before the end of a pipeline
+    ended = [(one.block, one.outcome, one.step) for one in result.transactions]
+    assert ended == [(True, "committed", "3")] * 2
     assert all(record.sqlstate == "00000" and record.ended_at is not None for record in result.records)
 
 
@@ -152,3 +155,26 @@ def test_what_follows_an_error_in_a_pipeline_holds_nothing_up(play: Play) -> Non
     for worker in (1, 2):
         told = [(record.sqlstate, record.skipped) for record in result.records if record.worker == worker]
         assert told == [("00000", False), ("22012", False), *[(None, True)] * 3, ("00000", False)]
+        ended = [(one.outcome, one.sqlstate, one.step) for one in result.transactions if one.worker == worker]
+        assert ended == [("rolled back", "22012", "5"), ("committed", "00000", "6")]
+
+
+SYNCED_LATER = """
+import os
+import psycopg
+
+with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection, connection.pipeline() as pipeline:
+    rows = connection.execute("UPDATE stock SET n = n - 1 WHERE id = 1 RETURNING n")
+    pipeline.pgconn.send_flush_request()
+    rows.fetchone()
+"""
+
+
+def test_what_a_pipeline_commits_at_its_end_is_committed(play: Play) -> None:
+    (play.folder / "pipeline.py").write_text(SYNCED_LATER, encoding="utf-8")
+    result = play(sale("python pipeline.py", "", "explore 2"), timeout=30.0)
+    assert held(result) == ["both sold"]
+    assert [(ended.worker, ended.outcome, ended.step) for ended in result.transactions] == [
+        (1, "committed", "1"),
+        (2, "committed", "1"),
+    ]

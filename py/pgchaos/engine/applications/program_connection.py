@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 from pgchaos import clock
@@ -113,6 +114,10 @@ class ProgramConnection:
             self._context.coordinator.states.idle(self.lane, item.place, "is struck by a fault")
             self._struck = StatementFaults(self._context.injector, faults, self._worker.actor, self, self._worker.act)
             await self._struck.before(item)
+            until = time.monotonic() + _GONE_WITHIN
+            while self._connection.is_cut_off and not self._connection.ended and time.monotonic() < until:
+                # by a fault: nothing shall be sent after it
+                await self._answered.wait(until, self._context.stop)
             if self.before_send is not None:
                 self.before_send()
         self._send(item, request, source)
@@ -257,6 +262,7 @@ class ProgramConnection:
             self._struck = None
         if self._later is not None:
             await self._later.ends()
+        self._reconcile()
         if self.in_block:
             self._close_transaction(("ROLLBACK",))
         await self._await_backend()

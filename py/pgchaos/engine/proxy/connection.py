@@ -20,7 +20,7 @@ from pgchaos.engine.proxy.requests import Request, RequestAssembler, Unit
 from pgchaos.engine.proxy.startup import Startup
 from pgchaos.engine.proxy.tracker import Ended, Outcome, RequestTracker
 from pgchaos.engine.proxy.upstream import ServerConnection
-from pgchaos.engine.waits import STOPPED, Wait, Why, sleep
+from pgchaos.engine.waits import STOPPED, Wait, Why, has_ended, sleep
 from pgchaos.stop import Stop
 
 _CHUNK = 65536
@@ -86,6 +86,11 @@ class ProxyConnection(ClientConnection):
     def status(self) -> str:
         """See `ClientConnection`."""
         return self.tracker.status
+
+    @property
+    def is_cut_off(self) -> bool:
+        """See `ClientConnection`."""
+        return bool(self.ended) or has_ended(self._socket.fileno())
 
     @property
     def outstanding(self) -> list[Request]:
@@ -158,8 +163,6 @@ class ProxyConnection(ClientConnection):
             if self._to_be_cancelled and unit.request is not None:
                 await self._cancel(lambda: bool(self.ended) or stop.is_set() or self.tracker.is_idle)
         return True
-
-    # a cancel
 
     async def cancel(self) -> None:
         """Cancel what the client waits for: now, or once it is sent where it is held up before that."""
@@ -285,8 +288,7 @@ class ProxyConnection(ClientConnection):
         for side in (self.client, self._socket):
             with suppress(OSError):  # the other end has hung up
                 side.shutdown(SHUT_RDWR)
-        observer = self._observer
-        if observer is not None:
+        if (observer := self._observer) is not None:
             for request, _ in self._unheard:
                 # the server has answered, and the client has not heard it
                 observer.after_request(self, request, Outcome(LOST, "the connection was lost", lost=True))

@@ -25,7 +25,12 @@ class ClientConnection:
 
     @property
     def status(self) -> str:
-        """The transaction status by the server's last word: 'I' idle, 'T' in a block, 'E' in a failed block."""
+        """The transaction status: 'I' idle, 'T' in a block, 'E' in a failed block; '' within a pipeline."""
+        raise NotImplementedError
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the server has hung up, which may not have come to be its end here yet."""
         raise NotImplementedError
 
     @property

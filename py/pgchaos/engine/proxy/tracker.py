@@ -91,7 +91,7 @@ class RequestTracker:
         # None for a Sync alone; whether a COPY of it was ended by the client before the server had begun it
         self._failed = False
         self.status = "I"
-        """The transaction status as of the server's last word."""
+        """The transaction status by the server's last word; '' within a pipeline, where it says nothing."""
         self.parameters: dict[str, str] = {}
         """What the server reported of its settings."""
         self.notices: list[Mapping[str, str]] = []
@@ -121,9 +121,10 @@ class RequestTracker:
             The request in it, where the server will pass over it: something before it in the pipeline has failed.
         """
         request = unit.request
-        skips = self._failed and not self._outstanding
-        if skips and request is not None and request.kind == "execute" and not request.synced:
-            return [(request, Outcome(SKIPPED, skipped=True))]
+        if request is not None and request.kind == "execute" and not request.synced:
+            self.status = ""
+            if self._failed and not self._outstanding:
+                return [(request, Outcome(SKIPPED, skipped=True))]
         if request is not None:
             self._outstanding.append((request, Outcome(), False))
         elif unit.syncs:
