@@ -455,3 +455,25 @@ def test_an_answer_is_held_of_no_connection_that_has_ended(play: Play) -> None:
     """)
     failure = only(result)
     assert failure.kind == "fault"
+
+
+def test_a_lock_of_the_backend_that_a_cut_session_left_is_waited_for(play: Play) -> None:
+    """It ends with its statement: nobody is stuck, though its session waits for whom it blocks."""
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a
+        -- chaos:wait for locked
+        UPDATE t SET v = v + 1 WHERE k = 1;
+        -- chaos:signal done
+        -- chaos:session b allow 08006
+        BEGIN;
+        UPDATE t SET v = 10 WHERE k = 1;
+        -- chaos:signal locked
+        -- chaos:fault cut during after 1ms
+        SELECT pg_sleep(0.5);
+        -- chaos:wait for done
+        SELECT 1;
+        -- chaos:check
+        SELECT is(v, 1, 'the lock was let go') FROM t WHERE k = 1;
+    """)
+    assert held(result) == ["the lock was let go"]

@@ -100,7 +100,7 @@ class Coordinator:
     def stands_still(self, blockers: Mapping[int, tuple[int, ...]], asked: float) -> bool:
         """Say whether nobody goes on before a fault has struck that waits for somebody."""
         actors = self.states.actors
-        blocked = {actors[pid]: [actors.get(one) for one in by] for pid, by in blockers.items()}
+        blocked = {actors[pid]: [self.states.present(one) for one in by] for pid, by in blockers.items()}
         if blocked and not self.no_lock_timeouts:
             return False
         # who came to stand since then may have let go of a lock before that
@@ -240,9 +240,7 @@ class Coordinator:
         # a look from before somebody came to stand may show a lock that he has since let go
         if self.states.last_change(confirmed) >= self._asked[0]:
             return
-        found = self._rules.find_deadlock(
-            {a: [self.states.actors.get(pid) for pid in by] for a, by in confirmed.items()}
-        )
+        found = self._rules.find_deadlock({a: [self.states.present(pid) for pid in by] for a, by in confirmed.items()})
         if found is not None:
             actor, why = found
             self.fail(stuck_failure(actor, self.states[actor], why))

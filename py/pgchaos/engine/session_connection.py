@@ -138,6 +138,8 @@ class SessionConnection:
             answer = await self._ask(text, item.copy, record.iteration, variables)
         if answer.error is not None:
             states = coordinator.states
+            if answer.error.lost:
+                states.leave(self._actor)
             if self._connection is not None:
                 if self._connection.silent:
                     context.factory.note_silence()

@@ -85,6 +85,11 @@ class SessionStates:
         """Note that a connection was lost; its backend, which may wait still, is no session's any more."""
         self._pids.pop(actor, None)
 
+    def present(self, pid: int) -> Actor | None:
+        """Tell whose a backend is; None for a stranger, and for one that its session has lost: it goes on by itself."""
+        actor = self.actors.get(pid)
+        return actor if actor is not None and self._pids.get(actor) == pid else None
+
     def idle(self, actor: Actor, place: Place | None, doing: str) -> None:
         """Note what a connection does that is no statement: a delay, or that it has ended."""
         self._now[actor] = SessionState(place, doing, clock.now())

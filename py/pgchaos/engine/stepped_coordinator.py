@@ -214,8 +214,7 @@ class SteppedCoordinator(Coordinator):
     ) -> None:
         """Take a look at the server: one is enough where nobody moves."""
         poll_locks = self.states.take(tickets, blockers)
-        actors = self.states.actors
-        waits = {a: tuple(actors.get(pid, pid) for pid in seen.blockers) for a, seen in poll_locks.items()}
+        waits = {a: tuple(self.states.present(pid) or pid for pid in seen.blockers) for a, seen in poll_locks.items()}
         idle = [actor for actor in self._opened if self._is_idle(actor)]
         firm, here = find_blocked(waits, idle)
         if self._change != self._stamp:
