@@ -1,79 +1,73 @@
 """Searches for six races in each client: `python -m tests.clients SEEDS [CLIENT…]`, a line of JSON for each search.
 
-`--repaired` runs the repaired forms instead, which must be green.
+`--repaired` runs the repaired forms instead, which must be green. `--threads` runs functions in threads instead of
+programs, of the clients in Python. `--into FILE` adds the lines to a file, and makes no search whose line is there:
+what was broken off goes on.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import resource
-import sys
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from pgchaos.engine.run_settings import RunSettings
-from pgchaos.language.reader import read
-from pgchaos.search.strategy import run
-from pgchaos.server import Server, ServerSettings, open_server
-from tests.clients.races import CLIENTS, RACES, Client
-from tests.clients.scenarios import RUNS, scenario
+from pgchaos.server import ServerSettings, open_server
+from tests.clients.in_threads import PLAYS
+from tests.clients.races import CLIENTS, RACES
+from tests.clients.scenarios import RUNS
+from tests.clients.searching import searched
 
 GREEN_RUNS = 12
 """Runs of a repaired form: it is not searched for what is not there in as many as a race may take."""
 
 
-def main(words: list[str]) -> None:
+def main() -> None:
     """Search, all clients with one seed before the next seed."""
-    repaired = "--repaired" in words
-    seeds, *names = [word for word in words if word != "--repaired"]
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("seeds", type=int)
+    options.add_argument("clients", nargs="*", help="all without any")
+    options.add_argument("--repaired", action="store_true")
+    options.add_argument("--threads", action="store_true")
+    options.add_argument("--runs", type=int, help=f"of a search; {RUNS}, and {GREEN_RUNS} of the repaired forms")
+    options.add_argument("--into", type=Path)
+    chosen = options.parse_args()
+    form = "repaired" if chosen.repaired else "racy"
+    runs = chosen.runs or (GREEN_RUNS if chosen.repaired else RUNS)
+    done, say = _lines(chosen.into)
     # the programs may be compiled once, whatever this process was told
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    clients = [client for client in CLIENTS if not names or client.name in names]
+    clients = [client for client in CLIENTS if not chosen.clients or client.name in chosen.clients]
+    clients = [client for client in clients if not chosen.threads or client.name in PLAYS]
     with tempfile.TemporaryDirectory() as folder, open_server(ServerSettings()) as server:
         for client in clients:
             if lacks := client.lacks():
                 say({"client": client.name, "skipped": lacks})
-        for seed in range(1, int(seeds) + 1):
-            for client in clients:
-                if not client.lacks():
-                    os.environ.update(client.env)
-                    for race in RACES:
-                        say(search(server, Path(folder), client, race, seed, repaired=repaired))
+        clients = [client for client in clients if not client.lacks()]
+        for seed, client, race in ((s, c, r) for s in range(1, chosen.seeds + 1) for c in clients for r in RACES):
+            search = {"client": client.name, "race": race, "form": form, "seed": seed}
+            if tuple(search.values()) not in done:
+                os.environ.update(client.env)
+                how = {"seed": seed, "runs": runs, "threads": chosen.threads}
+                say(search | searched(server, Path(folder), client, race, form, **how))
 
 
-def search(server: Server, folder: Path, client: Client, race: str, seed: int, *, repaired: bool) -> dict[str, object]:
-    """Make one search, and give what came of it."""
-    path = folder / f"{race}.sql"
-    form = "repaired" if repaired else "racy"
-    path.write_text(scenario(client, race, form, GREEN_RUNS if repaired else RUNS), encoding="utf-8")
-    began, used = time.monotonic(), _used()
-    result = run(read(path, path.name), {}, server, RunSettings(seed))
-    return {
-        "client": client.name,
-        "race": race,
-        "form": form,
-        "seed": seed,
-        "failed": [failure.text for failure in result.failures],
-        "runs": result.explored.runs if result.explored is not None else None,
-        "shrunk": result.shrunk,
-        "steps": len(result.order),
-        "seconds": round(time.monotonic() - began, 2),
-        "processor": round(_used() - used, 2),
-        "notes": [str(note) for note in result.notes],
-    }
+def _lines(path: Path | None) -> tuple[set[tuple[Any, ...]], Callable[[dict[str, object]], None]]:
+    """Find which searches a file has, and how to write the next line."""
+    if path is None:
+        return set(), lambda row: print(json.dumps(row), flush=True)
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    done = {(row["client"], row["race"], row["form"], row["seed"]) for row in rows if "race" in row}
 
+    def say(row: dict[str, object]) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            print(json.dumps(row), file=file)
 
-def _used() -> float:
-    kinds = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-    return sum(found.ru_utime + found.ru_stime for found in map(resource.getrusage, kinds))
-
-
-def say(row: dict[str, object]) -> None:
-    """Print a line."""
-    print(json.dumps(row), flush=True)
+    return done, say
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

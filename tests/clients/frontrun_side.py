@@ -1,7 +1,6 @@
-"""The races of SQLAlchemy and Django under frontrun: `python frontrun_side.py sqlalchemy DSN RUNS LOCK_TIMEOUT`.
+"""Races of SQLAlchemy and Django under frontrun: `python frontrun_side.py LIBRARY DSN RUNS LOCK_TIMEOUT FORM [RACE…]`.
 
-Run by hand, by the interpreter of `make clients`; RESULTS.md has what it said. Prints a line of JSON for each race and
-form.
+Started by beside_frontrun.py with the interpreter of `make clients`. Prints a line of JSON for each race.
 """
 
 from __future__ import annotations
@@ -77,28 +76,28 @@ def with_django(dsn: str) -> tuple[Work, Callable[..., Any]]:
 
 
 def main() -> None:
-    library, dsn, runs, lock_timeout, *races = sys.argv[1:]
+    library, dsn, runs, lock_timeout, form, *races = sys.argv[1:]
     work, explore = {"sqlalchemy": with_sqlalchemy, "django": with_django}[library](dsn)
     for race in races or HOLDS:
-        for form in ("racy", "repaired"):
-            began = time.monotonic()
-            row: dict[str, Any] = {"library": library, "race": race, "form": form}
-            try:
-                workers = [partial(work, race, form == "repaired", number) for number in (1, 2)]
-                result = explore(
-                    setup=lambda: reset(dsn),
-                    workers=[lambda _, one=one: one() for one in workers],
-                    invariant=lambda _: holds(dsn, race),  # noqa: B023  it is called in this round
-                    max_executions=int(runs),
-                    total_timeout=LIMIT,
-                    lock_timeout=int(lock_timeout) or None,
-                )
-                row |= {"holds": result.property_holds, "runs": result.num_explored}
-                row["says"] = (result.explanation or "").strip()
-            except Exception as error:
-                row["error"] = f"{type(error).__name__}: {error}"
-            row["seconds"] = round(time.monotonic() - began, 2)
-            print(json.dumps(row), flush=True)
+        began, used = time.monotonic(), time.process_time()
+        row: dict[str, Any] = {"library": library, "race": race, "form": form}
+        try:
+            workers = [partial(work, race, form == "repaired", number) for number in (1, 2)]
+            result = explore(
+                setup=lambda: reset(dsn),
+                workers=[lambda _, one=one: one() for one in workers],
+                invariant=lambda _: holds(dsn, race),  # noqa: B023  it is called in this round
+                max_executions=int(runs),
+                total_timeout=LIMIT,
+                lock_timeout=int(lock_timeout) or None,
+            )
+            row |= {"holds": result.property_holds, "runs": result.num_explored}
+            row["says"] = (result.explanation or "").strip()
+        except Exception as error:
+            row["error"] = f"{type(error).__name__}: {error}"
+        row["seconds"] = round(time.monotonic() - began, 2)
+        row["processor"] = round(time.process_time() - used, 2)
+        print(json.dumps(row), flush=True)
 
 
 main()

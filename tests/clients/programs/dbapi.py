@@ -58,22 +58,26 @@ def deadlock(cursor: Any, repaired: bool, worker: int) -> None:
         cursor.execute("UPDATE account SET balance = balance + %s WHERE id = %s", [amount, account])
 
 
-def main() -> None:
-    driver, race, form = sys.argv[1:4]
-    worker = int(os.environ.get("CHAOS_WORKER", "1"))
+def play(driver: str, dsn: str, race: str, repaired: bool, worker: int) -> None:
     connect = importlib.import_module(driver).connect
-    connection = connect(os.environ.get("DATABASE_URL", ""))
+    connection = connect(dsn)
     for _ in range(10):
         try:
             with connection, connection.cursor() as cursor:
-                globals()[race](cursor, form == "repaired", worker)
+                globals()[race](cursor, repaired, worker)
             break
         except Exception as error:
             state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-            if form != "repaired" or state != "40001":
+            if not repaired or state != "40001":
                 raise
             if driver == "psycopg":  # it closes a connection at the end of `with`
-                connection = connect(os.environ.get("DATABASE_URL", ""))
+                connection = connect(dsn)
+
+
+def main() -> None:
+    driver, race, form = sys.argv[1:4]
+    worker = int(os.environ.get("CHAOS_WORKER", "1"))
+    play(driver, os.environ.get("DATABASE_URL", ""), race, form == "repaired", worker)
 
 
 if __name__ == "__main__":

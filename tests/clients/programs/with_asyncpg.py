@@ -50,20 +50,24 @@ async def deadlock(connection: Any, repaired: bool, worker: int) -> None:
         await connection.execute("UPDATE account SET balance = balance + $1 WHERE id = $2", amount, account)
 
 
-async def main() -> None:
-    race, form = sys.argv[1:3]
-    worker = int(os.environ.get("CHAOS_WORKER", "1"))
-    connection = await asyncpg.connect(os.environ.get("DATABASE_URL"))
-    isolation = "serializable" if (race, form) == ("write_skew", "repaired") else "read_committed"
+async def play(dsn: str | None, race: str, repaired: bool, worker: int) -> None:
+    connection = await asyncpg.connect(dsn)
+    isolation = "serializable" if race == "write_skew" and repaired else "read_committed"
     for _ in range(10):
         try:
             async with connection.transaction(isolation=isolation):
-                await globals()[race](connection, form == "repaired", worker)
+                await globals()[race](connection, repaired, worker)
             break
         except asyncpg.SerializationError:
             pass
     await connection.close()
 
 
+def main() -> None:
+    race, form = sys.argv[1:3]
+    worker = int(os.environ.get("CHAOS_WORKER", "1"))
+    asyncio.run(play(os.environ.get("DATABASE_URL"), race, form == "repaired", worker))
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

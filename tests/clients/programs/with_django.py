@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db import OperationalError, connection, models, transaction
 
 
-def database() -> dict[str, object]:
-    url = urlsplit(os.environ.get("DATABASE_URL", ""))
+def database(dsn: str) -> dict[str, object]:
+    url = urlsplit(dsn)
     query = parse_qs(url.query)
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -24,7 +24,7 @@ def database() -> dict[str, object]:
     }
 
 
-settings.configure(DATABASES={"default": database()}, INSTALLED_APPS=[])
+settings.configure(DATABASES={"default": database(os.environ.get("DATABASE_URL", ""))}, INSTALLED_APPS=[])
 django.setup()
 
 
