@@ -108,6 +108,15 @@ def test_a_program_that_never_connects_is_a_failure(play: Play, send: str) -> No
     assert failure.details[-1].startswith("a program must connect by DATABASE_URL, or by PGHOST")
 
 
+def test_a_program_that_sends_nothing_is_told(play: Play) -> None:
+    text = 'import os, psycopg\npsycopg.connect(os.environ["DATABASE_URL"]).close()\n'
+    (play.folder / "silent.py").write_text(text, encoding="utf-8")
+    result = play(stock("shop run 'python silent.py'"))
+    assert held(result) == ["done"]
+    (remark,) = [one for one in result.remarks if "shop[1]" in one]
+    assert remark.startswith("shop[1] connected and sent no statement, so that it tests nothing: `")
+
+
 def test_a_program_that_was_not_let_in_is_a_failure_that_says_why(play: Play, send: str) -> None:
     failure = only(play(stock(f"shop run 'env DATABASE_URL=dbname=postgres {send} \"SELECT 1\"' allow exit 1")))
     assert failure.text.startswith("shop[1] never connected to the database: `")

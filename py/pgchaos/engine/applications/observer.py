@@ -30,6 +30,8 @@ class ProgramObserver(Observer):
         self._connections: dict[int, ProgramConnection] = {}
         self.opened_in_all = 0
         """How many connections there were, in all iterations."""
+        self.has_sent = False
+        """Whether any of them has sent a request."""
 
     @property
     def endings(self) -> list[ProgramConnection]:
@@ -56,6 +58,7 @@ class ProgramObserver(Observer):
 
     async def before_request(self, connection: ClientConnection, request: Request) -> None:
         """See Observer."""
+        self.has_sent = True
         await self._connections[connection.number].before(request)
 
     def after_request(

@@ -78,6 +78,9 @@ class ProgramRunner:
             details = (_HOW if self._worker.program.function is None else _HOW_IN_PYTHON,)
             why = dict.fromkeys((*self._proxy.broken, *self._proxy.denied)) if self._proxy is not None else ()
             raise SessionFailed(self._failure(text, (*why, *details)))
+        if self._observer.opened_in_all and not self._observer.has_sent:
+            text = f"connected and sent no statement, so that it tests nothing: `{self._launcher.command}`"
+            self._context.log.remarks.append(f"{self._who} {text} ({self._worker.place})")
 
     def _failure(self, text: str, details: tuple[str, ...] = ()) -> Failure:
         return Failure("error", (), text, self._worker.program.place, details, session=self._who)
