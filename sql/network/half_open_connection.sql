@@ -13,10 +13,10 @@ CREATE TABLE seat (id int PRIMARY KEY, sold int NOT NULL);
 INSERT INTO seat VALUES (1, 0);
 
 -- chaos:session buyer connect 'tcp_user_timeout=200' retry 08006 unknown
-SET idle_in_transaction_session_timeout = '300ms';
 BEGIN;
 SET LOCAL lock_timeout = '5s';
 UPDATE seat SET sold = sold + 1 WHERE id = 1;
+SET LOCAL idle_in_transaction_session_timeout = '2s';
 -- chaos:fault stall
 COMMIT;
 
@@ -27,15 +27,15 @@ SELECT results_eq(
     $$VALUES ('unknown', '08006'), ('committed', '00000')$$, 'the client gave up, and sent it again');
 
 -- chaos:mutant the server waits for the client that vanished
--- chaos:replace '300ms' with '0' in buyer
+-- chaos:replace '2s' with '0' in buyer
 -- chaos:caught by '55P03'
 
 -- chaos:mutant the client connects again and does not send it again
 -- chaos:session buyer connect 'tcp_user_timeout=200' allow 08006
-SET idle_in_transaction_session_timeout = '300ms';
 BEGIN;
 SET LOCAL lock_timeout = '5s';
 UPDATE seat SET sold = sold + 1 WHERE id = 1;
+SET LOCAL idle_in_transaction_session_timeout = '2s';
 -- chaos:fault stall
 COMMIT;
 -- chaos:caught by 'the seat is sold once'

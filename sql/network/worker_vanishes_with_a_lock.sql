@@ -13,9 +13,9 @@ CREATE TABLE job (id int PRIMARY KEY, done_by text);
 INSERT INTO job VALUES (1);
 
 -- chaos:session lost connect 'tcp_user_timeout=1000' allow 08006
-SET idle_in_transaction_session_timeout = '300ms';
 BEGIN;
 SELECT id FROM job WHERE id = 1 FOR UPDATE;
+SET LOCAL idle_in_transaction_session_timeout = '2s';
 -- chaos:signal taken
 -- chaos:fault stall
 UPDATE job SET done_by = 'lost' WHERE id = 1;
@@ -30,6 +30,6 @@ UPDATE job SET done_by = 'next' WHERE id = 1 AND done_by IS NULL;
 SELECT is((SELECT done_by FROM job), 'next', 'the next worker has done it');
 
 -- chaos:mutant nothing ends the session of the lost worker
--- chaos:replace 'SET idle_in_transaction_session_timeout = ''300ms''' with 'SET idle_in_transaction_session_timeout = 0' in lost
+-- chaos:replace '''2s''' with '0' in lost
 -- chaos:replace 'SET lock_timeout = ''10s''' with 'SET lock_timeout = ''100ms''' in next
 -- chaos:caught by 'lock_not_available'
