@@ -128,7 +128,6 @@ def test_a_check_that_may_assert_something_is_left_alone(check: object) -> None:
         ({"grace": float("nan")}, "`grace` must be a number of seconds above 0, not nan"),
         ({"replay": 7}, "`replay` must be a token in quotes, not 7"),
     ],
-    ids=str,
 )
 def test_a_wrong_argument_is_told(changed: dict[str, object], message: str) -> None:
     given = {"sessions": [buy], "setup": None, "check": holds, "oracle": None, "replay": None, **changed}
