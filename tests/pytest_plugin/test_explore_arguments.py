@@ -52,6 +52,16 @@ def asks_the_toolkit(conn: Any) -> None:  # noqa: ANN401  # of psycopg
     conn.execute("SELECT chaos.assert(true, 'it holds')")
 
 
+def asks_a_function(conn: Any) -> None:  # noqa: ANN401  # of psycopg
+    """Have a function of the database raise."""
+    conn.execute("SELECT stock_must_be_right()")
+
+
+def validates(conn: Any) -> None:  # noqa: ANN401  # of psycopg
+    """Have a constraint checked."""
+    conn.execute("ALTER TABLE stock VALIDATE CONSTRAINT positive")
+
+
 def calls_another(conn: Any) -> None:  # noqa: ANN401  # of psycopg
     """Have another function assert."""
     holds(conn)
@@ -98,7 +108,19 @@ def test_a_check_that_asserts_nothing_is_known(check: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "check", [holds, asks_the_toolkit, calls_another, raises, Shop().check, decorated(forgets), lambda c: holds(c), len]
+    "check",
+    [
+        holds,
+        asks_the_toolkit,
+        asks_a_function,
+        validates,
+        calls_another,
+        raises,
+        Shop().check,
+        decorated(forgets),
+        lambda c: holds(c),
+        len,
+    ],
 )
 def test_a_check_that_may_assert_something_is_left_alone(check: object) -> None:
     assert not asserts_nothing(check)
