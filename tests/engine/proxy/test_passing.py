@@ -383,3 +383,45 @@ def test_what_a_client_sent_before_it_ended_reaches_the_server_as_a_whole(open_p
 
     with open_proxy() as proxy:
         serve(proxy, client)
+
+
+def test_a_cancel_while_a_copy_is_held_leaves_its_data_to_pass(open_proxy: OpenProxy) -> None:
+    """A backend that waits for data heeds the wish when it has them."""
+
+    class Turns(Log):
+        def __init__(self) -> None:
+            super().__init__()
+            self.news, self.holds = News(), threading.Event()
+
+        async def before_request(self, connection: ClientConnection, request: Request) -> None:  # noqa: ARG002  # one copies
+            if "COPY" in request.sql:
+                self.holds.set()
+                await self.news.wait()
+
+        def after_request(self, connection: ClientConnection, request: Request, outcome: Outcome) -> None:
+            super().after_request(connection, request, outcome)
+            self.news.notify()
+
+    log = Turns()
+
+    def client() -> None:
+        with connect(proxy) as held, connect(proxy) as other:
+            held.execute("CREATE TEMP TABLE t (n int)")
+            asking = threading.Thread(target=asks, args=(held, other))
+            asking.start()
+            with (
+                pytest.raises(psycopg.errors.QueryCanceled),
+                held.cursor() as cursor,
+                cursor.copy("COPY t FROM STDIN") as copy,
+            ):
+                copy.write_row([1])
+            asking.join()
+
+    def asks(held: psycopg.Connection[tuple[object, ...]], other: psycopg.Connection[tuple[object, ...]]) -> None:
+        assert log.holds.wait(30)
+        held.cancel_safe()
+        other.execute("SELECT 'go'")
+
+    with open_proxy(log) as proxy:
+        serve(proxy, client)
+    assert [(sql, state) for sql, _, state, *_ in log.heard][-1] == ("COPY t FROM STDIN", "57014")

@@ -175,7 +175,7 @@ class ProxyConnection(ClientConnection):
         self._to_be_cancelled = False
         if self._observer is not None:
             self._observer.cancelled(self)
-        await self.server.cancel_until(is_over)
+        await self.server.cancel_until(is_over, lambda: self.assembler.copying)
 
     # from the server to the client
 

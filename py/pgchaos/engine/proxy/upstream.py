@@ -53,19 +53,22 @@ class ServerConnection(Connection):
         value = self._pg.parameter_status(name.encode())
         return None if value is None else value.decode("utf-8", "replace")
 
-    async def cancel_until(self, is_over: Callable[[], bool]) -> None:
+    async def cancel_until(self, is_over: Callable[[], bool], takes_data: Callable[[], bool]) -> None:
         """Have the backend cancel what was just sent; one that has not read it yet ignores that, and is told again.
 
         Args:
             is_over: that has its answer, or nobody waits for it.
+            takes_data: it is a COPY, and the backend waits for data; it heeds what it is told now when it has them.
         """
         await self.cancel()
         pause = _AGAIN
         while not is_over():
             await sleep(pause)
-            pause = min(2 * pause, _SELDOM)
+            pause, is_last = min(2 * pause, _SELDOM), takes_data()
             if not is_over():
                 await self.cancel()
+            if is_last:
+                return
 
     def close_at_once(self) -> None:
         """Close it; nothing is said to the server any more."""
