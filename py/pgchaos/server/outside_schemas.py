@@ -84,11 +84,17 @@ _GLOBAL = re.split(
     pg_publication_rel pg_publication_namespace pg_event_trigger pg_am pg_transform""",
 )
 
+# Without the comment by which a run says that it lives (run_id.py).
 _OF_DATABASE = """
     SELECT 'settings of the database', coalesce(pg_catalog.string_agg(s::text, ' ' ORDER BY s::text), '')
       FROM pg_catalog.pg_db_role_setting s WHERE setdatabase = {own}
     UNION ALL SELECT 'privileges of the database', coalesce(datacl::text, '') || ' ' || datconnlimit
       FROM pg_catalog.pg_database WHERE oid = {own}
+    UNION ALL SELECT 'definition of the database',
+                     pg_catalog.concat_ws(' ', datdba, datistemplate, datallowconn,
+                                          CASE WHEN comment NOT LIKE '{{"id": %' THEN comment END)
+      FROM pg_catalog.pg_database, pg_catalog.shobj_description(oid, 'pg_database') comment WHERE oid = {own}
+    UNION ALL SELECT 'subscriptions', count(*)::text FROM pg_catalog.pg_subscription WHERE subdbid = {own}
     UNION ALL SELECT 'prepared transactions', count(*)::text FROM pg_catalog.pg_prepared_xact() WHERE dbid = {own}
     UNION ALL SELECT 'replication slots', count(*)::text FROM pg_catalog.pg_replication_slots
                WHERE database = pg_catalog.current_database()
