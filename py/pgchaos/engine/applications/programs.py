@@ -9,6 +9,7 @@ from pathlib import Path
 from pgchaos.engine.answer import SUCCESS
 from pgchaos.engine.applications.client import Address
 from pgchaos.engine.applications.environment import program_environment
+from pgchaos.engine.applications.error_output import shown_lines
 from pgchaos.engine.applications.process import CannotEnd, CannotStart, ProgramProcess, described
 from pgchaos.engine.applications.worker import Worker
 from pgchaos.engine.coordinator import SessionFailed
@@ -17,9 +18,6 @@ from pgchaos.posix.activity import ActivityProbe
 from pgchaos.posix.group_guard import GroupGuard
 from pgchaos.results import Failure
 from pgchaos.stop import Stop
-
-_SHOWN = 20
-"""Lines of standard error in a failure."""
 
 
 class CommandLauncher:
@@ -49,7 +47,8 @@ class CommandLauncher:
         except CannotStart as why:
             text = f"{actor} cannot run its program: {why}"
             raise SessionFailed(Failure("error", (), text, worker.program.place, session=str(actor))) from None
-        return RunningCommand(worker, process, self.command, allowed_statuses(worker.session, self._variables))
+        allowed = allowed_statuses(worker.session, self._variables)
+        return RunningCommand(worker, process, self.command, allowed, self._folder)
 
 
 class RunningCommand:
@@ -60,10 +59,14 @@ class RunningCommand:
         process: of it.
         command: as written.
         allowed: the exit statuses that are no failure.
+        folder: in which it runs.
     """
 
-    def __init__(self, worker: Worker, process: ProgramProcess, command: str, allowed: frozenset[int]) -> None:
+    def __init__(
+        self, worker: Worker, process: ProgramProcess, command: str, allowed: frozenset[int], folder: Path
+    ) -> None:
         self._worker, self._process, self._command, self._allowed = worker, process, command, allowed
+        self._folder = folder
         self._ended = False
         self.probe = ActivityProbe(process.pid)
 
@@ -85,14 +88,17 @@ class RunningCommand:
             return None
         how = described(status) if self._ended else "ended with the run"
         worker.act(f"{self._command}: {how}", worker.program.place)
-        for name, lines in (("", self._process.output), (" (stderr)", self._process.errors)):
+        has_failed = self._ended and status not in self._allowed
+        errors = self._process.errors
+        shown = shown_lines(errors, self._folder) if has_failed else ()
+        # what the failure shows whole is not written a second time
+        for name, lines in (("", self._process.output), (" (stderr)", [] if len(shown) == len(errors) else errors)):
             for line in lines:
                 worker.context.notices.say(f"{worker.actor}{name}: {line}")
-        if not self._ended or status in self._allowed:
+        if not has_failed:
             return None
         text = f"{worker.actor}: `{self._command}` ended with {how}"
-        written = tuple(self._process.errors[-_SHOWN:]) or ("it has written nothing to standard error",)
-        details = (*_last_error(worker), *written)
+        details = (*_last_error(worker), *(shown or ("it has written nothing to standard error",)))
         place = worker.program.place
         return Failure("error", (f"exit {status}",), text, place, details, session=str(worker.actor))
 
