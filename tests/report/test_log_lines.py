@@ -1,8 +1,9 @@
-"""Of a server's log, what is not of every start is shown, as wide as the terminal."""
+"""Of a server's log, what is not of every start is shown, folded to the width of the terminal."""
 
 from __future__ import annotations
 
 import pytest
+from rich.cells import cell_len
 
 from pgchaos.report.log_lines import log_lines
 from pgchaos.report.look import PLAIN
@@ -37,9 +38,20 @@ def test_only_what_happened_is_left() -> None:
 
 @pytest.mark.parametrize("width", [40, 76])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    lines = log_lines(RECOVERY, width, PLAIN)
-    assert [len(line) <= width for line in lines] == [True, True]
-    assert lines[0].endswith("...")
+    long = f"{DAY} 01:20:03.400 UTC [24401] shop/shop[1] STATEMENT:  SELECT {'一二三四 ' * 100}"
+    lines = log_lines([*RECOVERY, long], width, PLAIN)
+    assert [cell_len(line) <= width for line in lines] == [True] * len(lines)
+    assert " ".join(line.strip() for line in lines).startswith(
+        "01:20:03.810 [24420] LOG: database system was not properly shut down; automatic recovery 01:20:03.835"
+    )
+    assert sum("STATEMENT" in line or line.startswith("    一") for line in lines) <= 3
+    assert lines[-1].endswith("...")
+
+
+def test_at_most_twenty_messages_are_shown_and_the_routine_ones_do_not_count() -> None:
+    errors = [f"{ERROR} of {number}" for number in range(25)]
+    lines = log_lines([*errors, *START * 20], 200, PLAIN)
+    assert [line.rpartition(" ")[2] for line in lines] == [str(number) for number in range(5, 25)]
 
 
 def test_other_lines_stay_as_they_are() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pgchaos.language.header_model import Schedule
-from pgchaos.language.model import Mutant, Scenario, Session
+from pgchaos.language.model import Mutant, Program, Scenario, Session
 from pgchaos.language.problems import Place
 from pgchaos.report.look import BOXES
 from pgchaos.report.replay import MAKE, item_name, replay_line
@@ -17,12 +17,15 @@ from pgchaos.results import STOPPED, Assertion, Explored, Failure, Launch, Permu
 from pgchaos.verdict import judge, judge_mutant
 
 FILE = "sql/concurrency/ticket.sql"
-SCENARIO = Scenario(Path(FILE), FILE, "ticket", "Two cashiers sell the last ticket once", "")
 START = 1000.0
 
 
 def at(line: int) -> Place:
     return Place(FILE, line)
+
+
+CASHIERS = Session(at(12), "cashier", (), ("14",), count=2)
+SCENARIO = Scenario(Path(FILE), FILE, "ticket", "Two cashiers sell the last ticket once", "", sessions=(CASHIERS,))
 
 
 def record(worker: int, line: int, statement: str, begun: float | None, **more: object) -> Record:
@@ -89,6 +92,18 @@ Seed 1234. To run it again:
 This replays delays, jitter and values, but not the interleaving: in a free run
 the server chooses it."""
     )
+
+
+def test_a_single_connection_has_no_interleaving_to_replay() -> None:
+    def ends_with(session: Session) -> str:
+        alone = replace(SCENARIO, sessions=(session,))
+        verdict = judge(alone, {}, SOLD_TWICE)
+        return failure_text(alone, {}, SOLD_TWICE, verdict, again="pytest x").splitlines()[-1]
+
+    one = replace(CASHIERS, count=1)
+    assert ends_with(one) == "    pytest x"
+    # a program may have many
+    assert ends_with(replace(one, program=Program(at(12), "checkout", ()))) == "the server chooses it."
 
 
 def test_no_line_of_the_table_is_wider_than_the_terminal() -> None:
@@ -299,9 +314,8 @@ def test_a_search_that_failed_otherwise_has_found_nothing() -> None:
     explored = Explored(13, 13, exhausted=True, preemptions=3)
     other = Failure("assertion", ("other",), "other", at(25))
     counts = Permutations(13, 2, True)
-    scenario = replace(SCENARIO, sessions=(Session(at(12), "cashier", (), ("14",), count=2),))
     result = replace(SOLD_TWICE, failures=[other], order=STEPS, permutations=counts, explored=explored)
-    text = failure_text(scenario, {}, result, judge_mutant(MUTANT, result))
+    text = failure_text(SCENARIO, {}, result, judge_mutant(MUTANT, result))
     assert (
         "13 interleavings were run without the expected failure; the steps of one that failed in another way:" in text
     )

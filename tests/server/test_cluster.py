@@ -63,7 +63,7 @@ def test_it_has_the_toolkit_and_its_parameters(own: ClusterFactory) -> None:
         assert shown(sandbox.conninfo, "SELECT pgtap_version() > 1") == "True"
         assert sandbox.server_control is not None
         folder = sandbox.server_control.folder
-        assert "ready to accept connections" in "\n".join(sandbox.server_control.last_lines())
+        assert "ready to accept connections" in "\n".join(sandbox.server_control.last_lines(sandbox.database))
     assert not folder.exists()
     assert living_in(folder) == []
 

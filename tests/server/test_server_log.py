@@ -1,8 +1,8 @@
-"""Which lines of a server's log are about one database."""
+"""Which lines of a server's log are about one database, and which are attempts to connect meanwhile."""
 
 from __future__ import annotations
 
-from pgchaos.server.server_log import lines_about
+from pgchaos.server.server_log import lines_about, without_attempts
 
 LOG = """\
 2026-11-30 00:20:49.1 UTC [7] / LOG:  ready
@@ -24,3 +24,33 @@ def test_lines_and_those_that_continue_them() -> None:
     ]
     assert lines_about("nowhere", LOG) == []
     assert lines_about("mine", "") == []
+
+
+CRASH = """\
+2026-11-30 05:01:17.1 UTC [1] / LOG:  client backend (PID 9) was terminated by signal 9: Killed
+2026-11-30 05:01:17.2 UTC [2] own/[unknown] FATAL:  the database system is in recovery mode
+2026-11-30 05:01:17.3 UTC [3] / LOG:  redo starts at 0/2000170
+2026-11-30 05:01:17.4 UTC [4] own/[unknown] FATAL:  the database system is not yet accepting connections
+2026-11-30 05:01:17.4 UTC [4] own/[unknown] DETAIL:  Consistent recovery state has not been yet reached.
+2026-11-30 05:01:17.5 UTC [5] other/[unknown] FATAL:  the database system is starting up
+2026-11-30 05:01:17.6 UTC [6] own/[unknown] FATAL:  the database system is starting up
+2026-11-30 05:01:17.7 UTC [1] / LOG:  database system is ready to accept connections
+2026-11-30 05:01:17.8 UTC [4] own/shop[1] ERROR:  division by zero
+2026-11-30 05:01:17.8 UTC [8] own/shop[1] DETAIL:  of an error
+2026-11-30 05:01:17.9 UTC [7] own/[unknown] FATAL:  the database system is shutting down
+"""
+
+
+def test_attempts_to_connect_while_the_server_recovers_are_one_line() -> None:
+    found = [line.rpartition("  ")[2] for line in without_attempts("own", CRASH.splitlines())]
+    assert found == [
+        "client backend (PID 9) was terminated by signal 9: Killed",
+        "the database system is in recovery mode (3 times)",
+        "redo starts at 0/2000170",
+        "the database system is starting up",
+        "database system is ready to accept connections",
+        "division by zero",
+        "of an error",
+        "the database system is shutting down",
+    ]
+    assert len(without_attempts("nowhere", CRASH.splitlines())) == 11

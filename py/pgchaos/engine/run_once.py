@@ -101,7 +101,7 @@ def _server_log(scenario: Scenario, settings: RunSettings, sandbox: Sandbox, ser
     if server is None:
         return []
     if scenario.sandbox == "server":
-        return server.last_lines()
+        return server.last_lines(sandbox.database)
     # other scenarios, which run meanwhile, have other databases
     return server.lines_about(sandbox.database) if settings.for_files and not sandbox.schema else []
 

@@ -12,7 +12,7 @@ from pgchaos.posix.disks import Ballast
 from pgchaos.posix.postmaster import LOG, READY_LIMIT, log_tail, remove_server
 from pgchaos.server import binaries
 from pgchaos.server.server_folder import DATA, SOCKET, make_folder
-from pgchaos.server.server_log import lines_about
+from pgchaos.server.server_log import lines_about, without_attempts
 from pgchaos.server.settings import NoDisk, ServerError, nothing
 from pgchaos.server.supervisor_client import SupervisorClient
 
@@ -42,7 +42,7 @@ _START_LIMIT = READY_LIMIT + 30.0  # seconds to start the server, initdb among i
 _ORDER_LIMIT = 30.0
 
 
-# bytes at the end of the log that are searched for the lines of one database
+# bytes at the end of the log that are read
 _LOG_READ = 200_000
 
 
@@ -165,9 +165,9 @@ class PrivateServer:
         """The server's log, which is removed with the server."""
         return self.folder / LOG
 
-    def last_lines(self, count: int = 20) -> list[str]:
-        """Read at most `count` lines at the end of the log."""
-        return log_tail(self.log, 200 * count).splitlines()[-count:]
+    def last_lines(self, database: str, count: int = 60) -> list[str]:
+        """Read at most `count` lines at the end of the log; connections to a database refused meanwhile are joined."""
+        return without_attempts(database, log_tail(self.log, _LOG_READ).splitlines())[-count:]
 
     def lines_about(self, database: str, count: int = 60) -> list[str]:
         """Read at most `count` lines of the log that sessions in a database caused, the latest."""

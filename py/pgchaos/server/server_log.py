@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # by log_line_prefix: time, process, database and application
-_PREFIX = re.compile(r"\S+ \S+ \S+ \[[0-9]+\] (?P<database>[^/]*)/")
+_PREFIX = re.compile(r"\S+ \S+ \S+ \[(?P<pid>[0-9]+)\] (?P<database>[^/]*)/")
+_REFUSED = re.compile(r"FATAL:  the database system is ")
+_READY = re.compile(r"LOG:  database system is ready to accept connections")
 
 
 def lines_about(database: str, log: str) -> list[str]:
@@ -27,3 +30,37 @@ def lines_about(database: str, log: str) -> list[str]:
         if inside:
             found.append(line)
     return found
+
+
+def without_attempts(database: str, log: Iterable[str]) -> list[str]:
+    """Join the connections that a server refused while it stopped or started: a run tries every few milliseconds.
+
+    Args:
+        database: the connections to which are joined; those to others stay.
+        log: lines of the server's log.
+
+    Returns:
+        The lines; of each stop or start the first refusal, with how many there were.
+    """
+    found: list[str] = []
+    first, count, refused = -1, 0, ""
+    for line in log:
+        prefix = _PREFIX.match(line)
+        ours = prefix is not None and prefix["database"] == database
+        if prefix is not None and ours and _REFUSED.search(line):
+            refused = prefix["pid"]
+            count += 1
+            if count == 1:
+                first = len(found)
+                found.append(line)
+            continue
+        if prefix is not None and ours and prefix["pid"] == refused and "DETAIL:  " in line:
+            continue
+        found.append(line)
+        if _READY.search(line):
+            found, first, count = _counted(found, first, count), -1, 0
+    return _counted(found, first, count)
+
+
+def _counted(lines: list[str], first: int, count: int) -> list[str]:
+    return [f"{line} ({count} times)" if count > 1 and number == first else line for number, line in enumerate(lines)]
