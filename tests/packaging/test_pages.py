@@ -23,6 +23,12 @@ PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", *sorted((ROOT / "sql").glob("*.md")), ROOT / "pgtap" / "README.md")
 }
+FILES = [*PAGES, "tests/README.md", "tests/chaos/README.md", ".github/CONTRIBUTING.md", "sql/pggit/README.md"]
+ELSEWHERE = {
+    "specs/fk-deadlock.spec": "in PostgreSQL's source",
+    "specs/x.spec": "in an extension's",
+    "pggit--0.1.3.sql": "in pgGit's",
+}
 OPTIONS = {flag for flag, _ in recorded_options()}
 TARGETS = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 TALLY = Path(__file__).with_name("tally")
@@ -36,7 +42,8 @@ def blocks(text: str, language: str) -> list[str]:
 
 def commands(text: str) -> list[str]:
     """The commands of a page: in indented lines, in backquotes, and in the scripts of workflows."""
-    lines = re.findall(r"^    (?:\$ )?((?:pgchaos|pytest|make) .*?)(?:  +#.*)?$", text, re.MULTILINE)
+    before = r"(?:\$ )?(?:\S+=\S+ )*(?:\.venv/bin/)?"
+    lines = re.findall(rf"^    {before}((?:pgchaos|pytest|make) .*?)(?:  +#.*)?$", text, re.MULTILINE)
     lines += re.findall(r"`((?:pgchaos|pytest|make) [^`]+)`", text)
     lines += re.findall(r"^ *- (?:run: )?((?:pgchaos|pytest) .*)$", text, re.MULTILINE)
     # without what the shell does with them
@@ -58,6 +65,17 @@ def test_each_command_on_a_page_exists(page: str) -> None:
             assert words[1] in COMMANDS, command
             if words[1] not in ("run", "replay") and len(words) > 2:
                 build_parser().parse_args([word.replace("SHELL", "bash") for word in words[1:]])
+
+
+@pytest.mark.parametrize("page", FILES)
+def test_each_file_that_a_command_names_is_there_or_is_saved_first(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    # a report prints the command that runs its scenario again
+    typed = (command for command in commands(text) if not re.search(r"::\w+ .*--chaos-(replay|seed)=", command))
+    words = (re.split(r"::|[\s='\"]+", command) for command in typed)
+    for path in (word for command in words for word in command if re.fullmatch(r"[\w./-]+\.(sql|spec|py)", word)):
+        saved = re.search(rf"\b([Ss]ave|copy)\b[^`]*`{re.escape(path)}`", re.sub(r"\]\(.*?\)", "]", text))
+        assert saved or (ROOT / path).is_file() or path in ELSEWHERE, path
 
 
 def test_commands_are_found() -> None:

@@ -166,6 +166,16 @@ def test_a_token_of_another_text_is_refused(project: Project) -> None:
     result.stderr.fnmatch_lines(["ERROR: --chaos-replay: *the file has changed since*"])
 
 
+def test_a_token_of_a_file_that_was_not_collected_says_where_it_was_looked_for(project: Project) -> None:
+    project.file("other/two.sql", TWO)
+    project.write(one="-- chaos:check\nSELECT pass();\n")
+    text = token(project.run("other/two.sql"))
+    result = project.look(f"--chaos-replay={text}")
+    result.stderr.fnmatch_lines(["ERROR: *, or it is not below chaos_paths (sql): name its path after the token; *"])
+    result = project.look(f"--chaos-replay={text}", "sql/one.sql")
+    result.stderr.fnmatch_lines(["ERROR: *, or it is not below sql/one.sql: name its path after the token; *"])
+
+
 def test_what_is_no_token_is_refused(project: Project) -> None:
     result = project.run("--chaos-replay=nonsense")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

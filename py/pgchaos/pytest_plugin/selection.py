@@ -37,6 +37,13 @@ def select_items(config: pytest.Config, items: list[pytest.Item]) -> None:
 
             raise pytest.UsageError(
                 f"--chaos-replay: the token '{shown(str(token))}' matches no collected scenario: the file has changed"
-                " since, or the token is of another file, of other values of the matrix or of a mutant (which needs"
-                " --chaos-mutants)"
+                f" since, or it is not below {_searched(config)}: name its path after the token; or the token is of"
+                " other values of the matrix or of a mutant (which needs --chaos-mutants)"
             )
+
+
+def _searched(config: pytest.Config) -> str:
+    """Name what was collected: the arguments; without any, only the folders of chaos_paths have scenarios."""
+    if config.args_source is config.ArgsSource.ARGS:
+        return ", ".join(dict.fromkeys(arg.partition("::")[0] for arg in config.args))
+    return f"chaos_paths ({', '.join(path.name for path in config.stash[OPTIONS].paths)})"
