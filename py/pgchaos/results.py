@@ -46,6 +46,7 @@ class Record:
     notes: tuple[str, ...] = ()  # for the report: the variables that it set
     sent: str = ""  # the text with variables filled in, where it differs from `statement`; else ''
     blocked_by: tuple[str, ...] = ()  # other backends that it was seen waiting for, for the report
+    parameters: tuple[str, ...] = ()  # for the report, of a program's request: `$1 = 'x'`, and the tags of its comment
     cells: tuple[tuple[str | None, ...], ...] = ()  # the names of its first columns, then its first rows, where kept
     ended_by: str = ""  # what cancelled it or terminated its connection, in words; '' where unknown
 

@@ -116,6 +116,7 @@ def test_a_lost_update_is_found_shrunk_and_replayed_whatever_the_seed(project: P
         text = explored(project, arguments, f"--chaos-seed={seed}", number=seed)
         assert f"{AT}: both sold\n    have: 9\n    want: 8\n" in text
         assert "buy[1].1 buy[1].2 buy[2].1 buy[2].2 buy[2].3 buy[2].4 buy[1].3 buy[1].4" in text
+        assert "[$1 = '9']" in text
         found = FOUND.search(text)
         assert found is not None
         assert int(found["runs"]) < 20

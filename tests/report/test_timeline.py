@@ -136,12 +136,33 @@ def test_a_value_says_more_than_one_row() -> None:
     texts: list[tuple[dict[str, Any], str]] = [
         ({"cells": (("count",), ("50",)), **one}, "SELECT 1 -> count = 50"),
         ({"cells": (("count",), (None,)), **one}, "SELECT 1 -> count = NULL"),
-        ({"cells": (("a", "b"), ("1", "2")), **one}, "SELECT 1 -> 1 row"),
+        ({"cells": (("a", "b"), ("1", "2")), **one}, "SELECT 1 -> a = 1, b = 2"),
+        ({"cells": (("a", "b"), ("1", "2" * 40)), **one}, "SELECT 1 -> 1 row"),
+        ({"cells": (tuple("abcd"), tuple("1234")), **one}, "SELECT 1 -> 1 row"),
         ({"cells": (("count",), ("50",), ("51",)), **one, "rows": 2}, "SELECT 1 -> 2 rows"),
         (one, "SELECT 1 -> 1 row"),
     ]
     for more, text in texts:
         assert any(line.endswith(f"7: {text}") for line in table([row("a", 0.1, **more), row("b", 0.2)])), text
+
+
+def test_parameters_are_part_of_the_request_and_not_its_result() -> None:
+    returns: dict[str, Any] = {"rows": 1, "tag": "SELECT 1", "parameters": ("$1 = 'click 1'", "$2 = NULL")}
+    kept: dict[str, Any] = {"cells": (("key",), ("click 1",))}
+    sent = "[$1 = 'click 1', $2 = NULL]"
+    both = [row("a", 0.1, **returns), row("b", 0.2, **returns, **kept)]
+    lines = table(both, width=150)
+    assert any(line.endswith(f"7: SELECT 1 {sent} -> 1 row") for line in lines)
+    assert any(line.endswith(f"7: SELECT 1 {sent} -> key = click 1") for line in lines)
+    # what is long is cut, and not its parameters and its result
+    long = row("a", 0.1, "SELECT " + ", ".join(f"column_{number}" for number in range(30)), **returns)
+    text = " ".join(" ".join(line.split()) for line in table([long, row("b", 0.2)], width=80))
+    assert f"... {sent} -> 1 row" in text
+    assert "[$1 =\n" not in "\n".join(table([long, row("b", 0.2), row("c", 0.3)], width=80))
+    # one that waits has its parameters where it begins, and its result where it ends
+    lines = table([waits("a", 0.1, "b[1]", 0.3, **returns), row("b", 0.2)], width=150)
+    assert any(line.endswith(f"7: UPDATE t SET n = 1 {sent}") for line in lines)
+    assert any("waited" in line and "$1" not in line and "1 row" in line for line in lines)
 
 
 def test_a_fault_has_its_moment() -> None:

@@ -22,6 +22,7 @@ def test_remarks_say_what_happened_and_what_was_slow() -> None:
         row("s", 1, rows=1, cells=(("a", "b"), ("1", None))),
         row("s", 2, rows=3, cells=(("a",), ("1",), ("2",), ("3",))),
         row("s", 3, took=250.0, rows=1, notes=("seen = 7",)),
+        row("s", 300, rows=1, parameters=("$1 = '7'", "$2 = NULL")),
         row("s", 400, sqlstate="23505", message="duplicate key", fault="terminate", took=99.0),
     ]
     events = timeline(RunResult(1, started_at=START, records=records))["events"]
@@ -29,6 +30,7 @@ def test_remarks_say_what_happened_and_what_was_slow() -> None:
         ["a = 1, b = NULL"],
         ["3 rows"],
         ["took 250 ms", "seen = 7"],
+        ["[$1 = '7', $2 = NULL] -> 1 row"],
         ["ERROR 23505 (unique_violation): duplicate key", "fault: terminate"],
     ]
 

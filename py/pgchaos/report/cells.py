@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rich.cells import cell_len, set_cell_size
 
 from pgchaos.report.lanes import Event
-from pgchaos.report.look import Look, milliseconds, row_count
+from pgchaos.report.look import Look, milliseconds, parameters, row_count
 from pgchaos.results import Record
 from pgchaos.safe_output import one_line
 
@@ -20,6 +20,8 @@ _NARROW = 34
 _NARROW_INDENT = 2  # so that `(lock_not_available):` is not broken
 _LINES = 2  # of a statement
 _MESSAGE_LINES = 4
+_VALUES = 3  # of a row that is shown
+_SHORT = 40  # characters of several values
 _ERROR_NAME = re.compile(r"\A(ERROR \w{5}) \(([^)]*)\):")
 _UNBROKEN = "\0"  # a blank at which no line ends, while lines are filled
 
@@ -62,7 +64,7 @@ def end_of(event: Event, style: CellStyle) -> list[str]:
 
 
 def _statement(event: Event, style: CellStyle, result: str) -> list[str]:
-    """Write a statement as it was sent, or what the engine did, with its result behind it or below."""
+    """Write a statement as it was sent, or what the engine did, with its parameters and result behind it or below."""
     record, look = event.record, style.look
     head = f"{line_of(event, style.letters):>{style.digits}}: "
     most = _LINES + (_NARROW <= style.width < _WIDE)
@@ -72,14 +74,19 @@ def _statement(event: Event, style: CellStyle, result: str) -> list[str]:
         iteration = f"#{record.iteration} " if record.iteration > 1 and event.kind == "statement" else ""
         step = "" if not record.step or record.step.isdigit() else f"{record.step}: "
         text = f"{iteration}{step}{event.sent}"
-    if not result:
+    behind = [*filter(None, (parameters(record), f"-> {result}" if result else ""))]
+    if not behind:
         return folded(text, style.width, head, look, most)
-    # a line does not end within a short result
-    unbroken = f"-> {result}".replace(" ", _UNBROKEN if len(result) < style.width // 2 else " ")
-    lines = folded(f"{text} {unbroken}", style.width, head, look, most + 1)
+    unbroken = [_unbroken(part, style.width // 2) for part in behind]
+    lines = folded(" ".join((text, *unbroken)), style.width, head, look, most + 1)
     if len(lines) <= most:
         return lines
-    return [*folded(text, style.width, head, look, most), *_below([f"-> {result}"], style, len(head))]
+    return [*folded(text, style.width, head, look, most), *_below([" ".join(unbroken)], style, len(head))]
+
+
+def _unbroken(text: str, short: int) -> str:
+    """Have no line end within short parameters or a short result, nor within `name = value` of a long one."""
+    return text.replace(" ", _UNBROKEN) if len(text) < short else text.replace(" = ", f"{_UNBROKEN}={_UNBROKEN}")
 
 
 def line_of(event: Event, letters: Mapping[str, str]) -> str:
@@ -103,19 +110,20 @@ def _result(event: Event, *, apart: bool) -> str:
         texts.append(f"{milliseconds(event.took)} ms")
     if record.notes:
         texts += record.notes
-    elif (value := _only_value(record)) is not None:
+    elif (value := _values(record)) is not None:
         texts.append(value)
     elif record.rows is not None and record.sqlstate == "00000":
         texts.append(row_count(record.rows))
     return ", ".join(texts)
 
 
-def _only_value(record: Record) -> str | None:
-    """Write the value of a row of one column, where it was kept."""
-    if record.sqlstate != "00000" or record.rows != 1 or [len(row) for row in record.cells] != [1, 1]:
+def _values(record: Record) -> str | None:
+    """Write the value of a row of one column, or the few short ones of a small row, where they were kept."""
+    if record.sqlstate != "00000" or record.rows != 1 or len(record.cells) != 2 or len(record.cells[0]) > _VALUES:
         return None
-    (name,), (value,) = record.cells
-    return f"{name} = {'NULL' if value is None else value}"
+    pairs = zip(*record.cells, strict=True)
+    text = ", ".join(f"{name} = {'NULL' if value is None else value}" for name, value in pairs)
+    return text if len(record.cells[0]) == 1 or len(text) <= _SHORT else None
 
 
 def _outcome(event: Event) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pgchaos.report.lanes import connection_of, in_order, kind_of, outcome
-from pgchaos.report.look import Look, statements
+from pgchaos.report.look import Look, parameters, statements
 from pgchaos.results import Record, RunResult
 from pgchaos.safe_output import one_line
 
@@ -88,7 +88,8 @@ def history(records: Sequence[Record]) -> list[Record]:
 
 
 def _facts(record: Record) -> tuple[object, ...]:
-    return (*_key(record), record.statement, record.tag, record.rows, record.sqlstate, record.notes, record.skipped)
+    more = record.notes, record.parameters, record.skipped
+    return (*_key(record), record.statement, record.tag, record.rows, record.sqlstate, *more)
 
 
 def _beside(passing: tuple[int, RunResult], failing: tuple[int, RunResult], width: int, look: Look) -> list[str]:
@@ -146,5 +147,5 @@ def statement_text(record: Record) -> str:
     rows = "" if record.rows is None else f"{record.rows} row" + "s" * (record.rows != 1)
     result = " ".join((text or ", ".join(record.notes) or rows).split()[: 2 if text else 99])
     name = f"{connection_of(record)}:{record.place.line}"
-    sent = " ".join((record.sent or record.statement).split())
+    sent = " ".join([*(record.sent or record.statement).split(), parameters(record)]).rstrip()
     return one_line(f"{name} {f'-> {result}: ' if result else ''}{sent}")

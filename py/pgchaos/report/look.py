@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pgchaos.results import Record
+
 
 class Look(NamedTuple):
     """The characters that differ."""
@@ -27,6 +29,11 @@ def milliseconds(seconds: float) -> str:
 def row_count(count: int) -> str:
     """Write a number of rows."""
     return f"{count} row" if count == 1 else f"{count} rows"
+
+
+def parameters(record: Record) -> str:
+    """Write what a program sent beside the text of a request, as `[$1 = 'x', $2 = '10']`; '' without that."""
+    return f"[{', '.join(record.parameters)}]" if record.parameters else ""
 
 
 def statements(count: int) -> str:

@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 
 from pgchaos.report.important_rows import shown_rows
 from pgchaos.report.lanes import as_written, connection_of, has_failed, in_order, kind_of, outcome, took
-from pgchaos.report.look import PLAIN, Look, milliseconds, row_count, statements
+from pgchaos.report.look import PLAIN, Look, milliseconds, parameters, row_count, statements
 from pgchaos.results import Record
 
 _LONGEST_MESSAGE = 240
@@ -62,7 +62,8 @@ def statement_list(
         lines.append(_line((*row[:4], f"{sql}{count}"), widths))
         lines += [f"{margin}{text}" for text in _sent(record, 0 if everything else room, look)]
         # a message does not make the table wider than the terminal
-        below = (textwrap.wrap(text, room, subsequent_indent="   ") for text in _outcome(record, look))
+        texts = [*filter(None, [parameters(record)]), *_outcome(record, look)]
+        below = (textwrap.wrap(text, room, subsequent_indent="   ") for text in texts)
         lines += [f"{margin}{line}" for wrapped in below for line in wrapped]
     lines += _left_out(ordered[last + 1 :], margin, look)
     if len(shown) < len(ordered):

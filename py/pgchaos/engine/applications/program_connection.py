@@ -127,7 +127,7 @@ class ProgramConnection:
         record = Record(
             actor.session, actor.worker, self._worker.iteration, self._attempt, item.step, item.place, item.text
         )
-        record.started_at, record.notes = now, (*_shown(request.parameters), *source.tags)
+        record.started_at, record.parameters = now, (*_shown(request.parameters), *source.tags)
         self._record, self._item = record, item
         self._context.log.records.append(record)
         if self._connection.ended:
@@ -303,11 +303,8 @@ def _is_local(item: Statement) -> bool:
 
 
 def _shown(parameters: tuple[str | None, ...]) -> list[str]:
-    """Write the parameters of a request, on one line."""
-    if not parameters:
-        return []
-    values = (
+    """Write the parameters of a request."""
+    return [
         f"${number} = {'NULL' if value is None else repr(value if len(value) <= _SHOWN else value[:_SHOWN] + '…')}"
         for number, value in enumerate(parameters, 1)
-    )
-    return [", ".join(values)]
+    ]

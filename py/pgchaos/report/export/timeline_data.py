@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pgchaos.report.lanes import Event, Lanes, as_written
+from pgchaos.report.look import parameters
 from pgchaos.results import Failure
 
 Data = dict[str, Any]  # of the types of JSON; what is empty is left out
@@ -91,7 +92,8 @@ def remarks(event: Event) -> list[str]:
     if cells and len(cells) == 2 and not record.notes:  # one row: its values say more than its number
         result = [", ".join(f"{name} = {'NULL' if cell is None else cell}" for name, cell in zip(*cells, strict=True))]
     result += record.notes
-    return [*texts, ", ".join(result)] if result else texts
+    last = " -> ".join(filter(None, (parameters(record), ", ".join(result))))
+    return [*texts, last] if last else texts
 
 
 def milliseconds(seconds: float) -> str:
