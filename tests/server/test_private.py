@@ -3,6 +3,8 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -144,3 +146,17 @@ def test_programs_below_a_closed_folder_are_copied(tmp_path: Path) -> None:
             conn.execute("SELECT 'a=>1'::text")
         assert (server.folder / "programs").is_dir()
     assert not server.folder.exists()
+
+
+@needs_root
+def test_a_server_that_another_system_is_just_making_is_not_removed() -> None:
+    folder = make_folder(binaries.server_account())
+    script = "from pgchaos.server.server_folder import remove_dead_servers; print(*remove_dead_servers(), sep='\\n')"
+    elsewhere = ("unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh", sys.executable, "-c", script)
+
+    def removed() -> list[str]:
+        return subprocess.run(elsewhere, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert str(folder) not in removed()
+    os.utime(folder, (0, 0))
+    assert str(folder) in removed()

@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,8 @@ _MEMORY = Path("/dev/shm")
 _ROOM = 2 << 30
 _SPARE = 4 << 30
 
+_NEW = 60.0
+"""Seconds after which the supervisor of a server has locked its folder."""
 _NAME = re.compile(r"pgchaos-(\d+)-(\d+)-\w+")
 
 
@@ -134,13 +137,16 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _is_dead(folder: Path) -> bool:
-    """Check the lock, which works across containers, then the process if it is one of this system."""
+    """Check the lock, which works across containers, then the process if it is one of this system.
+
+    A folder is made before its supervisor has the lock: of a run of another system, a new one is left alone.
+    """
     try:
         file = os.open(folder / MARKER, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
-        # killed before it wrote the marker: only the pid in the folder's name is known
+        # killed before it wrote the marker: only the pid in the folder's name is known, perhaps another system's
         match = _NAME.fullmatch(folder.name)
-        return match is not None and has_ended(int(match[2]), 0)
+        return match is not None and has_ended(int(match[2]), 0) and not _is_new(folder)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         run = RunId.loads(os.read(file, 4096).decode(errors="replace"))
@@ -148,4 +154,13 @@ def _is_dead(folder: Path) -> bool:
         return False
     finally:
         os.close(file)
-    return run is None or run.system != system_id() or has_ended(run.pid, run.start)
+    if run is not None and run.system == system_id():
+        return has_ended(run.pid, run.start)
+    return not _is_new(folder)
+
+
+def _is_new(folder: Path) -> bool:
+    """Whether a folder may belong to a server that is just being made."""
+    with contextlib.suppress(OSError):
+        return time.time() - folder.stat().st_mtime < _NEW
+    return False
