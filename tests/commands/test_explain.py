@@ -67,8 +67,8 @@ def test_it_says_which_steps_depend_on_which_and_how_many_orders_differ(call: Ca
         "account: written or locked by one.2; read by two.2",
         "touch nothing that another connection changes: one.1, two.1",
     ]
-    assert part(text, "Orders") == [
-        "10 orders of the steps, if none ever waits for another",
+    assert part(text, "Interleavings") == [
+        "10 interleavings of the steps, if none ever waits for another",
         "a search runs 100 at most, those with the fewest interruptions first",
         # the query is before the UPDATE, between it and COMMIT, or behind that
         "3 of them differ: `explore` runs one of those that differ only in neighbours that commute",
@@ -120,7 +120,7 @@ def test_it_says_why(call: Call, before: str, instead: str, line: str) -> None:
     ],
 )
 def test_it_says_what_the_schedule_runs(call: Call, text: str, lines: list[str]) -> None:
-    found = part(explained(call, text), "Orders")
+    found = part(explained(call, text), "Interleavings")
     for line in lines:
         assert any(one.startswith(line) for one in found), found
 
@@ -161,7 +161,7 @@ def test_faults_and_mutants_are_listed(call: Call) -> None:
         "sql/t.sql:10: with the bug `m` planted (--chaos-mutants), 'p' must fail",
     ]
     assert "-- kill during the next statement, when size is 1 or 2" in text
-    assert "Orders" not in text  # there is one connection
+    assert "Interleavings" not in text  # there is one connection
 
 
 def test_what_is_no_scenario_is_named(call: Call, folder: Path) -> None:
@@ -226,4 +226,4 @@ SELECT is((SELECT 1), 1);
     assert f"{mode}, else it is skipped" in needs
     assert "PgBouncer's query_wait_timeout = 5" in needs
     line = "a search takes all for different: sessions share the connections of the pooler"
-    assert part(text, "Orders")[-1] == line
+    assert part(text, "Interleavings")[-1] == line

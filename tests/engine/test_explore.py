@@ -69,7 +69,7 @@ def test_where_nothing_fails_all_are_run_and_it_says_so(play: Play) -> None:
     assert said is not None
     # one after the other, and both read first, in one order of these two, then they write in both
     assert (said.runs, said.different, said.exhausted, said.missed, said.of) == (4, 4, True, None, 6)
-    assert [a.count for a in result.assertions] == ["in 4 of 4 permutations"]
+    assert [a.count for a in result.assertions] == ["in 4 of 4 interleavings"]
 
 
 @pytest.mark.parametrize(

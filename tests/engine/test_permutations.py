@@ -50,8 +50,8 @@ def test_each_permutation_that_can_run_is_run_once(play: Play) -> None:
     # who looks second waits at once: only where within the other's steps it does is left to choose
     assert (counts.run, counts.failed, counts.exhausted) == (6, 0, True)
     assert [(a.name, a.count) for a in result.assertions] == [
-        ("both additions count", "in 6 of 6 permutations"),
-        ("checked", "in 6 of 6 permutations"),
+        ("both additions count", "in 6 of 6 interleavings"),
+        ("checked", "in 6 of 6 interleavings"),
     ]
 
 
@@ -78,7 +78,7 @@ def test_where_none_failed_the_assertions_of_all_are_counted(play: Play) -> None
     result = play(lost(lock="FOR UPDATE"))
     assert result.permutations is not None
     run = result.permutations.run
-    assert [a.count for a in result.assertions] == [f"in {run} of {run} permutations"] * 2
+    assert [a.count for a in result.assertions] == [f"in {run} of {run} interleavings"] * 2
     assert result.decisions is None
 
 
@@ -148,7 +148,7 @@ def test_what_fails_in_other_permutations_only_is_told_too(play: Play) -> None:
         """
     )
     assert [failure.names for failure in result.failures] == [("a is not first",), ("b is not first",)]
-    assert "(in another permutation than the one below)" in result.failures[1].details
+    assert "(in another interleaving than the one below)" in result.failures[1].details
     assert [(s.session) for s in result.order] == ["a", "b"]
 
 

@@ -73,7 +73,7 @@ def test_a_failure_tells_the_order_the_difference_and_how_to_run_it_again(projec
             "    the nearest serial order is *; what differs:",
             "      * line *, SELECT value FROM pair*: a serial order gives (value = 1), this run gave (value = 0)",
             "      table pair: a serial order gives (id = 1, value = 2), this run gave (id = 1, value = 1)",
-            "4 of 6 permutations failed (there are no others); the one with the fewest context switches:",
+            "4 of 6 interleavings failed (there are no others); the one with the fewest context switches:",
             "*--chaos-replay=*",
         ]
     )

@@ -47,14 +47,14 @@ def test_permutations_are_counted_at_collection(project: Project) -> None:
     project.write(two=TWO, fine=FINE)
     for args in (("--collect-only",), ()):
         result = project.run(*args)
-        result.stdout.fnmatch_lines(["permutations: at most 6 of sql/two.sql::two"])
-        result.stdout.no_fnmatch_line("permutations: *fine*")
+        result.stdout.fnmatch_lines(["interleavings: at most 6 of sql/two.sql::two"])
+        result.stdout.no_fnmatch_line("interleavings: *fine*")
 
 
 def test_many_scenarios_are_counted_together(project: Project) -> None:
     project.write(**{f"two{number}": TWO for number in range(11)})
     result = project.look("--collect-only")
-    result.stdout.fnmatch_lines(["permutations: at most 66 of 11 scenarios"])
+    result.stdout.fnmatch_lines(["interleavings: at most 66 of 11 scenarios"])
 
 
 def test_too_many_are_refused_at_collection(project: Project) -> None:
@@ -69,7 +69,7 @@ def test_too_many_are_refused_at_collection(project: Project) -> None:
         ]
     )
     project.write(two=many.replace("schedule all", "schedule all up to 2"))
-    project.look("--collect-only").stdout.fnmatch_lines(["permutations: at most 2 of *"])
+    project.look("--collect-only").stdout.fnmatch_lines(["interleavings: at most 2 of *"])
 
 
 def test_a_mutant_may_not_make_too_many_either(project: Project) -> None:
@@ -88,9 +88,9 @@ def test_the_report_shows_the_permutation_and_its_token_replays_it_alone(project
         [
             "*two: Two add*",
             "sql/two.sql:13: both count",
-            "4 of 6 permutations failed (there are no others); the one with the fewest context switches:",
+            "4 of 6 interleavings failed (there are no others); the one with the fewest context switches:",
             "    one.1 two.1 two.2 one.2",
-            "Seed 5. To run this permutation again, alone:",
+            "Seed 5. To run this interleaving again, alone:",
             "    pytest sql/two.sql::two --chaos-replay=????????????-5-0110*",
         ]
     )
@@ -99,7 +99,7 @@ def test_the_report_shows_the_permutation_and_its_token_replays_it_alone(project
     again.stdout.fnmatch_lines(
         ["pgchaos *, seed 5", "The steps, in the order in which they began:", "*--chaos-replay=*"]
     )
-    again.stdout.no_fnmatch_line("permutations:*")
+    again.stdout.no_fnmatch_line("interleavings:*")
     assert token(again) == token(result)
 
 

@@ -16,7 +16,9 @@ SWAPS = "only swap steps that touch no common table"
         (Explored(4, 4, True, 1), "all 4 interleavings: there are no others"),
         (Explored(6, 6, True, 1, of=70), f"all 6 interleavings that differ: the others, of at most 70, {SWAPS}"),
         (Explored(1, 1, True, 0, of=1680), f"1 interleaving: the others, of at most 1,680, {SWAPS}"),
+        (Explored(1, 1, True, 0), "1 interleaving: there are no others"),
         (Explored(3, 3, False, 0), "3 different of 3 interleavings"),
+        (Explored(3, 3, False, 1, of=100), "3 different of 3 interleavings"),
         (
             Explored(9, 8, False, 2, 4, 0.25),
             "8 different of 9 interleavings, among them all with at most 1 preemption; 4 by chance, which miss a bug of"

@@ -99,9 +99,9 @@ def test_without_a_terminal_nothing_is_opened_and_no_thread_started() -> None:
 @pytest.mark.parametrize(
     ("interleavings", "shrinks", "failed", "text"),
     [
-        (True, True, 0, "searching 120 of 5,000 orders"),
+        (True, True, 0, "searching 120 of 5,000 interleavings"),
         (True, True, 1, "shrinking the failure, run 120"),
-        (True, False, 2, "searching 120 of 5,000 orders, 2 failed"),
+        (True, False, 2, "searching 120 of 5,000 interleavings, 2 failed"),
         (False, False, 0, "searching 120 of 5,000 runs"),
     ],
 )
@@ -126,7 +126,7 @@ def test_pytest_shows_it_on_a_terminal_past_what_is_captured(tmp_path: Path) -> 
     os.close(theirs)
     printed = _read_all(ours)
     assert process.wait(60) == 0, printed
-    assert re.search(r"\r\x1b\[Ksearch: searching [12] of [0-9] orders, [2-9] s", printed), printed
+    assert re.search(r"\r\x1b\[Ksearch: searching [12] of [0-9] interleavings, [2-9] s", printed), printed
     assert "explored: sql/search.sql::search: " in printed
 
 

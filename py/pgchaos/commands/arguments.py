@@ -138,7 +138,7 @@ COMMANDS = {
     ),
     "lint": Command("lint", "lint", "find mistakes in scenarios, without a server", _lint),
     "explain": Command(
-        "explain", "explain", "say what a scenario does: sessions, steps, orders, faults, needs", _explain
+        "explain", "explain", "say what a scenario does: sessions, steps, interleavings, faults, needs", _explain
     ),
     "replay": Command("run", "replay", "run the one order again that a report's token names", _replay),
     "docs": Command("docs", "docs", "list the documentation, or print a page of it", _docs),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import pydoc
-import sys
 from pathlib import Path
 
 from pgchaos.commands.errors import DONE, CommandError
+from pgchaos.commands.wrapping import fitted, fitted_page, terminal_width
 
 _PACKAGE = Path(__file__).parents[1]
 # Documentation, scenarios and the SQL extension: links to the repository's folders there, files in a wheel.
@@ -27,8 +27,9 @@ def docs(options: argparse.Namespace) -> int:
     if options.paths:
         print("\n".join(map(str, pages().values())))
     elif options.topic is None:
-        print("\n".join(f"{topic:<12} {_title(path)}" for topic, path in pages().items()))
-        print("\n`pgchaos docs TOPIC` prints a page, `pgchaos docs --paths` the paths of all.")
+        width = terminal_width()
+        print("\n".join(fitted(f"{topic:<12} {_title(path)}", width, 13) for topic, path in pages().items()))
+        print("\n" + fitted("`pgchaos docs TOPIC` prints a page, `pgchaos docs --paths` the paths of all.", width, 0))
     else:
         _show(_page(options.topic).read_text(encoding="utf-8"))
     return DONE
@@ -48,10 +49,11 @@ def _title(path: Path) -> str:
 
 
 def _show(text: str) -> None:
-    if sys.stdout.isatty():
-        pydoc.pager(text)
-    else:
+    width = terminal_width()
+    if width is None:
         print(text, end="")
+    else:
+        pydoc.pager(fitted_page(text, width))
 
 
 def directives(_: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pgchaos.commands.docs import SHARE
 from pgchaos.commands.errors import DONE, CommandError
+from pgchaos.commands.wrapping import fitted, terminal_width
 from pgchaos.language.reader import is_scenario
 
 _FOLDER = SHARE / "sql"
@@ -26,8 +27,11 @@ def examples(options: argparse.Namespace) -> int:
     elif options.show:
         print("\n".join(f"-- {path.relative_to(_FOLDER)}\n\n{text}" for path, text in found.items()), end="")
     else:
-        width = max(len(str(path.relative_to(_FOLDER))) for path in found)
-        print("\n".join(f"{path.relative_to(_FOLDER)!s:<{width}}  {_title(text)}" for path, text in found.items()))
+        titles = {str(path.relative_to(_FOLDER)): _title(text) for path, text in found.items()}
+        longest, width = max(map(len, titles)), terminal_width()
+        # beside long paths there is no room for a column of titles
+        hang = longest + 2 if width is None or longest < width / 2 else 4
+        print("\n".join(fitted(f"{path:<{longest}}  {title}", width, hang) for path, title in titles.items()))
     return DONE
 
 

@@ -11,6 +11,7 @@ from pgchaos.commands.errors import DONE, FOUND, CommandError
 from pgchaos.commands.known_by_text import Fact, facts_in
 from pgchaos.commands.lint import examined
 from pgchaos.commands.project import project_of
+from pgchaos.commands.wrapping import fitted, terminal_width, unbroken
 from pgchaos.language.fault_kinds import describe, felt_by_server
 from pgchaos.language.file_text import Unreadable, text_of
 from pgchaos.language.header_model import Pooler, ServerSetting
@@ -57,8 +58,9 @@ def explain(options: argparse.Namespace) -> int:
         from pgchaos.commands.explain_server import facts_of_server
 
         source, facts = facts_of_server(scenario, variables, options.server or "", options.pg_bindir)
+    width = terminal_width()
     for line in _explained(scenario, variables, facts, source):
-        print(line and one_line(line))
+        print(fitted(one_line(line), width))
     return DONE
 
 
@@ -74,11 +76,11 @@ def _explained(scenario: Scenario, variables: Mapping[str, str], facts: list[Fac
     for session in scenario.sessions:
         yield from ("", _session_line(session), *_indented(_step_lines(session, variables, known, scenario.shown)))
     if scenario.runs_programs:
-        yield from ("", "Orders", *_indented(_program_lines(scenario)))
+        yield from ("", "Interleavings", *_indented(_program_lines(scenario)))
     elif sum(session.count for session in scenario.sessions) > 1:
         yield from ("", f"What depends on what (by {source})")
         yield from _indented([unknown] if unknown else _dependence_lines(scenario, steps))
-        yield from ("", "Orders", *_indented(_order_lines(scenario, variables, known, level, unknown)))
+        yield from ("", "Interleavings", *_indented(_order_lines(scenario, variables, known, level, unknown)))
     yield from ("", "Faults", *_indented(_faults(scenario) or ["none"]))
     yield from ("", "What is asserted", *_indented(_assertions(scenario)))
 
@@ -151,7 +153,7 @@ def _listed(statuses: Iterable[int]) -> str:
 def _step_lines(session: Session, variables: Mapping[str, str], known: KnownDatabase, shown: str) -> Iterator[str]:
     begun: set[str] = set()
     if session.program is not None:
-        yield f"{session.program.place.line:>4}  {'':<8} runs {session.program.text}"
+        yield f"{session.program.place.line:>4}  {'':<8} runs {unbroken(session.program.text)}"
     for item in session.items:
         line = str(item.place.line) if item.place.path == shown else str(item.place)
         if isinstance(item, Statement):
@@ -159,7 +161,7 @@ def _step_lines(session: Session, variables: Mapping[str, str], known: KnownData
             begun.add(item.step)
             text, what = " ".join(item.text.split()), _touch_text(touch(item, variables, known))
             cut = text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
-            yield f"{line:>4}  {name:<8} {cut}{f'   -> {what}' if what else ''}"
+            yield f"{line:>4}  {name:<8} {unbroken(cut)}{f'   -> {what}' if what else ''}"
         elif (directive := _directive(item, program=session.program is not None)) is not None:
             yield f"{line:>4}  {'':<8} -- {directive}{_condition(item)}"
 
@@ -172,7 +174,7 @@ def _condition(item: Item | Pooler | ServerSetting) -> str:
 def _struck(fault: Fault, *, program: bool) -> str:
     if not program:
         return "the next statement"
-    return f"a request like '{fault.statement}'" if fault.statement else "a request"
+    return f"a request like '{unbroken(fault.statement)}'" if fault.statement else "a request"
 
 
 def _directive(item: Item, *, program: bool) -> str | None:
@@ -224,7 +226,7 @@ def _dependence_lines(scenario: Scenario, steps: Mapping[str, tuple[StepTouch, .
 
 
 def _program_lines(scenario: Scenario) -> Iterator[str]:
-    yield "the steps of a program, what they touch and how many orders they have are known only when it sends them"
+    yield "the steps of a program, what they touch and their interleavings are known only when it sends them"
     kind, limit = scenario.schedule.kind, scenario.schedule.limit or 0
     if kind == "free":
         yield "no schedule: the server decides, so each run may take another order"
@@ -239,7 +241,7 @@ def _order_lines(
     schedule = scenario.schedule
     total = interleavings(scenario.sessions, COUNTED)
     many = f"more than {COUNTED:,}" if total > COUNTED else f"{total:,}"
-    yield f"{many} order{'s' * (total != 1)} of the steps, if none ever waits for another"
+    yield f"{many} interleaving{'s' * (total != 1)} of the steps, if none ever waits for another"
     match schedule.kind:
         case "free":
             yield "no schedule: the server decides, within the waits above, so each run may take another order"

@@ -11,6 +11,7 @@ from pgchaos.commands.findings import RULES, Finding
 from pgchaos.commands.lint_rules import warnings_of
 from pgchaos.commands.permits import apply_permits
 from pgchaos.commands.project import project_of
+from pgchaos.commands.wrapping import fitted, terminal_width
 from pgchaos.language.file_text import Unreadable, text_of
 from pgchaos.language.model import Scenario
 from pgchaos.language.problems import LANGUAGE, Place, ScenarioError
@@ -21,17 +22,16 @@ from pgchaos.safe_output import one_line
 def lint(options: argparse.Namespace) -> int:
     """Print each finding in a line."""
     if options.rules:
-        print(
-            "\n".join(
-                f"{name:<16} {'error' if rule.is_error else 'warning':<8} {rule.what}" for name, rule in RULES.items()
-            )
-        )
+        width = terminal_width()
+        for name, rule in RULES.items():
+            print(fitted(f"{name:<16} {'error' if rule.is_error else 'warning':<8} {rule.what}", width, 26))
         return DONE
     project = project_of(Path.cwd())
     paths = [Path(path) for path in options.paths] or list(project.paths)
     tags = (*project.tags, *options.tag)
     found = [finding for path in _files(paths) for finding in findings(path, tags)]
     for finding in found:
+        # an editor finds the line by its beginning, so each stays one line
         print(one_line(str(finding)))
     return FOUND if any(options.strict or finding.is_error for finding in found) else DONE
 

@@ -100,8 +100,8 @@ def permutation_lines(items: Iterable[pytest.Item]) -> list[str]:
     """Say how many interleavings will run of scenarios that ask for all."""
     counts = {item.nodeid: job.permutations for item, job in _jobs(items) if job.permutations}
     if len(counts) > _MOST_LINES:
-        return [f"permutations: at most {sum(counts.values()):,} of {len(counts)} scenarios"]
-    return [f"permutations: at most {count:,} of {nodeid}" for nodeid, count in counts.items()]
+        return [f"interleavings: at most {sum(counts.values()):,} of {len(counts)} scenarios"]
+    return [f"interleavings: at most {count:,} of {nodeid}" for nodeid, count in counts.items()]
 
 
 def matches_token(item: pytest.Item, token: Token) -> bool:

@@ -40,10 +40,12 @@ def none_failed(result: RunResult) -> bool:
 def _none_failed_line(result: RunResult, counts: Permutations) -> str:
     explored = result.explored
     if explored is not None:
-        every = f"all {_interleavings(explored.runs)}" if explored.exhausted else _interleavings(explored.runs)
-        return f"{every} were run, none failed"
-    every = f"all {counts.run:,} permutations" if counts.exhausted else f"{counts.run:,} permutations"
-    return f"{every} were run, none failed ({_others(counts)})"
+        return f"{_were_run(explored.runs, every=explored.exhausted)}, none failed"
+    return f"{_were_run(counts.run, every=counts.exhausted)}, none failed ({_others(counts)})"
+
+
+def _were_run(number: int, *, every: bool) -> str:
+    return f"{_all(number) if every else _interleavings(number)} {'was' if number == 1 else 'were'} run"
 
 
 def _others(counts: Permutations) -> str:
@@ -59,7 +61,7 @@ def _title(result: RunResult) -> str:
         return f"Found after {_interleavings(explored.runs)}; the steps of its simplest form:"
     if counts is None:
         return "The steps, in the order in which they began:"
-    failed = f"{counts.failed} of {counts.run} permutations failed ({_others(counts)})"
+    failed = f"{counts.failed} of {_interleavings(counts.run)} failed ({_others(counts)})"
     return f"{failed}; the one with the fewest context switches:"
 
 
@@ -75,14 +77,15 @@ def searched(result: RunResult) -> str:
 def _coverage(explored: Explored) -> str:
     if explored.exhausted and explored.of:
         # `of` is an upper limit: waits may forbid some of the others
-        those = "1 interleaving" if explored.runs == 1 else f"all {_interleavings(explored.runs)} that differ"
+        those = _all(explored.runs) + ("" if explored.runs == 1 else " that differ")
         most = f"at most {explored.of:,}" if explored.of <= COUNTED else f"more than {COUNTED:,}"
         return f"{those}: the others, of {most}, only swap steps that touch no common table"
     if explored.exhausted:
-        return f"all {_interleavings(explored.runs)}: there are no others"
+        return f"{_all(explored.runs)}: there are no others"
     text = f"{explored.different} different of {_interleavings(explored.runs)}"
     fewer = explored.preemptions - 1
-    if fewer >= 0:
+    # no preemption at all is hardly a search
+    if fewer > 0:
         text += f", among them all with at most {fewer} preemption{'' if fewer == 1 else 's'}"
         text += ", or one that only swaps steps that touch no common table" if explored.of else ""
     if explored.missed is not None:
@@ -91,6 +94,10 @@ def _coverage(explored: Explored) -> str:
             f" {explored.missed:.2g}, if runs are deterministic"
         )
     return text
+
+
+def _all(number: int) -> str:
+    return _interleavings(number) if number == 1 else f"all {_interleavings(number)}"
 
 
 def _interleavings(number: int) -> str:

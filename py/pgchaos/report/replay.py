@@ -22,7 +22,7 @@ _LEAKS_OF_THE_FILE = frozenset({"role", "tablespace", "database", "slot", "objec
 _REPLAYED = {
     "free": "This replays delays, jitter and values, but not the interleaving: in a free run the server chooses it.",
     "exact": "The file fixes the schedule: the same steps run in the same order again.",
-    "all": "This runs all permutations again.",
+    "all": "This runs all interleavings again.",
     "explore": "This searches again.",
 }
 
@@ -89,7 +89,7 @@ def ways_to_run_again(scenario: Scenario, result: RunResult, again: str, token: 
     if token and kind == "free":
         return [("Same order, one step at a time; fails again:", token), ("Same seed; the order may differ:", again)]
     if token and kind != "exact":
-        return [(f"Seed {result.seed}. To run this permutation again, alone:", token)]
+        return [(f"Seed {result.seed}. To run this interleaving again, alone:", token)]
     return [with_seed]
 
 

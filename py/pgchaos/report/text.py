@@ -185,11 +185,12 @@ def _asserted(result: RunResult) -> str:
     skipped = "check was skipped" if result.check == "skipped" else ""
     if not result.assertions:
         return skipped
+    count = len(result.assertions)
     failed = sum(failure_of(assertion) is not None for assertion in result.assertions)
     missing = sum(failure.kind == "not run" for failure in result.failures)
     ended = any(failure.kind == "error" and failure.session == "check" for failure in result.failures)
     parts = (
-        f"{failed} of {len(result.assertions)} failed" if failed else f"all {len(result.assertions)} held",
+        f"{failed} of {count} failed" if failed else f"{count} held" if count == 1 else f"all {count} held",
         f"{missing} not run" if missing else "",
         skipped,
         "then an error ended the check" if ended else "",
@@ -213,7 +214,7 @@ def _session_states(result: RunResult) -> list[str]:
 
 def _session_state(standing: Standing, started_at: float, width: int) -> str:
     where = f", {standing.place}" if standing.place else ""
-    since = "" if standing.since is None else f", since {(standing.since - started_at) * 1000:.1f} ms"
+    since = "" if standing.since is None else f", from {(standing.since - started_at) * 1000:.1f} ms on"
     waits = ", waits for " + ", ".join(standing.waits_for) if standing.waits_for else ""
     return f"{standing.session:<{width}}  {standing.doing}{waits}{since}{where}"
 

@@ -40,7 +40,7 @@ class ItemProgress:
         """Say in a few words what is done now, when a search has made so many runs of at most so many."""
         if self.shrinks and self.failed:
             return f"shrinking the failure, run {runs:,}"
-        unit = "orders" if self.interleavings else "runs"
+        unit = "interleavings" if self.interleavings else "runs"
         failed = f", {self.failed:,} failed" if self.failed else ""
         return f"searching {runs:,} of {limit:,} {unit}{failed}"
 

@@ -66,7 +66,7 @@ class ResultMerger:
             raise ValueError("no permutation was run")
         own = {failure_key(failure) for failure in best.failures}
         others = [
-            replace(failure, details=(*failure.details, "(in another permutation than the one below)"))
+            replace(failure, details=(*failure.details, "(in another interleaving than the one below)"))
             for key, failure in self._failures.items()
             if key not in own
         ]
@@ -91,5 +91,5 @@ def _counted(name: str, several: list[Assertion]) -> Assertion:
     if len(several) == 1:
         return several[0]
     failed = [assertion for assertion in several if failure_of(assertion) is not None]
-    count = f"in {len(several) - len(failed)} of {len(several)} permutations"
+    count = f"in {len(several) - len(failed)} of {len(several)} interleavings"
     return replace(failed[0] if failed else several[0], name=name, count=count)

@@ -1,0 +1,70 @@
+"""Fits prose to the width of the terminal. What is piped stays as it is, and so do SQL and paths."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+
+_BLANK = "\u00a0"  # no line ends at it
+_CODE = re.compile(r"`[^`]*`")
+_ITEM = re.compile(r" *([-*]|[0-9]+\.) +")
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal; None where the output goes elsewhere."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def unbroken(text: str) -> str:
+    """Mark a text, such as SQL, within which `fitted` must not end a line."""
+    return text.replace(" ", _BLANK)
+
+
+def fitted(line: str, width: int | None, hang: int = 4) -> str:
+    """Break a line of prose at blanks, except within backquotes and what is `unbroken`.
+
+    Args:
+        line: without a line feed.
+        width: columns at most; a word that is longer stays whole. None: the line stays as it is.
+        hang: columns before each further line.
+
+    Returns:
+        One line or several.
+    """
+    if width is not None and len(line) > width:
+        marked = _CODE.sub(lambda found: unbroken(found[0]), line)
+        hanging = " " * hang
+        lines = textwrap.wrap(marked, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
+        line = "\n".join(lines)
+    return line.replace(_BLANK, " ")
+
+
+def fitted_page(text: str, width: int) -> str:
+    """Fit the paragraphs, lists and tables of a page in Markdown; headings and code stay as they are."""
+    return "\n".join(fitted(line, width, hang) for line, hang in _lines(text))
+
+
+def _lines(text: str) -> Iterator[tuple[str, int]]:
+    """Join the lines of each paragraph, and give each with how far its further lines hang; 0 and no limit for code."""
+    paragraph: list[str] = []
+    hang, fenced = 0, False
+    for line in [*text.splitlines(), ""]:
+        bare = line.strip()
+        item = _ITEM.match(line)
+        is_fence = bare.startswith("```")
+        other = fenced or is_fence or not bare or bare[0] in "|#" or (line.startswith("    ") and not paragraph)
+        if paragraph and (other or item):
+            yield " ".join(paragraph), hang
+            paragraph = []
+        fenced ^= is_fence
+        if other:
+            yield (line, 4) if bare.startswith("|") and not fenced else (unbroken(line), 0)
+        elif paragraph:
+            paragraph.append(bare)
+        else:
+            paragraph, hang = [line.rstrip()], len(item[0]) if item else len(line) - len(line.lstrip())
