@@ -47,6 +47,54 @@ SCENARIOS = {
     + TILLS.replace("UPDATE", "-- chaos:barrier seen\nUPDATE").replace("120", "110"),
     "broken": BROKEN,
 }
+EXPLORING = """\
+import psycopg
+import pytest
+
+SETUP = "CREATE TABLE stock (pieces int); INSERT INTO stock VALUES (1)"
+
+
+def sell(uri):
+    with psycopg.connect(uri) as conn:
+        if conn.execute("SELECT pieces FROM stock").fetchone()[0]:
+            conn.execute("UPDATE stock SET pieces = pieces - 1")
+
+
+def check(conn):
+    assert conn.execute("SELECT pieces FROM stock").fetchone()[0] >= 0, "sold once"
+
+
+@pytest.fixture
+def breaks():
+    yield
+    raise RuntimeError("after the test")
+
+
+@pytest.mark.shop
+def test_oversells(chaos_explore):
+    chaos_explore(sessions=[sell], setup=SETUP, check=check)
+    chaos_explore(sessions=[sell, sell], setup=SETUP, check=check)
+
+
+def test_sells(chaos_explore):
+    chaos_explore(sessions=[sell], setup=SETUP, check=check)
+
+
+def test_asserts(chaos_explore):
+    assert chaos_explore(sessions=[sell], setup=SETUP, check=check).runs == 2
+
+
+def test_breaks(breaks, chaos_explore):
+    pass
+
+
+def test_fails_and_breaks(breaks, chaos_explore):
+    raise RuntimeError("in the test")
+
+
+def test_without():
+    pass
+"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +123,8 @@ def written(tmp_path_factory: pytest.TempPathFactory, foreign_server: ForeignSer
     (folder / "app/sql").mkdir(parents=True)
     for name, text in SCENARIOS.items():
         (folder / f"app/sql/{name}.sql").write_text(text, encoding="utf-8")
-    (folder / "app/pytest.ini").write_text(INI, encoding="utf-8")
+    (folder / "app/test_shop.py").write_text(EXPLORING, encoding="utf-8")
+    (folder / "app/pytest.ini").write_text(f"{INI}\nmarkers = shop\n", encoding="utf-8")
     environ = {name: value for name, value in os.environ.items() if name not in ("CHAOS_MAKE", "CI", "BUILD_NUMBER")}
     environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(folder)}
     environ |= {"GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
@@ -100,9 +149,14 @@ def test_every_item_is_in_the_document(written: Written) -> None:
         "search": "failed",
         "oracle": "failed",
         "broken": "failed",
+        "test_oversells": "failed",
+        "test_sells": "passed",
+        "test_asserts": "failed",
+        "test_breaks": "error",
+        "test_fails_and_breaks": "failed",
     }
     run = written.document["run"]
-    assert (run["exit_status"], run["collected"], run.get("not_run")) == (1, len(SCENARIOS), None)
+    assert (run["exit_status"], run["collected"], run.get("not_run")) == (1, len(verdicts), None)
 
 
 def test_a_failure_has_its_timeline_and_where_it_is(written: Written) -> None:
@@ -118,6 +172,12 @@ def test_a_failure_has_its_timeline_and_where_it_is(written: Written) -> None:
     lanes = [lane["name"] for lane in fails["timeline"]["lanes"]]
     assert [lanes[lane] for lane in waits["wait"]["lanes"]] == ["one[1]"]
     assert written.scenario("skipped")["text"].startswith("Skipped: requires extension no_such_extension")
+    assert "token" not in written.scenario("passes")
+    for name in ("passes", "known"):
+        (way,) = written.scenario(name)["ways"]
+        assert way["words"].startswith("Seed "), name
+        assert f"sql/{name}.sql::{name} --chaos-seed=" in way["command"], name
+    assert "ways" not in written.scenario("skipped")
     (one,) = written.scenario("passes")["latency"]
     assert (one["session"], one["count"], one["failed"]) == ("s", 1, 0)
     assert "latency" not in written.scenario("search"), "of free runs alone"
@@ -135,6 +195,36 @@ def test_a_search_has_its_order_beside_one_that_passed(written: Written) -> None
     assert "--chaos-replay=" in written.scenario("search")["token"]
 
 
+def test_a_test_with_chaos_explore_is_an_entry_too(written: Written) -> None:
+    fails = written.scenario("test_oversells")
+    line = 1 + EXPLORING.splitlines().index("    chaos_explore(sessions=[sell, sell], setup=SETUP, check=check)")
+    assert (fails["file"], fails["line"], fails["tags"]) == ("test_shop.py", line, ["shop"])
+    assert fails["failures"] == [
+        {
+            "kind": "assertion",
+            "text": "check: AssertionError: sold once",
+            "file": "test_shop.py",
+            "line": line,
+            "details": ["assert -1 >= 0"],
+        }
+    ]
+    assert "--chaos-replay=" in fails["token"]
+    assert fails["ways"][0]["command"] == fails["token"]
+    assert {lane["name"] for lane in fails["timeline"]["lanes"]} == {"sell[1]", "sell[2]"}
+    assert fails["notes"][-1] == "the test called chaos_explore 2 times: this is the one that failed"
+    (source,) = fails["sources"]
+    assert source == {"file": "test_shop.py", "text": EXPLORING}
+    passes = written.scenario("test_sells")
+    assert passes["timeline"]["lanes"] == [{"name": "sell[1]", "session": "sell", "worker": 1}]
+    assert "--chaos-seed=" in passes["again"]
+    asserts = written.scenario("test_asserts")
+    assert asserts["line"] == 1 + next(n for n, text in enumerate(EXPLORING.splitlines()) if "runs == 2" in text)
+    assert "failures" not in asserts
+    assert "assert 1 == 2" in asserts["text"]
+    assert "after the test" in written.scenario("test_breaks")["text"]
+    assert "in the test" in written.scenario("test_fails_and_breaks")["text"]
+
+
 def test_an_oracle_has_both_results(written: Written) -> None:
     oracle = written.scenario("oracle")["oracle"]
     assert oracle["anomalies"] == ["lost update"]
@@ -144,13 +234,14 @@ def test_an_oracle_has_both_results(written: Written) -> None:
 
 def test_the_other_files_are_of_the_same_run(written: Written) -> None:
     html = (written.folder / "out/report.html").read_text(encoding="utf-8")
-    assert "<title>4 of 7 scenarios failed</title>" in html
-    assert html.count('<script type="application/json"') == 1 + len(SCENARIOS)
+    assert "<title>8 of 12 scenarios failed</title>" in html
+    assert html.count('<script type="application/json"') == 1 + len(written.document["scenarios"])
     trace = json.loads((written.folder / "out/trace.json").read_text(encoding="utf-8"))
-    assert len({event["pid"] for event in trace["traceEvents"]}) == 4
+    assert len({event["pid"] for event in trace["traceEvents"]}) == 7
     pictures = list((written.folder / "out/pictures").iterdir())
     assert sorted(path.name for path in pictures) == [
-        f"sql_{name}.sql_{name}.svg" for name in ("fails", "oracle", "search")
+        *(f"sql_{name}.sql_{name}.svg" for name in ("fails", "oracle", "search")),
+        *(f"test_shop.py_{name}.svg" for name in ("test_asserts", "test_oversells")),
     ]
     for path in pictures:
         ElementTree.parse(path)
@@ -161,8 +252,9 @@ def test_github_gets_annotations_and_a_summary(written: Written) -> None:
     places = {re.sub(r",title=.*", "", place) for place, _ in lines}
     line = written.scenario("fails")["line"]
     assert f"file=app/sql/fails.sql,line={line}" in places
-    assert len(lines) == 4
-    assert "### pgchaos: 4 failed, 1 passed, 1 skipped, 1 xfailed\n" in written.summary
+    assert f"file=app/test_shop.py,line={written.scenario('test_oversells')['line']}" in places
+    assert len(lines) == 8
+    assert "### pgchaos: 1 error, 7 failed, 2 passed, 1 skipped, 1 xfailed\n" in written.summary
     assert f"sql/fails.sql:{line}: seven\n" in written.summary
 
 
@@ -190,12 +282,13 @@ def test_neither_a_scenario_nor_another_output_is_overwritten(project: Project) 
 def test_what_did_not_run_is_named_and_passwords_are_masked(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pgchaos.safe_output._secrets", {"swordfish"})
     project.write(a_bad=BAD.replace("sums are wrong", "swordfish"), b_fine=FINE)
+    project.file("test_z.py", "def test_z(chaos_explore):\n    pass\n\n\ndef test_y():\n    pass\n")
     result = project.run("--chaos-json=out/x.json", "--chaos-report=x.html", "-x")
     result.stdout.fnmatch_lines(["--chaos-json: wrote out/x.json"])
     text = (project.pytester.path / "out/x.json").read_text(encoding="utf-8")
-    assert json.loads(text)["run"]["not_run"] == ["sql/b_fine.sql::b_fine"]
+    assert json.loads(text)["run"]["not_run"] == ["sql/b_fine.sql::b_fine", "test_z.py::test_z"]
     html = (project.pytester.path / "x.html").read_text(encoding="utf-8")
-    assert "1 of 2 did not run: sql/b_fine.sql::b_fine" in html
+    assert "2 of 3 did not run: sql/b_fine.sql::b_fine, test_z.py::test_z" in html
     assert "swordfish" not in text + html
     assert "********" in text
 
@@ -206,16 +299,19 @@ def test_what_a_crashed_worker_ran_is_in_the_files(project: Project) -> None:
     config._do_configure()
     files = config.pluginmanager.get_plugin("pgchaos files")
     assert isinstance(files, ReportFiles)
-    nodeid = "sql/fine.sql::fine"
-    # as pytest-xdist reports it
+    # as pytest-xdist reports them: of a test with chaos_explore, the report of its setup has come before
     when: Any = "???"
-    crashed = pytest.TestReport(nodeid, ("sql/fine.sql", 0, "fine"), {}, "failed", "worker 'gw0' crashed", when)
-    for report in (crashed, pytest.TestReport("test_x.py::t", ("test_x.py", 0, "t"), {}, "failed", "no", when)):
+    ids = ("sql/fine.sql::fine", "test_x.py::test_explores", "test_x.py::test_other")
+    setup = pytest.TestReport(ids[1], ("test_x.py", 0, "t"), {}, "passed", None, "setup")
+    setattr(setup, "chaos_explores", True)  # noqa: B010  # the class declares no such attribute
+    crashed = [pytest.TestReport(one, ("x", 0, "x"), {}, "failed", "worker 'gw0' crashed", when) for one in ids]
+    for report in (setup, *crashed):
         files.pytest_runtest_logreport(report)
-    (text,) = files._texts
     config._ensure_unconfigure()
-    data = json.loads(text)
-    assert (data["id"], data["verdict"], data["text"]) == (nodeid, "error", "worker 'gw0' crashed")
+    data = [json.loads(text) for text in files._texts]
+    assert [(one["id"], one["verdict"], one["text"]) for one in data] == [
+        (nodeid, "error", "worker 'gw0' crashed") for nodeid in ids[:2]
+    ]
 
 
 def test_a_file_that_cannot_be_written_at_the_end_fails_the_run(project: Project) -> None:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium (Debian:
 
 RUN = RunData("0.1.0", seed=1, started_at=0.0, exit_status=1, collected=3)
 SCENARIOS = [
-    scenario(0, verdict="passed", failures=[], title="All is well", tags=["smoke"]),
+    scenario(0, verdict="passed", failures=[], title="All is well", tags=["smoke"], seed=7),
     scenario(1, title=HOSTILE, text=HOSTILE, tap=["not ok 1 - x"], log=[HOSTILE], seed=7, again="pytest sql"),
     scenario(2, title="A second failure", sources=[{"file": "sql/x.sql", "text": "\n" * 8 + "SELECT 9;\nSELECT 10;"}]),
 ]
@@ -57,6 +57,8 @@ def test_the_list_is_searched_and_filtered(opened: Page) -> None:
         opened.key(letter, ord(letter.upper()), letter)
     assert opened.run(shown) == "#0"
     assert opened.run("document.querySelector('#count').textContent") == "1 of 3 shown"
+    opened.run("new Promise(done => { addEventListener('hashchange', () => setTimeout(done)); location.hash = '#0'; })")
+    assert "Run it again" not in opened.run("document.querySelector('#detail').innerText"), "there is no command"
     opened.run("document.querySelector('#search').value = ''; document.querySelectorAll('#verdicts button')[0].click()")
     assert opened.run(shown) == "#0"
     opened.run("document.querySelectorAll('#verdicts button')[0].click()")
@@ -73,9 +75,9 @@ def test_a_timeline_is_read_with_the_keyboard_and_zoomed(opened: Page) -> None:
         "9,SELECT 9;"
     )
     opened.run("document.querySelector('g.event[tabindex=\"0\"]').focus()")
-    assert opened.run(FOCUSED).startswith("reader[1], 10 ms, SELECT '</script>")
+    assert opened.run(FOCUSED).startswith("reader[1], 10 ms, x.sql:9: SELECT '</script>")
     opened.key("ArrowLeft", 37)
-    assert opened.run(FOCUSED).startswith("migration[1], 5.0 ms, ALTER TABLE")
+    assert opened.run(FOCUSED).startswith("migration[1], 5.0 ms, x.sql:7: ALTER TABLE")
     assert "waited 50 ms for report[1]" in opened.run(panel)
     height = opened.run("document.querySelector('svg.time').clientHeight")
     opened.key("+", 187, "+")

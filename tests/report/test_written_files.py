@@ -81,7 +81,8 @@ def test_a_picture_is_xml_and_holds_each_text_whole_or_cut() -> None:
     root = ElementTree.fromstring(svg(scenario()))
     texts = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"report[1]", "migration[1]", "reader[1]", "FAILED  Scenario 0"} <= set(texts)
-    assert any(text.startswith("SELECT '</script><script>") for text in texts)
+    assert any(text.startswith("x.sql:9: SELECT '</script>") for text in texts)
+    assert ">7: BEGIN<" in svg(scenario(file="sql/x.sql")), "of its own file the line alone"
     assert "sum = 30" in texts
     assert "✕ sql/x.sql:9: reader[1]: ERROR 55P03" in texts
     arrows = [one for one in root.iter("{http://www.w3.org/2000/svg}path") if one.get("class") == "arrow"]

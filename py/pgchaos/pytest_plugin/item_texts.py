@@ -92,17 +92,26 @@ def replay_lines(item: ScenarioItem, done: FinishedScenario, options: Options) -
     """Write the command that runs an item again, and the one that replays its interleaving, '' where none does."""
     from pgchaos.report.replay import replay_line
 
-    result = done.result
-    path = item.job.shown if item.job else item.path.name
-    target = f"{path}::{item.name if item.name_once is None else item.name_once}"
-    again, token_line = replay_line(target, result.seed, options.replay, options.command), ""
+    result, token_line = done.result, ""
     if result.decisions is not None and item.job is not None:
         from pgchaos.pytest_plugin.token_file import stored
         from pgchaos.schedule.token import Token
 
         token = Token(item.job.fingerprint, result.seed, result.decisions, result.values)
-        token_line = replay_line(target, stored(token, item.config), options.replay, options.command)
-    return again, token_line
+        token_line = replay_line(_target(item), stored(token, item.config), options.replay, options.command)
+    return run_again(item, done, options), token_line
+
+
+def run_again(item: ScenarioItem, done: FinishedScenario, options: Options) -> str:
+    """Write the command that runs an item again with its seed."""
+    from pgchaos.report.replay import replay_line
+
+    return replay_line(_target(item), done.result.seed, options.replay, options.command)
+
+
+def _target(item: ScenarioItem) -> str:
+    path = item.job.shown if item.job else item.path.name
+    return f"{path}::{item.name if item.name_once is None else item.name_once}"
 
 
 def values_of(item: ScenarioItem, done: FinishedScenario) -> dict[str, str]:

@@ -17,7 +17,8 @@ import pytest
 
 import pgchaos
 from pgchaos import clock
-from pgchaos.pytest_plugin.item_texts import replay_lines, values_of
+from pgchaos.pytest_plugin.explored_test import explored_data, explores, forget_calls
+from pgchaos.pytest_plugin.item_texts import replay_lines, run_again, values_of
 from pgchaos.pytest_plugin.scenario_item import ScenarioItem
 from pgchaos.pytest_plugin.stash import OPTIONS, RUNNER
 from pgchaos.report.export import github
@@ -30,6 +31,10 @@ from pgchaos.safe_output import one_line, printable
 
 # The attribute of a report with its item's data.
 _DATA = "chaos_data"
+# The attribute of the reports of a test with chaos_explore: by them the main process knows it.
+_EXPLORES = "chaos_explores"
+# In what a worker of pytest-xdist sends at its end: the ids of those that were collected.
+_EXPLORING = "chaos_exploring"
 _SUFFIXES = frozenset({".sql", ".pg", ".pgsql", ".psql", ".spec"})
 
 
@@ -48,6 +53,7 @@ class ReportFiles:
         self._begun = clock.now()
         self._texts: list[str] = []
         self._collected: dict[str, None] = {}
+        self._exploring: dict[str, int | None] = {}  # tests with chaos_explore, each with the number of its text
         self._reported: Counter[str] = Counter()
         self._lines: list[str] = []  # that the terminal shows at the end
 
@@ -60,16 +66,29 @@ class ReportFiles:
         if isinstance(item, ScenarioItem) and not item.in_subtest and (call.when == "call" or not report.passed):
             setattr(report, _DATA, dumps(_data_of(item, report)))
             item.finished = None
+        elif not isinstance(item, ScenarioItem) and explores(item):
+            setattr(report, _EXPLORES, True)
+            if call.when == "call" or not report.passed:
+                setattr(report, _DATA, dumps(explored_data(item, report, _verdict(report), _text(report))))
+            if call.when == "teardown":
+                forget_calls(item)
         return report
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note which items are to run."""
         self._collected.update(dict.fromkeys(item.nodeid for item in session.items))
+        self._exploring.update(dict.fromkeys(item.nodeid for item in session.items if explores(item)))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
         """Note which items are to run, from a worker of pytest-xdist."""
         self._collected.update(dict.fromkeys(ids))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:  # noqa: ANN401  # pytest-xdist's own type
+        """Note which of them use chaos_explore, from a worker that has ended."""
+        for nodeid in getattr(node, "workeroutput", {}).get(_EXPLORING, ()):
+            self._exploring.setdefault(nodeid, None)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Take a file that cannot be collected."""
@@ -81,13 +100,31 @@ class ReportFiles:
         if self._is_worker:
             return
         text = getattr(report, _DATA, None)
+        if getattr(report, _EXPLORES, False):
+            self._exploring.setdefault(report.nodeid, None)
         if text is not None:
             delattr(report, _DATA)
-            self._texts.append(text)
-            self._reported[report.nodeid] += 1
-        elif report.failed and _is_ours(report.nodeid) and report.when not in ("setup", "call", "teardown"):
+            self._add(report, text)
+        elif report.failed and self._is_shown(report.nodeid) and report.when not in ("setup", "call", "teardown"):
             # the worker that ran it has crashed
             self._add_without_data(report.nodeid, "error", report.longreprtext)
+
+    def _is_shown(self, nodeid: str) -> bool:
+        return nodeid in self._exploring or _is_ours(nodeid)
+
+    def _add(self, report: pytest.TestReport, text: str) -> None:
+        nodeid, before = report.nodeid, self._exploring.get(report.nodeid)
+        if nodeid in self._exploring and report.outcome not in ("passed", "failed", "skipped"):
+            # pytest-rerunfailures runs the test once more
+            return
+        self._reported[nodeid] += 1
+        if before is None:
+            if nodeid in self._exploring:
+                self._exploring[nodeid] = len(self._texts)
+            self._texts.append(text)
+        elif not github.has_failed(json.loads(self._texts[before])):
+            # a test is one entry: what failed first of its subtests, the test itself and its teardown
+            self._texts[before] = text
 
     def _add_without_data(self, nodeid: str, verdict: str, text: str) -> None:
         self._reported[nodeid] += 1
@@ -97,9 +134,12 @@ class ReportFiles:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the files."""
-        if self._is_worker or self._config.getoption("collectonly"):
+        if self._is_worker:
+            self._config.workeroutput[_EXPLORING] = list(self._exploring)  # type: ignore[attr-defined]  # pytest-xdist's
             return
-        ours = [nodeid for nodeid in self._collected if _is_ours(nodeid)]
+        if self._config.getoption("collectonly"):
+            return
+        ours = [nodeid for nodeid in self._collected if self._is_shown(nodeid)]
         run = RunData(
             pgchaos=pgchaos.__version__,
             seed=self._config.stash[OPTIONS].seed,
@@ -183,8 +223,9 @@ def _data_of(item: ScenarioItem, report: pytest.TestReport) -> Data:
     options: Any = item.config.stash[OPTIONS]
     done, path = item.finished, item.job.shown if item.job else item.nodeid.partition("::")[0]
     again, token = "", ""
-    if report.failed and isinstance(done, FinishedScenario):
-        again, token = replay_lines(item, done, options)
+    if isinstance(done, FinishedScenario) and _verdict(report) != "skipped":
+        # a token may be written into a file: only for what failed
+        again, token = replay_lines(item, done, options) if report.failed else (run_again(item, done, options), "")
     known = ItemData(
         id=item.nodeid,
         verdict=_verdict(report),

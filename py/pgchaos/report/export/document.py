@@ -30,7 +30,7 @@ class RunData:
         started_at: seconds since the epoch.
         seconds: that it took.
         exit_status: of pytest.
-        collected: scenarios and specs that were to run.
+        collected: scenarios, specs and tests with chaos_explore that were to run.
         not_run: the ids of those that did not.
         server: that the scenarios ran on; '' where each worker had its own.
     """

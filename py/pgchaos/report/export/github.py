@@ -36,7 +36,8 @@ def annotation_lines(scenarios: Iterable[Data], prefix: str = "") -> list[str]:
 
 def _annotation(scenario: Data, prefix: str) -> str:
     file = scenario["file"] if PurePath(scenario["file"]).is_absolute() else str(PurePath(prefix, scenario["file"]))
-    title = f"{scenario['name']}: {scenario.get('title') or scenario['file']}"
+    title = scenario.get("title", "")
+    title = f"{scenario['name']}: {scenario['file'] if title in ('', scenario['name']) else title}"
     places = f"file={_property(file)},line={scenario.get('line', 1)},title={_property(title)}"
     text = scenario.get("text") or "failed"
     return f"::error {places}::{_message(text[:_MOST_ANNOTATION])}"
@@ -73,5 +74,7 @@ def _failure(scenario: Data) -> str:
     text = text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}\n…"
     # a fence longer than any in the text
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    title = html.escape(f"{scenario['id']}: {scenario.get('title', '')}".rstrip(": "), quote=False)
+    title = scenario.get("title", "")
+    title = scenario["id"] if title in ("", scenario["name"]) else f"{scenario['id']}: {title}"
+    title = html.escape(title, quote=False)
     return f"<details open><summary>{title}</summary>\n\n{fence}text\n{text}\n{fence}\n\n</details>\n"

@@ -119,7 +119,7 @@
       ...search(data.search),
       ...again(data),
       ...titled(data.tap && "Assertions (TAP)", () => tap(data.tap)),
-      ...titled(data.sources && "SQL", () => source.elements),
+      ...titled(data.sources && (data.file.endsWith(".py") ? "Python" : "SQL"), () => source.elements),
       ...latency(data.latency),
       ...lines("State of the sessions when the run was stopped", (data.sessions || []).map((one) => `${one.session}  ${one.state}${one.waits_for ? `, waits for ${one.waits_for.join(", ")}` : ""}`)),
       ...lines("Output of diag()", data.diagnostics),
@@ -187,9 +187,8 @@
         if (navigator.clipboard) navigator.clipboard.writeText(command).then(() => { event.target.textContent = "Copied"; }, () => {});
       },
     }, "Copy")];
-    if (!data.again && data.seed === undefined) return [];
     const ways = data.ways || (data.again ? [{ words: "To run it again:", command: data.again }] : []);
-    return titled("Run it again", () => ways.length ? ways.flatMap((one) => line(one.words, one.command)) : [el("p", { class: "about" }, `Seed ${data.seed}.`)]);
+    return titled(ways.length && "Run it again", () => ways.flatMap((one) => line(one.words, one.command)));
   }
 
   function search(found) {
@@ -277,10 +276,11 @@
     return event.kind !== "statement" || event.mark ? "quiet" : "fine";
   }
 
-  function label(event) {
+  function label(event, file) {
     const rest = [...(event.remarks || [])];
     if (rest.length && MARKS[event.mark]) rest[0] = `${MARKS[event.mark]} ${rest[0]}`;
-    const text = event.sent || event.statement;
+    const at = event.file === file ? `${event.line}` : `${(event.file || "").split("/").pop()}:${event.line}`;
+    const text = `${event.line ? `${at}: ` : ""}${event.sent || event.statement}`;
     return [event.fault || event.kind === "fault" ? `⚡ ${text}` : text, ...rest];
   }
 
@@ -307,7 +307,7 @@
   function timelineSection(data, source, printed) {
     const timeline = data.timeline;
     if (!timeline || !timeline.events.length) return [];
-    const chart = new Chart(timeline, source, printed);
+    const chart = new Chart(timeline, data.file, source, printed);
     const legend = [["fine", "statement"], ["waits", "waits for a lock, arrow to whom"], ["failed", "failed the scenario"], ["error", "error that was allowed, or came later"], ["fault", "fault"], ["quiet", "barrier, wait or delay"]];
     const kinds = new Set(timeline.events.map(kindOf));
     return titled("Timeline", () => [
@@ -317,9 +317,10 @@
   }
 
   class Chart {
-    constructor(timeline, source, printed) {
+    constructor(timeline, file, source, printed) {
       this.events = timeline.events;
       this.timeline = timeline;
+      this.file = file;
       this.source = source;
       this.printed = printed;
       this.byTime = false;
@@ -483,7 +484,7 @@
       const event = this.events[number];
       const x = GUTTER + event.lane * this.lane + GAP, y = this.top(number);
       const width = this.lane - 2 * GAP, height = Math.max(2, this.bottom(number) - y);
-      const texts = label(event), name = this.timeline.lanes[event.lane].name;
+      const texts = label(event, this.file), name = this.timeline.lanes[event.lane].name;
       const spoken = [name, event.start === undefined ? "not sent" : ms(event.start), fold(texts[0]), ...texts.slice(1)].join(", ");
       const group = sv("g", { class: `event${number === this.chosen && this.stands && !this.printed ? " now" : ""}`, role: "button", "aria-label": spoken, tabindex: number === this.chosen ? "0" : "-1", "data-number": number });
       group.append(sv("rect", { x, y, width, height, rx: 3, class: `box ${kindOf(event)}` }));

@@ -35,8 +35,8 @@ class ItemData:
         line: to look at, from 1.
         seconds: that it took.
         text: the report of its failure, or the reason of a skip.
-        again: the command that runs it again, or ''.
-        token: the command that replays the interleaving, or ''.
+        again: the command that runs it again with its seed, or ''.
+        token: the command that replays the interleaving, or the values, that failed, or ''.
     """
 
     id: str

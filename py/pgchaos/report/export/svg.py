@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
@@ -88,11 +88,12 @@ def svg(scenario: Data) -> str:
     found = list(_failure_lines(scenario, int((width - 60) / _CHARACTER)))
     bottom = frame.tops[-1] + GAP
     height = bottom + (LINE * len(found) + 2 * GAP if found else 0) + _MARGIN
+    shown = zip(chosen.events, rows.spans, strict=True)
     parts = [
         *_heading(title),
         *_lifelines(chosen, frame, top),
         *_arrows(chosen, rows, frame),
-        *(part for event, span in zip(chosen.events, rows.spans, strict=True) for part in _event(event, span, frame)),
+        *(part for event, span in shown for part in _event(event, span, frame, scenario["file"])),
         *_left_out(chosen, frame, width),
         *_failures(found, bottom, width),
     ]
@@ -163,7 +164,7 @@ def kind_of(event: Data) -> str:
     return "quiet" if event["kind"] != "statement" or event.get("mark") else "fine"
 
 
-def _event(event: Data, span: tuple[int, int], frame: _Frame) -> Iterator[str]:
+def _event(event: Data, span: tuple[int, int], frame: _Frame, file: str) -> Iterator[str]:
     x, y = frame.left(event["lane"]) + GAP, frame.tops[span[0]]
     height = frame.bottom(span[1]) - y
     kind = kind_of(event)
@@ -173,13 +174,13 @@ def _event(event: Data, span: tuple[int, int], frame: _Frame) -> Iterator[str]:
     if "wait" in event:
         yield f'<rect x="{x:.1f}" y="{y:.1f}" width="5" height="{height:.1f}" class="bar"/>'
     room = max(1, min(MOST_LINES, int((height + 4) / LINE)))
-    for number, (line, kind) in enumerate(frame.lines(label(event), room)):
+    for number, (line, kind) in enumerate(frame.lines(label(event, file), room)):
         yield _text(x + 10, y + LINE * (number + 1) - 4, line, kind)
 
 
-def label(event: Data) -> list[str]:
-    """Give the lines of an event's box: what was sent, then what happened to it."""
-    text = event.get("sent") or event["statement"]
+def label(event: Data, file: str) -> list[str]:
+    """Give the lines of an event's box: what was sent, after its line in the scenario's file, then what happened."""
+    text = f"{_place(event, file)}{event.get('sent') or event['statement']}"
     mark = _SYMBOLS.get(event.get("mark", ""), "")
     rest = list(event.get("remarks", ()))
     if rest and mark:
@@ -187,6 +188,13 @@ def label(event: Data) -> list[str]:
     if event.get("fault") or event["kind"] == "fault":
         text = f"⚡ {text}"
     return [text, *rest]
+
+
+def _place(event: Data, file: str) -> str:
+    if "line" not in event:
+        return ""
+    other = "" if event.get("file") == file else f"{PurePosixPath(event.get('file', '')).name}:"
+    return f"{other}{event['line']}: "
 
 
 def _arrows(chosen: Chosen, rows: Rows, frame: _Frame) -> Iterator[str]:

@@ -19,7 +19,7 @@ Data = dict[str, Any]  # of the types of JSON; what is empty is left out
 # Lines of text that the box of an event has at most.
 MOST_LINES = 5
 _SLOW = 0.1  # seconds from which it is worth reading how long an event took
-_LONG = 36  # characters of a statement that fit into one line of a narrow lane
+_LONG = 32  # characters of a statement that fit, after its line number, into one line of a narrow lane
 
 # Beginnings of SQLSTATEs: the exceptions of connections, and the ends that a server gives them.
 _CONNECTION_LOST = ("08", "57P01", "57P02", "57P05")

@@ -1,0 +1,123 @@
+"""A test with `chaos_explore` as an entry of the files of a run: the run that its search reports, as of a scenario."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pgchaos.pytest_plugin.collection import shown_path
+from pgchaos.report.export.scenario_data import ItemData, plain_data, scenario_data
+
+if TYPE_CHECKING:
+    from pgchaos.language.model import Scenario
+    from pgchaos.report.export.timeline_data import Data
+    from pgchaos.results import RunResult
+
+_FIXTURE = "chaos_explore"
+_OF_PYTEST = frozenset({"parametrize", "usefixtures", "filterwarnings", "skipif", "skip", "xfail"})
+"""Markers that are no tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExploredCall:
+    """One call of chaos_explore, after its search.
+
+    Args:
+        scenario: that was made of it.
+        result: of the run that the search reports.
+        line: of the call, from 1.
+        failed: it failed the test.
+        again: the command that searches again.
+        token: the command that replays the interleaving that failed, or ''.
+    """
+
+    scenario: Scenario
+    result: RunResult
+    line: int
+    failed: bool
+    again: str
+    token: str
+
+
+class ExploredCalls:
+    """The calls of one test; of several, the first that failed is shown, else the last."""
+
+    def __init__(self) -> None:
+        self.shown: ExploredCall | None = None
+        self.made = 0
+
+    def add(self, call: ExploredCall) -> None:
+        """Take a call that has been made."""
+        self.made += 1
+        if self.shown is None or not self.shown.failed:
+            self.shown = call
+
+
+_CALLS = pytest.StashKey[ExploredCalls]()
+
+
+def note_calls(item: pytest.Item) -> ExploredCalls | None:
+    """Begin to note the calls of a test; None where no file takes them."""
+    if not item.config.pluginmanager.has_plugin("pgchaos files"):
+        return None
+    item.stash[_CALLS] = ExploredCalls()
+    return item.stash[_CALLS]
+
+
+def forget_calls(item: pytest.Item) -> None:
+    """Free the results of a test that has ended."""
+    if _CALLS in item.stash:
+        del item.stash[_CALLS]
+
+
+def explores(item: pytest.Item) -> bool:
+    """Whether a test uses the fixture, by name or at run time."""
+    return _FIXTURE in getattr(item, "fixturenames", ()) or _CALLS in item.stash
+
+
+def explored_data(item: pytest.Item, report: pytest.TestReport, verdict: str, text: str) -> Data:
+    """Write a test as data.
+
+    Args:
+        item: that uses the fixture.
+        report: of its call, or of what failed before or after that.
+        verdict: of the test.
+        text: of its failure, or the reason of a skip.
+
+    Returns:
+        What `scenario` is in the schema, with the file of the test as its source.
+    """
+    calls = item.stash.get(_CALLS, ExploredCalls())
+    call, source = calls.shown, _text_of(item.path)
+    known = ItemData(
+        id=item.nodeid,
+        verdict=verdict,
+        file=shown_path(item.path, item.config),
+        line=_line(item, report, call),
+        seconds=report.duration,
+        text=text,
+        again=call.again if call else "",
+        token=call.token if call else "",
+    )
+    tags = sorted({mark.name for mark in item.iter_markers()} - _OF_PYTEST)
+    if call is None:
+        return plain_data(known, item.name, tags, source)
+    data = scenario_data(known, replace(call.scenario, source=source), None, {}, call.result)
+    if calls.made > 1:
+        which = "the one that failed" if call.failed else "the last"
+        data["notes"] = [*data.get("notes", ()), f"the test called chaos_explore {calls.made} times: this is {which}"]
+    return {**data, "tags": tags} if tags else data
+
+
+def _line(item: pytest.Item, report: pytest.TestReport, call: ExploredCall | None) -> int:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None and Path(crash.path) == item.path:
+        return int(crash.lineno)
+    return call.line if call else (item.location[1] or 0) + 1
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
