@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
+from pgchaos.language.problems import Place
 from pgchaos.report.lanes import Event
 from pgchaos.report.look import Look, milliseconds, parameters, row_count
 from pgchaos.results import Record
@@ -33,6 +34,7 @@ class CellStyle(NamedTuple):
     digits: int  # of the line numbers before statements, with the letters of their files
     letters: Mapping[str, str]  # of files: their lines are written a1, a2; '' for the scenario's own
     look: Look
+    programs: Collection[Place] = ()  # the lines that run programs: their statements have no line
 
 
 def whole(event: Event, style: CellStyle) -> list[str]:
@@ -66,7 +68,7 @@ def end_of(event: Event, style: CellStyle) -> list[str]:
 def _statement(event: Event, style: CellStyle, result: str) -> list[str]:
     """Write a statement as it was sent, or what the engine did, with its parameters and result behind it or below."""
     record, look = event.record, style.look
-    head = f"{line_of(event, style.letters):>{style.digits}}: "
+    head = head_of(line_of(event, style.letters, style.programs), style)
     most = _LINES + (_NARROW <= style.width < _WIDE)
     if event.kind == "fault":
         text = f"! {event.sent}"
@@ -89,10 +91,15 @@ def _unbroken(text: str, short: int) -> str:
     return text.replace(" ", _UNBROKEN) if len(text) < short else text.replace(" = ", f"{_UNBROKEN}={_UNBROKEN}")
 
 
-def line_of(event: Event, letters: Mapping[str, str]) -> str:
-    """Write the line of a statement, with the letter of its file."""
+def line_of(event: Event, letters: Mapping[str, str], programs: Collection[Place]) -> str:
+    """Write the line of a statement, with the letter of its file; '' for what a program sent, or who runs it did."""
     place = event.record.place
-    return f"{letters.get(place.path, '')}{place.line}"
+    return "" if place in programs else f"{letters.get(place.path, '')}{place.line}"
+
+
+def head_of(line: str, style: CellStyle) -> str:
+    """Write what is before a statement: its line, or blanks where only others have one."""
+    return f"{line:>{style.digits}}: " if line else " " * (style.digits + 2 if style.digits else 0)
 
 
 def _result(event: Event, *, apart: bool) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePath
 
 from rich.cells import cell_len, set_cell_size
 
+from pgchaos.language.problems import Place
 from pgchaos.report.important_rows import shown_rows
 from pgchaos.report.lanes import as_written, connection_of, has_failed, in_order, kind_of, outcome, took
 from pgchaos.report.look import PLAIN, Look, milliseconds, parameters, row_count, statements
@@ -27,6 +28,7 @@ def statement_list(
     everything: bool = False,
     summary: bool = False,
     look: Look = PLAIN,
+    programs: Collection[Place] = (),
 ) -> list[str]:
     """Write the table.
 
@@ -37,6 +39,7 @@ def statement_list(
         everything: all rows, each whole.
         summary: add a line for each session; it is always added where rows are left out.
         look: its characters.
+        programs: the lines that run programs, which are not those of their statements.
 
     Returns:
         Its lines, the head first; none without records.
@@ -49,11 +52,13 @@ def statement_list(
     numbers = range(len(ordered)) if everything else numbers
     shown = [ordered[number] for number in numbers]
     one_file = len({record.place.path for record in shown}) == 1
-    rows = [_columns(record, started_at, one_file=one_file) for record in shown]
-    widths = [max(len(row[column]) for row in (*rows, _HEAD)) for column in range(4)]
-    room = max(_LEAST_SQL, width - sum(widths) - 2 * len(widths))
-    margin = " " * (sum(widths) + 2 * len(widths))
-    lines, last = [_line(_HEAD, widths)], -1
+    rows = [_columns(record, started_at, one_file=one_file, programs=programs) for record in shown]
+    head = _HEAD if any(row[3] for row in rows) else (*_HEAD[:3], "", _HEAD[4])
+    widths = [max(len(row[column]) for row in (*rows, head)) for column in range(4)]
+    before = len(_line(("", "", "", "", "."), widths)) - 1
+    room = max(_LEAST_SQL, width - before)
+    margin = " " * before
+    lines, last = [_line(head, widths)], -1
     for number, record, row in zip(numbers, shown, rows, strict=True):
         lines += _left_out(ordered[last + 1 : number], margin, look)
         last = number
@@ -71,7 +76,9 @@ def statement_list(
     return [*lines, *(session_lines(ordered, width) if summary else [])]
 
 
-def _columns(record: Record, started_at: float, *, one_file: bool) -> tuple[str, str, str, str, str]:
+def _columns(
+    record: Record, started_at: float, *, one_file: bool, programs: Collection[Place]
+) -> tuple[str, str, str, str, str]:
     at = took = ""
     if record.started_at is not None:
         at = f"{(record.started_at - started_at) * 1000:.1f}"
@@ -81,14 +88,16 @@ def _columns(record: Record, started_at: float, *, one_file: bool) -> tuple[str,
     place = record.place
     # where all rows are of one file, its name is in the title
     line = str(place.line) if one_file else f"{PurePath(place.path).name}:{place.line}"
+    if place in programs:
+        line = ""
     sql = f"! {as_written(record)}" if kind_of(record) == "fault" else record.statement
     return at, took, f"{connection_of(record)}{step}{iteration}", line, sql
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     at, took, step, line, sql = row
-    text = f"{at:>{widths[0]}}  {took:>{widths[1]}}  {step:<{widths[2]}}  {line:>{widths[3]}}  {sql}"
-    return text.rstrip()
+    middle = f"{line:>{widths[3]}}  " if widths[3] else ""  # no row may have a line
+    return f"{at:>{widths[0]}}  {took:>{widths[1]}}  {step:<{widths[2]}}  {middle}{sql}".rstrip()
 
 
 def _left_out(rows: Sequence[Record], margin: str, look: Look) -> list[str]:
