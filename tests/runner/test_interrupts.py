@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 
 import pytest
 
+from pgchaos.runner.executor import JobExecutor
 from pgchaos.runner.interrupts import Interrupts
 
 
@@ -29,6 +31,36 @@ def test_later_signals_are_ignored_for_a_while_and_then_end_the_process(monkeypa
         interrupts.restore()
     assert signal.getsignal(signal.SIGINT) == usual == signal.default_int_handler
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+class Swallows:
+    """Python drops what its finalizer raises."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_was_lost_ends_the_wait_for_a_result_or_the_next_item() -> None:
+    interrupts, go = Interrupts(), threading.Event()
+    executor: JobExecutor[str, bool] = JobExecutor(lambda _: go.wait(60), 1)
+    executor.start({"one": ""})
+    try:
+        with interrupts.handled():
+            Swallows()
+            # who ends the run in order is not disturbed
+            os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                executor.result_of("one", "", interrupts.check)
+        with pytest.raises(KeyboardInterrupt), interrupts.handled():
+            pytest.fail("another item began")
+        interrupts.ignore()
+        interrupts.check()
+    finally:
+        go.set()
+        executor.close()
+        interrupts.restore()
 
 
 def test_handlers_of_others_stay_and_ours_are_removed_after_a_run() -> None:

@@ -79,6 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
         progress_line=open_progress_line(sys.stdout.isatty() and config.get_verbosity() >= 0 and not is_worker),
     )
     interrupts = config.stash[_INTERRUPTS] = Interrupts()
+    runner.check_interrupt = interrupts.check
     # clean-ups run in reverse order: the server is closed before signals are handled by default again
     config.add_cleanup(lambda: interrupts.restore(at_exit=_is_main_program(config)))
     config.add_cleanup(lambda: _close(config))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+
+_LOOK = 1.0
+"""Seconds between looks for an interrupt that was lost."""
 
 
 class ConnectionSemaphore:
@@ -71,10 +75,20 @@ class JobExecutor(Generic[Job, Result]):
         for key, job in jobs.items():
             self._futures[key] = self._pool.submit(self._run, job)
 
-    def result_of(self, key: str, job: Job) -> Result:
-        """Wait for the result of a job, which is returned once; a job that was not submitted runs in this thread."""
+    def result_of(self, key: str, job: Job, check: Callable[[], None] = lambda: None) -> Result:
+        """Wait for the result of a job, which is returned once; a job that was not submitted runs in this thread.
+
+        Args:
+            key: as it was given to `start`.
+            job: what it stands for.
+            check: called while it waits; what it raises ends the wait.
+        """
         future = self._futures.pop(key, None)
-        return self._run(job) if future is None else future.result()
+        if future is None:
+            return self._run(job)
+        while not wait([future], _LOOK).done:
+            check()
+        return future.result()
 
     def close(self) -> None:
         """Cancel the jobs that have not begun, and wait for the others."""

@@ -31,11 +31,13 @@ class Interrupts:
     def __init__(self, exit_now: Callable[[int], object] = os._exit) -> None:
         self._exit_now = exit_now
         self._first_at: float | None = None
+        self._ends = False
         self._installed: list[signal.Signals] = []
 
     @contextmanager
     def handled(self) -> Iterator[None]:
         """Raise KeyboardInterrupt at the first signal, and ignore further ones, also after the context."""
+        self.check()
         self._install()
         try:
             yield
@@ -43,8 +45,18 @@ class Interrupts:
             if self._first_at is None:
                 self.restore()
 
+    def check(self) -> None:
+        """Raise what the first signal raised, where that was lost, as in a finalizer, whose exceptions Python drops.
+
+        Raises:
+            KeyboardInterrupt: there was a signal, and the run goes on.
+        """
+        if self._first_at is not None and not self._ends:
+            raise KeyboardInterrupt
+
     def ignore(self) -> None:
         """Ignore signals from now on: the user has interrupted the run, and the clean-up is running."""
+        self._ends = True
         if self._first_at is None:
             self._first_at = time.monotonic()
         self._install()
@@ -60,7 +72,7 @@ class Interrupts:
             ignored = at_exit and self._first_at is not None
             signal.signal(number, signal.SIG_IGN if ignored else _DEFAULT_HANDLERS[number])
         self._installed.clear()
-        self._first_at = None
+        self._first_at, self._ends = None, False
 
     def _install(self) -> None:
         # only the main thread can set handlers

@@ -87,6 +87,8 @@ class Runner:
         self._parallel: _Parallel | None = None
         self._suite_files = SuiteFiles({})
         self._unfinished: dict[int, ItemProgress] = {}
+        self.check_interrupt: Callable[[], None] = nothing
+        """Called while a result is waited for; raises KeyboardInterrupt where nobody has seen one."""
 
     @property
     def server(self) -> Server:
@@ -169,7 +171,7 @@ class Runner:
         if job.alone:
             with self.exclusive():
                 return self._run(job)
-        return self._parallel.executor.result_of(key, job)
+        return self._parallel.executor.result_of(key, job, self.check_interrupt)
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Wait until no job runs in a thread, and let none begin within the context."""
