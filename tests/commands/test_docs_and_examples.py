@@ -32,7 +32,8 @@ def test_the_beginning_of_a_topic_suffices_and_an_unknown_one_is_named(call: Cal
     ended = call("docs", "nothing")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("pgchaos docs: there is no page `nothing`: name one of ")
-    assert call("docs", "s").code == 2  # of several
+    ended = call("docs", "c")
+    assert (ended.code, ended.err) == (2, "pgchaos docs: the names of 2 pages begin with `c`: ci, commands\n")
 
 
 def test_examples_are_found_by_words_of_path_title_and_directives(call: Call) -> None:

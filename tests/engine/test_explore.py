@@ -306,7 +306,7 @@ def test_a_stop_forgets_nothing_that_was_kept(play: Play) -> None:
 def test_without_hypothesis_what_needs_it_is_skipped_and_says_so(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strategy, "no_hypothesis", lambda: NOT_INSTALLED)
     drawn = play(counter("free", head="-- chaos:given amount in 1..9"))
-    assert drawn.skipped.endswith("which is not installed: pip install 'pgchaos[chaos]'")
+    assert drawn.skipped.endswith("which is not installed: pip install hypothesis")
     assert not play(counter("free", "pass()")).skipped
 
 

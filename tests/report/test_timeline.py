@@ -267,6 +267,20 @@ def test_a_narrow_terminal_shows_the_session_that_failed_and_whom_it_waited_for(
     assert any(line.endswith("  | migration[1]") for line in lines)
 
 
+def test_who_holds_the_lock_that_a_shown_session_waits_for_is_shown() -> None:
+    # the eighth has the lock; each of the others waits for it behind all that came before
+    order = [8, 7, 5, 4, 10, 9, 6, 3, 2, 1]
+    records = [row("client 8", 0.01, "LOCK t", took=0.2)]
+    for place, worker in enumerate(order[1:], 1):
+        before = tuple(f"client[{other}]" for other in order[:place])
+        records.append(replace(waits("client", 0.02 + place / 1000, "", 0.2, worker=worker), waited_on=before))
+    failed = Failure("assertion", (), "rows", Place(FILE, 20))
+    lines = table(records, failed, width=80)
+    assert lines[1].split()[1:] == ["client[1]", "client[2]", "client[8]"]
+    lines = table(records, failed, width=200)
+    assert lines[1].split()[1:] == [f"client[{number}]" for number in (1, 2, 3, 4, 5, 8)]
+
+
 def test_a_narrow_terminal_hides_no_session_that_may_matter() -> None:
     failed = Failure("assertion", (), "rows", Place(FILE, 20))
     lines = table(many(4), failed, check="SELECT is(count(*), 1::bigint) FROM t1, t2, t3, t0")

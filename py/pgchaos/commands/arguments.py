@@ -8,9 +8,13 @@ from typing import NamedTuple
 
 from pgchaos import __version__
 
-_EXIT_CODES = """exit codes: 0 done; 1 a problem was found; 2 it could not do what was asked; 130 interrupted by Ctrl-C;
-141 nobody read the output any more. `run` and `replay` exit as pytest does: 0 all passed, 1 some failed, 2 interrupted,
-3 internal error, 4 wrong call, 5 no scenario was found."""
+_OF_PYTEST = "0 all passed, 1 some failed, 2 interrupted, 3 internal error, 4 wrong call, 5 no scenario was found"
+_OF_ALL = "2 it could not do what was asked; 130 interrupted by Ctrl-C; 141 nobody read the output any more"
+_FOUND = {
+    "lint": "0 no error; 1 an error, or with --strict a warning",
+    "explain": "0 done; 1 a mistake in the file",
+    "table": "0 done; 1 a mistake in a file",
+}
 
 
 class Command(NamedTuple):
@@ -168,14 +172,21 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "pgchaos",
         description="Chaos testing for PostgreSQL, written in SQL. `pgchaos COMMAND --help` says more of each command.",
-        epilog=_EXIT_CODES,
+        epilog=f"exit codes: 0 done; 1 a problem was found; {_OF_ALL}. `run` and `replay` exit as pytest does:"
+        f" {_OF_PYTEST}.",
     )
     parser.add_argument("--version", action="version", version=f"pgchaos {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_CommandParser)
     for name, command in COMMANDS.items():
         about = f"{command.help[:1].upper()}{command.help[1:]}. {command.about}".strip()
-        command.add(commands.add_parser(name, help=command.help, description=about, epilog=_EXIT_CODES))
+        command.add(commands.add_parser(name, help=command.help, description=about, epilog=_exit_codes(name)))
     return parser
+
+
+def _exit_codes(name: str) -> str:
+    if name in FRONTS:
+        return f"exit codes: {_OF_PYTEST}"
+    return f"exit codes: {_FOUND.get(name, '0 done')}; {_OF_ALL}"
 
 
 class _CommandParser(argparse.ArgumentParser):

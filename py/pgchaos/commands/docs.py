@@ -38,7 +38,9 @@ def docs(options: argparse.Namespace) -> int:
 def _page(word: str) -> Path:
     known = pages()
     found = [word] if word in known else [topic for topic in known if topic.startswith(word.lower())]
-    if len(found) != 1:
+    if len(found) > 1:
+        raise CommandError(f"the names of {len(found)} pages begin with `{word}`: {', '.join(found)}")
+    if not found:
         raise CommandError(f"there is no page `{word}`: name one of {', '.join(known)}")
     return known[found[0]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from heapq import nlargest
 
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Statement
@@ -11,6 +12,8 @@ from pgchaos.report.lanes import Event, Lane, Lanes, LockWait
 from pgchaos.results import Failure
 
 MOST = 6  # sessions beside one another
+_TRIED = 4  # times as many sessions as are shown, at most: runs have hundreds
+_WAITS = 3  # of a session, of which the holders are shown
 _BYSTANDER = 6  # the rank of a session that explains nothing
 
 _WRITES = frozenset({"insert", "update", "delete", "merge", "truncate", "alter", "create", "drop", "copy", "lock"})
@@ -27,14 +30,48 @@ def matters(run: Lanes, read: Collection[str], most: int = MOST) -> tuple[Lane, 
 
     Returns:
         The session that failed first and those that it waited for, directly or not; then those that fail, have faults,
-        wait, are waited for, or write what the assertion reads; in their order.
+        wait, are waited for, or write what the assertion reads; each that waits with who holds its lock, as far as
+        there is room; in their order.
     """
     if len(run.lanes) <= most:
         return run.lanes
     holders = {name for event in run.events if event.wait is not None for name in event.wait.on}
     ranks = sorted((_rank(lane, holders, read), number) for number, lane in enumerate(run.lanes))
-    chosen = list(dict.fromkeys([*_chain(run), *(number for _, number in ranks)]))[:most]
+    ordered = list(dict.fromkeys([*_chain(run), *(number for _, number in ranks)]))
+    waits = _longest_waits(run)
+    chosen: list[int] = []
+    for number in ordered[: _TRIED * most]:
+        group = [] if number in chosen else _with_holders(number, chosen, waits, most)
+        room = most - len(chosen)
+        if len(group) <= room or not chosen:
+            chosen += group[:room]
+    chosen = list(dict.fromkeys([*chosen, *ordered]))[:most]
     return tuple(run.lanes[number] for number in sorted(chosen))
+
+
+def _longest_waits(run: Lanes) -> list[list[tuple[LockWait, list[int]]]]:
+    """The longest waits of each session, with the numbers of the sessions that it waited for."""
+    numbers = {lane.name: number for number, lane in enumerate(run.lanes)}
+    found = []
+    for lane in run.lanes:
+        waits = [event.wait for event in lane.events if event.wait is not None]
+        longest = nlargest(_WAITS, waits, key=lambda wait: wait.until - wait.since)
+        found.append([(wait, [numbers[name] for name in wait.on if name in numbers]) for wait in longest])
+    return found
+
+
+def _with_holders(
+    number: int, chosen: Collection[int], waits: Sequence[Sequence[tuple[LockWait, list[int]]]], most: int
+) -> list[int]:
+    """A session, who holds a lock that it waits for, what that one waits for, and so on; without those chosen."""
+    found = [number]
+    for waiter in found:
+        for wait, queue in waits[waiter] if len(found) <= most else ():
+            # the others only wait for the same lock, before it
+            holds = [one for one in queue if not any(_overlap(other, wait) for other, _ in waits[one])]
+            if (holds or queue) and not any(one in chosen or one in found for one in holds or queue):
+                found.append((holds or queue)[0])
+    return found
 
 
 def tells_all(run: Lanes, read: Collection[str], shown: Sequence[Lane]) -> bool:
@@ -98,7 +135,11 @@ def wait_chain(run: Lanes) -> str:
 
 
 def _at_the_time(event: Event, wait: LockWait) -> bool:
-    return event.wait is not None and event.wait.since < wait.until and wait.since < event.wait.until
+    return event.wait is not None and _overlap(event.wait, wait)
+
+
+def _overlap(one: LockWait, other: LockWait) -> bool:
+    return one.since < other.until and other.since < one.until
 
 
 def left_out(run: Lanes, shown: Sequence[Lane]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-NOT_INSTALLED = "hypothesis, which is not installed: pip install 'pgchaos[chaos]'"
+NOT_INSTALLED = "hypothesis, which is not installed: pip install hypothesis"
 
 
 @cache  # a failed import is not tried again: it would take its time in each scenario
