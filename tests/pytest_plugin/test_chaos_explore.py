@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
+from pgchaos.language.problems import Place
+from pgchaos.pytest_plugin.fixtures.caller import Caller
 from tests.engine.playing import over_once
 from tests.often import often
 from tests.pytest_plugin.conftest import Project
@@ -92,9 +96,11 @@ def test_it(chaos_explore):
 """
 
 
-def line(text: str) -> str:
-    """Give the place of a line of the test."""
-    return f"test_it.py:{next(number for number, one in enumerate(HEAD.splitlines(), 1) if text in one)}"
+def line(text: str, after: str = "") -> str:
+    """Give the place of a line of the test, the first one below another."""
+    lines = HEAD.splitlines()
+    begin = next(number for number, one in enumerate(lines) if after in one)
+    return f"test_it.py:{next(number for number, one in enumerate(lines[begin:], begin + 1) if text in one)}"
 
 
 AT = line("found = chaos_explore(")
@@ -133,7 +139,11 @@ def test_a_lost_update_is_found_shrunk_and_replayed_whatever_the_seed(project: P
 
 def test_functions_may_set_up_and_check_and_be_coroutines(project: Project) -> None:
     text = explored(project, "setup=create, sessions=[buy, buy_later], check=both_sold")
-    assert f"{AT}: check: AssertionError: both sold" in text
+    # the line that failed, and then that of the call
+    why = "check: AssertionError: both sold"
+    assert f"{line('assert conn.execute(')}: {why}\n    assert (9,) == (8,)\n" in text
+    assert f"\n    chaos_explore was called in {AT}\n" in text
+    assert f"FAILED test_it.py::test_it - {why}\n" in text
     assert "buy.1 buy.2 buy_later.1 buy_later.2 buy_later.3 buy_later.4 buy.3 buy.4" in text
 
 
@@ -172,17 +182,33 @@ def test_wrong_arguments_are_told(project: Project) -> None:
 
 
 def test_a_check_in_python_is_awaited_and_ends_and_what_it_returns_is_no_assertion(project: Project) -> None:
+    later = line("assert conn.execute(", after="async def both_sold_later")
     text = explored(project, "setup=SETUP, sessions=[buy], check=both_sold_later, runs=1")
-    assert f"{AT}: check: AssertionError: both sold" in text
+    assert f"{later}: check: AssertionError: both sold" in text
     text = explored(project, "setup=SETUP, sessions=[buy, buy_locked], check=are_both_sold, runs=1")
     assert f"{AT}: check: it returned True, which is not looked at: write `assert …` in it" in text
     text = explored(project, "setup=SETUP, sessions=[buy], check=is_limited, runs=1, timeout=120")
-    assert f"{AT}: check: QueryCanceled: canceling statement due to statement timeout" in text
+    assert f"{line('pg_sleep(600)')}: check: QueryCanceled: canceling statement due to statement timeout" in text
 
 
 def test_a_check_in_python_sees_what_the_sessions_did(project: Project) -> None:
     text = explored(project, "setup=SETUP, sessions=[buy_locked], check=sees_the_history, runs=1")
     assert "assert [('UPDATE stock SET pieces = $1 WHERE id = 1',)] == 3" in text
+
+
+@pytest.mark.parametrize(
+    ("file", "shown"),
+    [("tests/test_it.py", "tests/test_it.py"), ("helpers/stock.py", "helpers/stock.py"), ("../other.py", "other.py")],
+)
+def test_a_check_that_fails_in_another_file_is_told_with_that(tmp_path: Path, file: str, shown: str) -> None:
+    root = tmp_path / "shop"
+    failing = compile("\n\nassert False", os.path.normpath(root / file), "exec")
+    caller = Caller(Place("tests/test_it.py", 7), str(root / "tests/test_it.py"), root)
+    with pytest.raises(AssertionError) as raised:
+        exec(failing)
+    place, called = caller.failed_at(raised.value)
+    assert str(place) == f"{tmp_path / shown if '..' in file else shown}:3"
+    assert called == ("chaos_explore was called in tests/test_it.py:7",)
 
 
 def test_a_token_of_another_test_is_told(project: Project) -> None:

@@ -197,7 +197,9 @@ def test_a_search_has_its_order_beside_one_that_passed(written: Written) -> None
 
 def test_a_test_with_chaos_explore_is_an_entry_too(written: Written) -> None:
     fails = written.scenario("test_oversells")
-    line = 1 + EXPLORING.splitlines().index("    chaos_explore(sessions=[sell, sell], setup=SETUP, check=check)")
+    lines = EXPLORING.splitlines()
+    call = 1 + lines.index("    chaos_explore(sessions=[sell, sell], setup=SETUP, check=check)")
+    line = 1 + next(number for number, text in enumerate(lines) if "sold once" in text)
     assert (fails["file"], fails["line"], fails["tags"]) == ("test_shop.py", line, ["shop"])
     assert fails["failures"] == [
         {
@@ -205,7 +207,7 @@ def test_a_test_with_chaos_explore_is_an_entry_too(written: Written) -> None:
             "text": "check: AssertionError: sold once",
             "file": "test_shop.py",
             "line": line,
-            "details": ["assert -1 >= 0"],
+            "details": ["assert -1 >= 0", f"chaos_explore was called in test_shop.py:{call}"],
         }
     ]
     assert "--chaos-replay=" in fails["token"]

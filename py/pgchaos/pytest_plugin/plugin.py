@@ -21,6 +21,7 @@ from pgchaos.pytest_plugin.reports import (
     locate_failure,
     mask_passwords,
     set_line,
+    shorten_explored,
     terminal_width,
 )
 from pgchaos.pytest_plugin.scenario_item import ScenarioItem
@@ -36,7 +37,7 @@ from pgchaos.pytest_plugin.scheduling import (
     suite_lines,
 )
 from pgchaos.pytest_plugin.selection import select_items
-from pgchaos.pytest_plugin.stash import BANNERS, OPTIONS, RUNNER
+from pgchaos.pytest_plugin.stash import BANNERS, EXPLORED, OPTIONS, RUNNER
 from pgchaos.pytest_plugin.terminal import TerminalReports, has_boxes, mark_report
 from pgchaos.runner.interrupts import Interrupts
 from pgchaos.runner.preload import preload
@@ -271,6 +272,8 @@ def pytest_runtest_makereport(
     report = yield
     mask_passwords(report)
     if not isinstance(item, ScenarioItem):
+        if call.when == "call" and EXPLORED in item.stash:
+            shorten_explored(report, item.config.rootpath)
         return report
     from pgchaos.pytest_plugin.collection import shown_path
 

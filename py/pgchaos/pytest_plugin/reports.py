@@ -90,6 +90,22 @@ def locate_failure(report: pytest.TestReport, item: pytest.Item, shown: str) -> 
     return line
 
 
+def shorten_explored(report: pytest.TestReport, root: Path) -> None:
+    """Let the report of a test that chaos_explore failed name the line that failed, and begin with the reason.
+
+    Args:
+        report: that is changed.
+        root: of the project.
+    """
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is None or not crash.message.startswith(_FAILED):
+        return
+    cause = first_cause(crash.message.removeprefix(_FAILED))
+    if cause.path:
+        # the summary names the file already, with the name of the test
+        crash.message, crash.path, crash.lineno = cause.reason, str(root / cause.path), cause.line
+
+
 def junit_properties(title: str, result: RunResult, fingerprint: str) -> list[tuple[str, str]]:
     """The properties of an item in JUnit's file."""
     found = [("title", title), ("seed", str(result.seed)), ("server", result.server)]

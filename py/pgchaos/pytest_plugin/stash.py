@@ -9,4 +9,5 @@ from pgchaos.runner.runner import Runner
 
 OPTIONS = pytest.StashKey[Options]()
 RUNNER = pytest.StashKey[Runner]()
+EXPLORED = pytest.StashKey[bool]()  # of a test: a search of chaos_explore failed it
 BANNERS = pytest.StashKey[dict[str, str]]()  # of the servers of pytest-xdist's workers, by their names

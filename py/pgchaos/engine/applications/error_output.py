@@ -47,11 +47,17 @@ def _frames(lines: Sequence[str], folder: Path) -> Iterator[tuple[str, list[str]
             # the source line, and what marks a part of it
             while at < len(lines) and lines[at].startswith("    "):
                 at += 1
-        kind = ("own" if _is_own(found["file"], folder) else "library") if found else "other"
+        kind = ("own" if is_own_file(found["file"], folder) else "library") if found else "other"
         yield kind, list(lines[begins:at])
 
 
-def _is_own(file: str, folder: Path) -> bool:
+def is_own_file(file: str, folder: Path) -> bool:
+    """Whether a file that a frame names is none of a library.
+
+    Args:
+        file: its path, or what stands for one, such as `<string>`.
+        folder: of the program: what is in it is its own, unless it is an installed library.
+    """
     path = PurePath(file)
     if file.startswith(("node:", "<frozen ")) or _LIBRARIES & set(path.parts):
         return False
