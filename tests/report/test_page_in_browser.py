@@ -11,8 +11,9 @@ import pytest
 
 from pgchaos.report.export.document import RunData, dumps
 from pgchaos.report.export.page import page as written_page
+from pgchaos.results import RunResult
 from tests.report.browser import Page, browser, chromium
-from tests.report.runs import HOSTILE, scenario
+from tests.report.runs import HOSTILE, START, row, scenario
 
 PROGRAM = chromium()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium (Debian: apt install chromium)")
@@ -125,6 +126,19 @@ def test_texts_have_enough_contrast(opened: Page) -> None:
         opened.look(1200, 900, dark=dark)
         assert opened.run(ratios) >= 4.5
     opened.look(1200, 900)
+
+
+def test_a_word_of_a_statement_is_not_broken(opened: Page, tmp_path: Path) -> None:
+    statements = [f"UPDATE {'t' * number} SET synchronous_commit_level = 1" for number in range(1, 13)]
+    records = [row("abc"[number % 3], number, statement) for number, statement in enumerate(statements)]
+    path = tmp_path / "words.html"
+    data = scenario(file="sql/x.sql", result=RunResult(1, started_at=START, records=records))
+    path.write_text(written_page(RUN, [dumps(data)]), encoding="utf-8")
+    opened.open(path)
+    lines = opened.run("[...document.querySelectorAll('g.event .sql')].map(one => one.textContent)")
+    words = {word for statement in statements for word in ("7:", *statement.split())}
+    assert len(lines) > len(statements), "some take two lines"
+    assert not {word for line in lines for word in line.split() if not word.endswith("…")} - words
 
 
 def test_a_large_report_opens_quickly(opened: Page, tmp_path: Path) -> None:

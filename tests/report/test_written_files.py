@@ -19,6 +19,7 @@ from pgchaos.report.export.output_file import check_writable, write_whole
 from pgchaos.report.export.page import page
 from pgchaos.report.export.scenario_data import safe
 from pgchaos.report.export.svg import file_name, svg, wrap
+from pgchaos.report.export.timeline_data import Data
 from pgchaos.report.export.trace import trace
 from pgchaos.results import RunResult
 from pgchaos.safe_output import hide
@@ -81,7 +82,8 @@ def test_a_picture_is_xml_and_holds_each_text_whole_or_cut() -> None:
     root = ElementTree.fromstring(svg(scenario()))
     texts = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"report[1]", "migration[1]", "reader[1]", "FAILED  Scenario 0"} <= set(texts)
-    assert any(text.startswith("x.sql:9: SELECT '</script>") for text in texts)
+    at = texts.index("x.sql:9: SELECT")
+    assert texts[at + 1].startswith("'</script><script>")
     assert ">7: BEGIN<" in svg(scenario(file="sql/x.sql")), "of its own file the line alone"
     assert "sum = 30" in texts
     assert "✕ sql/x.sql:9: reader[1]: ERROR 55P03" in texts
@@ -106,8 +108,64 @@ def test_what_a_picture_leaves_out_is_counted_between_boxes() -> None:
         assert not [box for box in boxes if box[0] < y and y - 12 < box[1]], "no box is at its line"
 
 
-def test_lines_break_at_blanks_near_their_end() -> None:
+def test_a_title_is_whole_or_cut_and_has_the_values_of_the_matrix() -> None:
+    def lines(title: str, **values: str) -> list[str]:
+        data = scenario(title=title, values=values, result=RunResult(1, started_at=START, records=[row("s", 1)]))
+        return [one.text or "" for one in texts_of(data) if one.get("class") == "title"]
+
+    assert lines("Short", cut="during", level="read committed") == ["FAILED  Short (cut=during, level=read committed)"]
+    long = "A commit that waits for a synchronous standby while its own connection is cut in the middle of it"
+    assert " ".join(lines(long, cut="during")) == f"FAILED  {long} (cut=during)"
+    *first, cut, values = lines(long * 3, cut="during")
+    assert (cut[-1], values) == ("…", "(cut=during)")
+    assert lines(long * 3)[-1].endswith("…")
+    assert max(map(len, [*first, cut])) * 8 < 640, "they fit into the narrowest picture"
+
+
+def texts_of(data: Data) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(svg(data)).iter("{http://www.w3.org/2000/svg}text"))
+
+
+def rects(data: Data, kind: str) -> list[tuple[float, float]]:
+    """Where rectangles of a class begin and end, from top to bottom."""
+    found = ElementTree.fromstring(svg(data)).iter("{http://www.w3.org/2000/svg}rect")
+    return [
+        (float(one.get("y", 0)), float(one.get("y", 0)) + float(one.get("height", 0)))
+        for one in found
+        if one.get("class") == kind
+    ]
+
+
+def test_what_is_said_of_hidden_connections_is_above_the_failure() -> None:
+    many = RunResult(1, started_at=START, records=[row(f"s{number}", number) for number in range(10)])
+    data = scenario(result=many)
+    (said,) = [one for one in texts_of(data) if (one.text or "").endswith(" not shown")]
+    assert said.text == "4 more connections not shown"
+    boxes, (failure,) = rects(data, "box fine"), rects(data, "box failed")
+    y = float(said.get("y", 0))
+    assert max(bottom for _, bottom in boxes) < y - 10, "a letter is ten high"
+    assert y + 4 < failure[0]
+
+
+def test_the_bar_of_a_transaction_ends_with_its_last_statement() -> None:
+    records = [
+        row("one", 1, "BEGIN", tag="BEGIN"),
+        row("two", 3, "BEGIN", tag="BEGIN"),
+        row("two", 5, "UPDATE t SET id = 2", 50, waited_on=("one[1]",)),
+        row("one", 20, "SELECT 1"),
+        row("one", 40, "COMMIT", tag="COMMIT"),
+    ]
+    data = scenario(result=RunResult(1, started_at=START, records=records), failures=[])
+    (waits,) = rects(data, "box waits")
+    bars = rects(data, "transaction")
+    assert len(bars) == 2
+    assert bars[1][1] == waits[1]
+
+
+def test_lines_break_at_blanks() -> None:
     assert wrap("INSERT INTO invoice VALUES", 20) == ["INSERT INTO invoice", "VALUES"]
+    assert wrap("SET synchronous_commit = off", 20) == ["SET", "synchronous_commit =", "off"]
+    assert wrap("synchronous_standby_names", 22) == ["synchronous_standby_", "names"]
     assert wrap("x" * 25, 20) == ["x" * 20, "x" * 5]
     assert wrap("", 20) == [""]
 

@@ -287,8 +287,11 @@
   function wrap(text, width) {
     const found = [];
     while (text.length > width) {
-      const blank = text.lastIndexOf(" ", width);
-      const end = blank < width - Math.floor(width / 3) ? width : blank;
+      // only a word that is longer than a line is broken, after a sign if it can be: as in svg.py
+      const blank = text.lastIndexOf(" ", width), late = width - Math.floor(width / 3);
+      const sign = Math.max(...[...",.;:()[]{}=/_-"].map((one) => text.lastIndexOf(one, width - 1)));
+      const fits = blank > 0 && (blank >= late || text.slice(blank + 1).split(" ", 1)[0].length <= width);
+      const end = fits ? blank : sign >= late ? sign + 1 : width;
       found.push(text.slice(0, end));
       text = text.slice(end).trimStart();
     }

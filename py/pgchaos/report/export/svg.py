@@ -13,23 +13,30 @@ from pgchaos.report.export.timeline_data import MOST_LINES, Box, Data, Rows, row
 
 # Pixels. The page's script has the same numbers.
 GUTTER, LINE, GAP, HEAD = 74, 17, 8, 30
-_CHARACTER = 7.25
+_CHARACTER, _TITLE_CHARACTER = 7.25, 8.6
+_MOST_TITLE = 3  # lines
 _NARROWEST, _WIDEST, _WIDTH, _LEAST_WIDTH = 190, 460, 1000, 640
 _MARGIN = 12
 
 _STYLE = Path(__file__).with_name("picture.css")
+_SIGNS = ",.;:()[]{}=/_-"
 _SYMBOLS = {"error": "✕", "rolled back": "↶", "not sent": "∅", "no answer": "…", "stopped": "■"}
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Break a text into lines, at a blank where one is near the end."""
+    """Break a text into lines at blanks; a word that is longer than a line is broken, after a sign if it can be."""
     lines = []
     while len(text) > width:
-        blank = text.rfind(" ", width - width // 3, width + 1)
-        end = width if blank < 0 else blank
+        blank = text.rfind(" ", 1, width + 1)
+        word = len(text[blank + 1 :].partition(" ")[0])
+        end = blank if blank > 0 and (word <= width or blank >= width - width // 3) else _end_of_part(text, width)
         lines.append(text[:end])
         text = text[end:].lstrip(" ")
     return [*lines, text]
+
+
+def _end_of_part(text: str, width: int) -> int:
+    return max(text.rfind(sign, width - width // 3, width) for sign in _SIGNS) + 1 or width
 
 
 class _Frame(NamedTuple):
@@ -55,9 +62,7 @@ class _Frame(NamedTuple):
         width = int((self.box - 14) / _CHARACTER)
         first = max(1, room - len(texts) + 1)
         folded = " ".join(texts[0].split())
-        wrapped = wrap(folded, width)
-        if len(wrapped) > first:
-            wrapped = [*wrapped[: first - 1], wrapped[first - 1][: width - 1] + "…"]
+        wrapped = _few(wrap(folded, width), first, width)
         rest = [_cut(" ".join(text.split()), width) for text in texts[1:]]
         return [*((line, "sql") for line in wrapped), *((line, "remark") for line in rest)][:room]
 
@@ -80,18 +85,18 @@ def svg(scenario: Data) -> str:
     lanes = max(1, len(chosen.lanes))
     lane = min(_WIDEST, max(_NARROWEST, (_WIDTH - GUTTER) / lanes))
     rows = rows_of([_box(event) for event in chosen.events])
-    title = _title(scenario)
+    width = max(_LEAST_WIDTH, GUTTER + lanes * lane + _MARGIN)
+    title = _title(scenario, int((width - 2 * _MARGIN) / _TITLE_CHARACTER))
     top = _MARGIN + LINE * len(title) + GAP + HEAD
     gaps = dict(chosen.gaps)
     frame = _Frame(lane, _tops(rows.heights, top, gaps), gaps)
-    width = max(_LEAST_WIDTH, GUTTER + lanes * lane + _MARGIN)
     found = list(_failure_lines(scenario, int((width - 60) / _CHARACTER)))
-    bottom = frame.tops[-1] + GAP
+    bottom = frame.tops[-1] + GAP + (LINE if chosen.hidden_lanes else 0)
     height = bottom + (LINE * len(found) + 2 * GAP if found else 0) + _MARGIN
     shown = zip(chosen.events, rows.spans, strict=True)
     parts = [
         *_heading(title),
-        *_lifelines(chosen, frame, top),
+        *_lifelines(chosen, rows, frame, top),
         *_arrows(chosen, rows, frame),
         *(part for event, span in shown for part in _event(event, span, frame, scenario["file"])),
         *_left_out(chosen, frame, width),
@@ -124,9 +129,20 @@ def _tops(heights: Sequence[int], top: float, gaps: Mapping[int, int]) -> list[f
     return tops
 
 
-def _title(scenario: Data) -> list[str]:
-    title = scenario.get("title") or scenario["name"]
-    return [f"{scenario['verdict'].upper()}  {title}"]
+def _title(scenario: Data, room: int) -> list[str]:
+    title = f"{scenario['verdict'].upper()}  {scenario.get('title') or scenario['name']}"
+    values = ", ".join(f"{name}={value}" for name, value in scenario.get("values", {}).items())
+    if not values:
+        return _few(wrap(title, room), _MOST_TITLE, room)
+    lines = wrap(f"{title} ({values})", room)
+    if len(lines) > _MOST_TITLE:
+        lines = [*_few(wrap(title, room), _MOST_TITLE - 1, room), _cut(f"({values})", room)]
+    return lines
+
+
+def _few(lines: list[str], most: int, width: int) -> list[str]:
+    """Keep the first lines, and show where the last one is cut."""
+    return lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][: width - 1] + "…"]
 
 
 def _text(x: float, y: float, text: str, kind: str, anchor: str = "") -> str:
@@ -139,7 +155,7 @@ def _heading(lines: Sequence[str]) -> Iterator[str]:
         yield _text(_MARGIN, _MARGIN + LINE * (number + 1) - 4, line, "title")
 
 
-def _lifelines(chosen: Chosen, frame: _Frame, top: float) -> Iterator[str]:
+def _lifelines(chosen: Chosen, rows: Rows, frame: _Frame, top: float) -> Iterator[str]:
     yield _text(GUTTER - GAP, top - 12, "ms", "time", "end")
     for number, lane in enumerate(chosen.lanes):
         x = frame.left(number)
@@ -147,7 +163,7 @@ def _lifelines(chosen: Chosen, frame: _Frame, top: float) -> Iterator[str]:
         yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{frame.tops[-1]:.1f}" class="life"/>'
     for number, first, last in chosen.transactions:
         y, x = frame.tops[first], frame.left(number)
-        height = frame.bottom(last + 1) - y
+        height = frame.bottom(rows.spans[last][1]) - y
         yield f'<rect x="{x - 2:.1f}" y="{y:.1f}" width="4" height="{height:.1f}" class="transaction"/>'
 
 
@@ -218,8 +234,9 @@ def _left_out(chosen: Chosen, frame: _Frame, width: float) -> Iterator[str]:
         yield f'<line x1="{GUTTER}" x2="{width - _MARGIN:.1f}" y1="{y - 4:.1f}" y2="{y - 4:.1f}" class="cut"/>'
         yield _text(GUTTER - GAP, y, text, "gap", "end")
     if chosen.hidden_lanes:
-        text = f"{chosen.hidden_lanes} more connections not shown"
-        yield _text(_MARGIN, frame.tops[-1] + 2, text, "gap")
+        connections = "1 more connection" if chosen.hidden_lanes == 1 else f"{chosen.hidden_lanes} more connections"
+        text = f"{connections} not shown"
+        yield _text(_MARGIN, frame.tops[-1] + LINE - 4, text, "gap")
 
 
 def _failure_lines(scenario: Data, room: int) -> Iterator[str]:
