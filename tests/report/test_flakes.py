@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from pgchaos.language.problems import Place
-from pgchaos.report.flakes import Repeats, common_length, flake_lines, rate_line, wilson
+from pgchaos.report.flakes import Repeats, common_length, flake_lines, rate_line, statement_text, wilson
 from pgchaos.report.look import PLAIN
 from pgchaos.results import Record, RunResult
 
@@ -69,6 +69,12 @@ def test_they_are_shown_side_by_side() -> None:
         "  > (not sent)                             b[1]:3 -> ERROR 40001: COMMIT",
     ]
     assert len(flake_lines(Repeats(9, 9, (2,), (4, runs[1])), 80, PLAIN)) == 2
+
+
+def test_parameters_follow_the_statement_and_tell_runs_apart() -> None:
+    passed, failed = (sent("a", 3, "SELECT $1", parameters=(f"$1 = '{value}'",)) for value in (7, 8))
+    assert common_length([*BEGIN, passed], [*BEGIN, failed]) == 2
+    assert statement_text(passed) == "a[1]:3 -> 1 row: SELECT $1 [$1 = '7']"
 
 
 def test_runs_that_do_not_differ_are_said_to_be_the_same() -> None:
