@@ -221,8 +221,14 @@ def test_a_test_with_chaos_explore_is_an_entry_too(written: Written) -> None:
     assert "--chaos-seed=" in passes["again"]
     asserts = written.scenario("test_asserts")
     assert asserts["line"] == 1 + next(n for n, text in enumerate(EXPLORING.splitlines()) if "runs == 2" in text)
-    assert "failures" not in asserts
-    assert "assert 1 == 2" in asserts["text"]
+    assert asserts["failures"] == [
+        {
+            "kind": "assertion",
+            "text": "assert 1 == 2",
+            "file": "test_shop.py",
+            "line": asserts["line"],
+        }
+    ]
     assert "after the test" in written.scenario("test_breaks")["text"]
     assert "in the test" in written.scenario("test_fails_and_breaks")["text"]
 

@@ -10,6 +10,8 @@ import pytest
 
 from pgchaos.pytest_plugin.collection import shown_path
 from pgchaos.report.export.scenario_data import ItemData, plain_data, scenario_data
+from pgchaos.report.export.timeline_data import without_empty
+from pgchaos.safe_output import printable
 
 if TYPE_CHECKING:
     from pgchaos.language.model import Scenario
@@ -104,12 +106,28 @@ def explored_data(item: pytest.Item, report: pytest.TestReport, verdict: str, te
     )
     tags = sorted({mark.name for mark in item.iter_markers()} - _OF_PYTEST)
     if call is None:
-        return plain_data(known, item.name, tags, source)
-    data = scenario_data(known, replace(call.scenario, source=source), None, {}, call.result)
-    if calls.made > 1:
+        data = plain_data(known, item.name, tags, source)
+    else:
+        data = scenario_data(known, replace(call.scenario, source=source), None, {}, call.result)
+    if report.failed and not data.get("failures"):
+        data["failures"] = _raised(item, report)
+    if call is not None and calls.made > 1:
         which = "the one that failed" if call.failed else "the last"
         data["notes"] = [*data.get("notes", ()), f"the test called chaos_explore {calls.made} times: this is {which}"]
-    return {**data, "tags": tags} if tags else data
+    if tags:
+        data["tags"] = tags
+    return without_empty(data)
+
+
+def _raised(item: pytest.Item, report: pytest.TestReport) -> list[Data]:
+    """Give what failed the test beside its calls: an `assert` of its own, an exception, or a fixture."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is None:
+        return []
+    message = crash.message.partition("\n")[0]
+    kind = "assertion" if message.startswith(("assert ", "AssertionError", "Failed: ")) else "error"
+    text = printable(message.removeprefix("AssertionError: "))
+    return [{"kind": kind, "text": text, "file": shown_path(Path(crash.path), item.config), "line": crash.lineno}]
 
 
 def _line(item: pytest.Item, report: pytest.TestReport, call: ExploredCall | None) -> int:
