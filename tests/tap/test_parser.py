@@ -47,6 +47,22 @@ def test_a_failing_is_of_pgtap() -> None:
     assert failure.details == ("have: 2", "want: 1")
 
 
+@pytest.mark.parametrize(
+    ("printed", "details"),
+    [
+        (("have: a", "want: "), ("have: a", "want: ''")),
+        (("have: ", "want: b"), ("have: ''", "want: b")),
+        (("have: ", "want: "), ("have: ''", "want: ''")),
+        (("have: a", "want: ", "b"), ("have: a", "want: ", "b")),
+        (("have: NULL", "want: "), ("have: NULL", "want: ''")),
+    ],
+)
+def test_an_empty_text_is_shown(printed: tuple[str, ...], details: tuple[str, ...]) -> None:
+    diagnostics = "".join(f"\n#         {line}" for line in printed)
+    (failure,) = failures_of(parse(f'1..1\nnot ok 1 - x\n# Failed test 1: "x"{diagnostics}'))
+    assert tuple(map(str.rstrip, failure.details)) == tuple(map(str.rstrip, details))
+
+
 def test_a_failure_without_description_is_named_by_its_number() -> None:
     (failure,) = failures_of(parse("1..1\nnot ok 1\n# Failed test 1"))
     assert (failure.names, failure.text, failure.details) == ((), "test 1", ())

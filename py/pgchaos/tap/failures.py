@@ -41,7 +41,18 @@ def _details(diagnostics: tuple[str, ...]) -> tuple[str, ...]:
     heading = next((at for at, line in enumerate(lines) if HEADING.match(line)), None)
     if heading is not None:
         del lines[heading : _end_of_heading(lines, heading)]
-    return tuple(textwrap.dedent("\n".join(lines)).split("\n")) if lines else ()
+    return tuple(_shown_empty(textwrap.dedent("\n".join(lines)).split("\n"))) if lines else ()
+
+
+def _shown_empty(lines: list[str]) -> list[str]:
+    """Write an empty text as '', for pgTAP prints nothing; where further lines follow, the value is in these."""
+    shown = list(lines)
+    for number, line in enumerate(lines):
+        below = lines[number + 1].strip() if number + 1 < len(lines) else ""
+        key = line.strip()
+        if (key == "have:" and below.startswith("want:")) or (key == "want:" and not below):
+            shown[number] = f"{line.rstrip()} ''"
+    return shown
 
 
 def _end_of_heading(lines: list[str], start: int) -> int:
