@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from pgchaos.engine.cancelled_by import cancelled_by
 from pgchaos.results import STOPPED
 from tests.engine.playing import Play, only, said
 
@@ -64,6 +67,62 @@ def test_a_fault_is_named_by_its_line(play: Play, fault: str, did: str) -> None:
         """
     )
     assert only(result).text == f"s[1]: {did} by the fault of line 3"
+
+
+CUT = """
+-- chaos:session s{words}
+BEGIN;
+-- chaos:fault {fault}
+{struck};
+COMMIT;
+-- chaos:check
+SELECT pass('done');
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "struck", "line", "again"),
+    [
+        ("cut during", "SELECT 1", 4, "retry connection_failure"),
+        ("reset", "SELECT 1", 4, "retry connection_failure"),
+        ("reset during", "COMMIT", 4, "retry unknown"),
+    ],
+)
+def test_a_lost_connection_names_the_fault_that_took_it(
+    play: Play, fault: str, struck: str, line: int, again: str
+) -> None:
+    failure = only(play(CUT.format(words="", fault=fault, struck=struck)))
+    caused = f"caused by the scenario's own fault: `{fault}` at scenario.sql:{line}"
+    assert failure.text == f"s[1]: ERROR 08006 (connection_failure): {caused}"
+    assert failure.details[0].startswith("libpq said: ")
+    assert "terminated abnormally" not in failure.details[0]
+    assert f"`{again}` in the `session` line" in failure.details[-1]
+    assert failure.details[-1].startswith("HINT: ")
+
+
+def test_a_connection_that_is_lost_again_is_not_of_an_earlier_fault(play: Play) -> None:
+    result = play(
+        """
+        -- chaos:session s
+        -- chaos:fault cut during
+        -- chaos:allow connection_failure
+        SELECT 1;
+        SELECT 2;
+        -- chaos:check
+        SELECT pass('done');
+        """
+    )
+    first, second = said(result, "s")
+    assert first.ended_by.endswith("`cut during` at scenario.sql:3")
+    lost = replace(second, sqlstate="08006")
+    assert cancelled_by(lost, "lost", [first, lost], result.acts) == ""
+    # but of the one that struck it when it did nothing
+    struck = replace(result.acts[0], statement="-- fault: cut of s, after line 7", ended_at=lost.started_at)
+    assert cancelled_by(lost, "lost", [first, lost], [struck]).endswith("`cut of s after` at scenario.sql:3")
+    elsewhere = replace(struck, statement="-- fault: cut of other, after line 7")
+    assert cancelled_by(lost, "lost", [first, lost], [elsewhere]) == ""
+    whole = replace(struck, session="other", statement="-- fault: crash, before line 7")
+    assert cancelled_by(lost, "lost", [first, lost], [whole]).endswith("`crash` at scenario.sql:3")
 
 
 def test_a_limit_of_time_is_told_in_the_words_of_the_server(play: Play) -> None:

@@ -48,6 +48,7 @@ def test_pgtap_wants_values_of_one_type() -> None:
 @pytest.mark.parametrize(("code", "name"), [("40001", "serialization_failure"), ("40P01", "deadlock_detected")])
 def test_what_concurrency_alone_brings_says_how_to_go_on(code: str, name: str) -> None:
     _, (hint,) = located(ServerError(code, "x"), HERE, About("UPDATE t", in_session=True))
+    assert hint.startswith("HINT: an application sends the transaction again: ")
     assert f"`retry {name}` in the `session` line" in hint
     assert f"`-- chaos:allow {name}`" in hint
     assert located(ServerError(code, "x"), HERE, About("UPDATE t"))[1] == ()

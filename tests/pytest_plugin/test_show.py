@@ -55,3 +55,9 @@ def test_a_mutant_that_is_caught_and_what_fails_as_known_are_shown(project: Proj
     text = result.stdout.str()
     assert text.count("Timeline of") == 3
     assert text.count(": both are there\n") == 2
+    caught = text.partition("_ shown[mutant-nobody-comes]: ")[2].partition("_ known: ")[0]
+    first, _, rest = caught.partition("\n")[2].partition("\n\n")
+    change = "(line 10: 'INSERT INTO t VALUES (:worker)' -> 'SELECT 1')"
+    assert " ".join(first.split()) == f"Mutant 'nobody comes' {change} was caught by 'both are there'"
+    assert "have: 0\n" in rest
+    assert "FAILED" not in rest

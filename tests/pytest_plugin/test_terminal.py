@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from pgchaos.report.look import BOXES
-from tests.pytest_plugin.conftest import Project
+from tests.pytest_plugin.conftest import BAD, Project
 
 WAITS = """\
 -- One waits for the other
@@ -65,10 +65,11 @@ def test_an_encoding_without_box_characters_gets_ascii(project: Project, monkeyp
 
 
 def test_the_end_names_reasons_and_notes_once(project: Project) -> None:
-    project.write(one=SKIPPED, two=SKIPPED, three=NOTED, four=NOTED)
+    project.write(one=SKIPPED, two=SKIPPED, three=NOTED, four=NOTED, bad=BAD)
     text = project.run().stdout.str()
     assert "skipped: 2 in sql: requires extension no_such_extension" in text
     (note,) = re.findall("^note: .*$", text, re.MULTILINE)
     assert note.startswith("note: in 2 places: nothing makes these sessions meet: ")
     assert note.endswith("(sql/four.sql:1, sql/three.sql:1)")
+    assert f"\n\n{note}" in text  # not a part of the failure's text before it
     assert "note: " not in project.run("-q").stdout.str()

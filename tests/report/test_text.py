@@ -254,6 +254,21 @@ def test_shorten() -> None:
     assert shorten("SELECT 12", 8, BOXES) == "SELECT …"
 
 
+def test_a_fault_is_listed_before_the_statement_that_it_struck() -> None:
+    began = record(1, 14, "BEGIN", 0.01)
+    cut = record(1, 15, "INSERT", 0.02, sqlstate="08006", message="lost", fault="cut", ended_at=START + 0.03)
+    fault = record(1, 16, "-- fault: cut, during line 15", 0.021, step="", sqlstate=None)
+    later = replace(fault, statement="-- fault: cut, after line 15", started_at=START + 0.04)
+    rows = [row.split("  ")[-1].strip() for row in statement_list([began, cut, fault, later], START, width=100)]
+    assert [row for row in rows if not row.startswith("->")] == [
+        "statement",
+        "BEGIN",
+        "! fault: cut, during line 15",
+        "INSERT",
+        "! fault: cut, after line 15",
+    ]
+
+
 def test_what_the_engine_did_between_statements_is_in_the_timeline() -> None:
     act = record(1, 16, "-- barrier looked", 0.0125)
     act.step, act.sqlstate = "", None
@@ -272,12 +287,27 @@ def test_an_error_that_ended_the_check_is_shown_with_the_count() -> None:
     assert "Assertions: 1 held, then an error ended the check" in text
 
 
-def test_a_check_that_was_skipped_is_reported() -> None:
-    failure = Failure("error", ("23505",), "a[1]: ERROR 23505: duplicate", at(15))
+def test_a_check_that_was_not_run_says_why() -> None:
+    failure = Failure("error", ("23505",), "a[1]: ERROR 23505: duplicate", at(15), session="a[1]")
     result = replace(SOLD_TWICE, failures=[failure], check="skipped")
-    assert "Assertions: check was skipped" in report_of(result).splitlines()
+    why = "check was not run, because a[1] failed"
+    assert f"Assertions: {why}" in report_of(result).splitlines()
     held = replace(result, assertions=[Assertion("never negative", True, at(3), count="2 of 2")])
-    assert "Assertions: 1 held, check was skipped" in report_of(held).splitlines()
+    assert f"Assertions: 1 held, {why}" in report_of(held).splitlines()
+    over = replace(result, failures=[Failure("timeout", (), "the sessions took longer than 10 s")])
+    assert "Assertions: check was not run, because of the failure above" in report_of(over).splitlines()
+
+
+def test_a_hint_is_folded_and_what_the_server_says_is_not() -> None:
+    hint = "HINT: an application sends the transaction again: `retry deadlock_detected` there, or"
+    hint += " `-- chaos:allow a_condition_name`"
+    details = ("DETAIL: " + "a long detail " * 8, hint)
+    lines = report_of(replace(SOLD_TWICE, failures=[Failure("error", ("40P01",), "deadlock", at(15), details)]))
+    assert lines.splitlines()[1:4] == [
+        f"    {details[0].strip()}",
+        "    HINT: an application sends the transaction again: `retry deadlock_detected`",
+        "          there, or `-- chaos:allow a_condition_name`",
+    ]
 
 
 def test_assertions_that_were_not_run_are_counted() -> None:

@@ -35,8 +35,10 @@ CRASH = """\
 2026-11-30 05:01:17.5 UTC [5] other/[unknown] FATAL:  the database system is starting up
 2026-11-30 05:01:17.6 UTC [6] own/[unknown] FATAL:  the database system is starting up
 2026-11-30 05:01:17.7 UTC [1] / LOG:  database system is ready to accept connections
+2026-11-30 05:01:17.7 UTC [9] own/[unknown] FATAL:  the database system is not yet accepting connections
 2026-11-30 05:01:17.8 UTC [4] own/shop[1] ERROR:  division by zero
 2026-11-30 05:01:17.8 UTC [8] own/shop[1] DETAIL:  of an error
+2026-11-30 05:01:17.9 UTC [1] / LOG:  received fast shutdown request
 2026-11-30 05:01:17.9 UTC [7] own/[unknown] FATAL:  the database system is shutting down
 """
 
@@ -45,12 +47,13 @@ def test_attempts_to_connect_while_the_server_recovers_are_one_line() -> None:
     found = [line.rpartition("  ")[2] for line in without_attempts("own", CRASH.splitlines())]
     assert found == [
         "client backend (PID 9) was terminated by signal 9: Killed",
-        "the database system is in recovery mode (3 times)",
+        "the database system is in recovery mode (4 times)",
         "redo starts at 0/2000170",
         "the database system is starting up",
         "database system is ready to accept connections",
         "division by zero",
         "of an error",
+        "received fast shutdown request",
         "the database system is shutting down",
     ]
-    assert len(without_attempts("nowhere", CRASH.splitlines())) == 11
+    assert len(without_attempts("nowhere", CRASH.splitlines())) == 13

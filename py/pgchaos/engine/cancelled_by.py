@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from pgchaos.engine.answer import LOST
 from pgchaos.results import Record
 
 _CALLS = {
@@ -15,12 +16,19 @@ _CALLS = {
 _FAULTS = {"57014": ("cancel",), "57P01": ("terminate", "restart", "stop")}
 _FAULT = "-- fault: "  # and what it does, such as `cancel of shop[1], during line 7`
 _DID = {"57014": "cancelled", "57P01": "terminated"}
+_STRUCK = re.compile(
+    r"-- fault: (?P<what>(?P<kind>cut|reset|kill|crash|stop|restart|fill wal)\b.*?), (?P<moment>\w+) line [0-9]+"
+)
+"""What ends a connection without a word of the server's."""
+_OF_ONE_CONNECTION = frozenset({"cut", "reset"})
 _OF_A_LIMIT = re.compile(r"due to (?:statement|lock|idle|transaction)\b.*\btimeout|conflict with recovery")
 """How the message of 57014 ends where a limit of time has cancelled it (postgres.c)."""
 
 
-def cancelled_by(victim: Record, message: str, records: Sequence[Record], acts: Iterable[Record]) -> str:
-    """Say who has cancelled a statement, or terminated its connection."""
+def cancelled_by(victim: Record, message: str, records: Sequence[Record], acts: Sequence[Record]) -> str:
+    """Say who has cancelled a statement, or ended its connection."""
+    if victim.sqlstate == LOST:
+        return _lost_by(victim, records, acts)
     calls = _CALLS.get(victim.sqlstate or "")
     if calls is None or victim.ended_at is None or _OF_A_LIMIT.search(message):
         return ""
@@ -35,12 +43,31 @@ def cancelled_by(victim: Record, message: str, records: Sequence[Record], acts: 
     return ""
 
 
+def _lost_by(victim: Record, records: Sequence[Record], acts: Sequence[Record]) -> str:
+    """Find the latest fault that ended the connection, unless the session has had an answer on it since."""
+    others = (one.ended_at for one in reversed(records) if _who(one) == _who(victim) and one is not victim)
+    since = next(filter(None, others), 0.0)
+    for act in reversed(acts):
+        struck_at = act.started_at if act.ended_at is None else act.ended_at
+        if struck_at is None or struck_at < since or (victim.ended_at is not None and struck_at > victim.ended_at):
+            continue
+        fault = _STRUCK.fullmatch(act.statement)
+        if fault is not None and (fault["kind"] not in _OF_ONE_CONNECTION or _is_struck(act, victim)):
+            written = fault["what"] if fault["moment"] == "before" else f"{fault['what']} {fault['moment']}"
+            return f"ERROR {LOST} (connection_failure): caused by the scenario's own fault: `{written}` at {act.place}"
+    return ""
+
+
 def _hits(act: Record, victim: Record) -> bool:
     if not _beside(act, victim) or act.statement.endswith(": not delivered"):
         return False
+    return act.statement.startswith((f"{_FAULT}restart", f"{_FAULT}stop")) or _is_struck(act, victim)
+
+
+def _is_struck(act: Record, victim: Record) -> bool:
     target = re.search(r" of (?P<name>[^\s\[,]+)(?:\[(?P<worker>[0-9]+)\])?", act.statement)
     if target is None:
-        return act.statement.startswith((f"{_FAULT}restart", f"{_FAULT}stop")) or _who(act) == _who(victim)
+        return _who(act) == _who(victim)
     return target["name"] == victim.session and target["worker"] in (None, str(victim.worker))
 
 

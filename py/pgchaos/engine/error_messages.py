@@ -27,6 +27,9 @@ _NOT_FOUND = frozenset({"42P01", "42883", "42704", "3F000"})
 """SQLSTATEs of a table, function or type that is not found, and of no schema to create in."""
 _TRY_AGAIN = {"40001": "serialization_failure", "40P01": "deadlock_detected"}
 """Errors that come of concurrency alone."""
+HINT = "HINT: "
+"""How a hint begins, as the server's own do."""
+_CONNECTION_ENDED = frozenset({"08006", "57P01"})
 _TO_A_ROLE = re.compile(r"\b(?:OWNER\s+TO|GRANT\b.*\bTO|REVOKE\b.*\bFROM|FOR\s+ROLE)\b", re.IGNORECASE | re.DOTALL)
 _TAKES_ONE_TYPE = re.compile(r"\b(is|isnt|cmp_ok)\(")
 
@@ -39,6 +42,7 @@ class About:
         text: as written.
         hints: what is known to be odd about it.
         in_session: it is a session's, so that an error of it may be meant.
+        unknown: whether its transaction has committed is unknown.
         emptied: the statement on the same connection that has emptied search_path, or None.
     """
 
@@ -46,6 +50,7 @@ class About:
     hints: tuple[str, ...] = ()
     emptied: Place | None = None
     in_session: bool = False
+    unknown: bool = False
 
 
 def emptied_search_path(statement: str, place: Place, before: Place | None) -> Place | None:
@@ -77,8 +82,8 @@ def located(error: ServerError, place: Place | None, about: About) -> tuple[Plac
     if about.in_session and error.sqlstate in _TRY_AGAIN:
         name = _TRY_AGAIN[error.sqlstate]
         more.append(
-            f"an application sends the transaction again: `retry {name}` in the `session` line does so; where the error"
-            f" is meant, write `-- chaos:allow {name}` (or `expect`) above the statement"
+            f"{HINT}an application sends the transaction again: `retry {name}` in the `session` line does so; where the"
+            f" error is meant, write `-- chaos:allow {name}` (or `expect`) above the statement"
         )
     return place, (*error.hint, *more)
 
@@ -110,9 +115,22 @@ def error_failure(
     conditions = condition_names(error.sqlstate)
     text = f"{who}: ERROR {error.sqlstate}{_in_brackets(conditions)}: {error.message}"
     if by:
-        more = (f"the server said: {error.message}", *more)
+        # what libpq adds in further lines is a guess, and here a wrong one
+        heard = f"the server said: {error.message}" if error.said else f"libpq said: {error.message.splitlines()[0]}"
+        more = (heard, *more)
+        if about is not None and about.in_session and error.sqlstate in _CONNECTION_ENDED:
+            more = (*more, _send_again(about, conditions[0]))
         text = f"{who}: {by}"
     return Failure("error", (error.sqlstate, *conditions), text, place, more, who)
+
+
+def _send_again(about: About, condition: str) -> str:
+    """Say what an application does whose connection has ended."""
+    if about.unknown:
+        again = "it may have committed, so it may be done twice: `retry unknown` in the `session` line sends it again"
+    else:
+        again = f"an application sends the transaction again: `retry {condition}` in the `session` line does so"
+    return f"{HINT}{again}; where the error is meant, write `-- chaos:allow {condition}` above the statement"
 
 
 def retries_failure(error: ServerError, place: Place | None, who: str, retries: int) -> Failure:

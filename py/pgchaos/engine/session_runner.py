@@ -325,7 +325,7 @@ class SessionRunner:
             raise SessionFailed(retries_failure(error, item.place, self._who, at.retries))
         else:
             by = "" if self._last is None else self._last.ended_by
-            about = replace(at.state.about(item), in_session=True)
+            about = replace(at.state.about(item), in_session=True, unknown=self.connection.unknown)
             raise SessionFailed(error_failure(error, item.place, self._who, about, by))
 
     async def _again(self) -> None:

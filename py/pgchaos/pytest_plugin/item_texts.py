@@ -76,6 +76,7 @@ def show_run(item: ScenarioItem, done: FinishedScenario, options: Options) -> No
                 everything=_is_verbose(item),
                 output=item.config.getoption("capture") != "no",
                 look=look,
+                mutant=done.mutant,
             )
         )
 

@@ -96,7 +96,10 @@ class TerminalReports:
         self._show_passed(terminalreporter)
         write(run_summary.oracle_lines(stats))
         if config.get_verbosity() >= 0:
-            write(run_summary.summary(stats, durations=config.getoption("durations", None) is not None))
+            lines = run_summary.summary(stats, durations=config.getoption("durations", None) is not None)
+            if lines and (stats.get("failed") or stats.get("error") or run_summary.shown_runs(stats)):
+                lines.insert(0, "")  # they are not of the text before them
+            write(lines)
 
     def _show_passed(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the reports of runs that passed, which their items have with --chaos-show."""

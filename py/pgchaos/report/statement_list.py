@@ -44,7 +44,7 @@ def statement_list(
     Returns:
         Its lines, the head first; none without records.
     """
-    ordered = in_order(records)
+    ordered = _faults_first(in_order(records))
     if not ordered:
         return []
     numbers: Sequence[int] = shown_rows(ordered)
@@ -74,6 +74,29 @@ def statement_list(
     if len(shown) < len(ordered):
         lines.append("(-v shows all)")
     return [*lines, *(session_lines(ordered, width) if summary else [])]
+
+
+def _faults_first(records: Sequence[Record]) -> list[Record]:
+    """Put a fault that struck during a statement of its own session before it: its row tells how it ended, too."""
+    ordered: list[Record] = []
+    latest: dict[str, Record] = {}
+    for record in records:
+        name = connection_of(record)
+        if kind_of(record) == "statement":
+            latest[name] = record
+        struck = latest.get(name)
+        if kind_of(record) == "fault" and struck is not None and struck.fault and _begins_during(record, struck):
+            at = next(number for number in range(len(ordered) - 1, -1, -1) if ordered[number] is struck)
+            ordered.insert(at, record)
+        else:
+            ordered.append(record)
+    return ordered
+
+
+def _begins_during(record: Record, statement: Record) -> bool:
+    if record.started_at is None or statement.started_at is None:
+        return False
+    return statement.ended_at is None or record.started_at < statement.ended_at
 
 
 def _columns(

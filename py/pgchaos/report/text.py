@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
-from pgchaos.language.model import Scenario
+from pgchaos.language.model import Mutant, Scenario
 from pgchaos.report.cells import folded
 from pgchaos.report.flakes import Repeats, flake_lines
 from pgchaos.report.latency import latency_lines
@@ -17,6 +19,7 @@ from pgchaos.report.look import PLAIN, Look
 from pgchaos.report.permutation import none_failed, permutation
 from pgchaos.report.replay import may_differ, ways_to_run_again, what_is_replayed
 from pgchaos.report.scenario_text import check_statement, settings_of, settings_text
+from pgchaos.report.statement_list import shorten
 from pgchaos.report.timeline import timeline
 from pgchaos.results import Failure, RunResult, Standing
 from pgchaos.safe_output import one_line
@@ -24,7 +27,11 @@ from pgchaos.tap import failure_of
 from pgchaos.verdict import Verdict
 
 _INDENT = "    "
+_HINT = "HINT: "
+_QUOTED = re.compile(r"`[^`]*`")
+_END_A_RUN = frozenset({"error", "fault", "invariant", "timeout", "wait"})
 _LIKE_STATES = 3  # connections of one session that are shown, where all do the same
+_CHANGED = 60  # columns of a text that a mutant replaces
 _SQL_LINES = 2  # of the statement of a failed assertion
 
 
@@ -84,6 +91,7 @@ def run_text(
     everything: bool = False,
     output: bool = True,
     look: Look = PLAIN,
+    mutant: Mutant | None = None,
 ) -> str:
     """Write the report of a run that passed, for --chaos-show.
 
@@ -95,19 +103,34 @@ def run_text(
         everything: all statements, each whole.
         output: with the output of psql commands, and notices.
         look: the characters of the timeline.
+        mutant: that was caught, or None.
     """
     which = ", the first of these runs" if none_failed(result) else ""
+    # of a mutant each failure is wanted
+    run = result if mutant is None else replace(result, failures=[])
     blocks = [
+        _caught(mutant, width) if mutant is not None else [],
         _what_ran(scenario, variables, result, width),
-        [line for failure in result.failures for line in _failure(failure)],
+        [line for failure in result.failures for line in _failure(failure, width)],
         permutation(scenario, result, width),
         _titled("Output:", result.output if output else []),
         _titled("Output of diag():", result.diagnostics),
-        timeline(scenario, result, result.failures, width, look, which=which, everything=everything, summary=True),
+        timeline(scenario, run, run.failures, width, look, which=which, everything=everything, summary=True),
         _latencies(scenario, result, width, look),
         _notes(scenario, result),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _caught(mutant: Mutant, width: int) -> list[str]:
+    """Say first that what failed below should fail."""
+    changes = [
+        f"line {one.place.line}: {shorten(one.old, _CHANGED)!r} -> {shorten(one.new, _CHANGED)!r}"
+        for one in mutant.replaces
+    ]
+    where = "; ".join(changes) or f"line {mutant.place.line}"
+    by = ", ".join(f"'{name}'" for name in mutant.caught_by)
+    return textwrap.wrap(one_line(f"Mutant '{mutant.name}' ({where}) was caught by {by}"), width)
 
 
 def _latencies(scenario: Scenario, result: RunResult, width: int, look: Look) -> list[str]:
@@ -130,19 +153,30 @@ def _titled(title: str, lines: Sequence[str]) -> list[str]:
     return [title, *(f"{_INDENT}{line}" for line in lines)] if lines else []
 
 
-def _failure(failure: Failure) -> list[str]:
+def _failure(failure: Failure, width: int) -> list[str]:
     where = f"{failure.place}: " if failure.place else ""
     who = f"{failure.session}: " if failure.session and failure.session not in failure.text else ""
     first, *more = failure.text.split("\n")
-    details = [line for detail in failure.details for line in detail.split("\n")]
+    details = [line for detail in failure.details for line in _folded_hint(detail, width)]
     return [f"{where}{who}{first}", *(f"{_INDENT}{line}".rstrip() for line in (*more, *details))]
+
+
+def _folded_hint(detail: str, width: int) -> list[str]:
+    """Fold a hint; what the server says is shown as it is, and values are not broken."""
+    room = max(width - len(_INDENT), 40)
+    if not detail.startswith(_HINT) or len(detail) <= room:
+        return detail.split("\n")
+    # what is to be copied stays on one line
+    unbroken = _QUOTED.sub(lambda found: found[0].replace(" ", "\0"), detail)
+    lines = textwrap.wrap(unbroken, room, subsequent_indent=" " * len(_HINT), break_on_hyphens=False)
+    return [line.replace("\0", " ") for line in lines]
 
 
 def _causes(scenario: Scenario, failures: Sequence[Failure], width: int, look: Look) -> list[str]:
     """Each failure, and below the last one of a line of the check the statement there."""
     lines = []
     for failure, following in zip_longest(failures, failures[1:]):
-        lines += _failure(failure)
+        lines += _failure(failure, width)
         if failure.kind == "assertion" and (following is None or following.place != failure.place):
             statement = check_statement(scenario, failure.place)
             lines += folded(statement, width, f"{_INDENT}in: ", look, _SQL_LINES) if statement else []
@@ -182,7 +216,7 @@ def _asserted(result: RunResult) -> str:
     """The results of the assertions in one line, or ''."""
     if none_failed(result):
         return ""
-    skipped = "check was skipped" if result.check == "skipped" else ""
+    skipped = _why_skipped(result) if result.check == "skipped" else ""
     if not result.assertions:
         return skipped
     count = len(result.assertions)
@@ -196,6 +230,14 @@ def _asserted(result: RunResult) -> str:
         "then an error ended the check" if ended else "",
     )
     return ", ".join(filter(None, parts))
+
+
+def _why_skipped(result: RunResult) -> str:
+    """Say why there was no check: what it would judge had not come to its end."""
+    ended = next((failure for failure in result.failures if failure.kind in _END_A_RUN), None)
+    if ended is None:
+        return "check was not run"
+    return f"check was not run, because {f'{ended.session} failed' if ended.session else 'of the failure above'}"
 
 
 def _session_states(result: RunResult) -> list[str]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 # by log_line_prefix: time, process, database and application
 _PREFIX = re.compile(r"\S+ \S+ \S+ \[(?P<pid>[0-9]+)\] (?P<database>[^/]*)/")
 _REFUSED = re.compile(r"FATAL:  the database system is ")
-_READY = re.compile(r"LOG:  database system is ready to accept connections")
+# a server logs some of them after it has said that it is ready
+_BEGINS = re.compile(r"LOG:  (?:starting PostgreSQL|all server processes terminated|received \w+ shutdown request)")
 
 
 def lines_about(database: str, log: str) -> list[str]:
@@ -56,9 +57,9 @@ def without_attempts(database: str, log: Iterable[str]) -> list[str]:
             continue
         if prefix is not None and ours and prefix["pid"] == refused and "DETAIL:  " in line:
             continue
-        found.append(line)
-        if _READY.search(line):
+        if _BEGINS.search(line):
             found, first, count = _counted(found, first, count), -1, 0
+        found.append(line)
     return _counted(found, first, count)
 
 
