@@ -12,7 +12,10 @@ import pytest
 import pgchaos
 from tests.engine.playing import Play, held
 
-WALL_CLOCK = {"clock.py": "its reading when the process began is what all times of a run count from"}
+WALL_CLOCK = {
+    "clock.py": "its reading when the process began is what all times of a run count from",
+    "server/server_folder.py": "files have its time: a folder that is new belongs to a server that is being made",
+}
 """Where the wall clock may be read, and why."""
 _READS = re.compile(
     r"\btime\.time(_ns)?\(|\bdatetime\.(now|utcnow|today)\(|\bdate\.today\(|\bimport\b.*\btime as\b|from time import"
