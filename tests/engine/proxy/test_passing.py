@@ -323,38 +323,44 @@ def test_a_request_is_held_until_the_observer_lets_it_go(open_proxy: OpenProxy) 
     assert log.ends == ["the client ended it"] * 2
 
 
+class Holds(Log):
+    """Holds requests with a word in them until another one has ended."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__()
+        self.word, self.news, self.holds = word, News(), threading.Event()
+
+    async def before_request(self, connection: ClientConnection, request: Request) -> None:  # noqa: ARG002  # one has it
+        if self.word in request.sql:
+            self.holds.set()
+            await self.news.wait()
+
+    def after_request(self, connection: ClientConnection, request: Request, outcome: Outcome) -> None:
+        super().after_request(connection, request, outcome)
+        self.news.notify()
+
+    def cancel(
+        self, held: psycopg.Connection[tuple[object, ...]], other: psycopg.Connection[tuple[object, ...]]
+    ) -> None:
+        """Cancel the request that is held, and end one of another connection."""
+        assert self.holds.wait(30)
+        held.cancel_safe()
+        self.ends.append("asked")
+        other.execute("SELECT 'go'")
+
+
 def test_a_cancel_while_a_request_is_held_cancels_it_once_it_is_sent(open_proxy: OpenProxy) -> None:
-    class Turns(Log):
-        def __init__(self) -> None:
-            super().__init__()
-            self.news, self.holds = News(), threading.Event()
-
-        async def before_request(self, connection: ClientConnection, request: Request) -> None:  # noqa: ARG002  # one sleeps
-            if "sleep" in request.sql:
-                self.holds.set()
-                await self.news.wait()
-
-        def after_request(self, connection: ClientConnection, request: Request, outcome: Outcome) -> None:
-            super().after_request(connection, request, outcome)
-            self.news.notify()
-
-    log = Turns()
+    log = Holds("sleep")
 
     def client() -> None:
         with connect(proxy) as held, connect(proxy) as other:
-            asking = threading.Thread(target=asks, args=(held, other))
+            asking = threading.Thread(target=log.cancel, args=(held, other))
             asking.start()
             with pytest.raises(psycopg.errors.QueryCanceled):
                 held.execute("SELECT pg_sleep(60)")
             asking.join()
             # the next one is another's
             held.execute("SELECT 'after'")
-
-    def asks(held: psycopg.Connection[tuple[object, ...]], other: psycopg.Connection[tuple[object, ...]]) -> None:
-        assert log.holds.wait(30)
-        held.cancel_safe()
-        log.ends.append("asked")
-        other.execute("SELECT 'go'")
 
     with open_proxy(log) as proxy:
         serve(proxy, client)
@@ -387,27 +393,12 @@ def test_what_a_client_sent_before_it_ended_reaches_the_server_as_a_whole(open_p
 
 def test_a_cancel_while_a_copy_is_held_leaves_its_data_to_pass(open_proxy: OpenProxy) -> None:
     """A backend that waits for data heeds the wish when it has them."""
-
-    class Turns(Log):
-        def __init__(self) -> None:
-            super().__init__()
-            self.news, self.holds = News(), threading.Event()
-
-        async def before_request(self, connection: ClientConnection, request: Request) -> None:  # noqa: ARG002  # one copies
-            if "COPY" in request.sql:
-                self.holds.set()
-                await self.news.wait()
-
-        def after_request(self, connection: ClientConnection, request: Request, outcome: Outcome) -> None:
-            super().after_request(connection, request, outcome)
-            self.news.notify()
-
-    log = Turns()
+    log = Holds("COPY")
 
     def client() -> None:
         with connect(proxy) as held, connect(proxy) as other:
             held.execute("CREATE TEMP TABLE t (n int)")
-            asking = threading.Thread(target=asks, args=(held, other))
+            asking = threading.Thread(target=log.cancel, args=(held, other))
             asking.start()
             with (
                 pytest.raises(psycopg.errors.QueryCanceled),
@@ -416,11 +407,6 @@ def test_a_cancel_while_a_copy_is_held_leaves_its_data_to_pass(open_proxy: OpenP
             ):
                 copy.write_row([1])
             asking.join()
-
-    def asks(held: psycopg.Connection[tuple[object, ...]], other: psycopg.Connection[tuple[object, ...]]) -> None:
-        assert log.holds.wait(30)
-        held.cancel_safe()
-        other.execute("SELECT 'go'")
 
     with open_proxy(log) as proxy:
         serve(proxy, client)
