@@ -16,6 +16,19 @@ TABLE = """
 CREATE TABLE t (k int PRIMARY KEY, v int NOT NULL);
 INSERT INTO t VALUES (1, 0), (2, 0);
 """
+CUT_WHEN_BLOCKED = f"""
+{TABLE}
+-- chaos:session a
+BEGIN;
+UPDATE t SET v = 10 WHERE k = 1;
+-- chaos:signal locked
+-- chaos:wait for goes_on
+COMMIT;
+-- chaos:session b allow 08006
+-- chaos:wait for locked
+-- chaos:fault cut when blocked
+UPDATE t SET v = v + 1 WHERE k = 1;
+"""
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset"])
@@ -66,18 +79,8 @@ def test_a_commit_is_ambiguous(play: Play, moment: str, outcome: str, values: li
 
 def test_what_a_cut_session_was_blocked_with_goes_on_without_it(play: Play) -> None:
     result = play(f"""
-        {TABLE}
-        -- chaos:session a
-        BEGIN;
-        UPDATE t SET v = 10 WHERE k = 1;
-        -- chaos:signal locked
-        -- chaos:wait for lost
-        COMMIT;
-        -- chaos:session b allow 08006
-        -- chaos:wait for locked
-        -- chaos:fault cut when blocked
-        UPDATE t SET v = v + 1 WHERE k = 1;
-        -- chaos:signal lost
+        {CUT_WHEN_BLOCKED}
+        -- chaos:signal goes_on
         DO $$
         BEGIN
             WHILE EXISTS (SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'UPDATE t %') LOOP
@@ -94,19 +97,9 @@ def test_what_a_cut_session_was_blocked_with_goes_on_without_it(play: Play) -> N
 def test_the_backend_that_a_cut_session_left_is_not_taken_for_its_next_one(play: Play) -> None:
     """It waits for a lock still, and the session sleeps."""
     result = play(f"""
-        {TABLE}
-        -- chaos:session a
-        BEGIN;
-        UPDATE t SET v = 10 WHERE k = 1;
-        -- chaos:signal locked
-        -- chaos:wait for slept
-        COMMIT;
-        -- chaos:session b allow 08006
-        -- chaos:wait for locked
-        -- chaos:fault cut when blocked
-        UPDATE t SET v = v + 1 WHERE k = 1;
+        {CUT_WHEN_BLOCKED}
         SELECT pg_sleep(0.3);
-        -- chaos:signal slept
+        -- chaos:signal goes_on
         -- chaos:check
         SELECT is(waited_on, '', 'it waited for nobody') FROM chaos.history WHERE statement LIKE '%sleep%';
     """)
