@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -41,6 +42,16 @@ def schemas(shared: SharedDatabase) -> set[object]:
     return set(ask(shared, "SELECT nspname FROM pg_namespace WHERE nspname ~ '^chaos_s'"))
 
 
+@contextmanager
+def in_use(shared: SharedDatabase, name: str) -> Iterator[None]:
+    """Have a connection hold a lock in a schema, so that it cannot be dropped."""
+    with psycopg.connect(shared.connection_cache.conninfo) as straggler:
+        straggler.execute(f"CREATE TABLE {name}.t ()".encode())
+        straggler.commit()
+        straggler.execute(f"LOCK TABLE {name}.t".encode())
+        yield
+
+
 def test_each_schema_is_given_once(shared: SharedDatabase) -> None:
     taken: list[str] = []
     threads = [threading.Thread(target=lambda: taken.extend(shared.take() for _ in range(5))) for _ in range(4)]
@@ -54,10 +65,7 @@ def test_each_schema_is_given_once(shared: SharedDatabase) -> None:
 
 def test_a_schema_in_use_is_dropped_later_and_delays_no_other(shared: SharedDatabase) -> None:
     name = shared.take()
-    with psycopg.connect(shared.connection_cache.conninfo) as straggler:
-        straggler.execute(f"CREATE TABLE {name}.t ()".encode())
-        straggler.commit()
-        straggler.execute(f"LOCK TABLE {name}.t".encode())
+    with in_use(shared, name):
         shared.give_back(name)
         others = [shared.take() for _ in range(20)]
         for other in others:
@@ -81,10 +89,7 @@ def test_restocked_schemas_are_new_and_all_there(shared: SharedDatabase) -> None
 
 def test_a_database_with_a_schema_in_use_is_not_restocked(shared: SharedDatabase) -> None:
     name = shared.take()
-    with psycopg.connect(shared.connection_cache.conninfo) as straggler:
-        straggler.execute(f"CREATE TABLE {name}.t ()".encode())
-        straggler.commit()
-        straggler.execute(f"LOCK TABLE {name}.t".encode())
+    with in_use(shared, name):
         shared.give_back(name)
         shared.restock()
         assert not shared.is_restocked(0.3)
