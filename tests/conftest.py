@@ -1,10 +1,11 @@
-"""Servers for the tests: a private one, and one that is somebody else's."""
+"""Servers for the tests, a private one and one that is somebody else's, and a stop."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 from pgchaos.server import PrivateServer, Server, ServerSettings, open_server, private, start_private
 from pgchaos.server.cache_folder import PREPARED
 from pgchaos.server.conninfo import LIBPQ
+from pgchaos.stop import Stop
 from tests.prepared import INITDB, prepared_data
 
 pytest_plugins = ["pytester"]
@@ -97,6 +99,13 @@ def _prepared_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 def made_by_initdb(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have initdb make each data directory, as it does for users."""
     monkeypatch.setattr(private, "initdb_command", INITDB)
+
+
+@pytest.fixture
+def stop() -> Iterator[Stop]:
+    """A stop of the test's own, which is closed with it."""
+    with closing(Stop()) as stop:
+        yield stop
 
 
 @pytest.fixture(scope="session")

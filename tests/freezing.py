@@ -57,6 +57,22 @@ def stop(server: Server, pids: list[int] | None = None) -> Callable[[], None]:
 
 
 @contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Stop a process meanwhile.
+
+    Args:
+        pid: its number.
+    """
+    process = psutil.Process(pid)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        until(lambda: process.status() == psutil.STATUS_STOPPED, "the process stopped")
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
 def freezing(server: Server, *, whole: bool) -> Iterator[list[float]]:
     """Stop the backend that sleeps, or all processes of the server, as soon as one sleeps.
 

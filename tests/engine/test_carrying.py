@@ -22,6 +22,7 @@ from pgchaos.engine.loop import Loop, alone
 from pgchaos.engine.waits import sleep
 from pgchaos.server import PrivateServer, Sandbox, Server, ServerError, start_private
 from pgchaos.stop import Stop
+from tests.freezing import stopped
 from tests.waiting import until
 
 AT = "FROM pg_stat_activity WHERE pid = %s"
@@ -120,14 +121,14 @@ def test_another_backend_that_has_got_the_number_is_left_alone(own_server: Serve
 def test_a_server_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its postmaster is stopped, and hears no signal."""
     monkeypatch.setattr(actions, "_STOPPED_WITHIN", 0.1)
-    with start_private() as server, psycopg.connect(make_conninfo(**server.parameters), autocommit=True) as conn:
-        os.kill(server.pid, signal.SIGSTOP)
-        try:
-            for kind, argument in (("restart", ""), ("stop", "fast"), ("stop", "immediate")):
-                with pytest.raises(NotDelivered, match=r"the server did not end within 0\.1 s"):
-                    alone(carry_out(Reached(server, conn), kind, argument, ()))
-        finally:
-            os.kill(server.pid, signal.SIGCONT)
+    with (
+        start_private() as server,
+        psycopg.connect(make_conninfo(**server.parameters), autocommit=True) as conn,
+        stopped(server.pid),
+    ):
+        for kind, argument in (("restart", ""), ("stop", "fast"), ("stop", "immediate")):
+            with pytest.raises(NotDelivered, match=r"the server did not end within 0\.1 s"):
+                alone(carry_out(Reached(server, conn), kind, argument, ()))
 
 
 def test_a_server_that_does_not_come_back_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

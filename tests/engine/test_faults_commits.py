@@ -33,13 +33,6 @@ SET = "ALTER SYSTEM SET synchronous_standby_names = 'pgchaos_nobody'"
 
 
 @pytest.fixture
-def stop() -> Iterator[Stop]:
-    made = Stop()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def fault_connection(play: Play, stop: Stop) -> Iterator[FaultConnection]:
     with play.server.own_sandbox((), {}, {}) as sandbox:
         made = FaultConnection(ConnectionFactory(sandbox, keep=False, join=False), stop, set())

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from pgchaos.engine.specs.poller import Poller
 from pgchaos.engine.specs.spec_connection import Interrupted
 from pgchaos.stop import Stop
-
-
-@pytest.fixture
-def stop() -> Iterator[Stop]:
-    stop = Stop()
-    yield stop
-    stop.close()
 
 
 def test_less_than_a_millisecond_is_waited_for_as_long_as_asked(stop: Stop) -> None:

@@ -90,13 +90,6 @@ def german() -> Iterator[str]:
         shutil.rmtree(locales)
 
 
-@pytest.fixture
-def stop() -> Iterator[Stop]:
-    made = Stop()
-    yield made
-    made.close()
-
-
 @pytest.mark.parametrize(
     ("parameters", "state", "words"),
     [

@@ -5,28 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
-import psutil
 import pytest
 
 from pgchaos.server import ServerError
 from pgchaos.server.private import start_private
 from pgchaos.server.supervisor_client import SupervisorClient
+from tests.freezing import stopped
 from tests.server.conftest import alive, living_in
-from tests.waiting import until
-
-
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "the supervisor stopped")
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def test_late_answer_is_not_taken_for_that_of_the_next_order() -> None:
