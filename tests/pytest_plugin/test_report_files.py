@@ -195,11 +195,13 @@ def test_a_search_has_its_order_beside_one_that_passed(written: Written) -> None
     assert "--chaos-replay=" in written.scenario("search")["token"]
 
 
+def exploring_line(text: str) -> int:
+    return next(number for number, line in enumerate(EXPLORING.splitlines(), 1) if text in line)
+
+
 def test_a_test_with_chaos_explore_is_an_entry_too(written: Written) -> None:
     fails = written.scenario("test_oversells")
-    lines = EXPLORING.splitlines()
-    call = 1 + lines.index("    chaos_explore(sessions=[sell, sell], setup=SETUP, check=check)")
-    line = 1 + next(number for number, text in enumerate(lines) if "sold once" in text)
+    call, line = exploring_line("chaos_explore(sessions=[sell, sell]"), exploring_line("sold once")
     assert (fails["file"], fails["line"], fails["tags"]) == ("test_shop.py", line, ["shop"])
     assert fails["failures"] == [
         {
@@ -220,7 +222,7 @@ def test_a_test_with_chaos_explore_is_an_entry_too(written: Written) -> None:
     assert passes["timeline"]["lanes"] == [{"name": "sell[1]", "session": "sell", "worker": 1}]
     assert "--chaos-seed=" in passes["again"]
     asserts = written.scenario("test_asserts")
-    assert asserts["line"] == 1 + next(n for n, text in enumerate(EXPLORING.splitlines()) if "runs == 2" in text)
+    assert asserts["line"] == exploring_line("runs == 2")
     assert asserts["failures"] == [
         {
             "kind": "assertion",

@@ -79,15 +79,15 @@ def test_the_page_loads_nothing() -> None:
 
 
 def test_a_picture_is_xml_and_holds_each_text_whole_or_cut() -> None:
-    root = ElementTree.fromstring(svg(scenario()))
-    texts = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    data = scenario()
+    texts = [one.text or "" for one in elements(data, "text")]
     assert {"report[1]", "migration[1]", "reader[1]", "FAILED  Scenario 0"} <= set(texts)
     at = texts.index("x.sql:9: SELECT")
     assert texts[at + 1].startswith("'</script><script>")
     assert ">7: BEGIN<" in svg(scenario(file="sql/x.sql")), "of its own file the line alone"
     assert "sum = 30" in texts
     assert "✕ sql/x.sql:9: reader[1]: ERROR 55P03" in texts
-    arrows = [one for one in root.iter("{http://www.w3.org/2000/svg}path") if one.get("class") == "arrow"]
+    arrows = [one for one in elements(data, "path") if one.get("class") == "arrow"]
     assert len(arrows) == 2
     assert ElementTree.fromstring(svg({**scenario(), "timeline": None})) is not None
 
@@ -95,12 +95,12 @@ def test_a_picture_is_xml_and_holds_each_text_whole_or_cut() -> None:
 def test_what_a_picture_leaves_out_is_counted_between_boxes() -> None:
     records = [row("s", number, f"SELECT {number}") for number in range(200)]
     records[120].sqlstate, records[120].message = "40001", "could not serialize"
-    root = ElementTree.fromstring(svg(scenario(result=RunResult(1, started_at=START, records=records))))
-    texts = [one for one in root.iter("{http://www.w3.org/2000/svg}text") if (one.text or "").endswith(" more")]
+    data = scenario(result=RunResult(1, started_at=START, records=records))
+    texts = [one for one in elements(data, "text") if (one.text or "").endswith(" more")]
     assert sum(int((one.text or "").split()[0]) for one in texts) == 200 - 40
     boxes = [
-        (float(one.get("y", 0)), float(one.get("y", 0)) + float(one.get("height", 0)))
-        for one in root.iter("{http://www.w3.org/2000/svg}rect")
+        extent(one)
+        for one in elements(data, "rect")
         if (one.get("class") or "").startswith("box") and one.get("x") != "12"
     ]
     for text in texts:
@@ -111,7 +111,7 @@ def test_what_a_picture_leaves_out_is_counted_between_boxes() -> None:
 def test_a_title_is_whole_or_cut_and_has_the_values_of_the_matrix() -> None:
     def lines(title: str, **values: str) -> list[str]:
         data = scenario(title=title, values=values, result=RunResult(1, started_at=START, records=[row("s", 1)]))
-        return [one.text or "" for one in texts_of(data) if one.get("class") == "title"]
+        return [one.text or "" for one in elements(data, "text") if one.get("class") == "title"]
 
     assert lines("Short", cut="during", level="read committed") == ["FAILED  Short (cut=during, level=read committed)"]
     long = "A commit that waits for a synchronous standby while its own connection is cut in the middle of it"
@@ -122,24 +122,26 @@ def test_a_title_is_whole_or_cut_and_has_the_values_of_the_matrix() -> None:
     assert max(map(len, [*first, cut])) * 8 < 640, "they fit into the narrowest picture"
 
 
-def texts_of(data: Data) -> list[ElementTree.Element]:
-    return list(ElementTree.fromstring(svg(data)).iter("{http://www.w3.org/2000/svg}text"))
+def elements(data: Data, kind: str) -> list[ElementTree.Element]:
+    """The elements of one kind in the picture of a scenario."""
+    return list(ElementTree.fromstring(svg(data)).iter(f"{{http://www.w3.org/2000/svg}}{kind}"))
+
+
+def extent(one: ElementTree.Element) -> tuple[float, float]:
+    """Where a rectangle begins and ends, from top to bottom."""
+    top = float(one.get("y", 0))
+    return top, top + float(one.get("height", 0))
 
 
 def rects(data: Data, kind: str) -> list[tuple[float, float]]:
-    """Where rectangles of a class begin and end, from top to bottom."""
-    found = ElementTree.fromstring(svg(data)).iter("{http://www.w3.org/2000/svg}rect")
-    return [
-        (float(one.get("y", 0)), float(one.get("y", 0)) + float(one.get("height", 0)))
-        for one in found
-        if one.get("class") == kind
-    ]
+    """Where rectangles of a class begin and end."""
+    return [extent(one) for one in elements(data, "rect") if one.get("class") == kind]
 
 
 def test_what_is_said_of_hidden_connections_is_above_the_failure() -> None:
     many = RunResult(1, started_at=START, records=[row(f"s{number}", number) for number in range(10)])
     data = scenario(result=many)
-    (said,) = [one for one in texts_of(data) if (one.text or "").endswith(" not shown")]
+    (said,) = [one for one in elements(data, "text") if (one.text or "").endswith(" not shown")]
     assert said.text == "4 more connections not shown"
     boxes, (failure,) = rects(data, "box fine"), rects(data, "box failed")
     y = float(said.get("y", 0))

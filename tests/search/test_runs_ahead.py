@@ -36,6 +36,7 @@ UPDATE t SET v = :was + 1;
 -- chaos:check
 SELECT {check} FROM t;
 """
+_AHEAD = "pgchaos runs ahead"
 _PASSES, _FAILS = "cmp_ok(v, '>', 0, 'added')", "is(v, 2, 'both were added')"
 
 
@@ -50,6 +51,11 @@ class Search:
 
 
 Searched = Callable[..., Search]
+
+
+def _is_ahead() -> bool:
+    """Say whether this is the thread that makes runs ahead."""
+    return threading.current_thread().name == _AHEAD
 
 
 def _told(result: RunResult) -> object:
@@ -100,7 +106,7 @@ def test_a_search_finds_the_same_in_the_same_order(searched: Searched, schedule:
     assert both.result == alone.result
     assert len(set(alone.threads)) == 1
     if check == _PASSES:
-        assert "pgchaos runs ahead" in both.threads
+        assert _AHEAD in both.threads
 
 
 @pytest.mark.timeout(120)
@@ -133,7 +139,7 @@ def test_where_there_is_no_second_database_the_search_goes_on(
     provided = private_server.search_database
 
     def refused(extensions: tuple[str, ...] = (), *, again: bool = False) -> object:
-        if threading.current_thread().name == "pgchaos runs ahead":
+        if _is_ahead():
             raise ServerError("no room")
         return provided(extensions, again=again)
 
@@ -152,12 +158,12 @@ def test_what_runs_ahead_changed_is_looked_at_also_after_one_that_failed(
 
     def failing(factory: RunFactory, order: Replay) -> RunResult:
         result = make(factory, order)
-        if threading.current_thread().name == "pgchaos runs ahead":
+        if _is_ahead():
             raise ServerError("no room")
         return result
 
     def noted(factory: RunFactory) -> None:
-        if threading.current_thread().name == "pgchaos runs ahead":
+        if _is_ahead():
             checked.append(factory)
             if not told:
                 raise ServerError("no answer")
@@ -198,6 +204,6 @@ def test_a_stop_ends_both(searched: Searched) -> None:
         text = _ALL.format(schedule="all", check=_PASSES, a="SELECT 1;\n", b="SELECT 1;\n")
         found = searched(text, 2, stop, count)
         assert len(found.runs) < 20
-        assert "pgchaos runs ahead" not in {thread.name for thread in threading.enumerate()}
+        assert _AHEAD not in {thread.name for thread in threading.enumerate()}
     finally:
         stop.close()

@@ -17,6 +17,7 @@ BIND = message(b"B", b"\0s\0\0\1\0\1\0\1\0\0\0\4\0\0\0\7\0\0")
 EXECUTE = message(b"E", b"\0\0\0\0\0")
 COPY_DATA, COPY_DONE, COPY_FAIL = message(b"d", b"1\n"), message(b"c"), message(b"f", b"no\0")
 COMPLETE, READY, IN_BLOCK = message(b"C", b"SELECT 3\0"), message(b"Z", b"I"), message(b"Z", b"T")
+QUERY, ROW = message(b"Q", b"SELECT 1\0"), message(b"D", pack("!hi", 1, 1) + b"5")
 COPY_IN, ERROR = message(b"G", b"\0\0\0"), error_message("22012", "division by zero", "ERROR")
 
 
@@ -116,11 +117,10 @@ def test_a_pipeline_whose_preparation_failed_is_skipped_at_once() -> None:
 def test_rows_before_an_error_belong_to_no_other_result() -> None:
     wire = Wire()
     wire.tracker.keeps_rows = True
-    row, query = message(b"D", pack("!hi", 1, 1) + b"5"), message(b"Q", b"SELECT 1\0")
-    wire.client(query)
-    wire.server(row, row, ERROR, READY)
-    wire.client(query)
-    ((_, outcome),) = wire.server(row, COMPLETE, READY)
+    wire.client(QUERY)
+    wire.server(ROW, ROW, ERROR, READY)
+    wire.client(QUERY)
+    ((_, outcome),) = wire.server(ROW, COMPLETE, READY)
     (result,) = outcome.results
     assert list(result.rows(())) == [("5",)]
 
@@ -140,7 +140,7 @@ def test_a_sync_in_a_copy_is_ignored_as_the_server_does(early: bool, end: bytes,
     ended = [*wire.server(answer), *wire.server(READY)]
     assert [(one, outcome.sqlstate) for one, outcome in ended] == [(request, state)]
     assert wire.tracker.is_idle
-    (after,) = requests(wire.client(message(b"Q", b"SELECT 1\0")))
+    (after,) = requests(wire.client(QUERY))
     assert wire.server(COMPLETE, READY)[0][0] is after
 
 
@@ -153,10 +153,9 @@ def test_a_replication_stream_is_no_answer_to_a_request() -> None:
     assert wire.server(COPY_DATA, COPY_DATA) == []
     assert wire.tracker.is_idle
     # the client ends the stream, and asks for more before the server has heard of it
-    (after,) = requests(wire.client(COPY_DATA, COPY_DONE, message(b"Q", b"SELECT 1\0")))
-    row = message(b"D", pack("!hi", 1, 1) + b"5")
-    assert wire.server(COPY_DATA, COPY_DONE, row, COMPLETE, COMPLETE, READY) == []
-    ((request, outcome),) = wire.server(row, COMPLETE, READY)
+    (after,) = requests(wire.client(COPY_DATA, COPY_DONE, QUERY))
+    assert wire.server(COPY_DATA, COPY_DONE, ROW, COMPLETE, COMPLETE, READY) == []
+    ((request, outcome),) = wire.server(ROW, COMPLETE, READY)
     assert (request, outcome.tags, outcome.status) == (after, ["SELECT 3"], "I")
     assert list(outcome.results[0].rows(())) == [("5",)]
 
@@ -171,7 +170,7 @@ def test_an_error_ends_a_replication_stream(severity: str) -> None:
         assert wire.tracker.farewell is not None
         return
     assert wire.server(READY) == []
-    wire.client(message(b"Q", b"SELECT 1\0"))
+    wire.client(QUERY)
     assert told(wire.server(COMPLETE, READY)) == [("00000", "SELECT 3", "I", False)]
 
 
