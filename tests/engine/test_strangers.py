@@ -32,6 +32,7 @@ SELECT dblink_exec(here(), 'UPDATE t SET v = 2 WHERE id = 1');
 SELECT pass('done');
 """
 WAITING = "SELECT FROM pg_locks WHERE NOT granted"
+# and a second more, in which the engine looks, also on a busy machine
 UNTIL_IT_WAITS = """
 DO $$ BEGIN
     WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted) LOOP
