@@ -91,9 +91,8 @@ class DatabaseObjects:
         known = self._known
         if not known.snapshot:
             return False
-        literals = {"path": known.path, "most": _MOST_IDS, "snapshot": known.snapshot}
-        query = _UNCHANGED.format(**{name: sql.Literal(value).as_string(None) for name, value in literals.items()})
-        (((answer, snapshot),),) = rows_of_each(connection, query)
+        query = sql.SQL(_UNCHANGED).format(path=known.path, most=_MOST_IDS, snapshot=known.snapshot)
+        (((answer, snapshot),),) = rows_of_each(connection, query.as_string(None))
         if answer == "true":
             known.snapshot = snapshot
         return answer == "true"

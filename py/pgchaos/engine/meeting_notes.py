@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pgchaos.language.model import Scenario, Session
-from pgchaos.language.section_items import Barrier, Delay, Fault, Signal, WaitBlocked, WaitFor
+from pgchaos.language.section_items import STEERS, Delay
 from pgchaos.results import Record
 from pgchaos.schedule.wait_rules import in_force
 
@@ -50,10 +50,8 @@ def unsteered(scenario: Scenario, variables: Mapping[str, str]) -> bool:
         return False
     if any(session.repeat > 1 for session in sessions):
         return False
-    steering = Barrier | Delay | Fault | Signal | WaitBlocked | WaitFor
-    return not any(
-        isinstance(item, steering) and in_force(item, variables) for session in sessions for item in session.items
-    )
+    items = (item for session in sessions for item in session.items)
+    return not any(isinstance(item, (*STEERS, Delay)) and in_force(item, variables) for item in items)
 
 
 def _span(name: str, sent: list[Record]) -> _Span | None:

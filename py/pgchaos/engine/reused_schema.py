@@ -25,6 +25,7 @@ from pgchaos.engine.pooled_connection import LASTING, PooledConnection
 from pgchaos.engine.row_reset import SEND_COUNTERS, RowReset
 from pgchaos.engine.setup_contents import COUNTERS, SetupContents, asked, is_repeatable, read_contents
 from pgchaos.engine.text_search import mentions
+from pgchaos.language.known import known
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import CHOICE, Fault, Meta, Statement
 from pgchaos.server import Sandbox
@@ -289,8 +290,7 @@ def _remove(sandbox: Sandbox, connections: KeptConnections | None) -> None:
 
 def _changed(connection: Connection, queries: Iterable[StateQuery]) -> list[str]:
     """Name what has changed; ConnectionLost if the server refuses."""
-    states = ((one, asked(connection, one.query)) for one in queries)
-    return [name for one, rows in states for name in one.changed((str(name), str(state)) for name, state in rows)]
+    return [name for one in queries for name in one.changed(asked(connection, one.query))]
 
 
 def _reused(sandbox: Sandbox, reuse: ReusedSchema, is_set_up: bool) -> ReusedSandbox:
@@ -305,6 +305,7 @@ def may_share_database(scenario: Scenario) -> bool:
     return _may_be_kept(scenario) and not mentions(scenario, _UNCOUNTED)
 
 
+@known
 def _may_be_kept(scenario: Scenario) -> bool:
     """Say whether, by its text, a scenario's schema may be put back."""
     said = [item for part in scenario.setup for item in part.items]

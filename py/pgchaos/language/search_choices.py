@@ -70,9 +70,8 @@ def number_included_faults(scenario: Scenario) -> Scenario:
     # named by the whole file, mutants too: a fault has the same name with a mutant and without
     if not scenario.includes:
         return scenario
-    mutants = scenario.mutants
     sessions_of: dict[Place, set[str]] = {}
-    for session in (*scenario.sessions, *(session for mutant in mutants for session in mutant.sessions)):
+    for session in scenario.all_sessions:
         for place in _fault_places(session):
             sessions_of.setdefault(place, set()).add(session.name)
     shared = frozenset(place for place, names in sessions_of.items() if len(names) > 1)
@@ -81,7 +80,7 @@ def number_included_faults(scenario: Scenario) -> Scenario:
         sessions=tuple(_numbered(session, scenario.shown, shared) for session in scenario.sessions),
         mutants=tuple(
             replace(m, sessions=tuple(_numbered(session, scenario.shown, shared) for session in m.sessions))
-            for m in mutants
+            for m in scenario.mutants
         ),
     )
 

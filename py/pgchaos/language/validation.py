@@ -72,11 +72,15 @@ def validate(parser: Parser, scenario: Scenario, sessions: dict[str, Session]) -
 
 def _check_program_options(parser: Parser, scenario: Scenario) -> None:
     """Report what is written on the line of a session for a program that it does not run."""
-    programs = {session.place for session in scenario.all_sessions if session.program is not None}
+    programs = _programs(scenario)
     for options, body in parser.sections.written_sessions():
         for word, value in (("grace", options.grace), ("allow exit", options.exits)):
             if value is not None and body.place not in programs:
                 parser.complain(body.place, f"`{word}`: session `{options.name}` is no program: it has no `run`")
+
+
+def _programs(scenario: Scenario) -> set[Place]:
+    return {session.place for session in scenario.all_sessions if session.program is not None}
 
 
 def _replace_targets(parser: Parser) -> ReplaceTargets:
@@ -108,7 +112,7 @@ def _report_stray(parser: Parser, stray: Place) -> None:
 
 
 def _check_sections(parser: Parser, scenario: Scenario, bodies: list[SectionBuilder]) -> None:
-    programs = {session.place for session in scenario.all_sessions if session.program is not None}
+    programs = _programs(scenario)
     needs_items = (body for body in bodies if body.kind in ("session", "check", "invariant", "state"))
     empty = [body for body in needs_items if not (body.items or body.place in programs)]
     for body in empty:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from pgchaos.language.header_model import StepName
 from pgchaos.language.model import Scenario, Session
-from pgchaos.language.section_items import Barrier, Delay, Fault, Item, Signal, Statement, WaitBlocked, WaitFor
+from pgchaos.language.section_items import STEERS, Delay, Item, Statement
 from pgchaos.oracle.model import TxnId
 from pgchaos.schedule.scheduler import Blocked
 from pgchaos.schedule.step_points import StepPoint
 from pgchaos.schedule.wait_rules import Actor
 
-_BETWEEN = (Barrier, Delay, Fault, Signal, WaitBlocked, WaitFor)
+_BETWEEN = (*STEERS, Delay)
 _LOCAL = frozenset({"SET", "RESET", "SHOW", "LISTEN", "UNLISTEN", "DEALLOCATE", "PREPARE", "DISCARD", "LOAD"})
 
 

@@ -7,7 +7,7 @@ from heapq import nlargest
 
 from pgchaos.language.model import Scenario
 from pgchaos.language.section_items import Statement
-from pgchaos.language.sql_tokens import SqlToken, tokenize
+from pgchaos.language.sql_tokens import last_part, token_at, tokenize
 from pgchaos.report.lanes import Event, Lane, Lanes, LockWait
 from pgchaos.results import Failure
 
@@ -174,11 +174,5 @@ def written(sql: str) -> frozenset[str]:
     tokens = tokenize(sql)
     if not any(token.is_word(*_WRITES) for token in tokens):
         return frozenset()
-    return frozenset(_name(tokens, at + 1) for at, token in enumerate(tokens) if token.is_word(*_BEFORE_TABLE))
-
-
-def _name(tokens: Sequence[SqlToken], at: int) -> str:
-    """The last part of a name that may be qualified."""
-    while at + 2 < len(tokens) and tokens[at + 1].is_symbol("."):
-        at += 2
-    return tokens[at].text if at < len(tokens) else ""
+    before = (at for at, token in enumerate(tokens) if token.is_word(*_BEFORE_TABLE))
+    return frozenset(token_at(tokens, last_part(tokens, at + 1)).text for at in before)

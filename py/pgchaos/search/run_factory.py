@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pgchaos.schedule.explore import Pct
     from pgchaos.schedule.footprint import Dependence
     from pgchaos.search.serial_oracle import Oracle
+    from pgchaos.server.sandbox_provider import SearchDatabase
 
 _CHECKS_GROW = 10  # definitions are compared after 1, 10, 100 … runs (3, 30, 300 … in a kept schema), and at the end
 _KEPT = 3  # the runs after which a schema has been put back, where it can be: then the first of these looks is enough
@@ -86,6 +88,21 @@ class RunFactory:
             schema.give_up()
         self.open_sandbox = lambda: schema.open(self.variables)
         self._next_check = _KEPT
+
+    @contextmanager
+    def keeping(self, place: SearchDatabase, schema: ReusedSchema) -> Iterator[None]:
+        """Make the runs of a search in its database, which another search gets where nothing else has changed in it.
+
+        Args:
+            place: the database, of which it can be proven.
+            schema: that is kept in it from one run to the next, and closed.
+        """
+        self.changed = place.changed
+        with closing(schema):
+            self.reuse(schema)
+            yield
+        if schema.left_unchanged and not self.outside:
+            place.keep()
 
     def following(self, decisions: Iterable[int], *, lenient: bool = False) -> Replay:
         """Make a scheduler of decisions by number; `lenient`: skip those that cannot be followed."""

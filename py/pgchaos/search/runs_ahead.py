@@ -182,15 +182,11 @@ class RunsAhead:
                 return  # there is no second database: the search goes on alone
             if not place.provable:
                 return
-            factory.changed = place.changed
-            with closing(ReusedSchema(first.scenario, place.schema, first.server.version)) as schema:
-                factory.reuse(schema)
+            with factory.keeping(place, ReusedSchema(first.scenario, place.schema, first.server.version)):
                 with suppress(ServerError):  # from here on the search goes on alone, and meets that too where it lasts
                     self._make_each(factory, begun)
                 factory.check_outside()
                 self._outside = factory.outside
-            if schema.left_unchanged and not factory.outside:
-                place.keep()
 
     def _make_each(self, factory: RunFactory, begun: list[Order]) -> None:
         for _ in range(_COLD):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -175,16 +175,12 @@ class _Runs:
                 if not place.provable:
                     yield
                     return
-                factory.changed = place.changed
-                with closing(ReusedSchema(scenario, place.schema, server.version)) as schema:
-                    factory.reuse(schema)
+                with factory.keeping(place, ReusedSchema(scenario, place.schema, server.version)):
                     from pgchaos.search.runs_ahead import made_ahead
 
                     with made_ahead(factory) as self._ahead:
                         yield
                     self._ahead = None
-                if schema.left_unchanged and not factory.outside:
-                    place.keep()
         else:
             if many and server.in_place:
                 factory.changed = server.contents()

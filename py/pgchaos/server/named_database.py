@@ -100,7 +100,7 @@ class NamedDatabase:
                     rows = conn.execute(state_query.query.encode()).fetchall()
             except psycopg.Error as error:
                 return [f"what can no longer be read ({str(error).strip()})"]
-            return state_query.changed((str(name), str(state)) for name, state in rows)
+            return state_query.changed(rows)
 
         return changed
 

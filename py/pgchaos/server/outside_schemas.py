@@ -128,9 +128,10 @@ class StateQuery:
     query: str
     expected: frozenset[Row]
 
-    def changed(self, rows: Iterable[Row]) -> list[str]:
+    def changed(self, rows: Iterable[Sequence[object]]) -> list[str]:
         """List the names whose state differs from that in `rows`, the query's result now."""
-        return sorted({name for name, _ in self.expected.symmetric_difference(rows)})
+        now = {(str(name), str(state)) for name, state in rows}
+        return sorted({name for name, _ in self.expected ^ now})
 
 
 @dataclass(frozen=True, slots=True)

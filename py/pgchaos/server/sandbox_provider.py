@@ -65,8 +65,8 @@ class SandboxProvider:
         # those with an extension that writes to tables or sequences of its own: their databases are not shared
         self._not_shared: set[Extensions] = set()
         self._caches: dict[str, ConnectionCache] = {}
-        # databases that searches have left unchanged, the latest last
         self._closed = False
+        # databases that searches have left unchanged, the latest last
         self._searched: list[tuple[Extensions, SharedDatabase]] = []
 
     @contextmanager
@@ -280,7 +280,7 @@ class SandboxProvider:
                 rows = conn.execute(outside.catalogs.query.encode()).fetchall()
         except psycopg.Error as error:
             raise ServerError(f"cannot read database {shared.name}: {str(error).strip()}") from error
-        return outside.catalogs.changed((str(name), str(state)) for name, state in rows)
+        return outside.catalogs.changed(rows)
 
     def clear(self) -> None:
         """Close the unused connections, and drop the databases that wait for another search."""

@@ -73,7 +73,7 @@ class SharedDatabase:
                 self._error = ""
                 self._changed.notify_all()
             while not self._ready:
-                if self._internal_error or self._error or self._closing:
+                if self._failed():
                     raise ServerError(self._internal_error or self._error or "the server is being closed")
                 if time.monotonic() > end:
                     raise ServerError(f"no schema was created within {limit:g} s")
@@ -118,15 +118,7 @@ class SharedDatabase:
         with self._changed:
             self._resting = True
             self._changed.notify_all()
-            self._changed.wait_for(
-                lambda: (
-                    self._closing
-                    or self._error
-                    or self._internal_error
-                    or not (self._busy or self._due() or self._lacks())
-                ),
-                limit,
-            )
+            self._changed.wait_for(lambda: self._failed() or not (self._busy or self._due() or self._lacks()), limit)
             self._resting = False
 
     def restock(self) -> None:
