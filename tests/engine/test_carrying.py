@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 import pytest
@@ -24,6 +25,8 @@ from pgchaos.server import PrivateServer, Sandbox, Server, ServerError, start_pr
 from pgchaos.stop import Stop
 from tests.freezing import stopped
 from tests.waiting import until
+
+T = TypeVar("T")
 
 AT = "FROM pg_stat_activity WHERE pid = %s"
 
@@ -56,8 +59,8 @@ class Reached:
     async def take_connections(self) -> None:
         raise NotImplementedError
 
-    async def do(self, work: Callable[[], object]) -> None:
-        work()
+    async def do(self, work: Callable[[], T]) -> T:
+        return work()
 
     async def sleep(self, seconds: float) -> None:
         await sleep(seconds)

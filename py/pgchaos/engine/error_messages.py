@@ -27,7 +27,7 @@ _NOT_FOUND = frozenset({"42P01", "42883", "42704", "3F000"})
 """SQLSTATEs of a table, function or type that is not found, and of no schema to create in."""
 _TRY_AGAIN = {"40001": "serialization_failure", "40P01": "deadlock_detected"}
 """Errors that come of concurrency alone."""
-HINT = "HINT: "
+_HINT = "HINT: "
 """How a hint begins, as the server's own do."""
 _CONNECTION_ENDED = frozenset({"08006", "57P01"})
 _TO_A_ROLE = re.compile(r"\b(?:OWNER\s+TO|GRANT\b.*\bTO|REVOKE\b.*\bFROM|FOR\s+ROLE)\b", re.IGNORECASE | re.DOTALL)
@@ -81,10 +81,7 @@ def located(error: ServerError, place: Place | None, about: About) -> tuple[Plac
     more += _of_a_dump(error, about)
     if about.in_session and error.sqlstate in _TRY_AGAIN:
         name = _TRY_AGAIN[error.sqlstate]
-        more.append(
-            f"{HINT}an application sends the transaction again: `retry {name}` in the `session` line does so; where the"
-            f" error is meant, write `-- chaos:allow {name}` (or `expect`) above the statement"
-        )
+        more.append(_hint(_sent_again(name), f"`-- chaos:allow {name}` (or `expect`)"))
     return place, (*error.hint, *more)
 
 
@@ -129,8 +126,16 @@ def _send_again(about: About, condition: str) -> str:
     if about.unknown:
         again = "it may have committed, so it may be done twice: `retry unknown` in the `session` line sends it again"
     else:
-        again = f"an application sends the transaction again: `retry {condition}` in the `session` line does so"
-    return f"{HINT}{again}; where the error is meant, write `-- chaos:allow {condition}` above the statement"
+        again = _sent_again(condition)
+    return _hint(again, f"`-- chaos:allow {condition}`")
+
+
+def _sent_again(condition: str) -> str:
+    return f"an application sends the transaction again: `retry {condition}` in the `session` line does so"
+
+
+def _hint(again: str, allowed: str) -> str:
+    return f"{_HINT}{again}; where the error is meant, write {allowed} above the statement"
 
 
 def retries_failure(error: ServerError, place: Place | None, who: str, retries: int) -> Failure:

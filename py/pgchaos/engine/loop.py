@@ -10,7 +10,7 @@ import heapq
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
@@ -19,11 +19,11 @@ from pgchaos.stop import Stop
 
 T = TypeVar("T")
 
-MILLISECOND = 0.001
+_MILLISECOND = 0.001
 """What poll counts in."""
 _UNPOLLED = 4
 """Turns of those who are ready, one after the other, without a look at the descriptors."""
-SELECTABLE = 1024
+_SELECTABLE = 1024
 """Descriptors that select takes, which counts in microseconds (FD_SETSIZE)."""
 
 
@@ -205,7 +205,7 @@ class Loop:
         while timers and (timers[0][3].turn != timers[0][2] or timers[0][3].wait is None):
             heapq.heappop(timers)
         seconds = max(0.0, timers[0][0] - time.monotonic()) if timers else None
-        for fd in self._news(0.0 if self._ready else seconds):
+        for fd in ready_descriptors(self._poll, self._polled, 0.0 if self._ready else seconds):
             task = self._by_fd.pop(fd, None)
             if task is not None:
                 task.wait = None
@@ -220,22 +220,6 @@ class Loop:
             if task.turn == turn:
                 self.wake(task, LATE)
 
-    def _news(self, seconds: float | None) -> list[int]:
-        """Poll, and give the descriptors that are ready."""
-        if seconds is not None and 0.0 < seconds < MILLISECOND and max(self._polled, default=0) < SELECTABLE:
-            readable = [fd for fd, events in self._polled.items() if events & select.POLLIN]
-            writable = [fd for fd, events in self._polled.items() if events & select.POLLOUT]
-            try:
-                found = select.select(readable, writable, (), seconds)
-            except OSError:  # one was closed: poll says which
-                seconds = 0.0
-            else:
-                if self._polled.keys() <= {*readable, *writable}:
-                    return list({*found[0], *found[1]})
-                # select knows nothing of who waits for the other end to hang up
-                seconds = 0.0
-        return [fd for fd, _ in self._poll.poll(None if seconds is None else seconds * 1000)]
-
     def _obey(self, fd: int) -> None:
         """Wake those who heed a stop that was set."""
         stop = self._stops.pop(fd, None)
@@ -249,6 +233,31 @@ class Loop:
         """Have those go on whom an exception met between two steps; nobody else knows of them."""
         ready = {task for task, _ in self._ready}
         self._ready += [(task, STOPPED) for task in self._tasks if task.wait is None and task not in ready]
+
+
+def ready_descriptors(poll: select.poll, polled: Mapping[int, int], seconds: float | None) -> list[int]:
+    """Wait for descriptors, and give those that are ready.
+
+    Poll counts in milliseconds and rounds up, so select takes what is shorter.
+
+    Args:
+        poll: in which they are registered.
+        polled: the events that each is registered for.
+        seconds: to wait, or None.
+    """
+    if seconds is not None and 0.0 < seconds < _MILLISECOND and max(polled, default=0) < _SELECTABLE:
+        readable = [fd for fd, events in polled.items() if events & select.POLLIN]
+        writable = [fd for fd, events in polled.items() if events & select.POLLOUT]
+        try:
+            found = select.select(readable, writable, (), seconds)
+        except OSError:  # one was closed: poll says which
+            seconds = 0.0
+        else:
+            if polled.keys() <= {*readable, *writable}:
+                return list({*found[0], *found[1]})
+            # select knows nothing of who waits for the other end to hang up
+            seconds = 0.0
+    return [fd for fd, _ in poll.poll(None if seconds is None else seconds * 1000)]
 
 
 _RUNNING: ContextVar[Loop | None] = ContextVar("running", default=None)

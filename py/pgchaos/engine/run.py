@@ -314,9 +314,10 @@ class Run:
 
     def _fill_history(self) -> Failure | None:
         # a plain file has no sessions, and mostly no toolkit either
+        if self._scenario.plain:
+            return None
         # what a function asks for is not known
-        asks = self._settings.python.check is not None or mentions(self._scenario, history_tables.RECORDED)
-        if self._scenario.plain or not asks:
+        if self._settings.python.check is None and not mentions(self._scenario, history_tables.RECORDED):
             return None
         return history_tables.fill(self._admin.connection(), self._log)
 

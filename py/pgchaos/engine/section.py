@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from psycopg import pq
 
-from pgchaos.engine.answer import BLOCK, RESETS_SETTINGS, Answer
+from pgchaos.engine.answer import RESETS_SETTINGS, Answer
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import SILENT, SILENT_LIMIT, ConnectionFactory
 from pgchaos.engine.error_messages import About, error_failure, plain_failure
@@ -194,7 +194,7 @@ class Section:
     @property
     def in_block(self) -> bool:
         """Say whether it left a transaction open."""
-        return self.connection is not None and self.connection.status in BLOCK
+        return self.connection is not None and self.connection.in_block
 
     @property
     def hides(self) -> bool:

@@ -308,9 +308,9 @@ class SessionNetwork(Observer):
             for connection in self._connections.get(name, ()):
                 self._feel_slowness(name, connection)
                 connection.link.heal()
-            for names in self._unfelt.values():
-                # how much it was felt before depends on time
-                names.discard(name)
+        for unfelt in self._unfelt.values():
+            # how much it was felt before depends on time
+            unfelt.difference_update(sick)
 
     # whether they were felt
 

@@ -6,11 +6,13 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from signal import SIGKILL
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from pgchaos.language.fault_kinds import DISKS, PROCESSES
 from pgchaos.posix import processes
 from pgchaos.server import PrivateServer, ServerError
+
+T = TypeVar("T")
 
 _RECOVERED_WITHIN = 60.0
 """Seconds for a crash recovery."""
@@ -75,7 +77,7 @@ class Reach(Protocol):
     async def take_connections(self) -> None:
         """Take every connection that the server has left, and keep them."""
 
-    async def do(self, work: Callable[[], object]) -> None:
+    async def do(self, work: Callable[[], T]) -> T:
         """Do something that blocks, with processes or files; others go on meanwhile."""
 
     async def sleep(self, seconds: float) -> None:
@@ -143,9 +145,7 @@ async def _stop(reach: Reach, argument: str, _: Collection[int]) -> None:
 
 
 async def _end(reach: Reach, server_control: PrivateServer, mode: Literal["fast", "immediate"]) -> None:
-    ended: list[bool] = []
-    await reach.do(lambda: ended.append(server_control.stop(mode, _STOPPED_WITHIN)))
-    if ended != [True]:
+    if not await reach.do(lambda: server_control.stop(mode, _STOPPED_WITHIN)):
         raise NotDelivered(f"the server did not end within {_STOPPED_WITHIN:g} s")
 
 

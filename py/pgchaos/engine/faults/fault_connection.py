@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from pgchaos.engine.blocking import in_thread
 from pgchaos.engine.connect import TOO_MANY_CONNECTIONS, recovers
@@ -15,6 +16,8 @@ from pgchaos.engine.faults.actions import NotDelivered, Row
 from pgchaos.engine.waits import Mutex, sleep
 from pgchaos.server import PrivateServer
 from pgchaos.stop import Stop
+
+T = TypeVar("T")
 
 _PATIENCE = 30.0
 """Seconds for one answer: pg_terminate_backend alone may take ten of them."""
@@ -86,9 +89,9 @@ class FaultConnection:
         """See `carrying.Reach`."""
         return self._factory.began.get(pid, "")
 
-    async def do(self, work: Callable[[], object]) -> None:
+    async def do(self, work: Callable[[], T]) -> T:
         """See `carrying.Reach`."""
-        await in_thread(work, "fault")
+        return await in_thread(work, "fault")
 
     async def sleep(self, seconds: float) -> None:
         """See `carrying.Reach`."""

@@ -6,8 +6,7 @@ import select
 import time
 from collections.abc import Sequence
 
-from pgchaos.engine.loop import MILLISECOND, SELECTABLE
-from pgchaos.engine.query_exchange import WRITE
+from pgchaos.engine.loop import ready_descriptors
 from pgchaos.engine.specs.spec_connection import Interrupted, SpecConnection
 from pgchaos.stop import Stop
 
@@ -54,26 +53,13 @@ class Poller:
             if left <= 0:
                 raise Interrupted("its time is over")
             seconds = min(seconds, left)
-        ready = self._ready(seconds)
+        polled = {self.stop.fileno(): select.POLLIN, **{fd: wants for fd, (_, wants) in self._polled.items()}}
+        ready = ready_descriptors(self._poll, polled, seconds)
         for fd in ready:
             if fd not in self._polled:
                 raise Interrupted("the run was stopped")
             self._pump(fd)
         return bool(ready)
-
-    def _ready(self, seconds: float) -> list[int]:
-        """Poll, and give the descriptors that are ready."""
-        if 0.0 < seconds < MILLISECOND and max(self._polled, default=0) < SELECTABLE > self.stop.fileno():
-            # poll would wait for a whole millisecond, twice as long as a step has before the first look
-            readable = [self.stop.fileno(), *self._polled]
-            writable = [fd for fd, (_, wants) in self._polled.items() if wants == WRITE]
-            try:
-                found = select.select(readable, writable, (), seconds)
-            except OSError:  # one was closed: poll says which
-                seconds = 0.0
-            else:
-                return list({*found[0], *found[1]})
-        return [fd for fd, _ in self._poll.poll(seconds * 1000)]
 
     def _pump(self, fd: int) -> None:
         connection, wanted = self._polled[fd]
