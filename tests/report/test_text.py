@@ -201,6 +201,13 @@ def test_many_connections_of_a_program_in_one_state_are_counted() -> None:
     assert "    shop[1]  is connected: 97 more connections\n" in text
 
 
+def test_connections_that_are_listed_for_whom_they_wait_for_are_not_counted_again() -> None:
+    waits = [Standing("shop[1]", at(16), "is blocked", START, ("pid 4711",)) for _ in range(5)]
+    text = report_of(replace(SOLD_TWICE, failures=[Failure("timeout", (), "too long")], standings=waits))
+    assert text.count("    shop[1]  is blocked, waits for pid 4711") == 5
+    assert "more connections" not in text
+
+
 def test_the_session_of_a_failure_is_named_once() -> None:
     broken = Failure("error", ("23505",), "ERROR 23505: duplicate key", at(5), session="cashier[2]")
     assert report_of(replace(SOLD_TWICE, failures=[broken])).startswith(

@@ -243,6 +243,7 @@ def _why_skipped(result: RunResult) -> str:
 def _session_states(result: RunResult) -> list[str]:
     width = max((len(standing.session) for standing in result.standings), default=0)
     seen: Counter[tuple[str, str]] = Counter()
+    hidden: Counter[tuple[str, str]] = Counter()
     lines = []
     for standing in result.standings:
         # a program may have hundreds of connections that all do the same
@@ -250,8 +251,10 @@ def _session_states(result: RunResult) -> list[str]:
         seen[like] += 1
         if seen[like] <= _LIKE_STATES or standing.waits_for:
             lines.append(_session_state(standing, result.started_at, width))
-    more = [(session, doing, count - _LIKE_STATES) for (session, doing), count in seen.items() if count > _LIKE_STATES]
-    return [*lines, *(f"{session:<{width}}  {doing}: {count} more connections" for session, doing, count in more)]
+        else:
+            hidden[like] += 1
+    more = (f"{session:<{width}}  {doing}: {count} more connections" for (session, doing), count in hidden.items())
+    return [*lines, *more]
 
 
 def _session_state(standing: Standing, started_at: float, width: int) -> str:
