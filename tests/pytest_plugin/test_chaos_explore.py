@@ -203,12 +203,25 @@ def test_a_check_in_python_sees_what_the_sessions_did(project: Project) -> None:
 def test_a_check_that_fails_in_another_file_is_told_with_that(tmp_path: Path, file: str, shown: str) -> None:
     root = tmp_path / "shop"
     failing = compile("\n\nassert False", os.path.normpath(root / file), "exec")
-    caller = Caller(Place("tests/test_it.py", 7), str(root / "tests/test_it.py"), root)
+    caller = Caller(Place("tests/test_it.py", 7), root, lambda path: str(path).removeprefix(f"{root}/"))
     with pytest.raises(AssertionError) as raised:
         exec(failing)
     place, called = caller.failed_at(raised.value)
     assert str(place) == f"{tmp_path / shown if '..' in file else shown}:3"
     assert called == ("chaos_explore was called in tests/test_it.py:7",)
+
+
+def test_a_check_that_fails_points_to_its_file_from_a_subfolder_too(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder := project.pytester.path / "shop").mkdir()
+    arguments = "setup=SETUP, sessions=[buy], check=both_sold, runs=1"
+    text = HEAD.replace("{arguments}", arguments).replace("{{", "{").replace("}}", "}")
+    (folder / "test_it.py").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    result = project.run("test_it.py", "--tb=line")
+    place = line('== (8,), "both sold"').replace("test_it.py", str(folder / "test_it.py"))
+    assert f"{place}: check: AssertionError: both sold" in str(result.stdout)
 
 
 def test_a_token_of_another_test_is_told(project: Project) -> None:

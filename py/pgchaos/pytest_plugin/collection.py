@@ -16,6 +16,7 @@ from pgchaos.pytest_plugin.collection_run import Run, run_of
 from pgchaos.pytest_plugin.file_summary import FileSummary
 from pgchaos.pytest_plugin.items import broken_call, spec_call
 from pgchaos.pytest_plugin.options import MARKERS
+from pgchaos.pytest_plugin.reports import shown_path
 from pgchaos.pytest_plugin.scenario_item import NOTE, ScenarioItem
 from pgchaos.pytest_plugin.scheduling import is_named
 from pgchaos.pytest_plugin.stash import OPTIONS
@@ -236,8 +237,3 @@ def _is_in_named_folder(path: Path, session: pytest.Session) -> bool:
 
 def _decoded(raw: bytes | None) -> str:
     return (raw or b"").decode(errors="replace")
-
-
-def shown_path(path: Path, config: pytest.Config) -> str:
-    """The path of a file as reports show it: relative to where pytest was called."""
-    return str(path).removeprefix(os.path.join(config.invocation_params.dir, ""))  # noqa: PTH118 as above

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgchaos.pytest_plugin.collection import shown_path
+from pgchaos.pytest_plugin.reports import shown_path
 from pgchaos.report.export.scenario_data import ItemData, plain_data, scenario_data
 from pgchaos.report.export.timeline_data import without_empty
 from pgchaos.safe_output import printable
@@ -108,14 +108,12 @@ def explored_data(item: pytest.Item, report: pytest.TestReport, verdict: str, te
     if call is None:
         data = plain_data(known, item.name, tags, source)
     else:
-        data = scenario_data(known, replace(call.scenario, source=source), None, {}, call.result)
+        data = scenario_data(known, replace(call.scenario, source=source, tags=frozenset(tags)), None, {}, call.result)
     if report.failed and not data.get("failures"):
         data["failures"] = _raised(item, report)
     if call is not None and calls.made > 1:
         which = "the one that failed" if call.failed else "the last"
         data["notes"] = [*data.get("notes", ()), f"the test called chaos_explore {calls.made} times: this is {which}"]
-    if tags:
-        data["tags"] = tags
     return without_empty(data)
 
 

@@ -22,6 +22,7 @@ from pgchaos.pytest_plugin.reports import (
     mask_passwords,
     set_line,
     shorten_explored,
+    shown_path,
     terminal_width,
 )
 from pgchaos.pytest_plugin.scenario_item import ScenarioItem
@@ -273,10 +274,8 @@ def pytest_runtest_makereport(
     mask_passwords(report)
     if not isinstance(item, ScenarioItem):
         if call.when == "call" and EXPLORED in item.stash:
-            shorten_explored(report, item.config.rootpath)
+            shorten_explored(report, item.config.invocation_params.dir)
         return report
-    from pgchaos.pytest_plugin.collection import shown_path
-
     if call.when == "call":
         mark_report(report, item)
         if item.in_subtest:

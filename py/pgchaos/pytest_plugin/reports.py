@@ -90,12 +90,17 @@ def locate_failure(report: pytest.TestReport, item: pytest.Item, shown: str) -> 
     return line
 
 
-def shorten_explored(report: pytest.TestReport, root: Path) -> None:
+def shown_path(path: Path, config: pytest.Config) -> str:
+    """The path of a file as reports show it: relative to where pytest was called."""
+    return str(path).removeprefix(os.path.join(config.invocation_params.dir, ""))  # noqa: PTH118 a Path would drop the slash at the end
+
+
+def shorten_explored(report: pytest.TestReport, called_in: Path) -> None:
     """Let the report of a test that chaos_explore failed name the line that failed, and begin with the reason.
 
     Args:
         report: that is changed.
-        root: of the project.
+        called_in: the folder in which pytest was called.
     """
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None or not crash.message.startswith(_FAILED):
@@ -103,7 +108,7 @@ def shorten_explored(report: pytest.TestReport, root: Path) -> None:
     cause = first_cause(crash.message.removeprefix(_FAILED))
     if cause.path:
         # the summary names the file already, with the name of the test
-        crash.message, crash.path, crash.lineno = cause.reason, str(root / cause.path), cause.line
+        crash.message, crash.path, crash.lineno = cause.reason, str(called_in / cause.path), cause.line
 
 
 def junit_properties(title: str, result: RunResult, fingerprint: str) -> list[tuple[str, str]]:

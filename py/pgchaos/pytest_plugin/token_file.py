@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pgchaos.pytest_plugin.reports import shown_path
 from pgchaos.schedule.token import Token, parse
 
 # Characters of a token that is printed; a longer one is written to a file.
@@ -31,7 +32,7 @@ def stored(token: Token, config: pytest.Config) -> Token | Path:
         path = _write(text, f"{token.of}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.token", config)
     except OSError:
         return token
-    return Path(str(path).removeprefix(os.path.join(config.invocation_params.dir, "")))  # noqa: PTH118 a Path would drop the slash at the end
+    return Path(shown_path(path, config))
 
 
 def _write(text: str, name: str, config: pytest.Config) -> Path:

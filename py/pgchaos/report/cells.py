@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 
 from pgchaos.language.problems import Place
 from pgchaos.report.lanes import Event
-from pgchaos.report.look import Look, milliseconds, parameters, row_count
+from pgchaos.report.look import Look, milliseconds, parameters, row_count, row_values
 from pgchaos.results import Record
 from pgchaos.safe_output import one_line
 
@@ -128,8 +128,7 @@ def _values(record: Record) -> str | None:
     """Write the value of a row of one column, or the few short ones of a small row, where they were kept."""
     if record.sqlstate != "00000" or record.rows != 1 or len(record.cells) != 2 or len(record.cells[0]) > _VALUES:
         return None
-    pairs = zip(*record.cells, strict=True)
-    text = ", ".join(f"{name} = {'NULL' if value is None else value}" for name, value in pairs)
+    text = row_values(record)
     return text if len(record.cells[0]) == 1 or len(text) <= _SHORT else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pgchaos.report.lanes import connection_of, in_order, kind_of, outcome
-from pgchaos.report.look import Look, parameters, statements
+from pgchaos.report.look import Look, parameters, row_count, statements
 from pgchaos.results import Record, RunResult
 from pgchaos.safe_output import one_line
 
@@ -144,7 +144,7 @@ def _row(mark: str, one: str, other: str, column: int, look: Look) -> str:
 def statement_text(record: Record) -> str:
     """Write a statement with its result in one line: the result is shown, whatever is cut."""
     _, text = outcome(record)
-    rows = "" if record.rows is None else f"{record.rows} row" + "s" * (record.rows != 1)
+    rows = "" if record.rows is None else row_count(record.rows)
     result = " ".join((text or ", ".join(record.notes) or rows).split()[: 2 if text else 99])
     name = f"{connection_of(record)}:{record.place.line}"
     sent = " ".join([*(record.sent or record.statement).split(), parameters(record)]).rstrip()

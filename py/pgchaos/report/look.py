@@ -31,6 +31,12 @@ def row_count(count: int) -> str:
     return f"{count} row" if count == 1 else f"{count} rows"
 
 
+def row_values(record: Record) -> str:
+    """Write the values of the one row of a statement that was kept, under the names of its columns: `pieces = 1`."""
+    pairs = zip(*record.cells, strict=True)
+    return ", ".join(f"{name} = {'NULL' if value is None else value}" for name, value in pairs)
+
+
 def parameters(record: Record) -> str:
     """Write what a program sent beside the text of a request, as `[$1 = 'x', $2 = '10']`; '' without that."""
     return f"[{', '.join(record.parameters)}]" if record.parameters else ""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pgchaos.report.lanes import Event, Lanes, as_written
-from pgchaos.report.look import parameters
+from pgchaos.report.look import parameters, row_values
 from pgchaos.results import Failure
 
 Data = dict[str, Any]  # of the types of JSON; what is empty is left out
@@ -88,9 +88,8 @@ def remarks(event: Event) -> list[str]:
     record = event.record
     count = record.rows if record.sqlstate == "00000" else None
     result = [] if count is None or (count == 1 and record.notes) else ["1 row" if count == 1 else f"{count:,} rows"]
-    cells = record.cells
-    if cells and len(cells) == 2 and not record.notes:  # one row: its values say more than its number
-        result = [", ".join(f"{name} = {'NULL' if cell is None else cell}" for name, cell in zip(*cells, strict=True))]
+    if len(record.cells) == 2 and not record.notes:  # one row: its values say more than its number
+        result = [row_values(record)]
     result += record.notes
     last = " -> ".join(filter(None, (parameters(record), ", ".join(result))))
     return [*texts, last] if last else texts
