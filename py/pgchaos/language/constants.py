@@ -21,13 +21,9 @@ _USE = re.compile(
 
 @dataclass(slots=True)
 class Constants:
-    """The variables, while a file is read.
+    """The variables, while a file is read."""
 
-    Args:
-        given: those of --chaos-set.
-    """
-
-    given: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)  # those of --chaos-set
     values: dict[str, str] = field(init=False)
     # the folder of the file that set a variable, with that folder as users see it
     folders: dict[str, tuple[Path, str]] = field(default_factory=dict)

@@ -28,35 +28,21 @@ _CONDITION = " [when NAME = value]"
 
 @dataclass(frozen=True, kw_only=True)
 class DirectiveSpec:
-    """One row.
-
-    Args:
-        word: what follows `-- chaos:`.
-        usage: how it is written, for messages and the reference; without a condition.
-        help: one line for the reference.
-        shape: a pattern of what may follow the word. It tells a directive without its colon from prose.
-        second_words: words that must follow, as in `wait for`: they may have been joined by mistake.
-        keywords: those of more than one word, which may be misspelt as `upto` is.
-        when: whether a condition may end it.
-        free_text: its arguments are text, not words.
-        once: it may occur once at most.
-        asserts: it makes the scenario assert something.
-        declares: other parts of the file refer to its name, so they are not checked where it cannot be read.
-    """
+    """One row."""
 
     where: ClassVar[str]
 
-    word: str
-    usage: str
-    help: str
-    shape: str = ""
-    second_words: tuple[str, ...] = ()
-    keywords: tuple[str, ...] = ()
-    when: bool = False
-    free_text: bool = False
-    once: bool = False
-    asserts: bool = False
-    declares: bool = False
+    word: str  # what follows `-- chaos:`
+    usage: str  # how it is written, for messages and the reference; without a condition
+    help: str  # one line for the reference
+    shape: str = ""  # a pattern of what may follow the word. It tells a directive without its colon from prose.
+    second_words: tuple[str, ...] = ()  # words that must follow, as in `wait for`: they may have been joined by mistake
+    keywords: tuple[str, ...] = ()  # those of more than one word, which may be misspelt as `upto` is
+    when: bool = False  # whether a condition may end it
+    free_text: bool = False  # its arguments are text, not words
+    once: bool = False  # it may occur once at most
+    asserts: bool = False  # it makes the scenario assert something
+    declares: bool = False  # other parts of the file refer to its name, so they are not checked where it cannot be read
 
     @cached_property
     def name(self) -> str:

@@ -29,17 +29,11 @@ _WORD_LIKE = 0.75
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """A comment that is, or was meant as, a directive.
+    """A comment that is, or was meant as, a directive."""
 
-    Args:
-        word: its name; where it is misspelt, the one that was meant, if that is known.
-        text: what follows it.
-        mistake: what is wrong with how it is written, or ''.
-    """
-
-    word: str
-    text: str
-    mistake: str = ""
+    word: str  # its name; where it is misspelt, the one that was meant, if that is known
+    text: str  # what follows it
+    mistake: str = ""  # what is wrong with how it is written, or ''
 
 
 def find_directive(comment: str) -> Directive | None:

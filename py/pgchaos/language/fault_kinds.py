@@ -14,28 +14,19 @@ from pgchaos.language.section_items import Fault
 
 @dataclass(frozen=True, slots=True)
 class FaultForm:
-    """One way to write a kind of fault.
+    """One way to write a kind of fault."""
 
-    Args:
-        kind: its first word.
-        argument: the word that follows, or in capitals what kind of words they are (see faults._argument); '' for none.
-        strikes: what its target may be.
-        needs: what the scenario must have for it: nothing, `alone` (all sessions of the server feel it), or a server of
-            its own (somebody must start the server again, or give it its disks).
-        does: for the reference: what happens.
-        seen: for the reference: what a session sees.
-        downtime: the server takes no connections for a while.
-        runs: False where it is read, but not run yet.
-    """
-
-    kind: str
+    kind: str  # its first word
+    # the word that follows, or in capitals what kind of words they are (see faults._argument); '' for none
     argument: str
-    strikes: Literal["a session", "a backend", "the server", "a connection"]
+    strikes: Literal["a session", "a backend", "the server", "a connection"]  # what its target may be
+    # what the scenario must have for it: nothing, `alone` (all sessions of the server feel it), or a server of its own
+    # (somebody must start the server again, or give it its disks)
     needs: Literal["nothing", "alone", "own server"]
-    does: str = ""
-    seen: str = ""
-    downtime: bool = False
-    runs: bool = True
+    does: str = ""  # for the reference: what happens
+    seen: str = ""  # for the reference: what a session sees
+    downtime: bool = False  # the server takes no connections for a while
+    runs: bool = True  # False where it is read, but not run yet
 
 
 FORMS = (

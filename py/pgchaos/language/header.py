@@ -61,14 +61,9 @@ _ENGINE_SETTINGS = frozenset(
 
 @dataclass(slots=True)
 class Header:
-    """The header so far. Its fields are those of Scenario.
+    """The header so far. Its fields are those of Scenario."""
 
-    Args:
-        extra_tags: allowed beside TAGS.
-        seen: the first line of each directive.
-    """
-
-    extra_tags: Collection[str] = ()
+    extra_tags: Collection[str] = ()  # allowed beside TAGS
     title: str | None = None
     tags: set[str] = field(default_factory=set)
     timeout: float | None = None
@@ -87,7 +82,7 @@ class Header:
     unsupported: list[Problem] = field(default_factory=list)
     # the variables that the header sets, with the first line of each; their values are those of Source.constants
     constants: dict[str, Place] = field(default_factory=dict)
-    seen: dict[str, Place] = field(default_factory=dict)
+    seen: dict[str, Place] = field(default_factory=dict)  # the first line of each directive
     _items: int = 1  # counted until they are too many
     _set: dict[tuple[str, str], list[ServerSetting]] = field(default_factory=dict)  # by directive and name
 

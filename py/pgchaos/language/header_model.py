@@ -38,23 +38,15 @@ def may_both_apply(one: When | None, other: When | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """`requires …`: one thing that the server or the user must have.
-
-    Args:
-        place: its line.
-        kind: of thing; `pooler` is required by the directive of that name.
-        name: of the extension, capability or program, else ''.
-        operator: '', '>=', '>', '=', '<', '<='.
-        version: '' or a version such as '17' or '0.1'.
-        function: that the extension must have, or the library that the program must find; or ''.
-    """
+    """`requires …`: one thing that the server or the user must have."""
 
     place: Place
+    # `pooler` is required by the directive of that name
     kind: Literal["extension", "server", "superuser", "own server", "capability", "pooler", "program"]
-    name: str = ""
-    operator: str = ""
-    version: str = ""
-    function: str = ""
+    name: str = ""  # of the extension, capability or program, else ''
+    operator: str = ""  # '', '>=', '>', '=', '<', '<='
+    version: str = ""  # '' or a version such as '17' or '0.1'
+    function: str = ""  # that the extension must have, or the library that the program must find; or ''
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +64,11 @@ PoolMode: TypeAlias = Literal["session", "transaction", "statement"]
 
 @dataclass(frozen=True, slots=True)
 class Pooler:
-    """`pooler MODE [size N]`: a connection pooler between the sessions and the server.
-
-    Args:
-        place: its line.
-        mode: when a connection of the pool is given back: after a session, a transaction or a statement.
-        size: the most connections of the pool; None for the pooler's default.
-        when: the condition.
-    """
+    """`pooler MODE [size N]`: a connection pooler between the sessions and the server."""
 
     place: Place
-    mode: PoolMode
-    size: int | None = None
+    mode: PoolMode  # when a connection of the pool is given back: after a session, a transaction or a statement
+    size: int | None = None  # the most connections of the pool; None for the pooler's default
     when: When | None = None
 
 
@@ -98,25 +83,15 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """`given NAME in …`: a variable whose values are drawn at random.
-
-    Args:
-        place: its line.
-        name: of the psql variable.
-        kind: of values.
-        low: the least integer, float, timestamp (as text) or length; None without a limit.
-        high: the greatest.
-        choices: the values of a choice.
-        element: what a list contains.
-    """
+    """`given NAME in …`: a variable whose values are drawn at random."""
 
     place: Place
-    name: str
+    name: str  # of the psql variable
     kind: Literal["integer", "float", "boolean", "text", "choice", "timestamp", "list"]
-    low: str | None = None
-    high: str | None = None
-    choices: tuple[str, ...] = ()
-    element: Given | None = None
+    low: str | None = None  # the least integer, float, timestamp (as text) or length; None without a limit
+    high: str | None = None  # the greatest
+    choices: tuple[str, ...] = ()  # the values of a choice
+    element: Given | None = None  # what a list contains
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,21 +106,13 @@ class StepName:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`schedule free`, an exact list of steps, `all [up to N]` or `explore N [with M values]`.
-
-    Args:
-        kind: of schedule.
-        steps: of an exact one.
-        limit: the most interleavings; None where not written.
-        place: its line.
-        values: the number of drawn values that share the interleavings; None where not written.
-    """
+    """`schedule free`, an exact list of steps, `all [up to N]` or `explore N [with M values]`."""
 
     kind: Literal["free", "exact", "all", "explore"] = "free"
-    steps: tuple[StepName, ...] = ()
-    limit: int | None = None
+    steps: tuple[StepName, ...] = ()  # of an exact one
+    limit: int | None = None  # the most interleavings; None where not written
     place: Place | None = None
-    values: int | None = None
+    values: int | None = None  # the number of drawn values that share the interleavings; None where not written
 
 
 @dataclass(frozen=True, slots=True)

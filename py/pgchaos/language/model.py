@@ -42,51 +42,33 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`run 'COMMAND' grace 200ms allow exit 1` of a session.
-
-    Args:
-        place: its line.
-        text: the command as written.
-        words: of the command, each split at its psql variables.
-        grace: seconds for which it may do nothing before others go on without it.
-        exits: exit statuses that are allowed beside 0.
-        function: of a test in Python, called with a connection string instead of the command, or None.
-    """
+    """`run 'COMMAND' grace 200ms allow exit 1` of a session."""
 
     place: Place
-    text: str
-    words: tuple[Parts, ...]
-    grace: float = 0.5
-    exits: tuple[int, ...] = ()
+    text: str  # the command as written
+    words: tuple[Parts, ...]  # of the command, each split at its psql variables
+    grace: float = 0.5  # seconds for which it may do nothing before others go on without it
+    exits: tuple[int, ...] = ()  # exit statuses that are allowed beside 0
+    # of a test in Python, called with a connection string instead of the command, or None
     function: Callable[[str], object] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`session NAME x N repeat M until VARIABLE retry … allow … connect …`, or `session NAME x N run 'COMMAND'`.
-
-    Args:
-        steps: their names in order, without the session.
-        count: how many connections it has.
-        repeat: how many iterations each makes; with `repeat while OTHER`, a number that is never reached.
-        until: the variable that ends the iterations, or ''.
-        repeat_while: OTHER, or ''.
-        program: what it runs instead of statements, or None.
-        connect: parameters of libpq's, its time-outs.
-    """
+    """`session NAME x N repeat M until VARIABLE retry … allow … connect …`, or `session NAME x N run 'COMMAND'`."""
 
     place: Place
     name: str
     items: tuple[Item, ...]
-    steps: tuple[str, ...]
-    count: int = 1
-    repeat: int = 1
+    steps: tuple[str, ...]  # their names in order, without the session
+    count: int = 1  # how many connections it has
+    repeat: int = 1  # how many iterations each makes; with `repeat while OTHER`, a number that is never reached
     retry: Retry = field(default_factory=Retry)
     allow: tuple[Code, ...] = ()
-    until: str = ""
-    repeat_while: str = ""
-    program: Program | None = None
-    connect: tuple[tuple[str, str], ...] = ()
+    until: str = ""  # the variable that ends the iterations, or ''
+    repeat_while: str = ""  # OTHER, or ''
+    program: Program | None = None  # what it runs instead of statements, or None
+    connect: tuple[tuple[str, str], ...] = ()  # parameters of libpq's, its time-outs
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,46 +116,28 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One file.
-
-    Args:
-        path: of the file.
-        shown: the path as users see it.
-        name: of its item: the file's name without .sql.
-        title: its `title`, or the first comment line, or ''.
-        source: the text of the file, without included files.
-        plain: a pgTAP file without directives: its items are one check, and run as psql would run them.
-        tags: as written, without 'chaos'.
-        timeout: of all sessions together, in seconds; None where not written.
-        poolers: the lines that ask for a pooler; at most one applies to an item.
-        pooler_settings: the parameters of the pooler.
-        fills: what its faults fill, those of its mutants too: 'disk', 'wal', 'connections'.
-        oracle_place: the line of `oracle`.
-        unsupported: directives that are read but do not run yet.
-        constants: psql variables of every section: of --chaos-set, and of `default` and set in the header.
-        notes: what is not a mistake but may surprise, such as a wait that takes a snapshot; in order of line.
-    """
+    """One file."""
 
     path: Path
-    shown: str
-    name: str
-    title: str
-    source: str
-    plain: bool = False
-    tags: frozenset[str] = frozenset()
-    timeout: float | None = None
+    shown: str  # the path as users see it
+    name: str  # of its item: the file's name without .sql
+    title: str  # its `title`, or the first comment line, or ''
+    source: str  # the text of the file, without included files
+    plain: bool = False  # a pgTAP file without directives: its items are one check, and run as psql would run them
+    tags: frozenset[str] = frozenset()  # as written, without 'chaos'
+    timeout: float | None = None  # of all sessions together, in seconds; None where not written
     requires: tuple[Requirement, ...] = ()
     sandbox: Sandbox = "database"
     server: tuple[ServerSetting, ...] = ()
-    fills: frozenset[str] = frozenset()
-    poolers: tuple[Pooler, ...] = ()
-    pooler_settings: tuple[ServerSetting, ...] = ()
+    fills: frozenset[str] = frozenset()  # what its faults fill, those of its mutants too: 'disk', 'wal', 'connections'
+    poolers: tuple[Pooler, ...] = ()  # the lines that ask for a pooler; at most one applies to an item
+    pooler_settings: tuple[ServerSetting, ...] = ()  # the parameters of the pooler
     alone: bool = False
     matrix: tuple[Matrix, ...] = ()
     given: tuple[Given, ...] = ()
     schedule: Schedule = field(default_factory=Schedule)
     oracle: Literal["serializable"] | None = None
-    oracle_place: Place | None = None
+    oracle_place: Place | None = None  # the line of `oracle`
     xfails: tuple[Xfail, ...] = ()
     leaves: tuple[Leave, ...] = ()
     setup: tuple[Section, ...] = ()
@@ -184,8 +148,10 @@ class Scenario:
     state: tuple[Section, ...] = ()
     mutants: tuple[Mutant, ...] = ()
     includes: tuple[Path, ...] = ()
+    # psql variables of every section: of --chaos-set, and of `default` and set in the header
     constants: Mapping[str, str] = field(default_factory=dict)
-    unsupported: tuple[Problem, ...] = ()
+    unsupported: tuple[Problem, ...] = ()  # directives that are read but do not run yet
+    # what is not a mistake but may surprise, such as a wait that takes a snapshot; in order of line
     notes: tuple[Problem, ...] = ()
     # answers to what each run asks again, by the question; see known.py
     known: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)

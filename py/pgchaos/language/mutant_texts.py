@@ -16,15 +16,10 @@ _TOKEN = re.compile(r"(?P<quoted>'(?:[^']|'')*'?|\"[^\"]*\"?)|(?P<space>\s+)|(?P
 
 @dataclass(frozen=True, slots=True)
 class TextMatch:
-    """How the text of a `replace` is found in statements, whose texts are without the `;` that ends them.
+    """How the text of a `replace` is found in statements, whose texts are without the `;` that ends them."""
 
-    Args:
-        pattern: of the text.
-        at_end: the text ends with the `;` of a statement.
-    """
-
-    pattern: re.Pattern[str]
-    at_end: bool = False
+    pattern: re.Pattern[str]  # of the text
+    at_end: bool = False  # the text ends with the `;` of a statement
 
     def count(self, text: str) -> int:
         """Count how often the text occurs in a statement."""
@@ -90,15 +85,10 @@ _ByHead: TypeAlias = dict[str, dict[int, set[str]]]  # texts by their beginning,
 
 
 class Occurrence(NamedTuple):
-    """Where a text that is to be replaced occurs.
+    """Where a text that is to be replaced occurs."""
 
-    Args:
-        times: how often; overlapping ones count once, as one replacement would change them.
-        statement: the number of the statement in which it first occurs, from 0.
-    """
-
-    times: int
-    statement: int
+    times: int  # how often; overlapping ones count once, as one replacement would change them
+    statement: int  # the number of the statement in which it first occurs, from 0
 
 
 NOWHERE = Occurrence(0, 0)

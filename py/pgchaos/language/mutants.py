@@ -20,27 +20,17 @@ _NO_LETTERS = re.compile(r"\W+")
 
 @dataclass(slots=True)
 class MutantBuilder:
-    """A mutant so far.
-
-    Args:
-        name: of the mutant.
-        body: its SQL.
-        when: its condition.
-        sessions: the new bodies with their lines.
-        session_places: the first of the new bodies of each session.
-        replaces: what it replaces.
-        caught_by: what must fail.
-        incomplete: part of it could not be read, so nothing is reported as missing.
-    """
+    """A mutant so far."""
 
     name: str
-    body: SectionBuilder
+    body: SectionBuilder  # its SQL
     when: When | None = None
+    # the new bodies with their lines
     sessions: list[tuple[SessionOptions, SectionBuilder]] = field(default_factory=list)
-    session_places: dict[str, Place] = field(default_factory=dict)
-    replaces: list[Replace] = field(default_factory=list)
-    caught_by: list[str] = field(default_factory=list)
-    incomplete: bool = False
+    session_places: dict[str, Place] = field(default_factory=dict)  # the first of the new bodies of each session
+    replaces: list[Replace] = field(default_factory=list)  # what it replaces
+    caught_by: list[str] = field(default_factory=list)  # what must fail
+    incomplete: bool = False  # part of it could not be read, so nothing is reported as missing
 
     def build(self, sessions: Mapping[str, Session]) -> Mutant:
         """Make the mutant of the model: its sessions inherit what they do not write from those of the file."""

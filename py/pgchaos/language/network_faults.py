@@ -19,17 +19,12 @@ TIME_OUTS = ("tcp_user_timeout", "keepalives", "keepalives_idle", "keepalives_in
 
 @dataclass(frozen=True, slots=True)
 class NetworkValues:
-    """What a network fault is written with.
+    """What a network fault is written with."""
 
-    Args:
-        seconds: how long a stall lasts, or how much longer a round trip takes; None where a stall lasts until `heal`.
-        jitter: seconds by which that differs at most.
-        rate: bytes a second in each direction, or None.
-    """
-
+    # how long a stall lasts, or how much longer a round trip takes; None where a stall lasts until `heal`
     seconds: float | None = None
-    jitter: float = 0.0
-    rate: float | None = None
+    jitter: float = 0.0  # seconds by which that differs at most
+    rate: float | None = None  # bytes a second in each direction, or None
 
 
 def take_argument(args: Args, kind: str, form: str) -> str:

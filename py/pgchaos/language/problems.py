@@ -21,19 +21,13 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong with a file.
-
-    Args:
-        place: its line.
-        text: what is wrong, and what was probably meant.
-        whole: something is missing in the file as a whole. It is listed last: a problem of a line may be its cause.
-        rule: by which `pgchaos lint` names it.
-    """
+    """One thing wrong with a file."""
 
     place: Place
-    text: str
+    text: str  # what is wrong, and what was probably meant
+    # something is missing in the file as a whole. It is listed last: a problem of a line may be its cause.
     whole: bool = False
-    rule: str = field(default=LANGUAGE, compare=False)
+    rule: str = field(default=LANGUAGE, compare=False)  # by which `pgchaos lint` names it
 
     def __str__(self) -> str:
         return f"{self.place}: {self.text}"

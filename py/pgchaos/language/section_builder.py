@@ -21,27 +21,16 @@ _QUERIES = frozenset({"SELECT", "WITH", "VALUES", "TABLE", ""})
 
 @dataclass(slots=True)
 class SectionBuilder:
-    """A section so far.
-
-    Args:
-        kind: of section.
-        place: the line that opens it.
-        complain: called with each problem.
-        name: of a session.
-        items: in order.
-        steps: the names of its steps, in order.
-        sources: the lexemes of its statements.
-        program: that a session runs, or None.
-    """
+    """A section so far."""
 
     kind: Kind
-    place: Place
-    complain: Complain
-    name: str = ""
-    items: list[Item] = field(default_factory=list)
-    steps: list[str] = field(default_factory=list)
-    sources: list[Sql] = field(default_factory=list)
-    program: Program | None = None
+    place: Place  # the line that opens it
+    complain: Complain  # called with each problem
+    name: str = ""  # of a session
+    items: list[Item] = field(default_factory=list)  # in order
+    steps: list[str] = field(default_factory=list)  # the names of its steps, in order
+    sources: list[Sql] = field(default_factory=list)  # the lexemes of its statements
+    program: Program | None = None  # that a session runs, or None
     _step: str = ""  # the step that is open
     _step_places: dict[str, Place] = field(default_factory=dict)
     _ifs: list[tuple[Place, bool]] = field(default_factory=list)  # open \if, and whether it had \else

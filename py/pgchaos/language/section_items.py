@@ -47,42 +47,25 @@ class Send(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    r"""One thing sent to the server: a statement, or a group joined by `\;`.
+    r"""One thing sent to the server: a statement, or a group joined by `\;`."""
 
-    Args:
-        place: the line where its SQL begins (after comments).
-        text: as written, from its first word, without its terminator.
-        parts: the same, split at psql variables.
-        verb: its first word in capitals; '' if there is none.
-        step: its name in a schedule, without the session: the name of its `step`, else its number in the section.
-        send: what ends it.
-        prefix: the argument of `\gset`.
-        copy: the inline data of a COPY … FROM STDIN without its `\.`, else None.
-    """
-
-    place: Place
-    text: str
-    parts: Parts
-    verb: str
-    step: str
-    send: Send = Send.PLAIN
-    prefix: Parts = ()
-    copy: str | None = None
+    place: Place  # the line where its SQL begins (after comments)
+    text: str  # as written, from its first word, without its terminator
+    parts: Parts  # the same, split at psql variables
+    verb: str  # its first word in capitals; '' if there is none
+    step: str  # its name in a schedule, without the session: the name of its `step`, else its number in the section
+    send: Send = Send.PLAIN  # what ends it
+    prefix: Parts = ()  # the argument of `\gset`
+    copy: str | None = None  # the inline data of a COPY … FROM STDIN without its `\.`, else None
 
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    r"""A psql meta-command that has an effect at run time, such as \set, \if or \echo; in plain files \o and \c too.
-
-    Args:
-        place: its line.
-        name: without the backslash.
-        args: its arguments, unquoted by psql's rules, each split at its variables.
-    """
+    r"""A psql meta-command that has an effect at run time, such as \set, \if or \echo; in plain files \o and \c too."""
 
     place: Place
-    name: str
-    args: tuple[Parts, ...]
+    name: str  # without the backslash
+    args: tuple[Parts, ...]  # its arguments, unquoted by psql's rules, each split at its variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +118,10 @@ class WaitFor:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """An error as an author names it: a SQLSTATE or a condition name.
+    """An error as an author names it: a SQLSTATE or a condition name."""
 
-    Args:
-        name: as written.
-        sqlstates: that it means; ('unknown',) for `retry unknown`.
-    """
-
-    name: str
-    sqlstates: tuple[str, ...]
+    name: str  # as written
+    sqlstates: tuple[str, ...]  # that it means; ('unknown',) for `retry unknown`
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,37 +157,22 @@ CHOICE = "fault of line "
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`fault KIND …`.
-
-    Args:
-        place: its line.
-        kind: one of fault_kinds.KINDS.
-        argument: what follows the kind: a way to stop, a time, a rate, a relation, or a thing to fill; else ''.
-        target: a session's name, 'server', a process of the server, or None for its own session.
-        worker: one connection of the target, or None for all.
-        moment: before, during or after the next statement.
-        when_blocked: only once the target waits for a lock.
-        after: seconds to wait in addition.
-        nth: at this execution only, from 1; 0 means each one. None (not written) means the first.
-        when: its condition.
-        anywhere: at one statement of its session, which a search chooses.
-        included: for a fault of an included file, that file, and which of several; '' for the scenario's own file.
-        statement: in a session that is a program, the pattern of LIKE of the requests that count; '' for all.
-    """
+    """`fault KIND …`."""
 
     place: Place
-    kind: str
-    argument: str = ""
-    target: str | None = None
-    worker: int | None = None
-    moment: Literal["before", "during", "after"] = "before"
-    when_blocked: bool = False
-    after: float | None = None
-    nth: int | None = None
+    kind: str  # one of fault_kinds.KINDS
+    argument: str = ""  # what follows the kind: a way to stop, a time, a rate, a relation, or a thing to fill; else ''
+    target: str | None = None  # a session's name, 'server', a process of the server, or None for its own session
+    worker: int | None = None  # one connection of the target, or None for all
+    moment: Literal["before", "during", "after"] = "before"  # before, during or after the next statement
+    when_blocked: bool = False  # only once the target waits for a lock
+    after: float | None = None  # seconds to wait in addition
+    nth: int | None = None  # at this execution only, from 1; 0 means each one. None (not written) means the first.
     when: When | None = None
-    anywhere: bool = False
+    anywhere: bool = False  # at one statement of its session, which a search chooses
+    # for a fault of an included file, that file, and which of several; '' for the scenario's own file
     included: str = ""
-    statement: str = ""
+    statement: str = ""  # in a session that is a program, the pattern of LIKE of the requests that count; '' for all
 
     @property
     def choice(self) -> str:

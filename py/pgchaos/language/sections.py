@@ -19,35 +19,22 @@ _PLAIN_KINDS: dict[str, Kind] = {"setup": "setup", "teardown": "teardown", "chec
 
 @dataclass(slots=True)
 class Sections:
-    """The sections so far, in order.
+    """The sections so far, in order."""
 
-    Args:
-        complain: called with each problem.
-        matrix: the matrices of the file by name.
-        plain: sections without options, by kind.
-        invariants: with their options.
-        sessions: by name.
-        duplicates: sessions with the name of another one; only searched for mistakes.
-        mutants: of the file.
-        mutant_places: the first mutant of each id.
-        body: the open section.
-        mutant: the open mutant.
-        first: the line of the first section.
-        incomplete: something could not be read that other parts of the file may refer to.
-    """
-
-    complain: Complain
-    matrix: Mapping[str, Matrix]
+    complain: Complain  # called with each problem
+    matrix: Mapping[str, Matrix]  # the matrices of the file by name
+    # sections without options, by kind
     plain: dict[str, list[SectionBuilder]] = field(default_factory=lambda: {kind: [] for kind in _PLAIN_KINDS})
-    invariants: list[tuple[InvariantOptions, SectionBuilder]] = field(default_factory=list)
-    sessions: dict[str, tuple[SessionOptions, SectionBuilder]] = field(default_factory=dict)
+    invariants: list[tuple[InvariantOptions, SectionBuilder]] = field(default_factory=list)  # with their options
+    sessions: dict[str, tuple[SessionOptions, SectionBuilder]] = field(default_factory=dict)  # by name
+    # sessions with the name of another one; only searched for mistakes
     duplicates: list[SectionBuilder] = field(default_factory=list)
-    mutants: list[MutantBuilder] = field(default_factory=list)
-    mutant_places: dict[str, Place] = field(default_factory=dict)
-    body: SectionBuilder | None = None
-    mutant: MutantBuilder | None = None
-    first: Place | None = None
-    incomplete: bool = False
+    mutants: list[MutantBuilder] = field(default_factory=list)  # of the file
+    mutant_places: dict[str, Place] = field(default_factory=dict)  # the first mutant of each id
+    body: SectionBuilder | None = None  # the open section
+    mutant: MutantBuilder | None = None  # the open mutant
+    first: Place | None = None  # the line of the first section
+    incomplete: bool = False  # something could not be read that other parts of the file may refer to
 
     def bodies(self) -> Iterator[SectionBuilder]:
         """Yield every section that holds SQL, those of mutants too."""

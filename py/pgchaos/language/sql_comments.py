@@ -19,19 +19,12 @@ _NOT_SHOWN = frozenset({*_FILES, *_LINES, "traceparent", "tracestate"})
 
 
 class Source(NamedTuple):
-    """Where a statement comes from.
+    """Where a statement comes from."""
 
-    Args:
-        statement: without the comments that say so.
-        file: of the program, or ''.
-        line: in it, or 0.
-        tags: what else they say, such as `application=shop`; without ids of traces.
-    """
-
-    statement: str
-    file: str = ""
-    line: int = 0
-    tags: tuple[str, ...] = ()
+    statement: str  # without the comments that say so
+    file: str = ""  # of the program, or ''
+    line: int = 0  # in it, or 0
+    tags: tuple[str, ...] = ()  # what else they say, such as `application=shop`; without ids of traces
 
 
 def source_of(statement: str) -> Source:

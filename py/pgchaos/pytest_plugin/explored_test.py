@@ -25,23 +25,14 @@ _OF_PYTEST = frozenset({"parametrize", "usefixtures", "filterwarnings", "skipif"
 
 @dataclass(frozen=True, slots=True)
 class ExploredCall:
-    """One call of chaos_explore, after its search.
+    """One call of chaos_explore, after its search."""
 
-    Args:
-        scenario: that was made of it.
-        result: of the run that the search reports.
-        line: of the call, from 1.
-        failed: it failed the test.
-        again: the command that searches again.
-        token: the command that replays the interleaving that failed, or ''.
-    """
-
-    scenario: Scenario
-    result: RunResult
-    line: int
-    failed: bool
-    again: str
-    token: str
+    scenario: Scenario  # that was made of it
+    result: RunResult  # of the run that the search reports
+    line: int  # of the call, from 1
+    failed: bool  # it failed the test
+    again: str  # the command that searches again
+    token: str  # the command that replays the interleaving that failed, or ''
 
 
 class ExploredCalls:

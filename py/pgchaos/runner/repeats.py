@@ -24,15 +24,10 @@ _KEPT = 10  # runs that passed, from which the nearest to the first failed one i
 
 
 class Repetition(NamedTuple):
-    """How often each item is run.
+    """How often each item is run."""
 
-    Args:
-        runs: of an item.
-        same_seed: each run has the seed of the first; else one that follows from it.
-    """
-
-    runs: int = 1
-    same_seed: bool = False
+    runs: int = 1  # of an item
+    same_seed: bool = False  # each run has the seed of the first; else one that follows from it
 
     def seeds(self, first: int) -> Iterator[int]:
         """Give the seed of each run."""

@@ -22,27 +22,16 @@ _ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u20
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """What is known of a run of the test runner.
+    """What is known of a run of the test runner."""
 
-    Args:
-        pgchaos: the version.
-        seed: of the run.
-        started_at: seconds since the epoch.
-        seconds: that it took.
-        exit_status: of pytest.
-        collected: scenarios, specs and tests with chaos_explore that were to run.
-        not_run: the ids of those that did not.
-        server: that the scenarios ran on; '' where each worker had its own.
-    """
-
-    pgchaos: str
-    seed: int
-    started_at: float
-    seconds: float = 0.0
-    exit_status: int = 0
-    collected: int = 0
-    not_run: Sequence[str] = ()
-    server: str = ""
+    pgchaos: str  # the version
+    seed: int  # of the run
+    started_at: float  # seconds since the epoch
+    seconds: float = 0.0  # that it took
+    exit_status: int = 0  # of pytest
+    collected: int = 0  # scenarios, specs and tests with chaos_explore that were to run
+    not_run: Sequence[str] = ()  # the ids of those that did not
+    server: str = ""  # that the scenarios ran on; '' where each worker had its own
 
 
 def dumps(data: Data) -> str:

@@ -26,27 +26,16 @@ _MOST_SOURCE = 200_000  # characters of a file that are shown
 
 @dataclass(frozen=True, slots=True)
 class ItemData:
-    """What the test runner knows of an item.
+    """What the test runner knows of an item."""
 
-    Args:
-        id: of the item, such as `sql/x.sql::x[level=serializable]`.
-        verdict: passed, failed, skipped, xfailed or error.
-        file: as reports show it.
-        line: to look at, from 1.
-        seconds: that it took.
-        text: the report of its failure, or the reason of a skip.
-        again: the command that runs it again with its seed, or ''.
-        token: the command that replays the interleaving, or the values, that failed, or ''.
-    """
-
-    id: str
-    verdict: str
-    file: str
-    line: int = 1
-    seconds: float = 0.0
-    text: str = ""
-    again: str = ""
-    token: str = ""
+    id: str  # of the item, such as `sql/x.sql::x[level=serializable]`
+    verdict: str  # passed, failed, skipped, xfailed or error
+    file: str  # as reports show it
+    line: int = 1  # to look at, from 1
+    seconds: float = 0.0  # that it took
+    text: str = ""  # the report of its failure, or the reason of a skip
+    again: str = ""  # the command that runs it again with its seed, or ''
+    token: str = ""  # the command that replays the interleaving, or the values, that failed, or ''
 
     def data(self) -> Data:
         """As data, without what is empty."""

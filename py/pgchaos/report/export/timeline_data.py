@@ -27,19 +27,12 @@ _BEGINS, _ENDS = ("BEGIN", "START TRANSACTION"), ("COMMIT", "ROLLBACK", "PREPARE
 
 
 class Box(NamedTuple):
-    """When an event was, and how much it has to say.
+    """When an event was, and how much it has to say."""
 
-    Args:
-        lane: its number.
-        start: in any unit; None where it was never sent.
-        end: None where it had no end.
-        lines: of text.
-    """
-
-    lane: int
-    start: float | None
-    end: float | None
-    lines: int
+    lane: int  # its number
+    start: float | None  # in any unit; None where it was never sent
+    end: float | None  # None where it had no end
+    lines: int  # of text
 
 
 class Rows(NamedTuple):
