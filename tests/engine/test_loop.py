@@ -18,7 +18,7 @@ import pytest
 import pgchaos.engine
 from pgchaos.engine.blocking import in_thread
 from pgchaos.engine.loop import Loop, Task, alone, begin
-from pgchaos.engine.waits import LATE, READY, STOPPED, Mutex, News, Wait, sleep
+from pgchaos.engine.waits import LATE, READY, STOPPED, Mutex, News, Wait, ready_at_once, sleep
 from pgchaos.stop import Stop
 
 
@@ -82,6 +82,17 @@ def test_a_hang_up_is_seen_beside_short_waits(seconds: float) -> None:
 
     with ours:
         assert run(main()) is READY
+
+
+def test_a_look_for_what_is_ready_at_once_ends_by_itself() -> None:
+    read, write = os.pipe()
+    poll = select.poll()
+    poll.register(read, select.POLLIN)
+    assert ready_at_once(poll) == []
+    os.write(write, b"x")
+    assert ready_at_once(poll) == [(read, select.POLLIN)]
+    os.close(read)
+    os.close(write)
 
 
 def test_a_descriptor_that_is_ready_wakes_who_waits_for_it() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
-from pgchaos.engine.waits import LATE, READY, STOPPED, News, Wait, Why
+from pgchaos.engine.waits import LATE, READY, STOPPED, News, Wait, Why, ready_at_once
 from pgchaos.stop import Stop
 
 T = TypeVar("T")
@@ -239,12 +239,15 @@ def ready_descriptors(poll: select.poll, polled: Mapping[int, int], seconds: flo
     """Wait for descriptors, and give those that are ready.
 
     Poll counts in milliseconds and rounds up, so select takes what is shorter.
+    Answers that come at once are taken without sleeping; see `ready_at_once`.
 
     Args:
         poll: in which they are registered.
         polled: the events that each is registered for.
         seconds: to wait, or None.
     """
+    if seconds != 0.0 and (ready := ready_at_once(poll)):
+        return [fd for fd, _ in ready]
     if seconds is not None and 0.0 < seconds < _MILLISECOND and max(polled, default=0) < _SELECTABLE:
         readable = [fd for fd, events in polled.items() if events & select.POLLIN]
         writable = [fd for fd, events in polled.items() if events & select.POLLOUT]

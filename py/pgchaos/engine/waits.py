@@ -25,6 +25,9 @@ class Why(Enum):
 
 READY, LATE, STOPPED = Why.READY, Why.LATE, Why.STOPPED
 
+_AT_ONCE = 0.00005
+"""Seconds that a look for an answer lasts before the thread sleeps."""
+
 
 class Waiting(Protocol):
     """A task that waits."""
@@ -68,7 +71,8 @@ class Wait:
         if self._poll is None or self._poll[0] is not self.stop or self._poll[1] != self.events:
             self._poll = self.stop, self.events, self._polled()
         seconds = None if self.until is None else max(0.0, self.until - time.monotonic())
-        ready = self._poll[2].poll(None if seconds is None else seconds * 1000)
+        poll = self._poll[2]
+        ready = ready_at_once(poll) or poll.poll(None if seconds is None else seconds * 1000)
         if not ready:
             return LATE
         return READY if any(fd == self.fd for fd, _ in ready) else STOPPED
@@ -80,6 +84,24 @@ class Wait:
         if self.stop is not None:
             poll.register(self.stop.fileno(), select.POLLIN)
         return poll
+
+
+def ready_at_once(poll: select.poll) -> list[tuple[int, int]]:
+    """Look for what comes within some microseconds, without sleeping.
+
+    A local server answers a short statement within 20 to 50 µs. On a processor that rests it takes as long again until
+    a thread that sleeps in poll runs on.
+
+    Args:
+        poll: in which the descriptors are registered.
+
+    Returns:
+        Those that are ready, with their events; none where nothing came.
+    """
+    end = time.perf_counter() + _AT_ONCE
+    while not (ready := poll.poll(0)) and time.perf_counter() < end:
+        pass
+    return ready
 
 
 async def sleep(seconds: float, stop: Stop | None = None) -> bool:
