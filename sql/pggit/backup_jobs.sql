@@ -5,7 +5,7 @@
 -- job is given once and completed; the job of the dead worker is given to another.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 30s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3 with get_next_backup_job
 
 -- chaos:setup

@@ -4,7 +4,7 @@
 -- The loser gets 23505, which a program can tell from other errors, and the branch has the objects of main once.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:schedule winner.begins winner.creates loser.creates winner.ends
 

@@ -5,7 +5,7 @@
 -- without a branch, main keeps what it has, and a new branch of the same name begins anew.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail '42P01' delete_branch deletes from a table pggit.refs that does not exist when pggit = shipped

@@ -5,7 +5,7 @@
 -- on the branch is not on main, and pgGit's own tables have not been copied.
 
 -- chaos:tags concurrent
--- chaos:timeout 30s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'pgGit did not copy itself' the installation tracks pgGit's own tables, and the copy takes all that is tracked when pggit = shipped

@@ -4,7 +4,7 @@
 -- Three developers work at the same time, each on a branch of their own. What one commits is on that branch only.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 
 -- chaos:setup

@@ -4,7 +4,7 @@
 -- Two clients are connected. One checks out the branch and sees its data; the other stays on main.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'who checked out sees the data of the branch' checkout_branch only returns a message when pggit = shipped

@@ -5,7 +5,7 @@
 -- afterwards, with its message, and no two have the same hash.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 
 -- chaos:session developer x 3 repeat 5

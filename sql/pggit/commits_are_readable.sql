@@ -5,7 +5,7 @@
 -- parent. Two developers commit at the same time; whatever column of the commit an id is in will do.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'every id leads to its commit' create_commit returns a random id that it stores nowhere when pggit = shipped

@@ -5,7 +5,7 @@
 -- other has one, no two have the same, and the branch's head is the last of them.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'each commit but the first has a parent' create_commit writes no parent when pggit = shipped

@@ -5,7 +5,7 @@
 -- every try to come back is refused until the connections are free. No commit that was acknowledged is lost.
 
 -- chaos:tags destructive
--- chaos:timeout 30s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:sandbox server
 -- chaos:server max_connections = 20

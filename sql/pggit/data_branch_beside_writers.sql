@@ -5,7 +5,7 @@
 -- branch has both tables as they were before it.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:schedule teller.takes author.branches teller.pays
 

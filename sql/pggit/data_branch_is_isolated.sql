@@ -5,7 +5,7 @@
 -- the branch was made, and what it wrote itself.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'main has its own rows' the table of the branch inherits from that of main when pggit = shipped

@@ -4,7 +4,7 @@
 -- What main refuses, the branch must refuse, or it holds rows that can never be merged. Two clients write the same key.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail '23505' CREATE TABLE AS copies rows, and neither keys nor constraints when pggit = shipped

@@ -5,7 +5,7 @@
 -- not one from a system catalog; the branch is complete.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'the second is told that the branch is there' CREATE SCHEMA IF NOT EXISTS does not wait for an uncommitted schema: 23505 in pg_namespace when pggit = shipped

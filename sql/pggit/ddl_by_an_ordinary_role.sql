@@ -4,7 +4,7 @@
 -- Where pgGit is installed, an ordinary role that may create tables must still be able to. The owner works beside it.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3, superuser
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail '42501' the event triggers write with the privileges of whoever runs the DDL, who may not use the sequences when pggit = shipped

@@ -5,7 +5,7 @@
 -- These are the commands that pgGit follows; ddl_that_is_missed.sql has those that it does not.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix ddl in 'CREATE TABLE shop.item (id int, name text)', 'ALTER TABLE shop.orders ADD COLUMN note text', 'CREATE VIEW shop.latest AS SELECT id FROM shop.orders', 'DROP VIEW shop.report', 'CREATE INDEX ON shop.orders (email)', 'DROP INDEX shop.by_email', 'CREATE OR REPLACE VIEW shop.report AS SELECT id, email FROM shop.orders'
 -- chaos:schedule owner.begins owner.changes reader.reads owner.ends

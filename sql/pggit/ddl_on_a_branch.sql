@@ -5,7 +5,7 @@
 -- knows the table of the second, the branch that of the first.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'main does not have the table of the branch' the event triggers track for main only when pggit = shipped

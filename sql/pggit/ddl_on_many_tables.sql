@@ -5,7 +5,7 @@
 -- changed, and for the last one dropped, in this order and once.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 30s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 
 -- chaos:session developer x 3 repeat 3

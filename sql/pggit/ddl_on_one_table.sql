@@ -5,7 +5,7 @@
 -- says who added which.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:schedule one.begins one.adds two.adds one.ends
 

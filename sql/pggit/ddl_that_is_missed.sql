@@ -5,7 +5,7 @@
 -- dropped. One session runs the command, another creates a table at the same time, which is tracked.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:matrix ddl in 'ALTER TABLE shop.orders DROP COLUMN email', 'DROP TABLE shop.orders CASCADE', 'ALTER TABLE shop.orders RENAME TO purchase', 'ALTER TABLE shop.orders RENAME COLUMN email TO mail', 'CREATE TABLE shop.copy AS SELECT id FROM shop.orders', 'CREATE MATERIALIZED VIEW shop.cached AS SELECT id FROM shop.orders', 'CREATE SEQUENCE shop.numbers', 'CREATE FUNCTION shop.twice(n int) RETURNS int LANGUAGE sql AS ''SELECT 2 * n''', 'ALTER VIEW shop.report RENAME TO survey', 'ALTER INDEX shop.by_email RENAME TO by_mail', 'DROP SCHEMA shop CASCADE'

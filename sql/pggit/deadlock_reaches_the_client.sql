@@ -5,7 +5,7 @@
 -- tracked, each once. That pgGit's tables are written by both does not add a deadlock, and does not hide this one.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:schedule one.first two.first one.second two.second
 

@@ -5,7 +5,7 @@
 -- still, with its table, and can be ended; nothing that was acknowledged is lost.
 
 -- chaos:tags recovery
--- chaos:timeout 30s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3 with begin_deployment
 -- chaos:sandbox server
 -- chaos:server synchronous_commit = on

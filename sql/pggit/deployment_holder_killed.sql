@@ -5,7 +5,7 @@
 -- ends it, and the next one begins and ends; what was done in between is tracked.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3 with begin_deployment
 
 -- chaos:session doomed allow 57P01

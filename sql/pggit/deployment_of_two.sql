@@ -5,7 +5,7 @@
 -- end the other.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3 with begin_deployment
 -- chaos:schedule one.begins one.deploys two.deploys one.commits one.ends
 

@@ -5,7 +5,7 @@
 -- again it commits the same. Every acknowledged commit can be read, with all of its message.
 
 -- chaos:tags destructive
--- chaos:timeout 30s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:sandbox server
 

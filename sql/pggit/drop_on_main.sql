@@ -4,7 +4,7 @@
 -- A branch has left main with a table. Two sessions drop tables on main: main no longer has them, the branch does.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'main no longer has them' the event trigger looks for the object on any branch when pggit = shipped

@@ -5,7 +5,7 @@
 -- and its table is tracked. The user's own tables and rows are still there, and pgGit brings those it does not know.
 
 -- chaos:tags concurrent
--- chaos:timeout 30s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3, superuser
 -- chaos:schedule owner.drops owner.installs owner.ends other.creates owner.drifts
 

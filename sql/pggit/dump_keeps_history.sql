@@ -6,7 +6,7 @@
 -- is shown by tests/chaos/test_pggit.py.
 
 -- chaos:tags smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3, superuser
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'a dump has the rows of every table that is not empty' the installation never calls pg_extension_config_dump when pggit = shipped

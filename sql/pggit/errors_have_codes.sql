@@ -5,7 +5,7 @@
 -- says only that somebody raised an error: the program would have to read English.
 
 -- chaos:tags smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail '42704' RAISE EXCEPTION without ERRCODE is P0001, whatever is refused when pggit = shipped

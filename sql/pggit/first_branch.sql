@@ -4,7 +4,7 @@
 -- Whoever has just installed pgGit creates a branch, while somebody else commits on main.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail '23505' the installation gives main the id 1, and the sequence begins with 1 when pggit = shipped

@@ -5,7 +5,7 @@
 -- without an error and leave what its name promises: what attempt() returns is its second query, asked after the call.
 
 -- chaos:tags slow
--- chaos:timeout 30s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'delete_branch' it deletes from a table pggit.refs that is never created when pggit = shipped

@@ -5,7 +5,7 @@
 -- the branch is there, and the second commit belongs on it.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail '23505' create_commit looks for the branch and then inserts it when pggit = shipped

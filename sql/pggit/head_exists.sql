@@ -5,7 +5,7 @@
 -- from its head back to the first commit; what points nowhere is damage that git fsck reports.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'the head of the branch is a commit of main' create_branch makes up a hash that no commit has when pggit = shipped

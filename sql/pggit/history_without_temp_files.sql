@@ -5,7 +5,7 @@
 -- files and gets all of it; the other may not and gets 53400, not a history that is cut short.
 
 -- chaos:tags concurrent
--- chaos:timeout 30s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3, superuser
 
 -- chaos:setup

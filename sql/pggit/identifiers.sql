@@ -5,7 +5,7 @@
 -- quotes that SQL needs, with its columns; when it is dropped it is no longer there.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:matrix name in 'Order Items', 'Ünïcödé-表', 'a.b', 'say "yes"', 'select'

@@ -5,7 +5,7 @@
 -- installation finds nothing of the first, and works.
 
 -- chaos:tags concurrent
--- chaos:timeout 30s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3, superuser
 
 -- chaos:setup

@@ -5,7 +5,7 @@
 -- not one from the middle of the installation. What is there works, and IF NOT EXISTS changes nothing.
 
 -- chaos:tags concurrent
--- chaos:timeout 30s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3, superuser
 -- chaos:schedule one.begins one.installs two.installs one.ends two.installs_again three.commits
 

@@ -5,7 +5,7 @@
 -- stays, nobody is blocked by it, and the next client's call does all of the work.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix call in create_commit, create_branch, merge_branches, apply_migration
 

@@ -5,7 +5,7 @@
 -- left, the target has what they chose, and neither can be resolved again.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'the target has what was chosen' resolve_conflict only marks the conflict: nothing ever ends the merge when pggit = shipped

@@ -5,7 +5,7 @@
 -- What one does is not in the history of the other.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 
 -- chaos:setup

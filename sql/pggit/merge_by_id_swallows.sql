@@ -5,7 +5,7 @@
 -- that looks for errors, and not for a word in a column, takes anything else for a merge.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail '55P03' EXCEPTION WHEN OTHERS makes a row of every error when pggit = shipped

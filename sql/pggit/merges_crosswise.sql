@@ -5,7 +5,7 @@
 -- agree afterwards, or a conflict has been reported.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'the branches agree, or there is a conflict' a merge neither locks nor compares, so the branches change places when pggit = shipped

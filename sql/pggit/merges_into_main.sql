@@ -4,7 +4,7 @@
 -- Each branch has an object that the other has not. Main has both in the end, and keeps what it had.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:schedule one.begins two.begins one.merges two.merges one.ends two.ends
 

@@ -5,7 +5,7 @@
 -- commit in the name of others, while the owner goes on.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3, superuser
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'insufficient_privilege' the installation grants INSERT and UPDATE on most tables to PUBLIC when pggit = shipped

@@ -5,7 +5,7 @@
 -- must be told that the migration has been applied.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'the bonus is paid once' apply_migration looks whether it was applied, and does not lock what it looks at when pggit = shipped

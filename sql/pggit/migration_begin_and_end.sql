@@ -4,7 +4,7 @@
 -- Two deployments begin a migration each and end it. What was never begun cannot be ended: the call returns no row.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail '42804' begin_migration returns a timestamptz where it declares a timestamp, and fails whenever it is called when pggit = shipped

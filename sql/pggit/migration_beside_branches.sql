@@ -5,7 +5,7 @@
 -- generated has this column only: the other one is on main already, and applying it again would fail.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'the migration has what differs' it compares the catalog with the row of any branch, not with that of main when pggit = shipped

@@ -5,7 +5,7 @@
 -- stays and it is not marked as applied. When the row is gone the same migration comes through as a whole.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:schedule shop.writes owner.fails owner.looks shop.cleans owner.applies
 

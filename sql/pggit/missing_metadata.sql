@@ -5,7 +5,7 @@
 -- with DDL. pgGit's own functions name all three, and DDL on the table that was lost brings its row back.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:schedule owner.damages other.alters owner.looks owner.alters
 

@@ -5,7 +5,7 @@
 -- be on main. A client whose transaction is rolled back has not switched either.
 
 -- chaos:tags smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 
 -- chaos:setup

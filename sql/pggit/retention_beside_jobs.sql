@@ -5,7 +5,7 @@
 -- the archive, once; what is not is in the history; nothing is in neither.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail '42P01' it asks for the size of a table pggit.trigger_errors that is never created, and would then VACUUM in a function when pggit = shipped

@@ -5,7 +5,7 @@
 -- everything back while the first is at work. Only what was committed is tracked.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:schedule one.begins two.changes one.goes_back two.rolls_back one.ends
 

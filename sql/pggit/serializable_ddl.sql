@@ -5,7 +5,7 @@
 -- it both read and write its tables; one may have to try again, and after that nothing is missing or there twice.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix tracking in on, off
 -- chaos:schedule one.begins two.begins one.creates two.creates one.commits two.commits one.ends two.ends

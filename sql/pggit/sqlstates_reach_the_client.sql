@@ -5,7 +5,7 @@
 -- these codes and not another, and nothing of the call may stay.
 
 -- chaos:tags smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix code in 40001, 40P01, 55P03, 57014
 

@@ -5,7 +5,7 @@
 -- merging it must leave main as it is.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'main has the version that it had' execute_merge copies every object of the source, changed or not when pggit = shipped

@@ -4,7 +4,7 @@
 -- A migration drops a table and creates it anew, while another session changes a table of its own.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'the table has a version' the row of the object that was dropped is found, and stays inactive when pggit = shipped

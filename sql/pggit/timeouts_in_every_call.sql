@@ -5,7 +5,7 @@
 -- work when the backup has ended: once, and none of the tries has left anything.
 
 -- chaos:tags concurrent
--- chaos:timeout 30s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix call in create_commit, create_branch, merge_branches, increment_version, ensure_object, apply_migration, create_data_branch, create_temporal_snapshot, alter_table, drop_table
 

@@ -5,7 +5,7 @@
 -- meanwhile. With tracking on again, pgGit says which tables differ, and goes on from what is there.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:schedule owner.switches_off other.alters owner.switches_on other.alters_again
 

@@ -5,7 +5,7 @@
 -- found as differences, and what is done after resume_tracking is tracked again.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3 with pause_tracking
 -- chaos:schedule owner.pauses other.alters owner.resumes other.alters_again
 

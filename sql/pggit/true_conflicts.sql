@@ -5,7 +5,7 @@
 -- overwrite it: the merge says CONFLICTS_DETECTED, names the view, and leaves main as the first merge made it.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'the second merge is told of the conflict' nothing fills content_hash, so hashes never differ when pggit = shipped

@@ -4,7 +4,7 @@
 -- A script commits twice with the same words in one transaction, while another session commits with these words too.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail '23505' the hash is made of message, SQL and the time at which the transaction began when pggit = shipped

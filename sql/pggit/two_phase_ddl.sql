@@ -5,7 +5,7 @@
 -- another session, and one rolled back.
 
 -- chaos:tags concurrent
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3, capability prepared_transactions
 -- chaos:schedule coordinator.prepares operator.looks operator.decides
 

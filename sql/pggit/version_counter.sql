@@ -4,7 +4,7 @@
 -- The second session waits for the first, and then counts on from its version: no version is lost, none is given twice.
 
 -- chaos:tags concurrent smoke
--- chaos:timeout 20s
+-- chaos:timeout 60s
 -- chaos:requires extension pggit >= 0.1.3
 -- chaos:matrix pggit in shipped, repaired
 -- chaos:xfail 'both increments count' increment_version reads the version and writes it later, without a lock when pggit = shipped
