@@ -17,11 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """Refuse to run all files of the current directory: nobody asked for them.
-
-    Raises:
-        pytest.UsageError: there is no folder with scenarios.
-    """
+    """Refuse to run all files of the current directory, where there is no folder with scenarios."""
     if _folders(session.config) == []:
         names = ", ".join(path.name for path in session.config.stash[OPTIONS].paths)
         raise pytest.UsageError(f"there is no folder {names} here: name the files or folders, or set ini chaos_paths")

@@ -32,13 +32,7 @@ class StepTouch:
 
 
 def touches(session: Session, variables: Mapping[str, str], known: KnownDatabase) -> tuple[StepTouch, ...]:
-    """Give what each step of a session touches, in order.
-
-    Args:
-        session: as parsed.
-        variables: of the matrix.
-        known: what is known of the database.
-    """
+    """Give what each step of a session touches, in order."""
     found = dict.fromkeys(session.steps, StepTouch("", NOTHING))
     for item in session.items:
         if isinstance(item, Statement):
@@ -94,12 +88,7 @@ class Shared:
 
 
 def shared(sessions: Sequence[Session], steps: Mapping[str, Sequence[StepTouch]]) -> list[Shared]:
-    """List what makes the order of steps matter.
-
-    Args:
-        sessions: of the scenario.
-        steps: what those of each session touch.
-    """
+    """List what makes the order of steps matter; `steps` says what those of each session touch."""
     names = sorted(
         {name for some in steps.values() for one in some for name in one.footprint.reads | one.footprint.writes}
     )
@@ -126,16 +115,9 @@ def name_of(thing: str) -> str:
 def different_orders(
     scenario: Scenario, variables: Mapping[str, str], known: KnownDatabase, level: str
 ) -> tuple[int, str]:
-    """Count the orders of which a search runs one each, if no step ever waits.
+    """Count the orders of which a search runs one each, if no step ever waits; 0 where they are too many to count.
 
-    Args:
-        scenario: as read.
-        variables: of the matrix.
-        known: what is known of the database.
-        level: the isolation level of a transaction that names none.
-
-    Returns:
-        Their number, 0 where there are more than can be counted; and why all steps depend on one another, or ''.
+    Also says why all steps depend on one another, or ''. `level` is that of a transaction that names none.
     """
     try:
         steps = {one.name: footprints(one, variables, known, level) for one in scenario.sessions}

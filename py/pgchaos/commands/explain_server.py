@@ -37,19 +37,9 @@ class _Examiner:
 def facts_of_server(
     scenario: Scenario, variables: Mapping[str, str], dsn: str, bindir: str | None
 ) -> tuple[str, list[Fact]]:
-    """Run the setup of a scenario, without its sessions, and ask what it has made.
+    """Run the setup of a scenario, without its sessions, on a server of `dsn`, or on a private one where it is ''.
 
-    Args:
-        scenario: as read.
-        variables: of the matrix.
-        dsn: of an existing server; '' for a private one.
-        bindir: the programs of the private one, or None.
-
-    Returns:
-        What the server calls itself, and facts as `touched_relations.known_from` takes them.
-
-    Raises:
-        CommandError: there is no server, something is missing on it, or setup fails.
+    Gives what the server calls itself, and facts as `touched_relations.known_from` takes them. Raises CommandError.
     """
     settings = ServerSettings(dsn=Conninfo(dsn) if dsn else None, pg_bindir=Path(bindir) if bindir else None)
     only_setup = replace(

@@ -22,14 +22,7 @@ _EXPRESSIONS = ("default", "check")
 
 
 def facts_in(scenario: Scenario) -> list[Fact]:
-    """Read the statements of setup.
-
-    Args:
-        scenario: as read.
-
-    Returns:
-        Facts as `touched_relations.known_from` takes them.
-    """
+    """Read the statements of setup: facts as `touched_relations.known_from` takes them."""
     level = next((one.value for one in scenario.server if one.name == _LEVEL), "read committed")
     facts: list[Fact] = []
     for section in scenario.setup:

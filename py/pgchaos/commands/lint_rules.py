@@ -30,11 +30,7 @@ _MEETING_FUNCTIONS = frozenset({"barrier", "signal", "wait_for", "wait_blocked"}
 
 
 def warnings_of(scenario: Scenario) -> Iterator[Finding]:
-    """Find what is probably meant otherwise.
-
-    Args:
-        scenario: as read.
-    """
+    """Find what is probably meant otherwise."""
     for note in scenario.notes:
         yield Finding(note.place, note.rule, note.text)
     if not scenario.sessions:

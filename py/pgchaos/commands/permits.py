@@ -31,12 +31,7 @@ class _Permit:
 
 
 def apply_permits(scenario: Scenario, findings: list[Finding]) -> list[Finding]:
-    """Take out what the comments of a file allow, and add what is wrong with these comments.
-
-    Args:
-        scenario: that was examined.
-        findings: in order of line; those of the file as a whole are at line 1.
-    """
+    """Take out findings that the comments of a file allow, and add what is wrong with these comments."""
     permits: list[_Permit] = []
     wrong: list[Finding] = []
     for place, text, alone in _comments(scenario, findings):

@@ -23,14 +23,7 @@ class Project(NamedTuple):
 
 
 def project_of(folder: Path) -> Project:
-    """Read the settings of the project that a folder is in.
-
-    Args:
-        folder: of the command; the nearest ini file of it and the folders above counts.
-
-    Raises:
-        CommandError: the file cannot be read.
-    """
+    """Read the settings of the project that a folder is in, from the nearest ini file of it and the folders above."""
     start = folder.resolve()
     for place in (start, *start.parents):
         for name in _FILES:

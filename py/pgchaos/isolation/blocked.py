@@ -16,15 +16,10 @@ class SeenSession:
 
 
 def is_blocked_for_good(pid: int, seen: Mapping[int, SeenSession], busy: Collection[int]) -> bool:
-    """Whether a session stays blocked until another step is launched.
+    """Whether a session stays blocked until another step is launched; `busy` are those with an unfinished query.
 
     It does where all sessions of the spec that it waits for are idle, or blocked themselves. A running one may end its
     transaction in a moment; isolationtester, which checks 10 ms later, then finds nobody blocked.
-
-    Args:
-        pid: of the session.
-        seen: of all busy sessions.
-        busy: pids of the sessions with an unfinished query.
     """
     if pid not in seen or not seen[pid].blocked:
         return False

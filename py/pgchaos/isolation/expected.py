@@ -34,9 +34,7 @@ class Difference:
 def expected_path(spec: Path) -> Path:
     """Return the path of a spec's expected output, as pg_isolation_regress has it, or beside the spec.
 
-    Returns:
-        `../expected/NAME.out` of a spec in a folder `specs`, or where there is such a folder; else `expected/NAME.out`
-        beside it.
+    `../expected/NAME.out` of a spec in a folder `specs`, or where there is such a folder; else `expected/NAME.out`.
     """
     above = spec.parent.parent / "expected"
     folder = above if spec.parent.name == "specs" or above.is_dir() else spec.parent / "expected"
@@ -59,15 +57,7 @@ def write(path: Path, output: str) -> None:
 
 
 def nearest(output: str, expected: Sequence[Expected]) -> tuple[Expected, list[Difference]]:
-    """Find the most similar expected output.
-
-    Args:
-        output: the actual output.
-        expected: at least one; of equally similar ones the first is chosen.
-
-    Returns:
-        It, and its differences; none where it is the same.
-    """
+    """Find the most similar of some expected outputs, of equal ones the first, and its differences."""
     found = [(one, differences(output, one.text)) for one in expected]
     return min(found, key=lambda pair: sum(len(difference.lines) for difference in pair[1]))
 

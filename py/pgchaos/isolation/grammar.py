@@ -32,15 +32,7 @@ def is_spec(text: str) -> bool:
 
 
 def read(path: Path, shown: str | None = None) -> Spec:
-    """Parse a spec.
-
-    Args:
-        path: of the file.
-        shown: the path in messages; without it, `path`.
-
-    Raises:
-        ScenarioError: the file is not a spec, with the line and what was expected.
-    """
+    """Parse a spec, with `shown` as its path in messages; ScenarioError says in which line what was expected."""
     shown = str(path) if shown is None else shown
     try:
         if path.stat().st_size > LARGEST:

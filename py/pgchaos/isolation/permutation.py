@@ -60,11 +60,7 @@ _Tried: TypeAlias = Generator[Act, bool, bool]
 
 
 class PermutationOrder:
-    """Runs one permutation.
-
-    Args:
-        permutation: its steps in order.
-    """
+    """Runs one permutation."""
 
     def __init__(self, permutation: Permutation) -> None:
         self._permutation = permutation

@@ -18,13 +18,10 @@ _TIME = re.compile(
 
 
 def set_up_together(spec: Spec) -> tuple[int, ...]:
-    """List the sessions that may be set up together, as soon as the spec's own setup begins.
+    """List the sessions that may be set up together, by index, as soon as the spec's own setup begins.
 
-    To begin a transaction takes no snapshot, no lock and no id, so that only the clock shows when it happens.
-
-    Returns:
-        The indexes of sessions whose setup only begins a transaction, or sets what only its queries notice; none where
-        the spec may show when a transaction began.
+    Their setup only begins a transaction, or sets what only its queries notice: to begin one takes no snapshot, no lock
+    and no id, so that only the clock shows when it happens. None where the spec may show when a transaction began.
     """
     if _TIME.search(spec.source):
         return ()
@@ -76,9 +73,7 @@ def calls_need_reset(spec: Spec) -> bool:
 def needs_reset(sql: str) -> bool:
     """Whether a session must be reset after a query, whatever the functions that it calls do.
 
-    Returns:
-        True for settings, LISTEN, prepared statements, cursors and the like; open transactions are known without the
-        text.
+    True for settings, LISTEN, prepared statements, cursors and the like; open transactions are known without the text.
     """
     for statement in all_statements(sql):
         second = token_at(statement.tokens, 1)
@@ -97,11 +92,7 @@ def sees_others(source: str) -> bool:
 
 
 def unchanged_connections(spec: Spec) -> tuple[bool, ...]:
-    """List which connections of a spec are unchanged at its end, and may be reused from another one.
-
-    Returns:
-        For the control connection and for each session, whether none of its queries leaves anything in it.
-    """
+    """Say of the control connection and each session whether its queries leave nothing, so that it may be reused."""
     if calls_need_reset(spec):
         return (False,) * (1 + len(spec.sessions))
     own = [(*spec.setups, spec.teardown), *((s.setup, s.teardown, *(t.sql for t in s.steps)) for s in spec.sessions)]

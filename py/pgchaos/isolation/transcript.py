@@ -38,15 +38,7 @@ def notification(session: str, channel: str, payload: str, sender: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> str:
-    """Format a result as PQprint does.
-
-    Args:
-        columns: their names.
-        rows: their values, None for NULL.
-
-    Returns:
-        Its lines, with the empty one behind; '' for a result without columns.
-    """
+    """Format a result as PQprint does, with an empty line behind; '' for one without columns."""
     if not columns:
         return ""
     cells = [[value or "" for value in row] for row in rows]

@@ -52,15 +52,7 @@ def title_of(comments: Iterable[Comment]) -> str:
 
 
 def build_scenario(path: Path, parser: Parser) -> Scenario:
-    """Build the scenario, and report what is wrong with the file as a whole.
-
-    Args:
-        path: of the file.
-        parser: which has parsed it.
-
-    Returns:
-        The scenario; it is only of use where the parser has no problems.
-    """
+    """Build the scenario, and report what is wrong with the file as a whole; with one, it is of no use."""
     header, source, found = parser.header, parser.source, parser.sections
     sessions = {options.name: _session(options, body) for options, body in found.sessions.values()}
     schedule = _schedule(parser, sessions)

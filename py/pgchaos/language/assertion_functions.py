@@ -56,14 +56,7 @@ def words_of(text: str) -> list[str]:
 
 
 def own_functions(statements: Iterable[Sql | Statement]) -> frozenset[str]:
-    """Find the functions that a file makes itself.
-
-    Args:
-        statements: of the file.
-
-    Returns:
-        Their names in lower case, without schema.
-    """
+    """Find the functions that the statements of a file make: their names in lower case, without schema."""
     return frozenset().union(*(_made_functions(one.text) for one in statements if one.verb == "CREATE"))
 
 
@@ -86,13 +79,9 @@ def _made_function(statement: SqlStatement) -> str:
 
 @lru_cache(maxsize=1024)
 def called_functions(text: str) -> frozenset[str]:
-    r"""Find all functions that a statement may call, also in strings with a SELECT, which EXECUTE or \gexec may run.
+    r"""Find all functions that a statement may call, in lower case, without schema.
 
-    Args:
-        text: of the statement.
-
-    Returns:
-        Their names in lower case, without schema.
+    Also those in strings with a SELECT, which EXECUTE or \gexec may run.
     """
     found: set[str] = set()
     waiting = [statement.tokens for statement in all_statements(text)]
@@ -106,14 +95,7 @@ def called_functions(text: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def pgtap_calls(text: str) -> frozenset[str]:
-    """Find the functions of pgTAP that a statement calls outside its strings.
-
-    Args:
-        text: of the statement.
-
-    Returns:
-        Their names; a function that is called by its schema is none of pgTAP's.
-    """
+    """Find the functions of pgTAP that a statement calls outside its strings; one with a schema is none of these."""
     # nearly all statements end here, without tokens
     if FUNCTIONS.isdisjoint(words_of(text)):
         return frozenset()
@@ -127,12 +109,7 @@ _CHAOS = re.compile(r"\bchaos\b", re.IGNORECASE)
 
 
 def is_toolkit_on_search_path(statements: Iterable[Sql | Statement], arguments: Iterable[str]) -> bool:
-    """Say whether a statement sets a search_path that holds the schema chaos.
-
-    Args:
-        statements: of the file.
-        arguments: of psql's commands, which may give a variable with which the search_path is set.
-    """
+    """Say whether a statement sets a search_path with the schema chaos, itself or by an argument of psql's commands."""
     for one in statements:
         if _SEARCH_PATH.search(one.text) is None:
             continue

@@ -93,12 +93,7 @@ def function_names(scenario: Scenario) -> FunctionNames:
 
 
 def function_names_in(statements: Collection[Sql | Statement], items: Iterable[Item]) -> FunctionNames:
-    """Find the names of functions that calls are read by.
-
-    Args:
-        statements: all of the file.
-        items: all of the file, for the arguments of psql's commands.
-    """
+    """Find the names of functions that calls are read by, from all statements and items of a file."""
     own = own_functions(statements)
     on_path = is_toolkit_on_search_path(statements, command_arguments(items))
     return FunctionNames(own, TOOLKIT - own if on_path else frozenset())
@@ -117,14 +112,7 @@ def all_items(scenario: Scenario) -> list[Item]:
 
 @known
 def asserting_functions(scenario: Scenario) -> frozenset[str]:
-    """Find what a file defines that calls an assertion, also by others of these.
-
-    Args:
-        scenario: the file.
-
-    Returns:
-        The names, in lower case, of functions, views, cursors and prepared statements.
-    """
+    """Find what a file defines that calls an assertion, itself or by another: functions, views, cursors."""
     defining = [item for item in scenario.statements() if item.verb in ("CREATE", "PREPARE", "DECLARE")]
     bodies = {name: item.text for item in defining for name in defined_names(item)}
     own = frozenset(bodies)
@@ -166,28 +154,12 @@ def _defined_name(text: str) -> frozenset[str]:
 
 
 def tap_calls(statement: Statement, asserting: frozenset[str], names: FunctionNames) -> tuple[Call, ...]:
-    r"""Find the assertions that a statement of a check calls, and that print TAP.
-
-    Args:
-        statement: of a check.
-        asserting: the result of `asserting_functions`.
-        names: of the file.
-
-    Returns:
-        The calls; for a statement with \gexec, also those in its strings.
-    """
+    r"""Find the calls of a check's statement that print TAP; with \gexec, also those in its strings."""
     return _tap_calls(statement.text, statement.send is Send.GEXEC, asserting, names)
 
 
 def is_at_most_one_call(text: str) -> bool:
-    """Say, without cutting a statement into tokens, whether it calls at most one assertion of pgTAP or the toolkit.
-
-    Args:
-        text: of the statement.
-
-    Returns:
-        False also where it may call more.
-    """
+    """Say, without tokens, whether a statement calls at most one assertion; False also where it may call more."""
     return sum(name.lower() in _ALL for name in _CALLED.findall(text)) <= 1
 
 
@@ -222,13 +194,7 @@ def runs_calls(tokens: Sequence[SqlToken]) -> bool:
 
 
 def calls_in(tokens: Sequence[SqlToken], asserting: Collection[str], names: FunctionNames) -> list[Call]:
-    """Find the assertions that a statement calls, in order.
-
-    Args:
-        tokens: of the statement.
-        asserting: what the file defines that asserts.
-        names: of the file.
-    """
+    """Find the assertions that a statement calls, in order; `asserting` is what the file defines that asserts."""
     assertions = {call.at for call in function_calls(tokens) if _is_assertion(call, asserting, names)}
     found: list[Call] = []
     depth = part = choice = 0

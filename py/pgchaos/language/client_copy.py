@@ -39,11 +39,7 @@ class ClientCopy:
 
 
 def client_copy(written: str) -> ClientCopy:
-    r"""Read the arguments of a \copy, from behind its name to the end of the line.
-
-    Raises:
-        WrongCopy: it is none that is run.
-    """
+    r"""Read the arguments of a \copy, behind its name. Raises WrongCopy for one that is not run."""
     found = _COPY.match(written)
     if found is None:
         raise WrongCopy(WRITES if _QUERY_TO.match(written) else FORM)
@@ -64,18 +60,9 @@ def client_copy(written: str) -> ClientCopy:
 
 
 def data_file(name: str, beside: Path, root: Path | None) -> Path:
-    r"""Find the file that a \copy reads.
+    r"""Find the file that a \copy reads: from the current directory, as psql does, else from the folder of its command.
 
-    Args:
-        name: as written; psql looks for a relative one in the current directory. Here the folder of the file is next.
-        beside: the folder of the file that holds the command.
-        root: of the project; None for the current directory, or that folder.
-
-    Returns:
-        Its path, with all links resolved.
-
-    Raises:
-        WrongCopy: there is none, or it is outside the project.
+    It must be in the project: below `root`, or where that is None below one of these folders. Raises WrongCopy.
     """
     roots = [root] if root is not None else [Path.cwd(), beside]
     try:

@@ -9,13 +9,9 @@ _BOOLEANS: Mapping[str, bool] = {"true": True, "false": False, "yes": True, "no"
 
 
 def parse_boolean(value: str) -> bool | None:
-    """Read a boolean as psql does (ParseVariableBool in variables.c).
+    """Read a boolean as psql does (ParseVariableBool in variables.c); None where it is none.
 
-    Args:
-        value: 1, 0, or a beginning of true, false, yes, no, on, off, in any case; `o` could be two of these.
-
-    Returns:
-        Its value, None where it is no boolean.
+    It is 1, 0, or a beginning of true, false, yes, no, on, off, in any case; `o` could be two of these.
     """
     word = value.lower()
     if word in ("1", "0"):
@@ -63,11 +59,7 @@ class Branches:
         self._states += (state,)
 
     def begin_elif(self, condition: Callable[[], bool]) -> None:
-        r"""Enter an \elif; its condition is evaluated only where no branch before it was taken.
-
-        Raises:
-            ValueError: no \if is open, or its \else came before.
-        """
+        r"""Enter an \elif; its condition counts where no branch was taken. ValueError without \if, or after \else."""
         state = self._open("elif")
         if state is _State.TAKEN:
             self._replace(_State.DONE)
@@ -75,20 +67,12 @@ class Branches:
             self._replace(_State.TAKEN)
 
     def begin_else(self) -> None:
-        r"""Enter an \else.
-
-        Raises:
-            ValueError: no \if is open, or its \else came before.
-        """
+        r"""Enter an \else. ValueError without an \if, or after another \else."""
         state = self._open("else")
         self._replace(_State.ELSE_TAKEN if state is _State.WAITING else _State.ELSE_DONE)
 
     def end_if(self) -> None:
-        r"""Leave an \if at its \endif.
-
-        Raises:
-            ValueError: no \if is open.
-        """
+        r"""Leave an \if at its \endif. ValueError without an \if."""
         if not self._states:
             raise ValueError(r"\endif: no matching \if")
         self._states = self._states[:-1]

@@ -32,15 +32,7 @@ class Constants:
         self.values = dict(self.given)
 
     def set(self, args: tuple[Parts, ...], folder: tuple[Path, str]) -> None:
-        r"""Set a variable as \set does.
-
-        Args:
-            args: of the command.
-            folder: of its file.
-
-        Raises:
-            ValueError: no variable may have that name.
-        """
+        r"""Set a variable as \set does, in a file of this folder. ValueError where no variable may have its name."""
         name, value = assignment(evaluate(args, self.values))
         self.values[name], self.folders[name] = value, folder
 
@@ -50,23 +42,13 @@ class Constants:
             self.values.pop(name, None)
 
     def default(self, text: str, folder: tuple[Path, str]) -> None:
-        """Set a variable that is not set yet; a text that is no `default` changes nothing, for the parser reports it.
-
-        Args:
-            text: behind `default`.
-            folder: of its file.
-        """
+        """Set a variable that is not set yet; the parser reports a text that is no `default`."""
         written = written_default(text)
         if written is not None and written[0] not in self.values:
             self.values[written[0]], self.folders[written[0]] = written[1], folder
 
     def in_directive(self, text: str, *, quoted: bool = True) -> str:
-        """Put the variables into the words of a directive; `:name` of another name stays.
-
-        Args:
-            text: behind the directive.
-            quoted: in texts in quotes too.
-        """
+        """Put the variables into the words of a directive, and its texts in quotes if `quoted`."""
         if ":" not in text:
             return text
         pattern = _IN_DIRECTIVE if quoted else _OUTSIDE_QUOTES
@@ -88,12 +70,5 @@ def unset_in(parts: Iterable[str | Variable], values: Mapping[str, str]) -> list
 
 
 def names_used(texts: Iterable[str]) -> frozenset[str]:
-    """Name what may be a variable in the texts of files.
-
-    Args:
-        texts: of a file and of those that it includes.
-
-    Returns:
-        The names behind a colon, and those that chaos.var() is called with.
-    """
+    """Name what may be a variable in texts: what is behind a colon, and what chaos.var() is called with."""
     return frozenset(found["name"] or found["asked"] for text in texts for found in _USE.finditer(text))

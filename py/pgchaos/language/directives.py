@@ -37,14 +37,7 @@ class Directive:
 
 
 def find_directive(comment: str) -> Directive | None:
-    """Recognize a directive.
-
-    Args:
-        comment: from its `--` to the end of its line.
-
-    Returns:
-        The directive, or what was clearly meant as one; None for any other comment.
-    """
+    """Recognize a comment that is, or was clearly meant as, a directive; None for any other."""
     found = _EXACT.fullmatch(comment)
     if found is not None:
         word, text = found[1], (found[2] or "").strip()

@@ -10,13 +10,6 @@ _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 def parse_duration(text: str) -> float | None:
-    """Parse a time.
-
-    Args:
-        text: as written.
-
-    Returns:
-        Seconds, of any size from 0; None where the text is not a number with its unit.
-    """
+    """Parse a time, in seconds; None where the text is not a number with its unit."""
     found = _DURATION.fullmatch(text)
     return None if found is None else float(found[1]) * _UNITS[found[2]]

@@ -67,18 +67,9 @@ def parse_code(word: str, directive: str) -> Code:
 
 
 def take_codes(args: Args, stops: tuple[str, ...] = (), *, unknown: bool = False) -> tuple[Code, ...]:
-    """Take errors up to the end of the line, or to a word that ends them.
+    """Take at least one error, up to the end of the line or to a word of `stops`.
 
-    Args:
-        args: the directive's arguments.
-        stops: words that end the list.
-        unknown: whether `unknown` (the outcome of a lost COMMIT) is allowed too.
-
-    Returns:
-        At least one error, in order.
-
-    Raises:
-        DirectiveError: none is named, or one is not known.
+    With `unknown`, the outcome of a lost COMMIT may be named too.
     """
     codes: list[Code] = []
     while args.has_more() and args.peek() not in stops:

@@ -108,13 +108,7 @@ def _needs_count(scenario: Scenario) -> Iterable[str]:
 
 
 def check_constants_used(declared: Mapping[str, Place], texts: Iterable[str], complain: Complain) -> None:
-    r"""Report each variable that the header sets and nothing uses: another one may be meant.
-
-    Args:
-        declared: the variables of `default` and \set, with their first lines.
-        texts: of the file and of the files that it includes.
-        complain: called with each problem.
-    """
+    """Report each variable that the header sets and nothing uses: another one may be meant."""
     used = names_used(texts) if declared else frozenset()
     for name, place in declared.items():
         if name not in used:
@@ -138,17 +132,8 @@ def check_matrix_used(
 ) -> tuple[Problem, ...]:
     """Report each matrix that no statement, meta-command or condition uses: all of its items would run the same.
 
-    The `when` of a mutant only chooses beside which of these items it runs, so it uses no matrix.
-
-    Args:
-        scenario: the file.
-        own: the sections of the scenario itself, those of included files too.
-        of_mutants: the sections of its mutants.
-        matrix: by name.
-        problems: to which each is added.
-
-    Returns:
-        A note on each matrix that only mutants use: without them its items run the same.
+    The `when` of a mutant only chooses beside which of these items it runs, so it uses no matrix. A matrix that only
+    mutants use (`of_mutants` are their sections, `own` those of the scenario) gives a note.
     """
     if not matrix:
         return ()

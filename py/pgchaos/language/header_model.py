@@ -20,12 +20,7 @@ class When:
 
 
 def applies(when: When | None, variables: Mapping[str, str]) -> bool:
-    """Whether a directive counts for an item.
-
-    Args:
-        when: the condition of the directive; None for one that always counts.
-        variables: the values of the item's matrix by name.
-    """
+    """Whether a directive with this condition counts for an item with these values of its matrix."""
     return when is None or variables.get(when.name) in when.values
 
 

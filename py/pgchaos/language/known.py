@@ -12,11 +12,7 @@ T = TypeVar("T")
 
 
 def known(ask: Callable[[Scenario], T]) -> Callable[[Scenario], T]:
-    """Have a function asked once for each scenario.
-
-    Args:
-        ask: whose answer depends on nothing else, and is not changed by those who get it.
-    """
+    """Have a function asked once for each scenario; its answer depends on nothing else, and nobody changes it."""
 
     @wraps(ask)
     def answered(scenario: Scenario) -> T:

@@ -33,15 +33,9 @@ class TextMatch:
 
 
 def text_match(texts: Iterable[str], old: str) -> TextMatch:
-    """Choose how a text is found in the statements of a section.
+    """Choose how a text is found in the statements of a section: exactly as written, where one contains it so.
 
-    Args:
-        texts: of its statements.
-        old: what is searched for.
-
-    Returns:
-        Exactly as written, where one of them contains it so. Else without regard to white space and to upper and lower
-        case outside quotes, and a `;` at its end is the end of a statement.
+    Else without regard to white space and to upper and lower case outside quotes; a `;` at its end ends a statement.
     """
     if any(old in text for text in texts):
         return TextMatch(re.compile(re.escape(old)))
@@ -95,12 +89,7 @@ NOWHERE = Occurrence(0, 0)
 
 
 class ReplaceTargets:
-    """The statements in which mutants may replace something.
-
-    Args:
-        statements: their texts by the name of the session; those of all setup sections under None.
-        replaces: of all mutants.
-    """
+    """The statements in which mutants may replace something, by session; those of all setup sections are under None."""
 
     def __init__(self, statements: Mapping[str | None, Sequence[str]], replaces: Iterable[Replace]) -> None:
         self._statements = statements
@@ -150,15 +139,7 @@ def _match(texts: Sequence[str], wanted: str, numbers: Iterable[int]) -> Occurre
 
 
 def find_texts(texts: Sequence[str], wanted: Collection[str]) -> dict[str, Occurrence]:
-    """Find many texts in the statements of a section.
-
-    Args:
-        texts: the statements.
-        wanted: what is searched for; none is empty.
-
-    Returns:
-        Those that occur.
-    """
+    """Find many texts in the statements of a section; none of the texts is empty."""
     whole = _BETWEEN.join(texts)
     begins = [0, *accumulate(len(text) + 1 for text in texts)]
     found = _one_by_one(whole, wanted) if len(wanted) <= _FEW else _in_one_pass(whole, wanted)

@@ -16,15 +16,7 @@ from pgchaos.language.section_items import Item, Parts, Send, Statement
 
 
 def mutants_in_force(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Mutant, ...]:
-    """List the mutants that run beside an item.
-
-    Args:
-        scenario: the file.
-        variables: the values of the item's matrix.
-
-    Returns:
-        The mutants for these values; none where the item itself is expected to fail.
-    """
+    """List the mutants for these values of the matrix; none where the item itself is expected to fail."""
     if any(applies(xfail.when, variables) for xfail in scenario.xfails):
         return ()
     return tuple(m for m in scenario.mutants if applies(m.when, variables))

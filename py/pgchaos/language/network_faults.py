@@ -28,16 +28,7 @@ class NetworkValues:
 
 
 def take_argument(args: Args, kind: str, form: str) -> str:
-    """Take what follows the kind.
-
-    Args:
-        args: at the word behind the kind.
-        kind: of the fault.
-        form: what may follow, see `FaultForm`.
-
-    Returns:
-        It, as `values` reads it.
-    """
+    """Take what follows the kind, as `network_values` reads it; `form` is that of the table of faults."""
     written = args.peek() or ""
     if form == "[TIME]":
         if not written[:1].isdigit():
@@ -78,23 +69,14 @@ def connect_parameters(args: Args) -> tuple[tuple[str, str], ...]:
 
 
 def words_of_argument(words: Sequence[str], form: str) -> int:
-    """Count the words of an argument.
-
-    Args:
-        words: behind the kind.
-        form: as for `take_argument`.
-    """
+    """Count the words of an argument among those behind the kind; `form` is that of the table of faults."""
     if form == "[TIME]":
         return int(words[0][:1].isdigit())
     return 3 if form == "TIME [jitter TIME]" and words[1:2] == ["jitter"] and len(words) > 2 else 1
 
 
 def network_values(argument: str) -> NetworkValues:
-    """Read the argument of a network fault.
-
-    Args:
-        argument: as `take_argument` gave it.
-    """
+    """Read the argument of a network fault, as `take_argument` gave it."""
     first, _, jitter = argument.partition(" jitter ")
     rate = _bytes(first)
     if rate is not None:

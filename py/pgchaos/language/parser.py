@@ -33,15 +33,10 @@ _PSQL_SETTINGS = frozenset({"QUIET", "ON_ERROR_STOP", "ON_ERROR_ROLLBACK", "ECHO
 
 
 class Parser:
-    """A file with directives while it is read.
-
-    Args:
-        shown: the path as users see it.
-        source: its lexemes.
-        extra_tags: tags of the project.
-        problems: filled with everything that is wrong.
+    """A file with directives while it is read, whose tags may be those of the project, too.
 
     Attributes:
+        problems: everything that is wrong with it.
         header: what stands above the sections.
         sections: of the file.
         stray: the first SQL outside any section.

@@ -30,12 +30,8 @@ class Contents(Enum):
 def contents_for(statements: Iterable[Statement]) -> Contents:
     """Say what a plain pgTAP file expects in its database: pg_prove brings nothing, and a file may bring pgTAP itself.
 
-    Args:
-        statements: of the file.
-
-    Returns:
-        NOTHING where the file creates the extension pgTAP without dropping it before, or makes all of pgTAP's functions
-        that it calls; TOOLKIT only where it uses that and does not create it.
+    NOTHING where the file creates the extension pgTAP without dropping it before, or makes all functions of
+    pgTAP that it calls; TOOLKIT only where it uses that and does not create it.
     """
     statements = list(statements)
     if _creates_pgtap(statements):
@@ -89,15 +85,9 @@ _DEEPEST = 5
 
 
 def prints_tap(path: Path, text: str, depth: int = 0) -> bool:
-    """Guess from the text of a file whether it prints TAP; every file of a collection is asked, so nothing is parsed.
+    """Guess whether a file at this depth, or one that it includes, calls pgTAP's plan() or writes a plan itself.
 
-    Args:
-        path: of the file.
-        text: of the file.
-        depth: how many files include this one.
-
-    Returns:
-        True where it, or a file that it includes, calls pgTAP's plan() or the like, or writes a plan itself.
+    Every file of a collection is asked, so nothing is parsed.
     """
     if _PGTAP.search(text) or _PLAN_BY_HAND.search(text):
         return True

@@ -18,15 +18,7 @@ _TOOLKIT = re.compile(r"\bchaos\s*\.\s*(\w+)", re.IGNORECASE)
 
 
 def pooler_of(scenario: Scenario, variables: Mapping[str, str]) -> Pooler | None:
-    """Give the pooler of an item.
-
-    Args:
-        scenario: the file.
-        variables: the values of the item's matrix.
-
-    Returns:
-        None where its sessions connect to the server itself.
-    """
+    """Give the pooler of an item, by the values of its matrix; None where its sessions connect to the server itself."""
     return next((one for one in scenario.poolers if applies(one.when, variables)), None)
 
 

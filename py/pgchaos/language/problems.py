@@ -34,11 +34,7 @@ class Problem:
 
 
 class ScenarioError(Exception):
-    """A file that is not a valid scenario.
-
-    Args:
-        problems: everything that is wrong with it, in order of line; problems of the whole file come last.
-    """
+    """A file that is not a valid scenario: all its problems in order of line, those of the whole file last."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(map(str, problems)))

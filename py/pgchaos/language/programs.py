@@ -42,12 +42,7 @@ def _parts(word: str) -> Parts:
 
 
 def command_of(program: Program, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Give the words of a command; a variable that is not set stays as written, and a value is never split.
-
-    Args:
-        program: of a session.
-        variables: psql's, with `worker` and `iteration`.
-    """
+    """Give the words of a command; a variable that is not set stays as written, and a value is never split."""
     known = tuple(
         tuple(p if isinstance(p, str) or p.name in variables else p.raw for p in parts) for parts in program.words
     )
@@ -68,12 +63,7 @@ def take_statuses(args: Args) -> tuple[int, ...]:
 
 
 def allowed_statuses(session: Session, variables: Mapping[str, str]) -> frozenset[int]:
-    """List the exit statuses that are no failure of a program.
-
-    Args:
-        session: that runs it.
-        variables: the values of the matrix.
-    """
+    """List the exit statuses that are no failure of a session's program, by the values of the matrix."""
     program = session.program
     written = [i.statuses for i in session.items if isinstance(i, AllowExit) and applies(i.when, variables)]
     return frozenset({0, *(program.exits if program else ()), *(one for some in written for one in some)})
@@ -82,10 +72,7 @@ def allowed_statuses(session: Session, variables: Mapping[str, str]) -> frozense
 def matches(pattern: str, statement: str) -> bool:
     """Whether a statement is like a pattern of SQL's LIKE, whatever the case of letters and the white space.
 
-    Args:
-        pattern: `%` is any text, `_` any character, and a backslash before one of them takes it as it is; '' is any
-            statement.
-        statement: as it was sent.
+    `%` is any text, `_` any character, a backslash takes one of them as it is; '' is any statement.
     """
     return not pattern or _pattern(pattern).fullmatch(" ".join(statement.split())) is not None
 

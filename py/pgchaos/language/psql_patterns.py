@@ -120,13 +120,7 @@ def quoted_end(text: str, start: int, escapes: bool) -> int:
 
 
 def has_escape_prefix(text: str, start: int, quote: int) -> bool:
-    """Say whether the string at a position is an E'…'.
-
-    Args:
-        text: the text.
-        start: the beginning of the plain text before it.
-        quote: the position of its quote.
-    """
+    """Say whether the string whose quote is at a position is an E'…'; plain text begins at `start`."""
     before = quote - 1
     if before < start or text[before] not in "eE":
         return False
@@ -134,13 +128,7 @@ def has_escape_prefix(text: str, start: int, quote: int) -> bool:
 
 
 def escaped_end(text: str, at: int, inside: re.Pattern[str]) -> int:
-    """Find the position after a quoted text, or -1; piece by piece, for a pattern takes memory for each escape.
-
-    Args:
-        text: the text.
-        at: the position behind the opening quote.
-        inside: matches a bounded piece of the content.
-    """
+    """Find the position after a quoted text, or -1; piece by piece, for a pattern takes memory for each escape."""
     while True:
         found = inside.match(text, at)
         assert found  # all of it may be empty
@@ -153,13 +141,7 @@ def escaped_end(text: str, at: int, inside: re.Pattern[str]) -> int:
 
 
 def in_identifier(text: str, start: int, at: int) -> bool:
-    """Say whether the `$` at a position continues an identifier, as in `a$b`, and so begins no dollar quote.
-
-    Args:
-        text: the text.
-        start: the beginning of the plain text before it.
-        at: the position of the `$`.
-    """
+    """Say whether the `$` at a position continues an identifier, as in `a$b`; plain text begins at `start`."""
     begin = at
     while begin > start and IDENTIFIER_CHARACTER.match(text, begin - 1):
         begin -= 1

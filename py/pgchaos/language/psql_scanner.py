@@ -30,14 +30,9 @@ from pgchaos.language.sql_tokens import open_parenthesis
 
 
 def scan(text: str, shown: str) -> list[Lexeme]:
-    """Cut a file.
+    """Cut a file into lexemes, in order of line; comments and mistakes inside a statement follow it.
 
-    Args:
-        text: of the file; CRLF counts as a newline, and a byte order mark is skipped, as in psql.
-        shown: the file's path in messages.
-
-    Returns:
-        All lexemes in order of line; comments and mistakes inside a statement follow it.
+    CRLF counts as a newline, and a byte order mark is skipped, as in psql. Places have the path `shown`.
     """
     text = text.removeprefix("\ufeff")
     return _Scanner(text.replace("\r\n", "\n") if "\r" in text else text, shown).scan()

@@ -71,11 +71,7 @@ def read(
 
 
 def is_scenario(text: str) -> bool:
-    """Whether a file holds a directive, or one that is clearly misspelt, outside quotes, block comments and data.
-
-    Args:
-        text: of the file.
-    """
+    """Whether a file holds a directive, or one that is clearly misspelt, outside quotes, block comments and data."""
     found = next((match for match in _COMMENT.finditer(text) if find_directive(match[0].rstrip())), None)
     if found is None:
         return False
@@ -86,24 +82,16 @@ def is_scenario(text: str) -> bool:
 
 
 def tags_in(text: str) -> set[str]:
-    """The words of a file's `tags`, also where it has mistakes.
-
-    Args:
-        text: of the file.
-    """
+    """The words of a file's `tags`, also where it has mistakes."""
     found = (find_directive(match[0].rstrip()) for match in _COMMENT.finditer(text))
     lines = (one.text for one in found if one is not None and one.word == "tags")
     return {word for line in lines for word in line.replace(",", " ").split()}
 
 
 def variants(scenario: Scenario) -> tuple[dict[str, str], ...]:
-    """List the items that the matrices of a scenario make.
+    """List the values of each item that the matrices of a scenario make; the last matrix changes fastest.
 
-    Args:
-        scenario: as read.
-
-    Returns:
-        The values of the variables for each item; the last matrix changes fastest. Without a matrix, one empty dict.
+    Without a matrix, there is one empty dict.
     """
     names = [matrix.name for matrix in scenario.matrix]
     values = itertools.product(*(matrix.values for matrix in scenario.matrix))

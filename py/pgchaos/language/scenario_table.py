@@ -11,15 +11,7 @@ from pgchaos.language.section_items import Barrier, Delay, Fault, Signal, WaitBl
 
 
 def scenario_table(folder: Path, scenarios: Iterable[Scenario]) -> str:
-    """Make one table for each folder: each scenario with its title, what forces its race, its tags and mutants.
-
-    Args:
-        folder: that holds them, in folders below it too.
-        scenarios: as read.
-
-    Returns:
-        Markdown, with links that are relative to the folder.
-    """
+    """Make one table in Markdown for each folder, with links relative to the one that holds them all."""
     found = sorted(scenarios, key=lambda one: (one.path.parent, one.path))
     return "\n\n".join(
         "\n".join((*_head(parent.relative_to(folder)), *(_row(one, folder) for one in some)))
@@ -43,14 +35,7 @@ def _row(scenario: Scenario, folder: Path) -> str:
 
 
 def driven_by(scenario: Scenario) -> str:
-    """Say in some words what brings the sessions of a scenario into the order that it is about.
-
-    Args:
-        scenario: as read.
-
-    Returns:
-        Such as 'exact order', 'explore 200, oracle' or 'barrier, fault kill'.
-    """
+    """Say what makes the sessions meet: such as 'exact order', 'explore 200, oracle' or 'barrier, fault kill'."""
     schedule, items = scenario.schedule, [item for session in scenario.sessions for item in session.items]
     kinds = {type(item) for item in items}
     ways = {

@@ -92,15 +92,7 @@ def count_interleavings(lengths: Iterable[int], most: int) -> int:
 
 
 def interleavings(sessions: Iterable[Session], most: int) -> int:
-    """Count the interleavings that the steps of sessions would have if none ever waited.
-
-    Args:
-        sessions: of a scenario.
-        most: as for count_interleavings.
-
-    Returns:
-        As count_interleavings.
-    """
+    """Count the interleavings of sessions if none ever waited, as `count_interleavings` does."""
     return count_interleavings((length for session in sessions for length in _lengths(session)), most)
 
 
@@ -127,15 +119,7 @@ def too_many_interleavings(schedule: Schedule, sessions: Iterable[Session]) -> s
 
 
 def resolve(schedule: Schedule, sessions: Mapping[str, Session]) -> tuple[Schedule, list[Problem]]:
-    """Compare a schedule with the sessions of the file.
-
-    Args:
-        schedule: as written.
-        sessions: those of the file, by name.
-
-    Returns:
-        The schedule, in which every step has its connection and iteration; and its problems.
-    """
+    """Give each step of a schedule its connection and iteration in the sessions of the file, and the problems."""
     if schedule.place is None:
         return schedule, []
     if schedule.kind != "exact":

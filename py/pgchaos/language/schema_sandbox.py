@@ -40,15 +40,10 @@ class Refusal:
 
 
 def refusals(text: str, own: frozenset[str] = frozenset(), extensions: frozenset[str] = frozenset()) -> list[Refusal]:
-    """Find what has an effect outside the schema.
+    """Find what has an effect outside the schema, in order of line, each once.
 
-    Args:
-        text: SQL of one statement or several, with the known values of psql variables.
-        own: functions that the file makes, in lower case: one may have the name of a refused function.
-        extensions: that the file requires: a name in another schema may be theirs.
-
-    Returns:
-        All that is refused, in order of line, each once.
+    A function of the file (`own`) may have the name of a refused one, and a name in another schema may be that of a
+    required extension.
     """
     found = {refusal for statement in all_statements(text) for refusal in _refused(statement, own, extensions)}
     return sorted(found, key=_order)
@@ -66,15 +61,9 @@ def check_schema_sandbox(
     skip: frozenset[Place],
     complain: Callable[[Place, str], None],
 ) -> None:
-    """Complain of effects outside the schema of `sandbox schema`.
+    """Complain of effects outside the schema of `sandbox schema`, with each value of a matrix that a statement uses.
 
-    Args:
-        bodies: all sections, those of mutants too.
-        replaced: the replacements of mutants, each with the statement that it changes.
-        matrix: by name; a statement is checked with each of the values that it uses.
-        extensions: that the file requires.
-        skip: statements that a missing `;` has run together with others.
-        complain: called with the place and text of each problem.
+    Statements in `skip` are run together with others by a missing `;`.
     """
     everything = [sql for body in bodies for sql in body.sources if sql.place not in skip]
     own = own_functions(everything)
@@ -197,10 +186,6 @@ def fits_schema(scenario: Scenario, variables: Mapping[str, str]) -> bool:
     """Say whether nothing of a run remains in its database once its schema is dropped and its sessions are reset.
 
     Decided from the text; the checks of a run find what the text does not show.
-
-    Args:
-        scenario: as read, a mutant in it.
-        variables: the values of its matrix.
     """
     statements = list(scenario.statements())
     own = own_functions(statements)

@@ -19,14 +19,9 @@ _ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 
 
 def drawn_variables(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Given, ...]:
-    """List what is drawn for a run.
+    """List what is drawn for a run of a scenario, a mutant in it, with these values of the matrix.
 
-    Args:
-        scenario: that runs, with the mutant in it if there is one.
-        variables: of its matrix.
-
-    Returns:
-        The variables of `given`; and for each fault `at any step`, the number of the statement at which it strikes.
+    These are the variables of `given`, and for each fault `at any step` the number of its statement.
     """
     return (*scenario.given, *_fault_positions(scenario.sessions, variables))
 

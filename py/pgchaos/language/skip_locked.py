@@ -19,14 +19,7 @@ class SkipsLocked:
 
 
 def skips_locked(scenario: Scenario) -> list[SkipsLocked]:
-    """Find what avoids waiting for a lock, in sessions and in functions that setup creates.
-
-    Args:
-        scenario: as read, a mutant in it.
-
-    Returns:
-        All of it in order of line, each once.
-    """
+    """Find what avoids waiting for a lock, in sessions and setup's functions: each once, in order of line."""
     parts: tuple[Section | Session, ...] = (*scenario.setup, *scenario.sessions)
     statements = (item for part in parts for item in part.items if isinstance(item, Statement))
     return sorted(

@@ -68,15 +68,7 @@ class _Transaction:
 
 
 def snapshot_notes(bodies: Iterable[SectionBuilder], matrix: Mapping[str, Matrix]) -> tuple[Problem, ...]:
-    """Find waits of the toolkit that are the first query of a block with one snapshot.
-
-    Args:
-        bodies: all sections, those of mutants too.
-        matrix: by name; each section is read with each of the values that it uses.
-
-    Returns:
-        A note for each, in order of place.
-    """
+    """Find waits of the toolkit that are the first query of a block with one snapshot, in order of place."""
     return tuple(sorted({note for body in bodies if _may_wait(body) for note in _notes(body, matrix)}))
 
 

@@ -43,13 +43,7 @@ class Source:
     _set_again: dict[str, Place] = field(default_factory=dict)  # the variables that sections set, with the first line
 
     def add(self, path: Path, shown: str, text: str) -> None:
-        """Scan a file, and the files that it includes in their places.
-
-        Args:
-            path: of the file.
-            shown: its path in messages.
-            text: of the file.
-        """
+        """Scan a file, and the files that it includes in their places."""
         self.texts[shown] = text
         found = scan(text, shown)
         if not any(command in text for command in _READ_HERE):

@@ -61,16 +61,7 @@ NO_TOKEN = SqlToken("symbol", "", 0)  # before the first token and behind the la
 
 
 def tokenize(text: str, line: int = 0, *, comments: bool = False) -> list[SqlToken]:
-    """Cut SQL into tokens.
-
-    Args:
-        text: SQL, or the body of a function.
-        line: the number of its first line.
-        comments: keep comments, which are left out otherwise.
-
-    Returns:
-        Its tokens in order. A quote or comment that is not closed reaches to the end of the text.
-    """
+    """Cut SQL, which begins in a line, into tokens; what is not closed reaches to the end of the text."""
     return list(_tokens(text, line, comments))
 
 
@@ -133,16 +124,7 @@ def last_part(tokens: Sequence[SqlToken], at: int) -> int:
 
 
 def open_parenthesis(text: str, line: int, end: int = sys.maxsize) -> int | None:
-    """Find the parenthesis that keeps a statement open.
-
-    Args:
-        text: of the statement.
-        line: the number of its first line.
-        end: the line before which it should have ended.
-
-    Returns:
-        The line of the last parenthesis opened before `end` and never closed, else None.
-    """
+    """Find the line of the last parenthesis that was opened before line `end` and never closed; None without any."""
     opened: list[int] = []
     for token in tokenize(text, line):
         if token.is_symbol("("):
@@ -169,14 +151,7 @@ class FunctionCall(NamedTuple):
 
 
 def function_calls(tokens: Sequence[SqlToken]) -> Iterator[FunctionCall]:
-    """Find the calls in a statement: names before a parenthesis, without those of what is made or filled.
-
-    Args:
-        tokens: of one statement.
-
-    Yields:
-        The calls in order; keywords before a parenthesis are among them.
-    """
+    """Find the calls in a statement: names and keywords before a parenthesis, not of what is made or filled."""
     # CREATE INDEX … ON t (a), but JOIN … ON f(a)
     creates = token_at(tokens, 0).is_word("create")
     for at, token in enumerate(tokens):
@@ -231,26 +206,12 @@ class SqlStatement:
 
 
 def top_statements(text: str) -> list[SqlStatement]:
-    """Give the statements of a text, without those in its strings; empty ones are left out.
-
-    Args:
-        text: SQL of one statement or several.
-
-    Returns:
-        The statements; their lines are counted from 0 at the beginning of the text.
-    """
+    """Give the statements of a text with lines from 0, without those in its strings; empty ones are left out."""
     return [statement for statement in _split(tokenize(text), in_body=False) if statement.tokens]
 
 
 def all_statements(text: str) -> Iterator[SqlStatement]:
-    """Give the statements of a text, each followed by those in its strings that are run.
-
-    Args:
-        text: SQL of one statement or several.
-
-    Yields:
-        The statements; their lines are counted from 0 at the beginning of the text.
-    """
+    """Give the statements of a text with lines from 0, each followed by those in its strings that are run."""
     yield from _with_inner(tokenize(text), in_body=False, depth=0)
 
 

@@ -29,13 +29,7 @@ _IN_DOLLARS = re.compile(
 
 
 class StatementBuilder:
-    r"""A statement, or a `\;` group, from its first word to its terminator.
-
-    Args:
-        place: the line of its first word.
-        text: of the file.
-        start: the position of its first word.
-    """
+    r"""A statement, or a `\;` group, from its first word to its terminator."""
 
     __slots__ = (
         "_body",

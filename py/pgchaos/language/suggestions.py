@@ -14,15 +14,9 @@ MOST_COMPARED = 300
 
 
 def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str | None:
-    """Find the known name that a word is most like.
+    """Find the known name that a word is most like, by difflib's measure from 0 to 1.
 
-    Args:
-        word: as written.
-        known: the names that exist.
-        cutoff: how alike, from 0 to 1, by difflib's measure.
-
-    Returns:
-        The nearest name; None where none is near, or more than MOST_COMPARED are known.
+    None where none is near, or more than MOST_COMPARED are known.
     """
     if len(known) > MOST_COMPARED:
         return None
@@ -32,17 +26,7 @@ def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str | Non
 
 
 def suggest(word: str, known: Collection[str], *more: str, none: str = "") -> str:
-    """End a message about an unknown name.
-
-    Args:
-        word: as written.
-        known: the names that exist.
-        more: further names.
-        none: the text for the case that no name exists.
-
-    Returns:
-        `, did you mean …?`, or `; there are: …`, with its separator in front; or ''.
-    """
+    """End a message about an unknown name: `, did you mean …?`, or `; there are: …`, or `none` where no name exists."""
     if len(known) > MOST_COMPARED:
         return f"; there are {len(known) + len(more):,} others"
     names = sorted([*known, *more])

@@ -25,42 +25,28 @@ def opens_block(verb: str, text: str) -> bool:
     r"""Say whether a statement begins a transaction block: BEGIN, START TRANSACTION, or one that ends one AND CHAIN.
 
     Args:
-        verb: its first word in capitals.
+        verb: its first word in capitals; so it is for all functions here.
         text: as it is sent; of a `\;` group, all of it.
     """
     return (verb in _CONTROL or ";" in text) and _control(text).opens
 
 
 def closes_block(verb: str, text: str) -> bool:
-    r"""Say whether a statement ends a transaction block: COMMIT, END, ROLLBACK, ABORT or PREPARE TRANSACTION.
+    """Say whether a statement ends a transaction block: COMMIT, END, ROLLBACK, ABORT or PREPARE TRANSACTION.
 
     ROLLBACK TO, COMMIT PREPARED and ROLLBACK PREPARED do not.
-
-    Args:
-        verb: its first word in capitals.
-        text: as it is sent; of a `\;` group, all of it.
     """
     return (verb in _CONTROL or ";" in text) and _control(text).closes
 
 
 def continues_after_end(verb: str, text: str) -> bool:
-    r"""Say whether another transaction follows the end of a block: COMMIT AND CHAIN, or `COMMIT \; BEGIN`.
-
-    Args:
-        verb: its first word in capitals.
-        text: as it is sent; of a `\;` group, all of it.
-    """
+    r"""Say whether another transaction follows the end of a block: COMMIT AND CHAIN, or `COMMIT \; BEGIN`."""
     statements = _first_words(verb, text)
     return any(_closes(words) and (_opens(words) or at < len(statements) - 1) for at, words in enumerate(statements))
 
 
 def prepares_transaction(verb: str, text: str) -> bool:
-    r"""Say whether a statement leaves its transaction prepared, for some session to end it.
-
-    Args:
-        verb: its first word in capitals.
-        text: as it is sent; of a `\;` group, all of it.
-    """
+    """Say whether a statement leaves its transaction prepared, for some session to end it."""
     return any(words[:2] == ("PREPARE", "TRANSACTION") for words in _first_words(verb, text))
 
 

@@ -48,12 +48,7 @@ def _quoted_directives(sql: Sql) -> Iterator[_QuotedDirective]:
 
 
 class UnterminatedStatements:
-    """The statements of a file, checked for a missing end.
-
-    Args:
-        texts: of the file and of those that it includes, by the name in messages.
-        complain: called with the place and text of each problem.
-    """
+    """The statements of a file and of those that it includes, checked for a missing end."""
 
     def __init__(self, texts: Mapping[str, str], complain: Callable[[Place, str], None]) -> None:
         self._texts = texts
@@ -66,11 +61,7 @@ class UnterminatedStatements:
         self._quoted: list[_QuotedDirective] = []
 
     def sql(self, sql: Sql) -> bool:
-        """Check a statement, before the comments and mistakes in it.
-
-        Returns:
-            True where part of the file is in its quotes, and so is lost.
-        """
+        """Check a statement, before the comments and mistakes in it; True where its quotes hold part of the file."""
         self._latest = sql
         if not sql.finished:
             self._unfinished.append(sql)

@@ -87,14 +87,9 @@ class Written:
 
 
 def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tuple[Written, ...]:
-    """List what must be evaluated at least once in all runs of an item together.
+    """List what must be evaluated at least once in all runs of an item together, in order of the file.
 
-    Args:
-        scenario: as it is run, a mutant in it.
-        variables: the values of its matrix.
-
-    Returns:
-        Its assertions in order of the file, without those of invariants, which the monitor reports.
+    A mutant is in the scenario already. Invariants are left out: their monitor reports them.
     """
     asserting = asserting_functions(scenario)
     names = function_names(scenario)
@@ -191,14 +186,9 @@ def _assert_description(found: list[list[SqlToken]]) -> str | None:
 
 
 def never_evaluated(written: Iterable[Written], evaluated: frozenset[Evaluated]) -> list[Written]:
-    r"""Find the assertions that were never evaluated.
+    r"""Find the assertions of one item that none of its runs evaluated.
 
-    Args:
-        written: all that must be, of one item.
-        evaluated: in any of its runs.
-
-    Returns:
-        Those that were not; without those in a branch of an \if of which another branch evaluated one.
+    Those in a branch of an \if are left out where another branch evaluated one.
     """
     written = list(written)
     places = {(kind, place) for kind, place, _ in evaluated}
@@ -238,15 +228,9 @@ _ENDS_EARLY = ("exception", "return", "exit", "continue")  # words after which a
 def unconditional_assertions(
     scenario: Scenario, asserting: Collection[str], names: FunctionNames
 ) -> dict[str, tuple[Call, ...]]:
-    """Find the assertions that functions of a file print in every call, if their loops have rows.
+    """Find the assertions that functions of a file print in every call, if their loops have rows, by its name.
 
-    Args:
-        scenario: the file.
-        asserting: its functions that assert.
-        names: of the file.
-
-    Returns:
-        By the function's name in lower case; without functions that may end early, and those with one assertion.
+    Functions that may end early, and those with one assertion, are left out.
     """
     found: dict[str, tuple[Call, ...]] = {}
     for item in scenario.statements():

@@ -138,11 +138,7 @@ class _Kind(NamedTuple):
 def scenario_file(path: Path, parent: pytest.Collector, *, others: bool, pytest_pgtap: bool) -> ScenarioFile | None:
     """The collector of a file of SQL, or None where the file is not collected.
 
-    Args:
-        path: of the file.
-        parent: of the collector.
-        others: another plugin collects the file too.
-        pytest_pgtap: that plugin is pytest-pgtap, whose collector is replaced with --chaos-pgtap.
+    Other plugins may collect it too (`others`), among them pytest-pgtap, whose collector --chaos-pgtap replaces.
     """
     run, shown = run_of(parent.config), shown_path(path, parent.config)
     kind = _kind(path, shown, parent.session, run)

@@ -46,14 +46,7 @@ class CollectionCache:
     A summary depends on the text of the file, its path (in notes), the project's tags and the code that reads it: it is
     valid while all of these are the same. The text is compared by a hash of all of it, never by size and time, so that
     no edit is missed. A file that reads others, or has a mistake, is not cached, so that both are seen in every run.
-
-    Args:
-        config: of pytest; with `-p no:cacheprovider` it has no cache, and all files are read.
-        tags: further tags of the project.
-        constants: psql variables of --chaos-set.
-
-    Attributes:
-        unused: the variables that no file has used so far.
+    With `-p no:cacheprovider`, or variables of --chaos-set (`constants`), all files are read.
     """
 
     def __init__(self, config: pytest.Config, tags: tuple[str, ...], constants: Mapping[str, str]) -> None:
@@ -67,16 +60,7 @@ class CollectionCache:
         self._folders: dict[tuple[str, str], _Folder] = {}
 
     def stored(self, path: Path, shown: str, raw: bytes) -> FileSummary | None:
-        """Give the summary of a file that has not changed since it was read.
-
-        Args:
-            path: of the file.
-            shown: the path as reports show it.
-            raw: its contents.
-
-        Returns:
-            The summary; None where the file must be read.
-        """
+        """Give the summary of a file with these contents, as reports show it; None where it must be read."""
         if self._cache is None:
             return None
         name = path.name
@@ -92,16 +76,9 @@ class CollectionCache:
         return None
 
     def read(self, path: Path, shown: str, raw: bytes | None, *, plain: bool) -> FileSummary:
-        """Read a file, and store its summary.
+        """Read a file, and store its summary; ScenarioError where it is not a valid scenario.
 
-        Args:
-            path: of the file.
-            shown: the path as reports show it.
-            raw: its contents, None where it could not be read.
-            plain: it is collected as a file without directives.
-
-        Raises:
-            ScenarioError: it is not a valid scenario.
+        Its contents are None where they could not be read. `plain`: it is collected as a file without directives.
         """
         # they take long to load: where every file is stored, nothing needs them
         from pgchaos.language.constants import names_used

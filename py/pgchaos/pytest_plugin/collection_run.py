@@ -16,12 +16,7 @@ from pgchaos.pytest_plugin.stash import OPTIONS, RUNNER
 class Run:
     """A run of pytest that collects scenarios or specs.
 
-    Args:
-        config: of pytest.
-
     Attributes:
-        options: of the run.
-        runner: of the run.
         cache: of its files, which is written when the run ends.
         call: the function of the item of each scenario.
         repetitions: what pytest-repeat's `--count` adds to the name of each repetition of an item.
@@ -36,14 +31,7 @@ class Run:
         self._marks: dict[tuple[str, ...], list[pytest.Mark]] = {}
 
     def item(self, file: pytest.Module, name: str, call: Call, tags: Collection[str] = ()) -> ScenarioItem:
-        """Make an item.
-
-        Args:
-            file: that it is in.
-            name: of the item.
-            call: its function.
-            tags: which it has as markers, beside chaos.
-        """
+        """Make an item with these tags as markers, beside chaos."""
         made: ScenarioItem = ScenarioItem.from_parent(file, name=name, callobj=call, fixtureinfo=shared_fixtures(file))
         marks = self._marks_of(tuple(tags))
         # as Node.add_marker does for each of them
@@ -80,11 +68,7 @@ def run_of(config: pytest.Config) -> Run:
 
 
 def check_constants(config: pytest.Config) -> None:
-    """Refuse a variable of --chaos-set that no collected file uses.
-
-    Raises:
-        pytest.UsageError: there is one.
-    """
+    """Raise pytest.UsageError for a variable of --chaos-set that no collected file uses."""
     # those of the ini file are for the whole project
     unused = sorted(run_of(config).cache.unused) if config.getoption("chaos_set") is not None else []
     if unused:

@@ -72,17 +72,7 @@ def explores(item: pytest.Item) -> bool:
 
 
 def explored_data(item: pytest.Item, report: pytest.TestReport, verdict: str, text: str) -> Data:
-    """Write a test as data.
-
-    Args:
-        item: that uses the fixture.
-        report: of its call, or of what failed before or after that.
-        verdict: of the test.
-        text: of its failure, or the reason of a skip.
-
-    Returns:
-        What `scenario` is in the schema, with the file of the test as its source.
-    """
+    """Write a test that uses the fixture as what `scenario` is in the schema, with its file as the source."""
     calls = item.stash.get(_CALLS, ExploredCalls())
     call, source = calls.shown, _text_of(item.path)
     known = ItemData(

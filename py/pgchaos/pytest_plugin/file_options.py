@@ -31,11 +31,7 @@ def add_file_options(parser: pytest.Parser) -> None:
 
 
 def write_files(config: pytest.Config) -> None:
-    """Have the run write its files, and GitHub's annotations; where there are none of both, nothing is loaded.
-
-    Raises:
-        pytest.UsageError: a file cannot be written, or is one that is run.
-    """
+    """Have the run write its files, and GitHub's annotations; where there are none of both, nothing is loaded."""
     files = named_files(config)
     on_github = os.environ.get("GITHUB_ACTIONS") == "true"
     if not files and not on_github:

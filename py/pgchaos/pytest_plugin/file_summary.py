@@ -77,11 +77,7 @@ class FileSummary:
 
     @classmethod
     def from_json(cls, stored: list[Any]) -> FileSummary:
-        """Take what `to_json` gave, after it was written and read.
-
-        Raises:
-            ValueError, TypeError: it is something else.
-        """
+        """Take what `to_json` gave, after it was written and read; ValueError or TypeError for anything else."""
         plain, title, tags, line, notes, connections, alone, most, parts, items = stored
         pairs = tuple([(values, tuple([(name, of, draws) for name, of, draws in names])) for values, names in items])
         return cls(plain, title, tuple(tags), line, tuple(notes), connections, alone, most, tuple(parts), pairs)

@@ -18,14 +18,8 @@ def shared_fixtures(file: pytest.Module) -> FixtureInfo | None:
     """Give what pytest found out about the fixtures of an item, for another item with the same ones.
 
     All items ask for the same fixtures by name. What else they have depends on the markers around them, on autouse
-    fixtures, and on fixtures of conftest.py files and plugins that replace others of the same name.
-
-    Args:
-        file: of the item.
-
-    Returns:
-        The fixtures; None where pytest must find them itself: markers are around the item, or this pytest works
-        differently.
+    fixtures, and on fixtures of conftest.py files and plugins that replace others of the same name. None where pytest
+    must find them itself: markers are around the item, or this pytest works differently.
     """
     manager: Any = getattr(file.session, "_fixturemanager", None)
     if not all(hasattr(manager, name) for name in ("_getautousenames", "getfixturedefs", "getfixtureinfo")):

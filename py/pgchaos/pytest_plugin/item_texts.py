@@ -24,17 +24,7 @@ _LEAST_WIDTH = 80
 
 
 def failure_report(item: ScenarioItem, done: FinishedScenario, verdict: Verdict, options: Options) -> str:
-    """Write the text of a failure; where the terminal has box characters, the item keeps it with these too.
-
-    Args:
-        item: that failed.
-        done: what ran.
-        verdict: on it.
-        options: of the run.
-
-    Returns:
-        Plain text, safe to show.
-    """
+    """Write the text of a failure; where the terminal has box characters, the item keeps it with these too."""
     from pgchaos.report.text import failure_text
 
     again, token = replay_lines(item, done, options)

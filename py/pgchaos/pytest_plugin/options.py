@@ -115,11 +115,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def read_options(config: pytest.Config) -> Options:
-    """Read the options: the command line overrides the ini file.
-
-    Raises:
-        pytest.UsageError: a value is invalid.
-    """
+    """Read the options: the command line overrides the ini file. Raises pytest.UsageError for an invalid value."""
     token = _value(config, "replay", lambda text: _token(text, _folder(config, "replay")))
     seed = _value(config, "seed", _seed)
     if seed is None and token is not None:
@@ -170,11 +166,7 @@ def _token(text: str, folder: Path) -> Token:
 
 
 def duration(text: str) -> float:
-    """Read a time such as `500ms`, `30s` or `2min`, in seconds.
-
-    Raises:
-        ValueError: it is not a time, or not between a millisecond and a day.
-    """
+    """Read a time such as `500ms` or `2min` in seconds; ValueError unless from a millisecond to a day."""
     seconds = parse_duration(text.strip())
     if seconds is None:
         raise ValueError(f"invalid time '{text}': expected a number and its unit, such as 500ms, 30s or 2min")

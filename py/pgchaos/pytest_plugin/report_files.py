@@ -39,13 +39,7 @@ _SUFFIXES = frozenset({".sql", ".pg", ".pgsql", ".psql", ".spec"})
 
 
 class ReportFiles:
-    """Writes what the options ask for.
-
-    Args:
-        config: of pytest.
-        files: by option, such as `report`; each can be written.
-        on_github: write annotations and the job summary of GitHub Actions, too.
-    """
+    """Writes the files of the options, such as `report`, and the annotations and job summary of GitHub Actions."""
 
     def __init__(self, config: pytest.Config, files: Mapping[str, Path], *, on_github: bool) -> None:
         self._config, self._files, self._on_github = config, files, on_github

@@ -67,16 +67,7 @@ def set_line(report: pytest.TestReport, line: int) -> None:
 
 
 def locate_failure(report: pytest.TestReport, item: pytest.Item, shown: str) -> int:
-    """Let the report of a failed item point to the scenario instead of the plugin's code.
-
-    Args:
-        report: that is changed.
-        item: that failed.
-        shown: the path of its file as reports show it.
-
-    Returns:
-        The line of the item's file, from 1.
-    """
+    """Let the report of a failed item point to the scenario instead of the plugin's code; gives its line."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None:
         return 1
@@ -96,12 +87,7 @@ def shown_path(path: Path, config: pytest.Config) -> str:
 
 
 def shorten_explored(report: pytest.TestReport, called_in: Path) -> None:
-    """Let the report of a test that chaos_explore failed name the line that failed, and begin with the reason.
-
-    Args:
-        report: that is changed.
-        called_in: the folder in which pytest was called.
-    """
+    """Let the report of a test that chaos_explore failed name the line that failed, and begin with the reason."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None or not crash.message.startswith(_FAILED):
         return
@@ -122,11 +108,7 @@ def junit_properties(title: str, result: RunResult, fingerprint: str) -> list[tu
 
 
 class ScenarioCount:
-    """Corrects the number of tests in JUnit's file: pytest counts each assertion of a scenario too, as a subtest.
-
-    Args:
-        path: of the file, as --junit-xml names it.
-    """
+    """Corrects the number of tests in JUnit's file: pytest counts each assertion of a scenario too, as a subtest."""
 
     def __init__(self, path: str) -> None:
         # expanded as pytest does it, before a test changes the current directory

@@ -43,14 +43,9 @@ def properties(reports: Iterable[object]) -> list[tuple[str, str]]:
 
 
 def summary(stats: Mapping[str, Sequence[object]], *, durations: bool) -> list[str]:
-    """Sum up the scenarios of a run.
+    """Sum up the reports of a run: searches, repeated runs, notes, what was skipped, and what was slow.
 
-    Args:
-        stats: the reports by their outcomes, as pytest's terminal reporter has them.
-        durations: pytest itself lists the slowest tests.
-
-    Returns:
-        Lines: what searches covered, how often repeated ones failed, notes, which were skipped, which were slow.
+    With `durations`, pytest itself lists the slowest tests.
     """
     reports = [report for found in stats.values() for report in found]
     texts = properties(reports)

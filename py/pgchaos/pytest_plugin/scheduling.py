@@ -58,11 +58,7 @@ def jobs_of(items: Iterable[pytest.Item]) -> list[Job]:
 
 
 def expected_contents(items: Iterable[pytest.Item]) -> Contents | None:
-    """What the databases of items will hold, as far as it is known before they are read.
-
-    Returns:
-        PGTAP where all scenarios are plain pgTAP files, TOOLKIT for others; None where there are only specs.
-    """
+    """What the databases of items will hold: PGTAP for plain pgTAP files alone, else TOOLKIT; None for specs."""
     jobs = jobs_of(items)
     if not jobs:
         return None

@@ -9,15 +9,7 @@ from pgchaos.pytest_plugin.stash import OPTIONS
 
 
 def select_items(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep only the item of the token of --chaos-replay.
-
-    Args:
-        config: of pytest.
-        items: all that were collected; those that are not run are removed.
-
-    Raises:
-        pytest.UsageError: no item has that token, or no collected file uses a variable of --chaos-set.
-    """
+    """Keep only the item of the token of --chaos-replay; pytest.UsageError where there is none."""
     if config.stash[OPTIONS].constants:
         # projects without scenarios do not load it
         from pgchaos.pytest_plugin.collection_run import check_constants

@@ -23,12 +23,7 @@ def texts_of(scenario: Scenario) -> list[str]:
 
 
 def summarize(scenario: Scenario, given: Mapping[str, str] | None = None) -> FileSummary:
-    """Take from a scenario what collection needs.
-
-    Args:
-        scenario: as read.
-        given: psql variables of --chaos-set: with other values it is another scenario.
-    """
+    """Take from a scenario what collection needs; with other variables of --chaos-set it is another scenario."""
     fingerprints = Fingerprints([*texts_of(scenario), *([json.dumps(dict(given), sort_keys=True)] if given else ())])
     items = []
     for values in variants(scenario):

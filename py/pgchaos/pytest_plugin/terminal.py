@@ -38,12 +38,7 @@ def has_boxes(config: pytest.Config) -> bool:
 
 
 class StyledFailure:
-    """The text of a failure for pytest's report: plain for whatever reads it, coloured on the terminal.
-
-    Args:
-        plain: what pytest made of the failure.
-        boxed: the text with box characters.
-    """
+    """The text of a failure for pytest's report: plain for whatever reads it, with colours on the terminal."""
 
     def __init__(self, plain: Any, boxed: str) -> None:  # noqa: ANN401 pytest has no public name for it
         self._plain, self._boxed = plain, boxed
@@ -66,11 +61,7 @@ class StyledFailure:
 
 
 class TerminalReports:
-    """Shows scenarios in pytest's own reports.
-
-    Args:
-        config: of pytest, in its main process.
-    """
+    """Shows scenarios in pytest's own reports, in its main process."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

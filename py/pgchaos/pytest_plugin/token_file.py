@@ -20,11 +20,7 @@ _FOLDER = "chaos_tokens"
 
 
 def stored(token: Token, config: pytest.Config) -> Token | Path:
-    """Write a long token to a file.
-
-    Returns:
-        The file, relative to where pytest was called; the token itself where it is short, or cannot be written.
-    """
+    """Write a long token to a file, relative to where pytest was called; a short one stays itself."""
     text = str(token)
     if len(text) <= LONGEST:
         return token
@@ -55,15 +51,7 @@ def _write(text: str, name: str, config: pytest.Config) -> Path:
 
 
 def read_token(text: str, folder: Path) -> Token:
-    """Read a token, or the file that is named in its place.
-
-    Args:
-        text: the token, or `@` and the path of a file.
-        folder: that the path is relative to.
-
-    Raises:
-        ValueError: it is not a token, or the file cannot be read.
-    """
+    """Read a token, or `@` and a file with it, relative to a folder; ValueError where that is no token."""
     if not text.startswith(MARK):
         return parse(text)
     path = folder / Path(text.removeprefix(MARK)).expanduser()

@@ -151,18 +151,7 @@ def _below(texts: list[str], style: CellStyle, indent: int) -> list[str]:
 
 
 def folded(text: str, width: int, head: str, look: Look, most: int) -> list[str]:
-    """Fold a text into lines of a column, and cut what is more than fits.
-
-    Args:
-        text: any text; it is made safe to show.
-        width: of the column.
-        head: before the first line; the others are indented as far.
-        look: its characters.
-        most: lines at most.
-
-    Returns:
-        At least one line, none wider than the column.
-    """
+    """Fold a text behind a head into lines of a column, safe to show, and cut what is too much."""
     parts = text.split(_UNBROKEN)
     text = _UNBROKEN.join(one_line(" ".join(part.split())) for part in parts)
     room = max(width - len(head), 8)

@@ -39,12 +39,7 @@ class _Row:
 
 
 def room_for(width: int, end: float) -> int:
-    """Tell how many sessions fit beside one another, wide enough to be read.
-
-    Args:
-        width: of the terminal.
-        end: of the run, in seconds: its times take their room.
-    """
+    """Tell how many sessions fit beside one another, wide enough to be read, and the times up to the end of the run."""
     return max((width - _time_width(end)) // (LEAST + len(_GAP)), 0)
 
 

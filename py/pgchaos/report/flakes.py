@@ -33,14 +33,9 @@ class Repeats:
 
 
 def wilson(failed: int, runs: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a rate.
+    """The 95 % confidence interval of a rate, from 0 to 1, of at least one run.
 
-    Args:
-        failed: of the runs.
-        runs: at least one.
-
-    Returns:
-        Its ends, from 0 to 1 (Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927).
+    Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
     """
     rate, square = failed / runs, _Z * _Z
     middle = (rate + square / (2 * runs)) / (1 + square / runs)
@@ -57,16 +52,7 @@ def rate_line(repeats: Repeats) -> str:
 
 
 def flake_lines(repeats: Repeats, width: int, look: Look) -> list[str]:
-    """Write the flake report of an item of which a run failed.
-
-    Args:
-        repeats: its runs.
-        width: of the terminal in columns.
-        look: its characters.
-
-    Returns:
-        The lines: the rate, the seeds, and where both happened the two histories from where they part.
-    """
+    """Write how often an item failed, the seeds, and where both happened the two histories from where they part."""
     seeds = list(dict.fromkeys(repeats.failed_seeds))
     more = f" and {len(seeds) - _SEEDS} more" if len(seeds) > _SEEDS else ""
     lines = [f"Repeated: {rate_line(repeats)}"]

@@ -23,15 +23,9 @@ _BEFORE_TABLE = ("into", "update", "from", "table", "only", "copy", "lock", "tru
 def matters(run: Lanes, read: Collection[str], most: int = MOST) -> tuple[Lane, ...]:
     """Choose the sessions that explain most; all of them where they are not too many.
 
-    Args:
-        run: with all its sessions.
-        read: the tables that the failed assertion reads.
-        most: sessions at most.
-
-    Returns:
-        The session that failed first and those that it waited for, directly or not; then those that fail, have faults,
-        wait, are waited for, or write what the assertion reads; each that waits with who holds its lock, as far as
-        there is room; in their order.
+    The session that failed first and those that it waited for, directly or not; then those that fail, have faults,
+    wait, are waited for, or write a table that the failed assertion reads; each that waits with who holds its lock, as
+    far as there is room; in their order.
     """
     if len(run.lanes) <= most:
         return run.lanes

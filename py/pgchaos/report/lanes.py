@@ -85,15 +85,7 @@ class Lanes:
 
 
 def lanes_of(result: RunResult, sessions: Iterable[str] = ()) -> Lanes:
-    """Arrange what a run recorded.
-
-    Args:
-        result: of the run.
-        sessions: their names, in the order of the file.
-
-    Returns:
-        The lanes, without those of connections that did nothing.
-    """
+    """Arrange what a run recorded, the sessions in the order of these names, without connections that did nothing."""
     ordered = in_order([*result.records, *result.acts])
     ranks = {name: rank for rank, name in enumerate(sessions)}
     connections = dict.fromkeys((record.session, record.worker) for record in ordered)

@@ -34,14 +34,7 @@ class Latency:
 
 
 def latencies(records: Sequence[Record]) -> list[Latency]:
-    """Sum up the statements of a run.
-
-    Args:
-        records: what the sessions sent.
-
-    Returns:
-        One for each statement of each session that was answered, in the order of their first execution.
-    """
+    """Sum up each answered statement of each session, in the order of their first execution."""
     found: dict[tuple[str, Place, str], list[Record]] = {}
     for record in records:
         if kind_of(record) == "statement" and record.started_at is not None and record.ended_at is not None:
@@ -88,16 +81,7 @@ def latency_data(records: Sequence[Record]) -> list[dict[str, str | int | float]
 
 
 def latency_lines(records: Sequence[Record], width: int, look: Look) -> list[str]:
-    """Write the table of a run in which a statement was sent more than once, in ms.
-
-    Args:
-        records: what the sessions sent.
-        width: of the terminal in columns.
-        look: its characters.
-
-    Returns:
-        The lines, the head first; none where each statement was sent once: the timeline has its time.
-    """
+    """Write the table in ms, the head first; nothing where each statement was sent once: the timeline has its time."""
     found = latencies(records)
     if all(latency.count == 1 for latency in found):
         return []

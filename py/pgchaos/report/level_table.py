@@ -35,16 +35,7 @@ class LevelFinding:
 
 
 def level_finding(scenario: Scenario, variables: Mapping[str, str], result: RunResult) -> LevelFinding | None:
-    """Take the oracle's finding from a result.
-
-    Args:
-        scenario: that was run.
-        variables: the values of its matrix.
-        result: of the run.
-
-    Returns:
-        The finding; None where the scenario has no oracle, or no matrix of levels.
-    """
+    """Take the oracle's finding from a result; None where the scenario has no oracle, or no matrix of levels."""
     if result.judged is None or LEVEL not in variables:
         return None
     others = ",".join(f"{name}={value}" for name, value in variables.items() if name != LEVEL)

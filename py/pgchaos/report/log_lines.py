@@ -22,16 +22,7 @@ _LEAST = 24  # columns
 
 
 def log_lines(log: Iterable[str], width: int, look: Look) -> list[str]:
-    """Choose and fold the lines that are worth reading.
-
-    Args:
-        log: its last lines.
-        width: of each, in columns.
-        look: its characters.
-
-    Returns:
-        The lines, without starts and checkpoints, each from its time of day; none where nothing else was logged.
-    """
+    """Fold the last lines of a log that are worth reading, without starts and checkpoints, each from its time on."""
     found: list[str] = []
     for line in log:
         if not (_ROUTINE.search(line) or (not found and _FIRST_START.search(line))):

@@ -28,16 +28,9 @@ _REPLAYED = {
 
 
 def item_name(name: str, variables: Mapping[str, str], mutant: str = "", repetition: str = "") -> str:
-    """Write the name of an item.
+    """Write what follows `::` in an item's id, the same in every run: such as `transfer[level=serializable]`.
 
-    Args:
-        name: of the scenario.
-        variables: the values of its matrix.
-        mutant: the slug of the mutant in it, '' for none.
-        repetition: of pytest-repeat, '' without it.
-
-    Returns:
-        What follows `::` in the item's id, such as `transfer[level=serializable]`; the same in every run.
+    `mutant` is its slug, and `repetition` that of pytest-repeat, '' without one.
     """
     parameters = [f"{key}={_printable(value)}" for key, value in variables.items()]
     parameters += filter(None, (mutant, repetition))
@@ -74,14 +67,7 @@ def what_is_replayed(scenario: Scenario) -> str:
 
 
 def ways_to_run_again(scenario: Scenario, result: RunResult, again: str, token: str) -> list[tuple[str, str]]:
-    """List the commands that run a failed item again, each with what it does, the surest first.
-
-    Args:
-        scenario: that was run.
-        result: of the run.
-        again: the command with the seed.
-        token: the command that replays this interleaving, or ''.
-    """
+    """List the commands that run a failed item again, each with what it does, the surest first."""
     kind = scenario.schedule.kind
     with_seed = f"Seed {result.seed}. To run it again:", again
     if token and result.values and not result.decisions:

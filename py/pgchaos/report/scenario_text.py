@@ -12,15 +12,7 @@ from pgchaos.language.section_items import Statement
 
 
 def settings_of(scenario: Scenario, variables: Mapping[str, str]) -> list[ServerSetting]:
-    """List the parameters of the scenario's own server that apply.
-
-    Args:
-        scenario: with its `server` lines.
-        variables: the values of its matrix.
-
-    Returns:
-        One for each parameter, the last that is written, in the order of the file.
-    """
+    """List the parameters of the scenario's own server that apply: of each the last one, in the file's order."""
     found = {one.name: one for one in scenario.server if applies(one.when, variables)}
     return sorted(found.values(), key=scenario.server.index)
 

@@ -30,19 +30,10 @@ def statement_list(
     look: Look = PLAIN,
     programs: Collection[Place] = (),
 ) -> list[str]:
-    """Write the table.
+    """Write the table, the head first, of statements and of what the engine did between them.
 
-    Args:
-        records: statements, and what the engine did between them, in any order.
-        started_at: of the run.
-        width: in columns.
-        everything: all rows, each whole.
-        summary: add a line for each session; it is always added where rows are left out.
-        look: its characters.
-        programs: the lines that run programs, which are not those of their statements.
-
-    Returns:
-        Its lines, the head first; none without records.
+    `everything` shows all rows, each whole; with `summary`, or where rows are left out, a line for each session.
+    `programs` are the lines that run programs, which are not those of their statements.
     """
     ordered = _faults_first(in_order(records))
     if not ordered:

@@ -54,14 +54,7 @@ class _Report(RegexHighlighter):
 
 
 def styled(text: str) -> str:
-    """Colour a report.
-
-    Args:
-        text: safe to show.
-
-    Returns:
-        The same text with the escape sequences of its colours.
-    """
+    """Add the escape sequences of its colours to a report, which is safe to show."""
     content = Text(text, end="")
     _Report().highlight(content)
     out = io.StringIO()

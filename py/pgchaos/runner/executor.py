@@ -21,9 +21,6 @@ class ConnectionSemaphore:
     """A fair semaphore: connections are granted in the order of the requests.
 
     A request for many connections is not overtaken by requests for few, so it cannot starve.
-
-    Args:
-        total: connections that can be used at once, at least 1.
     """
 
     def __init__(self, total: int) -> None:
@@ -58,12 +55,7 @@ class ConnectionSemaphore:
 
 
 class JobExecutor(Generic[Job, Result]):
-    """Runs jobs in threads, in order.
-
-    Args:
-        run: runs one job; its exceptions are raised by `result_of`.
-        workers: jobs at once.
-    """
+    """Runs jobs in threads, in order; what a job raises is raised by `result_of`."""
 
     def __init__(self, run: Callable[[Job], Result], workers: int) -> None:
         self._run = run
@@ -78,10 +70,7 @@ class JobExecutor(Generic[Job, Result]):
     def result_of(self, key: str, job: Job, check: Callable[[], None] = lambda: None) -> Result:
         """Wait for the result of a job, which is returned once; a job that was not submitted runs in this thread.
 
-        Args:
-            key: as it was given to `start`.
-            job: what it stands for.
-            check: called while it waits; what it raises ends the wait.
+        Meanwhile `check` is called; what it raises ends the wait.
         """
         future = self._futures.pop(key, None)
         if future is None:

@@ -22,11 +22,7 @@ _DEFAULT_HANDLERS: dict[signal.Signals, signal._HANDLER] = {
 
 
 class Interrupts:
-    """Signal handlers that let a run end in order.
-
-    Args:
-        exit_now: ends the process at once, with an exit code.
-    """
+    """Signal handlers that let a run end in order; `exit_now` ends the process at once, with an exit code."""
 
     def __init__(self, exit_now: Callable[[int], object] = os._exit) -> None:
         self._exit_now = exit_now
@@ -46,11 +42,7 @@ class Interrupts:
                 self.restore()
 
     def check(self) -> None:
-        """Raise what the first signal raised, where that was lost, as in a finalizer, whose exceptions Python drops.
-
-        Raises:
-            KeyboardInterrupt: there was a signal, and the run goes on.
-        """
+        """Raise KeyboardInterrupt again where it was lost, as in a finalizer, whose exceptions Python drops."""
         if self._first_at is not None and not self._ends:
             raise KeyboardInterrupt
 
@@ -62,12 +54,7 @@ class Interrupts:
         self._install()
 
     def restore(self, *, at_exit: bool = False) -> None:
-        """Put Python's handlers back.
-
-        Args:
-            at_exit: the process is about to end; after an interrupt, signals stay ignored then, as a late one would
-                print a traceback.
-        """
+        """Put Python's handlers back; `at_exit` they stay ignored after an interrupt, and print no traceback."""
         for number in self._installed:
             ignored = at_exit and self._first_at is not None
             signal.signal(number, signal.SIG_IGN if ignored else _DEFAULT_HANDLERS[number])

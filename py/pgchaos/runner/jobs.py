@@ -42,14 +42,7 @@ class Job:
     in_suite: bool = False  # it runs in the one database of --chaos-pgtap-keep
 
     def read(self) -> tuple[Scenario, Mutant | None]:
-        """Read the file.
-
-        Returns:
-            The scenario to run, and the mutant in it.
-
-        Raises:
-            ScenarioError: the file has changed: it is not a scenario, or has not this mutant or value of its matrix.
-        """
+        """Read the scenario to run, and the mutant in it; ScenarioError where the file has changed and lacks it."""
         # projects without scenarios do not load these
         from pgchaos.language.mutation import mutants_in_force, mutated, slug
         from pgchaos.language.reader import read, variants

@@ -18,11 +18,6 @@ def processors() -> int:
 
 
 def runs_at_once(server: Server, *, parallel: bool) -> int:
-    """Say how many runs of one search may be made side by side: two on a server of ours that nothing else uses.
-
-    Args:
-        server: where.
-        parallel: jobs run side by side already.
-    """
+    """Say how many runs of one search may be made side by side: two on a server of ours that nothing else uses."""
     idle = not parallel and _XDIST_WORKER not in os.environ and processors() > 1
     return 2 if idle and server.ours else 1

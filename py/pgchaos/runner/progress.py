@@ -29,11 +29,7 @@ class _Item:
 
 
 class ProgressLine:
-    """One line for all items that take long, overwritten at each update and erased in the end.
-
-    Args:
-        terminal: to write to; None to write nothing.
-    """
+    """One line for all items that take long, overwritten at each update and erased in the end."""
 
     def __init__(self, terminal: TextIO | None) -> None:
         self._terminal = terminal

@@ -71,15 +71,7 @@ class ItemRun(NamedTuple):
 
 
 def run_item(item: ItemRun, repetition: Repetition) -> tuple[RunResult, Repeats | None]:
-    """Run an item as often as it is asked for.
-
-    Args:
-        item: to run.
-        repetition: how often.
-
-    Returns:
-        The result to report, which is the first failed one if any failed, and what became of all runs; None of one.
-    """
+    """Run an item as often as it is asked for; gives the first failed result, else one, and what all runs gave."""
     if repetition.runs == 1:
         return item.with_order(item.once(item.settings.seed)), None
     passing: list[tuple[int, RunResult]] = []

@@ -158,10 +158,6 @@ class Runner:
     def result_of(self, key: str, job: Job) -> FinishedScenario | FinishedSpec:
         """Wait for the result of a job, or run it now.
 
-        Args:
-            key: as it was given to `start`.
-            job: of an item.
-
         Raises:
             ServerError: the server cannot be used.
             ScenarioError: the file has changed, and cannot be run.

@@ -30,10 +30,6 @@ class ServerLock:
     """The lock of one process: an advisory lock on a connection of its own, shared or exclusive.
 
     A crash of the server releases every lock: a scenario that must be alone is not alone any more then.
-
-    Args:
-        conninfo: of the database that all runs use.
-        health: of its server.
     """
 
     def __init__(self, conninfo: str, health: ServerHealth) -> None:
@@ -47,11 +43,7 @@ class ServerLock:
 
     @contextmanager
     def acquire(self, *, alone: bool) -> Iterator[None]:
-        """Wait for the lock, and hold it within the context.
-
-        Args:
-            alone: exclusively; the caller sees to it that no other job of this process holds it.
-        """
+        """Wait for the lock, and hold it within the context; `alone`, no other job of this process must hold it."""
         # the first holder locks for the whole process, the last one unlocks
         with self._lock:
             if not self._holders:

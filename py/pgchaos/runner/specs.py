@@ -145,15 +145,7 @@ def _run_without_reset(
 
 
 def spec_text(done: FinishedSpec, *, everything: bool = False) -> str:
-    """Write the report of a spec that failed.
-
-    Args:
-        done: the spec.
-        everything: all differences, each whole.
-
-    Returns:
-        The text; its first line is the first cause.
-    """
+    """Write the report of a spec that failed, the first cause first; with `everything`, all differences."""
     from pgchaos.isolation.model import encoded
 
     blocks = [

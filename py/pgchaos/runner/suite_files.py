@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 
 class SuiteFiles:
-    """Creates the database of the files at the first use, and drops it after the last file.
-
-    Args:
-        jobs: of all these files, by their keys.
-    """
+    """Creates the database of the files at the first use, and drops it after the last file."""
 
     def __init__(self, jobs: Mapping[str, Job]) -> None:
         self._jobs = jobs
@@ -28,11 +24,7 @@ class SuiteFiles:
         self._stack = ExitStack()
 
     def database(self, server: Server) -> SuiteDatabase:
-        """The database, created for the first file.
-
-        Raises:
-            ServerError: it cannot be created.
-        """
+        """The database, created for the first file; ServerError where it cannot be."""
         from pgchaos.engine.suite_database import SuiteDatabase
 
         if self._database is None:
@@ -55,15 +47,7 @@ class SuiteFiles:
         return Contents.TOOLKIT if Contents.TOOLKIT in found else Contents.PGTAP
 
     def finished(self, result: RunResult, earlier: int) -> list[str]:
-        """Count a file that was run, and drop the database after the last one.
-
-        Args:
-            result: of the file.
-            earlier: files that had run in the database before.
-
-        Returns:
-            Notes for its report.
-        """
+        """Count a file that was run after `earlier` others, and drop the database after the last; gives notes."""
         notes = []
         if result.failures and earlier:
             files = "1 file" if earlier == 1 else f"{earlier} files"
@@ -76,11 +60,7 @@ class SuiteFiles:
         return notes
 
     def close(self) -> list[str]:
-        """Remove what the files left on the server, and drop the database; further calls do nothing.
-
-        Returns:
-            What could not be removed, and why.
-        """
+        """Remove what the files left on the server, and drop the database; gives what could not be removed, and why."""
         database, self._database = self._database, None
         try:
             return [] if database is None else database.clean_up()

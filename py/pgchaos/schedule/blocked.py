@@ -30,11 +30,7 @@ class BlockedSessions:
     confirmed: Mapping[Actor, tuple[int, ...]] = field(default_factory=dict)
 
     def add(self, look: Mapping[Actor, BlockedSeen]) -> tuple[frozenset[Actor], frozenset[Actor]]:
-        """Take a snapshot of the waiting connections.
-
-        Returns:
-            Those that are blocked, and those that are blocked by a connection of this scenario.
-        """
+        """Take a snapshot of the waiting connections; gives those blocked, and those by one of this scenario."""
         last, self._last = self._last, look
         twice = {
             actor: seen

@@ -14,12 +14,7 @@ from pgchaos.schedule.wait_rules import Actor
 
 
 class Lane(Actor):
-    """One connection of a program: equal to itself alone, and named as its worker.
-
-    Args:
-        owner: the worker.
-        number: of the connection among all of the worker, from 1.
-    """
+    """One connection of a program: equal to itself alone, and named as its worker; of this it has a number, from 1."""
 
     owner: Actor
     number: int
@@ -103,12 +98,7 @@ class Grace:
     _last: float | None = None  # when it was looked at last
 
     def is_over(self, now: float, *, active: bool) -> bool:
-        """Take a look.
-
-        Args:
-            now: on a clock that never goes back.
-            active: the program computes or reads a disk, or has done so since the last look.
-        """
+        """Take a look: `active` if the program computes or reads a disk, or has done so since the last look."""
         before, self._last = self._last, now
         if active or before is None:
             self._idle = 0.0

@@ -18,25 +18,15 @@ class SleepSet:
     Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", LNCS 1032, 1996, chapter 5: where one
     connection went first, it sleeps in the alternatives until a step that depends on its own. What is left out is
     equivalent to something that is run: one of each class.
-
-    Args:
-        dependence: of the steps.
     """
 
     def __init__(self, dependence: Dependence) -> None:
         self._dependence = dependence
 
     def after(self, asleep: Asleep, choice: Choice, *, waiting: bool) -> Asleep:
-        """Return who still sleeps after a step.
+        """Return who of those asleep before a step still sleeps after it.
 
-        Args:
-            asleep: before it.
-            choice: of the step.
-            waiting: a session waits after it.
-
-        Returns:
-            Nobody where a session waits: a step that waits may close a cycle, and one that ends a wait does more than
-            its own work.
+        Nobody where a session waits: a step that waits may close a cycle, and one that ends a wait does more.
         """
         if not asleep or waiting or choice.waiting:
             return NOBODY
@@ -45,16 +35,7 @@ class SleepSet:
         return frozenset(one for one in asleep if one != choice.taken and did.independent(self._next(choice, one)))
 
     def is_needless(self, asleep: Asleep, choice: Choice, other: Actor) -> bool:
-        """Whether no run that begins with an alternative is needed.
-
-        Args:
-            asleep: the sleep set before it.
-            choice: to which it is an alternative.
-            other: the connection that goes on in it.
-
-        Returns:
-            True where a connection sleeps in it that nothing will wake.
-        """
+        """Whether no run from an alternative on is needed: nothing will wake a connection that sleeps in it."""
         still = self.after(asleep, Choice(choice.ready, other, choice.positions, choice.waiting), waiting=False)
         return any(self._next(choice, one).independent(self._left(choice, other, one)) for one in still)
 
@@ -103,9 +84,6 @@ class PreemptionBound:
 
     By dynamic programming over the sets of steps that may be done, and the last of each. A set is an int; its bits are
     the numbers of the steps in the order in which they were taken.
-
-    Args:
-        dependence: of the steps.
     """
 
     def __init__(self, dependence: Dependence) -> None:

@@ -27,15 +27,10 @@ def weight(taken: Sequence[Actor], actors: Sequence[Actor]) -> tuple[int, int, t
 
 
 def easier(taken: Taken, actors: Sequence[Actor]) -> Iterator[Taken]:
-    """Generate interleavings that would be easier to read, if they fail too, the easiest first.
+    """Generate interleavings that would be easier to read than one that fails, if they fail too, the easiest first.
 
-    Args:
-        taken: one that fails.
-        actors: all connections in file order.
-
-    Yields:
-        Those with two parts of a connection joined, a part moved, or interrupted later; those with connections swapped;
-        those in which only one connection is interrupted, once.
+    Those with two parts of a connection joined, a part moved, or interrupted later; those with connections swapped;
+    those in which only one connection is interrupted, once.
     """
     now = weight(taken, actors)
     found = {one for one in _changed(taken) if weight(one, actors) < now}

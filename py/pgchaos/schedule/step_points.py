@@ -62,12 +62,7 @@ def _stays(by: Collection[Actor | int], idle: Collection[Actor], known: Collecti
 
 
 def reached(start: Actor, waits: Mapping[Actor, Collection[Actor | int]]) -> set[Actor]:
-    """List whom a connection waits for, directly and through others.
-
-    Args:
-        start: a connection.
-        waits: as for `find_blocked`.
-    """
+    """List whom a connection waits for, directly and through others; `waits` is as for `find_blocked`."""
     found: set[Actor] = set()
     new = [start]
     while new:

@@ -49,11 +49,7 @@ class Token:
 
 
 def parse(text: str) -> Token:
-    """Read a token.
-
-    Raises:
-        ValueError: it is not a token, or it is damaged.
-    """
+    """Read a token; ValueError where it is none, or damaged."""
     found = _TOKEN.fullmatch(text.strip())
     summed = _SUMMED.match(text.strip()) is not None
     text = shown(text)
@@ -78,16 +74,7 @@ def shown(text: str) -> str:
 
 
 def fingerprint(texts: Iterable[str], variables: Mapping[str, str], mutant: str = "") -> str:
-    """Identify an item.
-
-    Args:
-        texts: of the file, and of those that it includes.
-        variables: the values of its matrix.
-        mutant: the slug of the mutant in it, or ''.
-
-    Returns:
-        Eight hexadecimal digits that change with anything that a run depends on.
-    """
+    """Identify an item by its texts, matrix values and the slug of its mutant: eight hexadecimal digits."""
     return Fingerprints(texts).of(variables, mutant)
 
 

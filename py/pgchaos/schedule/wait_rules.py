@@ -21,16 +21,10 @@ Who = TypeVar("Who")
 def is_deadlocked(
     living: Collection[Who], idle: Collection[Who], blocked: Mapping[Who, Collection[Who | None]]
 ) -> bool:
-    """Whether no session can go on any more.
+    """Whether no session can go on: each living one is idle, or waits, through any number of others, for one that is.
 
-    Args:
-        living: those that have not ended.
-        idle: those that do nothing by themselves: ended, or at a wait that cannot end.
-        blocked: what each blocked one waits for; None is a stranger.
-
-    Returns:
-        True where each living one is idle, or waits, through any number of others, for one that is. False where a
-        stranger may release a lock, or where the blocked wait for each other, which the server resolves.
+    An idle one has ended, or is at a wait that cannot end. None in `blocked` is a stranger, which may release its lock;
+    a cycle of waits alone is none: the server resolves it.
     """
     waiting = [who for who in living if who not in idle]
     if not waiting or any(who not in blocked or None in blocked[who] for who in waiting):
@@ -153,15 +147,7 @@ class WaitRules:
         self._states[actor].ended = True
 
     def update_blocked(self, blocked: frozenset[Actor], here: frozenset[Actor]) -> bool:
-        """Note which connections are blocked.
-
-        Args:
-            blocked: those that wait for a lock, whoever holds it.
-            here: those that wait for a lock of this scenario's sessions.
-
-        Returns:
-            True where that has changed.
-        """
+        """Note who waits for a lock, and who for one of this scenario's sessions (`here`); True if that is new."""
         news = (blocked, here) != (self._blocked, self._blocked_here)
         self._blocked, self._blocked_here = blocked, here
         for state in self._states.values():

@@ -83,11 +83,7 @@ class TapParser:
         return not (self._results or self._problems) and self._plan is None
 
     def close(self, *, stopped: bool = False) -> TapReport:
-        """End the stream.
-
-        Args:
-            stopped: an error reported elsewhere cut the stream short, so that a broken plan is not reported too.
-        """
+        """End the stream; where an error reported elsewhere has stopped it, a broken plan is not reported too."""
         if not stopped and not self._bailed_out:
             self._check_plan()
         plan = self._plan

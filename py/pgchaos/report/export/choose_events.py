@@ -24,11 +24,7 @@ class Chosen(NamedTuple):
 
 
 def choose(timeline: Data) -> Chosen:
-    """Choose the events and lanes to show.
-
-    Args:
-        timeline: as in --chaos-json.
-    """
+    """Choose the events and lanes of a timeline, as in --chaos-json, to show."""
     events, lanes = timeline["events"], timeline["lanes"]
     kept = _lanes(events, len(lanes))
     numbers = {lane: number for number, lane in enumerate(kept)}

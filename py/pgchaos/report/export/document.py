@@ -40,12 +40,7 @@ def dumps(data: Data) -> str:
 
 
 def document(run: RunData, scenarios: Iterable[str]) -> str:
-    """Write the whole document as JSON.
-
-    Args:
-        run: what is known of it.
-        scenarios: each as JSON.
-    """
+    """Write the whole document as JSON, of scenarios that are JSON already."""
     head = dumps({"format": FORMAT, "version": VERSION, "run": without_empty(asdict(run))})
     texts = ",\n".join(scenarios)
     return f'{head[:-1]},"scenarios":[\n{texts}\n]}}\n'

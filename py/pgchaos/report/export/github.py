@@ -27,9 +27,7 @@ def has_failed(scenario: Data) -> bool:
 def annotation_lines(scenarios: Iterable[Data], prefix: str = "") -> list[str]:
     """Write a line for each scenario that failed, which GitHub shows beside the line of the file.
 
-    Args:
-        scenarios: their data.
-        prefix: the folder that paths are relative to, from the root of the repository; '' for the root itself.
+    `prefix` is the folder that paths are relative to, from the root of the repository.
     """
     return [_annotation(one, prefix) for one in scenarios if has_failed(one)]
 

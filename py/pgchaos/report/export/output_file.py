@@ -9,14 +9,7 @@ from pathlib import Path
 
 
 def check_writable(path: Path) -> None:
-    """Find out before a run whether its file can be written at the end.
-
-    Args:
-        path: of the file; its folder is created where it is missing.
-
-    Raises:
-        OSError: it cannot be written; the message says why.
-    """
+    """Raise OSError before a run if its file cannot be written at the end; a missing folder is created."""
     if path.exists() and not path.is_file():
         # a device such as /dev/stdout would be replaced by a file
         raise OSError(EINVAL, "it is no file", str(path))
@@ -24,11 +17,7 @@ def check_writable(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Find out before a run whether files can be written into a folder at the end; it is created where it is missing.
-
-    Raises:
-        OSError: they cannot.
-    """
+    """Raise OSError before a run if files cannot be written into a folder; it is created where it is missing."""
     path.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=".pgchaos.", dir=path)
     os.close(descriptor)
@@ -36,15 +25,7 @@ def check_folder(path: Path) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that nobody reads half of it: a new one takes its place.
-
-    Args:
-        path: of the file.
-        text: its contents.
-
-    Raises:
-        OSError: it cannot be written; what was there before is unchanged.
-    """
+    """Write a file so that nobody reads half of it: a new one takes its place, or OSError leaves what was there."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:

@@ -20,14 +20,9 @@ _FOLDER = Path(__file__).parent
 
 
 def page(run: RunData, scenarios: Sequence[str]) -> str:
-    """Write the page.
+    """Write the page in HTML, of scenarios that are JSON already.
 
-    Args:
-        run: what is known of the run.
-        scenarios: the data of each, as JSON.
-
-    Returns:
-        HTML. Texts of the run are in it as JSON inside scripts that are no programs, and as escaped text.
+    Texts of the run are in it as JSON inside scripts that are no programs, and as escaped text.
     """
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),

@@ -50,19 +50,7 @@ def scenario_data(
     result: RunResult,
     repeats: Repeats | None = None,
 ) -> Data:
-    """Write the run of a scenario as data.
-
-    Args:
-        item: what the test runner knows of it.
-        scenario: that was run, with the mutant in it.
-        mutant: in it, or None.
-        variables: the values of its matrix.
-        result: of the run; of a search the run that it reports.
-        repeats: its runs, where it was repeated.
-
-    Returns:
-        What `scenario` is in the schema; every text is safe to show.
-    """
+    """Write the run of a scenario, the mutant in it, as what `scenario` is in the schema, safe to show."""
     verdict = judge_mutant(mutant, result) if mutant else judge(scenario, variables, result)
     expected = [{"reason": xfail.reason, "failures": failures_data(failures)} for xfail, failures in verdict.expected]
     lanes = lanes_of(result, [one.name for one in scenario.sessions])

@@ -73,13 +73,9 @@ def file_name(nodeid: str) -> str:
 
 
 def svg(scenario: Data) -> str:
-    """Draw a scenario's run.
+    """Draw a scenario's run, from its data as in --chaos-json.
 
-    Args:
-        scenario: its data, as in --chaos-json.
-
-    Returns:
-        An SVG file. Of a long run it shows the events that explain most, and says how many it leaves out.
+    Of a long run it shows the events that explain most, and says how many it leaves out.
     """
     chosen = choose(scenario.get("timeline") or {"lanes": [], "events": []})
     lanes = max(1, len(chosen.lanes))

@@ -95,14 +95,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def timeline_data(lanes: Lanes) -> Data:
-    """Write a timeline as data.
-
-    Args:
-        lanes: of the run.
-
-    Returns:
-        What `timeline` is in the schema; times in milliseconds from the beginning of the run.
-    """
+    """Write a run as what `timeline` is in the schema; times in milliseconds from its beginning."""
     places = _failures_by_event(lanes)
     texts = [remarks(event) for event in lanes.events]
     boxes = [

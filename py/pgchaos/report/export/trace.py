@@ -13,14 +13,7 @@ from pgchaos.report.export.timeline_data import Data
 
 
 def trace(scenarios: Iterable[Data]) -> str:
-    """Write the trace.
-
-    Args:
-        scenarios: their data.
-
-    Returns:
-        JSON with an event on each line.
-    """
+    """Write the trace of scenarios: JSON with an event on each line."""
     events = [event for number, one in enumerate(scenarios, 1) for event in _of_scenario(number, one)]
     lines = ",\n".join(json.dumps(event, ensure_ascii=False) for event in events)
     return f'{{"displayTimeUnit":"ms","traceEvents":[\n{lines}\n]}}\n'
