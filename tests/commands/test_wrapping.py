@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pgchaos.commands.wrapping import fitted, fitted_page, unbroken
+from pgchaos.commands.wrapping import fitted_page
+from pgchaos.report.wrapping import fitted, unbroken
 from tests.commands.conftest import Call, Ended
 
 WIDTH = 80

@@ -7,7 +7,8 @@ import pydoc
 from pathlib import Path
 
 from pgchaos.commands.errors import DONE, CommandError
-from pgchaos.commands.wrapping import fitted, fitted_page, terminal_width
+from pgchaos.commands.wrapping import fitted_page, terminal_width
+from pgchaos.report.wrapping import fitted
 
 _PACKAGE = Path(__file__).parents[1]
 # Documentation, scenarios and the SQL extension: links to the repository's folders there, files in a wheel.

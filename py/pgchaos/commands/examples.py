@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pgchaos.commands.docs import SHARE
 from pgchaos.commands.errors import DONE, CommandError
-from pgchaos.commands.wrapping import fitted, terminal_width
+from pgchaos.commands.wrapping import terminal_width
 from pgchaos.language.reader import is_scenario
+from pgchaos.report.wrapping import fitted
 
 _FOLDER = SHARE / "sql"
 

@@ -11,7 +11,7 @@ from pgchaos.commands.errors import DONE, FOUND, CommandError
 from pgchaos.commands.known_by_text import Fact, facts_in
 from pgchaos.commands.lint import examined
 from pgchaos.commands.project import project_of
-from pgchaos.commands.wrapping import fitted, terminal_width, unbroken
+from pgchaos.commands.wrapping import terminal_width
 from pgchaos.language.fault_kinds import describe, felt_by_server
 from pgchaos.language.file_text import Unreadable, text_of
 from pgchaos.language.header_model import Pooler, ServerSetting
@@ -29,6 +29,7 @@ from pgchaos.language.section_items import (
     WaitBlocked,
     WaitFor,
 )
+from pgchaos.report.wrapping import fitted, unbroken
 from pgchaos.safe_output import one_line
 from pgchaos.search.footprints import Unknowable
 from pgchaos.search.touched_relations import known_from, may_commute

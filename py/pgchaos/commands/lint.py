@@ -11,11 +11,12 @@ from pgchaos.commands.findings import RULES, Finding
 from pgchaos.commands.lint_rules import warnings_of
 from pgchaos.commands.permits import apply_permits
 from pgchaos.commands.project import project_of
-from pgchaos.commands.wrapping import fitted, terminal_width
+from pgchaos.commands.wrapping import terminal_width
 from pgchaos.language.file_text import Unreadable, text_of
 from pgchaos.language.model import Scenario
 from pgchaos.language.problems import LANGUAGE, Place, ScenarioError
 from pgchaos.language.reader import is_scenario, read
+from pgchaos.report.wrapping import fitted
 from pgchaos.safe_output import one_line
 
 
@@ -57,12 +58,7 @@ def _is_scenario(path: Path) -> bool:
 
 
 def findings(path: Path, tags: Collection[str]) -> list[Finding]:
-    """List what is found in one file, in order of line; nothing where it has no directive.
-
-    Args:
-        path: of the file.
-        tags: that it may have beside the known ones.
-    """
+    """List what is found in one file, which may have these tags, too; nothing where it has no directive."""
     scenario, errors = examined(path, tags)
     if scenario is None:
         return errors
@@ -70,14 +66,9 @@ def findings(path: Path, tags: Collection[str]) -> list[Finding]:
 
 
 def examined(path: Path, tags: Collection[str]) -> tuple[Scenario | None, list[Finding]]:
-    """Read a file, and list the mistakes that keep it from being run.
+    """Read a file, which may have these tags, too, and list the mistakes that keep it from being run.
 
-    Args:
-        path: of the file.
-        tags: that it may have beside the known ones.
-
-    Returns:
-        The scenario, None where the file has no directive or has mistakes; and the mistakes.
+    The scenario is None where the file has no directive or has mistakes.
     """
     try:
         if not is_scenario(text_of(path)):

@@ -1,15 +1,14 @@
-"""Fits prose to the width of the terminal. What is piped stays as it is, and so do SQL and paths."""
+"""Fits pages of Markdown to the terminal, whose width it tells. What is piped stays as it is."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator
 
-_BLANK = "\u00a0"  # no line ends at it
-_CODE = re.compile(r"`[^`]*`")
+from pgchaos.report.wrapping import fitted, unbroken
+
 _ITEM = re.compile(r" *([-*]|[0-9]+\.) +")
 
 
@@ -18,30 +17,6 @@ def terminal_width() -> int | None:
     if sys.stdout is None or not sys.stdout.isatty():
         return None
     return shutil.get_terminal_size().columns
-
-
-def unbroken(text: str) -> str:
-    """Mark a text, such as SQL, within which `fitted` must not end a line."""
-    return text.replace(" ", _BLANK)
-
-
-def fitted(line: str, width: int | None, hang: int = 4) -> str:
-    """Break a line of prose at blanks, except within backquotes and what is `unbroken`.
-
-    Args:
-        line: without a line feed.
-        width: columns at most; a word that is longer stays whole. None: the line stays as it is.
-        hang: columns before each further line.
-
-    Returns:
-        One line or several.
-    """
-    if width is not None and len(line) > width:
-        marked = _CODE.sub(lambda found: unbroken(found[0]), line)
-        hanging = " " * hang
-        lines = textwrap.wrap(marked, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
-        line = "\n".join(lines)
-    return line.replace(_BLANK, " ")
 
 
 def fitted_page(text: str, width: int) -> str:

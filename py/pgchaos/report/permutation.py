@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from pgchaos.language.header_model import StepName
 from pgchaos.language.model import Scenario
 from pgchaos.language.schedules import COUNTED, format_step
-from pgchaos.results import Explored, Launch, Permutations, RunResult
+from pgchaos.report.wrapping import fitted, unbroken
+from pgchaos.results import Explored, Permutations, RunResult
 
 _INDENT = "    "
 
@@ -19,17 +18,12 @@ def permutation(scenario: Scenario, result: RunResult, width: int) -> list[str]:
     if result.permutations is not None and none_failed(result):
         return [_none_failed_line(result, result.permutations)]
     sessions = {session.name: session for session in scenario.sessions}
-    steps = [_step(launch, format_step(_name(launch), sessions[launch.session])) for launch in result.order]
-    # a line must not end between a step and its mark: NUL stands for these blanks while the lines are filled
-    lines = textwrap.wrap(
-        " ".join(step.replace(" ", "\0") for step in steps),
-        max(width, 40),
-        initial_indent=_INDENT,
-        subsequent_indent=_INDENT,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return [_title(result), *(line.replace("\0", " ") for line in lines)]
+    steps = []
+    for one in result.order:
+        name = format_step(StepName(one.session, one.worker, one.step, one.iteration), sessions[one.session])
+        steps.append(f"{name} <waits for {one.waited_on}>" if one.waited_on else name)
+    # a line must not end between a step and its mark
+    return [_title(result), *fitted(_INDENT + " ".join(map(unbroken, steps)), max(width, 40)).split("\n")]
 
 
 def none_failed(result: RunResult) -> bool:
@@ -102,11 +96,3 @@ def _all(number: int) -> str:
 
 def _interleavings(number: int) -> str:
     return f"{number:,} interleaving{'' if number == 1 else 's'}"
-
-
-def _name(launch: Launch) -> StepName:
-    return StepName(launch.session, launch.worker, launch.step, launch.iteration)
-
-
-def _step(launch: Launch, name: str) -> str:
-    return f"{name} <waits for {launch.waited_on}>" if launch.waited_on else name

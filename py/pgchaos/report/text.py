@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import textwrap
 from collections import Counter
@@ -21,6 +20,7 @@ from pgchaos.report.replay import may_differ, ways_to_run_again, what_is_replaye
 from pgchaos.report.scenario_text import check_statement, settings_of, settings_text
 from pgchaos.report.statement_list import shorten
 from pgchaos.report.timeline import timeline
+from pgchaos.report.wrapping import fitted
 from pgchaos.results import Failure, RunResult, Standing
 from pgchaos.safe_output import one_line
 from pgchaos.tap import failure_of
@@ -28,7 +28,6 @@ from pgchaos.verdict import Verdict
 
 _INDENT = "    "
 _HINT = "HINT: "
-_QUOTED = re.compile(r"`[^`]*`")
 _END_A_RUN = frozenset({"error", "fault", "invariant", "timeout", "wait"})
 _LIKE_STATES = 3  # connections of one session that are shown, where all do the same
 _CHANGED = 60  # columns of a text that a mutant replaces
@@ -93,17 +92,9 @@ def run_text(
     look: Look = PLAIN,
     mutant: Mutant | None = None,
 ) -> str:
-    """Write the report of a run that passed, for --chaos-show.
+    """Write the report of a run that passed, for --chaos-show; of a search without a finding, that of its first run.
 
-    Args:
-        scenario: that was run.
-        variables: the values of its matrix.
-        result: of the run; of a search without a finding, the result of its first run.
-        width: of the terminal in columns.
-        everything: all statements, each whole.
-        output: with the output of psql commands, and notices.
-        look: the characters of the timeline.
-        mutant: that was caught, or None.
+    The arguments are those of `failure_text`; `output` is that of psql commands, and notices, and `mutant` was caught.
     """
     which = ", the first of these runs" if none_failed(result) else ""
     # of a mutant each failure is wanted
@@ -157,19 +148,14 @@ def _failure(failure: Failure, width: int) -> list[str]:
     where = f"{failure.place}: " if failure.place else ""
     who = f"{failure.session}: " if failure.session and failure.session not in failure.text else ""
     first, *more = failure.text.split("\n")
-    details = [line for detail in failure.details for line in _folded_hint(detail, width)]
+    details = [line for detail in failure.details for line in _detail(detail, width)]
     return [f"{where}{who}{first}", *(f"{_INDENT}{line}".rstrip() for line in (*more, *details))]
 
 
-def _folded_hint(detail: str, width: int) -> list[str]:
-    """Fold a hint; what the server says is shown as it is, and values are not broken."""
-    room = max(width - len(_INDENT), 40)
-    if not detail.startswith(_HINT) or len(detail) <= room:
-        return detail.split("\n")
-    # what is to be copied stays on one line
-    unbroken = _QUOTED.sub(lambda found: found[0].replace(" ", "\0"), detail)
-    lines = textwrap.wrap(unbroken, room, subsequent_indent=" " * len(_HINT), break_on_hyphens=False)
-    return [line.replace("\0", " ") for line in lines]
+def _detail(detail: str, width: int) -> list[str]:
+    """Fit a hint; what the server says is shown as it is."""
+    hint = detail.startswith(_HINT)
+    return (fitted(detail, max(width - len(_INDENT), 40), len(_HINT)) if hint else detail).split("\n")
 
 
 def _causes(scenario: Scenario, failures: Sequence[Failure], width: int, look: Look) -> list[str]:
