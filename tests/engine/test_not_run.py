@@ -9,16 +9,18 @@ from tests.engine.playing import Play, held, only
 
 EMPTY = """-- chaos:setup
 CREATE TABLE job (id int PRIMARY KEY, state text);
-CREATE FUNCTION is_done() RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN
-  IF EXISTS (SELECT FROM job) THEN RETURN NEXT ok(true, 'inside'); END IF; END $$;
-CREATE FUNCTION by_way_of() RETURNS SETOF text LANGUAGE sql AS 'SELECT * FROM is_done()';
 -- chaos:session s
 SELECT 1;
 -- chaos:check
 SELECT pass('beside');
 """
-LINE = 11
+LINE = 8
 """Of what a test writes below EMPTY."""
+
+IS_DONE = (
+    "CREATE FUNCTION is_done() RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN"
+    " IF EXISTS (SELECT FROM job) THEN RETURN NEXT ok(true, 'inside'); END IF; END $$;\n"
+)
 
 SILENT = {
     "no row": "SELECT is(state, 'done', 'done') FROM job;",
@@ -31,8 +33,12 @@ SILENT = {
     "limit": "SELECT is(1, 1) LIMIT 0;",
     "intersect": "SELECT is(1, 1) INTERSECT SELECT 'no';",
     "case": "SELECT CASE WHEN false THEN is(1, 2) END;",
-    "own function": "SELECT * FROM is_done();",
-    "function of functions": "SELECT by_way_of();",
+    "own function": IS_DONE + "SELECT * FROM is_done();",
+    "function of functions": IS_DONE
+    + "CREATE FUNCTION by_way_of() RETURNS SETOF text LANGUAGE sql AS 'SELECT * FROM is_done()';\n"
+    "SELECT by_way_of();",
+    "procedure": "CREATE PROCEDURE is_done(INOUT told text) LANGUAGE plpgsql AS $$ BEGIN"
+    " IF EXISTS (SELECT FROM job) THEN told := ok(true, 'inside'); END IF; END $$;\nCALL is_done(NULL);",
     "prepared": "PREPARE p AS SELECT is(state, 'done') FROM job;\nEXECUTE p;",
     "prepared with a value": "PREPARE p(int) AS SELECT is(id, $1) FROM job;\nEXECUTE p(1);",
     "cursor": "BEGIN;\nDECLARE c CURSOR FOR SELECT is(state, 'done') FROM job;\nFETCH ALL FROM c;",
@@ -189,12 +195,42 @@ UNUSED = {
 }
 
 
+TOLD = UNUSED["function"] + "\n"
+UNUSED |= {
+    "procedure": "CREATE PROCEDURE told() LANGUAGE plpgsql AS $$BEGIN PERFORM is(1, 2); END$$;",
+    "recursive": "CREATE FUNCTION told(n int) RETURNS SETOF text LANGUAGE sql AS"
+    " $$SELECT is(1, 2) UNION ALL SELECT told(n - 1) WHERE n > 0$$;",
+    "trigger": "CREATE FUNCTION told() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM is(1, 2); RETURN NEW; END$$;"
+    "\nCREATE TRIGGER told BEFORE INSERT ON job EXECUTE FUNCTION told();",
+    "named in a comment": TOLD + "SELECT pass('it'); -- told() is for later\n",
+    "named in a comment of a body": TOLD + "DO $$BEGIN PERFORM 1; -- told()\nEND$$;",
+    "commented on": TOLD + "COMMENT ON FUNCTION told() IS 'told';",
+    "granted": TOLD + "GRANT EXECUTE ON FUNCTION told() TO PUBLIC;",
+    "dropped": TOLD + "DROP FUNCTION told();",
+    "deallocated": UNUSED["prepared"] + "\nDEALLOCATE told;",
+    "closed": UNUSED["cursor"].replace("COMMIT", "CLOSE told;\nCOMMIT"),
+}
+
+
 @pytest.mark.parametrize("statement", UNUSED.values(), ids=UNUSED.keys())
-def test_what_a_check_defines_and_never_uses_fails(play: Play, statement: str) -> None:
+def test_what_a_check_defines_and_never_runs_fails(play: Play, statement: str) -> None:
     failure = only(play(EMPTY + "\n" + statement))
     assert failure.text.startswith("assertion was not run: nothing uses the function")
     assert failure.place is not None
     assert failure.place.line == LINE + statement.startswith("BEGIN")
+
+
+def test_of_functions_that_only_call_each_other_none_is_used(play: Play) -> None:
+    ask = "CREATE FUNCTION ask() RETURNS text LANGUAGE sql AS 'SELECT told()';"
+    failures = not_run(play(EMPTY + "\n" + TOLD + ask).failures)
+    assert [failure.place.line for failure in failures if failure.place] == [LINE, LINE + 1]
+
+
+def test_what_setup_defines_and_nothing_runs_fails_too(play: Play) -> None:
+    failure = only(play(EMPTY.replace("-- chaos:session", TOLD + "-- chaos:session")))
+    assert failure.text.startswith("assertion was not run: nothing uses the function")
+    assert failure.place is not None
+    assert failure.place.line == 3
 
 
 FINE = {
@@ -208,6 +244,11 @@ FINE = {
     "SELECT * FROM runtests('q'::name);",
     "called by a variable": "CREATE FUNCTION made() RETURNS text LANGUAGE sql AS $$SELECT is(1, 1)$$;\n"
     "\\set call 'made()'\nSELECT :call;",
+    "called by another name": "CREATE FUNCTION made() RETURNS text LANGUAGE sql AS $$SELECT is(1, 1)$$;\n"
+    "CREATE FUNCTION calls() RETURNS text LANGUAGE plpgsql AS"
+    " $$DECLARE line text; BEGIN EXECUTE 'SELECT made()' INTO line; RETURN line; END$$;\nSELECT calls();",
+    "found in the catalog": "CREATE FUNCTION made() RETURNS text LANGUAGE sql AS $$SELECT is(1, 1)$$;\n"
+    "SELECT format('SELECT %I()', proname) FROM pg_proc WHERE proname LIKE 'mad_' \\gexec",
     "a choice": "SELECT CASE WHEN true THEN pass('a') ELSE fail('b') END;",
     "several in one cell": "SELECT collect_tap(ARRAY[is(1, 1, 'a'), ok(true, 'b')]);",
     "names that are tables": "SELECT pass('a');\nCREATE TABLE alike (id int);\nINSERT INTO alike (id) SELECT 1;",

@@ -230,7 +230,7 @@ def _never(one: Written) -> Failure:
         details = (*described, "write its condition as its argument, and call it where that holds too")
         text = f"chaos.assert was not run: {why}"
     else:
-        unused = "nothing uses the function, view, cursor or prepared statement that it stands in"
+        unused = "nothing uses the function, procedure, view, cursor or prepared statement that it stands in"
         why = branch or (unused if one.anywhere else "the check ended before it")
         details = ("call it by a SELECT that prints its TAP line, or take it out",) if one.anywhere else ()
         text = f"assertion was not run: {why}"

@@ -48,6 +48,7 @@ TOOLKIT_TAP = frozenset({"unchanged", "eventually", "no_leaks", "blocked_by"})
 TOOLKIT = TOOLKIT_TAP | {"assert"}
 
 _WORD = re.compile(r"\w+")
+_MAKES = re.compile("function|procedure", re.IGNORECASE)
 
 
 def words_of(text: str) -> list[str]:
@@ -56,21 +57,21 @@ def words_of(text: str) -> list[str]:
 
 
 def own_functions(statements: Iterable[Sql | Statement]) -> frozenset[str]:
-    """Find the functions that the statements of a file make: their names in lower case, without schema."""
+    """Find the functions and procedures that a file makes: their names in lower case, without schema."""
     return frozenset().union(*(_made_functions(one.text) for one in statements if one.verb == "CREATE"))
 
 
 @lru_cache(maxsize=1024)
 def _made_functions(text: str) -> frozenset[str]:
-    if "function" not in text.lower():
+    if not _MAKES.search(text):
         return frozenset()
     return frozenset(filter(None, (_made_function(statement) for statement in all_statements(text))))
 
 
 def _made_function(statement: SqlStatement) -> str:
-    """Give the name in CREATE [OR REPLACE] FUNCTION, or ''."""
+    """Give the name in CREATE [OR REPLACE] FUNCTION or PROCEDURE, or ''."""
     tokens = statement.tokens
-    if statement.verb != "create" or not any(token.is_word("function") for token in tokens[1:4]):
+    if statement.verb != "create" or not any(token.is_word("function", "procedure") for token in tokens[1:4]):
         return ""
     opening = next((at for at, token in enumerate(tokens) if token.is_symbol("(")), 0)
     name = token_at(tokens, opening - 1)

@@ -1,22 +1,20 @@
 r"""All assertions of a scenario, so that one that was never evaluated can be reported.
 
-They are the assertions that its checks call, each chaos.assert and each `expect`. If a check defines something that
-asserts, the file must use it.
+They are the assertions that its checks call, each chaos.assert and each `expect`. If a file defines something that
+asserts, it must use it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal, TypeAlias
 
-from pgchaos.language.assertion_functions import called_functions, command_arguments, own_functions, words_of
+from pgchaos.language.assertion_functions import called_functions, own_functions
 from pgchaos.language.assertions import (
     Call,
     FunctionNames,
-    all_items,
     asserting_functions,
     calls_in,
     defined_names,
@@ -40,6 +38,7 @@ from pgchaos.language.sql_tokens import (
     token_at,
     tokenize,
 )
+from pgchaos.language.unused_definitions import unused_definitions
 
 Kind: TypeAlias = Literal["tap", "assert", "expect"]  # a TAP line of a check's statement, chaos.assert, or an `expect`
 
@@ -50,8 +49,6 @@ Evaluated: TypeAlias = tuple[Kind, Place | None, str]
 Branch: TypeAlias = tuple[tuple[int, int], ...]
 
 _CONDITIONAL = ("if", "case", "when", "exception", "loop", "while", "coalesce")
-# Functions of pgTAP that call functions, or find them, by a pattern
-_CALLS_BY_PATTERN = frozenset({"runtests", "do_tap", "findfuncs"})
 _TODO = frozenset({"todo", "todo_start"})
 
 
@@ -80,7 +77,7 @@ class Written:
     place: Place  # of its statement, or of the directive
     # of a chaos.assert, of which one at least must be evaluated; None for one that is not a literal
     descriptions: tuple[str | None, ...] = (None,)
-    # it is in a function, so that any statement may evaluate it; in a check, in a definition that nothing uses
+    # it is in a function, so that any statement may evaluate it; of TAP, in a definition that nothing uses
     anywhere: bool = False
     branch: Branch = ()  # the \if around it
     needed: bool = True  # it must be evaluated; else it only shows that its branch was taken
@@ -93,7 +90,7 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
     """
     asserting = asserting_functions(scenario)
     names = function_names(scenario)
-    unused = _unused(scenario, asserting)
+    unused = unused_definitions(scenario, asserting)
     found: list[Written] = []
     checks = {id(section) for section in scenario.checks}
     numbers = count(1)
@@ -107,23 +104,11 @@ def written_assertions(scenario: Scenario, variables: Mapping[str, str]) -> tupl
                     needed = bool(tap_calls(item, asserting, names))
                     if needed or "skip" in called_functions(item.text):
                         found.append(Written("tap", item.place, branch=branch, needed=needed))
-                    # what it includes may be a library, of which not all is used
-                    if item.place.path == scenario.shown and not unused.isdisjoint(defined_names(item)):
-                        found.append(Written("tap", item.place, anywhere=True, branch=branch))
+                # what it includes may be a library, of which not all is used
+                if item.place.path == scenario.shown and not unused.isdisjoint(defined_names(item)):
+                    found.append(Written("tap", item.place, anywhere=True, branch=branch))
                 found += _chaos_asserts(item, branch, scenario.shown, names)
     return tuple(found)
-
-
-def _unused(scenario: Scenario, asserting: frozenset[str]) -> frozenset[str]:
-    """Find the asserting definitions whose names are nowhere else in the file."""
-    if not asserting:
-        return frozenset()
-    items = all_items(scenario)
-    texts = [item.text for item in items if isinstance(item, Statement)] + command_arguments(items)
-    words = Counter(words_of("\n".join(texts)))
-    if not _CALLS_BY_PATTERN.isdisjoint(words):
-        return frozenset()
-    return frozenset(name for name in asserting if words[name] == 1)
 
 
 def _with_branches(items: Iterable[Item], numbers: Iterator[int]) -> Iterator[tuple[Item, Branch]]:

@@ -1,0 +1,63 @@
+"""What a file defines that asserts, and that no statement of it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from pgchaos.language.assertion_functions import command_arguments, words_of
+from pgchaos.language.assertions import all_items, defined_names
+from pgchaos.language.model import Scenario
+from pgchaos.language.section_items import Statement
+from pgchaos.language.sql_tokens import tokenize
+
+# Functions of pgTAP that call functions, or find them, by a pattern, and the catalog in which a query finds them
+_FINDS_BY_PATTERN = frozenset({"runtests", "do_tap", "findfuncs", "pg_proc"})
+# First words of statements that name a definition and do not run it
+_NAMES_ONLY = frozenset({"DROP", "ALTER", "COMMENT", "GRANT", "REVOKE", "DEALLOCATE", "CLOSE", "MOVE"})
+
+
+def unused_definitions(scenario: Scenario, asserting: Collection[str]) -> frozenset[str]:
+    """Find the asserting definitions that no statement runs, also by way of other definitions.
+
+    A trigger does not count: nobody reads the TAP that its function prints.
+
+    Args:
+        scenario: the file.
+        asserting: the names of its functions, views, cursors and prepared statements that assert, in lower case.
+
+    Returns:
+        Those of these names that nothing runs; none where functions are found by a pattern.
+    """
+    if not asserting:
+        return frozenset()
+    bodies: dict[str, set[str]] = {}
+    waiting = set(words_of("\n".join(command_arguments(all_items(scenario)))))
+    waiting.update(word for matrix in scenario.matrix for value in matrix.values for word in words_of(value))
+    for item in scenario.statements():
+        defined = defined_names(item)
+        if defined:
+            words = set(_words(item.text))
+            for name in defined:
+                # the name stands in its own definition
+                bodies.setdefault(name, set()).update(words - defined)
+        elif not _only_names(item):
+            waiting.update(_words(item.text))
+    used: set[str] = set()
+    while waiting:
+        word = waiting.pop()
+        if word not in used:
+            used.add(word)
+            waiting |= bodies.get(word, set())
+    return frozenset() if not _FINDS_BY_PATTERN.isdisjoint(used) else frozenset(asserting) - used
+
+
+def _only_names(item: Statement) -> bool:
+    return item.verb in _NAMES_ONLY or (
+        item.verb == "CREATE" and any(token.is_word("trigger") for token in tokenize(item.text)[1:5])
+    )
+
+
+def _words(text: str) -> Iterator[str]:
+    """Give the words of SQL, those in strings too, without those in comments."""
+    for token in tokenize(text):
+        yield from _words(token.text) if token.kind == "string" else words_of(token.text)
