@@ -24,6 +24,26 @@ def test_a_directive_is_its_word_and_the_rest_of_its_line(comment: str, word: st
 
 
 @pytest.mark.parametrize(
+    ("comment", "found"),
+    [
+        ("--\u00a0chaos:session a", "character 3 of this directive is U+00A0 (NO-BREAK SPACE)"),
+        ("-- chaos\uff1asession a", "character 9 of this directive is U+FF1A (FULLWIDTH COLON)"),
+        ("-- \u200bchaos:session a", "character 4 of this directive is U+200B (ZERO WIDTH SPACE)"),
+        ("-- \u0441haos:session a", "character 4 of this directive is U+0441 (CYRILLIC SMALL LETTER ES)"),
+        ("--\u2003Chaos:sesion a", "character 3 of this directive is U+2003 (EM SPACE)"),
+    ],
+)
+def test_a_character_that_only_looks_right_is_named(comment: str, found: str) -> None:
+    directive = find_directive(comment)
+    assert directive == Directive("session", "a", found + ": write it anew, `-- chaos:session`")
+
+
+@pytest.mark.parametrize("comment", ["--\u00a0chaos is fun", "-- \u0445aoc", "-- \u0441haos for all", "--\u00a0x: y"])
+def test_prose_in_other_alphabets_is_prose(comment: str) -> None:
+    assert find_directive(comment) is None
+
+
+@pytest.mark.parametrize(
     ("comment", "word"),
     [
         ("--chaos:session a", "session"),

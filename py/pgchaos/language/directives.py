@@ -7,7 +7,8 @@ that only mentions chaos must be.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, replace
 
 from pgchaos.language.directive_table import DIRECTIVES
 from pgchaos.language.fault_kinds import KINDS
@@ -20,6 +21,10 @@ _SIMILAR = re.compile(
 )
 # Most comments are told from directives by this alone.
 _MAY_BE_SIMILAR = re.compile(r"--[ \t]*[CcKkHhXx][A-Za-z]{2,7}[ \t]*[:; \t]")
+# Letters of Cyrillic that look like those of `chaos` and of directives, and characters that nobody sees
+_LOOKS_LIKE = str.maketrans(
+    "\u0430\u0441\u0435\u043e\u0440\u0445\u0443", "aceopxy", "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+)
 _JOINED = {word + second: (word, second) for word, row in DIRECTIVES.items() for second in row.second_words}
 # How alike words must be, by difflib's measure.
 _JOINED_LIKE = 0.8
@@ -42,7 +47,20 @@ def find_directive(comment: str) -> Directive | None:
     if found is not None:
         word, text = found[1], (found[2] or "").strip()
         return Directive(word, text) if word in DIRECTIVES else _unknown(word, text)
-    return None if _MAY_BE_SIMILAR.match(comment) is None else _similar(comment)
+    similar = None if _MAY_BE_SIMILAR.match(comment) is None else _similar(comment)
+    return _with_odd_characters(comment) if similar is None and not comment.isascii() else similar
+
+
+def _with_odd_characters(comment: str) -> Directive | None:
+    """Recognize a directive in which a character only looks like another, as the no-break space of a web page does."""
+    looks = unicodedata.normalize("NFKC", comment.translate(_LOOKS_LIKE))
+    meant = None if looks == comment else find_directive(looks)
+    if meant is None:
+        return None
+    at = next(at for at, char in enumerate(comment) if not char.isascii())
+    which = f"U+{ord(comment[at]):04X} ({unicodedata.name(comment[at], 'without a name')})"
+    mistake = f"character {at + 1} of this directive is {which}: write it anew, `-- chaos:{meant.word}`"
+    return replace(meant, mistake=mistake)
 
 
 def _unknown(word: str, text: str) -> Directive:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from pgchaos.language.arguments import DirectiveError
+from pgchaos.language.header_model import may_both_apply
 from pgchaos.language.lexemes import Command, Sql
 from pgchaos.language.model import Program, Section
 from pgchaos.language.problems import Place
@@ -35,6 +36,7 @@ class SectionBuilder:
     _step_places: dict[str, Place] = field(default_factory=dict)
     _ifs: list[tuple[Place, bool]] = field(default_factory=list)  # open \if, and whether it had \else
     _need_statement: dict[str, Item] = field(default_factory=dict)  # items that say something of the next statement
+    _of_errors: list[Expect | Allow] = field(default_factory=list)  # those of them about its error, since the last \if
 
     def add_statement(self, sql: Sql) -> None:
         """Add a statement as the scanner read it."""
@@ -44,6 +46,7 @@ class SectionBuilder:
             self.steps.append(step)
         self.items.append(Statement(sql.place, sql.text, sql.parts, sql.verb, step, sql.send, sql.prefix, sql.copy))
         self._need_statement.clear()
+        self._of_errors.clear()
         if self.kind in ("invariant", "state"):
             self._require_query(sql)
 
@@ -51,6 +54,8 @@ class SectionBuilder:
         r"""Add a meta-command; \if, \elif, \else and \endif must match."""
         # psql looks for \endif to the end of the file; a section runs by itself, so they must match within it
         name, ifs = command.name, self._ifs
+        if name in ("if", "elif", "else", "endif"):
+            self._of_errors.clear()
         if name == "if":
             ifs.append((command.place, False))
         elif name in ("elif", "else", "endif"):
@@ -70,8 +75,23 @@ class SectionBuilder:
     def add(self, item: Item) -> None:
         """Add the item that a directive makes."""
         self.items.append(item)
+        if isinstance(item, Expect | Allow):
+            self._check_others(item)
         if isinstance(item, Expect | Allow | Fault):
             self._need_statement[type(item).__name__.lower()] = item
+
+    def _check_others(self, item: Expect | Allow) -> None:
+        """Complain of another directive about the error of the same statement: only one can be followed."""
+        for other in self._of_errors:
+            if may_both_apply(item.when, other.when):
+                word, first, line = type(item).__name__.lower(), type(other).__name__.lower(), other.place.line
+                if word == first:
+                    text = f"`{word}` is written twice for one statement, first in line {line}: write all codes there"
+                else:
+                    text = f"`{word}` contradicts the `{first}` in line {line} for the same statement: write only one"
+                self.complain(item.place, text)
+                return
+        self._of_errors.append(item)
 
     def begin_step(self, name: str, place: Place) -> None:
         """Begin a named step. Raises DirectiveError where a step of this session has the name."""
