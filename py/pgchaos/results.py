@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from pgchaos.language.problems import Place
 
 if TYPE_CHECKING:
+    from pgchaos.language.section_items import Fault
     from pgchaos.language.written_assertions import Evaluated
 
 
@@ -49,6 +50,7 @@ class Record:
     parameters: tuple[str, ...] = ()  # for the report, of a program's request: `$1 = 'x'`, and the tags of its comment
     cells: tuple[tuple[str | None, ...], ...] = ()  # the names of its first columns, then its first rows, where kept
     ended_by: str = ""  # what cancelled it or terminated its connection, in words; '' where unknown
+    has_line: bool = True  # false: its place is only the line that runs the program that did it
 
 
 @dataclass(slots=True)  # not frozen: every transaction has one, and to make a frozen one takes four times as long
@@ -233,8 +235,8 @@ class RunResult:
     standings: list[Standing] = field(default_factory=list)  # of all sessions, where the run was stopped
     evaluations: int = 0  # of the invariant monitor
     missed: int = 0
-    struck: set[str] = field(default_factory=set)  # chosen faults `at any step` that were delivered
-    passed_by: dict[str, list[str]] = field(default_factory=dict)  # those that were not, with the reasons
+    struck: set[Fault] = field(default_factory=set)  # faults that were delivered
+    passed_by: dict[Fault, list[str]] = field(default_factory=dict)  # those that nobody felt, or that passed a step by
 
     # of the check, and of all assertions
     assertions: list[Assertion] = field(default_factory=list)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
 from pgchaos.engine.faults.fault_counter import FaultCounter
+from pgchaos.engine.faults.fault_injector import FaultInjector
 from pgchaos.engine.run_settings import Replay, RunSettings
 from pgchaos.engine.session_runner import SessionRunner
 from pgchaos.engine.waits import sleep
@@ -183,10 +185,10 @@ def test_a_step_that_is_over_too_soon_is_passed_by(play: Play) -> None:
 
 def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     # it lasts until the fault has struck that was chosen for it, or was found to be for another
-    is_due, struck_, passed_by, statement = (
+    is_due, inject, pass_by, statement = (
         FaultCounter.is_due,
-        FaultCounter.struck,
-        FaultCounter.passed_by,
+        FaultInjector.inject,
+        FaultCounter.pass_by,
         SessionRunner._statement,
     )
     due: set[Fault] = set()
@@ -196,12 +198,13 @@ def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.Monkey
         due.update([fault] if comes else [])
         return comes
 
-    def strikes(self: FaultCounter, fault: Fault) -> None:
-        struck_(self, fault)
+    async def strikes(self: FaultInjector, fault: Fault, *others: Any) -> float:  # noqa: ANN401  # as it takes them
+        struck_at = await inject(self, fault, *others)
         due.discard(fault)
+        return struck_at
 
     def passes(self: FaultCounter, fault: Fault, why: str) -> None:
-        passed_by(self, fault, why)
+        pass_by(self, fault, why)
         due.discard(fault)
 
     async def unlocks(self: SessionRunner, item: Statement) -> None:
@@ -212,8 +215,8 @@ def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.Monkey
         await statement(self, item)
 
     monkeypatch.setattr(FaultCounter, "is_due", coming)
-    monkeypatch.setattr(FaultCounter, "struck", strikes)
-    monkeypatch.setattr(FaultCounter, "passed_by", passes)
+    monkeypatch.setattr(FaultInjector, "inject", strikes)
+    monkeypatch.setattr(FaultCounter, "pass_by", passes)
     monkeypatch.setattr(SessionRunner, "_statement", unlocks)
     result = play(
         """

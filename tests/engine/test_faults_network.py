@@ -118,6 +118,26 @@ def test_a_stall_passes_and_the_session_goes_on(play: Play) -> None:
     assert held(result) == ["late"]
 
 
+def test_a_stall_holds_up_what_comes_next_however_late_that_is(play: Play) -> None:
+    """Its time does not begin while the other session does nothing, and so does not end before it is felt."""
+    result = play(f"""
+        {TABLE}
+        -- chaos:session a
+        SELECT 1;
+        -- chaos:signal connected
+        -- chaos:wait for stalled
+        UPDATE t SET v = 1 WHERE k = 1;
+        -- chaos:session b
+        -- chaos:wait for connected
+        -- chaos:fault stall 60ms of a
+        SELECT pg_sleep(0.1);
+        -- chaos:signal stalled
+        -- chaos:check
+        SELECT ok(ended_at - started_at >= interval '60ms', 'late') FROM chaos.history WHERE statement ~ 'UPDATE';
+    """)
+    assert held(result) == ["late"]
+
+
 @pytest.mark.parametrize("moment", ["before", "during"])
 def test_a_stall_lasts_until_it_is_healed(play: Play, moment: str) -> None:
     result = play(f"""
@@ -283,6 +303,9 @@ def test_the_network_refuses_until_it_is_healed(play: Play) -> None:
         ("-- chaos:fault cut when blocked", "the statement was over before it could strike"),
         ("-- chaos:fault refuse", "`fault refuse` could not be delivered: nobody connected any more"),
         ("-- chaos:fault refuse at any step", "at no step that the search chose: nobody connected any more"),
+        ("-- chaos:fault stall 5ms after", "nothing passed between a[1] and the server any more"),
+        ("-- chaos:fault stall after", "nothing passed between a[1] and the server any more"),
+        ("-- chaos:fault stall after at any step", "at no step that the search chose: nothing passed between a[1]"),
         ("-- chaos:fault latency 5ms after", "nothing passed between a[1] and the server any more"),
         ("-- chaos:fault rate 1kB of server after", "nothing passed between a[1] and the server any more"),
     ],
@@ -299,6 +322,26 @@ def test_what_does_not_strike_fails(play: Play, faults: str, why: str) -> None:
     failure = only(result)
     assert failure.kind == "fault"
     assert why in failure.text
+
+
+@pytest.mark.parametrize("fault", ["stall 1ms", "latency 1ms"])
+@pytest.mark.parametrize(("schedule", "is_felt"), [("all", True), ("a.1 a.2 b.1", False)])
+def test_a_search_must_feel_a_fault_of_another_session_in_one_run(
+    play: Play, fault: str, schedule: str, is_felt: bool
+) -> None:
+    result = play(f"""
+        -- chaos:schedule {schedule}
+        {TABLE}
+        -- chaos:session a
+        SELECT 1;
+        SELECT 2;
+        -- chaos:session b
+        -- chaos:fault {fault} of a
+        SELECT 3;
+        -- chaos:check
+        SELECT ok(true, 'checked');
+    """)
+    assert [failure.kind for failure in result.failures] == ([] if is_felt else ["fault"])
 
 
 def test_others_wait_for_the_locks_of_a_stalled_session_as_long_as_they_like(play: Play) -> None:

@@ -122,8 +122,6 @@ class ConcurrentRun:
         self._tasks: list[Task[None]] = []
         self._invariant_monitor: InvariantMonitor | None = None
         self._launched: list[Launch] = []
-        self._struck: set[str] = set()
-        self._passed_by: dict[str, list[str]] = {}
 
     @property
     def stopped(self) -> bool:
@@ -221,9 +219,7 @@ class ConcurrentRun:
         await self._join()
         if self._network is not None and not self.stopped:
             for fault, why in self._network.unfelt():
-                self._injector.tally.unfelt(fault, why)
-        self._struck = self._injector.tally.floating_delivered()
-        self._passed_by = self._injector.tally.floating_missed()
+                self._injector.tally.take_back(fault, why)
         if not self.stopped:
             self._log.failures += self._injector.tally.undelivered()
         await self._restore()
@@ -327,7 +323,8 @@ class ConcurrentRun:
         """Return what became of the sessions, once they are closed."""
         monitor = self._invariant_monitor
         evaluations, missed = (monitor.evaluations, monitor.missed) if monitor is not None else (0, 0)
-        return SessionsResult(self._log, self._launched, evaluations, missed, self._struck, self._passed_by)
+        tally = self._injector.tally
+        return SessionsResult(self._log, self._launched, evaluations, missed, tally.struck, tally.passed_by)
 
     def close(self) -> None:
         """End the connections."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pgchaos.results import Failure, Launch, Notification, Record, Standing, Transaction
 
 if TYPE_CHECKING:
+    from pgchaos.language.section_items import Fault
     from pgchaos.language.written_assertions import Evaluated
 
 
@@ -34,5 +35,5 @@ class SessionsResult:
     order: list[Launch] = field(default_factory=list)
     evaluations: int = 0
     missed: int = 0
-    struck: set[str] = field(default_factory=set)
-    passed_by: dict[str, list[str]] = field(default_factory=dict)
+    struck: set[Fault] = field(default_factory=set)
+    passed_by: dict[Fault, list[str]] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from pgchaos.engine.answer import NOT_CONNECTED, ServerError
 from pgchaos.engine.answer_hold import AnswerHold
 from pgchaos.engine.connection import Connection, ConnectionLost
 from pgchaos.engine.connection_factory import ConnectionFactory
+from pgchaos.engine.coordinator import Halted
 from pgchaos.engine.faults.actions import NotDelivered, TargetGone
 from pgchaos.engine.faults.targets import Target
 from pgchaos.engine.loop import Loop, Task, begin
@@ -59,7 +60,7 @@ class SessionNetwork(Observer):
         self._qualities: dict[str, Quality] = {}
         self._refused: set[str] = set()
         self._stalled: dict[str, Fault] = {}
-        self._unfelt: dict[Fault, set[str]] = {}  # whom a latency, a rate or a refusal has struck, before it is felt
+        self._unfelt: dict[Fault, set[str]] = {}  # whom a fault has struck that is not felt yet
         self._felt: set[Fault] = set()
         self._ending = News()
         self._watching: Task[None] | None = None
@@ -126,7 +127,7 @@ class SessionNetwork(Observer):
         """Note that a connection has ended."""
         for name, mine in self._connections.items():
             if connection in mine:
-                self._feel_slowness(name, connection)
+                self._note_felt(name, connection)
                 mine.remove(connection)
                 self._stalled.pop(name, None)
 
@@ -228,12 +229,14 @@ class SessionNetwork(Observer):
 
         Raises:
             NotDelivered: there is nothing to strike, or it has not had its effect.
+            Halted: the run was stopped.
         """
         names = {str(actor): target for actor, target in targets.items()}
         if fault.kind in ("cut", "reset"):
             await self._break_off(fault, names)
         elif fault.kind == "stall":
             self._stall(fault, names)
+            self._await_felt(fault, names)
         elif fault.kind == "heal":
             self._heal(names)
         elif fault.kind == "refuse":
@@ -266,11 +269,13 @@ class SessionNetwork(Observer):
             while not lost():
                 if time.monotonic() > until:
                     raise NotDelivered(f"{name} was not told within {_FELT_WITHIN:g} s that its connection has ended")
-                await sleep(_POLL_INTERVAL)
+                if await sleep(_POLL_INTERVAL, self._stop):
+                    raise Halted
 
     def _stall(self, fault: Fault, names: Collection[str]) -> None:
         seconds = network_values(fault.argument).seconds
         for name, connection in self._standing(fault, names):
+            self._note_felt(name, connection)
             try:
                 connection.link.stall(seconds)
             except NotHalfOpen as why:
@@ -288,7 +293,7 @@ class SessionNetwork(Observer):
         )
         self._qualities[name] = now
         for connection in self._connections.get(name, ()):
-            self._feel_slowness(name, connection)
+            self._note_felt(name, connection)
             connection.link.set_quality(now)
 
     def _heal(self, names: Collection[str]) -> None:
@@ -306,7 +311,7 @@ class SessionNetwork(Observer):
             self._qualities.pop(name, None)
             self._stalled.pop(name, None)
             for connection in self._connections.get(name, ()):
-                self._feel_slowness(name, connection)
+                self._note_felt(name, connection)
                 connection.link.heal()
         for unfelt in self._unfelt.values():
             # how much it was felt before depends on time
@@ -324,15 +329,15 @@ class SessionNetwork(Observer):
             del self._unfelt[fault]
         self._felt.update(felt)
 
-    def _feel_slowness(self, name: str, connection: ProxyConnection) -> None:
-        if connection.link.was_slow:
+    def _note_felt(self, name: str, connection: ProxyConnection) -> None:
+        if connection.link.was_felt:
             self._feel(name, refusal=False)
 
     def unfelt(self) -> list[tuple[Fault, str]]:
-        """List the faults that lasted to the end, and nobody connected, or nothing passed, with why they are unfelt."""
+        """List the faults that nobody felt, with why."""
         for name, mine in self._connections.items():
             for connection in mine:
-                self._feel_slowness(name, connection)
+                self._note_felt(name, connection)
         return [
             (
                 fault,

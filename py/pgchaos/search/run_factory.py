@@ -14,6 +14,7 @@ from pgchaos.engine.run_settings import RunSettings
 from pgchaos.language.model import Scenario
 from pgchaos.language.schedules import MOST, interleavings
 from pgchaos.language.search_choices import drawn_variables
+from pgchaos.language.section_items import Fault
 from pgchaos.language.written_assertions import Evaluated
 from pgchaos.results import Failure, RunResult
 from pgchaos.schedule.permutations import actors, taken
@@ -58,9 +59,9 @@ class RunFactory:
         self.changed: Callable[[], list[str]] | None = None
         # what a run has changed outside its schema: then none of these runs counts, and there are no more
         self.outside: tuple[str, ...] = ()
-        # chosen faults that were delivered in a run, and why others were not
-        self.struck: set[str] = set()
-        self.passed_by: dict[str, list[str]] = {}
+        # faults that were delivered in a run, and why others were not
+        self.struck: set[Fault] = set()
+        self.passed_by: dict[Fault, list[str]] = {}
         self.evaluated: set[Evaluated] = set()  # assertions, in any run
         self.silent = False  # a run failed on a server that did not answer
         self.complete = False  # a run reached its end
@@ -153,8 +154,8 @@ class RunFactory:
         self.complete = self.complete or result.complete
         # a silent server where nothing failed has answered in the end
         self.silent = self.silent or (result.silent and bool(result.failures))
-        for choice, reasons in result.passed_by.items():
-            self.passed_by.setdefault(choice, []).extend(reasons)
+        for fault, reasons in result.passed_by.items():
+            self.passed_by.setdefault(fault, []).extend(reasons)
         self._made += 1
         self.outside = self.outside or result.outside or (self.oracle.outside if self.oracle is not None else ())
         if self._made == self._next_check:

@@ -142,7 +142,8 @@ class _Runs:
             return result
 
     def not_evaluated(self, result: RunResult) -> tuple[list[Failure], list[str]]:
-        """List the failures for what no run has evaluated, where all of them were made, and remarks."""
+        """List the failures for what no run has evaluated or felt, where all of them were made, and remarks."""
+        from pgchaos.engine.faults.fault_counter import never_struck
         from pgchaos.engine.not_run import not_run
 
         factory, settings = self._factory, self._settings
@@ -151,7 +152,10 @@ class _Runs:
         if (self._scenario.schedule.kind == "explore" or factory.drawn) and settings.found(result):
             # the search ended there: later runs might have
             return [], []
-        failures = not_run(self._scenario, factory.matrix, frozenset(factory.evaluated))
+        failures = [
+            *not_run(self._scenario, factory.matrix, frozenset(factory.evaluated)),
+            *never_struck(self._scenario, factory.matrix, factory.struck, factory.passed_by),
+        ]
         if factory.oracle is None or result.failures:
             return failures, []
         failure = factory.oracle.coverage.failure(factory.oracle.place)
@@ -302,7 +306,6 @@ class _Runs:
     def _with_drawn_values(self) -> RunResult:
         """Draw values until some fail; then find the smallest, and of these the easiest interleaving."""
         # only here: a scenario without `given` needs no hypothesis
-        from pgchaos.engine.faults.fault_counter import never_struck
         from pgchaos.search.given import draw
         from pgchaos.search.value_trials import ValueTrials, examples_of
 
@@ -324,10 +327,6 @@ class _Runs:
             exactly=schedule.values is not None,
         )
         result = trials.result(values)
-        if values is None and not (result.skipped or factory.stopped()):
-            result = result.joined(
-                failures=never_struck(self._scenario, factory.matrix, factory.struck, factory.passed_by)
-            )
         if values is None or not result.order or schedule.kind != "explore":
             return result
         factory.values = values

@@ -1,9 +1,9 @@
 """A program as small as can be: sends each of its arguments to the server that its environment names, by libpq itself.
 
 `{}` in an argument is the first value of the last result. It ends with status 1 at the first error, after ROLLBACK.
-Other words: `sleep:SECONDS`, `print:TEXT`, `error:TEXT` (to standard error), `exit:STATUS`, `open:N` (the connection
-that the following are sent on, from 1), `forget:N` (a thread that sends nothing, N seconds), `child:SECONDS` (a process
-that leaves its group).
+Other words: `send:SQL` (without waiting for the answer), `sleep:SECONDS`, `print:TEXT`, `error:TEXT` (to standard
+error), `exit:STATUS`, `open:N` (the connection that the following are sent on, from 1), `forget:N` (a thread that sends
+nothing, N seconds), `child:SECONDS` (a process that leaves its group).
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ for word in sys.argv[2:]:
         sys.exit(int(rest))
     elif kind == "open":
         now = int(rest)
+    elif kind == "send":
+        libpq.PQsendQuery(connections[now], rest.encode())
     elif kind == "child":
         subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({rest})"], start_new_session=True)
     else:

@@ -6,7 +6,7 @@ import pytest
 
 from pgchaos.engine.applications import program_connection
 from tests.engine.applications.test_programs import stock
-from tests.engine.playing import Play, held, outcomes, said
+from tests.engine.playing import Play, held, only, outcomes, said, texts
 
 ORDER = '"BEGIN" "UPDATE stock SET n = n - 1 WHERE id = 1" "COMMIT"'
 
@@ -51,6 +51,32 @@ def test_a_program_is_refused_and_slowed_down(play: Play, send: str) -> None:
     """
     result = play(stock(f"{shop}\n{faults}", check=check))
     assert held(result) == ["late", "the second was refused"]
+
+
+def test_nothing_is_sent_after_a_stop_on_a_connection_that_a_fault_has_ended(play: Play, send: str) -> None:
+    """The program has not heard of its end, for the network is stalled."""
+    shop = f'shop run \'{send} "SELECT 1" "SELECT 2"\''
+    faults = "".join(f"-- chaos:fault {kind} on 1st execution of 'SELECT 2'\n" for kind in ("stall 1min", "terminate"))
+    result = play(stock(f"{shop}\n{faults}", head="-- chaos:timeout 1s"))
+    assert only(result).kind == "timeout"
+    assert texts(said(result, "shop")) == ["SELECT 1"]
+
+
+@pytest.mark.parametrize("fault", ["stall", "stall 1ms", "latency 1ms", "rate 1MB"])
+@pytest.mark.parametrize(("later", "is_felt"), [("", False), ('"send:SELECT 2"', True)])
+def test_a_fault_after_which_a_program_says_only_farewell_is_not_felt(
+    play: Play, send: str, fault: str, later: str, is_felt: bool
+) -> None:
+    shop = f"shop run '{send} \"SELECT 1\" {later}'\n-- chaos:fault {fault} after on 1st execution"
+    result = play(stock(shop))
+    assert [failure.kind for failure in result.failures] == ([] if is_felt else ["fault"])
+
+
+def test_a_request_that_is_stalled_does_not_reach_the_server(play: Play, send: str) -> None:
+    """It was read from the program before the fault."""
+    shop = f"shop run '{send} \"CREATE TABLE came AS SELECT clock_timestamp() AS at\"'\n-- chaos:fault stall 300ms"
+    check = "SELECT ok(at - started_at > interval '200ms', 'late') FROM came, chaos.history;"
+    assert held(play(stock(shop, check=check))) == ["late"]
 
 
 def test_a_backend_that_is_not_seen_to_end_is_told(play: Play, send: str, monkeypatch: pytest.MonkeyPatch) -> None:

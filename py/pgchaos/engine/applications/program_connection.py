@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 
 from pgchaos import clock
@@ -90,9 +89,7 @@ class ProgramConnection:
     async def _before(self, request: Request) -> None:
         while self._record is not None and not self._connection.ended:
             # of a pipeline: what it is, a step in a block or not, is known once the request before it has its answer
-            await self._answered.wait(stop=self._context.stop)
-            if self._context.stop.is_set():
-                raise Halted
+            await self._await_answer()
         if self._later is not None:
             await self._later.ends()
         self._reconcile()
@@ -114,13 +111,18 @@ class ProgramConnection:
             self._context.coordinator.states.idle(self.lane, item.place, "is struck by a fault")
             self._struck = StatementFaults(self._context.injector, faults, self._worker.actor, self, self._worker.act)
             await self._struck.before(item)
-            until = time.monotonic() + _GONE_WITHIN
-            while self._connection.is_cut_off and not self._connection.ended and time.monotonic() < until:
+            while self._connection.is_cut_off and not self._connection.ended:
                 # by a fault: nothing shall be sent after it
-                await self._answered.wait(until, self._context.stop)
+                await self._await_answer()
             if self.before_send is not None:
                 self.before_send()
         self._send(item, request, source)
+
+    async def _await_answer(self) -> None:
+        """Wait for the next answer, or the end of the connection. Raises Halted."""
+        await self._answered.wait(stop=self._context.stop)
+        if self._context.stop.is_set():
+            raise Halted
 
     def _send(self, item: Statement, request: Request, source: Source) -> None:
         actor, now = self._worker.actor, clock.now()
@@ -128,6 +130,7 @@ class ProgramConnection:
             actor.session, actor.worker, self._worker.iteration, self._attempt, item.step, item.place, item.text
         )
         record.started_at, record.parameters = now, (*_shown(request.parameters), *source.tags)
+        record.has_line = bool(source.line)
         self._record, self._item = record, item
         self._context.log.records.append(record)
         if self._connection.ended:

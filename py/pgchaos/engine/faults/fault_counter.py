@@ -29,25 +29,29 @@ def failure(fault: Fault, why: str, who: str | None = None) -> Failure:
 
 
 def never_struck(
-    scenario: Scenario, variables: Mapping[str, str], struck: Collection[str], passed_by: Mapping[str, Iterable[str]]
+    scenario: Scenario,
+    variables: Mapping[str, str],
+    struck: Collection[Fault],
+    passed_by: Mapping[Fault, Iterable[str]],
 ) -> list[Failure]:
-    """Tell of the faults `at any step` that no run of a search delivered.
+    """Tell of the faults that one run may miss, and that all runs of an item missed: `at any step`, and unfelt ones.
 
     Args:
         scenario: whose faults.
         variables: of its matrix.
-        struck: those that were delivered, see `Tally.roamed`.
-        passed_by: why others were not where they should, see `Tally.roamed_in_vain`.
+        struck: those that some run delivered, see `FaultCounter.struck`.
+        passed_by: why runs did not, see `FaultCounter.passed_by`.
 
     Returns:
         A failure for each.
     """
-    return [
-        failure(item, f"at no step that the search chose: {_reasons(passed_by.get(item.choice, ()))}")
-        for session in scenario.sessions
-        for item in session.items
-        if isinstance(item, Fault) and item.anywhere and in_force(item, variables) and item.choice not in struck
-    ]
+    found = []
+    for item in (item for session in scenario.sessions for item in session.items if isinstance(item, Fault)):
+        reasons = passed_by.get(item, ())
+        if item not in struck and (reasons or (item.anywhere and in_force(item, variables))):
+            where = "at no step that the search chose: " if item.anywhere else ""
+            found.append(failure(item, where + _reasons(reasons)))
+    return found
 
 
 def _reasons(reasons: Iterable[str]) -> str:
@@ -74,9 +78,10 @@ class FaultCounter:
             if isinstance(item, Fault) and in_force(item, values)
         ]
         self._reached: dict[tuple[object, ...], int] = {}
-        self._struck: set[Fault] = set()
-        self._passed_by: dict[str, list[str]] = {}
-        self._unfelt: dict[Fault, str] = {}
+        self.struck: set[Fault] = set()
+        """Those that were delivered."""
+        self.passed_by: dict[Fault, list[str]] = {}
+        """Why others were not where they should be, or nobody felt them."""
 
     def is_due(self, fault: Fault, actor: Actor) -> bool:
         """Count an execution of a fault's line, and say whether it is the one."""
@@ -90,50 +95,26 @@ class FaultCounter:
         """Take the last count back: the connection was lost before the statement could be sent."""
         self._reached[_key(fault, actor)] -= 1
 
-    def struck(self, fault: Fault) -> None:
-        """Note that a fault struck."""
-        self._struck.add(fault)
+    def pass_by(self, fault: Fault, why: str) -> None:
+        """Note that a fault could not strike where it should, and why; in another run it may."""
+        self.passed_by.setdefault(fault, []).append(why)
 
-    def unfelt(self, fault: Fault, why: str = "") -> None:
-        """Take a strike back: it came when the statement was over, and nobody felt it.
-
-        Args:
-            fault: which.
-            why: nobody did, where that is known only at the end.
-        """
-        self._struck.discard(fault)
-        if why:
-            self._unfelt[fault] = why
-            self.passed_by(fault, why)
-
-    def passed_by(self, fault: Fault, why: str) -> None:
-        """Note that a step which a search has chosen for a fault could not be struck.
-
-        Args:
-            fault: of any step.
-            why: not.
-        """
-        self._passed_by.setdefault(fault.choice, []).append(why)
+    def take_back(self, fault: Fault, why: str) -> None:
+        """Note that nobody felt a fault that struck, and why; in another run somebody may."""
+        self.struck.discard(fault)
+        self.pass_by(fault, why)
 
     # at the end
 
     def undelivered(self) -> list[Failure]:
         """Tell of the faults that never struck."""
         # where a session sends fewer statements than it has, a search may choose one that it does not come to
-        missing = [fault for fault in self._faults if fault not in self._struck and not fault.anywhere]
-        return [failure(fault, self._why_not(fault)) for fault in missing]
-
-    def floating_delivered(self) -> set[str]:
-        """Name the choices of those faults `at any step` that struck."""
-        return {fault.choice for fault in self._struck if fault.anywhere}
-
-    def floating_missed(self) -> dict[str, list[str]]:
-        """Tell by their choices why faults `at any step` did not strike where they should."""
-        return dict(self._passed_by)
+        known = {*self.struck, *self.passed_by}
+        return [
+            failure(fault, self._why_not(fault)) for fault in self._faults if not (fault in known or fault.anywhere)
+        ]
 
     def _why_not(self, fault: Fault) -> str:
-        if fault in self._unfelt:
-            return self._unfelt[fault]
         counts = [count for key, count in self._reached.items() if key[0] == fault and count]
         if fault.statement:
             seen = f"there were only {max(counts)} requests" if counts else "there was no request"

@@ -108,7 +108,7 @@ class FaultInjector:
             if fault.kind in ("cut", "reset"):
                 self._coordinator.strike([pid for one in targets.values() if (pid := one.pid) is not None])
             await self.network.carry_out(fault, targets)
-            self.tally.struck(fault)
+            self.tally.struck.add(fault)
         return now
 
     async def carry_out(self, fault: Fault, pids: Collection[int]) -> None:
@@ -122,7 +122,7 @@ class FaultInjector:
                 await carry_out(self.fault_connection, fault.kind, fault.argument, pids)
         except ServerError as error:
             raise NotDelivered(str(error)) from None
-        self.tally.struck(fault)
+        self.tally.struck.add(fault)
 
     def broke(self, error: BaseException, fault: Fault, actor: Actor) -> None:
         """Stop the run for an error of ours in the task of a fault: what it was to strike may wait for it."""

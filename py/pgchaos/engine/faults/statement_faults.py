@@ -189,8 +189,7 @@ class StatementFaults:
             )
         if fault.kind == "cancel":
             self._done = [one for one in self._done if one is not fault]
-            self._injector.tally.unfelt(fault)
-            self._report(fault, TargetGone(OVER))
+            self._injector.tally.take_back(fault, OVER)
 
     async def abandon(self, answer: Answer | None = None) -> None:
         """Have nobody strike any more: the statement is over."""
@@ -219,7 +218,7 @@ class StatementFaults:
         """Tell that a fault could not be delivered; a step that a search has chosen in vain is passed by."""
         if not (fault.anywhere and isinstance(why, TargetGone)):
             raise SessionFailed(failure(fault, str(why), str(self._actor)))
-        self._injector.tally.passed_by(fault, str(why))
+        self._injector.tally.pass_by(fault, str(why))
 
     async def _try(self, fault: Fault, over: Callable[[], bool] | None = None) -> NotDelivered | None:
         """Strike; say why it could not be delivered, or None."""

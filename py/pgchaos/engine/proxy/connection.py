@@ -25,7 +25,7 @@ from pgchaos.stop import Stop
 
 _CHUNK = 65536
 _CLIENT_ENDED = "the client ended it"
-_FLUSH = message(b"H")
+_FLUSH, _TERMINATE = message(b"H"), message(b"X")
 _HUNG_UP = select.POLLRDHUP if hasattr(select, "POLLRDHUP") else select.POLLHUP
 
 
@@ -110,7 +110,7 @@ class ProxyConnection(ClientConnection):
         while not self.ended:
             if chunk:
                 if not self.link.is_sound:
-                    await self.link.delay(len(chunk), stop)
+                    await self.link.delay(len(chunk), stop, farewell=chunk == _TERMINATE)
                 self._take(chunk)
             if (self._units or self._unsent) and not await self._send_units(stop):
                 return
@@ -133,10 +133,9 @@ class ProxyConnection(ClientConnection):
             self.end(_CLIENT_ENDED)
 
     def _take(self, chunk: bytes) -> None:
-        add, units = self.assembler.add, self._units
+        add = self.assembler.add
         try:
-            for kind, raw in self._from_client.feed(chunk):
-                units += add(kind, raw)
+            self._units += (unit for kind, raw in self._from_client.feed(chunk) for unit in add(kind, raw))
         except ProtocolError as error:
             self._break(f"the client broke the protocol: {error}", str(error))
 
@@ -148,6 +147,7 @@ class ProxyConnection(ClientConnection):
             unit = self._units[0]
             if unit.request is not None and self._observer is not None:
                 await _Held(self, self._observer, unit.request)
+                await self.link.await_stall(stop)
                 if self.ended or stop.is_set():
                     return False
             self._units.popleft()

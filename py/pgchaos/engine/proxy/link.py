@@ -19,11 +19,14 @@ from socket import AF_INET, IP_TTL, IPPROTO_IP, SO_LINGER, SOL_SOCKET
 from socket import socket as Socket  # by itself: pytest-socket may put another class in its place
 
 from pgchaos.engine.waits import News, Wait
+from pgchaos.posix.tcp_table import unacknowledged
 from pgchaos.stop import Stop
 
 _MIN_TTL = 21
 """IP_MINTTL of Linux, which the module socket does not name."""
 _HIGHEST_TTL = 255
+_FAREWELL = 6
+"""Bytes of a Terminate message, and one that TCP counts for FIN."""
 _SLICE = 0.02
 """Seconds that one part takes at a limited rate."""
 
@@ -58,19 +61,22 @@ class Link:
     def __init__(self, client: Socket, random: Random) -> None:
         self._client, self._random = client, random
         self._news = News()
-        self._stalled_until = 0.0
-        self._drops = False
+        self._to_stall, self._stalled_until = 0.0, 0.0
+        self._drops = self._was_felt = False
         self._quality = Quality()
         self._holds = self.answered = False
         self.is_sound = True
         """Nothing is wrong: all is passed on at once."""
-        self.was_slow = False
-        """Something has passed at the quality that is set now."""
 
     @property
     def is_stalled(self) -> bool:
         """Whether nothing passes now."""
-        return time.monotonic() < self._stalled_until
+        return self._to_stall > 0 or time.monotonic() < self._stalled_until
+
+    @property
+    def was_felt(self) -> bool:
+        """Whether something has met what is wrong since that was set: late, held up, or sent in vain."""
+        return self._was_felt or (self._drops and self._has_sent_in_vain())
 
     @property
     def is_half_open(self) -> bool:
@@ -81,16 +87,16 @@ class Link:
         """Let nothing pass.
 
         Args:
-            seconds: for how long; None: until `heal`.
+            seconds: for how long, counted from what it holds up first, so that it does; None: until `heal`.
 
         Raises:
             NotHalfOpen: packets would be acknowledged all the time; nothing has changed.
         """
         if seconds is None and self._client.family == AF_INET:
             self._drop_all()
-        until = math.inf if seconds is None else time.monotonic() + seconds
         # a short one does not end the one that it meets
-        self._stalled_until = max(self._stalled_until, until)
+        self._to_stall = max(self._to_stall, math.inf if seconds is None else seconds)
+        self._was_felt = False
         self._changed()
 
     def _drop_all(self) -> None:
@@ -108,19 +114,29 @@ class Link:
 
     def set_quality(self, quality: Quality) -> None:
         """Pass things on so from now on."""
-        self._quality, self.was_slow = quality, False
+        self._quality, self._was_felt = quality, False
         self._changed()
 
     def heal(self) -> None:
         """Pass everything on again, what was stalled too; an answer that is held stays so."""
-        self._stalled_until, self._quality, self.was_slow = 0.0, Quality(), False
+        self._to_stall = self._stalled_until = 0.0
         self._drop_no_more()
+        self._quality, self._was_felt = Quality(), False
         self._changed()
 
     def _drop_no_more(self) -> None:
         if self._drops:
+            self._was_felt = self.was_felt
             self._client.setsockopt(IPPROTO_IP, _MIN_TTL, 0)
             self._drops = False
+
+    def _has_sent_in_vain(self) -> bool:
+        """Whether the client has sent more than its farewell that was dropped, or has given the connection up."""
+        try:
+            waiting = unacknowledged(self._client.getpeername()[1], self._client.getsockname()[1])
+        except OSError:
+            return True
+        return waiting is None or waiting > _FAREWELL
 
     def hold(self) -> None:
         """Keep the answers of the server back, until `release`."""
@@ -145,24 +161,34 @@ class Link:
         """Wait until something changes, or for some time."""
         await self._news.wait(time.monotonic() + seconds, stop)
 
-    async def delay(self, size: int, stop: Stop) -> None:
+    async def delay(self, size: int, stop: Stop, *, farewell: bool = False) -> None:
         """Wait until something that has come in may pass on.
 
         Args:
             size: its bytes; 0 where they are counted by `parts`.
             stop: ends the wait.
+            farewell: the client has ended the connection, and waits for nothing.
         """
         quality = self._quality
-        self.was_slow = quality != Quality()
+        if quality != Quality() and not farewell:
+            self._was_felt = True
         way = (quality.latency + self._random.uniform(-quality.jitter, quality.jitter)) / 2
         seconds = max(0.0, way) + (size / quality.rate if quality.rate else 0.0)
         if seconds:
             await Wait(until=time.monotonic() + seconds, stop=stop)
-        while self.is_stalled and not stop.is_set():
-            until = None if self._stalled_until == math.inf else self._stalled_until
-            await self._news.wait(until, stop)
+        await self.await_stall(stop, farewell=farewell)
         if not stop.is_set():
             self._look()
+
+    async def await_stall(self, stop: Stop, *, farewell: bool = False) -> None:
+        """Wait until nothing is stalled any more; see `delay`."""
+        while self.is_stalled and not stop.is_set():
+            self._was_felt = self._was_felt or not farewell
+            if self._to_stall:
+                self._stalled_until = max(self._stalled_until, time.monotonic() + self._to_stall)
+                self._to_stall = 0.0
+            until = None if self._stalled_until == math.inf else self._stalled_until
+            await self._news.wait(until, stop)
 
     def parts(self, data: bytes) -> Iterator[tuple[bytes, float]]:
         """Cut what is to be passed on at a limited rate: each part, and the seconds that it takes."""
