@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from pgchaos.language.model import Program, Scenario, Section, Session
+from pgchaos.language.model import Scenario, Section, Session
 from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Statement
 from pgchaos.report.export.timeline_data import timeline_data
@@ -39,12 +39,10 @@ def table(
     look: Look = PLAIN,
     check: str = "",
     order: Sequence[Launch] = (),
-    programs: Sequence[str] = (),
     **how: bool,
 ) -> list[str]:
     names = dict.fromkeys(r.session for r in records)
-    runs = {name: Program(Place(FILE, 7), name, ()) for name in programs}
-    sessions = tuple(Session(Place(FILE, 1), name, (), (), program=runs.get(name)) for name in names)
+    sessions = tuple(Session(Place(FILE, 1), name, (), ()) for name in names)
     checks = (Section(Place(FILE, 19), (Statement(Place(FILE, 20), check, (), "SELECT", "1"),)),) if check else ()
     scenario = Scenario(Path(FILE), FILE, "x", "", "", sessions=sessions, checks=checks)
     result = RunResult(1, START, records=records, failures=list(failures), order=list(order))
@@ -169,8 +167,14 @@ def test_parameters_are_part_of_the_request_and_not_its_result() -> None:
 
 
 def test_the_line_that_runs_a_program_is_not_that_of_its_statements() -> None:
-    records = [row("a", 0.1), waits("b", 0.2, "a[1]", 0.1), row("a", 0.25, "COMMIT"), row("a", 0.4, skipped=True)]
-    lines = table(records, programs=["a", "b"])
+    own: dict[str, Any] = {"has_line": False}
+    records = [
+        row("a", 0.1, **own),
+        waits("b", 0.2, "a[1]", 0.1, **own),
+        row("a", 0.25, "COMMIT", **own),
+        row("a", 0.4, skipped=True, **own),
+    ]
+    lines = table(records)
     assert "(statements as sent):" in lines[0]
     assert lines[3] == " 100.0  SELECT 1"
     assert [line.strip() for line in lines[4:6]] == ["200.0" + 33 * " " + "UPDATE t SET n = 1", "| waits for a[1]"]
@@ -178,17 +182,17 @@ def test_the_line_that_runs_a_program_is_not_that_of_its_statements() -> None:
     assert "7:" not in "\n".join(lines)
     # what a comment of the program names is its line
     named = row("a", 0.3, place=Place("checkout.py", 12))
-    lines = table([*records, named], programs=["a", "b"])
+    lines = table([*records, named])
     assert "(line: statement as sent):" in lines[0]
     assert lines[1] == "a = checkout.py"
     assert any(line.startswith(" 100.0       SELECT 1") for line in lines)
     assert any(line.startswith(" 300.0  a12: SELECT 1") for line in lines)
     # as in a list
-    (head, *rows) = table(records, programs=["a", "b"], everything=True)[1:]
+    (head, *rows) = table(records, everything=True)[1:]
     assert head.split() == ["ms", "took", "step", "statement"]
     at = head.index("statement")
     assert [line[at:] for line in rows[:3]] == ["SELECT 1", "UPDATE t SET n = 1", "-> waited for a[1]"]
-    (head, *rows) = table([*records, named], programs=["a", "b"], everything=True)[1:]
+    (head, *rows) = table([*records, named], everything=True)[1:]
     assert [line.partition("SELECT")[0].split()[-1] for line in rows if "SELECT" in line][:2] == [
         "a[1].1", "checkout.py:12",
     ]  # fmt: skip

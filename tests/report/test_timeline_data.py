@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pgchaos.language.problems import Place
 from pgchaos.report.export.choose_events import choose
+from pgchaos.report.export.svg import label
 from pgchaos.report.export.timeline_data import Box, rows_of
 from pgchaos.results import RunResult
 from tests.report.runs import START, queue, row, timeline
@@ -15,6 +17,21 @@ def test_what_waits_is_as_high_as_all_that_happens_meanwhile() -> None:
     assert (events["ALTER "]["row"], events["ALTER "]["until"]) == (2, 5)
     assert (events["SELECT"]["row"], events["SELECT"]["until"]) == (3, 4)
     assert events["ALTER "]["wait"]["lanes"] == [0]
+
+
+def test_the_line_that_runs_a_program_is_written_where_it_starts() -> None:
+    records = [
+        row("a", 1, "-- starts python shop.py", step="", has_line=False),
+        row("a", 2, has_line=False),
+        row("a", 3, place=Place("shop.py", 12)),
+    ]
+    events = timeline(RunResult(1, started_at=START, records=records))["events"]
+    assert [(event.get("file"), event.get("line")) for event in events] == [
+        ("sql/x.sql", 7), (None, None), ("shop.py", 12),
+    ]  # fmt: skip
+    assert [label(event, "sql/x.sql")[0] for event in events] == [
+        "7: -- starts python shop.py", "SELECT 1", "shop.py:12: SELECT 1",
+    ]  # fmt: skip
 
 
 def test_remarks_say_what_happened_and_what_was_slow() -> None:

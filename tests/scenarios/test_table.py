@@ -32,6 +32,7 @@ def test_the_page_of_all_scenarios_says_what_their_files_say(capsys: pytest.Capt
         ("-- chaos:session a x 2\n-- chaos:barrier b\n-- chaos:fault cancel\nSELECT 1;\n", "barrier, fault cancel"),
         ("-- chaos:session a repeat 2\n-- chaos:delay 1ms\nSELECT 1;\n", "repetition, delays"),
         ("-- chaos:session a\nSELECT 1;\n", "nothing"),
+        ("-- chaos:session a x 2 run 'psql'\n", "programs"),
     ],
 )
 def test_the_table_says_what_drives_a_scenario(tmp_path: Path, text: str, way: str) -> None:

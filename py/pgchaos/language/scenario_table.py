@@ -50,6 +50,7 @@ def driven_by(scenario: Scenario) -> str:
         "load": any(session.repeat_while for session in scenario.sessions),
         "repetition": any(session.repeat > 1 and not session.repeat_while for session in scenario.sessions),
         "delays": Delay in kinds,
+        "programs": scenario.runs_programs,
         "pooler": bool(scenario.poolers),
     }
     faults = dict.fromkeys(f"fault {item.kind}" for item in items if isinstance(item, Fault))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
-from pgchaos.language.problems import Place
 from pgchaos.report.lanes import Event
 from pgchaos.report.look import Look, milliseconds, parameters, row_count, row_values
 from pgchaos.results import Record
@@ -34,7 +33,6 @@ class CellStyle(NamedTuple):
     digits: int  # of the line numbers before statements, with the letters of their files
     letters: Mapping[str, str]  # of files: their lines are written a1, a2; '' for the scenario's own
     look: Look
-    programs: Collection[Place] = ()  # the lines that run programs: their statements have no line
 
 
 def whole(event: Event, style: CellStyle) -> list[str]:
@@ -68,7 +66,7 @@ def end_of(event: Event, style: CellStyle) -> list[str]:
 def _statement(event: Event, style: CellStyle, result: str) -> list[str]:
     """Write a statement as it was sent, or what the engine did, with its parameters and result behind it or below."""
     record, look = event.record, style.look
-    head = head_of(line_of(event, style.letters, style.programs), style)
+    head = head_of(line_of(event, style.letters), style)
     most = _LINES + (_NARROW <= style.width < _WIDE)
     if event.kind == "fault":
         text = f"! {event.sent}"
@@ -91,10 +89,10 @@ def _unbroken(text: str, short: int) -> str:
     return text.replace(" ", _UNBROKEN) if len(text) < short else text.replace(" = ", f"{_UNBROKEN}={_UNBROKEN}")
 
 
-def line_of(event: Event, letters: Mapping[str, str], programs: Collection[Place]) -> str:
+def line_of(event: Event, letters: Mapping[str, str]) -> str:
     """Write the line of a statement, with the letter of its file; '' for what a program sent, or who runs it did."""
     place = event.record.place
-    return "" if place in programs else f"{letters.get(place.path, '')}{place.line}"
+    return "" if not event.record.has_line else f"{letters.get(place.path, '')}{place.line}"
 
 
 def head_of(line: str, style: CellStyle) -> str:

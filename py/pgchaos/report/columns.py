@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from pgchaos.language.problems import Place
 from pgchaos.report.cells import CellStyle, end_of, fitted, folded, head_of, line_of, start_of, whole
 from pgchaos.report.lanes import Event, Lane, Lanes
 from pgchaos.report.look import Look, statements
@@ -59,7 +58,6 @@ def columns(
     width: int,
     file: str,
     look: Look,
-    programs: Collection[Place] = (),
 ) -> list[str]:
     """Write the columns.
 
@@ -70,7 +68,6 @@ def columns(
         width: of the terminal; `room_for` has been asked.
         file: of the scenario: lines of other files are shown with a letter.
         look: its characters.
-        programs: the lines that run programs, which are not those of their statements.
 
     Returns:
         The lines, the head first.
@@ -78,7 +75,7 @@ def columns(
     column = _width(len(shown), width, run.end)
     times = _time_width(run.end)
     letters = _letters(shown, file)
-    rows = _Writer(shown, CellStyle(column, _digits(shown, letters, programs), letters, look, programs)).rows(events)
+    rows = _Writer(shown, CellStyle(column, _digits(shown, letters), letters, look)).rows(events)
     lines = [f"{letter} = {path}" for path, letter in letters.items()]
     # what is read together lies close together
     cells = [[line for row in rows if row.lane == number for line in row.lines] for number in range(len(shown))]
@@ -118,8 +115,8 @@ def _letters(shown: Sequence[Lane], file: str) -> dict[str, str]:
     return dict(zip(others, itertools.cycle(string.ascii_lowercase), strict=False))
 
 
-def _digits(shown: Sequence[Lane], letters: Mapping[str, str], programs: Collection[Place]) -> int:
-    return max((len(line_of(event, letters, programs)) for lane in shown for event in lane.events), default=1)
+def _digits(shown: Sequence[Lane], letters: Mapping[str, str]) -> int:
+    return max((len(line_of(event, letters)) for lane in shown for event in lane.events), default=1)
 
 
 class _Writer:
@@ -190,7 +187,7 @@ class _Writer:
 
     def _not_sent(self, events: Sequence[Event], lane: int, at: float) -> _Row:
         style = self._style
-        lines = [line_of(event, style.letters, style.programs) for event in (events[0], events[-1])]
+        lines = [line_of(event, style.letters) for event in (events[0], events[-1])]
         head = head_of("-".join(dict.fromkeys(lines)), style)
         lines = folded(events[0].text, style.width, head, style.look, 3)
         return _Row(at, _ENDS, events[0].number, lane, lines, timeless=True)

@@ -133,6 +133,11 @@ def kind_of(record: Record) -> Kind:
     return "fault" if text.startswith("fault: ") else "act"
 
 
+def starts_program(record: Record) -> bool:
+    """Whether it is the start of a program."""
+    return not record.step and record.statement.startswith("-- starts ")
+
+
 def as_written(record: Record) -> str:
     """Give the statement as written, or what the engine did; that a fault is no comment of the file."""
     return record.statement.removeprefix("-- ") if kind_of(record) == "fault" else record.statement

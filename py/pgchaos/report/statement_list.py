@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from rich.cells import cell_len, set_cell_size
 
-from pgchaos.language.problems import Place
 from pgchaos.report.important_rows import shown_rows
 from pgchaos.report.lanes import as_written, connection_of, has_failed, in_order, kind_of, outcome, took
 from pgchaos.report.look import PLAIN, Look, milliseconds, parameters, row_count, statements
@@ -28,12 +27,10 @@ def statement_list(
     everything: bool = False,
     summary: bool = False,
     look: Look = PLAIN,
-    programs: Collection[Place] = (),
 ) -> list[str]:
     """Write the table, the head first, of statements and of what the engine did between them.
 
     `everything` shows all rows, each whole; with `summary`, or where rows are left out, a line for each session.
-    `programs` are the lines that run programs, which are not those of their statements.
     """
     ordered = _faults_first(in_order(records))
     if not ordered:
@@ -43,7 +40,7 @@ def statement_list(
     numbers = range(len(ordered)) if everything else numbers
     shown = [ordered[number] for number in numbers]
     one_file = len({record.place.path for record in shown}) == 1
-    rows = [_columns(record, started_at, one_file=one_file, programs=programs) for record in shown]
+    rows = [_columns(record, started_at, one_file=one_file) for record in shown]
     head = _HEAD if any(row[3] for row in rows) else (*_HEAD[:3], "", _HEAD[4])
     widths = [max(len(row[column]) for row in (*rows, head)) for column in range(4)]
     before = len(_line(("", "", "", "", "."), widths)) - 1
@@ -90,9 +87,7 @@ def _begins_during(record: Record, statement: Record) -> bool:
     return statement.ended_at is None or record.started_at < statement.ended_at
 
 
-def _columns(
-    record: Record, started_at: float, *, one_file: bool, programs: Collection[Place]
-) -> tuple[str, str, str, str, str]:
+def _columns(record: Record, started_at: float, *, one_file: bool) -> tuple[str, str, str, str, str]:
     at = took = ""
     if record.started_at is not None:
         at = f"{(record.started_at - started_at) * 1000:.1f}"
@@ -102,7 +97,7 @@ def _columns(
     place = record.place
     # where all rows are of one file, its name is in the title
     line = str(place.line) if one_file else f"{PurePath(place.path).name}:{place.line}"
-    if place in programs:
+    if not record.has_line:
         line = ""
     sql = f"! {as_written(record)}" if kind_of(record) == "fault" else record.statement
     return at, took, f"{connection_of(record)}{step}{iteration}", line, sql

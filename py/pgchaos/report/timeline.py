@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Collection, Sequence
 
 from pgchaos.language.model import Scenario
-from pgchaos.language.problems import Place
 from pgchaos.report.columns import columns, room_for
 from pgchaos.report.fold import MOST, left_out, matters, read_by, tells_all, wait_chain
 from pgchaos.report.important_rows import shown_rows
@@ -48,7 +47,6 @@ def timeline(
         The lines; none where no session did anything.
     """
     run = lanes_of(result, [session.name for session in scenario.sessions])
-    programs = {session.program.place for session in scenario.sessions if session.program is not None}
     if not run.events:
         return []
     title = f"Timeline of {scenario.shown}{which}"
@@ -64,16 +62,15 @@ def timeline(
             everything=everything,
             summary=summary or bool(others),
             look=look,
-            programs=programs,
         )
         return [f"{title} (times in ms):", *(f"{_INDENT}{line}" for line in (*list_, *more))]
     # of a run that went step by step each wait is known
     free = not result.order
-    lines = _columns(run, shown, scenario.shown, width, look, programs, summary=summary, free=free)
+    lines = _columns(run, shown, scenario.shown, width, look, summary=summary, free=free)
     chain = wait_chain(run)
     lines += textwrap.wrap(f"{chain}.", width) if ", which" in chain else []
     end = [line for failure in failures for line in _at_the_end(failure, run, width, look)]
-    has_lines = any(event.record.place not in programs for lane in shown for event in lane.events)
+    has_lines = any(event.record.has_line for lane in shown for event in lane.events)
     cells = "line: statement as sent" if has_lines else "statements as sent"
     return [f"{title}, time in ms downward ({cells}):", *lines, *more, *end[:_FAILURES]]
 
@@ -95,7 +92,6 @@ def _columns(
     file: str,
     width: int,
     look: Look,
-    programs: Collection[Place],
     *,
     summary: bool,
     free: bool,
@@ -103,7 +99,7 @@ def _columns(
     events = sorted((event for lane in shown for event in lane.events), key=lambda event: event.number)
     records = [event.record for event in events]
     rows = shown_rows(records)
-    lines = columns(run, shown, [events[row] for row in rows], width, file, look, programs)
+    lines = columns(run, shown, [events[row] for row in rows], width, file, look)
     if free and not any(event.wait for event in events):
         lines.append(_SHORT_WAITS)
     if len(rows) < len(events):

@@ -45,6 +45,13 @@ def test_each_request_is_a_step_with_its_parameters_and_transactions(play: Play,
     assert outcomes(result, "shop") == [(1, 1, True, "committed", "00000")]
 
 
+def test_a_request_has_the_line_that_its_comment_names_and_no_other(play: Play, send: str) -> None:
+    result = play(stock(f"""shop run '{send} "SELECT 1" "SELECT 2 /*file=''shop.py%3A12''*/"'"""))
+    assert [(str(one.place), one.has_line) for one in (*result.acts[:1], *said(result, "shop"))] == [
+        ("scenario.sql:5", False), ("scenario.sql:5", False), ("shop.py:12", True),
+    ]  # fmt: skip
+
+
 def test_a_program_finds_the_server_itself_and_its_variables(
     play: Play, send: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,5 +63,6 @@ class Worker:
         """Note for the report what is done between statements."""
         act = Record(self.actor.session, self.actor.worker, self.iteration, 1, "", place, f"-- {what}")
         act.started_at = act.ended_at = clock.now()
+        act.has_line = place != self.program.place
         self.context.log.acts.append(act)
         return act

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pgchaos.report.lanes import Event, Lanes, as_written
+from pgchaos.report.lanes import Event, Lanes, as_written, starts_program
 from pgchaos.report.look import parameters, row_values
 from pgchaos.results import Failure
 
@@ -155,6 +155,8 @@ def _event(
     event: Event, span: tuple[int, int], lanes: dict[str, int], failures: tuple[Failure, ...], texts: list[str]
 ) -> Data:
     record = event.record
+    # the line that runs a program stands where it starts, and not before each of its requests
+    placed = record.has_line or starts_program(record)
     found: Data = {
         "lane": event.lane,
         "kind": event.kind,
@@ -165,8 +167,8 @@ def _event(
         "step": record.step,
         "iteration": record.iteration if record.iteration > 1 else None,
         "attempt": record.attempt if record.attempt > 1 else None,
-        "file": record.place.path,
-        "line": record.place.line,
+        "file": record.place.path if placed else "",
+        "line": record.place.line if placed else None,
         "statement": as_written(record),
         "sent": record.sent,
         "tag": record.tag,
