@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -80,6 +83,14 @@ def test_ordinary_role_gets_databases_of_its_own(foreign_server: ForeignServer) 
 def test_role_without_createdb_gets_advice(foreign_server: ForeignServer) -> None:
     dsn = foreign_server.role("reader", "LOGIN")
     with pytest.raises(ServerError, match=r'ALTER ROLE "reader" CREATEDB.*--chaos-in-place'):
+        open_server(ServerSettings(dsn=dsn))
+
+
+def test_refusal_for_another_reason_than_access_is_not_blamed_on_the_password(foreign_server: ForeignServer) -> None:
+    dsn = foreign_server.role("reader")
+    with foreign_server.connect() as conn:
+        conn.execute("ALTER ROLE reader SET local_preload_libraries = 'not_there'")
+    with pytest.raises(ServerError, match=r"not_there(?s:.)*refuses this connection, for the reason above"):
         open_server(ServerSettings(dsn=dsn))
 
 
@@ -167,6 +178,46 @@ def test_killed_run_in_place_leaves_nothing(start_runner: Callable[..., Runner],
     assert contents(named) != before
     runner.process.kill()
     until(lambda: contents(named) == before, "the user's database as it was")
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from pgchaos.engine.run_settings import RunSettings
+from pgchaos.language.reader import read
+from pgchaos.search.strategy import run
+from pgchaos.server import ServerSettings, open_server
+with open_server(ServerSettings(dsn=sys.argv[1], in_place=True)) as server:
+    run(read(Path(sys.argv[2])), {}, server, RunSettings(1, 600.0))
+"""
+HOLDS = """-- A session works for long
+-- chaos:setup
+CREATE TABLE held (id int);
+-- chaos:session holder
+BEGIN;
+INSERT INTO held VALUES (1); UPDATE orders SET id = id;
+SELECT pg_sleep(600);
+-- chaos:check
+SELECT pass('unreached');
+"""
+
+
+def test_sessions_of_a_killed_run_in_place_are_ended(named: str, tmp_path: Path) -> None:
+    before = contents(named)
+    (tmp_path / "holds.sql").write_text(HOLDS)
+    with psycopg.connect(make_conninfo(named, application_name="holder[1]"), autocommit=True) as other:
+
+        def sleeping() -> int:
+            rows = other.execute("SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%'").fetchall()
+            return len(rows)
+
+        with subprocess.Popen([sys.executable, "-c", HOLDING, named, str(tmp_path / "holds.sql")]) as process:
+            try:
+                until(sleeping, "the session of the scenario at work")
+            finally:
+                process.kill()
+        until(lambda: contents(named) == before and not sleeping(), "the user's database as it was", 8.0)
+        other.execute("SELECT 'not ended for its name'")
 
 
 def test_next_run_in_place_clears_up(start_runner: Callable[..., Runner], named: str) -> None:

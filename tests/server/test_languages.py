@@ -22,6 +22,7 @@ from pgchaos.engine.loop import alone
 from pgchaos.server import ServerSettings, binaries, open_server
 from pgchaos.server.database_factory import connect_for_long
 from pgchaos.stop import Stop
+from tests.conftest import ForeignServer
 from tests.engine.playing import Play, held, only
 
 GERMAN = Path("/usr/share/locale/de/LC_MESSAGES/postgres-15.mo")
@@ -215,6 +216,22 @@ def test_pgoptions_count_in_every_session_and_disturb_nothing_else(
     with open_server(ServerSettings()) as server:
         result = Play(server, tmp_path)(sandbox + LOOKS_AT_ITS_SETTINGS.format(word="x", timeout="9s"))
     assert set(held(result)) == {"x", *ALL_HELD}
+
+
+def test_settings_of_the_role_disturb_nothing_but_its_sessions(foreign_server: ForeignServer, tmp_path: Path) -> None:
+    foreign_server.role("maker", "LOGIN CREATEDB")
+    settings = {
+        "default_transaction_read_only": "on",
+        "search_path": "not_there",
+        "plpgsql.extra_errors": "all",
+    }
+    with foreign_server.connect() as conn:
+        for name, value in settings.items():
+            conn.execute(SQL("ALTER ROLE maker SET {} = {}").format(SQL(name), value))
+    with open_server(ServerSettings(dsn=make_conninfo(foreign_server.dsn, user="maker"))) as server:
+        for sandbox in ("", "-- chaos:sandbox schema"):
+            text = f"{sandbox}\n-- chaos:session one\n-- chaos:expect read_only_sql_transaction\nCREATE TABLE t ();"
+            assert Play(server, tmp_path)(text).failures == []
 
 
 def test_read_only_pgoptions_apply_to_sessions_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,7 +182,7 @@ class ConnectionFactory:
         connection = await self._with_room(stop, lambda: self._made(conninfo, stop, None, False, kind))
         if self.sandbox.in_place and replication in _WITH_SQL:
             required = {**self.sandbox.required_settings, **settings}
-            self.began[connection.pid] = await _verify(connection, required, join=self.join)
+            self.began[connection.pid] = await _verify(connection, required)
         return connection
 
     async def open_by(self, conninfo: str, stop: Stop, notice: Notice, *, again: bool) -> Connection:
@@ -229,9 +229,8 @@ class ConnectionFactory:
             conninfo = session_conninfo(self.sandbox.conninfo, name, settings)
             connection = await self._made(conninfo, stop, notice, again, Connection)
             if self.sandbox.in_place:
-                self.began[connection.pid] = await _verify(
-                    connection, {**self.sandbox.required_settings, **settings}, join=self.join
-                )
+                required = {**self.sandbox.required_settings, **settings}
+                self.began[connection.pid] = await _verify(connection, required)
             return connection
         settings = self._all_settings(name, settings)
         while not stop.is_set():
@@ -319,10 +318,10 @@ async def _connect_again(conninfo: str, stop: Stop, notice: Notice | None, secon
                 raise
 
 
-async def _verify(connection: Connection, settings: Mapping[str, str], *, join: bool) -> str:
+async def _verify(connection: Connection, settings: Mapping[str, str]) -> str:
     """Make sure that a session in a database of the user's is what was asked for, before anything is done in it."""
-    # the search_path of a plain file leads to no toolkit, and such a file joins nothing
-    marks = "; SELECT chaos._join()" if join and MARK in settings else ""
+    # what cleans up after a killed run ends the sessions that joined; a plain file has no toolkit, and joins nothing
+    marks = "; SELECT chaos._join()" if MARK in settings else ""
     answer = await connection.execute(
         f"{settings_query(settings)}; {_BEGAN}{marks}", deadline=time.monotonic() + PATIENCE
     )

@@ -17,6 +17,7 @@ from pgchaos.server.settings import ServerError
 # libpq's messages are the same in every language to which it is not translated; the server's are known in English
 _NO_ROLE = re.compile(r'role "(?P<name>.+)" does not exist')
 _NO_DATABASE = re.compile(r'database "(?P<name>.+)" does not exist')
+_NO_ACCESS = re.compile(r"password|authentication|pg_hba\.conf")
 _NO_SERVICE = re.compile(r'definition of service "(?P<name>.+)" not found')
 
 
@@ -116,7 +117,11 @@ def connection_advice(conninfo: str, choice: ServerChoice, message: str, environ
         name = found["name"]
         return f"the server runs, but has no such database: name another with {database}, or create it: createdb {name}"
     if pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK:
-        return f"the server runs, but refuses this connection: check the role ({role}), its password and pg_hba.conf"
+        if _NO_ACCESS.search(message):
+            return (
+                f"the server runs, but refuses this connection: check the role ({role}), its password and pg_hba.conf"
+            )
+        return "the server runs, but refuses this connection, for the reason above"
     return f"start the server, or remove {source} to use a private server"
 
 

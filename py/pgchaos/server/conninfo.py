@@ -23,17 +23,22 @@ Connection = psycopg.Connection[tuple[object, ...]]
 # For sessions that wait long, whatever the time-outs of the role or the database are. They are given in the connection
 # string, because a time-out could end a SET.
 NO_TIMEOUTS: Mapping[str, str] = MappingProxyType(
-    {"statement_timeout": "0", "lock_timeout": "0", "idle_session_timeout": "0"}
+    {
+        "statement_timeout": "0",
+        "lock_timeout": "0",
+        "idle_session_timeout": "0",
+        "idle_in_transaction_session_timeout": "0",
+    }
 )
 
-# for sessions that create and drop databases, whatever settings the user gives to sessions (PGOPTIONS)
+# for sessions that create and drop databases, whatever settings PGOPTIONS, the role or the database gives to sessions
 ADMIN_SETTINGS: Mapping[str, str] = MappingProxyType(
     {
         **NO_TIMEOUTS,
-        "idle_in_transaction_session_timeout": "0",
         "default_transaction_read_only": "off",
         "default_transaction_isolation": "read committed",
         "search_path": '"$user", public',
+        "plpgsql.extra_errors": "none",
     }
 )
 

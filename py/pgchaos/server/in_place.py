@@ -41,6 +41,15 @@ _COMMENTED = """
     UNION ALL
     SELECT 'EXTENSION', extname, pg_catalog.obj_description(oid, 'pg_extension') FROM pg_catalog.pg_extension
 """
+# The toolkit's locks have this first key; that of the sessions of a run follows from its mark (chaos._class, _run_key).
+_END_SESSIONS = """
+    SELECT pg_catalog.pg_terminate_backend(l.pid)
+    FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND (l.classid, l.objsubid) = (1667785071, 2)
+      AND l.objid = (pg_catalog.hashtext(%s || ' run')::bigint & 4294967295)::pg_catalog.oid
+      AND a.datid = l.database AND a.datname = pg_catalog.current_database()
+      AND a.pid <> pg_catalog.pg_backend_pid() AND pg_catalog.pg_has_role(a.usesysid, 'USAGE')
+"""
 _PGTAP = """
     SELECT quote_ident(nspname) FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = extnamespace
     WHERE extname = 'pgtap'
@@ -225,8 +234,10 @@ def _list_installed(conn: Connection) -> list[tuple[str, str, RunId | None]]:
 def remove_installed(conn: Connection, run: str) -> None:
     """Remove what the run with this id installed in a database; psycopg.Error if something is in use.
 
-    The connection must be in autocommit mode.
+    The sessions of its scenario, which continue a statement after the run was killed, are ended. The connection must be
+    in autocommit mode.
     """
+    conn.execute(_END_SESSIONS, [run])
     ours = [(kind, name) for kind, name, owner in _list_installed(conn) if owner is not None and owner.id == run]
     with conn.transaction():
         conn.execute(_QUIETLY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ import psycopg
 from pgchaos.language.plain_files import Contents
 from pgchaos.server import in_place
 from pgchaos.server.connection_checks import settings_difference, settings_query
-from pgchaos.server.conninfo import make_conninfo
+from pgchaos.server.conninfo import NO_TIMEOUTS, with_settings
 from pgchaos.server.outside_schemas import read_contents
 from pgchaos.server.run_id import APPLICATION
 from pgchaos.server.sandbox import MARK, ObjectList, Sandbox
@@ -48,7 +47,7 @@ class NamedDatabase:
         with self._lock, ExitStack() as stack:
             application = APPLICATION + server.run.id
             try:
-                conninfo = make_conninfo(server.conninfo(), application_name=application)
+                conninfo = with_settings(server.conninfo(), NO_TIMEOUTS, application_name=application)
                 conn = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
             except psycopg.OperationalError as error:
                 raise ServerError(f"the server does not answer: {str(error).strip()}") from error
@@ -56,8 +55,8 @@ class NamedDatabase:
                 (path,) = conn.execute("SHOW search_path").fetchone() or ("public",)
             # what a scenario creates without a schema's name is dropped after it, as in a database of its own
             own = in_place.SANDBOX_SCHEMA if contents is Contents.TOOLKIT else ""
-            # other sessions use this database: the toolkit finds the run's own ones by this setting
-            mark = {MARK: secrets.token_hex(8)} if own else {}
+            # other sessions use this database: the toolkit, and what removes it, find the run's own by this setting
+            mark = {MARK: server.run.id} if own else {}
             self._check_settings({"search_path": ", ".join(filter(None, (own, str(path)))), **mark})
             self.clean = False
             installed = in_place.installed(conn, server.health, server.run, extensions, server.settings.pgtap, contents)

@@ -188,8 +188,7 @@ class SandboxProvider:
 
     @contextmanager
     def _connected(self, name: str) -> Iterator[Connection]:
-        conninfo = self._server.conninfo(name)
-        with psycopg.connect(conninfo, autocommit=True) as conn, self._server.health.shutdown_if_silent(conn):
+        with self._server.connect(name) as conn, self._server.health.shutdown_if_silent(conn):
             yield conn
 
     @contextmanager

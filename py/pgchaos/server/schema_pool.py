@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from pgchaos.server.connection_cache import ConnectionCache
-from pgchaos.server.conninfo import Connection
+from pgchaos.server.conninfo import ADMIN_SETTINGS, Connection, with_settings
 from pgchaos.server.database_factory import connect_for_long
 from pgchaos.server.health import ServerHealth
 from pgchaos.server.settings import ServerError
@@ -248,7 +248,9 @@ class SharedDatabase:
 
     def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
-            self._conn = connect_for_long(self.connection_cache.conninfo, "pgchaos schemas")
+            self._conn = connect_for_long(
+                with_settings(self.connection_cache.conninfo, ADMIN_SETTINGS), "pgchaos schemas"
+            )
             self._conn.execute("SET lock_timeout = '200ms'; SET client_min_messages = 'warning'")
         return self._conn
 

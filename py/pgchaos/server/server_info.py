@@ -106,9 +106,8 @@ class ServerInfo:
         return with_settings(self.conninfo(database), parameters)
 
     def administrative(self, database: str | None = None) -> str:
-        """Give a connection string for administration, which the user's startup options do not break."""
-        # some poolers refuse startup options: none are sent unless the user sets some
-        return with_settings(self.conninfo(database), ADMIN_SETTINGS if self._properties.options else {})
+        """Give a connection string for administration, which the settings of the user or the role do not break."""
+        return with_settings(self.conninfo(database), ADMIN_SETTINGS)
 
     def connect(self, database: str | None = None) -> Connection:
         """Connect for administration, in autocommit mode; psycopg.OperationalError if the server cannot be reached."""

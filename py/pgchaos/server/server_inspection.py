@@ -40,7 +40,6 @@ class ServerProperties:
     database: str  # the one that the connection string leads to
     address: str  # host and port, or the socket's folder and port
     embedded: bool  # a private server from the embedded programs
-    options: bool  # the user sets startup options: in PGOPTIONS, a service, or the connection string
     firing_event_triggers: tuple[str, ...] = ()  # in place: those that cannot be disabled
 
 
@@ -85,7 +84,6 @@ def inspect_server(base: str, choice: ServerChoice, ours: bool, in_place: bool) 
         database,
         address,
         ours and choice.bindir is None,
-        bool(options),
         firing_event_triggers,
     )
     _check(result, bool(createdb or superuser), bool(standby), in_place)
