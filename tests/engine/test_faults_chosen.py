@@ -211,7 +211,7 @@ def test_the_step_that_lasts_is_cancelled(play: Play, monkeypatch: pytest.Monkey
         until = time.monotonic() + 60
         while "unlock" in item.text and self.actor.session == "two" and due:
             assert time.monotonic() < until, "the fault has not struck"
-            await sleep(0.005)
+            await sleep(0.005)  # polled, with a limit
         await statement(self, item)
 
     monkeypatch.setattr(FaultCounter, "is_due", coming)

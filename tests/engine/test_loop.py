@@ -124,7 +124,7 @@ def test_those_who_wake_each_other_leave_time_for_others() -> None:
 
     async def spins(over: list[bool]) -> None:
         while not over:
-            await sleep(600, stop)
+            await sleep(600, stop)  # until the stop
 
     async def main() -> object:
         over: list[bool] = []
@@ -171,7 +171,7 @@ def test_a_stop_wakes_those_who_heed_it_from_any_thread() -> None:
     thread.start()
     assert run(main()) == [STOPPED, LATE, LATE, True]
     thread.join()
-    assert alone(sleep(600, stop)) is True
+    assert alone(sleep(600, stop)) is True  # the stop is set
     stop.close()
     other.close()
 
@@ -184,7 +184,7 @@ def test_one_at_a_time_has_a_mutex() -> None:
         async with mutex:
             inside += 1
             most = max(most, inside)
-            await sleep(0.001)
+            await sleep(0.001)  # lets the others run
             inside -= 1
 
     async def main() -> None:
@@ -229,7 +229,7 @@ def test_ctrl_c_stops_all_tasks_and_waits_for_them(where: str) -> None:
 
     async def task(name: str) -> None:
         try:
-            await sleep(600, stop)
+            await sleep(600, stop)  # until the stop
             # what is left to be done after a stop
             await sleep(0.01)
         finally:
@@ -238,7 +238,7 @@ def test_ctrl_c_stops_all_tasks_and_waits_for_them(where: str) -> None:
     async def main() -> None:
         tasks = [begin(task(name)) for name in "ab"]
         if where == "in a task":
-            await sleep(0.01)
+            await sleep(0.01)  # the others have begun
             signal.raise_signal(signal.SIGINT)
         for each in tasks:
             await each.ends()
@@ -292,9 +292,9 @@ def test_ctrl_c_reaches_a_coroutine_that_runs_by_itself() -> None:
     async def work() -> None:
         try:
             timer.start()  # here, so that Ctrl-C never comes before the test expects it
-            await sleep(600)
+            await sleep(600)  # until Ctrl-C
         finally:
-            await sleep(0.001)
+            await sleep(0.001)  # the clean-up may wait
             met.append("cleaned up")
 
     timer = threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT))

@@ -27,7 +27,7 @@ def hold_back(monkeypatch: pytest.MonkeyPatch, what: str, session: str, state: C
         until = time.monotonic() + 60
         while runner.actor.session == session and what == when and not state(runner._context.coordinator):
             assert time.monotonic() < until, f"the state did not come that {session} waits for"
-            await sleep(0.005)
+            await sleep(0.005)  # polled, with a limit
 
     async def iterate(runner: SessionRunner) -> None:
         await hold(runner, "begin")

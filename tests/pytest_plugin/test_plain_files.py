@@ -157,7 +157,7 @@ def test_the_first_file_may_bring_what_all_use(project: Project) -> None:
 
 
 def test_files_that_build_on_each_other_are_not_spread_over_workers(project: Project) -> None:
-    pytest.importorskip("xdist")
+    pytest.importorskip("xdist", reason="it is in an extra")
     project.write(a=FIRST, b=SECOND)
     result = project.look("-p", "xdist", "-n2", "--chaos-pgtap", "--chaos-pgtap-keep")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

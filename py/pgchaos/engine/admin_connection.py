@@ -111,7 +111,7 @@ class AdminConnection:
         until = time.monotonic() + _CRASH
         broken = self._was_lost()
         while broken and time.monotonic() < until and self._connection is not None and await _answers(self._connection):
-            await sleep(0.005, self._cleanup_stop)
+            await sleep(0.005, self._cleanup_stop)  # polled: a crash is not reported
 
     def close(self) -> None:
         """End the connection; doing so again does nothing."""

@@ -57,7 +57,7 @@ def serve(proxy: Proxy, client: Callable[[], T]) -> T:
             done = await in_thread(client, "client")
             until = time.monotonic() + 30
             while proxy.connections and time.monotonic() < until:
-                await sleep(0.001)
+                await sleep(0.001)  # polled: the end of a connection is not reported
             assert not proxy.connections
             return done
         finally:
