@@ -30,12 +30,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @dataclass(frozen=True, slots=True)
 class ForeignServer:
-    """A server that the run under test did not start.
-
-    Args:
-        dsn: how its superuser reaches it.
-        private: the server itself.
-    """
+    """A server that the run under test did not start; `dsn` is how its superuser reaches it."""
 
     dsn: str
     private: PrivateServer

@@ -32,15 +32,7 @@ def _end_sleepers(server: Server) -> bool:
 
 
 def stop(server: Server, pids: list[int] | None = None) -> Callable[[], None]:
-    """Stop backends, or all processes of a server.
-
-    Args:
-        server: a private one.
-        pids: of its backends; None for all, and the postmaster.
-
-    Returns:
-        Lets them go on.
-    """
+    """Stop backends, or all processes of a server and its postmaster; return what lets them go on."""
     assert server.private is not None
     postmaster = psutil.Process(server.private.pid)
     frozen = [postmaster, *postmaster.children()] if pids is None else [psutil.Process(pid) for pid in pids]
@@ -58,11 +50,7 @@ def stop(server: Server, pids: list[int] | None = None) -> Callable[[], None]:
 
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """Stop a process meanwhile.
-
-    Args:
-        pid: its number.
-    """
+    """Stop a process meanwhile."""
     process = psutil.Process(pid)
     process.send_signal(signal.SIGSTOP)
     try:

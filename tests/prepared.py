@@ -17,11 +17,7 @@ INITDB = private.initdb_command
 
 
 class Prepared:
-    """The servers, shut down, whose data directories are copied.
-
-    Args:
-        stack: ends them.
-    """
+    """The servers, shut down, whose data directories are copied."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
@@ -29,12 +25,7 @@ class Prepared:
         self._lock = threading.RLock()
 
     def command(self, programs: Path, data: str) -> list[str]:
-        """Give the command that makes a data directory, as `INITDB` does.
-
-        Args:
-            programs: of the server.
-            data: the directory.
-        """
+        """Give the command that makes a data directory, as `INITDB` does."""
         if programs.is_relative_to(Path(data).parent):
             # a copy of the programs, which goes with the server
             return INITDB(programs, data)

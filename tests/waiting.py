@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -32,25 +30,8 @@ def until(state: Callable[[], T], what: str, limit: float = 60.0) -> T:
     return seen
 
 
-def stands_waiting(thread: int | None) -> bool:
-    """Say whether a thread has come to where it waits on a condition.
-
-    Args:
-        thread: by its ident; None where it has not begun.
-    """
-    frame = sys._current_frames().get(thread or 0)
-    return frame is not None and frame.f_code.co_filename == threading.__file__ and frame.f_code.co_name == "wait"
-
-
 def until_sql(condition: str) -> str:
-    """Write a statement that waits on the server until a state is there, with a limit of at least 60 s.
-
-    Args:
-        condition: in SQL; what pg_stat_activity shows is looked at anew each time.
-
-    Returns:
-        The statement, a DO block; it fails where the state does not come in time.
-    """
+    """Write a DO block that waits until a condition in SQL is true, for at least 60 s, and fails where it is not."""
     return (
         "DO $$ BEGIN FOR i IN 1..60000 LOOP PERFORM pg_stat_clear_snapshot();\n"
         f"  IF {condition} THEN RETURN; END IF;\n"

@@ -39,14 +39,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def main(names: list[str]) -> int:
-    """Measure what is named, or everything.
-
-    Args:
-        names: of lines.
-
-    Returns:
-        The exit status: 2 where a name is none, else 0; a missed aim is no error.
-    """
+    """Measure what is named, or everything; return 2 where a name is none, else 0: a missed aim is no error."""
     unknown = sorted(set(names) - set(LINES))
     if unknown:
         print(f"no line of the bench: {', '.join(unknown)}; there are {', '.join(LINES)}", file=sys.stderr)

@@ -17,13 +17,7 @@ _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 @contextmanager
 def connections(server: Server, number: int, setup: str = "") -> Iterator[list[pq.abc.PGconn]]:
-    """Open connections of libpq to a database of their own.
-
-    Args:
-        server: where.
-        number: of connections.
-        setup: SQL that is run there before.
-    """
+    """Open some connections of libpq to a database of their own, where SQL is run before."""
     with server.sandbox(()) as sandbox:
         opened = [pq.PGconn.connect(sandbox.conninfo.encode()) for _ in range(number)]
         try:

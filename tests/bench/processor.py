@@ -33,22 +33,14 @@ class Processor:
         return Processor(self.client - before.client, server)
 
     def shown(self, each: int) -> str:
-        """Write it.
-
-        Args:
-            each: things that were done in that time: what is written is for one of them.
-        """
+        """Write the time of one of so many things that were done."""
         if self.server is None:
             return _seconds(self.client / each)
         return f"{_seconds(self.client / each)} + {_seconds(self.server / each)}"
 
 
 def processor(server: Server | PrivateServer | None = None) -> Processor:
-    """Read the processor time that was taken so far.
-
-    Args:
-        server: one that this process started; None where the programs that are measured start their own.
-    """
+    """Read the processor time that was taken so far; with a server that this process started, its own."""
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     client = sum(one.ru_utime + one.ru_stime for one in usage)
     private = server.private if isinstance(server, Server) else server

@@ -24,12 +24,7 @@ _INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = func
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A program that has ended.
-
-    Args:
-        seconds: by the clock on the wall.
-        out: what it wrote.
-    """
+    """A program that has ended: the seconds that it took, and what it wrote."""
 
     seconds: float
     out: str
@@ -89,12 +84,7 @@ def pytest_run(folder: Path, *arguments: str, cache: bool = False, seed: bool = 
 
 @contextmanager
 def workplace(folder: Path, name: str) -> Iterator[Path]:
-    """Make a folder with pytest's settings, and remove it.
-
-    Args:
-        folder: to make it in.
-        name: of it.
-    """
+    """Make a folder with pytest's settings, and remove it."""
     place = folder / name
     place.mkdir()
     try:
@@ -113,10 +103,6 @@ def own_server() -> Iterator[Server]:
 
 def tool(name: str, needed: str) -> str:
     """Find a program.
-
-    Args:
-        name: of it.
-        needed: how to get it.
 
     Raises:
         Absent: it is not installed.

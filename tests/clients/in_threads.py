@@ -17,14 +17,7 @@ Play = Callable[[str, str, bool, int], object]
 
 
 def in_threads(scenario: Scenario, client: str, race: str, form: str) -> Scenario:
-    """Have the sessions of a scenario be two functions of this process.
-
-    Args:
-        scenario: of `scenarios.scenario`.
-        client: whose functions.
-        race: one of RACES.
-        form: racy or repaired.
-    """
+    """Have the sessions of a scenario be two functions of this process."""
     (session,) = scenario.sessions
     assert session.program is not None, "written so"
     play = PLAYS[client]()

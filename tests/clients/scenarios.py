@@ -11,14 +11,7 @@ RUNS = 200
 
 
 def scenario(client: Client, race: str, form: str, runs: int = RUNS) -> str:
-    """Write it.
-
-    Args:
-        client: whose programs are the sessions.
-        race: one of RACES.
-        form: racy or repaired.
-        runs: of the search.
-    """
+    """Write the scenario of a client and a race, racy or repaired, with a search of some runs."""
     command = shlex.join(client.command(race, form)).replace("'", "''")
     return f"""-- {client.name}: {RACES[race][1]} ({race}, {form})
 -- chaos:timeout 60s

@@ -32,12 +32,7 @@ _FAR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """Plays scenarios.
-
-    Args:
-        server: where.
-        folder: for their files.
-    """
+    """Plays scenarios on a server."""
 
     server: Server
     folder: Path
@@ -84,11 +79,7 @@ def texts(records: list[Record]) -> list[str]:
 
 
 class Clock:
-    """The time of who limits the sessions: it is over once a state is there, and not before, whatever the load.
-
-    Args:
-        state: is asked each time.
-    """
+    """The time of who limits the sessions: it is over once a state is there, and not before, whatever the load."""
 
     def __init__(self, state: Callable[[], bool]) -> None:
         self._state, self._over = state, 0.0

@@ -32,12 +32,7 @@ AT = "FROM pg_stat_activity WHERE pid = %s"
 
 
 class Reached:
-    """A server, reached over one connection.
-
-    Args:
-        server_control: the server itself.
-        conn: to it.
-    """
+    """A server, reached over one connection."""
 
     def __init__(self, server_control: PrivateServer | None, conn: psycopg.Connection[tuple[object, ...]]) -> None:
         self.server_control, self._conn, self.polls = server_control, conn, 0

@@ -28,11 +28,7 @@ SELECT pass('never');
 
 
 def only_for(monkeypatch: pytest.MonkeyPatch, part: str) -> list[float]:
-    """Have only one part of a scenario end at its time-out, however slow the machine is: the others have long enough.
-
-    Returns:
-        The seconds that all of them would have had.
-    """
+    """Have only one part of a scenario end at its time-out; return the seconds that all would have had."""
     had = []
 
     def limit(of: str, seconds: float) -> float:

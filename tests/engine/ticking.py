@@ -48,11 +48,7 @@ CANCEL = """
 
 
 def largest_gap(work: Callable[[], None]) -> tuple[float, float]:
-    """Tick in this thread while another works.
-
-    Returns:
-        The longest time between two ticks, and how long the work took, in seconds.
-    """
+    """Tick while another thread works; return the longest time between two ticks, and that of the work, in s."""
     thread = threading.Thread(target=work)
     began = last = time.monotonic()
     gap = 0.0

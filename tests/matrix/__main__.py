@@ -25,14 +25,7 @@ _PYTEST = (sys.executable, "-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovide
 
 
 def main(majors: list[str]) -> int:
-    """Run everything on each version.
-
-    Args:
-        majors: the versions, such as `16`.
-
-    Returns:
-        The exit code: 0 if nothing failed, 2 where a version is none.
-    """
+    """Run everything on each version; return the exit code: 0 if nothing failed, 2 where a version is none."""
     wrong = [major for major in majors if not major.isdigit()]
     if wrong or not majors:
         print(f"no version of PostgreSQL: '{' '.join(wrong)}'; write make matrix PG='14 18'", file=sys.stderr)

@@ -55,14 +55,7 @@ def _told(text: str) -> Iterator[str]:
 
 
 def main(names: list[str]) -> int:
-    """Print the summary.
-
-    Args:
-        names: of files; where none is there, that is what it says.
-
-    Returns:
-        The exit code.
-    """
+    """Print the summary of files of `pytest --junit-xml`; return the exit code."""
     files = [Path(name) for name in names if Path(name).exists()]
     print("\n".join(summary(files)) if files else "Nothing was run: there is no file of JUnit.")
     return 0

@@ -13,12 +13,7 @@ _SKIPPED = re.compile(r"SKIPPED \[(\d+)\] (\S+?)(?::\d+)?: (.*)")
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A run of pytest with -q and -rs.
-
-    Args:
-        code: its exit code.
-        output: all that it printed.
-    """
+    """A run of pytest with -q and -rs: its exit code, and all that it printed."""
 
     code: int
     output: str
@@ -73,14 +68,7 @@ class Row:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    """Lay out the versions, and below them what was skipped on each.
-
-    Args:
-        rows: a version each.
-
-    Yields:
-        Lines.
-    """
+    """Lay out the versions, and below them what was skipped on each."""
     cells: list[tuple[str, ...]] = [("PostgreSQL", "from", "scenarios", "tests", "time")]
     for row in rows:
         suites = tuple(map(str, row.suites)) or ("not run", "not run")

@@ -74,13 +74,7 @@ class _Rows(Rows):
 
 @dataclass(slots=True)
 class Toy:
-    """A scenario: what each connection does, one transaction after the other.
-
-    Args:
-        does: of each connection.
-        rows: at the beginning.
-        ran: the paths of all serial runs that were asked for.
-    """
+    """A scenario: what each connection does, one transaction after the other; `ran` keeps the serial runs asked for."""
 
     does: Mapping[Actor, Sequence[Transaction]]
     rows: Rows

@@ -24,13 +24,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is n
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """An extension's author, at work in its folder.
-
-    Args:
-        folder: of the extension.
-        python: which has pgchaos.
-        pg_config: of a server that it can be installed into.
-    """
+    """An extension's author, at work in its folder."""
 
     folder: Path
     python: Path

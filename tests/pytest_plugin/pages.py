@@ -18,12 +18,7 @@ _TOOK = re.compile(r"(?<=-> )[0-9.]+ ms(, )?|(?<=\+- )[0-9.]+ ms(, )?")
 
 @dataclass(frozen=True)
 class Shown:
-    """A command and what it prints.
-
-    Args:
-        command: as it is typed.
-        text: from the heading of the failure on, or its one line.
-    """
+    """A command as it is typed, and what it prints from the heading of the failure on."""
 
     command: str
     text: str

@@ -112,12 +112,7 @@ class Page:
 
 @contextmanager
 def browser(program: str, folder: Path) -> Iterator[Page]:
-    """Run a browser with one page.
-
-    Args:
-        program: as `chromium` finds it.
-        folder: for its profile.
-    """
+    """Run a browser with one page, its profile in a folder."""
     read_there, to = os.pipe()
     back, write_there = os.pipe()
     # it reads descriptor 3 and writes 4; root needs --no-sandbox

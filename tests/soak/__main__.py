@@ -25,16 +25,7 @@ _WARM = 5
 
 
 def soak(faults: int, seed: int, say: Callable[[str], None] = print) -> list[str]:
-    """Do rounds on one server.
-
-    Args:
-        faults: how many rounds.
-        seed: of what is random.
-        say: takes what is to be printed.
-
-    Returns:
-        What went wrong; nothing, where nothing was lost or left.
-    """
+    """Do some rounds on one server with a seed; return what went wrong: nothing, where nothing was lost or left."""
     wrong: list[str] = []
     kinds: Counter[str] = Counter()
     begun = time.monotonic()

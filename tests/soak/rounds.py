@@ -58,14 +58,7 @@ KINDS = (*_OWN, *_OPERATOR)
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round does.
-
-    Args:
-        number: of the round, from 1.
-        kind: of fault.
-        fault: in words.
-        text: of its scenario.
-    """
+    """What one round does: its number from 1, the kind of fault and the fault in words, and its scenario."""
 
     number: int
     kind: str
@@ -74,15 +67,7 @@ class Round:
 
 
 def made(number: int, seed: int) -> Round:
-    """Make a round.
-
-    Args:
-        number: of the round, from 1.
-        seed: of all rounds: the same number and seed make the same round.
-
-    Returns:
-        The round, with a fault of any kind.
-    """
+    """Make a round with a fault of any kind: the same number and seed make the same round."""
     chance = random.Random(f"{seed}/{number}")
     kind = chance.choice(KINDS)
     places = {"before_begin": "", "before_move": "", "before_commit": ""}

@@ -26,15 +26,7 @@ def _version(bindir: Path) -> tuple[str, ...]:
 
 
 def copy_of(bindir: Path, folder: Path) -> tuple[Path, Path]:
-    """Copy a server's programs, which find what is theirs relative to themselves (make_relative_path in path.c).
-
-    Args:
-        bindir: its programs.
-        folder: where to, readable by all.
-
-    Returns:
-        The copy's programs and its folder of extensions.
-    """
+    """Copy a server's programs, which find what is theirs relative to themselves (make_relative_path in path.c)."""
     share = share_of(bindir)
     root = Path(os.path.commonpath((bindir, share)))
     target = folder / bindir.relative_to(root)

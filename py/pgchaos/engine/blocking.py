@@ -42,11 +42,7 @@ def begin_in_thread(work: Callable[[], T], name: str) -> ThreadWork[T]:
 
 
 class ThreadWork(Generic[T]):
-    """What is done in a thread.
-
-    Args:
-        work: to do.
-    """
+    """What is done in a thread."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work

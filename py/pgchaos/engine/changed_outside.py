@@ -57,11 +57,7 @@ def _changed(connection: Connection, state_query: StateQuery) -> list[str]:
 
 
 def outside_remark(outside: tuple[str, ...]) -> str:
-    """Say in a remark what was changed, and what was done about it.
-
-    Args:
-        outside: what `changed_outside` named.
-    """
+    """Say in a remark what was changed, and what was done about it."""
     names = ", ".join(outside[:5]) + (f" and {len(outside) - 5} more" if len(outside) > 5 else "")
     return (
         f"outside the schema of a run, {names} changed, so that the next run would not begin as the first did:"
@@ -70,11 +66,7 @@ def outside_remark(outside: tuple[str, ...]) -> str:
 
 
 def outside_failure(outside: tuple[str, ...]) -> str:
-    """Say that a search cannot go on in a database that is the user's own.
-
-    Args:
-        outside: the tables and sequences that hold something else than before.
-    """
+    """Say that a search cannot go on in a database that is the user's own."""
     return (
         f"the next run of this search would not begin as the first did: {', '.join(outside[:5])} changed, and in place"
         " nothing is put back: put it back in teardown (a sequence by setval), make it in setup, or run without"

@@ -113,11 +113,6 @@ class PlainFileConnection(PooledConnection):
 class CleanDatabaseProof:
     """The time from a file's first statement to the proof that it changed nothing.
 
-    Args:
-        factory: to the database.
-        stop: of the run.
-        notice: called with each notice of the server.
-
     Raises:
         ConnectionLost: the server could not be reached or refused.
     """
@@ -132,11 +127,7 @@ class CleanDatabaseProof:
         return self._seen.shared
 
     def unchanged(self) -> bool:
-        """Find out whether the file left everything as it was: then the next may have the database.
-
-        Returns:
-            False too where it cannot be proven.
-        """
+        """Find out whether the file is proven to have left everything as it was, so that the next may have all."""
         connection = self.connection
         return (
             self._seen.database != 0
@@ -157,11 +148,7 @@ class CleanDatabaseProof:
         return slots == now.slots and self._sandbox.explains(committed)
 
     def end(self, unchanged: bool) -> None:
-        """End the visit; the connection stays only with a database that is lent again.
-
-        Args:
-            unchanged: what `unchanged` said.
-        """
+        """End the proof; the connection stays only with a database that another file gets."""
         connection_cache = self._sandbox.connection_cache
         self.connection.seen = self._seen
         if not (

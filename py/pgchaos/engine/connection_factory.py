@@ -100,12 +100,7 @@ class ConnectionFactory:
         self._silent.add("twice")
 
     def order(self, name: str, settings: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Have a connection made ready that will be opened soon, where one is kept: the server is not waited for.
-
-        Args:
-            name: as for `open`.
-            settings: as for `open`.
-        """
+        """Have a connection made ready that will be opened soon, where one is kept: the server is not waited for."""
         # who looks for the sessions of a run shall find none before they begin
         if not self.sandbox.shared or self.join or self.sandbox.connection_cache is None:
             return
@@ -186,13 +181,7 @@ class ConnectionFactory:
         return connection
 
     async def open_by(self, conninfo: str, stop: Stop, notice: Notice, *, again: bool) -> Connection:
-        """Open a connection by another way than the sandbox's own.
-
-        Args:
-            conninfo: libpq's connection string.
-            stop: as for `open`.
-            notice: as for `open`.
-            again: as for `open`.
+        """Open a connection by a connection string that is not the sandbox's own; see `open`.
 
         Raises:
             ConnectionLost: the server could not be reached or refused.

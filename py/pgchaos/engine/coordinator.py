@@ -31,13 +31,7 @@ class SessionFailed(Exception):
 
 
 class Coordinator:
-    """The rules of waits, the last looks, and news of them that everything waits for.
-
-    Args:
-        rules: the decisions.
-        stop: of the run.
-        log: takes failures, and how the sessions stand when the run is stopped.
-    """
+    """The rules of waits, the last looks, and news of them that everything waits for."""
 
     def __init__(self, rules: WaitRules, stop: Stop, log: SessionLog) -> None:
         self._rules = rules
@@ -155,12 +149,7 @@ class Coordinator:
         return self._rules.has_ended(session)
 
     def end(self, actor: Actor, in_block: bool = False) -> None:
-        """Note that a session has come to its end, whichever it was.
-
-        Args:
-            actor: the connection.
-            in_block: it has left its transaction open.
-        """
+        """Note that a session has come to its end, whichever it was; `in_block`: its transaction is still open."""
         self._rules.end(actor)
         if not self.stop.is_set():
             how = "ended, its transaction still open" if in_block else "ended"
@@ -170,11 +159,6 @@ class Coordinator:
 
     async def wait(self, actor: Actor, wait: Wait, iteration: int) -> None:
         """Stand at a barrier or wait until it opens.
-
-        Args:
-            actor: the connection.
-            wait: the directive.
-            iteration: of its session.
 
         Raises:
             Halted: the run stops.
@@ -248,11 +232,7 @@ class Coordinator:
     # what the run asks
 
     def standings(self, describe: Callable[[int], str]) -> list[Standing]:
-        """Tell how every session stands now.
-
-        Args:
-            describe: tells what a foreign backend is, by its pid.
-        """
+        """Tell how every session stands now; `describe` tells what a foreign backend is, by its pid."""
         return self._stand(describe)
 
     def _stand(self, describe: Callable[[int], str]) -> list[Standing]:

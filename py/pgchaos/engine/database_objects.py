@@ -63,9 +63,6 @@ class DatabaseObjects:
     def read(self, connection: Connection) -> None:
         """List them before the run, unless the list is known.
 
-        Args:
-            connection: to the database.
-
         Raises:
             ConnectionLost: the server refused.
         """
@@ -74,9 +71,6 @@ class DatabaseObjects:
 
     def new(self, connection: Connection) -> list[Leak]:
         """Name those that are new since `read`; they are not touched.
-
-        Args:
-            connection: to the database.
 
         Raises:
             ConnectionLost: the server refused.

@@ -28,15 +28,7 @@ _COLUMNS = {
 
 
 def fill(connection: Connection, log: SessionLog) -> Failure | None:
-    """Fill the tables.
-
-    Args:
-        connection: to the scenario's database.
-        log: what the sessions have done.
-
-    Returns:
-        What went wrong, or None.
-    """
+    """Fill the tables; return what went wrong, or None."""
     tables: tuple[tuple[str, Iterable[Sequence[Cell]]], ...] = (
         ("history", map(_history, log.records)),
         (

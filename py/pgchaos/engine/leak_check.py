@@ -17,15 +17,7 @@ from pgchaos.server import Sandbox
 
 
 class LeakCheck:
-    """The leak check of one run.
-
-    Args:
-        scenario: that is run.
-        sandbox: where.
-        admin: the connection by which it asks.
-        created: what the sessions created; None on a server of ours.
-        pids: of every backend of the run.
-    """
+    """The leak check of one run; `created` is None on a server of ours."""
 
     def __init__(
         self, scenario: Scenario, sandbox: Sandbox, admin: AdminConnection, created: Created | None, pids: set[int]
@@ -69,11 +61,7 @@ class LeakCheck:
         self._found += self._admin.ask(leaks.in_schema)
 
     def remove(self, shared: Collection[Thing] | None = None) -> None:
-        """Remove what the run created, and note what had to be left.
-
-        Args:
-            shared: what was there before; None for what `begin` has noted.
-        """
+        """Remove what the run created, and note what had to be left; `shared` was there before."""
         before = self.shared if shared is None else shared
         whose = leaks.Whose(self._scenario.source, self._created, self._sandbox.in_place, before, self._here)
         self._found += self._admin.ask(lambda connection: leaks.remove_new(connection, whose))

@@ -122,11 +122,7 @@ def _ask(connection: Connection, query: str) -> Answer:
 
 
 def rows(connection: Connection, query: str) -> list[Thing]:
-    """Ask for pairs.
-
-    Args:
-        connection: to the scenario's database.
-        query: of two columns.
+    """Ask for the pairs of a query of two columns.
 
     Raises:
         ConnectionLost: the query failed; to take that for "there is nothing" would make everything new and ours.
@@ -179,12 +175,7 @@ def sessions(connection: Connection, known: Collection[int]) -> list[Leak]:
 
 
 def remove_new(connection: Connection, whose: Whose) -> list[Leak]:
-    """Find and remove what the scenario has left in its database, and on the whole server.
-
-    Args:
-        connection: to the scenario's database.
-        whose: tells what is the scenario's.
-    """
+    """Find and remove what the scenario has left in its database, and on the whole server."""
     here, everywhere = rows_of_each(connection, LEFT, SHARED)
     return _in_database(connection, whose, here) + _shared(connection, whose, everywhere)
 
@@ -245,15 +236,7 @@ def left(found: Iterable[Leak]) -> list[str]:
 
 
 def leak_notes(new: Sequence[Leak], database: str) -> list[str]:
-    """Word what a plain file has left in a database of the user's: no failure, for pg_prove leaves it there too.
-
-    Args:
-        new: of `objects`.
-        database: its name.
-
-    Returns:
-        A note, where there is anything.
-    """
+    """Word what a plain file has left in a database of the user's: no failure, for pg_prove leaves it there too."""
     if not new:
         return []
     more = f" and {len(new) - _MOST_NAMES} more" if len(new) > _MOST_NAMES else ""
@@ -261,15 +244,7 @@ def leak_notes(new: Sequence[Leak], database: str) -> list[str]:
 
 
 def judge(found: Iterable[Leak], leaves: Iterable[Leave]) -> list[Failure]:
-    """Say which leaks were not meant, and which meant ones did not come.
-
-    Args:
-        found: all leaks.
-        leaves: the directives in force.
-
-    Returns:
-        A failure for each.
-    """
+    """Say which leaks no directive `leaves` means, and which meant ones did not come: a failure for each."""
     found, meant = list(found), {leave.kind: leave for leave in leaves}
     failures = [Failure("leak", (leak.kind,), str(leak)) for leak in found if leak.kind not in meant]
     kinds = {leak.kind for leak in found}

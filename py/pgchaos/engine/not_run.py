@@ -62,11 +62,7 @@ class AssertionLines:
 
 
 class NotRunDetector:
-    """Looks at each statement of one check.
-
-    Args:
-        scenario: whose check.
-    """
+    """Looks at each statement of one check."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -77,12 +73,7 @@ class NotRunDetector:
         self._printed.append(line)
 
     def done(self, statement: Statement, answer: Answer) -> AssertionLines:
-        """Say what a statement that was carried out has asserted.
-
-        Args:
-            statement: of the check.
-            answer: without an error.
-        """
+        """Say what a statement has asserted that was carried out without an error."""
         printed_text, self._printed = "\n".join(self._printed), []
         unread = (
             _unread(answer, statement.send) if printed_text and statement.send in (Send.PLAIN, Send.EXPANDED) else 0

@@ -15,15 +15,7 @@ from pgchaos.server import Sandbox
 
 
 class OracleStates:
-    """Puts the states of one run into its transaction log.
-
-    Args:
-        log: of the run.
-        scenario: that is run.
-        sandbox: where.
-        variables: of the matrix.
-        admin: the connection by which it asks.
-    """
+    """Puts the states of one run into its transaction log."""
 
     def __init__(
         self,
@@ -46,11 +38,7 @@ class OracleStates:
             self._log.before = self._whole_state()
 
     def read_after_sessions(self, *, cut_short: bool) -> None:
-        """Read what the sessions left behind, before a check can change it.
-
-        Args:
-            cut_short: they were stopped before their end.
-        """
+        """Read what the sessions left behind, before a check can change it; `cut_short`: they were stopped."""
         log = self._log
         log.cut_short = cut_short
         if self._sandbox.in_place and not self._sections:

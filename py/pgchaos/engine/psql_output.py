@@ -51,11 +51,6 @@ class PsqlOutput:
     def command(self, name: str, words: Sequence[str], place: Place) -> None:
         r"""Carry out \x, \a, \t, \f or \pset.
 
-        Args:
-            name: of the command.
-            words: its arguments.
-            place: of it.
-
         Raises:
             ValueError: psql refuses it; the text is psql's.
         """

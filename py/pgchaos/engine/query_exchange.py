@@ -29,11 +29,7 @@ READ, WRITE = select.POLLIN, select.POLLIN | select.POLLOUT
 
 
 class QueryExchange:
-    """The exchange of queries and results on one connection.
-
-    Args:
-        pg: libpq's, connected.
-    """
+    """The exchange of queries and results on one connection."""
 
     no_data = b"no data stands behind this COPY"
     """What COPY … FROM STDIN is told for which there is none."""

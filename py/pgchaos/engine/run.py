@@ -62,18 +62,7 @@ class DatabaseInspector(Protocol):
 
 
 class Run:
-    """One run in a sandbox.
-
-    Args:
-        scenario: what to run.
-        variables: the values of its matrix and choices.
-        sandbox: where.
-        settings: how.
-        started_at: when it begins, by `clock.now()`.
-        order: of the steps; None to let the sessions go freely.
-        ledger: takes what an oracle needs to know; None where there is none.
-        inspector: looks at the database before and after setup.
-    """
+    """One run in a sandbox; its arguments are those of `run_once`, which makes it."""
 
     def __init__(
         self,

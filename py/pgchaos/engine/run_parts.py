@@ -13,11 +13,7 @@ from pgchaos.tap import failure_of
 
 @dataclass(slots=True)
 class RunParts:
-    """What each part of a run has returned, in the order of the run; a part that it did not reach is empty.
-
-    Args:
-        notices: of all its connections.
-    """
+    """What each part of a run has returned, in the order of the run; a part that it did not reach is empty."""
 
     notices: NoticeCollector
     setup: Failure | None = None

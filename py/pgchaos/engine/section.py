@@ -79,15 +79,7 @@ class Section:
         self.output = PsqlOutput()
 
     def run(self, items: Iterable[Item], seconds: float) -> Failure | None:
-        """Run items.
-
-        Args:
-            items: in order.
-            seconds: for all of them.
-
-        Returns:
-            What stopped it, or None.
-        """
+        """Run items one after the other, all within some seconds; return what stopped it, or None."""
         self._deadline = time.monotonic() + seconds
         items = tuple(items)
         if not items:
@@ -119,11 +111,7 @@ class Section:
             self._connected()
 
     def begin(self, query: str) -> None:
-        """Send a query of the engine's own ahead; the next `ask` is for the same and takes its answer.
-
-        Args:
-            query: SQL.
-        """
+        """Send a query of the engine's own ahead; the next `ask` is for the same and takes its answer."""
         # what goes wrong here goes wrong there, and is told then
         with contextlib.suppress(ConnectionLost):
             self._begun = self._connected().begin(query)
@@ -140,17 +128,7 @@ class Section:
         return None
 
     def ask(self, query: str, place: Place | None, seconds: float, *, last: bool = False) -> Failure | None:
-        """Send a query of the engine's own; its rows are heard at a place.
-
-        Args:
-            query: SQL.
-            place: whose rows these are.
-            seconds: for it.
-            last: nothing is asked after it.
-
-        Returns:
-            What went wrong, or None.
-        """
+        """Send a query of our own, the `last` or not, and take its rows; return what went wrong."""
         self._place, self._about, self._deadline = place, None, time.monotonic() + seconds
         try:
             answer = self._take_answer() or self._connected().ask_own(query, self._deadline, last=last)

@@ -29,13 +29,7 @@ _SHORT = 10.0
 
 
 class SessionConnection:
-    """The connection of one session; it is opened anew when it was lost and is needed again.
-
-    Args:
-        context: of the run.
-        actor: whose connection it is.
-        parameters: of libpq's, for its time-outs.
-    """
+    """The connection of one session; it is opened anew when it was lost and is needed again."""
 
     def __init__(self, context: RunContext, actor: Actor, parameters: Mapping[str, str]) -> None:
         self._context, self._actor, self._parameters = context, actor, parameters
@@ -114,17 +108,7 @@ class SessionConnection:
             self._connection.disturbed = True
 
     async def execute(self, item: Statement, text: str, record: Record, variables: Mapping[str, str]) -> Answer:
-        """Send a statement and take its answer.
-
-        Args:
-            item: the statement.
-            text: what is sent, its variables put in.
-            record: its row of the history; filled and kept.
-            variables: for chaos.var.
-
-        Returns:
-            The answer, an error in it.
-        """
+        """Send a statement, and return its answer with an error in it; its row of the history is filled and kept."""
         context, coordinator = self._context, self._context.coordinator
         self._record = record
         record.started_at = now = clock.now()

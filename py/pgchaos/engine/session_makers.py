@@ -54,16 +54,7 @@ def session_network(
     cleanup_stop: Stop,
     seed: int,
 ) -> SessionNetwork | None:
-    """Make the network of a run; None where no fault breaks it.
-
-    Args:
-        scenario: whose faults.
-        variables: of its matrix.
-        factory: to its database.
-        stop: of the sessions.
-        cleanup_stop: a stop for what goes on when they are stopped.
-        seed: of everything random.
-    """
+    """Make the network of a run; None where no fault breaks it."""
     items = (item for session in scenario.sessions for item in session.items if in_force(item, variables))
     if not any(isinstance(item, Fault) and strikes_connections(item) for item in items):
         return None
@@ -83,17 +74,7 @@ def coordinator_of(
     pool: SessionPool | None,
     programs: Programs | None,
 ) -> Coordinator:
-    """Make the coordinator of a run.
-
-    Args:
-        scenario: whose sessions.
-        variables: of the matrix and of `given`.
-        stop: of the run.
-        log: takes failures.
-        stepped: the sessions go step by step.
-        pool: behind which they are, or None.
-        programs: those among them, or None.
-    """
+    """Make the coordinator of a run."""
     if programs is not None:
         return programs.coordinator(stop, log, stepped=stepped)
     waits_for = "a lock" if pool is None else "a lock, or a connection of the pool,"

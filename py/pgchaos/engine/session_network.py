@@ -223,10 +223,6 @@ class SessionNetwork(Observer):
     async def carry_out(self, fault: Fault, targets: Mapping[Actor, Target]) -> None:
         """Carry out a fault, and return when it has had its effect.
 
-        Args:
-            fault: of the network.
-            targets: the connections that it strikes.
-
         Raises:
             NotDelivered: there is nothing to strike, or it has not had its effect.
             Halted: the run was stopped.

@@ -47,13 +47,7 @@ from pgchaos.schedule.wait_rules import Actor, Wait, in_force, waits_text
 
 
 class SessionRunner:
-    """Plays one connection of a session.
-
-    Args:
-        context: what all sessions of a run share.
-        session: what to do.
-        worker: which of its connections this is, from 1.
-    """
+    """Plays one connection of a session: `worker` says which, from 1."""
 
     def __init__(self, context: RunContext, session: Session, worker: int) -> None:
         self.actor = Actor(session.name, worker)

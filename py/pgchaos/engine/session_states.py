@@ -95,13 +95,7 @@ class SessionStates:
         self._now[actor] = SessionState(place, doing, clock.now())
 
     def wait(self, actor: Actor, place: Place | None, what: str) -> None:
-        """Note that a connection stands at a wait.
-
-        Args:
-            actor: the connection.
-            place: of the directive.
-            what: the wait in words.
-        """
+        """Note that a connection stands at a wait."""
         self.idle(actor, place, _WAITS + what)
 
     def begin(self, actor: Actor, record: Record, now: float) -> None:
@@ -250,12 +244,7 @@ class SessionStates:
     def standings(
         self, missing: Callable[[Actor], tuple[Actor, ...]], describe: Callable[[int], str]
     ) -> list[Standing]:
-        """Tell how every session stands now.
-
-        Args:
-            missing: tells whom one waits for that stands at a wait.
-            describe: tells what a foreign backend is, by its pid.
-        """
+        """Tell how every session stands now."""
         return [
             self._standing(one, missing, describe) for one in sorted({*self.actors.values(), *self._now}, key=sort_key)
         ]

@@ -22,15 +22,7 @@ _REST = 0.02
 
 
 class StepScheduler:
-    """Conducts a coordinator.
-
-    Args:
-        coordinator: whose sessions go step by step.
-        order: decides who goes on.
-        poll_locks: looks at the server once, and tells the coordinator.
-        after_step: called when a step is done, or known to be blocked; or None.
-        place: of the schedule, for what is wrong with it.
-    """
+    """Lets the sessions of a coordinator go on; `after_step` is called when a step is done, or known to be blocked."""
 
     def __init__(
         self,

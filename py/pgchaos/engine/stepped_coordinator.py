@@ -22,14 +22,7 @@ _LONGEST = 0.005
 
 
 class SteppedCoordinator(Coordinator):
-    """Everybody is before a step, at a wait, blocked, or at the end, whenever somebody is told to go on.
-
-    Args:
-        rules: the decisions on waits.
-        stop: of the run.
-        log: takes failures.
-        actors: all connections of the run.
-    """
+    """Before a step begins, all sessions are before a step, at a wait, blocked, or at their end."""
 
     def __init__(self, rules: WaitRules, stop: Stop, log: SessionLog, actors: tuple[Actor, ...]) -> None:
         self._gates: dict[Actor, StepPoint] = {}

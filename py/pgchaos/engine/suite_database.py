@@ -16,11 +16,7 @@ _LIMIT = 5.0
 
 
 class SuiteDatabase:
-    """A database that several files use, one after the other; what they leave on the server goes after the last.
-
-    Args:
-        sandbox: the database.
-    """
+    """A database that several files use, one after the other; what they leave on the server goes after the last."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -31,23 +27,14 @@ class SuiteDatabase:
         self._sources: list[str] = []
 
     def took(self, source: str, before: Sequence[Thing]) -> None:
-        """Take note of a file that has run.
-
-        Args:
-            source: its text.
-            before: what `leaks.SHARED` said before it ran.
-        """
+        """Take note of a file that has run, with what `leaks.SHARED` said before."""
         if not self.files:
             self._before = before
         self.files += 1
         self._sources.append(source)
 
     def clean_up(self) -> list[str]:
-        """Remove what the files have left on the whole server, roles say.
-
-        Returns:
-            What could not be removed, and why.
-        """
+        """Remove what the files left on the whole server, such as roles; return what could not be removed, and why."""
         if not self.files:
             return []
         whose = leaks.Whose("\n".join(self._sources), self.created, before=self._before)

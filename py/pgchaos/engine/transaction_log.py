@@ -121,23 +121,13 @@ class TransactionLog:
         self._open.setdefault(actor, []).append(_Said(number, local, text, record, answer))
 
     def end(self, actor: Actor, row: Transaction) -> None:
-        """Take the end of a transaction.
-
-        Args:
-            actor: whose.
-            row: how it ended.
-        """
+        """Take the end of a transaction."""
         said = self._open.pop(actor, [])
         if said and not (not row.block and all(one.local for one in said)):
             self._ended.append(_Ended(owner_of(actor), said, row))
 
     def close(self, facts: Facts, state: State) -> None:
-        """Make the outcome, now that the run is over.
-
-        Args:
-            facts: what is left out, by what the server knows of columns.
-            state: what the run left behind.
-        """
+        """Make the outcome, now that the run is over and has left a state behind."""
         self._ended += [_Ended(owner_of(actor), said, None) for actor, said in self._open.items()]
         last: dict[TxnId, _Ended] = {}
         for ended in self._ended:

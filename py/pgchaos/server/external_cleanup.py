@@ -21,12 +21,7 @@ _RETRY_INTERVAL = 60.0  # seconds until the next try if the server did not answe
 
 
 class ExternalCleanup:
-    """A supervisor that removes what a run created, even if the run is killed. Thread-safe.
-
-    Args:
-        conninfo: connection string of the server.
-        run: the owner of the databases, schemas and extensions to remove.
-    """
+    """A supervisor that removes what a run created, even if the run is killed. Thread-safe."""
 
     def __init__(self, conninfo: str, run: RunId) -> None:
         self._conninfo = conninfo

@@ -182,9 +182,6 @@ def package_for(major: int) -> Package:
 def create_links(package: Path) -> None:
     """Create the links that an npm package cannot contain, as its `hydrate-symlinks.js` does.
 
-    Args:
-        package: the extracted folder, with `native/pg-symlinks.json`.
-
     Raises:
         SourceError: a link would lead out of the folder.
     """

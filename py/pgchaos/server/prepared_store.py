@@ -137,11 +137,7 @@ class PreparedStore:
         return [path for path in self._folder.iterdir() if path.is_dir()]
 
     def _remove_unused(self, now: float) -> None:
-        """Remove what was not used for long.
-
-        Args:
-            now: by the clock of the file system, in seconds.
-        """
+        """Remove what was not used for long; `now` is by the clock of the file system, in seconds."""
         for path in self._entries():
             with contextlib.suppress(OSError):  # another run removes it, too
                 if now - path.stat().st_mtime > _UNUSED_SECONDS:

@@ -45,13 +45,7 @@ class SearchDatabase:
 
 
 class SandboxProvider:
-    """Provides sandboxes; every method raises ServerError if there is none. Thread-safe.
-
-    Args:
-        server: their server.
-        pool: creates and drops the databases.
-        spare: closes the unused connections to the server; each sandbox gets it.
-    """
+    """Provides sandboxes; every method raises ServerError if there is none. Thread-safe."""
 
     def __init__(self, server: ServerInfo, pool: DatabasePool, spare: Callable[[], None]) -> None:
         self._server = server

@@ -13,15 +13,7 @@ _BEGINS = re.compile(r"LOG:  (?:starting PostgreSQL|all server processes termina
 
 
 def lines_about(database: str, log: str) -> list[str]:
-    """Find the lines that sessions in a database caused.
-
-    Args:
-        database: its name.
-        log: of the server.
-
-    Returns:
-        The lines, with those that continue them.
-    """
+    """Find the lines of a server's log that sessions in a database caused, with those that continue them."""
     found, inside = [], False
     for line in log.splitlines():
         # a message that goes on in a further line begins with a tab there

@@ -52,13 +52,7 @@ class SpecDatabase:
 
 
 class SpecDatabases:
-    """Provides databases for specs. Thread-safe.
-
-    Args:
-        server: their server.
-        pool: creates and drops them.
-        spare: closes the unused connections to the server; each sandbox gets it.
-    """
+    """Provides databases for specs. Thread-safe."""
 
     def __init__(self, server: ServerInfo, pool: DatabasePool, spare: Callable[[], None]) -> None:
         self._server, self._pool, self._spare = server, pool, spare

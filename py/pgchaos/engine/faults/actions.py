@@ -152,10 +152,6 @@ async def _end(reach: Reach, server_control: PrivateServer, mode: Literal["fast"
 async def start(reach: Reach, server_control: PrivateServer) -> None:
     """Start a server that is down, and wait until its checkpointer shows, by which a recovery is known.
 
-    Args:
-        reach: to the server.
-        server_control: the same.
-
     Raises:
         ServerError: it does not start.
     """

@@ -15,12 +15,7 @@ _COMMIT = "SET synchronous_commit = on; SELECT pg_catalog.pg_logical_emit_messag
 
 
 class CommitProbe:
-    """Commits, one at a time.
-
-    Args:
-        fault_connection: to the server.
-        stop: of the sessions.
-    """
+    """Commits, one at a time."""
 
     def __init__(self, fault_connection: FaultConnection, stop: Stop) -> None:
         self._fault_connection, self._stop = fault_connection, stop

@@ -30,12 +30,7 @@ def ends_in_commit(item: Statement, in_block: bool) -> bool:
 
 
 class CommitHold:
-    """Holds commits of a server of our own; one at a time.
-
-    Args:
-        fault_connection: to the server.
-        stop: of the sessions.
-    """
+    """Holds commits of a server of our own; one at a time."""
 
     def __init__(self, fault_connection: FaultConnection, stop: Stop) -> None:
         self._fault_connection, self._stop = fault_connection, stop

@@ -32,11 +32,6 @@ _POLL_INTERVAL = 0.002
 class FaultConnection:
     """Asks the server, for whichever fault is carried out.
 
-    Args:
-        factory: to the scenario's database.
-        cleanup_stop: a stop for what goes on when the sessions are stopped.
-        pids: every backend that this opens is put in.
-
     Attributes:
         cleanup_stop: as it was given.
         holding: held by whoever holds commits up.

@@ -23,13 +23,7 @@ _RECOVERED_WITHIN = 60.0
 
 
 class Outage:
-    """What becomes of the server in one run.
-
-    Args:
-        fault_connection: to the server.
-        stop: of the sessions.
-        cleanup_stop: a stop for what goes on when they are stopped.
-    """
+    """What becomes of the server in one run."""
 
     def __init__(self, fault_connection: FaultConnection, stop: Stop, cleanup_stop: Stop) -> None:
         self._fault_connection, self._stop, self._cleanup_stop = fault_connection, stop, cleanup_stop
@@ -46,11 +40,7 @@ class Outage:
 
     @asynccontextmanager
     async def of(self, fault: Fault) -> AsyncIterator[None]:
-        """Carry a fault out: who lost his connection by it waits for the server, instead of finding out when it is up.
-
-        Args:
-            fault: of any kind.
-        """
+        """Carry a fault out: whoever loses a connection by it waits for the server."""
         self._touched = self._touched or felt_by_server(fault)
         if fault.kind == "fill" and fault.argument != "connections":
             await self._note_filled(fault)

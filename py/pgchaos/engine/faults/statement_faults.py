@@ -45,15 +45,7 @@ class StruckConnection(Protocol):
 
 
 class StatementFaults:
-    """What strikes around one statement.
-
-    Args:
-        injector: of the run.
-        faults: that stand above the statement; those that are due are counted as come to.
-        actor: in which connection.
-        connection: of that connection.
-        act: notes for the report what is done, with its line.
-    """
+    """What strikes around one statement; those of `faults` that are due are counted as reached."""
 
     def __init__(
         self,
@@ -79,9 +71,6 @@ class StatementFaults:
 
     async def before(self, item: Statement) -> None:
         """Strike before the statement, and have somebody ready who strikes while it runs.
-
-        Args:
-            item: the statement.
 
         Raises:
             SessionFailed: a fault could not be delivered.
@@ -159,9 +148,6 @@ class StatementFaults:
 
     async def after(self, answer: Answer) -> None:
         """Take the answer to the statement, and strike after it.
-
-        Args:
-            answer: of the server.
 
         Raises:
             SessionFailed: a fault could not be delivered.

@@ -28,11 +28,7 @@ class Target(Protocol):
 
 
 class Targets:
-    """The connections of a run.
-
-    Args:
-        fault_connection: to the server.
-    """
+    """The connections of a run."""
 
     def __init__(self, fault_connection: FaultConnection) -> None:
         self._fault_connection = fault_connection
@@ -52,21 +48,11 @@ class Targets:
         return actor in self._left
 
     def watched(self, fault: Fault, actor: Actor) -> list[Actor]:
-        """List the connections whose state a fault waits for.
-
-        Args:
-            fault: of any kind.
-            actor: the connection in which it stands.
-        """
+        """List the connections whose state a fault waits for."""
         return [actor] if strikes_own_session(fault) else self.of(fault, actor)
 
     def of(self, fault: Fault, actor: Actor) -> list[Actor]:
-        """List the connections that a fault is for.
-
-        Args:
-            fault: of any kind.
-            actor: the connection in which it stands.
-        """
+        """List the connections that a fault is for."""
         if strikes_connections(fault) and fault.target == "server":
             return list(self._targets)
         if strikes_own_session(fault):
@@ -79,9 +65,6 @@ class Targets:
 
     def pid(self, actor: Actor) -> int:
         """Give the backend of a connection that is about to be struck.
-
-        Args:
-            actor: the connection.
 
         Raises:
             TargetGone: there is none.
@@ -97,14 +80,7 @@ class Targets:
         return [pid for one in self._targets.values() if (pid := one.pid) is not None]
 
     async def pids(self, fault: Fault, actor: Actor) -> tuple[int, ...]:
-        """Give the processes that a fault strikes.
-
-        Args:
-            fault: of any kind.
-            actor: the connection in which it stands.
-
-        Returns:
-            Their pids; none for what strikes the server.
+        """Give the processes that a fault strikes; none for what strikes the server.
 
         Raises:
             TargetGone: one of them is not there.

@@ -32,14 +32,7 @@ Over = Callable[[], bool]
 
 
 class Timing:
-    """Waits for the time of faults.
-
-    Args:
-        fault_connection: to the server.
-        targets: whom they strike.
-        coordinator: of the run.
-        stop: of the sessions.
-    """
+    """Waits for the time of faults."""
 
     def __init__(
         self, fault_connection: FaultConnection, targets: Targets, coordinator: Coordinator, stop: Stop

@@ -29,16 +29,7 @@ class Ended(Exception):
 
 
 class PermutationRunner:
-    """Where a spec is played.
-
-    Args:
-        spec: what is played.
-        connections: its connections.
-        watch: looks who is blocked.
-        waiting: of the run.
-        settings: how it is to be run.
-        output: takes what it prints.
-    """
+    """Plays the permutations of a spec."""
 
     def __init__(
         self,

@@ -24,15 +24,6 @@ _ROOM, _AGAIN = 2.0, 0.01
 def connected(server: Server, conninfo: str, stop: Stop, seconds: float) -> SpecConnection:
     """Connect; where the server has no room, what waits for other specs and scenarios makes it.
 
-    Args:
-        server: to which.
-        conninfo: libpq's connection string.
-        stop: of the run.
-        seconds: to connect in.
-
-    Returns:
-        A new connection.
-
     Raises:
         pgchaos.engine.connect.ConnectionLost: the server refused it.
     """
@@ -91,19 +82,11 @@ class SessionCache:
         self._connection_cache = connection_cache
 
     def fits(self, number: int) -> bool:
-        """Say whether a connection may be taken from here and put here.
-
-        Args:
-            number: of it: 0 the control connection's, 1 the first session's.
-        """
+        """Say whether a connection may be taken from here and put here, by its number in `SessionConnections`."""
         return self._connection_cache is not None and self._fits[number]
 
     def take(self, number: int) -> SpecConnection | None:
-        """Take a session that has its name from another spec; None where there is none.
-
-        Args:
-            number: that it will have.
-        """
+        """Take a session that has its name from another spec; None where there is none."""
         return _taken(self._connection_cache) if self._connection_cache is not None and self._fits[number] else None
 
     def put(self, number: int, connection: SpecConnection) -> bool:

@@ -191,9 +191,6 @@ class SessionConnections:
     def cancel(self, connection: SpecConnection) -> None:
         """Ask the server to cancel what runs on a connection.
 
-        Args:
-            connection: which.
-
         Raises:
             Interrupted: the server does not answer that.
         """

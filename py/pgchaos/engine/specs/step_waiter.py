@@ -35,13 +35,7 @@ class TooLong(Exception):
 
 
 class StepWaiter:
-    """Waits for steps.
-
-    Args:
-        waiting: of the run.
-        watch: looks who is blocked.
-        limit: seconds after which a step is to be cancelled; after twice as long it is given up.
-    """
+    """Waits for steps: after `limit` seconds one is to be cancelled, after twice as long it is given up."""
 
     def __init__(self, waiting: Poller, watch: BlockedDetector, limit: float) -> None:
         self._waiting, self._watch, self._limit = waiting, watch, limit
