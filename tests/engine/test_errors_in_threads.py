@@ -109,7 +109,7 @@ def test_in_the_task_that_commits_to_see_commits_held(play: Play, monkeypatch: p
 
 
 def test_in_the_task_of_an_observer(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(InvariantMonitor, "_until", planted)
+    monkeypatch.setattr(InvariantMonitor, "_observe", planted_task)
     text = SLEEPS.format(fault="").replace(
         "-- chaos:session", "-- chaos:invariant\n    SELECT true AS x;\n    -- chaos:session", 1
     )

@@ -78,7 +78,7 @@ def _explained(scenario: Scenario, variables: Mapping[str, str], facts: list[Fac
         yield from ("", _session_line(session), *_indented(_step_lines(session, variables, known, scenario.shown)))
     if scenario.runs_programs:
         yield from ("", "Interleavings", *_indented(_program_lines(scenario)))
-    elif sum(session.count for session in scenario.sessions) > 1:
+    elif scenario.connections > 1:
         yield from ("", f"What depends on what (by {source})")
         yield from _indented([unknown] if unknown else _dependence_lines(scenario, steps))
         yield from ("", "Interleavings", *_indented(_order_lines(scenario, variables, known, level, unknown)))
@@ -117,7 +117,7 @@ def _needs(scenario: Scenario) -> Iterator[str]:
         yield "the package hypothesis, which draws the values, else it is skipped"
     for setting in scenario.server:
         yield f"the server's {setting.name} = {setting.value}{_condition(setting)}"
-    connections = sum(session.count for session in scenario.sessions)
+    connections = scenario.connections
     more = "; a program may open several" if scenario.runs_programs else ""
     yield f"{connections} connection{'s' * (connections != 1)} for the sessions, and some for pgchaos itself{more}"
     for matrix in scenario.matrix:

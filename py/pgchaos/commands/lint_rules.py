@@ -173,7 +173,7 @@ def _is_constant(argument: Sequence[SqlToken]) -> bool:
 
 
 def _free_race(scenario: Scenario) -> Iterator[Finding]:
-    connections = sum(session.count for session in scenario.sessions)
+    connections = scenario.connections
     if connections < 2 or scenario.schedule.kind != "free" or scenario.plain:
         return
     items = [item for session in scenario.sessions for item in session.items]

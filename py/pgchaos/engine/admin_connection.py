@@ -67,7 +67,7 @@ class AdminConnection:
         """
         if self._connection is not None and not await self._is_usable(self._connection):
             if self._connection.silent:
-                self._factory.note_end() if self._factory.silent else self._factory.note_silence()
+                self._factory.note_no_answer()
             connection, self._connection = self._connection, None
             await connection.end()
         if self._connection is None:

@@ -130,10 +130,9 @@ class Answer:
         """The tag of its last statement, or None."""
         return self.results[-1].tag if self.results else None
 
-    @property
-    def rows(self) -> int | None:
-        """The number in that tag, or None."""
-        return self.results[-1].count if self.results else None
+    def rows(self) -> list[Row]:
+        """Return the rows of all results as text, None for NULL."""
+        return [row for result in self.results for row in result.rows()]
 
 
 def server_error(raw: pq.abc.PGresult, lost: bool) -> ServerError:

@@ -1,4 +1,4 @@
-"""A plain pgTAP file's visit to a database: does it leave it as it found it?
+"""Whether a plain pgTAP file leaves its database as it found it.
 
 Almost every such file is BEGIN, assertions, ROLLBACK. Where it is proven that nothing came of it, the next file gets
 the same database and the same connection; where it is not, both go. The proof is the server's, not a reading of the
@@ -72,7 +72,7 @@ class _Seen:
     """How things stood on the server.
 
     Args:
-        database: the OID of the one visited; 0 where nothing can be proven of it.
+        database: the OID of the file's; 0 where nothing can be proven of it.
         since: ids from this on were given out later.
         slots: the names of all replication slots.
         shared: what `leaks.SHARED` said.
@@ -92,7 +92,7 @@ class PlainFileConnection(PooledConnection):
     lasts = False
     """The session can no longer be made as if it were new."""
     seen: _Seen | None = None
-    """How things stood at the end of its last visit."""
+    """How things stood at the end of the last file."""
 
     def ask(self, query: str, copy: str | None = None, deadline: float | None = None) -> Answer:
         """Send a query as `Connection.ask` does; look at it first, for what is sent is more than what the file says."""
@@ -141,7 +141,7 @@ class CleanDatabaseProof:
         now = self._seen
         answer = self.connection.engine(_END.format(database=now.database, since=now.since, most=_MOST_IDS))
         # the first row is that of the reset
-        said = [row for result in answer.results for row in result.rows()][1:]
+        said = answer.rows()[1:]
         if answer.error is not None or len(said) != 3 or said[:2] != [("t",), ("t",)]:
             return False
         committed, slots, now.since = _parse_committed(said[2])
@@ -177,7 +177,7 @@ def _begun(factory: ConnectionFactory, stop: Stop, notice: Notice) -> tuple[Plai
 
 
 def _read_state(connection: PlainFileConnection, sandbox: Sandbox) -> _Seen:
-    """See how things stand; most of it is known from the last visit, unless somebody has committed something since."""
+    """See how things stand; most of it is known from the last file, unless somebody has committed something since."""
     seen = connection.seen
     if seen is None:
         new, database, end = _asked(connection, _FIRST)

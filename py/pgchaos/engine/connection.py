@@ -192,7 +192,7 @@ class Connection(QueryExchange):
         answer = self.ask(query, deadline=deadline)
         if answer.error is not None:
             raise ConnectionLost(answer.error)
-        return [row for result in answer.results for row in result.rows()]
+        return answer.rows()
 
     def begin(self, query: str, copy: str | None = None, *, rows_only: bool = False) -> Answer:
         """Send a query and do not wait for its answer; nothing else may be asked before `finish` was called.
@@ -250,12 +250,12 @@ class Connection(QueryExchange):
         answer = await self.finish(self.begin(query), time.monotonic() + PATIENCE)
         if answer.error is not None or answer.interrupted:
             raise Refused("" if answer.error is None else answer.error.message)
-        return [row for result in answer.results for row in result.rows()]
+        return answer.rows()
 
     # stops and ends
 
     async def _interrupt_if_due(self, why: Why, answer: Answer) -> None:
-        """Heed a stop or the deadline: also where data came in, for a result without end would hide them."""
+        """Act on a stop or the deadline, also where data came in: a result without end would hide them."""
         late = self._deadline is not None and time.monotonic() >= self._deadline
         if self.busy and (why is not READY or late):
             await self._interrupt(answer)
@@ -282,7 +282,7 @@ class Connection(QueryExchange):
         self.abort()
 
     def deafen(self) -> None:
-        """Heed the stop no more: for what is still to be said after it (a stop stays set for ever)."""
+        """Ignore the stop from now on: for what is still to be said after it (a stop stays set for ever)."""
         self._waits.stop = None
 
     def attach(self, stop: Stop, notice: Callable[[pq.abc.PGresult], None] | None) -> None:

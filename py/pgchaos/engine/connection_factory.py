@@ -99,6 +99,10 @@ class ConnectionFactory:
         """Note that the server, known to be silent, has not answered once more: nothing is asked any more."""
         self._silent.add("twice")
 
+    def note_no_answer(self) -> None:
+        """Note that it did not answer, for the first time or once more."""
+        self.note_end() if self.silent else self.note_silence()
+
     def order(self, name: str, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         """Have a connection made ready that will be opened soon, where one is kept: the server is not waited for."""
         # who looks for the sessions of a run shall find none before they begin
@@ -186,8 +190,7 @@ class ConnectionFactory:
         Raises:
             ConnectionLost: the server could not be reached or refused.
         """
-        opened = _connect_again if again else _connect
-        connection = await opened(conninfo, stop, notice, self.connect_limit, Connection)
+        connection = await _connect(conninfo, stop, notice, self.connect_limit, Connection, again)
         connection.created, connection.limit = self.created, self.limit
         return connection
 
@@ -248,7 +251,7 @@ class ConnectionFactory:
     async def _ready(
         self, name: str, stop: Stop, settings: Mapping[str, str], notice: Notice | None, again: bool
     ) -> tuple[PooledConnection, bool]:
-        """Take what was ordered, or another that is dressed now; say whether it was kept."""
+        """Take what was ordered, or another that is configured now; say whether it was kept."""
         connection = await self.kept.take(name, settings) if self.kept is not None else None
         if connection is not None:
             connection.attach(stop, notice)
@@ -261,7 +264,7 @@ class ConnectionFactory:
             await connection.discard()
         connection, cached = await self._take(stop, notice, again, PooledConnection)
         try:
-            # where that cannot be done, the link refuses
+            # where that cannot be done, `refusal` says so
             await connection.begin_configure(settings, join=self.join, patience=self.patience)
         except BaseException:  # Ctrl-C too: it is not left open
             await connection.discard()
@@ -282,28 +285,24 @@ class ConnectionFactory:
     async def _made(self, conninfo: str, stop: Stop, notice: Notice | None, again: bool, kind: type[L]) -> L:
         if "twice" in self._silent:
             raise ConnectionLost(SILENT)
-        limit = self.connect_limit
         try:
-            opened = _connect_again if again else _connect
-            return await opened(conninfo, stop, notice, limit, kind)
+            return await _connect(conninfo, stop, notice, self.connect_limit, kind, again)
         except ConnectionLost as refused:
             if refused.error is TIMED_OUT:
-                self.note_end() if self.silent else self.note_silence()
+                self.note_no_answer()
             raise
 
 
-async def _connect(conninfo: str, stop: Stop, notice: Notice | None, seconds: float, kind: type[L]) -> L:
-    return await kind.open(conninfo, stop, notice, seconds)
-
-
-async def _connect_again(conninfo: str, stop: Stop, notice: Notice | None, seconds: float, kind: type[L]) -> L:
-    """Connect to a server that may be recovering from a crash just now."""
+async def _connect(conninfo: str, stop: Stop, notice: Notice | None, seconds: float, kind: type[L], again: bool) -> L:
+    """Connect; `again`: the server may be recovering from a crash just now."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             return await kind.open(conninfo, stop, notice, seconds)
         except ConnectionLost as refused:  # noqa: PERF203  # it tries again after the refusal
-            if not recovers(refused.error) or time.monotonic() > deadline or await sleep(_RECOVERING, stop):
+            if not again or not recovers(refused.error) or time.monotonic() > deadline:
+                raise
+            if await sleep(_RECOVERING, stop):
                 raise
 
 

@@ -28,7 +28,7 @@ def too_many(scenario: Scenario, variables: Mapping[str, str], server: Server) -
     Raises:
         pgchaos.server.ServerError: the server cannot be asked.
     """
-    wanted = sum(session.count for session in scenario.sessions)
+    wanted = scenario.connections
     if wanted <= _FEW:
         return None
     own = scenario.sandbox == "server"

@@ -11,6 +11,7 @@ from pgchaos.engine.other_backends import pid_text
 from pgchaos.engine.session_log import SessionLog
 from pgchaos.engine.session_states import BETWEEN, SessionState, SessionStates
 from pgchaos.engine.waits import READY, News
+from pgchaos.language.problems import Place
 from pgchaos.language.section_items import Barrier
 from pgchaos.results import Failure, Record, Standing
 from pgchaos.schedule.blocked import BlockedSessions
@@ -100,10 +101,6 @@ class Coordinator:
         # who came to stand since then may have let go of a lock before that
         return self.states.last_change(blocked) < asked and self._rules.is_standstill(self._waiting(), blocked)
 
-    def note_blockers(self, pid: int, blockers: tuple[int, ...]) -> None:
-        """Note whom a connection was seen waiting for, where somebody else has looked."""
-        self.states.note_blockers(pid, blockers)
-
     def _waiting(self) -> set[Actor]:
         """List those who wait for others, and do not stand at a wait."""
         return set(self._held_up)
@@ -136,7 +133,7 @@ class Coordinator:
         self._log.failures.append(failure)
         if failure.kind in ("wait", "timeout"):
             # now: once the run is stopped nobody stands where he stood
-            self._log.standings = self._stand(pid_text)
+            self._log.standings = self.standings(pid_text)
         self.stop.set()
 
     def broke(self, failure: Failure) -> None:
@@ -171,7 +168,7 @@ class Coordinator:
             if self.stop.is_set():
                 raise Halted
             if decision.never:
-                raise SessionFailed(_cannot_open(actor, wait, decision.never))
+                raise SessionFailed(_cannot_open(actor, waits_text(wait), wait.place, decision.never))
             await self._news.wait(stop=self.stop)
         self._rules.end_wait(actor)
         self.states[actor].doing = BETWEEN
@@ -199,7 +196,7 @@ class Coordinator:
 
     async def rest(self, seconds: float) -> None:
         """Wait for news, or for some time, unless it is over or somebody waits for others to be blocked."""
-        if not self._rules.needs_snapshots() and not self.is_over():
+        if not self.needs_polling() and not self.is_over():
             await self._news.wait(time.monotonic() + seconds, self.stop)
 
     async def pause(self, seconds: float) -> None:
@@ -233,19 +230,15 @@ class Coordinator:
 
     def standings(self, describe: Callable[[int], str]) -> list[Standing]:
         """Tell how every session stands now; `describe` tells what a foreign backend is, by its pid."""
-        return self._stand(describe)
-
-    def _stand(self, describe: Callable[[int], str]) -> list[Standing]:
         return self.states.standings(lambda actor: self._rules.decide(actor).missing, describe)
 
 
 def stuck_failure(actor: Actor, now: SessionState, why: str) -> Failure:
     """Say that nobody can go on any more."""
     if now.record is None:
-        return Failure("wait", (), f"{now.waits_at} of {actor} can never open: {why}", now.place, session=str(actor))
+        return _cannot_open(actor, now.waits_at, now.place, why)
     return Failure("timeout", (), f"the sessions cannot end: {why}: is a COMMIT missing?", now.place)
 
 
-def _cannot_open(actor: Actor, wait: Wait, why: str) -> Failure:
-    text = f"{waits_text(wait)} of {actor} can never open: {why}"
-    return Failure("wait", (), text, wait.place, session=str(actor))
+def _cannot_open(actor: Actor, wait: str, place: Place | None, why: str) -> Failure:
+    return Failure("wait", (), f"{wait} of {actor} can never open: {why}", place, session=str(actor))

@@ -93,6 +93,7 @@ class InvariantMonitor:
             for item in invariant.items
             if isinstance(item, Statement)
         ]
+        self._running = [watched for watched in self._watched if not watched.invariant.at_end]
         self._over = News()
         self._ends = False
         self._before = True
@@ -112,14 +113,14 @@ class InvariantMonitor:
             ConnectionLost: the server refused the connection.
         """
         self._connection = await self._connect()
-        await self._evaluate_all([w for w in self._watched if not w.invariant.at_end])
+        await self._evaluate_all(self._running)
         self._before = False
-        if at_intervals and any(not w.invariant.at_end for w in self._watched):
+        if at_intervals and self._running:
             self._task = begin(self._observe(), self._break_off)
 
     async def poll(self) -> None:
         """Look once more, where nobody does so at intervals."""
-        await self._evaluate_all([w for w in self._watched if not w.invariant.at_end])
+        await self._evaluate_all(self._running)
 
     async def finish(self) -> None:
         """Look at everything once more, again where that is missed; say so where it could not be looked at."""
@@ -158,14 +159,10 @@ class InvariantMonitor:
             await self._task.ends()
 
     async def _observe(self) -> None:
-        running = [w for w in self._watched if not w.invariant.at_end]
         while not (self._wrong or self._ends):
-            if await self._over.wait(self._until(running)) is LATE:
+            if await self._over.wait(min(w.due for w in self._running)) is LATE:
                 now = time.monotonic()
-                await self._evaluate_all([w for w in running if w.due <= now])
-
-    def _until(self, running: Sequence[_Watched]) -> float:
-        return min(w.due for w in running)
+                await self._evaluate_all([w for w in self._running if w.due <= now])
 
     async def _evaluate_all(self, some: Sequence[_Watched]) -> None:
         for watched in some:

@@ -227,7 +227,7 @@ def _rows(connection: Connection, query: str) -> list[Row]:
     answer = _ask(connection, query)
     if answer.error is not None:
         raise Refused(answer.error.message)
-    return [row for result in answer.results for row in result.rows()]
+    return answer.rows()
 
 
 def left(found: Iterable[Leak]) -> list[str]:

@@ -118,7 +118,7 @@ class LockMonitor:
         pids = f"'{{{','.join(map(str, backends))}}}'"
         prepared = self._connection.prepared.get(WAITS) if self._connection is not None else None
         answer = await self._ask(f"{prepared} ({pids})" if prepared else WAITS.replace("$1", pids), patience)
-        rows = [row for result in answer.results for row in result.rows()]
+        rows = answer.rows()
         waits = {int(pid): tuple(map(int, by.split(","))) for pid, _, by in rows if pid and by}
         if links is not None:
             waits = links.of_sessions(waits)
@@ -137,7 +137,7 @@ class LockMonitor:
         unknown -= {PREPARED, *states.actors, *states.strangers}
         if unknown:
             answer = await self._ask(other_backends.query(unknown))
-            rows = [row for result in answer.results for row in result.rows()]
+            rows = answer.rows()
             states.strangers |= other_backends.names(rows, states.actors)
         for pid in waiting:
             waits_for = f"{states.name(pid)}, which waits for {', '.join(map(states.name, waits[pid]))}"
@@ -167,7 +167,7 @@ class LockMonitor:
             " 'idle_in_transaction_session_timeout']) name"
             f" WHERE pg_catalog.current_setting(name, true) <> '0'; {may}"
         )
-        said = [row for result in answer.results for row in result.rows()]
+        said = answer.rows()
         return ("0",) in said[:1], ("t",) in said[1:]
 
     @property
@@ -180,7 +180,7 @@ class LockMonitor:
         if pid == PREPARED:
             return other_backends.pid_text(pid)
         answer = await self._ask(other_backends.query((pid,)))
-        rows = [row for result in answer.results for row in result.rows()]
+        rows = answer.rows()
         return other_backends.names(rows, self._coordinator.states.actors).get(pid, other_backends.pid_text(pid))
 
     async def waiting_strangers(self) -> list[Standing]:
@@ -190,7 +190,7 @@ class LockMonitor:
             " WHERE wait_event_type = 'Lock' AND datname = pg_catalog.current_database()"
         )
         states = self._coordinator.states
-        rows = [row for result in answer.results for row in result.rows()]
+        rows = answer.rows()
         waits = {int(pid): tuple(map(int, by.split(","))) for pid, by in rows if pid and by}
         return [
             Standing(await self.describe(pid), None, "is blocked", None, tuple(map(states.name, by)))

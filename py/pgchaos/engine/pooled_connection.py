@@ -60,9 +60,9 @@ Again = Callable[["PooledConnection"], str]
 
 
 class PooledConnection(Connection):
-    """A link that its end gives back to the shelf of its database, reset.
+    """A connection that its end gives back to the cache of its database, reset.
 
-    Nobody waits for the reset: the server does it while the run goes on, and who takes the link next hears of it.
+    Nobody waits for the reset: the server does it while the run goes on, and who takes it next learns of that.
     """
 
     planned = False
@@ -75,7 +75,7 @@ class PooledConnection(Connection):
     _again: Again | None = None
 
     def assign(self, connection_cache: Cache | None, again: Again | None = None) -> None:
-        """Lend it to a run.
+        """Give it to a run.
 
         Args:
             connection_cache: where it goes at its end; None to end it for good.

@@ -64,7 +64,8 @@ class PsqlVariables:
             case "SQLSTATE":
                 return SUCCESS if error is None else error.sqlstate
             case "ROW_COUNT":
-                return str((0 if answer is None or error is not None else answer.rows) or 0)
+                last = answer.results[-1] if answer is not None and error is None and answer.results else None
+                return str((last and last.count) or 0)
             case "LAST_ERROR_SQLSTATE":
                 return self._last_error.sqlstate
             case "LAST_ERROR_MESSAGE":

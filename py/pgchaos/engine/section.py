@@ -73,7 +73,7 @@ class Section:
         self._about: About | None = None
         self._begun: Answer | None = None
         self._deadline = 0.0
-        self._hidden = False  # by \o /dev/null
+        self.hides = False  # what it prints, by \o /dev/null
         self._aside = False  # what is echoed goes where psql sends errors, so that pg_prove does not read it
         self._begun_line = ""  # by \echo -n
         self.output = PsqlOutput()
@@ -175,11 +175,6 @@ class Section:
         return self.connection is not None and self.connection.in_block
 
     @property
-    def hides(self) -> bool:
-        r"""Whether \o hides what it prints."""
-        return self._hidden
-
-    @property
     def place(self) -> Place | None:
         """The last statement or meta-command."""
         return self._place
@@ -209,7 +204,7 @@ class Section:
 
     def _meta(self, item: Meta) -> None:
         if item.name not in {"o", "c", *PRINTING}:
-            self._aside = item.name == "warn" or (item.name == "qecho" and self._hidden)
+            self._aside = item.name == "warn" or (item.name == "qecho" and self.hides)
             self._state.meta(item)
         elif not self._state.branches.active():
             return
@@ -219,7 +214,7 @@ class Section:
             except ValueError as error:
                 raise Wrong(str(error)) from None
         elif item.name == "o":
-            self._hidden = bool(item.args)
+            self.hides = bool(item.args)
         else:
             wrong = not_here(self._state.evaluate(item), self._state.psql)
             if wrong:
@@ -318,7 +313,7 @@ class Section:
 
     def _read(self, answer: Answer, place: Place, send: Send) -> None:
         r"""Hear what psql would print: not the result that \gset or \gexec takes, but what COPY … TO STDOUT sends."""
-        if self._hidden or send is Send.HIDDEN:
+        if self.hides or send is Send.HIDDEN:
             return
         taken = send in (Send.GSET, Send.GEXEC) and answer.error is None
         for result in answer.results[:-1] if taken else answer.results:

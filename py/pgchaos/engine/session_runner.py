@@ -256,7 +256,7 @@ class SessionRunner:
         if last != record.statement:
             record.sent = last
         self._last, self._sent = record, True
-        answer = self._heed(await self.connection.execute(item, last, record, state.variables))
+        answer = self._checked(await self.connection.execute(item, last, record, state.variables))
         if answer.error is not None:
             return answer
         try:
@@ -275,12 +275,12 @@ class SessionRunner:
         for text in texts:
             record = self._last = self._new_record(item, text)
             self._sent = True
-            answer = self._heed(await self.connection.execute(item, text, record, self._at.state.variables))
+            answer = self._checked(await self.connection.execute(item, text, record, self._at.state.variables))
             if answer.error is not None:
                 break
         return answer
 
-    def _heed(self, answer: Answer) -> Answer:
+    def _checked(self, answer: Answer) -> Answer:
         """Say what a COPY brought, and end where the run is stopped."""
         if answer.interrupted:
             raise Halted

@@ -42,23 +42,23 @@ class SteppedCoordinator(Coordinator):
     # what sessions tell
 
     def begin(self, actor: Actor, record: Record, now: float) -> None:
-        """See Stage."""
+        """See Coordinator."""
         super().begin(actor, record, now)
         self._change = next(self._changes)
 
     def finish(self, actor: Actor, now: float) -> None:
-        """See Stage."""
+        """See Coordinator."""
         super().finish(actor, now)
         self._change = next(self._changes)
 
     def end(self, actor: Actor, in_block: bool = False) -> None:
-        """See Stage."""
+        """See Coordinator."""
         self._over.add(actor)
         self._change = next(self._changes)
         super().end(actor, in_block)
 
     async def wait(self, actor: Actor, wait: Wait, iteration: int) -> None:
-        """See Stage."""
+        """See Coordinator."""
         try:
             await super().wait(actor, wait, iteration)
         finally:
@@ -88,7 +88,7 @@ class SteppedCoordinator(Coordinator):
     def _waiting(self) -> set[Actor]:
         return super()._waiting() | self._gates.keys()
 
-    # what the conductor asks and tells
+    # what the scheduler asks and tells
 
     @property
     def gates(self) -> Mapping[Actor, StepPoint]:
@@ -129,12 +129,9 @@ class SteppedCoordinator(Coordinator):
     def _let_go(self, actor: Actor) -> None:
         # a look from before says nothing any more
         self._change, self._firm = next(self._changes), frozenset()
-        self._note_begun(actor)
-        self._opened[actor].notify()
-
-    def _note_begun(self, actor: Actor) -> None:
-        """Note that a step has begun now: it has some time before the server is asked whether it waits."""
+        # the step has some time before the server is asked whether it waits
         self._fresh = self._fresh[0] + 1, actor, time.monotonic()
+        self._opened[actor].notify()
 
     async def settle(self, poll_locks: Callable[[], Awaitable[None]], deadline: float) -> bool:
         """Wait until nobody does anything any more that he was not told to."""
@@ -144,7 +141,7 @@ class SteppedCoordinator(Coordinator):
             if number != known:
                 # the last of the steps that have begun meanwhile has time, too
                 known, pause, looked = number, _FIRST, False
-            if not self._quiet() and (looked or self._is_moving(fresh) or not self._all_in_statements()):
+            if not self._quiet() and (looked or fresh in self._moving() or not self._all_in_statements()):
                 now = time.monotonic()
                 await self._await_change(now + pause if since + pause <= now else since + pause)
             if self._quiet():
@@ -174,14 +171,11 @@ class SteppedCoordinator(Coordinator):
         """List those who do something, or are about to."""
         return [actor for actor in self._opened if not self._is_idle(actor)]
 
-    def _is_moving(self, actor: Actor | None) -> bool:
-        return actor is not None and not self._is_idle(actor)
-
     def _is_idle(self, actor: Actor) -> bool:
         return actor in self._gates or actor in self._over or self._rules.is_waiting(actor)
 
     def _all_in_statements(self) -> bool:
-        return all(self.states.in_statement(actor) for actor in self._opened if not self._is_idle(actor))
+        return all(map(self.states.in_statement, self._moving()))
 
     async def _await_change(self, until: float) -> None:
         before = self._change
@@ -195,7 +189,7 @@ class SteppedCoordinator(Coordinator):
     # what the watcher asks and tells
 
     def busy(self, longer_than: float) -> dict[int, int]:
-        """See Stage."""
+        """See Coordinator."""
         self._stamp = self._change
         return super().busy(longer_than)
 
@@ -203,7 +197,7 @@ class SteppedCoordinator(Coordinator):
         self,
         tickets: dict[int, int],
         blockers: dict[int, tuple[int, ...]],
-        asked: float,  # noqa: ARG002  # as in Stage; here changes are counted
+        asked: float,  # noqa: ARG002  # as in Coordinator; here changes are counted
     ) -> None:
         """Take a look at the server: one is enough where nobody moves."""
         poll_locks = self.states.take(tickets, blockers)

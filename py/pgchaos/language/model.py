@@ -167,6 +167,11 @@ class Scenario:
         return (*self.sessions, *(session for mutant in self.mutants for session in mutant.sessions))
 
     @property
+    def connections(self) -> int:
+        """How many connections its sessions have together."""
+        return sum(session.count for session in self.sessions)
+
+    @property
     def runs_programs(self) -> bool:
         """Whether a session is a program, whose statements are known only when it sends them."""
         return any(session.program is not None for session in self.sessions)

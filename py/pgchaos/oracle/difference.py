@@ -62,11 +62,6 @@ def transaction_text(txn: OracleTransaction, among: Sequence[OracleTransaction])
     return f"{txn.actor}{line}{f', iteration {txn.position[0]}' if again else ''}"
 
 
-def both_sides(serial: str, here: str, words: tuple[str, str] = ("a serial order gives", "this run gave")) -> str:
-    """Describe both sides of a difference; the words precede each."""
-    return f"{words[0]} {serial}, {words[1]} {here}"
-
-
 def _of_transaction(txn: OracleTransaction, serial: OracleTransaction | None) -> Iterator[Difference]:
     if serial is None:
         yield Difference(
@@ -110,7 +105,7 @@ def _of_result(txn: OracleTransaction, one: StatementResult, other: StatementRes
 def _two_sided(
     where: str, serial: str, here: str, weight: int = 1, *, column: str = "", place: Place | None = None
 ) -> Difference:
-    text = f"{where}: {both_sides(serial, here)}"
+    text = f"{where}: a serial order gives {serial}, this run gave {here}"
     return Difference(text, weight, column, place, Compared(where, serial, here))
 
 

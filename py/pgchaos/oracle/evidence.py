@@ -19,9 +19,7 @@ Among: TypeAlias = "frozenset[TxnId] | None"  # the only other transactions in a
 class Evidence:
     """All that an anomaly is named by."""
 
-    transactions: Sequence[
-        OracleTransaction
-    ]  # the committed transactions of the judged run, in the order of their ends
+    transactions: Sequence[OracleTransaction]  # those of the judged run that committed, in the order of their ends
     contexts: Mapping[TxnId, Sequence[Context]]  # of each, its results in serial runs
     after: After  # makes serial runs of some of them
     state: State  # after the judged run

@@ -90,12 +90,7 @@ class Outcome:
 
     def of(self, actor: Actor) -> tuple[OracleTransaction, ...]:
         """Return the transactions of one connection in their own order."""
-        return tuple(
-            sorted(
-                (txn for txn in self.transactions if txn.actor == actor),
-                key=lambda txn: txn.position,
-            )
-        )
+        return tuple(sorted((one for one in self.transactions if one.actor == actor), key=lambda one: one.position))
 
     def actors(self) -> Iterator[Actor]:
         """List the connections that have transactions, by the end of their first."""

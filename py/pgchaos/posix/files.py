@@ -11,16 +11,15 @@ from pathlib import Path
 _MOST = 65536
 
 
-def read_below(folder: Path, *names: str, most: int = _MOST) -> str:
+def read_below(folder: Path, *names: str) -> str:
     """Read a file without following symbolic links, and only if it belongs to the owner of its folder.
 
     Args:
         folder: where to begin; nobody else may be able to replace it.
         names: of the folders below it, then of the file.
-        most: bytes to read at most.
 
     Returns:
-        The text; bytes that are not UTF-8 are replaced.
+        The text, up to 64 KB; bytes that are not UTF-8 are replaced.
 
     Raises:
         OSError: there is no such file, or it is a link, not a regular file, or another user's.
@@ -37,7 +36,7 @@ def read_below(folder: Path, *names: str, most: int = _MOST) -> str:
             state = os.fstat(file)
             if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1 or state.st_uid != os.fstat(at).st_uid:
                 raise OSError(f"{'/'.join(names)} in {folder} is not a plain file of its folder's owner")
-            return os.read(file, most).decode(errors="replace")
+            return os.read(file, _MOST).decode(errors="replace")
         finally:
             os.close(file)
     finally:

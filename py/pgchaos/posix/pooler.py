@@ -12,9 +12,9 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from pgchaos.posix.postmaster import log_tail
+from pgchaos.posix.postmaster import log_tail, open_log
 
 _READY_LIMIT = 30.0  # seconds
 _SET_PDEATHSIG = 1  # PR_SET_PDEATHSIG, linux/prctl.h
@@ -50,7 +50,7 @@ class PoolerProcess:
 
     def start(self, command: list[str], env: Mapping[str, str]) -> None:
         """Start it; it ends with this process, however that ends (on Linux)."""
-        with self._open_log() as log:
+        with open_log(self._log) as log:
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
@@ -63,9 +63,6 @@ class PoolerProcess:
                 preexec_fn=_end_with_parent,  # safe: this process has one thread
                 **self._account,
             )
-
-    def _open_log(self) -> IO[bytes]:
-        return open(self._log, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600))
 
     def wait_until_ready(self, socket: str, wait: Callable[[float], None]) -> str:
         """Wait until it accepts connections.

@@ -44,7 +44,7 @@ def summarize(scenario: Scenario, given: Mapping[str, str] | None = None) -> Fil
         tags=tuple(sorted(scenario.tags)),
         line=next((requirement.place.line for requirement in scenario.requires), 1),
         notes=tuple(map(str, scenario.notes)),
-        connections=OWN_CONNECTIONS + sum(session.count for session in scenario.sessions),
+        connections=OWN_CONNECTIONS + scenario.connections,
         # a scenario with its own server is alone on it anyway
         alone=(scenario.alone or "destructive" in scenario.tags) and scenario.sandbox != "server",
         permutations=permutations,

@@ -60,7 +60,7 @@ def replay_line(target: str, what: int | Token | Path, options: Sequence[str] = 
 
 def what_is_replayed(scenario: Scenario) -> str:
     """Say what the seed replays, and what it does not; '' where one connection alone has no interleaving."""
-    alone = sum(session.count for session in scenario.sessions) <= 1
+    alone = scenario.connections <= 1
     if scenario.schedule.kind == "free" and alone and not scenario.runs_programs:
         return ""
     return _REPLAYED[scenario.schedule.kind]

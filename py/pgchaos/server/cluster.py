@@ -20,7 +20,7 @@ from pgchaos.server.private import PrivateServer, UnstartedServer, check_disks
 from pgchaos.server.programs import missing_program
 from pgchaos.server.sandbox import Sandbox
 from pgchaos.server.settings import ServerError
-from pgchaos.server.threads import start, traceback_lines
+from pgchaos.server.threads import internal_error, start
 
 DISK = "disk"  # a server's folder with a small file system, for a tablespace
 TABLESPACE = "chaos_disk"
@@ -60,8 +60,7 @@ class NextServer:
         """Wait for it; None if it could not be created."""
         self._thread.join()
         if self._error is not None:
-            lines = traceback_lines(self._error)
-            raise ServerError("\n".join(("internal error of pgchaos as it prepared a server:", *lines)))
+            raise ServerError(internal_error("as it prepared a server", self._error))
         return self._server
 
     def close(self) -> None:

@@ -206,9 +206,7 @@ class ServerChoice:
     conninfo: Conninfo | None = None  # of an existing server, None for a private one
     bindir: Path | None = None  # the programs of a private one, None for the embedded ones
     database: bool = False  # the user named the database
-    cluster_bindir: Path | None = (
-        None  # the programs of a scenario's own server, if the run's server is an existing one
-    )
+    cluster_bindir: Path | None = None  # the programs of a scenario's own server, if the run's is an existing one
 
 
 def choose_server(settings: ServerSettings, environ: Mapping[str, str]) -> ServerChoice:

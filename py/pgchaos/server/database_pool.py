@@ -14,7 +14,7 @@ from pgchaos.server.database_factory import DatabaseFactory
 from pgchaos.server.database_queue import CreateJob, DatabaseQueue, DropJob, next_to_create
 from pgchaos.server.health import ServerHealth
 from pgchaos.server.settings import ServerError, nothing
-from pgchaos.server.threads import start, traceback_lines
+from pgchaos.server.threads import internal_error, start
 
 _TAKE_LIMIT = 60.0
 _EXPLAIN_LIMIT = 5.0
@@ -59,16 +59,8 @@ class DatabasePool:
             self._start()
             self._changed.notify_all()
 
-    def take(self, extensions: tuple[str, ...], limit: float = _TAKE_LIMIT, ahead: int | None = None) -> str:
-        """Take a new database.
-
-        Args:
-            extensions: the database has these.
-            limit: seconds to wait.
-            ahead: how many others to create ahead of use, None for the pool's number.
-
-        Returns:
-            Its name.
+    def take(self, extensions: tuple[str, ...], *, ahead: int | None = None) -> str:
+        """Take a new database, and return its name; `ahead`: how many others to create, None for the pool's number.
 
         Raises:
             ServerError: none can be created; the message gives the reason.
@@ -76,31 +68,31 @@ class DatabasePool:
         with self._changed:
             queue = self._queue(extensions)
             queue.ahead = self._ahead if ahead is None else min(ahead, self._ahead)
-            return self._wait_for(queue, limit, self._pop_new)
+            return self._wait_for(queue, self._pop_new)
 
-    def _wait_for(self, queue: DatabaseQueue, limit: float, pop: Callable[[DatabaseQueue], str]) -> str:
+    def _wait_for(self, queue: DatabaseQueue, pop: Callable[[DatabaseQueue], str]) -> str:
         self._health.require_answer()
-        end = time.monotonic() + limit
+        end = time.monotonic() + _TAKE_LIMIT
         self._start()
         queue.waiting += 1
         self._changed.notify_all()
         try:
             while not (name := pop(queue)):
                 if time.monotonic() > end:
-                    raise ServerError(f"no database was created within {limit:g} s")
+                    raise ServerError(f"no database was created within {_TAKE_LIMIT:g} s")
                 self._health.wait_on(self._changed, end - time.monotonic())
         finally:
             queue.waiting -= 1
             self._changed.notify_all()
         return name
 
-    def take_again(self, extensions: tuple[str, ...], limit: float = _TAKE_LIMIT) -> str:
+    def take_again(self, extensions: tuple[str, ...]) -> str:
         """Take a database that was given back unchanged, or a new one; none are created ahead for this."""
         with self._changed:
             queue, end = self._queue(extensions), time.monotonic() + _REUSE_WAIT
             while queue.in_use and not queue.unchanged and time.monotonic() < end:
                 self._changed.wait(end - time.monotonic())
-            name = self._pop_unchanged(queue) or self._wait_for(queue, limit, self._pop_unchanged)
+            name = self._pop_unchanged(queue) or self._wait_for(queue, self._pop_unchanged)
             queue.in_use += 1
             return name
 
@@ -311,7 +303,5 @@ class DatabasePool:
 
     def _fail_internally(self, error: Exception) -> None:
         with self._changed:
-            self._internal_error = "\n".join(
-                ("internal error of pgchaos in the database pool:", *traceback_lines(error))
-            )
+            self._internal_error = internal_error("in the database pool", error)
             self._changed.notify_all()

@@ -138,9 +138,9 @@ def list_databases(conn: Connection) -> list[RunDatabase]:
     ]
 
 
-def drop_database(conn: Connection, conninfo: str, name: str, limit: float = _DROP_LIMIT) -> None:
+def drop_database(conn: Connection, conninfo: str, name: str) -> None:
     """Drop a database, and end what uses it: sessions, prepared transactions, replication slots."""
-    end = time.monotonic() + limit
+    end = time.monotonic() + _DROP_LIMIT
     while (refusal := _drop_once(conn, name)) is not None:
         if time.monotonic() > end:
             raise refusal

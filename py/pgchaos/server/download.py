@@ -73,8 +73,8 @@ class SourceError(Exception):
     """A source does not provide a package; the message says why."""
 
 
-def run_command(command: Sequence[str], folder: Path, limit: float = _LIMIT) -> str:
-    """Run a program without input in a folder and return its output; SourceError if it fails or exceeds `limit`."""
+def run_command(command: Sequence[str], folder: Path) -> str:
+    """Run a program without input in a folder and return its output; SourceError if it fails or takes too long."""
     try:
         done = subprocess.run(
             command,
@@ -83,13 +83,13 @@ def run_command(command: Sequence[str], folder: Path, limit: float = _LIMIT) -> 
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=limit,
+            timeout=_LIMIT,
             check=False,
         )
     except FileNotFoundError:
         raise SourceError(f"{command[0]} is not installed") from None
     except subprocess.TimeoutExpired:
-        raise SourceError(f"`{command[0]}` did not end within {limit:g} s") from None
+        raise SourceError(f"`{command[0]}` did not end within {_LIMIT:g} s") from None
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
         raise SourceError(f"`{command[0]}` ended with {done.returncode}: {last}")

@@ -96,7 +96,7 @@ class Lease:
         try:
             self._renew_until_over()
         except Exception as error:  # a bug of pgchaos: the next call of `begin` reports it
-            self._error = "\n".join(("internal error of pgchaos in the lease:", *threads.traceback_lines(error)))
+            self._error = threads.internal_error("in the lease", error)
             raise
 
     def _renew_until_over(self) -> None:

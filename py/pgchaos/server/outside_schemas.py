@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import starmap
 
 from psycopg import sql
 
@@ -185,18 +184,16 @@ def read_contents(conn: Connection) -> StateQuery:
     for name, kind, may, _ in relations:
         ((size,),) = conn.execute("SELECT pg_catalog.pg_relation_size(%s::regclass)", [name])
         if may and int(str(size)) <= _MOST_BYTES:
-            queries.append(_content(str(name), str(kind)))
+            counted = "count(*) || ' ' || coalesce(sum(pg_catalog.hashtextextended(every::text, 0)), 0)"
+            queries.append(_state_of(str(name), str(kind), counted))
     return _state_query(conn, "\nUNION ALL ".join(queries) or "SELECT '', ''")
 
 
-def _content(name: str, kind: str) -> str:
-    text = sql.Literal(name).as_string(None)
-    if kind == "S":
-        return f"SELECT {text}, last_value || ' ' || is_called FROM {name}"
-    return (
-        f"SELECT {text}, count(*) || ' ' || coalesce(sum(pg_catalog.hashtextextended(every::text, 0)), 0)"
-        f" FROM {name} every"
-    )
+def _state_of(name: str, kind: str, counted: str) -> str:
+    """Write the query for the state of a sequence, or of a table whose rows are counted so."""
+    state = "last_value || ' ' || is_called" if kind == "S" else counted
+    # regclass has quoted the name
+    return f"SELECT {sql.Literal(name).as_string(None)}, {state} FROM {name} every"
 
 
 def _state_query(conn: Connection, query: str) -> StateQuery:
@@ -205,15 +202,8 @@ def _state_query(conn: Connection, query: str) -> StateQuery:
 
 
 def _data(relations: Sequence[tuple[str, str]], old: str) -> str:
-    # regclass has quoted the names
-    return "\nUNION ALL ".join(starmap(lambda name, kind: _of_relation(name, kind, old), relations)) or "SELECT '', ''"
-
-
-def _of_relation(name: str, kind: str, old: str) -> str:
-    text = sql.Literal(name).as_string(None)
-    if kind == "S":
-        return f"SELECT {text}, last_value || ' ' || is_called FROM {name}"
-    return f"SELECT {text}, {_counted(old, 'true')} FROM {name}"
+    counted = _counted(old, "true")
+    return "\nUNION ALL ".join(_state_of(name, kind, counted) for name, kind in relations) or "SELECT '', ''"
 
 
 def _counted(old: str, outside: str) -> str:

@@ -17,7 +17,7 @@ from pgchaos.server.conninfo import ADMIN_SETTINGS, Connection, with_settings
 from pgchaos.server.database_factory import connect_for_long
 from pgchaos.server.health import ServerHealth
 from pgchaos.server.settings import ServerError
-from pgchaos.server.threads import start, traceback_lines
+from pgchaos.server.threads import internal_error, start
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -152,8 +152,7 @@ class SharedDatabase:
             self._run_jobs()
         except Exception as error:  # a bug of pgchaos: those who wait must see it
             with self._changed:
-                lines = ("internal error of pgchaos in the schema pool:", *traceback_lines(error))
-                self._internal_error = "\n".join(lines)
+                self._internal_error = internal_error("in the schema pool", error)
                 self._changed.notify_all()
             raise
 

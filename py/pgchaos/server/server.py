@@ -124,11 +124,7 @@ class Server(ServerInfo):
             self._remove_dead_runs()
 
     def prepare(self, contents: Contents = Contents.TOOLKIT) -> None:
-        """Start to create databases, while the first scenario is parsed.
-
-        Args:
-            contents: of most of them.
-        """
+        """Start to create databases, most with these contents, while the first scenario is parsed."""
         if not self.in_place:
             self._pool.expect(_CONTENTS.get(contents, ()))
 

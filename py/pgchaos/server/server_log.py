@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 # by log_line_prefix: time, process, database and application
@@ -36,24 +37,19 @@ def without_attempts(database: str, log: Iterable[str]) -> list[str]:
         The lines; of each stop or start the first refusal, with how many there were.
     """
     found: list[str] = []
-    first, count, refused = -1, 0, ""
+    times: Counter[int] = Counter()  # by where the first refusal of a stop or start is
+    first, refused = -1, ""
     for line in log:
         prefix = _PREFIX.match(line)
-        ours = prefix is not None and prefix["database"] == database
-        if prefix is not None and ours and _REFUSED.search(line):
-            refused = prefix["pid"]
-            count += 1
-            if count == 1:
+        process = prefix["pid"] if prefix is not None and prefix["database"] == database else ""
+        if process and _REFUSED.search(line):
+            refused = process
+            if first < 0:
                 first = len(found)
                 found.append(line)
-            continue
-        if prefix is not None and ours and prefix["pid"] == refused and "DETAIL:  " in line:
-            continue
-        if _BEGINS.search(line):
-            found, first, count = _counted(found, first, count), -1, 0
-        found.append(line)
-    return _counted(found, first, count)
-
-
-def _counted(lines: list[str], first: int, count: int) -> list[str]:
-    return [f"{line} ({count} times)" if count > 1 and number == first else line for number, line in enumerate(lines)]
+            times[first] += 1
+        elif not process or process != refused or "DETAIL:  " not in line:
+            if _BEGINS.search(line):
+                first = -1
+            found.append(line)
+    return [f"{line} ({times[at]} times)" if times[at] > 1 else line for at, line in enumerate(found)]

@@ -134,14 +134,14 @@ class SpecDatabases:
 
     def clear(self) -> None:
         """Close the connections to unused databases."""
-        with self._lock:
-            caches = [database.connection_cache for database in self._clean if database.connection_cache is not None]
-        for cache in caches:
+        for cache in self._caches():
             cache.clear()
 
     def close(self) -> None:
         """Close the connections to unused databases, and cache no more."""
-        with self._lock:
-            caches = [database.connection_cache for database in self._clean if database.connection_cache is not None]
-        for cache in caches:
+        for cache in self._caches():
             cache.close()
+
+    def _caches(self) -> list[ConnectionCache]:
+        with self._lock:
+            return [database.connection_cache for database in self._clean if database.connection_cache is not None]

@@ -26,6 +26,11 @@ def start(thread: threading.Thread) -> None:
         ) from error
 
 
+def internal_error(where: str, error: BaseException) -> str:
+    """Describe a bug of pgchaos in a thread, for whoever waits for the thread."""
+    return "\n".join((f"internal error of pgchaos {where}:", *traceback_lines(error)))
+
+
 def traceback_lines(error: BaseException) -> tuple[str, ...]:
     """Give the lines of an error's traceback, so that another thread can report it."""
     return tuple("".join(traceback.format_exception(error)).rstrip().splitlines())

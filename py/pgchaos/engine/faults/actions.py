@@ -237,16 +237,8 @@ async def process(reach: Reach, name: str) -> int:
     return int(str(rows[0][0]))
 
 
-async def fill(reach: Reach, what: str) -> None:
-    """Fill a disk, or take all connections.
-
-    Args:
-        reach: to the server.
-        what: 'connections', or one of `kinds.DISKS`.
-
-    Raises:
-        NotDelivered: the server is not ours, or the system refuses it.
-    """
+async def fill(reach: Reach, what: str, _: Collection[int] = ()) -> None:
+    """Fill one of `fault_kinds.DISKS`, or take all connections."""
     if what == "connections":
         await reach.take_connections()
         return
@@ -258,10 +250,6 @@ async def fill(reach: Reach, what: str) -> None:
         raise NotDelivered(f"the disk is not full: {error}") from None
 
 
-async def _fill(reach: Reach, argument: str, _: Collection[int]) -> None:
-    await fill(reach, argument)
-
-
 ACTIONS: Mapping[str, Callable[[Reach, str, Collection[int]], Awaitable[None]]] = {
     "cancel": _cancel,
     "terminate": _terminate,
@@ -269,7 +257,7 @@ ACTIONS: Mapping[str, Callable[[Reach, str, Collection[int]], Awaitable[None]]] 
     "crash": _crash,
     "restart": _restart,
     "stop": _stop,
-    "fill": _fill,
+    "fill": fill,
 }
 """How each kind of fault_kinds.FORMS that runs is carried out: with its argument, and the backends that it strikes."""
 

@@ -59,7 +59,7 @@ class FaultConnection:
         return bool(self._taken)
 
     async def ask(self, query: str) -> list[Row] | None:
-        """See `carrying.Reach`."""
+        """See `actions.Reach`."""
         async with self._one:
             return await self._ask(query)
 
@@ -73,7 +73,7 @@ class FaultConnection:
         if connection.silent:
             self._factory.note_silence()
         if answer.error is None:
-            return [row for result in answer.results for row in result.rows()]
+            return [*answer.rows()]
         if answer.error.lost or not connection.alive:
             return None
         if answer.interrupted:
@@ -81,15 +81,15 @@ class FaultConnection:
         raise NotDelivered(f"{answer.error.message} ({answer.error.sqlstate})")
 
     def began(self, pid: int) -> str:
-        """See `carrying.Reach`."""
+        """See `actions.Reach`."""
         return self._factory.began.get(pid, "")
 
     async def do(self, work: Callable[[], T]) -> T:
-        """See `carrying.Reach`."""
+        """See `actions.Reach`."""
         return await in_thread(work, "fault")
 
     async def sleep(self, seconds: float) -> None:
-        """See `carrying.Reach`."""
+        """See `actions.Reach`."""
         await sleep(seconds)
 
     async def _open(self) -> Connection:
@@ -114,7 +114,7 @@ class FaultConnection:
             await connection.end()
 
     async def refused(self) -> bool:
-        """See `carrying.Reach`."""
+        """See `actions.Reach`."""
         try:
             connection = await self._factory.open("fault", self.cleanup_stop)
         except ConnectionLost as refused:
@@ -123,7 +123,7 @@ class FaultConnection:
         return False
 
     async def take_connections(self) -> None:
-        """See `carrying.Reach`. The own one is kept beside: what comes later needs it."""
+        """See `actions.Reach`. The own one is kept beside: what comes later needs it."""
         async with self._one:
             await self._ask("")
             while len(self._taken) < _MOST:

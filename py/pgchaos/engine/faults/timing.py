@@ -37,12 +37,8 @@ class Timing:
     def __init__(
         self, fault_connection: FaultConnection, targets: Targets, coordinator: Coordinator, stop: Stop
     ) -> None:
-        self._fault_connection, self._targets, self._coordinator, self._stop = (
-            fault_connection,
-            targets,
-            coordinator,
-            stop,
-        )
+        self._fault_connection, self._targets = fault_connection, targets
+        self._coordinator, self._stop = coordinator, stop
 
     async def await_commit(self, hold: CommitHold, actor: Actor, over: Over) -> None:
         """Wait until a statement stands in the end of its commit."""
@@ -92,7 +88,7 @@ class Timing:
         blocked = {pid: by for pid, by in active.items() if by}
         there = blocked if state == _BLOCKED else active
         for pid in pids.keys() & blocked.keys():
-            self._coordinator.note_blockers(pid, blocked[pid])
+            self._coordinator.states.note_blockers(pid, blocked[pid])
         lacking = [one for pid, one in pids.items() if pid not in there]
         if lacking and vainly:
             self._check_whether_in_vain(lacking, state, blocked, asked)

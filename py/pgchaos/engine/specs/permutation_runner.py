@@ -40,13 +40,8 @@ class PermutationRunner:
         settings: SpecSettings,
         output: Transcript,
     ) -> None:
-        self._spec, self._connections, self._watch, self._waiting, self._output = (
-            spec,
-            connections,
-            watch,
-            waiting,
-            output,
-        )
+        self._spec, self._connections, self._output = spec, connections, output
+        self._watch, self._waiting = watch, waiting
         self._limit, self._leaks, self._useful = settings.step_timeout, settings.leaks, settings.useful
         self._step_waiter = StepWaiter(waiting, watch, settings.step_timeout)
         self._play = PermutationOrder(())
@@ -141,7 +136,7 @@ class PermutationRunner:
         self._output.catch_up()
         if not self._waiting.until_over([connection], self._limit):
             text = f"{failed}it did not end within {self._limit:g} s"
-            if not self._connections.obeys(connection):
+            if not self._connections.ends_when_cancelled(connection):
                 raise Interrupted(f"{text}{_DEAF}")
             self._connections.drop(connection)
             raise Ended(text)

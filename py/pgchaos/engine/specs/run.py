@@ -130,15 +130,15 @@ class _Run:
         session_cache = SessionCache(None if self._settings.leaks else self._spec_database.connection_cache, self._spec)
         connections = SessionConnections(self._spec, self._connect, self._name, waiting, session_cache)
         connections.created = self._created
-        stage = PermutationRunner(self._spec, connections, self._watch, waiting, self._settings, transcript)
+        runner = PermutationRunner(self._spec, connections, self._watch, waiting, self._settings, transcript)
         try:
             try:
-                stage.play_all()
+                runner.play_all()
             finally:
                 self._result.duration = time.monotonic() - begun
-                self._collect(stage, transcript)
+                self._collect(runner, transcript)
                 waiting.drop(self._watch.connection)
-            if not stage.problems:
+            if not runner.problems:
                 control = connections.alone()
                 self._drop(mine)
                 self._spec_database.clean = self._is_clean(control)
@@ -158,11 +158,11 @@ class _Run:
         while self._watch.ask(query) != [("0",)] and time.monotonic() < end:
             self._cleanup_stop.wait(_AGAIN)
 
-    def _collect(self, stage: PermutationRunner, transcript: Transcript) -> None:
+    def _collect(self, runner: PermutationRunner, transcript: Transcript) -> None:
         self._result.output = transcript.output
-        self._result.problems += stage.problems
-        self._result.reset, self._result.cut = stage.reset, stage.cut
-        self._result.notes += stage.notes
+        self._result.problems += runner.problems
+        self._result.reset, self._result.cut = runner.reset, runner.cut
+        self._result.notes += runner.notes
 
     def _name(self, session: str) -> str:
         return f"isolation/{self._spec.name}/{session}"

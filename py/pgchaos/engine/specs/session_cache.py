@@ -46,7 +46,7 @@ def watch_conninfo(base: str) -> str:
 
 @contextmanager
 def watching(server: Server, stop: Stop, seconds: float) -> Iterator[BlockedDetector]:
-    """Lend a watch, on a connection to the database from which the server is administered."""
+    """Give a watch for some time, on a connection to the database from which the server is administered."""
     connection = _taken(server.watches)
     is_new = connection is None
     if connection is None:

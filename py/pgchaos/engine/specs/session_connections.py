@@ -21,8 +21,8 @@ _NAMED = sql.SQL("SET application_name = {}")
 _SPARE = "SET application_name = 'pgchaos spare'"
 _END = 5.0
 """Seconds in which a session goes back to what it began with."""
-_OBEYS = 2.0
-"""Seconds in which a session obeys a cancel."""
+_CANCELLED_WITHIN = 2.0
+"""Seconds in which what a session does ends after a cancel."""
 SILENT = "the server does not answer"
 
 
@@ -152,7 +152,7 @@ class SessionConnections:
         return bool(open_)
 
     def _ask(self, queries: Iterable[tuple[SpecConnection, str]]) -> None:
-        """Have something done that is not of the spec; who does not obey is closed, and opened anew when needed."""
+        """Have something done that is not of the spec; a connection that does not end it is closed, and opened anew."""
         asked = []
         for connection, query in queries:
             try:
@@ -198,10 +198,10 @@ class SessionConnections:
             self.silent = True
             raise Interrupted(SILENT)
 
-    def obeys(self, connection: SpecConnection) -> bool:
+    def ends_when_cancelled(self, connection: SpecConnection) -> bool:
         """Cancel what runs on a connection, and say whether it ends."""
         self.cancel(connection)
-        return self._waiting.until_over([connection], _OBEYS)
+        return self._waiting.until_over([connection], _CANCELLED_WITHIN)
 
     def alone(self) -> SpecConnection | None:
         """Close the sessions that serve no other spec, and bring the control connection back to the start.
